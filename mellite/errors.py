@@ -1,0 +1,317 @@
+"""Every error that mellite raises, in one tree.
+
+    MelliteError
+    ├── ConfigurationError      UnknownProvider, UnknownOption, MissingExtra, InvalidCredential
+    ├── RequestError            InvalidRequest, UnsupportedOption, ContextOverflow, PayloadTooLarge
+    ├── ProviderError           AuthenticationError(kind), RateLimited, QuotaExceeded, ContentPolicy,
+    │                           ProviderInternal, UnknownProviderError
+    ├── TransportError          ConnectError, ConnectionLost, FirstByteTimeout, IdleTimeout, TotalTimeout
+    ├── InvalidProviderOutput   IncompleteStream, OutputTooLarge
+    ├── OutputValidationError   an answer that does not fit the output type
+    ├── BackendError            any foreign exception out of a backend, as ``__cause__``
+    ├── GenerationCancelled
+    ├── ToolFailure
+    ├── SamplingError           StreamRejected
+    ├── CassetteError           CassetteMiss, CassetteMismatch, InvalidCassette, InvalidCassetteName,
+    │                           UnsafeCassette, RecordingForbidden
+    └── SyncInsideLoop
+
+Each says what happened, to what, and what to do. None of them ever holds a key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from .events import Usage
+
+__all__ = [
+    "AuthenticationError",
+    "BackendError",
+    "CassetteError",
+    "CassetteMismatch",
+    "CassetteMiss",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectionLost",
+    "ContentPolicy",
+    "ContextOverflow",
+    "FirstByteTimeout",
+    "GenerationCancelled",
+    "IdleTimeout",
+    "IncompleteStream",
+    "InvalidCassette",
+    "InvalidCassetteName",
+    "InvalidCredential",
+    "InvalidProviderOutput",
+    "InvalidRequest",
+    "MelliteError",
+    "MissingExtra",
+    "OutputTooLarge",
+    "OutputValidationError",
+    "PayloadTooLarge",
+    "ProviderError",
+    "ProviderInternal",
+    "QuotaExceeded",
+    "RateLimited",
+    "RecordingForbidden",
+    "RequestError",
+    "SamplingError",
+    "StreamRejected",
+    "SyncInsideLoop",
+    "ToolFailure",
+    "TotalTimeout",
+    "TransportError",
+    "UnknownOption",
+    "UnknownProvider",
+    "UnknownProviderError",
+    "UnsafeCassette",
+    "UnsupportedOption",
+]
+
+
+class MelliteError(Exception):
+    """Any error of mellite; catch this to catch them all.
+
+    Attributes, each None where it is not known:
+        provider: the provider's name, as in ``openai``.
+        model: the model that was asked for.
+        status: the HTTP status, an int.
+        request_id: the provider's id of the request, to quote in a support ticket.
+        partial: the text received before it went wrong.
+        usage: what had been used by then.
+        retryable: whether asking again could help.
+        retry_after: how long the provider asked to wait, in seconds.
+
+    Example:
+        >>> error = RateLimited("openai asked to wait", provider="openai", retry_after=2.0)
+        >>> error.retryable, error.retry_after
+        (True, 2.0)
+    """
+
+    default_retryable: ClassVar[bool] = False
+
+    provider: str | None
+    model: str | None
+    status: int | None
+    request_id: str | None
+    partial: str | None
+    usage: Usage | None
+    retryable: bool
+    retry_after: float | None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        partial: str | None = None,
+        usage: Usage | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.request_id = request_id
+        self.partial = partial
+        self.usage = usage
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retry_after = retry_after
+        # What a subclass adds (a cassette's path, a parameter's name): plain attributes, so that pickle keeps them.
+        self.__dict__.update(details)
+
+
+class ConfigurationError(MelliteError):
+    """mellite was set up wrongly; nothing was sent."""
+
+
+class UnknownProvider(ConfigurationError):
+    """No provider or backend has this name."""
+
+
+class UnknownOption(ConfigurationError):
+    """No generation option has this name; ``option`` holds it and ``nearest`` the closest one there is."""
+
+    option: str | None = None
+    nearest: str | None = None
+
+
+class MissingExtra(ConfigurationError):
+    """A feature needs a package that is not installed; the message gives the pip command."""
+
+
+class InvalidCredential(ConfigurationError):
+    """A key that cannot be sent, for instance because it holds a line break."""
+
+
+class RequestError(MelliteError):
+    """The request cannot be answered as it is; asking again unchanged does not help."""
+
+
+class InvalidRequest(RequestError):
+    """The request is malformed; ``parameter`` names the offending part where it is known."""
+
+    parameter: str | None = None
+
+
+class UnsupportedOption(RequestError):
+    """The route or backend cannot honour ``option``."""
+
+    option: str | None = None
+
+
+class ContextOverflow(RequestError):
+    """The prompt is longer than the model can read."""
+
+
+class PayloadTooLarge(RequestError):
+    """The request has more bytes than the provider, or a limit set here, allows."""
+
+
+class ProviderError(MelliteError):
+    """The provider answered with an error."""
+
+
+class AuthenticationError(ProviderError):
+    """The provider did not accept who is asking; ``kind`` says why, as far as it is known."""
+
+    kind: Literal["missing", "invalid", "expired", "insufficient-permissions", "unknown"] = "unknown"
+
+
+class RateLimited(ProviderError):
+    """Too many requests for now; ``retry_after`` says how long to wait, in seconds, if the provider did."""
+
+    default_retryable = True
+
+
+class QuotaExceeded(ProviderError):
+    """The account has no budget left."""
+
+
+class ContentPolicy(ProviderError):
+    """The provider refused the content."""
+
+
+class ProviderInternal(ProviderError):
+    """Something broke on the provider's side, or it is overloaded."""
+
+    default_retryable = True
+
+
+class UnknownProviderError(ProviderError):
+    """An error answer that fits no other class."""
+
+
+class TransportError(MelliteError):
+    """The bytes did not get through."""
+
+
+class ConnectError(TransportError):
+    """No connection could be made: refused, no such host, TLS."""
+
+    default_retryable = True
+
+
+class ConnectionLost(TransportError):
+    """The connection broke before the answer was complete."""
+
+    default_retryable = True
+
+
+class FirstByteTimeout(TransportError):
+    """The answer did not begin in time."""
+
+    default_retryable = True
+
+
+class IdleTimeout(TransportError):
+    """The answer stopped arriving: no event for too long (comments and pings do not count)."""
+
+    default_retryable = True
+
+
+class TotalTimeout(TransportError):
+    """The answer was not complete in the time given for all of it."""
+
+
+class InvalidProviderOutput(MelliteError):
+    """The answer breaks the provider's protocol: not JSON, wrong types, events after the end."""
+
+
+class IncompleteStream(InvalidProviderOutput):
+    """The stream stopped without its finish event; the text so far is in ``partial``."""
+
+    default_retryable = True
+
+
+class OutputTooLarge(InvalidProviderOutput):
+    """One event or body is larger than the limit set for it."""
+
+
+class OutputValidationError(MelliteError):
+    """The answer is complete but does not fit the output type that was asked for."""
+
+
+class BackendError(MelliteError):
+    """A backend raised something that is not mellite's; the original is ``__cause__``."""
+
+
+class GenerationCancelled(MelliteError):
+    """The generation was cancelled; ``reason`` says why, if anybody did."""
+
+    reason: str | None = None
+
+
+class ToolFailure(MelliteError):
+    """A tool tells the model that it failed; raise it in a tool."""
+
+
+class SamplingError(MelliteError):
+    """No sample was acceptable."""
+
+
+class StreamRejected(SamplingError):
+    """A stream failed its requirements and no attempts remained."""
+
+
+class CassetteError(MelliteError):
+    """Something is wrong with a cassette; ``path`` names the file where there is one."""
+
+    path: str | None = None
+
+
+class CassetteMiss(CassetteError):
+    """Nothing was recorded for this request."""
+
+
+class CassetteMismatch(CassetteError):
+    """Something was recorded, but for a different request."""
+
+
+class InvalidCassette(CassetteError):
+    """A damaged cassette; ``offset`` is the byte where reading failed, if known. The file is left as it is."""
+
+    offset: int | None = None
+
+
+class InvalidCassetteName(CassetteError):
+    """A name that is empty, or would leave the cassette directory."""
+
+
+class UnsafeCassette(CassetteError):
+    """A cassette would have held something that looks like a secret; it was not written."""
+
+
+class RecordingForbidden(CassetteError):
+    """Recording was asked for where nothing may be recorded (``CI=true``)."""
+
+
+class SyncInsideLoop(MelliteError):
+    """A blocking call was made inside a running event loop; the message says what to await instead."""

@@ -1,0 +1,322 @@
+"""The steps of an answer as it arrives: text, thinking and tool-call deltas, usage, and how it finished.
+
+Bare `TextDelta` events and one `Finish` are a valid answer; a delta for an unseen id opens its block.
+Delta events are msgspec Structs, because there are thousands of them; the others are frozen attrs classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from attrs import field, frozen
+
+from .messages import ProviderMetadata, ToolCall, ToolResult
+
+__all__ = [
+    "Event",
+    "Finish",
+    "FinishReason",
+    "RawChunk",
+    "ReasoningDelta",
+    "ReasoningEnd",
+    "ReasoningStart",
+    "ResponseStart",
+    "StepFinish",
+    "StepStart",
+    "TextDelta",
+    "TextEnd",
+    "TextStart",
+    "ToolCallEvent",
+    "ToolErrorEvent",
+    "ToolInputDelta",
+    "ToolInputEnd",
+    "ToolInputError",
+    "ToolInputStart",
+    "ToolResultEvent",
+    "Usage",
+]
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool-calls", "content-filter", "error", "unknown"]
+
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "non_cached_input_tokens",
+    "cache_read_input_tokens",
+    "cache_write_input_tokens",
+    "reasoning_tokens",
+)
+
+
+@frozen(kw_only=True)
+class Usage:
+    """Tokens used: inclusive totals and a split that does not overlap. Unknown is None, never 0.
+
+    ``non_cached_input_tokens + cache_read_input_tokens + cache_write_input_tokens == input_tokens``, and
+    ``reasoning_tokens`` is a part of ``output_tokens``.
+
+    Args:
+        raw: the provider's own usage object, unchanged.
+
+    Example:
+        >>> used = Usage.of(input_tokens=5, output_tokens=2, cache_read_input_tokens=1)
+        >>> used.total_tokens, used.non_cached_input_tokens
+        (7, 4)
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    non_cached_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    raw: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        total_tokens: int | None = None,
+        cache_read_input_tokens: int | None = None,
+        cache_write_input_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+        raw: Mapping[str, Any] | None = None,
+    ) -> Usage:
+        """Make it from inclusive totals: what is missing of the total and the split is worked out."""
+        if total_tokens is None and (input_tokens is not None or output_tokens is not None):
+            total_tokens = (input_tokens or 0) + (output_tokens or 0)
+        non_cached = None
+        if input_tokens is not None:
+            non_cached = max(0, input_tokens - (cache_read_input_tokens or 0) - (cache_write_input_tokens or 0))
+        return cls(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            total_tokens=total_tokens,
+            non_cached_input_tokens=non_cached,
+            cache_read_input_tokens=cache_read_input_tokens,
+            cache_write_input_tokens=cache_write_input_tokens,
+            reasoning_tokens=reasoning_tokens,
+            raw=raw,
+        )
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether no count says anything: such a report never replaces a real one."""
+        return not (self.input_tokens or self.output_tokens or self.total_tokens)
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; a count stays None only where both are. The raw objects are dropped."""
+        if not isinstance(other, Usage):
+            return NotImplemented
+        sums: dict[str, int | None] = {}
+        for name in _COUNTS:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            sums[name] = None if ours is None and theirs is None else (ours or 0) + (theirs or 0)
+        return Usage(**sums)
+
+
+class _Struct(msgspec.Struct, frozen=True, gc=False):
+    pass
+
+
+class TextDelta(_Struct):
+    """More text, as the provider sent it."""
+
+    text: str
+    id: str = "text-0"
+
+
+class ReasoningDelta(_Struct):
+    """More thinking."""
+
+    text: str
+    id: str = "reasoning-0"
+
+
+class ToolInputDelta(_Struct):
+    """More of the raw JSON of a tool call's arguments."""
+
+    id: str
+    name: str
+    text: str
+
+
+class RawChunk(_Struct):
+    """One piece of the provider's answer as it came: the JSON of one stream event, undecoded."""
+
+    data: bytes
+
+
+@frozen(kw_only=True)
+class ResponseStart:
+    """What is known of the answer at its start; it may come again, and later values that are not None win.
+
+    Args:
+        streaming: whether the answer comes in pieces.
+        headers: of the HTTP response, names in lower case, secrets removed.
+        request_body: the JSON that was sent, decoded.
+        attempts: how many requests were sent, this one included.
+        replayed: whether it comes from a cassette.
+    """
+
+    provider: str | None = None
+    protocol: str | None = None
+    model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    status: int | None = None
+    headers: Mapping[str, str] | None = None
+    request_body: Any = field(default=None, repr=False)
+    attempts: int | None = None
+    replayed: bool | None = None
+    streaming: bool | None = None
+
+
+@frozen
+class StepStart:
+    """A step of the answer begins; there is more than one only where tools ran in between."""
+
+    index: int = 0
+
+
+@frozen
+class _Block:
+    id: str
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+
+class TextStart(_Block):
+    """A block of text begins."""
+
+    __slots__ = ()
+
+
+class TextEnd(_Block):
+    """A block of text is complete."""
+
+    __slots__ = ()
+
+
+class ReasoningStart(_Block):
+    """A block of thinking begins."""
+
+    __slots__ = ()
+
+
+class ReasoningEnd(_Block):
+    """A block of thinking is complete; ``provider_metadata`` may hold its signature."""
+
+    __slots__ = ()
+
+
+@frozen
+class _ToolInput:
+    id: str
+    name: str
+    provider_executed: bool = field(default=False, kw_only=True)
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+
+class ToolInputStart(_ToolInput):
+    """The model begins to write the arguments of a tool call."""
+
+    __slots__ = ()
+
+
+class ToolInputEnd(_ToolInput):
+    """The arguments of a tool call are complete."""
+
+    __slots__ = ()
+
+
+@frozen
+class ToolInputError:
+    """The arguments of a tool call are not JSON; ``raw`` is what the model wrote. The stream goes on."""
+
+    id: str
+    name: str
+    raw: str
+
+
+@frozen
+class ToolCallEvent:
+    """A whole tool call."""
+
+    call: ToolCall
+
+
+@frozen
+class ToolResultEvent:
+    """A tool has run: here, or at the provider's."""
+
+    result: ToolResult
+
+
+@frozen
+class ToolErrorEvent:
+    """A tool has failed; ``message`` is what the model is told."""
+
+    id: str
+    name: str
+    message: str = ""
+    error: Exception | None = field(default=None, kw_only=True, eq=False)
+
+
+@frozen
+class StepFinish:
+    """A step of the answer is complete."""
+
+    index: int = 0
+    reason: FinishReason = field(default="stop", kw_only=True)
+    raw_reason: str | None = field(default=None, kw_only=True)
+    usage: Usage | None = field(default=None, kw_only=True)
+
+
+@frozen
+class Finish:
+    """The answer is complete; exactly one ends every good stream.
+
+    Args:
+        reason: why it ended, in mellite's words.
+        raw_reason: in the provider's own word.
+        usage: the tokens used.
+        response: the provider's own final object; a streamed answer is merged to the shape of the unary one.
+        refusal: the provider's text when the model declined.
+        logprobs: the provider's log probabilities, as it sent them.
+    """
+
+    reason: FinishReason
+    raw_reason: str | None = field(default=None, kw_only=True)
+    usage: Usage | None = field(default=None, kw_only=True)
+    response: Any = field(default=None, kw_only=True, repr=False)
+    refusal: str | None = field(default=None, kw_only=True)
+    logprobs: Any = field(default=None, kw_only=True, repr=False)
+
+
+Event: TypeAlias = (
+    ResponseStart
+    | RawChunk
+    | StepStart
+    | TextStart
+    | TextDelta
+    | TextEnd
+    | ReasoningStart
+    | ReasoningDelta
+    | ReasoningEnd
+    | ToolInputStart
+    | ToolInputDelta
+    | ToolInputEnd
+    | ToolInputError
+    | ToolCallEvent
+    | ToolResultEvent
+    | ToolErrorEvent
+    | StepFinish
+    | Finish
+)
