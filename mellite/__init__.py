@@ -1,0 +1,140 @@
+"""mellite: model outputs that have not been generated yet, and everything people do with them.
+
+General layout, top to bottom; arrows point down only, and a test enforces it (docs/design.md walks it):
+
+    cli, demo                                   edges
+    backends/                                   live, cassette, fake: they only yield events
+    cassettes/                                  recorded traffic
+    providers/                                  names, URLs and environment variables
+    protocols/                                  a vendor's JSON
+    wire/                                       bytes: routes, transports, framing, auth
+    thunk, calling, generation, loops           the thunk
+    fold, chunking                              pure functions of values
+    errors, messages, request, events           words
+
+Every public name loads its module when it is first used, so that ``import mellite`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import backends, cassettes, errors, events
+    from .backends.resolve import backend
+    from .calling import Backend, generate
+    from .calls import CallInfo
+    from .errors import MelliteError
+    from .events import Usage
+    from .messages import (
+        Audio,
+        CacheHint,
+        Document,
+        Image,
+        Message,
+        Reasoning,
+        Text,
+        ToolCall,
+        ToolResult,
+        ToolValue,
+        Video,
+    )
+    from .mochi import mochi_llm_generate
+    from .records import GenerateLog, GenerationMetadata, RawProviderResponse
+    from .request import CachePolicy, HttpOptions, Options, Request, Timeouts, ToolChoice, ToolDefinition
+    from .thunk import ModelOutputThunk, gather
+
+__all__ = [
+    "Audio",
+    "Backend",
+    "CacheHint",
+    "CachePolicy",
+    "CallInfo",
+    "Document",
+    "GenerateLog",
+    "GenerationMetadata",
+    "HttpOptions",
+    "Image",
+    "MelliteError",
+    "Message",
+    "ModelOutputThunk",
+    "Options",
+    "RawProviderResponse",
+    "Reasoning",
+    "Request",
+    "Text",
+    "Timeouts",
+    "ToolCall",
+    "ToolChoice",
+    "ToolDefinition",
+    "ToolResult",
+    "ToolValue",
+    "Usage",
+    "Video",
+    "__version__",
+    "backend",
+    "backends",
+    "cassettes",
+    "errors",
+    "events",
+    "gather",
+    "generate",
+    "mochi_llm_generate",
+]
+
+__version__ = "0.1.0"
+
+#: Public name -> the module that holds it; a name that is a module itself maps to "".
+_HOME = {
+    "Audio": "messages",
+    "Backend": "calling",
+    "CacheHint": "messages",
+    "CachePolicy": "request",
+    "CallInfo": "calls",
+    "Document": "messages",
+    "GenerateLog": "records",
+    "GenerationMetadata": "records",
+    "HttpOptions": "request",
+    "Image": "messages",
+    "MelliteError": "errors",
+    "Message": "messages",
+    "ModelOutputThunk": "thunk",
+    "Options": "request",
+    "RawProviderResponse": "records",
+    "Reasoning": "messages",
+    "Request": "request",
+    "Text": "messages",
+    "Timeouts": "request",
+    "ToolCall": "messages",
+    "ToolChoice": "request",
+    "ToolDefinition": "request",
+    "ToolResult": "messages",
+    "ToolValue": "messages",
+    "Usage": "events",
+    "Video": "messages",
+    "backend": "backends.resolve",
+    "backends": "",
+    "cassettes": "",
+    "errors": "",
+    "events": "",
+    "gather": "thunk",
+    "generate": "calling",
+    "mochi_llm_generate": "mochi",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        msg = f"module 'mellite' has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    module = import_module(f"mellite.{home or name}")
+    value = getattr(module, name) if home else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

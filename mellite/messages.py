@@ -49,6 +49,11 @@ class Deferred:
 
     __slots__ = ()
 
+    def deferred_text(self) -> str:
+        """The text, once it is settled; raises what went wrong if it is not to be had."""
+        msg = f"{type(self).__name__} does not say what its text is"
+        raise InvalidRequest(msg)
+
 
 @frozen
 class CacheHint:

@@ -1,0 +1,93 @@
+"""Where a thunk came from: its request, backend and lineage; and how thunks in a prompt become text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from attrs import evolve, frozen
+
+from .errors import MelliteError, RequestError
+from .events import Event
+from .messages import Deferred, Message, Part, Text
+from .request import Request
+
+__all__ = ["CallInfo", "Streams", "name_of", "resolved"]
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """All that a backend must have: one method, an async generator of events."""
+
+    def stream(self, request: Request) -> AsyncIterator[Event]: ...
+
+
+@frozen
+class CallInfo:
+    """The call that a thunk stands for; kept when the thunk is copied.
+
+    Args:
+        request: what is asked.
+        backend: who is asked; shared by all copies.
+        lineage: which copy of which copy this is; () for an original, (0, 2) for the third copy of the first copy.
+    """
+
+    request: Request
+    backend: Streams
+    lineage: tuple[int, ...] = ()
+
+    @property
+    def action(self) -> Message | None:
+        """The message that asks: the last one."""
+        return self.request.messages[-1] if self.request.messages else None
+
+    @property
+    def context(self) -> tuple[Message, ...]:
+        """The messages before it."""
+        return self.request.messages[:-1]
+
+    @property
+    def model_options(self) -> Mapping[str, Any]:
+        """The options that were given, by name."""
+        return self.request.options.given()
+
+
+def name_of(backend: object) -> str:
+    """What to call a backend in messages and logs."""
+    describe = getattr(backend, "describe", None)
+    return str(describe()) if callable(describe) else type(backend).__name__
+
+
+async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]]) -> Request:
+    """The request as a backend gets it: thunks settled and replaced by their text, the lineage in its metadata.
+
+    Args:
+        settle_all: settles any number of thunks at once, and raises for none of them.
+
+    Raises:
+        RequestError: if a thunk in the prompt failed or was cancelled; that is its cause.
+    """
+    request = call.request
+    metadata = {**request.metadata, "lineage": call.lineage}
+    deferred = [part for message in request.messages for part in message.content if isinstance(part, Deferred)]
+    if not deferred:
+        return evolve(request, metadata=metadata)
+    await settle_all(*deferred)
+    messages = tuple([_with_text(message, index) for index, message in enumerate(request.messages)])
+    return evolve(request, messages=messages, metadata=metadata)
+
+
+def _with_text(message: Message, index: int) -> Message:
+    if not any(isinstance(part, Deferred) for part in message.content):
+        return message
+    return evolve(message, content=[_text_of(part, index) for part in message.content])
+
+
+def _text_of(part: Part, index: int) -> Part:
+    if not isinstance(part, Deferred):
+        return part
+    try:
+        return Text(part.deferred_text())
+    except MelliteError as error:
+        msg = f"a thunk in message {index} of the prompt gave no text: {error}"
+        raise RequestError(msg) from error

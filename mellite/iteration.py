@@ -1,0 +1,222 @@
+"""Iterate over a thunk: text deltas, all events or chunks, live or afterwards, with and without await."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+
+from . import loops
+from .chunking import Chunker
+from .events import Event, TextDelta
+from .fold import CompactLog
+from .generation import AHEAD, Consumer, GenerationState, Pump
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .outcome import Outcome
+
+__all__ = ["Chunks", "Events", "SyncTexts", "Texts"]
+
+Item = TypeVar("Item")
+
+#: An iterator asks for more when this many events of what it asked for are left.
+_REFRESH: Final = AHEAD // 2
+
+
+class _Position(Generic[Item]):
+    """Where one iterator is in one generation; it counts as a consumer until it is exhausted or dropped."""
+
+    __slots__ = ("_cancelled", "_consumer", "_events", "_gen", "_index", "_open", "_pump", "_read", "_refresh", "_replay", "_task")
+
+    def __init__(
+        self,
+        gen: GenerationState,
+        open: Callable[[], Pump | Outcome],
+        read: Callable[[CompactLog], Iterator[Item]],
+    ) -> None:
+        self._gen = gen  # an iterator keeps the generation running even if the thunk is dropped
+        self._open: Callable[[], Pump | Outcome] | None = open
+        self._read = read
+        self._pump: Pump | None = None
+        self._events: list[Event] = []
+        self._replay: Iterator[Item] | None = None
+        self._consumer = Consumer(AHEAD)
+        self._index = 0
+        self._refresh = _REFRESH
+        self._cancelled = False
+        self._task: weakref.ref[asyncio.Task[Any]] | None = None
+
+    def _begin(self, start: Callable[[], Pump | Outcome]) -> None:
+        self._open = None
+        found = start()
+        if isinstance(found, Pump):
+            self._pump = found
+            self._events = found.events
+            found.join(self._consumer)
+        else:
+            self._replay = self._replayed(found)
+
+    def _replayed(self, outcome: Outcome) -> Iterator[Item]:
+        yield from self._read(outcome.compact)
+        outcome.raise_error()
+
+    def _ask(self, index: int) -> None:
+        """Let the pump run on, well before this iterator has nothing left."""
+        pump = self._pump
+        if pump is not None:
+            self._consumer.want = index + AHEAD
+            self._refresh = index + _REFRESH
+            pump.raise_demand(index + AHEAD)
+
+    async def _more(self, pump: Pump, index: int) -> None:
+        self._ask(index)
+        if self._task is None and (task := loops.current_asyncio_task()) is not None:
+            self._task = weakref.ref(task)
+        self._cancelled = True
+        await pump.wait_beyond(index)
+        self._cancelled = False
+
+    def _end(self, pump: Pump) -> None:
+        """Exhausted: leave, and raise what there is to raise."""
+        pump.leave(self._consumer, cancelled=False)
+        if pump.outcome is not None:
+            pump.outcome.raise_error()
+
+    def __del__(self) -> None:
+        pump = self._pump
+        if pump is None or pump.outcome is not None or self._consumer not in pump.consumers:
+            return
+        task = self._task() if self._task is not None else None
+        cancelled = self._cancelled or loops.is_being_cancelled(task)
+        pump.loop.call_soon(pump.leave, self._consumer, cancelled)
+
+
+@final
+class Texts(_Position[str], AsyncIterator[str]):
+    """The text deltas of a thunk, each as soon as it arrives."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> str:
+        if self._open is not None:
+            self._begin(self._open)
+        self._cancelled = False
+        replay = self._replay
+        if replay is not None:
+            for text in replay:
+                return text
+            raise StopAsyncIteration
+        pump = cast("Pump", self._pump)
+        events = self._events
+        while True:
+            index = self._index
+            while index < len(events):
+                event = events[index]
+                index += 1
+                if type(event) is TextDelta:
+                    self._index = index
+                    if index > self._refresh:
+                        self._ask(index)
+                    return event.text
+            self._index = index
+            if pump.outcome is not None and index == len(events):
+                self._end(pump)
+                raise StopAsyncIteration
+            await self._more(pump, index)
+
+
+@final
+class Events(_Position[Event], AsyncIterator[Event]):
+    """All events of a thunk; a late iterator gets equal ones."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> Event:
+        if self._open is not None:
+            self._begin(self._open)
+        self._cancelled = False
+        replay = self._replay
+        if replay is not None:
+            for event in replay:
+                return event
+            raise StopAsyncIteration
+        pump = cast("Pump", self._pump)
+        events = self._events
+        while True:
+            index = self._index
+            if index < len(events):
+                self._index = index + 1
+                if index >= self._refresh:
+                    self._ask(index)
+                return events[index]
+            if pump.outcome is not None and index == len(events):
+                self._end(pump)
+                raise StopAsyncIteration
+            await self._more(pump, index)
+
+
+@final
+class Chunks(AsyncIterator[str]):
+    """The text of a thunk, cut by a chunking strategy."""
+
+    __slots__ = ("_chunker", "_ended", "_ready", "_texts")
+
+    def __init__(self, texts: Texts, chunker: Chunker) -> None:
+        self._texts = texts
+        self._chunker = chunker
+        self._ready: list[str] = []
+        self._ended: BaseException | None = None
+
+    async def __anext__(self) -> str:
+        while not self._ready:
+            if self._ended is not None:
+                raise self._ended
+            try:
+                self._ready = self._chunker.feed(await self._texts.__anext__())[::-1]
+            except Exception as error:  # the end, or what went wrong: after the rest of the text
+                self._ended = error
+                self._ready = self._chunker.end()[::-1]
+        return self._ready.pop()
+
+
+@final
+class SyncTexts(_Position[str], Iterator[str]):
+    """The text deltas for code without await, from the background loop."""
+
+    __slots__ = ()
+
+    def __next__(self) -> str:
+        if self._open is not None:
+            self._begin(self._open)
+        replay = self._replay
+        if replay is not None:
+            return next(replay)
+        pump = cast("Pump", self._pump)
+        events = self._events
+        while True:
+            while self._index < len(events):
+                event = events[self._index]
+                self._index += 1
+                if type(event) is TextDelta:
+                    if self._index >= self._refresh:
+                        self._ask(self._index)
+                    return event.text
+            if pump.outcome is not None and self._index == len(events):
+                self._end(pump)
+                raise StopIteration
+            self._block(pump)
+
+    def _block(self, pump: Pump) -> None:
+        loops.forbid_inside_loop("iterating over thunk.iter()", "`async for delta in thunk`")
+        self._ask(self._index)
+        waiter = loops.thread_waiter()
+        pump.progress.append(waiter)
+        if len(self._events) > self._index or pump.outcome is not None:
+            return
+        try:
+            waiter.block(None)
+        except BaseException:  # KeyboardInterrupt: this iterator leaves by cancellation when it is dropped
+            self._cancelled = True
+            raise

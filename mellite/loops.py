@@ -1,0 +1,350 @@
+"""asyncio and trio behind one small face: run a task, wake a waiter, from any thread; and a loop for sync callers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+from .errors import SyncInsideLoop
+
+if TYPE_CHECKING:
+    import trio
+
+__all__ = ["Loop", "Waiter", "current", "forbid_inside_loop", "portal", "thread_waiter"]
+
+
+class Waiter(Protocol):
+    """One wait for one wake-up; `wake` may be called from any thread, any number of times."""
+
+    def wake(self) -> None: ...
+
+    async def wait(self) -> None: ...
+
+
+class Loop(Protocol):
+    """An event loop as the pump of a generation needs it."""
+
+    def waiter(self) -> Waiter: ...
+
+    def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+        """Run `main` as a task of its own; call `done` when it is over, however it ended, even before it began."""
+
+    def cancel(self) -> None:
+        """Cancel the task that was spawned; only from this loop's own thread."""
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+        """Have `function` called in this loop, from any thread or `__del__`; False if the loop is gone."""
+
+    def is_here(self) -> bool:
+        """Whether this is the thread the loop belongs to."""
+
+    def is_closed(self) -> bool: ...
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether `error` means that the spawned task was cancelled from outside."""
+
+    async def checkpoint(self) -> None: ...
+
+    def in_task(self) -> bool:
+        """Whether the code that asks runs in the spawned task itself."""
+
+
+def current() -> Loop:
+    """The loop this code runs in.
+
+    Raises:
+        RuntimeError: outside of any.
+    """
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return _TrioLoop(trio.lowlevel.current_trio_token())
+    return _AsyncioLoop(asyncio.get_running_loop())
+
+
+def is_being_cancelled(task: asyncio.Task[Any] | None) -> bool:
+    """Whether the current task, or `task` where it is known, is on its way out by cancellation."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return bool(trio.current_effective_deadline() == -float("inf"))
+    if task is None:
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return False
+    return task is not None and (task.cancelled() if task.done() else task.cancelling() > 0)
+
+
+def current_asyncio_task() -> asyncio.Task[Any] | None:
+    """The asyncio task that runs this code; None on trio."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def forbid_inside_loop(call: str, instead: str) -> None:
+    """Raise `SyncInsideLoop` if an event loop runs in this thread: blocking it would block everything."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        running = "trio"
+    else:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        running = "asyncio"
+    msg = f"{call} would block the running {running} event loop; write {instead} instead"
+    raise SyncInsideLoop(msg)
+
+
+@final
+class _AsyncioLoop:
+    __slots__ = ("loop", "task", "thread")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, thread: int | None = None) -> None:
+        self.loop = loop
+        self.task: asyncio.Task[None] | None = None
+        self.thread = threading.get_ident() if thread is None else thread
+
+    def waiter(self) -> _AsyncioWaiter:
+        return _AsyncioWaiter(self.loop)
+
+    def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+        task = self.task = self.loop.create_task(main())
+        # A loop that is closed without asyncio.run's clean-up would complain about the pending task; the thunk
+        # settles as cancelled in that case, so there is nothing to complain about.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task.add_done_callback(lambda task: (task.cancelled() or task.exception(), done()))
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self.thread
+
+    def is_closed(self) -> bool:
+        return self.loop.is_closed()
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        # A CancelledError that nobody sent to this task comes out of the backend: an error like any other.
+        return isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling() > 0
+
+    async def checkpoint(self) -> None:
+        await asyncio.sleep(0)
+
+    def in_task(self) -> bool:
+        return self.task is not None and self.task is current_asyncio_task()
+
+
+@final
+class _AsyncioWaiter:
+    __slots__ = ("future", "loop", "thread")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.future: asyncio.Future[None] = loop.create_future()
+        self.thread = threading.get_ident()
+
+    def wake(self) -> None:
+        try:
+            if threading.get_ident() == self.thread:
+                self._set()
+            else:
+                self.loop.call_soon_threadsafe(self._set)
+        except RuntimeError:  # that loop is closed: nobody waits there any more
+            return
+
+    def _set(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+    async def wait(self) -> None:
+        await self.future
+
+
+@final
+class _TrioLoop:
+    __slots__ = ("gone", "scope", "task", "thread", "token")
+
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        import trio
+
+        self.token = token
+        self.scope: trio.CancelScope | None = None
+        self.task: trio.lowlevel.Task | None = None
+        self.thread = threading.get_ident()
+        self.gone = False
+
+    def waiter(self) -> _TrioWaiter:
+        return _TrioWaiter(self.token)
+
+    def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+        import trio
+
+        scope = self.scope = trio.CancelScope()
+
+        async def scoped() -> None:
+            try:
+                with scope:
+                    await main()
+            finally:
+                done()
+
+        self.task = trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
+
+    def cancel(self) -> None:
+        if self.scope is not None:
+            self.scope.cancel()
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+        import trio
+
+        try:
+            self.token.run_sync_soon(function, *args)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self.thread
+
+    def is_closed(self) -> bool:
+        # The run cancels its system tasks before it ends, so a generation never outlives it unsettled.
+        return False
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        import trio
+
+        if isinstance(error, BaseExceptionGroup):  # out of a nursery of the backend's own
+            return error.split(trio.Cancelled)[1] is None
+        return isinstance(error, trio.Cancelled)
+
+    async def checkpoint(self) -> None:
+        import trio
+
+        await trio.lowlevel.checkpoint()
+
+    def in_task(self) -> bool:
+        import trio
+
+        return trio.lowlevel.in_trio_task() and trio.lowlevel.current_task() is self.task
+
+
+@final
+class _TrioWaiter:
+    __slots__ = ("event", "thread", "token")
+
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        import trio
+
+        self.token = token
+        self.event = trio.Event()
+        self.thread = threading.get_ident()
+
+    def wake(self) -> None:
+        import trio
+
+        if threading.get_ident() == self.thread:
+            self.event.set()
+            return
+        try:
+            self.token.run_sync_soon(self.event.set)
+        except trio.RunFinishedError:  # that run is over: nobody waits there any more
+            return
+
+    async def wait(self) -> None:
+        await self.event.wait()
+
+
+@final
+class ThreadWaiter:
+    """A wake-up for code without a loop."""
+
+    __slots__ = ("event",)
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def wake(self) -> None:
+        self.event.set()
+
+    async def wait(self) -> None:
+        msg = "a thread waits with block()"
+        raise SyncInsideLoop(msg)
+
+    def block(self, timeout: float | None) -> bool:
+        """Wait in this thread, at most `timeout` seconds; whether it was woken."""
+        return self.event.wait(timeout)
+
+
+def thread_waiter() -> ThreadWaiter:
+    """A waiter for the thread that asks."""
+    return ThreadWaiter()
+
+
+@final
+class _Portal:
+    """The one background loop for callers without a loop: an asyncio loop on a daemon thread."""
+
+    def __init__(self) -> None:
+        import atexit
+        import os
+
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="mellite", daemon=True)
+        self.thread.start()
+        atexit.register(self.close)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    def close(self) -> None:
+        import os
+
+        if self.pid == os.getpid() and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join(5)
+
+    def face(self) -> _AsyncioLoop:
+        return _AsyncioLoop(self.loop, thread=self.thread.ident)
+
+
+_portal: _Portal | None = None
+_portal_lock = threading.Lock()
+
+
+def portal() -> Loop:
+    """The background loop of this process, started on first need; a forked child starts its own."""
+    import os
+
+    global _portal
+    with _portal_lock:
+        if _portal is None or _portal.pid != os.getpid() or not _portal.thread.is_alive():
+            _portal = _Portal()
+        return _portal.face()
