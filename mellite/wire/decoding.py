@@ -1,0 +1,157 @@
+"""Undo the compression of an HTTP body: gzip and deflate, in pieces of bounded size, and to the very end.
+
+HTTP clients pass a body whose compressed data stops too early without a word, and inflate a small one without bound.
+So the transports hand on raw bytes, and this is where they are decompressed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from ..errors import InvalidProviderOutput, OutputTooLarge
+
+__all__ = ["BodyDecoder"]
+
+_PIECE: Final = 256 * 1024  # the most that one step of decompression may give
+_SLICE: Final = 16 * 1024  # the most that one step may take: zlib copies what it leaves over, again and again
+_GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's codes for the containers
+
+
+class BodyDecoder:
+    """Decodes one HTTP body according to its ``content-encoding``.
+
+    Args:
+        content_encoding: the header as it came; None and empty stand for ``identity``.
+        limit: the most bytes of the decoded body, or None for any number.
+
+    Attributes:
+        identity: whether there is nothing to undo, so that the decoder may as well be left out.
+
+    Raises:
+        InvalidProviderOutput: for an encoding other than gzip, deflate and identity, or several on top of each other;
+            they were not asked for.
+
+    Example:
+        >>> import gzip
+        >>> decoder = BodyDecoder("gzip")
+        >>> b"".join(decoder.feed(gzip.compress(b"hello")))
+        b'hello'
+        >>> decoder.end()
+    """
+
+    __slots__ = ("_encoding", "_given", "_held", "_inflater", "_started", "identity", "limit")
+
+    def __init__(self, content_encoding: str | None = None, *, limit: int | None = None) -> None:
+        self._encoding = _single(content_encoding)
+        self.identity = self._encoding == "identity"
+        self.limit = limit
+        self._given = 0
+        self._inflater: _Inflater | None = None
+        self._started = False
+        self._held = b""  # what has come of a header too short to tell what it is
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take the next bytes of the body; give what they decode to, in pieces of at most 256 KiB.
+
+        The pieces are made as they are asked for, so a body that inflates a thousandfold never lies in memory whole.
+        Take all of them before feeding more.
+
+        Raises:
+            InvalidProviderOutput: if the bytes are not what the encoding says.
+            OutputTooLarge: if the body decodes to more than `limit` bytes. The pieces below the limit came before.
+        """
+        pieces = iter((data,)) if self.identity else self._inflate(data)
+        for piece in pieces:
+            if piece:
+                self._given += len(piece)
+                if self.limit is not None and self._given > self.limit:
+                    msg = f"the answer is larger than {self.limit:,} bytes; if that is right, raise the limit"
+                    raise OutputTooLarge(msg)
+                yield piece
+
+    def end(self) -> None:
+        """The body is over.
+
+        Raises:
+            InvalidProviderOutput: if the compressed data is not: something is missing.
+        """
+        if self._held or self._inflater is not None:
+            msg = f"the answer's {self._encoding} data ends too soon after {self._given:,} decoded bytes"
+            raise InvalidProviderOutput(msg, retryable=True)
+
+    def _inflate(self, data: bytes) -> Iterator[bytes]:
+        view = memoryview(data)
+        for start in range(0, len(data), _SLICE):
+            yield from self._inflate_slice(bytes(view[start : start + _SLICE]))
+
+    def _inflate_slice(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            if self._inflater is None:
+                if data:
+                    data = self._begin(data)
+                if self._inflater is None:
+                    return
+            inflater = self._inflater
+            try:
+                piece = inflater.decompress(data, _PIECE)
+            except zlib.error:
+                piece = None
+            if piece is None:
+                msg = f"the answer says it is {self._encoding} data, but at byte {self._given:,} of the result it is not"
+                raise InvalidProviderOutput(msg)
+            yield piece
+            if inflater.eof:
+                self._inflater = None
+                data = inflater.unused_data
+            else:
+                data = inflater.unconsumed_tail
+                if not data and len(piece) < _PIECE:  # after a full piece there may be more of it inside
+                    return
+
+    def _begin(self, data: bytes) -> bytes:
+        """Start on a member of the body if enough has come to tell what it is; give the bytes left to decode."""
+        data = self._held + data
+        self._held = b""
+        if self._started:  # after a whole member there may be padding, or with gzip another member
+            data = data.lstrip(b"\0")
+            if not data:
+                return b""
+            if self._encoding != "gzip":
+                msg = f"the answer goes on after the end of its {self._encoding} data"
+                raise InvalidProviderOutput(msg)
+        if self._encoding == "deflate":
+            if len(data) < 2:
+                self._held = data
+                return b""
+            # By the book it is the zlib format; some servers send the bare data.
+            wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+            self._inflater = zlib.decompressobj(_ZLIB if wrapped else _RAW)
+        else:
+            self._inflater = zlib.decompressobj(_GZIP)
+        self._started = True
+        return data
+
+
+class _Inflater(Protocol):
+    """What `zlib.decompressobj` makes; zlib does not export its type."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _single(content_encoding: str | None) -> str:
+    names = [name.strip().lower().removeprefix("x-") for name in (content_encoding or "").split(",")]
+    names = [name for name in names if name not in ("", "identity")]
+    if not names:
+        return "identity"
+    if names in (["gzip"], ["deflate"]):
+        return names[0]
+    msg = f"the answer's content-encoding is {content_encoding!r}, but only gzip or deflate was asked for"
+    raise InvalidProviderOutput(msg)
