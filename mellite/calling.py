@@ -24,12 +24,6 @@ T = TypeVar("T")
 
 @overload
 def generate(
-    backend: Streams, prompt: Prompt, *, system: System | None = None, tools: Sequence[Any] | None = None, **options: Any
-) -> ModelOutputThunk[str]: ...
-
-
-@overload
-def generate(
     backend: Streams,
     prompt: Prompt,
     *,
@@ -38,6 +32,12 @@ def generate(
     output: type[T],
     **options: Any,
 ) -> ModelOutputThunk[T]: ...
+
+
+@overload
+def generate(
+    backend: Streams, prompt: Prompt, *, system: System | None = None, tools: Sequence[Any] | None = None, **options: Any
+) -> ModelOutputThunk[str]: ...
 
 
 def generate(
@@ -96,11 +96,6 @@ class Backend(abc.ABC):
 
     @overload
     def generate(
-        self, prompt: Prompt, *, system: System | None = None, tools: Sequence[Any] | None = None, **options: Any
-    ) -> ModelOutputThunk[str]: ...
-
-    @overload
-    def generate(
         self,
         prompt: Prompt,
         *,
@@ -109,6 +104,11 @@ class Backend(abc.ABC):
         output: type[T],
         **options: Any,
     ) -> ModelOutputThunk[T]: ...
+
+    @overload
+    def generate(
+        self, prompt: Prompt, *, system: System | None = None, tools: Sequence[Any] | None = None, **options: Any
+    ) -> ModelOutputThunk[str]: ...
 
     def generate(self, prompt: Prompt, **options: Any) -> ModelOutputThunk[Any]:
         """Make a thunk for this backend; see `mellite.generate`, which has the same arguments."""

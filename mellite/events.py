@@ -114,32 +114,28 @@ class Usage:
         """Both together; a count stays None only where both are. The raw objects are dropped."""
         if not isinstance(other, Usage):
             return NotImplemented
-        sums: dict[str, int | None] = {}
+        sums: dict[str, Any] = {}
         for name in _COUNTS:
             ours, theirs = getattr(self, name), getattr(other, name)
             sums[name] = None if ours is None and theirs is None else (ours or 0) + (theirs or 0)
         return Usage(**sums)
 
 
-class _Struct(msgspec.Struct, frozen=True, gc=False):
-    pass
-
-
-class TextDelta(_Struct):
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """More text, as the provider sent it."""
 
     text: str
     id: str = "text-0"
 
 
-class ReasoningDelta(_Struct):
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
     """More thinking."""
 
     text: str
     id: str = "reasoning-0"
 
 
-class ToolInputDelta(_Struct):
+class ToolInputDelta(msgspec.Struct, frozen=True, gc=False):
     """More of the raw JSON of a tool call's arguments."""
 
     id: str
@@ -147,7 +143,7 @@ class ToolInputDelta(_Struct):
     text: str
 
 
-class RawChunk(_Struct):
+class RawChunk(msgspec.Struct, frozen=True, gc=False):
     """One piece of the provider's answer as it came: the JSON of one stream event, undecoded."""
 
     data: bytes

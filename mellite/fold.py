@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field, fields_dict, frozen
 
 from .events import (
     Event,
@@ -91,7 +91,9 @@ class _Input:
 
 
 class _Folder:
-    """The running state of one fold; `on` gives the handler of each kind of event."""
+    """The running state of one fold; `_HANDLERS` says which method takes which kind of event."""
+
+    __slots__ = ("blocks", "finish", "inputs", "order", "start", "text", "thinking", "usage")
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -102,22 +104,6 @@ class _Folder:
         self.usage: Usage | None = None
         self.start = _NOTHING_KNOWN
         self.finish: Finish | None = None
-        self.on: dict[type, Callable[[Any], None]] = {
-            TextStart: lambda event: self._block(Text, event.id).note(event.provider_metadata),
-            TextDelta: self._text,
-            TextEnd: lambda event: self._end(Text, event),
-            ReasoningStart: lambda event: self._block(Reasoning, event.id).note(event.provider_metadata),
-            ReasoningDelta: self._reasoning,
-            ReasoningEnd: lambda event: self._end(Reasoning, event),
-            ToolInputStart: self._input_start,
-            ToolInputDelta: self._input,
-            ToolInputError: self._input_error,
-            ToolCallEvent: self._call,
-            ToolResultEvent: lambda event: self.order.append(event.result),
-            ResponseStart: self._start,
-            StepFinish: lambda event: self._use(event.usage),
-            Finish: self._finish,
-        }
 
     def _block(self, kind: type[Text] | type[Reasoning], id: str) -> _Block:
         block = self.blocks.get((kind, id))
@@ -126,9 +112,21 @@ class _Folder:
             self.order.append(block)
         return block
 
+    def _text_start(self, event: TextStart) -> None:
+        self._block(Text, event.id).note(event.provider_metadata)
+
+    def _reasoning_start(self, event: ReasoningStart) -> None:
+        self._block(Reasoning, event.id).note(event.provider_metadata)
+
     def _end(self, kind: type[Text] | type[Reasoning], event: TextEnd | ReasoningEnd) -> None:
         self._block(kind, event.id).note(event.provider_metadata)
         del self.blocks[kind, event.id]  # the same id again is a new block
+
+    def _text_end(self, event: TextEnd) -> None:
+        self._end(Text, event)
+
+    def _reasoning_end(self, event: ReasoningEnd) -> None:
+        self._end(Reasoning, event)
 
     def _text(self, event: TextDelta) -> None:
         self.text.append(event.text)
@@ -161,8 +159,14 @@ class _Folder:
         else:
             self.order[self.order.index(written)] = event.call
 
+    def _result(self, event: ToolResultEvent) -> None:
+        self.order.append(event.result)
+
     def _start(self, event: ResponseStart) -> None:
         self.start = event if self.start is _NOTHING_KNOWN else merge_starts(self.start, event)
+
+    def _step_finish(self, event: StepFinish) -> None:
+        self._use(event.usage)
 
     def _use(self, usage: Usage | None) -> None:
         if usage is not None and (self.usage is None or not usage.is_zero):
@@ -189,14 +193,30 @@ class _Folder:
         )
 
 
+_HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
+    TextStart: _Folder._text_start,
+    TextDelta: _Folder._text,
+    TextEnd: _Folder._text_end,
+    ReasoningStart: _Folder._reasoning_start,
+    ReasoningDelta: _Folder._reasoning,
+    ReasoningEnd: _Folder._reasoning_end,
+    ToolInputStart: _Folder._input_start,
+    ToolInputDelta: _Folder._input,
+    ToolInputError: _Folder._input_error,
+    ToolCallEvent: _Folder._call,
+    ToolResultEvent: _Folder._result,
+    ResponseStart: _Folder._start,
+    StepFinish: _Folder._step_finish,
+    Finish: _Folder._finish,
+}
+
 _NOTHING_KNOWN: Final = ResponseStart()
+_START_FIELDS: Final = tuple(fields_dict(ResponseStart))
 
 
 def merge_starts(known: ResponseStart, later: ResponseStart) -> ResponseStart:
     """What two `ResponseStart` events say together: later values that are not None win."""
-    names = ResponseStart.__slots__
-    changes = {name: value for name in names if (value := getattr(later, name, None)) is not None}
-    changes.pop("__weakref__", None)
+    changes = {name: value for name in _START_FIELDS if (value := getattr(later, name)) is not None}
     return evolve(known, **changes)
 
 
@@ -209,11 +229,11 @@ def fold(events: Iterable[Event]) -> Folded:
         'Hello.'
     """
     folder = _Folder()
-    on = folder.on
+    handlers = _HANDLERS
     for event in events:
-        handler = on.get(type(event))
+        handler = handlers.get(type(event))
         if handler is not None:
-            handler(event)
+            handler(folder, event)
     return folder.folded()
 
 

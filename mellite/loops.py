@@ -118,7 +118,13 @@ class _AsyncioLoop:
         # A loop that is closed without asyncio.run's clean-up would complain about the pending task; the thunk
         # settles as cancelled in that case, so there is nothing to complain about.
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-        task.add_done_callback(lambda task: (task.cancelled() or task.exception(), done()))
+
+        def over(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                task.exception()  # looked at, so that nobody says it was never retrieved
+            done()
+
+        task.add_done_callback(over)
 
     def cancel(self) -> None:
         if self.task is not None:

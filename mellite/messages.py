@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -293,7 +293,7 @@ def _part(value: Any) -> Part:
     if isinstance(value, str):
         return Text(value)
     if isinstance(value, _PARTS):
-        return cast("Part", value)
+        return value
     msg = (
         f"a message is made of str, Text, Image, Audio, Video, Document, Reasoning, ToolCall, ToolResult "
         f"or a thunk, not {type(value).__name__}: {_short(value)}"

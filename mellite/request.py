@@ -428,7 +428,7 @@ def _check_fields(changes: dict[str, Any]) -> None:
             elif not isinstance(value, kind):
                 raise _invalid(name, wanted, value)
             elif kind is Mapping:
-                changes[name] = dict(value)
+                changes[name] = dict(cast("Mapping[str, Any]", value))
     cache = changes.get("cache")
     if not (cache is None or cache in ("auto", "none") or isinstance(cache, CachePolicy)):
         raise _invalid("cache", "'auto', 'none' or a CachePolicy", cache)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -13,8 +12,8 @@ from attrs import define, field
 
 from . import loops
 from .calls import CallInfo, name_of
-from .errors import InvalidRequest, MelliteError
-from .fold import fold
+from .errors import InvalidRequest
+from .fold import CompactLog, fold
 from .generation import EVERYTHING, Consumer, GenerationState, Pump
 from .messages import Deferred, Message, Part, Text, ToolCall
 from .outcome import Clock, Outcome, State, conclude, metadata_of, raw_of
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .chunking import Chunking
-    from .iteration import Chunks, Events, SyncTexts, Texts
+    from .iteration import Chunks, Events, Texts
 
 __all__ = ["ModelOutputThunk", "gather"]
 
@@ -178,7 +177,9 @@ class ModelOutputThunk(Deferred, Generic[T]):
 
     async def avalue(self) -> str:
         """As ``await thunk``, but always the text, whatever output type was asked for."""
-        outcome = self._settled() or await self._wait()
+        outcome = self._settled()
+        if outcome is None:
+            outcome = await self._wait()
         outcome.raise_error()
         return outcome.text
 
@@ -237,13 +238,13 @@ class ModelOutputThunk(Deferred, Generic[T]):
         return self._texts()
 
     def _texts(self) -> Texts:
-        from .iteration import CompactLog, Texts
+        from .iteration import Texts
 
         return Texts(self._gen, self._opener(), CompactLog.texts)
 
     def events(self) -> Events:
         """All events of the answer, from the first, as they arrive; a late iterator gets equal ones."""
-        from .iteration import CompactLog, Events
+        from .iteration import Events
 
         return Events(self._gen, self._opener(), CompactLog.events)
 
@@ -267,7 +268,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
         Raises:
             SyncInsideLoop: inside a running event loop, unless the thunk is settled.
         """
-        from .iteration import CompactLog, SyncTexts
+        from .iteration import SyncTexts
 
         if self._settled() is None:
             loops.forbid_inside_loop("thunk.iter()", "`async for delta in thunk`")
