@@ -1,0 +1,287 @@
+"""Fake models for tests and examples: echo, constant, scripted and failing answers, with no network.
+
+They stream, report usage, can be cancelled and can fail halfway, as a real backend does. One object may be
+used from several event loops and threads, on asyncio and on trio. Generation options are accepted and have no
+effect, but for ``stream=False``, which gives the text in one piece. Usage counts words, not tokens.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
+
+import anyio
+from attrs import define, field
+
+from mellite.calling import Backend
+from mellite.errors import ConfigurationError
+from mellite.events import Event, Finish, ResponseStart, TextDelta, Usage
+from mellite.messages import Text
+from mellite.request import Request
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+__all__ = ["Constant", "Echo", "Failing", "Scripted"]
+
+#: One step of a scripted answer: a piece of text, an event, or an error raised at this point.
+Piece: TypeAlias = str | Event | BaseException | type[BaseException]
+
+#: What `Scripted` answers with, when the request does not matter.
+Answer: TypeAlias = str | BaseException | type[BaseException] | Sequence[Piece]
+
+#: A function of the request that gives an answer.
+Answerer: TypeAlias = Callable[[Request], Answer | Awaitable[Answer]]
+
+_EVENTS: Final = get_args(Event)
+
+
+@define(eq=False)
+class Echo(Backend):
+    """Answers every request with the text of its last user message, word by word.
+
+    Example:
+        >>> import mellite
+        >>> mellite.generate(Echo(), "Say it again.").result()
+        'Say it again.'
+    """
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        """Send the words of the last user message."""
+        for event in _text_answer(self, request, _words(request.text)):
+            yield event
+
+
+@define(eq=False)
+class Constant(Backend):
+    """Answers every request with the same text, word by word.
+
+    Args:
+        text: the answer.
+
+    Example:
+        >>> import mellite
+        >>> mellite.generate(Constant("Always this."), "Whatever you ask").result()
+        'Always this.'
+    """
+
+    text: str
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        """Send the words of the text."""
+        for event in _text_answer(self, request, _words(self.text)):
+            yield event
+
+
+@define(eq=False)
+class Failing(Backend):
+    """Raises an error for every request, at once or after some of the answer.
+
+    Args:
+        error: what to raise: an exception or its class. What is not a `MelliteError` reaches the caller as a
+            `BackendError` with it as the cause, as from any backend.
+        after: how many text deltas to send before (the words of the last user message, again and again).
+
+    Example:
+        >>> import mellite
+        >>> from mellite.errors import ConnectionLost
+        >>> thunk = mellite.generate(Failing(ConnectionLost("the line went dead"), after=2), "Tell me a tale.")
+        >>> thunk.result()
+        Traceback (most recent call last):
+        mellite.errors.ConnectionLost: the line went dead
+        >>> thunk.partial
+        'Tell me '
+    """
+
+    error: BaseException | type[BaseException]
+    after: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        error: object = self.error
+        if not _is_error(error):
+            msg = f"Failing takes the exception to raise, not {type(error).__name__}: {_short(error)}"
+            raise ConfigurationError(msg)
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        """Send `after` deltas, then raise the error."""
+        words = request.text.split() or ["word"]
+        yield _start(self, request)
+        for word in islice(cycle(words), self.after):
+            yield TextDelta(f"{word} ")
+        raise _clean(self.error)
+
+
+@define(eq=False)
+class Scripted(Backend):
+    """Answers with the next of a list, and keeps the requests that it was asked.
+
+    An answer is
+
+    - a str: sent word by word;
+    - a list of str: sent in these pieces;
+    - a list with an event in it: sent exactly as it is, so it ends with a `Finish` (a str in it is a `TextDelta`);
+    - an exception, or a list that has one: raised where it stands, after what is before it;
+    - a function of the request, `async` or not, that gives one of those.
+
+    A copy or a pickle of it is made of its arguments: it starts again at the first answer.
+
+    Args:
+        answers: one for each call, in order.
+        delay: how long to wait before each piece, event or error of an answer, in seconds; not before the start
+            and the finish.
+
+    Raises:
+        ConfigurationError: for an answer that is none of these; and, out of the thunk, when a call comes after
+            the last answer has been given.
+
+    Example:
+        >>> import mellite
+        >>> backend = Scripted(["first", ["sec", "ond"], lambda request: request.text.upper()])
+        >>> [mellite.generate(backend, "hi").result() for _ in range(3)]
+        ['first', 'second', 'HI']
+        >>> backend.calls, backend.requests[0].text
+        (3, 'hi')
+    """
+
+    answers: Sequence[Answer | Answerer]
+    delay: float = 0
+    #: The requests that were asked, in the order in which they came.
+    requests: list[Request] = field(init=False, factory=list[Request], repr=False)
+    _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.answers = _checked(self.answers)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (self.answers, self.delay)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.__init__(*state)  # type: ignore[misc]  # the only way to make the lock and the list anew
+
+    @property
+    def calls(self) -> int:
+        """How often it was asked, calls that ran out of answers included."""
+        return len(self.requests)
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        """Send the next answer."""
+        with self._lock:
+            turn = len(self.requests)
+            self.requests.append(request)
+        for step in _steps(self, request, await self._answer(turn, request)):
+            if self.delay > 0 and not isinstance(step, (ResponseStart, Finish)):
+                await anyio.sleep(self.delay)
+            if _is_error(step):
+                raise _clean(step)
+            yield step
+
+    async def _answer(self, turn: int, request: Request) -> Answer:
+        if turn >= len(self.answers):
+            msg = (
+                f"Scripted has {len(self.answers)} answers and was asked for number {turn + 1}, "
+                f"with {_short(request.text)}; give it more answers, or ask less often"
+            )
+            raise ConfigurationError(msg, provider="fake")
+        answer: Any = self.answers[turn]
+        if _is_answerer(answer):
+            given = answer(request)
+            answer = await given if inspect.isawaitable(given) else given
+            _check(answer)
+        return cast("Answer", answer)
+
+
+def _start(backend: Backend, request: Request) -> ResponseStart:
+    return ResponseStart(
+        provider="fake",
+        protocol="fake",
+        model=request.model or type(backend).__name__.lower(),
+        streaming=request.options.stream is not False,
+    )
+
+
+def _words(text: str) -> list[str]:
+    """Cut text into words, each with the white space behind it, so that joining them gives the text."""
+    return re.findall(r"^\s+|\S+\s*", text)
+
+
+def _text_answer(backend: Backend, request: Request, pieces: Sequence[str]) -> Iterator[Event]:
+    yield _start(backend, request)
+    text = "".join(pieces)
+    for piece in pieces if request.options.stream is not False else [text]:
+        if piece:
+            yield TextDelta(piece)
+    yield Finish("stop", raw_reason="stop", usage=_usage(request, text))
+
+
+def _usage(request: Request, text: str) -> Usage:
+    """Count words: no model, hence no tokenizer, is involved."""
+    asked = [part.text for part in request.system]
+    asked += [part.text for message in request.messages for part in message.content if isinstance(part, Text)]
+    return Usage.of(input_tokens=sum(len(words.split()) for words in asked), output_tokens=len(text.split()))
+
+
+def _steps(backend: Backend, request: Request, answer: Answer) -> Iterator[Event | BaseException | type[BaseException]]:
+    """Turn a checked answer into what is to be sent and raised, one by one."""
+    if isinstance(answer, str):
+        yield from _text_answer(backend, request, _words(answer))
+        return
+    pieces: Sequence[Piece] = answer if isinstance(answer, Sequence) else [answer]
+    if any(isinstance(piece, _EVENTS) for piece in pieces):
+        yield from (TextDelta(piece) if isinstance(piece, str) else piece for piece in pieces)
+        return
+    texts: list[str] = []
+    for piece in pieces:
+        if not isinstance(piece, str):
+            yield from list(_text_answer(backend, request, texts))[:-1]  # what came before it, without the finish
+            yield piece
+            return
+        texts.append(piece)
+    yield from _text_answer(backend, request, texts)
+
+
+def _is_error(value: object) -> TypeIs[BaseException | type[BaseException]]:
+    return isinstance(value, BaseException) or (isinstance(value, type) and issubclass(value, BaseException))
+
+
+def _is_answerer(value: object) -> TypeIs[Answerer]:
+    return callable(value) and not _is_error(value)
+
+
+def _clean(error: BaseException | type[BaseException]) -> BaseException:
+    """Make the error ready to be raised (again): the traceback of an earlier time would go on growing."""
+    return error.with_traceback(None) if isinstance(error, BaseException) else error()
+
+
+def _checked(answers: object) -> tuple[Answer | Answerer, ...]:
+    if not isinstance(answers, (list, tuple)):
+        msg = f"Scripted takes a list of answers, not {type(answers).__name__}; for one answer: Scripted([...])"
+        raise ConfigurationError(msg)
+    given = tuple(cast("Sequence[Answer | Answerer]", answers))
+    for answer in given:
+        if not _is_answerer(answer):
+            _check(answer)
+    return given
+
+
+def _check(answer: object) -> None:
+    """Refuse what is no answer, when it is given rather than when it is sent."""
+    if isinstance(answer, str) or _is_error(answer):
+        return
+    listed = isinstance(answer, (list, tuple))
+    for piece in cast("Sequence[object]", answer) if listed else [answer]:
+        if listed and (isinstance(piece, (str, *_EVENTS)) or _is_error(piece)):
+            continue
+        msg = (
+            f"Scripted cannot answer with {_short(piece)} ({type(piece).__name__}{' in a list' if listed else ''}); "
+            "an answer is a str, a list of str, a list of events, an exception, or a function of the request"
+        )
+        raise ConfigurationError(msg)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
