@@ -1,0 +1,105 @@
+"""What is checked, and how: `nox` runs tests, lint, types, layers and docs; `nox -s bench` measures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+HERE = Path(__file__).parent
+PROJECT = nox.project.load_toml(HERE / "pyproject.toml")
+
+os.environ["UV_PYTHON_DOWNLOADS"] = "never"  # an interpreter that is not here is left out, not fetched
+nox.needs_version = ">=2025.2"
+nox.options.sessions = ["tests", "lint", "types", "layers", "docs"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+
+
+def interpreters(version: str) -> Iterator[Path]:
+    """Where a Python of this version may be: on the path, or among those that pyenv has."""
+    if found := shutil.which(f"python{version}"):
+        yield Path(found)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))
+
+
+def runs(interpreter: Path) -> bool:
+    """Whether an interpreter starts; a shim of pyenv is found on the path and yet fails for a version not chosen."""
+    try:
+        return subprocess.run([interpreter, "-c", ""], capture_output=True, check=False, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def installed(versions: list[str]) -> list[str]:
+    """Those of some Python versions that are here and run; their folders are put first on the path, before shims."""
+    here = []
+    for version in versions:
+        interpreter = next(filter(runs, interpreters(version)), None)
+        if interpreter is None:
+            nox.logger.logger.info(f"Python {version} is not here: its sessions are left out")
+            continue
+        here.append(version)
+        if Path(shutil.which(f"python{version}") or "") != interpreter:
+            os.environ["PATH"] = f"{interpreter.parent}{os.pathsep}{os.environ['PATH']}"
+    return here
+
+
+PYTHONS = installed(nox.project.python_versions(PROJECT))
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project, editable, with what some groups of pyproject.toml name."""
+    session.install("-q", "-e", ".", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on every Python that is here; arguments after `--` go to pytest."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", *(session.posargs or ["-q", "-n", "2"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style of the code and that it is formatted."""
+    session.install("-q", *nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the package and of tests/typing, with mypy and with pyright."""
+    install(session, "test", "types")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Check that the arrows between the layers point down only."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", "-q", "tests/test_layers.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run the code in the documentation, then build it; a broken link or reference is an error."""
+    install(session, "test", "docs")
+    session.run("python", "-m", "pytest", "-q", "tests/test_docs.py", "tests/test_doctests.py")
+    if (HERE / "mkdocs.yml").exists():
+        session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure mellite beside the bare HTTP client in one run; arguments after `--` choose what."""
+    install(session, "bench")
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)
