@@ -1,0 +1,216 @@
+"""Rules for the shape of source files: size, names, docstrings, excepts, mocks.
+
+Each rule takes a parsed file and gives sentences, one for each place that breaks it.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+FILE_LINES = 500
+FUNCTION_LINES = 60
+FUNCTION_LINES_P90 = 25
+FIRST_LINE = 80
+SENTENCES = 0.95
+
+GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "base", "core"}
+"""Names that say nothing about what is inside, with or without a leading underscore."""
+
+WIDE_EXCEPTS: dict[str, str] = {}
+"""``path::function`` -> why it may catch every exception and not raise it again."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Source(NamedTuple):
+    """One Python file of the project, read."""
+
+    name: str
+    """Path from the root of the project, with forward slashes."""
+    text: str
+    tree: ast.Module
+
+    @classmethod
+    def read(cls, path: Path, root: Path) -> Source:
+        """A file from the disk."""
+        text = path.read_text(encoding="utf-8")
+        return cls(path.relative_to(root).as_posix(), text, ast.parse(text))
+
+
+def below(root: Path, *folders: str) -> list[Source]:
+    """Every Python file in some folders of the project."""
+    return [Source.read(path, root) for folder in folders for path in sorted((root / folder).rglob("*.py"))]
+
+
+def functions(source: Source) -> Iterator[Function]:
+    """Every function and method of a file, nested ones too."""
+    yield from (node for node in ast.walk(source.tree) if isinstance(node, Function))
+
+
+def body_length(function: Function) -> int:
+    """The lines of a function, from ``def`` to its end, without its docstring."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        docstring = function.body[0]
+        lines -= (docstring.end_lineno or docstring.lineno) - docstring.lineno + 1
+    return lines
+
+
+def dotted(node: ast.AST) -> str:
+    """``a.b.c`` of a chain of names; '' for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (base := dotted(node.value)):
+        return f"{base}.{node.attr}"
+    return ""
+
+
+# --- size and names -------------------------------------------------------------------------------
+
+
+def long_file(source: Source) -> Iterator[str]:
+    """A file that is longer than it may be."""
+    lines = source.text.count("\n")
+    if lines > FILE_LINES:
+        yield f"{source.name} has {lines} lines, more than {FILE_LINES}: split it by noun"
+
+
+def long_functions(source: Source) -> Iterator[str]:
+    """Functions that do not fit a screen."""
+    for function in functions(source):
+        lines = body_length(function)
+        if lines > FUNCTION_LINES:
+            yield f"{source.name}:{function.lineno} {function.name} has {lines} lines, more than {FUNCTION_LINES}"
+
+
+def grab_bag_name(source: Source) -> Iterator[str]:
+    """A file or folder whose name says nothing."""
+    for part in Path(source.name).with_suffix("").parts:
+        if part.strip("_") in GRAB_BAGS:
+            yield f"{source.name}: {part!r} says nothing about what is inside; name it by a noun"
+
+
+def first_line(source: Source) -> Iterator[str]:
+    """A module whose docstring does not begin with one short line on what is in it."""
+    if not source.text.strip():
+        return
+    line = (ast.get_docstring(source.tree) or "").partition("\n")[0]
+    if not line:
+        yield f"{source.name} has no docstring: its first line says what is in it, in a newcomer's words"
+    elif len(line) > FIRST_LINE:
+        yield f"{source.name}: the first line of its docstring has {len(line)} characters, more than {FIRST_LINE}"
+
+
+# --- honesty --------------------------------------------------------------------------------------
+
+
+def comments(source: Source) -> Iterator[tuple[int, str]]:
+    """Every comment of a file with its line."""
+    for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def silenced_checkers(source: Source) -> Iterator[str]:
+    """Comments that silence a checker without saying which of its rules."""
+    for line, comment in comments(source):
+        if re.search(r"\b(type|pyright):\s*ignore(?!\[)|\bnoqa(?!:\s*[A-Z])", comment):
+            yield f"{source.name}:{line} silences a checker without a code: {comment}"
+
+
+def unfinished(source: Source) -> Iterator[str]:
+    """Comments that put work off, and functions that only say they are not written."""
+    for line, comment in comments(source):
+        if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", comment):
+            yield f"{source.name}:{line} puts something off: {comment}"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Name) and node.id == "NotImplementedError":
+            yield f"{source.name}:{node.lineno} is not implemented: make the method abstract, or leave it out"
+
+
+def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) -> Iterator[str]:
+    """Handlers that catch everything and go on, outside the listed places."""
+    for function, handler in handlers(source.tree, ""):
+        if handler.type is None:
+            yield f"{source.name}:{handler.lineno} is a bare except"
+            continue
+        kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        wide = {"Exception", "BaseException"} & {dotted(kind) for kind in kinds}
+        raises_again = isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None
+        if wide and not raises_again and f"{source.name}::{function}" not in allowed:
+            yield (
+                f"{source.name}:{handler.lineno} catches {wide.pop()}: catch what you expect, raise it again, or list "
+                f"'{source.name}::{function}' in WIDE_EXCEPTS of tests/shape_rules.py with the reason"
+            )
+
+
+def handlers(node: ast.AST, function: str) -> Iterator[tuple[str, ast.ExceptHandler]]:
+    """Every ``except`` below a node, with the dotted name of the class and function it stands in."""
+    for child in ast.iter_child_nodes(node):
+        inside = function
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            inside = f"{function}.{child.name}".strip(".")
+        if isinstance(child, ast.ExceptHandler):
+            yield function, child
+        yield from handlers(child, inside)
+
+
+# --- tests ----------------------------------------------------------------------------------------
+
+
+MOCKS = ("Mock", "MagicMock", "AsyncMock", "PropertyMock", "create_autospec", "patch")
+PRETENCE = {
+    "mock": (MOCKS, "use real bytes, a Scripted backend or a ScriptedTransport"),
+    "unittest.mock": (MOCKS, "use real bytes, a Scripted backend or a ScriptedTransport"),
+    "patch": (("dict", "multiple", "object"), "pass the thing in"),
+    "monkeypatch": (("setattr",), "pass the thing in"),
+    "time": (("sleep",), "wait for the thing itself"),
+    "pytest.mark": (("skip", "skipif", "xfail"), "a test that does not run tests nothing"),
+    "unittest": (("mock", "skip", "skipIf"), "a test that does not run tests nothing"),
+}
+"""Holder -> the names in it that a test does not use, and what to do instead."""
+
+
+def pretence(source: Source) -> Iterator[str]:
+    """Mocks, patches, sleeps and skips in a test file."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute):
+            holder, _, name = dotted(node).rpartition(".")
+            yield from pretended(source, node.lineno, holder, name)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield from pretended(source, node.lineno, node.module or "", alias.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from pretended(source, node.lineno, *alias.name.rpartition(".")[::2])
+        elif isinstance(node, ast.Call) and dotted(node.func) in MOCKS:
+            yield from pretended(source, node.lineno, "mock", dotted(node.func))
+        elif isinstance(node, ast.While):
+            yield from polling(source, node)
+
+
+def pretended(source: Source, line: int, holder: str, name: str) -> Iterator[str]:
+    """What is said about the use of ``holder.name`` in a test, if anything."""
+    names, instead = PRETENCE.get(holder, ((), ""))
+    if name in names:
+        yield f"{source.name}:{line} uses {name} of {holder}: {instead}"
+
+
+def polling(source: Source, loop: ast.While) -> Iterator[str]:
+    """Sleeping in a ``while`` loop until something works; ``sleep(0)`` only lets others run."""
+    for node in ast.walk(loop):
+        if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == "sleep":
+            if not (node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0):
+                yield f"{source.name}:{node.lineno} sleeps until something works: wait for the thing itself"
+
+
+def tests_in(source: Source) -> Iterator[Function]:
+    """The test functions of a test file."""
+    if Path(source.name).name.startswith("test_"):
+        yield from (function for function in functions(source) if function.name.startswith("test_"))
