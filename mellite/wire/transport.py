@@ -41,7 +41,8 @@ DEFAULT_HEADERS: Final[Mapping[str, str]] = {
 def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
     if not headers:
         return EMPTY
-    for name, value in headers.items():
+    items: Iterable[tuple[object, object]] = headers.items()
+    for name, value in items:
         if not (isinstance(name, str) and isinstance(value, str)):
             msg = f"header {name!r} must be a str with a str value, not {type(value).__name__}"
             raise InvalidRequest(msg, parameter="headers")
@@ -252,10 +253,9 @@ def _bad_header(name: str, value: str) -> InvalidRequest | InvalidCredential:
         why = "holds a character that is not ASCII"
     else:
         why = "holds a line break or another control character"
-    msg = f"the value of header {name!r} {why}; was it copied whole, and nothing more?"
     if _SECRET_NAME.search(name):
-        return InvalidCredential(msg)
-    return InvalidRequest(msg, parameter="headers")
+        return InvalidCredential(f"the value of header {name!r} {why}; was the key copied whole, and nothing more?")
+    return InvalidRequest(f"the value of header {name!r} {why}; change or encode it", parameter="headers")
 
 
 def sent_headers(request: HttpRequest) -> dict[str, str]:

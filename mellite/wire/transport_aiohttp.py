@@ -1,0 +1,278 @@
+"""Send HTTP requests on asyncio, with aiohttp.
+
+aiohttp is imported on the first request. All its timeouts are off, because mellite has clocks of its own; redirects,
+cookies, proxies and ``.netrc`` are not used; bodies are handed on compressed, as they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+import os
+import weakref
+from typing import TYPE_CHECKING, Final, final
+
+from attrs import define, field
+
+from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, TransportError
+from .lifetime import ClientPerLoop
+from .transport import (
+    MAX_CONNECTIONS,
+    HttpRequest,
+    HttpResponse,
+    check_request,
+    received_headers,
+    sent_headers,
+    shown_url,
+    tls_context,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    import aiohttp
+    import yarl
+
+__all__ = ["AiohttpTransport"]
+
+_KEEP_ALIVE: Final = 30.0  # seconds that an unused connection is kept
+_HEADER_SIZE: Final = 64 * 1024  # bytes of one header, and of the status line
+_HEADER_COUNT: Final = 1000
+_LARGE_BODY: Final = 1024 * 1024  # aiohttp writes larger bytes in one go, and warns; files it writes in pieces
+
+
+@final
+class AiohttpTransport:
+    """The `Transport` for asyncio.
+
+    Args:
+        max_connections: how many connections to have at most in one loop; further requests wait their turn.
+        ssl_context: the TLS settings; by default those of the system, shared by the process.
+
+    Example:
+        >>> transport = AiohttpTransport(max_connections=10)
+    """
+
+    __slots__ = ("_clients", "_max_connections", "_ssl_context")
+
+    def __init__(self, *, max_connections: int = MAX_CONNECTIONS, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._max_connections = max_connections
+        self._ssl_context = ssl_context
+        self._clients = ClientPerLoop(functools.partial(_connect, max_connections), _disconnect)
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        """Send the request; see `Transport.open`."""
+        check_request(request)
+        loop = asyncio.get_running_loop()
+        client = self._clients.find(loop) or await self._clients.start(loop)
+        failure: MelliteError | None = None
+        try:
+            if timeout is None:
+                return await self._send(client, request)
+            async with asyncio.timeout(timeout):
+                return await self._send(client, request)
+        except TimeoutError:
+            pass
+        except Exception as error:
+            failure = _failure(error, request)
+        # Raised here, not above: the exceptions of the HTTP client hold the headers, and are not to be kept.
+        raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
+
+    async def _send(self, client: _Client, request: HttpRequest) -> HttpResponse:
+        body = request.body
+        response = await client.session.request(
+            request.method,
+            client.url(request.url, encoded=True),
+            headers=sent_headers(request),
+            data=io.BytesIO(body) if len(body) > _LARGE_BODY else body or None,
+            allow_redirects=False,
+            ssl=self._ssl_context or (tls_context() if request.url[:5].lower() == "https" else True),
+        )
+        return _Response(response, client, shown_url(request.url))
+
+    async def aclose(self) -> None:
+        """Close the connections of all loops: this loop's before it returns, the others soon."""
+        await self._clients.aclose(running_loop())
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The asyncio loop this code runs in, if any."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+@final
+class _Response(HttpResponse):
+    """One wake-up per network read; while data is there to be read, no timer and no suspension."""
+
+    __slots__ = ("__weakref__", "_client", "_content", "_deadline", "_expired", "_loop", "_response", "_timer", "_url")
+
+    def __init__(self, response: aiohttp.ClientResponse, client: _Client, url: str) -> None:
+        self.status = response.status
+        self.headers = received_headers(response.raw_headers)
+        self._response = response
+        self._content = response.content
+        self._client = client
+        self._url = url
+        self._loop = client.loop
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
+        client.responses.add(self)
+
+    async def read(self, timeout: float | None = None) -> bytes:
+        """The next piece of the body; see `HttpResponse.read`."""
+        content = self._content
+        failure: Exception | None = None
+        try:
+            data = content.read_nowait()
+            if data:
+                return data
+            if not content.is_eof():
+                if timeout is not None:
+                    self._watch(timeout)
+                data = await content.readany()
+            if not data:
+                self._finish()
+            return data
+        except Exception as error:
+            failure = error
+        finally:
+            self._deadline = 0.0
+        if self._expired:
+            raise TimeoutError(f"nothing more came from {self._url} within {timeout} s")
+        raise _lost(failure, self._url)
+
+    def _watch(self, timeout: float) -> None:
+        # One timer for many waits: while data keeps coming it is left where it is, and looks at the deadline when it
+        # goes off. A timer per wait would cost more than the rest of the read.
+        self._deadline = deadline = self._loop.time() + timeout
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= deadline:
+                return
+            timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._deadline:  # nobody is waiting
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+            return
+        self._expired = True
+        self.fail(TimeoutError())
+
+    def fail(self, error: Exception) -> None:
+        """End the body with this error, also for who is waiting for it."""
+        if not self._content.is_eof():
+            self._content.set_exception(error)
+
+    def _finish(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._client.responses.discard(self)
+
+    async def aclose(self) -> None:
+        """Give back or close the connection; see `HttpResponse.aclose`."""
+        self._finish()
+        connection = self._response.connection
+        if connection is not None and not self._loop.is_closed():
+            # Aborted, not closed: nothing that is still to be sent, or to be said in TLS, may hold the socket.
+            if connection.transport is not None:
+                connection.transport.abort()
+            self._response.close()
+
+
+@define(eq=False)
+class _Client:
+    """A session, and the answers that are still arriving through it."""
+
+    session: aiohttp.ClientSession
+    loop: asyncio.AbstractEventLoop
+    url: type[yarl.URL]
+    responses: weakref.WeakSet[_Response] = field(factory=weakref.WeakSet)
+
+
+def _connect(max_connections: int) -> _Client:
+    import aiohttp
+    import yarl
+
+    connector = aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE)
+    session = aiohttp.ClientSession(
+        connector=connector,
+        response_class=_response_class(),
+        timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("content-type",),
+        auto_decompress=False,
+        trust_env=False,
+        max_line_size=_HEADER_SIZE,
+        max_field_size=_HEADER_SIZE,
+        max_headers=_HEADER_COUNT,
+    )
+    return _Client(session, asyncio.get_running_loop(), yarl.URL)
+
+
+async def _disconnect(client: _Client) -> None:
+    for response in list(client.responses):
+        response.fail(ConnectionResetError("the transport was closed"))
+    await client.session.close()
+
+
+@functools.cache
+def _response_class() -> type[aiohttp.ClientResponse]:
+    import aiohttp
+
+    class Response(aiohttp.ClientResponse):
+        async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+            try:
+                return await super().start(connection)
+            except BaseException:
+                # Given up or broken: what is still to be sent must not hold the socket.
+                if connection.transport is not None:
+                    connection.transport.abort()
+                raise
+
+    return Response
+
+
+def _failure(error: Exception, request: HttpRequest) -> MelliteError:
+    """The error of ours that stands for one of aiohttp's, raised before the headers were there."""
+    import aiohttp
+    from aiohttp import http_exceptions
+
+    url = shown_url(request.url)
+    if isinstance(error, MelliteError):
+        return error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        msg = f"the certificate of {url} is not trusted: {error.certificate_error}"
+        return ConnectError(msg, retryable=False)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        what = "the host was not found" if isinstance(error, aiohttp.ClientConnectorDNSError) else "no connection"
+        return ConnectError(f"cannot connect to {url}: {what}: {_reason(error.os_error)}")
+    if isinstance(error, (aiohttp.ClientResponseError, http_exceptions.HttpProcessingError)):
+        return InvalidProviderOutput(f"{url} sent an answer that breaks the rules of HTTP: {_excerpt(error.message)}")
+    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError)):
+        return _lost(error, url)
+    return TransportError(f"the request to {url} failed in an unforeseen way: {type(error).__name__}")
+
+
+def _lost(error: Exception | None, url: str) -> ConnectionLost:
+    return ConnectionLost(f"the connection to {url} broke before the answer was complete: {_reason(error)}")
+
+
+def _reason(error: Exception | None) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        # Where errno says it all, error.strerror holds what asyncio has to say.
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    return _excerpt(str(error)) or type(error).__name__
+
+
+def _excerpt(text: str) -> str:
+    return " ".join(text.split())[:200]
