@@ -1,4 +1,4 @@
-"""What is checked, and how: `nox` runs tests, lint, types, layers and docs; `nox -s bench` measures."""
+"""What is checked, and how: tests, lint, types, layers, docs; `nox -s bench` measures."""
 
 from __future__ import annotations
 

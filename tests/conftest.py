@@ -53,7 +53,7 @@ def is_loopback(host: object) -> bool:
 def refuse_outside_contact(event: str, args: tuple[object, ...]) -> None:
     """An audit hook that lets no test connect to, send to or look up another machine.
 
-    An audit hook sees every socket of the process, whichever library opened it, and cannot be worked around by accident.
+    An audit hook sees every socket of the process, whichever library opened it; nothing gets around it by accident.
     """
     if event in {"socket.connect", "socket.sendto", "socket.sendmsg"}:
         address = args[1]
@@ -114,8 +114,8 @@ def pytest_sessionfinish() -> None:
 def _nothing_left_behind() -> Iterator[None]:
     """Collects garbage after each test, so that what it leaked fails this test and not a later one.
 
-    A ResourceWarning, or an exception in a ``__del__`` or a thread, is turned into an error by pytest's own plugins together with
-    ``filterwarnings = ["error"]``; what asyncio writes to its log instead is turned into one here.
+    A ResourceWarning, or an exception in a ``__del__`` or a thread, is made an error by pytest's own plugins together
+    with ``filterwarnings = ["error"]``; what asyncio writes to its log instead is made one here.
     """
     complaints = LoopComplaints()
     logger = logging.getLogger("asyncio")

@@ -31,7 +31,7 @@ APART = (4, 8, 10)
 """Layers whose modules do not import each other ..."""
 
 TOGETHER = {
-    "__main__": ("cli",),
+    "__main__": ("cli", "demo"),
     "cli": ("demo",),
     "protocols.*": ("protocols.failures", "protocols.media", "protocols.toolcalls"),
 }
@@ -175,10 +175,11 @@ def problems(package: Path) -> list[str]:
                 "to the lowest layer that has all it imports below it"
             )
             continue
-        for found in module.imports:
-            trouble = own_trouble(module.name, short(found.target)) if found.ours else library_trouble(module.name, found)
-            if trouble:
-                out.append(f"{module.at(found.line)} imports {found.target}: {trouble}")
+        out += [
+            f"{module.at(found.line)} imports {found.target}: {trouble}"
+            for found in module.imports
+            if (trouble := trouble_with(module.name, found))
+        ]
         out += unreadable_imports(module)
         out += routes_made(module)
     return [*out, *cycles(modules)]
@@ -195,6 +196,11 @@ def fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def trouble_with(importer: str, found: Import) -> str | None:
+    """What is wrong with one import, if anything."""
+    return own_trouble(importer, short(found.target)) if found.ours else library_trouble(importer, found)
+
+
 def own_trouble(importer: str, target: str) -> str | None:
     """What is wrong when one module of mellite imports another, if anything."""
     if not importer:
@@ -206,9 +212,9 @@ def own_trouble(importer: str, target: str) -> str | None:
         return "it is in no layer"
     if lower > upper:
         return f"an arrow up, from layer {upper} to layer {lower}; move the code down or pass the thing in"
-    if lower == upper and upper in APART and not target.startswith(f"{importer}."):
-        if not any(fits(importer, [who]) and target in allowed for who, allowed in TOGETHER.items()):
-            return f"the modules of layer {upper} do not import each other"
+    together = any(fits(importer, [who]) and target in allowed for who, allowed in TOGETHER.items())
+    if lower == upper and upper in APART and not together and not target.startswith(f"{importer}."):
+        return f"the modules of layer {upper} do not import each other"
     for who, layer, allowed, why in NARROWED:
         if fits(importer, [who]) and lower == layer and target not in allowed:
             return f"{why}; of layer {layer} it may import {', '.join(allowed) or 'nothing'}"
@@ -227,11 +233,12 @@ def library_trouble(importer: str, found: Import) -> str | None:
 
 
 def unreadable_imports(module: Module) -> Iterator[str]:
-    """Imports by a name that is put together at run time, which nobody can check."""
+    """Imports by a name that is put together at run time, where no whole name in the file can be checked instead."""
+    if any(found.ours for found in module.imports):
+        return
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call) and called(node) in IMPORTERS and not (node.args and text_of(node.args[0])):
-            if not any(found.ours for found in module.imports):
-                yield f"{module.at(node.lineno)} imports by a computed name: write whole names in a table, to be checked"
+            yield f"{module.at(node.lineno)} imports by a computed name: write whole names in a table, to be checked"
 
 
 def routes_made(module: Module) -> Iterator[str]:

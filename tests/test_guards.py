@@ -1,4 +1,4 @@
-"""The guards of conftest.py fail a test that leaks, complains or leaves the machine."""
+"""The guards of conftest.py fail a test that leaks or leaves the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-OFFENDERS = '''
+OFFENDERS = """
 import asyncio, gc, socket, threading
 import pytest
 
@@ -71,7 +71,7 @@ async def test_never_awaited():
 def test_fine():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
         socket.getaddrinfo("localhost", 80)
-'''
+"""
 
 MISSPELLED = """
 import pytest

@@ -48,6 +48,21 @@ def own_objects(module: ModuleType) -> list[tuple[str, object]]:
     return [(name, thing) for name, thing in things if inspect.isclass(thing) or inspect.isfunction(thing)]
 
 
+def is_documented(thing: object) -> bool:
+    """Whether a class or function has a docstring that somebody wrote: a dataclass without one gets its signature."""
+    return bool(thing.__doc__) and not thing.__doc__.startswith(f"{thing.__name__}(")
+
+
+def public_methods(cls: type) -> list[str]:
+    """The methods and properties that a class itself defines for others."""
+    kinds = (classmethod, staticmethod, property)
+    return [
+        name
+        for name, member in vars(cls).items()
+        if name[0] != "_" and (inspect.isfunction(member) or isinstance(member, kinds))
+    ]
+
+
 def test_names_are_listed_and_sorted(module: ModuleType) -> None:
     """Each public module lists its names in ``__all__``: sorted, each once."""
     assert listed(module) == sorted(set(listed(module)), key=place)
@@ -70,10 +85,13 @@ def test_names_are_ours(module: ModuleType) -> None:
 
 
 def test_public_things_are_documented(module: ModuleType) -> None:
-    """Each public class and function says what it is or gives; a generated docstring does not count."""
-    silent = [
-        name for name, thing in own_objects(module) if not thing.__doc__ or thing.__doc__.startswith(f"{thing.__name__}(")
-    ]
+    """Each public class, function and method says what it is or gives; what a method inherits counts."""
+    silent = [name for name, thing in own_objects(module) if not is_documented(thing)]
+    for name, thing in own_objects(module):
+        if inspect.isclass(thing):
+            silent += [
+                f"{name}.{method}" for method in public_methods(thing) if not inspect.getdoc(getattr(thing, method))
+            ]
     assert silent == []
 
 
