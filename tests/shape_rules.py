@@ -152,8 +152,8 @@ def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) 
         goes_on = not isinstance(handler.body[-1], ast.Raise)
         if wide and goes_on and f"{source.name}::{function}" not in allowed:
             yield (
-                f"{source.name}:{handler.lineno} catches {wide.pop()}: catch what you expect, end it with `raise`, or list "
-                f"'{source.name}::{function}' in WIDE_EXCEPTS of tests/shape_rules.py with the reason"
+                f"{source.name}:{handler.lineno} catches {wide.pop()}: catch what you expect, end it with `raise`, or "
+                f"list '{source.name}::{function}' in WIDE_EXCEPTS of tests/shape_rules.py with the reason"
             )
 
 
