@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import evolve, frozen
 
 from .errors import MelliteError, RequestError
-from .events import Event
 from .messages import Deferred, Message, Part, Text
 from .request import Request
+
+if TYPE_CHECKING:
+    from .events import Event
 
 __all__ = ["CallInfo", "Streams", "name_of", "resolved"]
 

@@ -24,13 +24,13 @@ from .errors import BackendError, InvalidProviderOutput
 from .events import Event, Finish
 from .outcome import Clock, Outcome, conclude
 
-__all__ = ["AHEAD", "EVERYTHING", "Consumer", "GenerationState", "Pump"]
+__all__ = ["AHEAD", "Consumer", "Pump"]
 
 #: How far the pump runs ahead of an iterator, in events: waiting after each costs 20 times as much.
 AHEAD: Final = 256
 
 #: What an `await` wants.
-EVERYTHING: Final = sys.maxsize
+_EVERYTHING: Final = sys.maxsize
 
 #: How long a backend may take to close its stream after a cancellation, in seconds.
 CLOSING_SECONDS: Final = 5.0
@@ -50,20 +50,6 @@ class Consumer:
 
     def __init__(self, want: int) -> None:
         self.want = want
-
-
-class GenerationState:
-    """Everything in flight of one thunk; fresh on every copy. Kept by the thunk and its iterators only."""
-
-    __slots__ = ("__weakref__", "pump")
-
-    def __init__(self) -> None:
-        self.pump: Pump | None = None
-
-    def __del__(self) -> None:
-        pump = self.pump
-        if pump is not None and pump.outcome is None:
-            pump.request_cancel("the thunk was dropped while it was running", from_del=True)
 
 
 class Pump:
@@ -112,6 +98,12 @@ class Pump:
     def start(self) -> None:
         """Begin pulling; called once, in the pump's own loop."""
         self.loop.spawn(self.run, self._task_over)
+
+    def enter(self) -> Consumer:
+        """A new consumer who wants everything, counted."""
+        consumer = Consumer(_EVERYTHING)
+        self.join(consumer)
+        return consumer
 
     def join(self, consumer: Consumer) -> None:
         """Count `consumer`, and let the pump run as far as it wants."""

@@ -10,7 +10,7 @@ from . import loops
 from .chunking import Chunker
 from .events import Event, TextDelta
 from .fold import CompactLog
-from .generation import AHEAD, Consumer, GenerationState, Pump
+from .generation import AHEAD, Consumer, Pump
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +32,7 @@ class _Position(Generic[Item]):
 
     def __init__(
         self,
-        gen: GenerationState,
+        gen: object,
         open: Callable[[], Pump | Outcome],
         read: Callable[[CompactLog], Iterator[Item]],
     ) -> None:

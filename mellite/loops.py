@@ -122,6 +122,7 @@ class _AsyncioLoop:
         def over(task: asyncio.Task[None]) -> None:
             if not task.cancelled():
                 task.exception()  # looked at, so that nobody says it was never retrieved
+            self.task = None  # its context knows the pump, which knows this: keep no cycle
             done()
 
         task.add_done_callback(over)
@@ -182,7 +183,7 @@ class _AsyncioWaiter:
 
 @final
 class _TrioLoop:
-    __slots__ = ("gone", "scope", "task", "thread", "token")
+    __slots__ = ("scope", "task", "thread", "token")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         import trio
@@ -191,7 +192,6 @@ class _TrioLoop:
         self.scope: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
         self.thread = threading.get_ident()
-        self.gone = False
 
     def waiter(self) -> _TrioWaiter:
         return _TrioWaiter(self.token)
@@ -206,6 +206,7 @@ class _TrioLoop:
                 with scope:
                     await main()
             finally:
+                self.task = self.scope = None
                 done()
 
         self.task = trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
@@ -13,25 +13,41 @@ from attrs import define, field
 from . import loops
 from .calls import CallInfo, name_of
 from .errors import InvalidRequest
-from .fold import CompactLog, fold
-from .generation import EVERYTHING, Consumer, GenerationState, Pump
 from .messages import Deferred, Message, Part, Text, ToolCall
-from .outcome import Clock, Outcome, State, conclude, metadata_of, raw_of
-from .records import GenerateLog, GenerationMetadata, RawProviderResponse
 from .request import Request
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .chunking import Chunking
+    from .fold import Folded
+    from .generation import Consumer, Pump
     from .iteration import Chunks, Events, Texts
+    from .outcome import Outcome, State
+    from .records import GenerateLog, GenerationMetadata, RawProviderResponse
 
-__all__ = ["ModelOutputThunk", "gather"]
+# What only a driven thunk needs is imported when one is driven: that halves the time that importing this takes.
+
+__all__ = ["GenerationState", "ModelOutputThunk", "gather"]
 
 T = TypeVar("T")
 
 #: Held for a moment when a thunk starts or is settled unstarted, so that two threads do not do it twice.
 _starting: Final = threading.Lock()
+
+
+class GenerationState:
+    """Everything in flight of one thunk; fresh on every copy. Kept by the thunk and its iterators only."""
+
+    __slots__ = ("__weakref__", "pump")
+
+    def __init__(self) -> None:
+        self.pump: Pump | None = None
+
+    def __del__(self) -> None:
+        pump = self.pump
+        if pump is not None and pump.outcome is None:
+            pump.request_cancel("the thunk was dropped while it was running", from_del=True)
 
 
 @define(eq=False, repr=False)
@@ -82,7 +98,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
     def partial(self) -> str:
         """The text so far, in every state; joined on each access."""
         outcome = self._settled()
-        return outcome.text if outcome is not None else fold(self._events()).text
+        return outcome.text if outcome is not None else self._so_far().text
 
     @property
     def parsed_repr(self) -> T | None:
@@ -94,13 +110,13 @@ class ModelOutputThunk(Deferred, Generic[T]):
     def thinking(self) -> str | None:
         """The model's thinking so far, as far as the provider shows it; None if there is none."""
         outcome = self._settled()
-        return outcome.thinking if outcome is not None else fold(self._events()).thinking
+        return outcome.thinking if outcome is not None else self._so_far().thinking
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tools that the model asks for."""
         outcome = self._settled()
-        return outcome.tool_calls if outcome is not None else fold(self._events()).tool_calls
+        return outcome.tool_calls if outcome is not None else self._so_far().tool_calls
 
     @property
     def message(self) -> Message:
@@ -108,7 +124,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
         outcome = self._settled()
         parts: tuple[Part, ...] | None
         if outcome is None:
-            parts = fold(self._events()).parts
+            parts = self._so_far().parts
         elif outcome.parts is None:
             parts = (Text(outcome.text),) if outcome.text else ()
         else:
@@ -121,16 +137,21 @@ class ModelOutputThunk(Deferred, Generic[T]):
         outcome = self._settled()
         if outcome is not None:
             return outcome.generation
+        from .outcome import Clock, metadata_of
+
         pump = self._gen.pump
-        if pump is None:
-            return GenerationMetadata(model=self._call.request.model)
-        return metadata_of(fold(list(pump.events)), self._call.request, pump.generation_id, pump.clock)
+        id, clock = (pump.generation_id, pump.clock) if pump is not None else (None, Clock())
+        return metadata_of(self._so_far(), self._call.request, id, clock)
 
     @property
     def raw(self) -> RawProviderResponse:
         """The provider's own answer; ``isinstance`` and ``match`` narrow it to its protocol's class."""
         outcome = self._settled()
-        return outcome.raw if outcome is not None else raw_of(fold(self._events()), None)
+        if outcome is not None:
+            return outcome.raw
+        from .outcome import raw_of
+
+        return raw_of(self._so_far(), None)
 
     @property
     def error(self) -> Exception | None:
@@ -208,19 +229,15 @@ class ModelOutputThunk(Deferred, Generic[T]):
 
     async def _wait(self) -> Outcome:
         pump = self._start()
-        if isinstance(pump, Outcome):
-            return pump
-        consumer = Consumer(EVERYTHING)
-        pump.join(consumer)
-        await pump.wait_settled(consumer)
+        if pump is not None:
+            await pump.wait_settled(pump.enter())
         return cast("Outcome", self._settled())
 
     def _block(self, timeout: float | None) -> Outcome:
         pump = self._start(loops.portal)
-        if isinstance(pump, Outcome):
-            return pump
-        consumer = Consumer(EVERYTHING)
-        pump.join(consumer)
+        if pump is None:
+            return cast("Outcome", self._settled())
+        consumer = pump.enter()
         waiter = loops.thread_waiter()
         pump.done.append(waiter)
         try:
@@ -238,12 +255,14 @@ class ModelOutputThunk(Deferred, Generic[T]):
         return self._texts()
 
     def _texts(self) -> Texts:
+        from .fold import CompactLog
         from .iteration import Texts
 
         return Texts(self._gen, self._opener(), CompactLog.texts)
 
     def events(self) -> Events:
         """All events of the answer, from the first, as they arrive; a late iterator gets equal ones."""
+        from .fold import CompactLog
         from .iteration import Events
 
         return Events(self._gen, self._opener(), CompactLog.events)
@@ -268,6 +287,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
         Raises:
             SyncInsideLoop: inside a running event loop, unless the thunk is settled.
         """
+        from .fold import CompactLog
         from .iteration import SyncTexts
 
         if self._settled() is None:
@@ -388,32 +408,45 @@ class ModelOutputThunk(Deferred, Generic[T]):
                     pump.check_loop()
                     outcome = pump.outcome
                 self._outcome = outcome
+                self._gen.pump = None  # with all its events: the outcome has them in a compact form
         return outcome
 
-    def _events(self) -> list[Any]:
-        pump = self._gen.pump
-        return list(pump.events) if pump is not None else []
+    def _so_far(self) -> Folded:
+        """What has arrived of a generation that is not settled."""
+        from .fold import fold
 
-    def _start(self, loop: Any = loops.current) -> Pump | Outcome:
-        """The generation, begun in the loop that `loop` gives unless it is running or settled already."""
+        pump = self._gen.pump
+        return fold(list(pump.events) if pump is not None else [])
+
+    def _start(self, loop: Callable[[], loops.Loop] = loops.current) -> Pump | None:
+        """The generation, begun in the loop that `loop` gives unless it runs already; None if it is settled."""
         pump = self._gen.pump
         if pump is None and self._outcome is None:
+            from .generation import Pump
+
             home = loop()
             with _starting:
                 pump = self._gen.pump
                 if pump is None and self._outcome is None:
                     pump = self._gen.pump = Pump(self._call, home, gather)
-                    home.call_soon(pump.start) if not home.is_here() else pump.start()
-        settled = self._settled()
-        return settled if settled is not None else cast("Pump", pump)
+                    if home.is_here():
+                        pump.start()
+                    else:
+                        home.call_soon(pump.start)
+        return pump if self._settled() is None else None
 
-    def _opener(self, loop: Any = loops.current) -> Any:
-        # An iterator keeps what it needs to start, not the thunk, so that dropping the thunk is noticed.
-        if self._outcome is None and self._gen.pump is None:
-            return lambda: self._start(loop)
-        return lambda found=self._start(loop): found
+    def _opener(self, loop: Callable[[], loops.Loop] = loops.current) -> Callable[[], Pump | Outcome]:
+        """What an iterator begins with; it lets go of the thunk then, so that dropping the thunk is noticed."""
+
+        def begin() -> Pump | Outcome:
+            pump = self._start(loop)
+            return pump if pump is not None else cast("Outcome", self._settled())
+
+        return begin
 
     def _unstarted(self, why: str) -> Outcome:
+        from .outcome import Clock, conclude
+
         return conclude(
             [], request=self._call.request, backend=name_of(self._call.backend), clock=Clock(), cancelled=why
         )
@@ -447,10 +480,8 @@ async def gather(*thunks: ModelOutputThunk[Any]) -> list[ModelOutputThunk[Any]]:
     try:
         for thunk in thunks:
             pump = thunk._start()
-            if isinstance(pump, Pump):
-                consumer = Consumer(EVERYTHING)
-                pump.join(consumer)
-                waiting.append((pump, consumer))
+            if pump is not None:
+                waiting.append((pump, pump.enter()))
         for pump, _ in waiting:
             if pump.outcome is None:
                 await pump.wait_settled()
@@ -459,6 +490,6 @@ async def gather(*thunks: ModelOutputThunk[Any]) -> list[ModelOutputThunk[Any]]:
         for pump in ended:
             await pump.linger()
         raise
-    for pump, consumer in waiting:
-        pump.consumers.pop(consumer, None)
+    for thunk in thunks:
+        thunk._settled()
     return list(thunks)
