@@ -1,8 +1,8 @@
 """Cut a byte stream into server-sent events, by the rules browsers follow; no I/O.
 
-The rules are the WHATWG's (https://html.spec.whatwg.org/multipage/server-sent-events.html): lines end in LF, CR or CRLF and
-in nothing else, one byte order mark at the very start is dropped, bytes are UTF-8 whatever the server says, and an event
-counts only once its blank line has arrived.
+The rules are the WHATWG's (https://html.spec.whatwg.org/multipage/server-sent-events.html): lines end in LF, CR or CRLF
+and in nothing else, one byte order mark at the very start is dropped, bytes are UTF-8 whatever the server says, and an
+event counts only once its blank line has arrived.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class SseDecoder:
-    """Decodes server-sent events from bytes that arrive in any pieces; the pieces make no difference.
+    r"""Decodes server-sent events from bytes that arrive in any pieces; the pieces make no difference.
 
     Args:
         limit: the most bytes that one event, or one line of any kind, may have.
@@ -62,9 +62,9 @@ class SseDecoder:
 
     Example:
         >>> decoder = SseDecoder()
-        >>> decoder.feed(b"data: one\\n\\ndata: t")
+        >>> decoder.feed(b"data: one\n\ndata: t")
         [ServerSentEvent(event='message', raw=b'one', id='', retry=None)]
-        >>> [event.data for event in decoder.feed(b"wo\\n\\n")]
+        >>> [event.data for event in decoder.feed(b"wo\n\n")]
         ['two']
     """
 

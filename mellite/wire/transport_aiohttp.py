@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 from attrs import define, field
 
 from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, TransportError
-from .lifetime import ClientPerLoop
-from .transport import (
+from .http import (
     MAX_CONNECTIONS,
     HttpRequest,
     HttpResponse,
@@ -27,6 +26,7 @@ from .transport import (
     shown_url,
     tls_context,
 )
+from .lifetime import ClientPerLoop
 
 if TYPE_CHECKING:
     import ssl
@@ -143,7 +143,8 @@ class _Response(HttpResponse):
         finally:
             self._deadline = 0.0
         if self._expired:
-            raise TimeoutError(f"nothing more came from {self._url} within {timeout} s")
+            msg = f"nothing more came from {self._url} within {timeout} s"
+            raise TimeoutError(msg)
         raise _lost(failure, self._url)
 
     def _watch(self, timeout: float) -> None:
@@ -196,7 +197,7 @@ class _Client:
     session: aiohttp.ClientSession
     loop: asyncio.AbstractEventLoop
     url: type[yarl.URL]
-    responses: weakref.WeakSet[_Response] = field(factory=weakref.WeakSet)
+    responses: weakref.WeakSet[_Response] = field(factory=weakref.WeakSet[_Response])
 
 
 def _connect(max_connections: int) -> _Client:

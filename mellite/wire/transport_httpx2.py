@@ -1,7 +1,7 @@
 """Send HTTP requests on trio, or on asyncio when asked, with httpx2.
 
-httpx2 is imported on the first request, and is an extra: ``pip install 'mellite[trio]'``. What is used of it is its core,
-httpcore2: the client above it would log URLs, follow redirects, keep cookies and read the environment.
+httpx2 is imported on the first request, and is an extra: ``pip install 'mellite[trio]'``. What is used of it is its
+core, httpcore2: the client above that would log URLs, follow redirects, keep cookies and read the environment.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
 import anyio
 from attrs import define
 
 from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, MissingExtra, TransportError
-from .lifetime import ClientPerLoop
-from .transport import (
+from .http import (
     MAX_CONNECTIONS,
     HttpRequest,
     HttpResponse,
@@ -28,6 +27,7 @@ from .transport import (
     shown_url,
     tls_context,
 )
+from .lifetime import ClientPerLoop
 from .transport_aiohttp import running_loop
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class _Response(HttpResponse):
         self._ambiguous = "content-length" in self.headers and "transfer-encoding" in self.headers
         self._stream = cast("_Stream", response.stream)
         self._pieces = aiter(self._stream)
-        self._socket = cast("_Socket", response.extensions["network_stream"])
+        self._socket = cast("_Socket", cast("dict[str, object]", response.extensions)["network_stream"])
         self._pool = pool
         self._state = "open"  # or "broken" (what was read may not be all), "ended", "closed"
         self._url = url
@@ -218,14 +218,12 @@ class _Response(HttpResponse):
                 return
 
 
-class _Stream:
+class _Stream(Protocol):
     """A body as httpcore hands it out."""
 
-    def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        raise NotImplementedError
+    def __aiter__(self) -> AsyncGenerator[bytes, None]: ...  # noqa: PYI058
 
-    async def aclose(self) -> None:
-        raise NotImplementedError
+    async def aclose(self) -> None: ...
 
 
 @final
@@ -290,10 +288,11 @@ def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Clien
     except ModuleNotFoundError as error:
         msg = "HTTP on trio needs httpx2: pip install 'mellite[trio]'"
         raise MissingExtra(msg) from error
-    pools = []
+    pools: list[_Pool] = []
     for first in range(0, max_connections, _POOL_SIZE):
         size = min(_POOL_SIZE, max_connections - first)
-        network = _Network(httpcore2.TrioBackend() if running_loop() is None else httpcore2.AnyIOBackend())
+        backend = httpcore2.TrioBackend() if running_loop() is None else httpcore2.AnyIOBackend()
+        network = _Network(cast("httpcore2.AsyncNetworkBackend", backend))
         inner = httpcore2.AsyncConnectionPool(
             ssl_context=ssl_context or tls_context(),
             max_connections=size,
@@ -328,10 +327,9 @@ def _network_errors() -> tuple[type[Exception], ...]:
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        if isinstance(error, BaseExceptionGroup):  # one for each address that was tried
-            error = error.exceptions[0]
-        else:
-            error = error.__cause__ or error.__context__
+        group = cast("BaseExceptionGroup[BaseException]", error) if isinstance(error, BaseExceptionGroup) else None
+        # A group holds one error for each address that was tried.
+        error = group.exceptions[0] if group is not None else error.__cause__ or error.__context__
 
 
 def _failure(error: Exception, request: HttpRequest) -> MelliteError:
