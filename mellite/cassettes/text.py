@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from typing import Any, Final, cast
 
 from attrs import field, frozen
@@ -120,6 +121,10 @@ class TextCassette:
         return chunks if chunks is not None and "".join(chunks) == self.text else None
 
 
+def _path(path: str | PathLike[str]) -> str:
+    return os.fspath(path)
+
+
 @frozen
 class TextDirectory:
     """A directory of text cassettes. Nothing is read before it is asked for, and nothing is kept.
@@ -129,29 +134,36 @@ class TextDirectory:
 
     Example:
         >>> TextDirectory("cassettes/text").read("openai", "", "Say hello.").text
-        'Hello!'
+        'Hello! It is good to meet you.'
     """
 
-    path: str = field(converter=os.fspath)
+    path: str = field(converter=_path)
 
     def file(self, key: int) -> str:
         """Where the cassette of a key lies: its decimal digits and ``.txt``."""
         return os.path.join(self.path, f"{key}.txt")
 
     def read(self, provider: str, model: str, prompt: str) -> TextCassette:
-        """Find the answer that was recorded for a call.
+        """The answer that was recorded for a call.
 
         Raises:
             CassetteMiss: if there is none; it names the key, the file and the nearest prompts.
             CassetteMismatch: if the file is the answer to another call with the same key.
             InvalidCassette: if the file, or its sidecar, is damaged.
         """
+        cassette = self.find(provider, model, prompt)
+        if cassette is None:
+            raise self._miss(provider, model, prompt)
+        return cassette
+
+    def find(self, provider: str, model: str, prompt: str) -> TextCassette | None:
+        """As `read`, but None if there is none."""
         key = djb2_key(provider, model, prompt)
         path = self.file(key)
         try:
             data = read_file(path, limit=_LIMIT)
         except CassetteMiss:
-            raise self._miss(key, provider, model, prompt) from None
+            return None
         sidecar = self.sidecar(key)
         if sidecar is not None and (sidecar.provider, sidecar.model, sidecar.prompt) != (provider, model, prompt):
             raise _collision(path, key, sidecar, (provider, model, prompt))
@@ -212,12 +224,13 @@ class TextDirectory:
             if sidecar is not None:
                 yield sidecar
 
-    def _miss(self, key: int, provider: str, model: str, prompt: str) -> CassetteMiss:
+    def _miss(self, provider: str, model: str, prompt: str) -> CassetteMiss:
+        key = djb2_key(provider, model, prompt)
         count = len(self.keys())
         there = f"there {'is 1 cassette' if count == 1 else f'are {count} cassettes'} in {self.path!r}"
         if not count and not os.path.isdir(self.path):
             there = f"there is no directory {self.path!r}"
-        near = [f"{_call(near.provider, near.model, near.prompt)}" for near in self.nearest(provider, model, prompt)]
+        near = [_call(near.provider, near.model, near.prompt) for near in self.nearest(provider, model, prompt)]
         hint = f"; the nearest recorded: {'; '.join(near)}" if near else ""
         msg = f"no text cassette for {_call(provider, model, prompt)}: key {key}, file '{key}.txt', and {there}{hint}"
         return CassetteMiss(msg, path=self.file(key), provider=provider or None, model=model or None)
