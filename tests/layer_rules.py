@@ -23,7 +23,7 @@ LAYERS = {
     3: ("wire",),
     2: ("calling", "calls", "generation", "iteration", "loops", "outcome", "records", "thunk"),
     1: ("chunking", "fold", "jsonschema", "pricing", "templates", "tools"),
-    0: ("errors", "events", "messages", "request"),
+    0: ("errors", "events", "messages", "request", "usage"),
 }
 """Layer -> its modules and folders. mellite/__init__.py is above all of them and imported by nobody."""
 
