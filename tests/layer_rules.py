@@ -35,7 +35,6 @@ TOGETHER = {
     "cli": ("demo",),
     "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),  # one protocol in three files
     "protocols.*": ("protocols.failures", "protocols.media", "protocols.toolcalls"),
-    "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),
 }
 """... but for these: importer -> imported."""
 
