@@ -322,7 +322,8 @@ async def main() -> None:
     """Serve on a free port, which is printed, until standard input ends."""
     service = Service()
     server = await asyncio.start_server(service.connected, "127.0.0.1", 0, limit=2**20, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(0, ended.set)
     await ended.wait()
