@@ -79,7 +79,19 @@ async def as_a_part(thunk, _gate):
     await mellite.generate(Echo(), ["say ", thunk]).settle()
 
 
-ENDINGS = [await_it, iterate, iterate_twice, leave_and_drop, leave_and_cancel, time_out, block, cancel_at_once, copies, several, as_a_part]
+ENDINGS = [
+    await_it,
+    iterate,
+    iterate_twice,
+    leave_and_drop,
+    leave_and_cancel,
+    time_out,
+    block,
+    cancel_at_once,
+    copies,
+    several,
+    as_a_part,
+]
 
 SOURCES = {
     "finishes": Source,
@@ -305,7 +317,7 @@ PROGRAMS = {
     "never started": """
         thunks = [mellite.generate(Endless(), "hi") for _ in range(5)]
         iterators = [aiter(thunk) for thunk in thunks] + [thunk.events() for thunk in thunks]
-        chunks = [thunk.astream() for thunk in thunks] 
+        chunks = [thunk.astream() for thunk in thunks]
         del thunks, iterators, chunks
     """,
     "timeouts": """
@@ -417,11 +429,17 @@ class Breaking(mellite.Backend):
 
 
 QUIET = [
-    *[(end, SOURCES[name]) for end in (leave_and_drop, leave_and_cancel, block, cancel_at_once) for name in ("finishes", "long")],
-    *[(await_it, make) for name, make in SOURCES.items() if not name.startswith("fails")],  # those have an error that has them
+    *[
+        (end, SOURCES[name])
+        for end in (leave_and_drop, leave_and_cancel, block, cancel_at_once)
+        for name in ("finishes", "long")
+    ],
+    *[
+        (await_it, make) for name, make in SOURCES.items() if not name.startswith("fails")
+    ],  # those have an error that has them
     (await_it, Breaking),
 ]
-"""Endings that raise nothing: an error that was raised has the frames it passed in its traceback, and they have the thunk."""
+"""Endings that raise nothing: a raised error has the frames it passed in its traceback, and those have the thunk."""
 
 
 @pytest.mark.parametrize(("ending", "make"), QUIET)

@@ -64,7 +64,9 @@ class TestTheText:
 
     async def test_parsed_ones_give_their_text(self):
         """Of a thunk with an output type it is the text that is sent, not the parsed value."""
-        assert await mellite.generate(Echo(), [mellite.generate(Constant("[1, 2]"), "hi", output=list[int])]) == "[1, 2]"
+        assert (
+            await mellite.generate(Echo(), [mellite.generate(Constant("[1, 2]"), "hi", output=list[int])]) == "[1, 2]"
+        )
 
     async def test_empty_text(self):
         """A thunk with an empty answer leaves nothing in its place."""

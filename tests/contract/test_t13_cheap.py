@@ -19,7 +19,18 @@ from tests.contract.support import Source, blocked, collect, texts
 
 pytestmark = pytest.mark.anyio
 
-SYNCHRONISERS = ("_thread", "threading", "_queue", "queue", "asyncio", "_asyncio", "anyio", "trio", "concurrent", "sniffio")
+SYNCHRONISERS = (
+    "_thread",
+    "threading",
+    "_queue",
+    "queue",
+    "asyncio",
+    "_asyncio",
+    "anyio",
+    "trio",
+    "concurrent",
+    "sniffio",
+)
 
 
 def synchronisers(thunk):
@@ -110,7 +121,12 @@ KINDS = {
     "all mixed": lambda n: [
         event
         for i in range(n // 4)
-        for event in (TextDelta(f"{i} "), e.ReasoningDelta("h"), e.RawChunk(b"{}"), e.ToolInputDelta(str(i % 9), "f", " "))
+        for event in (
+            TextDelta(f"{i} "),
+            e.ReasoningDelta("h"),
+            e.RawChunk(b"{}"),
+            e.ToolInputDelta(str(i % 9), "f", " "),
+        )
     ],
     "starts": lambda n: [e.ResponseStart(model=str(i)) for i in range(n)],
     "tool calls": lambda n: [e.ToolCallEvent(mellite.ToolCall(str(i), "f", {})) for i in range(n)],
@@ -137,7 +153,7 @@ class TestLinear:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("anyio_backend", ["asyncio"])
     async def test_number_of_operations(self, kind):
-        """Ten times the deltas take no more than about ten times the calls of functions, of whatever kind the deltas are."""
+        """Ten times the deltas, of whatever kind, take no more than about ten times the calls of functions."""
 
         async def calls(n):
             thunk = mellite.generate(Source([*KINDS[kind](n), Finish("stop")], suspend=False), "hi")
@@ -154,7 +170,7 @@ class TestLinear:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("anyio_backend", ["asyncio"])
     async def test_time(self, kind):
-        """Thirty times the deltas take far less than the nine hundred times that quadratic work would: CPU time, best of three."""
+        """Thirty times the deltas take far less than the nine hundred times the CPU time that quadratic work would."""
 
         async def seconds(n):
             source = Source([*KINDS[kind](n), Finish("stop")], suspend=False)
@@ -181,7 +197,9 @@ class TestLinear:
 
     async def test_hundred_thousand_of_thinking_and_tools(self):
         """100,000 deltas of thinking and of one tool call's input arrive whole too."""
-        thunk = mellite.generate(Source([*KINDS["thinking"](100_000), *KINDS["tool input"](100_000), Finish("stop")], suspend=False), "hi")
+        thunk = mellite.generate(
+            Source([*KINDS["thinking"](100_000), *KINDS["tool input"](100_000), Finish("stop")], suspend=False), "hi"
+        )
         await thunk
         assert thunk.thinking == "".join(f"{n} " for n in range(100_000))
 
