@@ -94,6 +94,24 @@ def test_bad_names(tmp_path: Path, name: Any) -> None:
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "it is empty"),
+        ("/a", "it is absolute"),
+        ("a/../b", "it has the part '..'"),
+        ("a\0", r"it contains '\\x00'"),
+        ("x" * 300, "a part of it is longer than 250 bytes"),
+        ("com1.old", "'com1.old' is a device on Windows"),
+        ("a.", "'a.' begins or ends with a blank, or ends with a dot"),
+    ],
+)
+def test_bad_names_say_why(tmp_path: Path, name: str, reason: str) -> None:
+    """The error names what is wrong with the name."""
+    with pytest.raises(InvalidCassetteName, match=reason):
+        cassette_path(tmp_path, name)
+
+
 def test_symlink_that_leads_out(tmp_path: Path) -> None:
     """A symlinked directory, or file, on the way must stay inside."""
     root, outside = tmp_path / "root", tmp_path / "outside"

@@ -193,6 +193,13 @@ def test_other_urls(one: str, other: str) -> None:
     assert difference.section == "url"
 
 
+def test_methods() -> None:
+    """The method counts, but not whether it is in upper case."""
+    assert differences(taken(method="post"), taken(method="POST")) == []
+    (difference,) = differences(taken(method="GET"), taken(method="POST"))
+    assert str(difference) == 'method expected "GET", received "POST"'
+
+
 def test_headers_that_count() -> None:
     """Of the headers those count that cassettes keep by default, and those that the recording has."""
     assert differences(taken(authorization="a", accept="b"), taken(accept="b", **{"user-agent": "c"})) == []
