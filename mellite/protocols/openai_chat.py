@@ -404,6 +404,8 @@ def _concluded(
     if state.text_open:
         events.append(TextEnd("text-0"))
     reason = _REASONS.get(word or "", "unknown")
+    if state.response_id:
+        state.inputs.id_stem = f"call_{state.response_id}"  # different in every turn
     events += state.inputs.finish(cut_short=reason in ("length", "content-filter"))
     if len(state.inputs) and (reason == "stop" or not word):
         reason = "tool-calls"  # OpenAI says "stop" where a tool was forced
