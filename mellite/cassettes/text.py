@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from attrs import field, frozen
 
-from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette
+from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette, InvalidRequest
 from ..events import Usage
 from ..request import EMPTY
 from .codecs import decode_json
@@ -48,6 +48,9 @@ def djb2_key(provider: str, model: str, prompt: str) -> int:
         model: the model's id, empty for the provider's default.
         prompt: the text of the only user message, unchanged.
 
+    Raises:
+        InvalidRequest: if one of them is not a str.
+
     Example:
         >>> djb2_key("openai", "", "Say hello.")
         15023835511162652990
@@ -69,6 +72,11 @@ def call_digest(provider: str, model: str, prompt: str) -> str:
 
 
 def _call_bytes(provider: str, model: str, prompt: str) -> bytes:
+    call: tuple[object, ...] = (provider, model, prompt)
+    if not all(isinstance(item, str) for item in call):
+        given = ", ".join([type(item).__name__ for item in call])
+        msg = f"provider, model and prompt of a text cassette are str, not {given}"
+        raise InvalidRequest(msg)
     return f"{provider}\0{model}\0{prompt}".encode(errors="surrogatepass")
 
 
