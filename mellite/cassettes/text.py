@@ -6,7 +6,6 @@ What they do not need lies beside it in ``<key>.json``: whose answer it is, in w
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -200,8 +199,9 @@ class TextDirectory:
 
     def nearest(self, provider: str, model: str, prompt: str, *, count: int = 3) -> tuple[Sidecar, ...]:
         """The recorded calls most like this one, as far as sidecars tell; damaged ones are passed over."""
-        wanted = prompt[:_COMPARED_LENGTH]
-        matcher = difflib.SequenceMatcher(b=wanted, autojunk=False)
+        import difflib
+
+        matcher = difflib.SequenceMatcher(b=prompt[:_COMPARED_LENGTH], autojunk=False)
         scored: list[tuple[float, bool, bool, str, str, str, Sidecar]] = []
         for sidecar in self._sidecars():
             matcher.set_seq1(sidecar.prompt[:_COMPARED_LENGTH])
