@@ -430,6 +430,19 @@ async def test_events_before_a_broken_one_in_the_same_bytes_are_given() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_damaged_line_is_not_passed_over() -> None:
+    """A line of bytes that are no text, which the rules of framing pass over, is no silent gap in the answer."""
+    pieces = [chunk("Hello"), b"\xff\xfe\xed\xa0\x80" + chunk(", you.") + chunk("!") + chunk(finish="stop") + DONE]
+    events, error = await received(route().stream(Request.of("hi"), ScriptedTransport([pieces])))
+    assert isinstance(error, InvalidProviderOutput)
+    assert "damaged" in str(error)
+    assert text_of(events) == "Hello"
+    assert not [event for event in events if isinstance(event, Finish)]
+    unknown = "größe: 1\n".encode() + b": caf\xe9\n\n"  # an unknown field, and a comment in Latin-1
+    assert text_of(await run(unknown + STREAM)) == "Hello, you."
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("headers", [{"content-encoding": "gzip"}, {"content-encoding": "br"}])
 async def test_a_body_that_is_not_what_its_encoding_says_is_typed(headers: dict[str, str]) -> None:
     """A lying or unknown content encoding is InvalidProviderOutput, never silence."""
