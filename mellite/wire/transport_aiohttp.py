@@ -10,10 +10,9 @@ import asyncio
 import functools
 import io
 import os
-import weakref
 from typing import TYPE_CHECKING, Final, final
 
-from attrs import define, field
+from attrs import define
 
 from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, TransportError
 from .http import (
@@ -143,7 +142,6 @@ class _Response(HttpResponse):
     """One wake-up per network read; while data is there to be read, no timer and no suspension."""
 
     __slots__ = (
-        "__weakref__",
         "_client",
         "_content",
         "_deadline",
@@ -167,11 +165,9 @@ class _Response(HttpResponse):
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
         self._lost: asyncio.Future[None] | None = None
-        if response.connection is not None:  # else the body has arrived whole
-            client.responses.add(self)
-            if response.connection.protocol is not None:
-                self._lost = response.connection.protocol.closed
-        if self._lost is not None:
+        if response.connection is not None and response.connection.protocol is not None:
+            self._lost = response.connection.protocol.closed
+        if self._lost is not None:  # else the body has arrived whole
             self._lost.add_done_callback(self._broken_off)
 
     async def read(self, timeout: float | None = None) -> bytes:
@@ -228,15 +224,17 @@ class _Response(HttpResponse):
             self._timer = self._loop.call_at(self._deadline, self._look)
             return
         self._expired = True
-        self.fail(TimeoutError())
+        self._fail(TimeoutError())
 
     def _broken_off(self, lost: asyncio.Future[None]) -> None:
-        # aiohttp tells the reader of most of what goes wrong, but not of every violation of HTTP inside a body.
+        # aiohttp tells the reader of most of what goes wrong, but neither of every violation of HTTP inside a body nor
+        # of its session being closed.
         reason = None if lost.cancelled() else lost.exception()
         if self._content.exception() is None:
-            self.fail(ConnectionResetError(str(reason or "its bytes break the rules of HTTP")))
+            default = "given up on this side, because its bytes break the rules of HTTP or the transport was closed"
+            self._fail(ConnectionResetError(str(reason or default)))
 
-    def fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         """End the body with this error, also for who is waiting for it."""
         if not self._content.is_eof():
             self._content.set_exception(error)
@@ -248,7 +246,6 @@ class _Response(HttpResponse):
         if self._lost is not None:
             self._lost.remove_done_callback(self._broken_off)
             self._lost = None
-        self._client.responses.discard(self)
 
     async def aclose(self) -> None:
         """Give back or close the connection; see `HttpResponse.aclose`."""
@@ -263,12 +260,11 @@ class _Response(HttpResponse):
 
 @define(eq=False)
 class _Client:
-    """A session, and the answers that are still arriving through it."""
+    """A session of aiohttp's, and what else of it is needed for each request."""
 
     session: aiohttp.ClientSession
     loop: asyncio.AbstractEventLoop
     url: type[yarl.URL]
-    responses: weakref.WeakSet[_Response] = field(factory=weakref.WeakSet[_Response])
 
 
 def _connect(max_connections: int) -> _Client:
@@ -291,8 +287,6 @@ def _connect(max_connections: int) -> _Client:
 
 
 async def _disconnect(client: _Client) -> None:
-    for response in list(client.responses):
-        response.fail(ConnectionResetError("the transport was closed"))
     await client.session.close()
 
 
