@@ -204,7 +204,7 @@ class Route:
         if is_private_link(http.url):
             headers = {**http.headers, **added, "content-type": "application/json"}
             signed = HttpRequest(http.method, http.url, headers=headers, body=http.body, context=http.context)
-            return signed, Scrubber(added.values())
+            return signed, Scrubber(tuple(added.values()))
         del added
         msg = (
             f"the key would go over plain http to {shown_url(http.url)}, where others can read it; use https, or "
