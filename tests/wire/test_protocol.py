@@ -47,7 +47,9 @@ def test_json_is_read_as_it_is(text: str, value: Any) -> None:
     assert decode_json(text.encode()) == value
 
 
-@pytest.mark.parametrize("text", ["", "NaN", "-Infinity", "1e999", "[" * 100_000, "9" * 10_000, "{}{}", '{"a":1,}', "x" * 999])
+@pytest.mark.parametrize(
+    "text", ["", "NaN", "-Infinity", "1e999", "[" * 100_000, "9" * 10_000, "{}{}", '{"a":1,}', "x" * 999]
+)
 def test_what_is_no_json_says_why(text: str) -> None:
     """Bad JSON is InvalidProviderOutput that says why and shows only the beginning."""
     with pytest.raises(InvalidProviderOutput, match="not valid JSON") as caught:
@@ -80,7 +82,9 @@ CYCLE: list[Any] = []
 CYCLE.append(CYCLE)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {(1, 2): 3}, CYCLE, b"\xff" * 3 and {1, object()}])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), object(), {(1, 2): 3}, CYCLE, b"\xff" * 3 and {1, object()}]
+)
 def test_what_is_no_json_cannot_be_written(value: Any) -> None:
     """What JSON cannot hold is InvalidRequest that names the thing."""
     with pytest.raises(InvalidRequest, match="the thing cannot be written as JSON"):
