@@ -230,6 +230,8 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
             raise _wrong(choice, "a choice", "an object with a delta")
+        if not isinstance(choice.get("index") or 0, int):
+            raise _wrong(choice["index"], "the index of a choice", "a number")
     events: list[Event] = []
     _identify(state, chunk, events)
     state.merged.add(chunk)
