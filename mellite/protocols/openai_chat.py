@@ -57,6 +57,9 @@ class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     role: Any = None
     refusal: None = None
     tool_calls: None = None
+    function_call: None = None
+    annotations: None = None
+    reasoning: None = None
 
 
 class _PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -65,6 +68,8 @@ class _PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     finish_reason: None = None
     logprobs: None = None
     native_finish_reason: None = None
+    stop_reason: None = None
+    token_ids: None = None
 
 
 class _PlainChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):

@@ -16,9 +16,9 @@ from mellite.protocols.openai_chat import unary
 from tests.protocols.chunks import DONE, delta, events_of
 
 FIELDS = (
-    "annotations", "arguments", "choices", "content", "created", "custom", "delta", "error", "finish_reason", "function",
-    "id", "index", "logprobs", "message", "model", "name", "object", "reasoning", "reasoning_content",
-    "reasoning_details", "refusal", "text", "thinking", "tool_calls", "type", "usage", "x_groq",
+    "annotations", "arguments", "choices", "content", "created", "custom", "delta", "error", "function",
+    "id", "index", "logprobs", "message", "model", "name", "object", "reasoning", "reasoning_content", "text",
+    "reasoning_details", "refusal", "thinking", "tool_calls", "type", "usage", "x_groq", "finish_reason",
 )  # fmt: skip
 WORDS = st.sampled_from(["", "stop", "length", "tool_calls", "error", "text", "thinking", "{}", '{"a":', "\ud800", "x"])
 VALUES = st.recursive(
