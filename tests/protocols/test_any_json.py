@@ -49,18 +49,18 @@ def check(events: list[Event]) -> None:
     json.dumps([finish.response, folded.text, folded.thinking])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(CHUNKS, max_size=6))
 def test_any_stream(chunks: list[Any]) -> None:
     """Whatever the chunks of a stream hold."""
     try:
-        events = events_of([delta(content="a"), *chunks, delta("stop"), DONE])
+        events = events_of([delta(content="a"), *map(json.dumps, chunks), delta("stop"), DONE])
     except MelliteError:
         return
     check(events)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     VALUES
     | st.fixed_dictionaries({"choices": st.lists(st.fixed_dictionaries({"message": DELTAS}), min_size=1, max_size=2)})
@@ -74,7 +74,7 @@ def test_any_answer(answer: Any) -> None:
     check(events)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(VALUES, st.sampled_from([200, 400, 401, 413, 429, 500, 599]), st.binary(max_size=20))
 def test_any_error(value: Any, status: int, noise: bytes) -> None:
     """Whatever an error answer holds, in JSON or out of it, has a type and says something."""
