@@ -1,4 +1,4 @@
-"""A small real HTTP server in a process of its own, which does byte for byte what a test tells it to.
+"""A small real HTTP server in a process of its own, which does as a test says.
 
     with serve() as server:
         script = server.script(head(), piece(b"one"), gate("two"), piece(b"two"), LAST)

@@ -1,4 +1,4 @@
-"""Server-sent events: the WHATWG rules to the letter, whatever the pieces, in linear time."""
+"""Server-sent events: the rules to the letter, whatever the pieces."""
 
 from __future__ import annotations
 
