@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
 from contextlib import suppress
@@ -628,6 +629,38 @@ class TestIterators:
         assert (thunk.state, source.open, thunk.partial) == ("cancelled", 0, "one ")
 
     @every_iterator
+    async def test_handed_to_another_task(self, kind):
+        """An iterator that one task has begun and another one reads leaves as that other task does."""
+        gate = Gate()
+        source = Source(gate=gate)
+        thunk = mellite.generate(source, "hi")
+        async with anyio.create_task_group() as group:
+            held = [ITERATORS[kind](thunk)]
+            begun, over = anyio.Event(), anyio.Event()
+
+            async def begin():
+                await anext(held[0])
+                begun.set()
+                await over.wait()
+
+            async def read():
+                async for _ in held.pop():
+                    await anyio.sleep_forever()
+
+            group.start_soon(begin)
+            await gate.reached(0)
+            await blocked()
+            gate.allow(2)
+            await begun.wait()
+            reader = Consumer(group, read)
+            await blocked()
+            reader.cancel()
+            await reader.over()
+            await blocked()
+            assert (thunk.state, source.open) == ("cancelled", 0)
+            over.set()
+
+    @every_iterator
     async def test_exception_in_its_loop_body(self, kind):
         """An exception in the body is no cancellation: it leaves the loop as `break` does."""
         gate = Gate()
@@ -931,6 +964,13 @@ class Held(Source):
             await anyio.to_thread.run_sync(self.released.wait, abandon_on_cancel=True)
 
 
+def give_up(thunk):
+    """Wait for it and give up at once, again and again, until it is settled."""
+    while not thunk.is_computed():
+        with suppress(TimeoutError):
+            thunk.result(timeout=0)
+
+
 class TestResult:
     def test_timeout(self):
         """`result(timeout)` raises TimeoutError and, as the last consumer, cancels the generation."""
@@ -957,6 +997,26 @@ class TestResult:
         source.released.set()
         other.join()
         assert got == [source.text]
+
+    def test_race_of_leaving_and_joining(self):
+        """Callers that give up again and again, while others join, neither stop the pump nor cancel for the others."""
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(60):
+                source = Source([f"{n} " for n in range(600)])
+                thunk = mellite.generate(source, "hi")
+                iterator = thunk.iter()
+                next(iterator)
+                threads = [threading.Thread(target=give_up, args=(thunk,)) for _ in range(2)]
+                for thread in threads:
+                    thread.start()
+                assert thunk.result(timeout=20) == source.text
+                for thread in threads:
+                    thread.join()
+                del iterator
+        finally:
+            sys.setswitchinterval(interval)
 
     def test_timeout_in_time(self):
         """A timeout that is not reached changes nothing."""

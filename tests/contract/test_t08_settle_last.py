@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from datetime import timedelta
 
@@ -269,6 +270,49 @@ class TestMalformed:
         assert (thunk.state, thunk.partial) == ("failed", "a")
 
     @pytest.mark.parametrize(
+        "item",
+        [
+            TextDelta(None),
+            TextDelta(b"bytes"),
+            TextDelta("a", id=["no", "id"]),
+            e.ReasoningDelta(3),
+            e.RawChunk("text"),
+            e.RawChunk(None),
+            e.ToolInputDelta("1", "f", None),
+            e.ToolInputDelta({}, "f", "x"),
+            e.ToolCallEvent({"name": "f"}),
+            e.ToolCallEvent(None),
+            e.ToolInputError("1", "f", None),
+            e.ToolResultEvent("x"),
+            e.StepFinish(0, usage="many"),
+            e.TextEnd("never begun"),
+            e.TextEnd(["no", "id"]),
+            e.TextStart("x", provider_metadata="no mapping"),
+            e.ReasoningEnd("x", provider_metadata={"acme": "no mapping"}),
+            e.ResponseStart(headers="none", status="200", model=3),
+        ],
+        ids=lambda item: type(item).__name__,
+    )
+    async def test_event_with_nonsense_in_it(self, item):
+        """An event that holds what it should not settles the thunk all the same: done, or failed with a typed error."""
+        thunk = mellite.generate(yielding(TextDelta("a"), item, Finish("stop")), "hi")
+        with anyio.fail_after(1):
+            await thunk.settle()
+        assert thunk.state in ("done", "failed")
+        assert thunk.error is None or isinstance(thunk.error, MelliteError)
+        assert thunk.partial[:1] == "a"
+        repr(thunk), thunk.message, thunk.generation, thunk.raw, thunk.generate_log
+
+    @pytest.mark.parametrize("finish", [Finish(None), Finish("nonsense"), Finish("stop", usage="many"), Finish(["stop"])])
+    async def test_finish_with_nonsense_in_it(self, finish):
+        """So does a Finish that holds what it should not."""
+        thunk = mellite.generate(yielding(TextDelta("a"), finish), "hi")
+        with anyio.fail_after(1):
+            await thunk.settle()
+        assert thunk.error is None or isinstance(thunk.error, MelliteError)
+        assert thunk.partial == "a"
+
+    @pytest.mark.parametrize(
         "given", [None, 3, "text", [TextDelta("a"), Finish("stop")], iter([Finish("stop")]), object()]
     )
     async def test_is_no_async_iterator(self, given):
@@ -327,6 +371,43 @@ class TestMalformed:
             yield Finish("stop")
 
         assert isinstance(await caught(mellite.generate(Raw(stream), "hi")), BackendError)
+
+    @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+    async def test_cancelled_error_of_its_own(self):
+        """A CancelledError that comes out of the backend, where nobody cancelled anything, is an error like any other."""
+
+        async def stream(_request):
+            yield TextDelta("a")
+            task = asyncio.create_task(asyncio.sleep(3600))
+            task.cancel()
+            await task
+            yield Finish("stop")
+
+        thunk = mellite.generate(Raw(stream), "hi")
+        assert type(await caught(thunk)) is BackendError
+        assert (thunk.state, thunk.cancelled, thunk.partial) == ("failed", False, "a")
+
+    async def test_group_of_errors(self):
+        """An exception group out of a stream's own task group is wrapped like any other foreign error."""
+
+        async def fail():
+            msg = "odd"
+            raise ValueError(msg)
+
+        async def stream(_request):
+            yield TextDelta("a")
+            await self.run_together(fail)
+            yield Finish("stop")
+
+        thunk = mellite.generate(Raw(stream), "hi")
+        error = await caught(thunk)
+        assert type(error) is BackendError
+        assert isinstance(error.__cause__, ExceptionGroup)
+
+    async def run_together(self, function):
+        async with anyio.create_task_group() as group:
+            group.start_soon(function)
+            group.start_soon(anyio.sleep_forever)
 
     def test_no_stream_at_all(self):
         """What has no `stream` is refused when the thunk is made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -355,6 +356,25 @@ class TestALoopThatEnds:
         asyncio.run(thunk.cancel_generation("late"))
         assert thunk.state == "cancelled"
 
+    @pytest.mark.parametrize("kind", [*CONSUMERS, "gather", "cancel"])
+    @pytest.mark.parametrize("begun", [False, True])
+    def test_closed_while_consumers_wait(self, kind, begun):
+        """A loop closed by hand while consumers wait in it: they go with it, in silence, and the thunk is cancelled."""
+        functions = {**CONSUMERS, "gather": mellite.gather, "cancel": mellite.ModelOutputThunk.cancel_generation}
+        thunk = mellite.generate(Endless(), "hi")
+        loop = asyncio.new_event_loop()
+        if begun:
+            loop.run_until_complete(begin(thunk))
+        task = loop.create_task(functions[kind](thunk))
+        task._log_destroy_pending = False  # the consumer's own task is the caller's business
+        for _ in range(1 if kind == "cancel" else 5):
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        assert thunk.state == "cancelled"
+        del task, loop
+        gc.collect()
+        assert isinstance(asyncio.run(caught(thunk)), GenerationCancelled)
+
     def test_stopped_but_not_closed(self):
         """A loop that is stopped keeps its generations waiting; when it runs again they go on."""
         source = Source([f"{n} " for n in range(2_000)])
@@ -466,6 +486,61 @@ class TestAsyncioTakesThunks:
         assert task.result() is thunks[1]
         done, pending = await asyncio.wait({asyncio.create_task(thunk.avalue()) for thunk in thunks[2:]})
         assert ({task.result() for task in done}, pending) == ({"2", "3"}, set())
+
+
+FACTORIES = [None, *[getattr(asyncio, name) for name in ("eager_task_factory",) if hasattr(asyncio, name)]]
+"""How a loop makes its tasks: as usual and, from Python 3.12 on, eagerly, running their first step at once."""
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+class TestTaskFactories:
+    def run(self, factory, function):
+        async def main():
+            asyncio.get_running_loop().set_task_factory(factory)
+            return await function()
+
+        return asyncio.run(main())
+
+    @pytest.mark.parametrize("suspend", [False, True])
+    @pytest.mark.parametrize("kind", CONSUMERS)
+    def test_every_consumer(self, factory, kind, suspend):
+        """Thunks work in a loop that has a task factory of its own."""
+        source = Source(suspend=suspend)
+        thunk = mellite.generate(source, "hi")
+        self.run(factory, lambda: CONSUMERS[kind](thunk))
+        assert (thunk.value, source.calls) == (source.text, 1)
+
+    def test_streams_that_wait_for_thunks(self, factory):
+        """Also when the first step of one generation drives another one."""
+        outer = mellite.generate(Echo(), ["say ", mellite.generate(Source(suspend=False), "hi")])
+        assert self.run(factory, outer.avalue) == "say one two three"
+
+        class Nested(mellite.Backend):
+            async def stream(self, request):
+                yield TextDelta(await mellite.generate(Echo(), "inner"))
+                yield Finish("stop")
+
+        assert self.run(factory, mellite.generate(Nested(), "hi").avalue) == "inner"
+
+    def test_cancelling(self, factory):
+        """And cancelling, early and late."""
+
+        async def cancel():
+            for steps in range(4):
+                thunk = mellite.generate(Endless(), "hi")
+                task = asyncio.get_running_loop().create_task(caught(thunk))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                await thunk.cancel_generation()
+                assert isinstance(await task, GenerationCancelled)
+                assert thunk.state == "cancelled"
+
+        self.run(factory, cancel)
+
+    def test_failing(self, factory):
+        """And failing at once."""
+        error = ConnectionLost("gone")
+        assert self.run(factory, lambda: caught(mellite.generate(Source([], error=error, suspend=False), "hi"))) is error
 
 
 def test_loops_run_its_coroutines():

@@ -174,6 +174,46 @@ async def test_running_ones_have_few_tasks():
         gate.allow(9)
 
 
+@pytest.mark.parametrize("consume", [lambda thunk, _: thunk.settle(), lambda _, iterator: anext(iterator)], ids=["settle", "anext"])
+async def test_polling_leaves_nothing_behind(consume):
+    """Five hundred waits that were given up leave nothing in the generation that they waited for."""
+    gate = Gate()
+    thunk = mellite.generate(Source(gate=gate), "hi")
+    iterator = aiter(thunk)
+    gate.allow(1)
+    await anext(iterator)
+
+    async def poll(times):
+        async with anyio.create_task_group() as group:
+            for _ in range(times):
+                consumer = Consumer(group, lambda: consume(thunk, iterator))
+                await checkpoint()
+                await checkpoint()
+                consumer.cancel()
+                await consumer.over()
+
+    await poll(10)
+    await blocked()
+    before = reachable(thunk)
+    await poll(500)
+    await blocked()
+    assert reachable(thunk) < before + 50
+    await thunk.cancel_generation()
+
+
+def reachable(thunk):
+    """How many objects what is in flight refers to, the event loop and the rest of the world aside."""
+    pump_like = [item for item in gc.get_referents(thunk._gen)]
+    seen, waiting, count = set(), pump_like, 0
+    while waiting:
+        item = waiting.pop()
+        if id(item) not in seen and type(item).__module__.startswith("mellite.") or type(item) in (list, dict, set):
+            seen.add(id(item))
+            count += 1
+            waiting.extend(other for other in gc.get_referents(item) if id(other) not in seen)
+    return count
+
+
 async def test_gather_needs_no_tasks():
     """`gather` has no tasks beside those of the generations."""
     gates = [Gate() for _ in range(10)]

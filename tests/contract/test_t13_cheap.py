@@ -128,6 +128,16 @@ KINDS = {
             e.ToolInputDelta(str(i % 9), "f", " "),
         )
     ],
+    "written tool calls": lambda n: [
+        event
+        for i in range(n // 4)
+        for event in (
+            e.ToolInputStart(str(i), "f"),
+            e.ToolInputDelta(str(i), "f", "{}"),
+            e.ToolInputEnd(str(i), "f"),
+            e.ToolCallEvent(mellite.ToolCall(str(i), "f", {})),
+        )
+    ],
     "starts": lambda n: [e.ResponseStart(model=str(i)) for i in range(n)],
     "tool calls": lambda n: [e.ToolCallEvent(mellite.ToolCall(str(i), "f", {})) for i in range(n)],
 }
