@@ -13,7 +13,7 @@ from .request import Prompt, Request, System
 from .thunk import ModelOutputThunk
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from .events import Event
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @overload
-def generate(
+def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, the second one fits
     backend: Streams,
     prompt: Prompt,
     *,
@@ -36,7 +36,12 @@ def generate(
 
 @overload
 def generate(
-    backend: Streams, prompt: Prompt, *, system: System | None = None, tools: Sequence[Any] | None = None, **options: Any
+    backend: Streams,
+    prompt: Prompt,
+    *,
+    system: System | None = None,
+    tools: Sequence[Any] | None = None,
+    **options: Any,
 ) -> ModelOutputThunk[str]: ...
 
 
@@ -95,7 +100,7 @@ class Backend(abc.ABC):
         """The events of one answer, as an async generator; called when a thunk is first driven."""
 
     @overload
-    def generate(
+    def generate(  # pyright: ignore[reportOverlappingOverload] - the same
         self,
         prompt: Prompt,
         *,
@@ -120,6 +125,7 @@ class Backend(abc.ABC):
 
     async def aclose(self) -> None:
         """Close what it holds open, such as pooled connections; it may be used again afterwards."""
+        return
 
     async def __aenter__(self) -> Self:
         return self

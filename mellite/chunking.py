@@ -32,15 +32,15 @@ class AsSent:
 
 
 class Split:
-    """Cut with a function from a text to its pieces; the last piece waits, because it may still grow.
+    r"""Cut with a function from a text to its pieces; the last piece waits, because it may still grow.
 
     Raises:
         InvalidRequest: if the pieces do not add up to the text.
 
     Example:
         >>> lines = Split(lambda text: text.splitlines(keepends=True))
-        >>> lines.feed("one\\ntw"), lines.feed("o"), lines.end()
-        (['one\\n'], [], ['two'])
+        >>> lines.feed("one\ntw"), lines.feed("o"), lines.end()
+        (['one\n'], [], ['two'])
     """
 
     def __init__(self, cut: Callable[[str], Sequence[str]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -42,7 +42,7 @@ def demo() -> None:
 @click.argument("prompt")
 @click.option("--model", metavar="PROVIDER:MODEL", help=f"Who is asked; {DEFAULT_MODEL} unless given.")
 @click.option("--stream", is_flag=True, help="Print the answer as it arrives.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with everything; JSON lines with --stream.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with everything; JSON lines with --stream.")
 @click.option(
     "--cassette-dir",
     type=click.Path(file_okay=False),
@@ -204,7 +204,7 @@ def _print_json(value: Any) -> None:
 
 
 @contextmanager
-def _errors_said() -> Iterator[None]:
+def _errors_said() -> Generator[None]:
     """Say an error of mellite's on standard error, and exit: 2 for what was asked wrongly, else 1."""
     try:
         yield

@@ -101,7 +101,8 @@ async def cancelling(code: Say, note: Say) -> None:
 
 async def failing(code: Say, note: Say) -> None:
     """A failure is a value, too: nothing is lost, and siblings keep their results."""
-    flaky = mellite.backends.Scripted(["fine", mellite.errors.RateLimited("the provider asked to wait", retry_after=2.0)])
+    busy = mellite.errors.RateLimited("the provider asked to wait", retry_after=2.0)
+    flaky = mellite.backends.Scripted(["fine", busy])
     code("   for thunk in await mellite.gather(*flaky.generate('Try.').resample(2)):")
     for thunk in await mellite.gather(*flaky.generate("Try.").resample(2)):
         if thunk.error is not None:

@@ -59,7 +59,7 @@ class Folded:
 class _Block:
     """One block of text or thinking while it grows."""
 
-    kind: type[Text] | type[Reasoning]
+    kind: type[Text | Reasoning]
     pieces: list[str] = field(factory=list)
     metadata: dict[str, Mapping[str, Any]] | None = None
 
@@ -105,7 +105,7 @@ class _Folder:
         self.start = _NOTHING_KNOWN
         self.finish: Finish | None = None
 
-    def _block(self, kind: type[Text] | type[Reasoning], id: str) -> _Block:
+    def _block(self, kind: type[Text | Reasoning], id: str) -> _Block:
         block = self.blocks.get((kind, id))
         if block is None:
             block = self.blocks[kind, id] = _Block(kind)
@@ -118,7 +118,7 @@ class _Folder:
     def _reasoning_start(self, event: ReasoningStart) -> None:
         self._block(Reasoning, event.id).note(event.provider_metadata)
 
-    def _end(self, kind: type[Text] | type[Reasoning], event: TextEnd | ReasoningEnd) -> None:
+    def _end(self, kind: type[Text | Reasoning], event: TextEnd | ReasoningEnd) -> None:
         self._block(kind, event.id).note(event.provider_metadata)
         del self.blocks[kind, event.id]  # the same id again is a new block
 

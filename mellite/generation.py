@@ -15,8 +15,8 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
-from datetime import datetime, timezone
-from typing import Any, Final, get_args
+from datetime import UTC, datetime
+from typing import Any, Final, cast, get_args
 
 from . import loops
 from .calls import CallInfo, name_of, resolved
@@ -91,7 +91,7 @@ class Pump:
         self.outcome: Outcome | None = None
         self.generation_id = secrets.token_hex(8)
         self.began = time.perf_counter()
-        self.clock = Clock(started_at=datetime.now(timezone.utc))
+        self.clock = Clock(started_at=datetime.now(UTC))
 
     # Consumers: from any task, thread or loop.
 
@@ -120,7 +120,7 @@ class Pump:
             if paused is not None and self.cancel_reason is None:
                 paused.wake()
 
-    def leave(self, consumer: Consumer, cancelled: bool) -> bool:
+    def leave(self, consumer: Consumer, *, cancelled: bool) -> bool:
         """Count `consumer` no longer; if it was the last and left by cancellation, cancel the generation.
 
         Returns whether that was so.
@@ -227,7 +227,7 @@ class Pump:
         return self.loop.is_cancellation(failure) or isinstance(failure, (KeyboardInterrupt, SystemExit))
 
     def _open(self) -> AsyncIterator[Event]:
-        stream = self.call.backend.stream(self.request)
+        stream: Any = self.call.backend.stream(self.request)
         if not hasattr(stream, "__anext__") and hasattr(stream, "__aiter__"):
             stream = stream.__aiter__()
         if not hasattr(stream, "__anext__"):
@@ -238,7 +238,7 @@ class Pump:
                 "write it as `async def stream(self, request)` with `yield`"
             )
             raise BackendError(msg)
-        return stream
+        return cast("AsyncIterator[Event]", stream)
 
     async def _pull(self, source: AsyncIterator[Event]) -> None:
         events = self.events
@@ -291,7 +291,7 @@ class Pump:
 
             with anyio.CancelScope(shield=True, deadline=anyio.current_time() + CLOSING_SECONDS):
                 await close()
-        except Exception as error:  # noqa: BLE001 - the answer, or the first error, counts for more: kept in the log
+        except Exception as error:  # the answer, or the first error, counts for more
             self.clock.extra = {"closing_error": repr(error)}
 
     # Settling.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from . import loops
@@ -28,7 +29,19 @@ _REFRESH: Final = AHEAD // 2
 class _Position(Generic[Item]):
     """Where one iterator is in one generation; it counts as a consumer until it is exhausted or dropped."""
 
-    __slots__ = ("_cancelled", "_consumer", "_events", "_gen", "_index", "_open", "_pump", "_read", "_refresh", "_replay", "_task")
+    __slots__ = (
+        "_cancelled",
+        "_consumer",
+        "_events",
+        "_gen",
+        "_index",
+        "_open",
+        "_pump",
+        "_read",
+        "_refresh",
+        "_replay",
+        "_task",
+    )
 
     def __init__(
         self,
@@ -90,7 +103,7 @@ class _Position(Generic[Item]):
             return
         task = self._task() if self._task is not None else None
         cancelled = self._cancelled or loops.is_being_cancelled(task)
-        pump.loop.call_soon(pump.leave, self._consumer, cancelled)
+        pump.loop.call_soon(partial(pump.leave, self._consumer, cancelled=cancelled))
 
 
 @final

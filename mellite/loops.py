@@ -7,7 +7,7 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from .errors import SyncInsideLoop
 
@@ -32,25 +32,31 @@ class Loop(Protocol):
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
         """Run `main` as a task of its own; call `done` when it is over, however it ended, even before it began."""
+        ...
 
     def cancel(self) -> None:
         """Cancel the task that was spawned; only from this loop's own thread."""
+        ...
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
         """Have `function` called in this loop, from any thread or `__del__`; False if the loop is gone."""
+        ...
 
     def is_here(self) -> bool:
         """Whether this is the thread the loop belongs to."""
+        ...
 
     def is_closed(self) -> bool: ...
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` means that the spawned task was cancelled from outside."""
+        ...
 
     async def checkpoint(self) -> None: ...
 
     def in_task(self) -> bool:
         """Whether the code that asks runs in the spawned task itself."""
+        ...
 
 
 def current() -> Loop:
@@ -186,8 +192,6 @@ class _TrioLoop:
     __slots__ = ("scope", "task", "thread", "token")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
-        import trio
-
         self.token = token
         self.scope: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
@@ -342,16 +346,17 @@ class _Portal:
         return _AsyncioLoop(self.loop, thread=self.thread.ident)
 
 
-_portal: _Portal | None = None
-_portal_lock = threading.Lock()
+_portals: Final[list[_Portal]] = []  # the one of this process, once somebody needed it
+_starting: Final = threading.Lock()
 
 
 def portal() -> Loop:
     """The background loop of this process, started on first need; a forked child starts its own."""
     import os
 
-    global _portal
-    with _portal_lock:
-        if _portal is None or _portal.pid != os.getpid() or not _portal.thread.is_alive():
-            _portal = _Portal()
-        return _portal.face()
+    with _starting:
+        if _portals and (_portals[0].pid != os.getpid() or not _portals[0].thread.is_alive()):
+            _portals.clear()
+        if not _portals:
+            _portals.append(_Portal())
+        return _portals[0].face()

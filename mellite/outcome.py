@@ -8,7 +8,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Literal
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, fields_dict
 
 from .errors import BackendError, GenerationCancelled, IncompleteStream, MelliteError, OutputValidationError
 from .events import Event
@@ -71,7 +71,7 @@ class Outcome:
         return evolve(self, **changes)  # the error is shared, and strings are what they are
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__ if name not in ("traceback", "__weakref__")}
+        return {name: getattr(self, name) for name in fields_dict(Outcome) if name != "traceback"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

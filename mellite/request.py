@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, NoReturn, TypeAlias, cast
 
 from attrs import evolve, field, fields_dict, frozen
 
@@ -170,37 +170,38 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _invalid(name: str, wanted: str, value: Any) -> InvalidRequest:
-    return InvalidRequest(f"option {name!r} must be {wanted}, not {value!r}", parameter=name)
+def _refuse(name: str, wanted: str, value: Any) -> NoReturn:
+    msg = f"option {name!r} must be {wanted}, not {value!r}"
+    raise InvalidRequest(msg, parameter=name)
 
 
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise _invalid(name, "a whole number of at least 1", value)
+        _refuse(name, "a whole number of at least 1", value)
     return value
 
 
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _invalid(name, "a whole number", value)
+        _refuse(name, "a whole number", value)
     return value
 
 
 def _number(name: str, value: Any) -> float:
     if not _is_number(value):
-        raise _invalid(name, "a number", value)
+        _refuse(name, "a number", value)
     return cast("float", value)
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _invalid(name, "True or False", value)
+        _refuse(name, "True or False", value)
     return value
 
 
 def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise _invalid(name, "a str", value)
+        _refuse(name, "a str", value)
     return value
 
 
@@ -209,13 +210,13 @@ def _strings(name: str, value: Any) -> tuple[str, ...]:
         return (value,)
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    raise _invalid(name, "a str or a sequence of str", value)
+    _refuse(name, "a str or a sequence of str", value)
 
 
 def _timeouts(name: str, value: Any) -> Timeouts:
     if isinstance(value, Timeouts):
         return value
-    raise _invalid(name, "a Timeouts(first_byte=..., idle=..., total=...)", value)
+    _refuse(name, "a Timeouts(first_byte=..., idle=..., total=...)", value)
 
 
 _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
@@ -426,25 +427,25 @@ def _check_fields(changes: dict[str, Any]) -> None:
             if value is None:
                 changes[name] = fields_dict(Request)[name].default
             elif not isinstance(value, kind):
-                raise _invalid(name, wanted, value)
+                _refuse(name, wanted, value)
             elif kind is Mapping:
                 changes[name] = dict(cast("Mapping[str, Any]", value))
     cache = changes.get("cache")
     if not (cache is None or cache in ("auto", "none") or isinstance(cache, CachePolicy)):
-        raise _invalid("cache", "'auto', 'none' or a CachePolicy", cache)
+        _refuse("cache", "'auto', 'none' or a CachePolicy", cache)
 
 
 def _system(system: Any) -> tuple[Text, ...]:
     items = system if isinstance(system, (list, tuple)) else (system,)
     for item in items:
         if not isinstance(item, (str, Text)):
-            raise _invalid("system", "a str, a Text or a sequence of them", item)
+            _refuse("system", "a str, a Text or a sequence of them", item)
     return tuple([Text(item) if isinstance(item, str) else item for item in items])
 
 
 def _tools(tools: Any) -> tuple[ToolDefinition, ...]:
     if isinstance(tools, (str, Mapping)) or not isinstance(tools, Sequence):
-        raise _invalid("tools", "a sequence of tools", tools)
+        _refuse("tools", "a sequence of tools", tools)
     definitions = tuple([_definition(tool) for tool in tools])
     names = [definition.name for definition in definitions]
     for name in names:

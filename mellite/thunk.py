@@ -17,7 +17,7 @@ from .messages import Deferred, Message, Part, Text, ToolCall
 from .request import Request
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from .chunking import Chunking
     from .fold import Folded
@@ -360,7 +360,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
         return _restored, (type(self), self._call, self._settled(), self._copies)
 
     def resample(self, n: int, **options: Any) -> list[ModelOutputThunk[T]]:
-        """n pending thunks for the same call, whatever the state of this one.
+        """Make n pending thunks for the same call, whatever the state of this one.
 
         Args:
             n: how many, at least 1.

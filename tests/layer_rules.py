@@ -23,7 +23,7 @@ LAYERS = {
     3: ("wire",),
     2: ("calling", "calls", "generation", "iteration", "loops", "outcome", "records", "thunk"),
     1: ("chunking", "fold", "jsonschema", "pricing", "templates", "tools"),
-    0: ("errors", "events", "messages", "request"),
+    0: ("errors", "events", "messages", "request", "usage"),
 }
 """Layer -> its modules and folders. mellite/__init__.py is above all of them and imported by nobody."""
 
@@ -33,6 +33,7 @@ APART = (4, 8, 10)
 TOGETHER = {
     "__main__": ("cli", "demo"),
     "cli": ("demo",),
+    "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),  # one protocol in three files
     "protocols.*": ("protocols.failures", "protocols.media", "protocols.toolcalls"),
 }
 """... but for these: importer -> imported."""
@@ -51,7 +52,8 @@ NARROWED = (
 TRANSPORTS = ("wire.transport", "wire.transport_*")
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("aiohttp", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS),
-    **dict.fromkeys(("asyncio", "sniffio", "trio"), ("loops", *TRANSPORTS)),
+    "asyncio": ("iteration", "loops", *TRANSPORTS),  # iteration: the type of a task
+    **dict.fromkeys(("sniffio", "trio"), ("loops", *TRANSPORTS)),
     **dict.fromkeys(("click", "rich"), ("__main__", "cli", "demo")),
     "opentelemetry": ("telemetry",),
     "pytest": ("pytest_plugin",),

@@ -48,7 +48,7 @@ async def run_page(page: Path) -> list[tuple[int, str, str]]:
     for line, code, expected in snippets(page):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            result = eval(compiled(code, page, line), names)  # noqa: S307 - our own documentation
+            result = eval(compiled(code, page, line), names)
             if inspect.isawaitable(result):
                 await result
         if expected is not None and printed.getvalue() != expected:

@@ -132,7 +132,7 @@ def test_a_grab_bag_is_told(name: str) -> None:
         (rules.wide_excepts, "try:\n    x = 1\nexcept (OSError, ValueError):\n    x = 2\n"),
         (rules.pretence, "def test_a(monkeypatch):\n    monkeypatch.setenv('OPENAI_API_KEY', 'x')\n"),
         (rules.pretence, "async def f():\n    while x:\n        await anyio.sleep(0)\n"),
-        (rules.pretence, "text = 'Mock patch sleep'\nroute.patch(1)\n"),
+        (rules.pretence, "text = 'Mock patch sleep'\nroute . patch(1)\n"),
     ],
 )
 def test_a_kept_rule_is_quiet(rule: Rule, text: str) -> None:

@@ -11,7 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ..errors import ConfigurationError, ConnectionLost
-from ..wire.transport import HttpRequest, HttpResponse
+from ..wire.http import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -126,7 +126,7 @@ class ScriptedTransport:
     """
 
     def __init__(self, answers: Sequence[ScriptedAnswer | ScriptedAnswerer]) -> None:
-        given: object = answers
+        given = cast("object", answers)
         if isinstance(given, (bytes, str)) or not isinstance(given, Sequence):
             msg = f"ScriptedTransport takes a list of answers, not {type(given).__name__}"
             raise ConfigurationError(msg)
@@ -201,7 +201,7 @@ def _is_body(body: object) -> TypeGuard[bytes | str | list[Piece]]:
     if isinstance(body, (bytes, str)):
         return True
     return isinstance(body, list) and all(
-        [isinstance(piece, (bytes, str)) or _is_error(piece) or callable(piece) for piece in cast("list[object]", body)]
+        isinstance(piece, (bytes, str)) or _is_error(piece) or callable(piece) for piece in cast("list[object]", body)
     )
 
 

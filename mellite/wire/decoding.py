@@ -99,7 +99,7 @@ class BodyDecoder:
             except zlib.error:
                 piece = None
             if piece is None:
-                msg = f"the answer claims to be {self._encoding} data, but at byte {self._given:,} of the result it is not"
+                msg = f"the answer is no {self._encoding} data, as it says, from byte {self._given:,} of the result on"
                 raise InvalidProviderOutput(msg)
             yield piece
             if inflater.eof:

@@ -20,6 +20,7 @@ DEFAULT_LIMIT: Final = 32 * 1024 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_DIGITS: Final = 1000  # of a `retry`; int() refuses more than 4,300, and any of this length means "never"
+_CR: Final = 13
 _LF: Final = 10
 _SPACE: Final = 32
 
@@ -70,6 +71,7 @@ class SseDecoder:
 
     __slots__ = (
         "_awkward",
+        "_clean",
         "_data",
         "_event",
         "_id",
@@ -89,6 +91,7 @@ class SseDecoder:
         self.reconnection_ms: int | None = None
         self.failure: OutputTooLarge | None = None
         self._awkward = True  # the next bytes need a look before they are cut: stream start, or a CR just went by
+        self._clean = False  # nothing is held, and nothing is awkward or wrong
         self._started = False
         self._rest = bytearray()  # a line that has not ended
         self._size = 0  # bytes of this event's finished lines
@@ -105,18 +108,22 @@ class SseDecoder:
         Raises:
             OutputTooLarge: if an event or a line has more than `limit` bytes.
         """
+        events: list[ServerSentEvent] = []
+        if self._clean and _CR not in data:
+            pos = self._take_whole(data, 0, events)
+            return events if pos == len(data) else self._take_lines(data, pos, events)
         if self.failure is not None:
             raise self.failure
-        if self._awkward or b"\r" in data:
+        if self._awkward or _CR in data:
             data = self._untangle(data)
         rest = self._rest
         if rest:
             rest += data
-            if b"\n" not in data:
-                return self._checked([], len(rest))
+            if _LF not in data:
+                return self._within_limit(events, len(rest))
             data = bytes(rest)
             rest.clear()
-        return self._cut(data)
+        return self._take_lines(data, 0, events)
 
     def end(self) -> list[ServerSentEvent]:
         """The stream is over. An event without its blank line is dropped, so this gives nothing and never raises."""
@@ -142,32 +149,51 @@ class SseDecoder:
         self._awkward = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _cut(self, data: bytes) -> list[ServerSentEvent]:
-        events: list[ServerSentEvent] = []
-        find, length, pos = data.find, len(data), 0
-        while (end := find(b"\n", pos)) >= 0:
+    def _take_whole(self, data: bytes, pos: int, events: list[ServerSentEvent]) -> int:
+        """Take events of one data line, with at most their name before it: nearly all there are. Where it stopped."""
+        find, last, limit, last_event_id = data.find, len(data) - 1, self.limit, self.last_event_id
+        while True:
+            start, name = pos, "message"
+            head = data[pos : pos + 6]
+            if head == b"event:":
+                start = find(b"\n", pos) + 1
+                name = data[pos + 6 : start - 1].removeprefix(b" ").decode("utf-8", "replace") or name
+                head = data[start : start + 6] if start else b""
+            if head != b"data: ":
+                return pos
+            end = find(b"\n", start)
+            if not 0 <= end < last or data[end + 1] != _LF or end - pos > limit:
+                return pos
+            events.append(ServerSentEvent(name, data[start + 6 : end], last_event_id))
+            pos = end + 2
+            if pos > last:
+                return pos
+
+    def _take_lines(self, data: bytes, pos: int, events: list[ServerSentEvent]) -> list[ServerSentEvent]:
+        """Take everything, line by line where need be."""
+        find, limit = data.find, self.limit
+        while True:
             size = self._size
-            if size + end - pos > self.limit:
-                return self._checked(events, end - pos)
-            if not size and end + 1 < length and data[end + 1] == _LF and data.startswith(b"data:", pos):
-                # Nearly every event there is: one data line and its blank line, in one piece.
-                start = pos + 6 if data[pos + 5] == _SPACE else pos + 5
-                events.append(ServerSentEvent("message", data[start:end], self.last_event_id))
-                pos = end + 2
-                continue
+            if not size:
+                pos = self._take_whole(data, pos, events)
+            end = find(b"\n", pos)
+            if end < 0:
+                break
             if end == pos:
                 if size:
                     self._dispatch(events)
+            elif size + end - pos > limit:
+                return self._within_limit(events, end - pos)
             elif data.startswith(b"data:", pos):
                 self._size = size + end - pos + 1
                 self._add(data[pos + 6 if data[pos + 5] == _SPACE else pos + 5 : end])
             else:
                 self._field(data[pos:end])
             pos = end + 1
-        if pos < length:
-            self._rest += data[pos:] if pos else data
-            return self._checked(events, length - pos)
-        return events
+        if pos < len(data):
+            self._rest += data[pos:]
+        self._clean = not (self._rest or self._size or self._awkward)
+        return self._within_limit(events, len(self._rest))
 
     def _add(self, value: bytes) -> None:
         held = self._data
@@ -211,10 +237,11 @@ class SseDecoder:
         self._id = None
         self._retry = None
 
-    def _checked(self, events: list[ServerSentEvent], length: int) -> list[ServerSentEvent]:
+    def _within_limit(self, events: list[ServerSentEvent], length: int) -> list[ServerSentEvent]:
         """The events, unless the line of `length` bytes makes its event too large."""
-        if self._size + length <= self.limit:
+        if not length or self._size + length <= self.limit:
             return events
+        self._clean = False
         msg = (
             f"an event of the stream is larger than {self.limit:,} bytes; if that is right, "
             "raise the limit, otherwise the server sends something that is no event stream"

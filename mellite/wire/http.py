@@ -162,19 +162,26 @@ def check_request(request: HttpRequest) -> None:
         InvalidRequest: for a bad method, URL, header or body, named in ``parameter``.
         InvalidCredential: for a bad value in a header that holds a credential. The value is never shown.
     """
+    # The frame that raises holds nothing but the request, whose repr is safe: tracebacks may show local variables.
+    error = _fault(request)
+    if error is not None:
+        raise error
+
+
+def _fault(request: HttpRequest) -> InvalidRequest | InvalidCredential | None:
     if not _TOKEN.fullmatch(request.method):
-        msg = f"{request.method!r} is no HTTP method"
-        raise InvalidRequest(msg, parameter="method")
+        return InvalidRequest(f"{request.method!r} is no HTTP method", parameter="method")
     match = _URL.fullmatch(request.url)
     if match is None or int(match[1] or 1) not in range(1, 65536) or (match[2] and _DOTS.search(match[2])):
-        raise _bad_url(request.url)
+        return _bad_url(request.url)
     for name, value in request.headers.items():
         if not _VALUE.fullmatch(value) or not _TOKEN.fullmatch(name) or name in _FORBIDDEN:
-            raise _bad_header(name, value)
+            return _bad_header(name, value)
     length = request.headers.get("content-length")
     if length is not None and length != str(len(request.body)):
         msg = f"header 'content-length' says {length!r}, but the body has {len(request.body)} bytes; leave it out"
-        raise InvalidRequest(msg, parameter="headers")
+        return InvalidRequest(msg, parameter="headers")
+    return None
 
 
 def shown_url(url: str) -> str:

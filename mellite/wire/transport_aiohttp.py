@@ -108,7 +108,18 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 class _Response(HttpResponse):
     """One wake-up per network read; while data is there to be read, no timer and no suspension."""
 
-    __slots__ = ("__weakref__", "_client", "_content", "_deadline", "_expired", "_loop", "_response", "_timer", "_url")
+    __slots__ = (
+        "__weakref__",
+        "_client",
+        "_content",
+        "_deadline",
+        "_expired",
+        "_loop",
+        "_lost",
+        "_response",
+        "_timer",
+        "_url",
+    )
 
     def __init__(self, response: aiohttp.ClientResponse, client: _Client, url: str) -> None:
         self.status = response.status
@@ -121,7 +132,13 @@ class _Response(HttpResponse):
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
-        client.responses.add(self)
+        self._lost: asyncio.Future[None] | None = None
+        if response.connection is not None:  # else the body has arrived whole
+            client.responses.add(self)
+            if response.connection.protocol is not None:
+                self._lost = response.connection.protocol.closed
+        if self._lost is not None:
+            self._lost.add_done_callback(self._broken_off)
 
     async def read(self, timeout: float | None = None) -> bytes:
         """The next piece of the body; see `HttpResponse.read`."""
@@ -139,6 +156,9 @@ class _Response(HttpResponse):
                 self._finish()
             return data
         except Exception as error:
+            rest = self._rest(error)
+            if rest:
+                return rest
             failure = error
         finally:
             self._deadline = 0.0
@@ -146,6 +166,14 @@ class _Response(HttpResponse):
             msg = f"nothing more came from {self._url} within {timeout} s"
             raise TimeoutError(msg)
         raise _lost(failure, self._url)
+
+    def _rest(self, error: Exception) -> bytes:
+        """What had arrived before the body broke off: aiohttp has it, but gives the error only."""
+        self._content.set_exception(None)  # type: ignore[arg-type]
+        try:
+            return self._content.read_nowait()
+        finally:
+            self._content.set_exception(error)
 
     def _watch(self, timeout: float) -> None:
         # One timer for many waits: while data keeps coming it is left where it is, and looks at the deadline when it
@@ -168,6 +196,12 @@ class _Response(HttpResponse):
         self._expired = True
         self.fail(TimeoutError())
 
+    def _broken_off(self, lost: asyncio.Future[None]) -> None:
+        # aiohttp tells the reader of most of what goes wrong, but not of every violation of HTTP inside a body.
+        reason = None if lost.cancelled() else lost.exception()
+        if self._content.exception() is None:
+            self.fail(ConnectionResetError(str(reason or "its bytes break the rules of HTTP")))
+
     def fail(self, error: Exception) -> None:
         """End the body with this error, also for who is waiting for it."""
         if not self._content.is_eof():
@@ -177,6 +211,9 @@ class _Response(HttpResponse):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._broken_off)
+            self._lost = None
         self._client.responses.discard(self)
 
     async def aclose(self) -> None:

@@ -230,10 +230,11 @@ class _Stream(Protocol):
 class _Socket:
     """A connection of httpcore's that knows until when to wait for the next bytes, and does not leak in TLS."""
 
-    __slots__ = ("deadline", "inner")
+    __slots__ = ("closed", "deadline", "inner")
 
     def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
         self.inner = inner
+        self.closed = False
         self.deadline: float | None = None  # by time.monotonic()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -246,6 +247,7 @@ class _Socket:
         await self.inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
+        self.closed = True
         await self.inner.aclose()
 
     async def start_tls(
@@ -259,6 +261,8 @@ class _Socket:
             raise
 
     def get_extra_info(self, info: str) -> Any:
+        if self.closed and info == "is_readable":  # which is how a pool asks whether to throw it away
+            return True
         return self.inner.get_extra_info(info)
 
 

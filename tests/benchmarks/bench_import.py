@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ STATEMENTS = {
 PROBE = "import time; start = time.process_time(); {}; print(time.process_time() - start)"
 
 
-async def main() -> None:
+def main() -> None:
     """Run all; the bars are 1.6x for the first use, and 45 ms for the bare import."""
     pin(0)
     times: dict[str, list[float]] = {name: [] for name in STATEMENTS}
@@ -31,4 +30,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

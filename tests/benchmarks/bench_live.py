@@ -66,7 +66,7 @@ async def main() -> None:
             assert "".join(await _thunk_stream(backend, "burst-500")) == text(500)
             await _unary(session, url, backend)
             for kind, streams, bar in (("burst", 20, 2.0), ("paced", 2, 1.2)):
-                await _stream(session, url, backend, kind, streams, bar)
+                await _stream(session, url, backend, kind=kind, streams=streams, bar=bar)
             await _many(session, url, backend)
 
 
@@ -86,7 +86,7 @@ async def _unary(session: aiohttp.ClientSession, url: str, backend: mellite.Back
 
 
 async def _stream(
-    session: aiohttp.ClientSession, url: str, backend: mellite.Backend, kind: str, streams: int, bar: float
+    session: aiohttp.ClientSession, url: str, backend: mellite.Backend, *, kind: str, streams: int, bar: float
 ) -> None:
     model = f"{kind}-500"
 

@@ -75,7 +75,7 @@ class Deltas(mellite.Backend):
     def __init__(self, count: int) -> None:
         self.events: list[Event] = [*[TextDelta("word ")] * count, Finish("stop")]
 
-    async def stream(self, request: mellite.Request):  # noqa: ANN201 - an async generator of events
+    async def stream(self, request: mellite.Request):
         """Yield them all."""
         for event in self.events:
             yield event
@@ -87,11 +87,8 @@ async def folding() -> None:
         source = Deltas(count)
 
         async def bare(source: Deltas = source) -> None:
-            parts = []
-            async for event in source.stream(mellite.Request(())):
-                if type(event) is TextDelta:
-                    parts.append(event.text)
-            "".join(parts)
+            events = source.stream(mellite.Request(()))
+            "".join([event.text async for event in events if type(event) is TextDelta])
 
         async def awaited(source: Deltas = source) -> None:
             await source.generate("x")

@@ -233,13 +233,23 @@ class Consumer:
 
 
 async def blocked() -> None:
-    """Let every other task run until it waits for something."""
-    await anyio.wait_all_tasks_blocked()
+    """Let every other task, and every callback that a loop was given, run until all wait for something."""
+    for _ in range(3):  # asyncio's callbacks are no tasks, and one leads to another
+        await checkpoint()
+        await anyio.wait_all_tasks_blocked()
 
 
 async def collect(items: Any) -> list[Any]:
-    """Everything that an asynchronous iterable gives."""
-    return [item async for item in items]
+    """Everything that an asynchronous iterable gives.
+
+    A loop and no comprehension: that would keep the iterator in a variable of its frame, hence in tracebacks.
+    """
+    got: list[Any] = []
+    iterator = [aiter(items)]
+    del items
+    async for item in iterator.pop():
+        got.append(item)
+    return got
 
 
 async def collected_then(items: Any) -> tuple[list[Any], Exception | None]:

@@ -1,0 +1,102 @@
+"""A live backend: sends each request over a route, through a transport, and hands on what comes back as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from ..calling import Backend
+from ..events import Event
+from ..request import Options, Request, Timeouts
+from ..wire.http import HttpRequest, Transport
+from ..wire.route import Route
+from ..wire.transport import default_transport
+
+__all__ = ["LiveBackend"]
+
+
+class LiveBackend(Backend):
+    """A provider, asked over HTTP.
+
+    Usually made by ``mellite.backend("openai:gpt-4o-mini")``. It may be used from several loops and threads, one after
+    the other or at once. Pickling it keeps how it was made, but never a key that was given in code.
+
+    Args:
+        route: which provider, over which protocol; see `mellite.providers.catalog.find`.
+        model: the model's id, for requests that name none.
+        transport: what sends the requests; by default one over the network, made for this backend and closed with it.
+        timeouts: the clocks of each call, unless a request says otherwise.
+        keep_raw: whether to keep each stream event as it came, for ``thunk.raw.streamed_chunks``.
+        **options: defaults for every call, the fields of `mellite.request.Options`; and ``provider_options``, ``http``.
+
+    Raises:
+        UnknownOption: for an option that does not exist, with the nearest name.
+        InvalidRequest: for one of the wrong type.
+
+    Example:
+        >>> from mellite.cassettes import ScriptedTransport
+        >>> from mellite.providers.catalog import find
+        >>> answer = '{"choices": [{"message": {"content": "Hello!"}, "finish_reason": "stop"}]}'
+        >>> backend = LiveBackend(find("openai:gpt-4o-mini", api_key="sk-test"), transport=ScriptedTransport([answer]))
+        >>> backend.generate("Say hello.", temperature=0).result()
+        'Hello!'
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        model: str | None = None,
+        transport: Transport | None = None,
+        timeouts: Timeouts | None = None,
+        keep_raw: bool = True,
+        **options: Any,
+    ) -> None:
+        defaults = Request.of("", **options)
+        own = defaults.options.merged(Options.of({"timeouts": timeouts})) if timeouts is not None else defaults.options
+        if model is not None or defaults.model is not None:
+            route = route.with_(model=model or defaults.model)
+        self._route = route.with_(options=own, provider_options=defaults.provider_options, http=defaults.http)
+        self._transport = transport
+        self._own_transport: Transport | None = None
+        self._keep_raw = keep_raw
+
+    @property
+    def route(self) -> Route:
+        """The route, with the defaults of this backend in it."""
+        return self._route
+
+    def prepare(self, request: Request) -> HttpRequest:
+        """What would be sent for a request, without sending it.
+
+        Raises:
+            MelliteError: as `mellite.wire.route.Route.prepare` does.
+        """
+        return self._route.prepare(request)
+
+    def stream(self, request: Request) -> AsyncGenerator[Event, None]:
+        """The events of the answer, as they arrive."""
+        transport = self._transport
+        if transport is None:
+            transport = self._own_transport
+            if transport is None:
+                transport = self._own_transport = default_transport()
+        return self._route.stream(request, transport, keep_raw=self._keep_raw)
+
+    def describe(self) -> str:
+        """As in ``openai:gpt-4o-mini``."""
+        route = self._route
+        return f"{route.provider}:{route.model}" if route.model else route.provider
+
+    async def aclose(self) -> None:
+        """Close the pooled connections. A transport that was given is closed by whoever made it."""
+        transport, self._own_transport = self._own_transport, None
+        close = getattr(transport, "aclose", None)
+        if close is not None:
+            await close()
+
+    def __repr__(self) -> str:
+        return f"LiveBackend({self.describe()!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_own_transport": None}

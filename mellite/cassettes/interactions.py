@@ -1,0 +1,189 @@
+"""What an HTTP cassette holds: recorded requests and responses, and frames over WebSockets.
+
+These are values. A body is decoded when it is asked for; keys that mellite does not know are kept in ``extra``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from ..request import EMPTY
+from .codecs import Body
+
+__all__ = [
+    "Cassette",
+    "HttpInteraction",
+    "Interaction",
+    "RecordedRequest",
+    "RecordedResponse",
+    "WebSocketClose",
+    "WebSocketConnection",
+    "WebSocketEvent",
+    "WebSocketInteraction",
+    "WebSocketOpen",
+]
+
+
+@frozen
+class RecordedRequest:
+    """A request as it was recorded: without most headers, its secrets replaced.
+
+    Args:
+        method: as in ``POST``.
+        url: absolute.
+        headers: as they stand in the file.
+        body: always text.
+        extra: keys that mellite does not know.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default=EMPTY, kw_only=True)
+    body: Body = field(factory=lambda: Body(""), kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+
+@frozen
+class RecordedResponse:
+    """A response as it was recorded.
+
+    Args:
+        status: the HTTP status.
+        headers: as they stand in the file.
+        body: text, or bytes in base64.
+        extra: keys that mellite does not know.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default=EMPTY, kw_only=True)
+    body: Body = field(factory=lambda: Body(""), kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+
+@frozen
+class HttpInteraction:
+    """One request and the response to it.
+
+    Args:
+        request: what was sent.
+        response: what came back.
+        transport: ``http``, or None where an older file does not say.
+        extra: keys that mellite does not know.
+    """
+
+    request: RecordedRequest
+    response: RecordedResponse
+    transport: Literal["http"] | None = field(default="http", kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+
+@frozen
+class WebSocketOpen:
+    """The request that opened a WebSocket, where it was recorded."""
+
+    url: str
+    headers: Mapping[str, str] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+
+@frozen
+class WebSocketClose:
+    """How a WebSocket was closed: the code, as in 1000, and the reason."""
+
+    code: int | None = None
+    reason: str | None = None
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+
+@frozen
+class WebSocketConnection:
+    """One of the connections of a recording.
+
+    Args:
+        sequence: which, from 0 on.
+        url: where to.
+        protocols: the subprotocols asked for.
+        close: how it ended; None if it did not say.
+        extra: keys that mellite does not know.
+    """
+
+    sequence: int | None = None
+    url: str | None = None
+    protocols: tuple[str, ...] = field(default=(), kw_only=True)
+    close: WebSocketClose | None = field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+
+@frozen
+class WebSocketEvent:
+    """One frame.
+
+    Args:
+        direction: who sent it.
+        kind: a text frame or a binary one.
+        body: its content.
+        extra: keys that mellite does not know.
+    """
+
+    direction: Literal["client", "server"]
+    kind: Literal["text", "binary"]
+    body: Body = field(kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+
+@frozen
+class WebSocketInteraction:
+    """What went over one WebSocket, in the order in which it did.
+
+    Args:
+        events: the frames of both sides.
+        open: the request that opened it, in files that say so.
+        connection: the connection, in files that say so.
+        extra: keys that mellite does not know.
+    """
+
+    events: tuple[WebSocketEvent, ...]
+    open: WebSocketOpen | None = field(default=None, kw_only=True)
+    connection: WebSocketConnection | None = field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+
+Interaction: TypeAlias = HttpInteraction | WebSocketInteraction
+
+
+@frozen
+class Cassette:
+    """A whole cassette.
+
+    Args:
+        interactions: in the order in which they were recorded.
+        metadata: what the file says of itself: name, provider, protocol, model, tags; None if it says nothing.
+        path: the file; None if it was not read from one.
+        extra: keys that mellite does not know.
+    """
+
+    interactions: tuple[Interaction, ...] = ()
+    metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    path: str | None = field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+
+    @property
+    def http(self) -> tuple[HttpInteraction, ...]:
+        """The HTTP interactions, without those over a WebSocket."""
+        return tuple([one for one in self.interactions if isinstance(one, HttpInteraction)])
+
+    @property
+    def websockets(self) -> tuple[WebSocketInteraction, ...]:
+        """The interactions over a WebSocket."""
+        return tuple([one for one in self.interactions if isinstance(one, WebSocketInteraction)])
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages: its own name, or else its file's."""
+        named = (self.metadata or {}).get("name")
+        if isinstance(named, str) and named:
+            return named
+        return self.path or "in memory"

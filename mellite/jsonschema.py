@@ -1,0 +1,95 @@
+"""JSON Schema of a Python type, for answers in a given shape; and the strict form that some providers enforce."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from .errors import InvalidRequest
+
+__all__ = ["is_object", "schema_of", "strict_schema"]
+
+
+def schema_of(kind: Any) -> dict[str, Any]:
+    """The JSON Schema of an attrs class, dataclass, msgspec Struct, TypedDict, pydantic model, list, dict, ...
+
+    Its root is written out, never a reference, because providers want to see the object there.
+
+    Raises:
+        InvalidRequest: if the type has no JSON Schema.
+
+    Example:
+        >>> schema_of(dict[str, int])
+        {'type': 'object', 'additionalProperties': {'type': 'integer'}}
+    """
+    theirs = getattr(kind, "model_json_schema", None)  # pydantic describes itself
+    try:
+        schema: dict[str, Any] = dict(cast("Any", theirs)()) if callable(theirs) else msgspec.json.schema(kind)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"output type {getattr(kind, '__name__', kind)!r} has no JSON Schema: {error}"
+        raise InvalidRequest(msg, parameter="output") from error
+    reference = schema.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
+        return schema
+    name = reference.removeprefix("#/$defs/")
+    others = dict(schema["$defs"])
+    root = dict(others[name])
+    if reference not in json.dumps({"root": root, "defs": {key: others[key] for key in others if key != name}}):
+        del others[name]  # it does not refer to itself
+    if others:
+        root["$defs"] = others
+    return root
+
+
+def is_object(schema: Mapping[str, Any]) -> bool:
+    """Whether what a schema describes is a JSON object."""
+    return schema.get("type") == "object"
+
+
+def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The schema with every object closed, as strict modes want it; None if it cannot be put so.
+
+    It cannot where an object has open-ended or optional properties.
+
+    Example:
+        >>> strict_schema({"type": "object"})
+        {'type': 'object', 'properties': {}, 'additionalProperties': False}
+        >>> strict_schema({"type": "object", "properties": {"a": {"type": "integer"}}}) is None
+        True
+    """
+    try:
+        closed: dict[str, Any] = _closed(schema)
+    except _Open:
+        return None
+    return closed
+
+
+class _Open(Exception):
+    pass
+
+
+def _closed(node: Any) -> Any:
+    if isinstance(node, (list, tuple)):
+        return [_closed(item) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    result = {
+        name: value if name in ("enum", "const", "default", "examples", "required") else _closed_members(name, value)
+        for name, value in node.items()
+    }
+    if node.get("type") == "object":
+        properties = node.get("properties", {})
+        if node.get("additionalProperties", False) is not False or set(node.get("required", ())) != set(properties):
+            raise _Open
+        result.setdefault("properties", {})
+        result["additionalProperties"] = False
+    return result
+
+
+def _closed_members(name: str, value: Any) -> Any:
+    if name in ("properties", "$defs", "definitions") and isinstance(value, Mapping):  # names of the user's own
+        return {key: _closed(item) for key, item in value.items()}
+    return _closed(value)

@@ -1,0 +1,255 @@
+"""A chat completion as a value: its typed shape, what it used, and how one is put together from stream chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NotRequired, TypedDict
+
+from ..events import Usage
+from ..records import RawProviderResponse
+
+__all__ = ["ID", "ChatChoice", "ChatCompletion", "ChatMessage", "MergedChat", "OpenAIChatRaw", "usage_of"]
+
+ID: Final = "openai-chat"
+
+
+class ChatMessage(TypedDict, total=False):
+    """The ``message`` of a choice."""
+
+    role: str
+    content: str | list[dict[str, Any]] | None
+    refusal: str | None
+    reasoning_content: str
+    tool_calls: list[dict[str, Any]]
+
+
+class ChatChoice(TypedDict):
+    """One of the ``choices`` of a chat completion."""
+
+    index: int
+    message: ChatMessage
+    finish_reason: str | None
+    logprobs: NotRequired[dict[str, Any] | None]
+
+
+class ChatCompletion(TypedDict, total=False):
+    """A chat completion as the provider sends it; hosts add fields of their own."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: dict[str, Any] | None
+    service_tier: str | None
+    system_fingerprint: str | None
+
+
+class OpenAIChatRaw(RawProviderResponse, protocol=ID):
+    """The raw answer of any host that speaks Chat Completions."""
+
+    __slots__ = ()
+
+    response: ChatCompletion | None
+
+
+def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
+    """The counts in a usage object, whose names differ from host to host."""
+    if raw is None:
+        return None
+    prompt, completion = _inner(raw, "prompt_tokens_details"), _inner(raw, "completion_tokens_details")
+    output, total = _count(raw, "completion_tokens"), _count(raw, "total_tokens")
+    input = _count(raw, "prompt_tokens")
+    reasoning = _count(completion, "reasoning_tokens")
+    if output is not None and reasoning and (reasoning > output or total == (input or 0) + output + reasoning):
+        output += reasoning  # xAI counts thinking apart
+    cached = _count(prompt, "cached_tokens")
+    if cached is None:  # DeepSeek; Together and Z.ai; Mistral
+        cached = _count(raw, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+    return Usage.of(
+        input_tokens=input,
+        output_tokens=output,
+        total_tokens=total,
+        cache_read_input_tokens=cached,
+        cache_write_input_tokens=_count(prompt, "cache_write_tokens"),
+        reasoning_tokens=reasoning,
+        raw=raw,
+    )
+
+
+def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = raw.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(raw: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = raw.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+            return int(value)
+    return None
+
+
+# Putting one together
+
+#: In a delta these say the same each time; every other text there is the next piece.
+_SAID_AGAIN: Final = frozenset({"format", "id", "name", "role", "type"})
+
+#: Padding and what is merged by other rules.
+_TOP_APART: Final = frozenset({"choices", "error", "obfuscation", "usage"})
+_CHOICE_APART: Final = frozenset({"delta", "index", "message", "usage"})
+
+
+class _Pieces(list[Any]):
+    """A text while it grows, joined at the end, so that n pieces cost n; some providers mix other parts in."""
+
+
+class MergedChat:
+    """A chat completion that grows by chunks; keeps every field, also those nobody has heard of.
+
+    Attributes:
+        content: the pieces of the first choice's text; whoever knows that a chunk has nothing else adds to it directly.
+        reasoning: likewise for ``reasoning_content``.
+    """
+
+    __slots__ = ("_choices", "_top", "content", "reasoning")
+
+    def __init__(self) -> None:
+        self._top: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+        self.content: list[str] = _Pieces()
+        self.reasoning: list[str] = _Pieces()
+
+    def add(self, chunk: Mapping[str, Any]) -> None:
+        """Merge one chunk; its ``choices``, if any, must be a list of objects whose deltas are objects or null."""
+        top = self._top
+        for name, value in chunk.items():
+            if value is None:
+                top.setdefault(name, None)
+            elif name not in _TOP_APART:
+                known = top.get(name)
+                top[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+        for choice in chunk.get("choices") or ():
+            self._add_choice(choice)
+
+    def _add_choice(self, choice: Mapping[str, Any]) -> None:
+        index = choice.get("index") or 0
+        known = self._choices.get(index)
+        if known is None:
+            known = self._choices[index] = {"index": index, "message": {}, "finish_reason": None}
+            if index == 0:
+                known["message"] = {"content": self.content, "reasoning_content": self.reasoning}
+        for name, value in choice.items():
+            if name in _CHOICE_APART:
+                continue
+            if value is None:
+                known.setdefault(name, None)
+            elif name == "logprobs" and isinstance(value, Mapping):
+                merged = known[name] = known.get(name) or {}
+                _add_delta(merged, value)
+            elif name == "text" and isinstance(value, str):
+                _add_delta(known, {name: value})
+            elif isinstance(value, list) and isinstance(known.get(name), list):
+                known[name].extend(value)
+            else:
+                known[name] = value
+        delta = choice.get("delta") or {}
+        if index == 0 and "tool_calls" in delta:  # put together elsewhere, with more care
+            delta = {name: value for name, value in delta.items() if name != "tool_calls"}
+        _add_delta(known["message"], delta)
+
+    def logprobs(self) -> Any:
+        """The log probabilities of the first choice, if there are any."""
+        first = self._choices.get(0)
+        return None if first is None else _finished(first.get("logprobs"))
+
+    def said(self, name: str) -> Any:
+        """What the first choice's message holds under `name` so far."""
+        first = self._choices.get(0)
+        return None if first is None else _finished(first["message"].get(name))
+
+    def finished(self, *, usage: Mapping[str, Any] | None, tool_calls: list[dict[str, Any]]) -> dict[str, Any]:
+        """The whole answer.
+
+        Args:
+            usage: the usage that counts.
+            tool_calls: those of the first choice.
+        """
+        answer = {**self._top, "choices": []}
+        if "object" in answer:
+            answer["object"] = "chat.completion"
+        if usage is not None:
+            answer["usage"] = dict(usage)
+        for index in sorted(self._choices):
+            choice = {**self._choices[index]}
+            message = choice["message"] = {"role": "assistant", **_finished(choice["message"])}
+            if index == 0:
+                if not self.content:
+                    message["content"] = None
+                if not self.reasoning:
+                    del message["reasoning_content"]
+                if tool_calls:
+                    message["tool_calls"] = tool_calls
+            answer["choices"].append(_finished(choice))
+        return answer
+
+
+def _add_delta(known: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    for name, value in delta.items():
+        held = known.get(name)
+        if value is None:
+            known.setdefault(name, None)
+        elif isinstance(value, str) and name not in _SAID_AGAIN:
+            if isinstance(held, _Pieces):
+                held.append(value)
+            else:
+                known[name] = _Pieces([value] if held is None else [*([held] if isinstance(held, str) else []), value])
+        elif isinstance(value, Mapping):
+            inner = known[name] = held if isinstance(held, dict) else {}
+            _add_delta(inner, value)
+        elif isinstance(value, list):
+            if not isinstance(held, list):
+                held = known[name] = []
+            _add_items(held, value)
+        else:
+            known[name] = value
+
+
+def _add_items(known: list[Any], items: list[Any]) -> None:
+    """Items that bear an index belong to the item of that index; others are further items."""
+    for item in items:
+        index = item.get("index") if isinstance(item, Mapping) else None
+        if index is None:
+            known.append(item)
+            continue
+        held = next((other for other in known if isinstance(other, dict) and other.get("index") == index), None)
+        if held is None:
+            held = {}
+            known.append(held)
+        _add_delta(held, item)
+
+
+def _finished(value: Any) -> Any:
+    if isinstance(value, _Pieces):
+        return _text(value)
+    if isinstance(value, list):
+        return [_finished(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _finished(item) for name, item in value.items()}
+    return value
+
+
+def _text(pieces: _Pieces) -> Any:
+    """The pieces as one text; as a list of parts, where there are parts among them."""
+    try:
+        return "".join(pieces)
+    except TypeError:
+        parts: list[Any] = []
+    for piece in pieces:
+        if not isinstance(piece, str):
+            parts.append(piece)
+        elif parts and isinstance(parts[-1], _Pieces):
+            parts[-1].append(piece)
+        elif piece:
+            parts.append(_Pieces([piece]))
+    return [{"type": "text", "text": "".join(part)} if isinstance(part, _Pieces) else part for part in parts]

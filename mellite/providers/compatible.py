@@ -1,0 +1,189 @@
+"""A table of companies and local servers that speak OpenAI's Chat Completions: one row each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import evolve, field, frozen
+
+from ..protocols.openai_chat import ChatDialect, protocol
+from ..wire.auth import Auth, Environment, bearer, none
+from ..wire.endpoint import Endpoint
+from ..wire.route import Route
+from .openai import withheld
+
+__all__ = ["HOSTS", "Host", "chat_route"]
+
+
+@frozen
+class Host:
+    """One company, or one kind of local server.
+
+    Args:
+        name: what to call it, as in ``groq:llama-3.3-70b-versatile``.
+        base_url: where it answers.
+        keys: environment variables that may hold the key, in order; none for servers without keys.
+        base_urls: environment variables that may hold another base URL.
+        key_required: whether a call without a key makes sense.
+        dialect: how its protocol differs.
+    """
+
+    name: str
+    base_url: str
+    keys: tuple[str, ...] = ()
+    base_urls: tuple[str, ...] = field(default=(), kw_only=True)
+    key_required: bool = field(default=True, kw_only=True)
+    dialect: ChatDialect = field(default=ChatDialect(), kw_only=True)
+
+
+_MODERN: Final = ChatDialect(max_tokens="max_completion_tokens")
+_TOP_K: Final = frozenset({"top_k"})
+_LOCAL: Final = ChatDialect(more_options=_TOP_K)
+
+# What differs is from the companies' own references, and from what their servers were recorded to answer.
+_ROWS: Final = (
+    Host("baseten", "https://inference.baseten.co/v1", ("BASETEN_API_KEY",)),
+    Host(
+        "cerebras",
+        "https://api.cerebras.ai/v1",
+        ("CEREBRAS_API_KEY",),
+        dialect=ChatDialect(no_options=frozenset({"frequency_penalty", "presence_penalty"})),
+    ),
+    Host(
+        "deepinfra",
+        "https://api.deepinfra.com/v1/openai",
+        ("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
+        dialect=ChatDialect(more_options=_TOP_K),
+    ),
+    Host(
+        "deepseek",
+        "https://api.deepseek.com/v1",
+        ("DEEPSEEK_API_KEY",),
+        dialect=ChatDialect(
+            json_schema=False, reasoning_required=True, no_options=frozenset({"parallel_tool_calls", "seed"})
+        ),
+    ),
+    Host(
+        "fireworks",
+        "https://api.fireworks.ai/inference/v1",
+        ("FIREWORKS_API_KEY",),
+        dialect=ChatDialect(more_options=_TOP_K),
+    ),
+    Host("groq", "https://api.groq.com/openai/v1", ("GROQ_API_KEY",), dialect=_MODERN),
+    Host("huggingface", "https://router.huggingface.co/v1", ("HF_TOKEN", "HUGGINGFACE_API_KEY")),
+    Host(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        ("MISTRAL_API_KEY",),
+        dialect=ChatDialect(seed="random_seed", stream_usage=False, assistant_after_tool=True, tool_ids="mistral"),
+    ),
+    Host(
+        "moonshot",
+        "https://api.moonshot.ai/v1",
+        ("MOONSHOT_API_KEY",),
+        dialect=ChatDialect(no_options=frozenset({"parallel_tool_calls", "seed"})),
+    ),
+    Host("nvidia", "https://integrate.api.nvidia.com/v1", ("NVIDIA_API_KEY",)),
+    Host(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        ("OPENROUTER_API_KEY",),
+        dialect=ChatDialect(
+            max_tokens="max_completion_tokens",
+            reasoning_field="reasoning",
+            reasoning_object=True,
+            tool_ids="claude",
+            empty_tools=True,
+            more_options=frozenset({"reasoning_budget", "top_k"}),
+        ),
+    ),
+    Host(
+        "perplexity",
+        "https://api.perplexity.ai",
+        ("PERPLEXITY_API_KEY",),
+        dialect=ChatDialect(
+            stream_usage=False, more_options=_TOP_K, no_options=frozenset({"parallel_tool_calls", "seed"})
+        ),
+    ),
+    Host(
+        "together",
+        "https://api.together.xyz/v1",
+        ("TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
+        dialect=ChatDialect(more_options=_TOP_K),
+    ),
+    Host("xai", "https://api.x.ai/v1", ("XAI_API_KEY",), dialect=_MODERN),
+    # Servers on this machine, or wherever the variable says; they only want a key if they were started with one.
+    Host(
+        "llama.cpp",
+        "http://localhost:8080/v1",
+        ("LLAMA_API_KEY",),
+        base_urls=("LLAMA_BASE_URL",),
+        key_required=False,
+        dialect=_LOCAL,
+    ),
+    Host(
+        "lmstudio",
+        "http://localhost:1234/v1",
+        ("LMSTUDIO_API_KEY",),
+        base_urls=("LMSTUDIO_BASE_URL",),
+        key_required=False,
+        dialect=_LOCAL,
+    ),
+    Host(
+        "ollama",
+        "http://localhost:11434/v1",
+        ("OLLAMA_API_KEY",),
+        base_urls=("OLLAMA_BASE_URL",),
+        key_required=False,
+        dialect=ChatDialect(no_options=frozenset({"parallel_tool_calls"})),
+    ),
+    Host(
+        "vllm",
+        "http://localhost:8000/v1",
+        ("VLLM_API_KEY",),
+        base_urls=("VLLM_BASE_URL",),
+        key_required=False,
+        dialect=_LOCAL,
+    ),
+)
+
+#: Every row, by name.
+HOSTS: Final = {host.name: host for host in _ROWS}
+
+
+def chat_route(
+    host: Host, *, api_key: str | None = None, base_url: str | None = None, model: str | None = None
+) -> Route:
+    """One host over Chat Completions.
+
+    Its entries of ``provider_options`` are those under its own name, laid over those under ``openai``. With a
+    `base_url` given here no key of the environment is sent: that is for the host itself, not for whoever answers there.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> chat_route(HOSTS["groq"], api_key="gsk-test").endpoint.url()
+        'https://api.groq.com/openai/v1/chat/completions'
+    """
+    if base_url is None:
+        endpoint = Endpoint(host.base_url, "/chat/completions", variables=host.base_urls)
+    else:
+        endpoint = Endpoint(base_url, "/chat/completions")
+    return Route(
+        id=f"{host.name}-chat",
+        provider=host.name,
+        protocol=protocol(evolve(host.dialect, namespaces=("openai", host.name))),
+        endpoint=endpoint,
+        auth=_auth(host, api_key, elsewhere=base_url is not None),
+        model=model,
+    )
+
+
+def _auth(host: Host, api_key: str | None, *, elsewhere: bool) -> Auth:
+    if api_key is not None:
+        return bearer(api_key)
+    keys = Environment(*host.keys)
+    if elsewhere:
+        return none(withheld(keys.describe(), host.base_url))
+    return bearer(keys, optional=not host.key_required)

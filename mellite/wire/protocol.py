@@ -1,0 +1,127 @@
+"""What a protocol is: functions that turn a request into a vendor's JSON and its answers into events.
+
+A protocol is not a deployment: it knows no URL, no key and no company, only the shape of the JSON. It does no I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Protocol as Interface
+
+import msgspec
+from attrs import frozen
+
+from ..errors import InvalidProviderOutput, InvalidRequest, MelliteError
+from ..events import Event
+from ..request import Request
+
+__all__ = ["Protocol", "State", "decode_json", "json_text"]
+
+
+class State(Interface):
+    """Where a parser stands in one answer; what else it holds is the protocol's own business.
+
+    Attributes:
+        complete: all that an answer needs has been seen; more may follow, such as usage, but trouble on the way no
+            longer matters.
+        done: the very end has been seen, so that nothing more needs to be read.
+    """
+
+    complete: bool
+    done: bool
+
+
+S = TypeVar("S", bound=State)
+
+
+@frozen(kw_only=True)
+class Protocol(Generic[S]):
+    """A vendor's JSON, as plain functions of values.
+
+    Args:
+        id: its name, as in ``openai-chat``.
+        options: the generation options that `lower` can express; the others are refused.
+        lower: ``lower(request, stream=...)`` gives the JSON body. Raises InvalidRequest or UnsupportedOption for what
+            it cannot say.
+        initial: a fresh parser state for the answer to one request.
+        step: ``step(state, data, event)`` takes the data and the name of one stream event; gives what it stands for.
+        halt: what the end of the stream stands for. Raises IncompleteStream if the answer had not finished.
+        unary: the same events as a stream would give, out of an answer in one piece.
+        classify: ``classify(status, headers, body)`` gives the error that an HTTP error answer stands for.
+    """
+
+    id: str
+    options: frozenset[str]
+    lower: Callable[..., dict[str, Any]]
+    initial: Callable[[Request], S]
+    step: Callable[[S, bytes, str], Sequence[Event]]
+    halt: Callable[[S], Sequence[Event]]
+    unary: Callable[[bytes], Sequence[Event]]
+    classify: Callable[[int, Mapping[str, str], bytes], MelliteError]
+
+
+_LONGEST_EXCERPT: Final = 120
+
+
+def decode_json(data: bytes | str) -> Any:
+    """Decode JSON strictly; lone surrogates, which models do write, are kept as they are.
+
+    Raises:
+        InvalidProviderOutput: if it is not JSON, holds NaN or Infinity, or is nested too deeply to be read.
+
+    Example:
+        >>> decode_json(b'{"a": [1, 2]}')
+        {'a': [1, 2]}
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        pass  # msgspec refuses lone surrogates and bytes that are not UTF-8; the slow reader below decides
+    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError as error:
+        reason = str(error)
+    excerpt = text if len(text) <= _LONGEST_EXCERPT else text[:_LONGEST_EXCERPT] + "..."
+    msg = f"not valid JSON ({reason}): {excerpt!r}"
+    raise InvalidProviderOutput(msg)
+
+
+def _refuse(name: str) -> NoReturn:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        msg = f"the number {text[:20]} is out of range"
+        raise ValueError(msg)
+    return value
+
+
+def json_text(value: Any, *, what: str) -> str:
+    """Compact JSON of anything JSON-like, attrs classes, dataclasses, dates and the like included.
+
+    Args:
+        what: what it is, for the error.
+
+    Raises:
+        InvalidRequest: if it cannot be written as JSON, NaN and Infinity included.
+
+    Example:
+        >>> json_text({"temperature": 22}, what="the result")
+        '{"temperature":22}'
+    """
+    try:
+        return json.dumps(
+            value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=msgspec.to_builtins
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"{what} cannot be written as JSON: {error}"
+        raise InvalidRequest(msg) from error

@@ -1,0 +1,187 @@
+"""Read one HTTP answer against the three clocks: first byte, idle between events, and total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+import anyio
+
+from ..errors import (
+    FirstByteTimeout,
+    IdleTimeout,
+    InvalidProviderOutput,
+    OutputTooLarge,
+    TotalTimeout,
+    TransportError,
+)
+from ..request import Timeouts
+from .decoding import BodyDecoder
+from .http import HttpRequest, HttpResponse, Transport
+
+__all__ = ["BodyReader", "open_response"]
+
+_DRAIN_SECONDS: Final = 0.05  # what it may cost to get a connection back into the pool
+_DRAIN_BYTES: Final = 64 * 1024
+
+
+class _Clocks:
+    """The clocks of one call; they start when it is made."""
+
+    __slots__ = ("_timeouts", "_total_ends")
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        total = timeouts.total
+        self._total_ends = None if total is None else anyio.current_time() + total
+
+    def left(self, limit: float | None, since: float, now: float) -> tuple[float | None, bool]:
+        """How long may still be waited, and whether it is the total that says so."""
+        left = None if limit is None else since + limit - now
+        if self._total_ends is not None and (left is None or self._total_ends - now <= left):
+            return self._total_ends - now, True
+        return left, False
+
+    def ran_out(self, url: str, *, total: bool, first: bool) -> TransportError:
+        """The error that says which clock it was."""
+        timeouts = self._timeouts
+        if total:
+            msg = f"the answer of {url} was not complete within {timeouts.total} s; raise Timeouts(total=...) for more"
+            return TotalTimeout(msg)
+        if first:
+            msg = f"no answer from {url} within {timeouts.first_byte} s; raise Timeouts(first_byte=...) to wait longer"
+            return FirstByteTimeout(msg)
+        msg = f"no event from {url} for {timeouts.idle} s; raise Timeouts(idle=...) to wait longer"
+        return IdleTimeout(msg)
+
+    @property
+    def first_byte(self) -> float | None:
+        return self._timeouts.first_byte
+
+    @property
+    def idle(self) -> float | None:
+        return self._timeouts.idle
+
+
+async def open_response(transport: Transport, request: HttpRequest, timeouts: Timeouts, *, shown: str) -> BodyReader:
+    """Send a request and wait for the status.
+
+    Args:
+        shown: the URL as messages may show it.
+
+    Raises:
+        FirstByteTimeout, TotalTimeout: if it takes too long; and whatever `Transport.open` raises.
+    """
+    clocks = _Clocks(timeouts)
+    now = anyio.current_time()
+    timeout, total = clocks.left(clocks.first_byte, now, now)
+    try:
+        return BodyReader(await transport.open(request, timeout=timeout), clocks, shown)
+    except TimeoutError:
+        pass
+    raise clocks.ran_out(shown, total=total, first=True)
+
+
+class BodyReader:
+    """Reads the body of one answer, decompressed, and says which clock ran out.
+
+    Attributes:
+        response: the answer; close it through `aclose`.
+        waiting: since when it has been waited for an event; whoever sees one sets this to None.
+    """
+
+    __slots__ = ("_clocks", "_decoder", "_head", "_pieces", "_shown", "response", "waiting")
+
+    def __init__(self, response: HttpResponse, clocks: _Clocks, shown: str) -> None:
+        self.response = response
+        self.waiting: float | None = None
+        self._clocks = clocks
+        self._shown = shown
+        self._decoder: BodyDecoder | None = None
+        self._pieces: Iterator[bytes] = iter(())
+        self._head = b""
+
+    async def read(self) -> bytes:
+        """The next piece of the body; empty at its end.
+
+        Raises:
+            IdleTimeout, TotalTimeout: if nothing came in time.
+            ConnectionLost: if the connection broke.
+            InvalidProviderOutput: if the body is not what its ``content-encoding`` says, or ends too soon.
+        """
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        decoder = self._decoder
+        if decoder is None:
+            decoder = self._decoder = BodyDecoder(self.response.headers.get("content-encoding"))
+        if decoder.identity:
+            return await self._receive()
+        while True:
+            for piece in self._pieces:
+                return piece
+            data = await self._receive()
+            if not data:
+                decoder.end()
+                return b""
+            self._pieces = decoder.feed(data)
+
+    async def _receive(self) -> bytes:
+        now = anyio.current_time()
+        since = self.waiting
+        if since is None:
+            since = self.waiting = now
+        timeout, total = self._clocks.left(self._clocks.idle, since, now)
+        if timeout is None or timeout > 0:
+            try:
+                return await self.response.read(timeout)
+            except TimeoutError:
+                pass
+        raise self._clocks.ran_out(self._shown, total=total, first=False)
+
+    async def peek(self) -> bytes:
+        """What the body begins with, up to its first byte that is no white space; `read` gives it again."""
+        head = b""
+        while not head.lstrip(b"\xef\xbb\xbf \t\r\n") and len(head) < _DRAIN_BYTES:
+            piece = await self.read()
+            if not piece:
+                break
+            head += piece
+        self._head = head
+        return head
+
+    async def rest(self, limit: int) -> bytes:
+        """All that is left of the body.
+
+        Raises:
+            OutputTooLarge: if it has more than `limit` bytes; and what `read` raises.
+        """
+        body = bytearray()
+        while piece := await self.read():
+            body += piece
+            self.waiting = None  # of an answer in one piece, every piece is progress
+            if len(body) > limit:
+                msg = f"the answer is larger than {limit:,} bytes; if that is right, raise the limit"
+                raise OutputTooLarge(msg)
+        return bytes(body)
+
+    async def start(self, limit: int) -> bytes:
+        """The first `limit` bytes, or as many as there are: for error answers, whose status counts for more."""
+        body = bytearray()
+        with suppress(TransportError, InvalidProviderOutput):
+            while len(body) < limit and (piece := await self.read()):
+                body += piece
+        return bytes(body[:limit])
+
+    async def drain(self) -> None:
+        """After the answer: read what is left, if it comes at once, so that the connection can be used again."""
+        read = 0
+        with suppress(TimeoutError, TransportError):
+            while read < _DRAIN_BYTES and (piece := await self.response.read(_DRAIN_SECONDS)):
+                read += len(piece)
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it; finishes also while it is being cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self.response.aclose()

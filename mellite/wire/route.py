@@ -1,0 +1,487 @@
+"""A route: protocol x endpoint x auth x framing. Compiles a request to HTTP, and turns the answer into events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from typing import Protocol as Interface
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InvalidProviderOutput,
+    InvalidRequest,
+    MelliteError,
+    TransportError,
+    UnknownProviderError,
+    UnsupportedOption,
+)
+from ..events import Event, RawChunk, ResponseStart
+from ..request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
+from .auth import Auth, Scrubber, none
+from .endpoint import Endpoint, is_private_link
+from .framing import SseDecoder
+from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
+from .protocol import Protocol, State
+from .reading import BodyReader, open_response
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Framing", "Route"]
+
+_ERROR_BODY: Final = 1024 * 1024  # as much of an error answer as is read
+_WHOLE_BODY: Final = 64 * 1024 * 1024  # the largest answer in one piece
+_EXCERPT: Final = 200
+_OK: Final = range(200, 300)
+_REDIRECTS: Final = range(300, 400)
+
+#: The options that a route honours itself, whatever its protocol.
+_OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
+
+#: The response headers that are kept: none of them can hold a secret.
+_KEPT_HEADERS: Final = frozenset(
+    {"content-encoding", "content-length", "content-type", "date", "retry-after", "retry-after-ms", "server"}
+)
+_REQUEST_IDS: Final = (
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "x-amz-request-id",
+    "x-goog-request-id",
+    "cf-ray",
+    "mistral-correlation-id",
+)
+_KEPT_WORDS: Final = ("ratelimit", "processing-ms", "openai-version", "openai-model", "upstream-service-time")
+
+
+class Frame(Interface):
+    """A piece that a framing cut out of the stream."""
+
+    @property
+    def event(self) -> str: ...
+
+    @property
+    def raw(self) -> bytes: ...
+
+
+class Framing(Interface):
+    """Cuts a stream of bytes into frames."""
+
+    def feed(self, data: bytes) -> Sequence[Frame]: ...
+
+    def end(self) -> Sequence[Frame]: ...
+
+
+@frozen(kw_only=True)
+class _Call:
+    """One request, compiled."""
+
+    request: Request
+    body: dict[str, Any]
+    http: HttpRequest
+    scrubber: Scrubber
+    streaming: bool
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return self.request.options.timeouts or _DEFAULT_TIMEOUTS
+
+
+_DEFAULT_TIMEOUTS: Final = Timeouts()
+
+
+@frozen(kw_only=True)
+class Route:
+    """Everything needed to ask one provider over one protocol. A value; `with_` changes it.
+
+    Args:
+        id: its name in messages, as in ``openai-chat``.
+        provider: the provider's name, as in ``openai``.
+        protocol: the JSON that is spoken.
+        endpoint: where.
+        auth: who is asking.
+        framing: makes a decoder for one stream.
+        model: the model's id, for requests that name none.
+        headers: always sent.
+        options: defaults for the options of a request; likewise `provider_options` and `http`.
+
+    Example:
+        >>> from mellite.providers.openai import chat_route
+        >>> route = chat_route(api_key="sk-test", model="gpt-4o-mini")
+        >>> route.prepare(Request.of("Hello.")).url
+        'https://api.openai.com/v1/chat/completions'
+    """
+
+    id: str
+    provider: str
+    protocol: Protocol[Any]
+    endpoint: Endpoint
+    auth: Auth = field(factory=none)
+    framing: Callable[[], Framing] = SseDecoder
+    model: str | None = None
+    headers: Mapping[str, str] = EMPTY
+    options: Options = NO_OPTIONS
+    provider_options: Mapping[str, Any] = EMPTY
+    http: HttpOptions | None = None
+
+    def with_(
+        self,
+        *,
+        options: Options = NO_OPTIONS,
+        provider_options: Mapping[str, Any] = EMPTY,
+        http: HttpOptions | None = None,
+        headers: Mapping[str, str] = EMPTY,
+        **changes: Any,
+    ) -> Route:
+        """A route with these defaults merged over its own, and its other fields replaced.
+
+        Raises:
+            TypeError: for a name that is no field of a route.
+        """
+        return evolve(
+            self,
+            options=self.options.merged(options),
+            provider_options=_merged(self.provider_options, provider_options),
+            http=_merged_http(self.http, http),
+            headers={**self.headers, **headers} if headers else self.headers,
+            **changes,
+        )
+
+    # From a request to HTTP
+
+    def prepare(self, request: Request) -> HttpRequest:
+        """What would be sent, without sending it.
+
+        Raises:
+            InvalidRequest: if no model is named, or the protocol cannot say what is asked.
+            UnsupportedOption: for an option that the route cannot honour, unless ``drop_unsupported`` is set.
+            AuthenticationError: with kind ``missing`` if there is no key.
+            ConfigurationError: for a key or URL that cannot be used, or a key that would go over plain http.
+        """
+        with _Informing(self, request.model or self.model):
+            return self._compile(request).http
+
+    def _compile(self, request: Request) -> _Call:
+        request = self._with_defaults(request)
+        streaming = request.options.stream is not False
+        body = self.protocol.lower(request, stream=streaming)
+        extra = request.http or _NO_HTTP
+        if extra.body:
+            body = _merged(body, extra.body)
+        url = self.endpoint.url(model=request.model, query=extra.query)
+        data, body = _encoded(body)
+        headers = {name.lower(): value for name, value in {**self.headers, **extra.headers}.items()}
+        headers["content-type"] = "application/json"
+        lineage = request.metadata.get("lineage")
+        context = {"provider": self.provider, "model": request.model, "lineage": lineage}
+        http = HttpRequest("POST", url, headers=headers, body=data, context=context)
+        check_request(http)
+        http, scrubber = self._signed(http)
+        return _Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming)
+
+    def _with_defaults(self, request: Request) -> Request:
+        changes: dict[str, Any] = {}
+        if request.model is None:
+            if self.model is None:
+                msg = f"route {self.id!r} needs a model: name one as in 'openai:gpt-4o-mini', or give model=..."
+                raise InvalidRequest(msg, parameter="model")
+            changes["model"] = self.model
+        options = self.options.merged(request.options)
+        unsupported = options.given().keys() - self.protocol.options - _OWN_OPTIONS
+        if unsupported:
+            if not options.drop_unsupported:
+                name = min(unsupported)
+                msg = (
+                    f"route {self.id!r} cannot honour the option {name!r}; leave it out, or allow that it is left out "
+                    "with drop_unsupported=True"
+                )
+                raise UnsupportedOption(msg, option=name)
+            options = evolve(options, **dict.fromkeys(unsupported))
+        if options is not request.options:
+            changes["options"] = options
+        if self.provider_options:
+            changes["provider_options"] = _merged(self.provider_options, request.provider_options)
+        if self.http is not None:
+            changes["http"] = _merged_http(self.http, request.http)
+        return evolve(request, **changes) if changes else request
+
+    def _signed(self, http: HttpRequest) -> tuple[HttpRequest, Scrubber]:
+        # Nothing may fail in this frame while `added` is there: a traceback shows the locals.
+        added = self.auth.headers(http)
+        if not added:
+            return http, Scrubber()
+        if is_private_link(http.url):
+            headers = {**http.headers, **added, "content-type": "application/json"}
+            return evolve(http, headers=headers), Scrubber(added.values())
+        del added
+        msg = (
+            f"the key would go over plain http to {shown_url(http.url)}, where others can read it; use https, or "
+            "give no key if that server needs none"
+        )
+        raise ConfigurationError(msg)
+
+    # From HTTP to events
+
+    async def stream(
+        self, request: Request, transport: Transport, *, keep_raw: bool = True
+    ) -> AsyncGenerator[Event, None]:
+        """Send the request and give the events of the answer; exactly one Finish ends it.
+
+        Args:
+            request: what is asked.
+            transport: what sends it.
+            keep_raw: whether each stream event is also given as it came, as a RawChunk.
+
+        Raises:
+            MelliteError: of any kind; it names provider, model, status and request id as far as they are known.
+        """
+        with _Informing(self, request.model or self.model) as known:
+            call = known.call = self._compile(request)
+            reader = known.reader = await open_response(
+                transport, call.http, call.timeouts, shown=shown_url(call.http.url)
+            )
+            try:
+                yield self._start(call, reader.response)
+                streams = await self._is_stream(call, reader)
+                if streams is not call.streaming:
+                    yield ResponseStart(streaming=streams)
+                if not streams:
+                    body = await reader.rest(_WHOLE_BODY)
+                    for event in _readable(lambda: self.protocol.unary(body)):
+                        yield event
+                    return
+                parser = _Parser(self, call, keep_raw=keep_raw)
+                while not parser.over:
+                    for event in parser.take(await parser.next(reader)):
+                        yield event
+                await reader.drain()
+            finally:
+                await reader.aclose()
+
+    def _start(self, call: _Call, response: HttpResponse) -> ResponseStart:
+        return ResponseStart(
+            provider=self.provider,
+            protocol=self.protocol.id,
+            model=call.request.model,
+            request_id=_request_id(response),
+            status=response.status,
+            headers=_safe_headers(response.headers),
+            request_body=call.body,
+            attempts=1,
+            replayed=getattr(response, "replayed", None),
+            streaming=call.streaming,
+        )
+
+    async def _is_stream(self, call: _Call, reader: BodyReader) -> bool:
+        """Whether the body is a stream of events or one piece: by what it begins with, as headers lie.
+
+        Raises:
+            MelliteError: what an HTTP error or a web page stands for.
+        """
+        response = reader.response
+        if response.status not in _OK:
+            raise await self._refusal(reader)
+        head = (await reader.peek()).lstrip(b"\xef\xbb\xbf \t\r\n")
+        first = head[:1]
+        if first == b"<":
+            text = " ".join(head[:_EXCERPT].decode("utf-8", "replace").split())
+            msg = f"HTTP {response.status} came with a web page, not with an answer; is the base URL right? {text!r}"
+            raise InvalidProviderOutput(msg)
+        if call.streaming:
+            return first not in (b"{", b"[")
+        return first not in (b"{", b"[") and "event-stream" in response.headers.get("content-type", "")
+
+    async def _refusal(self, reader: BodyReader) -> MelliteError:
+        response = reader.response
+        status = response.status
+        if status in _REDIRECTS:
+            msg = (
+                f"HTTP {status}: the server sends the request elsewhere, which mellite does not follow, as the key "
+                f"would go there too; if it is right, change the base URL to fit {response.headers.get('location')!r}"
+            )
+            return UnknownProviderError(msg)
+        return self.protocol.classify(status, response.headers, await reader.start(_ERROR_BODY))
+
+
+class _Informing:
+    """Puts into every error what is known of the call, and takes the key out of what the server wrote."""
+
+    __slots__ = ("_model", "_route", "call", "reader")
+
+    def __init__(self, route: Route, model: str | None) -> None:
+        self._route = route
+        self._model = model
+        self.call: _Call | None = None
+        self.reader: BodyReader | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, MelliteError):
+            self._inform(error)
+
+    def _inform(self, error: MelliteError) -> None:
+        scrubber = self.call.scrubber if self.call is not None else Scrubber()
+        if error.provider is None:  # else it has been here before
+            error.provider = self._route.provider
+            text = f"{error.provider}: {error}"
+            if isinstance(error, AuthenticationError) and error.kind != "missing":
+                text = f"{text} ({self._route.auth.advice()})"
+            error.args = (scrubber.scrub(text),)
+        said = getattr(error, "provider_message", None)
+        if isinstance(said, str):
+            error.__dict__["provider_message"] = scrubber.scrub(said)
+        if error.model is None:
+            error.model = self._model
+        if self.reader is not None:
+            if error.status is None:
+                error.status = self.reader.response.status
+            if error.request_id is None:
+                error.request_id = _request_id(self.reader.response)
+
+
+class _Parser:
+    """Bytes in, events out; and what to make of trouble on the way.
+
+    Attributes:
+        over: nothing more needs to be read.
+    """
+
+    __slots__ = ("_failure", "_feed", "_halt", "_keep_raw", "_progress", "_state", "_step", "over")
+
+    def __init__(self, route: Route, call: _Call, *, keep_raw: bool) -> None:
+        self._state: State = route.protocol.initial(call.request)
+        self._step = route.protocol.step
+        self._halt = route.protocol.halt
+        self._feed = route.framing().feed
+        self._keep_raw = keep_raw
+        self._progress = True
+        self._failure: MelliteError | None = None
+        self.over = False
+
+    async def next(self, reader: BodyReader) -> bytes:
+        """The next bytes; empty at the end, and where the connection breaks after all that matters has come."""
+        if self._failure is not None:
+            raise self._failure
+        if self._progress:
+            reader.waiting = None
+        try:
+            return await reader.read()
+        except TransportError:
+            if self._state.complete:
+                return b""
+            raise
+
+    def take(self, data: bytes) -> Sequence[Event]:
+        """The events in some bytes; what goes wrong after the first is raised by `next`, so that none is lost."""
+        if not data:
+            self.over = True
+            return _readable(lambda: self._halt(self._state))
+        events: list[Event] = []
+        self._progress = False
+        try:
+            for frame in self._feed(data):
+                raw = frame.raw
+                if not raw:
+                    continue
+                if frame.event != "ping":  # which says that the server lives, not that the answer goes on
+                    self._progress = True
+                if self._keep_raw:
+                    events.append(RawChunk(raw))
+                events += self._step(self._state, raw, frame.event)
+                if self._state.done:
+                    self.over = True
+                    break
+        except MelliteError as error:
+            self._failure = error
+        except RecursionError:
+            self._failure = _too_deep()
+        return events
+
+
+def _readable(parse: Callable[[], Sequence[Event]]) -> Sequence[Event]:
+    try:
+        return parse()
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _too_deep() -> InvalidProviderOutput:
+    msg = "the answer is nested too deeply to be read"
+    return InvalidProviderOutput(msg)
+
+
+_NO_HTTP: Final = HttpOptions()
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `under`, deeply; lists are replaced."""
+    result = dict(under)
+    for name, value in over.items():
+        known = result.get(name)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            result[name] = _merged(known, value)
+        else:
+            result[name] = value
+    return result
+
+
+def _merged_http(under: HttpOptions | None, over: HttpOptions | None) -> HttpOptions | None:
+    if under is None or over is None:
+        return over if under is None else under
+    return HttpOptions(
+        body=_merged(under.body, over.body),
+        headers={**under.headers, **over.headers},
+        query={**under.query, **over.query},
+    )
+
+
+def _encoded(body: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """The body as bytes, and as it is sent: lone surrogates, which servers refuse, become U+FFFD."""
+    try:
+        try:
+            return msgspec.json.encode(body, enc_hook=_plain), body
+        except UnicodeEncodeError:
+            body = _well_formed(body)
+            return msgspec.json.encode(body, enc_hook=_plain), body
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"the request cannot be written as JSON: {error}"
+        raise InvalidRequest(msg) from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    msg = f"a {type(value).__name__} cannot stand in a JSON body"
+    raise TypeError(msg)
+
+
+def _well_formed(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, (list, tuple)):
+        return [_well_formed(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_well_formed(name): _well_formed(item) for name, item in value.items()}
+    return value
+
+
+def _request_id(response: HttpResponse) -> str | None:
+    for name in _REQUEST_IDS:
+        value = response.headers.get(name)
+        if value:
+            return value
+    return None
+
+
+def _safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in headers.items()
+        if name in _KEPT_HEADERS or name in _REQUEST_IDS or any(word in name for word in _KEPT_WORDS)
+    }

@@ -1,0 +1,56 @@
+"""Runs a recorded answer through the public pipeline and says what mellite read out of it, for the corpus checker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mellite import ModelOutputThunk
+from mellite.backends import LiveBackend
+from mellite.cassettes import ScriptedTransport
+from mellite.errors import IncompleteStream, MelliteError
+from mellite.providers.catalog import find
+
+PROVIDERS = {"openai-chat": "openai-chat", "mistral-chat": "mistral"}
+"""The checker's protocols -> the providers whose routes speak them."""
+
+
+def adapter(call: dict[str, Any]) -> dict[str, Any]:
+    """What one recorded answer says, in the checker's words; see ``corpus_check.py``."""
+    route = find(f"{PROVIDERS[call['protocol']]}:recorded", api_key="sk-recorded")
+    headers = {name: value for name, value in call["headers"].items() if name != "content-encoding"}  # stored decoded
+    transport = ScriptedTransport([(call["status"], headers, list(call["chunks"]))])
+    thunk = LiveBackend(route, transport=transport, stream=call["streaming"]).generate("What was recorded.")
+    error: MelliteError | None = None
+    try:
+        thunk.result()
+    except MelliteError as raised:
+        error = raised
+    return outcome(thunk, error)
+
+
+def outcome(thunk: ModelOutputThunk[str], error: MelliteError | None) -> dict[str, Any]:
+    """A settled thunk, in the checker's words."""
+    generation = thunk.generation
+    usage = reported_usage(thunk)
+    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in thunk.tool_calls]
+    message = getattr(error, "provider_message", None) or str(error)
+    return {
+        "text": thunk.partial,
+        "thinking": thunk.thinking,
+        "tool_calls": calls,
+        "finish_reason": generation.raw_finish_reason,
+        "usage": {"input": usage.get("prompt_tokens"), "output": usage.get("completion_tokens")},
+        "response_id": generation.response_id,
+        "model": generation.response_model,
+        "complete": error is None,
+        "error": {"status": error.status, "message": message}
+        if error is not None and not isinstance(error, IncompleteStream)
+        else None,
+    }
+
+
+def reported_usage(thunk: ModelOutputThunk[str]) -> dict[str, Any]:
+    """The last usage that the provider reported: the checker wants its own figures, also zeros after real ones."""
+    answers = thunk.raw.streamed_chunks or [thunk.raw.response]
+    reports = [answer["usage"] for answer in answers if isinstance(answer, dict) and answer.get("usage")]
+    return reports[-1] if reports else {}

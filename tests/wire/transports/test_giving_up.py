@@ -1,0 +1,173 @@
+"""A request may be cancelled or time out at any point; nothing leaks, and the pool goes on."""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from mellite.errors import (
+    ConnectionLost,
+)
+from mellite.wire.transport import HttpRequest
+from mellite.wire.transport_aiohttp import AiohttpTransport
+from tests.wire.server import LAST, Server, answer, gate, head, piece
+from tests.wire.transports.support import Make, fetch, in_thread, post
+
+
+class TestCancellation:
+    """A request may be given up at any point."""
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("stage", ["connecting", "headers", "body"])
+    async def test_pool_survives(self, server: Server, make: Make, stage: str) -> None:
+        """After 200 requests were cancelled in a pool of 4, the next one goes through."""
+        steps = {
+            "connecting": [gate("never")],
+            "headers": [gate("never")],
+            "body": [head(), piece(b"x"), gate("never")],
+        }
+        script = server.script(*steps[stage])
+        good = server.script(answer(b"good"))
+
+        async def one(scope: anyio.CancelScope) -> None:
+            with scope:
+                response = await transport.open(post(script))
+                async with aclosing(response):
+                    while await response.read():
+                        pass
+
+        async with aclosing(make(max_connections=4)) as transport:
+            for turn in range(10):
+                scopes = [anyio.CancelScope() for _ in range(20)]
+                async with anyio.create_task_group() as tasks:
+                    for scope in scopes:
+                        tasks.start_soon(one, scope)
+                    if stage == "connecting":
+                        await anyio.lowlevel.checkpoint()
+                    else:
+                        await in_thread(partial(script.waiting, turn * 4 + 4))
+                    for scope in scopes[turn % 3 :]:
+                        scope.cancel()
+                    tasks.cancel_scope.cancel()
+            started = time.monotonic()
+            assert await fetch(transport, good) == b"good"
+            assert time.monotonic() - started < 1
+        await in_thread(server.no_connections)
+
+    @pytest.mark.anyio
+    async def test_while_sending(self, server: Server, make: Make) -> None:
+        """A request that is given up while the server does not read it leaves no connection open."""
+        with anyio.move_on_after(5) as guard:
+            listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+            async with listener:
+                port = listener.extra(anyio.abc.SocketAttribute.local_port)
+                request = HttpRequest("POST", f"http://127.0.0.1:{port}/", body=bytes(50_000_000))
+                async with aclosing(make()) as transport:
+                    with pytest.raises(TimeoutError):
+                        await transport.open(request, timeout=0.2)
+        assert not guard.cancelled_caught
+
+    @pytest.mark.anyio
+    async def test_in_a_tls_handshake(self, make: Make) -> None:
+        """A connection whose TLS handshake is given up is closed."""
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            async with aclosing(make()) as transport:
+                with pytest.raises(TimeoutError):
+                    await transport.open(HttpRequest("GET", f"https://127.0.0.1:{port}/"), timeout=0.1)
+            [one] = listener.listeners if hasattr(listener, "listeners") else [listener]
+            accepted, _ = one.extra(anyio.abc.SocketAttribute.raw_socket).accept()
+            with accepted:
+                accepted.setblocking(False)
+                hello = accepted.recv(100_000)
+                assert hello
+                assert accepted.recv(100_000) == b""
+
+    @pytest.mark.anyio
+    async def test_read_after_an_interrupted_read(self, server: Server, make: Make) -> None:
+        """After a cancelled read the rest of the body comes, or ConnectionLost: it never just ends."""
+        script = server.script(head(), piece(b"one"), gate("two"), piece(b"two"), LAST)
+        async with aclosing(make()) as transport:
+            response = await transport.open(post(script), timeout=5)
+            async with aclosing(response):
+                assert await response.read(5) == b"one"
+                with anyio.move_on_after(0.01):
+                    await response.read(5)
+                script.release("two")
+                try:
+                    assert await response.read(5) == b"two"
+                except ConnectionLost:
+                    assert make is not AiohttpTransport
+
+
+class TestTimeouts:
+    """Waiting ends when it should, and not before."""
+
+    @pytest.mark.anyio
+    async def test_headers(self, server: Server, make: Make) -> None:
+        """`open` gives up after its timeout and closes the connection."""
+        script = server.script(gate("never"))
+        async with aclosing(make()) as transport:
+            started = time.monotonic()
+            with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
+                await transport.open(post(script), timeout=0.2)
+            assert 0.2 <= time.monotonic() - started < 0.5
+            await in_thread(partial(script.gone, 1))
+
+    @pytest.mark.anyio
+    async def test_body(self, server: Server, make: Make) -> None:
+        """`read` gives up after its timeout, counted from each read anew, and the response can then be closed."""
+        script = server.script(head(), piece(b"1"), gate("a"), piece(b"2"), gate("never"))
+        async with aclosing(make()) as transport:
+            response = await transport.open(post(script), timeout=5)
+            assert await response.read(0.3) == b"1"
+            await anyio.sleep(0.2)
+            async with anyio.create_task_group() as tasks:
+
+                async def later() -> None:
+                    await anyio.sleep(0.2)
+                    script.release("a")
+
+                tasks.start_soon(later)
+                assert await response.read(0.3) == b"2"
+            started = time.monotonic()
+            with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
+                await response.read(0.2)
+            assert 0.2 <= time.monotonic() - started < 0.5
+            await response.aclose()
+            await in_thread(partial(script.gone, 1))
+
+    @pytest.mark.anyio
+    async def test_shorter_after_longer(self, server: Server, make: Make) -> None:
+        """A short timeout holds also after a read with a long one."""
+        script = server.script(head(), piece(b"1"), gate("a"), piece(b"2"), gate("never"))
+        async with aclosing(make()) as transport:
+            response = await transport.open(post(script), timeout=5)
+            async with aclosing(response):
+                await response.read(60)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(response.read, 60)
+                    await anyio.wait_all_tasks_blocked()
+                    script.release("a")
+                started = time.monotonic()
+                with pytest.raises(TimeoutError):
+                    await response.read(0.1)
+                assert time.monotonic() - started < 0.5
+
+    @pytest.mark.anyio
+    async def test_a_timeout_is_not_the_end(self, server: Server, make: Make) -> None:
+        """Reading on after a timeout never looks as if the body had ended."""
+        script = server.script(head(), piece(b"1"), gate("never"))
+        async with aclosing(make()) as transport:
+            response = await transport.open(post(script), timeout=5)
+            async with aclosing(response):
+                assert await response.read(5) == b"1"
+                with pytest.raises(TimeoutError):
+                    await response.read(0.01)
+                with pytest.raises((TimeoutError, ConnectionLost)):
+                    await response.read(0.01)

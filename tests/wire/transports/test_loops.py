@@ -1,0 +1,112 @@
+"""One transport serves many loops, and leaves nothing behind in any."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+import trio
+
+from tests.wire.server import Server, answer, gate, head, piece
+from tests.wire.transports.support import LOOPS, fetch, in_thread, post
+
+
+@pytest.mark.parametrize("name", LOOPS)
+class TestLoops:
+    """One transport serves many loops, and leaves nothing behind in any."""
+
+    def test_two_runs(self, server: Server, name: str) -> None:
+        """A transport works in a second run; the end of a run closes its connections without a word."""
+        script = server.script(answer(b"x"))
+        transport = LOOPS[name].make()
+        for _ in range(2):
+            assert LOOPS[name].run(fetch(transport, script)) == b"x"
+            server.no_connections()
+            gc.collect()
+
+    def test_threads(self, server: Server, name: str) -> None:
+        """Loops in several threads use one transport at once."""
+        script = server.script(gate("all"), answer(b"x"))
+        transport = LOOPS[name].make()
+        results: list[bytes] = []
+        threads = [
+            threading.Thread(target=lambda: results.append(LOOPS[name].run(fetch(transport, script)))) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        script.waiting(4)
+        script.release("all", 4)
+        for thread in threads:
+            thread.join()
+        assert results == [b"x"] * 4
+        server.no_connections()
+
+    def test_end_of_the_loop(self, server: Server, name: str) -> None:
+        """A run that ends with an answer half read closes its connection."""
+        script = server.script(head(), piece(b"one"), gate("never"))
+        transport = LOOPS[name].make()
+
+        async def main() -> None:
+            async with aclosing(await transport.open(post(script))) as response:
+                assert await response.read(5) == b"one"
+
+        LOOPS[name].run(main())
+        server.no_connections()
+
+    @pytest.mark.parametrize("in_a_cycle", [False, True])
+    def test_dropped(self, server: Server, name: str, in_a_cycle: bool) -> None:
+        """A transport that nobody refers to any more closes its connections while the loop goes on."""
+        script = server.script(answer(b"x"))
+
+        async def main() -> None:
+            transport = LOOPS[name].make()
+            await fetch(transport, script)
+            assert server.connections() == 1
+            if in_a_cycle:
+                cycle: list[Any] = [transport]
+                cycle.append(cycle)
+                del cycle
+            del transport
+            gc.collect()
+            await in_thread(server.no_connections)
+
+        LOOPS[name].run(main())
+
+    def test_closed_from_another_loop(self, server: Server, name: str) -> None:
+        """`aclose` in one loop also closes the connections in another that is still running."""
+        script = server.script(answer(b"x"))
+        transport = LOOPS[name].make()
+        used, over = threading.Event(), threading.Event()
+
+        async def use() -> None:
+            await fetch(transport, script)
+            used.set()
+            await in_thread(over.wait)
+
+        thread = threading.Thread(target=lambda: LOOPS[name].run(use()))
+        thread.start()
+        used.wait()
+        LOOPS[name].run(transport.aclose())
+        server.no_connections()
+        over.set()
+        thread.join()
+
+    def test_clients_do_not_pile_up(self, server: Server, name: str) -> None:
+        """What a transport keeps for a loop goes with the loop."""
+        script = server.script(answer(b"x"))
+        transport = LOOPS[name].make()
+        loops: list[weakref.ref[Any]] = []
+
+        async def main() -> None:
+            await fetch(transport, script)
+            loops.append(weakref.ref(asyncio.get_running_loop() if "asyncio" in name else trio.lowlevel.current_task()))
+
+        for _ in range(3):
+            LOOPS[name].run(main())
+        gc.collect()
+        assert [loop() for loop in loops] == [None, None, None]
