@@ -22,7 +22,7 @@ LAYERS = {
     4: ("protocols",),
     3: ("wire",),
     2: ("calling", "calls", "generation", "iteration", "loops", "outcome", "records", "thunk"),
-    1: ("chunking", "fold", "jsonschema", "pricing", "templates", "tools"),
+    1: ("chunking", "fold", "jsonschema", "pricelist", "pricing", "templates", "tools"),
     0: ("errors", "events", "messages", "request", "usage"),
 }
 """Layer -> its modules and folders. mellite/__init__.py is above all of them and imported by nobody."""
