@@ -25,6 +25,7 @@ _BYTE: Final = re.compile(r"\(byte (\d+)\)$")
 _SURROGATE: Final = re.compile(
     rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
 )
+_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:]', re.DOTALL)
 
 
 class _Duplicate(ValueError):
@@ -61,8 +62,11 @@ def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool =
         {'version': 1}
     """
     try:
-        if not (lone_surrogates and _SURROGATE.search(data)):
+        try:
             msgspec.json.decode(data)  # the stricter of the two, and it knows the byte; but it lets a key come twice
+        except msgspec.DecodeError:
+            if not (lone_surrogates and _SURROGATE.search(data)):
+                raise
         return json.loads(data.decode(), object_pairs_hook=_pairs, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
         raise malformed(data, error, path=path) from error
@@ -86,7 +90,7 @@ def _place(data: bytes, error: Exception) -> tuple[int | None, str]:
     if isinstance(error, RecursionError):
         return None, "it is nested too deeply"
     if isinstance(error, _Duplicate):
-        return _second(data, str(error)), f"the key {str(error)!r:.80} is there twice in one object"
+        return _second(data), f"the key {str(error)!r:.80} is there twice in one object"
     try:
         data.decode()
     except UnicodeDecodeError as broken:
@@ -96,20 +100,32 @@ def _place(data: bytes, error: Exception) -> tuple[int | None, str]:
     if lone and (found is None or int(found[1]) >= lone.start()):
         return lone.end() - 1, "it has half of a surrogate pair, which no text can hold"
     if found:
-        return int(found[1]), _BYTE.sub("", str(error)).removeprefix(
-            "JSON is malformed: "
-        ).strip() + ", so it is not JSON"
+        reason = _BYTE.sub("", str(error)).removeprefix("JSON is malformed: ").strip()
+        # msgspec counts one more for what follows the end than for what is wrong inside.
+        return int(found[1]) - reason.startswith("trailing"), f"{reason}, so it is not JSON"
     if "truncated" in str(error):
         return len(data), "it ends in the middle of the JSON"
     return None, str(error)
 
 
-def _second(data: bytes, key: str) -> int | None:
-    """Where the key comes for the second time in the file; only a guess when other objects have it too."""
-    token = json.dumps(key, ensure_ascii=False).encode(errors="surrogatepass")
-    first = data.find(token)
-    second = data.find(token, first + 1)
-    return second if first >= 0 and second >= 0 else None
+def _second(data: bytes) -> int | None:
+    """Where a key comes for the second time in its object."""
+    objects: list[set[str]] = []
+    string, start = b"", 0
+    for token in _TOKEN.finditer(data):
+        kind = token[0][:1]
+        if kind == b'"':
+            string, start = token[0], token.start()
+        elif kind in b"{[":
+            objects.append(set())
+        elif kind in b"}]":
+            objects.pop()
+        else:  # a colon: the string before it was a key
+            key: str = json.loads(string)
+            if key in objects[-1]:
+                return start
+            objects[-1].add(key)
+    return None
 
 
 @frozen(eq=False)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from ..errors import InvalidCassette
 from ..request import EMPTY
@@ -52,7 +53,7 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
     Raises:
         CassetteMiss: if there is no such file.
         InvalidCassette: if it is damaged, is no cassette, or has another version; it names the file, and the byte
-            if it is the JSON that is wrong. A body that is damaged inside says so when it is asked for.
+            if it is the JSON that is wrong. Base64 that is damaged is told when its body is asked for.
 
     Example:
         >>> load_cassette("cassettes/http/none.json")
@@ -75,7 +76,7 @@ def read_cassette(data: bytes, *, path: str | None = None) -> Cassette:
         reader = _Reader(path, cuts)
         try:
             cassette = reader.cassette(decode_json(skeleton, path=path))
-            if len(reader.used) == len(cuts):
+            if reader.used == len(cuts):
                 return cassette
         except InvalidCassette:
             pass  # read the whole file strictly, so that the error has the right place in it
@@ -85,23 +86,25 @@ def read_cassette(data: bytes, *, path: str | None = None) -> Cassette:
 # --- finding the bodies -----------------------------------------------------------------------------
 
 
-class _Side(msgspec.Struct):
+class _Bodied(msgspec.Struct):
     body: msgspec.Raw = msgspec.Raw(b"")  # not "Raw | None": msgspec builds the value then
 
 
-class _Sides(msgspec.Struct):
-    request: _Side | None = None
-    response: _Side | None = None
+class _Bodies(msgspec.Struct):
+    request: _Bodied | None = None
+    response: _Bodied | None = None
+    events: list[_Bodied] = []
 
 
 class _File(msgspec.Struct):
-    interactions: list[_Sides] = []
+    interactions: list[_Bodies] = []
 
 
 @frozen
 class _Cut:
-    """A body that was cut out: its JSON token, and the byte of the file at which it began."""
+    """A body that was cut out: the number in its place, its JSON token, and the byte of the file at which it began."""
 
+    number: int
     token: memoryview
     offset: int
 
@@ -109,45 +112,52 @@ class _Cut:
 _BODY_KEY: Final = re.compile(rb'"body"[ \t\r\n]*:[ \t\r\n]*')
 
 
-def _cut_bodies(data: bytes, path: str | None) -> tuple[bytes, dict[int, _Cut]]:
-    """The file with a number in the place of each body, and the bodies by these numbers.
+def _cut_bodies(data: bytes, path: str | None) -> tuple[bytes, dict[str, _Cut]]:
+    """The file with a number in the place of each body, and the bodies by their JSON paths.
 
-    The body of the request of interaction n has the number 2n, that of its response 2n + 1. There are no cuts where
-    the file is not of the usual shape. A wrong cut shows in that its number is not where it belongs.
+    There are no cuts where the file is not of the usual shape. A wrong cut shows in that its number is not where it
+    belongs.
 
     Raises:
-        InvalidCassette: if it is not JSON.
+        InvalidCassette: if it is not JSON in UTF-8.
     """
     try:
         interactions = msgspec.json.decode(data, type=_File).interactions
+        if not data.isascii():
+            data.decode()
     except msgspec.ValidationError:
         return data, {}
     except (ValueError, RecursionError) as error:
         raise malformed(data, error, path=path) from error
     view = memoryview(data)
-    cuts: dict[int, _Cut] = {}
+    cuts: dict[str, _Cut] = {}
     pieces: list[bytes] = []
     position = 0
-    for number, sides in enumerate(interactions):
-        tokens = _tokens(number, sides)
+    for number, bodies in enumerate(interactions):
+        tokens = _tokens(f"$.interactions[{number}]", bodies)
         start = position
         while tokens:
             found = _BODY_KEY.search(data, start)
             if found is None:
                 return data, {}
             start = found.end()
-            key = next((key for key, token in tokens.items() if data.startswith(bytes(token[:64]), start)), None)
-            if key is not None:
-                end = start + len(tokens.pop(key))
-                cuts[key] = _Cut(view[start:end], start)
-                pieces += (data[position:start], b"%d" % key)
+            where = next(
+                (key for key, token in islice(tokens.items(), 3) if data.startswith(bytes(token[:64]), start)), None
+            )
+            if where is not None:
+                end = start + len(tokens.pop(where))
+                pieces += (data[position:start], b"%d" % len(cuts))
+                cuts[where] = _Cut(len(cuts), view[start:end], start)
                 position = start = end
     return b"".join([*pieces, data[position:]]), cuts
 
 
-def _tokens(number: int, sides: _Sides) -> dict[int, memoryview]:
-    bodies = [None if side is None else memoryview(side.body) for side in (sides.request, sides.response)]
-    return {2 * number + place: body for place, body in enumerate(bodies) if body and bytes(body[:1]) == b'"'}
+def _tokens(where: str, bodies: _Bodies) -> dict[str, memoryview]:
+    """The bodies of an interaction by their JSON paths; not those that are no texts."""
+    places = {"request": bodies.request, "response": bodies.response}
+    places |= {f"events[{number}]": event for number, event in enumerate(bodies.events)}
+    tokens = {f"{where}.{place}.body": memoryview(one.body) for place, one in places.items() if one is not None}
+    return {place: token for place, token in tokens.items() if bytes(token[:1]) == b'"'}
 
 
 # --- reading the rest -------------------------------------------------------------------------------
@@ -160,8 +170,8 @@ class _Reader:
     """Makes values of decoded JSON; what is not as it should be is an InvalidCassette that says where."""
 
     path: str | None
-    cuts: Mapping[int, _Cut] = EMPTY  # type: ignore[assignment]  # an empty mapping has keys of any type
-    used: set[int] = field(factory=set[int])
+    cuts: Mapping[str, _Cut] = EMPTY
+    used: int = 0
 
     def cassette(self, document: object) -> Cassette:
         fields = self.fields(document, "$")
@@ -186,23 +196,23 @@ class _Reader:
         if transport not in (None, "http"):
             self.refuse(f"{where}.transport", "'http' or 'websocket'", transport)
         return HttpInteraction(
-            self.request(fields.pop("request", None), f"{where}.request", 2 * number),
-            self.response(fields.pop("response", None), f"{where}.response", 2 * number + 1),
+            self.request(fields.pop("request", None), f"{where}.request"),
+            self.response(fields.pop("response", None), f"{where}.response"),
             transport=transport,
             extra=fields or EMPTY,
         )
 
-    def request(self, item: object, where: str, key: int) -> RecordedRequest:
+    def request(self, item: object, where: str) -> RecordedRequest:
         fields = self.fields(item, where)
         return RecordedRequest(
             self.text(fields.pop("method", None), f"{where}.method"),
             self.text(fields.pop("url", None), f"{where}.url"),
             headers=self.headers(fields.pop("headers", {}), f"{where}.headers"),
-            body=self.body(fields, where, key),
+            body=self.body(fields, where),
             extra=fields or EMPTY,
         )
 
-    def response(self, item: object, where: str, key: int) -> RecordedResponse:
+    def response(self, item: object, where: str) -> RecordedResponse:
         fields = self.fields(item, where)
         status = self.integer(fields.pop("status", None), f"{where}.status")
         if not 100 <= status <= 999:
@@ -210,7 +220,7 @@ class _Reader:
         return RecordedResponse(
             status,
             headers=self.headers(fields.pop("headers", {}), f"{where}.headers"),
-            body=self.body(fields, where, key),
+            body=self.body(fields, where),
             extra=fields or EMPTY,
         )
 
@@ -262,14 +272,14 @@ class _Reader:
             self.refuse(f"{where}.kind", "'text' or 'binary'", kind)
         return WebSocketEvent(direction, kind, body=self.body(fields, where), extra=fields or EMPTY)
 
-    def body(self, fields: dict[str, Any], where: str, key: int | None = None) -> Body:
+    def body(self, fields: dict[str, Any], where: str) -> Body:
         value, encoding = fields.pop("body", ""), fields.pop("bodyEncoding", None)
         where = f"{where}.body"
         if encoding not in (None, "text", "base64"):
             self.refuse(f"{where}Encoding", "'text' or 'base64'", encoding)
-        cut = None if key is None else self.cuts.get(key)
-        if key is not None and cut is not None and value == key:
-            self.used.add(key)
+        cut = self.cuts.get(where)
+        if cut is not None and value == cut.number and type(value) is int:
+            self.used += 1
             return Body(cut.token, encoding=encoding, path=self.path, where=where, offset=cut.offset)
         return Body(self.text(value, where), encoding=encoding, path=self.path, where=where)
 

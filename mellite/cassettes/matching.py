@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from .redaction import REDACTED, Redaction, looks_secret
 
-__all__ = ["Difference", "Snapshot", "decoded", "differences", "explained", "snapshot"]
+__all__ = ["Difference", "Snapshot", "decoded", "differences", "explained", "same_json", "snapshot"]
 
 #: At most this many differences of headers, and of the body, are told.
 MOST: Final = 8
@@ -157,6 +157,22 @@ def _canonical_url(url: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     character = chr(int(match[1], 16))
     return character if character in _UNRESERVED else match[0].upper()
+
+
+def same_json(one: bytes, other: bytes) -> bool:
+    """Whether two bodies are the same bytes, or JSON that is plainly the same. False proves nothing.
+
+    Example:
+        >>> same_json(b'{"a": 1, "b": 2}', b'{"b":2,"a":1}'), same_json(b"1", b"1.0")
+        (True, False)
+    """
+    if one == other:
+        return True
+    try:
+        decode, encode = msgspec.json.decode, msgspec.json.encode
+        return encode(decode(one), order="deterministic") == encode(decode(other), order="deterministic")
+    except (ValueError, RecursionError):
+        return False
 
 
 def differences(expected: Snapshot, received: Snapshot, *, secrets: Collection[str] = ()) -> list[Difference]:

@@ -15,7 +15,7 @@ from ..errors import CassetteMismatch, CassetteMiss, ConfigurationError
 from ..wire.http import HttpRequest, HttpResponse
 from .http import load_cassette
 from .interactions import Cassette, HttpInteraction
-from .matching import Difference, differences, explained, snapshot
+from .matching import Difference, differences, explained, same_json, snapshot
 from .redaction import Redaction, environment_secrets
 from .scripted import PieceResponse
 
@@ -72,20 +72,22 @@ class _Recorded:
 
     def differences(self, request: HttpRequest, secrets: Sequence[str] = ()) -> list[Difference]:
         recorded = self.interaction.request
-        same = request.body == recorded.body.data  # then there is no need to decode it
+        # What is the same as it stands need not be brought into the form in which it is compared.
+        same_url = request.url == recorded.url
+        same_body = same_json(request.body, recorded.body.data)
         expected = snapshot(
             recorded.method,
-            recorded.url,
+            "" if same_url else recorded.url,
             headers=recorded.headers,
-            body="" if same else recorded.body.characters,
+            body="" if same_body else recorded.body.characters,
             redaction=self.redaction,
             also=recorded.headers,
         )
         received = snapshot(
             request.method,
-            request.url,
+            "" if same_url else request.url,
             headers=request.headers,
-            body="" if same else request.body,
+            body="" if same_body else request.body,
             redaction=self.redaction,
             also=recorded.headers,
         )

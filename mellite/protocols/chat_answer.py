@@ -53,10 +53,8 @@ class OpenAIChatRaw(RawProviderResponse, protocol=ID):
     response: ChatCompletion | None
 
 
-def usage_of(raw: Mapping[str, Any] | None) -> Usage | None:
+def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a usage object, whose names differ from host to host."""
-    if raw is None:
-        return None
     prompt, completion = _inner(raw, "prompt_tokens_details"), _inner(raw, "completion_tokens_details")
     output, total = _count(raw, "completion_tokens"), _count(raw, "total_tokens")
     input = _count(raw, "prompt_tokens")
@@ -158,15 +156,12 @@ class MergedChat:
             delta = {name: value for name, value in delta.items() if name != "tool_calls"}
         _add_delta(known["message"], delta)
 
-    def logprobs(self) -> Any:
-        """The log probabilities of the first choice, if there are any."""
-        first = self._choices.get(0)
-        return None if first is None else _finished(first.get("logprobs"))
-
-    def said(self, name: str) -> Any:
-        """What the first choice's message holds under `name` so far."""
-        first = self._choices.get(0)
-        return None if first is None else _finished(first["message"].get(name))
+    def first(self) -> dict[str, Any]:
+        """What is known of the first choice, but for its text."""
+        choice = self._choices.get(0, {"message": {}})
+        message = {name: value for name, value in choice["message"].items() if not isinstance(value, _Pieces)}
+        known: dict[str, Any] = _finished({**choice, "message": message})
+        return known
 
     def finished(self, *, usage: Mapping[str, Any] | None, tool_calls: list[dict[str, Any]]) -> dict[str, Any]:
         """The whole answer.

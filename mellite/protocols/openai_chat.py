@@ -23,6 +23,7 @@ from ..events import (
     TextDelta,
     TextEnd,
     TextStart,
+    Usage,
 )
 from ..request import Request
 from ..wire.protocol import Protocol, decode_json, json_text
@@ -155,7 +156,7 @@ class ChatState:
         self.inputs = ToolInputs()
         self.merged = MergedChat()
         self.finish_word: str | None = None
-        self.usage: Mapping[str, Any] | None = None
+        self.usage: Usage | None = None
 
 
 def initial(request: Request, *, dialect: ChatDialect = OPENAI) -> ChatState:  # noqa: ARG001 - other protocols need it
@@ -223,7 +224,7 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
         raise _wrong(chunk, "a stream event", "a JSON object")
     if event == "error" or chunk.get("error"):
         error = failure_of(chunk)
-        error.usage = usage_of(state.usage)
+        error.usage = state.usage
         raise error
     choices = _list(chunk.get("choices"), "choices")
     for choice in choices:
@@ -350,8 +351,8 @@ def _onusage_of(state: ChatState, usage: Any) -> None:
     """Later usage replaces earlier, unless it says nothing: some hosts send zeros at the end."""
     if isinstance(usage, dict) and usage:
         counts = usage_of(usage)
-        if state.usage is None or (counts is not None and not counts.is_zero):
-            state.usage = usage
+        if state.usage is None or not counts.is_zero:
+            state.usage = counts
 
 
 def _begin(state: ChatState, events: list[Event]) -> None:
@@ -367,8 +368,7 @@ def _close_reasoning(state: ChatState, events: list[Event]) -> None:
         state.reasoning_id = ""
 
 
-def _end_reasoning(state: ChatState, events: list[Event]) -> None:
-    details = state.merged.said("reasoning_details") if state.has_details else None
+def _end_reasoning(state: ChatState, details: Any, events: list[Event]) -> None:
     if details and not state.reasoning_id:  # encrypted thinking, of which nothing is shown
         state.reasoning_id = f"reasoning-{state.blocks}"
         events.append(ReasoningStart(state.reasoning_id))
@@ -378,15 +378,17 @@ def _end_reasoning(state: ChatState, events: list[Event]) -> None:
         state.reasoning_id = ""
 
 
-def _concluded(state: ChatState, answer: dict[str, Any] | None = None) -> Sequence[Event]:
-    """The events that end an answer; `answer` if it came in one piece.
+def _concluded(
+    state: ChatState, answer: dict[str, Any] | None = None, choice: Mapping[str, Any] | None = None
+) -> Sequence[Event]:
+    """The events that end an answer; `answer` and its first `choice` if it came in one piece.
 
     Raises:
         IncompleteStream: if a stream gave no finish reason.
         ProviderInternal: if the reason is that something broke.
     """
     word = state.finish_word
-    usage = usage_of(state.usage)
+    usage = state.usage
     if not word and answer is None and state.dialect.finish_required:
         what = "broke off before its finish reason" if state.response_id or state.started else "ended before it began"
         msg = f"the answer {what}; what came of it is in .partial"
@@ -397,15 +399,19 @@ def _concluded(state: ChatState, answer: dict[str, Any] | None = None) -> Sequen
     state.complete = state.done = True
     events: list[Event] = []
     _begin(state, events)
-    _end_reasoning(state, events)
+    first = choice if choice is not None else state.merged.first()
+    _end_reasoning(state, first.get("message", {}).get("reasoning_details"), events)
     if state.text_open:
         events.append(TextEnd("text-0"))
     reason = _REASONS.get(word or "", "unknown")
+    if state.response_id:
+        state.inputs.id_stem = f"call_{state.response_id}"  # different in every turn
     events += state.inputs.finish(cut_short=reason in ("length", "content-filter"))
     if len(state.inputs) and (reason == "stop" or not word):
         reason = "tool-calls"  # OpenAI says "stop" where a tool was forced
     if answer is None:
-        answer = state.merged.finished(usage=state.usage, tool_calls=state.inputs.merged())
+        counted = usage.raw if usage is not None else None
+        answer = state.merged.finished(usage=counted, tool_calls=state.inputs.merged())
     events.append(StepFinish(0, reason=reason, raw_reason=word, usage=usage))
     events.append(
         Finish(
@@ -414,7 +420,7 @@ def _concluded(state: ChatState, answer: dict[str, Any] | None = None) -> Sequen
             usage=usage,
             response=answer,
             refusal="".join(state.refusal) or None,
-            logprobs=state.merged.logprobs(),
+            logprobs=first.get("logprobs"),
         )
     )
     return events
@@ -447,12 +453,11 @@ def unary(body: bytes) -> Sequence[Event]:
     state = ChatState(OPENAI)
     events: list[Event] = []
     _identify(state, answer, events)
-    state.merged.add({"choices": [{**first, "index": 0, "delta": message}]})
     _on_delta(state, message, events, whole=True)
     _on_finish_reason(state, first.get("finish_reason"))
     state.finish_word = first.get("finish_reason")
     _onusage_of(state, answer.get("usage"))
-    events += _concluded(state, answer)
+    events += _concluded(state, answer, first)
     return events
 
 

@@ -26,6 +26,14 @@ class _Input:
         self.extra: dict[str, Any] = {}
 
     @property
+    def is_whole(self) -> bool:
+        try:
+            parse_arguments("".join(self.pieces))
+        except InvalidProviderOutput:
+            return False
+        return True
+
+    @property
     def metadata(self) -> Mapping[str, Mapping[str, Any]] | None:
         return {"openai": self.extra} if self.extra else None
 
@@ -37,7 +45,7 @@ class ToolInputs:
     index, or share one index while their ids tell them apart.
 
     Args:
-        id_stem: what to call a tool call that never gets an id; its number is put behind it.
+        id_stem: what to call a tool call that never gets an id; its number is put behind it. May be changed.
     """
 
     __slots__ = ("_by_index", "_inputs", "id_stem")
@@ -90,8 +98,8 @@ class ToolInputs:
                 known = None  # the next call under the same number
         elif id:
             known = next((call for call in self._inputs if call.id == id), known if known and not known.id else None)
-        elif name and known is not None and known.started:
-            known = None
+        elif name and known is not None and known.pieces and (name != known.name or known.is_whole):
+            known = None  # the next call, as far as can be told
         if known is None:
             known = _Input()
             self._inputs.append(known)

@@ -30,7 +30,7 @@ class Host:
 
     name: str
     base_url: str
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = field(default=(), kw_only=True)
     base_urls: tuple[str, ...] = field(default=(), kw_only=True)
     key_required: bool = field(default=True, kw_only=True)
     dialect: ChatDialect = field(default=ChatDialect(), kw_only=True)
@@ -42,23 +42,23 @@ _LOCAL: Final = ChatDialect(more_options=_TOP_K)
 
 # What differs is from the companies' own references, and from what their servers were recorded to answer.
 _ROWS: Final = (
-    Host("baseten", "https://inference.baseten.co/v1", ("BASETEN_API_KEY",)),
+    Host("baseten", "https://inference.baseten.co/v1", keys=("BASETEN_API_KEY",)),
     Host(
         "cerebras",
         "https://api.cerebras.ai/v1",
-        ("CEREBRAS_API_KEY",),
+        keys=("CEREBRAS_API_KEY",),
         dialect=ChatDialect(no_options=frozenset({"frequency_penalty", "presence_penalty"})),
     ),
     Host(
         "deepinfra",
         "https://api.deepinfra.com/v1/openai",
-        ("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
+        keys=("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
         dialect=ChatDialect(more_options=_TOP_K),
     ),
     Host(
         "deepseek",
         "https://api.deepseek.com/v1",
-        ("DEEPSEEK_API_KEY",),
+        keys=("DEEPSEEK_API_KEY",),
         dialect=ChatDialect(
             json_schema=False, reasoning_required=True, no_options=frozenset({"parallel_tool_calls", "seed"})
         ),
@@ -66,28 +66,28 @@ _ROWS: Final = (
     Host(
         "fireworks",
         "https://api.fireworks.ai/inference/v1",
-        ("FIREWORKS_API_KEY",),
+        keys=("FIREWORKS_API_KEY",),
         dialect=ChatDialect(more_options=_TOP_K),
     ),
-    Host("groq", "https://api.groq.com/openai/v1", ("GROQ_API_KEY",), dialect=_MODERN),
-    Host("huggingface", "https://router.huggingface.co/v1", ("HF_TOKEN", "HUGGINGFACE_API_KEY")),
+    Host("groq", "https://api.groq.com/openai/v1", keys=("GROQ_API_KEY",), dialect=_MODERN),
+    Host("huggingface", "https://router.huggingface.co/v1", keys=("HF_TOKEN", "HUGGINGFACE_API_KEY")),
     Host(
         "mistral",
         "https://api.mistral.ai/v1",
-        ("MISTRAL_API_KEY",),
+        keys=("MISTRAL_API_KEY",),
         dialect=ChatDialect(seed="random_seed", stream_usage=False, assistant_after_tool=True, tool_ids="mistral"),
     ),
     Host(
         "moonshot",
         "https://api.moonshot.ai/v1",
-        ("MOONSHOT_API_KEY",),
+        keys=("MOONSHOT_API_KEY",),
         dialect=ChatDialect(no_options=frozenset({"parallel_tool_calls", "seed"})),
     ),
-    Host("nvidia", "https://integrate.api.nvidia.com/v1", ("NVIDIA_API_KEY",)),
+    Host("nvidia", "https://integrate.api.nvidia.com/v1", keys=("NVIDIA_API_KEY",)),
     Host(
         "openrouter",
         "https://openrouter.ai/api/v1",
-        ("OPENROUTER_API_KEY",),
+        keys=("OPENROUTER_API_KEY",),
         dialect=ChatDialect(
             max_tokens="max_completion_tokens",
             reasoning_field="reasoning",
@@ -100,7 +100,7 @@ _ROWS: Final = (
     Host(
         "perplexity",
         "https://api.perplexity.ai",
-        ("PERPLEXITY_API_KEY",),
+        keys=("PERPLEXITY_API_KEY",),
         dialect=ChatDialect(
             stream_usage=False, more_options=_TOP_K, no_options=frozenset({"parallel_tool_calls", "seed"})
         ),
@@ -108,15 +108,15 @@ _ROWS: Final = (
     Host(
         "together",
         "https://api.together.xyz/v1",
-        ("TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
+        keys=("TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
         dialect=ChatDialect(more_options=_TOP_K),
     ),
-    Host("xai", "https://api.x.ai/v1", ("XAI_API_KEY",), dialect=_MODERN),
+    Host("xai", "https://api.x.ai/v1", keys=("XAI_API_KEY",), dialect=_MODERN),
     # Servers on this machine, or wherever the variable says; they only want a key if they were started with one.
     Host(
         "llama.cpp",
         "http://localhost:8080/v1",
-        ("LLAMA_API_KEY",),
+        keys=("LLAMA_API_KEY",),
         base_urls=("LLAMA_BASE_URL",),
         key_required=False,
         dialect=_LOCAL,
@@ -124,7 +124,7 @@ _ROWS: Final = (
     Host(
         "lmstudio",
         "http://localhost:1234/v1",
-        ("LMSTUDIO_API_KEY",),
+        keys=("LMSTUDIO_API_KEY",),
         base_urls=("LMSTUDIO_BASE_URL",),
         key_required=False,
         dialect=_LOCAL,
@@ -132,7 +132,7 @@ _ROWS: Final = (
     Host(
         "ollama",
         "http://localhost:11434/v1",
-        ("OLLAMA_API_KEY",),
+        keys=("OLLAMA_API_KEY",),
         base_urls=("OLLAMA_BASE_URL",),
         key_required=False,
         dialect=ChatDialect(no_options=frozenset({"parallel_tool_calls"})),
@@ -140,7 +140,7 @@ _ROWS: Final = (
     Host(
         "vllm",
         "http://localhost:8000/v1",
-        ("VLLM_API_KEY",),
+        keys=("VLLM_API_KEY",),
         base_urls=("VLLM_BASE_URL",),
         key_required=False,
         dialect=_LOCAL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -58,10 +59,8 @@ class Endpoint:
         Raises:
             ConfigurationError: if an environment variable holds no URL.
         """
-        parts = _split(self.base(), "base_url")
-        path = self.path.replace("{model}", quote(model or "", safe=""))
-        values = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **self.query, **query}
-        return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + path, urlencode(values), ""))
+        path = self.path.replace("{model}", quote(model or "", safe="")) if "{model}" in self.path else self.path
+        return _joined(self.base(), path, tuple({**self.query, **query}.items()))
 
 
 _LAST_CONTROL: Final = 0x20
@@ -94,11 +93,19 @@ def _split(url: Any, name: str) -> SplitResult:
     return parts
 
 
+@lru_cache(maxsize=64)
+def _joined(base: str, path: str, query: tuple[tuple[str, str], ...]) -> str:
+    parts = _split(base, "base_url")
+    values = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **dict(query)}
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + path, urlencode(values), ""))
+
+
 def host_of(url: str) -> str:
     """The host of a URL, in lower case, with its port if it names one."""
     return urlsplit(url).netloc.lower()
 
 
+@lru_cache(maxsize=64)
 def is_private_link(url: str) -> bool:
     """Whether nobody on the way can read what is sent there: https, or a server on this machine."""
     parts = urlsplit(url)

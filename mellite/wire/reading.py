@@ -38,7 +38,7 @@ class _Clocks:
 
     def left(self, limit: float | None, since: float, now: float) -> tuple[float | None, bool]:
         """How long may still be waited, and whether it is the total that says so."""
-        left = None if limit is None else since + limit - now
+        left = None if limit is None else limit - (now - since)
         if self._total_ends is not None and (left is None or self._total_ends - now <= left):
             return self._total_ends - now, True
         return left, False
@@ -87,7 +87,7 @@ class BodyReader:
     """Reads the body of one answer, decompressed, and says which clock ran out.
 
     Attributes:
-        response: the answer; close it through `aclose`.
+        response: the answer.
         waiting: since when it has been waited for an event; whoever sees one sets this to None.
     """
 
@@ -181,7 +181,7 @@ class BodyReader:
             while read < _DRAIN_BYTES and (piece := await self.response.read(_DRAIN_SECONDS)):
                 read += len(piece)
 
-    async def aclose(self) -> None:
-        """Give the connection back, or close it; finishes also while it is being cancelled."""
+    async def abandon(self) -> None:
+        """Close the answer where it stands, also while being cancelled."""
         with anyio.CancelScope(shield=True):
             await self.response.aclose()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from typing import Protocol as Interface
 
-import msgspec
 from attrs import evolve, field, frozen
 
 from ..errors import (
-    AuthenticationError,
     ConfigurationError,
     InvalidProviderOutput,
     InvalidRequest,
@@ -22,14 +20,13 @@ from ..errors import (
 from ..events import Event, RawChunk, ResponseStart
 from ..request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
 from .auth import Auth, Scrubber, none
+from .body import encoded, merged, merged_http
 from .endpoint import Endpoint, is_private_link
 from .framing import SseDecoder
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
+from .informing import Informing, request_id, safe_headers
 from .protocol import Protocol, State
 from .reading import BodyReader, open_response
-
-if TYPE_CHECKING:
-    from typing import Self
 
 __all__ = ["Framing", "Route"]
 
@@ -41,21 +38,6 @@ _REDIRECTS: Final = range(300, 400)
 
 #: The options that a route honours itself, whatever its protocol.
 _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
-
-#: The response headers that are kept: none of them can hold a secret.
-_KEPT_HEADERS: Final = frozenset(
-    {"content-encoding", "content-length", "content-type", "date", "retry-after", "retry-after-ms", "server"}
-)
-_REQUEST_IDS: Final = (
-    "x-request-id",
-    "request-id",
-    "x-amzn-requestid",
-    "x-amz-request-id",
-    "x-goog-request-id",
-    "cf-ray",
-    "mistral-correlation-id",
-)
-_KEPT_WORDS: Final = ("ratelimit", "processing-ms", "openai-version", "openai-model", "upstream-service-time")
 
 
 class Frame(Interface):
@@ -71,9 +53,9 @@ class Frame(Interface):
 class Framing(Interface):
     """Cuts a stream of bytes into frames."""
 
-    def feed(self, data: bytes) -> Sequence[Frame]: ...
-
-    def end(self) -> Sequence[Frame]: ...
+    def feed(self, data: bytes) -> Sequence[Frame]:
+        """Take the next bytes; give the frames that they complete."""
+        ...
 
 
 @frozen(kw_only=True)
@@ -145,8 +127,8 @@ class Route:
         return evolve(
             self,
             options=self.options.merged(options),
-            provider_options=_merged(self.provider_options, provider_options),
-            http=_merged_http(self.http, http),
+            provider_options=merged(self.provider_options, provider_options),
+            http=merged_http(self.http, http),
             headers={**self.headers, **headers} if headers else self.headers,
             **changes,
         )
@@ -162,7 +144,7 @@ class Route:
             AuthenticationError: with kind ``missing`` if there is no key.
             ConfigurationError: for a key or URL that cannot be used, or a key that would go over plain http.
         """
-        with _Informing(self, request.model or self.model):
+        with Informing(self.provider, request.model or self.model, self.auth):
             return self._compile(request).http
 
     def _compile(self, request: Request) -> _Call:
@@ -171,9 +153,9 @@ class Route:
         body = self.protocol.lower(request, stream=streaming)
         extra = request.http or _NO_HTTP
         if extra.body:
-            body = _merged(body, extra.body)
+            body = merged(body, extra.body)
         url = self.endpoint.url(model=request.model, query=extra.query)
-        data, body = _encoded(body)
+        data, body = encoded(body)
         headers = {name.lower(): value for name, value in {**self.headers, **extra.headers}.items()}
         headers["content-type"] = "application/json"
         lineage = request.metadata.get("lineage")
@@ -204,9 +186,9 @@ class Route:
         if options is not request.options:
             changes["options"] = options
         if self.provider_options:
-            changes["provider_options"] = _merged(self.provider_options, request.provider_options)
+            changes["provider_options"] = merged(self.provider_options, request.provider_options)
         if self.http is not None:
-            changes["http"] = _merged_http(self.http, request.http)
+            changes["http"] = merged_http(self.http, request.http)
         return evolve(request, **changes) if changes else request
 
     def _signed(self, http: HttpRequest) -> tuple[HttpRequest, Scrubber]:
@@ -216,7 +198,8 @@ class Route:
             return http, Scrubber()
         if is_private_link(http.url):
             headers = {**http.headers, **added, "content-type": "application/json"}
-            return evolve(http, headers=headers), Scrubber(added.values())
+            signed = HttpRequest(http.method, http.url, headers=headers, body=http.body, context=http.context)
+            return signed, Scrubber(added.values())
         del added
         msg = (
             f"the key would go over plain http to {shown_url(http.url)}, where others can read it; use https, or "
@@ -239,37 +222,39 @@ class Route:
         Raises:
             MelliteError: of any kind; it names provider, model, status and request id as far as they are known.
         """
-        with _Informing(self, request.model or self.model) as known:
-            call = known.call = self._compile(request)
-            reader = known.reader = await open_response(
-                transport, call.http, call.timeouts, shown=shown_url(call.http.url)
-            )
+        with Informing(self.provider, request.model or self.model, self.auth) as known:
+            call = self._compile(request)
+            known.scrubber = call.scrubber
+            reader = await open_response(transport, call.http, call.timeouts, shown=shown_url(call.http.url))
+            known.response = reader.response
             try:
                 yield self._start(call, reader.response)
                 streams = await self._is_stream(call, reader)
                 if streams is not call.streaming:
                     yield ResponseStart(streaming=streams)
-                if not streams:
+                if streams:
+                    parser = _Parser(self, call, keep_raw=keep_raw)
+                    while not parser.over:
+                        for event in parser.take(await parser.next(reader)):
+                            yield event
+                    await reader.drain()
+                else:
                     body = await reader.rest(_WHOLE_BODY)
                     for event in _readable(lambda: self.protocol.unary(body)):
                         yield event
-                    return
-                parser = _Parser(self, call, keep_raw=keep_raw)
-                while not parser.over:
-                    for event in parser.take(await parser.next(reader)):
-                        yield event
-                await reader.drain()
-            finally:
-                await reader.aclose()
+            except BaseException:
+                await reader.abandon()
+                raise
+            await reader.response.aclose()
 
     def _start(self, call: _Call, response: HttpResponse) -> ResponseStart:
         return ResponseStart(
             provider=self.provider,
             protocol=self.protocol.id,
             model=call.request.model,
-            request_id=_request_id(response),
+            request_id=request_id(response),
             status=response.status,
-            headers=_safe_headers(response.headers),
+            headers=safe_headers(response.headers),
             request_body=call.body,
             attempts=1,
             replayed=getattr(response, "replayed", None),
@@ -305,44 +290,6 @@ class Route:
             )
             return UnknownProviderError(msg)
         return self.protocol.classify(status, response.headers, await reader.start(_ERROR_BODY))
-
-
-class _Informing:
-    """Puts into every error what is known of the call, and takes the key out of what the server wrote."""
-
-    __slots__ = ("_model", "_route", "call", "reader")
-
-    def __init__(self, route: Route, model: str | None) -> None:
-        self._route = route
-        self._model = model
-        self.call: _Call | None = None
-        self.reader: BodyReader | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, MelliteError):
-            self._inform(error)
-
-    def _inform(self, error: MelliteError) -> None:
-        scrubber = self.call.scrubber if self.call is not None else Scrubber()
-        if error.provider is None:  # else it has been here before
-            error.provider = self._route.provider
-            text = f"{error.provider}: {error}"
-            if isinstance(error, AuthenticationError) and error.kind != "missing":
-                text = f"{text} ({self._route.auth.advice()})"
-            error.args = (scrubber.scrub(text),)
-        said = getattr(error, "provider_message", None)
-        if isinstance(said, str):
-            error.__dict__["provider_message"] = scrubber.scrub(said)
-        if error.model is None:
-            error.model = self._model
-        if self.reader is not None:
-            if error.status is None:
-                error.status = self.reader.response.status
-            if error.request_id is None:
-                error.request_id = _request_id(self.reader.response)
 
 
 class _Parser:
@@ -417,71 +364,3 @@ def _too_deep() -> InvalidProviderOutput:
 
 
 _NO_HTTP: Final = HttpOptions()
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `under`, deeply; lists are replaced."""
-    result = dict(under)
-    for name, value in over.items():
-        known = result.get(name)
-        if isinstance(known, Mapping) and isinstance(value, Mapping):
-            result[name] = _merged(known, value)
-        else:
-            result[name] = value
-    return result
-
-
-def _merged_http(under: HttpOptions | None, over: HttpOptions | None) -> HttpOptions | None:
-    if under is None or over is None:
-        return over if under is None else under
-    return HttpOptions(
-        body=_merged(under.body, over.body),
-        headers={**under.headers, **over.headers},
-        query={**under.query, **over.query},
-    )
-
-
-def _encoded(body: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    """The body as bytes, and as it is sent: lone surrogates, which servers refuse, become U+FFFD."""
-    try:
-        try:
-            return msgspec.json.encode(body, enc_hook=_plain), body
-        except UnicodeEncodeError:
-            body = _well_formed(body)
-            return msgspec.json.encode(body, enc_hook=_plain), body
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = f"the request cannot be written as JSON: {error}"
-        raise InvalidRequest(msg) from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    msg = f"a {type(value).__name__} cannot stand in a JSON body"
-    raise TypeError(msg)
-
-
-def _well_formed(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, (list, tuple)):
-        return [_well_formed(item) for item in value]
-    if isinstance(value, Mapping):
-        return {_well_formed(name): _well_formed(item) for name, item in value.items()}
-    return value
-
-
-def _request_id(response: HttpResponse) -> str | None:
-    for name in _REQUEST_IDS:
-        value = response.headers.get(name)
-        if value:
-            return value
-    return None
-
-
-def _safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in headers.items()
-        if name in _KEPT_HEADERS or name in _REQUEST_IDS or any(word in name for word in _KEPT_WORDS)
-    }

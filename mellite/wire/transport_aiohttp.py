@@ -67,15 +67,17 @@ class AiohttpTransport:
         loop = asyncio.get_running_loop()
         client = self._clients.find(loop) or await self._clients.start(loop)
         failure: MelliteError | None = None
+        deadline = None if timeout is None else _Deadline(loop, timeout)
         try:
-            if timeout is None:
-                return await self._send(client, request)
-            async with asyncio.timeout(timeout):
-                return await self._send(client, request)
-        except TimeoutError:
-            pass
+            return await self._send(client, request)
+        except asyncio.CancelledError:
+            if deadline is None or not deadline.is_the_only_reason():
+                raise
         except Exception as error:
             failure = _failure(error, request)
+        finally:
+            if deadline is not None:
+                deadline.end()
         # Raised here, not above: the exceptions of the HTTP client hold the headers, and are not to be kept.
         raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
 
@@ -85,11 +87,12 @@ class AiohttpTransport:
             request.method,
             client.url(request.url, encoded=True),
             headers=sent_headers(request),
+            skip_auto_headers=None if "content-type" in request.headers else ("content-type",),
             data=io.BytesIO(body) if len(body) > _LARGE_BODY else body or None,
             allow_redirects=False,
             ssl=self._ssl_context or (tls_context() if request.url[:5].lower() == "https" else True),
         )
-        return _Response(response, client, shown_url(request.url))
+        return _Response(response, client, request.url)
 
     async def aclose(self) -> None:
         """Close the connections of all loops: this loop's before it returns, the others soon."""
@@ -102,6 +105,37 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+@final
+class _Deadline:
+    """What `asyncio.timeout` does, by the same rules, at a third of its cost."""
+
+    __slots__ = ("_cancelled_before", "_expired", "_task", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        task = asyncio.current_task(loop)
+        if task is None:
+            msg = "a request with a timeout must be sent from a task"
+            raise RuntimeError(msg)
+        self._task = task
+        self._cancelled_before = task.cancelling()
+        self._expired = False
+        self._timer = loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def is_the_only_reason(self) -> bool:
+        """Whether the cancellation that arrived is ours, and nobody else wants the task cancelled too."""
+        return self._expired and self._task.cancelling() - 1 <= self._cancelled_before
+
+    def end(self) -> None:
+        """Take everything back; to be called in every case."""
+        self._timer.cancel()
+        if self._expired:
+            self._task.uncancel()
 
 
 @final
@@ -163,9 +197,9 @@ class _Response(HttpResponse):
         finally:
             self._deadline = 0.0
         if self._expired:
-            msg = f"nothing more came from {self._url} within {timeout} s"
+            msg = f"nothing more came from {shown_url(self._url)} within {timeout} s"
             raise TimeoutError(msg)
-        raise _lost(failure, self._url)
+        raise _lost(failure, shown_url(self._url))
 
     def _rest(self, error: Exception) -> bytes:
         """What had arrived before the body broke off: aiohttp has it, but gives the error only."""
@@ -247,7 +281,6 @@ def _connect(max_connections: int) -> _Client:
         response_class=_response_class(),
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("content-type",),
         auto_decompress=False,
         trust_env=False,
         max_line_size=_HEADER_SIZE,
@@ -289,8 +322,8 @@ def _failure(error: Exception, request: HttpRequest) -> MelliteError:
     if isinstance(error, MelliteError):
         return error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        msg = f"the certificate of {url} is not trusted: {error.certificate_error}"
-        return ConnectError(msg, retryable=False)
+        reason = getattr(error.certificate_error, "verify_message", None) or type(error).__name__
+        return ConnectError(f"the certificate of {url} is not trusted: {reason}", retryable=False)
     if isinstance(error, aiohttp.ClientConnectorError):
         what = "the host was not found" if isinstance(error, aiohttp.ClientConnectorDNSError) else "no connection"
         return ConnectError(f"cannot connect to {url}: {what}: {_reason(error.os_error)}")

@@ -126,7 +126,7 @@ class _Client:
         except BaseException:
             pool.busy -= 1
             raise
-        return _Response(response, pool, shown_url(request.url))
+        return _Response(response, pool, request.url)
 
 
 def _split(url: str) -> tuple[str, str]:
@@ -166,7 +166,9 @@ class _Response(HttpResponse):
         if self._state == "ended":
             return b""
         if self._state != "open":
-            msg = f"the answer of {self._url} cannot be read on: it was closed, or reading it was interrupted"
+            msg = (
+                f"the answer of {shown_url(self._url)} cannot be read on: it was closed, or reading it was interrupted"
+            )
             raise ConnectionLost(msg)
         self._state = "broken"  # unless this read goes well: a generator that was interrupted looks as if it had ended
         # The clock is with the socket: most pieces are there already, and need none.
@@ -189,8 +191,8 @@ class _Response(HttpResponse):
         import httpcore2
 
         if isinstance(error, httpcore2.ReadTimeout):
-            return TimeoutError(f"nothing more came from {self._url} within {timeout} s")
-        return _lost(error, self._url)
+            return TimeoutError(f"nothing more came from {shown_url(self._url)} within {timeout} s")
+        return _lost(error, shown_url(self._url))
 
     async def aclose(self) -> None:
         """Give back or close the connection; see `HttpResponse.aclose`."""

@@ -248,7 +248,7 @@ async def collect(items: Any) -> list[Any]:
     iterator = [aiter(items)]
     del items
     async for item in iterator.pop():
-        got.append(item)
+        got.append(item)  # noqa: PERF401
     return got
 
 
@@ -257,7 +257,7 @@ async def collected_then(items: Any) -> tuple[list[Any], Exception | None]:
     got: list[Any] = []
     try:
         async for item in items:
-            got.append(item)
+            got.append(item)  # noqa: PERF401 - a comprehension that fails gives nothing
     except Exception as error:
         return got, error
     return got, None
@@ -304,7 +304,7 @@ def traceback_length(error: BaseException) -> int:
 
 
 def run_child(code: str, *flags: str, strict: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new interpreter with warnings as errors and in development mode; it must end well and in silence."""
+    """Run code in a new interpreter in development mode, with warnings as errors; it must end well and in silence."""
     packages = [str(Path(mellite.__file__).parent.parent), str(Path(__file__).parent.parent.parent)]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-X", "dev", *flags, "-c", textwrap.dedent(code)],

@@ -8,6 +8,7 @@ import pickle
 import threading
 import warnings
 import weakref
+from typing import ClassVar
 
 import pytest
 
@@ -50,7 +51,7 @@ ACTIONS = {
 class Portable(Source):
     """A source that can be pickled without its records."""
 
-    log: list[str] = []
+    log: ClassVar[list[str]] = []
 
     def __reduce__(self):
         return (Portable, ())

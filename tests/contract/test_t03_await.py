@@ -84,7 +84,7 @@ async def test_answer_that_does_not_fit():
 
 
 CONSUMERS = {
-    "await": lambda thunk: caught(thunk),
+    "await": caught,
     "avalue": lambda thunk: caught(thunk.avalue()),
     "iterate": lambda thunk: last(collected_then(thunk)),
     "events": lambda thunk: last(collected_then(thunk.events())),
@@ -96,7 +96,9 @@ async def last(pair):
     return (await pair)[1]
 
 
-@pytest.mark.parametrize("error", [ConnectionLost("gone"), ValueError("odd"), None], ids=["ours", "foreign", "incomplete"])
+@pytest.mark.parametrize(
+    "error", [ConnectionLost("gone"), ValueError("odd"), None], ids=["ours", "foreign", "incomplete"]
+)
 @pytest.mark.parametrize("kind", CONSUMERS)
 async def test_raises_the_same_error_every_time(kind, error):
     """A failed thunk raises `thunk.error`, one object, to every consumer, now and later."""
@@ -160,7 +162,8 @@ async def test_foreign_errors_are_wrapped():
 
 
 @pytest.mark.parametrize(
-    "foreign", [TimeoutError("slow"), StopIteration(), StopAsyncIteration(), RecursionError(), OSError(5, "io"), AssertionError()]
+    "foreign",
+    [TimeoutError("slow"), StopIteration(), StopAsyncIteration(), RecursionError(), OSError(5, "io"), AssertionError()],
 )
 async def test_any_foreign_error(foreign):
     """No foreign exception escapes a thunk, however odd."""

@@ -90,7 +90,7 @@ async def test_gather_keeps_the_order():
 
 
 async def test_gather_never_raises():
-    """One failed and one cancelled generation leave the others alone; the loop of the contract is all a caller needs."""
+    """A failed and a cancelled generation leave the others alone; the loop of the contract is all a caller needs."""
     cancelled = mellite.generate(Source(), "hi")
     await cancelled.cancel_generation()
     failing = mellite.generate(Source(["half"], error=ConnectionLost("gone")), "hi")

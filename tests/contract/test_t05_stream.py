@@ -122,7 +122,7 @@ async def test_handed_on_to_one_that_waits():
 
     async def read():
         async for delta in thunk:
-            got.append(delta)
+            got.append(delta)  # noqa: PERF401 - looked at meanwhile
 
     async with anyio.create_task_group() as group:
         group.start_soon(read)
@@ -291,7 +291,10 @@ async def test_events_of_one_that_did_not_finish(ending):
             await thunk.cancel_generation()
         gate.allow(1)
     error = await caught(thunk)
-    assert type(error) is {"failed": ConnectionLost, "cancelled": GenerationCancelled, "incomplete": IncompleteStream}[ending]
+    assert (
+        type(error)
+        is {"failed": ConnectionLost, "cancelled": GenerationCancelled, "incomplete": IncompleteStream}[ending]
+    )
     for got, raised in (consumer.value, await collected_then(thunk.events()), await collected_then(thunk.events())):
         assert got == events
         assert type(raised) is type(error)

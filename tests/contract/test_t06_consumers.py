@@ -1,4 +1,4 @@
-"""T6, cancellation counts consumers: one that is cancelled leaves the others alone, the last one takes the call with it."""
+"""T6, cancellation counts consumers: one that goes leaves the others alone, the last one takes the call with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gc
 import threading
 import weakref
 from contextlib import suppress
+from functools import partial
 
 import anyio
 import pytest
@@ -53,7 +54,7 @@ async def by_asyncio_wait_for(wait):
 
 
 async def by_asyncio_task_group(wait):
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ExceptionGroup):  # noqa: PT012
         async with asyncio.TaskGroup() as group:
             group.create_task(wait())
             await blocked()
@@ -97,7 +98,7 @@ async def by_trio_nursery(wait):
 
 
 async def by_trio_nursery_failure(wait):
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ExceptionGroup):  # noqa: PT012
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait)
             await blocked()
@@ -123,9 +124,9 @@ async def awaiting(thunk):
 
 CONSUMERS = {
     "await": awaiting,
-    "avalue": lambda thunk: thunk.avalue(),
-    "settle": lambda thunk: thunk.settle(),
-    "gather": lambda thunk: mellite.gather(thunk),
+    "avalue": mellite.ModelOutputThunk.avalue,
+    "settle": mellite.ModelOutputThunk.settle,
+    "gather": mellite.gather,
     "iterate": collect,
     "events": lambda thunk: collect(thunk.events()),
     "astream": lambda thunk: collect(thunk.astream()),
@@ -133,7 +134,7 @@ CONSUMERS = {
 every_consumer = pytest.mark.parametrize("kind", CONSUMERS)
 
 ITERATORS = {
-    "iterate": lambda thunk: aiter(thunk),
+    "iterate": aiter,
     "events": lambda thunk: aiter(thunk.events()),
     "astream": lambda thunk: aiter(thunk.astream()),
 }
@@ -327,7 +328,7 @@ class TestTheLast:
 
     @pytest.mark.parametrize("steps", range(8))
     async def test_while_it_settles(self, steps):
-        """A consumer that is cancelled just when the answer is complete loses nothing: it is done, or all text is kept."""
+        """A consumer that is cancelled just when the answer is complete loses nothing."""
         gate = Gate()
         source = Source(gate=gate)
         thunk = mellite.generate(source, "hi")
@@ -442,12 +443,12 @@ class TestPolling:
         iterator = ITERATORS[kind](thunk)
         got = []
         for _ in range(3):
-            assert await poll(lambda: anext(iterator)) is None
-            assert await poll(lambda: anext(iterator)) is None
+            assert await poll(partial(anext, iterator)) is None
+            assert await poll(partial(anext, iterator)) is None
             assert (thunk.state, source.open) == ("running", 1)
             gate.allow(1)
             await blocked()
-            got.append(await poll(lambda: anext(iterator)))
+            got.append(await poll(partial(anext, iterator)))
         gate.allow(1)
         got += await collect(iterator)
         assert "".join(map(text_of, got)) == source.text
@@ -464,7 +465,7 @@ class TestPolling:
         got = []
         async with anyio.create_task_group() as group:
             for index in range(3):
-                consumer = Consumer(group, lambda: anext(iterator))
+                consumer = Consumer(group, partial(anext, iterator))
                 await gate.reached(index)
                 await blocked()
                 gate.allow(1)
@@ -474,7 +475,7 @@ class TestPolling:
                 await consumer.over()
                 await blocked()
                 if consumer.value is None:
-                    consumer = Consumer(group, lambda: anext(iterator))
+                    consumer = Consumer(group, partial(anext, iterator))
                     await consumer.over()
                 got.append(consumer.value)
             gate.allow(1)
@@ -490,7 +491,7 @@ class TestPolling:
         iterator = ITERATORS[kind](thunk)
         gate.allow(1)
         await anext(iterator)
-        assert await poll_by_anyio(lambda: anext(iterator)) is None
+        assert await poll_by_anyio(partial(anext, iterator)) is None
         await blocked()
         assert thunk.state == "running"
         del iterator
@@ -504,7 +505,7 @@ class TestPolling:
         source = Source(gate=gate)
         thunk = mellite.generate(source, "hi")
         iterator = ITERATORS[kind](thunk)
-        assert await poll_by_anyio(lambda: anext(iterator)) is None
+        assert await poll_by_anyio(partial(anext, iterator)) is None
         gate.allow(1)
         await anext(iterator)
         del iterator
@@ -522,7 +523,7 @@ class TestPolling:
         async with anyio.create_task_group() as group:
             other = Consumer(group, thunk.avalue)
             iterator = ITERATORS[kind](thunk)
-            assert await poll_by_anyio(lambda: anext(iterator)) is None
+            assert await poll_by_anyio(partial(anext, iterator)) is None
             del iterator
             await blocked()
             assert thunk.state == "running"
@@ -791,7 +792,7 @@ class TestAsyncWith:
         gate = Gate()
         source = Source(gate=gate)
         gate.allow(1)
-        with pytest.raises(ValueError, match="mine"):
+        with pytest.raises(ValueError, match="mine"):  # noqa: PT012
             async with mellite.generate(source, "hi") as thunk:
                 async for _ in thunk:
                     msg = "mine"
@@ -875,7 +876,7 @@ class TestDropped:
         assert source.open == 0
 
     async def test_with_an_exception_on_the_way(self):
-        """A function that fails with a running thunk in a local variable closes the source once the error is handled."""
+        """A running thunk in a local variable of a function that fails is closed once the error is handled."""
         gate = Gate()
         source = Source(gate=gate)
         gate.allow(1)
@@ -904,7 +905,10 @@ class TestDropped:
     async def test_settled_ones_are_freed(self):
         """A settled thunk is freed with its last reference, whatever became of it and whoever read it."""
         for error in (None, ConnectionLost("gone"), ValueError("odd")):
-            for consume in (lambda thunk: thunk.settle(), *[lambda thunk, f=f: collected_then(f(thunk)) for f in ITERATORS.values()]):
+            for consume in (
+                lambda thunk: thunk.settle(),
+                *[lambda thunk, f=f: collected_then(f(thunk)) for f in ITERATORS.values()],
+            ):
                 thunk = mellite.generate(Source(error=error), "hi")
                 await consume(thunk)
                 watched = weakref.ref(thunk), weakref.ref(thunk._gen)

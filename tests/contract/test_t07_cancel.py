@@ -185,11 +185,11 @@ def snapshot(thunk):
 
 class TestWhere:
     async def test_from_a_loop_body(self):
-        """Cancelling from the body of a loop over the same thunk ends the loop with the text and GenerationCancelled."""
+        """Cancelling from the body of a loop over the thunk ends the loop with the text and GenerationCancelled."""
         gate = Gate()
         source, thunk = running(gate)
         got = []
-        with pytest.raises(GenerationCancelled):
+        with pytest.raises(GenerationCancelled):  # noqa: PT012
             async for delta in thunk:
                 got.append(delta)
                 if len(got) == 2:
@@ -220,7 +220,7 @@ class TestWhere:
         assert held[0].partial.startswith("one ")
 
     async def test_from_a_task_that_its_stream_waits_for(self):
-        """It does not wait for itself either when a task started by the stream asks, and the stream waits for that one."""
+        """It does not wait for itself either when a task asks that the stream has started and waits for."""
 
         class Group(mellite.Backend):
             async def stream(self, request):
@@ -336,7 +336,9 @@ class TestWhatIsKept:
         """Text, thinking, tool calls, usage, raw and the log are there as far as they had come."""
         gate = Gate()
         events = [
-            e.ResponseStart(provider="acme", protocol="p", model="m", status=200, request_body={"a": 1}, streaming=True),
+            e.ResponseStart(
+                provider="acme", protocol="p", model="m", status=200, request_body={"a": 1}, streaming=True
+            ),
             e.RawChunk(b'{"n": 1}'),
             e.ReasoningDelta("hm"),
             TextDelta("so "),

@@ -75,11 +75,10 @@ def test_cut_short(name: str, size: int) -> None:
         decoder = BodyDecoder(encoding)
         got = b"".join(out for i in range(0, stop, size) for out in decoder.feed(data[i : min(i + size, stop)]))
         assert TEXT.startswith(got)
+        if stop == len(data) - 1 and name != "raw-deflate":  # only the trailer is cut
+            assert got == TEXT
         with pytest.raises(InvalidProviderOutput, match="ends too soon"):
             decoder.end()
-    # At least the trailer can be missing with all of the data there: still refused, but nothing of it is lost.
-    if name != "raw-deflate":
-        assert got == TEXT
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,21 @@ class TestCancellation:
                 assert accepted.recv(100_000) == b""
 
     @pytest.mark.anyio
+    @pytest.mark.parametrize("timeout", [None, 5, 0.05])
+    async def test_cancelled_while_it_has_a_timeout(self, server: Server, make: Make, timeout: float | None) -> None:
+        """A cancellation from outside stays one, whatever the timeout, also when both come together."""
+        script = server.script(gate("never"))
+        async with aclosing(make()) as transport:
+            with anyio.move_on_after(0.05) as scope:
+                try:
+                    await transport.open(post(script), timeout=timeout)
+                except TimeoutError:
+                    assert timeout == 0.05
+                    await anyio.sleep_forever()
+            assert scope.cancelled_caught
+            await anyio.lowlevel.checkpoint()  # nothing of it is left over
+
+    @pytest.mark.anyio
     async def test_read_after_an_interrupted_read(self, server: Server, make: Make) -> None:
         """After a cancelled read the rest of the body comes, or ConnectionLost: it never just ends."""
         script = server.script(head(), piece(b"one"), gate("two"), piece(b"two"), LAST)

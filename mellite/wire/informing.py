@@ -1,0 +1,93 @@
+"""What is known of a call, put into its errors: provider, model, status, request id; and which headers are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from ..errors import AuthenticationError, MelliteError
+from .auth import Auth, Scrubber
+from .http import HttpResponse
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Informing", "request_id", "safe_headers"]
+
+#: The response headers that are kept: none of them can hold a secret.
+_KEPT_HEADERS: Final = frozenset(
+    {"content-encoding", "content-length", "content-type", "date", "retry-after", "retry-after-ms", "server"}
+)
+_REQUEST_IDS: Final = (
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "x-amz-request-id",
+    "x-goog-request-id",
+    "cf-ray",
+    "mistral-correlation-id",
+)
+_KEPT_WORDS: Final = ("ratelimit", "processing-ms", "openai-version", "openai-model", "upstream-service-time")
+
+
+class Informing:
+    """Puts into every error that leaves its block what is known, and takes the key out of what a server wrote.
+
+    Attributes:
+        scrubber: knows the key, once it has been put on the request.
+        response: the answer, once it is there.
+    """
+
+    __slots__ = ("_auth", "_model", "_provider", "response", "scrubber")
+
+    def __init__(self, provider: str, model: str | None, auth: Auth) -> None:
+        self._provider = provider
+        self._model = model
+        self._auth = auth
+        self.scrubber = Scrubber()
+        self.response: HttpResponse | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, MelliteError):
+            self._inform(error)
+
+    def _inform(self, error: MelliteError) -> None:
+        if error.provider is None:  # else it has been here before
+            error.provider = self._provider
+            text = f"{error.provider}: {error}"
+            if isinstance(error, AuthenticationError) and error.kind != "missing":
+                text = f"{text} ({self._auth.advice()})"
+            error.args = (self.scrubber.scrub(text),)
+        said = getattr(error, "provider_message", None)
+        if isinstance(said, str):
+            error.__dict__["provider_message"] = self.scrubber.scrub(said)
+        if error.model is None:
+            error.model = self._model
+        if self.response is not None:
+            if error.status is None:
+                error.status = self.response.status
+            if error.request_id is None:
+                error.request_id = request_id(self.response)
+
+
+def request_id(response: HttpResponse) -> str | None:
+    """The provider's id of the request, under whatever name it has."""
+    for name in _REQUEST_IDS:
+        value = response.headers.get(name)
+        if value:
+            return value
+    return None
+
+
+def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that cannot hold a secret: by a list of those, not of the others."""
+    return {name: value for name, value in headers.items() if _is_kept(name)}
+
+
+@lru_cache(maxsize=512)
+def _is_kept(name: str) -> bool:
+    return name in _KEPT_HEADERS or name in _REQUEST_IDS or any(word in name for word in _KEPT_WORDS)
