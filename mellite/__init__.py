@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         RepairSampling,
         SamplingResult,
     )
+    from .sharing import share
     from .thunk import ModelOutputThunk, gather
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "gather",
     "generate",
     "mochi_llm_generate",
+    "share",
 ]
 
 __version__ = "0.1.0"
@@ -166,6 +168,7 @@ _HOME = {
     "gather": "thunk",
     "generate": "calling",
     "mochi_llm_generate": "mochi",
+    "share": "sharing",
 }
 
 

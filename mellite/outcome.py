@@ -237,7 +237,7 @@ def _ours(error: BaseException, backend: str) -> Exception:
     return wrapped
 
 
-_MACHINERY: Final = frozenset({"mellite.generation", "mellite.outcome"})
+_MACHINERY: Final = frozenset({"mellite.generation", "mellite.outcome", "mellite.sharing"})
 
 
 def _inform(failure: Exception, folded: Folded, generation: GenerationMetadata) -> None:
