@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import backends, cassettes, errors, events
+    from . import backends, cassettes, errors, events, requirements
     from .backends.resolve import backend
     from .calling import Backend, generate
     from .calls import CallInfo
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         SamplingResult,
     )
     from .sharing import share
+    from .requirements import Requirement, ValidationResult, check
     from .thunk import ModelOutputThunk, gather
 
 __all__ = [
@@ -106,12 +107,14 @@ __all__ = [
     "backend",
     "backends",
     "cassettes",
+    "check",
     "chunk",
     "errors",
     "events",
     "gather",
     "generate",
     "mochi_llm_generate",
+    "requirements",
     "share",
 ]
 
@@ -162,12 +165,14 @@ _HOME = {
     "backend": "backends.resolve",
     "backends": "",
     "cassettes": "",
+    "check": "requirements",
     "chunk": "chunking",
     "errors": "",
     "events": "",
     "gather": "thunk",
     "generate": "calling",
     "mochi_llm_generate": "mochi",
+    "requirements": "",
     "share": "sharing",
 }
 
