@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -105,7 +106,8 @@ class ReplayTransport:
     The first request must be the first that was recorded, the second the second, and so on; concurrent ones count in
     the order in which they arrive. Method, URL, body (as JSON where it is JSON) and the headers that the cassette keeps
     must agree, secrets apart. A request that does not agree is refused and uses nothing up. Interactions over
-    WebSockets are passed over. It may be used from several loops and threads.
+    WebSockets are passed over. It may be used from several loops and threads. A copy or a pickle of it starts again at
+    the first interaction.
 
     Args:
         cassette: the cassette, or the path of its file, which is read now.
@@ -164,6 +166,9 @@ class ReplayTransport:
                 f"{self._recorded[self._used]}; record it anew if the program asks less now"
             )
             raise CassetteMismatch(msg, path=self.cassette.path)
+
+    def __reduce__(self) -> tuple[Callable[..., ReplayTransport], tuple[Cassette]]:
+        return partial(ReplayTransport, cut=self._cut, redaction=self._redaction), (self.cassette,)
 
     def __repr__(self) -> str:
         return f"ReplayTransport({self.cassette.name!r}, {self._used} of {len(self._recorded)} used)"

@@ -106,7 +106,8 @@ class ScriptedTransport:
     - a function of the `HttpRequest`, async or not, that gives one of those.
 
     Where no content type is given it is ``application/json`` for a body that begins like JSON, else
-    ``text/event-stream``. It may be used from several loops and threads.
+    ``text/event-stream``. It may be used from several loops and threads. A copy or a pickle of it starts again at the
+    first answer.
 
     Args:
         answers: one for each request, in order of arrival.
@@ -133,8 +134,12 @@ class ScriptedTransport:
         self._answers = tuple(
             [answer if callable(answer) and not _is_error(answer) else _checked(answer) for answer in answers]
         )
+        self._given = answers
         self._lock = threading.Lock()
         self.requests: list[HttpRequest] = []
+
+    def __reduce__(self) -> tuple[type[ScriptedTransport], tuple[Sequence[ScriptedAnswer | ScriptedAnswerer]]]:
+        return ScriptedTransport, (self._given,)
 
     @property
     def remaining(self) -> int:

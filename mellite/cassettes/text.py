@@ -6,7 +6,6 @@ What they do not need lies beside it in ``<key>.json``: whose answer it is, in w
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -16,7 +15,7 @@ from typing import Any, Final, cast
 
 from attrs import field, frozen
 
-from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette
+from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette, InvalidRequest
 from ..events import Usage
 from ..request import EMPTY
 from .codecs import decode_json
@@ -48,6 +47,9 @@ def djb2_key(provider: str, model: str, prompt: str) -> int:
         model: the model's id, empty for the provider's default.
         prompt: the text of the only user message, unchanged.
 
+    Raises:
+        InvalidRequest: if one of them is not a str.
+
     Example:
         >>> djb2_key("openai", "", "Say hello.")
         15023835511162652990
@@ -69,6 +71,11 @@ def call_digest(provider: str, model: str, prompt: str) -> str:
 
 
 def _call_bytes(provider: str, model: str, prompt: str) -> bytes:
+    call: tuple[object, ...] = (provider, model, prompt)
+    if not all(isinstance(item, str) for item in call):
+        given = ", ".join([type(item).__name__ for item in call])
+        msg = f"provider, model and prompt of a text cassette are str, not {given}"
+        raise InvalidRequest(msg)
     return f"{provider}\0{model}\0{prompt}".encode(errors="surrogatepass")
 
 
@@ -192,8 +199,9 @@ class TextDirectory:
 
     def nearest(self, provider: str, model: str, prompt: str, *, count: int = 3) -> tuple[Sidecar, ...]:
         """The recorded calls most like this one, as far as sidecars tell; damaged ones are passed over."""
-        wanted = prompt[:_COMPARED_LENGTH]
-        matcher = difflib.SequenceMatcher(b=wanted, autojunk=False)
+        import difflib
+
+        matcher = difflib.SequenceMatcher(b=prompt[:_COMPARED_LENGTH], autojunk=False)
         scored: list[tuple[float, bool, bool, str, str, str, Sidecar]] = []
         for sidecar in self._sidecars():
             matcher.set_seq1(sidecar.prompt[:_COMPARED_LENGTH])

@@ -151,10 +151,7 @@ class MergedChat:
                 known[name].extend(value)
             else:
                 known[name] = value
-        delta = choice.get("delta") or {}
-        if index == 0 and "tool_calls" in delta:  # put together elsewhere, with more care
-            delta = {name: value for name, value in delta.items() if name != "tool_calls"}
-        _add_delta(known["message"], delta)
+        _add_delta(known["message"], choice.get("delta") or {})
 
     def first(self) -> dict[str, Any]:
         """What is known of the first choice, but for its text."""
@@ -168,7 +165,7 @@ class MergedChat:
 
         Args:
             usage: the usage that counts.
-            tool_calls: those of the first choice.
+            tool_calls: those of the first choice, put together with more care than here.
         """
         answer = {**self._top, "choices": []}
         if "object" in answer:

@@ -35,7 +35,7 @@ class ChatDialect:
         strict_tools: whether a tool definition may say ``strict``.
         stream_usage: whether the usage of a stream has to be asked for.
         json_schema: whether the answer can be held to a JSON Schema.
-        reasoning_field: where the thinking of earlier turns goes.
+        reasoning_field: where the thinking of earlier turns goes; None where a host refuses to see it again.
         reasoning_required: whether an assistant message must have it, if only empty.
         reasoning_object: whether effort and budget go into a ``reasoning`` object, and ``reasoning_details`` come back.
         assistant_after_tool: whether an assistant must speak between a tool's result and the user.
@@ -53,7 +53,7 @@ class ChatDialect:
     strict_tools: bool = False
     stream_usage: bool = True
     json_schema: bool = True
-    reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    reasoning_field: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
     reasoning_required: bool = False
     reasoning_object: bool = False
     assistant_after_tool: bool = False
@@ -284,8 +284,9 @@ class _Writer:
             entry["tool_calls"] = [self._call(call) for call in calls]
         thinking = [part for part in message.content if isinstance(part, Reasoning)]
         reasoning = "".join([part.text for part in thinking]) or _native_reasoning(message)
-        if reasoning is not None or self._dialect.reasoning_required:
-            entry[self._dialect.reasoning_field] = reasoning or ""
+        field = self._dialect.reasoning_field
+        if field is not None and (reasoning is not None or self._dialect.reasoning_required):
+            entry[field] = reasoning or ""
         if self._dialect.reasoning_object:
             details = [
                 detail for part in thinking for detail in _noted(part.provider_metadata, "reasoning_details") or ()

@@ -184,7 +184,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return milliseconds / 1000
     value = headers.get("retry-after", "").strip()
     seconds = _seconds(value)
-    if seconds is not None or not value.endswith(("GMT", "UTC", "+0000")):
+    if seconds is not None or not _DATE.fullmatch(value):
         return seconds
     until = _timestamp(value)
     if until is None:
@@ -208,6 +208,9 @@ def _timestamp(text: str) -> float | None:
         return None
 
 
+_DATE: Final = re.compile(
+    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d (GMT|UTC|\+0000)", re.ASCII
+)
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 

@@ -36,32 +36,27 @@ class Host:
     dialect: ChatDialect = field(default=ChatDialect(), kw_only=True)
 
 
-_MODERN: Final = ChatDialect(max_tokens="max_completion_tokens")
 _TOP_K: Final = frozenset({"top_k"})
 _LOCAL: Final = ChatDialect(more_options=_TOP_K)
 
-# What differs is from the companies' own references, and from what their servers were recorded to answer.
+# What differs is from the companies' own references, and from what their servers were recorded to answer. What is not
+# known to differ is sent like anything else: the host says itself if it does not take it.
 _ROWS: Final = (
     Host("baseten", "https://inference.baseten.co/v1", keys=("BASETEN_API_KEY",)),
     Host(
         "cerebras",
         "https://api.cerebras.ai/v1",
         keys=("CEREBRAS_API_KEY",),
-        dialect=ChatDialect(no_options=frozenset({"frequency_penalty", "presence_penalty"})),
+        dialect=ChatDialect(
+            reasoning_field="reasoning", no_options=frozenset({"frequency_penalty", "presence_penalty"})
+        ),
     ),
-    Host(
-        "deepinfra",
-        "https://api.deepinfra.com/v1/openai",
-        keys=("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN"),
-        dialect=ChatDialect(more_options=_TOP_K),
-    ),
+    Host("deepinfra", "https://api.deepinfra.com/v1/openai", keys=("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN")),
     Host(
         "deepseek",
         "https://api.deepseek.com/v1",
         keys=("DEEPSEEK_API_KEY",),
-        dialect=ChatDialect(
-            json_schema=False, reasoning_required=True, no_options=frozenset({"parallel_tool_calls", "seed"})
-        ),
+        dialect=ChatDialect(json_schema=False, reasoning_required=True),
     ),
     Host(
         "fireworks",
@@ -69,20 +64,26 @@ _ROWS: Final = (
         keys=("FIREWORKS_API_KEY",),
         dialect=ChatDialect(more_options=_TOP_K),
     ),
-    Host("groq", "https://api.groq.com/openai/v1", keys=("GROQ_API_KEY",), dialect=_MODERN),
+    Host(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        keys=("GROQ_API_KEY",),
+        dialect=ChatDialect(max_tokens="max_completion_tokens", reasoning_field="reasoning"),
+    ),
     Host("huggingface", "https://router.huggingface.co/v1", keys=("HF_TOKEN", "HUGGINGFACE_API_KEY")),
     Host(
         "mistral",
         "https://api.mistral.ai/v1",
         keys=("MISTRAL_API_KEY",),
-        dialect=ChatDialect(seed="random_seed", stream_usage=False, assistant_after_tool=True, tool_ids="mistral"),
+        dialect=ChatDialect(
+            seed="random_seed",
+            stream_usage=False,
+            reasoning_field=None,
+            assistant_after_tool=True,
+            tool_ids="mistral",
+        ),
     ),
-    Host(
-        "moonshot",
-        "https://api.moonshot.ai/v1",
-        keys=("MOONSHOT_API_KEY",),
-        dialect=ChatDialect(no_options=frozenset({"parallel_tool_calls", "seed"})),
-    ),
+    Host("moonshot", "https://api.moonshot.ai/v1", keys=("MOONSHOT_API_KEY",)),
     Host("nvidia", "https://integrate.api.nvidia.com/v1", keys=("NVIDIA_API_KEY",)),
     Host(
         "openrouter",
@@ -101,9 +102,7 @@ _ROWS: Final = (
         "perplexity",
         "https://api.perplexity.ai",
         keys=("PERPLEXITY_API_KEY",),
-        dialect=ChatDialect(
-            stream_usage=False, more_options=_TOP_K, no_options=frozenset({"parallel_tool_calls", "seed"})
-        ),
+        dialect=ChatDialect(stream_usage=False, more_options=_TOP_K),
     ),
     Host(
         "together",
@@ -111,7 +110,12 @@ _ROWS: Final = (
         keys=("TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
         dialect=ChatDialect(more_options=_TOP_K),
     ),
-    Host("xai", "https://api.x.ai/v1", keys=("XAI_API_KEY",), dialect=_MODERN),
+    Host(
+        "xai",
+        "https://api.x.ai/v1",
+        keys=("XAI_API_KEY",),
+        dialect=ChatDialect(max_tokens="max_completion_tokens"),
+    ),
     # Servers on this machine, or wherever the variable says; they only want a key if they were started with one.
     Host(
         "llama.cpp",
@@ -135,7 +139,6 @@ _ROWS: Final = (
         keys=("OLLAMA_API_KEY",),
         base_urls=("OLLAMA_BASE_URL",),
         key_required=False,
-        dialect=ChatDialect(no_options=frozenset({"parallel_tool_calls"})),
     ),
     Host(
         "vllm",

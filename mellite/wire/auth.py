@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import quote
@@ -251,20 +252,18 @@ def _credential(value: str | Credential) -> Credential:
     return value if isinstance(value, Credential) else Given(value)
 
 
-_FIRST: Final = 0x21
-_LAST: Final = 0x7E
-
+_UNSENDABLE: Final = re.compile(r"[^!-~]")
 
 _NAMES: Final = {"\r": "a line break", "\n": "a line break", "\0": "a NUL", " ": "a space"}
 
 
 def _problem(value: str) -> str | None:
     """What in a key would break the header it stands in, and where; never the key itself."""
-    for position, char in enumerate(value):
-        if not _FIRST <= ord(char) <= _LAST:
-            what = _NAMES.get(char, "a character that is not printable ASCII")
-            return f"{what} at position {position} of {len(value)}"
-    return None
+    wrong = _UNSENDABLE.search(value)
+    if wrong is None:
+        return None
+    what = _NAMES.get(wrong[0], "a character that is not printable ASCII")
+    return f"{what} at position {wrong.start()} of {len(value)}"
 
 
 _SHORTEST_SECRET: Final = 4
@@ -281,22 +280,21 @@ class Scrubber:
         'no such key: [REDACTED]'
     """
 
-    __slots__ = ("_secrets",)
+    __slots__ = ("_values",)
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        found: set[str] = set()
-        for value in values:
-            secret = value.removeprefix("Bearer ")
-            if len(secret) >= _SHORTEST_SECRET:
-                found |= {value, secret, quote(secret, safe="")}
-        secrets = tuple(sorted(found, key=len, reverse=True))
-        self._secrets: Callable[[], tuple[str, ...]] = lambda: secrets
+        self._values: Callable[[], Iterable[str]] = lambda: values
 
     def scrub(self, text: str) -> str:
         """The text with ``[REDACTED]`` where a key stood."""
-        for secret in self._secrets():
+        found: set[str] = set()
+        for value in self._values():
+            secret = value.removeprefix("Bearer ")
+            if len(secret) >= _SHORTEST_SECRET:
+                found |= {value, secret, quote(secret, safe="")}
+        for secret in sorted(found, key=len, reverse=True):
             text = text.replace(secret, "[REDACTED]")
         return text
 
     def __repr__(self) -> str:
-        return f"<Scrubber of {len(self._secrets())} texts>"
+        return "<a Scrubber of keys>"

@@ -60,6 +60,8 @@ class SseDecoder:
         last_event_id: the id in force after the last blank line; empty if there was none.
         reconnection_ms: the last valid ``retry``, in milliseconds, or None.
         failure: the error that stopped the decoder, or None.
+        damaged: whether a line that was passed over, as unknown fields are, began with bytes that are no text at all;
+            it may have been an event once.
 
     Example:
         >>> decoder = SseDecoder()
@@ -79,6 +81,7 @@ class SseDecoder:
         "_retry",
         "_size",
         "_started",
+        "damaged",
         "failure",
         "last_event_id",
         "limit",
@@ -90,6 +93,7 @@ class SseDecoder:
         self.last_event_id = ""
         self.reconnection_ms: int | None = None
         self.failure: OutputTooLarge | None = None
+        self.damaged = False
         self._awkward = True  # the next bytes need a look before they are cut: stream start, or a CR just went by
         self._clean = False  # nothing is held, and nothing is awkward or wrong
         self._started = False
@@ -217,8 +221,9 @@ class SseDecoder:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= _MOST_DIGITS:
             self._retry = self.reconnection_ms = int(value)
-        else:
-            return  # a comment or an unknown field; nothing of it is kept
+        else:  # a comment or an unknown field; nothing of it is kept
+            self.damaged = self.damaged or not (name.isascii() or _is_text(name))
+            return
         self._size += len(line) + 1
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
@@ -252,3 +257,11 @@ class SseDecoder:
         if not events:
             raise self.failure
         return events
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

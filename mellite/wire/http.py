@@ -96,7 +96,7 @@ class HttpResponse(abc.ABC):
         headers: by lower-case name; repeated ones are joined with ``, ``.
     """
 
-    __slots__ = ("headers", "status")
+    __slots__ = ("__weakref__", "headers", "status")
 
     status: int
     headers: Mapping[str, str]

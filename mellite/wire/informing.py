@@ -31,6 +31,9 @@ _REQUEST_IDS: Final = (
 _KEPT_WORDS: Final = ("ratelimit", "processing-ms", "openai-version", "openai-model", "upstream-service-time")
 
 
+_NO_KEY: Final = Scrubber()
+
+
 class Informing:
     """Puts into every error that leaves its block what is known, and takes the key out of what a server wrote.
 
@@ -45,7 +48,7 @@ class Informing:
         self._provider = provider
         self._model = model
         self._auth = auth
-        self.scrubber = Scrubber()
+        self.scrubber = _NO_KEY
         self.response: HttpResponse | None = None
 
     def __enter__(self) -> Self:

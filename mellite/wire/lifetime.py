@@ -6,13 +6,12 @@ The client of an HTTP library belongs to a loop. A started async generator is wh
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic, TypeVar
+from types import AsyncGeneratorType
+from typing import Generic, TypeVar, cast
 
 import anyio
-from attrs import define
 
 from .. import loops
 
@@ -32,13 +31,17 @@ class ClientPerLoop(Generic[C]):
     Args:
         make: makes a client; called inside the loop.
         close: closes one; called inside its loop, shielded from cancellation.
+        discard: lets go of one whose loop was closed without a clean-up; called outside of that loop.
     """
 
-    __slots__ = ("__weakref__", "_close", "_held", "_make", "_noticing")
+    __slots__ = ("__weakref__", "_close", "_discard", "_held", "_make", "_noticing")
 
-    def __init__(self, make: Callable[[], C], close: Callable[[C], Awaitable[None]]) -> None:
+    def __init__(
+        self, make: Callable[[], C], close: Callable[[C], Awaitable[None]], discard: Callable[[C], None]
+    ) -> None:
         self._make = make
         self._close = close
+        self._discard = discard
         self._held: dict[object, _Held[C]] = {}
         self._noticing = False
 
@@ -49,19 +52,19 @@ class ClientPerLoop(Generic[C]):
 
     async def start(self, loop: object) -> C:
         """Make the client of this loop, which must be the running one."""
-        for key, held in list(self._held.items()):
-            if held.loop.is_closed():  # closed without its clean-up, which nothing can make up for now
+        for key, one in list(self._held.items()):
+            if one.loop.is_closed():
                 self._held.pop(key, None)
-        client = self._make()
-        keeper = _keep(client, self._close, self._held, loop)
-        self._held[loop] = _Held(client, loops.current(), keeper)
+                one.let_go()
+        held = _Held(self._make(), loops.current(), self._close, self._discard)
+        self._held[loop] = held
         if not self._noticing:
             # From here on the registry of finalizers, not only this object, holds the clients: being part of a
             # garbage cycle must not destroy them unclosed.
             self._noticing = True
             weakref.finalize(self, _abandon, self._held).atexit = False
-        await anext(keeper)  # never suspends, so no second client can slip in between
-        return client
+        await held.be_kept(self._held, loop)  # never suspends, so no second client can slip in between
+        return held.client
 
     async def aclose(self, loop: object) -> None:
         """Close all clients: that of `loop`, the running one, before it returns; others as soon as their loops can."""
@@ -69,21 +72,57 @@ class ClientPerLoop(Generic[C]):
         others = list(self._held.values())
         self._held.clear()
         for one in others:
-            one.loop.call_soon(one.close_soon)
+            one.let_go()
         if here is not None:
-            await here.keeper.aclose()
+            await here.finish()
 
 
-@define(eq=False)
 class _Held(Generic[C]):
-    client: C
-    loop: loops.Loop
-    keeper: AsyncGenerator[None, None]
+    """A client, and the generator that is there to be closed by the loop."""
 
-    def close_soon(self) -> None:
+    def __init__(
+        self, client: C, loop: loops.Loop, close: Callable[[C], Awaitable[None]], discard: Callable[[C], None]
+    ) -> None:
+        self.client = client
+        self.loop = loop
+        self._close = close
+        self._discard = discard
+        self._closed: anyio.Event | None = None
+        self._keeper: AsyncGeneratorType[None, None] | None = None
+
+    async def be_kept(self, held: dict[object, _Held[C]], loop: object) -> None:
+        self._keeper = cast("AsyncGeneratorType[None, None]", _keep(self, held, loop))
+        await anext(self._keeper)
+
+    async def close(self) -> None:
+        """Close the client once; whoever else asks waits until that is done."""
+        with anyio.move_on_after(_CLOSING_TIME, shield=True):
+            if self._closed is None:
+                self._closed = anyio.Event()
+                try:
+                    await self._close(self.client)
+                finally:
+                    self._closed.set()
+            elif not self._closed.is_set():
+                await self._closed.wait()
+
+    async def finish(self) -> None:
+        """Close the client, and then the generator, which the loop may be closing at the same time."""
+        await self.close()
+        if self._keeper is not None and not self._keeper.ag_running:
+            await self._keeper.aclose()  # has nothing left to wait for, so the loop never finds it running
+
+    def let_go(self) -> None:
+        """Close the client from anywhere, also from inside the garbage collector."""
+        if self.loop.is_closed():
+            self._discard(self.client)
+        else:
+            self.loop.call_soon(self._finish_soon)
+
+    def _finish_soon(self) -> None:
         try:
-            self.loop.spawn(functools.partial(_finish, self.keeper), _nothing)
-        except RuntimeError:  # the loop is on its way out, and closes the keeper itself
+            self.loop.spawn(self.finish, _nothing)
+        except RuntimeError:  # the loop is on its way out, and closes the generator itself
             return
 
 
@@ -91,24 +130,16 @@ def _nothing() -> None:
     pass
 
 
-async def _finish(keeper: AsyncGenerator[None, None]) -> None:
-    await keeper.aclose()
-
-
-async def _keep(
-    client: C, close: Callable[[C], Awaitable[None]], held: dict[object, _Held[C]], loop: object
-) -> AsyncGenerator[None, None]:
+async def _keep(one: _Held[C], held: dict[object, _Held[C]], loop: object) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        known = held.get(loop)
-        if known is not None and known.client is client:
+        if held.get(loop) is one:
             del held[loop]
-        with anyio.move_on_after(_CLOSING_TIME, shield=True):
-            await close(client)
+        await one.close()
 
 
 def _abandon(held: dict[object, _Held[C]]) -> None:
-    """The owner is gone. This may run anywhere, also inside the garbage collector."""
+    """The owner is gone."""
     for one in list(held.values()):
-        one.loop.call_soon(one.close_soon)
+        one.let_go()

@@ -53,6 +53,11 @@ class Frame(Interface):
 class Framing(Interface):
     """Cuts a stream of bytes into frames."""
 
+    @property
+    def damaged(self) -> bool:
+        """Whether something was passed over that may have been a frame once."""
+        ...
+
     def feed(self, data: bytes) -> Sequence[Frame]:
         """Take the next bytes; give the frames that they complete."""
         ...
@@ -199,7 +204,7 @@ class Route:
         if is_private_link(http.url):
             headers = {**http.headers, **added, "content-type": "application/json"}
             signed = HttpRequest(http.method, http.url, headers=headers, body=http.body, context=http.context)
-            return signed, Scrubber(added.values())
+            return signed, Scrubber(tuple(added.values()))
         del added
         msg = (
             f"the key would go over plain http to {shown_url(http.url)}, where others can read it; use https, or "
@@ -299,13 +304,13 @@ class _Parser:
         over: nothing more needs to be read.
     """
 
-    __slots__ = ("_failure", "_feed", "_halt", "_keep_raw", "_progress", "_state", "_step", "over")
+    __slots__ = ("_failure", "_framing", "_halt", "_keep_raw", "_progress", "_state", "_step", "over")
 
     def __init__(self, route: Route, call: _Call, *, keep_raw: bool) -> None:
         self._state: State = route.protocol.initial(call.request)
         self._step = route.protocol.step
         self._halt = route.protocol.halt
-        self._feed = route.framing().feed
+        self._framing = route.framing()
         self._keep_raw = keep_raw
         self._progress = True
         self._failure: MelliteError | None = None
@@ -332,7 +337,11 @@ class _Parser:
         events: list[Event] = []
         self._progress = False
         try:
-            for frame in self._feed(data):
+            frames = self._framing.feed(data)
+            if self._framing.damaged:  # nothing of these bytes is given, as nobody knows where the gap is
+                msg = "the stream is damaged: a line of it is neither an event nor text, so something may be missing"
+                raise InvalidProviderOutput(msg)
+            for frame in frames:
                 raw = frame.raw
                 if not raw:
                     continue

@@ -7,13 +7,14 @@ cookies, proxies and ``.netrc`` are not used; bodies are handed on compressed, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import io
 import os
 import weakref
 from typing import TYPE_CHECKING, Final, final
 
-from attrs import define, field
+from attrs import define
 
 from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, TransportError
 from .http import (
@@ -59,7 +60,7 @@ class AiohttpTransport:
     def __init__(self, *, max_connections: int = MAX_CONNECTIONS, ssl_context: ssl.SSLContext | None = None) -> None:
         self._max_connections = max_connections
         self._ssl_context = ssl_context
-        self._clients = ClientPerLoop(functools.partial(_connect, max_connections), _disconnect)
+        self._clients = ClientPerLoop(functools.partial(_connect, max_connections), _disconnect, _discard)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Send the request; see `Transport.open`."""
@@ -143,7 +144,6 @@ class _Response(HttpResponse):
     """One wake-up per network read; while data is there to be read, no timer and no suspension."""
 
     __slots__ = (
-        "__weakref__",
         "_client",
         "_content",
         "_deadline",
@@ -167,11 +167,9 @@ class _Response(HttpResponse):
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
         self._lost: asyncio.Future[None] | None = None
-        if response.connection is not None:  # else the body has arrived whole
-            client.responses.add(self)
-            if response.connection.protocol is not None:
-                self._lost = response.connection.protocol.closed
-        if self._lost is not None:
+        if response.connection is not None and response.connection.protocol is not None:
+            self._lost = response.connection.protocol.closed
+        if self._lost is not None:  # else the body has arrived whole
             self._lost.add_done_callback(self._broken_off)
 
     async def read(self, timeout: float | None = None) -> bytes:
@@ -228,15 +226,17 @@ class _Response(HttpResponse):
             self._timer = self._loop.call_at(self._deadline, self._look)
             return
         self._expired = True
-        self.fail(TimeoutError())
+        self._fail(TimeoutError())
 
     def _broken_off(self, lost: asyncio.Future[None]) -> None:
-        # aiohttp tells the reader of most of what goes wrong, but not of every violation of HTTP inside a body.
+        # aiohttp tells the reader of most of what goes wrong, but neither of every violation of HTTP inside a body nor
+        # of its session being closed.
         reason = None if lost.cancelled() else lost.exception()
         if self._content.exception() is None:
-            self.fail(ConnectionResetError(str(reason or "its bytes break the rules of HTTP")))
+            default = "given up on this side, because its bytes break the rules of HTTP or the transport was closed"
+            self._fail(ConnectionResetError(str(reason or default)))
 
-    def fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         """End the body with this error, also for who is waiting for it."""
         if not self._content.is_eof():
             self._content.set_exception(error)
@@ -248,37 +248,41 @@ class _Response(HttpResponse):
         if self._lost is not None:
             self._lost.remove_done_callback(self._broken_off)
             self._lost = None
-        self._client.responses.discard(self)
 
     async def aclose(self) -> None:
         """Give back or close the connection; see `HttpResponse.aclose`."""
         self._finish()
         connection = self._response.connection
-        if connection is not None and not self._loop.is_closed():
+        if connection is None:
+            return
+        if self._loop.is_closed():
+            _discard(self._client)
+            connection.close()
+        elif connection.transport is not None:
             # Aborted, not closed: nothing that is still to be sent, or to be said in TLS, may hold the socket.
-            if connection.transport is not None:
-                connection.transport.abort()
-            self._response.close()
+            connection.transport.abort()
+        self._response.close()
 
 
 @define(eq=False)
 class _Client:
-    """A session, and the answers that are still arriving through it."""
+    """A session of aiohttp's, and what else of it is needed for each request."""
 
     session: aiohttp.ClientSession
     loop: asyncio.AbstractEventLoop
     url: type[yarl.URL]
-    responses: weakref.WeakSet[_Response] = field(factory=weakref.WeakSet[_Response])
+    transports: weakref.WeakSet[asyncio.Transport]
 
 
 def _connect(max_connections: int) -> _Client:
     import aiohttp
     import yarl
 
+    transports = weakref.WeakSet[asyncio.Transport]()
     connector = aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE)
     session = aiohttp.ClientSession(
         connector=connector,
-        response_class=_response_class(),
+        response_class=_response_class(transports),
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -287,27 +291,42 @@ def _connect(max_connections: int) -> _Client:
         max_field_size=_HEADER_SIZE,
         max_headers=_HEADER_COUNT,
     )
-    return _Client(session, asyncio.get_running_loop(), yarl.URL)
+    return _Client(session, asyncio.get_running_loop(), yarl.URL, transports)
 
 
 async def _disconnect(client: _Client) -> None:
-    for response in list(client.responses):
-        response.fail(ConnectionResetError("the transport was closed"))
     await client.session.close()
 
 
-@functools.cache
-def _response_class() -> type[aiohttp.ClientResponse]:
+def _discard(client: _Client) -> None:
+    # asyncio.run closes what is open before it closes the loop. A loop that was closed without that cannot close
+    # sockets any more; what is left is to let go of them one by one, as their transports would have.
+    connector = client.session.connector
+    client.session.detach()
+    if connector is not None:
+        for _ in connector.close().__await__():
+            break
+    for transport in list(client.transports):
+        let_go = getattr(transport, "_call_connection_lost", None)
+        if let_go is not None and not transport.is_closing():
+            with contextlib.suppress(RuntimeError):  # whoever was waiting can no longer be told
+                let_go(None)
+
+
+def _response_class(transports: weakref.WeakSet[asyncio.Transport]) -> type[aiohttp.ClientResponse]:
     import aiohttp
 
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+            transport = connection.transport
+            if transport is not None:
+                transports.add(transport)
             try:
                 return await super().start(connection)
             except BaseException:
                 # Given up or broken: what is still to be sent must not hold the socket.
-                if connection.transport is not None:
-                    connection.transport.abort()
+                if transport is not None:
+                    transport.abort()
                 raise
 
     return Response

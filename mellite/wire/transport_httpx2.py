@@ -57,7 +57,7 @@ class Httpx2Transport:
     __slots__ = ("_clients",)
 
     def __init__(self, *, max_connections: int = MAX_CONNECTIONS, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._clients = ClientPerLoop(functools.partial(_connect, max_connections, ssl_context), _disconnect)
+        self._clients = ClientPerLoop(functools.partial(_connect, max_connections, ssl_context), _disconnect, _discard)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Send the request; see `Transport.open`.
@@ -313,6 +313,10 @@ def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Clien
 async def _disconnect(client: _Client) -> None:
     for pool in client.pools:
         await pool.inner.aclose()
+
+
+def _discard(_: _Client) -> None:
+    """Of an asyncio loop that was closed without its clean-up: nothing can be done for its sockets."""
 
 
 @functools.cache

@@ -326,6 +326,18 @@ def test_a_backend_is_pickled_by_its_configuration() -> None:
         twin.prepare(mellite.Request.of("hi"))
 
 
+@pytest.mark.anyio
+async def test_a_backend_can_be_pickled_while_it_is_connected(server: Server) -> None:
+    """Open connections are no part of a pickle, and the copy makes its own."""
+    script = server.script(head(200, SSE), piece(STREAM), LAST)
+    async with live(script) as backend:
+        await backend.generate("hi")
+        async with pickle.loads(pickle.dumps(backend)) as twin:
+            with pytest.raises(AuthenticationError, match="never pickled"):
+                await twin.generate("hi")
+    assert len(script.requests(1)) == 1
+
+
 def test_a_backend_from_the_environment_survives_pickling(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend whose key is in the environment finds it there after unpickling."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -237,15 +237,6 @@ def test_index_finds_what_a_parser_finds(pairs: list[tuple[str, str, Any]], note
     assert [as_json(one) for one in cassette.interactions] == interactions
 
 
-def test_body_of_bytes() -> None:
-    """Bytes that are UTF-8 are stored as text, others in base64; both give the bytes back."""
-    for data in (b"", b"text", "\u00fc".encode(), b"\xff", bytes(range(256))):
-        assert Body.of(data).data == data
-    assert Body.of("text") == Body.of(b"text")
-    assert Body.of(b"\xff") != Body.of("/w==")
-    assert Body.of(b"\xff").text == "\ufffd"
-
-
 # --- damage ---------------------------------------------------------------------------------------
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -257,3 +259,27 @@ async def test_cassette_survives_pickling(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(cassette))
     assert again == cassette
     assert again.http[0].response.body.data == b'a"b'
+
+
+async def test_copies_start_again() -> None:
+    """A copy or a pickle of the transport is made of its arguments: nothing has been replayed by it."""
+    transport = ReplayTransport(Cassette((pair(1, "abc"),)), cut=2)
+    await transport.open(request(1))
+    for again in (pickle.loads(pickle.dumps(transport)), copy.deepcopy(transport), copy.copy(transport)):
+        assert (again.used, again.cassette) == (0, transport.cassette)
+        assert await pieces_of(await again.open(request(1))) == [b"ab", b"c"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the threads bring loops of their own
+async def test_threads_share_one_transport(anyio_backend: str) -> None:
+    """Requests from several threads use up every interaction once."""
+    transport = ReplayTransport(Cassette(tuple([pair(1, f"answer {number}") for number in range(400)])))
+
+    async def ask() -> list[bytes]:
+        return [(await pieces_of(await transport.open(request(1))))[0] for _ in range(50)]
+
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(anyio.run, ask, backend=loop) for loop in ("asyncio", "trio") * 4]
+        answers = [answer for future in futures for answer in future.result()]
+    assert sorted(answers) == sorted(f"answer {number}".encode() for number in range(400))
+    transport.check_used()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import anyio
 import pytest
 
@@ -157,3 +160,12 @@ async def test_wrong_answer_of_a_function() -> None:
     """What a function gives is checked when it has given it."""
     with pytest.raises(ConfigurationError, match="not 5"):
         await ScriptedTransport([lambda _sent: 5]).open(request())  # type: ignore[list-item,return-value]  # the point
+
+
+async def test_copies_start_again() -> None:
+    """A copy or a pickle of a script is made of its answers: none has been given by it."""
+    transport = ScriptedTransport(["one", (200, {}, ["two"])])
+    await transport.open(request())
+    for again in (pickle.loads(pickle.dumps(transport)), copy.deepcopy(transport), copy.copy(transport)):
+        assert (again.requests, again.remaining) == ([], 2)
+        assert await body_of(await again.open(request())) == [b"one"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import mellite
 from mellite.cassettes import Sidecar, TextDirectory, djb2_key
 from mellite.cassettes.text import call_digest
-from mellite.errors import CassetteMismatch, CassetteMiss, InvalidCassette
+from mellite.errors import CassetteMismatch, CassetteMiss, InvalidCassette, InvalidRequest
 from mellite.events import Usage
 
 any_text = st.text(alphabet=st.characters(exclude_categories=()), max_size=40)  # lone surrogates too
@@ -48,6 +48,13 @@ def test_lone_surrogates_have_a_key() -> None:
     """Half of a surrogate pair counts as its three bytes, so that it differs from its replacement."""
     keys = {djb2_key("openai", "", prompt) for prompt in ("\ud800", "\udc00", "\ufffd", "?")}
     assert len(keys) == 4
+
+
+@pytest.mark.parametrize("call", [("openai", "", 5), ("openai", None, "Hi"), (b"openai", "", "Hi")])
+def test_only_texts_have_a_key(call: Any) -> None:
+    """What is no str is refused: its repr must not become a part of a key."""
+    with pytest.raises(InvalidRequest, match="are str, not"):
+        djb2_key(*call)
 
 
 def test_long_prompts_are_fast_enough() -> None:

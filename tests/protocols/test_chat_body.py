@@ -403,6 +403,12 @@ def test_thinking_may_be_required() -> None:
     assert "reasoning_content" not in messages_of(ASKED)[0]
 
 
+def test_thinking_may_be_unwelcome() -> None:
+    """Where a host refuses to see thinking again, it is left out."""
+    thought = Message.assistant(Reasoning("Hm."), "Yes.")
+    assert messages_of(thought, dialect=ChatDialect(reasoning_field=None)) == [{"role": "assistant", "content": "Yes."}]
+
+
 def test_thinking_kept_natively_goes_back() -> None:
     """Thinking that a caller keeps in the message's native notes is sent."""
     message = Message("assistant", ("Yes.",), native={"openaiCompatible": {"reasoning_content": "Hm."}})

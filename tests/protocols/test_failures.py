@@ -175,6 +175,7 @@ DATE = "Fri, 20 Nov 2026 12:00:00 GMT"
         ({"retry-after": "Fri, 20 Nov 2020 11:00:00 GMT"}, 0),
         *[({"retry-after": bad}, None) for bad in (
             "", "-10", "nan", "inf", "1e400", "soon", "9" * 40, "1, 2", "Fri, 29 Sep 100000 16:26:57 GMT", "GMT",
+            "Zun, 29 Sep 2023 16:26:27 GMT",
             "99, 99 Zzz 9999 99:99:99 GMT", "\u0663", "1_0", "Fri, 20 Nov 2099 12:00:00 GMT",
         )],
     ],

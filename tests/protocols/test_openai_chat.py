@@ -258,6 +258,11 @@ def test_a_tool_call_is_put_together() -> None:
                      [("a", "f", {"x": 1}), ("b", "g", {})], id="no index, told apart by id"),
         pytest.param([call(None, None, "f", "{}"), call(None, None, "g", "{}")],
                      [("call_c1_0", "f", {}), ("call_c1_1", "g", {})], id="neither index nor id"),
+        pytest.param([call(None, None, "f", '{"x"'), call(None, None, "f", ":1}")],
+                     [("call_c1_0", "f", {"x": 1})], id="neither index nor id, one call"),
+        pytest.param([call(None, None, "f", '{"x"'), call(None, "a", None, ":1}")],
+                     [("a", "f", {"x": 1})], id="no index, id late"),
+        pytest.param([call(0, "a", "f", '{"x"'), call(0, "a", "g", ":1}")], [("a", "f", {"x": 1})], id="name too late"),
         pytest.param([call(0, "a", "f", "{}"), call(0, "b", "f", "{}")],
                      [("a", "f", {}), ("b", "f", {})], id="one index for all"),
         pytest.param([call(0, "a", "f")], [("a", "f", {})], id="no arguments"),
@@ -358,6 +363,7 @@ def test_the_last_of_several_finish_reasons_counts() -> None:
     """Two finish reasons before [DONE] give one Finish with the last; text in between is not lost."""
     events = events_of([delta(content="a"), delta("length", content="b"), delta(content="c"), delta("stop"), DONE])
     assert (finish_of(events).raw_reason, fold(events).text) == ("stop", "abc")
+    assert finish_of(events_of([delta("stop", content="a"), delta(""), DONE])).raw_reason == "stop"
 
 
 @pytest.mark.parametrize("word", ["error", "network_error", "insufficient_system_resource"])
@@ -397,6 +403,12 @@ def test_an_error_inside_the_stream_is_raised(event: str) -> None:
         step(state, b'{"error":{"message":"Overloaded","type":"overloaded_error","code":529}}', event)
     assert caught.value.usage is not None
     assert caught.value.usage.input_tokens == 3
+
+
+def test_an_event_called_error_needs_no_error_object() -> None:
+    """An event of the name error is one, whatever its JSON looks like."""
+    with pytest.raises(RateLimited, match="Slow down"):
+        step(initial(REQUEST), b'{"message": "Slow down.", "code": 429}', "error")
 
 
 @pytest.mark.parametrize(
@@ -539,6 +551,8 @@ def test_thinking_that_is_counted_apart_is_added() -> None:
     usage = used({"prompt_tokens": 21, "completion_tokens": 2, "total_tokens": 307,
                   "completion_tokens_details": {"reasoning_tokens": 284}})  # fmt: skip
     assert (usage.output_tokens, usage.reasoning_tokens, usage.total_tokens) == (286, 284, 307)
+    usage = used({"prompt_tokens": 1, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 3}})
+    assert (usage.output_tokens, usage.total_tokens) == (5, 6)
 
 
 def test_usage_stands_in_many_places() -> None:

@@ -66,6 +66,22 @@ def test_pieces_make_no_difference(text: bytes, cuts: list[int], name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "raw-deflate"])
+def test_at_the_border_of_a_piece(name: str) -> None:
+    """A body is whole also where its last bytes are left inside the decompressor when a piece is full."""
+    encoding, encode = ENCODED[name]
+    for more in range(300):
+        text = bytes(256 * 1024 + more)
+        assert decode(encoding, encode(text)) == text
+
+
+def test_deflate_with_and_without_a_container() -> None:
+    """The bare format and the one in a container are told apart."""
+    for number in range(300):
+        text = f"{number * 7919} text".encode() * (number % 7)
+        assert decode("deflate", raw_deflate(text)) == decode("deflate", zlib.compress(text)) == text
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "raw-deflate"])
 @pytest.mark.parametrize("size", [1, 10**6])
 def test_cut_short(name: str, size: int) -> None:
     """A body that stops anywhere before its last byte is refused, with what there is handed on before."""

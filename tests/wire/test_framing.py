@@ -226,6 +226,7 @@ class TestLimit:
         limit = 10
         for at in range(len(raw)):
             decoder = SseDecoder(limit=limit)
+            decoder.feed(b"data: ok\n\n")
             with pytest.raises(OutputTooLarge, match="10 bytes") as first:
                 feed(decoder, raw[:at], raw[at:])
             with pytest.raises(OutputTooLarge) as again:

@@ -148,10 +148,14 @@ def test_a_key_does_not_travel_over_plain_http() -> None:
     with pytest.raises(ConfigurationError, match="plain http") as caught:
         chat_route(api_key=KEY, base_url="http://example.com/v1", model="m").prepare(Request.of("hi"))
     assert KEY not in shown(caught.value)
+    for base in ("http://192.168.1.2/v1", "http://10.0.0.1/v1", "http://localhost.example.com/v1"):
+        with pytest.raises(ConfigurationError, match="plain http"):
+            chat_route(api_key=KEY, base_url=base, model="m").prepare(Request.of("hi"))
     for base in ("http://localhost:8000/v1", "http://127.1.2.3/v1", "http://[::1]:1/v1", "https://example.com/v1"):
         assert chat_route(api_key=KEY, base_url=base, model="m").prepare(Request.of("hi")).headers["authorization"]
-    unsigned = chat_route(base_url="http://example.com/v1", model="m").prepare(Request.of("hi"))
-    assert "authorization" not in unsigned.headers
+    typed = Request.of("hi", http=HttpOptions(headers={"content-type": "text/plain"}))
+    unsigned = chat_route(base_url="http://example.com/v1", model="m").prepare(typed)
+    assert unsigned.headers == {"content-type": "application/json"}
 
 
 @pytest.mark.parametrize(
@@ -373,9 +377,11 @@ async def _past_start(stream: AsyncGenerator[Event, None]) -> AsyncGenerator[Eve
 async def test_only_the_beginning_of_a_large_error_body_is_read() -> None:
     """An error answer without end is read up to a bound, and its status still counts."""
     pieces = [b"x" * 65536] * 400
-    transport = ScriptedTransport([(500, {}, [*pieces, ConnectionLost("never reached")])])
+    reached: list[bool] = []
+    transport = ScriptedTransport([(500, {}, [*pieces, lambda: reached.append(True)])])
     events, error = await received(route().stream(Request.of("hi"), transport))
     assert isinstance(error, ProviderInternal)
+    assert not reached
     assert len(str(error)) < 3000
     assert len(events) == 1
 
@@ -430,6 +436,19 @@ async def test_events_before_a_broken_one_in_the_same_bytes_are_given() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_damaged_line_is_not_passed_over() -> None:
+    """A line of bytes that are no text, which the rules of framing pass over, is no silent gap in the answer."""
+    pieces = [chunk("Hello"), b"\xff\xfe\xed\xa0\x80" + chunk(", you.") + chunk("!") + chunk(finish="stop") + DONE]
+    events, error = await received(route().stream(Request.of("hi"), ScriptedTransport([pieces])))
+    assert isinstance(error, InvalidProviderOutput)
+    assert "damaged" in str(error)
+    assert text_of(events) == "Hello"
+    assert not [event for event in events if isinstance(event, Finish)]
+    unknown = "größe: 1\n".encode() + b": caf\xe9\n\n"  # an unknown field, and a comment in Latin-1
+    assert text_of(await run(unknown + STREAM)) == "Hello, you."
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("headers", [{"content-encoding": "gzip"}, {"content-encoding": "br"}])
 async def test_a_body_that_is_not_what_its_encoding_says_is_typed(headers: dict[str, str]) -> None:
     """A lying or unknown content encoding is InvalidProviderOutput, never silence."""
@@ -440,9 +459,10 @@ async def test_a_body_that_is_not_what_its_encoding_says_is_typed(headers: dict[
 @pytest.mark.anyio
 async def test_a_compressed_stream_that_is_cut_is_an_error() -> None:
     """A gzip body that ends too soon is an error, although the HTTP client would not notice."""
-    body = gzip.compress(chunk("Hello") * 40)
-    with pytest.raises(InvalidProviderOutput):
-        await run((200, {"content-encoding": "gzip"}, body[:-12]))
+    for body in (gzip.compress(chunk("Hello") * 40), gzip.compress(WHOLE)):
+        for cut in (1, 8, 12):  # all the text is there, but for the checksum or not even that
+            with pytest.raises(InvalidProviderOutput, match="ends too soon"):
+                await run((200, {"content-encoding": "gzip"}, body[:-cut]))
 
 
 @pytest.mark.anyio
@@ -451,6 +471,13 @@ async def test_one_event_without_end_is_too_large() -> None:
     piece = b"A" * 1_000_000
     with pytest.raises(OutputTooLarge):
         await run([b"data: ", *([piece] * 40)])
+
+
+@pytest.mark.anyio
+async def test_an_answer_in_one_piece_has_a_bound_too() -> None:
+    """A JSON answer without end is OutputTooLarge."""
+    with pytest.raises(OutputTooLarge):
+        await run([b'{"a": "', *([b"A" * 4_000_000] * 18)], stream=False)
 
 
 @pytest.mark.anyio
@@ -492,7 +519,8 @@ class Silent(HttpResponse):
         raise AssertionError
 
     async def aclose(self) -> None:
-        """Note that it was closed."""
+        """Note that it was closed, if there was time for it."""
+        await anyio.lowlevel.checkpoint()
         self.closed = True
 
 
@@ -551,6 +579,15 @@ async def test_comments_and_pings_are_no_events() -> None:
 
 
 @pytest.mark.anyio
+async def test_every_piece_of_an_answer_in_one_piece_is_progress() -> None:
+    """The idle clock of an answer in one piece starts again with each piece of it."""
+    response = Silent([WHOLE[:9], WHOLE[9:20], WHOLE[20:], b""])
+    _, error = await clocked(Fixed(response), idle=5)
+    assert error is None
+    assert response.waits == [5] * 4
+
+
+@pytest.mark.anyio
 async def test_the_total_clock_ends_any_answer() -> None:
     """TotalTimeout comes whether the answer has begun or not, and although events keep coming."""
     for transport in (Fixed(), Fixed(Silent([chunk("a")]))):
@@ -569,6 +606,28 @@ async def test_clocks_can_be_switched_off() -> None:
     assert error is None
     assert transport.timeout is None
     assert response.waits[0] is None
+
+
+@pytest.mark.anyio
+async def test_after_the_end_the_rest_is_read_if_it_comes_at_once() -> None:
+    """After [DONE] the body is read to its end, so that the connection can be used again, but hardly waited for."""
+    for rest in ([b"\n", b""], [b""], []):
+        response = Silent([STREAM, *rest])
+        events, error = await clocked(Fixed(response))
+        assert error is None
+        assert isinstance(events[-1], Finish)
+        assert len(response.waits) == max(2, len(rest) + 1)
+        assert 0 < (response.waits[1] or 0) < 0.1
+        assert response.closed
+
+
+@pytest.mark.anyio
+async def test_an_answer_in_one_piece_closes_the_response() -> None:
+    """An answer in one piece leaves its response closed too."""
+    response = Silent([WHOLE, b""])
+    _, error = await clocked(Fixed(response))
+    assert error is None
+    assert response.closed
 
 
 @pytest.mark.anyio

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from contextlib import aclosing
 from functools import partial
 
@@ -41,6 +43,21 @@ class TestConnections:
                 assert await response.read(5) == b"x" * 10
                 await response.aclose()
         assert len({each.connection for each in script.requests(5)}) == 1
+
+    @pytest.mark.anyio
+    async def test_a_kept_connection_keeps_nothing_else(self, server: Server, make: Make) -> None:
+        """A response that is over is gone, though its connection is kept."""
+        script = server.script(head(), piece(b"x"), gate("end"), LAST)
+        async with aclosing(make()) as transport:
+            response = await transport.open(post(script), timeout=5)
+            await response.read(5)
+            script.release("end")
+            await whole(response)
+            over = weakref.ref(response)
+            del response
+            gc.collect()
+            assert over() is None
+            assert server.connections() == 1
 
     @pytest.mark.anyio
     async def test_aclose_early(self, server: Server, make: Make) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from contextlib import aclosing
 from functools import partial
@@ -15,6 +17,7 @@ from mellite.errors import (
 )
 from mellite.wire.transport import HttpRequest
 from mellite.wire.transport_aiohttp import AiohttpTransport
+from mellite.wire.transport_httpx2 import Httpx2Transport
 from tests.wire.server import LAST, Server, answer, gate, head, piece
 from tests.wire.transports.support import Make, fetch, in_thread, post
 
@@ -62,15 +65,41 @@ class TestCancellation:
     @pytest.mark.anyio
     async def test_while_sending(self, server: Server, make: Make) -> None:
         """A request that is given up while the server does not read it leaves no connection open."""
-        with anyio.move_on_after(5) as guard:
-            listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-            async with listener:
-                port = listener.extra(anyio.abc.SocketAttribute.local_port)
-                request = HttpRequest("POST", f"http://127.0.0.1:{port}/", body=bytes(50_000_000))
-                async with aclosing(make()) as transport:
-                    with pytest.raises(TimeoutError):
-                        await transport.open(request, timeout=0.2)
-        assert not guard.cancelled_caught
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, aclosing(make()) as transport:
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            request = HttpRequest("POST", f"http://127.0.0.1:{port}/", body=bytes(50_000_000))
+            before = len(os.listdir("/dev/fd"))
+            with pytest.raises(TimeoutError):
+                await transport.open(request, timeout=0.2)
+            await anyio.wait_all_tasks_blocked()
+            assert len(os.listdir("/dev/fd")) <= before + 1  # trio keeps one of its own
+
+    @pytest.mark.anyio
+    async def test_answered_while_sending(self, make: Make) -> None:
+        """Closing an answer that came while the request was still being sent leaves no connection open."""
+
+        async def refuse(stream: anyio.abc.SocketStream) -> None:
+            async with stream:
+                await stream.send(b"HTTP/1.1 413 X\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n")
+                await anyio.sleep_forever()
+
+        async with (
+            await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+            aclosing(make()) as transport,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(listener.serve, refuse)
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            request = HttpRequest("POST", f"http://127.0.0.1:{port}/", body=bytes(50_000_000))
+            with anyio.move_on_after(0.5) as scope:
+                response = await transport.open(request)
+                before = len(os.listdir("/dev/fd"))
+                assert (response.status, await response.read(5)) == (413, b"one")
+                await response.aclose()
+                await anyio.wait_all_tasks_blocked()
+                assert len(os.listdir("/dev/fd")) == before - 1
+            assert not scope.cancelled_caught or make is Httpx2Transport  # which may send all before it listens
+            tasks.cancel_scope.cancel()
 
     @pytest.mark.anyio
     async def test_in_a_tls_handshake(self, make: Make) -> None:
@@ -158,6 +187,26 @@ class TestTimeouts:
             await in_thread(partial(script.gone, 1))
 
     @pytest.mark.anyio
+    async def test_no_clock_runs_while_nobody_reads(self, server: Server, make: Make) -> None:
+        """Timeouts count while something is waited for, not while the reader is busy elsewhere."""
+        script = server.script(gate("a"), head(), gate("b"), piece(b"1"), gate("c"), piece(b"2"), gate("never"))
+        async with aclosing(make()) as transport, anyio.create_task_group() as tasks:
+
+            async def later(name: str) -> None:
+                await anyio.sleep(0.05)
+                script.release(name)
+
+            tasks.start_soon(later, "a")
+            response = await transport.open(post(script), timeout=0.2)
+            await anyio.sleep(0.3)
+            async with aclosing(response):
+                tasks.start_soon(later, "b")
+                assert await response.read(0.2) == b"1"
+                await anyio.sleep(0.3)
+                tasks.start_soon(later, "c")
+                assert await response.read(0.2) == b"2"
+
+    @pytest.mark.anyio
     async def test_shorter_after_longer(self, server: Server, make: Make) -> None:
         """A short timeout holds also after a read with a long one."""
         script = server.script(head(), piece(b"1"), gate("a"), piece(b"2"), gate("never"))
@@ -186,3 +235,21 @@ class TestTimeouts:
                     await response.read(0.01)
                 with pytest.raises((TimeoutError, ConnectionLost)):
                     await response.read(0.01)
+
+
+def test_two_reasons_at_once(server: Server) -> None:
+    """A cancellation that comes in the same turn of the loop as the timeout is not taken for the timeout."""
+    script = server.script(gate("never"))
+
+    async def main() -> None:
+        transport = AiohttpTransport()
+        task = asyncio.create_task(transport.open(post(script), timeout=0.1))
+        await in_thread(partial(script.waiting, 1))
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:  # the loop stands still, so that both are due when it goes on
+            continue
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 import weakref
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.wire.server import Server, answer, gate, head, piece
-from tests.wire.transports.support import LOOPS, fetch, in_thread, post
+from mellite.wire.http import HttpResponse
+from mellite.wire.transport_aiohttp import AiohttpTransport
+from tests.wire.server import LAST, Server, answer, gate, head, piece
+from tests.wire.transports.support import LOOPS, fetch, in_thread, post, whole
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -28,6 +31,16 @@ class TestLoops:
             assert LOOPS[name].run(fetch(transport, script)) == b"x"
             server.no_connections()
             gc.collect()
+
+    def test_within_one_run(self, server: Server, name: str) -> None:
+        """A transport that is dropped as the run ends is closed once, by whichever comes first."""
+        script = server.script(answer(b"x"))
+
+        async def main() -> bytes:
+            return await fetch(LOOPS[name].make(), script)
+
+        assert LOOPS[name].run(main()) == b"x"
+        server.no_connections()
 
     def test_threads(self, server: Server, name: str) -> None:
         """Loops in several threads use one transport at once."""
@@ -110,3 +123,30 @@ class TestLoops:
             LOOPS[name].run(main())
         gc.collect()
         assert [loop() for loop in loops] == [None, None, None]
+
+
+@pytest.mark.parametrize("half_read", [False, True])
+def test_a_loop_closed_without_ceremony(server: Server, half_read: bool) -> None:
+    """A loop that is just closed, without asyncio.run's clean-up, leaves no warnings, and the transport goes on."""
+    script = server.script(head(), piece(b"one"), *[gate("never")] * half_read, LAST)
+    transport = AiohttpTransport()
+
+    async def main() -> HttpResponse | None:
+        response = await transport.open(post(script), timeout=5)
+        if half_read:
+            await response.read(5)
+            return response
+        await whole(response)
+        return None
+
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        left = loop.run_until_complete(main())
+        loop.close()
+        if left is not None:
+            with contextlib.suppress(StopIteration):  # it has nothing to wait for
+                left.aclose().send(None)
+        del loop, left
+        gc.collect()
+    asyncio.run(transport.aclose())
+    server.no_connections()
