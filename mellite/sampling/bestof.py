@@ -1,0 +1,126 @@
+"""Best of n: generate n answers, score each, keep the best."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from attrs import Factory, evolve, field, frozen
+
+from ..errors import InvalidRequest, SamplingError
+from ..requirements import Requirement
+from ..thunk import ModelOutputThunk
+from .budget import check_count
+from .running import Run
+from .sample import Sample, StopReason
+from .strategy import Strategy
+
+__all__ = ["BestOfN", "Fixed", "Score"]
+
+#: How good an answer is; higher is better.
+Score: TypeAlias = "Callable[[ModelOutputThunk[Any]], float | Awaitable[float]] | Requirement"
+
+
+@frozen
+class Fixed(Strategy):
+    """What the strategies with a fixed number of samples share.
+
+    Args:
+        n: how many attempts. `max_samples` and `concurrency` are n too, unless given.
+    """
+
+    n: int
+    max_samples: int = field(default=Factory(lambda self: self.n, takes_self=True), kw_only=True)
+    concurrency: int = field(default=Factory(lambda self: self.n, takes_self=True), kw_only=True)
+
+    def _check_arguments(self) -> None:
+        check_count("n", self.n)
+        Strategy._check_arguments(self)
+
+    def _attempts(self, thunk: ModelOutputThunk[Any]) -> int:
+        return min(self.n, self.max_samples)
+
+    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+        return None
+
+    def _end(self, run: Run) -> StopReason:
+        return "completed" if run.limit == self.n else "max_samples"
+
+
+@frozen
+class BestOfN(Fixed):
+    """Generate n answers at once and keep the one with the highest score; of equals, the first.
+
+    Only answers that pass the requirements are scored. The other arguments are those of `Strategy`.
+
+    Args:
+        n: how many answers to choose from.
+        score: a function of the thunk that gives a number, sync or async; or a requirement whose verdicts have a score,
+            such as an LLM judge. Without it, the mean of the scores that the requirements give decides.
+        enough: stop as soon as an answer has this score, and cancel the rest.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite.backends import Scripted
+        >>> thunk = Scripted(["short", "much longer", "longer"]).generate("Say something long.")
+        >>> result = asyncio.run(BestOfN(3, score=lambda thunk: len(thunk.value)).sample(thunk))
+        >>> result.value, [sample.score for sample in result.samples]
+        ('much longer', [5.0, 11.0, 6.0])
+    """
+
+    score: Score | None = field(default=None, kw_only=True)
+    enough: float | None = field(default=None, kw_only=True)
+
+    def _check_arguments(self) -> None:
+        Fixed._check_arguments(self)
+        if self.score is not None and not callable(self.score) and not isinstance(self.score, Requirement):
+            msg = f"'score' must be a function of a thunk or a Requirement, not {type(self.score).__name__}"
+            raise InvalidRequest(msg, parameter="score")
+        if self.enough is not None:
+            _number("enough", self.enough)
+
+    def _check_required(self, thunk: ModelOutputThunk[Any], required: Sequence[Requirement]) -> None:
+        if self.score is None and not required:
+            msg = "BestOfN needs a score to choose by: score=..., or requirements"
+            raise InvalidRequest(msg, parameter="score")
+
+    async def _attempt(self, run: Run, copy: ModelOutputThunk[Any]) -> Sample[Any]:
+        sample = await Fixed._attempt(self, run, copy)
+        return await run.judged(sample, self._scored) if sample.passed else sample
+
+    async def _scored(self, sample: Sample[Any]) -> Sample[Any]:
+        try:
+            return evolve(sample, score=await self._score_of(sample))
+        except Exception as error:
+            return evolve(sample, error=error)
+
+    async def _score_of(self, sample: Sample[Any]) -> float:
+        score = self.score
+        if score is None:
+            scores = [verdict.score for verdict in sample.validations if verdict.score is not None]
+            return _number("a requirement's score", math.fsum(scores) / len(scores)) if scores else 0.0
+        if isinstance(score, Requirement):
+            verdict = await score.validate(sample.thunk, sample.thunk._call.context)
+            if verdict.error is not None:
+                raise verdict.error
+            given = float(verdict.passed) if verdict.score is None else verdict.score
+            return _number(f"the score of {score.description!r}", given)
+        found = score(sample.thunk)
+        return _number("what the score function gives", await found if inspect.isawaitable(found) else found)
+
+    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+        good = sample.passed and sample.score is not None and self.enough is not None and sample.score >= self.enough
+        return "accepted" if good else None
+
+    async def _choose(self, run: Run) -> Sample[Any] | None:
+        passed = [sample for sample in run.ordered() if sample.passed]
+        return max(passed, key=lambda sample: -math.inf if sample.score is None else sample.score, default=None)
+
+
+def _number(what: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        msg = f"{what} must be a finite number, not {value!r}"
+        raise SamplingError(msg) if what != "enough" else InvalidRequest(msg, parameter="enough")
+    return float(value)
