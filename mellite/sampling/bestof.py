@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
-from attrs import Factory, evolve, field, frozen
+from attrs import Factory, field, frozen
 
 from ..errors import InvalidRequest, SamplingError
 from ..requirements import Requirement
@@ -78,8 +78,9 @@ class BestOfN(Fixed):
         if self.score is not None and not callable(self.score) and not isinstance(self.score, Requirement):
             msg = f"'score' must be a function of a thunk or a Requirement, not {type(self.score).__name__}"
             raise InvalidRequest(msg, parameter="score")
-        if self.enough is not None:
-            _number("enough", self.enough)
+        if self.enough is not None and not (isinstance(self.enough, (int, float)) and math.isfinite(self.enough)):
+            msg = f"'enough' must be a finite number, not {self.enough!r}"
+            raise InvalidRequest(msg, parameter="enough")
 
     def _check_required(self, thunk: ModelOutputThunk[Any], required: Sequence[Requirement]) -> None:
         if self.score is None and not required:
@@ -90,25 +91,29 @@ class BestOfN(Fixed):
         sample = await Fixed._attempt(self, run, copy)
         return await run.judged(sample, self._scored) if sample.passed else sample
 
-    async def _scored(self, sample: Sample[Any]) -> Sample[Any]:
-        try:
-            return evolve(sample, score=await self._score_of(sample))
-        except Exception as error:
-            return evolve(sample, error=error)
-
-    async def _score_of(self, sample: Sample[Any]) -> float:
+    def _scored(self, sample: Sample[Any]) -> Sample[Any] | Awaitable[Sample[Any]]:
         score = self.score
-        if score is None:
-            scores = [verdict.score for verdict in sample.validations if verdict.score is not None]
-            return _number("a requirement's score", math.fsum(scores) / len(scores)) if scores else 0.0
         if isinstance(score, Requirement):
-            verdict = await score.validate(sample.thunk, sample.thunk._call.context)
-            if verdict.error is not None:
-                raise verdict.error
-            given = float(verdict.passed) if verdict.score is None else verdict.score
-            return _number(f"the score of {score.description!r}", given)
-        found = score(sample.thunk)
-        return _number("what the score function gives", await found if inspect.isawaitable(found) else found)
+            return self._by_verdict(sample, score)
+        try:
+            if score is None:
+                return _with(sample, _mean([verdict.score for verdict in sample.validations]))
+            found = score(sample.thunk)
+            return self._by_waiting(sample, found) if inspect.isawaitable(found) else _with(sample, found)
+        except Exception as error:
+            return _failed(sample, error)
+
+    async def _by_waiting(self, sample: Sample[Any], found: Awaitable[Any]) -> Sample[Any]:
+        try:
+            return _with(sample, await found)
+        except Exception as error:
+            return _failed(sample, error)
+
+    async def _by_verdict(self, sample: Sample[Any], score: Requirement) -> Sample[Any]:
+        verdict = await score.validate(sample.thunk, sample.thunk._call.context)
+        if verdict.error is not None:
+            return _failed(sample, verdict.error)
+        return _with(sample, float(verdict.passed) if verdict.score is None else verdict.score)
 
     def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
         good = sample.passed and sample.score is not None and self.enough is not None and sample.score >= self.enough
@@ -119,8 +124,18 @@ class BestOfN(Fixed):
         return max(passed, key=lambda sample: -math.inf if sample.score is None else sample.score, default=None)
 
 
-def _number(what: str, value: Any) -> float:
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        msg = f"{what} must be a finite number, not {value!r}"
-        raise SamplingError(msg) if what != "enough" else InvalidRequest(msg, parameter="enough")
-    return float(value)
+def _mean(scores: Sequence[float | None]) -> float:
+    given = [score for score in scores if score is not None]
+    return math.fsum(given) / len(given) if given else 0.0
+
+
+def _with(sample: Sample[Any], score: Any) -> Sample[Any]:
+    """The sample with its score."""
+    if not isinstance(score, (int, float)) or not math.isfinite(score):
+        msg = f"a score must be a finite number, not {score!r}"
+        return _failed(sample, SamplingError(msg))
+    return Sample(sample.thunk, sample.validations, score=float(score), checked=True)
+
+
+def _failed(sample: Sample[Any], error: Exception) -> Sample[Any]:
+    return Sample(sample.thunk, sample.validations, error=error, checked=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, TypeAlias
 
-from ..calls import name_of
+from ..calls import Streams, name_of
 from ..errors import InvalidRequest, SamplingError
 from ..thunk import ModelOutputThunk
 
-__all__ = ["Meter", "check_count", "check_seconds", "dollars"]
+__all__ = ["Meter", "check_count", "check_priced", "check_seconds", "dollars"]
 
 #: A budget that samples use up.
 Spent: TypeAlias = Literal["max_tokens", "max_usd"]
@@ -56,6 +57,27 @@ class Meter:
         if self.max_usd is not None and self.usd >= self.max_usd:
             return "max_usd"
         return None
+
+
+def check_priced(backends: Iterable[Streams]) -> None:
+    """Refuse backends of providers that have no prices at all, before they are asked.
+
+    Whether a model has a price is only certain when it has answered: providers answer with dated names.
+
+    Raises:
+        SamplingError: naming provider and model.
+    """
+    from ..pricelist import prices
+
+    for backend in backends:
+        route = getattr(backend, "route", None)
+        provider = getattr(route, "provider", None)
+        if isinstance(provider, str) and prices().provider(provider) is None:
+            model = getattr(route, "model", None)
+            msg = (
+                f"provider {provider!r} of model {model!r} has no known prices, so max_usd cannot be kept; leave it out"
+            )
+            raise SamplingError(msg, model=model, provider=provider)
 
 
 def _unknown(thunk: ModelOutputThunk[Any], what: str, budget: Spent) -> SamplingError:

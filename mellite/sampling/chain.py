@@ -80,18 +80,18 @@ class Fallback(Strategy):
     backends: Sequence[Streams] = field(converter=backends_of)
     max_samples: int = field(default=Factory(lambda self: len(self.backends) + 1, takes_self=True), kw_only=True)
 
-    def _order(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
+    def _asked(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
         own = thunk._call.backend
         return self.backends if any(each is own for each in self.backends) else (own, *self.backends)
 
     def _attempts(self, thunk: ModelOutputThunk[Any]) -> int:
-        return min(self.max_samples, len(self._order(thunk)))
+        return min(self.max_samples, len(self._asked(thunk)))
 
     def _repeats(self) -> bool:
         return False
 
     def _copy(self, run: Run, thunk: ModelOutputThunk[Any]) -> ModelOutputThunk[Any]:
-        return on_backend(thunk.resample(1)[0], self._order(thunk)[run.launched])
+        return on_backend(thunk.resample(1)[0], self._asked(thunk)[run.launched])
 
 
 @frozen

@@ -61,6 +61,9 @@ class Hedge(Strategy):
             return copy
         return on_backend(copy, self.backends[min(run.launched, len(self.backends)) - 1])
 
+    def _asked(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
+        return (thunk._call.backend, *self.backends)
+
     def _repeats(self) -> bool:
         return not self.backends
 

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
-from attrs import evolve
 
 from ..errors import AuthenticationError, ConfigurationError, QuotaExceeded, RequestError
-from ..requirements import Requirement, check
+from ..requirements import Requirement, ValidationResult, verdicts
 from ..thunk import ModelOutputThunk
 from .budget import Meter
 from .sample import Sample, StopReason
@@ -33,6 +32,10 @@ _WHY: Final[dict[StopReason, str]] = {
 
 #: An outcome, which says more than that a budget was spent at the same time.
 _OUTCOMES: Final = ("accepted", "decided")
+
+
+#: In place of a verdict that could not change that the answer is refused.
+_LEFT_OUT: Final = ValidationResult(passed=False, reason="not checked: another check had failed already")
 
 
 class Watch(Protocol):
@@ -70,6 +73,7 @@ class Run:
         limit: how many attempts may be made.
         meter: what they may use.
         requirements: what every answer is checked against.
+        check_all: whether an answer is checked further when a check has failed.
         outer: the run that this one is an attempt of; its budgets hold here too.
         watch: who wants to see the samples; an inner run has that of the outer one.
 
@@ -82,6 +86,7 @@ class Run:
 
     __slots__ = (
         "_book",
+        "_check_all",
         "_children",
         "_failure",
         "_jobs",
@@ -104,12 +109,14 @@ class Run:
         meter: Meter,
         *,
         requirements: Sequence[Requirement],
+        check_all: bool = True,
         outer: Run | None = None,
         watch: Watch | None = None,
     ) -> None:
         self._limit = limit
         self._meter = meter
         self.requirements = requirements
+        self._check_all = check_all
         self._outer = outer
         self._watch: Watch | None = outer._watch if outer is not None else watch
         self._book: dict[ModelOutputThunk[Any], Sample[Any]] = outer._book if outer is not None else {}
@@ -196,29 +203,36 @@ class Run:
 
     async def checked(self, sample: Sample[Any]) -> Sample[Any]:
         """Check an answer against the requirements, unless there is none, or it no longer matters."""
-        if sample.thunk.state != "done":
+        thunk = sample.thunk
+        if thunk.state != "done":
             return sample
         if not self.requirements:
-            return self.note(evolve(sample, checked=True))
+            return self.note(Sample(thunk, error=sample.error, checked=True))
         return await self.judged(sample, self._check)
 
-    async def judged(self, sample: Sample[Any], judge: Callable[[Sample[Any]], Awaitable[Sample[Any]]]) -> Sample[Any]:
+    async def judged(
+        self, sample: Sample[Any], judge: Callable[[Sample[Any]], Sample[Any] | Awaitable[Sample[Any]]]
+    ) -> Sample[Any]:
         """What `judge` makes of a sample; the sample as it was if the outcome is decided before."""
         if self.stopped in _OUTCOMES or self.stopped == "deadline":
             return sample
+        given = judge(sample)
+        if isinstance(given, Sample):
+            return self.note(given)
         scope = anyio.CancelScope()
         job = _Job(sample.thunk, scope)
         self._jobs[job] = None
         try:
             with scope:
-                sample = self.note(await judge(sample))
+                sample = self.note(await given)
         finally:
             del self._jobs[job]
         return sample
 
     async def _check(self, sample: Sample[Any]) -> Sample[Any]:
-        verdicts = await check(sample.thunk, self.requirements, context=sample.thunk._call.context)
-        return evolve(sample, validations=tuple(verdicts), checked=True)
+        thunk = sample.thunk
+        found = await verdicts(self.requirements, thunk, thunk._call.context, until_failure=not self._check_all)
+        return Sample(thunk, tuple([_LEFT_OUT if verdict is None else verdict for verdict in found]), checked=True)
 
     def note(self, sample: Sample[Any]) -> Sample[Any]:
         """Keep what is known of a sample, in place of what was known before."""

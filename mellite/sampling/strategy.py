@@ -10,10 +10,11 @@ from typing import Any, ClassVar, TypeVar
 import anyio
 from attrs import evolve, field, frozen
 
+from ..calls import Streams
 from ..errors import InvalidRequest, SamplingError
 from ..requirements import Requirement, as_requirements
 from ..thunk import ModelOutputThunk
-from .budget import Meter, check_count, check_seconds, dollars
+from .budget import Meter, check_count, check_priced, check_seconds, dollars
 from .result import SamplingResult
 from .running import Run, Watch, is_hopeless
 from .sample import Sample, StopReason, total_usage
@@ -36,6 +37,8 @@ class Strategy:
         max_tokens: stop when all samples together have used this many tokens.
         max_usd: stop when all samples together have cost this much, in USD. A model without a known price is an error.
         deadline: stop after this many seconds, and take the best there is.
+        check_all: whether an answer is checked by all requirements, also when one has failed. With False, async checks,
+            such as a judge that has to be paid, are spared for an answer that another check refuses.
         inner: the strategy that makes each attempt; its budgets hold for each run of it, those here for all together.
 
     Raises:
@@ -47,6 +50,7 @@ class Strategy:
     max_tokens: int | None = None
     max_usd: Decimal | None = field(default=None, converter=dollars)
     deadline: float | None = None
+    check_all: bool = True
     inner: Strategy | None = None
 
     #: Whether there is nothing for it to do without a requirement, or an output type.
@@ -61,6 +65,7 @@ class Strategy:
         requirements: Iterable[Requirement | Any] = (),
         *,
         watch: Watch | None = None,
+        progress: bool = False,
     ) -> SamplingResult[T]:
         """Send copies of a thunk, check their answers, and choose one. The thunk itself is not generated.
 
@@ -68,6 +73,7 @@ class Strategy:
             thunk: what to sample, in any state.
             requirements: what an answer must meet: requirements, or functions of the thunk that give a bool.
             watch: told of every copy that is sent, and of what came of it.
+            progress: show a bar on a terminal, with tokens, cost, rate and time left; it is a `watch` of its own.
 
         Raises:
             InvalidRequest: before anything is sent, for arguments that make no sense.
@@ -76,7 +82,20 @@ class Strategy:
                 `SamplingResult.success`. Also if a budget cannot be kept, because a price is not known.
         """
         required = self._checked(thunk, requirements)
-        run = Run(self._attempts(thunk), self._meter(), requirements=required, watch=watch)
+        if not progress:
+            return await self._sampled(thunk, required, watch)
+        if watch is not None:
+            msg = "sample() takes watch=... or progress=True, not both"
+            raise InvalidRequest(msg, parameter="progress")
+        from ..progress import progress_bar
+
+        with progress_bar(type(self).__name__) as bar:
+            return await self._sampled(thunk, required, bar)
+
+    async def _sampled(
+        self, thunk: ModelOutputThunk[T], required: Sequence[Requirement], watch: Watch | None
+    ) -> SamplingResult[T]:
+        run = Run(self._attempts(thunk), self._meter(), requirements=required, check_all=self.check_all, watch=watch)
         if watch is not None:
             watch.expects(run.limit)
         began = time.perf_counter()
@@ -106,6 +125,10 @@ class Strategy:
     def _attempts(self, thunk: ModelOutputThunk[Any]) -> int:
         """How many attempts there may be for this thunk."""
         return self.max_samples
+
+    def _asked(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
+        """The backends that may be asked."""
+        return (thunk._call.backend,)
 
     def _repeats(self) -> bool:
         """Whether every attempt asks the same backend, so that an error like a wrong key makes others pointless."""
@@ -159,14 +182,20 @@ class Strategy:
             raise InvalidRequest(msg, parameter="thunk")
         required = as_requirements(requirements)
         strategy: Strategy | None = self
+        priced, asked = False, dict[int, Streams]()
         while strategy is not None:
             strategy._check_required(thunk, required)
+            priced = priced or strategy.max_usd is not None
+            asked.update((id(backend), backend) for backend in strategy._asked(thunk))
             strategy = strategy.inner
+        if priced:
+            check_priced(asked.values())
         return required
 
     async def _within(self, outer: Run, thunk: ModelOutputThunk[Any]) -> Sample[Any]:
         """Run as an attempt of another strategy."""
-        run = Run(self._attempts(thunk), self._meter(), requirements=outer.requirements, outer=outer)
+        required, check_all = outer.requirements, self.check_all
+        run = Run(self._attempts(thunk), self._meter(), requirements=required, check_all=check_all, outer=outer)
         try:
             chosen = await self._run(run, thunk)
         finally:

@@ -6,7 +6,7 @@ import inspect
 import math
 from bisect import insort
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -119,25 +119,34 @@ class _Ballot:
         """The groups, the winning one first."""
         return sorted(self.groups, key=lambda group: group.rank)
 
-    def voting(self, key: Key) -> Callable[[Sample[Any]], Awaitable[Sample[Any]]]:
+    def voting(self, key: Key) -> Callable[[Sample[Any]], Sample[Any] | Awaitable[Sample[Any]]]:
         """The function that lets a sample vote."""
 
-        async def vote(sample: Sample[Any]) -> Sample[Any]:
+        def vote(sample: Sample[Any]) -> Sample[Any] | Awaitable[Sample[Any]]:
+            if callable(key):
+                return self._by_function(sample, key)
             try:
-                await self._vote(sample, key)
-            except Exception as error:
+                self._by_answer(sample, _answer_of(sample.thunk, key))
+            except (TypeError, ValueError, RecursionError) as error:  # a value that no JSON can hold
                 return evolve(sample, error=error)
             return sample
 
         return vote
 
-    async def _vote(self, sample: Sample[Any], key: Key) -> None:
-        if callable(key) and _compares(key):
-            async with self._comparing:
-                group = await self._like(sample.thunk.value or "", key)
-                self._count(sample, group)
-            return
-        answer = await _key_of(sample.thunk, key)
+    async def _by_function(self, sample: Sample[Any], key: Callable[..., Any]) -> Sample[Any]:
+        text = sample.thunk.value or ""
+        try:
+            if _compares(key):
+                async with self._comparing:
+                    self._count(sample, await self._like(text, key))
+            else:
+                found = key(text)
+                self._by_answer(sample, await found if inspect.isawaitable(found) else found)
+        except Exception as error:
+            return evolve(sample, error=error)
+        return sample
+
+    def _by_answer(self, sample: Sample[Any], answer: Hashable) -> None:
         if answer is not None:
             self._by_key[answer] = self._count(sample, self._by_key.get(answer))
 
@@ -184,13 +193,10 @@ def _compares(key: Callable[..., Any]) -> bool:
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-async def _key_of(thunk: ModelOutputThunk[Any], key: Key) -> Hashable:
+def _answer_of(thunk: ModelOutputThunk[Any], key: Literal["exact", "numeric"]) -> Hashable:
     text = thunk.value or ""
     if key == "numeric":
         return number_in(text)
-    if callable(key):
-        found = key(text)
-        return cast("Hashable", await found if inspect.isawaitable(found) else found)
     parsed = thunk.parsed_repr
     if parsed is None or isinstance(parsed, str):
         return text.strip()

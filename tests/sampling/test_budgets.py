@@ -8,10 +8,12 @@ import anyio
 import pytest
 import trio.testing
 
-from mellite import BestOfN, Fallback, MajorityVote, RejectionSampling, Requirement
-from mellite.backends import Constant, Scripted
+from mellite import BestOfN, Fallback, Hedge, MajorityVote, RejectionSampling, Requirement
+from mellite.backends import Constant, LiveBackend, Scripted
+from mellite.cassettes import ScriptedTransport
 from mellite.errors import SamplingError
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
+from mellite.providers.catalog import find
 from tests.contract.support import blocked
 from tests.sampling.support import Calls, sampling, short
 
@@ -93,6 +95,23 @@ async def test_an_unknown_price_is_an_error_under_a_budget():
     assert "max_usd" in str(run.error)
     assert (run.error.model, run.error.partial) == ("no-such-model", "the answer")
     assert backend.ends == ["answered", "cancelled"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("where", ["own", "backup", "copy", "inside"])
+async def test_a_provider_without_prices_is_refused_before_anything_is_sent(where):
+    """Under `max_usd`, a live backend whose provider has no prices at all is refused, wherever it stands."""
+    local = LiveBackend(find("ollama:llama3"), transport=ScriptedTransport([]))
+    other = Scripted(["ok"])
+    strategy, thunk = {
+        "own": (RejectionSampling(max_usd=1), local.generate("hi")),
+        "backup": (Fallback([local], max_usd=1), other.generate("hi")),
+        "copy": (Hedge(1, backends=local, max_usd=1), other.generate("hi")),
+        "inside": (MajorityVote(2, inner=RejectionSampling(max_usd=1)), local.generate("hi")),
+    }[where]
+    with pytest.raises(SamplingError, match="'ollama' of model 'llama3'") as caught:
+        await strategy.sample(thunk, [short()])
+    assert (caught.value.model, other.calls) == ("llama3", 0)
 
 
 @pytest.mark.anyio

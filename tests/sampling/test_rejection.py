@@ -169,6 +169,26 @@ async def test_an_async_check_is_awaited():
     assert not result.success
 
 
+async def test_a_judge_may_be_spared():
+    """With `check_all=False`, async checks are not made of an answer that another check refuses."""
+    judged = []
+
+    async def judge(thunk):
+        judged.append(thunk.value)
+        return True
+
+    requirements = [Requirement("judge", judge), short()]
+    result = await RejectionSampling(check_all=False).sample(Scripted(["too long", "ok"]).generate("hi"), requirements)
+    assert (result.value, judged) == ("ok", ["ok"])
+    first = result.samples[0].validations
+    assert [(verdict.passed, verdict.reason) for verdict in first] == [
+        (False, "not checked: another check had failed already"),
+        (False, "it has 8"),
+    ]
+    await RejectionSampling().sample(Scripted(["too long", "ok"]).generate("hi"), requirements)
+    assert judged == ["ok", "too long", "ok"]
+
+
 async def test_a_function_is_a_requirement():
     """A function of the thunk may stand for a requirement."""
     result = await RejectionSampling().sample(Scripted(["x", "y"]).generate("hi"), [lambda thunk: thunk.value == "y"])
