@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+import msgspec
 
 from ..events import Usage
 from ..records import RawProviderResponse
 
-__all__ = ["ID", "ChatChoice", "ChatCompletion", "ChatMessage", "MergedChat", "OpenAIChatRaw", "usage_of"]
+__all__ = [
+    "ID",
+    "ChatChoice",
+    "ChatCompletion",
+    "ChatMessage",
+    "MergedChat",
+    "OpenAIChatRaw",
+    "decode_plain",
+    "usage_of",
+]
 
 ID: Final = "openai-chat"
 
@@ -86,6 +97,47 @@ def _count(raw: Mapping[str, Any], *names: str) -> int | None:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
             return int(value)
     return None
+
+
+# Chunks of nothing but text. These name all that such a chunk may hold; any other does not decode.
+
+
+class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: str | None = None
+    reasoning_content: str | None = None
+    role: Any = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    annotations: None = None
+    reasoning: None = None
+
+
+class _PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    delta: _PlainDelta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    logprobs: None = None
+    native_finish_reason: None = None
+    stop_reason: None = None
+    token_ids: None = None
+
+
+class _PlainChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    choices: tuple[_PlainChoice]
+    usage: None = None
+    id: Any = None
+    object: Any = None
+    created: Any = None
+    model: Any = None
+    provider: Any = None
+    service_tier: Any = None
+    system_fingerprint: Any = None
+    obfuscation: Any = None
+
+
+#: Decodes a chunk of nothing but text, in half the time of any chunk; raises ValueError for one with more in it.
+decode_plain: Final = msgspec.json.Decoder(_PlainChunk).decode
 
 
 # Putting one together

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from reprlib import Repr
-from typing import Any, Final, Literal
-
-import msgspec
+from typing import Any, Final
 
 from ..errors import IncompleteStream, InvalidProviderOutput, ProviderInternal
 from ..events import (
@@ -27,7 +25,7 @@ from ..events import (
 )
 from ..request import Request
 from ..wire.protocol import Protocol, decode_json, json_text
-from .chat_answer import ID, ChatCompletion, MergedChat, OpenAIChatRaw, usage_of
+from .chat_answer import ID, ChatCompletion, MergedChat, OpenAIChatRaw, decode_plain, usage_of
 from .chat_body import OPENAI, ChatDialect, lower, options_of
 from .failures import classify, failure_of
 from .toolcalls import ToolInputs
@@ -48,39 +46,7 @@ __all__ = [
 ]
 
 
-# Stream events. These name what a chunk of nothing but text may hold; everything else takes the long way.
-
-
-class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    content: str | None = None
-    reasoning_content: str | None = None
-    role: Any = None
-    refusal: None = None
-    tool_calls: None = None
-
-
-class _PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    delta: _PlainDelta
-    index: Literal[0] = 0
-    finish_reason: None = None
-    logprobs: None = None
-    native_finish_reason: None = None
-
-
-class _PlainChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    choices: tuple[_PlainChoice]
-    usage: None = None
-    id: Any = None
-    object: Any = None
-    created: Any = None
-    model: Any = None
-    provider: Any = None
-    service_tier: Any = None
-    system_fingerprint: Any = None
-    obfuscation: Any = None
-
-
-_decode_plain: Final = msgspec.json.Decoder(_PlainChunk).decode
+# Stream events
 
 #: After so many chunks that held more than text, those of this host are no longer tried as plain.
 _MISSES: Final = 8
@@ -187,7 +153,7 @@ def step(state: ChatState, data: bytes, event: str = "message") -> Sequence[Even
     plain = state.plain
     if plain:
         try:
-            delta = _decode_plain(data).choices[0].delta
+            delta = decode_plain(data).choices[0].delta
         except (ValueError, RecursionError):
             _miss(state)  # more than text, or no JSON at all: the long way finds out
         else:
@@ -230,6 +196,8 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
             raise _wrong(choice, "a choice", "an object with a delta")
+        if not isinstance(choice.get("index") or 0, int):
+            raise _wrong(choice["index"], "the index of a choice", "a number")
     events: list[Event] = []
     _identify(state, chunk, events)
     state.merged.add(chunk)

@@ -1,4 +1,4 @@
-"""Undo the compression of an HTTP body: gzip and deflate, in pieces of bounded size, and to the very end.
+"""Undo the compression of an HTTP body, in bounded pieces and to the very end.
 
 HTTP clients pass a body whose compressed data stops too early without a word, and inflate a small one without bound.
 So the transports hand on raw bytes, and this is where they are decompressed.

@@ -1,4 +1,4 @@
-"""One HTTP request, its answer as it arrives, and what may not reach a socket; shared by all transports."""
+"""One HTTP request, its answer as it arrives, and what no socket may see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client object per event loop: made on first use there, closed when that loop ends.
+"""One client object per event loop, made on first use and closed with its loop.
 
 The client of an HTTP library belongs to a loop. A started async generator is what a loop closes at its end by itself
 (`asyncio.run` and trio both do), so each client is held by one whose ``finally`` closes it.

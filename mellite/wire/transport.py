@@ -1,4 +1,4 @@
-"""What sends an HTTP request: the seam that everything above the bytes knows, and the transport to use by default.
+"""What sends an HTTP request: the one seam, and the transport used by default.
 
 `Transport.open` is the whole seam; what records, replays or scripts traffic is a Transport too. The two that use the
 network are `mellite.wire.transport_aiohttp` (asyncio) and `mellite.wire.transport_httpx2` (trio).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -17,8 +16,6 @@ from mellite.errors import (
     RateLimited,
 )
 from mellite.events import (
-    Event,
-    Finish,
     ReasoningDelta,
     ReasoningEnd,
     ReasoningStart,
@@ -28,60 +25,11 @@ from mellite.events import (
     TextDelta,
     TextEnd,
     TextStart,
-    ToolCallEvent,
-    ToolInputDelta,
-    ToolInputEnd,
-    ToolInputError,
-    ToolInputStart,
 )
-from mellite.fold import Folded, fold
-from mellite.protocols.openai_chat import ChatDialect, OpenAIChatRaw, halt, initial, step, unary
+from mellite.fold import fold
+from mellite.protocols.openai_chat import OpenAIChatRaw, initial, step, unary
 from mellite.records import RawProviderResponse
-from mellite.request import Request
-
-REQUEST = Request.of("hi")
-DONE = "[DONE]"
-
-
-def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    """A chunk with one choice."""
-    return {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
-
-
-def events_of(chunks: Iterable[Any], **dialect: Any) -> list[Event]:
-    """The events of a stream; each chunk is a JSON value, or the data itself as a str or bytes."""
-    state = initial(REQUEST, dialect=ChatDialect(**dialect))
-    events: list[Event] = []
-    for chunk in chunks:
-        data = chunk if isinstance(chunk, (str, bytes)) else json.dumps(chunk)
-        events += step(state, data.encode() if isinstance(data, str) else data)
-        if state.done:
-            return events
-    return [*events, *halt(state)]
-
-
-def read(chunks: Iterable[Any], **dialect: Any) -> Folded:
-    return fold(events_of(chunks, **dialect))
-
-
-def finish_of(events: Sequence[Event]) -> Finish:
-    finishes = [event for event in events if isinstance(event, Finish)]
-    assert finishes == [events[-1]]  # exactly one, at the end
-    return finishes[0]
-
-
-def call(
-    index: int | None = 0, id: str | None = None, name: str | None = None, arguments: Any = None, **more: Any
-) -> Any:
-    """A piece of a tool call."""
-    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
-    return {
-        **({} if index is None else {"index": index}),
-        **({} if id is None else {"id": id}),
-        "function": function,
-        **more,
-    }
-
+from tests.protocols.chunks import DONE, REQUEST, WEATHER, call, called, calls_in, delta, events_of, finish_of, read
 
 # --- text, thinking and how they follow each other ------------------------------------------------
 
@@ -201,144 +149,6 @@ def test_only_the_first_choice_speaks() -> None:
     assert contents == ["aone", "two"]
 
 
-# --- tool calls -----------------------------------------------------------------------------------
-
-WEATHER = [
-    call(0, "call_1", "get_weather", ""),
-    call(0, arguments='{"city":'),
-    call(0, arguments='"Paris"}'),
-]
-
-
-def called(pieces: Sequence[Any], finish: str = "tool_calls", **more: Any) -> list[Event]:
-    """The events of a stream with one piece of a tool call in each chunk."""
-    return events_of([*[delta(tool_calls=[piece]) for piece in pieces], delta(finish, **more), DONE])
-
-
-def calls_in(events: Sequence[Event]) -> list[tuple[str, str, Any]]:
-    return [
-        (event.call.id, event.call.name, event.call.arguments) for event in events if isinstance(event, ToolCallEvent)
-    ]
-
-
-LONG = "y" * 1_000_000
-
-
-def test_a_tool_call_is_put_together() -> None:
-    """A tool call starts when its arguments do, grows by deltas, and is whole at the end of the answer."""
-    events = called(WEATHER)
-    assert [event for event in events if "Tool" in type(event).__name__][:4] == [
-        ToolInputStart("call_1", "get_weather"),
-        ToolInputDelta("call_1", "get_weather", '{"city":'),
-        ToolInputDelta("call_1", "get_weather", '"Paris"}'),
-        ToolInputEnd("call_1", "get_weather"),
-    ]
-    assert calls_in(events) == [("call_1", "get_weather", {"city": "Paris"})]
-    assert finish_of(events).reason == "tool-calls"
-
-
-@pytest.mark.parametrize(
-    ("pieces", "expected"),
-    [
-        pytest.param(
-            [call(0, "a", "f", "{"), call(1, "b", "g", "["), call(0, arguments="}"), call(1, arguments="]")],
-            [("a", "f", {}), ("b", "g", [])], id="interleaved by index",
-        ),
-        pytest.param([call(0, "a", "f", '{"x":'), call(0, "a", "f", "1}")],
-                     [("a", "f", {"x": 1})], id="id and name again"),
-        pytest.param([call(0, arguments='{"x":'), call(0, "a"), call(0, name="f", arguments="1}")],
-                     [("a", "f", {"x": 1})], id="id and name late"),
-        pytest.param([call(0, "a", "get_"), call(0, name="weather"), call(0, arguments="{}")],
-                     [("a", "get_weather", {})], id="name in pieces"),
-        pytest.param([call(0, "a", "get_"), call(0, name="get_weather"), call(0, arguments="{}")],
-                     [("a", "get_weather", {})], id="name so far"),
-        pytest.param([call(None, "a", "f", '{"x"'), call(None, arguments=":1}"), call(None, "b", "g", "{}")],
-                     [("a", "f", {"x": 1}), ("b", "g", {})], id="no index"),
-        pytest.param([call(None, "a", "f", '{"x"'), call(None, "b", "g", "{}"), call(None, "a", None, ":1}")],
-                     [("a", "f", {"x": 1}), ("b", "g", {})], id="no index, told apart by id"),
-        pytest.param([call(None, None, "f", "{}"), call(None, None, "g", "{}")],
-                     [("call_c1_0", "f", {}), ("call_c1_1", "g", {})], id="neither index nor id"),
-        pytest.param([call(None, None, "f", '{"x"'), call(None, None, "f", ":1}")],
-                     [("call_c1_0", "f", {"x": 1})], id="neither index nor id, one call"),
-        pytest.param([call(None, None, "f", '{"x"'), call(None, "a", None, ":1}")],
-                     [("a", "f", {"x": 1})], id="no index, id late"),
-        pytest.param([call(0, "a", "f", '{"x"'), call(0, "a", "g", ":1}")], [("a", "f", {"x": 1})], id="name too late"),
-        pytest.param([call(0, "a", "f", "{}"), call(0, "b", "f", "{}")],
-                     [("a", "f", {}), ("b", "f", {})], id="one index for all"),
-        pytest.param([call(0, "a", "f")], [("a", "f", {})], id="no arguments"),
-        pytest.param([call(0, "a", "f", {"x": 1})], [("a", "f", {"x": 1})], id="arguments as an object"),
-        pytest.param([call(0, 7, "f", "{}")], [("7", "f", {})], id="a number for an id"),
-        pytest.param([call(0, "a", "f", "null")], [("a", "f", None)], id="null"),
-        pytest.param([call(0, "a", "f", '{"x":1,"x":2}')], [("a", "f", {"x": 2})], id="a key twice"),
-        pytest.param([call(0, "a", "f", '{"x":"\\ud800"}')], [("a", "f", {"x": "\ud800"})], id="a lone surrogate"),
-        pytest.param([call(0, "a", "f", json.dumps({"x": 10**30}))], [("a", "f", {"x": 10**30})], id="a large number"),
-        pytest.param([call(0, "a", "f", json.dumps({"x": LONG}))], [("a", "f", {"x": LONG})], id="1 MB"),
-    ],
-)  # fmt: skip
-def test_tool_calls_come_in_many_forms(pieces: list[Any], expected: list[tuple[str, str, Any]]) -> None:
-    """Whatever form the pieces have, the calls are read, and the deltas are the arguments."""
-    events = called(pieces)
-    assert calls_in(events) == expected
-    for id, _, _ in expected:
-        text = "".join([event.text for event in events if isinstance(event, ToolInputDelta) and event.id == id])
-        raw = [event.call.raw_arguments for event in events if isinstance(event, ToolCallEvent) and event.call.id == id]
-        assert [text] == raw
-
-
-def test_arguments_may_come_with_the_finish_reason() -> None:
-    """Arguments in the chunk that has the finish reason are part of the call; a second finish chunk changes nothing."""
-    events = events_of([
-        delta(tool_calls=[call(0, "a", "f", "")]),
-        delta("tool_calls", tool_calls=[call(0, arguments='{"x":1}')]),
-        delta("tool_calls", content=""),
-        DONE,
-    ])  # fmt: skip
-    assert calls_in(events) == [("a", "f", {"x": 1})]
-
-
-@pytest.mark.parametrize("raw", ['{"city": "Par', "nonsense", "{}{}", '{"x": NaN}', "[" * 100_000])
-def test_broken_arguments_are_kept_as_they_are(raw: str) -> None:
-    """Arguments that are no JSON give a ToolInputError and a call without arguments; the answer is complete."""
-    events = called([call(0, "a", "f", raw)])
-    assert ToolInputError("a", "f", raw) in events
-    made = fold(events).tool_calls
-    assert [(one.arguments, one.raw_arguments) for one in made] == [(None, raw)]
-    assert finish_of(events).reason == "tool-calls"
-
-
-@pytest.mark.parametrize("word", ["length", "content_filter"])
-def test_a_call_that_was_cut_off_is_no_call(word: str) -> None:
-    """Where the answer hit its limit, a call that is not whole is reported but not called; whole ones are."""
-    events = called([call(0, "a", "f", "{}"), call(1, "b", "g", '{"x'), call(2, "c")], word)
-    assert calls_in(events) == [("a", "f", {})]
-    assert ToolInputError("b", "g", '{"x') in events
-    assert finish_of(events).reason == word.replace("_", "-")
-
-
-def test_a_call_without_a_name_is_no_answer() -> None:
-    """A tool call that never gets a name is InvalidProviderOutput."""
-    with pytest.raises(InvalidProviderOutput, match="no name"):
-        called([call(0, "a", arguments="{}")])
-
-
-def test_what_a_host_adds_to_a_call_is_kept() -> None:
-    """Unknown fields of a call are kept with it, for the next turn and in the raw answer."""
-    events = called([call(0, "a", "f", "{}", extra_content={"google": {"thought_signature": "s"}})])
-    extra = {"extra_content": {"google": {"thought_signature": "s"}}}
-    assert fold(events).tool_calls[0].provider_metadata == {"openai": extra}
-    assert (
-        finish_of(events).response["choices"][0]["message"]["tool_calls"][0]["extra_content"] == extra["extra_content"]
-    )
-
-
-def test_text_before_and_between_calls_is_text() -> None:
-    """Text, thinking and calls in one answer are all read; calls end the thinking."""
-    chunks = [delta(reasoning="Hm."), delta(content="Wait."), delta(tool_calls=[call(0, "a", "f", "{}")]),
-              delta(content=" So."), delta("tool_calls"), DONE]  # fmt: skip
-    folded = read(chunks)
-    assert (folded.thinking, folded.text, len(folded.tool_calls)) == ("Hm.", "Wait. So.", 1)
-
-
 # --- how it ends ----------------------------------------------------------------------------------
 
 
@@ -432,7 +242,8 @@ def test_an_error_inside_the_stream_has_its_type(error: Any, kind: type[MelliteE
     "chunk",
     [
         '{"id":1,"choices":"x"}', "[]", "null", "5", '"s"', "{nonsense", "", '{"choices":[null]}', '{"choices":[5]}',
-        '{"choices":[{"delta":"x"}]}', '{"choices":[{"delta":{"content":123}}]}',
+        '{"choices":[{"index":{"a":1}}]}', '{"choices":[{"index":"0"}]}', '{"choices":[{"delta":"x"}]}',
+        '{"choices":[{"delta":{"content":123}}]}',
         '{"choices":[{"delta":{"content":[1]}}]}',
         '{"choices":[{"delta":{"tool_calls":{}}}]}', '{"choices":[{"delta":{"tool_calls":[1]}}]}',
         '{"choices":[{"delta":{"tool_calls":[{"function":1}]}}]}',
@@ -504,145 +315,6 @@ def test_a_change_of_course_is_seen_in_the_flow(first: str) -> None:
         assert check(folded), change
         kept = folded.text if first == "content" else folded.thinking
         assert (kept or "").startswith("a" * 20)
-
-
-# --- usage ----------------------------------------------------------------------------------------
-
-
-def used(*reports: Any, where: str = "usage") -> Any:
-    chunks = [{"choices": [], where: report} for report in reports]
-    return read([delta(content="a"), delta("stop"), *chunks, DONE]).usage
-
-
-def test_usage_is_inclusive_and_split() -> None:
-    """The usage of OpenAI: inclusive totals, a split that does not overlap, and the raw object."""
-    raw = {
-        "prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17,
-        "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1},
-        "completion_tokens_details": {"reasoning_tokens": 5},
-    }  # fmt: skip
-    usage = used(raw)
-    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens, usage.reasoning_tokens) == (10, 7, 17, 5)
-    assert (usage.non_cached_input_tokens, usage.cache_read_input_tokens, usage.cache_write_input_tokens) == (5, 4, 1)
-    assert usage.raw == raw
-
-
-def test_zeros_never_overwrite_real_usage() -> None:
-    """A later report of nothing but zeros does not replace a real one; a later real one does."""
-    real = {"prompt_tokens": 45, "completion_tokens": 2, "total_tokens": 47}
-    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-    assert used(real, zeros).total_tokens == 47
-    assert used(zeros, real).total_tokens == 47
-    assert used(real, {**real, "total_tokens": 48}).total_tokens == 48
-
-
-@pytest.mark.parametrize(
-    "report",
-    [{"prompt_cache_hit_tokens": 3, "prompt_cache_miss_tokens": 7}, {"cached_tokens": 3}, {"num_cached_tokens": 3}],
-)
-def test_cache_hits_have_many_names(report: dict[str, int]) -> None:
-    """DeepSeek, Together and Mistral tell cache hits in fields of their own."""
-    usage = used({"prompt_tokens": 10, "completion_tokens": 1, **report})
-    assert (usage.cache_read_input_tokens, usage.non_cached_input_tokens, usage.total_tokens) == (3, 7, 11)
-
-
-def test_thinking_that_is_counted_apart_is_added() -> None:
-    """XAI leaves thinking out of the output: the total tells, and output becomes inclusive."""
-    usage = used({"prompt_tokens": 21, "completion_tokens": 2, "total_tokens": 307,
-                  "completion_tokens_details": {"reasoning_tokens": 284}})  # fmt: skip
-    assert (usage.output_tokens, usage.reasoning_tokens, usage.total_tokens) == (286, 284, 307)
-    usage = used({"prompt_tokens": 1, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 3}})
-    assert (usage.output_tokens, usage.total_tokens) == (5, 6)
-
-
-def test_usage_stands_in_many_places() -> None:
-    """Usage is read from the chunk, from the choice (Moonshot) and from `x_groq`; nothing at all is None, not 0."""
-    report = {"prompt_tokens": 1, "completion_tokens": 2}
-    assert used({"usage": report}, where="x_groq").total_tokens == 3
-    chunk = delta("stop")
-    chunk["choices"][0]["usage"] = report
-    assert read([delta(content="a"), chunk, DONE]).usage.total_tokens == 3  # type: ignore[union-attr]
-    assert read([delta(content="a"), delta("stop"), DONE]).usage is None
-
-
-@pytest.mark.parametrize(
-    "report", [5, "x", [], {}, {"prompt_tokens": "x", "completion_tokens": -1}, {"prompt_tokens": True}]
-)
-def test_usage_that_makes_no_sense_is_unknown(report: Any) -> None:
-    """A usage report of the wrong types does not cost the answer; its counts are None."""
-    usage = used(report)
-    assert usage is None or (usage.input_tokens, usage.output_tokens) == (None, None)
-
-
-# --- the merged answer ----------------------------------------------------------------------------
-
-
-def test_a_streamed_answer_is_merged_to_the_shape_of_a_whole_one() -> None:
-    """The response of the Finish has the shape of a chat completion, with every field that came."""
-    meta = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "system_fingerprint": "fp"}
-    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
-    logprobs = [{"content": [{"token": token, "logprob": -0.1}], "refusal": None} for token in "ab"]
-
-    def piece(finish: str | None = None, logprob: Any = None, **fields: Any) -> dict[str, Any]:
-        choice = {"index": 0, "delta": fields, "logprobs": logprob, "finish_reason": finish, "native": "x"}
-        return {**meta, "choices": [choice], "usage": None, "obfuscation": "zzz"}
-
-    events = events_of([
-        piece(role="assistant", content="", refusal=None),
-        piece(reasoning_content="Hm."),
-        piece(logprob=logprobs[0], content="a", annotations=[{"url": "u"}]),
-        piece(logprob=logprobs[1], content="b"),
-        piece(tool_calls=[call(0, "call_1", "f", '{"x":', type="function")]),
-        piece(tool_calls=[call(0, arguments="1}")]),
-        piece("tool_calls"),
-        {**meta, "service_tier": "default", "choices": [], "usage": usage, "x_new": {"k": 1}},
-        DONE,
-    ])  # fmt: skip
-    finish = finish_of(events)
-    assert finish.response == {
-        **meta,
-        "object": "chat.completion",
-        "service_tier": "default",
-        "usage": usage,
-        "x_new": {"k": 1},
-        "choices": [
-            {
-                "index": 0,
-                "message": {
-                    "role": "assistant",
-                    "content": "ab",
-                    "refusal": None,
-                    "reasoning_content": "Hm.",
-                    "annotations": [{"url": "u"}],
-                    "tool_calls": [
-                        {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
-                    ],
-                },
-                "logprobs": {"content": [*logprobs[0]["content"], *logprobs[1]["content"]], "refusal": None},
-                "finish_reason": "tool_calls",
-                "native": "x",
-            }
-        ],
-    }
-    assert finish.logprobs == finish.response["choices"][0]["logprobs"]
-
-
-def test_an_answer_without_text_has_null_content() -> None:
-    """Where no content came, the merged message says null; where an empty one came, it is empty."""
-    nothing = finish_of(called(WEATHER)).response["choices"][0]["message"]
-    assert nothing["content"] is None
-    empty = finish_of(events_of([delta(content=""), delta("stop"), DONE])).response["choices"][0]["message"]
-    assert empty["content"] == ""
-
-
-def test_merging_takes_linear_time() -> None:
-    """A hundred thousand deltas, on the short way and on the long one, merge in linear time."""
-    for more in ({}, {"odd": 1}):
-        chunks = [json.dumps({**delta(content="word "), **more})] * 100_000
-        assert (
-            len(finish_of(events_of([*chunks, delta("stop"), DONE])).response["choices"][0]["message"]["content"])
-            == 500_000
-        )
 
 
 # --- in one piece ---------------------------------------------------------------------------------

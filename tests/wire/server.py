@@ -1,4 +1,4 @@
-"""A small real HTTP server in a process of its own, which does byte for byte what a test tells it to.
+"""A small real HTTP server in a process of its own, which does as a test says.
 
     with serve() as server:
         script = server.script(head(), piece(b"one"), gate("two"), piece(b"two"), LAST)
@@ -17,6 +17,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import resource
 import socket
 import struct
 import subprocess
@@ -164,6 +165,12 @@ def serve() -> Iterator[Server]:
             yield Server(int(process.stdout.readline()))
         finally:
             process.stdin.close()
+
+
+def many_files() -> None:
+    """Let this process have as many open connections as the system allows; often it is 1,024 at first."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 # --- what the server does -------------------------------------------------------------------------
@@ -320,6 +327,7 @@ async def either(wanted: Any, reader: asyncio.StreamReader) -> None:
 
 async def main() -> None:
     """Serve on a free port, which is printed, until standard input ends."""
+    many_files()
     service = Service()
     server = await asyncio.start_server(service.connected, "127.0.0.1", 0, limit=2**20, backlog=4096)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")

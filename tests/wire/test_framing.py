@@ -1,4 +1,4 @@
-"""Server-sent events: the WHATWG rules to the letter, whatever the pieces, in linear time."""
+"""Server-sent events: the rules to the letter, whatever the pieces."""
 
 from __future__ import annotations
 
@@ -173,6 +173,27 @@ def test_raw_is_what_came() -> None:
     """`raw` holds the bytes of the data as they came, also those that are not UTF-8."""
     [event] = SseDecoder().feed(b"data: a\xff\ndata: b\n\n")
     assert (event.raw, event.data) == (b"a\xff\nb", "a\ufffd\nb")
+
+
+@pytest.mark.parametrize(
+    ("raw", "damaged"),
+    [
+        (b"data: \xff\n\n", False),
+        (b": \xff\n\n", False),
+        (b"x: \xff\n\n", False),
+        ("größe: 1\n\n".encode(), False),
+        (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", False),
+        (b"da\xffta: a\n\n", True),
+        (b"data: a\n\xfe\ndata: b\n\n", True),
+    ],
+)
+def test_damaged(raw: bytes, damaged: bool) -> None:
+    """A line whose field name is no text is passed over like any unknown one, but leaves a note."""
+    for at in range(len(raw)):
+        decoder = SseDecoder()
+        decoder.feed(raw[:at])
+        decoder.feed(raw[at:])
+        assert decoder.damaged == damaged
 
 
 def test_end_gives_nothing_and_starts_afresh() -> None:

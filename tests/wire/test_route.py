@@ -1,15 +1,12 @@
-"""A route: what it sends, whatever comes back as typed errors and events, and its three clocks."""
+"""A route: what it sends, whatever comes back as typed errors and events."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import pickle
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
-import anyio
 import pytest
 
 from mellite.cassettes import ScriptedTransport
@@ -18,8 +15,6 @@ from mellite.errors import (
     ConfigurationError,
     ConnectionLost,
     ContextOverflow,
-    FirstByteTimeout,
-    IdleTimeout,
     IncompleteStream,
     InvalidProviderOutput,
     InvalidRequest,
@@ -27,72 +22,14 @@ from mellite.errors import (
     OutputTooLarge,
     ProviderInternal,
     RateLimited,
-    TotalTimeout,
     UnknownProviderError,
     UnsupportedOption,
 )
-from mellite.events import Event, Finish, RawChunk, ResponseStart, TextDelta
+from mellite.events import Event, Finish, RawChunk, ResponseStart
 from mellite.providers.openai import chat_route
-from mellite.request import HttpOptions, Options, Request, Timeouts, ToolDefinition
+from mellite.request import HttpOptions, Options, Request, ToolDefinition
 from mellite.wire.endpoint import Endpoint
-from mellite.wire.http import HttpRequest, HttpResponse
-from mellite.wire.route import Route
-
-KEY = "sk-sentinel-4711-do-not-show"
-
-
-def route(**changes: Any) -> Route:
-    return chat_route(api_key=KEY, model="gpt-test").with_(**changes)
-
-
-def chunk(text: str | None = None, *, finish: str | None = None, **more: Any) -> bytes:
-    delta = {} if text is None else {"content": text}
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return b"data: " + json.dumps({"id": "c1", "model": "m", "choices": [choice], **more}).encode() + b"\n\n"
-
-
-DONE = b"data: [DONE]\n\n"
-STREAM = chunk("Hello") + chunk(", you.") + chunk(finish="stop") + DONE
-WHOLE = b'{"id": "c1", "model": "m", "choices": [{"message": {"content": "Hello."}, "finish_reason": "stop"}]}'
-JSON = {"content-type": "application/json"}
-
-
-async def run(answer: Any, *, of: Route | None = None, keep_raw: bool = True, **options: Any) -> list[Event]:
-    """All events that a route makes of one scripted answer."""
-    stream = (of or route()).stream(Request.of("hi", **options), ScriptedTransport([answer]), keep_raw=keep_raw)
-    return [event async for event in stream]
-
-
-async def received(stream: AsyncGenerator[Event, None]) -> tuple[list[Event], MelliteError | None]:
-    """The events up to an error, and the error."""
-    events: list[Event] = []
-    try:
-        async with aclosing(stream):
-            async for event in stream:
-                events.append(event)  # noqa: PERF401 - kept also when an error follows
-    except MelliteError as error:
-        return events, error
-    return events, None
-
-
-def text_of(events: Sequence[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
-
-
-def shown(error: BaseException) -> str:
-    """All that a crash report could show of an error: its text, its fields, and the locals of mellite's own frames."""
-    parts = [repr(error), repr(vars(error)), repr(error.__cause__), repr(error.__context__)]
-    frame = error.__traceback__
-    while frame is not None:
-        if "mellite" in str(frame.tb_frame.f_globals.get("__name__")):
-            parts += [f"{name}={value!r}" for name, value in frame.tb_frame.f_locals.items()]
-        frame = frame.tb_next
-    return "\n".join(parts)
-
-
-def body_of(http: HttpRequest) -> Any:
-    return json.loads(http.body)
-
+from tests.wire.answers import DONE, JSON, KEY, STREAM, WHOLE, body_of, chunk, received, route, run, shown, text_of
 
 # --- what is sent ---------------------------------------------------------------------------------
 
@@ -491,163 +428,6 @@ async def test_json_too_deep_to_read_is_typed() -> None:
     for answer in (b'data: {"choices":[{"delta":' + nested + b"}]}\n\n" + chunk(finish="stop") + DONE,):
         _, error = await received(route().stream(Request.of("hi"), ScriptedTransport([answer])))
         assert error is None or isinstance(error, InvalidProviderOutput)
-
-
-# --- the clocks -----------------------------------------------------------------------------------
-
-
-class Silent(HttpResponse):
-    """An answer that gives some pieces and then nothing; notes with what timeouts it was read."""
-
-    __slots__ = ("closed", "pieces", "waits")
-
-    def __init__(self, pieces: Sequence[bytes], status: int = 200) -> None:
-        self.status = status
-        self.headers = {"content-type": "text/event-stream"}
-        self.pieces = list(pieces)
-        self.waits: list[float | None] = []
-        self.closed = False
-
-    async def read(self, timeout: float | None = None) -> bytes:
-        """The next piece, or a wait that only a timeout ends."""
-        self.waits.append(timeout)
-        if self.pieces:
-            await anyio.lowlevel.checkpoint()
-            return self.pieces.pop(0)
-        with anyio.fail_after(timeout):
-            await anyio.sleep_forever()
-        raise AssertionError
-
-    async def aclose(self) -> None:
-        """Note that it was closed, if there was time for it."""
-        await anyio.lowlevel.checkpoint()
-        self.closed = True
-
-
-class Fixed:
-    """A transport that gives one answer, or none at all."""
-
-    def __init__(self, response: HttpResponse | None = None) -> None:
-        self.response = response
-        self.timeout: float | None = None
-
-    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
-        """The answer, or a wait that only a timeout ends."""
-        self.timeout = timeout
-        if self.response is None:
-            with anyio.fail_after(timeout):
-                await anyio.sleep_forever()
-        assert self.response is not None
-        return self.response
-
-
-async def clocked(transport: Fixed, **clocks: float | None) -> tuple[list[Event], MelliteError | None]:
-    with anyio.fail_after(10):
-        return await received(route().stream(Request.of("hi", timeouts=Timeouts(**clocks)), transport))
-
-
-@pytest.mark.anyio
-async def test_no_answer_is_a_first_byte_timeout() -> None:
-    """Headers that never come are FirstByteTimeout."""
-    _, error = await clocked(Fixed(), first_byte=0.05)
-    assert isinstance(error, FirstByteTimeout)
-    assert "0.05" in str(error)
-
-
-@pytest.mark.anyio
-async def test_silence_between_events_is_an_idle_timeout() -> None:
-    """A stream that stops saying anything is IdleTimeout after the text so far, and it is closed."""
-    response = Silent([chunk("Hel")])
-    events, error = await clocked(Fixed(response), idle=0.05)
-    assert isinstance(error, IdleTimeout)
-    assert text_of(events) == "Hel"
-    assert response.closed
-
-
-@pytest.mark.anyio
-async def test_comments_and_pings_are_no_events() -> None:
-    """Comments and ping events do not put the idle clock back; an event does."""
-    pings = [b": ping\n\n", b"event: ping\ndata: {}\n\n"]
-    response = Silent([chunk("a"), *pings, chunk("b"), *pings])
-    events, error = await clocked(Fixed(response), idle=0.2)
-    assert isinstance(error, IdleTimeout)
-    waits = [wait or 0 for wait in response.waits]
-    assert text_of(events) == "ab"
-    assert waits[1] == waits[4] == 0.2  # after an event: all of it
-    assert 0.2 > waits[2] > waits[3]  # after a ping: what was left
-    assert 0.2 > waits[5] > waits[6]
-
-
-@pytest.mark.anyio
-async def test_every_piece_of_an_answer_in_one_piece_is_progress() -> None:
-    """The idle clock of an answer in one piece starts again with each piece of it."""
-    response = Silent([WHOLE[:9], WHOLE[9:20], WHOLE[20:], b""])
-    _, error = await clocked(Fixed(response), idle=5)
-    assert error is None
-    assert response.waits == [5] * 4
-
-
-@pytest.mark.anyio
-async def test_the_total_clock_ends_any_answer() -> None:
-    """TotalTimeout comes whether the answer has begun or not, and although events keep coming."""
-    for transport in (Fixed(), Fixed(Silent([chunk("a")]))):
-        _, error = await clocked(transport, total=0.05)
-        assert isinstance(error, TotalTimeout)
-        assert transport.timeout is not None
-        assert transport.timeout <= 0.05
-
-
-@pytest.mark.anyio
-async def test_clocks_can_be_switched_off() -> None:
-    """Without clocks nothing is read with a timeout, but for the moment after the end."""
-    response = Silent([STREAM, b""])
-    transport = Fixed(response)
-    _, error = await clocked(transport, first_byte=None, idle=None)
-    assert error is None
-    assert transport.timeout is None
-    assert response.waits[0] is None
-
-
-@pytest.mark.anyio
-async def test_after_the_end_the_rest_is_read_if_it_comes_at_once() -> None:
-    """After [DONE] the body is read to its end, so that the connection can be used again, but hardly waited for."""
-    for rest in ([b"\n", b""], [b""], []):
-        response = Silent([STREAM, *rest])
-        events, error = await clocked(Fixed(response))
-        assert error is None
-        assert isinstance(events[-1], Finish)
-        assert len(response.waits) == max(2, len(rest) + 1)
-        assert 0 < (response.waits[1] or 0) < 0.1
-        assert response.closed
-
-
-@pytest.mark.anyio
-async def test_an_answer_in_one_piece_closes_the_response() -> None:
-    """An answer in one piece leaves its response closed too."""
-    response = Silent([WHOLE, b""])
-    _, error = await clocked(Fixed(response))
-    assert error is None
-    assert response.closed
-
-
-@pytest.mark.anyio
-async def test_leaving_the_stream_closes_the_response() -> None:
-    """A consumer that stops in the middle closes the response."""
-    response = Silent([chunk("a")] * 3)
-    async with aclosing(route().stream(Request.of("hi"), Fixed(response))) as stream:
-        async for event in stream:
-            if isinstance(event, TextDelta):
-                break
-    assert response.closed
-
-
-@pytest.mark.anyio
-async def test_cancelling_closes_the_response() -> None:
-    """Cancellation in the middle of a read closes the response."""
-    response = Silent([chunk("a")])
-    with anyio.move_on_after(0.05):
-        await received(route().stream(Request.of("hi"), Fixed(response)))
-    assert response.closed
 
 
 @pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""Fixtures of the transport tests: each runs on asyncio with both clients, and on trio."""
+"""Fixtures of the transport tests: asyncio with both clients, and trio."""
 
 from __future__ import annotations
 

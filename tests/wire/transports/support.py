@@ -1,4 +1,4 @@
-"""What the transport tests share: the transports, the loops they work in, and requests with a key to look for."""
+"""What the transport tests share: transports, loops, and a key to look for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every transport fault of the chaos server ends in time, with a typed error or the bytes that were sent."""
+"""Every transport fault of the chaos server ends in time, typed or whole."""
 
 from __future__ import annotations
 

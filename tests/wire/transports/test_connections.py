@@ -16,8 +16,7 @@ from mellite.errors import (
     InvalidProviderOutput,
     MelliteError,
 )
-from mellite.wire.transport_httpx2 import Httpx2Transport
-from tests.wire.server import LAST, Server, answer, gate, head, piece, send
+from tests.wire.server import LAST, Server, answer, gate, head, many_files, piece, send
 from tests.wire.transports.support import Make, fetch, in_thread, post, whole
 
 
@@ -125,13 +124,14 @@ class TestConnections:
     @pytest.mark.anyio
     async def test_many_at_once(self, server: Server, make: Make) -> None:
         """A thousand requests can be under way at the same time, each on a connection of its own."""
+        many_files()
         script = server.script(gate("all"), answer(b"x"))
         results: list[bytes] = []
 
         async def one() -> None:
             results.append(await whole(await transport.open(post(script), timeout=60)))
 
-        count = 1000 if make is not Httpx2Transport else 300
+        count = 1000
         async with aclosing(make()) as transport, anyio.create_task_group() as tasks:
             for _ in range(count):
                 tasks.start_soon(one)

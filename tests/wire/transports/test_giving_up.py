@@ -1,4 +1,4 @@
-"""A request may be cancelled or time out at any point; nothing leaks, and the pool goes on."""
+"""A request may be given up at any point; nothing leaks, and the pool goes on."""
 
 from __future__ import annotations
 

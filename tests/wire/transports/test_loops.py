@@ -8,8 +8,10 @@ import gc
 import threading
 import weakref
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
 import trio
 
@@ -40,6 +42,22 @@ class TestLoops:
             return await fetch(LOOPS[name].make(), script)
 
         assert LOOPS[name].run(main()) == b"x"
+        server.no_connections()
+
+    def test_several_connections(self, server: Server, name: str) -> None:
+        """The end of a run closes all idle connections, not only the first."""
+        script = server.script(gate("all"), answer(b"x"))
+        transport = LOOPS[name].make()
+
+        async def main() -> None:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(fetch, transport, script)
+                await in_thread(partial(script.waiting, 3))
+                script.release("all", 3)
+            assert server.connections() == 3
+
+        LOOPS[name].run(main())
         server.no_connections()
 
     def test_threads(self, server: Server, name: str) -> None:
@@ -149,4 +167,18 @@ def test_a_loop_closed_without_ceremony(server: Server, half_read: bool) -> None
         del loop, left
         gc.collect()
     asyncio.run(transport.aclose())
+    server.no_connections()
+
+
+@pytest.mark.parametrize("name", ["aiohttp-asyncio", "httpx2-asyncio"])
+def test_dropped_while_the_loop_ends(server: Server, name: str) -> None:
+    """A client that its owner and its loop close at the same time is closed once, and the loop waits for that."""
+    script = server.script(answer(b"x"))
+    transport = LOOPS[name].make()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(fetch(transport, script))
+    del transport
+    gc.collect()
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
     server.no_connections()
