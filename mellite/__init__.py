@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .chunking import chunk
     from .errors import MelliteError
     from .events import Usage
+    from .gathering import gather
     from .messages import (
         Audio,
         CacheHint,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from .mochi import mochi_llm_generate
     from .records import GenerateLog, GenerationMetadata, RawProviderResponse
     from .request import CachePolicy, HttpOptions, Options, Request, Timeouts, ToolChoice, ToolDefinition
-    from .requirements import Requirement, ValidationResult
+    from .requirements import Requirement, ValidationResult, check
     from .sampling import (
         BestOfN,
         BudgetForcing,
@@ -59,8 +60,7 @@ if TYPE_CHECKING:
         SamplingResult,
     )
     from .sharing import share
-    from .requirements import Requirement, ValidationResult, check
-    from .thunk import ModelOutputThunk, gather
+    from .thunk import ModelOutputThunk
 
 __all__ = [
     "Audio",
@@ -169,7 +169,7 @@ _HOME = {
     "chunk": "chunking",
     "errors": "",
     "events": "",
-    "gather": "thunk",
+    "gather": "gathering",
     "generate": "calling",
     "mochi_llm_generate": "mochi",
     "requirements": "",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 LAYERS = {
     10: ("__main__", "cli", "demo", "mochi", "pytest_plugin"),
-    9: ("journal", "requirements", "sampling", "steps", "streaming", "toolloop"),
+    9: ("gathering", "journal", "progress", "requirements", "sampling", "steps", "streaming", "toolloop"),
     8: ("hooks", "resilience", "telemetry"),
     7: ("backends",),
     6: ("cassettes",),
@@ -54,7 +54,8 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("aiohttp", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS),
     "asyncio": ("iteration", "loops", *TRANSPORTS),  # iteration: the type of a task
     **dict.fromkeys(("sniffio", "trio"), ("loops", *TRANSPORTS)),
-    **dict.fromkeys(("click", "rich"), ("__main__", "cli", "demo")),
+    "click": ("__main__", "cli", "demo"),
+    "rich": ("__main__", "cli", "demo", "progress", "sampling.result", "sampling.table"),
     "opentelemetry": ("telemetry",),
     "pytest": ("pytest_plugin",),
 }
