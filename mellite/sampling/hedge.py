@@ -84,6 +84,7 @@ class Hedge(Strategy):
 
     async def _race(self, run: Run, copy: ModelOutputThunk[Any]) -> None:
         try:
-            await self._finish(run, copy)
+            if run.stopped is None:  # another copy may have answered since this one was due
+                await self._finish(run, copy)
         finally:
             run.state.set()

@@ -127,7 +127,7 @@ class Run:
         self.group: TaskGroup | None = None
         self.launched = 0
         self.outcomes: list[Sample[Any]] = []
-        self.stopped: StopReason | None = outer.stopped if outer is not None else None
+        self.stopped: StopReason | None = None
         self.state: Any = None
         if outer is not None:
             outer._children[self] = None
@@ -189,9 +189,9 @@ class Run:
         """
         job = _Job(thunk)
         self._jobs[job] = None
-        if self._watch is not None:
-            self._watch.started(thunk)
         try:
+            if self._watch is not None:
+                self._watch.started(thunk)
             await (thunk.settle() if drive is None else drive())
         finally:
             del self._jobs[job]

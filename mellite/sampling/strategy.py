@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 
@@ -62,7 +62,7 @@ class Strategy:
     async def sample(
         self,
         thunk: ModelOutputThunk[T],
-        requirements: Iterable[Requirement | Any] = (),
+        requirements: Sequence[Requirement | Callable[..., Any]] | None = (),
         *,
         watch: Watch | None = None,
         progress: bool = False,
@@ -174,7 +174,7 @@ class Strategy:
         return Meter(self.max_tokens, self.max_usd)
 
     def _checked(
-        self, thunk: ModelOutputThunk[Any], requirements: Iterable[Requirement | Any]
+        self, thunk: ModelOutputThunk[Any], requirements: Sequence[Requirement | Callable[..., Any]] | None
     ) -> tuple[Requirement, ...]:
         """The requirements, when everything that can be wrong before anything is sent has been looked at."""
         if not isinstance(thunk, ModelOutputThunk):

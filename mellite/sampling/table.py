@@ -60,7 +60,7 @@ def _cells(sample: Sample[Any]) -> list[str]:
     return [
         ".".join(map(str, sample.lineage)),
         sample.status,
-        _shown(sample.score, "g"),
+        "" if sample.score is None else f"{sample.score:g}",
         "".join(["x!"[verdict.error is not None] if not verdict.passed else "." for verdict in sample.validations]),
         _shown(tokens, ",d"),
         _shown(sample.cost_usd, "f"),

@@ -27,11 +27,18 @@ Key: TypeAlias = Literal["exact", "numeric"] | Callable[..., Any]
 #: How alike two answers are, from 0 to 1; see `MinimumBayesRisk`.
 Similarity: TypeAlias = Literal["words", "exact", "numeric"] | Callable[[str, str], float | Awaitable[float]]
 
+#: How alike two answers are that count as the same vote.
+_SAME: Final = 0.5
+
 _SIMILARITIES: Final[dict[str, Callable[[str, str], float]]] = {
     "exact": same_text,
     "numeric": closeness,
     "words": word_overlap,
 }
+
+
+def _key(key: Key | None) -> Key:
+    return "exact" if key is None else key
 
 
 @frozen
@@ -43,10 +50,10 @@ class MajorityVote(Fixed):
 
     Args:
         n: how many may vote.
-        key: what makes two answers the same vote: ``exact``, equal parsed values, or texts equal but for white space
-            around them; ``numeric``, the last number in the text, an answer without one does not vote; a function of
-            the text that gives the vote, None for no vote; or a function of two texts that says whether they are the
-            same (each answer is compared with the first of each group).
+        key: what makes two answers the same vote: ``exact`` or None, equal parsed values, or texts equal but for white
+            space around them; ``numeric``, the last number in the text, an answer without one does not vote; a function
+            of the text that gives the vote, None for no vote; or a function of two texts that says whether they are the
+            same, or how alike they are (the same from 0.5 on). Each answer is compared with the first of each group.
 
     Example:
         >>> import asyncio
@@ -57,7 +64,7 @@ class MajorityVote(Fixed):
         ('It is 42.', [2.0, 1.0, 2.0])
     """
 
-    key: Key = field(default="exact", kw_only=True)
+    key: Key = field(default="exact", converter=_key, kw_only=True)
 
     def _check_arguments(self) -> None:
         Fixed._check_arguments(self)
@@ -162,7 +169,8 @@ class _Ballot:
     async def _like(self, text: str, same: Callable[[str, str], Any]) -> _Group | None:
         for group in self.groups:
             found = same(group.example, text)
-            if await found if inspect.isawaitable(found) else found:
+            alike = await found if inspect.isawaitable(found) else found
+            if alike >= _SAME if isinstance(alike, float) else alike:
                 return group
         return None
 

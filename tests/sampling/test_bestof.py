@@ -29,6 +29,16 @@ async def test_the_highest_score_wins():
     assert [sample.score for sample in run.result.samples] == [1, 3, 2, 3]
 
 
+async def test_equals_are_told_apart_by_lineage():
+    """Of equal scores the one with the earlier lineage wins, whichever came first."""
+    backend = Calls()
+    async with sampling(BestOfN(3, score=length), backend.generate("hi")) as run:
+        for call in reversed(await backend.called(3)):
+            call.answer("a")
+            await blocked()
+    assert run.result.winner._call.lineage == (0,)
+
+
 async def test_a_negative_score_is_a_score():
     """Scores may be negative or zero; the highest still wins."""
     result = await BestOfN(3, score=lambda thunk: -len(thunk.value), concurrency=1).sample(

@@ -61,6 +61,38 @@ async def test_an_answer_that_was_paid_for_is_still_checked():
 
 
 @pytest.mark.anyio
+async def test_a_check_in_flight_goes_on_when_the_budget_is_spent():
+    """A check of an answer that was paid for ends in its own time, when another answer spends the budget."""
+    go_on = anyio.Event()
+
+    async def check(thunk):
+        await go_on.wait()
+        return thunk.value == "ok"
+
+    backend = Calls()
+    strategy = RejectionSampling(max_samples=9, concurrency=3, max_tokens=20)
+    async with sampling(strategy, backend.generate("hi"), [Requirement("any", check)]) as run:
+        calls = await backend.called(3)
+        calls[0].answer("ok")
+        await blocked()
+        calls[1].answer("no")
+        await blocked()
+        assert backend.ends == ["answered", "answered", "cancelled"]
+        go_on.set()
+    assert (run.result.value, run.result.stop_reason) == ("ok", "accepted")
+
+
+@pytest.mark.anyio
+async def test_a_budget_stops_what_is_in_flight_when_nothing_more_would_be_sent():
+    """A budget that is spent while the last copies are in flight stops those."""
+    backend = Calls()
+    async with sampling(BestOfN(3, score=lambda thunk: 1, max_tokens=10), backend.generate("hi")) as run:
+        (await backend.called(3))[1].answer("x")
+    assert (run.result.stop_reason, run.result.value) == ("max_tokens", "x")
+    assert backend.ends == ["cancelled", "answered", "cancelled"]
+
+
+@pytest.mark.anyio
 async def test_a_budget_spent_by_the_last_sample_stopped_nothing():
     """A budget that is spent when all samples are there anyway is not why it stopped."""
     strategy = BestOfN(2, score=lambda thunk: len(thunk.value), max_tokens=2)

@@ -9,6 +9,7 @@ import trio.testing
 
 from mellite import Hedge, MajorityVote, RejectionSampling
 from mellite.errors import AuthenticationError, ConnectError, SamplingError
+from mellite.events import Finish, TextDelta
 from tests.contract.support import blocked
 from tests.sampling.support import Calls, sampling, short
 
@@ -110,6 +111,27 @@ async def test_no_more_than_concurrency_run_at_once():
         calls[0].fail(ConnectError("down"))
         (await backend.called(3))[2].answer("x")
     assert run.result.winner._call.lineage == (2,)
+
+
+@pytest.mark.parametrize("inner", [None, RejectionSampling()])
+def test_an_answer_in_the_moment_in_which_the_copy_starts(inner):
+    """When the first answers at the very moment at which it is late, it wins, and a copy that was sent is cancelled."""
+    elapsed = []
+
+    class Sleepy(Calls):
+        async def stream(self, request):
+            await anyio.sleep(5 if request.metadata["lineage"][0] == 0 else 1000)
+            yield TextDelta("ok")
+            yield Finish("stop")
+
+    async def main():
+        for _ in range(50):
+            began = trio.current_time()
+            await Hedge(5, inner=inner).sample(Sleepy().generate("hi"), [short()])
+            elapsed.append(trio.current_time() - began)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.0))
+    assert elapsed == pytest.approx([5] * 50)
 
 
 def test_the_copy_starts_exactly_when_the_first_is_late():

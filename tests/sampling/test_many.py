@@ -11,7 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 import mellite
-from mellite import BestOfN, MajorityVote, RejectionSampling
+from mellite import BestOfN, Hedge, MajorityVote, RejectionSampling
 from mellite.events import Event, Finish, ResponseStart, TextDelta, Usage
 from mellite.request import Request
 from tests.contract.support import blocked, live_tasks
@@ -112,11 +112,13 @@ async def test_the_caller_is_cancelled(at):
     assert live_tasks() == before
 
 
-async def test_nothing_keeps_a_result_alive():
+@pytest.mark.parametrize("inner", [None, RejectionSampling(max_samples=1), Hedge(100)])
+async def test_nothing_keeps_a_result_alive(inner):
     """A result that is dropped is gone, with its thousand thunks, without the garbage collector."""
     import weakref
 
-    result = await BestOfN(MANY, score=lambda thunk: 0, concurrency=WIDTH).sample(Numbered().generate("hi"))
+    strategy = BestOfN(MANY, score=lambda thunk: 0, concurrency=WIDTH, inner=inner, deadline=1000)
+    result = await strategy.sample(Numbered().generate("hi"), [lambda thunk: True])
     await blocked()
     watched = [weakref.ref(sample.thunk) for sample in result.samples]
     gc.collect()

@@ -125,6 +125,30 @@ async def test_what_asking_again_does_not_mend_is_not_asked_again():
         await RejectionSampling().sample(Failing(AuthenticationError("no such key")).generate("hi"), [short()])
 
 
+async def test_a_hopeless_error_leaves_what_is_in_flight():
+    """After an error that asking again does not mend, nothing more is sent, but what is in flight may end well."""
+    backend = Calls()
+    strategy = RejectionSampling(max_samples=9, concurrency=2)
+    async with sampling(strategy, backend.generate("hi"), [short()]) as run:
+        calls = await backend.called(2)
+        calls[0].fail(AuthenticationError("no such key"))
+        await blocked()
+        calls[1].answer("ok")
+    assert (run.result.value, run.result.stop_reason, len(backend.calls)) == ("ok", "accepted", 2)
+
+
+async def test_an_answer_that_no_longer_matters_is_not_checked():
+    """Of two answers that come at the same time, one is checked and accepted, and no check is paid for the other."""
+    checked = []
+    backend = Calls()
+    strategy = RejectionSampling(concurrency=2)
+    async with sampling(strategy, backend.generate("hi"), [lambda thunk: not checked.append(thunk)]) as run:
+        for call in await backend.called(2):
+            call.answer("ok")
+    assert (len(checked), run.result.success) == (1, True)
+    assert sorted(sample.status for sample in run.result.samples) in (["passed", "unchecked"], ["cancelled", "passed"])
+
+
 async def test_a_check_that_raises_fails_its_sample():
     """An exception in a check is a verdict with the error, never a pass, and other samples go on."""
     broken = ZeroDivisionError("broken")

@@ -44,12 +44,15 @@ async def test_a_single_turn_adds_the_reasons_to_the_prompt():
 async def test_the_latest_failure_counts_by_lineage():
     """Under concurrency the feedback is that of the failed sample with the latest lineage, whichever ended last."""
     backend = Calls()
-    async with sampling(RepairSampling(concurrency=2), backend.generate("hi"), [short()]) as run:
+    async with sampling(RepairSampling(concurrency=2, max_samples=4), backend.generate("hi"), [short()]) as run:
         calls = await backend.called(2)
         calls[1].answer("12345")
         third = (await backend.called(3))[2]
         assert "it has 5" in third.request.text
-        third.answer("ok")
+        calls[0].answer("1234567")
+        fourth = (await backend.called(4))[3]
+        assert "it has 5" in fourth.request.text
+        fourth.answer("ok")
     assert run.result.success
 
 

@@ -173,6 +173,16 @@ async def test_a_comparison_of_your_own():
     assert (result.value, result.samples[1].score) == ("9", 3)
 
 
+async def test_a_similarity_as_a_comparison():
+    """A comparison may give a similarity: answers are the same from a half on."""
+    from mellite.sampling.similarity import word_overlap
+
+    texts = ["the cat sat", "a dog ran", "the cat ran", "cat the sat"]
+    result = await answers(MajorityVote(4, key=word_overlap), *texts)
+    assert (result.value, [sample.score for sample in result.samples]) == ("the cat sat", [2, 1, 2, None])
+    assert (await answers(MajorityVote(3, key=None), "b", "a", " a")).value == "a"
+
+
 async def test_a_comparison_that_waits_makes_no_group_twice():
     """Samples that are compared at the same time still find each other."""
 
