@@ -156,15 +156,16 @@ def _new_display() -> Progress:
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
     except ModuleNotFoundError as error:
         msg = f"a progress bar needs {(error.name or 'rich').partition('.')[0]}: pip install 'mellite[cli]'"
         raise MissingExtra(msg) from error
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),  # so that only the bar shrinks on a narrow terminal
         TextColumn("{task.fields[said]}", markup=False),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
         console=Console(stderr=True),
         expand=True,
     )
