@@ -262,6 +262,7 @@ def test_cost_of_answers_as_they_came(corpora: Path, key: str, provider: str, co
         ("azure_openai", "claude-haiku-4-5", "claude-haiku-4-5"),
         ("amazon-bedrock", "eu.amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
         ("aws", "arn:aws:bedrock:us-east-1:1:inference-profile/us.amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
+        ("aws", "arn:aws:bedrock:us-east-1::foundation-model/openai.gpt-5.4", "openai.gpt-5.4"),
         ("openrouter", "openai/gpt-4o-mini", "openai/gpt-4o-mini"),
         ("github-copilot", "gpt-5-mini", "gpt-5-mini"),
         ("moonshot", "kimi-k2-0905-preview", "kimi-k2-0905-preview"),
@@ -310,6 +311,35 @@ def test_what_an_answer_costs_beside_its_tokens() -> None:
     """A web search that the provider made is on the bill, too."""
     usage = Usage.of(input_tokens=100, output_tokens=10, raw={"server_tool_use": {"web_search_requests": 3}})
     assert cost_of("anthropic", "claude-haiku-4-5", usage) == Decimal("0.03015")  # 100 x 1 + 10 x 5 + 3 x 10,000
+
+
+def test_thinking_at_a_price_of_its_own() -> None:
+    """Where thinking and citations have their own prices, they are charged at those; their number has to be known."""
+    raw = {"citation_tokens": 30, "num_search_queries": 2}
+    usage = Usage.of(input_tokens=100, output_tokens=50, reasoning_tokens=20, raw=raw)
+    # 100 x 2 + 30 x 8 + 20 thinking x 3 + 30 cited x 2 + 2 searches x 5000
+    assert cost_of("perplexity", "sonar-deep-research", usage) == Decimal("0.01056")
+    assert cost_of("perplexity", "sonar-deep-research", attrs.evolve(usage, reasoning_tokens=None)) is None
+
+
+def test_price_of_a_request() -> None:
+    """Some providers charge for the request, too."""
+    usage = Usage.of(input_tokens=100, output_tokens=10)
+    assert cost_of("perplexity", "sonar", usage) == Decimal("0.01211")  # 100 x 1 + 10 x 1 + 12,000
+
+
+def test_output_without_a_price() -> None:
+    """A model that gives no text has no price for it: the cost is known as long as it gives none."""
+    embedding = Usage(input_tokens=1000, output_tokens=0)
+    assert cost_of("openai", "text-embedding-3-small", embedding) == Decimal("0.00002")
+    assert cost_of("openai", "text-embedding-3-small", attrs.evolve(embedding, output_tokens=1)) is None
+
+
+@pytest.mark.parametrize("count", [True, "3", -3, 1.5, None, [3], {}])
+def test_counts_that_are_none(count: object) -> None:
+    """What stands in the raw usage where a count should is not charged unless it is one."""
+    usage = Usage.of(input_tokens=100, output_tokens=10, raw={"server_tool_use": {"web_search_requests": count}})
+    assert cost_of("anthropic", "claude-haiku-4-5", usage) == Decimal("0.00015")
 
 
 def test_sound_is_dearer_than_text() -> None:
@@ -372,6 +402,21 @@ def test_price_of_the_time() -> None:
     assert before.rates["output"] != after.rates["output"] == Decimal("7.5")
 
 
+def test_price_of_the_night(tmp_path: Path) -> None:
+    """A price that holds from evening to morning, in UTC, wherever the clock stands that told the time."""
+    path = written(
+        tmp_path, {"acme": {"models": {"m": {"prices": [{"input": 2}, {"daily": ["22:00", "06:00"], "input": 1}]}}}}
+    )
+
+    def rate(text: str) -> Any:
+        price = prices(path).find("m", "acme", at=datetime.fromisoformat(text))
+        return None if price is None else price.rates["input"]
+
+    times = ["2026-01-01T21:59", "2026-01-01T22:00", "2026-01-02T05:59", "2026-01-02T06:00"]
+    assert [rate(each) for each in times] == [2, 1, 1, 2]
+    assert [rate("2026-01-01T23:30+02:00"), rate("2026-01-02T07:30+02:00")] == [2, 1]
+
+
 def test_the_model_that_answered_counts() -> None:
     """What the provider says that answered is priced; if that is not known, what was asked for."""
     usage = Usage.of(input_tokens=1000, output_tokens=0)
@@ -383,6 +428,13 @@ def test_the_model_that_answered_counts() -> None:
     assert cost("internal-42", "gpt-4o") == Decimal("0.0025")
     assert cost(None, "gpt-4o") == Decimal("0.0025")
     assert cost(None, None) is None
+
+
+def test_another_model_is_not_priced_instead() -> None:
+    """A tier without a price makes the cost unknown, although the model that was asked for has one."""
+    usage = Usage.of(input_tokens=1000, output_tokens=0)
+    models = ["gpt-4o-audio-preview", "gpt-5"]
+    assert prices().cost(usage, provider="openai", models=models, at=NOON, served={"service_tier": "flex"}) is None
 
 
 # --- bills ----------------------------------------------------------------------------------------
@@ -562,6 +614,18 @@ def test_patterns_of_a_file(tmp_path: Path) -> None:
     path = written(tmp_path, {"acme": {"models": {"m": {"match": patterns, "prices": [{"input": 1}]}}}})
     names = ["one", "two-x", "x-three", "xfourx", "five", "six-seven", "oneone", "two", "three", "six", "seven", "m"]
     assert [name for name in names if prices(path).find(name, "acme")] == names[:6]
+
+
+def test_what_is_sold_of_others(tmp_path: Path) -> None:
+    """A provider that sells models of another one has its own prices first, and counts what the other one counts."""
+    maker = {"counts": {"web_search": ["tools.searches"]}, "models": {"m": {"prices": [{"input": 1, "web_search": 1}]}}}
+    own = {"n": {"prices": [{"input": 5}]}}
+    path = written(tmp_path, {"maker": maker, "shop": {"also": ["maker"], "models": own}})
+    usage = Usage(input_tokens=10**6, output_tokens=0, raw={"tools": {"searches": 1000}})
+    assert prices(path).cost(usage, provider="shop", models=["m"]) == 2
+    assert prices(path).cost(usage, provider="shop", models=["n"]) == 5
+    assert prices(path).cost(usage, provider="maker", models=["n"]) is None
+    assert [price.provider for price in prices(path).search("m")] == ["maker", "shop"]
 
 
 @pytest.mark.parametrize(
