@@ -10,6 +10,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line; without the `cli` extra only ``mellite demo`` works."""
     try:
+        from . import cli_checking, cli_prices, cli_sampling  # noqa: F401 - each adds its commands to the app
         from .cli import app
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("click", "rich"):

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 import textwrap
 from pathlib import Path
 
@@ -19,8 +14,8 @@ import mellite
 from mellite.errors import InvalidRequest
 from mellite.progress import progress_bar
 from mellite.sampling import BestOfN
-
-ROOT = Path(__file__).parent.parent
+from tests import terminal
+from tests.terminal import ROOT
 
 PREAMBLE = """
 import sys, threading
@@ -67,32 +62,10 @@ def program(code: str, loop: str) -> list[str]:
 
 
 def on_terminal(code: str, loop: str = "asyncio", **environment: str) -> tuple[str, str]:
-    """What a program writes to standard output, a pipe, and to standard error, a terminal of 90 columns."""
-    control, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 90, 0, 0))
-    with subprocess.Popen(
-        program(code, loop),
-        cwd=ROOT,
-        env={**os.environ, "TERM": "xterm", **environment},
-        stdout=subprocess.PIPE,
-        stderr=terminal,
-        text=True,
-    ) as child:
-        os.close(terminal)
-        drawn = b""
-        while True:
-            try:
-                piece = os.read(control, 65536)
-            except OSError:  # how Linux says that the other side is gone
-                break
-            if not piece:
-                break
-            drawn += piece
-        os.close(control)
-        assert child.stdout is not None
-        printed = child.stdout.read()
-    assert child.returncode == 0, drawn.decode()
-    return printed, drawn.decode()
+    """What a program writes to standard output, a pipe, and to standard error, a terminal."""
+    seen = terminal.on_terminal(program(code, loop), only_errors=True, **environment)
+    assert seen.code == 0, seen.drawn
+    return seen.printed, seen.drawn
 
 
 def last_frame(drawn: str) -> str:
