@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import backends, cassettes, errors, events, requirements
+    from . import backends, cassettes, errors, events, requirements, streaming
     from .backends.resolve import backend
     from .calling import Backend, generate
     from .calls import CallInfo
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         SamplingResult,
     )
     from .sharing import share
+    from .streaming import stream
     from .thunk import ModelOutputThunk
 
 __all__ = [
@@ -116,6 +117,8 @@ __all__ = [
     "mochi_llm_generate",
     "requirements",
     "share",
+    "stream",
+    "streaming",
 ]
 
 __version__ = "0.1.0"
@@ -174,6 +177,8 @@ _HOME = {
     "mochi_llm_generate": "mochi",
     "requirements": "",
     "share": "sharing",
+    "stream": "streaming",
+    "streaming": "",
 }
 
 

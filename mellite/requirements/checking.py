@@ -15,12 +15,13 @@ from mellite.request import Request
 from mellite.thunk import ModelOutputThunk
 
 from .requirement import Requirement, custom
+from .turns import Turns
 from .verdict import ValidationResult
 
 if TYPE_CHECKING:
     from mellite.messages import Message
 
-__all__ = ["Subject", "as_requirements", "check", "verdicts"]
+__all__ = ["Subject", "as_requirements", "check", "let_go", "verdicts"]
 
 #: What can be checked: a thunk, a text, or the events of an answer.
 Subject: TypeAlias = "ModelOutputThunk[Any] | str | Iterable[Event] | AsyncIterable[Event]"
@@ -92,7 +93,7 @@ async def verdicts(
     *,
     until_failure: bool = False,
 ) -> list[ValidationResult | None]:
-    """The verdicts on a settled thunk, in order; async checks run at the same time.
+    """The verdicts on a settled thunk, in order; async checks begin in that order and run at the same time.
 
     Args:
         until_failure: whether one failure decides: then async checks do not begin when a sync one has failed, and
@@ -113,7 +114,7 @@ async def verdicts(
     finally:
         for index, given in waiting:
             if found[index] is None:
-                _drop(given)
+                let_go(given)
     return found
 
 
@@ -129,18 +130,20 @@ async def _finished(
         index, given = waiting[0]
         found[index] = await requirements[index].finish(given)
     elif waiting:
+        turns = Turns()
         async with anyio.create_task_group() as group:
 
-            async def finish(index: int, given: Awaitable[Any]) -> None:
+            async def finish(index: int, given: Awaitable[Any], turn: int) -> None:
+                await turns.wait(turn)
                 verdict = found[index] = await requirements[index].finish(given)
                 if until_failure and not verdict.passed:
                     group.cancel_scope.cancel()
 
             for index, given in waiting:
-                group.start_soon(finish, index, given)
+                group.start_soon(finish, index, given, turns.take())
 
 
-def _drop(given: Awaitable[Any]) -> None:
+def let_go(given: Awaitable[Any]) -> None:
     """Let go of an async check whose verdict nobody needs: a coroutine that never ran would complain."""
     for name in ("close", "cancel"):
         end = getattr(given, name, None)

@@ -41,7 +41,8 @@ class Requirement:
         check_chunk: ``check_chunk(chunk, partial)``, sync or async, for checking while it streams; gives "pass",
             "fail" or "unknown", or a bool, a `ValidationResult`, or None for unknown. ``partial`` is the text so far,
             with the chunk at its end. It is called for the chunks in order; while an async one waits, it may be called
-            for the next. If it has a method ``fresh()``, that gives the function for one text: a place to count.
+            for the chunks behind. If it has a method ``fresh()``, that gives the function for one text: a place for
+            counting.
         timeout: how long an async check may take, in seconds; longer is a verdict with ``error``. A sync check that
             blocks cannot be interrupted.
         chunking: how the text is cut for ``check_chunk``; None takes the chunks of the stream.
@@ -57,8 +58,8 @@ class Requirement:
     """
 
     description: str
-    check: Callable[..., Any] | None = None
-    check_chunk: CheckChunk | None = field(default=None, kw_only=True)
+    check: Callable[..., Any] | None = field(default=None, repr=False)
+    check_chunk: CheckChunk | None = field(default=None, kw_only=True, repr=False)
     timeout: float | None = field(default=None, kw_only=True)
     chunking: Chunking = field(default=None, kw_only=True)
     _form: _Form = field(default="thunk", init=False, repr=False, eq=False)
