@@ -200,7 +200,8 @@ class Strategy:
             chosen = await self._run(run, thunk)
         finally:
             outer.forget(run)
-        return chosen or nearest(run.ordered()) or Sample(thunk)
+        outcomes = run.ordered()
+        return chosen or nearest(outcomes) or (outcomes[-1] if outcomes else Sample(thunk))
 
     async def _run(self, run: Run, thunk: ModelOutputThunk[Any]) -> Sample[Any] | None:
         if self.deadline is None:

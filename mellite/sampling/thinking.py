@@ -136,13 +136,14 @@ class _Meter:
         """Waits until a thunk is settled, and cancels it when its thinking gets too long."""
 
         async def drive() -> None:
-            with suppress(MelliteError):  # what went wrong is in the thunk
-                async for event in thunk.events():
-                    if self._add(event) and self._counted > self._most:
-                        self.cut = True
-                        await thunk.cancel_generation(_SPENT)
-                        break
-            await thunk.settle()
+            async with thunk:  # so that its connection is closed before this ends, also when this is cancelled
+                with suppress(MelliteError):  # what went wrong is in the thunk
+                    async for event in thunk.events():
+                        if self._add(event) and self._counted > self._most:
+                            self.cut = True
+                            await thunk.cancel_generation(_SPENT)
+                            break
+                await thunk.settle()
 
         return drive
 

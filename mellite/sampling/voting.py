@@ -8,7 +8,6 @@ from bisect import insort
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final, Literal, TypeAlias
 
-import anyio
 import anyio.lowlevel
 from attrs import evolve, field, frozen
 
@@ -119,7 +118,6 @@ class _Ballot:
     def __init__(self) -> None:
         self.groups: list[_Group] = []
         self._by_key: dict[Hashable, _Group] = {}
-        self._comparing = anyio.Lock()  # two that are compared at the same time would both find no group
         self._most = 0
 
     def ranked(self) -> list[_Group]:
@@ -144,8 +142,7 @@ class _Ballot:
         text = sample.thunk.value or ""
         try:
             if _compares(key):
-                async with self._comparing:
-                    self._count(sample, await self._like(text, key))
+                self._count(sample, await self._like(text, key))
             else:
                 found = key(text)
                 self._by_answer(sample, await found if inspect.isawaitable(found) else found)
@@ -167,6 +164,7 @@ class _Ballot:
         return group
 
     async def _like(self, text: str, same: Callable[[str, str], Any]) -> _Group | None:
+        # A group that another sample makes meanwhile is at the end of the list, and is compared too.
         for group in self.groups:
             found = same(group.example, text)
             alike = await found if inspect.isawaitable(found) else found

@@ -78,6 +78,7 @@ class Calls(mellite.Backend):
         self.model = model
         self.usage = usage
         self.calls: list[Call] = []
+        self.open = 0
         self._more = anyio.Event()
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
@@ -85,13 +86,15 @@ class Calls(mellite.Backend):
         call = Call(request, self.usage)
         self.calls.append(call)
         self._more.set()
-        yield ResponseStart(provider=self.provider, model=self.model, streaming=True)
+        self.open += 1
         stream = call.stream()
         try:
+            yield ResponseStart(provider=self.provider, model=self.model, streaming=True)
             async for event in stream:
                 yield event
         finally:
             await stream.aclose()
+            self.open -= 1
 
     async def called(self, count: int) -> list[Call]:
         """The calls so far, by lineage, when there are this many; trio begins tasks in any order."""

@@ -142,6 +142,23 @@ async def test_a_slow_score_is_cut_off_by_the_deadline():
     assert (result.stop_reason, result.value, result.samples[0].score) == ("deadline", "slow", None)
 
 
+async def test_a_score_beats_none():
+    """At the deadline, an answer with any score wins over one whose score is not known."""
+    forever = anyio.Event()
+
+    async def score(thunk):
+        if thunk.value == "slow":
+            await forever.wait()
+        return -7
+
+    backend = Calls()
+    async with sampling(BestOfN(2, score=score, deadline=0.05), backend.generate("hi")) as run:
+        calls = await backend.called(2)
+        calls[0].answer("slow")
+        calls[1].answer("quick")
+    assert (run.result.stop_reason, run.result.value) == ("deadline", "quick")
+
+
 async def test_each_candidate_may_be_a_run_of_another_strategy():
     """With an inner strategy, each of the n candidates is the winner of a run of it; all samples are listed."""
     backend = Calls()

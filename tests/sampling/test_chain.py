@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mellite
-from mellite import BestOfN, Escalate, Fallback, HttpOptions, RejectionSampling
+from mellite import BestOfN, Escalate, Fallback, HttpOptions, RejectionSampling, RepairSampling
 from mellite.backends import Constant, Failing, Scripted
 from mellite.errors import AuthenticationError, ConnectError, SamplingError
 from tests.sampling.support import Calls, sampling, short
@@ -93,6 +93,22 @@ async def test_each_stage_may_be_a_run_of_another_strategy():
         Failing(ConnectError("down")).generate("hi")
     )
     assert (best.value, best.attempts) == ("aaa", 6)
+
+
+async def test_an_attempt_over_several_backends_is_made_again():
+    """An error like a wrong key at the last backend of an attempt does not end the strategy around it."""
+    backup = Scripted([AuthenticationError("not yet"), "ok"])
+    strategy = RejectionSampling(inner=Fallback(backup))
+    result = await strategy.sample(Failing(ConnectError("down")).generate("hi"), [short()])
+    assert (result.value, result.attempts) == ("ok", 4)
+
+
+async def test_what_went_wrong_inside_is_told_to_the_model():
+    """Repair goes on from the failures of the runs of its inner strategy."""
+    backup = Scripted(["not a number", "7"])
+    thunk = Failing(ConnectError("down")).generate("hi", output=int)
+    result = await RepairSampling(inner=Fallback(backup)).sample(thunk)
+    assert (result.parsed_repr, "does not fit the output type" in backup.requests[1].text) == (7, True)
 
 
 async def test_backends_may_race():

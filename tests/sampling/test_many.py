@@ -118,12 +118,12 @@ async def test_nothing_keeps_a_result_alive(inner):
     import weakref
 
     strategy = BestOfN(MANY, score=lambda thunk: 0, concurrency=WIDTH, inner=inner, deadline=1000)
-    result = await strategy.sample(Numbered().generate("hi"), [lambda thunk: True])
-    await blocked()
-    watched = [weakref.ref(sample.thunk) for sample in result.samples]
     gc.collect()
     gc.disable()
     try:
+        result = await strategy.sample(Numbered().generate("hi"), [lambda thunk: True])
+        await blocked()
+        watched = [weakref.ref(sample.thunk) for sample in result.samples]
         del result
         assert [watch() for watch in watched if watch() is not None] == []
     finally:

@@ -19,7 +19,8 @@ from mellite.events import (
     Usage,
 )
 from mellite.messages import Reasoning, Text, ToolCall
-from tests.sampling.support import short
+from tests.contract.support import blocked
+from tests.sampling.support import Calls, sampling, short
 
 pytestmark = pytest.mark.anyio
 
@@ -161,6 +162,25 @@ async def test_attempts_that_fail_are_made_again():
     assert [sample.lineage for sample in result.samples] == [(0,), (1,), (1, 0), (2,)]
     with pytest.raises(SamplingError):
         await BudgetForcing().sample(Scripted([ConnectionLost("gone")] * 3).generate("hi"))
+
+
+async def test_without_success_the_last_turn_is_the_answer():
+    """When no answer passes, the winner is the answer of a conversation, not a step on the way to it."""
+    backend = Scripted([thought("a", "first step"), thought("b", "too long")])
+    result = await BudgetForcing(least=9, rounds=1, max_samples=1).sample(backend.generate("hi"), [short()])
+    assert (result.success, result.value) == (False, "too long")
+
+
+async def test_a_cancelled_caller_leaves_nothing_open():
+    """When the caller is cancelled while a model thinks, its stream is closed before the caller goes on."""
+    backend = Calls()
+    async with sampling(BudgetForcing(), backend.generate("hi")) as run:
+        await backend.called(1)
+        await blocked()
+        run.scope.cancel()
+        await run.over.wait()
+        assert backend.ends == ["cancelled"]
+        assert backend.open == 0
 
 
 async def test_budgets_end_a_conversation():
