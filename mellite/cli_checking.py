@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from .cli import _errors_said, _print_json, app
+from .cli import _errors_said, _print_json
 from .cli_requirements import HELP, requirements_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class _Answer(NamedTuple):
     text: str
 
 
-@app.command()
+@click.command()
 @click.argument("cassette", type=click.Path(exists=True))
 @click.option("--require", "requires", multiple=True, required=True, metavar="NAME[=VALUE]", help=HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, one for each answer.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli import _errors_said, _print_json, app
+from .cli import _errors_said, _print_json
 
 if TYPE_CHECKING:
     from .pricelist import PriceList
@@ -19,7 +19,7 @@ __all__ = ["prices"]
 UNIT = "USD per million tokens"
 
 
-@app.command()
+@click.command()
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .cli import DEFAULT_MODEL, _backend, _errors_said, app
+from .cli import DEFAULT_MODEL, _backend, _errors_said
 from .cli_requirements import HELP, requirements_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ STRATEGIES: Final = {
 }
 
 
-@app.command()
+@click.command()
 @click.argument("prompt")
 @click.option("-n", "--samples", type=int, default=3, show_default=True, help="How many answers at most.")
 @click.option(

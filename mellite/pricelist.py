@@ -1,4 +1,26 @@
-"""The price list: a dated snapshot of what providers charge, found by provider and model, or a file of your own."""
+"""The price list: a dated snapshot of what providers charge, found by provider and model, or a file of your own.
+
+A file of your own, named by MELLITE_PRICES, is used in place of the snapshot. It may be as short as this, in USD per
+million tokens (web searches and requests: per thousand), and as long as price_data/snapshot.json, which shows the rest:
+
+    {
+      "version": 1,
+      "date": "2026-11-21",
+      "providers": {
+        "acme": {
+          "models": {
+            "acme-large": {
+              "match": ["=acme-large", "^acme-large-2"],
+              "prices": [
+                {"input": 2, "cache_read": "0.20", "output": [8, 200000, 12]},
+                {"from": "2027-01-01", "input": 1, "output": 4}
+              ]
+            }
+          }
+        }
+      }
+    }
+"""
 
 from __future__ import annotations
 

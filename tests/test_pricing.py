@@ -608,6 +608,18 @@ def test_file_in_place_of_the_snapshot(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert [*prices(path).models()] == [("acme", "m-1")]
 
 
+def test_file_in_the_documentation(tmp_path: Path) -> None:
+    """The example of a price file that the module gives is one."""
+    text = str(sys.modules[PriceList.__module__].__doc__)
+    path = tmp_path / "prices.json"
+    path.write_text(text[text.index("{") : text.rindex("}") + 1], encoding="utf-8")
+    usage = Usage.of(input_tokens=1000, output_tokens=1000)
+    days = [datetime(year, 6, 1, tzinfo=UTC) for year in (2026, 2027)]
+    found = [prices(path).cost(usage, provider="acme", models=["acme-large-2026"], at=day) for day in days]
+    assert found == [Decimal("0.01"), Decimal("0.005")]
+    assert prices(path).find("acme-large", "acme").rates["output"].at(200_001) == 12
+
+
 def test_patterns_of_a_file(tmp_path: Path) -> None:
     """A model goes by all names that a pattern fits: equal, beginning, ending, containing, regex, all of several."""
     patterns = ["=one", "^two-", "$-three", "*four", "~^fi(v|w)e$", ["^six", "$seven"]]
