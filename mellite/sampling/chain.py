@@ -65,7 +65,8 @@ class Fallback(Strategy):
 
     Args:
         backends: who is asked when the thunk's own backend fails: a backend, a name such as ``openai:gpt-4o-mini``, or
-            several. If the thunk's own backend is among them, this is the whole order.
+            several. If the thunk's own backend is among them, this is the whole order. A backend that is made of a name
+            lives as long as the strategy, its connections as long as their event loop.
 
     Example:
         >>> import asyncio
