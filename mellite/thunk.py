@@ -271,10 +271,12 @@ class ModelOutputThunk(Deferred, Generic[T]):
         """The text in chunks, as they become whole.
 
         Args:
-            chunking: None for the deltas as they were sent, or a function that cuts a text into consecutive pieces.
+            chunking: None for the deltas as they were sent, or how to cut: ``words``, ``sentences``, ``paragraphs``,
+                ``lines``, ``code-fences``, ``json``, a number of characters, a regular expression, or your own; see
+                `mellite.chunk`.
 
         Raises:
-            InvalidRequest: if it is neither, or its pieces do not add up to the text.
+            InvalidRequest: if there is no such chunking, or it loses or adds text.
         """
         from .chunking import chunker_for
         from .iteration import Chunks

@@ -60,8 +60,8 @@ def stream(
     generation that broke off raises, after its last chunk.
 
     Args:
-        source: a thunk, which is the first attempt itself (one that is settled is judged without generating); or a
-            prompt for `backend`, as `mellite.generate` takes it.
+        source: a thunk, which is the first attempt itself: one that is done is judged without generating, and of one
+            that failed or was cancelled a fresh copy is; or a prompt for `backend`, as `mellite.generate` takes it.
         requirements: a list of `Requirement`; a function of a thunk is one.
         chunking: how the text is cut, as `mellite.chunk` takes it; None for the deltas as they were sent.
         attempts: how many generations there may be, at least 1.
@@ -330,6 +330,8 @@ class ValidatedStream(AsyncIterator[Chunk]):
 
     async def _try_all(self) -> None:
         thunk = self._origin
+        if thunk.is_computed() and thunk.value is None:
+            thunk = thunk.resample(1)[0]  # it failed or was cancelled before: there is nothing in it to judge
         for number in range(1, self._max_attempts + 1):
             last = number == self._max_attempts
             attempt = self._begin(thunk, number)

@@ -257,7 +257,7 @@ async def test_a_sync_and_an_async_answer_of_one_check():
 
 async def test_a_thunk_as_the_answer_of_a_check():
     """A check may give a thunk: it is awaited, and generated for that."""
-    backend = Scripted(["true", "false"])
+    backend = Scripted([lambda request: "true" if request.text == "one " else "false"] * 2)
     requirement = Requirement("x", check_chunk=lambda chunk, partial: backend.generate(chunk, output=bool))
     async with stream(Echo().generate("one two"), requirements=[requirement]) as s:
         assert [chunk async for chunk in s] == ["one "]

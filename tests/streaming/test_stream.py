@@ -368,6 +368,28 @@ async def test_a_settled_thunk_is_judged_without_generating():
     assert (s.success, backend.calls) == (True, 2)
 
 
+@pytest.mark.parametrize("how", ["cancelled", "failed", "rejected"])
+async def test_a_thunk_without_an_answer_is_copied(how):
+    """Of a thunk that failed, was cancelled or was rejected before, a fresh copy is the first attempt."""
+    first = {"cancelled": "unused", "failed": [ConnectionLost("gone")], "rejected": ["bad"]}[how]
+    backend = Scripted([first, ["good ", "one"]] if how != "cancelled" else [["good ", "one"]])
+    thunk = backend.generate("x")
+    if how == "cancelled":
+        await thunk.cancel_generation()
+    elif how == "failed":
+        await thunk.settle()
+    else:
+        gate = Gate()
+        gate.allow(1)
+        backend = Turns(Source(["bad", "x"], gate=gate), Source(["good ", "one"]))
+        thunk = backend.generate("x")
+        async with stream(thunk, requirements=[forbid("bad")]) as s:
+            assert [chunk async for chunk in s] == []
+    async with stream(thunk, requirements=[forbid("bad")]) as s:
+        assert [chunk async for chunk in s] == ["good ", "one"]
+    assert (s.success, s.thunks[0]._call.lineage, thunk.value) == (True, (0,), None)
+
+
 async def test_a_prompt_and_a_backend():
     """A prompt with a backend is asked, with all options of generate."""
     backend = Scripted(["[1]"])
