@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ..errors import InvalidRequest, SamplingError
 from ..requirements import Requirement
@@ -111,6 +111,7 @@ class BestOfN(Fixed):
 
     async def _by_verdict(self, sample: Sample[Any], score: Requirement) -> Sample[Any]:
         verdict = await score.validate(sample.thunk, sample.thunk._call.context)
+        sample = evolve(sample, verdict=verdict)
         if verdict.error is not None:
             return _failed(sample, verdict.error)
         return _with(sample, float(verdict.passed) if verdict.score is None else verdict.score)
@@ -134,8 +135,8 @@ def _with(sample: Sample[Any], score: Any) -> Sample[Any]:
     if not isinstance(score, (int, float)) or not math.isfinite(score):
         msg = f"a score must be a finite number, not {score!r}"
         return _failed(sample, SamplingError(msg))
-    return Sample(sample.thunk, sample.validations, score=float(score), checked=True)
+    return Sample(sample.thunk, sample.validations, score=float(score), verdict=sample.verdict, checked=True)
 
 
 def _failed(sample: Sample[Any], error: Exception) -> Sample[Any]:
-    return Sample(sample.thunk, sample.validations, error=error, checked=True)
+    return evolve(sample, error=error)

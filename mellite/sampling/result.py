@@ -68,12 +68,12 @@ class SamplingResult(Generic[T]):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of all samples together, as far as providers told; None if none did. Judges are not in it."""
+        """The tokens of all samples and their judges together, as far as providers told; None if none did."""
         return total_usage(self.samples)
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """What all samples cost together, in USD; None if one used tokens at an unknown price, or none has a price."""
+        """What all samples and their judges cost together, in USD; None if one used tokens at an unknown price."""
         return total_cost(self.samples)
 
     @property

@@ -219,6 +219,7 @@ class Run:
         given = judge(sample)
         if isinstance(given, Sample):
             return self.note(given)
+        known = sample.judges
         scope = anyio.CancelScope()
         job = _Job(sample.thunk, scope)
         self._jobs[job] = None
@@ -227,6 +228,8 @@ class Run:
                 sample = self.note(await given)
         finally:
             del self._jobs[job]
+        for thunk in sample.judges[len(known) :]:
+            self._charge(thunk)
         return sample
 
     async def _check(self, sample: Sample[Any]) -> Sample[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Context, Decimal
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
@@ -36,6 +36,7 @@ class Sample(Generic[T]):
         error: what went wrong: in the generation, in parsing the answer, or in scoring it.
         score: how good the strategy found it: the score of `BestOfN`, the votes for its answer in `MajorityVote`, the
             mean similarity to the others in `MinimumBayesRisk`; None for the other strategies.
+        verdict: what the requirement said that gave the score, if one did.
         checked: whether it went through the checks; not so for a loser, or for a step on the way to an answer.
     """
 
@@ -43,6 +44,7 @@ class Sample(Generic[T]):
     validations: tuple[ValidationResult, ...] = ()
     error: Exception | None = field(default=None, kw_only=True, eq=False)
     score: float | None = field(default=None, kw_only=True)
+    verdict: ValidationResult | None = field(default=None, kw_only=True)
     checked: bool = field(default=False, kw_only=True)
 
     @property
@@ -67,13 +69,19 @@ class Sample(Generic[T]):
         return "passed" if self.passed else "rejected"
 
     @property
+    def judges(self) -> tuple[ModelOutputThunk[Any], ...]:
+        """What models answered that were asked to judge it."""
+        verdicts = self.validations if self.verdict is None else (*self.validations, self.verdict)
+        return tuple([verdict.thunk for verdict in verdicts if verdict.thunk is not None])
+
+    @property
     def usage(self) -> Usage | None:
-        """The tokens used, as far as the provider told."""
+        """The tokens used, as far as the provider told; without those of judges."""
         return self.thunk.generation.usage
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """What it cost, in USD; None when the price or the usage is unknown."""
+        """What it cost, in USD; None when the price or the usage is unknown. Without judges."""
         return self.thunk.generation.cost_usd
 
     @property
@@ -112,25 +120,32 @@ _EXACT: Final = Context(prec=100)
 
 
 def total_usage(samples: Iterable[Sample[Any]]) -> Usage | None:
-    """The tokens of some samples together; None if none of them knows."""
+    """The tokens of some samples and their judges together; None if none of them knows."""
     total: Usage | None = None
-    for sample in samples:
-        usage = sample.usage
+    for thunk in _paid(samples):
+        usage = thunk.generation.usage
         if usage is not None:
             total = usage if total is None else total + usage
     return total
 
 
 def total_cost(samples: Iterable[Sample[Any]]) -> Decimal | None:
-    """The cost of some samples together; None if one of them used tokens at an unknown price."""
+    """The cost of some samples and their judges together; None if one of them used tokens at an unknown price."""
     total: Decimal | None = None
-    for sample in samples:
-        cost = sample.cost_usd
+    for thunk in _paid(samples):
+        about = thunk.generation
+        cost = about.cost_usd
         if cost is not None:
             total = cost if total is None else _EXACT.add(total, cost)
-        elif sample.usage is not None and not sample.usage.is_zero:
+        elif about.usage is not None and not about.usage.is_zero:
             return None
     return total
+
+
+def _paid(samples: Iterable[Sample[Any]]) -> Iterator[ModelOutputThunk[Any]]:
+    for sample in samples:
+        yield sample.thunk
+        yield from sample.judges
 
 
 def _finite(number: float | None) -> float | None:

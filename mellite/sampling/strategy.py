@@ -34,8 +34,8 @@ class Strategy:
     Args:
         max_samples: how many attempts to make at most. An attempt is one copy, or one run of `inner`.
         concurrency: how many attempts run at the same time at most.
-        max_tokens: stop when all samples together have used this many tokens.
-        max_usd: stop when all samples together have cost this much, in USD. A model without a known price is an error.
+        max_tokens: stop when all samples and their judges together have used this many tokens.
+        max_usd: stop when they have cost this much, in USD. A model without a known price is an error.
         deadline: stop after this many seconds, and take the best there is.
         check_all: whether an answer is checked by all requirements, also when one has failed. With False, async checks,
             such as a judge that has to be paid, are spared for an answer that another check refuses.

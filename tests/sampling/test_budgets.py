@@ -14,6 +14,7 @@ from mellite.cassettes import ScriptedTransport
 from mellite.errors import SamplingError
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
 from mellite.providers.catalog import find
+from mellite.requirements import judge
 from tests.contract.support import blocked
 from tests.sampling.support import Calls, sampling, short
 
@@ -210,6 +211,32 @@ async def test_the_budget_of_the_outer_strategy_holds_inside():
         (await inner.called(1))[0].answer("too long")
         (await inner.called(2))[1].answer("too long")
     assert (run.result.stop_reason, len(inner.calls)) == ("max_samples", 2)
+
+
+@pytest.mark.anyio
+async def test_judges_are_paid_from_the_budget():
+    """What models use that judge an answer counts against the budgets, and is in the totals."""
+
+    def verdict(passed: bool) -> list:
+        text = '{"reason": "so it is", "passed": %s, "score": 0.5}' % ("true" if passed else "false")
+        start = ResponseStart(provider="openai", model="gpt-4o-mini")
+        return [start, TextDelta(text), Finish("stop", usage=THOUSAND)]
+
+    answers = Scripted([[ResponseStart(**PRICED), TextDelta("x"), Finish("stop", usage=THOUSAND)]] * 9)
+    good = judge(Scripted([verdict(False)] * 9), "It is good.")
+    strategy = RejectionSampling(max_samples=9, max_usd=COST * 4)
+    result = await strategy.sample(answers.generate("hi"), [good])
+    assert (result.stop_reason, result.attempts, result.cost_usd) == ("max_usd", 2, COST * 4)
+    assert (result.usage.total_tokens, result.samples[0].usage.total_tokens) == (8000, 2000)
+    assert result.samples[0].cost_usd == COST
+    scoring = judge(Scripted([verdict(True)] * 9), "It is good.")
+    strategy = BestOfN(4, score=scoring, max_tokens=8000, concurrency=1)
+    result = await strategy.sample(answers.generate("hi"))
+    assert (result.stop_reason, result.attempts, result.usage.total_tokens) == ("max_tokens", 2, 8000)
+    assert [sample.verdict.reason for sample in result.samples] == ["so it is"] * 2
+    unpriced = judge(Constant('{"reason": "so it is", "passed": true, "score": 0.5}'), "It is good.")
+    with pytest.raises(SamplingError, match="'constant'"):
+        await RejectionSampling(max_usd=1).sample(answers.generate("hi"), [unpriced])
 
 
 @pytest.mark.anyio
