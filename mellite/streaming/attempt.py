@@ -141,6 +141,8 @@ class Attempt:
     _checks: set[_Check] = field(factory=set, init=False)
     _turns: Turns = field(factory=Turns, init=False)
     _cannot_cut: bool = field(default=False, init=False)
+    _is_last: bool = field(default=True, init=False)
+    _fed: int = field(default=0, init=False)
 
     @property
     def rejected(self) -> bool:
@@ -153,13 +155,14 @@ class Attempt:
         Args:
             last: whether no other attempt follows: then what stands before the failure is still released.
         """
+        self._is_last = last
         self._lay_tracks()
         try:
             await self._read()
         except MelliteError as error:
             if not self._is_over():
                 self.error = error.with_traceback(_settled_traceback(self.thunk))  # without these frames: no cycle
-        last = last or (self.error is not None and is_futile(self.error))
+        last = self._is_last = last or (self.error is not None and is_futile(self.error))
         if not self.rejected and (self.error is None or last):
             await self._feed(None)  # the rest of the text, also of one that broke off
             while self._checks and not self._is_over():
@@ -237,15 +240,19 @@ class Attempt:
         """Cut and check more text; None is its end. Waits while too many checks are under way."""
         if self._cannot_cut:
             return
+        fed = self._fed
+        self._fed += len(text or "")
         try:
             for track in self._tracks:
+                if self.failures:
+                    if text is None or not self._is_last or self.limit <= fed:
+                        break
+                    text = text[: int(self.limit) - fed]  # what stands before the failure may still pass
                 is_busy = track.send(text)
-                while is_busy and not self.failures:
+                while is_busy:
                     self._release()
                     await self.outlet.reader_waits()
                     is_busy = track.send(None)
-                if self.failures:
-                    break
         except InvalidRequest as error:  # out of somebody's own chunker
             self.error, self._cannot_cut = error.with_traceback(None), True
         self._release()
@@ -260,10 +267,10 @@ class Attempt:
                 if deliver:
                     self._waiting.append(chunk)
                 self._judge(lanes, chunk, partial)
-                if self.failures:
-                    break
-                while self._checks and self._is_crowded():
+                while self._checks and self._is_crowded() and not self.failures:
                     yield True
+                if chunk.end > self.limit:
+                    break
 
     def _judge(self, lanes: list[_Lane], chunk: Chunk, partial: str) -> None:
         """Have requirements judge a chunk; async checks begin when no other one has failed it."""
@@ -281,7 +288,7 @@ class Attempt:
                 if verdict == "fail":
                     break
         for lane, given in later:
-            if self.failures:
+            if chunk.end > self.limit:
                 let_go(given)
             else:
                 self._start(lane, chunk, given)

@@ -113,6 +113,29 @@ async def test_a_failed_verdict_cancels_the_checks_behind_it():
     assert (got, s.failures[0].reason, len(s.failures)) == ([], "bad start", 1)
 
 
+async def test_a_failed_verdict_cancels_the_checks_beside_it():
+    """When one async verdict fails a chunk, what others think of it does not matter any more."""
+    first, second, got = Judge(), Judge(), []
+    s = stream(Constant("word").generate("x"), requirements=[first.requirement, second.requirement])
+    async with anyio.create_task_group() as group:
+        group.start_soon(reading, s, got)
+        await second.begun("word")
+        first.give("word", False)
+    assert (got, second.ended, len(s.failures)) == ([], [("word", "cancelled")], 1)
+
+
+async def test_nothing_is_checked_behind_a_failure():
+    """What stands behind a failure in the same delta is checked by no requirement; what stands before it, by all."""
+    seen = []
+    sees = Requirement("sees", check_chunk=lambda chunk, partial: seen.append(str(chunk)))
+    also = Requirement("also sees", check_chunk=lambda chunk, partial: seen.append(str(chunk)), chunking="words")
+    source = Source(["one bad three four "], gate=(gate := Gate()))
+    gate.allow(1)
+    async with stream(source.generate("x"), requirements=[sees, forbid("bad"), also], chunking="words") as s:
+        assert [chunk async for chunk in s] == ["one "]
+    assert seen == ["one ", "bad ", "one "]
+
+
 async def test_a_retry_waits_for_no_verdict():
     """Where another attempt follows, checks that are under way are cancelled, and it begins at once."""
     judge, got = Judge(), []
