@@ -234,6 +234,9 @@ async def test_judges_are_paid_from_the_budget():
     result = await strategy.sample(answers.generate("hi"))
     assert (result.stop_reason, result.attempts, result.usage.total_tokens) == ("max_tokens", 2, 8000)
     assert [sample.verdict.reason for sample in result.samples] == ["so it is"] * 2
+    strategy = BestOfN(3, score=scoring, max_tokens=7000, concurrency=1)  # 6000 for an answer with both
+    result = await strategy.sample(answers.generate("hi"), [judge(Scripted([verdict(True)] * 9), "It is good.")])
+    assert (result.attempts, result.usage.total_tokens) == (2, 12_000)
     unpriced = judge(Constant('{"reason": "so it is", "passed": true, "score": 0.5}'), "It is good.")
     with pytest.raises(SamplingError, match="'constant'"):
         await RejectionSampling(max_usd=1).sample(answers.generate("hi"), [unpriced])
