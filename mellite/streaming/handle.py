@@ -127,7 +127,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
         thunks: one of each attempt, so far; the last is the one that succeeded, if one did.
         validations: the verdicts on the last whole answer, in the order of the requirements; None for a check that was
             not needed.
-        judges: the thunks of every model that was asked as a judge.
+        judges: the thunks of the models that have given a verdict as a judge.
     """
 
     def __init__(

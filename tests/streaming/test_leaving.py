@@ -112,6 +112,42 @@ async def test_a_deadline_around_it():
     assert (scope.cancelled_caught, source.ends, s.completed) == (True, ["cancelled"], False)
 
 
+@pytest.mark.parametrize("how", ["timeout", "wait_for", "cancel", "cancel twice"])
+def test_cancelled_by_asyncio_itself(how):
+    """Cancelled by asyncio's own means, it ends as it should: cancelled, closed, and with no task left."""
+    import asyncio
+
+    source = Source(WORDS, gate=(gate := Gate()))
+
+    async def read():
+        async with stream(source.generate("x"), requirements=[Requirement("x", check_chunk=never)]) as s:
+            _ = [chunk async for chunk in s]
+
+    async def main():
+        gate.allow(1)
+        if how == "timeout":
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await read()
+        elif how == "wait_for":
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(read(), 0.05)
+        else:
+            task = asyncio.create_task(read())
+            await gate.reached(1)
+            task.cancel()
+            if how == "cancel twice":
+                await asyncio.sleep(0)
+                task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await asyncio.sleep(0)
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(main()) == set()
+    assert source.ends == ["cancelled"]
+
+
 async def test_polling_loses_nothing():
     """Asking for the next chunk with a deadline, again and again, loses no chunk and cancels nothing."""
     gate, got = Gate(), []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+import traceback
 from decimal import Decimal
 
 import anyio
@@ -26,7 +27,7 @@ from mellite.errors import (
 )
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
 from mellite.requirements import judge, length, not_contains
-from tests.contract.support import Consumer, Gate, Source, blocked, caught, collected_then
+from tests.contract.support import Consumer, Gate, Source, blocked, caught, collected_then, traceback_length
 from tests.streaming.support import Turns, forbid
 
 pytestmark = pytest.mark.anyio
@@ -288,7 +289,11 @@ async def test_nothing_is_left_but_an_error():
         got, error = await collected_then(s)
         assert got == ["one. ", "tw"]
         assert type(error) is ConnectionLost
+        length = traceback_length(error)
         assert await collected_then(s) == ([], error)
+        assert traceback_length(error) == length  # the same each time, as out of a thunk
+        frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+        assert (frames[-2], frames[-1]) == ("__anext__", "stream")  # from where it is read to where it broke
     assert (s.success, s.text, s.completed) == (False, "one. tw", True)
     assert s.error is error is s.thunks[1].error
     with pytest.raises(ConnectionLost):
