@@ -46,6 +46,7 @@ PERSON = {
 
 CASES: dict[str, tuple[Requirement, list[str], list[str]]] = {
     "length max": (stock.length(max=5), ["", "12345"], ["123456"]),
+    "length of nothing": (stock.length(min=0, max=0), [""], ["x"]),
     "length min": (stock.length(min=3), ["123"], ["", "12"]),
     "length words": (stock.length(min=2, max=3, unit="words"), ["a b", " a\n b  c "], ["a", "a b c d", ""]),
     "contains": (stock.contains("a", "bc"), ["xbcxa"], ["a", "bc", "A bc", ""]),
@@ -193,6 +194,28 @@ async def test_the_verdict_says_why() -> None:
         requirement, _, bad = CASES[name]
         [verdict] = await check(bad[0], [requirement])
         assert verdict.reason == reason
+
+
+async def test_descriptions_are_words() -> None:
+    """A requirement says in words what is required, as one would tell a model."""
+    assert [
+        each.description
+        for each in (
+            stock.length(min=2, max=3, unit="words"),
+            stock.length(min=2),
+            stock.contains("a", "b", "c"),
+            stock.one_of(["yes", "no"]),
+            stock.json(type=Point, schema={"type": "object"}),
+            stock.tool_called(),
+        )
+    ] == [
+        "The answer has at least 2 and at most 3 words.",
+        "The answer has at least 2 characters.",
+        "The answer contains 'a', 'b' and 'c'.",
+        "The answer is 'yes' or 'no', and nothing else.",
+        'The answer is JSON that fits the JSON Schema {"type": "object"} and Point.',
+        "A tool is called.",
+    ]
 
 
 async def test_many_errors_are_told_in_few_words() -> None:
