@@ -3,6 +3,7 @@
 General layout, top to bottom; arrows point down only, and a test enforces it (docs/design.md walks it):
 
     cli, demo                                   edges
+    sampling, streaming, requirements           many thunks: tried again, checked while they stream, judged
     backends/                                   live, cassette, fake: they only yield events
     cassettes/                                  recorded traffic
     providers/                                  names, URLs and environment variables

@@ -26,6 +26,7 @@ WIDE_EXCEPTS = {
     "mellite/generation.py::Pump._close": "a backend that fails while closing does not undo its answer; the log has it",
     "mellite/iteration.py::Chunks.__anext__": "kept, and raised after the chunks that were cut before it",
     "mellite/requirements/requirement.py::Requirement._awaited": "a check that raises is a verdict that does not pass",
+    "mellite/requirements/requirement.py::Requirement.checker": "a check that cannot be made does not pass, either",
     "mellite/requirements/requirement.py::Requirement.begin": "a check that raises is a verdict that does not pass",
     "mellite/requirements/requirement.py::Requirement.begin_chunk": "a check that raises is a verdict of failure",
     "mellite/sampling/bestof.py::BestOfN._by_waiting": "a score that raises fails its sample, which keeps the error",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import anyio
 from attrs import field, frozen
@@ -128,7 +128,12 @@ class Requirement:
     def checker(self) -> CheckChunk | None:
         """The function that checks the chunks of one text, which may count what it has seen; None if there is none."""
         fresh = getattr(self.check_chunk, "fresh", None)
-        return fresh() if fresh is not None else self.check_chunk
+        if fresh is None:
+            return self.check_chunk
+        try:
+            return cast("CheckChunk", fresh())
+        except Exception as error:
+            return _broken(error)
 
     def begin_chunk(
         self, function: CheckChunk, chunk: str, partial: str
@@ -199,6 +204,15 @@ def custom(
     """
     name = description if description is not None else getattr(function, "__name__", type(function).__name__)
     return Requirement(name, function, timeout=timeout)
+
+
+def _broken(error: Exception) -> CheckChunk:
+    """A check of chunks that could not be made: it raises for every chunk, and so is a verdict that does not pass."""
+
+    def check(_chunk: str, _partial: str) -> None:
+        raise error
+
+    return check
 
 
 def _is_positive(value: Any) -> bool:

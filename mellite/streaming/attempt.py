@@ -156,11 +156,11 @@ class Attempt:
             last: whether no other attempt follows: then what stands before the failure is still released.
         """
         self._is_last = last
-        self._lay_tracks()
         try:
+            self._lay_tracks()
             await self._read()
         except MelliteError as error:
-            if not self._is_over():
+            if not self.failures and self.error is None:
                 self.error = error.with_traceback(_settled_traceback(self.thunk))  # without these frames: no cycle
         last = self._is_last = last or (self.error is not None and is_futile(self.error))
         if not self.rejected and (self.error is None or last):
@@ -200,6 +200,7 @@ class Attempt:
         checkers = [(requirement, requirement.checker()) for requirement in self.requirements]
         lanes = [_Lane(requirement, check) for requirement, check in checkers if check is not None]
         self._lanes = lanes
+        self._cannot_cut = True  # until it is certain that every chunker can be made
         shared = [lane for lane in lanes if lane.requirement.chunking is None]
         self._tracks.append(self._track(chunker_for(self.chunking), shared, deliver=True))
         self._tracks += [
@@ -209,6 +210,7 @@ class Attempt:
         ]
         for track in self._tracks:
             next(track)
+        self._cannot_cut = False
 
     async def _read(self) -> None:
         outlet = self.outlet

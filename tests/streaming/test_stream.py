@@ -325,6 +325,52 @@ async def test_a_thunk_that_somebody_cancels_is_not_tried_again():
     assert (type(error), error.reason, source.calls) == (GenerationCancelled, "enough", 1)
 
 
+class Once:
+    """A chunker that can be made so many times, and not once more."""
+
+    left = 0
+
+    def __init__(self):
+        Once.left -= 1
+        if Once.left < 0:
+            raise RuntimeError("no more")
+
+    def feed(self, text):
+        return [text]
+
+    def end(self):
+        return []
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_chunker_that_cannot_be_made_again(own):
+    """A chunker that cannot be made for an attempt is a typed error."""
+    Once.left = 2
+    requirements = [forbid("bad", chunking=Once if own else None)]
+    backend = Scripted(["bad", "never asked"])
+    async with stream(
+        backend.generate("x"), requirements=requirements, chunking=None if own else Once, attempts=2
+    ) as s:
+        with pytest.raises(InvalidRequest, match="cannot be made anew"):
+            _ = [chunk async for chunk in s]
+    assert (s.success, backend.calls) == (False, 1)
+
+
+async def test_a_check_that_cannot_be_made():
+    """A check whose `fresh` raises fails the attempt, with the error."""
+
+    class Broken:
+        def fresh(self):
+            raise KeyError("x")
+
+        def __call__(self, chunk, partial):
+            return True
+
+    async with stream(Echo().generate("x"), requirements=[Requirement("works", check_chunk=Broken())]) as s:
+        assert [chunk async for chunk in s] == []
+    assert [type(failure.error) for failure in s.failures] == [KeyError]
+
+
 class Loses:
     """A chunker that forgets the end."""
 
