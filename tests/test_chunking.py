@@ -283,13 +283,19 @@ def test_json_elements(text: str, elements: list[str]) -> None:
         ("json", '["a"', '["a"'),
         ("json", "[1,", "[1"),
         (3, "abc", "abc"),
+        (by_lines, "one\nt", "one\n"),
+        (re.compile(", "), "one, t", "one, "),
+        (re.compile("x"), "a" * 5_000 + "x" + "b" * 400, "a" * 5_000 + "x"),
+        (Pairs, "ab", "ab"),
     ],
 )
 def test_complete_at_the_first_character_that_decides(chunking: Any, delta: str, complete: str) -> None:
     """A chunk is given out as soon as it is certain where it ends: what follows costs money."""
     chunker = chunker_for(chunking)
-    assert [each for character in delta[:-1] for each in chunker.feed(character)] == []
-    assert chunker.feed(delta[-1]) == [complete]
+    long = len(delta) > 1_000  # then it is looked at again only now and then, at most a sixteenth later
+    fed = [each for character in delta[: -400 if long else -1] for each in chunker.feed(character)]
+    assert fed == []
+    assert [each for character in delta[-400 if long else -1 :] for each in chunker.feed(character)] == [complete]
 
 
 # --- a chunk is a str -----------------------------------------------------------------------------
