@@ -104,6 +104,7 @@ texts = st.lists(st.sampled_from(MARKS + SPACES + WORDS + CODE + JSON) | st.char
 @given(text=texts)
 @example(text="")
 @example(text="A.\r\n\r\n1.\n\n2) B! c")
+@example(text="Hi.\r\nYou!\r\n\r\nx")
 @example(text='Say:\n```json\n[{"a": [1, "]\\""]}, tru, -1 ]\n```\n[no] {"k" : {}}')
 def test_every_cut_gives_the_same(name: str, text: str) -> None:
     """Chunks add up to the text, know their place, and do not depend on how the text was cut."""
@@ -187,6 +188,7 @@ def sentences(*pieces: str) -> Any:
         sentences("A heading\n\n", "Text.\n", "\nMore."),
         sentences("List:\n", "- one\n", "- two\n", "1. First thing. ", "Still first.\n", "2. Second\n", "# Head"),
         sentences("Then\n", "> a quote\n", "| a | table |\n", "```\ncode\n", "```"),
+        sentences("...\n\n", "low, and behind a blank line"),
         sentences("CRLF.\r\n", "Next.\r\n", "\r\nEnd."),
         sentences("Two.  ".removesuffix(" "), " Spaces."),
     ],
