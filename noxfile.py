@@ -103,3 +103,10 @@ def bench(session: nox.Session) -> None:
     """Measure mellite beside the bare HTTP client in one run; arguments after `--` choose what."""
     install(session, "bench")
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
+
+
+@nox.session
+def prices(session: nox.Session) -> None:
+    """Make the snapshot of prices that ships with the package, at each release; read its diff, then run the tests."""
+    session.install("-q", "genai-prices>=0.2.3,<0.3")
+    session.run("python", "tests/price_snapshot.py", *session.posargs)

@@ -3,6 +3,7 @@
 General layout, top to bottom; arrows point down only, and a test enforces it (docs/design.md walks it):
 
     cli, demo                                   edges
+    sampling, streaming, requirements           many thunks: tried again, checked while they stream, judged
     backends/                                   live, cassette, fake: they only yield events
     cassettes/                                  recorded traffic
     providers/                                  names, URLs and environment variables
@@ -20,12 +21,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import backends, cassettes, errors, events
+    from . import backends, cassettes, errors, events, requirements, streaming
     from .backends.resolve import backend
     from .calling import Backend, generate
     from .calls import CallInfo
+    from .chunking import chunk
     from .errors import MelliteError
     from .events import Usage
+    from .gathering import gather
     from .messages import (
         Audio,
         CacheHint,
@@ -42,26 +45,56 @@ if TYPE_CHECKING:
     from .mochi import mochi_llm_generate
     from .records import GenerateLog, GenerationMetadata, RawProviderResponse
     from .request import CachePolicy, HttpOptions, Options, Request, Timeouts, ToolChoice, ToolDefinition
-    from .thunk import ModelOutputThunk, gather
+    from .requirements import Requirement, ValidationResult, check
+    from .sampling import (
+        BestOfN,
+        BudgetForcing,
+        Escalate,
+        Fallback,
+        Hedge,
+        MajorityVote,
+        MinimumBayesRisk,
+        ModelFriendlyRepair,
+        MultiTurnRepair,
+        RejectionSampling,
+        RepairSampling,
+        SamplingResult,
+    )
+    from .sharing import share
+    from .streaming import stream
+    from .thunk import ModelOutputThunk
 
 __all__ = [
     "Audio",
     "Backend",
+    "BestOfN",
+    "BudgetForcing",
     "CacheHint",
     "CachePolicy",
     "CallInfo",
     "Document",
+    "Escalate",
+    "Fallback",
     "GenerateLog",
     "GenerationMetadata",
+    "Hedge",
     "HttpOptions",
     "Image",
+    "MajorityVote",
     "MelliteError",
     "Message",
+    "MinimumBayesRisk",
+    "ModelFriendlyRepair",
     "ModelOutputThunk",
+    "MultiTurnRepair",
     "Options",
     "RawProviderResponse",
     "Reasoning",
+    "RejectionSampling",
+    "RepairSampling",
     "Request",
+    "Requirement",
+    "SamplingResult",
     "Text",
     "Timeouts",
     "ToolCall",
@@ -70,16 +103,23 @@ __all__ = [
     "ToolResult",
     "ToolValue",
     "Usage",
+    "ValidationResult",
     "Video",
     "__version__",
     "backend",
     "backends",
     "cassettes",
+    "check",
+    "chunk",
     "errors",
     "events",
     "gather",
     "generate",
     "mochi_llm_generate",
+    "requirements",
+    "share",
+    "stream",
+    "streaming",
 ]
 
 __version__ = "0.1.0"
@@ -88,21 +128,34 @@ __version__ = "0.1.0"
 _HOME = {
     "Audio": "messages",
     "Backend": "calling",
+    "BestOfN": "sampling",
+    "BudgetForcing": "sampling",
     "CacheHint": "messages",
     "CachePolicy": "request",
     "CallInfo": "calls",
     "Document": "messages",
+    "Escalate": "sampling",
+    "Fallback": "sampling",
     "GenerateLog": "records",
     "GenerationMetadata": "records",
+    "Hedge": "sampling",
     "HttpOptions": "request",
     "Image": "messages",
+    "MajorityVote": "sampling",
     "MelliteError": "errors",
     "Message": "messages",
+    "MinimumBayesRisk": "sampling",
+    "ModelFriendlyRepair": "sampling",
     "ModelOutputThunk": "thunk",
+    "MultiTurnRepair": "sampling",
     "Options": "request",
     "RawProviderResponse": "records",
     "Reasoning": "messages",
+    "RejectionSampling": "sampling",
+    "RepairSampling": "sampling",
     "Request": "request",
+    "Requirement": "requirements",
+    "SamplingResult": "sampling",
     "Text": "messages",
     "Timeouts": "request",
     "ToolCall": "messages",
@@ -111,15 +164,22 @@ _HOME = {
     "ToolResult": "messages",
     "ToolValue": "messages",
     "Usage": "events",
+    "ValidationResult": "requirements",
     "Video": "messages",
     "backend": "backends.resolve",
     "backends": "",
     "cassettes": "",
+    "check": "requirements",
+    "chunk": "chunking",
     "errors": "",
     "events": "",
-    "gather": "thunk",
+    "gather": "gathering",
     "generate": "calling",
     "mochi_llm_generate": "mochi",
+    "requirements": "",
+    "share": "sharing",
+    "stream": "streaming",
+    "streaming": "",
 }
 
 

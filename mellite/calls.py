@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from attrs import evolve, frozen
 
@@ -14,7 +15,13 @@ from .request import Request
 if TYPE_CHECKING:
     from .events import Event
 
-__all__ = ["CallInfo", "Streams", "name_of", "resolved"]
+__all__ = ["CallInfo", "Opener", "Streams", "name_of", "opener", "resolved"]
+
+#: Gives the stream of events for a generation (a `mellite.generation.Pump`) that begins.
+Opener: TypeAlias = "Callable[[Any], AsyncIterator[Event]]"
+
+#: What opens streams in place of their backends in this context, if anything does: see `mellite.share`.
+opener: Final[ContextVar[Opener | None]] = ContextVar("mellite_opener", default=None)
 
 
 @runtime_checkable

@@ -274,7 +274,9 @@ class ToolFailure(MelliteError):
 
 
 class SamplingError(MelliteError):
-    """No sample was acceptable."""
+    """Sampling gave no answer; ``errors`` has what went wrong in each sample, and ``__cause__`` is a group of them."""
+
+    errors: tuple[Exception, ...] = ()
 
 
 class StreamRejected(SamplingError):

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast, get_args
 
 from . import loops
-from .calls import CallInfo, name_of, resolved
+from .calls import CallInfo, name_of, opener, resolved
 from .errors import BackendError, InvalidProviderOutput
 from .events import Event, Finish
 from .outcome import Clock, Outcome, conclude
@@ -227,7 +227,8 @@ class Pump:
         return self.loop.is_cancellation(failure) or isinstance(failure, (KeyboardInterrupt, SystemExit))
 
     def _open(self) -> AsyncIterator[Event]:
-        stream: Any = self.call.backend.stream(self.request)
+        instead = opener.get()
+        stream: Any = self.call.backend.stream(self.request) if instead is None else instead(self)
         if not hasattr(stream, "__anext__") and hasattr(stream, "__aiter__"):
             stream = stream.__aiter__()
         if not hasattr(stream, "__anext__"):

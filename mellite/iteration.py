@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
 
 from . import loops
 from .chunking import Chunker
@@ -22,14 +22,15 @@ __all__ = ["Chunks", "Events", "SyncTexts", "Texts"]
 
 Item = TypeVar("Item")
 
-#: An iterator asks for more when this many events of what it asked for are left.
-_REFRESH: Final = AHEAD // 2
-
 
 class _Position(Generic[Item]):
-    """Where one iterator is in one generation; it counts as a consumer until it is exhausted or dropped."""
+    """Where one iterator is in one generation; it counts as a consumer until it is exhausted or dropped.
+
+    The generation runs up to `ahead` events ahead of it.
+    """
 
     __slots__ = (
+        "_ahead",
         "_cancelled",
         "_consumer",
         "_events",
@@ -48,6 +49,8 @@ class _Position(Generic[Item]):
         gen: object,
         open: Callable[[], Pump | Outcome],
         read: Callable[[CompactLog], Iterator[Item]],
+        *,
+        ahead: int = AHEAD,
     ) -> None:
         self._gen = gen  # an iterator keeps the generation running even if the thunk is dropped
         self._open: Callable[[], Pump | Outcome] | None = open
@@ -55,9 +58,10 @@ class _Position(Generic[Item]):
         self._pump: Pump | None = None
         self._events: list[Event] = []
         self._replay: Iterator[Item] | None = None
-        self._consumer = Consumer(AHEAD)
+        self._ahead = ahead
+        self._consumer = Consumer(ahead)
         self._index = 0
-        self._refresh = _REFRESH
+        self._refresh = ahead // 2  # ask for more when this many of what was asked for are left
         self._cancelled = False
         self._task: weakref.ref[asyncio.Task[Any]] | None = None
 
@@ -79,9 +83,10 @@ class _Position(Generic[Item]):
         """Let the pump run on, well before this iterator has nothing left."""
         pump = self._pump
         if pump is not None:
-            self._consumer.want = index + AHEAD
-            self._refresh = index + _REFRESH
-            pump.raise_demand(index + AHEAD)
+            want = index + self._ahead
+            self._consumer.want = want
+            self._refresh = index + self._ahead // 2
+            pump.raise_demand(want)
 
     async def _more(self, pump: Pump, index: int) -> None:
         self._ask(index)
@@ -187,10 +192,10 @@ class Chunks(AsyncIterator[str]):
             if self._ended is not None:
                 raise self._ended
             try:
-                self._ready = self._chunker.feed(await self._texts.__anext__())[::-1]
+                self._ready = [*reversed(self._chunker.feed(await self._texts.__anext__()))]
             except Exception as error:  # the end, or what went wrong: after the rest of the text
                 self._ended = error
-                self._ready = self._chunker.end()[::-1]
+                self._ready = [*reversed(self._chunker.end())]
         return self._ready.pop()
 
 

@@ -108,6 +108,7 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
         refusal=finish.refusal if finish else None,
         logprobs=finish.logprobs if finish else None,
         usage=folded.usage,
+        service_tier=_tier(finish.response) if finish else None,
         streaming=bool(start.streaming),
         started_at=clock.started_at,
         ttfb_ms=clock.ttfb_ms,
@@ -115,6 +116,12 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
         attempts=start.attempts if start.attempts is not None else (1 if generation_id else None),
         replayed=bool(start.replayed),
     )
+
+
+def _tier(response: Any) -> str | None:
+    """What the provider's final object says of how it was served, at its top; some say it in the usage instead."""
+    tier = response.get("service_tier") if isinstance(response, Mapping) else None
+    return tier if isinstance(tier, str) else None
 
 
 def raw_of(folded: Folded, log: CompactLog | None) -> RawProviderResponse:
@@ -230,7 +237,7 @@ def _ours(error: BaseException, backend: str) -> Exception:
     return wrapped
 
 
-_MACHINERY: Final = frozenset({"mellite.generation", "mellite.outcome"})
+_MACHINERY: Final = frozenset({"mellite.generation", "mellite.outcome", "mellite.sharing"})
 
 
 def _inform(failure: Exception, folded: Folded, generation: GenerationMetadata) -> None:

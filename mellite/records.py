@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any, ClassVar
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from .events import FinishReason, Usage
 from .fold import CompactLog
 from .messages import Message
 
 __all__ = ["GenerateLog", "GenerationMetadata", "RawProviderResponse"]
+
+
+class _Unpriced(Enum):
+    """In place of a cost that nobody has asked for yet."""
+
+    UNPRICED = "unpriced"
 
 
 @frozen(kw_only=True)
@@ -27,7 +34,8 @@ class GenerationMetadata:
         response_id: the provider's id of the answer.
         request_id: the provider's id of the HTTP request.
         finish_reason: why it ended, in mellite's words; `raw_finish_reason` in the provider's.
-        cost_usd: in USD, exact; None when the price is unknown, never 0.
+        service_tier: how the provider says that it served the answer, where there is a choice (``flex``, ``priority``).
+        cost_usd: in USD, exact, where somebody knows better than the price list.
         started_at: when the generation started, in UTC.
         ttfb_ms: from there to the first event, in ms.
         duration_ms: from there to the end, in ms.
@@ -47,7 +55,8 @@ class GenerationMetadata:
     refusal: str | None = None
     logprobs: Any = field(default=None, repr=False)
     usage: Usage | None = None
-    cost_usd: Decimal | None = None
+    service_tier: str | None = None
+    _cost_usd: Decimal | _Unpriced | None = field(default=_Unpriced.UNPRICED, eq=False, repr=False)
     streaming: bool = False
     started_at: datetime | None = None
     ttfb_ms: float | None = None
@@ -55,6 +64,42 @@ class GenerationMetadata:
     attempts: int | None = None
     replayed: bool = False
 
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What it cost, in USD, exact; None when the price or a count is unknown, never 0. See `mellite.pricelist`.
+
+        Worked out when it is asked for, so that a generation that nobody prices does not pay for it.
+
+        Raises:
+            ConfigurationError: if MELLITE_PRICES names a file that is no price list.
+        """
+        if not isinstance(self._cost_usd, _Unpriced):
+            return self._cost_usd
+        usage = self.usage
+        if usage is None or self.provider is None:
+            return None
+        from .pricelist import prices
+
+        raw = usage.raw or {}
+        tier = self.service_tier or raw.get("service_tier") or raw.get("serviceTier")
+        return prices().cost(
+            usage,
+            provider=self.provider,
+            models=(self.response_model, self.model),
+            at=self.started_at,
+            served={"service_tier": tier, "speed": raw.get("speed")},
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process may have another price list: the cost goes along.
+        return {**{name: getattr(self, name) for name in _METADATA_SLOTS}, "_cost_usd": self.cost_usd}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+
+_METADATA_SLOTS = tuple(attribute.name for attribute in fields(GenerationMetadata))
 
 _RAW_CLASSES: dict[str, type[RawProviderResponse]] = {}
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # What only a driven thunk needs is imported when one is driven: that halves the time that importing this takes.
 
-__all__ = ["GenerationState", "ModelOutputThunk", "gather"]
+__all__ = ["GenerationState", "ModelOutputThunk", "settle_all"]
 
 T = TypeVar("T")
 
@@ -271,10 +271,12 @@ class ModelOutputThunk(Deferred, Generic[T]):
         """The text in chunks, as they become whole.
 
         Args:
-            chunking: None for the deltas as they were sent, or a function that cuts a text into consecutive pieces.
+            chunking: None for the deltas as they were sent, or how to cut: ``words``, ``sentences``, ``paragraphs``,
+                ``lines``, ``code-fences``, ``json``, a number of characters, a regular expression, or your own; see
+                `mellite.chunk`.
 
         Raises:
-            InvalidRequest: if it is neither, or its pieces do not add up to the text.
+            InvalidRequest: if there is no such chunking, or it loses or adds text.
         """
         from .chunking import chunker_for
         from .iteration import Chunks
@@ -428,7 +430,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
             with _starting:
                 pump = self._gen.pump
                 if pump is None and self._outcome is None:
-                    pump = self._gen.pump = Pump(self._call, home, gather)
+                    pump = self._gen.pump = Pump(self._call, home, settle_all)
                     if home.is_here():
                         pump.start()
                     else:
@@ -461,21 +463,8 @@ def _restored(
     return thunk
 
 
-async def gather(*thunks: ModelOutputThunk[Any]) -> list[ModelOutputThunk[Any]]:
-    """Generate many at once and wait for all; gives the thunks, in order, and raises for none that failed.
-
-    Example:
-        >>> import asyncio
-        >>> from mellite.backends import Echo
-        >>> echo = Echo()
-        >>> results = asyncio.run(gather(echo.generate("one"), echo.generate("two")))
-        >>> [r.value for r in results if r.error is None and not r.cancelled]
-        ['one', 'two']
-    """
-    for thunk in thunks:
-        if not isinstance(thunk, ModelOutputThunk):
-            msg = f"gather takes thunks, not {type(thunk).__name__}"
-            raise InvalidRequest(msg)
+async def settle_all(*thunks: ModelOutputThunk[Any]) -> None:
+    """Generate many at once and wait until all are settled; see `mellite.gather`."""
     waiting: list[tuple[Pump, Consumer]] = []
     try:
         for thunk in thunks:
@@ -492,4 +481,3 @@ async def gather(*thunks: ModelOutputThunk[Any]) -> list[ModelOutputThunk[Any]]:
         raise
     for thunk in thunks:
         thunk._settled()
-    return list(thunks)

@@ -99,7 +99,20 @@ def test_command_leads_somewhere() -> None:
 
 def test_extras_are_declared() -> None:
     """All extras are declared from the start, so that an error message can name the one to install."""
-    extras = {"bedrock", "cli", "http2", "lz4", "mcp", "schema", "test", "tokens", "trio", "websocket", "yaml"}
+    extras = {
+        "bedrock",
+        "cli",
+        "http2",
+        "lz4",
+        "mcp",
+        "schema",
+        "similarity",
+        "test",
+        "tokens",
+        "trio",
+        "websocket",
+        "yaml",
+    }
     assert set(PROJECT["optional-dependencies"]) == extras
 
 

@@ -176,6 +176,19 @@ class TextDirectory:
             raise _collision(path, key, sidecar, (provider, model, prompt))
         return TextCassette(path, _text(data, path), key=key, sidecar=sidecar)
 
+    def answer(self, key: int) -> TextCassette | None:
+        """The answer that was recorded under a key, whatever call it belongs to; None if there is none.
+
+        Raises:
+            InvalidCassette: if the file, or its sidecar, is damaged.
+        """
+        path = self.file(key)
+        try:
+            data = read_file(path, limit=_LIMIT)
+        except CassetteMiss:
+            return None
+        return TextCassette(path, _text(data, path), key=key, sidecar=self.sidecar(key))
+
     def sidecar(self, key: int) -> Sidecar | None:
         """What lies beside the cassette of a key; None if nothing does.
 

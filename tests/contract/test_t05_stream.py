@@ -370,7 +370,7 @@ async def test_wrong_chunking():
     """What is no chunking is refused at once, with a typed error."""
     thunk = mellite.generate(Source(), "hi")
     with pytest.raises(InvalidRequest):
-        thunk.astream(chunking=3)
+        thunk.astream(chunking=0)
     assert thunk.state == "pending"
 
 

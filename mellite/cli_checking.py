@@ -1,0 +1,147 @@
+"""`mellite check`: judge answers that were recorded, without generating anything."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from .cli import _errors_said, _print_json
+from .cli_requirements import HELP, requirements_of
+
+if TYPE_CHECKING:
+    from .requirements import Requirement, Subject, ValidationResult
+
+__all__ = ["check"]
+
+
+class _Answer(NamedTuple):
+    """A recorded answer: what it is called, and what there is to judge; None if it cannot be read."""
+
+    name: str
+    subject: Subject | None
+    text: str
+
+
+@click.command()
+@click.argument("cassette", type=click.Path(exists=True))
+@click.option("--require", "requires", multiple=True, required=True, metavar="NAME[=VALUE]", help=HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, one for each answer.")
+def check(*, cassette: str, requires: tuple[str, ...], as_json: bool) -> None:
+    """Judge every answer in CASSETTE: an HTTP cassette, a text cassette, or a directory of text cassettes.
+
+    Nothing is generated. Exits with 1 if an answer does not meet a requirement, or cannot be read.
+    """
+    with _errors_said():
+        required = requirements_of(requires)
+        judged = [(answer, _verdicts(answer, required)) for answer in _answers(cassette)]
+    if as_json:
+        for answer, verdicts in judged:
+            _print_json(_as_json(answer, required, verdicts))
+    else:
+        _print(judged, required)
+    if not judged:
+        click.echo(f"mellite: there is no answer in {cassette!r}", err=True)
+    if not judged or not all(_good(verdicts) for _, verdicts in judged):
+        sys.exit(1)
+
+
+def _answers(cassette: str) -> Iterator[_Answer]:
+    if os.path.isdir(cassette):
+        yield from _texts(cassette)
+        return
+    folder, name = os.path.split(cassette)
+    key, extension = os.path.splitext(name)
+    if extension == ".txt" and key.isascii() and key.isdigit():
+        yield from _texts(folder, int(key))
+        return
+    from .backends.recorded import replay_all
+
+    for index, (url, thunk) in enumerate(replay_all(cassette)):
+        yield _Answer(str(index), thunk, url if thunk is None else thunk.partial)
+
+
+def _texts(folder: str, *keys: int) -> Iterator[_Answer]:
+    from .cassettes.text import TextDirectory
+
+    directory = TextDirectory(folder)
+    for key in keys or directory.keys():
+        found = directory.answer(key)
+        if found is not None:
+            yield _Answer(f"{key}.txt", found.text, found.text)
+
+
+def _verdicts(answer: _Answer, required: Sequence[Requirement]) -> list[ValidationResult] | None:
+    """The verdicts on an answer; None if it cannot be read."""
+    import anyio
+
+    from .requirements import check as judge
+
+    return None if answer.subject is None else anyio.run(judge, answer.subject, required)
+
+
+def _good(verdicts: list[ValidationResult] | None) -> bool:
+    return verdicts is not None and all(verdict.passed for verdict in verdicts)
+
+
+def _as_json(
+    answer: _Answer, required: Sequence[Requirement], verdicts: list[ValidationResult] | None
+) -> dict[str, Any]:
+    return {
+        "answer": answer.name,
+        "passed": _good(verdicts),
+        "text": None if verdicts is None else answer.text,
+        "validations": None
+        if verdicts is None
+        else [
+            {
+                "requirement": requirement.description,
+                "passed": verdict.passed,
+                "reason": verdict.reason,
+                "score": verdict.score,
+                "error": None if verdict.error is None else f"{type(verdict.error).__name__}: {verdict.error}",
+            }
+            for requirement, verdict in zip(required, verdicts, strict=True)
+        ],
+    }
+
+
+def _print(judged: Sequence[tuple[_Answer, list[ValidationResult] | None]], required: Sequence[Requirement]) -> None:
+    rows = [(answer.name, _good(verdicts), _why(verdicts, required), answer.text) for answer, verdicts in judged]
+    passed = sum(good for _, good, _, _ in rows)
+    summary = f"{passed} of {len(rows)} answers passed"
+    if not sys.stdout.isatty():
+        for name, good, why, _ in rows:
+            click.echo("\t".join([name, "passed" if good else "failed", *why]))
+        click.echo(summary)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=summary)
+    for column in ("answer", "verdict", "why", "text"):
+        table.add_column(column, overflow="fold")
+    for name, good, why, text in rows:
+        cells = [name, "passed" if good else "failed", "\n".join(why), _one_line(text)]
+        table.add_row(*[Text(cell) for cell in cells], style="green" if good else "red")
+    Console().print(table)
+
+
+def _why(verdicts: list[ValidationResult] | None, required: Sequence[Requirement]) -> list[str]:
+    if verdicts is None:
+        return ["it is of no known protocol"]
+    return [
+        f"{requirement.description.removesuffix('.')}: {verdict.reason or verdict.error or 'it does not'}"
+        for requirement, verdict in zip(required, verdicts, strict=True)
+        if not verdict.passed
+    ]
+
+
+def _one_line(text: str, most: int = 100) -> str:
+    """The start of a text, safe for a terminal: what a model writes may hold escape sequences."""
+    line = "".join([char if char.isprintable() else " " for char in text[:most]])
+    return f"{line}..." if len(text) > most else line
