@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
@@ -14,7 +15,47 @@ from attrs import field, frozen
 from ..errors import ConfigurationError
 from ..request import EMPTY
 
-__all__ = ["Endpoint", "host_of", "is_private_link"]
+__all__ = ["Endpoint", "Setting", "host_of", "is_private_link"]
+
+
+@frozen
+class Setting:
+    """A word in a base URL that differs from account to account: a project, a region, a resource.
+
+    Args:
+        value: the word; None looks into the environment.
+        variables: environment variables that may hold it, in order; read at call time.
+        default: what holds where neither says anything.
+
+    Example:
+        >>> Setting("eu-west-1", variables=("AWS_REGION",)).of("region")
+        'eu-west-1'
+    """
+
+    value: str | None = None
+    variables: tuple[str, ...] = field(default=(), kw_only=True)
+    default: str | None = field(default=None, kw_only=True)
+
+    def of(self, name: str) -> str:
+        """The word in force now.
+
+        Args:
+            name: what it is called, for the error.
+
+        Raises:
+            ConfigurationError: if there is none, or it holds what cannot stand in a host name or a path.
+        """
+        found = [(f"{name}=...", self.value), *[(each, os.environ.get(each, "").strip()) for each in self.variables]]
+        where, value = next(((where, value) for where, value in found if value), ("", self.default))
+        if not value:
+            variables = " or ".join(self.variables)
+            way = f"set the environment variable {variables}, or give {name}=..." if variables else f"give {name}=..."
+            msg = f"no {name}: {way}"
+            raise ConfigurationError(msg)
+        if not _WORD.fullmatch(value):
+            msg = f"{where or name} must be letters, digits, '.', '_' and '-', as it stands in a URL: {value!r}"
+            raise ConfigurationError(msg)
+        return value
 
 
 @frozen
@@ -22,10 +63,15 @@ class Endpoint:
     """A base URL and the path of one operation below it.
 
     Args:
-        base_url: ``https://host/v1``; a slash at its end makes no difference.
+        base_url: ``https://host/v1``; a slash at its end makes no difference. ``{name}`` stands for a setting.
         path: what follows it; ``{model}`` stands for the model's id, percent-encoded.
+        streaming_path: the path where the answer is streamed, if that is another.
         query: what always stands in the query.
+        streaming_query: what stands there besides, where the answer is streamed.
         variables: environment variables that replace `base_url`, the first that is set; read at call time.
+        settings: the words in `base_url` that differ from account to account, by name.
+        model_path: how a model's id is spelled in the path, for ids that are paths themselves; it must see to it that
+            the id leads nowhere else.
 
     Raises:
         ConfigurationError: if `base_url` is no http or https URL, or holds a user name, a fragment or characters that
@@ -34,35 +80,61 @@ class Endpoint:
     Example:
         >>> Endpoint("https://api.example.com/v1/", "/chat/completions").url()
         'https://api.example.com/v1/chat/completions'
+        >>> regional = Endpoint("https://{region}.example.com", "/ask", settings={"region": Setting("eu")})
+        >>> regional.url()
+        'https://eu.example.com/ask'
     """
 
     base_url: str
     path: str = ""
+    streaming_path: str | None = field(default=None, kw_only=True)
     query: Mapping[str, str] = field(default=EMPTY, kw_only=True)
+    streaming_query: Mapping[str, str] = field(default=EMPTY, kw_only=True)
     variables: tuple[str, ...] = field(default=(), kw_only=True)
+    settings: Mapping[str, Setting] = field(default=EMPTY, kw_only=True)
+    model_path: Callable[[str], str] | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         _split(self.base_url, "base_url")
 
     def base(self) -> str:
-        """The base URL in force now: the first variable that is set, else `base_url`."""
+        """The base URL in force now: the first variable that is set, else `base_url` with its settings.
+
+        Raises:
+            ConfigurationError: if an environment variable holds no URL, or a setting is missing.
+        """
         for name in self.variables:
             value = os.environ.get(name, "").strip()
             if value:
                 _split(value, name)
                 return value
-        return self.base_url
+        base = self.base_url
+        for name, setting in self.settings.items():
+            place = f"{{{name}}}"
+            if place in base:
+                base = base.replace(place, setting.of(name))
+        return base
 
-    def url(self, *, model: str | None = None, query: Mapping[str, str] = EMPTY) -> str:
+    def url(self, *, model: str | None = None, query: Mapping[str, str] = EMPTY, streaming: bool = False) -> str:
         """The whole URL; `query` replaces values of the same name.
 
+        Args:
+            streaming: whether the answer is asked for as a stream.
+
         Raises:
-            ConfigurationError: if an environment variable holds no URL.
+            ConfigurationError: if an environment variable holds no URL, or a setting is missing.
         """
-        path = self.path.replace("{model}", quote(model or "", safe="")) if "{model}" in self.path else self.path
+        path = self.path
+        if streaming:
+            path = self.path if self.streaming_path is None else self.streaming_path
+            query = {**self.streaming_query, **query}
+        if "{model}" in path:
+            spelled = quote(model or "", safe="") if self.model_path is None else self.model_path(model or "")
+            path = path.replace("{model}", spelled)
         return _joined(self.base(), path, tuple({**self.query, **query}.items()))
 
 
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LAST_CONTROL: Final = 0x20
 _LAST_ASCII: Final = 0x7E
 

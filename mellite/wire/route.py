@@ -159,7 +159,7 @@ class Route:
         extra = request.http or _NO_HTTP
         if extra.body:
             body = merged(body, extra.body)
-        url = self.endpoint.url(model=request.model, query=extra.query)
+        url = self.endpoint.url(model=request.model, query=extra.query, streaming=streaming)
         data, body = encoded(body)
         headers = {name.lower(): value for name, value in {**self.headers, **extra.headers}.items()}
         headers["content-type"] = "application/json"
