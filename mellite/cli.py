@@ -67,19 +67,19 @@ def generate(prompt: str, model: str | None, stream: bool, as_json: bool, casset
 def _backend(model: str | None, cassette_dir: str | None, prompt: str) -> Backend:
     from .backends import TextCassetteBackend
     from .backends.resolve import backend
-    from .backends.spec import split
+    from .providers.catalog import split
 
     directory = cassette_dir or os.environ.get("MELLITE_CASSETTE_DIR") or os.environ.get("MOCHI_LLM_CASSETTE_DIR")
     if directory is None or directory == "":
         return backend(model or DEFAULT_MODEL)
     if model is not None:
         provider, name = split(model)
-        return TextCassetteBackend(directory, provider=provider, model=name)
+        return TextCassetteBackend(directory, provider=provider, model=name or "")
     # Without --model, as a program without an explicit model recorded it; else what would be asked live.
     from .cassettes.text import djb2_key
 
     provider, name = split(DEFAULT_MODEL)
-    for candidate in ("", name):
+    for candidate in ("", name or ""):
         if os.path.exists(os.path.join(directory, f"{djb2_key(provider, candidate, prompt)}.txt")):
             return TextCassetteBackend(directory, provider=provider, model=candidate)
     return TextCassetteBackend(directory, provider=provider)
@@ -118,7 +118,7 @@ def key(provider: str, model: str, prompt: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def replay(file: str, as_json: bool) -> None:
     """Read every answer recorded in FILE, one line each."""
-    from .backends.recorded import replay_all
+    from .recorded import replay_all
 
     with _errors_said():
         rows = [

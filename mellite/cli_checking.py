@@ -58,7 +58,7 @@ def _answers(cassette: str) -> Iterator[_Answer]:
     if extension == ".txt" and key.isascii() and key.isdigit():
         yield from _texts(folder, int(key))
         return
-    from .backends.recorded import replay_all
+    from .recorded import replay_all
 
     for index, (url, thunk) in enumerate(replay_all(cassette)):
         yield _Answer(str(index), thunk, url if thunk is None else thunk.partial)

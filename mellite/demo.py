@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mellite
+import anyio
+
+from .backends.fake import Scripted
+from .backends.resolve import backend
+from .errors import GenerationCancelled, RateLimited
+from .gathering import gather
 
 if TYPE_CHECKING:
     from .thunk import ModelOutputThunk
@@ -26,7 +30,7 @@ def run() -> int:
     note("mellite: model outputs that have not been generated yet. No network, no key: all from cassettes.")
     for number, part in enumerate((awaiting, streaming, copying, cancelling, failing), 1):
         title(f"\n{number}. {part.__doc__}")
-        asyncio.run(part(code, note))
+        anyio.run(part, code, note)
     note("\nNext: docs/tutorial.md, or `mellite generate --help`.")
     return 0
 
@@ -50,20 +54,18 @@ def _printers() -> tuple[Say, Say, Say]:
 
 async def awaiting(code: Say, note: Say) -> None:
     """A thunk is generated when it is awaited: once, for everybody."""
-    backend = mellite.backend(f"cassette:{CASSETTES / 'text'}")
-    code('   thunk = backend.generate("Why is the sky blue?", model="demo")')
-    thunk = backend.generate("Why is the sky blue?", model="demo")
+    code('   thunk = mellite.backend("cassette:...").generate("Why is the sky blue?", model="demo")')
+    thunk = backend(f"cassette:{CASSETTES / 'text'}").generate("Why is the sky blue?", model="demo")
     note(f"   {thunk.state}: nothing has been sent")
-    code("   await asyncio.gather(thunk, thunk, thunk)")
-    answers = await asyncio.gather(thunk, thunk, thunk)
+    code("   await mellite.gather(thunk, thunk, thunk)")
+    answers = [each.value for each in await gather(thunk, thunk, thunk)]
     note(f"   {thunk.state}: three consumers, one generation, the same text for all: {len(set(answers)) == 1}")
     note(f"   {answers[0]}")
 
 
 async def streaming(code: Say, note: Say) -> None:
     """The same thunk can be streamed, by one or by many, also afterwards."""
-    backend = mellite.backend(f"cassette:{CASSETTES / 'chat.json'}")
-    thunk = backend.generate("Name three rivers.", system="Be brief.")
+    thunk = backend(f"cassette:{CASSETTES / 'chat.json'}").generate("Name three rivers.", system="Be brief.")
     code("   async for delta in thunk: ...")
     pieces = [repr(delta) async for delta in thunk]
     note(f"   {' '.join(pieces)}")
@@ -77,34 +79,34 @@ async def streaming(code: Say, note: Say) -> None:
 
 async def copying(code: Say, note: Say) -> None:
     """A copy of a thunk makes its own call; that is how to sample."""
-    rolls = mellite.backends.Scripted(["heads", "tails", "heads", "heads", "tails"])
+    rolls = Scripted(["heads", "tails", "heads", "heads", "tails"])
     question: ModelOutputThunk[str] = rolls.generate("Toss a coin.")
     code("   samples = await mellite.gather(*thunk.resample(5))")
-    samples = await mellite.gather(*question.resample(5))
+    samples = await gather(*question.resample(5))
     votes = [sample.value for sample in samples if sample.value is not None]
     note(f"   {votes} -> {max(set(votes), key=votes.count)!r} wins; the thunk itself is still {question.state}")
 
 
 async def cancelling(code: Say, note: Say) -> None:
     """Stop when you have seen enough; what arrived is kept."""
-    slow = mellite.backends.Scripted([["One ", "two ", "three ", "four ", "five ", "six."]], delay=0.02)
+    slow = Scripted([["One ", "two ", "three ", "four ", "five ", "six."]], delay=0.02)
     thunk = slow.generate("Count.")
     code('   async for delta in thunk:\n       if "three" in delta: await thunk.cancel_generation("enough")')
     try:
         async for delta in thunk:
             if "three" in delta:
                 await thunk.cancel_generation("enough")
-    except mellite.errors.GenerationCancelled as cancelled:
+    except GenerationCancelled as cancelled:
         note(f"   {type(cancelled).__name__}: {cancelled}")
     note(f"   state {thunk.state!r}, kept {thunk.partial!r}")
 
 
 async def failing(code: Say, note: Say) -> None:
     """A failure is a value, too: nothing is lost, and siblings keep their results."""
-    busy = mellite.errors.RateLimited("the provider asked to wait", retry_after=2.0)
-    flaky = mellite.backends.Scripted(["fine", busy])
+    busy = RateLimited("the provider asked to wait", retry_after=2.0)
+    flaky = Scripted(["fine", busy])
     code("   for thunk in await mellite.gather(*flaky.generate('Try.').resample(2)):")
-    for thunk in await mellite.gather(*flaky.generate("Try.").resample(2)):
+    for thunk in await gather(*flaky.generate("Try.").resample(2)):
         if thunk.error is not None:
             note(f"   failed: {type(thunk.error).__name__}: {thunk.error}")
         else:

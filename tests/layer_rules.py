@@ -24,7 +24,7 @@ LAYERS = {
         "mochi",
         "pytest_plugin",
     ),
-    9: ("gathering", "journal", "progress", "requirements", "sampling", "steps", "streaming", "toolloop"),
+    9: ("gathering", "journal", "progress", "recorded", "requirements", "sampling", "steps", "streaming", "toolloop"),
     8: ("hooks", "resilience", "telemetry"),
     7: ("backends",),
     6: ("cassettes",),

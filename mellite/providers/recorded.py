@@ -1,0 +1,115 @@
+"""Who answered a recorded request, and over which route it was asked: read from its URL and its body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from attrs import evolve
+
+from ..protocols.openai_chat import OPENAI, ChatDialect, protocol
+from ..request import Options
+from ..wire.auth import none
+from ..wire.endpoint import Endpoint
+from ..wire.route import Route
+from . import compatible, openai
+
+__all__ = ["question_of", "route_of"]
+
+_CHAT: Final = "/chat/completions"
+
+
+def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
+    """The route that a recorded request took, without a key; None if mellite does not know its protocol.
+
+    What may be said in more than one way (the field for the most tokens, whether ``store`` is sent) is said as the
+    recorded request says it, so that the same question gives the same body again. Whether it streams is as recorded,
+    too, unless a call says otherwise.
+
+    Args:
+        url: of the request.
+        body: its JSON.
+
+    Example:
+        >>> route = route_of("https://api.groq.com/openai/v1/chat/completions", {"model": "llama-3.3-70b-versatile"})
+        >>> route.provider, route.model
+        ('groq', 'llama-3.3-70b-versatile')
+        >>> route_of("https://example.com/weather", {}) is None
+        True
+    """
+    base, found, _query = url.partition(_CHAT)
+    return _chat(base, body) if found else None
+
+
+def _chat(base: str, body: Mapping[str, Any]) -> Route:
+    provider, dialect = _host(base)
+    streams = body.get("stream") is True
+    dialect = evolve(
+        dialect,
+        namespaces=("openai", provider),
+        max_tokens="max_tokens" if "max_tokens" in body else dialect.max_tokens,
+        store="store" in body,
+        strict_tools=_says_strict(body),
+        stream_usage="stream_options" in body if streams else dialect.stream_usage,
+    )
+    if "max_completion_tokens" in body:
+        dialect = evolve(dialect, max_tokens="max_completion_tokens")
+    model = body.get("model")
+    return Route(
+        id=f"{provider}-chat",
+        provider=provider,
+        protocol=protocol(dialect),
+        endpoint=Endpoint(base, _CHAT),
+        auth=none(),
+        model=model if isinstance(model, str) else None,
+        options=Options(stream=streams),
+    )
+
+
+def _host(base: str) -> tuple[str, ChatDialect]:
+    """The company whose host it is and its dialect; whoever it is, it speaks as OpenAI does."""
+    host = urlsplit(base).hostname
+    for row in compatible.HOSTS.values():
+        if row.key_required and urlsplit(row.base_url).hostname == host:
+            return row.name, row.dialect
+    if host == urlsplit(openai.BASE_URL).hostname:
+        return "openai", OPENAI
+    return host or "unknown", ChatDialect()
+
+
+def _says_strict(body: Mapping[str, Any]) -> bool:
+    tools = body.get("tools")
+    if not isinstance(tools, list):
+        return False
+    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)]
+    return any("strict" in function for function in functions if isinstance(function, dict))
+
+
+def question_of(body: Mapping[str, Any]) -> str:
+    """The text of the last turn of the user in a recorded request, of whatever protocol; empty if there is none.
+
+    Example:
+        >>> question_of({"messages": [{"role": "user", "content": "Name three rivers."}]})
+        'Name three rivers.'
+        >>> question_of({"contents": [{"role": "user", "parts": [{"text": "Name "}, {"text": "one."}]}]})
+        'Name one.'
+    """
+    for name in ("messages", "input", "contents"):
+        turns = body.get(name)
+        if isinstance(turns, str):
+            return turns
+        for turn in reversed(turns) if isinstance(turns, list) else ():
+            if isinstance(turn, dict) and turn.get("role", "user") == "user":
+                text = _text_of(turn.get("content", turn.get("parts")))
+                if text:
+                    return text
+    return ""
+
+
+def _text_of(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "".join([text for text in texts if isinstance(text, str)])
