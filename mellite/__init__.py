@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .calls import CallInfo
     from .chunking import chunk
     from .errors import MelliteError
-    from .events import Usage
     from .gathering import gather
     from .messages import (
         Audio,
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from .sharing import share
     from .streaming import stream
     from .thunk import ModelOutputThunk
+    from .usage import Usage
 
 __all__ = [
     "Audio",

@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from .events import Usage
+    from .usage import Usage
 
 __all__ = [
     "AuthenticationError",

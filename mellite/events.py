@@ -13,6 +13,7 @@ import msgspec
 from attrs import field, frozen
 
 from .messages import ProviderMetadata, ToolCall, ToolResult
+from .usage import Usage
 
 __all__ = [
     "Event",
@@ -39,86 +40,6 @@ __all__ = [
 ]
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool-calls", "content-filter", "error", "unknown"]
-
-_COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "non_cached_input_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_tokens",
-)
-
-
-@frozen(kw_only=True)
-class Usage:
-    """Tokens used: inclusive totals and a split that does not overlap. Unknown is None, never 0.
-
-    ``non_cached_input_tokens + cache_read_input_tokens + cache_write_input_tokens == input_tokens``, and
-    ``reasoning_tokens`` is a part of ``output_tokens``.
-
-    Args:
-        raw: the provider's own usage object, unchanged.
-
-    Example:
-        >>> used = Usage.of(input_tokens=5, output_tokens=2, cache_read_input_tokens=1)
-        >>> used.total_tokens, used.non_cached_input_tokens
-        (7, 4)
-    """
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    non_cached_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_write_input_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    raw: Mapping[str, Any] | None = field(default=None, repr=False)
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        total_tokens: int | None = None,
-        cache_read_input_tokens: int | None = None,
-        cache_write_input_tokens: int | None = None,
-        reasoning_tokens: int | None = None,
-        raw: Mapping[str, Any] | None = None,
-    ) -> Usage:
-        """Make it from inclusive totals: what is missing of the total and the split is worked out."""
-        if total_tokens is None and (input_tokens is not None or output_tokens is not None):
-            total_tokens = (input_tokens or 0) + (output_tokens or 0)
-        non_cached = None
-        if input_tokens is not None:
-            non_cached = max(0, input_tokens - (cache_read_input_tokens or 0) - (cache_write_input_tokens or 0))
-        return cls(
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            total_tokens=total_tokens,
-            non_cached_input_tokens=non_cached,
-            cache_read_input_tokens=cache_read_input_tokens,
-            cache_write_input_tokens=cache_write_input_tokens,
-            reasoning_tokens=reasoning_tokens,
-            raw=raw,
-        )
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether no count says anything: such a report never replaces a real one."""
-        return not (self.input_tokens or self.output_tokens or self.total_tokens)
-
-    def __add__(self, other: Usage) -> Usage:
-        """Both together; a count stays None only where both are. The raw objects are dropped."""
-        if not isinstance(other, Usage):
-            return NotImplemented
-        sums: dict[str, Any] = {}
-        for name in _COUNTS:
-            ours, theirs = getattr(self, name), getattr(other, name)
-            sums[name] = None if ours is None and theirs is None else (ours or 0) + (theirs or 0)
-        return Usage(**sums)
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False):

@@ -34,8 +34,8 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from .errors import ConfigurationError
-from .events import Usage
 from .pricing import UNITS, Place, Price, Rate, Tiers, billed, place
+from .usage import Usage
 
 __all__ = ["PriceList", "prices"]
 

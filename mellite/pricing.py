@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from attrs import Factory, field, frozen
 
-from .events import Usage
+from .usage import Usage
 
 __all__ = ["UNITS", "Place", "Price", "Rate", "Tiers", "billed", "place"]
 

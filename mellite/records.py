@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 from attrs import field, fields, frozen
 
-from .events import FinishReason, Usage
+from .events import FinishReason
 from .fold import CompactLog
 from .messages import Message
+from .usage import Usage
 
 __all__ = ["GenerateLog", "GenerationMetadata", "RawProviderResponse"]
 

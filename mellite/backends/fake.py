@@ -19,9 +19,10 @@ from attrs import define, field
 
 from mellite.calling import Backend
 from mellite.errors import ConfigurationError
-from mellite.events import Event, Finish, ResponseStart, TextDelta, Usage
+from mellite.events import Event, Finish, ResponseStart, TextDelta
 from mellite.messages import Text
 from mellite.request import Request
+from mellite.usage import Usage
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs

@@ -16,8 +16,8 @@ from typing import Any, Final, cast
 from attrs import field, frozen
 
 from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette, InvalidRequest
-from ..events import Usage
 from ..request import EMPTY
+from ..usage import Usage
 from .codecs import decode_json
 from .files import read_file
 

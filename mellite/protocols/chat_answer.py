@@ -7,8 +7,8 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from ..events import Usage
 from ..records import RawProviderResponse
+from ..usage import Usage
 
 __all__ = [
     "ID",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import frozen
 
-from ..events import Usage
 from ..thunk import ModelOutputThunk
+from ..usage import Usage
 from .sample import Sample, StopReason, counts, exact, total_cost, total_usage
 
 if TYPE_CHECKING:

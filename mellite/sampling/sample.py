@@ -9,9 +9,9 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
-from ..events import Usage
 from ..requirements import ValidationResult
 from ..thunk import ModelOutputThunk
+from ..usage import Usage
 
 __all__ = ["Sample", "Status", "StopReason", "counts", "exact", "total_cost", "total_usage"]
 

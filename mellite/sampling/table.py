@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from ..events import Usage
 from ..thunk import ModelOutputThunk
+from ..usage import Usage
 from .sample import Sample, Status
 
 if TYPE_CHECKING:

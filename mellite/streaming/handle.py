@@ -13,10 +13,10 @@ from mellite.calling import generate
 from mellite.calls import Streams
 from mellite.chunking import Chunk, Chunking, chunker_for
 from mellite.errors import InvalidRequest, StreamRejected
-from mellite.events import Usage
 from mellite.request import Prompt, System
 from mellite.requirements import Requirement, ValidationResult, as_requirements, verdicts
 from mellite.thunk import ModelOutputThunk
+from mellite.usage import Usage
 
 from .attempt import Attempt, Outlet
 from .events import (
