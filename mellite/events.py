@@ -80,6 +80,7 @@ class ResponseStart:
         request_body: the JSON that was sent, decoded.
         attempts: how many requests were sent, this one included.
         replayed: whether it comes from a cassette.
+        repairs: what was changed in the history so that the provider takes it, a sentence each.
     """
 
     provider: str | None = None
@@ -94,6 +95,7 @@ class ResponseStart:
     attempts: int | None = None
     replayed: bool | None = None
     streaming: bool | None = None
+    repairs: tuple[str, ...] | None = None
 
 
 @frozen

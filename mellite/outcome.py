@@ -115,6 +115,7 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
         duration_ms=clock.duration_ms,
         attempts=start.attempts if start.attempts is not None else (1 if generation_id else None),
         replayed=bool(start.replayed),
+        repairs=start.repairs or (),
     )
 
 

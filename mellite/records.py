@@ -42,6 +42,7 @@ class GenerationMetadata:
         duration_ms: from there to the end, in ms.
         attempts: how many requests were sent.
         replayed: whether it came from a cassette.
+        repairs: what was changed in the history so that the provider takes it, a sentence each.
     """
 
     generation_id: str | None = None
@@ -64,6 +65,7 @@ class GenerationMetadata:
     duration_ms: float | None = None
     attempts: int | None = None
     replayed: bool = False
+    repairs: tuple[str, ...] = ()
 
     @property
     def cost_usd(self) -> Decimal | None:

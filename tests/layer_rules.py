@@ -45,7 +45,13 @@ TOGETHER = {
     "cli": ("demo",),
     "cli_*": ("cli", "cli_requirements"),
     "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),  # one protocol in three files
-    "protocols.*": ("protocols.caching", "protocols.failures", "protocols.media", "protocols.toolcalls"),
+    "protocols.*": (
+        "protocols.caching",
+        "protocols.failures",
+        "protocols.history",
+        "protocols.media",
+        "protocols.toolcalls",
+    ),
 }
 """... but for these: importer -> imported."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2s
 from typing import Any, Final, Literal
 from xml.sax.saxutils import escape
 
@@ -39,7 +38,7 @@ class ChatDialect:
         reasoning_required: whether an assistant message must have it, if only empty.
         reasoning_object: whether effort and budget go into a ``reasoning`` object, and ``reasoning_details`` come back.
         assistant_after_tool: whether an assistant must speak between a tool's result and the user.
-        tool_ids: which ids of tool calls it takes: up to 40 characters, nine letters and digits, or Claude's.
+        tool_ids: which ids of tool calls it takes, see `mellite.protocols.history.HistoryRules`.
         empty_tools: whether it wants ``tools: []`` where the history has tool calls but the request no tools.
         more_options: options that it takes beyond those of OpenAI.
         no_options: options of OpenAI that it does not take.
@@ -239,7 +238,6 @@ class _Writer:
         self.messages: list[dict[str, Any]] = []
         self._dialect = dialect
         self._media: list[dict[str, Any]] = []  # of tool results, which cannot hold it themselves
-        self._ids: dict[str, str] = {}
 
     def add(self, message: Message) -> None:
         if message.role != "tool":
@@ -297,7 +295,7 @@ class _Writer:
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         entry: dict[str, Any] = {
-            "id": self._id(call.id),
+            "id": call.id,
             "type": "function",
             "function": {"name": call.name, "arguments": arguments_text(call)},
         }
@@ -311,26 +309,8 @@ class _Writer:
         for result in message.content:
             if isinstance(result, ToolResult) and not result.provider_executed:
                 text, media = result_text(result)
-                self.messages.append({"role": "tool", "tool_call_id": self._id(result.id), "content": text})
+                self.messages.append({"role": "tool", "tool_call_id": result.id, "content": text})
                 self._media += [_user_part(part, "tool") for part in media]
-
-    def _id(self, id: str) -> str:
-        """The id as this host takes it: the same for a call and its result, another for another call."""
-        short = self._ids.get(id)
-        if short is None:
-            short = _short_id(id, self._dialect.tool_ids)
-            if short in self._ids.values():
-                short = _short_id(blake2s(id.encode("utf-8", "replace")).hexdigest(), self._dialect.tool_ids)
-            self._ids[id] = short
-        return short
-
-
-def _short_id(id: str, form: str) -> str:
-    if form == "mistral":
-        return re.sub(r"[^a-zA-Z0-9]", "", id)[:9].ljust(9, "0")
-    if form == "claude":
-        return re.sub(r"[^a-zA-Z0-9_-]", "_", id)[:64]
-    return id[:40]
 
 
 def _only(message: Message, kinds: tuple[type, ...]) -> None:

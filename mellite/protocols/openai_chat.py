@@ -28,6 +28,7 @@ from ..wire.protocol import Protocol, decode_json, json_text
 from .chat_answer import ID, ChatCompletion, MergedChat, OpenAIChatRaw, decode_plain, usage_of
 from .chat_body import OPENAI, ChatDialect, lower, options_of
 from .failures import classify, failure_of
+from .history import HistoryRules, mend
 from .toolcalls import ToolInputs
 
 __all__ = [
@@ -460,4 +461,5 @@ def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
         halt=halt,
         unary=unary,
         classify=classify,
+        mend=partial(mend, rules=HistoryRules(ids=dialect.tool_ids)),
     )

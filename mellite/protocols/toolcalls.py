@@ -10,7 +10,7 @@ from ..events import Event, ToolCallEvent, ToolInputDelta, ToolInputEnd, ToolInp
 from ..messages import Media, Text, ToolCall, ToolResult
 from ..wire.protocol import decode_json, json_text
 
-__all__ = ["ToolInputs", "arguments_text", "parse_arguments", "result_text"]
+__all__ = ["ToolInputs", "arguments_object", "arguments_text", "parse_arguments", "result_text"]
 
 
 class _Input:
@@ -192,6 +192,24 @@ def arguments_text(call: ToolCall) -> str:
             pass
     arguments = {} if call.arguments is None else call.arguments
     return json_text(arguments, what=f"the arguments of tool call {call.id!r}")
+
+
+def arguments_object(call: ToolCall) -> dict[str, Any]:
+    """The arguments as the JSON object that some protocols want; what is none is put into one, so that nothing is lost.
+
+    Raises:
+        InvalidRequest: if they cannot be written as JSON.
+
+    Example:
+        >>> arguments_object(ToolCall("call_1", "f", {"a": 1})), arguments_object(ToolCall("call_1", "f", [1]))
+        ({'a': 1}, {'arguments': [1]})
+    """
+    arguments = call.arguments
+    if arguments is None:
+        raw = call.raw_arguments
+        return {"arguments": raw} if raw and raw.strip() not in ("", "null") else {}
+    plain = decode_json(json_text(arguments, what=f"the arguments of tool call {call.id!r}"))
+    return plain if isinstance(plain, dict) else {"arguments": plain}
 
 
 def result_text(result: ToolResult) -> tuple[str, tuple[Media, ...]]:

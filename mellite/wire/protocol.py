@@ -37,6 +37,10 @@ class State(Interface):
 S = TypeVar("S", bound=State)
 
 
+def _as_it_is(request: Request) -> tuple[Request, tuple[str, ...]]:
+    return request, ()
+
+
 @frozen(kw_only=True)
 class Protocol(Generic[S]):
     """A vendor's JSON, as plain functions of values.
@@ -51,6 +55,8 @@ class Protocol(Generic[S]):
         halt: what the end of the stream stands for. Raises IncompleteStream if the answer had not finished.
         unary: the same events as a stream would give, out of an answer in one piece.
         classify: ``classify(status, headers, body)`` gives the error that an HTTP error answer stands for.
+        mend: the request with a history that servers take, and a sentence for each thing that was changed in it; a
+            route calls it before `lower`.
     """
 
     id: str
@@ -61,6 +67,7 @@ class Protocol(Generic[S]):
     halt: Callable[[S], Sequence[Event]]
     unary: Callable[[bytes], Sequence[Event]]
     classify: Callable[[int, Mapping[str, str], bytes], MelliteError]
+    mend: Callable[[Request], tuple[Request, tuple[str, ...]]] = _as_it_is
 
 
 _LONGEST_EXCERPT: Final = 120

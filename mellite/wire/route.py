@@ -155,6 +155,7 @@ class Route:
     def _compile(self, request: Request) -> _Call:
         request = self._with_defaults(request)
         streaming = request.options.stream is not False
+        request, repairs = self.protocol.mend(request)
         body = self.protocol.lower(request, stream=streaming)
         extra = request.http or _NO_HTTP
         if extra.body:
@@ -164,7 +165,7 @@ class Route:
         headers = {name.lower(): value for name, value in {**self.headers, **extra.headers}.items()}
         headers["content-type"] = "application/json"
         lineage = request.metadata.get("lineage")
-        context = {"provider": self.provider, "model": request.model, "lineage": lineage}
+        context = {"provider": self.provider, "model": request.model, "lineage": lineage, "repairs": repairs}
         http = HttpRequest("POST", url, headers=headers, body=data, context=context)
         check_request(http)
         http, scrubber = self._signed(http)
@@ -263,6 +264,7 @@ class Route:
             request_body=call.body,
             attempts=1,
             replayed=getattr(response, "replayed", None),
+            repairs=call.http.context["repairs"] or None,
             streaming=call.streaming,
         )
 

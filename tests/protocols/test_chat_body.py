@@ -423,29 +423,6 @@ def test_an_assistant_may_have_to_speak_after_a_tool() -> None:
     assert roles == ["assistant", "tool", "assistant", "user"]
 
 
-@pytest.mark.parametrize(
-    ("form", "ids", "sent"),
-    [
-        ("openai", ["call_1", "x" * 50, "x" * 40 + "y"], ["call_1", "x" * 40, None]),
-        (
-            "mistral",
-            ["Df1cqWOle", "call_ab-1234567", "call_ab-1234568", "a"],
-            ["Df1cqWOle", "callab123", None, "a00000000"],
-        ),
-        ("claude", ["toolu_1", "call|1:ä", "call_1__"], ["toolu_1", "call_1__", None]),
-    ],
-)
-def test_ids_of_calls_are_brought_into_the_form_a_host_takes(form: Any, ids: list[str], sent: list[str | None]) -> None:
-    """Ids are shortened and scrubbed; a call and its result agree; two calls never get the same id."""
-    calls = Message.assistant(*[ToolCall(id, "f", {}) for id in ids])
-    results = Message.tool(*[ToolResult(id, "f", "ok") for id in ids])
-    messages = messages_of(calls, results, dialect=ChatDialect(tool_ids=form))
-    made = [call["id"] for call in messages[0]["tool_calls"]]
-    assert [short for short, wanted in zip(made, sent, strict=True) if wanted] == [wanted for wanted in sent if wanted]
-    assert len(set(made)) == len(ids)
-    assert [message["tool_call_id"] for message in messages[1:]] == made
-
-
 def test_empty_tools_where_a_host_wants_them() -> None:
     """Some routers want `tools: []` where the history has tool calls but the request no tools."""
     wants = ChatDialect(empty_tools=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 
-from mellite.errors import InvalidProviderOutput
+from mellite.errors import InvalidProviderOutput, InvalidRequest
 from mellite.events import ToolCallEvent, ToolInputDelta, ToolInputEnd, ToolInputError, ToolInputStart
 from mellite.fold import fold
+from mellite.messages import ToolCall
+from mellite.protocols.toolcalls import arguments_object
 from tests.protocols.chunks import DONE, WEATHER, call, called, calls_in, delta, events_of, finish_of, read
 
 # --- tool calls -----------------------------------------------------------------------------------
@@ -130,3 +133,32 @@ def test_text_before_and_between_calls_is_text() -> None:
               delta(content=" So."), delta("tool_calls"), DONE]  # fmt: skip
     folded = read(chunks)
     assert (folded.thinking, folded.text, len(folded.tool_calls)) == ("Hm.", "Wait. So.", 1)
+
+
+@attrs.frozen
+class Place:
+    """Arguments as a value."""
+
+    city: str
+
+
+@pytest.mark.parametrize(
+    ("call", "sent"),
+    [
+        (ToolCall("c", "f", {"a": 1}), {"a": 1}),
+        (ToolCall("c", "f"), {}),
+        (ToolCall("c", "f", None, raw_arguments=" null "), {}),
+        (ToolCall("c", "f", None, raw_arguments='{"a'), {"arguments": '{"a'}),
+        (ToolCall("c", "f", [1]), {"arguments": [1]}),
+        (ToolCall("c", "f", Place("Paris")), {"city": "Paris"}),
+    ],
+)
+def test_arguments_as_an_object(call: ToolCall, sent: dict[str, Any]) -> None:
+    """Where a protocol wants an object, anything else is put into one, so that the model sees what it wrote."""
+    assert arguments_object(call) == sent
+
+
+def test_arguments_that_are_no_json_are_refused() -> None:
+    """What JSON cannot hold is InvalidRequest in an object as well."""
+    with pytest.raises(InvalidRequest, match="'c'"):
+        arguments_object(ToolCall("c", "f", {"a": float("nan")}))

@@ -1,0 +1,242 @@
+"""Repair a history that providers would refuse: missing, late and stray tool results, ids and names of calls."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2s
+from itertools import count
+from typing import Final, Literal
+
+from attrs import evolve, field, frozen
+
+from ..messages import Message, Part, Text, ToolCall, ToolResult, ToolValue
+from ..request import Request
+from .toolcalls import result_text
+
+__all__ = ["HistoryRules", "mend"]
+
+
+@frozen(kw_only=True)
+class HistoryRules:
+    """What a protocol insists on in a conversation with tools. That each call has one result behind it, all do.
+
+    Args:
+        ids: which ids of tool calls it takes: any; up to 40 characters (``openai``) or 64 (``responses``); nine letters
+            and digits (``mistral``); up to 64 letters, digits, ``_`` and ``-`` (``claude``).
+        calls_last: whether tool calls must be the last parts of an assistant message.
+        stray_results: results without a call become text of the user, or stay where the server may know the call
+            (``keep``).
+    """
+
+    ids: Literal["any", "claude", "mistral", "openai", "responses"] = "any"
+    calls_last: bool = False
+    stray_results: Literal["keep", "text"] = "text"
+
+
+#: What the model reads where a tool call was never answered.
+_NO_RESULT: Final = ToolValue("error", "There is no result: the call was not answered.")
+
+
+def mend(request: Request, *, rules: HistoryRules) -> tuple[Request, tuple[str, ...]]:
+    """The request with a history that the provider takes, and a sentence for each thing that was changed.
+
+    A call without a result gets one that says so; a late result moves up to its call; of two results for one call the
+    later counts; a result without a call becomes text; ids are made unique and brought into the form that is taken.
+    Nothing is changed in a history that is in order.
+
+    Example:
+        >>> asked = Message.assistant(ToolCall("call_1", "get_weather", {"city": "Paris"}))
+        >>> request, changes = mend(Request.of([Message.user("Weather?"), asked]), rules=HistoryRules())
+        >>> request.messages[-1].role, changes
+        ('tool', ("tool call 'call_1' has no result: it gets one that says so",))
+    """
+    if not any(_is_local(part) for message in request.messages for part in message.content):
+        return request, ()
+    mender = _Mender(request, rules)
+    messages = tuple(mender.mended())
+    if not mender.changes:
+        return request, ()
+    return evolve(request, messages=messages), tuple(mender.changes)
+
+
+def _is_local(part: Part) -> bool:
+    """Whether it is a call that somebody here has to answer, or an answer to one."""
+    return isinstance(part, (ToolCall, ToolResult)) and not part.provider_executed
+
+
+@frozen
+class _Answer:
+    """A result, and where it stood: which message, which part of it."""
+
+    result: ToolResult
+    place: tuple[int, int]
+
+
+@frozen
+class _Turn:
+    """An assistant message with calls, by the numbers of their parts, and their results, None where there is none."""
+
+    message: int
+    calls: Mapping[int, ToolCall]
+    answers: Mapping[int, _Answer | None] = field(kw_only=True)
+
+
+class _Mender:
+    def __init__(self, request: Request, rules: HistoryRules) -> None:
+        self.changes: list[str] = []
+        self._messages = request.messages
+        self._rules = rules
+        self._ids = _Ids(rules.ids)
+        self._tools = {tool.name for tool in request.tools}
+        self._turns = {turn.message: turn for turn in self._paired()}
+        self._called = {call.id for turn in self._turns.values() for call in turn.calls.values()}
+        self._claimed = {
+            answer.place for turn in self._turns.values() for answer in turn.answers.values() if answer is not None
+        }
+
+    def _paired(self) -> Iterator[_Turn]:
+        """Give each call its result: the last with its id before the same id is used again."""
+        turns: dict[int, dict[int, ToolCall]] = defaultdict(dict)
+        calls: dict[str, list[int]] = defaultdict(list)
+        answers: dict[str, list[_Answer]] = defaultdict(list)
+        for position, message in enumerate(self._messages):
+            for number, part in enumerate(message.content):
+                if isinstance(part, ToolResult) and _is_local(part):
+                    answers[part.id].append(_Answer(part, (position, number)))
+                elif isinstance(part, ToolCall) and _is_local(part) and message.role == "assistant":
+                    calls[part.id].append(position)
+                    turns[position][number] = part
+        for position, asked in turns.items():
+            waiting: dict[str, list[_Answer]] = {}
+            for id in {call.id for call in asked.values()}:
+                end = min([at for at in calls[id] if at > position], default=len(self._messages))
+                among = [answer for answer in answers[id] if position < answer.place[0] < end]
+                waiting[id] = among[-sum(call.id == id for call in asked.values()) :]
+            found = {number: waiting[call.id].pop(0) if waiting[call.id] else None for number, call in asked.items()}
+            yield _Turn(position, asked, answers=found)
+
+    def mended(self) -> Iterator[Message]:
+        """The messages as they are to be sent."""
+        for position, message in enumerate(self._messages):
+            turn = self._turns.get(position)
+            if turn is not None:
+                yield from self._turn(message, turn)
+            elif any(isinstance(part, ToolResult) and _is_local(part) for part in message.content):
+                yield from self._left_over(position, message)
+            else:
+                yield message
+
+    def _turn(self, message: Message, turn: _Turn) -> Iterator[Message]:
+        """A message with calls, and right behind it the results."""
+        calls = {number: self._call(call) for number, call in turn.calls.items()}
+        parts = [calls.get(number, part) for number, part in enumerate(message.content)]
+        if self._rules.calls_last:
+            parts = self._calls_last(parts)
+        yield message if tuple(parts) == message.content else evolve(message, content=parts)
+        missing: list[ToolResult] = []
+        found: dict[int, list[ToolResult]] = defaultdict(list)
+        for number, call in calls.items():
+            answer = turn.answers[number]
+            if answer is None:
+                self.changes.append(f"tool call {turn.calls[number].id!r} has no result: it gets one that says so")
+                missing.append(ToolResult(call.id, call.name, _NO_RESULT))
+            else:
+                found[answer.place[0]].append(evolve(answer.result, id=call.id, name=call.name))
+        for position in sorted(found):
+            if not all(each.role == "tool" for each in self._messages[turn.message + 1 : position + 1]):
+                names = ", ".join([repr(result.id) for result in found[position]])
+                self.changes.append(f"the result of tool call {names} is moved up to its call")
+            yield self._results(position, found[position])
+        if missing:
+            yield Message("tool", tuple(missing))
+
+    def _results(self, position: int, results: list[ToolResult]) -> Message:
+        """The results as a message; the one they came in, where it is nothing else."""
+        message = self._messages[position]
+        if message.role == "tool" and message.content == tuple(results):
+            return message
+        if message.role == "tool" and len(message.content) == len(results):
+            return evolve(message, content=tuple(results))
+        return Message("tool", tuple(results))
+
+    def _call(self, call: ToolCall) -> ToolCall:
+        id = self._ids.of(call.id)
+        if id != call.id:
+            self.changes.append(f"the id of tool call {call.id!r} is sent as {id!r}")
+        name = call.name
+        if name not in self._tools and not _NAME.fullmatch(name):
+            name = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64] or "unknown"
+            self.changes.append(f"the name of tool call {call.id!r}, {call.name[:80]!r}, is sent as {name!r}")
+        return call if (id, name) == (call.id, call.name) else evolve(call, id=id, name=name)
+
+    def _calls_last(self, parts: list[Part]) -> list[Part]:
+        ordered = [*[part for part in parts if not _is_local(part)], *[part for part in parts if _is_local(part)]]
+        if ordered != parts:
+            self.changes.append("what an assistant says behind its tool calls is moved before them")
+        return ordered
+
+    def _left_over(self, position: int, message: Message) -> Iterator[Message]:
+        """What remains of a message with results, when those that belong to calls are with them."""
+        rest: list[Part] = []
+        for number, part in enumerate(message.content):
+            if not (isinstance(part, ToolResult) and _is_local(part)):
+                rest.append(part)
+            elif (position, number) not in self._claimed:
+                rest += self._stray(part)
+        if not rest:
+            return
+        if tuple(rest) == message.content:
+            yield message
+        else:
+            kept = any(isinstance(part, ToolResult) for part in rest)
+            role = message.role if kept or message.role != "tool" else "user"
+            yield evolve(message, role=role, content=tuple(rest))
+
+    def _stray(self, result: ToolResult) -> Sequence[Part]:
+        if result.id in self._called:
+            self.changes.append(f"tool call {result.id!r} has a later result: the earlier one is left out")
+            return ()
+        if self._rules.stray_results == "keep":
+            return (result,)
+        self.changes.append(f"tool result {result.id!r} answers no call: it is sent as text of the user")
+        text, media = result_text(result)
+        return (Text(f"Result of the tool {result.name!r}: {text}"), *media)
+
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+
+
+# Ids of calls
+
+
+_FORMS: Final[Mapping[str, tuple[str, str, int]]] = {  # what is replaced, by what, and how much is left
+    "any": (r"(?!)", "", 1000),
+    "claude": (r"[^a-zA-Z0-9_-]", "_", 64),
+    "mistral": (r"[^a-zA-Z0-9]", "", 9),
+    "openai": (r"(?!)", "", 40),
+    "responses": (r"(?!)", "", 64),
+}
+
+
+class _Ids:
+    """Gives every call of a history an id of its own, in the form that is taken; the same for the same history."""
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+        self._used: set[str] = set()
+
+    def of(self, id: str) -> str:
+        short = self._shaped(id or "call")
+        for number in count():
+            if short not in self._used:
+                break
+            short = self._shaped(blake2s(f"{id}/{number}".encode("utf-8", "replace"), digest_size=15).hexdigest())
+        self._used.add(short)
+        return short
+
+    def _shaped(self, id: str) -> str:
+        pattern, put, length = _FORMS[self._form]
+        shaped = re.sub(pattern, put, id)[:length]
+        return shaped.ljust(length, "0") if self._form == "mistral" else shaped
