@@ -75,7 +75,7 @@ def backend(
             return _fake(spec, rest)
         return _cassette(spec, rest, timeouts, options)
     name, _ = catalog.split(spec)
-    if name not in catalog.names():
+    if not catalog.knows(name):
         near = difflib.get_close_matches(name, _OFFLINE, 1, cutoff=0.7)
         if near:
             msg = f"there is no provider {name!r} (from {spec!r}); did you mean '{near[0]}:'?"

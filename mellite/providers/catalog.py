@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Final
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
 
-from ..errors import UnknownProvider
+from ..errors import ConfigurationError, UnknownProvider
+from ..wire.protocol import Protocol
 from ..wire.route import Route
-from . import compatible, openai
 
-__all__ = ["find", "names", "split"]
+__all__ = ["PROTOCOLS", "PROVIDERS", "find", "find_protocol", "knows", "names", "split"]
+
+#: The entry points of packages that bring a provider or a protocol of their own.
+PROVIDERS: Final = "mellite.providers"
+PROTOCOLS: Final = "mellite.protocols"
 
 #: Other names that people use.
 _ALIASES: Final = {
+    "fireworks-ai": "fireworks",
     "hf": "huggingface",
     "llama-cpp": "llama.cpp",
     "llamacpp": "llama.cpp",
     "lm-studio": "lmstudio",
+    "moonshotai": "moonshot",
     "togetherai": "together",
+    "xai-chat": "xai",
 }
+
+#: Makes a route, given ``api_key``, ``base_url`` and ``model``, each of which may be None.
+Maker = Callable[..., Route]
 
 
 def split(spec: str) -> tuple[str, str | None]:
@@ -36,18 +48,36 @@ def split(spec: str) -> tuple[str, str | None]:
     return spec[:cut].strip().lower(), spec[cut + 1 :].strip() or None
 
 
+def _makers() -> dict[str, tuple[str, str]]:
+    """Where the route of each provider with a module of its own is made: module and function."""
+    return {
+        "openai": ("mellite.providers.openai", "chat_route"),  # Chat Completions until Responses is here
+        "openai-chat": ("mellite.providers.openai", "chat_route"),
+    }
+
+
 def names() -> list[str]:
-    """The names of all providers, sorted.
+    """The names of all providers, sorted; those that other packages bring included.
 
     Example:
         >>> "groq" in names()
         True
     """
-    return sorted(_makers())
+    from .compatible import HOSTS
+
+    return sorted({*_makers(), *HOSTS, *[found.name for found in entry_points(group=PROVIDERS)]})
+
+
+def knows(name: str) -> bool:
+    """Whether there is a provider of this name, or one that is also called so."""
+    return name in _ALIASES or name in _makers() or name in names()
 
 
 def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) -> Route:
     """The route to a provider and its model.
+
+    Providers of other packages, see ``docs/how-to/add-a-provider.md``, come after mellite's own: none of them can take
+    a name, and with it a key, that is taken.
 
     Args:
         spec: ``provider:model`` or ``provider/model``.
@@ -56,7 +86,7 @@ def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) 
 
     Raises:
         UnknownProvider: if there is none of that name, with the nearest one.
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is no URL, or the package that brings the provider is broken.
 
     Example:
         >>> route = find("groq:llama-3.3-70b-versatile", api_key="gsk-test")
@@ -64,34 +94,62 @@ def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) 
         ('groq', 'llama-3.3-70b-versatile')
     """
     name, model = split(spec)
-    makers = _makers()
-    make = makers.get(_ALIASES.get(name, name))
-    if make is None:
-        known = sorted(makers)
-        near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        msg = f"there is no provider {name!r} (from {spec!r}); {hint}"
-        raise UnknownProvider(msg, provider=name)
-    return make(api_key, base_url, model)
+    route: Any = _maker(_ALIASES.get(name, name), spec)(api_key=api_key, base_url=base_url, model=model)
+    if not isinstance(route, Route):
+        msg = f"provider {name!r} made a {type(route).__name__} where a Route was wanted; tell those who wrote it"
+        raise ConfigurationError(msg, provider=name)
+    return route
 
 
-_Maker = Callable[[str | None, str | None, str | None], Route]
+def find_protocol(id: str) -> Protocol[Any]:
+    """A protocol that another package brings, by its id; to make routes that speak it.
+
+    Raises:
+        ConfigurationError: if there is none, or the package that brings it is broken.
+    """
+    for found in entry_points(group=PROTOCOLS, name=id):
+        protocol = _loaded(found, "protocol")
+        if isinstance(protocol, Protocol):
+            return protocol
+        msg = f"{_package(found)} brings as protocol {id!r} a {type(protocol).__name__}, not a Protocol"
+        raise ConfigurationError(msg)
+    known = ", ".join(sorted(entry_points(group=PROTOCOLS).names)) or "none"
+    msg = f"no installed package brings a protocol {id!r} as an entry point of {PROTOCOLS!r}; there are: {known}"
+    raise ConfigurationError(msg)
 
 
-def _makers() -> dict[str, _Maker]:
-    """How to make the route of each provider. ``openai`` means Chat Completions until Responses is here."""
-    makers: dict[str, _Maker] = {"openai": _openai, "openai-chat": _openai}
-    for host in compatible.HOSTS.values():
-        makers[host.name] = _maker(host)
-    return makers
+def _maker(name: str, spec: str) -> Maker:
+    place = _makers().get(name)
+    if place is not None:
+        own: Maker = getattr(import_module(place[0]), place[1])
+        return own
+    from .compatible import HOSTS, Host, maker_of
+
+    if name in HOSTS:
+        return maker_of(HOSTS[name])
+    for found in entry_points(group=PROVIDERS, name=name):
+        made = _loaded(found, "provider")
+        if isinstance(made, Host):
+            return maker_of(made)
+        if callable(made):
+            foreign: Maker = made
+            return foreign
+        msg = f"{_package(found)} brings as provider {name!r} a {type(made).__name__}, not a Host or a function"
+        raise ConfigurationError(msg, provider=name)
+    known = names()
+    near = difflib.get_close_matches(name, [*known, *_ALIASES], 1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    msg = f"there is no provider {name!r} (from {spec!r}); {hint}"
+    raise UnknownProvider(msg, provider=name)
 
 
-def _openai(api_key: str | None, base_url: str | None, model: str | None) -> Route:
-    return openai.chat_route(api_key=api_key, base_url=base_url, model=model)
+def _loaded(found: EntryPoint, what: str) -> Any:
+    try:
+        return found.load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        msg = f"the {what} {found.name!r} of {_package(found)} cannot be loaded: {error}"
+        raise ConfigurationError(msg) from error
 
 
-def _maker(host: compatible.Host) -> _Maker:
-    def make(api_key: str | None, base_url: str | None, model: str | None) -> Route:
-        return compatible.chat_route(host, api_key=api_key, base_url=base_url, model=model)
-
-    return make
+def _package(found: EntryPoint) -> str:
+    return found.dist.name if found.dist is not None else found.value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from attrs import evolve, field, frozen
@@ -12,7 +14,7 @@ from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from .openai import withheld
 
-__all__ = ["HOSTS", "Host", "chat_route"]
+__all__ = ["HOSTS", "Host", "chat_route", "maker_of"]
 
 
 @frozen
@@ -181,6 +183,11 @@ def chat_route(
         auth=_auth(host, api_key, elsewhere=base_url is not None),
         model=model,
     )
+
+
+def maker_of(host: Host) -> Callable[..., Route]:
+    """What makes the route of one row, as the catalog wants it."""
+    return partial(chat_route, host)
 
 
 def _auth(host: Host, api_key: str | None, *, elsewhere: bool) -> Auth:
