@@ -75,6 +75,8 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "rich": ("__main__", "cli", "cli_*", "demo", "progress", "sampling.result", "sampling.table"),
     "opentelemetry": ("telemetry",),
     "pytest": ("pytest_plugin",),
+    "lz4": ("cassettes.compression",),
+    "yaml": ("cassettes.safe_yaml",),
 }
 """Library -> the only modules of mellite that import it."""
 

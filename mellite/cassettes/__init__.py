@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from .redaction import Redaction
     from .scripted import ScriptedTransport
     from .text import Sidecar, TextCassette, TextDirectory, djb2_key
+    from .vcr import Imported, import_vcr
 
 __all__ = [
     "Body",
     "Cassette",
     "Difference",
     "HttpInteraction",
+    "Imported",
     "RecordedRequest",
     "RecordedResponse",
     "Redaction",
@@ -47,6 +49,7 @@ __all__ = [
     "cassette_path",
     "differences",
     "djb2_key",
+    "import_vcr",
     "load_cassette",
     "read_cassette",
     "snapshot",
@@ -57,6 +60,7 @@ _HOME = {
     "Cassette": "interactions",
     "Difference": "matching",
     "HttpInteraction": "interactions",
+    "Imported": "vcr",
     "RecordedRequest": "interactions",
     "RecordedResponse": "interactions",
     "Redaction": "redaction",
@@ -74,6 +78,7 @@ _HOME = {
     "cassette_path": "files",
     "differences": "matching",
     "djb2_key": "text",
+    "import_vcr": "vcr",
     "load_cassette": "http",
     "read_cassette": "http",
     "snapshot": "matching",

@@ -19,6 +19,7 @@ from attrs import define, frozen
 from ..errors import InvalidCassette
 from ..request import EMPTY
 from .codecs import Body, decode_json, malformed
+from .compression import compression_of, expand
 from .files import MAX_BYTES, read_file
 from .interactions import (
     Cassette,
@@ -33,6 +34,7 @@ from .interactions import (
     WebSocketOpen,
 )
 from .redaction import REDACTED, looks_secret
+from .vcr import is_vcr, read_vcr
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -44,7 +46,7 @@ VERSION: Final = 1
 
 
 def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Cassette:
-    """Read a cassette file.
+    """Read a cassette file; also one that is compressed (``.json.gz``, ``.json.lz4``), or that VCR.py wrote.
 
     Args:
         path: the file.
@@ -54,6 +56,7 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
         CassetteMiss: if there is no such file.
         InvalidCassette: if it is damaged, is no cassette, or has another version; it names the file, and the byte
             if it is the JSON that is wrong. Base64 that is damaged is told when its body is asked for.
+        MissingExtra: for YAML without PyYAML, or LZ4 without lz4.
 
     Example:
         >>> load_cassette("cassettes/http/none.json")
@@ -61,7 +64,17 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
         mellite.errors.CassetteMiss: there is no cassette 'cassettes/http/none.json'
     """
     name = os.fspath(path)
-    return read_cassette(read_file(name, limit=limit), path=name)
+    compression = compression_of(name)
+    data = expand(read_file(name, limit=limit), compression, path=name, limit=limit)
+    plain = os.path.splitext(name)[0] if compression else name
+    if plain.endswith((".yaml", ".yml")):
+        return read_vcr(data, path=name).cassette
+    try:
+        return read_cassette(data, path=name)
+    except InvalidCassette:
+        if b'"uri"' in data and is_vcr(decode_json(data, path=name, lone_surrogates=True)):
+            return read_vcr(data, path=name).cassette
+        raise
 
 
 def read_cassette(data: bytes, *, path: str | None = None) -> Cassette:

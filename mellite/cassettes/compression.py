@@ -1,0 +1,116 @@
+"""Cassette files compressed with gzip or LZ4: told by their ending, undone in bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+from importlib import import_module
+from typing import Any, Final, Literal, TypeAlias
+
+from ..errors import InvalidCassette, InvalidProviderOutput, MissingExtra, OutputTooLarge
+from ..wire.decoding import BodyDecoder
+
+__all__ = ["ENDINGS", "Compression", "compress", "compression_of", "expand"]
+
+Compression: TypeAlias = Literal["gzip", "lz4"]
+
+#: The ending of a file's name -> how the file is compressed.
+ENDINGS: Final[dict[str, Compression]] = {".gz": "gzip", ".lz4": "lz4"}
+
+_PIECE: Final = 1024 * 1024
+
+
+def compression_of(path: str) -> Compression | None:
+    """How a file is compressed, by the ending of its name; None if it is not.
+
+    Example:
+        >>> compression_of("123.txt.gz"), compression_of("123.txt")
+        ('gzip', None)
+    """
+    return next((name for ending, name in ENDINGS.items() if path.endswith(ending)), None)
+
+
+def compress(data: bytes, compression: Compression | None) -> bytes:
+    """Compress the bytes of a file; the same bytes give the same again, without a time in them.
+
+    Raises:
+        MissingExtra: for LZ4 without the package lz4.
+
+    Example:
+        >>> expand(compress(b"hello", "gzip"), "gzip")
+        b'hello'
+    """
+    if compression is None:
+        return data
+    if compression == "gzip":
+        return gzip.compress(data, mtime=0)
+    compressed: bytes = _lz4().compress(data, content_checksum=True)
+    return compressed
+
+
+def expand(
+    data: bytes, compression: Compression | None, *, path: str | None = None, limit: int = 256 * 1024 * 1024
+) -> bytes:
+    """Undo the compression of a file.
+
+    Args:
+        data: the bytes of the whole file.
+        compression: what was done to it; None gives the bytes back.
+        path: the file, for errors.
+        limit: the most bytes that it may come to: a small file can hold very many.
+
+    Raises:
+        InvalidCassette: if it is not what it should be, ends too soon, or comes to more than `limit` bytes.
+        MissingExtra: for LZ4 without the package lz4.
+    """
+    if compression is None:
+        return data
+    name = "the cassette" if path is None else f"cassette {path!r}"
+    try:
+        return _gunzip(data, limit) if compression == "gzip" else _unlz4(data, limit)
+    except OutputTooLarge as error:
+        msg = f"{name} comes to more than {limit:,} bytes when it is decompressed; at most that many are read"
+        raise InvalidCassette(msg, path=path) from error
+    except (InvalidProviderOutput, RuntimeError, ValueError, EOFError) as error:
+        reason = str(error).removeprefix("the answer's ").removeprefix("the answer ")
+        msg = f"{name} is damaged: its {compression} data cannot be decompressed: {reason}"
+        raise InvalidCassette(msg, path=path) from error
+
+
+def _gunzip(data: bytes, limit: int) -> bytes:
+    if not data:
+        msg = "it is empty"
+        raise EOFError(msg)
+    decoder = BodyDecoder("gzip", limit=limit)
+    whole = b"".join(decoder.feed(data))
+    decoder.end()
+    return whole
+
+
+def _unlz4(data: bytes, limit: int) -> bytes:
+    decoder = _lz4().LZ4FrameDecompressor()
+    pieces: list[bytes] = []
+    total = 0
+    rest = data
+    while not decoder.eof:
+        piece: bytes = decoder.decompress(rest, max_length=_PIECE)
+        rest = b""
+        total += len(piece)
+        if total > limit:
+            msg = f"more than {limit} bytes"
+            raise OutputTooLarge(msg)
+        if not piece and not decoder.eof and decoder.needs_input:
+            msg = "it ends too soon"
+            raise EOFError(msg)
+        pieces.append(piece)
+    if decoder.unused_data:
+        msg = "there is more after its end"
+        raise ValueError(msg)
+    return b"".join(pieces)
+
+
+def _lz4() -> Any:
+    try:
+        return import_module("lz4.frame")
+    except ImportError as error:
+        msg = "cassettes in LZ4 need the package lz4: pip install 'mellite[lz4]'"
+        raise MissingExtra(msg) from error
