@@ -84,8 +84,11 @@ class _Input:
     name: str
     provider_executed: bool = False
     pieces: list[str] = field(factory=list)
+    whole: ToolCall | None = None
 
     def call(self) -> ToolCall:
+        if self.whole is not None:
+            return self.whole
         raw = "".join(self.pieces)
         return ToolCall(self.id, self.name, None, raw_arguments=raw, provider_executed=self.provider_executed)
 
@@ -157,7 +160,7 @@ class _Folder:
         if written is None:
             self.order.append(event.call)
         else:
-            self.order[self.order.index(written)] = event.call
+            written.whole = event.call
 
     def _result(self, event: ToolResultEvent) -> None:
         self.order.append(event.result)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, cast, get_args
@@ -159,7 +160,7 @@ class Pump:
                 self.done.append(waiter)
                 if self.outcome is not None:
                     break
-                await waiter.wait()
+                await _woken(waiter, self.done)
         except GeneratorExit:
             if consumer is not None:
                 self.leave(consumer, cancelled=True)
@@ -187,7 +188,7 @@ class Pump:
             self.progress.append(waiter)
             if len(self.events) > position or self.outcome is not None:
                 break
-            await waiter.wait()
+            await _woken(waiter, self.progress)
 
     def check_loop(self) -> None:
         """Settle as cancelled if the loop was closed under it."""
@@ -347,6 +348,16 @@ class Pump:
         # A task that is cancelled before its first step never enters `run`.
         if self.outcome is None:
             self.settle(cancelled=self.cancel_reason or LOOP_CLOSED)
+
+
+async def _woken(waiter: loops.Waiter, waiters: list[loops.Waiter]) -> None:
+    """Wait for a wake-up; who gives up is no longer among the waiters."""
+    try:
+        await waiter.wait()
+    except BaseException:
+        with suppress(ValueError):  # woken in the same moment
+            waiters.remove(waiter)
+        raise
 
 
 #: Held for one assignment: whoever settles first decides.

@@ -26,7 +26,8 @@ Item = TypeVar("Item")
 class _Position(Generic[Item]):
     """Where one iterator is in one generation; it counts as a consumer until it is exhausted or dropped.
 
-    The generation runs up to `ahead` events ahead of it.
+    The generation runs up to `ahead` events ahead of it. What its steps raise knows their frames, so they forget
+    the iterator (``del self``) before: whoever keeps the error must not keep the iterator, nor the error itself.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class _Position(Generic[Item]):
         open: Callable[[], Pump | Outcome],
         read: Callable[[CompactLog], Iterator[Item]],
         *,
+        begun: bool = False,
         ahead: int = AHEAD,
     ) -> None:
         self._gen = gen  # an iterator keeps the generation running even if the thunk is dropped
@@ -64,6 +66,8 @@ class _Position(Generic[Item]):
         self._refresh = ahead // 2  # ask for more when this many of what was asked for are left
         self._cancelled = False
         self._task: weakref.ref[asyncio.Task[Any]] | None = None
+        if begun:  # it counts from now on
+            self._begin(open)
 
     def _begin(self, start: Callable[[], Pump | Outcome]) -> None:
         self._open = None
@@ -73,11 +77,7 @@ class _Position(Generic[Item]):
             self._events = found.events
             found.join(self._consumer)
         else:
-            self._replay = self._replayed(found)
-
-    def _replayed(self, outcome: Outcome) -> Iterator[Item]:
-        yield from self._read(outcome.compact)
-        outcome.raise_error()
+            self._replay = _replayed(found, self._read)
 
     def _ask(self, index: int) -> None:
         """Let the pump run on, well before this iterator has nothing left."""
@@ -88,27 +88,34 @@ class _Position(Generic[Item]):
             self._refresh = index + self._ahead // 2
             pump.raise_demand(want)
 
-    async def _more(self, pump: Pump, index: int) -> None:
+    def _waits(self, index: int) -> None:
+        """About to wait for more: by cancellation until something comes."""
         self._ask(index)
-        if self._task is None and (task := loops.current_asyncio_task()) is not None:
-            self._task = weakref.ref(task)
+        task = loops.current_asyncio_task()
+        self._task = weakref.ref(task) if task is not None else None
         self._cancelled = True
-        await pump.wait_beyond(index)
-        self._cancelled = False
 
-    def _end(self, pump: Pump) -> None:
-        """Exhausted: leave, and raise what there is to raise."""
+    def _ends(self, pump: Pump, index: int) -> Outcome | None:
+        """What it has come to if all has been read; this iterator leaves then."""
+        outcome = pump.outcome
+        if outcome is None or index < len(self._events):
+            return None
         pump.leave(self._consumer, cancelled=False)
-        if pump.outcome is not None:
-            pump.outcome.raise_error()
+        return outcome
 
     def __del__(self) -> None:
         pump = self._pump
         if pump is None or pump.outcome is not None or self._consumer not in pump.consumers:
             return
         task = self._task() if self._task is not None else None
-        cancelled = self._cancelled or loops.is_being_cancelled(task)
+        # It may have been handed on: the task that drops it counts as well as the one that waited last.
+        cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
         pump.loop.call_soon(partial(pump.leave, self._consumer, cancelled=cancelled))
+
+
+def _replayed(outcome: Outcome, read: Callable[[CompactLog], Iterator[Item]]) -> Iterator[Item]:
+    yield from read(outcome.compact)
+    outcome.raise_error()
 
 
 @final
@@ -139,10 +146,18 @@ class Texts(_Position[str], AsyncIterator[str]):
                         self._ask(index)
                     return event.text
             self._index = index
-            if pump.outcome is not None and index == len(events):
-                self._end(pump)
+            outcome = self._ends(pump, index)
+            if outcome is not None:
+                del self, pump, events
+                outcome.raise_error()
                 raise StopAsyncIteration
-            await self._more(pump, index)
+            self._waits(index)
+            try:
+                await pump.wait_beyond(index)
+            except BaseException:
+                del self
+                raise
+            self._cancelled = False
 
 
 @final
@@ -169,10 +184,18 @@ class Events(_Position[Event], AsyncIterator[Event]):
                 if index >= self._refresh:
                     self._ask(index)
                 return events[index]
-            if pump.outcome is not None and index == len(events):
-                self._end(pump)
+            outcome = self._ends(pump, index)
+            if outcome is not None:
+                del self, pump, events
+                outcome.raise_error()
                 raise StopAsyncIteration
-            await self._more(pump, index)
+            self._waits(index)
+            try:
+                await pump.wait_beyond(index)
+            except BaseException:
+                del self
+                raise
+            self._cancelled = False
 
 
 @final
@@ -189,13 +212,20 @@ class Chunks(AsyncIterator[str]):
 
     async def __anext__(self) -> str:
         while not self._ready:
-            if self._ended is not None:
-                raise self._ended
+            ended = self._ended
+            if ended is not None:
+                try:
+                    raise ended
+                finally:
+                    del self, ended
             try:
                 self._ready = [*reversed(self._chunker.feed(await self._texts.__anext__()))]
             except Exception as error:  # the end, or what went wrong: after the rest of the text
-                self._ended = error
+                self._ended = error.with_traceback(None)
                 self._ready = [*reversed(self._chunker.end())]
+            except BaseException:
+                del self
+                raise
         return self._ready.pop()
 
 
@@ -221,8 +251,10 @@ class SyncTexts(_Position[str], Iterator[str]):
                     if self._index >= self._refresh:
                         self._ask(self._index)
                     return event.text
-            if pump.outcome is not None and self._index == len(events):
-                self._end(pump)
+            outcome = self._ends(pump, self._index)
+            if outcome is not None:
+                del self, pump, events
+                outcome.raise_error()
                 raise StopIteration
             self._block(pump)
 

@@ -43,8 +43,12 @@ class Outcome:
 
     def raise_error(self) -> None:
         """Raise what went wrong, with the traceback it settled with, so that it does not grow."""
-        if self.error is not None:
-            raise self.error.with_traceback(self.traceback)
+        error, traceback = self.error, self.traceback
+        if error is not None:
+            try:
+                raise error.with_traceback(traceback)
+            finally:
+                del self, error, traceback  # the error knows this frame: keep no cycle
 
     def generate_log(self, backend: str) -> GenerateLog:
         """The log entry, made when first asked for."""

@@ -258,14 +258,14 @@ class ModelOutputThunk(Deferred, Generic[T]):
         from .fold import CompactLog
         from .iteration import Texts
 
-        return Texts(self._gen, self._opener(), CompactLog.texts)
+        return Texts(self._gen, self._opener(), CompactLog.texts, begun=self._gen.pump is not None)
 
     def events(self) -> Events:
         """All events of the answer, from the first, as they arrive; a late iterator gets equal ones."""
         from .fold import CompactLog
         from .iteration import Events
 
-        return Events(self._gen, self._opener(), CompactLog.events)
+        return Events(self._gen, self._opener(), CompactLog.events, begun=self._gen.pump is not None)
 
     def astream(self, chunking: Chunking = None) -> Chunks:
         """The text in chunks, as they become whole.
@@ -294,7 +294,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
 
         if self._settled() is None:
             loops.forbid_inside_loop("thunk.iter()", "`async for delta in thunk`")
-        return SyncTexts(self._gen, self._opener(loops.portal), CompactLog.texts)
+        return SyncTexts(self._gen, self._opener(loops.portal), CompactLog.texts, begun=self._gen.pump is not None)
 
     # Stopping it
 

@@ -255,8 +255,10 @@ async def collect(items: Any) -> list[Any]:
 async def collected_then(items: Any) -> tuple[list[Any], Exception | None]:
     """Everything that an asynchronous iterable gives, and the error with which it ended, if it did."""
     got: list[Any] = []
+    iterator = [aiter(items)]
+    del items  # as above
     try:
-        async for item in items:
+        async for item in iterator.pop():
             got.append(item)  # noqa: PERF401 - a comprehension that fails gives nothing
     except Exception as error:
         return got, error

@@ -348,7 +348,7 @@ def test_words_know_nothing_of_thunks():
         import sys
         import mellite.errors, mellite.events, mellite.messages, mellite.request
         loaded = {name for name in sys.modules if name.startswith("mellite")}
-        assert loaded == {"mellite", *("mellite." + n for n in ("errors", "events", "messages", "request"))}, loaded
+        assert loaded == {"mellite", *("mellite." + n for n in ("errors", "events", "messages", "request", "usage"))}, loaded
         """
     )
     assert isinstance(mellite.generate(Echo(), "hi"), Deferred)
