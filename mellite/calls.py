@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from .errors import MelliteError, RequestError
 from .messages import Deferred, Message, Part, Text
@@ -28,7 +28,9 @@ opener: Final[ContextVar[Opener | None]] = ContextVar("mellite_opener", default=
 class Streams(Protocol):
     """All that a backend must have: one method, an async generator of events."""
 
-    def stream(self, request: Request) -> AsyncIterator[Event]: ...
+    def stream(self, request: Request) -> AsyncIterator[Event]:
+        """The events of the answer to a request, as they arrive."""
+        ...
 
 
 @frozen
@@ -43,7 +45,7 @@ class CallInfo:
 
     request: Request
     backend: Streams
-    lineage: tuple[int, ...] = ()
+    lineage: tuple[int, ...] = field(default=(), kw_only=True)
 
     @property
     def action(self) -> Message | None:

@@ -161,7 +161,7 @@ class ToolInputError:
 
     id: str
     name: str
-    raw: str
+    raw: str = field(kw_only=True)
 
 
 @frozen
@@ -184,7 +184,7 @@ class ToolErrorEvent:
 
     id: str
     name: str
-    message: str = ""
+    message: str = field(default="", kw_only=True)
     error: Exception | None = field(default=None, kw_only=True, eq=False)
 
 

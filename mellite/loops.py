@@ -20,15 +20,21 @@ __all__ = ["Loop", "Waiter", "current", "forbid_inside_loop", "portal", "thread_
 class Waiter(Protocol):
     """One wait for one wake-up; `wake` may be called from any thread, any number of times."""
 
-    def wake(self) -> None: ...
+    def wake(self) -> None:
+        """Wake whoever waits, or will."""
+        ...
 
-    async def wait(self) -> None: ...
+    async def wait(self) -> None:
+        """Wait for the wake-up."""
+        ...
 
 
 class Loop(Protocol):
     """An event loop as the pump of a generation needs it."""
 
-    def waiter(self) -> Waiter: ...
+    def waiter(self) -> Waiter:
+        """A waiter for a task of this loop."""
+        ...
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
         """Run `main` as a task of its own; call `done` when it is over, however it ended, even before it began."""
@@ -46,13 +52,17 @@ class Loop(Protocol):
         """Whether this is the thread the loop belongs to."""
         ...
 
-    def is_closed(self) -> bool: ...
+    def is_closed(self) -> bool:
+        """Whether nothing will ever run here again."""
+        ...
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` means that the spawned task was cancelled from outside."""
         ...
 
-    async def checkpoint(self) -> None: ...
+    async def checkpoint(self) -> None:
+        """Let others run, and let a cancellation arrive."""
+        ...
 
     def in_task(self) -> bool:
         """Whether the code that asks runs in the spawned task itself."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal
 
 from attrs import define, evolve, field, fields_dict
 
-from .errors import BackendError, GenerationCancelled, IncompleteStream, MelliteError, OutputValidationError
+from .errors import (
+    BackendError,
+    GenerationCancelled,
+    IncompleteStream,
+    InvalidProviderOutput,
+    MelliteError,
+    OutputValidationError,
+)
 from .events import Event
 from .fold import CompactLog, Folded, fold
 from .messages import Part, Text, ToolCall
@@ -22,7 +31,7 @@ __all__ = ["Outcome", "State", "conclude", "metadata_of", "parse", "raw_of"]
 State = Literal["pending", "running", "done", "failed", "cancelled"]
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Outcome:
     """A settled generation. Shared by copies of a thunk; only ``log`` may be replaced."""
 
@@ -180,6 +189,39 @@ def conclude(
         error: what came out of the backend, if anything did.
         cancelled: why it was cancelled, if it was; a cancellation after the finish event comes too late.
     """
+    weigh = partial(_weigh, request=request, backend=backend, generation_id=generation_id, clock=clock)
+    try:
+        return weigh(events, error=error, cancelled=cancelled)
+    except Exception as trouble:
+        if not events:
+            raise
+        # An event holds what it must not: what came before it is kept. Each event more fails like the one before.
+        first = bisect_left(range(len(events)), 1, key=lambda count: _fails(weigh, events[: count + 1]))
+        broken = InvalidProviderOutput(
+            f"{backend} yielded an event that cannot be read, {events[first]!r:.200}: {trouble}"
+        )
+        broken.__cause__ = trouble
+        return weigh(events[:first], error=broken, cancelled=None)
+
+
+def _fails(weigh: Callable[..., Outcome], events: list[Event]) -> bool:
+    try:
+        weigh(events, error=None, cancelled=None)
+    except Exception:
+        return True
+    return False
+
+
+def _weigh(
+    events: list[Event],
+    *,
+    request: Request,
+    backend: str,
+    generation_id: str | None,
+    clock: Clock,
+    error: BaseException | None,
+    cancelled: str | None,
+) -> Outcome:
     folded = fold(events)
     generation = metadata_of(folded, request, generation_id, clock)
     failure: Exception | None = None

@@ -352,7 +352,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
         if outcome is None:
             twin = ModelOutputThunk[T](self._descend(request))
         else:
-            twin = ModelOutputThunk[T](CallInfo(request, self._call.backend, self._call.lineage))
+            twin = ModelOutputThunk[T](CallInfo(request, self._call.backend, lineage=self._call.lineage))
             twin._outcome = copy.deepcopy(outcome, memo)
             twin._copies = self._copies
         memo[id(self)] = twin
@@ -383,7 +383,7 @@ class ModelOutputThunk(Deferred, Generic[T]):
         with _starting:
             count = self._copies
             self._copies = count + 1
-        return CallInfo(request, self._call.backend, (*self._call.lineage, count))
+        return CallInfo(request, self._call.backend, lineage=(*self._call.lineage, count))
 
     # As a part of a prompt
 

@@ -25,6 +25,8 @@ WIDE_EXCEPTS = {
     "mellite/generation.py::Pump.run": "whatever a backend raises settles the thunk",
     "mellite/generation.py::Pump._close": "a backend that fails while closing does not undo its answer; the log has it",
     "mellite/iteration.py::Chunks.__anext__": "kept, and raised after the chunks that were cut before it",
+    "mellite/outcome.py::conclude": "an event that cannot be read fails the thunk, which keeps what came before it",
+    "mellite/outcome.py::_fails": "asked in order to find that event",
     "mellite/requirements/requirement.py::Requirement._awaited": "a check that raises is a verdict that does not pass",
     "mellite/requirements/requirement.py::Requirement.checker": "a check that cannot be made does not pass, either",
     "mellite/requirements/requirement.py::Requirement.begin": "a check that raises is a verdict that does not pass",

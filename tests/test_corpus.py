@@ -20,7 +20,16 @@ def test_recorded_answers(corpora: Path, protocol: str) -> None:
     checker = corpora.parent / "tools" / "corpus_check.py"
     if not checker.is_file():
         pytest.skip(f"the corpus checker is not at {checker}")
-    command = [sys.executable, str(checker), "--adapter", "tests.corpus_adapter:adapter", "--only", protocol, "--splits", "3"]
+    command = [
+        sys.executable,
+        str(checker),
+        "--adapter",
+        "tests.corpus_adapter:adapter",
+        "--only",
+        protocol,
+        "--splits",
+        "3",
+    ]
     run = subprocess.run(
         command,
         cwd=ROOT,

@@ -136,7 +136,7 @@ class ToolInputs:
             try:
                 arguments = parse_arguments(raw)
             except InvalidProviderOutput:
-                yield ToolInputError(call.id, call.name, raw)
+                yield ToolInputError(call.id, call.name, raw=raw)
                 if cut_short:
                     continue
                 arguments = None

@@ -282,7 +282,7 @@ class TestMalformed:
             e.ToolInputDelta({}, "f", "x"),
             e.ToolCallEvent({"name": "f"}),
             e.ToolCallEvent(None),
-            e.ToolInputError("1", "f", None),
+            e.ToolInputError("1", "f", raw=None),
             e.ToolResultEvent("x"),
             e.StepFinish(0, usage="many"),
             e.TextEnd("never begun"),
@@ -303,7 +303,9 @@ class TestMalformed:
         assert thunk.partial[:1] == "a"
         repr(thunk), thunk.message, thunk.generation, thunk.raw, thunk.generate_log
 
-    @pytest.mark.parametrize("finish", [Finish(None), Finish("nonsense"), Finish("stop", usage="many"), Finish(["stop"])])
+    @pytest.mark.parametrize(
+        "finish", [Finish(None), Finish("nonsense"), Finish("stop", usage="many"), Finish(["stop"])]
+    )
     async def test_finish_with_nonsense_in_it(self, finish):
         """So does a Finish that holds what it should not."""
         thunk = mellite.generate(yielding(TextDelta("a"), finish), "hi")
@@ -374,7 +376,7 @@ class TestMalformed:
 
     @pytest.mark.parametrize("anyio_backend", ["asyncio"])
     async def test_cancelled_error_of_its_own(self):
-        """A CancelledError that comes out of the backend, where nobody cancelled anything, is an error like any other."""
+        """A CancelledError out of the backend, where nobody cancelled anything, is an error like any other."""
 
         async def stream(_request):
             yield TextDelta("a")

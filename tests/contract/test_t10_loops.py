@@ -540,7 +540,9 @@ class TestTaskFactories:
     def test_failing(self, factory):
         """And failing at once."""
         error = ConnectionLost("gone")
-        assert self.run(factory, lambda: caught(mellite.generate(Source([], error=error, suspend=False), "hi"))) is error
+        assert (
+            self.run(factory, lambda: caught(mellite.generate(Source([], error=error, suspend=False), "hi"))) is error
+        )
 
 
 def test_loops_run_its_coroutines():

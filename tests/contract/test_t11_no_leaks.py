@@ -174,7 +174,9 @@ async def test_running_ones_have_few_tasks():
         gate.allow(9)
 
 
-@pytest.mark.parametrize("consume", [lambda thunk, _: thunk.settle(), lambda _, iterator: anext(iterator)], ids=["settle", "anext"])
+@pytest.mark.parametrize(
+    "consume", [lambda thunk, _: thunk.settle(), lambda _, iterator: anext(iterator)], ids=["settle", "anext"]
+)
 async def test_polling_leaves_nothing_behind(consume):
     """Five hundred waits that were given up leave nothing in the generation that they waited for."""
     gate = Gate()
@@ -203,11 +205,11 @@ async def test_polling_leaves_nothing_behind(consume):
 
 def reachable(thunk):
     """How many objects what is in flight refers to, the event loop and the rest of the world aside."""
-    pump_like = [item for item in gc.get_referents(thunk._gen)]
+    pump_like = gc.get_referents(thunk._gen)
     seen, waiting, count = set(), pump_like, 0
     while waiting:
         item = waiting.pop()
-        if id(item) not in seen and type(item).__module__.startswith("mellite.") or type(item) in (list, dict, set):
+        if (id(item) not in seen and type(item).__module__.startswith("mellite.")) or type(item) in (list, dict, set):
             seen.add(id(item))
             count += 1
             waiting.extend(other for other in gc.get_referents(item) if id(other) not in seen)

@@ -348,7 +348,8 @@ def test_words_know_nothing_of_thunks():
         import sys
         import mellite.errors, mellite.events, mellite.messages, mellite.request
         loaded = {name for name in sys.modules if name.startswith("mellite")}
-        assert loaded == {"mellite", *("mellite." + n for n in ("errors", "events", "messages", "request", "usage"))}, loaded
+        words = ("errors", "events", "messages", "request", "usage")
+        assert loaded == {"mellite", *("mellite." + word for word in words)}, loaded
         """
     )
     assert isinstance(mellite.generate(Echo(), "hi"), Deferred)

@@ -96,7 +96,7 @@ def test_arguments_may_come_with_the_finish_reason() -> None:
 def test_broken_arguments_are_kept_as_they_are(raw: str) -> None:
     """Arguments that are no JSON give a ToolInputError and a call without arguments; the answer is complete."""
     events = called([call(0, "a", "f", raw)])
-    assert ToolInputError("a", "f", raw) in events
+    assert ToolInputError("a", "f", raw=raw) in events
     made = fold(events).tool_calls
     assert [(one.arguments, one.raw_arguments) for one in made] == [(None, raw)]
     assert finish_of(events).reason == "tool-calls"
@@ -107,7 +107,7 @@ def test_a_call_that_was_cut_off_is_no_call(word: str) -> None:
     """Where the answer hit its limit, a call that is not whole is reported but not called; whole ones are."""
     events = called([call(0, "a", "f", "{}"), call(1, "b", "g", '{"x'), call(2, "c")], word)
     assert calls_in(events) == [("a", "f", {})]
-    assert ToolInputError("b", "g", '{"x') in events
+    assert ToolInputError("b", "g", raw='{"x') in events
     assert finish_of(events).reason == word.replace("_", "-")
 
 

@@ -80,5 +80,5 @@ def facts(thunk: ModelOutputThunk[str]) -> None:
 
 def mistakes() -> None:
     """What must not type-check; each line is an error that the checkers expect."""
-    mellite.generate(object(), "hi")  # type: ignore[call-overload]  # pyright: ignore
-    Echo().generate(5)  # type: ignore[call-overload]  # pyright: ignore
+    mellite.generate(object(), "hi")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    Echo().generate(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
