@@ -10,8 +10,11 @@ from mellite.cassettes import ScriptedTransport
 from mellite.errors import IncompleteStream, MelliteError
 from mellite.providers.catalog import find
 
-PROVIDERS = {"openai-chat": "openai-chat", "mistral-chat": "mistral"}
+PROVIDERS = {"openai-chat": "openai-chat", "openai-responses": "openai-responses", "mistral-chat": "mistral"}
 """The checker's protocols -> the providers whose routes speak them."""
+
+USAGE = {"openai-responses": ("input_tokens", "output_tokens")}
+"""mellite's protocols -> the provider's own names for what went in and what came out; else those of Chat Completions."""
 
 
 def adapter(call: dict[str, Any]) -> dict[str, Any]:
@@ -32,14 +35,16 @@ def outcome(thunk: ModelOutputThunk[str], error: MelliteError | None) -> dict[st
     """A settled thunk, in the checker's words."""
     generation = thunk.generation
     usage = reported_usage(thunk)
-    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in thunk.tool_calls]
+    given, made = USAGE.get(generation.protocol or "", ("prompt_tokens", "completion_tokens"))
+    asked = [call for call in thunk.tool_calls if not call.provider_executed]
+    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in asked]
     message = getattr(error, "provider_message", None) or str(error)
     return {
         "text": thunk.partial,
         "thinking": thunk.thinking,
         "tool_calls": calls,
-        "finish_reason": generation.raw_finish_reason,
-        "usage": {"input": usage.get("prompt_tokens"), "output": usage.get("completion_tokens")},
+        "finish_reason": generation.raw_finish_reason or (still_running(error) if error else None),
+        "usage": {"input": usage.get(given), "output": usage.get(made)},
         "response_id": generation.response_id,
         "model": generation.response_model,
         "complete": error is None,
@@ -52,5 +57,13 @@ def outcome(thunk: ModelOutputThunk[str], error: MelliteError | None) -> dict[st
 def reported_usage(thunk: ModelOutputThunk[str]) -> dict[str, Any]:
     """The last usage that the provider reported: the checker wants its own figures, also zeros after real ones."""
     answers = thunk.raw.streamed_chunks or [thunk.raw.response]
-    reports = [answer["usage"] for answer in answers if isinstance(answer, dict) and answer.get("usage")]
+    objects = [answer for answer in answers if isinstance(answer, dict)]
+    holders = [answer["response"] if isinstance(answer.get("response"), dict) else answer for answer in objects]
+    reports = [holder["usage"] for holder in holders if holder.get("usage")]
     return reports[-1] if reports else {}
+
+
+def still_running(error: MelliteError) -> str | None:
+    """The status of an answer that was asked for while it was still being made."""
+    code: str | None = getattr(error, "code", None)
+    return code if isinstance(error, IncompleteStream) else None

@@ -45,6 +45,9 @@ TOGETHER = {
     "cli": ("demo",),
     "cli_*": ("cli", "cli_requirements"),
     "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),  # one protocol in three files
+    "protocols.openai_responses": ("protocols.responses_*",),
+    "protocols.responses_*": ("protocols.responses_*",),
+    "protocols.gemini*": ("protocols.gemini_*",),  # likewise
     "protocols.*": (
         "protocols.caching",
         "protocols.failures",

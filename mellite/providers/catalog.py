@@ -53,6 +53,7 @@ def _makers() -> dict[str, tuple[str, str]]:
     return {
         "openai": ("mellite.providers.openai", "chat_route"),  # Chat Completions until Responses is here
         "openai-chat": ("mellite.providers.openai", "chat_route"),
+        "openai-responses": ("mellite.providers.openai", "responses_route"),
     }
 
 

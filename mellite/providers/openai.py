@@ -1,27 +1,30 @@
-"""OpenAI: its URL, its key and its headers, for Chat Completions."""
+"""OpenAI: its URL, its key and its headers, for Responses and for Chat Completions."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from ..protocols.openai_chat import OPENAI, protocol
+from ..protocols import openai_chat, openai_responses
 from ..wire.auth import Auth, Environment, bearer, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 
-__all__ = ["chat_route"]
+__all__ = ["chat_route", "responses_route"]
 
 BASE_URL: Final = "https://api.openai.com/v1"
 KEY: Final = "OPENAI_API_KEY"
 BASE_URL_VARIABLE: Final = "OPENAI_BASE_URL"
 
 
-def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """OpenAI over Chat Completions.
+def responses_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """OpenAI over Responses, which is what ``openai:...`` means.
 
     The key comes from ``OPENAI_API_KEY`` and the base URL from ``OPENAI_BASE_URL`` where they are not given;
     ``OPENAI_ORG_ID`` and ``OPENAI_PROJECT_ID`` are sent if they are set. With a `base_url` given here nothing of the
     environment is sent: the key there is for OpenAI, not for whoever answers at that URL.
+
+    Answers are not stored unless ``provider_options={"openai": {"store": True}}`` says so, and models that think are
+    asked for their thinking in encrypted form, so that it can go back with the history.
 
     Args:
         api_key: the key.
@@ -32,18 +35,40 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
         ConfigurationError: if `base_url` is no URL.
 
     Example:
+        >>> responses_route(api_key="sk-test").endpoint.url()
+        'https://api.openai.com/v1/responses'
+    """
+    endpoint, auth = _place(api_key, base_url, "/responses")
+    protocol = openai_responses.protocol(openai_responses.OPENAI)
+    return Route(id="openai-responses", provider="openai", protocol=protocol, endpoint=endpoint, auth=auth, model=model)
+
+
+def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """OpenAI over Chat Completions, which is what ``openai-chat:...`` means.
+
+    Args:
+        api_key: the key; this and the others as `responses_route` takes them.
+        base_url: another server that speaks this protocol, as in ``http://localhost:8000/v1``.
+        model: the model's id.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
         >>> chat_route(api_key="sk-test").endpoint.url()
         'https://api.openai.com/v1/chat/completions'
     """
+    endpoint, auth = _place(api_key, base_url, "/chat/completions")
+    protocol = openai_chat.protocol(openai_chat.OPENAI)
+    return Route(id="openai-chat", provider="openai", protocol=protocol, endpoint=endpoint, auth=auth, model=model)
+
+
+def _place(api_key: str | None, base_url: str | None, path: str) -> tuple[Endpoint, Auth]:
+    """Where to ask, and as whom."""
     if base_url is None:
-        endpoint = Endpoint(BASE_URL, "/chat/completions", variables=(BASE_URL_VARIABLE,))
         auth = bearer(Environment(KEY) if api_key is None else api_key).and_then(_account())
-    else:
-        endpoint = Endpoint(base_url, "/chat/completions")
-        auth = none(withheld(KEY, BASE_URL)) if api_key is None else bearer(api_key)
-    return Route(
-        id="openai-chat", provider="openai", protocol=protocol(OPENAI), endpoint=endpoint, auth=auth, model=model
-    )
+        return Endpoint(BASE_URL, path, variables=(BASE_URL_VARIABLE,)), auth
+    return Endpoint(base_url, path), none(withheld(KEY, BASE_URL)) if api_key is None else bearer(api_key)
 
 
 def _account() -> Auth:

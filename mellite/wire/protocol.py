@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, NoReturn, TypeVar
 from typing import Protocol as Interface
 
@@ -53,7 +53,7 @@ class Protocol(Generic[S]):
         initial: a fresh parser state for the answer to one request.
         step: ``step(state, data, event)`` takes the data and the name of one stream event; gives what it stands for.
         halt: what the end of the stream stands for. Raises IncompleteStream if the answer had not finished.
-        unary: the same events as a stream would give, out of an answer in one piece.
+        unary: the same events as a stream would give, out of an answer in one piece; those before an error count.
         classify: ``classify(status, headers, body)`` gives the error that an HTTP error answer stands for.
         mend: the request with a history that servers take, and a sentence for each thing that was changed in it; a
             route calls it before `lower`.
@@ -65,7 +65,7 @@ class Protocol(Generic[S]):
     initial: Callable[[Request], S]
     step: Callable[[S, bytes, str], Sequence[Event]]
     halt: Callable[[S], Sequence[Event]]
-    unary: Callable[[bytes], Sequence[Event]]
+    unary: Callable[[bytes], Iterable[Event]]
     classify: Callable[[int, Mapping[str, str], bytes], MelliteError]
     mend: Callable[[Request], tuple[Request, tuple[str, ...]]] = _as_it_is
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from typing import Protocol as Interface
 
@@ -246,7 +246,7 @@ class Route:
                     await reader.drain()
                 else:
                     body = await reader.rest(_WHOLE_BODY)
-                    for event in _readable(lambda: self.protocol.unary(body)):
+                    for event in _each(self.protocol.unary, body):
                         yield event
             except BaseException:
                 await reader.abandon()
@@ -360,6 +360,13 @@ class _Parser:
         except RecursionError:
             self._failure = _too_deep()
         return events
+
+
+def _each(parse: Callable[[bytes], Iterable[Event]], body: bytes) -> Iterator[Event]:
+    try:
+        yield from parse(body)
+    except RecursionError:
+        raise _too_deep() from None
 
 
 def _readable(parse: Callable[[], Sequence[Event]]) -> Sequence[Event]:

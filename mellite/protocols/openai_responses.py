@@ -1,0 +1,399 @@
+"""OpenAI Responses, streamed over HTTP or WebSocket: request body, stream events, items, tools that OpenAI runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from ..errors import IncompleteStream, MelliteError
+from ..events import Event, Finish, FinishReason, ReasoningDelta, ResponseStart, StepFinish, StepStart, TextDelta
+from ..request import Request
+from ..usage import Usage
+from ..wire.protocol import Protocol, decode_json
+from .failures import classify, failure_of
+from .responses_answer import (
+    ID,
+    OpenAIResponsesRaw,
+    ResponseObject,
+    ResponseOutputItem,
+    decode_plain,
+    log_probabilities,
+    usage_of,
+    whole,
+)
+from .responses_body import OPENAI, ResponsesDialect, lower, mended, options_of
+from .responses_items import Items, wrong
+
+__all__ = [
+    "OPENAI",
+    "OpenAIResponsesRaw",
+    "ResponseObject",
+    "ResponseOutputItem",
+    "ResponsesDialect",
+    "ResponsesState",
+    "classify",
+    "halt",
+    "initial",
+    "lower",
+    "protocol",
+    "step",
+    "unary",
+]
+
+
+# Stream events
+
+_DONE: Final = b"[DONE]"
+_CUT_SHORT: Final[dict[str, FinishReason]] = {
+    "max_output_tokens": "length",
+    "max_tokens": "length",
+    "content_filter": "content-filter",
+}
+_FAILED: Final = frozenset({"failed", "cancelled"})
+_RUNNING: Final = frozenset({"queued", "in_progress"})
+
+
+# Parser state
+
+
+class _Flow(NamedTuple):
+    """The text that flows at the moment, so that the next event is likely to be more of it."""
+
+    output_index: int | None
+    content_index: int
+    id: str
+    pieces: list[str]
+
+
+class ResponsesState:
+    """Where the parser stands in one answer.
+
+    Attributes:
+        complete: the last event has come; likewise `done`.
+    """
+
+    __slots__ = ("complete", "done", "flow", "items", "refusal", "response_id", "response_model", "started", "usage")
+
+    def __init__(self, dialect: ResponsesDialect) -> None:
+        self.complete = False
+        self.done = False
+        self.items = Items(dialect.namespace)
+        self.flow: _Flow | None = None
+        self.started = False
+        self.response_id: str | None = None
+        self.response_model: str | None = None
+        self.refusal: list[str] = []
+        self.usage: Usage | None = None
+
+
+def initial(request: Request, *, dialect: ResponsesDialect = OPENAI) -> ResponsesState:  # noqa: ARG001 - see ChatState
+    """A fresh state for the answer to one request."""
+    return ResponsesState(dialect)
+
+
+# Reading a stream
+
+
+def step(state: ResponsesState, data: bytes, event: str = "message") -> Sequence[Event]:
+    """The events that one stream event stands for.
+
+    Args:
+        data: its JSON.
+        event: its name, which the JSON repeats.
+
+    Raises:
+        InvalidProviderOutput: for what is no stream event of Responses.
+        IncompleteStream: for ``[DONE]`` before the last event.
+        MelliteError: of the kind that an error inside the stream stands for.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> step(state, b'{"type": "response.output_text.delta", "item_id": "msg_1", "delta": "Hi!"}')[-1]
+        TextDelta(text='Hi!', id='msg_1')
+    """
+    flow = state.flow
+    if flow is not None and event in _PLAIN_NAMES:
+        try:
+            plain = decode_plain(data)
+        except (ValueError, RecursionError):
+            pass  # another event, or no JSON at all: the long way finds out
+        else:
+            if plain.output_index == flow.output_index and plain.content_index == flow.content_index and plain.delta:
+                flow.pieces.append(plain.delta)
+                return (TextDelta(plain.delta, flow.id),)
+    return _take(state, data, event)
+
+
+_PLAIN_NAMES: Final = frozenset({"message", "response.output_text.delta"})
+
+
+def halt(state: ResponsesState) -> Sequence[Event]:
+    """What the end of the stream stands for, where it comes before the last event.
+
+    Raises:
+        IncompleteStream: always.
+    """
+    raise _broken_off(state)
+
+
+def _broken_off(state: ResponsesState) -> IncompleteStream:
+    what = "broke off before its last event" if state.response_id or state.started else "ended before it began"
+    return IncompleteStream(f"the answer {what}; what came of it is in .partial", usage=state.usage)
+
+
+def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
+    if data.strip() == _DONE:
+        raise _broken_off(state)
+    event = decode_json(data)
+    if not isinstance(event, dict):
+        raise wrong(event, "a stream event", "a JSON object")
+    type = event.get("type", name)
+    if type == "error" or (event.get("error") and type not in _LAST):
+        raise _failure(state, event)
+    events: list[Event] = []
+    if type in _LAST:
+        response = _object(event, "response")
+        failure = _conclude(state, response, _LAST[type] or str(response.get("status")), events)
+        if failure is not None:
+            raise failure
+        return events
+    handler = _HANDLERS.get(type) if isinstance(type, str) else None
+    if handler is not None:  # else it is only in the raw answer
+        handler(state, event, events)
+    return events
+
+
+def _object(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = event.get(name)
+    if not isinstance(value, dict):
+        raise wrong(value, f"{name!r} of a stream event", "an object")
+    return value
+
+
+def _text(event: Mapping[str, Any], name: str = "delta") -> str:
+    value = event.get(name)
+    if not isinstance(value, str):
+        raise wrong(value, f"{name!r} of a stream event", "a text")
+    return value
+
+
+def _number(event: Mapping[str, Any], name: str) -> int:
+    value = event.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _identify(state: ResponsesState, response: Mapping[str, Any], events: list[Event]) -> None:
+    """Say which answer of which model this is, as soon as it is known."""
+    id, model = response.get("id"), response.get("model")
+    id = id if isinstance(id, str) and id and state.response_id is None else None
+    model = model if isinstance(model, str) and model and state.response_model is None else None
+    if id or model:
+        state.response_id = id or state.response_id
+        state.response_model = model or state.response_model
+        events.append(ResponseStart(response_id=id, response_model=model))
+
+
+def _begin(state: ResponsesState, events: list[Event]) -> None:
+    if not state.started:
+        state.started = True
+        events.append(StepStart())
+
+
+def _on_response(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    _identify(state, _object(event, "response"), events)
+
+
+def _on_item_added(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    _begin(state, events)
+    events += state.items.added(_object(event, "item"), event.get("output_index"))
+
+
+def _on_item_done(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    _begin(state, events)
+    state.flow = None
+    events += state.items.done(_object(event, "item"), event.get("output_index"))
+
+
+def _on_text(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    text = _text(event)
+    if not text:
+        return
+    _begin(state, events)
+    item = state.items.of(event, "message")
+    number = _number(event, "content_index")
+    block, begun = state.items.block(item, "output_text", number)
+    block.pieces.append(text)
+    state.flow = _Flow(event.get("output_index"), number, block.id, block.pieces)
+    events += [*begun, TextDelta(text, block.id)]
+
+
+def _on_reasoning(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    text = _text(event)
+    if not text:
+        return
+    _begin(state, events)
+    item = state.items.of(event, "reasoning")
+    is_summary = "summary" in event["type"]
+    number = _number(event, "summary_index" if is_summary else "content_index")
+    block, begun = state.items.block(item, "summary_text" if is_summary else "reasoning_text", number)
+    block.pieces.append(text)
+    events += [*begun, ReasoningDelta(text, block.id)]
+
+
+def _on_input(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    text = _text(event)
+    if not text:
+        return
+    _begin(state, events)
+    kind = "custom_tool_call" if "custom" in event["type"] else "function_call"
+    events += state.items.input(state.items.of(event, kind), text)
+
+
+def _on_refusal(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    _begin(state, events)
+    state.refusal.append(_text(event))
+
+
+_HANDLERS: Final[Mapping[str, Callable[[ResponsesState, Mapping[str, Any], list[Event]], None]]] = {
+    "response.created": _on_response,
+    "response.queued": _on_response,
+    "response.in_progress": _on_response,
+    "response.output_item.added": _on_item_added,
+    "response.output_item.done": _on_item_done,
+    "response.output_text.delta": _on_text,
+    "response.refusal.delta": _on_refusal,
+    "response.reasoning_text.delta": _on_reasoning,
+    "response.reasoning_summary.delta": _on_reasoning,
+    "response.reasoning_summary_text.delta": _on_reasoning,
+    "response.function_call_arguments.delta": _on_input,
+    "response.custom_tool_call_input.delta": _on_input,
+}
+
+#: The events that end an answer, and the status that they stand for; of the last, the answer itself says it.
+_LAST: Final[Mapping[Any, str | None]] = {
+    "response.completed": "completed",
+    "response.incomplete": "incomplete",
+    "response.failed": "failed",
+    "response.cancelled": "cancelled",
+    "response.done": None,
+}
+
+
+# The end
+
+
+def _conclude(state: ResponsesState, response: dict[str, Any], status: str, events: list[Event]) -> MelliteError | None:
+    """Put the events that end an answer behind `events`; give the error, if it is none.
+
+    Args:
+        status: how it ended, if the answer itself does not say it.
+    """
+    _identify(state, response, events)
+    usage = response.get("usage")
+    if isinstance(usage, dict) and usage:
+        state.usage = usage_of(usage)
+    word = response.get("status")
+    word = word if isinstance(word, str) and word else status
+    output = response.get("output")
+    if output is not None and not isinstance(output, list):
+        raise wrong(output, "output", "a list")
+    _begin(state, events)
+    if state.response_id:
+        state.items.id_stem = f"call_{state.response_id}"  # different in every turn
+    reason = _reason(response, word)
+    events += state.items.finish(output or [], cut_short=reason in ("length", "content-filter"))
+    if reason in ("stop", "unknown") and state.items.has_calls:
+        reason = "tool-calls"
+    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=state.usage))
+    if word in _RUNNING:
+        msg = f"the answer is not there yet: it is {word!r}, to be asked for later by its id {state.response_id!r}"
+        return IncompleteStream(msg, usage=state.usage, code=word)
+    if word in _FAILED:
+        return _failure(state, response)
+    state.complete = state.done = True
+    answer = whole(response, state.items.merged())
+    events.append(
+        Finish(
+            reason,
+            raw_reason=word,
+            usage=state.usage,
+            response=answer,
+            refusal="".join(state.refusal) or None,
+            logprobs=log_probabilities(answer.get("output") or []),
+        )
+    )
+    return None
+
+
+def _reason(response: Mapping[str, Any], word: str) -> FinishReason:
+    details = response.get("incomplete_details")
+    why = details.get("reason") if isinstance(details, Mapping) else None
+    if word in _FAILED:
+        return "error"
+    if word == "incomplete" or why:
+        return _CUT_SHORT.get(str(why), "unknown")
+    return "stop" if word == "completed" else "unknown"
+
+
+def _failure(state: ResponsesState, said: Mapping[str, Any]) -> MelliteError:
+    """What an error event, or an answer that failed, stands for."""
+    value = {"error": said.get("error")} if said.get("error") else dict(said)
+    if isinstance(said.get("status"), int):
+        value["status_code"] = said["status"]
+    value = {name: item for name, item in value.items() if (name, item) != ("type", "error") and name != "status"}
+    error = failure_of(value)
+    error.usage = error.usage or state.usage
+    return error
+
+
+# An answer in one piece
+
+
+def unary(body: bytes, *, dialect: ResponsesDialect = OPENAI) -> Iterator[Event]:
+    """The events of an answer that came in one piece.
+
+    Raises:
+        InvalidProviderOutput: if it is no response.
+        IncompleteStream: if the answer is still being made, behind the events of what there is.
+        MelliteError: of the kind that a failed answer or an error object, sent with status 200, stands for.
+
+    Example:
+        >>> said = b'{"type": "message", "content": [{"type": "output_text", "text": "Hi!"}]}'
+        >>> list(unary(b'{"status": "completed", "output": [' + said + b']}'))[2]
+        TextDelta(text='Hi!', id='text-0')
+    """
+    answer = decode_json(body)
+    state = ResponsesState(dialect)
+    if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
+        if isinstance(answer, dict) and answer.get("error"):
+            raise _failure(state, answer)
+        raise wrong(answer, "the answer", "a response with output")
+    events: list[Event] = []
+    failure = _conclude(state, answer, "completed", events)
+    yield from events
+    if failure is not None:
+        raise failure
+
+
+# What all of it makes
+
+
+def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
+    """Responses as one company speaks it.
+
+    Example:
+        >>> protocol().id
+        'openai-responses'
+    """
+    return Protocol(
+        id=ID,
+        options=options_of(dialect),
+        lower=partial(lower, dialect=dialect),
+        initial=partial(initial, dialect=dialect),
+        step=step,
+        halt=halt,
+        unary=partial(unary, dialect=dialect),
+        classify=classify,
+        mend=mended,
+    )

@@ -1,0 +1,168 @@
+"""An answer of OpenAI Responses as a value: its typed shape, what it used, and what its items stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+import msgspec
+
+from ..records import RawProviderResponse
+from ..usage import Usage
+
+__all__ = [
+    "HOSTED",
+    "ID",
+    "OpenAIResponsesRaw",
+    "ResponseObject",
+    "ResponseOutputItem",
+    "arguments_of_hosted",
+    "decode_plain",
+    "log_probabilities",
+    "usage_of",
+    "whole",
+]
+
+ID: Final = "openai-responses"
+
+
+class ResponseOutputItem(TypedDict, total=False):
+    """One of the ``output`` items: a message, thinking, a tool call, ...; each type has fields of its own."""
+
+    type: str
+    id: str
+    status: str
+    role: str
+    content: list[dict[str, Any]]
+    summary: list[dict[str, Any]]
+    encrypted_content: str | None
+    call_id: str
+    name: str
+    arguments: str
+    phase: str | None
+
+
+class ResponseObject(TypedDict, total=False):
+    """A response as the provider sends it; hosts add fields of their own."""
+
+    id: str
+    object: str
+    created_at: float
+    model: str
+    status: str
+    output: list[ResponseOutputItem]
+    usage: dict[str, Any] | None
+    error: dict[str, Any] | None
+    incomplete_details: dict[str, Any] | None
+    previous_response_id: str | None
+    service_tier: NotRequired[str | None]
+
+
+class OpenAIResponsesRaw(RawProviderResponse, protocol=ID):
+    """The raw answer of any host that speaks Responses."""
+
+    __slots__ = ()
+
+    response: ResponseObject | None
+
+
+def usage_of(raw: Mapping[str, Any]) -> Usage:
+    """The counts in a usage object."""
+    given, made = _inner(raw, "input_tokens_details"), _inner(raw, "output_tokens_details")
+    input, output, total = _count(raw, "input_tokens"), _count(raw, "output_tokens"), _count(raw, "total_tokens")
+    reasoning = _count(made, "reasoning_tokens")
+    if output is not None and reasoning and (reasoning > output or total == (input or 0) + output + reasoning):
+        output += reasoning  # xAI counts thinking apart
+    return Usage.of(
+        input_tokens=input,
+        output_tokens=output,
+        total_tokens=total,
+        cache_read_input_tokens=_count(given, "cached_tokens"),
+        cache_write_input_tokens=_count(given, "cache_write_tokens"),
+        reasoning_tokens=reasoning,
+        raw=raw,
+    )
+
+
+def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = raw.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(raw: Mapping[str, Any], name: str) -> int | None:
+    value = raw.get(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    return None
+
+
+# Stream events of nothing but text
+
+
+class _PlainDelta(msgspec.Struct, gc=False):
+    type: Literal["response.output_text.delta"]
+    delta: str
+    item_id: str | None = None
+    output_index: int | None = None
+    content_index: int = 0
+
+
+#: Decodes a stream event that is more of a text; raises ValueError for any other. All that it passes over comes again
+#: with the end of the answer.
+decode_plain: Final = msgspec.json.Decoder(_PlainDelta).decode
+
+
+# Tools that the provider runs
+
+#: Types of items whose tool the provider ran itself -> what to call the tool.
+HOSTED: Final[Mapping[str, str]] = {
+    "code_interpreter_call": "code_interpreter",
+    "file_search_call": "file_search",
+    "image_generation_call": "image_generation",
+    "mcp_call": "mcp",
+    "web_search_call": "web_search",
+    "web_search_preview_call": "web_search_preview",
+}
+_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "code_interpreter_call": ("code", "container_id"),
+    "file_search_call": ("queries",),
+    "mcp_call": ("server_label", "name", "arguments"),
+}
+
+
+def arguments_of_hosted(item: Mapping[str, Any]) -> Any:
+    """What the model wanted of a tool that the provider ran.
+
+    Example:
+        >>> arguments_of_hosted({"type": "file_search_call", "id": "fs_1", "queries": ["rain"]})
+        {'queries': ['rain']}
+    """
+    names = _ARGUMENTS.get(item.get("type", ""))
+    if names is None:
+        action = item.get("action")
+        return action if isinstance(action, Mapping) else {}
+    return {name: item[name] for name in names if item.get(name) is not None}
+
+
+# The whole answer
+
+
+def whole(response: Mapping[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The answer as it would have come in one piece.
+
+    Args:
+        response: as the last stream event has it; some hosts leave its output empty.
+        items: the items that were streamed, in order.
+    """
+    return dict(response) if response.get("output") or not items else {**response, "output": items}
+
+
+def log_probabilities(items: list[Any]) -> list[Any] | None:
+    """Those of all texts of the output, one after the other; None if there are none."""
+    found: list[Any] = []
+    for item in items:
+        content = item.get("content") if isinstance(item, Mapping) and item.get("type") == "message" else None
+        for part in content if isinstance(content, list) else ():
+            given = part.get("logprobs") if isinstance(part, Mapping) else None
+            found += given if isinstance(given, list) else []
+    return found or None
