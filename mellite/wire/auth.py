@@ -17,7 +17,7 @@ from ..request import EMPTY
 if TYPE_CHECKING:
     from .http import HttpRequest
 
-__all__ = ["Auth", "Credential", "Environment", "Given", "Scrubber", "bearer", "header", "none"]
+__all__ = ["Auth", "Credential", "Environment", "Given", "Scrubber", "bearer", "header", "none", "remove"]
 
 
 class Credential(abc.ABC):
@@ -36,6 +36,9 @@ class Credential(abc.ABC):
     @abc.abstractmethod
     def describe(self) -> str:
         """Where it comes from, for messages."""
+
+    async def ready(self) -> None:  # noqa: B027 - most have nothing to do
+        """Do what has to be done before the key can be revealed; see `mellite.wire.tokens`."""
 
 
 class Given(Credential):
@@ -120,8 +123,8 @@ class Auth(abc.ABC):
     __slots__ = ()
 
     @abc.abstractmethod
-    def headers(self, request: HttpRequest) -> Mapping[str, str]:
-        """The headers to set on `request`, names in lower case.
+    def headers(self, request: HttpRequest) -> Mapping[str, str | None]:
+        """The headers to set on `request`, names in lower case; None for one to take away.
 
         Raises:
             AuthenticationError: with kind ``missing`` if there is no key.
@@ -135,6 +138,13 @@ class Auth(abc.ABC):
     def advice(self) -> str:
         """What to do when the server did not accept it."""
         return f"check {self.describe()}"
+
+    async def ready(self) -> None:  # noqa: B027 - most have nothing to do
+        """Do what has to be done before `headers` can be asked for, such as fetching a token.
+
+        Raises:
+            AuthenticationError: if there is no key to be had.
+        """
 
     def or_else(self, other: Auth) -> Auth:
         """This, or `other` where the key for this is missing."""
@@ -166,6 +176,13 @@ class _Header(Auth):
     prefix: str = field(default="", kw_only=True)
     optional: bool = field(default=False, kw_only=True)
 
+    async def ready(self) -> None:
+        try:
+            await self.credential.ready()
+        except AuthenticationError:
+            if not self.optional:
+                raise
+
     def headers(self, request: HttpRequest) -> Mapping[str, str]:  # noqa: ARG002 - signatures need it
         try:
             value = self.credential.reveal()
@@ -185,11 +202,28 @@ class _Header(Auth):
 
 
 @frozen
+class _Remove(Auth):
+    name: str
+
+    def headers(self, request: HttpRequest) -> Mapping[str, str | None]:  # noqa: ARG002 - signatures need it
+        return {self.name: None}
+
+    def describe(self) -> str:
+        return ""
+
+
+@frozen
 class _OrElse(Auth):
     first: Auth
     second: Auth
 
-    def headers(self, request: HttpRequest) -> Mapping[str, str]:
+    async def ready(self) -> None:
+        try:
+            await self.first.ready()
+        except AuthenticationError:
+            await self.second.ready()
+
+    def headers(self, request: HttpRequest) -> Mapping[str, str | None]:
         try:
             return self.first.headers(request)
         except AuthenticationError:
@@ -204,7 +238,11 @@ class _AndThen(Auth):
     first: Auth
     second: Auth
 
-    def headers(self, request: HttpRequest) -> Mapping[str, str]:
+    async def ready(self) -> None:
+        await self.first.ready()
+        await self.second.ready()
+
+    def headers(self, request: HttpRequest) -> Mapping[str, str | None]:
         return {**self.first.headers(request), **self.second.headers(request)}
 
     def describe(self) -> str:
@@ -246,6 +284,17 @@ def header(name: str, credential: str | Credential, *, optional: bool = False) -
         optional: send nothing where it is missing, instead of raising.
     """
     return _Header(name.lower(), _credential(credential), optional=optional)
+
+
+def remove(name: str) -> Auth:
+    """Take a header away that the route, the caller or what stands before this in `Auth.and_then` has set.
+
+    Example:
+        >>> from mellite.wire.http import HttpRequest
+        >>> bearer("sk-secret").and_then(remove("Authorization")).headers(HttpRequest("POST", "https://example.com"))
+        {'authorization': None}
+    """
+    return _Remove(name.lower())
 
 
 def _credential(value: str | Credential) -> Credential:

@@ -202,11 +202,13 @@ class Route:
         added = self.auth.headers(http)
         if not added:
             return http, Scrubber()
-        if is_private_link(http.url):
-            headers = {**http.headers, **added, "content-type": "application/json"}
+        secrets = tuple([value for value in added.values() if value is not None])
+        if not secrets or is_private_link(http.url):
+            headers = {name: value for name, value in {**http.headers, **added}.items() if value is not None}
+            headers["content-type"] = "application/json"
             signed = HttpRequest(http.method, http.url, headers=headers, body=http.body, context=http.context)
-            return signed, Scrubber(tuple(added.values()))
-        del added
+            return signed, Scrubber(secrets)
+        del added, secrets
         msg = (
             f"the key would go over plain http to {shown_url(http.url)}, where others can read it; use https, or "
             "give no key if that server needs none"
@@ -229,6 +231,7 @@ class Route:
             MelliteError: of any kind; it names provider, model, status and request id as far as they are known.
         """
         with Informing(self.provider, request.model or self.model, self.auth) as known:
+            await self.auth.ready()
             call = self._compile(request)
             known.scrubber = call.scrubber
             reader = await open_response(transport, call.http, call.timeouts, shown=shown_url(call.http.url))

@@ -10,14 +10,17 @@ import attrs
 import pytest
 
 from mellite.errors import AuthenticationError, InvalidCredential
-from mellite.wire.auth import Auth, Environment, Given, Scrubber, bearer, header, none
+from mellite.providers.catalog import find
+from mellite.request import Request
+from mellite.wire.auth import Auth, Environment, Given, Scrubber, bearer, header, none, remove
+from mellite.wire.endpoint import Endpoint
 from mellite.wire.http import HttpRequest
 
 KEY = "sk-sentinel-4711-do-not-show"
 REQUEST = HttpRequest("POST", "https://example.com/")
 
 
-def sent(auth: Auth) -> dict[str, str]:
+def sent(auth: Auth) -> dict[str, str | None]:
     return dict(auth.headers(REQUEST))
 
 
@@ -118,3 +121,15 @@ def test_scrubber_takes_keys_out_of_texts() -> None:
     assert scrubber.scrub("Bearer sk/4711+x, sk/4711+x, sk%2F4711%2Bx, ab") == (
         "[REDACTED], [REDACTED], [REDACTED], ab"
     )
+
+
+def test_remove_takes_a_header_away() -> None:
+    """`remove` takes away what the route, the caller or an auth before it has set; and sends no key by itself."""
+    assert sent(bearer(KEY).and_then(remove("Authorization"))) == {"authorization": None}
+    assert sent(remove("authorization").and_then(bearer(KEY))) == {"authorization": f"Bearer {KEY}"}
+    route = find("groq:m", api_key=KEY).with_(headers={"Authorization": "Bearer other", "x-a": "b"})
+    gone = route.with_(auth=remove("authorization").and_then(header("api-key", KEY)))
+    headers = gone.prepare(Request.of("hi")).headers
+    assert ("authorization" in headers, headers["api-key"], headers["x-a"]) == (False, KEY, "b")
+    plain = route.with_(auth=remove("authorization"), endpoint=Endpoint("http://example.com/v1"))
+    assert "authorization" not in plain.prepare(Request.of("hi")).headers
