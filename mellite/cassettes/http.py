@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 import msgspec
 from attrs import define, frozen
 
-from ..errors import InvalidCassette
+from ..errors import CassetteMiss, InvalidCassette
 from ..request import EMPTY
 from .codecs import Body, decode_json, malformed
 from .compression import compression_of, expand
 from .files import MAX_BYTES, read_file
+from .folding import JOURNAL, REWRITE, Stored
 from .interactions import (
     Cassette,
     HttpInteraction,
@@ -39,7 +40,7 @@ from .vcr import is_vcr, read_vcr
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["VERSION", "load_cassette", "read_cassette"]
+__all__ = ["VERSION", "load_cassette", "read_cassette", "read_stored"]
 
 #: The version of the format that is read.
 VERSION: Final = 1
@@ -64,6 +65,8 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
         mellite.errors.CassetteMiss: there is no cassette 'cassettes/http/none.json'
     """
     name = os.fspath(path)
+    if os.path.lexists(name + JOURNAL) or os.path.lexists(name + REWRITE):
+        return read_stored(Stored.read(name, limit=limit), path=name)
     compression = compression_of(name)
     data = expand(read_file(name, limit=limit), compression, path=name, limit=limit)
     plain = os.path.splitext(name)[0] if compression else name
@@ -75,6 +78,23 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
         if b'"uri"' in data and is_vcr(decode_json(data, path=name, lone_surrogates=True)):
             return read_vcr(data, path=name).cassette
         raise
+
+
+def read_stored(stored: Stored, *, path: str) -> Cassette:
+    """Read a cassette together with what its journals hold; both are known to be sound then.
+
+    Raises:
+        CassetteMiss: if there is neither a file nor anything in a journal.
+        InvalidCassette: as `read_cassette`.
+    """
+    cassette = None if stored.cassette is None else read_cassette(stored.cassette, path=path)
+    folded = stored.folded()
+    if folded is not None:
+        return read_cassette(folded, path=path)
+    if cassette is None:
+        msg = f"there is no cassette {path!r}"
+        raise CassetteMiss(msg, path=path)
+    return cassette
 
 
 def read_cassette(data: bytes, *, path: str | None = None) -> Cassette:
