@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from mellite import ModelOutputThunk
+from mellite import ModelOutputThunk, ToolCall
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import IncompleteStream, MelliteError
 from mellite.providers.catalog import find
 
-PROVIDERS = {"openai-chat": "openai-chat", "openai-responses": "openai-responses", "mistral-chat": "mistral"}
+PROVIDERS = {
+    "gemini": "google",
+    "mistral-chat": "mistral",
+    "openai-chat": "openai-chat",
+    "openai-responses": "openai-responses",
+}
 """The checker's protocols -> the providers whose routes speak them."""
 
-USAGE = {"openai-responses": ("input_tokens", "output_tokens")}
+USAGE = {
+    "gemini": ("promptTokenCount", "candidatesTokenCount"),
+    "openai-responses": ("input_tokens", "output_tokens"),
+}
 """mellite's protocols -> the provider's own names for what went in and what came out; else those of Chat Completions."""
 
 
@@ -37,7 +45,7 @@ def outcome(thunk: ModelOutputThunk[str], error: MelliteError | None) -> dict[st
     usage = reported_usage(thunk)
     given, made = USAGE.get(generation.protocol or "", ("prompt_tokens", "completion_tokens"))
     asked = [call for call in thunk.tool_calls if not call.provider_executed]
-    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in asked]
+    calls = [{"id": given_id(call, generation.protocol), "name": call.name, "arguments": call.arguments} for call in asked]
     message = getattr(error, "provider_message", None) or str(error)
     return {
         "text": thunk.partial,
@@ -59,8 +67,15 @@ def reported_usage(thunk: ModelOutputThunk[str]) -> dict[str, Any]:
     answers = thunk.raw.streamed_chunks or [thunk.raw.response]
     objects = [answer for answer in answers if isinstance(answer, dict)]
     holders = [answer["response"] if isinstance(answer.get("response"), dict) else answer for answer in objects]
-    reports = [holder["usage"] for holder in holders if holder.get("usage")]
+    reports = [report for holder in holders if (report := holder.get("usage") or holder.get("usageMetadata"))]
     return reports[-1] if reports else {}
+
+
+def given_id(call: ToolCall, protocol: str | None) -> str | None:
+    """The provider's own id of a call; of Gemini, which often gives none, it stands in what is sent back."""
+    if protocol != "gemini":
+        return call.id
+    return ((call.provider_metadata or {}).get("google") or {}).get("id")
 
 
 def still_running(error: MelliteError) -> str | None:

@@ -21,6 +21,7 @@ PROTOCOLS: Final = "mellite.protocols"
 #: Other names that people use.
 _ALIASES: Final = {
     "fireworks-ai": "fireworks",
+    "gemini": "google",
     "hf": "huggingface",
     "llama-cpp": "llama.cpp",
     "llamacpp": "llama.cpp",
@@ -51,6 +52,7 @@ def split(spec: str) -> tuple[str, str | None]:
 def _makers() -> dict[str, tuple[str, str]]:
     """Where the route of each provider with a module of its own is made: module and function."""
     return {
+        "google": ("mellite.providers.google", "gemini_route"),
         "openai": ("mellite.providers.openai", "chat_route"),  # Chat Completions until Responses is here
         "openai-chat": ("mellite.providers.openai", "chat_route"),
         "openai-responses": ("mellite.providers.openai", "responses_route"),

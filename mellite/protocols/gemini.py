@@ -1,0 +1,330 @@
+"""Google's Gemini, on AI Studio and Vertex AI: request body, stream chunks, finish reasons, blocked prompts, usage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from hashlib import blake2s
+from typing import Any, Final
+
+from ..errors import IncompleteStream
+from ..events import (
+    Event,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    ResponseStart,
+    StepFinish,
+    StepStart,
+    TextDelta,
+)
+from ..request import Request
+from ..usage import Usage
+from ..wire.protocol import Protocol, decode_json
+from .failures import classify, failure_of
+from .gemini_answer import ID, GeminiRaw, GeminiResponse, decode_plain, usage_of
+from .gemini_body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
+from .gemini_parts import MISSES, GeminiState, close, finish_call, on_part, wrong
+
+__all__ = [
+    "GOOGLE",
+    "GeminiDialect",
+    "GeminiRaw",
+    "GeminiResponse",
+    "GeminiState",
+    "classify",
+    "halt",
+    "initial",
+    "lower",
+    "protocol",
+    "step",
+    "unary",
+]
+
+
+# Stream events
+
+#: https://ai.google.dev/api/generate-content#FinishReason; what is not here is "unknown".
+_REASONS: Final[dict[str, FinishReason]] = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    **dict.fromkeys(
+        (
+            "BLOCKLIST",
+            "IMAGE_OTHER",
+            "IMAGE_PROHIBITED_CONTENT",
+            "IMAGE_RECITATION",
+            "IMAGE_SAFETY",
+            "LANGUAGE",
+            "MODEL_ARMOR",
+            "PROHIBITED_CONTENT",
+            "RECITATION",
+            "SAFETY",
+            "SPII",
+        ),
+        "content-filter",
+    ),
+    **dict.fromkeys(
+        (
+            "MALFORMED_FUNCTION_CALL",
+            "MALFORMED_RESPONSE",
+            "MISSING_THOUGHT_SIGNATURE",
+            "NO_IMAGE",
+            "TOO_MANY_TOOL_CALLS",
+            "UNEXPECTED_TOOL_CALL",
+        ),
+        "error",
+    ),
+}
+
+
+# Parser state is in `gemini_parts`
+
+
+def initial(request: Request) -> GeminiState:  # noqa: ARG001 - other protocols need it
+    """A fresh state for the answer to one request."""
+    return GeminiState()
+
+
+# Reading a stream
+
+
+def step(state: GeminiState, data: bytes, event: str = "message") -> Sequence[Event]:
+    """The events that one stream event stands for.
+
+    Args:
+        data: its JSON.
+        event: its name.
+
+    Raises:
+        InvalidProviderOutput: for what is no chunk of an answer.
+        MelliteError: of the kind that an error inside the stream stands for.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> step(state, b'{"candidates": [{"content": {"parts": [{"text": "Hi!"}], "role": "model"}}]}')[-1]
+        TextDelta(text='Hi!', id='text-0')
+    """
+    plain = state.plain
+    if plain:
+        try:
+            chunk = decode_plain(data)
+        except (ValueError, RecursionError):
+            state.misses += 1  # more than text, or no JSON at all: the long way finds out
+            if state.misses >= MISSES:
+                state.plain = ""
+        else:
+            part = chunk.candidates[0].content.parts[0]
+            text = part.text
+            if text and part.thought is (plain == "reasoning"):
+                state.merged.flowing.append(text)
+                if chunk.usageMetadata:
+                    state.last_usage = chunk.usageMetadata
+                if plain == "text":
+                    return (TextDelta(text, state.block_id),)
+                return (ReasoningDelta(text, state.block_id),)
+    return _take(state, decode_json(data), data, event)
+
+
+def halt(state: GeminiState) -> Sequence[Event]:
+    """What the end of the stream stands for.
+
+    Raises:
+        IncompleteStream: if no finish reason came.
+    """
+    return _concluded(state)
+
+
+def _take(state: GeminiState, chunk: Any, data: bytes, event: str) -> Sequence[Event]:
+    if not isinstance(chunk, dict):
+        raise wrong(chunk, "a stream event", "a JSON object")
+    if event == "error" or chunk.get("error"):
+        error = failure_of(chunk)
+        error.usage = _usage(state)
+        raise error
+    candidates = _checked(chunk)
+    events: list[Event] = []
+    _identify(state, chunk, data, events)
+    state.merged.add(chunk)
+    _read(state, chunk, candidates, events)
+    return events
+
+
+def _checked(chunk: Mapping[str, Any]) -> list[Any]:
+    """The candidates, after a look at all that is relied upon later."""
+    candidates = _list(chunk.get("candidates"), "candidates")
+    for candidate in candidates:
+        content = candidate.get("content") if isinstance(candidate, dict) else None
+        if not isinstance(candidate, dict) or not isinstance(content or {}, dict):
+            raise wrong(candidate, "a candidate", "an object with a content")
+        index = candidate.get("index") or 0
+        if not isinstance(index, int):
+            raise wrong(index, "the index of a candidate", "a number")
+        for part in _list((content or {}).get("parts"), "the parts of a content"):
+            if not isinstance(part, dict):
+                raise wrong(part, "a part", "an object")
+    return candidates
+
+
+def _identify(state: GeminiState, answer: Mapping[str, Any], data: bytes, events: list[Event]) -> None:
+    """Say which answer of which model this is, as soon as it is known."""
+    id, model = answer.get("responseId"), answer.get("modelVersion")
+    id = id if isinstance(id, str) and id and state.response_id is None else None
+    model = model if isinstance(model, str) and model and state.response_model is None else None
+    if not state.id_stem:  # for calls without an id: different in every turn, and the same whenever it is replayed
+        state.id_stem = f"call_{id or blake2s(data, digest_size=8).hexdigest()}"
+    if id or model:
+        state.response_id = id or state.response_id
+        state.response_model = model or state.response_model
+        events.append(ResponseStart(response_id=id, response_model=model))
+
+
+def _read(state: GeminiState, chunk: Mapping[str, Any], candidates: Sequence[Any], events: list[Event]) -> None:
+    for candidate in candidates:
+        if not candidate.get("index"):
+            for part in (candidate.get("content") or {}).get("parts") or ():
+                on_part(state, part, events)
+            _on_finish_reason(state, candidate)
+    feedback = chunk.get("promptFeedback")
+    if isinstance(feedback, dict):
+        word, said = feedback.get("blockReason"), feedback.get("blockReasonMessage")
+        if isinstance(word, str) and word:
+            state.blocked = word
+            state.message = said if isinstance(said, str) else None
+            state.complete = True
+    usage = chunk.get("usageMetadata")
+    if isinstance(usage, dict) and usage:
+        _use(state, usage)
+        state.last_usage = b""
+
+
+def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Any]) -> None:
+    word, said = candidate.get("finishReason"), candidate.get("finishMessage")
+    if word is not None and not isinstance(word, str):
+        raise wrong(word, "finishReason", "a text")
+    if word:  # older models give one with every chunk: the last counts
+        state.finish_word = word
+        state.message = said if isinstance(said, str) else None
+        state.complete = True
+
+
+def _use(state: GeminiState, raw: Mapping[str, Any]) -> None:
+    """Later usage replaces earlier, unless it says nothing."""
+    counts = usage_of(raw)
+    if state.usage is None or not counts.is_zero:
+        state.usage = counts
+
+
+def _usage(state: GeminiState) -> Usage | None:
+    """The usage so far."""
+    if state.last_usage:
+        raw = decode_json(bytes(state.last_usage))
+        state.last_usage = b""
+        if isinstance(raw, dict):
+            _use(state, raw)
+    return state.usage
+
+
+def _concluded(state: GeminiState, answer: dict[str, Any] | None = None) -> Sequence[Event]:
+    """The events that end an answer; `answer` if it came in one piece.
+
+    Raises:
+        IncompleteStream: if a stream gave no finish reason.
+    """
+    usage = _usage(state)
+    word = state.finish_word or state.blocked
+    if not word and answer is None:
+        what = "broke off before its finish reason" if state.started or state.response_id else "ended before it began"
+        msg = f"the answer {what}; what came of it is in .partial"
+        raise IncompleteStream(msg, usage=usage)
+    state.complete = state.done = True
+    events: list[Event] = [] if state.started else [StepStart()]
+    close(state, events)
+    reason = _REASONS.get(word or "", "unknown")
+    finish_call(state, events, cut_short=reason in ("length", "content-filter"))
+    if state.finish_word is None and state.blocked:
+        reason = "content-filter"
+    elif state.calls and reason == "stop":
+        reason = "tool-calls"
+    if answer is None:
+        answer = state.merged.finished(usage=usage.raw if usage is not None else None)
+    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=usage))
+    events.append(
+        Finish(
+            reason,
+            raw_reason=word,
+            usage=usage,
+            response=answer,
+            refusal=state.message if reason == "content-filter" else None,
+            logprobs=_first(answer).get("logprobsResult"),
+        )
+    )
+    return events
+
+
+def _first(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    candidates = answer.get("candidates") or ()
+    return next((candidate for candidate in candidates if not candidate.get("index")), {})
+
+
+# An answer in one piece
+
+
+def unary(body: bytes) -> Sequence[Event]:
+    """The events of an answer that came in one piece; a list of chunks, as a stream without ``alt=sse``, is one too.
+
+    Raises:
+        InvalidProviderOutput: if it is no answer of Gemini.
+        MelliteError: of the kind that an error object, sent with status 200, stands for.
+
+    Example:
+        >>> unary(b'{"candidates": [{"content": {"parts": [{"text": "Hi!"}]}, "finishReason": "STOP"}]}')[2]
+        TextDelta(text='Hi!', id='text-0')
+    """
+    answer = decode_json(body)
+    state = GeminiState()
+    events: list[Event] = []
+    if isinstance(answer, list) and answer:
+        for chunk in answer:
+            events += _take(state, chunk, body, "message")
+        return [*events, *_concluded(state)]
+    if isinstance(answer, dict) and answer.get("error"):
+        raise failure_of(answer)
+    if not isinstance(answer, dict) or not (answer.get("candidates") or answer.get("promptFeedback")):
+        raise wrong(answer, "the answer", "an object with candidates")
+    candidates = _checked(answer)
+    _identify(state, answer, body, events)
+    _read(state, answer, candidates, events)
+    events += _concluded(state, answer)
+    return events
+
+
+def _list(value: Any, what: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise wrong(value, what, "a list")
+    return value
+
+
+# What all of it makes
+
+
+def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
+    """Gemini's protocol.
+
+    Example:
+        >>> protocol().id
+        'gemini'
+    """
+    return Protocol(
+        id=ID,
+        options=OPTIONS,
+        lower=partial(lower, dialect=dialect),
+        initial=initial,
+        step=step,
+        halt=halt,
+        unary=unary,
+        classify=classify,
+        mend=mended,
+    )

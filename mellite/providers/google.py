@@ -1,0 +1,94 @@
+"""Google AI Studio: its URL and its key, for Gemini."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from attrs import field, frozen
+
+from ..protocols.gemini import protocol
+from ..wire.auth import Environment, header, none
+from ..wire.endpoint import Endpoint
+from ..wire.route import Route
+from .openai import withheld
+
+__all__ = ["GoogleEndpoint", "gemini_route"]
+
+BASE_URL: Final = "https://generativelanguage.googleapis.com/v1beta"
+BASE_URL_VARIABLE: Final = "GOOGLE_GEMINI_BASE_URL"
+KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY")
+
+
+def model_path(model: str) -> str:
+    """How AI Studio spells a model in a path; ids may bring their collection along, as in ``tunedModels/my-model``.
+
+    Example:
+        >>> model_path("gemini-2.5-flash"), model_path("models/gemini-2.5-flash"), model_path("tunedModels/my-model")
+        ('models/gemini-2.5-flash', 'models/gemini-2.5-flash', 'tunedModels/my-model')
+    """
+    found = re.fullmatch(r"(models|tunedModels)/([^/]+)", model)
+    collection, name = ("models", model) if found is None else found.groups()
+    return f"{collection}/{quote(name, safe='')}"
+
+
+@frozen
+class GoogleEndpoint(Endpoint):
+    """Where Gemini answers.
+
+    Args:
+        version: of the API, which the base URL in a variable does not name, as Google's own clients want it.
+    """
+
+    version: str = field(default="v1beta", kw_only=True)
+
+    def base(self) -> str:
+        """The base URL in force now.
+
+        Raises:
+            ConfigurationError: as of any endpoint.
+        """
+        base = super().base()
+        return base if urlsplit(base).path.strip("/") else f"{base.rstrip('/')}/{self.version}"
+
+
+def endpoint(base_url: str, *, variables: tuple[str, ...] = ()) -> GoogleEndpoint:
+    """Where Gemini answers: streams have a path of their own."""
+    return GoogleEndpoint(
+        base_url,
+        "/{model}:generateContent",
+        streaming_path="/{model}:streamGenerateContent",
+        streaming_query={"alt": "sse"},
+        variables=variables,
+        model_path=model_path,
+    )
+
+
+def gemini_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Gemini on Google AI Studio.
+
+    The key comes from ``GEMINI_API_KEY``, ``GOOGLE_API_KEY`` or ``GOOGLE_GENERATIVE_AI_API_KEY`` and the base URL from
+    ``GOOGLE_GEMINI_BASE_URL`` where they are not given. With a `base_url` given here no key of the environment is sent:
+    that is for Google, not for whoever answers at that URL.
+
+    Args:
+        api_key: the key.
+        base_url: another server that speaks this protocol, with the version of the API if it has one.
+        model: the model's id.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> gemini_route(api_key="AIza-test", model="gemini-2.5-flash").endpoint.url(model="gemini-2.5-flash")
+        'https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent'
+    """
+    keys = Environment(*KEYS)
+    if base_url is None:
+        where = endpoint(BASE_URL, variables=(BASE_URL_VARIABLE,))
+        auth = header("x-goog-api-key", keys if api_key is None else api_key)
+    else:
+        where = endpoint(base_url)
+        auth = none(withheld(keys.describe(), BASE_URL)) if api_key is None else header("x-goog-api-key", api_key)
+    return Route(id="gemini", provider="google", protocol=protocol(), endpoint=where, auth=auth, model=model)
