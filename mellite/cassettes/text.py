@@ -6,26 +6,30 @@ What they do not need lies beside it in ``<key>.json``: whose answer it is, in w
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from os import PathLike
-from typing import Any, Final, cast
+from typing import Final
 
 from attrs import field, frozen
 
-from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette, InvalidRequest
-from ..request import EMPTY
-from ..usage import Usage
-from .codecs import decode_json
+from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette, MissingExtra, UnsafeCassette
+from .compression import ENDINGS, Compression, compress, compression_of, expand
 from .files import read_file
+from .redaction import environment_secrets, looks_secret
+from .sidecars import Sidecar, call_bytes, encode_sidecar, read_sidecar
+from .storing import store_file, unwritable
 
-__all__ = ["Sidecar", "TextCassette", "TextDirectory", "call_digest", "djb2_key"]
+__all__ = ["TextCassette", "TextDirectory", "djb2_key"]
 
 _MASK: Final = (1 << 64) - 1
-_FILE: Final = re.compile(r"(0|[1-9][0-9]{0,19})\.txt")
-_SIDECAR_FILE: Final = re.compile(r"(?:0|[1-9][0-9]{0,19})\.json")
+_FILE: Final = re.compile(r"(0|[1-9][0-9]{0,19})\.txt(?:\.gz|\.lz4)?")
+_SIDECAR_FILE: Final = re.compile(r"(?:0|[1-9][0-9]{0,19})\.json(?:\.gz|\.lz4)?")
+_LONE: Final = re.compile(r"[\ud800-\udfff]")
+
+#: The endings after ``.txt``, in the order in which they are looked for.
+_ENDINGS: Final = ("", *ENDINGS)
 
 #: A text cassette and its sidecar are at most this long, in bytes.
 _LIMIT: Final = 64 * 1024 * 1024
@@ -55,51 +59,9 @@ def djb2_key(provider: str, model: str, prompt: str) -> int:
         15023835511162652990
     """
     key = 5381
-    for byte in _call_bytes(provider, model, prompt):
+    for byte in call_bytes(provider, model, prompt):
         key = (key * 33 ^ byte) & _MASK
     return key
-
-
-def call_digest(provider: str, model: str, prompt: str) -> str:
-    """The SHA-256 that a sidecar holds: of provider, model and prompt with a zero byte between, in hexadecimal.
-
-    Example:
-        >>> call_digest("openai", "", "Say hello.")[:16]
-        'c8dbfbda2d4b0187'
-    """
-    return hashlib.sha256(_call_bytes(provider, model, prompt)).hexdigest()
-
-
-def _call_bytes(provider: str, model: str, prompt: str) -> bytes:
-    call: tuple[object, ...] = (provider, model, prompt)
-    if not all(isinstance(item, str) for item in call):
-        given = ", ".join([type(item).__name__ for item in call])
-        msg = f"provider, model and prompt of a text cassette are str, not {given}"
-        raise InvalidRequest(msg)
-    return f"{provider}\0{model}\0{prompt}".encode(errors="surrogatepass")
-
-
-@frozen
-class Sidecar:
-    """What mellite remembers beside a text cassette: the call, the chunks of its answer, what it used.
-
-    Args:
-        provider: whose answer it is.
-        model: which model's; empty for the provider's default.
-        prompt: what was asked.
-        sha256: the digest of the three, see `call_digest`.
-        chunks: the answer in the pieces in which it came; None if it was not recorded so.
-        usage: the tokens used.
-        extra: keys of the file that mellite does not know.
-    """
-
-    provider: str
-    model: str
-    prompt: str = field(kw_only=True)
-    sha256: str | None = field(default=None, kw_only=True)
-    chunks: tuple[str, ...] | None = field(default=None, kw_only=True)
-    usage: Usage | None = field(default=None, kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
@@ -165,42 +127,98 @@ class TextDirectory:
 
     def find(self, provider: str, model: str, prompt: str) -> TextCassette | None:
         """As `read`, but None if there is none."""
-        key = djb2_key(provider, model, prompt)
-        path = self.file(key)
-        try:
-            data = read_file(path, limit=_LIMIT)
-        except CassetteMiss:
-            return None
-        sidecar = self.sidecar(key)
-        if sidecar is not None and (sidecar.provider, sidecar.model, sidecar.prompt) != (provider, model, prompt):
-            raise _collision(path, key, sidecar, (provider, model, prompt))
-        return TextCassette(path, _text(data, path), key=key, sidecar=sidecar)
+        call = (provider, model, prompt)
+        found = self.answer(djb2_key(*call))
+        if found is not None and found.sidecar is not None and found.sidecar.call != call:
+            raise _collision(found.path, found.key, found.sidecar, call)
+        return found
 
     def answer(self, key: int) -> TextCassette | None:
         """The answer that was recorded under a key, whatever call it belongs to; None if there is none.
 
         Raises:
             InvalidCassette: if the file, or its sidecar, is damaged.
+            MissingExtra: for a file in LZ4 without the package lz4.
         """
-        path = self.file(key)
-        try:
-            data = read_file(path, limit=_LIMIT)
-        except CassetteMiss:
-            return None
-        return TextCassette(path, _text(data, path), key=key, sidecar=self.sidecar(key))
+        plain = self.file(key)
+        for ending in _ENDINGS:
+            data = _whole(plain + ending)
+            if data is not None:
+                sidecar = self.sidecar(key, ending)
+                path = plain + ending
+                return TextCassette(path, _text(data, path, sidecar), key=key, sidecar=sidecar)
+        return None
 
-    def sidecar(self, key: int) -> Sidecar | None:
+    def sidecar(self, key: int, ending: str = "") -> Sidecar | None:
         """What lies beside the cassette of a key; None if nothing does.
+
+        Args:
+            key: the key.
+            ending: that of the compressed cassette, as in ``.gz``; its sidecar has it too, or else none.
 
         Raises:
             InvalidCassette: if it is damaged.
         """
-        path = os.path.join(self.path, f"{key}.json")
-        try:
-            data = read_file(path, limit=_LIMIT)
-        except CassetteMiss:
-            return None
-        return _sidecar(data, path)
+        plain = os.path.join(self.path, f"{key}.json")
+        for path in dict.fromkeys((plain + ending, plain)):
+            data = _whole(path)
+            if data is not None:
+                return read_sidecar(data, path)
+        return None
+
+    def record(
+        self, text: str, sidecar: Sidecar, *, compression: Compression | None = None, replace: bool = False
+    ) -> TextCassette:
+        """Store an answer and what belongs to it, durably; several processes may.
+
+        Args:
+            text: the answer.
+            sidecar: the call, and what else is known of the answer.
+            compression: of both files.
+            replace: whether to replace the answer that was recorded for this call; if not, the first one stays.
+
+        Returns:
+            What is stored now: this answer, or the one that was there.
+
+        Raises:
+            CassetteMismatch: if what is there is the answer to another call with the same key.
+            InvalidCassette: if what is there is damaged; it is not overwritten.
+            UnsafeCassette: if the call or the answer holds something that looks like a secret.
+            CassetteError: if it cannot be written.
+            MissingExtra: for LZ4 without the package lz4.
+        """
+        key = djb2_key(*sidecar.call)
+        ending = next((ending for ending, name in ENDINGS.items() if name == compression), "")
+        path = self.file(key) + ending
+        _check_safe(text, sidecar, path)
+        files = compress(_bytes(text), compression), compress(encode_sidecar(sidecar), compression)
+        beside = os.path.join(self.path, f"{key}.json{ending}")
+        there = self.find(*sidecar.call)
+        if there is not None and not replace:
+            return there
+        # The sidecar is the claim, so that of two calls with one key only one is ever written: it comes first.
+        if not store_file(beside, files[1], replace=False):
+            claimed = self.sidecar(key, ending)
+            if claimed is not None and claimed.call != sidecar.call:
+                raise _collision(path, key, claimed, sidecar.call)
+            if store_file(path, files[0], replace=replace):
+                store_file(beside, files[1])
+        else:
+            store_file(path, files[0], replace=replace)
+        if there is not None and there.path != path:
+            self._remove(key, there.path.removeprefix(self.file(key)))
+        found = self.find(*sidecar.call)
+        return TextCassette(path, text, key=key, sidecar=sidecar) if found is None else found
+
+    def _remove(self, key: int, ending: str) -> None:
+        """Take away a cassette that another of the same key, compressed otherwise, has replaced."""
+        for path in (self.file(key) + ending, os.path.join(self.path, f"{key}.json{ending}")):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                unwritable(path, error)
 
     def keys(self) -> tuple[int, ...]:
         """The keys of all cassettes here, in ascending order; none if there is no such directory.
@@ -208,7 +226,7 @@ class TextDirectory:
         Raises:
             InvalidCassette: if the directory cannot be read.
         """
-        return tuple(sorted([int(found[1]) for name in self._names() if (found := _FILE.fullmatch(name))]))
+        return tuple(sorted({int(found[1]) for name in self._names() if (found := _FILE.fullmatch(name))}))
 
     def nearest(self, provider: str, model: str, prompt: str, *, count: int = 3) -> tuple[Sidecar, ...]:
         """The recorded calls most like this one, as far as sidecars tell; damaged ones are passed over."""
@@ -239,8 +257,9 @@ class TextDirectory:
         names = sorted([name for name in self._names() if _SIDECAR_FILE.fullmatch(name)])
         for name in names[:_COMPARED]:
             try:
-                sidecar = self.sidecar(int(name.removesuffix(".json")))
-            except InvalidCassette:
+                key, _, ending = name.partition(".json")
+                sidecar = self.sidecar(int(key), ending)
+            except (InvalidCassette, MissingExtra):
                 continue  # this is only to help: the damage is reported to whoever asks for that answer
             if sidecar is not None:
                 yield sidecar
@@ -270,75 +289,36 @@ def _collision(path: str, key: int, sidecar: Sidecar, call: tuple[str, str, str]
     return CassetteMismatch(msg, path=path, provider=call[0] or None, model=call[1] or None)
 
 
-def _text(data: bytes, path: str) -> str:
+def _whole(path: str) -> bytes | None:
+    """The content of a file, decompressed; None if there is none."""
+    try:
+        data = read_file(path, limit=_LIMIT)
+    except CassetteMiss:
+        return None
+    return expand(data, compression_of(path), path=path, limit=_LIMIT)
+
+
+def _text(data: bytes, path: str, sidecar: Sidecar | None) -> str:
     try:
         # Exactly one newline, as the C, BEAM and Python runtimes do; a carriage return before it stays.
-        return data.decode().removesuffix("\n")
+        text = data.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         msg = f"text cassette {path!r} is damaged at byte {error.start}: it is not UTF-8"
         raise InvalidCassette(msg, path=path, offset=error.start) from error
+    if "\ufffd" in text and sidecar is not None and sidecar.chunks is not None:
+        whole = "".join(sidecar.chunks)
+        return whole if _LONE.sub("\ufffd", whole) == text else text
+    return text
 
 
-def _sidecar(data: bytes, path: str) -> Sidecar:
-    values = _object(decode_json(data, path=path, lone_surrogates=True), path, "an object")
-    provider, model, prompt = [_string(values.pop(name, None), name, path) for name in ("provider", "model", "prompt")]
-    digest = values.pop("sha256", None)
-    if digest is not None and digest != call_digest(provider, model, prompt):
-        raise _wrong(path, "'sha256' to be the digest of its provider, model and prompt", digest)
-    return Sidecar(
-        provider,
-        model,
-        prompt=prompt,
-        sha256=digest,
-        chunks=_chunks(values.pop("chunks", None), path),
-        usage=_usage(values.pop("usage", None), path),
-        extra=values or EMPTY,
-    )
+def _bytes(text: str) -> bytes:
+    """The content of a file; half of a surrogate pair, which only the chunks can hold, becomes U+FFFD."""
+    return f"{_LONE.sub(chr(0xFFFD), text)}\n".encode()
 
 
-_COUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_tokens",
-)
-
-
-def _usage(item: object, path: str) -> Usage | None:
-    if item is None:
-        return None
-    values = _object(item, path, "'usage' to be an object")
-    counts: dict[str, int | None] = {name: values.get(name) for name in _COUNTS}
-    for name, count in counts.items():
-        if count is not None and not (type(count) is int and count >= 0):
-            raise _wrong(path, f"'usage.{name}' to be a count of tokens", count)
-    raw = values.get("raw")
-    return Usage.of(**counts, raw=None if raw is None else _object(raw, path, "'usage.raw' to be an object"))
-
-
-def _chunks(item: object, path: str) -> tuple[str, ...] | None:
-    if item is None:
-        return None
-    chunks = tuple(cast("list[object]", item)) if isinstance(item, list) else (None,)
-    if not all(isinstance(chunk, str) for chunk in chunks):
-        raise _wrong(path, "'chunks' to be a list of texts", chunks)
-    return cast("tuple[str, ...]", chunks)
-
-
-def _object(item: object, path: str, wanted: str) -> dict[str, Any]:
-    if not isinstance(item, dict):
-        raise _wrong(path, wanted, item)
-    return cast("dict[str, Any]", item)
-
-
-def _string(value: object, name: str, path: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(path, f"{name!r} to be a text", value)
-    return value
-
-
-def _wrong(path: str, wanted: str, value: object) -> InvalidCassette:
-    shown = f"{value!r:.80}" if isinstance(value, (str, int, float)) else type(value).__name__
-    return InvalidCassette(f"the sidecar {path!r} is damaged: expected {wanted}, found {shown}", path=path)
+def _check_safe(text: str, sidecar: Sidecar, path: str) -> None:
+    known = environment_secrets(os.environ)
+    for where, value in (("the prompt", sidecar.prompt), ("the answer", text)):
+        if looks_secret(value, known):
+            msg = f"text cassette {path!r} is not written: {where} holds what looks like a secret"
+            raise UnsafeCassette(msg, path=path)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import mellite
 from mellite.cassettes import Sidecar, TextDirectory, djb2_key
-from mellite.cassettes.text import call_digest
+from mellite.cassettes.sidecars import call_digest
 from mellite.errors import CassetteMismatch, CassetteMiss, InvalidCassette, InvalidRequest
 from mellite.events import Usage
 
