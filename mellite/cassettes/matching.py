@@ -7,6 +7,7 @@ order of keys does not count, or else as text. Both sides are redacted first. Ev
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -16,7 +17,17 @@ from attrs import field, frozen
 
 from .redaction import REDACTED, Redaction, looks_secret
 
-__all__ = ["Difference", "Snapshot", "decoded", "differences", "explained", "same_json", "snapshot"]
+__all__ = [
+    "Difference",
+    "Snapshot",
+    "canonical_body",
+    "canonical_url",
+    "decoded",
+    "differences",
+    "explained",
+    "same_json",
+    "snapshot",
+]
 
 #: At most this many differences of headers, and of the body, are told.
 MOST: Final = 8
@@ -112,7 +123,7 @@ def snapshot(
     is_json, value = decoded(text)
     return Snapshot(
         method.upper(),
-        _canonical_url(redaction.url(url)),
+        canonical_url(redaction.url(url)),
         headers=redaction.headers(headers, redaction.request_headers.union([name.lower() for name in also])),
         body=redaction.json(value) if is_json else text,
         is_json=is_json,
@@ -143,8 +154,13 @@ _ESCAPE: Final = re.compile(r"%([0-9a-fA-F]{2})")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-def _canonical_url(url: str) -> str:
-    """The URL in the normal form of RFC 3986 section 6.2.2, so far as that is safe, and without its fragment."""
+def canonical_url(url: str) -> str:
+    """The URL in the normal form of RFC 3986 section 6.2.2, so far as that is safe, and without its fragment.
+
+    Example:
+        >>> canonical_url("HTTPS://Example.com:443/%7Euser#top")
+        'https://example.com/~user'
+    """
     match = _URL.fullmatch(url)
     if match is None:
         return url
@@ -173,6 +189,42 @@ def same_json(one: bytes, other: bytes) -> bool:
         return encode(decode(one), order="deterministic") == encode(decode(other), order="deterministic")
     except (ValueError, RecursionError):
         return False
+
+
+def _integral(literal: str) -> float | int | str:
+    """A number with a point or an exponent; as an int if it is one, so that 1.0 counts as 1."""
+    number = float(literal)
+    if number.is_integer():
+        return int(number)
+    return number if math.isfinite(number) else literal
+
+
+_DECODER: Final = msgspec.json.Decoder(float_hook=_integral)
+
+
+def canonical_body(body: bytes, redaction: Redaction) -> bytes:
+    """A body in a form that is the same for bodies in which no difference is told.
+
+    Args:
+        body: as it is sent, or as it is stored.
+        redaction: what is taken out of it.
+
+    Example:
+        >>> canonical_body(b'{"b": 1.0, "a": "x", "token": "y"}', Redaction())
+        b'{"a":"x","b":1,"token":"[REDACTED]"}'
+    """
+    if not body:
+        return b""
+    try:
+        return msgspec.json.encode(redaction.json(_DECODER.decode(body)), order="deterministic")
+    except (ValueError, RecursionError):
+        pass  # also what msgspec alone refuses, as in `decoded`
+    try:
+        text = body.decode("utf-8", "surrogateescape")
+        value = json.loads(text, parse_constant=_refuse, parse_float=_integral)
+        return json.dumps(redaction.json(value), sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        return body
 
 
 def differences(expected: Snapshot, received: Snapshot, *, secrets: Collection[str] = ()) -> list[Difference]:

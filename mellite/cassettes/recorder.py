@@ -1,122 +1,64 @@
-"""Replay an HTTP cassette in the place of the network: requests in order, each compared with the recorded one."""
+"""Replay an HTTP cassette in the place of the network: each request compared with what was recorded."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio.lowlevel import checkpoint
-from attrs import field, frozen
 
 from ..errors import CassetteMismatch, CassetteMiss, ConfigurationError
 from ..wire.http import HttpRequest, HttpResponse
+from .answers import Pace, RecordedAnswer
+from .claiming import CLAIMS, Match, Recorded
+from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body
 from .http import load_cassette
-from .interactions import Cassette, HttpInteraction
-from .matching import Difference, differences, explained, same_json, snapshot
-from .redaction import Redaction, environment_secrets
-from .scripted import PieceResponse
+from .interactions import Cassette, HttpInteraction, RecordedResponse
+from .misses import Refusal
+from .order import Order
+from .redaction import Redaction
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["Cut", "ReplayTransport", "cut_body"]
+__all__ = ["DEADLINE", "Cut", "Match", "ReplayTransport", "cut_body"]
 
-#: How to cut a body into the pieces that are read: None for one, a number of bytes for each, the places at which to
-#: cut, or a function from the body to its pieces.
-Cut: TypeAlias = "int | Sequence[int] | Callable[[bytes], Iterable[bytes]] | None"
+#: How long a replay waits by default for a reader to go away where the recorded one did, in seconds.
+DEADLINE: Final = 5.0
 
 #: Statuses whose responses have no body, whatever the cassette says.
 _EMPTY: Final = frozenset({204, 205, 304})
-
-#: At most this many interactions are compared to find the nearest.
-_COMPARED: Final = 500
-
-
-def cut_body(body: bytes, cut: Cut) -> list[bytes]:
-    """The pieces of a body; together they are the body.
-
-    Raises:
-        ConfigurationError: if they are not, or `cut` is no way to cut.
-
-    Example:
-        >>> cut_body(b"abcdef", 4), cut_body(b"abcdef", [1, 3])
-        ([b'abcd', b'ef'], [b'a', b'bc', b'def'])
-    """
-    if callable(cut):
-        pieces = list(cut(body))
-        if b"".join(pieces) != body:
-            name = getattr(cut, "__name__", repr(cut))
-            msg = f"the function {name} loses or adds bytes: its pieces must add up to the body exactly"
-            raise ConfigurationError(msg)
-        return pieces
-    if cut is None:
-        return [body]
-    if isinstance(cut, int):
-        if cut < 1:
-            msg = f"a body is cut into pieces of at least 1 byte, not of {cut}"
-            raise ConfigurationError(msg)
-        return [body[start : start + cut] for start in range(0, len(body), cut)]
-    places = [0, *sorted([min(max(place, 0), len(body)) for place in cut]), len(body)]
-    return [body[start:end] for start, end in pairwise(places)]
-
-
-@frozen
-class _Recorded:
-    """One interaction of a cassette, which can say in what a request differs from it."""
-
-    interaction: HttpInteraction
-    redaction: Redaction = field(kw_only=True)
-
-    def differences(self, request: HttpRequest, secrets: Sequence[str] = ()) -> list[Difference]:
-        recorded = self.interaction.request
-        # What is the same as it stands need not be brought into the form in which it is compared.
-        same_url = request.url == recorded.url
-        same_body = same_json(request.body, recorded.body.data)
-        expected = snapshot(
-            recorded.method,
-            "" if same_url else recorded.url,
-            headers=recorded.headers,
-            body="" if same_body else recorded.body.characters,
-            redaction=self.redaction,
-            also=recorded.headers,
-        )
-        received = snapshot(
-            request.method,
-            "" if same_url else request.url,
-            headers=request.headers,
-            body="" if same_body else request.body,
-            redaction=self.redaction,
-            also=recorded.headers,
-        )
-        return differences(expected, received, secrets=secrets)
-
-    def __str__(self) -> str:
-        """The request's method and URL, without what may be secret."""
-        request = self.interaction.request
-        return f"{request.method} {self.redaction.url(request.url)}"
 
 
 class ReplayTransport:
     """A transport that answers from a cassette and never opens a socket.
 
-    The first request must be the first that was recorded, the second the second, and so on; concurrent ones count in
-    the order in which they arrive. Method, URL, body (as JSON where it is JSON) and the headers that the cassette keeps
-    must agree, secrets apart. A request that does not agree is refused and uses nothing up. Interactions over
-    WebSockets are passed over. It may be used from several loops and threads. A copy or a pickle of it starts again at
-    the first interaction.
+    Method, URL, body (as JSON where it is JSON) and the headers that the cassette keeps must agree, secrets apart. A
+    request that agrees with none is refused and uses nothing up. Interactions over WebSockets are passed over. It may
+    be used from several loops and threads. A copy or a pickle of it starts again at the first interaction.
+
+    How an answer ended is replayed too, where mellite recorded it: one that broke off raises the same error after the
+    same pieces; one whose reader went away gives its pieces and then waits for this reader to go away as well.
 
     Args:
         cassette: the cassette, or the path of its file, which is read now.
-        cut: how to cut the bodies into pieces, for tests of chunk boundaries; in one piece by default.
+        match: ``cursor``: the first request must be the first that was recorded, the second the second, and so on;
+            concurrent ones count in the order in which they arrive. ``pool``: a request gets the first unused
+            interaction that fits. ``keyed``: likewise, but each copy of a thunk gets what was recorded for that very
+            copy, and answers that ran at the same time are over in the recorded order, so that the outcome is the same
+            whatever the scheduler does.
+        cut: how to cut the bodies into pieces: ``recorded``, as they came (in one piece where nobody knows); or at
+            will, for tests of chunk boundaries.
+        speed: how many times as fast as recorded the pieces come; None for at once.
+        deadline: how long to wait, in seconds, for the reader of an answer to go away where the recorded one did.
         redaction: what is not compared because no cassette may hold it.
 
     Raises:
         CassetteMiss: if there is no such file.
         InvalidCassette: if it is damaged.
+        ConfigurationError: for an argument that makes no sense.
 
     Example:
         >>> import anyio
@@ -134,24 +76,42 @@ class ReplayTransport:
     """
 
     def __init__(
-        self, cassette: Cassette | str | PathLike[str], *, cut: Cut = None, redaction: Redaction | None = None
+        self,
+        cassette: Cassette | str | PathLike[str],
+        *,
+        match: Match = "cursor",
+        cut: Cut = "recorded",
+        speed: float | None = None,
+        deadline: float = DEADLINE,
+        redaction: Redaction | None = None,
     ) -> None:
+        if match not in CLAIMS:
+            msg = f"match is one of {', '.join(CLAIMS)}, not {match!r}"
+            raise ConfigurationError(msg)
+        if speed is not None and not (isinstance(speed, (int, float)) and speed > 0):
+            msg = f"speed is a number above 0, as 1 for recorded time, or None for at once, not {speed!r}"
+            raise ConfigurationError(msg)
         self.cassette = cassette if isinstance(cassette, Cassette) else load_cassette(cassette)
+        self.match: Match = match
+        self._options: dict[str, Any] = {"cut": cut, "speed": speed, "deadline": deadline, "redaction": redaction}
         self._redaction = redaction or Redaction()
-        self._recorded = [_Recorded(one, redaction=self._redaction) for one in self.cassette.http]
-        self._cut = cut
+        path = self.cassette.path
+        self._recorded = [Recorded(one, redaction=self._redaction, path=path) for one in self.cassette.http]
+        self._claims = CLAIMS[match](self._recorded)
+        self._order = Order([one.timeline for one in self._recorded]) if match == "keyed" else None
+        self._used = bytearray(len(self._recorded))
+        self._count = 0
         self._lock = threading.Lock()
-        self._used = 0
 
     @property
     def used(self) -> int:
         """How many interactions have been replayed."""
-        return self._used
+        return self._count
 
     @property
     def unused(self) -> tuple[HttpInteraction, ...]:
         """The interactions that no request has come for yet."""
-        return self.cassette.http[self._used :]
+        return tuple([one.interaction for one, used in zip(self._recorded, self._used, strict=True) if not used])
 
     def check_used(self) -> None:
         """Make sure that every interaction was replayed; for the end of a test.
@@ -160,85 +120,101 @@ class ReplayTransport:
             CassetteMismatch: if some were not.
         """
         total = len(self._recorded)
-        if self._used < total:
+        if self._count < total:
+            following = self._recorded[self._used.index(0)]
             msg = (
-                f"cassette {self.cassette.name!r}: {self._used} of {total} interactions were used; the next is "
-                f"{self._recorded[self._used]}; record it anew if the program asks less now"
+                f"cassette {self.cassette.name!r}: {self._count} of {total} interactions were used; the next is "
+                f"{following}; record it anew if the program asks less now"
             )
             raise CassetteMismatch(msg, path=self.cassette.path)
 
     def __reduce__(self) -> tuple[Callable[..., ReplayTransport], tuple[Cassette]]:
-        return partial(ReplayTransport, cut=self._cut, redaction=self._redaction), (self.cassette,)
+        return partial(ReplayTransport, match=self.match, **self._options), (self.cassette,)
 
     def __repr__(self) -> str:
-        return f"ReplayTransport({self.cassette.name!r}, {self._used} of {len(self._recorded)} used)"
+        return f"ReplayTransport({self.cassette.name!r}, {self._count} of {len(self._recorded)} used)"
 
-    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:  # noqa: ARG002
-        """Answer with the next interaction; see `Transport.open`.
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        """Answer from the cassette; see `Transport.open`.
 
         Raises:
-            CassetteMiss: if all have been used.
-            CassetteMismatch: if the request is not the recorded one; it says in what they differ.
+            CassetteMiss: if nothing is left that fits; it says what was nearest, and in what it differs.
+            CassetteMismatch: if it is not the request whose turn it is; or if the recorded reader went away before
+                anything came, and this one does not.
             InvalidCassette: if the recorded body turns out to be damaged.
+            TransportError: if the recorded request failed so.
+            TimeoutError: if it takes longer than `timeout` seconds in recorded time, or took too long when recorded.
         """
+        answer = await self.answer(request, timeout=timeout)
+        if answer is None:
+            raise self.refusal(request)
+        return answer
+
+    async def answer(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse | None:
+        """As `open`, but None if nothing fits."""
         with self._lock:
-            recorded = self._claim(request)
+            index = self._claims.claim(request)
+            if index is None:
+                return None
+            self._used[index] = 1
+            self._count += 1
+        if self._order is not None:
+            self._order.begins(index)
         await checkpoint()
-        return self._response(recorded.interaction, request)
+        return await self._opened(index, request, timeout)
 
-    def _claim(self, request: HttpRequest) -> _Recorded:
-        index = self._used
-        if index >= len(self._recorded):
-            raise self._miss(request)
+    def refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
+        """The error for a request that nothing fits."""
+        with self._lock:
+            used = bytes(self._used)
+        return Refusal(
+            cassette=self.cassette,
+            recorded=self._recorded,
+            used=used,
+            redaction=self._redaction,
+            match=self.match,
+            turn=self._count,
+        ).error(request)
+
+    async def _opened(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:
         recorded = self._recorded[index]
-        if recorded.differences(request):
-            raise self._mismatch(request, index)
-        self._used = index + 1
-        return recorded
-
-    def _miss(self, request: HttpRequest) -> CassetteMiss:
-        total = len(self._recorded)
-        msg = (
-            f"cassette {self.cassette.name!r}: interaction {total + 1} of {total} not recorded; this request came "
-            f"after the last: {self._shown(request)}{self._nearest(request)}"
+        timeline = recorded.timeline
+        pace = Pace(
+            timeline,
+            speed=self._options["speed"],
+            deadline=self._options["deadline"],
+            order=self._order,
+            index=index,
+            name=f"interaction {index + 1} of cassette {self.cassette.name!r}",
+            path=self.cassette.path,
         )
-        return CassetteMiss(msg, path=self.cassette.path)
+        try:
+            if timeline is not None:
+                if timeline.opened is None:
+                    await pace.end(0, timeout)
+                await pace.until(timeline.opened or 0, timeout)
+            answered = self._pieces(recorded, request)
+        except BaseException:
+            pace.over()
+            raise
+        response = recorded.interaction.response
+        headers = _true_headers(response)
+        return RecordedAnswer(response.status, headers, answered.pieces, times=answered.times, pace=pace)
 
-    def _mismatch(self, request: HttpRequest, index: int) -> CassetteMismatch:
-        found = self._recorded[index].differences(request, environment_secrets(os.environ))
-        msg = (
-            f"cassette {self.cassette.name!r}: request {index + 1} is not the one that was recorded:\n"
-            f"{explained(found)}{self._nearest(request, index)}"
-        )
-        return CassetteMismatch(msg, path=self.cassette.path)
+    def _pieces(self, recorded: Recorded, request: HttpRequest) -> Pieces:
+        response = recorded.interaction.response
+        if response.status in _EMPTY or request.method.upper() == "HEAD":
+            return NO_PIECES
+        return cut_as_recorded(response.body.data, self._options["cut"], recorded.timeline, path=self.cassette.path)
 
-    def _nearest(self, request: HttpRequest, index: int | None = None) -> str:
-        """A line about the interaction that fits best, unless that is the one whose turn it is."""
-        compared = [(len(one.differences(request)), place) for place, one in enumerate(self._recorded[:_COMPARED])]
-        if not compared:
-            return ""
-        fewest, place = min(compared, key=lambda entry: (entry[0], abs(entry[1] - (index or 0))))
-        state = ", which was used already" if place < self._used else ""
-        if not fewest:
-            return f"\nit is the request of interaction {place + 1}{state}: requests must come in the recorded order"
-        if place == index:
-            return ""
-        found = self._recorded[place].differences(request, environment_secrets(os.environ))
-        return f"\nthe nearest is interaction {place + 1}{state}, {self._recorded[place]}:\n{explained(found)}"
 
-    def _shown(self, request: HttpRequest) -> str:
-        return f"{request.method} {self._redaction.url(request.url)}"
-
-    def _response(self, interaction: HttpInteraction, request: HttpRequest) -> HttpResponse:
-        response = interaction.response
-        headers = dict(response.headers)
-        if response.body.encoding != "base64":
-            # Whoever stored it as text had undone the compression; what these say is no longer so.
-            headers = {
-                name: value
-                for name, value in headers.items()
-                if name.lower() not in ("content-encoding", "content-length")
-            }
-        empty = response.status in _EMPTY or request.method.upper() == "HEAD"
-        pieces = [] if empty else cut_body(response.body.data, self._cut)
-        return PieceResponse(response.status, headers, pieces, replayed=True)
+def _true_headers(response: RecordedResponse) -> Mapping[str, str]:
+    """The headers without what is no longer so: whoever stored the body as text had undone its compression."""
+    body, headers = response.body, response.headers
+    if body.encoding == "base64":
+        return headers
+    wrong = {"content-encoding"}
+    length = next((value for name, value in headers.items() if name.lower() == "content-length"), None)
+    if length is not None and length.strip() != str(len(body.data)):
+        wrong.add("content-length")
+    return {name: value for name, value in headers.items() if name.lower() not in wrong}

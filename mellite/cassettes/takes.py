@@ -1,0 +1,218 @@
+"""One interaction while it is being recorded, and what of it goes into the cassette."""
+
+from __future__ import annotations
+
+import base64
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Final
+
+import msgspec
+
+from ..errors import MelliteError
+from ..wire.decoding import BodyDecoder
+from ..wire.http import HttpRequest, HttpResponse
+from ..wire.informing import safe_headers
+from .codecs import Body
+from .interactions import HttpInteraction, RecordedRequest, RecordedResponse
+from .matching import decoded
+from .redaction import Redaction
+from .timing import End, Fault, Stopwatch, Timeline, packed
+
+__all__ = ["NO_ANSWER", "Take", "resized"]
+
+#: The status that stands where no answer came: other readers of the file want a number, and this one means an error.
+NO_ANSWER: Final = 599
+
+#: Media types whose bodies are bytes, even if they happen to be UTF-8.
+_BINARY: Final = ("application/vnd.amazon.eventstream", "application/octet-stream", "audio/", "image/", "video/")
+
+
+class Take:
+    """One interaction that is being recorded.
+
+    Args:
+        request: what is sent.
+        clock: tells the time.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_ended",
+        "_fault",
+        "_headers",
+        "_opened",
+        "_pieces",
+        "_request",
+        "_status",
+        "end",
+        "started",
+    )
+
+    def __init__(self, request: HttpRequest, clock: Stopwatch) -> None:
+        self._request = request
+        self._clock = clock
+        self._status = NO_ANSWER
+        self._headers: Mapping[str, str] = {}
+        self._opened: int | None = None
+        self._pieces: list[tuple[bytes, int]] = []
+        self._fault: Fault | None = None
+        self._ended = 0
+        self.end: End | None = None
+        self.started = clock.now()
+
+    def __str__(self) -> str:
+        return f"the answer to {self._request!r}"
+
+    def opens(self, response: HttpResponse) -> None:
+        """Status and headers are there."""
+        self._opened = self._clock.now() - self.started
+        self._status = response.status
+        self._headers = response.headers
+
+    def gets(self, piece: bytes) -> None:
+        """A piece of the body has come."""
+        self._pieces.append((piece, self._clock.now() - self.started))
+
+    def ends(self) -> bool:
+        """The whole body has come. Whether that is news, as with `stops` and `breaks`."""
+        return self._over("complete")
+
+    def stops(self) -> bool:
+        """Its reader went away."""
+        return self._over("interrupted")
+
+    def breaks(self, error: Exception) -> bool:
+        """It failed."""
+        if self.end is None:
+            self._fault = Fault(type(error).__name__, str(error))
+        return self._over("broken")
+
+    def _over(self, end: End) -> bool:
+        if self.end is not None:
+            return False
+        self.end = end
+        self._ended = self._clock.now() - self.started
+        return True
+
+    def interaction(self, redaction: Redaction) -> HttpInteraction:
+        """What goes into the cassette. It may take a while for a large body."""
+        response, sizes = self._response(redaction)
+        times = [at for _, at in self._pieces]
+        lineage = self._request.context.get("lineage")
+        timeline = Timeline(
+            started=self.started,
+            opened=self._opened,
+            chunks=packed(zip(sizes, times, strict=True), self._opened or 0),
+            ended=self._ended,
+            end=self.end or "interrupted",
+            fault=self._fault,
+            lineage=None if lineage is None else tuple(lineage),
+        )
+        return HttpInteraction(_recorded_request(self._request, redaction), response, extra=timeline.to_extra())
+
+    def _response(self, redaction: Redaction) -> tuple[RecordedResponse, list[int]]:
+        pieces = [piece for piece, _ in self._pieces]
+        headers = {**safe_headers(self._headers), **redaction.headers(self._headers, redaction.response_headers)}
+        plain = _decompressed(pieces, headers.get("content-encoding"), whole=self.end == "complete")
+        if plain is None:  # not what its header says: it is kept as it came, so that it fails in the same way again
+            data = b"".join(pieces)
+            return RecordedResponse(self._status, headers=headers, body=_base64(data)), [len(piece) for piece in pieces]
+        if plain is not pieces:
+            headers = {name: value for name, value in headers.items() if name not in _OF_THE_COMPRESSED}
+        body, sizes = _recorded_body(plain, headers.get("content-type", ""), redaction)
+        return RecordedResponse(self._status, headers=headers, body=body), sizes
+
+
+_OF_THE_COMPRESSED: Final = ("content-encoding", "content-length")
+
+
+def _recorded_request(request: HttpRequest, redaction: Redaction) -> RecordedRequest:
+    return RecordedRequest(
+        request.method.upper(),
+        redaction.url(request.url),
+        headers=redaction.headers(request.headers, redaction.request_headers),
+        body=Body.of(_redacted(request.body, redaction)),
+    )
+
+
+def _decompressed(pieces: list[bytes], encoding: str | None, *, whole: bool) -> list[bytes] | None:
+    """The pieces without compression, as many as there were; None if they are not compressed as the header says."""
+    try:
+        decoder = BodyDecoder(encoding)
+        if decoder.identity:
+            return pieces
+        plain = [b"".join(decoder.feed(piece)) for piece in pieces]
+        if whole:
+            decoder.end()
+    except MelliteError:
+        return None
+    return plain
+
+
+def _recorded_body(pieces: list[bytes], media_type: str, redaction: Redaction) -> tuple[Body, list[int]]:
+    """The body as it is stored, and how many bytes of that each piece has."""
+    data = b"".join(pieces)
+    sizes = [len(piece) for piece in pieces]
+    if media_type.lower().strip().startswith(_BINARY):
+        return _base64(data), sizes
+    redacted = _redacted(data, redaction)
+    return Body.of(redacted), sizes if redacted is data else resized(data, redacted, sizes)
+
+
+def _base64(data: bytes) -> Body:
+    return Body(base64.b64encode(data).decode(), encoding="base64")
+
+
+def _redacted(data: bytes, redaction: Redaction) -> bytes:
+    """A body without the values of secret JSON fields, also in the events of a stream; itself if there are none."""
+    if not data.lstrip().startswith((b"{", b"[")):
+        lines = data.split(b"\n")
+        clean = [_redacted_line(line, redaction) if line.startswith(b"data:") else line for line in lines]
+        return data if clean == lines else b"\n".join(clean)
+    return _redacted_json(data, redaction)
+
+
+def _redacted_line(line: bytes, redaction: Redaction) -> bytes:
+    """A line of a stream of events that begins with ``data:``."""
+    payload = line[5:].strip()
+    clean = _redacted_json(payload, redaction)
+    return line if clean is payload else line.replace(payload, clean)
+
+
+def _redacted_json(data: bytes, redaction: Redaction) -> bytes:
+    is_json, value = decoded(data.decode("utf-8", "surrogateescape"))
+    if not is_json:
+        return data
+    try:
+        before = msgspec.json.encode(value)
+        after = msgspec.json.encode(redaction.json(value))
+    except (ValueError, RecursionError):  # half of a surrogate pair, or too deep
+        return data
+    return data if before == after else after
+
+
+def resized(before: bytes, after: bytes, sizes: Sequence[int]) -> list[int]:
+    r"""The sizes of the pieces of a body when something in its lines was replaced.
+
+    A cut between two lines stays there. One within a line that was changed stays as near as that line allows.
+
+    Example:
+        >>> resized(b"data: secret\n\ndata: b\n", b"data: x\n\ndata: b\n", [14, 4, 4])
+        [9, 4, 4]
+    """
+    old, new = before.split(b"\n"), after.split(b"\n")
+    if len(old) != len(new):
+        ends = [min(end, len(after)) for end in accumulate(sizes)]
+        ends[-1:] = [len(after)] if ends else []
+    else:
+        starts = list(accumulate([len(line) + 1 for line in old], initial=0))
+        moved = list(accumulate([len(line) + 1 for line in new], initial=0))
+        ends = []
+        for end in accumulate(sizes):
+            line = max(0, bisect_left(starts, end) - 1)  # the line of the last byte before the cut
+            rest = end - starts[line]
+            whole = rest >= len(old[line])  # the cut is behind the line, or behind the break after it
+            ends.append(moved[line] + (len(new[line]) + rest - len(old[line]) if whole else min(rest, len(new[line]))))
+    return [end - start for start, end in pairwise([0, *ends])]
