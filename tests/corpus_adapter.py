@@ -14,7 +14,7 @@ PROVIDERS = {
     "gemini": "google",
     "mistral-chat": "mistral",
     "openai-chat": "openai-chat",
-    "openai-responses": "openai-responses",
+    "openai-responses": "openai",
 }
 """The checker's protocols -> the providers whose routes speak them."""
 

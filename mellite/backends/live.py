@@ -37,7 +37,7 @@ class LiveBackend(Backend):
         >>> from mellite.cassettes import ScriptedTransport
         >>> from mellite.providers.catalog import find
         >>> answer = '{"choices": [{"message": {"content": "Hello!"}, "finish_reason": "stop"}]}'
-        >>> backend = LiveBackend(find("openai:gpt-4o-mini", api_key="sk-test"), transport=ScriptedTransport([answer]))
+        >>> backend = LiveBackend(find("openai-chat:gpt-4o-mini", api_key="sk-test"), transport=ScriptedTransport([answer]))
         >>> backend.generate("Say hello.", temperature=0).result()
         'Hello!'
     """

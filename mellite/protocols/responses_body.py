@@ -110,7 +110,7 @@ def lower(request: Request, *, stream: bool, dialect: ResponsesDialect = OPENAI)
         _choose(body, request.tool_choice, tools)
     if request.output is not str:
         body["text"] = {**body.get("text", {}), "format": _format(request.output)}
-    if not stored and dialect.reasoning_models and re.match(dialect.reasoning_models, request.model or ""):
+    if not stored and dialect.reasoning_models is not None and re.match(dialect.reasoning_models, request.model or ""):
         include = body.get("include") or []
         body["include"] = include if _ENCRYPTED in include else [*include, _ENCRYPTED]
     return body

@@ -326,7 +326,7 @@ class Items:
         except InvalidProviderOutput:
             arguments = None
             if not is_custom:  # whose input may be any text
-                yield ToolInputError(item.call_id, item.name, raw)
+                yield ToolInputError(item.call_id, item.name, raw=raw)
             if cut_short:
                 item.started = False
                 return

@@ -20,15 +20,21 @@ PROTOCOLS: Final = "mellite.protocols"
 
 #: Other names that people use.
 _ALIASES: Final = {
+    "cloudflare-workers": "cloudflare-workers-ai",
     "fireworks-ai": "fireworks",
+    "copilot": "github-copilot",
     "gemini": "google",
     "hf": "huggingface",
     "llama-cpp": "llama.cpp",
     "llamacpp": "llama.cpp",
     "lm-studio": "lmstudio",
     "moonshotai": "moonshot",
+    "openai-responses": "openai",
     "togetherai": "together",
-    "xai-chat": "xai",
+    "workers-ai": "cloudflare-workers-ai",
+    "z.ai": "zai",
+    "zhipu": "zai",
+    "xai-responses": "xai",
 }
 
 #: Makes a route, given ``api_key``, ``base_url`` and ``model``, each of which may be None.
@@ -52,10 +58,17 @@ def split(spec: str) -> tuple[str, str | None]:
 def _makers() -> dict[str, tuple[str, str]]:
     """Where the route of each provider with a module of its own is made: module and function."""
     return {
+        "anthropic": ("mellite.providers.anthropic", "messages_route"),
         "google": ("mellite.providers.google", "gemini_route"),
-        "openai": ("mellite.providers.openai", "chat_route"),  # Chat Completions until Responses is here
+        "azure": ("mellite.providers.azure", "responses_route"),
+        "azure-chat": ("mellite.providers.azure", "chat_route"),
+        "cloudflare-ai-gateway": ("mellite.providers.cloudflare", "gateway_route"),
+        "github-copilot": ("mellite.providers.github_copilot", "route"),
+        "openai-compatible": ("mellite.providers.compatible", "any_route"),
+        "openai": ("mellite.providers.openai", "responses_route"),
         "openai-chat": ("mellite.providers.openai", "chat_route"),
-        "openai-responses": ("mellite.providers.openai", "responses_route"),
+        "xai": ("mellite.providers.xai", "responses_route"),
+        "xai-chat": ("mellite.providers.xai", "chat_route"),
     }
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve
 
+from ..protocols import openai_responses
 from ..protocols.openai_chat import OPENAI, ChatDialect, protocol
 from ..request import Options
 from ..wire.auth import none
@@ -18,6 +19,7 @@ from . import compatible, openai
 __all__ = ["question_of", "route_of"]
 
 _CHAT: Final = "/chat/completions"
+_RESPONSES: Final = "/responses"
 
 
 def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
@@ -39,7 +41,10 @@ def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
         True
     """
     base, found, _query = url.partition(_CHAT)
-    return _chat(base, body) if found else None
+    if found:
+        return _chat(base, body)
+    base, found, _query = url.partition(_RESPONSES)
+    return _responses(base, body) if found else None
 
 
 def _chat(base: str, body: Mapping[str, Any]) -> Route:
@@ -67,6 +72,27 @@ def _chat(base: str, body: Mapping[str, Any]) -> Route:
     )
 
 
+def _responses(base: str, body: Mapping[str, Any]) -> Route:
+    provider, _ = _host(base)
+    model, include = body.get("model"), body.get("include")
+    encrypted = isinstance(include, list) and "reasoning.encrypted_content" in include
+    dialect = openai_responses.ResponsesDialect(
+        namespaces=("openai", provider),
+        store="store" in body,
+        strict_tools=_says_strict(body),
+        reasoning_models="" if encrypted else None,
+    )
+    return Route(
+        id=f"{provider}-responses",
+        provider=provider,
+        protocol=openai_responses.protocol(dialect),
+        endpoint=Endpoint(base, _RESPONSES),
+        auth=none(),
+        model=model if isinstance(model, str) else None,
+        options=Options(stream=body.get("stream") is True),
+    )
+
+
 def _host(base: str) -> tuple[str, ChatDialect]:
     """The company whose host it is and its dialect; whoever it is, it speaks as OpenAI does."""
     host = urlsplit(base).hostname
@@ -82,7 +108,7 @@ def _says_strict(body: Mapping[str, Any]) -> bool:
     tools = body.get("tools")
     if not isinstance(tools, list):
         return False
-    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)]
+    functions = [tool.get("function", tool) for tool in tools if isinstance(tool, dict)]
     return any("strict" in function for function in functions if isinstance(function, dict))
 
 

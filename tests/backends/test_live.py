@@ -65,11 +65,11 @@ def server() -> Iterator[Server]:
 
 
 def live(script: Script, **options: Any) -> LiveBackend:
-    return LiveBackend(find("openai:gpt-test", api_key=KEY, base_url=f"{script.url}/v1"), **options)
+    return LiveBackend(find("openai-chat:gpt-test", api_key=KEY, base_url=f"{script.url}/v1"), **options)
 
 
 def scripted(*answers: Any, **options: Any) -> LiveBackend:
-    return LiveBackend(find("openai:gpt-test", api_key=KEY), transport=ScriptedTransport(list(answers)), **options)
+    return LiveBackend(find("openai-chat:gpt-test", api_key=KEY), transport=ScriptedTransport(list(answers)), **options)
 
 
 # --- over a real connection -----------------------------------------------------------------------
@@ -214,7 +214,7 @@ async def test_the_three_clocks(server: Server, steps: list[Any], clocks: Timeou
 @pytest.mark.anyio
 async def test_nobody_there_is_a_connect_error(server: Server) -> None:
     """A refused connection is ConnectError, which may be tried again."""
-    backend = LiveBackend(find("openai:gpt-test", api_key=KEY, base_url="http://127.0.0.1:1/v1"))
+    backend = LiveBackend(find("openai-chat:gpt-test", api_key=KEY, base_url="http://127.0.0.1:1/v1"))
     async with backend:
         with pytest.raises(ConnectError) as caught:
             await backend.generate("hi")
@@ -283,7 +283,7 @@ def test_a_model_may_be_given_to_the_backend_or_the_call() -> None:
 def test_nothing_is_sent_before_a_thunk_is_driven() -> None:
     """Making a backend and a thunk, printing and copying them sends nothing."""
     transport = ScriptedTransport([STREAM])
-    backend = LiveBackend(find("openai:gpt-test", api_key=KEY), transport=transport)
+    backend = LiveBackend(find("openai-chat:gpt-test", api_key=KEY), transport=transport)
     thunk = backend.generate("hi")
     copy.copy(thunk)
     repr(thunk)
@@ -305,7 +305,7 @@ async def test_a_missing_key_is_told_when_a_call_is_made(monkeypatch: pytest.Mon
     """Without a key nothing is sent, and the variable is named; once it is set, the same backend works."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     transport = ScriptedTransport([STREAM])
-    backend = LiveBackend(find("openai:gpt-test"), transport=transport)
+    backend = LiveBackend(find("openai-chat:gpt-test"), transport=transport)
     with pytest.raises(AuthenticationError, match="OPENAI_API_KEY") as caught:
         await backend.generate("hi")
     assert (caught.value.kind, transport.requests) == ("missing", [])
@@ -315,7 +315,7 @@ async def test_a_missing_key_is_told_when_a_call_is_made(monkeypatch: pytest.Mon
 
 def test_a_backend_is_pickled_by_its_configuration() -> None:
     """A pickle keeps route, model, options and transport, but neither key nor connections."""
-    backend = LiveBackend(find("openai:gpt-test", api_key=KEY), model="b", temperature=0.5)
+    backend = LiveBackend(find("openai-chat:gpt-test", api_key=KEY), model="b", temperature=0.5)
     backend.stream(mellite.Request.of("hi"))
     data = pickle.dumps(backend)
     assert KEY.encode() not in data
@@ -341,7 +341,7 @@ async def test_a_backend_can_be_pickled_while_it_is_connected(server: Server) ->
 def test_a_backend_from_the_environment_survives_pickling(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend whose key is in the environment finds it there after unpickling."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    data = pickle.dumps(LiveBackend(find("openai:gpt-test")))
+    data = pickle.dumps(LiveBackend(find("openai-chat:gpt-test")))
     assert KEY.encode() not in data
     assert pickle.loads(data).prepare(mellite.Request.of("hi")).headers["authorization"] == f"Bearer {KEY}"
 
@@ -364,7 +364,7 @@ async def test_a_transport_that_was_given_is_not_closed() -> None:
             """Note that it was closed."""
             closed.append(True)
 
-    async with LiveBackend(find("openai:gpt-test", api_key=KEY), transport=Mine([STREAM])) as backend:
+    async with LiveBackend(find("openai-chat:gpt-test", api_key=KEY), transport=Mine([STREAM])) as backend:
         await backend.generate("hi")
     assert not closed
 

@@ -72,12 +72,27 @@ def test_nonsense_is_an_unknown_provider(spec: str) -> None:
         find(spec)
 
 
-def test_openai_means_chat_for_now() -> None:
-    """`openai:` and `openai-chat:` both mean Chat Completions."""
-    for name in ("openai", "openai-chat"):
-        route = find(f"{name}:m", api_key=KEY)
-        assert (route.provider, route.id, route.protocol.id) == ("openai", "openai-chat", "openai-chat")
-    assert {"openai", "openai-chat", *HOSTS} <= set(names())
+@pytest.mark.parametrize(
+    ("name", "protocol", "id"),
+    [
+        ("azure", "openai-responses", "azure-openai-responses"),
+        ("azure-chat", "openai-chat", "azure-openai-chat"),
+        ("openai", "openai-responses", "openai-responses"),
+        ("openai-chat", "openai-chat", "openai-chat"),
+        ("openai-responses", "openai-responses", "openai-responses"),
+        ("xai", "openai-responses", "xai-responses"),
+        ("xai-chat", "openai-chat", "xai-chat"),
+    ],
+)
+def test_who_speaks_both_means_responses(name: str, protocol: str, id: str) -> None:
+    """`openai:`, `azure:` and `xai:` mean Responses; Chat Completions is there under a name of its own."""
+    route = find(f"{name}:m", api_key=KEY)
+    assert (route.protocol.id, route.id, route.model) == (protocol, id, "m")
+
+
+def test_every_provider_has_a_name() -> None:
+    """The names are those of the providers with a module of their own, and of every row of the table."""
+    assert {"azure", "openai", "openai-chat", "xai", *HOSTS} <= set(names())
 
 
 # --- keys and URLs --------------------------------------------------------------------------------

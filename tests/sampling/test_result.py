@@ -85,7 +85,7 @@ async def test_a_pickle_has_no_key():
     from mellite.providers.catalog import find
 
     answer = '{"choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}]}'
-    route = find("openai:gpt-4o-mini", api_key="sk-very-secret")
+    route = find("openai-chat:gpt-4o-mini", api_key="sk-very-secret")
     backend = mellite.backends.LiveBackend(route, transport=ScriptedTransport([answer]))
     result = await RejectionSampling().sample(backend.generate("hi", stream=False), [short()])
     assert result.value == "ok"

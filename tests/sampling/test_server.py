@@ -60,7 +60,7 @@ def answers(server: Server, text: str) -> Script:
 async def backend(server: Server) -> AsyncIterator[tuple[Script, LiveBackend]]:
     """A script of the server, and a backend that asks it."""
     script = answers(server, "ok")
-    route = find("openai:gpt-4o-mini", api_key="sk-test", base_url=script.url)
+    route = find("openai-chat:gpt-4o-mini", api_key="sk-test", base_url=script.url)
     async with LiveBackend(route) as live:
         yield script, live
     await anyio.to_thread.run_sync(server.no_connections)
@@ -169,7 +169,7 @@ async def test_a_thousand_over_sockets(server):
     """A thousand copies under a concurrency of fifty over real connections: each once, and no socket is left."""
     sse = head(200, {"content-type": "text/event-stream"})
     script = server.script(sse, piece(delta("ok") + END), LAST)
-    route = find("openai:gpt-4o-mini", api_key="sk-test", base_url=script.url)
+    route = find("openai-chat:gpt-4o-mini", api_key="sk-test", base_url=script.url)
     async with LiveBackend(route) as live:
         result = await BestOfN(1000, score=lambda thunk: 1, concurrency=50).sample(live.generate("hi"))
         assert (result.success, result.attempts, result.usage.total_tokens) == (True, 1000, 20_000)

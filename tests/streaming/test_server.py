@@ -71,7 +71,7 @@ async def ask(server: Server) -> AsyncIterator:
 
     def make(*steps) -> Asked:
         script = server.script(SSE, *steps)
-        backend = LiveBackend(find("openai:gpt-4o-mini", api_key="sk-test", base_url=script.url))
+        backend = LiveBackend(find("openai-chat:gpt-4o-mini", api_key="sk-test", base_url=script.url))
         backends.append(backend)
         return Asked(script, backend)
 
@@ -170,7 +170,7 @@ async def test_a_rejected_attempt_is_closed_before_the_next_begins(server):
     """With attempts left, the next request is sent after the failure, and the first connection does not linger."""
     script = server.script(SSE, piece(delta("bad ")), gate("rest"), piece(delta("good") + END), LAST)
     noted: list[float] = []
-    backend = LiveBackend(find("openai:gpt-4o-mini", api_key="sk-test", base_url=script.url))
+    backend = LiveBackend(find("openai-chat:gpt-4o-mini", api_key="sk-test", base_url=script.url))
     async with backend, stream(backend.generate("Go."), requirements=[noting("bad", noted)], attempts=3) as s:
         assert [chunk async for chunk in s] == []
         gone = await anyio.to_thread.run_sync(script.gone, 3)

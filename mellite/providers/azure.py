@@ -1,0 +1,103 @@
+"""Azure OpenAI: models by the names of their deployments, at the URL of one's own resource."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import evolve
+
+from ..protocols import openai_chat, openai_responses
+from ..wire.auth import Auth, Environment, header, none
+from ..wire.endpoint import Endpoint, Setting
+from ..wire.route import Route
+from .openai import withheld
+
+__all__ = ["chat_route", "responses_route"]
+
+BASE_URL: Final = "https://{resource}.openai.azure.com"
+KEY: Final = "AZURE_OPENAI_API_KEY"
+ENDPOINT_VARIABLE: Final = "AZURE_OPENAI_ENDPOINT"
+_VERSION: Final = {"api-version": "v1"}
+_NAMESPACES: Final = ("openai", "azure")
+
+
+def responses_route(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    model: str | None = None,
+    resource: str | None = None,
+) -> Route:
+    """Azure OpenAI over Responses, which is what ``azure:...`` means.
+
+    The key comes from ``AZURE_OPENAI_API_KEY`` and goes into the header ``api-key``; where to ask comes from
+    ``AZURE_OPENAI_ENDPOINT``, as the portal shows it, or else from ``AZURE_RESOURCE_NAME``. With a `base_url` given
+    here the key of the environment is not sent.
+
+    Args:
+        api_key: the key.
+        base_url: the whole of it, as in ``https://mine.openai.azure.com/openai/v1``.
+        model: the name of the deployment.
+        resource: the name of the resource, the first word of its host name.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> responses_route(api_key="key", resource="mine").endpoint.url()
+        'https://mine.openai.azure.com/openai/v1/responses?api-version=v1'
+    """
+    return Route(
+        id="azure-openai-responses",
+        provider="azure",
+        protocol=openai_responses.protocol(evolve(openai_responses.OPENAI, namespaces=_NAMESPACES)),
+        endpoint=_endpoint("/responses", base_url=base_url, resource=resource),
+        auth=_auth(api_key, elsewhere=base_url is not None),
+        model=model,
+    )
+
+
+def chat_route(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    model: str | None = None,
+    resource: str | None = None,
+) -> Route:
+    """Azure OpenAI over Chat Completions, which is what ``azure-chat:...`` means.
+
+    Args:
+        api_key: the key; this and the others as `responses_route` takes them.
+        base_url: the whole of it, as in ``https://mine.openai.azure.com/openai/v1``.
+        model: the name of the deployment.
+        resource: the name of the resource, the first word of its host name.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> chat_route(api_key="key", resource="mine").endpoint.url()
+        'https://mine.openai.azure.com/openai/v1/chat/completions?api-version=v1'
+    """
+    return Route(
+        id="azure-openai-chat",
+        provider="azure",
+        protocol=openai_chat.protocol(evolve(openai_chat.OPENAI, namespaces=_NAMESPACES)),
+        endpoint=_endpoint("/chat/completions", base_url=base_url, resource=resource),
+        auth=_auth(api_key, elsewhere=base_url is not None),
+        model=model,
+    )
+
+
+def _endpoint(path: str, *, base_url: str | None, resource: str | None) -> Endpoint:
+    if base_url is not None:
+        return Endpoint(base_url, path, query=_VERSION)
+    settings = {"resource": Setting(resource, variables=("AZURE_RESOURCE_NAME",))}
+    variables = () if resource is not None else (ENDPOINT_VARIABLE,)
+    return Endpoint(BASE_URL, f"/openai/v1{path}", query=_VERSION, variables=variables, settings=settings)
+
+
+def _auth(api_key: str | None, *, elsewhere: bool) -> Auth:
+    if api_key is not None:
+        return header("api-key", api_key)
+    return none(withheld(KEY, "your resource")) if elsewhere else header("api-key", Environment(KEY))

@@ -1,0 +1,71 @@
+"""xAI: its URL and its key, for Responses; and for Chat Completions, which it no longer develops."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..protocols.openai_responses import ResponsesDialect, protocol
+from ..wire.auth import Auth, Environment, bearer, none
+from ..wire.endpoint import Endpoint
+from ..wire.route import Route
+from . import compatible
+from .openai import withheld
+
+__all__ = ["chat_route", "responses_route"]
+
+_HOST: Final = compatible.HOSTS["xai"]
+_DIALECT: Final = ResponsesDialect(namespaces=("openai", "xai"), reasoning_models=r"grok-([4-9]|\d\d|code)")
+
+
+def responses_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Grok over Responses, which is what ``xai:...`` means.
+
+    The key comes from ``XAI_API_KEY`` where it is not given. Answers are not stored unless
+    ``provider_options={"xai": {"store": True}}`` says so, and models that think are asked for their thinking in
+    encrypted form, so that it can go back with the history.
+
+    Args:
+        api_key: the key.
+        base_url: another server that speaks this protocol; no key of the environment is sent there.
+        model: the model's id.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> responses_route(api_key="xai-test").endpoint.url()
+        'https://api.x.ai/v1/responses'
+    """
+    return Route(
+        id="xai-responses",
+        provider="xai",
+        protocol=protocol(_DIALECT),
+        endpoint=Endpoint(_HOST.base_url if base_url is None else base_url, "/responses"),
+        auth=_auth(api_key, elsewhere=base_url is not None),
+        model=model,
+    )
+
+
+def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Grok over Chat Completions, which is what ``xai-chat:...`` means.
+
+    Args:
+        api_key: the key; this and the others as `responses_route` takes them.
+        base_url: another server that speaks this protocol; no key of the environment is sent there.
+        model: the model's id.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> chat_route(api_key="xai-test").endpoint.url()
+        'https://api.x.ai/v1/chat/completions'
+    """
+    return compatible.chat_route(_HOST, api_key=api_key, base_url=base_url, model=model)
+
+
+def _auth(api_key: str | None, *, elsewhere: bool) -> Auth:
+    if api_key is not None:
+        return bearer(api_key)
+    keys = Environment(*_HOST.keys)
+    return none(withheld(keys.describe(), _HOST.base_url)) if elsewhere else bearer(keys)
