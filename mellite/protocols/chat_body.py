@@ -32,7 +32,7 @@ class ChatDialect:
         max_tokens: the name of the field for it; likewise `seed`.
         store: whether to say ``store: false``, so that the answer is not kept.
         strict_tools: whether a tool definition may say ``strict``.
-        stream_usage: whether the usage of a stream has to be asked for.
+        stream_usage: whether the usage of a stream has to be asked for; likewise `tool_stream`, the pieces of calls.
         json_schema: whether the answer can be held to a JSON Schema.
         reasoning_field: where the thinking of earlier turns goes; None where a host refuses to see it again.
         reasoning_required: whether an assistant message must have it, if only empty.
@@ -51,6 +51,7 @@ class ChatDialect:
     store: bool = False
     strict_tools: bool = False
     stream_usage: bool = True
+    tool_stream: bool = False
     json_schema: bool = True
     reasoning_field: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
     reasoning_required: bool = False
@@ -113,6 +114,8 @@ def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> d
         body["stream"] = True
         if dialect.stream_usage:
             body["stream_options"] = {"include_usage": True}
+        if dialect.tool_stream and request.tools:
+            body["tool_stream"] = True
     if dialect.store:
         body["store"] = False
     _set_options(body, request, dialect)

@@ -238,7 +238,7 @@ _OVERFLOW: Final = re.compile(
     re.DOTALL,
 )
 _NO_OVERFLOW: Final = re.compile(
-    r"^\s*(throttling error:|service unavailable:)|rate[ _-]?limit|too[ _]many[ _]requests"
+    r"^\s*(throttling error:|service unavailable:)|rate[ _-]?limit|too[ _]many[ _]requests|throttl\w*exception"
 )
 _TOO_LARGE: Final = re.compile(r"request entity too large|payload too large|request_too_large|request too large")
 _POLICY: Final = re.compile(

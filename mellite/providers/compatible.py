@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from attrs import evolve, field, frozen
 
+from ..errors import ConfigurationError
 from ..protocols.openai_chat import ChatDialect, protocol
+from ..request import EMPTY
 from ..wire.auth import Auth, Environment, bearer, none
-from ..wire.endpoint import Endpoint
+from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
 from .openai import withheld
 
-__all__ = ["HOSTS", "Host", "chat_route", "maker_of"]
+__all__ = ["HOSTS", "Host", "any_route", "chat_route", "maker_of"]
 
 
 @frozen
@@ -28,6 +30,7 @@ class Host:
         base_urls: environment variables that may hold another base URL.
         key_required: whether a call without a key makes sense.
         dialect: how its protocol differs.
+        settings: the words in `base_url` that differ from account to account.
     """
 
     name: str
@@ -36,9 +39,12 @@ class Host:
     base_urls: tuple[str, ...] = field(default=(), kw_only=True)
     key_required: bool = field(default=True, kw_only=True)
     dialect: ChatDialect = field(default=ChatDialect(), kw_only=True)
+    settings: Mapping[str, Setting] = field(default=EMPTY, kw_only=True)
 
 
 _TOP_K: Final = frozenset({"top_k"})
+ACCOUNT: Final = Setting(variables=("CLOUDFLARE_ACCOUNT_ID",))
+ZAI: Final = ChatDialect(json_schema=False, tool_stream=True)
 _LOCAL: Final = ChatDialect(more_options=_TOP_K)
 
 # What differs is from the companies' own references, and from what their servers were recorded to answer. What is not
@@ -52,6 +58,12 @@ _ROWS: Final = (
         dialect=ChatDialect(
             reasoning_field="reasoning", no_options=frozenset({"frequency_penalty", "presence_penalty"})
         ),
+    ),
+    Host(
+        "cloudflare-workers-ai",
+        "https://api.cloudflare.com/client/v4/accounts/{account}/ai/v1",
+        keys=("CLOUDFLARE_API_KEY", "CLOUDFLARE_WORKERS_AI_TOKEN", "CLOUDFLARE_API_TOKEN"),
+        settings={"account": ACCOUNT},
     ),
     Host("deepinfra", "https://api.deepinfra.com/v1/openai", keys=("DEEPINFRA_API_KEY", "DEEPINFRA_TOKEN")),
     Host(
@@ -118,6 +130,18 @@ _ROWS: Final = (
         keys=("XAI_API_KEY",),
         dialect=ChatDialect(max_tokens="max_completion_tokens"),
     ),
+    Host(
+        "zai",
+        "https://api.z.ai/api/paas/v4",
+        keys=("ZAI_API_KEY", "Z_AI_API_KEY"),
+        dialect=ZAI,
+    ),
+    Host(
+        "zai-coding",
+        "https://api.z.ai/api/coding/paas/v4",
+        keys=("ZAI_API_KEY", "Z_AI_API_KEY"),
+        dialect=ZAI,
+    ),
     # Servers on this machine, or wherever the variable says; they only want a key if they were started with one.
     Host(
         "llama.cpp",
@@ -172,7 +196,7 @@ def chat_route(
         'https://api.groq.com/openai/v1/chat/completions'
     """
     if base_url is None:
-        endpoint = Endpoint(host.base_url, "/chat/completions", variables=host.base_urls)
+        endpoint = Endpoint(host.base_url, "/chat/completions", variables=host.base_urls, settings=host.settings)
     else:
         endpoint = Endpoint(base_url, "/chat/completions")
     return Route(
@@ -185,6 +209,23 @@ def chat_route(
     )
 
 
+def any_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Any server that speaks Chat Completions, at the `base_url` that has to be given; a key is sent if one is given.
+
+    Raises:
+        ConfigurationError: if there is no base URL, or it is none.
+
+    Example:
+        >>> any_route(base_url="http://localhost:9000/v1", model="mine").endpoint.url()
+        'http://localhost:9000/v1/chat/completions'
+    """
+    if base_url is None:
+        msg = "openai-compatible is any server that speaks Chat Completions: say which one with base_url=..."
+        raise ConfigurationError(msg, provider="openai-compatible")
+    host = Host("openai-compatible", base_url, key_required=False, dialect=_LOCAL)
+    return chat_route(host, api_key=api_key, base_url=base_url, model=model)
+
+
 def maker_of(host: Host) -> Callable[..., Route]:
     """What makes the route of one row, as the catalog wants it."""
     return partial(chat_route, host)
@@ -195,5 +236,5 @@ def _auth(host: Host, api_key: str | None, *, elsewhere: bool) -> Auth:
         return bearer(api_key)
     keys = Environment(*host.keys)
     if elsewhere:
-        return none(withheld(keys.describe(), host.base_url))
+        return none(withheld(keys.describe(), host.base_url) if host.keys else "")
     return bearer(keys, optional=not host.key_required)

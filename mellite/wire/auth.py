@@ -106,7 +106,8 @@ class Environment(Credential):
             value = os.environ.get(name)
             if value:
                 return value
-        return _missing(f"no key: set the environment variable {self.describe()}, or give api_key=...")
+        place = f"set the environment variable {self.describe()}, or " if self.names else ""
+        return _missing(f"no key: {place}give api_key=...")
 
     def describe(self) -> str:
         """The names of the variables."""
@@ -261,18 +262,19 @@ def none(why: str = "") -> Auth:
     return _None(why)
 
 
-def bearer(credential: str | Credential, *, optional: bool = False) -> Auth:
+def bearer(credential: str | Credential, *, name: str = "authorization", optional: bool = False) -> Auth:
     """Send ``Authorization: Bearer <key>``.
 
     Args:
         credential: the key, or where it comes from.
+        name: of the header, where it is another.
         optional: send nothing where it is missing, instead of raising.
 
     Example:
         >>> bearer("sk-secret")
         _Header(name='authorization', credential=<a key given in code>, prefix='Bearer ', optional=False)
     """
-    return _Header("authorization", _credential(credential), prefix="Bearer ", optional=optional)
+    return _Header(name.lower(), _credential(credential), prefix="Bearer ", optional=optional)
 
 
 def header(name: str, credential: str | Credential, *, optional: bool = False) -> Auth:

@@ -383,6 +383,14 @@ def test_seed_and_stream_usage_are_facts_of_a_host() -> None:
     assert (body["random_seed"], "seed" in body, "stream_options" in body) == (3, False, False)
 
 
+def test_pieces_of_calls_may_have_to_be_asked_for() -> None:
+    """Z.ai streams the arguments of calls only if it is asked to, which makes sense where there are tools."""
+    zai = ChatDialect(tool_stream=True)
+    assert body_of(dialect=zai, stream=True, tools=[WEATHER])["tool_stream"] is True
+    assert "tool_stream" not in body_of(dialect=zai, stream=True)
+    assert "tool_stream" not in body_of(dialect=zai, tools=[WEATHER])
+
+
 def test_openrouters_reasoning_object() -> None:
     """Effort and budget go into one object, and the details of earlier thinking go back."""
     dialect = ChatDialect(reasoning_object=True, reasoning_field="reasoning")

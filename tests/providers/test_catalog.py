@@ -27,6 +27,8 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for host in HOSTS.values():
         for variable in (*host.keys, *host.base_urls):
             monkeypatch.delenv(variable, raising=False)
+        for setting in host.settings.values():
+            monkeypatch.setenv(setting.variables[0], "acct-1")
     for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.delenv(variable, raising=False)
 
@@ -133,7 +135,7 @@ def test_a_base_url_in_code_gets_nothing_of_the_environment(monkeypatch: pytest.
 def test_a_row_makes_a_request(host: Host) -> None:
     """Every host has a URL of its own and takes its key from its own variable."""
     http = chat_route(host, api_key=KEY, model="m").prepare(Request.of("hi", max_tokens=5))
-    assert http.url == f"{host.base_url}/chat/completions"
+    assert http.url == f"{host.base_url.format(account='acct-1')}/chat/completions"
     assert http.headers["authorization"] == f"Bearer {KEY}"
     parts = urlsplit(host.base_url)
     assert parts.scheme == ("https" if host.key_required else "http")

@@ -1,0 +1,63 @@
+"""Cloudflare AI Gateway: its URL of account and gateway, its own key beside that of the provider behind it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..protocols.openai_chat import ChatDialect, protocol
+from ..wire.auth import Auth, Environment, bearer, none
+from ..wire.endpoint import Endpoint, Setting
+from ..wire.route import Route
+from .compatible import ACCOUNT
+from .openai import withheld
+
+__all__ = ["gateway_route"]
+
+NAME: Final = "cloudflare-ai-gateway"
+BASE_URL: Final = "https://gateway.ai.cloudflare.com/v1/{account}/{gateway}/compat"
+KEYS: Final = ("CLOUDFLARE_API_TOKEN", "CF_AIG_TOKEN")
+GATEWAY: Final = Setting(variables=("CLOUDFLARE_GATEWAY_ID", "CF_AIG_GATEWAY_ID"), default="default")
+
+
+def gateway_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Cloudflare AI Gateway over Chat Completions.
+
+    Models are named with the provider behind the gateway, as in ``workers-ai/@cf/meta/llama-3.1-8b-instruct``. The
+    account is in ``CLOUDFLARE_ACCOUNT_ID``, the gateway in ``CLOUDFLARE_GATEWAY_ID`` (else it is ``default``), and the
+    gateway's key in ``CLOUDFLARE_API_TOKEN`` or ``CF_AIG_TOKEN``. With a `base_url` given here nothing of the
+    environment is sent.
+
+    Args:
+        api_key: the key of the provider behind the gateway, where the gateway does not keep it; with it, the gateway's
+            own key is sent only if there is one.
+        base_url: another server.
+        model: the model's id.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> gateway_route(api_key="sk-test").endpoint.base_url
+        'https://gateway.ai.cloudflare.com/v1/{account}/{gateway}/compat'
+    """
+    if base_url is None:
+        settings = {"account": ACCOUNT, "gateway": GATEWAY}
+        endpoint = Endpoint(BASE_URL, "/chat/completions", settings=settings)
+        auth = bearer(Environment(*KEYS), name="cf-aig-authorization", optional=api_key is not None)
+        if api_key is not None:
+            auth = bearer(api_key).and_then(auth)
+    else:
+        endpoint = Endpoint(base_url, "/chat/completions")
+        auth = _elsewhere(api_key)
+    return Route(
+        id=NAME,
+        provider=NAME,
+        protocol=protocol(ChatDialect(namespaces=("openai", NAME))),
+        endpoint=endpoint,
+        auth=auth,
+        model=model,
+    )
+
+
+def _elsewhere(api_key: str | None) -> Auth:
+    return none(withheld(" or ".join(KEYS), "Cloudflare")) if api_key is None else bearer(api_key)

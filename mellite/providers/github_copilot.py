@@ -1,0 +1,75 @@
+"""GitHub Copilot: its URL and its token; newer GPT models over Responses, all others over Chat Completions."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import evolve
+
+from ..protocols import openai_chat, openai_responses
+from ..wire.auth import Auth, Environment, bearer, none
+from ..wire.endpoint import Endpoint
+from ..wire.route import Route
+from .openai import withheld
+
+__all__ = ["chat_route", "responses_route", "route"]
+
+NAME: Final = "github-copilot"
+BASE_URL: Final = "https://api.githubcopilot.com"
+KEYS: Final = ("GITHUB_COPILOT_TOKEN", "COPILOT_GITHUB_TOKEN")
+_RESPONSES: Final = re.compile(r"gpt-([5-9]|\d\d)(?!\d)")
+_NAMESPACES: Final = ("openai", NAME)
+
+
+def route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Copilot over the protocol that it offers for a model: Responses for GPT-5 and later, but for ``gpt-5-mini``.
+
+    The token comes from ``GITHUB_COPILOT_TOKEN`` where it is not given. Copilot wants to know which editor asks: give
+    its headers with ``route.with_(headers=...)``.
+
+    Args:
+        api_key: the token.
+        base_url: another server, such as that of a company; no token of the environment is sent there.
+        model: the model's id; it decides on the protocol, whatever a request names later.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> [route(api_key="t", model=model).endpoint.path for model in ("gpt-5.1", "gpt-4.1")]
+        ['/responses', '/chat/completions']
+    """
+    newer = model is not None and _RESPONSES.match(model) is not None and not model.startswith("gpt-5-mini")
+    make = responses_route if newer else chat_route
+    return make(api_key=api_key, base_url=base_url, model=model)
+
+
+def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Copilot over Chat Completions, whatever the model."""
+    return Route(
+        id=f"{NAME}-chat",
+        provider=NAME,
+        protocol=openai_chat.protocol(openai_chat.ChatDialect(namespaces=_NAMESPACES)),
+        endpoint=Endpoint(BASE_URL if base_url is None else base_url, "/chat/completions"),
+        auth=_auth(api_key, elsewhere=base_url is not None),
+        model=model,
+    )
+
+
+def responses_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Copilot over Responses, whatever the model."""
+    return Route(
+        id=f"{NAME}-responses",
+        provider=NAME,
+        protocol=openai_responses.protocol(evolve(openai_responses.OPENAI, namespaces=_NAMESPACES)),
+        endpoint=Endpoint(BASE_URL if base_url is None else base_url, "/responses"),
+        auth=_auth(api_key, elsewhere=base_url is not None),
+        model=model,
+    )
+
+
+def _auth(api_key: str | None, *, elsewhere: bool) -> Auth:
+    if api_key is not None:
+        return bearer(api_key)
+    return none(withheld(" or ".join(KEYS), "GitHub")) if elsewhere else bearer(Environment(*KEYS))
