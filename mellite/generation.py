@@ -45,12 +45,17 @@ _inside: ContextVar[Pump | None] = ContextVar("mellite_inside", default=None)
 
 
 class Consumer:
-    """Somebody who waits for a generation, and how many of its events they want."""
+    """Somebody who waits for a generation, and how many of its events they want.
 
-    __slots__ = ("want",)
+    Attributes:
+        gone: it was dropped, and is taken off the list as soon as the loop of the generation gets to it.
+    """
+
+    __slots__ = ("gone", "want")
 
     def __init__(self, want: int) -> None:
         self.want = want
+        self.gone = False
 
 
 class Pump:
@@ -129,7 +134,7 @@ class Pump:
         self.consumers.pop(consumer, None)
         if self.outcome is not None:
             return False
-        left = list(self.consumers)
+        left = [other for other in list(self.consumers) if not other.gone]
         if not left and cancelled:
             self.request_cancel("its last consumer was cancelled")
             return True

@@ -38,6 +38,7 @@ class _Position(Generic[Item]):
         "_gen",
         "_index",
         "_open",
+        "_outcome",
         "_pump",
         "_read",
         "_refresh",
@@ -59,6 +60,7 @@ class _Position(Generic[Item]):
         self._read = read
         self._pump: Pump | None = None
         self._events: list[Event] = []
+        self._outcome: Outcome | None = None
         self._replay: Iterator[Item] | None = None
         self._ahead = ahead
         self._consumer = Consumer(ahead)
@@ -77,7 +79,8 @@ class _Position(Generic[Item]):
             self._events = found.events
             found.join(self._consumer)
         else:
-            self._replay = _replayed(found, self._read)
+            self._outcome = found
+            self._replay = self._read(found.compact)
 
     def _ask(self, index: int) -> None:
         """Let the pump run on, well before this iterator has nothing left."""
@@ -110,12 +113,8 @@ class _Position(Generic[Item]):
         task = self._task() if self._task is not None else None
         # It may have been handed on: the task that drops it counts as well as the one that waited last.
         cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
+        self._consumer.gone = True
         pump.loop.call_soon(partial(pump.leave, self._consumer, cancelled=cancelled))
-
-
-def _replayed(outcome: Outcome, read: Callable[[CompactLog], Iterator[Item]]) -> Iterator[Item]:
-    yield from read(outcome.compact)
-    outcome.raise_error()
 
 
 @final
@@ -132,6 +131,9 @@ class Texts(_Position[str], AsyncIterator[str]):
         if replay is not None:
             for text in replay:
                 return text
+            outcome = self._outcome
+            del self
+            outcome.raise_error()
             raise StopAsyncIteration
         pump = cast("Pump", self._pump)
         events = self._events
@@ -174,6 +176,9 @@ class Events(_Position[Event], AsyncIterator[Event]):
         if replay is not None:
             for event in replay:
                 return event
+            outcome = self._outcome
+            del self
+            outcome.raise_error()
             raise StopAsyncIteration
         pump = cast("Pump", self._pump)
         events = self._events
@@ -240,7 +245,12 @@ class SyncTexts(_Position[str], Iterator[str]):
             self._begin(self._open)
         replay = self._replay
         if replay is not None:
-            return next(replay)
+            for text in replay:
+                return text
+            outcome = self._outcome
+            del self
+            outcome.raise_error()
+            raise StopIteration
         pump = cast("Pump", self._pump)
         events = self._events
         while True:
