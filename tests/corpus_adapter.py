@@ -11,6 +11,7 @@ from mellite.errors import IncompleteStream, MelliteError
 from mellite.providers.catalog import find
 
 PROVIDERS = {
+    "anthropic-messages": "anthropic",
     "gemini": "google",
     "mistral-chat": "mistral",
     "openai-chat": "openai-chat",
@@ -19,10 +20,14 @@ PROVIDERS = {
 """The checker's protocols -> the providers whose routes speak them."""
 
 USAGE = {
+    "anthropic-messages": ("input_tokens", "output_tokens"),
     "gemini": ("promptTokenCount", "candidatesTokenCount"),
     "openai-responses": ("input_tokens", "output_tokens"),
 }
-"""mellite's protocols -> the provider's own names for what went in and what came out; else those of Chat Completions."""
+"""mellite's protocols -> the provider's names for what went in and what came out; else those of Chat Completions."""
+
+INSIDE = ("response", "message")
+"""Where an event of a stream may hold the answer, and with it the usage."""
 
 
 def adapter(call: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +50,9 @@ def outcome(thunk: ModelOutputThunk[str], error: MelliteError | None) -> dict[st
     usage = reported_usage(thunk)
     given, made = USAGE.get(generation.protocol or "", ("prompt_tokens", "completion_tokens"))
     asked = [call for call in thunk.tool_calls if not call.provider_executed]
-    calls = [{"id": given_id(call, generation.protocol), "name": call.name, "arguments": call.arguments} for call in asked]
+    calls = [
+        {"id": given_id(call, generation.protocol), "name": call.name, "arguments": call.arguments} for call in asked
+    ]
     message = getattr(error, "provider_message", None) or str(error)
     return {
         "text": thunk.partial,
@@ -63,12 +70,14 @@ def outcome(thunk: ModelOutputThunk[str], error: MelliteError | None) -> dict[st
 
 
 def reported_usage(thunk: ModelOutputThunk[str]) -> dict[str, Any]:
-    """The last usage that the provider reported: the checker wants its own figures, also zeros after real ones."""
+    """What the provider last reported of each count: the checker wants its own figures, also zeros after real ones."""
     answers = thunk.raw.streamed_chunks or [thunk.raw.response]
     objects = [answer for answer in answers if isinstance(answer, dict)]
-    holders = [answer["response"] if isinstance(answer.get("response"), dict) else answer for answer in objects]
+    holders = [
+        next((part for name in INSIDE if isinstance(part := answer.get(name), dict)), answer) for answer in objects
+    ]
     reports = [report for holder in holders if (report := holder.get("usage") or holder.get("usageMetadata"))]
-    return reports[-1] if reports else {}
+    return {name: count for report in reports for name, count in report.items() if count is not None}
 
 
 def given_id(call: ToolCall, protocol: str | None) -> str | None:

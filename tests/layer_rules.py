@@ -45,8 +45,11 @@ TOGETHER = {
     "cli": ("demo",),
     "cli_*": ("cli", "cli_requirements"),
     "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),  # one protocol in three files
+    "protocols.anthropic_*": ("protocols.anthropic_*",),
     "protocols.openai_responses": ("protocols.responses_*",),
     "protocols.responses_*": ("protocols.responses_*",),
+    "protocols.bedrock_converse": ("protocols.converse_*",),  # likewise
+    "protocols.converse_*": ("protocols.converse_*",),
     "protocols.gemini*": ("protocols.gemini_*",),  # likewise
     "protocols.*": (
         "protocols.caching",

@@ -234,7 +234,8 @@ _OVERFLOW: Final = re.compile(
     r"|exceeded (max )?context length|too large for model with \d+ maximum context length"
     r"|model_context_window_exceeded|tokens in request more than max tokens allowed"
     r"|exceeds maximum allowed input length|input \(\d+ tokens\) is longer than the model's context length"
-    r"|prompt has \d+ tokens, but the configured context size is|too many tokens|token limit exceeded",
+    r"|prompt has \d+ tokens, but the configured context size is|too many tokens|token limit exceeded"
+    r"|input length and .?max_tokens.? exceed context limit",
     re.DOTALL,
 )
 _NO_OVERFLOW: Final = re.compile(
@@ -255,7 +256,7 @@ _RATE: Final = re.compile(
 )
 _SERVER: Final = re.compile(
     r"\b(api_error|internal_error|internal_server_error|overloaded_error|server_error|server_is_overloaded|slow_down"
-    r"|internalserverexception|serviceunavailableexception|modelstreamerrorexception|modeltimeoutexception)\b"
+    r"|timeout_error|internalserverexception|serviceunavailableexception|modelstreamerrorexception|modeltimeoutexception)\b"
     r"|exhausted|unavailable|overloaded"
 )
 _INVALID: Final = re.compile(r"invalid_request|invalid_prompt|invalid_argument|not_found|validation|bad_request")

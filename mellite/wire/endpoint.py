@@ -36,6 +36,11 @@ class Setting:
     variables: tuple[str, ...] = field(default=(), kw_only=True)
     default: str | None = field(default=None, kw_only=True)
 
+    @property
+    def is_given(self) -> bool:
+        """Whether somebody said something, here or in the environment."""
+        return bool(self.value) or any(os.environ.get(name, "").strip() for name in self.variables)
+
     def of(self, name: str) -> str:
         """The word in force now.
 
@@ -65,6 +70,8 @@ class Endpoint:
     Args:
         base_url: ``https://host/v1``; a slash at its end makes no difference. ``{name}`` stands for a setting.
         path: what follows it; ``{model}`` stands for the model's id, percent-encoded.
+        version: what stands between the two, as in ``/v1``, where the base URL does not end with a version itself:
+            some companies' own variables hold it without, other people's URLs with it.
         streaming_path: the path where the answer is streamed, if that is another.
         query: what always stands in the query.
         streaming_query: what stands there besides, where the answer is streamed.
@@ -87,6 +94,7 @@ class Endpoint:
 
     base_url: str
     path: str = ""
+    version: str = field(default="", kw_only=True)
     streaming_path: str | None = field(default=None, kw_only=True)
     query: Mapping[str, str] = field(default=EMPTY, kw_only=True)
     streaming_query: Mapping[str, str] = field(default=EMPTY, kw_only=True)
@@ -131,10 +139,14 @@ class Endpoint:
         if "{model}" in path:
             spelled = quote(model or "", safe="") if self.model_path is None else self.model_path(model or "")
             path = path.replace("{model}", spelled)
-        return _joined(self.base(), path, tuple({**self.query, **query}.items()))
+        base = self.base()
+        if self.version and not _VERSIONED.search(urlsplit(base).path):
+            path = self.version + path
+        return _joined(base, path, tuple({**self.query, **query}.items()))
 
 
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSIONED: Final = re.compile(r"/v\d[a-z0-9]*/?$")
 _LAST_CONTROL: Final = 0x20
 _LAST_ASCII: Final = 0x7E
 

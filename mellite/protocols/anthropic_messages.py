@@ -1,0 +1,489 @@
+"""Anthropic Messages, the protocol of Claude: stream events, thinking, tools of the server, stop reasons, usage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from reprlib import Repr
+from typing import Any, Final
+
+from ..errors import IncompleteStream, InvalidProviderOutput
+from ..events import (
+    Event,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    ReasoningEnd,
+    ReasoningStart,
+    ResponseStart,
+    StepFinish,
+    StepStart,
+    TextDelta,
+    TextEnd,
+    TextStart,
+    ToolCallEvent,
+    ToolInputDelta,
+    ToolInputEnd,
+    ToolInputError,
+    ToolInputStart,
+    ToolResultEvent,
+)
+from ..messages import ToolCall, ToolResult, ToolValue
+from ..request import Request
+from ..usage import Usage
+from ..wire.protocol import Protocol, decode_json
+from .anthropic_answer import (
+    ID,
+    AnthropicBlock,
+    AnthropicMessage,
+    AnthropicRaw,
+    Block,
+    TextPiece,
+    ThinkingPiece,
+    decode_plain,
+    merged_usage,
+    usage_of,
+)
+from .anthropic_body import ANTHROPIC, OPTIONS, AnthropicDialect, lower
+from .anthropic_history import mend
+from .failures import classify, failure_of
+from .toolcalls import parse_arguments
+
+__all__ = [
+    "ANTHROPIC",
+    "AnthropicBlock",
+    "AnthropicDialect",
+    "AnthropicMessage",
+    "AnthropicRaw",
+    "AnthropicState",
+    "classify",
+    "halt",
+    "initial",
+    "lower",
+    "mend",
+    "protocol",
+    "step",
+    "unary",
+]
+
+
+# Stream events
+
+_SHORT: Final = Repr()  # shows values of any size and depth in a few words
+_SHORT.maxstring = 120
+
+#: The events that may be nothing but a delta; "message" is the name of an event without one.
+_DELTAS: Final = ("content_block_delta", "message")
+
+_REASONS: Final[dict[str, FinishReason]] = {
+    "compaction": "stop",
+    "end_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "pause_turn": "stop",
+    "refusal": "content-filter",
+    "stop_sequence": "stop",
+    "tool_use": "tool-calls",
+}
+
+#: What a delta of this type adds to, where no block has begun.
+_BEGUN_BY: Final = {
+    "citations_delta": "text",
+    "signature_delta": "thinking",
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+}
+
+#: Where an answer ends so, a call that is not whole is none.
+_CUT_SHORT: Final = ("length", "content-filter")
+
+
+# Parser state
+
+
+class AnthropicState:
+    """Where the parser stands in one answer.
+
+    Attributes:
+        complete: the stop reason has come.
+        done: the end of the message has come.
+    """
+
+    __slots__ = ("blocks", "broken", "complete", "done", "message", "names", "past", "started", "usage")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.done = False
+        self.started = False
+        self.message: dict[str, Any] = {}  # all of it but the blocks and the usage
+        self.usage: dict[str, Any] = {}
+        self.blocks: dict[int, Block] = {}
+        self.past: list[Block] = []  # whose number was used again
+        self.names: dict[str, str] = {}  # of the server's own calls, by id
+        self.broken: list[ToolCall] = []  # calls that are no calls where the answer was cut short
+
+    @property
+    def counts(self) -> Usage | None:
+        """What has been used so far."""
+        return usage_of(self.usage) if self.usage else None
+
+
+def initial(request: Request) -> AnthropicState:  # noqa: ARG001 - other protocols need it
+    """A fresh state for the answer to one request."""
+    return AnthropicState()
+
+
+# Reading a stream
+
+
+def step(state: AnthropicState, data: bytes, event: str = "message") -> Sequence[Event]:
+    """The events that one stream event stands for.
+
+    Args:
+        data: its JSON.
+        event: its name.
+
+    Raises:
+        InvalidProviderOutput: for what is no event of this protocol.
+        IncompleteStream: for the end of the message before a stop reason.
+        MelliteError: of the kind that an error inside the stream stands for.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> delta = b'{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi!"}}'
+        >>> step(state, delta)[-1]
+        TextDelta(text='Hi!', id='text-0')
+    """
+    if event in _DELTAS:
+        try:
+            plain = decode_plain(data)
+        except (ValueError, RecursionError):
+            pass  # more than a delta, or no JSON at all: the long way finds out
+        else:
+            block = state.blocks.get(plain.index)
+            if block is not None and block.open:
+                piece = plain.delta
+                if type(piece) is TextPiece:
+                    if block.kind == "text":
+                        return _grow(block, piece.text)
+                elif type(piece) is ThinkingPiece:
+                    if block.kind == "thinking":
+                        return _grow(block, piece.thinking)
+                elif block.kind == "call":
+                    return _grow(block, piece.partial_json)  # type: ignore[union-attr]
+    return _take(state, data, event)
+
+
+def halt(state: AnthropicState) -> Sequence[Event]:
+    """What the end of the stream stands for, where no ``message_stop`` came.
+
+    Raises:
+        IncompleteStream: if no stop reason came either.
+    """
+    return _concluded(state)
+
+
+def _take(state: AnthropicState, data: bytes, event: str) -> Sequence[Event]:
+    value = decode_json(data)
+    if not isinstance(value, dict):
+        raise _wrong(value, "a stream event", "a JSON object")
+    if event == "error" or value.get("type") == "error" or value.get("error"):
+        error = failure_of(value)
+        error.usage = state.counts
+        raise error
+    kind = value.get("type")
+    handler = _HANDLERS.get(kind if isinstance(kind, str) else event)
+    events: list[Event] = []
+    if handler is not None:
+        handler(state, value, events)
+    return events
+
+
+def _on_message_start(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:
+    message = value.get("message")
+    if not isinstance(message, dict):
+        raise _wrong(message, "the message of a message_start", "an object")
+    _note(state, {name: field for name, field in message.items() if name != "content"})
+    _identify(message, events)
+
+
+def _on_block_start(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:
+    fields = value.get("content_block")
+    if not isinstance(fields, dict):
+        raise _wrong(fields, "a content_block", "an object")
+    _begin_block(state, _index(value), fields, events)
+
+
+def _on_block_delta(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:
+    delta, index = value.get("delta"), _index(value)
+    if not isinstance(delta, dict):
+        raise _wrong(delta, "a delta", "an object")
+    kind = str(delta.get("type"))
+    block = state.blocks.get(index)
+    if block is None or not block.open:
+        begun = _BEGUN_BY.get(kind)
+        if begun is None:
+            msg = f"a delta of the type {_SHORT.repr(kind)} for block {index}, which is not open"
+            raise InvalidProviderOutput(msg)
+        block = _begin_block(state, index, {"type": begun}, events)
+    elif kind in _FITS and block.kind != _FITS[kind]:
+        msg = f"a delta of the type {kind!r} for block {index}, which is of the type {_SHORT.repr(block.type)}"
+        raise InvalidProviderOutput(msg)
+    events += _grow(block, block.piece(delta))
+
+
+_FITS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "call"}
+
+
+def _on_block_stop(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:
+    block = state.blocks.get(_index(value))
+    if block is not None:
+        _end_block(state, block, events)
+
+
+def _on_message_delta(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:  # noqa: ARG001
+    delta = value.get("delta") or {}
+    if not isinstance(delta, dict):
+        raise _wrong(delta, "the delta of a message", "an object")
+    _note(state, delta)
+    _note(state, {name: field for name, field in value.items() if name not in ("delta", "type")})
+
+
+def _on_message_stop(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:  # noqa: ARG001
+    events += _concluded(state)
+
+
+_HANDLERS: Final[dict[Any, Callable[[AnthropicState, Mapping[str, Any], list[Event]], None]]] = {
+    "content_block_delta": _on_block_delta,
+    "content_block_start": _on_block_start,
+    "content_block_stop": _on_block_stop,
+    "message_delta": _on_message_delta,
+    "message_start": _on_message_start,
+    "message_stop": _on_message_stop,
+}
+
+
+def _note(state: AnthropicState, fields: Mapping[str, Any]) -> None:
+    """Take over what is said of the whole message; what was known stays where nothing is said."""
+    for name, value in fields.items():
+        if name == "usage":
+            if isinstance(value, dict):
+                state.usage = merged_usage(state.usage, value)
+        elif value is not None or name not in state.message:
+            state.message[name] = value
+    reason = fields.get("stop_reason")
+    if reason is not None and not isinstance(reason, str):
+        raise _wrong(reason, "stop_reason", "a text")
+    state.complete = state.complete or bool(reason)
+
+
+def _identify(message: Mapping[str, Any], events: list[Event]) -> None:
+    """Say which answer of which model this is."""
+    id, model = message.get("id"), message.get("model")
+    id = id if isinstance(id, str) and id else None
+    model = model if isinstance(model, str) and model else None
+    if id or model:
+        events.append(ResponseStart(response_id=id, response_model=model))
+
+
+def _index(value: Mapping[str, Any]) -> int:
+    index = value.get("index")
+    if not isinstance(index, int) or isinstance(index, bool):
+        raise _wrong(index, "the index of a block", "a number")
+    return index
+
+
+# Blocks
+
+
+def _begin_block(state: AnthropicState, index: int, fields: Mapping[str, Any], events: list[Event]) -> Block:
+    before = state.blocks.get(index)
+    if before is not None:
+        _end_block(state, before, events)
+        state.past.append(before)
+        del state.blocks[index]
+    _begin(state, events)
+    block = state.blocks[index] = Block(index, fields)
+    first = block.first_piece()
+    if block.kind == "text":
+        events.append(TextStart(block.event_id))
+    elif block.kind == "thinking":
+        events.append(ReasoningStart(block.event_id))
+    elif block.kind == "call":
+        _begin_call(state, block, events)
+    events += _grow(block, first)
+    return block
+
+
+def _begin_call(state: AnthropicState, block: Block, events: list[Event]) -> None:
+    name, id = block.fields.get("name"), block.fields.get("id")
+    if not isinstance(name, str) or not name:
+        raise _wrong(name, "the name of a tool call", "a text")
+    if not isinstance(id, str) or not id:  # a call needs one, to be answered
+        id = block.fields["id"] = f"toolu_{state.message.get('id')}_{block.index}"
+    block.event_id = id
+    if block.hosted:
+        state.names[id] = name
+    events.append(ToolInputStart(id, name, provider_executed=block.hosted))
+
+
+def _grow(block: Block, text: str) -> Sequence[Event]:
+    """A piece more of a block; hosts do send empty ones."""
+    if not text:
+        return ()
+    block.pieces.append(text)
+    if block.kind == "text":
+        return (TextDelta(text, block.event_id),)
+    if block.kind == "thinking":
+        return (ReasoningDelta(text, block.event_id),)
+    return (ToolInputDelta(block.event_id, block.fields["name"], text),)
+
+
+def _end_block(state: AnthropicState, block: Block, events: list[Event]) -> None:
+    if not block.open:
+        return
+    block.open = False
+    if block.kind == "text":
+        events.append(TextEnd(block.event_id, provider_metadata=block.noted("type")))
+    elif block.kind == "thinking":
+        events.append(ReasoningEnd(block.event_id, provider_metadata=block.noted("type")))
+    elif block.kind == "call":
+        _end_call(state, block, events)
+    elif block.kind == "result":
+        events.append(_result(state, block))
+    else:  # redacted thinking, and what is new: no part of a message can hold it, but it has to come back
+        redacted = block.type == "redacted_thinking"
+        known = {"redacted_data": block.fields.get("data")} if redacted else {"block": block.fields}
+        events.append(ReasoningStart(block.event_id))
+        events.append(ReasoningEnd(block.event_id, provider_metadata={"anthropic": known}))
+
+
+def _end_call(state: AnthropicState, block: Block, events: list[Event]) -> None:
+    id, name, raw, hosted = block.event_id, block.fields["name"], block.raw, block.hosted
+    metadata = block.noted("id", "name", *([] if hosted else ["type"]))
+    events.append(ToolInputEnd(id, name, provider_executed=hosted, provider_metadata=metadata))
+    try:
+        arguments = parse_arguments(raw)
+    except InvalidProviderOutput:
+        events.append(ToolInputError(id, name, raw=raw))
+        broken = ToolCall(id, name, None, raw_arguments=raw, provider_executed=hosted, provider_metadata=metadata)
+        state.broken.append(broken)
+        return
+    call = ToolCall(id, name, arguments, raw_arguments=raw, provider_executed=hosted, provider_metadata=metadata)
+    events.append(ToolCallEvent(call))
+
+
+def _result(state: AnthropicState, block: Block) -> ToolResultEvent:
+    """What a tool of the server gave; its call may stand in an earlier answer, where the turn was paused."""
+    fields = block.fields
+    id, content = str(fields.get("tool_use_id") or ""), fields.get("content")
+    name = state.names.get(id) or block.type.removesuffix("_tool_result")
+    failed = isinstance(content, dict) and str(content.get("type")).endswith("_tool_result_error")
+    value = ToolValue("error" if failed or fields.get("is_error") else "json", content)
+    known = block.noted("content", "tool_use_id")
+    return ToolResultEvent(ToolResult(id, name, value, provider_executed=True, provider_metadata=known))
+
+
+# The end
+
+
+def _begin(state: AnthropicState, events: list[Event]) -> None:
+    if not state.started:
+        state.started = True
+        events.append(StepStart())
+
+
+def _concluded(state: AnthropicState, answer: dict[str, Any] | None = None) -> Sequence[Event]:
+    """The events that end an answer; `answer` if it came in one piece.
+
+    Raises:
+        IncompleteStream: if a stream gave no stop reason.
+    """
+    word, counts = state.message.get("stop_reason"), state.counts
+    if not word and answer is None:
+        what = "broke off before its stop reason" if state.message or state.started else "ended before it began"
+        msg = f"the answer {what}; what came of it is in .partial"
+        raise IncompleteStream(msg, usage=counts)
+    state.complete = state.done = True
+    events: list[Event] = []
+    _begin(state, events)
+    for block in state.blocks.values():
+        _end_block(state, block, events)
+    reason = _REASONS.get(word or "", "unknown")
+    if reason not in _CUT_SHORT:
+        events += [ToolCallEvent(call) for call in state.broken]
+    blocks = [*state.past, *[state.blocks[index] for index in sorted(state.blocks)]]
+    if reason == "stop" and any(block.type == "tool_use" for block in blocks):
+        reason = "tool-calls"
+    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=counts))
+    if answer is None:
+        answer = {**state.message, "content": [block.finished() for block in blocks]}
+        if state.usage:
+            answer["usage"] = state.usage
+    refusal = _explanation(state.message.get("stop_details")) if word == "refusal" else None
+    events.append(Finish(reason, raw_reason=word, usage=counts, response=answer, refusal=refusal))
+    return events
+
+
+def _explanation(details: Any) -> str | None:
+    text = details.get("explanation") if isinstance(details, dict) else None
+    return text if isinstance(text, str) and text else None
+
+
+# An answer in one piece
+
+
+def unary(body: bytes) -> Sequence[Event]:
+    """The events of an answer that came in one piece.
+
+    Raises:
+        InvalidProviderOutput: if it is no message.
+        MelliteError: of the kind that an error object, sent with status 200, stands for.
+
+    Example:
+        >>> unary(b'{"content": [{"type": "text", "text": "Hi!"}], "stop_reason": "end_turn"}')[2]
+        TextDelta(text='Hi!', id='text-0')
+    """
+    answer = decode_json(body)
+    if isinstance(answer, dict) and (answer.get("type") == "error" or answer.get("error")):
+        raise failure_of(answer)
+    content = answer.get("content") if isinstance(answer, dict) else None
+    if not isinstance(content, list):
+        raise _wrong(answer, "the answer", "a message with content")
+    state = AnthropicState()
+    events: list[Event] = []
+    _note(state, {name: field for name, field in answer.items() if name != "content"})
+    _identify(answer, events)
+    for index, fields in enumerate(content):
+        if not isinstance(fields, dict):
+            raise _wrong(fields, "a block of the content", "an object")
+        _end_block(state, _begin_block(state, index, fields, events), events)
+    events += _concluded(state, answer)
+    return events
+
+
+def _wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
+    return InvalidProviderOutput(f"{what} must be {wanted}, not {_SHORT.repr(value)}")
+
+
+# What all of it makes
+
+
+def protocol(dialect: AnthropicDialect = ANTHROPIC) -> Protocol[AnthropicState]:
+    """Anthropic Messages as one company speaks it.
+
+    Example:
+        >>> protocol().id
+        'anthropic-messages'
+    """
+    return Protocol(
+        id=ID,
+        options=OPTIONS,
+        lower=partial(lower, dialect=dialect),
+        initial=initial,
+        step=step,
+        halt=halt,
+        unary=unary,
+        classify=classify,
+        mend=mend,
+    )
