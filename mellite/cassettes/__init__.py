@@ -19,24 +19,33 @@ if TYPE_CHECKING:
         WebSocketInteraction,
         WebSocketOpen,
     )
+    from .journal import CassetteWriter
     from .matching import Difference, Snapshot, differences, snapshot
+    from .modes import Selection
     from .recorder import ReplayTransport
+    from .recording import RecordTransport
     from .redaction import Redaction
     from .scripted import ScriptedTransport
-    from .text import Sidecar, TextCassette, TextDirectory, djb2_key
+    from .sidecars import Sidecar
+    from .text import TextCassette, TextDirectory, djb2_key
+    from .using import CassetteTransport, use
     from .vcr import Imported, import_vcr
 
 __all__ = [
     "Body",
     "Cassette",
+    "CassetteTransport",
+    "CassetteWriter",
     "Difference",
     "HttpInteraction",
     "Imported",
+    "RecordTransport",
     "RecordedRequest",
     "RecordedResponse",
     "Redaction",
     "ReplayTransport",
     "ScriptedTransport",
+    "Selection",
     "Sidecar",
     "Snapshot",
     "TextCassette",
@@ -53,20 +62,25 @@ __all__ = [
     "load_cassette",
     "read_cassette",
     "snapshot",
+    "use",
 ]
 
 _HOME = {
     "Body": "codecs",
     "Cassette": "interactions",
+    "CassetteTransport": "using",
+    "CassetteWriter": "journal",
     "Difference": "matching",
     "HttpInteraction": "interactions",
     "Imported": "vcr",
+    "RecordTransport": "recording",
     "RecordedRequest": "interactions",
     "RecordedResponse": "interactions",
     "Redaction": "redaction",
     "ReplayTransport": "recorder",
     "ScriptedTransport": "scripted",
-    "Sidecar": "text",
+    "Selection": "modes",
+    "Sidecar": "sidecars",
     "Snapshot": "matching",
     "TextCassette": "text",
     "TextDirectory": "text",
@@ -82,6 +96,7 @@ _HOME = {
     "load_cassette": "http",
     "read_cassette": "http",
     "snapshot": "matching",
+    "use": "using",
 }
 
 

@@ -165,7 +165,13 @@ class Route:
         headers = {name.lower(): value for name, value in {**self.headers, **extra.headers}.items()}
         headers["content-type"] = "application/json"
         lineage = request.metadata.get("lineage")
-        context = {"provider": self.provider, "model": request.model, "lineage": lineage, "repairs": repairs}
+        context = {
+            "provider": self.provider,
+            "protocol": self.protocol.id,
+            "model": request.model,
+            "lineage": lineage,
+            "repairs": repairs,
+        }
         http = HttpRequest("POST", url, headers=headers, body=data, context=context)
         check_request(http)
         http, scrubber = self._signed(http)

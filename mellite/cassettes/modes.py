@@ -1,0 +1,181 @@
+"""Whether to replay or to record, as the caller or the environment says; and which tests are meant at all.
+
+    none          replay only: what is not recorded is an error, and no socket is opened
+    once          record where there is no cassette yet, else replay only
+    new_episodes  replay what is recorded, and record the rest
+    all           record everything, and add it to what is there
+    rewrite       record everything, and replace what is there once the recording has ended well
+
+Everything here is a function of values: the environment is handed in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping
+from typing import Final, Literal, TypeAlias
+
+from attrs import frozen
+
+from ..errors import ConfigurationError, RecordingForbidden
+
+__all__ = ["MODES", "Mode", "Selection", "in_ci", "mode_of", "permitted"]
+
+#: Whether to replay or to record.
+Mode: TypeAlias = Literal["none", "once", "new_episodes", "all", "rewrite"]
+
+MODES: Final[tuple[Mode, ...]] = ("none", "once", "new_episodes", "all", "rewrite")
+
+#: The variables that ask for recording, and what each means when it only says yes. The first that says so counts.
+_VARIABLES: Final[Mapping[str, Mode]] = {"RECORD": "rewrite", "MOCHI_LLM_CASSETTE_RECORD": "new_episodes"}
+
+_YES: Final = frozenset({"1", "on", "true", "yes"})
+_NO: Final = frozenset({"", "0", "false", "no", "off"})
+
+
+def mode_of(environment: Mapping[str, str], asked: str | None = None) -> Mode:
+    """What to do: what was asked for, or else what the environment says, or else ``none``.
+
+    ``RECORD=true`` means ``rewrite``, ``MOCHI_LLM_CASSETTE_RECORD=1`` means ``new_episodes``; both also take the name
+    of a mode.
+
+    Args:
+        environment: as in ``os.environ``.
+        asked: a mode.
+
+    Raises:
+        ConfigurationError: for a value that is no mode, naming the nearest that is.
+
+    Example:
+        >>> mode_of({}), mode_of({"RECORD": "true"}), mode_of({"RECORD": "true"}, "once")
+        ('none', 'rewrite', 'once')
+    """
+    if asked is not None:
+        return _mode(asked, "mode")
+    for name, yes in _VARIABLES.items():
+        value = environment.get(name, "").strip().lower()
+        if value in _YES:
+            return yes
+        if value not in _NO:
+            return _mode(value.replace("-", "_"), name)
+    return "none"
+
+
+def _mode(value: object, name: str) -> Mode:
+    for mode in MODES:
+        if value == mode:
+            return mode
+    near = difflib.get_close_matches(str(value), MODES, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    msg = f"{name} is one of {', '.join(MODES)}, not {value!r:.80}{hint}"
+    raise ConfigurationError(msg)
+
+
+def in_ci(environment: Mapping[str, str]) -> bool:
+    """Whether this runs where nothing may be recorded: ``CI`` is set, and not to 0 or false.
+
+    Example:
+        >>> in_ci({"CI": "true"}), in_ci({"CI": "false"}), in_ci({})
+        (True, False, False)
+    """
+    return environment.get("CI", "").strip().lower() not in _NO
+
+
+def permitted(mode: Mode, environment: Mapping[str, str], *, even_in_ci: bool = False) -> Mode:
+    """The mode in which to run here: with ``CI=true`` what may replay only replays.
+
+    Args:
+        mode: what is wanted.
+        environment: as in ``os.environ``.
+        even_in_ci: record there, too.
+
+    Raises:
+        RecordingForbidden: for ``all`` and ``rewrite`` with ``CI=true``: nothing would be replayed by them.
+
+    Example:
+        >>> permitted("once", {"CI": "true"}), permitted("once", {})
+        ('none', 'once')
+    """
+    if mode == "none" or even_in_ci or not in_ci(environment):
+        return mode
+    if mode in ("once", "new_episodes"):
+        return "none"
+    msg = (
+        f"the mode {mode!r} records everything, but CI={environment['CI']!r} is set, where nothing is recorded: record "
+        "on a machine of your own and commit the cassette, or say even_in_ci=True"
+    )
+    raise RecordingForbidden(msg)
+
+
+_NO_WORD: Final = re.compile(r"[^a-z0-9]+")
+
+
+def _kebab(text: str) -> str:
+    return _NO_WORD.sub("-", text.lower()).strip("-")
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple([word for piece in (text or "").split(",") if (word := piece.strip().lower())])
+
+
+@frozen(kw_only=True)
+class Selection:
+    """Which of many recorded tests are meant, to record or to replay a few: all conditions must hold.
+
+    Args:
+        prefixes: the group is one of these.
+        providers: there is a tag ``provider:`` with one of these.
+        tags: all of these are there.
+        tests: the name of the test or of the cassette has one of these in it; as it is or with dashes.
+
+    Example:
+        >>> chosen = Selection.of({"RECORDED_PROVIDER": "openai,groq", "RECORDED_TEST": "streams text"})
+        >>> chosen.has("openai-chat/streams-text", tags=["provider:groq"]), chosen.has("openai-chat/streams-text")
+        (True, False)
+    """
+
+    prefixes: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Selection:
+        """What ``RECORDED_PREFIX``, ``RECORDED_PROVIDER``, ``RECORDED_TAGS`` and ``RECORDED_TEST`` say.
+
+        Each is a list with commas; upper and lower case are the same. What is not set selects everything.
+        """
+        return cls(
+            prefixes=_listed(environment.get("RECORDED_PREFIX")),
+            providers=_listed(environment.get("RECORDED_PROVIDER")),
+            tags=_listed(environment.get("RECORDED_TAGS")),
+            tests=_listed(environment.get("RECORDED_TEST")),
+        )
+
+    def has(self, cassette: str, *, test: str = "", tags: Collection[str] = (), prefix: str | None = None) -> bool:
+        """Whether a test is meant.
+
+        Args:
+            cassette: the name of its cassette, as in ``group/case``.
+            test: its own name.
+            tags: as in ``provider:openai``, ``tool``.
+            prefix: its group; without it a tag ``prefix:``, or else the cassette's folder.
+        """
+        known = {tag.lower() for tag in tags}
+        group = _group(cassette, known) if prefix is None else prefix.lower()
+        if self.prefixes and group not in self.prefixes:
+            return False
+        if self.providers and known.isdisjoint([f"provider:{provider}" for provider in self.providers]):
+            return False
+        if not known.issuperset(self.tags):
+            return False
+        names = [(name.lower(), _kebab(name)) for name in (test, cassette)]
+        return not self.tests or any(
+            wanted in name or _kebab(wanted) in dashed for wanted in self.tests for name, dashed in names
+        )
+
+
+def _group(cassette: str, tags: Collection[str]) -> str:
+    tagged = next((tag.removeprefix("prefix:") for tag in sorted(tags) if tag.startswith("prefix:")), None)
+    return cassette.lower().rpartition("/")[0] if tagged is None else tagged
