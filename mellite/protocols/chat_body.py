@@ -57,7 +57,7 @@ class ChatDialect:
     reasoning_required: bool = False
     reasoning_object: bool = False
     assistant_after_tool: bool = False
-    tool_ids: Literal["openai", "mistral", "claude"] = "openai"
+    tool_ids: Literal["any", "claude", "mistral", "openai"] = "any"
     empty_tools: bool = False
     more_options: frozenset[str] = frozenset()
     no_options: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ class ChatDialect:
 
 
 #: The dialect of OpenAI itself.
-OPENAI: Final = ChatDialect(max_tokens="max_completion_tokens", store=True, strict_tools=True)
+OPENAI: Final = ChatDialect(max_tokens="max_completion_tokens", store=True, strict_tools=True, tool_ids="openai")
 
 
 # The body
