@@ -12,6 +12,7 @@ from mellite.providers.catalog import find
 
 PROVIDERS = {
     "anthropic-messages": "anthropic",
+    "bedrock-converse": "bedrock",
     "gemini": "google",
     "mistral-chat": "mistral",
     "openai-chat": "openai-chat",
@@ -21,12 +22,13 @@ PROVIDERS = {
 
 USAGE = {
     "anthropic-messages": ("input_tokens", "output_tokens"),
+    "bedrock-converse": ("inputTokens", "outputTokens"),
     "gemini": ("promptTokenCount", "candidatesTokenCount"),
     "openai-responses": ("input_tokens", "output_tokens"),
 }
 """mellite's protocols -> the provider's names for what went in and what came out; else those of Chat Completions."""
 
-INSIDE = ("response", "message")
+INSIDE = ("response", "message", "metadata")
 """Where an event of a stream may hold the answer, and with it the usage."""
 
 

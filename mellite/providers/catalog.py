@@ -20,6 +20,7 @@ PROTOCOLS: Final = "mellite.protocols"
 
 #: Other names that people use.
 _ALIASES: Final = {
+    "amazon-bedrock": "bedrock",
     "cloudflare-workers": "cloudflare-workers-ai",
     "fireworks-ai": "fireworks",
     "copilot": "github-copilot",
@@ -62,6 +63,7 @@ def _makers() -> dict[str, tuple[str, str]]:
         "google": ("mellite.providers.google", "gemini_route"),
         "azure": ("mellite.providers.azure", "responses_route"),
         "azure-chat": ("mellite.providers.azure", "chat_route"),
+        "bedrock": ("mellite.providers.bedrock", "converse_route"),
         "cloudflare-ai-gateway": ("mellite.providers.cloudflare", "gateway_route"),
         "github-copilot": ("mellite.providers.github_copilot", "route"),
         "openai-compatible": ("mellite.providers.compatible", "any_route"),

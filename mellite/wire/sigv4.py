@@ -68,6 +68,9 @@ class AwsKeys(abc.ABC):
     def describe(self) -> str:
         """Where it comes from, for messages."""
 
+    async def ready(self) -> None:  # noqa: B027 - most have nothing to do
+        """Do what has to be done before the key can be revealed."""
+
 
 class GivenKeys(AwsKeys):
     """An access key given in code. Its repr, `vars` and pickle do not hold it: after unpickling it is missing.
@@ -167,6 +170,10 @@ class SigV4(Auth):
     def describe(self) -> str:
         """Where the key comes from."""
         return self.keys.describe()
+
+    async def ready(self) -> None:
+        """Have the keys looked up, if that takes a while."""
+        await self.keys.ready()
 
 
 def _problem(keys: RevealedKeys) -> str | None:

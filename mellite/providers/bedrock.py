@@ -1,0 +1,96 @@
+"""AWS Bedrock: its regions and keys, for Converse."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..protocols.bedrock_converse import protocol
+from ..wire.auth import Auth, Environment, bearer, none
+from ..wire.aws import EventStreamDecoder
+from ..wire.endpoint import Endpoint, Setting
+from ..wire.route import Route
+from ..wire.sigv4 import AwsKeys, EnvironmentKeys, SigV4
+from .openai import withheld
+
+__all__ = ["converse_route"]
+
+BASE_URL: Final = "https://bedrock-runtime.{region}.amazonaws.com"
+BASE_URL_VARIABLES: Final = ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL")
+REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+REGION: Final = "us-east-1"
+TOKEN: Final = "AWS_BEARER_TOKEN_BEDROCK"  # noqa: S105 - the name of the variable
+
+
+def converse_route(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    model: str | None = None,
+    region: str | None = None,
+    keys: AwsKeys | None = None,
+) -> Route:
+    """Converse on AWS Bedrock, for the models of many companies.
+
+    What is not given comes from the environment when a call is made: the region from ``AWS_REGION`` or
+    ``AWS_DEFAULT_REGION`` (else ``us-east-1``), and who is asking from ``AWS_BEARER_TOKEN_BEDROCK``, or from
+    ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``, which sign each request.
+
+    Args:
+        api_key: a key of Bedrock.
+        base_url: another server that speaks this protocol, or an endpoint of one's own network. Unless AWS owns its
+            host, nothing of the environment is sent there.
+        model: the model's id, that of an inference profile, or an ARN.
+        region: as in ``eu-central-1``.
+        keys: an AWS access key, such as ``GivenKeys(id, secret, token)``.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> route = converse_route(api_key="test", region="eu-central-1")
+        >>> route.endpoint.url(model="eu.amazon.nova-micro-v1:0", streaming=True)
+        'https://bedrock-runtime.eu-central-1.amazonaws.com/model/eu.amazon.nova-micro-v1%3A0/converse-stream'
+    """
+    place = Setting(region or _region_in(base_url or ""), variables=REGIONS, default=REGION)
+    endpoint = Endpoint(
+        base_url or BASE_URL,
+        "/model/{model}/converse",
+        streaming_path="/model/{model}/converse-stream",
+        variables=BASE_URL_VARIABLES if base_url is None else (),
+        settings={"region": place},
+    )
+    return Route(
+        id="bedrock-converse",
+        provider="bedrock",
+        protocol=protocol(),
+        endpoint=endpoint,
+        auth=_auth(api_key, keys, place, elsewhere=base_url is not None and not _is_amazons(base_url)),
+        framing=EventStreamDecoder,
+        model=model,
+    )
+
+
+def _auth(api_key: str | None, keys: AwsKeys | None, region: Setting, *, elsewhere: bool) -> Auth:
+    if api_key is not None:
+        return bearer(api_key)
+    if keys is not None:
+        return SigV4(keys, service="bedrock", region=region)
+    environment = EnvironmentKeys()
+    if elsewhere:
+        return none(withheld(f"{TOKEN} or {environment.describe()}", "AWS"))
+    return bearer(Environment(TOKEN)).or_else(SigV4(environment, service="bedrock", region=region))
+
+
+def _is_amazons(base_url: str) -> bool:
+    """Whether AWS owns the host: a region's, one of an endpoint in a network of one's own, one for IPv6."""
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").lower()
+    return parts.scheme == "https" and host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
+
+
+def _region_in(base_url: str) -> str | None:
+    """The region that one of AWS's hosts names: signatures for another would be refused."""
+    found = re.search(r"[./](?:bedrock-runtime(?:-fips)?)\.([a-z]{2}(?:-[a-z]+)+-\d+)\.", base_url)
+    return found[1] if found else None
