@@ -7,6 +7,7 @@ decides what has happened when; consumers run in tasks of their own, which can b
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -305,6 +306,9 @@ def traceback_length(error: BaseException) -> int:
     return length
 
 
+SLOW_STEP = re.compile(r"Executing <(Task|Handle).* took \d+\.\d+ seconds$")
+
+
 def run_child(code: str, *flags: str, strict: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run code in a new interpreter in development mode, with warnings as errors; it must end well and in silence."""
     packages = [str(Path(mellite.__file__).parent.parent), str(Path(__file__).parent.parent.parent)]
@@ -318,5 +322,7 @@ def run_child(code: str, *flags: str, strict: bool = True, **environment: str) -
     )
     if strict:
         assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
+        # In development mode asyncio says which step took long: that depends on what else the machine does.
+        said = [line for line in done.stderr.splitlines() if not SLOW_STEP.match(line)]
+        assert not said, done.stderr
     return done
