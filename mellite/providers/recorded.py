@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
 
@@ -14,12 +15,13 @@ from ..request import Options
 from ..wire.auth import none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from . import compatible, openai
+from . import bedrock, compatible, openai
 
 __all__ = ["question_of", "route_of"]
 
 _CHAT: Final = "/chat/completions"
 _RESPONSES: Final = "/responses"
+_CONVERSE: Final = re.compile(r"(https?://[^/?#]+[^?#]*)/model/([^/?#]+)/converse(-stream)?")
 
 
 def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
@@ -44,7 +46,10 @@ def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
     if found:
         return _chat(base, body)
     base, found, _query = url.partition(_RESPONSES)
-    return _responses(base, body) if found else None
+    if found:
+        return _responses(base, body)
+    asked = _CONVERSE.match(url)
+    return None if asked is None else _converse(*asked.groups())
 
 
 def _chat(base: str, body: Mapping[str, Any]) -> Route:
@@ -91,6 +96,11 @@ def _responses(base: str, body: Mapping[str, Any]) -> Route:
         model=model if isinstance(model, str) else None,
         options=Options(stream=body.get("stream") is True),
     )
+
+
+def _converse(base: str, model: str, streams: str | None) -> Route:
+    route = bedrock.converse_route(base_url=base, model=unquote(model))
+    return route.with_(auth=none(), options=Options(stream=streams is not None))
 
 
 def _host(base: str) -> tuple[str, ChatDialect]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from typing import Protocol as Interface
@@ -33,6 +34,7 @@ __all__ = ["Framing", "Route"]
 _ERROR_BODY: Final = 1024 * 1024  # as much of an error answer as is read
 _WHOLE_BODY: Final = 64 * 1024 * 1024  # the largest answer in one piece
 _EXCERPT: Final = 200
+_EVENTS: Final = re.compile("event-?stream")  # server-sent events, and AWS's own kind
 _OK: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
 
@@ -56,6 +58,11 @@ class Framing(Interface):
     @property
     def damaged(self) -> bool:
         """Whether something was passed over that may have been a frame once."""
+        ...
+
+    @property
+    def failure(self) -> MelliteError | None:
+        """What stopped it behind the frames that it gave."""
         ...
 
     def feed(self, data: bytes) -> Sequence[Frame]:
@@ -294,7 +301,7 @@ class Route:
             raise InvalidProviderOutput(msg)
         if call.streaming:
             return first not in (b"{", b"[")
-        return first not in (b"{", b"[") and "event-stream" in response.headers.get("content-type", "")
+        return first not in (b"{", b"[") and _EVENTS.search(response.headers.get("content-type", "")) is not None
 
     async def _refusal(self, reader: BodyReader) -> MelliteError:
         response = reader.response
@@ -364,6 +371,8 @@ class _Parser:
                 if self._state.done:
                     self.over = True
                     break
+            else:
+                self._failure = self._framing.failure
         except MelliteError as error:
             self._failure = error
         except RecursionError:

@@ -87,6 +87,7 @@ def after_a_result(ask: Ask, **options: Any) -> None:
 
 # --- which recording is which ---------------------------------------------------------------------
 
+BEDROCK = {"cache": "none", "temperature": 0}  # recorded before prompts were marked for the cache
 CHAT = "openai-compatible-chat"
 COLD = {"temperature": 0}
 
@@ -99,6 +100,11 @@ SCENARIOS: Mapping[str, Scenario] = {
             (f"{prefix}llama-3-1-8b-text", text, {"prompt": "Reply exactly with: Hello!", "max_tokens": 40}),
         )
     },
+    "bedrock-converse/drives-a-tool-loop": partial(tool_loop, **BEDROCK),
+    "bedrock-converse/streams-a-tool-call": partial(forced_call, **BEDROCK),
+    "bedrock-converse/streams-text": partial(
+        text, system="Reply with the single word 'Hello'.", prompt="Say hello.", max_tokens=16, **BEDROCK
+    ),
     "openai-chat/continues-after-tool-result": partial(after_a_result, **COLD),
     "openai-chat/drives-a-tool-loop-end-to-end": partial(tool_loop, **COLD),
     "openai-chat/streams-text": partial(text, prompt="Say hello in one short sentence.", **COLD),
