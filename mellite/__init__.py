@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         ToolValue,
         Video,
     )
-    from .mochi import mochi_llm_generate
+    from .mochi import mochi_llm_generate, mochi_llm_stream
     from .records import GenerateLog, GenerationMetadata, RawProviderResponse
     from .request import CachePolicy, HttpOptions, Options, Request, Timeouts, ToolChoice, ToolDefinition
     from .requirements import Requirement, ValidationResult, check
@@ -116,6 +116,7 @@ __all__ = [
     "gather",
     "generate",
     "mochi_llm_generate",
+    "mochi_llm_stream",
     "requirements",
     "share",
     "stream",
@@ -176,6 +177,7 @@ _HOME = {
     "gather": "gathering",
     "generate": "calling",
     "mochi_llm_generate": "mochi",
+    "mochi_llm_stream": "mochi",
     "requirements": "",
     "share": "sharing",
     "stream": "streaming",

@@ -55,6 +55,7 @@ class Sidecar:
         usage: the tokens used.
         tool_calls: the tools that the model asked for; a text has no place for them.
         finish_reason: why it ended, in mellite's words; None stands for ``stop``.
+        refusal: what the model said when it declined.
         response_model: the model that says it answered.
         extra: keys of the file that mellite does not know.
     """
@@ -67,6 +68,7 @@ class Sidecar:
     usage: Usage | None = field(default=None, kw_only=True)
     tool_calls: tuple[ToolCall, ...] = field(default=(), kw_only=True)
     finish_reason: str | None = field(default=None, kw_only=True)
+    refusal: str | None = field(default=None, kw_only=True)
     response_model: str | None = field(default=None, kw_only=True)
     extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
 
@@ -98,6 +100,7 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
         "usage": None if sidecar.usage is None else _counts(sidecar.usage),
         "tool_calls": [_stored_call(call) for call in sidecar.tool_calls] or None,
         "finish_reason": sidecar.finish_reason,
+        "refusal": sidecar.refusal,
         "response_model": sidecar.response_model,
     }
     values = {name: value for name, value in values.items() if value is not None} | dict(sidecar.extra)
@@ -149,6 +152,7 @@ def read_sidecar(data: bytes, path: str) -> Sidecar:
         usage=_usage(values.pop("usage", None), path),
         tool_calls=_calls(values.pop("tool_calls", None), path),
         finish_reason=_optional(values.pop("finish_reason", None), "finish_reason", path),
+        refusal=_optional(values.pop("refusal", None), "refusal", path),
         response_model=_optional(values.pop("response_model", None), "response_model", path),
         extra=values or EMPTY,
     )

@@ -18,6 +18,7 @@ from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette, MissingExt
 from .compression import ENDINGS, Compression, compress, compression_of, expand
 from .files import read_file
 from .redaction import environment_secrets, looks_secret
+from .rendering import MARK
 from .sidecars import Sidecar, call_bytes, encode_sidecar, read_sidecar
 from .storing import store_file, unwritable
 
@@ -277,6 +278,7 @@ class TextDirectory:
 
 
 def _call(provider: str, model: str, prompt: str) -> str:
+    prompt = prompt.removeprefix(MARK)
     short = prompt if len(prompt) <= 80 else prompt[:77] + "..."
     return f"{short!r} (provider {provider!r}, model {model!r})"
 

@@ -15,9 +15,11 @@ import mellite
 from mellite import Image, Message
 from mellite.backends import Constant, TextCassetteBackend
 from mellite.cassettes import djb2_key
+from mellite.cassettes.rendering import render
 from mellite.errors import CassetteMiss, ConfigurationError, InvalidRequest, UnsupportedOption
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
-from mellite.request import HttpOptions, ToolDefinition
+from mellite.messages import ToolCall
+from mellite.request import HttpOptions, Request, ToolDefinition
 
 pytestmark = pytest.mark.anyio
 
@@ -134,35 +136,51 @@ async def test_options_change_nothing(backend: TextCassetteBackend) -> None:
     assert await backend.generate("Say hello.", **options, timeouts=mellite.Timeouts(total=1)) == "Hello, world!"
 
 
-@pytest.mark.parametrize(
-    ("prompt", "options", "option", "words"),
-    [
-        ("Say hello.", {"system": "Be brief."}, "system", "a system prompt"),
-        ([Message.user("a"), Message.assistant("b"), Message.user("c")], {}, "messages", "3 messages"),
-        ([Message.system("a")], {}, "messages", "a message by 'system'"),
-        (["What?", Image(url="https://example.com/a.png")], {}, "messages", "a part of the type Image"),
-        ("Say hello.", {"tools": [ToolDefinition("look")]}, "tools", "tools"),
-        ("Say hello.", {"tool_choice": "none"}, "tool_choice", "a tool choice"),
-        ("Say hello.", {"output": int}, "output", "the output type int"),
-        ("Say hello.", {"provider_options": {"openai": {"x": 1}}}, "provider_options", "'provider_options'"),
-        ("Say hello.", {"http": HttpOptions(body={"n": 2})}, "http", "'http'"),
-    ],
-)
-async def test_what_it_cannot_answer(
-    backend: TextCassetteBackend, prompt: Any, options: dict[str, Any], option: str, words: str
-) -> None:
-    """Any other shape of request is refused by name: its answer was never what the key stands for."""
-    with pytest.raises(UnsupportedOption, match=f"this request has {words}") as caught:
-        await backend.generate(prompt, **options)
-    assert caught.value.option == option
+async def test_larger_requests(tmp_path: Path) -> None:
+    """A request that is more than one message of the user has an answer of its own, under the key of its rendering."""
+    asked: list[tuple[Any, dict[str, Any]]] = [
+        ("Say hello.", {"system": "Be brief."}),
+        ([Message.user("a"), Message.assistant("b"), Message.user("c")], {}),
+        (["What?", Image(url="https://example.com/a.png")], {}),
+        ("Say hello.", {"tools": [ToolDefinition("look")]}),
+        ("Say hello.", {"provider_options": {"openai": {"x": 1}}}),
+        ("Say hello.", {"output": int}),
+    ]
+    for number, (prompt, options) in enumerate(asked):
+        write(tmp_path, str(number), ("openai", "", render(Request.of(prompt, **options))))
+    backend = TextCassetteBackend(tmp_path, provider="openai")
+    answers = [await backend.generate(prompt, **options) for prompt, options in asked]
+    assert answers == ["0", "1", "2", "3", "4", 5]
 
 
-async def test_dropping_what_only_the_provider_knows(backend: TextCassetteBackend) -> None:
+async def test_larger_requests_that_are_not_recorded(backend: TextCassetteBackend) -> None:
+    """Where only the plain prompt was recorded, a larger request misses: that answer was to another question."""
+    thunk = await backend.generate("Say hello.", system="Be brief.").settle()
+    assert isinstance(thunk.error, CassetteMiss)
+    assert 'no text cassette for \'system:\\n  "Be brief."\\nuser:' in str(thunk.error)
+
+
+async def test_additions_to_the_http_request(backend: TextCassetteBackend) -> None:
     """Raw additions for the provider may be dropped by leave, what is asked may not."""
-    options: dict[str, Any] = {"provider_options": {"openai": {"x": 1}}, "drop_unsupported": True}
+    http = HttpOptions(body={"n": 2})
+    with pytest.raises(UnsupportedOption) as caught:
+        await backend.generate("Say hello.", http=http)
+    assert caught.value.option == "http"
+    options: dict[str, Any] = {"http": http, "provider_options": {"openai": {"x": 1}}, "drop_unsupported": True}
     assert await backend.generate("Say hello.", **options) == "Hello, world!"
-    with pytest.raises(UnsupportedOption):
+    with pytest.raises(CassetteMiss):
         await backend.generate("Say hello.", system="Be brief.", drop_unsupported=True)
+
+
+async def test_what_a_text_cannot_hold(tmp_path: Path) -> None:
+    """Tool calls, why it ended, a refusal and the model that answered are in the sidecar, and replayed."""
+    calls = [{"id": "call_1", "name": "look", "arguments": {"at": 1}, "raw_arguments": '{"at": 1}'}]
+    more = {"finish_reason": "tool-calls", "response_model": "gpt-4o-2024-08-06", "refusal": "no"}
+    write(tmp_path, "Looking.", tool_calls=calls, **more)
+    thunk = await TextCassetteBackend(tmp_path, provider="openai", model="gpt-4o").generate("Say hello.").settle()
+    assert thunk.tool_calls == (ToolCall("call_1", "look", {"at": 1}, raw_arguments='{"at": 1}'),)
+    facts = thunk.generation
+    assert (facts.finish_reason, facts.response_model, facts.refusal) == ("tool-calls", "gpt-4o-2024-08-06", "no")
 
 
 async def test_directory_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
