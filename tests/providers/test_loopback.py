@@ -1,0 +1,295 @@
+"""Every provider's route, driven end to end against a real server on this machine: URL, headers, body, key, answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+import pytest
+
+from mellite.backends import LiveBackend
+from mellite.errors import AuthenticationError, RateLimited
+from mellite.providers.catalog import find, names
+from mellite.wire.http import HttpRequest, HttpResponse, Transport
+from mellite.wire.transport import default_transport
+from tests.providers.answers import ANSWERS
+from tests.wire.server import LAST, Received, Script, Server, answer, head, piece, serve
+
+KEY = "sk-sentinel-4711-do-not-show"
+BEARER = {"authorization": f"Bearer {KEY}"}
+
+
+@attrs.frozen
+class Row:
+    """What is known about a provider from its own reference, apart from mellite's table.
+
+    Args:
+        url: where streams are asked for.
+        key: the environment variable with the key; empty for none.
+        headers: that say who is asking, besides ``content-type``; ``~`` before a value makes it a pattern.
+        body: what differs in the body from that of its protocol; None for a field that is not there.
+        whole_url: where answers in one piece are asked for, if elsewhere.
+        protocol: what it speaks.
+        environment: other variables that have to be set.
+    """
+
+    url: str
+    key: str
+    headers: Mapping[str, str] = attrs.field(default=BEARER, kw_only=True)
+    body: Mapping[str, Any] = attrs.field(factory=dict[str, Any], kw_only=True)
+    whole_url: str | None = attrs.field(default=None, kw_only=True)
+    protocol: str = attrs.field(default="openai-chat", kw_only=True)
+    environment: Mapping[str, str] = attrs.field(factory=dict[str, str], kw_only=True)
+    base_url: str | None = attrs.field(default=None, kw_only=True)
+
+
+LONG = {"max_tokens": None, "max_completion_tokens": 9}
+NOT_STORED = {**LONG, "store": False}
+QUIET = {"stream_options": None}
+CLOUDFLARE = {"CLOUDFLARE_ACCOUNT_ID": "acct-1"}
+AZURE = "https://res-1.openai.azure.com/openai/v1"
+GOOGLE = "https://generativelanguage.googleapis.com/v1beta/models/m-1"
+AMAZON = "https://bedrock-runtime.eu-central-1.amazonaws.com/model/m-1"
+SIGNED = {
+    "authorization": (
+        r"~AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/\d{8}/eu-central-1/bedrock/aws4_request, "
+        r"SignedHeaders=content-type;host;x-amz-date, Signature=[0-9a-f]{64}"
+    ),
+    "x-amz-date": r"~\d{8}T\d{6}Z",
+}
+
+ROWS: Mapping[str, Row] = {
+    "anthropic": Row(
+        "https://api.anthropic.com/v1/messages",
+        "ANTHROPIC_API_KEY",
+        protocol="anthropic-messages",
+        headers={"x-api-key": KEY, "anthropic-version": "2023-06-01"},
+    ),
+    "azure": Row(
+        f"{AZURE}/responses?api-version=v1",
+        "AZURE_OPENAI_API_KEY",
+        protocol="openai-responses",
+        headers={"api-key": KEY},
+        environment={"AZURE_RESOURCE_NAME": "res-1"},
+    ),
+    "azure-chat": Row(
+        f"{AZURE}/chat/completions?api-version=v1",
+        "AZURE_OPENAI_API_KEY",
+        headers={"api-key": KEY},
+        body=NOT_STORED,
+        environment={"AZURE_RESOURCE_NAME": "res-1"},
+    ),
+    "baseten": Row("https://inference.baseten.co/v1/chat/completions", "BASETEN_API_KEY"),
+    "bedrock": Row(
+        f"{AMAZON}/converse-stream",
+        "AWS_SECRET_ACCESS_KEY",
+        whole_url=f"{AMAZON}/converse",
+        protocol="bedrock-converse",
+        headers=SIGNED,
+        environment={"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_REGION": "eu-central-1"},
+    ),
+    "cerebras": Row("https://api.cerebras.ai/v1/chat/completions", "CEREBRAS_API_KEY"),
+    "cloudflare-ai-gateway": Row(
+        "https://gateway.ai.cloudflare.com/v1/acct-1/default/compat/chat/completions",
+        "CLOUDFLARE_API_TOKEN",
+        headers={"cf-aig-authorization": f"Bearer {KEY}"},
+        environment=CLOUDFLARE,
+    ),
+    "cloudflare-workers-ai": Row(
+        "https://api.cloudflare.com/client/v4/accounts/acct-1/ai/v1/chat/completions",
+        "CLOUDFLARE_API_KEY",
+        environment=CLOUDFLARE,
+    ),
+    "deepinfra": Row("https://api.deepinfra.com/v1/openai/chat/completions", "DEEPINFRA_API_KEY"),
+    "deepseek": Row("https://api.deepseek.com/v1/chat/completions", "DEEPSEEK_API_KEY"),
+    "fireworks": Row("https://api.fireworks.ai/inference/v1/chat/completions", "FIREWORKS_API_KEY"),
+    "github-copilot": Row("https://api.githubcopilot.com/chat/completions", "GITHUB_COPILOT_TOKEN"),
+    "google": Row(
+        f"{GOOGLE}:streamGenerateContent?alt=sse",
+        "GEMINI_API_KEY",
+        whole_url=f"{GOOGLE}:generateContent",
+        protocol="gemini",
+        headers={"x-goog-api-key": KEY},
+    ),
+    "groq": Row("https://api.groq.com/openai/v1/chat/completions", "GROQ_API_KEY", body=LONG),
+    "huggingface": Row("https://router.huggingface.co/v1/chat/completions", "HF_TOKEN"),
+    "llama.cpp": Row("http://localhost:8080/v1/chat/completions", "LLAMA_API_KEY"),
+    "lmstudio": Row("http://localhost:1234/v1/chat/completions", "LMSTUDIO_API_KEY"),
+    "mistral": Row("https://api.mistral.ai/v1/chat/completions", "MISTRAL_API_KEY", body=QUIET),
+    "moonshot": Row("https://api.moonshot.ai/v1/chat/completions", "MOONSHOT_API_KEY"),
+    "nvidia": Row("https://integrate.api.nvidia.com/v1/chat/completions", "NVIDIA_API_KEY"),
+    "ollama": Row("http://localhost:11434/v1/chat/completions", "OLLAMA_API_KEY"),
+    "openai": Row("https://api.openai.com/v1/responses", "OPENAI_API_KEY", protocol="openai-responses"),
+    "openai-chat": Row("https://api.openai.com/v1/chat/completions", "OPENAI_API_KEY", body=NOT_STORED),
+    "openai-compatible": Row(
+        "http://localhost:9000/v1/chat/completions", "", headers={}, base_url="http://localhost:9000/v1"
+    ),
+    "openrouter": Row("https://openrouter.ai/api/v1/chat/completions", "OPENROUTER_API_KEY", body=LONG),
+    "perplexity": Row("https://api.perplexity.ai/chat/completions", "PERPLEXITY_API_KEY", body=QUIET),
+    "together": Row("https://api.together.xyz/v1/chat/completions", "TOGETHER_API_KEY"),
+    "vllm": Row("http://localhost:8000/v1/chat/completions", "VLLM_API_KEY"),
+    "xai": Row("https://api.x.ai/v1/responses", "XAI_API_KEY", protocol="openai-responses"),
+    "xai-chat": Row("https://api.x.ai/v1/chat/completions", "XAI_API_KEY", body=LONG),
+    "zai": Row("https://api.z.ai/api/paas/v4/chat/completions", "ZAI_API_KEY"),
+    "zai-coding": Row("https://api.z.ai/api/coding/paas/v4/chat/completions", "ZAI_API_KEY"),
+}
+
+STREAM = {"stream": True}
+CHAT_MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say hello."}]
+BODIES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "anthropic-messages": (
+        {
+            "model": "m-1",
+            "system": [{"type": "text", "text": "Be brief."}],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "Say hello."}]}],
+            "max_tokens": 9,
+        },
+        STREAM,
+    ),
+    "bedrock-converse": (
+        {
+            "modelId": "m-1",
+            "system": [{"text": "Be brief."}],
+            "messages": [{"role": "user", "content": [{"text": "Say hello."}]}],
+            "inferenceConfig": {"maxTokens": 9},
+        },
+        {},
+    ),
+    "gemini": (
+        {
+            "systemInstruction": {"parts": [{"text": "Be brief."}]},
+            "contents": [{"role": "user", "parts": [{"text": "Say hello."}]}],
+            "generationConfig": {"maxOutputTokens": 9},
+        },
+        {},
+    ),
+    "openai-chat": (
+        {"model": "m-1", "messages": CHAT_MESSAGES, "max_tokens": 9},
+        {"stream": True, "stream_options": {"include_usage": True}},
+    ),
+    "openai-responses": (
+        {
+            "model": "m-1",
+            "input": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "input_text", "text": "Say hello."}]},
+            ],
+            "max_output_tokens": 9,
+            "store": False,
+        },
+        STREAM,
+    ),
+}
+"""Protocol -> the body of the question that is asked here, and what is added where the answer is to be streamed."""
+
+
+class Detour:
+    """Takes requests that would leave this machine to a server on it; all else is as it would be."""
+
+    def __init__(self, to: Script, through: Transport) -> None:
+        self.to = to
+        self.through = through
+        self.asked: list[str] = []
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        self.asked.append(request.url)
+        parts = urlsplit(request.url)
+        rest = request.url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+        return await self.through.open(attrs.evolve(request, url=f"{self.to.url}{rest}"), timeout=timeout)
+
+    async def aclose(self) -> None:
+        await self.through.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server in a process of its own."""
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture
+def row(name: str, monkeypatch: pytest.MonkeyPatch) -> Row:
+    """A provider, with its key in the environment and nothing of this machine's."""
+    found = ROWS[name]
+    for other in ROWS.values():
+        for variable in (other.key, *other.environment):
+            if variable:
+                monkeypatch.delenv(variable, raising=False)
+    for variable, value in {found.key: KEY, **found.environment}.items():
+        if variable:
+            monkeypatch.setenv(variable, value)
+    return found
+
+
+def test_every_provider_is_here() -> None:
+    """A provider that is added is driven here as well."""
+    assert ROWS.keys() == set(names())
+
+
+def check(received: Received, row: Row, *, streaming: bool) -> None:
+    """The request is what the provider's reference says, and nothing else says who is asking."""
+    ours = {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
+    assert received.method == "POST"
+    assert received.header("content-type") == "application/json"
+    said = {name.lower(): value for name, value in received.headers if name.lower() not in ours}
+    assert said.keys() == row.headers.keys()
+    for name, value in row.headers.items():
+        assert re.fullmatch(value[1:], said[name]) if value.startswith("~") else said[name] == value
+    body, streamed = BODIES[row.protocol]
+    expected = {**body, **(streamed if streaming else {}), **row.body}
+    assert json.loads(received.body) == {name: value for name, value in expected.items() if value is not None}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", sorted(ROWS))
+async def test_a_provider_answers(server: Server, name: str, row: Row) -> None:
+    """A route asks where and how its provider wants it, with its key, and reads the answer, streamed and whole."""
+    spoken = ANSWERS[row.protocol]
+    events = head(200, {"content-type": spoken.content_type, "x-request-id": "req-1"})
+    for streaming, steps in (
+        (True, [events, *map(piece, spoken.pieces), LAST]),
+        (False, answer(spoken.whole, 200, {"content-type": "application/json", "x-request-id": "req-1"})),
+    ):
+        script = server.script(steps)
+        detour = Detour(script, default_transport())
+        route = find(f"{name}:m-1", base_url=row.base_url)
+        thunk = LiveBackend(route, transport=detour).generate(
+            "Say hello.", system="Be brief.", max_tokens=9, cache="none", stream=streaming
+        )
+        assert await thunk == "Hello!"
+        await detour.aclose()
+        url = row.url if streaming else row.whole_url or row.url
+        assert detour.asked == [url]
+        (received,) = script.requests(1)
+        assert received.target.partition("/")[2].partition("/")[2] == url.split("/", 3)[3]
+        check(received, row, streaming=streaming)
+        generation = thunk.generation
+        assert (generation.protocol, generation.model, generation.streaming) == (row.protocol, "m-1", streaming)
+        assert (generation.finish_reason, generation.request_id) == ("stop", "req-1")
+        assert generation.usage is not None
+        assert (generation.usage.input_tokens, generation.usage.output_tokens) == (5, 2)
+        assert KEY not in repr(thunk.raw)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", sorted(ROWS))
+async def test_a_provider_refuses(server: Server, name: str, row: Row) -> None:
+    """A refused key and a request too many are errors that name the provider, and never the key."""
+    no_key = answer(json.dumps({"error": {"message": f"bad key {KEY}"}}).encode(), 401)
+    too_many = answer(b'{"message": "slow down"}', 429, {"retry-after": "7"})
+    for steps, kind in ((no_key, AuthenticationError), (too_many, RateLimited)):
+        detour = Detour(server.script(steps), default_transport())
+        thunk = LiveBackend(find(f"{name}:m-1", base_url=row.base_url), transport=detour).generate("hi")
+        with pytest.raises(kind) as caught:
+            await thunk
+        await detour.aclose()
+        error = caught.value
+        assert str(error).startswith(f"{error.provider}: HTTP {error.status}: ")
+        assert name.startswith(error.provider or "?")
+        assert (error.model, error.retry_after) == ("m-1", 7.0 if kind is RateLimited else None)
+        assert KEY not in repr(error) + repr(vars(error)) or not row.key
