@@ -30,8 +30,8 @@ async def gather(*thunks: ModelOutputThunk[Any], progress: bool = False) -> list
         >>> from mellite.backends import Echo
         >>> echo = Echo()
         >>> results = asyncio.run(gather(echo.generate("one"), echo.generate("two")))
-        >>> [r.value for r in results if r.error is None and not r.cancelled]
-        ['one', 'two']
+        >>> print(*[r.value for r in results if r.error is None and not r.cancelled])
+        one two
     """
     for thunk in thunks:
         if not isinstance(thunk, ModelOutputThunk):

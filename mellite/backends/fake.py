@@ -142,8 +142,8 @@ class Scripted(Backend):
     Example:
         >>> import mellite
         >>> backend = Scripted(["first", ["sec", "ond"], lambda request: request.text.upper()])
-        >>> [mellite.generate(backend, "hi").result() for _ in range(3)]
-        ['first', 'second', 'HI']
+        >>> print(*[mellite.generate(backend, "hi").result() for _ in range(3)])
+        first second HI
         >>> backend.calls, backend.requests[0].text
         (3, 'hi')
     """

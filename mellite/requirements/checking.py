@@ -48,8 +48,9 @@ async def check(
     Example:
         >>> import anyio
         >>> from mellite.requirements import contains, length
-        >>> [v.passed for v in anyio.run(check, "a short text", [length(max=20), contains("long")])]
-        [True, False]
+        >>> short, long = anyio.run(check, "a short text", [length(max=20), contains("long")])
+        >>> short.passed, long.passed
+        (True, False)
     """
     checks = as_requirements(requirements)
     thunk = await _settled(subject)
