@@ -10,7 +10,7 @@ from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from .openai import withheld
 
-__all__ = ["messages_route"]
+__all__ = ["BASE_URL", "VERSION", "messages_route"]
 
 BASE_URL: Final = "https://api.anthropic.com/v1"
 KEY: Final = "ANTHROPIC_API_KEY"

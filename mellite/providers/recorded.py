@@ -9,18 +9,19 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
 
-from ..protocols import openai_responses
+from ..protocols import anthropic_messages, openai_responses
 from ..protocols.openai_chat import OPENAI, ChatDialect, protocol
 from ..request import Options
 from ..wire.auth import none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from . import bedrock, compatible, openai
+from . import anthropic, bedrock, compatible, openai
 
 __all__ = ["question_of", "route_of"]
 
 _CHAT: Final = "/chat/completions"
 _RESPONSES: Final = "/responses"
+_MESSAGES: Final = "/messages"
 _CONVERSE: Final = re.compile(r"(https?://[^/?#]+[^?#]*)/model/([^/?#]+)/converse(-stream)?")
 
 
@@ -48,6 +49,9 @@ def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
     base, found, _query = url.partition(_RESPONSES)
     if found:
         return _responses(base, body)
+    base, found, _query = url.partition(_MESSAGES)
+    if found and "messages" in body:
+        return _messages(base, body)
     asked = _CONVERSE.match(url)
     return None if asked is None else _converse(*asked.groups())
 
@@ -94,6 +98,22 @@ def _responses(base: str, body: Mapping[str, Any]) -> Route:
         endpoint=Endpoint(base, _RESPONSES),
         auth=none(),
         model=model if isinstance(model, str) else None,
+        options=Options(stream=body.get("stream") is True),
+    )
+
+
+def _messages(base: str, body: Mapping[str, Any]) -> Route:
+    host, model = urlsplit(base).hostname, body.get("model")
+    ours = host == urlsplit(anthropic.BASE_URL).hostname
+    dialect = anthropic_messages.AnthropicDialect(cache="cache_control" in repr(body))
+    return Route(
+        id="anthropic-messages",
+        provider="anthropic" if ours else host or "unknown",
+        protocol=anthropic_messages.protocol(dialect),
+        endpoint=Endpoint(base, _MESSAGES),
+        auth=none(),
+        model=model if isinstance(model, str) else None,
+        headers={"anthropic-version": anthropic.VERSION},
         options=Options(stream=body.get("stream") is True),
     )
 

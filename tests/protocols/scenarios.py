@@ -6,7 +6,9 @@ A scenario asks once for each recorded request, in order, and gets the recorded 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -18,11 +20,14 @@ from mellite import Message, ModelOutputThunk
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
 from mellite.cassettes.http import load_cassette
-from mellite.messages import Text, ToolCall, ToolResult
+from mellite.errors import InvalidRequest
+from mellite.messages import CacheHint, Image, Text, ToolCall, ToolResult
 from mellite.providers.catalog import find
 from mellite.providers.recorded import route_of
 from mellite.request import Request, ToolDefinition
 from mellite.wire.route import Route
+
+CORPORA = Path(os.environ.get("MELLITE_CORPORA") or Path(__file__).parents[3] / "shared" / "corpora")
 
 Thunk: TypeAlias = ModelOutputThunk[str]
 
@@ -85,11 +90,52 @@ def after_a_result(ask: Ask, **options: Any) -> None:
     ask(history, system="Answer using only the provided tool result.", max_tokens=40, **options)
 
 
+def image_of_a_tool(ask: Ask, **options: Any) -> None:
+    """A history with a picture that a tool took."""
+    tool = ToolDefinition(
+        "read_screenshot",
+        "Capture a screenshot of the current screen.",
+        input_schema={"type": "object", "properties": {}, "additionalProperties": False},
+    )
+    call = ToolCall("call_screenshot_1", "read_screenshot", {})
+    picture = Image.from_path(CORPORA / "opencode" / "media" / "restroom.png")
+    result = Message.tool(ToolResult(call.id, call.name, [Text("Image read successfully"), picture]))
+    prompt = "Use the read_screenshot tool, then reply with the words shown."
+    system = "Read images carefully. Reply only with the visible text, lowercase, no punctuation."
+    history = [Message.user(prompt), Message.assistant(call), result]
+    ask(history, system=system, tools=[tool], max_tokens=40, **options)
+
+
+def twice_with_a_long_prompt(ask: Ask, *, hint: CacheHint | None = None, **options: Any) -> None:
+    """The same question twice under a long system prompt, to see the cache."""
+    said = "You are a concise, factual assistant. Answer precisely and avoid filler. Cite numbers when known. "
+    for _ in range(2):
+        ask("Say hi.", system=Text(said * 250, cache=hint), max_tokens=16, **options)
+
+
+def odd_order(ask: Ask, *, in_order: bool, **options: Any) -> None:
+    """A history in which an assistant speaks behind its tool call, or, put in order, in a message before it."""
+    call = ToolCall("call_1", "get_weather", {"city": "Paris"})
+    said = "I will check the weather."
+    asked = [Message.assistant(said), Message.assistant(call)] if in_order else [Message.assistant(call, said)]
+    result = Message.tool(ToolResult(call.id, call.name, {"temperature": "72F"}))
+    question = Message.user(Text("Use that result to answer briefly.", **options))
+    with suppress(InvalidRequest):  # where it is out of order, the server refused it
+        ask(
+            [*asked, result, question],
+            tools=[ToolDefinition("get_weather", "Get weather")],
+            max_tokens=4096,
+            **UNMARKED,
+        )
+
+
 # --- which recording is which ---------------------------------------------------------------------
 
 BEDROCK = {"cache": "none", "temperature": 0}  # recorded before prompts were marked for the cache
 CHAT = "openai-compatible-chat"
+CLAUDE = "anthropic-messages"
 COLD = {"temperature": 0}
+UNMARKED = {"cache": "none"}
 
 SCENARIOS: Mapping[str, Scenario] = {
     **{
@@ -100,6 +146,17 @@ SCENARIOS: Mapping[str, Scenario] = {
             (f"{prefix}llama-3-1-8b-text", text, {"prompt": "Reply exactly with: Hello!", "max_tokens": 40}),
         )
     },
+    f"{CLAUDE}-cache/writes-then-reads-cache-control-on-identical-second-call": partial(
+        twice_with_a_long_prompt, hint=CacheHint(), **COLD, **UNMARKED
+    ),
+    f"{CLAUDE}/accepts-malformed-assistant-tool-order-with-default-patch": partial(
+        odd_order, in_order=True, cache=CacheHint()
+    ),
+    f"{CLAUDE}/anthropic-opus-4-7-image-tool-result": partial(image_of_a_tool, **UNMARKED),
+    f"{CLAUDE}/claude-opus-4-7-drives-a-tool-loop": partial(tool_loop, **UNMARKED),
+    f"{CLAUDE}/rejects-malformed-assistant-tool-order-without-patch": partial(odd_order, in_order=False),
+    f"{CLAUDE}/streams-text": partial(text, **COLD, **UNMARKED),
+    f"{CLAUDE}/streams-tool-call": partial(forced_call, **COLD, **UNMARKED),
     "bedrock-converse/drives-a-tool-loop": partial(tool_loop, **BEDROCK),
     "bedrock-converse/streams-a-tool-call": partial(forced_call, **BEDROCK),
     "bedrock-converse/streams-text": partial(
@@ -125,7 +182,9 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 """The recording below ``recordings/``, without ``.json`` -> what was asked."""
 
-DIFFERENT: Mapping[tuple[str, int], str] = {}
+DIFFERENT: Mapping[tuple[str, int], str] = {
+    (f"{CLAUDE}/rejects-malformed-assistant-tool-order-without-patch", 0): "the history that was refused is mended",
+}
 """(recording, number of the request) -> why mellite asks it differently."""
 
 # --- asking again ---------------------------------------------------------------------------------
