@@ -45,19 +45,22 @@ def marked(request: Request, *, limit: int = MARKS) -> Request:
         >>> request.system[0].cache, request.messages[0].content[0].cache
         (CacheHint(type='ephemeral', ttl_seconds=None), CacheHint(type='ephemeral', ttl_seconds=None))
     """
-    given = dict(_hints(request))
-    chosen = {place: given[place] for place in sorted(given, key=_rank)[:limit]}
+    preface = _preface(request)
+    given = dict(_hints(request, preface))
+    chosen = dict(given) if len(given) <= limit else {place: given[place] for place in sorted(given, key=_rank)[:limit]}
     policy = request.cache if isinstance(request.cache, CachePolicy) else None if request.cache == "none" else _AUTO
     left_out = len(given) - len(chosen)
     if policy is not None:
-        for place in _wanted(request, policy):
+        for place in _wanted(request, policy, preface):
             if place not in chosen and len(chosen) < limit:
                 chosen[place] = CacheHint(ttl_seconds=_lifetime(place, policy, chosen))
             elif place not in chosen and policy is not _AUTO:
                 left_out += 1
     if left_out:
         _log.warning("%d cache marks of a request are left out: a provider takes %d", left_out, limit)
-    return request if chosen == given else _with_hints(request, chosen)
+    changes: dict[_Place, CacheHint | None] = {place: hint for place, hint in chosen.items() if place not in given}
+    changes.update(dict.fromkeys(given.keys() - chosen.keys()))
+    return _with_hints(request, changes) if changes else request
 
 
 def is_long(hint: CacheHint) -> bool:
@@ -96,15 +99,15 @@ def _preface(request: Request) -> int:
     return next((at for at, message in enumerate(request.messages) if message.role != "system"), len(request.messages))
 
 
-def _system_places(request: Request) -> Iterator[_Place]:
+def _system_places(request: Request, preface: int) -> Iterator[_Place]:
     """The parts of the system prompt; those of system messages follow those of ``request.system``."""
     own = len(request.system)
     yield from ((_SYSTEM, at, 0) for at, part in enumerate(request.system) if _markable(part))
-    for at, message in enumerate(request.messages[: _preface(request)]):
+    for at, message in enumerate(request.messages[:preface]):
         yield from ((_SYSTEM, own + at, number) for number, part in enumerate(message.content) if _markable(part))
 
 
-def _hints(request: Request) -> Iterator[tuple[_Place, CacheHint]]:
+def _hints(request: Request, preface: int) -> Iterator[tuple[_Place, CacheHint]]:
     """The hints that the caller gave."""
     for at, tool in enumerate(request.tools):
         if tool.cache is not None:
@@ -112,7 +115,6 @@ def _hints(request: Request) -> Iterator[tuple[_Place, CacheHint]]:
     for at, text in enumerate(request.system):
         if text.cache is not None and _markable(text):
             yield (_SYSTEM, at, 0), text.cache
-    preface = _preface(request)
     for at, message in enumerate(request.messages):
         section, index = (_SYSTEM, len(request.system) + at) if at < preface else (_MESSAGES, at)
         for number, part in enumerate(message.content):
@@ -121,23 +123,23 @@ def _hints(request: Request) -> Iterator[tuple[_Place, CacheHint]]:
                 yield (section, index, number), hint
 
 
-def _wanted(request: Request, policy: CachePolicy) -> Iterator[_Place]:
+def _wanted(request: Request, policy: CachePolicy, preface: int) -> Iterator[_Place]:
     """What a policy marks, the most useful first."""
     if policy.tools and request.tools:
         yield _TOOLS, len(request.tools) - 1, 0
     if policy.system:
-        places = list(_system_places(request))
+        places = list(_system_places(request, preface))
         yield from dict.fromkeys([*places[-1:], *places[:1]])
-    messages = _chosen_messages(request, policy.messages)
+    messages = _chosen_messages(request, policy.messages, preface)
     yield from ((_MESSAGES, at, number) for at, number in messages)
 
 
-def _chosen_messages(request: Request, which: Any) -> Sequence[tuple[int, int]]:
+def _chosen_messages(request: Request, which: Any, preface: int) -> Sequence[tuple[int, int]]:
     """The messages that a policy chooses, latest first, each with the number of the part to be marked."""
     count = 1 if isinstance(which, str) else which or 0
     role = {"latest-user-message": "user", "latest-assistant": "assistant"}.get(which) if count else None
     found: list[tuple[int, int]] = []
-    for at in range(len(request.messages) - 1, _preface(request) - 1, -1):
+    for at in range(len(request.messages) - 1, preface - 1, -1):
         if len(found) >= count:
             break
         message = request.messages[at]
@@ -156,21 +158,24 @@ def _last_part(message: Message) -> int | None:
 # Putting them there
 
 
-def _with_hints(request: Request, hints: Mapping[_Place, CacheHint]) -> Request:
-    own, preface = len(request.system), _preface(request)
-    tools = tuple([_hinted(tool, hints.get((_TOOLS, at, 0))) for at, tool in enumerate(request.tools)])
-    system = tuple([_hinted(text, hints.get((_SYSTEM, at, 0))) for at, text in enumerate(request.system)])
-    messages: list[Message] = []
-    for at, message in enumerate(request.messages):
-        section, index = (_SYSTEM, own + at) if at < preface else (_MESSAGES, at)
-        content = tuple(
-            [_hinted(part, hints.get((section, index, number))) for number, part in enumerate(message.content)]
-        )
-        same = all(new is old for new, old in zip(content, message.content, strict=True))
-        messages.append(message if same else evolve(message, content=content))
-    return evolve(request, tools=tools, system=system, messages=tuple(messages))
+def _with_hints(request: Request, hints: Mapping[_Place, CacheHint | None]) -> Request:
+    """The request with these hints, and with None for a hint that is taken away."""
+    own = len(request.system)
+    tools, system, messages = list(request.tools), list(request.system), list(request.messages)
+    for (section, index, part), hint in hints.items():
+        if section == _TOOLS:
+            tools[index] = evolve(tools[index], cache=hint)
+        elif section == _SYSTEM and index < own:
+            system[index] = _hinted(system[index], hint)
+        else:
+            at = index - own if section == _SYSTEM else index
+            content = list(messages[at].content)
+            content[part] = _hinted(content[part], hint)
+            messages[at] = evolve(messages[at], content=tuple(content))
+    return evolve(request, tools=tuple(tools), system=tuple(system), messages=tuple(messages))
 
 
 def _hinted(part: Any, hint: CacheHint | None) -> Any:
-    known = getattr(part, "cache", None)
-    return part if known == hint else evolve(part, cache=hint)
+    if type(part) is Text:  # the usual case, for which `evolve` costs several times as much
+        return Text(part.text, cache=hint, provider_metadata=part.provider_metadata)
+    return evolve(part, cache=hint)
