@@ -194,8 +194,8 @@ def _read(state: GeminiState, chunk: Mapping[str, Any], candidates: Sequence[Any
             state.complete = True
     usage = chunk.get("usageMetadata")
     if isinstance(usage, dict) and usage:
+        _usage(state)  # one that is not decoded yet came before
         _use(state, usage)
-        state.last_usage = b""
 
 
 def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Any]) -> None:

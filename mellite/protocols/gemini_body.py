@@ -57,9 +57,12 @@ GOOGLE: Final = GeminiDialect()
 
 
 def _generation(model: str | None) -> int | None:
-    """The number behind ``gemini-``; None for aliases, tuned models and other families."""
-    found = re.search(r"(?:^|/)gemini-(\d+)", model or "")
-    return int(found[1]) if found else None
+    """The number behind ``gemini-``; None for tuned models and other families."""
+    found = re.search(r"(?:^|/)gemini-(?:(\d+)|.*latest$)", model or "")
+    return None if found is None else int(found[1] or _LATEST)
+
+
+_LATEST: Final = 3  # what the aliases mean by now, or more
 
 
 def _is_third(model: str | None) -> bool:

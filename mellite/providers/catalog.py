@@ -25,6 +25,7 @@ _ALIASES: Final = {
     "fireworks-ai": "fireworks",
     "copilot": "github-copilot",
     "gemini": "google",
+    "google-vertex": "vertex",
     "hf": "huggingface",
     "llama-cpp": "llama.cpp",
     "llamacpp": "llama.cpp",
@@ -32,6 +33,7 @@ _ALIASES: Final = {
     "moonshotai": "moonshot",
     "openai-responses": "openai",
     "togetherai": "together",
+    "vertexai": "vertex",
     "workers-ai": "cloudflare-workers-ai",
     "z.ai": "zai",
     "zhipu": "zai",
@@ -71,6 +73,7 @@ def _makers() -> dict[str, tuple[str, str]]:
         "openai-chat": ("mellite.providers.openai", "chat_route"),
         "xai": ("mellite.providers.xai", "responses_route"),
         "xai-chat": ("mellite.providers.xai", "chat_route"),
+        "vertex": ("mellite.providers.vertex", "gemini_route"),
     }
 
 

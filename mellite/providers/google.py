@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import quote, urlsplit
-
-from attrs import field, frozen
+from urllib.parse import quote
 
 from ..protocols.gemini import protocol
 from ..wire.auth import Environment, header, none
@@ -14,9 +12,9 @@ from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from .openai import withheld
 
-__all__ = ["GoogleEndpoint", "gemini_route"]
+__all__ = ["gemini_route"]
 
-BASE_URL: Final = "https://generativelanguage.googleapis.com/v1beta"
+BASE_URL: Final = "https://generativelanguage.googleapis.com"
 BASE_URL_VARIABLE: Final = "GOOGLE_GEMINI_BASE_URL"
 KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY")
 
@@ -33,31 +31,12 @@ def model_path(model: str) -> str:
     return f"{collection}/{quote(name, safe='')}"
 
 
-@frozen
-class GoogleEndpoint(Endpoint):
-    """Where Gemini answers.
-
-    Args:
-        version: of the API, which the base URL in a variable does not name, as Google's own clients want it.
-    """
-
-    version: str = field(default="v1beta", kw_only=True)
-
-    def base(self) -> str:
-        """The base URL in force now.
-
-        Raises:
-            ConfigurationError: as of any endpoint.
-        """
-        base = super().base()
-        return base if urlsplit(base).path.strip("/") else f"{base.rstrip('/')}/{self.version}"
-
-
-def endpoint(base_url: str, *, variables: tuple[str, ...] = ()) -> GoogleEndpoint:
+def endpoint(base_url: str, *, variables: tuple[str, ...] = ()) -> Endpoint:
     """Where Gemini answers: streams have a path of their own."""
-    return GoogleEndpoint(
+    return Endpoint(
         base_url,
         "/{model}:generateContent",
+        version="/v1beta",
         streaming_path="/{model}:streamGenerateContent",
         streaming_query={"alt": "sse"},
         variables=variables,
@@ -74,7 +53,7 @@ def gemini_route(*, api_key: str | None = None, base_url: str | None = None, mod
 
     Args:
         api_key: the key.
-        base_url: another server that speaks this protocol, with the version of the API if it has one.
+        base_url: another server that speaks this protocol; ``/v1beta`` follows unless it ends with a version itself.
         model: the model's id.
 
     Raises:

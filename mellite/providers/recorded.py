@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,19 +10,23 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
 
-from ..protocols import anthropic_messages, openai_responses
+from ..protocols import anthropic_messages, gemini, openai_responses
 from ..protocols.openai_chat import OPENAI, ChatDialect, protocol
 from ..request import Options
 from ..wire.auth import none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from . import anthropic, bedrock, compatible, openai
+from . import anthropic, bedrock, compatible, google, openai, vertex
 
 __all__ = ["question_of", "route_of"]
 
 _CHAT: Final = "/chat/completions"
 _RESPONSES: Final = "/responses"
 _MESSAGES: Final = "/messages"
+_GEMINI: Final = re.compile(
+    r"(https?://[^/?#]+[^?#]*?)/(publishers/[^/?#]+/models/|models/|tunedModels/|endpoints/)([^/?#:]+)"
+    r":(g|streamG)enerateContent"
+)
 _CONVERSE: Final = re.compile(r"(https?://[^/?#]+[^?#]*)/model/([^/?#]+)/converse(-stream)?")
 
 
@@ -53,7 +58,10 @@ def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
     if found and "messages" in body:
         return _messages(base, body)
     asked = _CONVERSE.match(url)
-    return None if asked is None else _converse(*asked.groups())
+    if asked is not None:
+        return _converse(*asked.groups())
+    asked = _GEMINI.match(url)
+    return None if asked is None else _gemini(asked, body)
 
 
 def _chat(base: str, body: Mapping[str, Any]) -> Route:
@@ -121,6 +129,15 @@ def _messages(base: str, body: Mapping[str, Any]) -> Route:
 def _converse(base: str, model: str, streams: str | None) -> Route:
     route = bedrock.converse_route(base_url=base, model=unquote(model))
     return route.with_(auth=none(), options=Options(stream=streams is not None))
+
+
+def _gemini(asked: re.Match[str], body: Mapping[str, Any]) -> Route:
+    base, collection, name, operation = asked.groups()
+    make = google.gemini_route if collection in ("models/", "tunedModels/") else vertex.gemini_route
+    route = make(base_url=base, model=unquote(name) if collection.endswith("models/") else collection + unquote(name))
+    older = '"response": {"name":' in json.dumps(body.get("contents"))
+    dialect = gemini.GeminiDialect(results="content" if older else "output")
+    return route.with_(auth=none(), protocol=gemini.protocol(dialect), options=Options(stream=operation == "streamG"))
 
 
 def _host(base: str) -> tuple[str, ChatDialect]:

@@ -52,6 +52,7 @@ NOT_STORED = {**LONG, "store": False}
 QUIET = {"stream_options": None}
 CLOUDFLARE = {"CLOUDFLARE_ACCOUNT_ID": "acct-1"}
 AZURE = "https://res-1.openai.azure.com/openai/v1"
+VERTEX = "https://europe-west4-aiplatform.googleapis.com/v1beta1/projects/p-1/locations/europe-west4"
 GOOGLE = "https://generativelanguage.googleapis.com/v1beta/models/m-1"
 AMAZON = "https://bedrock-runtime.eu-central-1.amazonaws.com/model/m-1"
 SIGNED = {
@@ -131,6 +132,13 @@ ROWS: Mapping[str, Row] = {
     "openrouter": Row("https://openrouter.ai/api/v1/chat/completions", "OPENROUTER_API_KEY", body=LONG),
     "perplexity": Row("https://api.perplexity.ai/chat/completions", "PERPLEXITY_API_KEY", body=QUIET),
     "together": Row("https://api.together.xyz/v1/chat/completions", "TOGETHER_API_KEY"),
+    "vertex": Row(
+        f"{VERTEX}/publishers/google/models/m-1:streamGenerateContent?alt=sse",
+        "GOOGLE_VERTEX_ACCESS_TOKEN",
+        whole_url=f"{VERTEX}/publishers/google/models/m-1:generateContent",
+        protocol="gemini",
+        environment={"GOOGLE_CLOUD_PROJECT": "p-1", "GOOGLE_CLOUD_LOCATION": "europe-west4"},
+    ),
     "vllm": Row("http://localhost:8000/v1/chat/completions", "VLLM_API_KEY"),
     "xai": Row("https://api.x.ai/v1/responses", "XAI_API_KEY", protocol="openai-responses"),
     "xai-chat": Row("https://api.x.ai/v1/chat/completions", "XAI_API_KEY", body=LONG),
