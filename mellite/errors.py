@@ -308,7 +308,9 @@ class InvalidCassetteName(CassetteError):
 
 
 class UnsafeCassette(CassetteError):
-    """A cassette would have held something that looks like a secret; it was not written."""
+    """A cassette would have held something that looks like a secret, and was not written; ``findings`` says where."""
+
+    findings: tuple[Any, ...] = ()
 
 
 class RecordingForbidden(CassetteError):

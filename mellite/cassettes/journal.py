@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -19,10 +19,11 @@ from ..errors import CassetteError, CassetteMiss
 from .compression import compress, compression_of
 from .files import MAX_BYTES
 from .folding import JOURNAL, REWRITE, Stored, encode_record, read_records, unfolded
-from .http import read_cassette, read_stored
+from .http import read_stored
 from .interactions import Cassette, Interaction
 from .locks import lock, same_file, try_lock
 from .saving import encode_interaction, encode_metadata
+from .scanning import SecretScan
 from .storing import (
     clear_temporary,
     make_directory,
@@ -68,12 +69,14 @@ class CassetteWriter:
         *,
         metadata: msgspec.Raw | None,
         key: Callable[[Interaction], str | None] | None,
+        scan: SecretScan,
         durable: bool,
     ) -> None:
         self.path: Final = path
         self.mode: Final[WriteMode] = mode
         self._metadata = metadata
         self._key = key
+        self._scan = scan
         self._durable = durable
         self._condition = threading.Condition()
         self._name = uuid.uuid4().hex
@@ -93,6 +96,7 @@ class CassetteWriter:
         *,
         metadata: Mapping[str, Any] | None = None,
         key: Callable[[Interaction], str | None] | None = None,
+        scan: SecretScan | None = None,
         durable: bool = True,
     ) -> CassetteWriter:
         """Begin to record into a cassette, or join those who do.
@@ -103,17 +107,23 @@ class CassetteWriter:
             metadata: what a new file says of itself; a file that is added to keeps its own.
             key: says which interactions are the same; of those with one key only the first is kept, whichever
                 process wrote it. None for an interaction that is never the same as another.
+            scan: what looks for secrets in all that is to be stored; by default for shapes of keys, and for the values
+                of secret variables of the environment.
             durable: whether an interaction survives a power cut as soon as `append` returns, and not only the
                 death of the process; `finish` makes all of them durable in any case.
 
         Raises:
             InvalidCassette: if the file, or a journal beside it, is damaged; it is left as it is.
+            UnsafeCassette: if the metadata have something in them that looks like a secret.
             CassetteError: if it is a symlink, or nothing can be written there.
         """
+        name, scan = os.fspath(path), SecretScan() if scan is None else scan
         named = None
         if metadata is not None:
-            named = msgspec.Raw(encode_metadata(metadata))
-        writer = cls(os.fspath(path), mode, metadata=named, key=key, durable=durable)
+            encoded = encode_metadata(metadata)
+            scan.refuse(scan.text(encoded.decode(), "$.metadata"), path=name)
+            named = msgspec.Raw(encoded)
+        writer = cls(name, mode, metadata=named, key=key, scan=scan, durable=durable)
         writer._begin(mode)
         return writer
 
@@ -139,22 +149,25 @@ class CassetteWriter:
 
     # --- recording ----------------------------------------------------------------------------------
 
-    def append(self, interaction: Interaction, *, started: float | None = None) -> bool:
+    def append(self, interaction: Interaction, *, started: float | None = None, secrets: Collection[str] = ()) -> bool:
         """Store one interaction; when this returns it is in the cassette, whatever happens to the process.
 
         Args:
-            interaction: it must hold no secret.
+            interaction: without its secrets; this makes sure that it is.
             started: when its request was sent, as of ``time.time()``; the interactions of one recording are kept in
                 this order.
+            secrets: more values to look for, such as the key that the request was sent with.
 
         Returns:
             Whether it counts: False if another one with the same key was there before.
 
         Raises:
+            UnsafeCassette: if it has something in it that looks like a secret; nothing was written.
+            InvalidCassette: if it could not be read again.
             CassetteError: if it cannot be written, or the recording is over.
         """
         data = encode_interaction(interaction)
-        read_cassette(b'{"version":1,"interactions":[%s]}' % data)  # one that cannot be read would spoil all others
+        self._scan.with_known(secrets).check(interaction, path=self.path)
         key = None if self._key is None else self._key(interaction)
         self._own_condition()
         with self._condition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -31,8 +31,10 @@ _log: Final = logging.getLogger(__name__)
 class Sink(Protocol):
     """Where recorded interactions go, such as a `mellite.cassettes.journal.CassetteWriter`. It may block."""
 
-    def append(self, interaction: Interaction, *, started: float | None = None) -> object:
-        """Store one; when this returns it is safe."""
+    def append(
+        self, interaction: Interaction, *, started: float | None = None, secrets: Collection[str] = ()
+    ) -> object:
+        """Store one, which must not hold any of the secrets; when this returns it is safe."""
         ...
 
     def finish(self) -> None:
@@ -55,8 +57,14 @@ class Memory:
         """What was recorded so far, in the order in which the requests were sent."""
         return Cassette(tuple([interaction for _, _, interaction in sorted(self._kept, key=lambda kept: kept[:2])]))
 
-    def append(self, interaction: Interaction, *, started: float | None = None) -> None:
-        """Keep one."""
+    def append(
+        self,
+        interaction: Interaction,
+        *,
+        started: float | None = None,
+        secrets: Collection[str] = (),  # noqa: ARG002
+    ) -> None:
+        """Keep one; whoever writes it to a file looks for secrets then."""
         self._kept.append((started or 0.0, len(self._kept), interaction))
 
     def finish(self) -> None:
@@ -207,7 +215,11 @@ class RecordTransport:
         if sink is None or self._over:
             msg = f"the recording was over before {take} was"
             raise CassetteError(msg)
-        sink.append(take.interaction(self._redaction), started=take.started / 1_000_000)
+        sink.append(
+            take.interaction(self._redaction),
+            started=take.started / 1_000_000,
+            secrets=take.credentials(self._redaction),
+        )
         self.stored += 1
 
     # --- the end ------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
 from attrs import field, frozen
 
+from .keyshapes import environment_secrets, shapes_in
+
 __all__ = ["REDACTED", "Redaction", "environment_secrets", "looks_secret"]
 
 #: What stands where a secret was.
@@ -31,6 +33,8 @@ _SENSITIVE_HEADERS: Final = frozenset(
         "x-goog-api-key",
     }
 )
+# x-amz-security-token, api-key, cf-aig-authorization; not idempotency-key, x-amz-content-sha256
+_SECRET_HEADER: Final = re.compile(r"authorization$|api-?key$|subscription-key$|token$|secret$|^cookie$|password$")
 _QUERY: Final = frozenset(
     {
         "access_token",
@@ -52,23 +56,6 @@ _JSON_FIELDS: Final = frozenset(
 )
 _NOT_ALPHANUMERIC: Final = re.compile(r"[^a-z0-9]")
 
-_SECRETS: Final = re.compile(
-    r"""
-      \bBearer\s+[A-Za-z0-9._~+/=-]{16,}
-    | \bsk-[A-Za-z0-9_-]{20,}                           # OpenAI, Anthropic (sk-ant-), OpenRouter (sk-or-) and others
-    | \bAIza[A-Za-z0-9_-]{20,}                          # Google
-    | \b(?:AKIA|ASIA)[A-Z0-9]{16}                       # Amazon
-    | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_[A-Za-z0-9_]{20,}
-    | \b(?:gsk_|xai-|hf_|r8_|fw_|pplx-)[A-Za-z0-9]{20,} # Groq, xAI, Hugging Face, Replicate, Fireworks, Perplexity
-    | \beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.     # JSON web tokens
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY
-    """,
-    re.VERBOSE,
-)
-_SECRET_NAME: Final = re.compile(r"API|AUTH|BEARER|CREDENTIAL|KEY|PASSWORD|SECRET|TOKEN")
-_SHORTEST_SECRET: Final = 12
-_HARMLESS: Final = frozenset({"fixture", "test", "test-key"})
-
 
 def looks_secret(text: str, known: Collection[str] = ()) -> bool:
     """Whether a text has something of the shape of a key in it, or one of the `known` secrets.
@@ -77,18 +64,7 @@ def looks_secret(text: str, known: Collection[str] = ()) -> bool:
         >>> looks_secret("Authorization: Bearer abcdefghijklmnop"), looks_secret("Say hello.")
         (True, False)
     """
-    return _SECRETS.search(text) is not None or any(secret in text for secret in known)
-
-
-def environment_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of variables that are secret by their names, as in ``OPENAI_API_KEY``, from 12 characters on."""
-    return tuple(
-        [
-            value
-            for name, value in environment.items()
-            if len(value) >= _SHORTEST_SECRET and value not in _HARMLESS and _SECRET_NAME.search(name.upper())
-        ]
-    )
+    return any(secret in text for secret in known) or next(shapes_in(text), None) is not None
 
 
 def _plain(name: str) -> str:
@@ -141,6 +117,11 @@ class Redaction:
         """The allowed headers by lower-case name, sorted; a sensitive one keeps its name only."""
         kept = {name.lower(): value for name, value in headers.items() if name.lower() in allowed}
         return {name: REDACTED if name in self.sensitive_headers else kept[name] for name in sorted(kept)}
+
+    def secret_header(self, name: str) -> bool:
+        """Whether the value of a header is a secret, by its name: one that is listed, or sounds like a key."""
+        plain = name.lower()
+        return plain in self.sensitive_headers or _SECRET_HEADER.search(plain) is not None
 
     def url(self, url: str) -> str:
         """The URL without user and password, and without the values of secret query parameters.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from ..errors import InvalidCassette
 from .codecs import Body
 from .interactions import (
     Cassette,
+    HttpInteraction,
     Interaction,
     WebSocketClose,
     WebSocketConnection,
@@ -43,12 +44,70 @@ def encode_cassette(cassette: Cassette) -> bytes:
 
 
 def encode_interaction(interaction: Interaction) -> bytes:
-    """One interaction as JSON on one line.
+    """One interaction as JSON on one line; it can be read again.
 
     Raises:
-        InvalidCassette: if it holds something that is not JSON in UTF-8.
+        InvalidCassette: if it holds something that is not JSON in UTF-8, or not what belongs there.
     """
-    return _encode(_interaction(interaction))
+    data = _encode(_interaction(interaction))
+    try:
+        msgspec.json.decode(data, type=_Http if isinstance(interaction, HttpInteraction) else _WebSocket)
+    except (msgspec.DecodeError, RecursionError) as error:
+        msg = f"this cannot be stored in a cassette, since it could not be read again: {error}"
+        raise InvalidCassette(msg) from error
+    return data
+
+
+class _Side(msgspec.Struct, kw_only=True):
+    body: str
+    headers: dict[str, str] = {}
+    bodyEncoding: Literal["text", "base64"] = "text"  # noqa: N815
+
+
+class _Request(_Side, kw_only=True):
+    method: str
+    url: str
+
+
+class _Response(_Side, kw_only=True):
+    status: Annotated[int, msgspec.Meta(ge=100, le=999)]
+
+
+class _Http(msgspec.Struct):
+    request: _Request
+    response: _Response
+    transport: Literal["http"] = "http"
+
+
+class _Event(msgspec.Struct):
+    direction: Literal["client", "server"]
+    kind: Literal["text", "binary"]
+    body: str
+    bodyEncoding: Literal["text", "base64"] = "text"  # noqa: N815
+
+
+class _Open(msgspec.Struct):
+    url: str
+    headers: dict[str, str]
+
+
+class _Close(msgspec.Struct):
+    code: int | None = None
+    reason: str | None = None
+
+
+class _Connection(msgspec.Struct):
+    sequence: int | None = None
+    url: str | None = None
+    protocols: list[str] = []
+    close: _Close | None = None
+
+
+class _WebSocket(msgspec.Struct):
+    events: list[_Event]
+    transport: Literal["websocket"]
+    open: _Open | None = None
+    connection: _Connection | None = None
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from .codecs import Body
 from .interactions import HttpInteraction, RecordedRequest, RecordedResponse
 from .matching import decoded
 from .redaction import Redaction
+from .scanning import credentials
 from .timing import End, Fault, Stopwatch, Timeline, packed
 
 __all__ = ["NO_ANSWER", "Take", "resized"]
@@ -95,6 +96,10 @@ class Take:
         self.end = end
         self._ended = self._clock.now() - self.started
         return True
+
+    def credentials(self, redaction: Redaction) -> tuple[str, ...]:
+        """What the request proves with who sends it, and what must not be in the cassette, wherever it comes from."""
+        return credentials(self._request.headers, self._request.url, redaction=redaction)
 
     def interaction(self, redaction: Redaction) -> HttpInteraction:
         """What goes into the cassette. It may take a while for a large body."""
