@@ -52,6 +52,7 @@ def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
         if any(new is not old for new, old in zip(messages, request.messages, strict=True)):
             request = evolve(request, messages=messages)
             changes += ("thinking without a signature is left out: the model would refuse it",)
+        request, changes = _without_last_space(request, changes)
     called = {} if request.tools else dict.fromkeys([call.name for call in _local_calls(request)])
     if called:
         tools = tuple([ToolDefinition(name, _NOT_OFFERED) for name in called])
@@ -64,6 +65,17 @@ def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
 def _without_unsigned(message: Message) -> Message:
     parts = tuple([part for part in message.content if not isinstance(part, Reasoning) or _proof(part)])
     return message if len(parts) == len(message.content) else evolve(message, content=parts)
+
+
+def _without_last_space(request: Request, changes: tuple[str, ...]) -> tuple[Request, tuple[str, ...]]:
+    """Claude refuses to go on with a text that ends with white space."""
+    last = request.messages[-1] if request.messages else None
+    end = last.content[-1] if last is not None and last.role == "assistant" and last.content else None
+    if last is None or not isinstance(end, Text) or end.text == end.text.rstrip():
+        return request, changes
+    last = evolve(last, content=(*last.content[:-1], evolve(end, text=end.text.rstrip())))
+    request = evolve(request, messages=(*request.messages[:-1], last))
+    return request, (*changes, "space at the end of the text that is to be continued is left out")
 
 
 def _local_calls(request: Request) -> list[ToolCall]:
@@ -396,9 +408,11 @@ def _reasoning(part: Reasoning) -> dict[str, Any] | None:
 
 def _proof(part: Reasoning) -> str | None:
     """The signature of thinking, or what stands for it; Claude's own hold wherever it runs."""
-    anthropic = (part.provider_metadata or {}).get("anthropic") or {}
-    found = _noted(part, "signature") or _noted(part, "redactedContent") or part.encrypted or anthropic.get("signature")
-    return found if isinstance(found, str) else None
+    theirs = (part.provider_metadata or {}).get("anthropic") or {}
+    found = _noted(part, "signature") or _noted(part, "redactedContent") or theirs.get("signature")
+    if not found and not part.provider_metadata:
+        found = part.encrypted  # with metadata of somebody else, it is somebody else's, too
+    return found if isinstance(found, str) and found else None
 
 
 def _call(call: ToolCall) -> dict[str, Any] | None:
@@ -413,9 +427,9 @@ def _input(call: ToolCall) -> Any:
     """The arguments, which must be an object; what the model wrote instead of one is kept in one."""
     value = call.arguments
     if value is None and call.raw_arguments and call.raw_arguments.strip():
-        return {"raw_arguments": call.raw_arguments}
+        return {"invalid_json": call.raw_arguments}
     value = decode_json(json_text({} if value is None else value, what=f"the arguments of tool call {call.id!r}"))
-    return value if isinstance(value, dict) else {"raw_arguments": value}
+    return value if isinstance(value, dict) else {"invalid_json": value}
 
 
 def _json_content(result: ToolResult) -> list[dict[str, Any]]:

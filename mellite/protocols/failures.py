@@ -240,6 +240,7 @@ _OVERFLOW: Final = re.compile(
 )
 _NO_OVERFLOW: Final = re.compile(
     r"^\s*(throttling error:|service unavailable:)|rate[ _-]?limit|too[ _]many[ _]requests|throttl\w*exception"
+    r"|please wait before trying again"
 )
 _TOO_LARGE: Final = re.compile(r"request entity too large|payload too large|request_too_large|request too large")
 _POLICY: Final = re.compile(
@@ -248,18 +249,25 @@ _POLICY: Final = re.compile(
 )
 _QUOTA: Final = re.compile(
     r"insufficient[ _-](quota|balance|credits|funds)|quota[ _-]exceeded|usage_not_included|billing_error"
-    r"|exceeded your current quota|credit balance is too low"
+    r"|exceeded your current quota|credit balance is too low|servicequotaexceeded"
 )
-_AUTHENTICATION: Final = re.compile(r"\b(authentication_error|permission_error|invalid_api_key|unauthenticated)\b")
+_AUTHENTICATION: Final = re.compile(
+    r"\b(authentication_error|permission_error|invalid_api_key|unauthenticated|accessdeniedexception)\b"
+)
 _RATE: Final = re.compile(
     r"rate[ _-]?limit|too[ _]many[ _]requests|throttlingexception|rate increased too quickly|throttling error:"
 )
 _SERVER: Final = re.compile(
     r"\b(api_error|internal_error|internal_server_error|overloaded_error|server_error|server_is_overloaded|slow_down"
-    r"|timeout_error|internalserverexception|serviceunavailableexception|modelstreamerrorexception|modeltimeoutexception)\b"
+    r"|timeout_error|internalserverexception|serviceunavailableexception|modelstreamerrorexception|modeltimeoutexception"
+    r"|modelerrorexception)\b"
     r"|exhausted|unavailable|overloaded"
 )
 _INVALID: Final = re.compile(r"invalid_request|invalid_prompt|invalid_argument|not_found|validation|bad_request")
+#: AWS says 403 to keys that are wrong, too.
+_AWS_KEY: Final = re.compile(
+    r"unrecognizedclient|invalidclienttoken|(invalid|incomplete)signature|missingauthentication"
+)
 _PERMANENT: Final = frozenset({501, 505, 506, 510})
 
 
@@ -312,6 +320,8 @@ _RULES: Final[tuple[tuple[Callable[[Trouble], bool], type[MelliteError]], ...]] 
 def _authentication_kind(trouble: Trouble) -> Any:
     if "expired" in trouble.text:
         return "expired"
-    if trouble.status == 403 or "permission" in trouble.code:
+    if _AWS_KEY.search(trouble.code) is not None:
+        return "invalid"
+    if trouble.status == 403 or "permission" in trouble.code or "accessdenied" in trouble.code:
         return "insufficient-permissions"
     return "invalid"
