@@ -19,11 +19,12 @@ from .responses_answer import (
     ResponseOutputItem,
     decode_plain,
     log_probabilities,
+    refusal_of,
     usage_of,
     whole,
 )
 from .responses_body import OPENAI, ResponsesDialect, lower, mended, options_of
-from .responses_items import Items, wrong
+from .responses_items import Items, Kind, wrong
 
 __all__ = [
     "OPENAI",
@@ -60,7 +61,7 @@ _RUNNING: Final = frozenset({"queued", "in_progress"})
 class _Flow(NamedTuple):
     """The text that flows at the moment, so that the next event is likely to be more of it."""
 
-    output_index: int | None
+    place: int | str | None  # of its item: the index in the output or, without one, the id
     content_index: int
     id: str
     pieces: list[str]
@@ -119,7 +120,8 @@ def step(state: ResponsesState, data: bytes, event: str = "message") -> Sequence
         except (ValueError, RecursionError):
             pass  # another event, or no JSON at all: the long way finds out
         else:
-            if plain.output_index == flow.output_index and plain.content_index == flow.content_index and plain.delta:
+            place = plain.item_id if plain.output_index is None else plain.output_index
+            if place == flow.place and plain.content_index == flow.content_index and plain.delta:
                 flow.pieces.append(plain.delta)
                 return (TextDelta(plain.delta, flow.id),)
     return _take(state, data, event)
@@ -148,7 +150,9 @@ def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
     event = decode_json(data)
     if not isinstance(event, dict):
         raise wrong(event, "a stream event", "a JSON object")
-    type = event.get("type", name)
+    type = event.get("type")
+    if not isinstance(type, str):
+        type = name
     if type == "error" or (event.get("error") and type not in _LAST):
         raise _failure(state, event)
     events: list[Event] = []
@@ -158,7 +162,7 @@ def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
         if failure is not None:
             raise failure
         return events
-    handler = _HANDLERS.get(type) if isinstance(type, str) else None
+    handler = _HANDLERS.get(type)
     if handler is not None:  # else it is only in the raw answer
         handler(state, event, events)
     return events
@@ -224,29 +228,32 @@ def _on_text(state: ResponsesState, event: Mapping[str, Any], events: list[Event
     number = _number(event, "content_index")
     block, begun = state.items.block(item, "output_text", number)
     block.pieces.append(text)
-    state.flow = _Flow(event.get("output_index"), number, block.id, block.pieces)
+    place = event.get("output_index")
+    state.flow = _Flow(event.get("item_id") if place is None else place, number, block.id, block.pieces)
     events += [*begun, TextDelta(text, block.id)]
 
 
-def _on_reasoning(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+def _on_reasoning(
+    state: ResponsesState, event: Mapping[str, Any], events: list[Event], *, kind: Kind = "summary_text"
+) -> None:
     text = _text(event)
     if not text:
         return
     _begin(state, events)
     item = state.items.of(event, "reasoning")
-    is_summary = "summary" in event["type"]
-    number = _number(event, "summary_index" if is_summary else "content_index")
-    block, begun = state.items.block(item, "summary_text" if is_summary else "reasoning_text", number)
+    number = _number(event, "summary_index" if kind == "summary_text" else "content_index")
+    block, begun = state.items.block(item, kind, number)
     block.pieces.append(text)
     events += [*begun, ReasoningDelta(text, block.id)]
 
 
-def _on_input(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+def _on_input(
+    state: ResponsesState, event: Mapping[str, Any], events: list[Event], *, kind: str = "function_call"
+) -> None:
     text = _text(event)
     if not text:
         return
     _begin(state, events)
-    kind = "custom_tool_call" if "custom" in event["type"] else "function_call"
     events += state.items.input(state.items.of(event, kind), text)
 
 
@@ -263,15 +270,15 @@ _HANDLERS: Final[Mapping[str, Callable[[ResponsesState, Mapping[str, Any], list[
     "response.output_item.done": _on_item_done,
     "response.output_text.delta": _on_text,
     "response.refusal.delta": _on_refusal,
-    "response.reasoning_text.delta": _on_reasoning,
+    "response.reasoning_text.delta": partial(_on_reasoning, kind="reasoning_text"),
     "response.reasoning_summary.delta": _on_reasoning,
     "response.reasoning_summary_text.delta": _on_reasoning,
     "response.function_call_arguments.delta": _on_input,
-    "response.custom_tool_call_input.delta": _on_input,
+    "response.custom_tool_call_input.delta": partial(_on_input, kind="custom_tool_call"),
 }
 
 #: The events that end an answer, and the status that they stand for; of the last, the answer itself says it.
-_LAST: Final[Mapping[Any, str | None]] = {
+_LAST: Final[Mapping[str, str | None]] = {
     "response.completed": "completed",
     "response.incomplete": "incomplete",
     "response.failed": "failed",
@@ -313,14 +320,15 @@ def _conclude(state: ResponsesState, response: dict[str, Any], status: str, even
         return _failure(state, response)
     state.complete = state.done = True
     answer = whole(response, state.items.merged())
+    said = answer.get("output") or []
     events.append(
         Finish(
             reason,
             raw_reason=word,
             usage=state.usage,
             response=answer,
-            refusal="".join(state.refusal) or None,
-            logprobs=log_probabilities(answer.get("output") or []),
+            refusal="".join(state.refusal) or refusal_of(said),
+            logprobs=log_probabilities(said),
         )
     )
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import msgspec
@@ -19,6 +19,7 @@ __all__ = [
     "arguments_of_hosted",
     "decode_plain",
     "log_probabilities",
+    "refusal_of",
     "usage_of",
     "whole",
 ]
@@ -157,12 +158,19 @@ def whole(response: Mapping[str, Any], items: list[dict[str, Any]]) -> dict[str,
     return dict(response) if response.get("output") or not items else {**response, "output": items}
 
 
-def log_probabilities(items: list[Any]) -> list[Any] | None:
+def log_probabilities(output: list[Any]) -> list[Any] | None:
     """Those of all texts of the output, one after the other; None if there are none."""
-    found: list[Any] = []
-    for item in items:
+    given = [part.get("logprobs") for part in _said(output)]
+    return [each for found in given if isinstance(found, list) for each in found] or None
+
+
+def refusal_of(output: list[Any]) -> str | None:
+    """What the model said in place of an answer; None if it did answer."""
+    found = [part.get("refusal") for part in _said(output) if part.get("type") == "refusal"]
+    return "".join([text for text in found if isinstance(text, str)]) or None
+
+
+def _said(output: list[Any]) -> Iterator[Mapping[str, Any]]:
+    for item in output:
         content = item.get("content") if isinstance(item, Mapping) and item.get("type") == "message" else None
-        for part in content if isinstance(content, list) else ():
-            given = part.get("logprobs") if isinstance(part, Mapping) else None
-            found += given if isinstance(given, list) else []
-    return found or None
+        yield from [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else ()

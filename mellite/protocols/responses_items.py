@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from reprlib import Repr
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import InvalidProviderOutput
 from ..events import (
@@ -26,12 +26,13 @@ from ..messages import ProviderMetadata, ToolCall, ToolResult, ToolValue
 from .responses_answer import HOSTED, arguments_of_hosted
 from .toolcalls import parse_arguments
 
-__all__ = ["Block", "Item", "Items", "wrong"]
+__all__ = ["Block", "Item", "Items", "Kind", "wrong"]
 
 _SHORT: Final = Repr()  # shows values of any size and depth in a few words
 _SHORT.maxstring = 120
 
-Kind = Literal["output_text", "summary_text", "reasoning_text"]
+#: What the texts of items are.
+Kind: TypeAlias = Literal["output_text", "summary_text", "reasoning_text"]
 
 #: Tool calls that whoever asked has to run, and the name of the field with what the model wrote.
 _CALLS: Final[Mapping[str, str]] = {"function_call": "arguments", "custom_tool_call": "input"}
@@ -252,9 +253,11 @@ class Items:
         """
         more = len(output) - len(self._all)
         for index, raw in enumerate(output):
-            if not isinstance(raw, Mapping):
-                raise wrong(raw, "an output item", "an object")
+            if not isinstance(raw, Mapping) or not isinstance(raw.get("type"), str):
+                raise wrong(raw, "an output item", "an object with a type")
             item = self._by_index.get(index) or self._named(raw)
+            if item is not None and item.type != raw["type"]:
+                item = None
             if item is None and more > 0:
                 more -= 1
                 item = self._known(raw, index)
