@@ -140,7 +140,7 @@ def as_stream(answer: dict[str, Any], dice: Random) -> Iterator[dict[str, Any]]:
 
 
 def test_an_answer_cut_into_a_stream_is_merged_to_itself(wholes: list[bytes]) -> None:
-    """Every recorded answer, streamed in random pieces, gives the same parts, usage and raw response as in one piece."""
+    """Recorded answers, streamed in random pieces, say what they say in one piece, in the raw response as well."""
     dice = Random(SEED)
     for body in wholes:
         answer = json.loads(body)
