@@ -135,13 +135,15 @@ def test_arguments_may_be_streamed() -> None:
         {"partialArgs": [{"jsonPath": "$.to.city", "stringValue": "Par", "willContinue": True}], "willContinue": True},
         {"partialArgs": [{"jsonPath": "$.to.city", "stringValue": "is"}], "willContinue": True},
         {"partialArgs": [{"jsonPath": "$['days'][0]", "numberValue": 3}], "willContinue": True},
+        {"partialArgs": [{"jsonPath": "$.days[1]", "numberValue": 4}], "willContinue": True},
+        {"partialArgs": [{"jsonPath": "$.days[0]", "numberValue": 2}], "willContinue": True},
         {"partialArgs": [{"jsonPath": "$.window", "boolValue": True}, {"jsonPath": "$.note", "nullValue": None}]},
     ]
     chunks = [chunk({"functionCall": piece}) for piece in pieces]
     chunks[0]["candidates"][0]["content"]["parts"][0]["thoughtSignature"] = "sig"
     events = events_of([*chunks, chunk({"functionCall": {}}), chunk(call("now")), chunk("", finish="STOP")])
     first, second = (event.call for event in events if isinstance(event, ToolCallEvent))
-    arguments = {"to": {"city": "Paris"}, "days": [3], "window": True, "note": None}
+    arguments = {"to": {"city": "Paris"}, "days": [2, 4], "window": True, "note": None}
     assert (first.id, first.name, first.arguments, second.name) == ("c1", "book", arguments, "now")
     whole = {"functionCall": {"name": "book", "id": "c1", "args": arguments}, "thoughtSignature": "sig"}
     assert finish_of(events).response["candidates"][0]["content"]["parts"][0] == whole
@@ -387,6 +389,18 @@ def test_many_chunks_of_text_read_the_same_as_few() -> None:
     assert [event for event in plain if isinstance(event, TextDelta)] == [TextDelta(word) for word in words]
     assert plain[:-1] == long[:-1]
     assert finish_of(long).response == {**finish_of(plain).response, **unknown}
+
+
+@pytest.mark.parametrize("level", ["chunk", "candidate", "content", "part"])
+def test_what_comes_in_the_flow_is_kept(level: str) -> None:
+    """A field that nobody expects in the flow of text is in the raw answer, wherever it stands."""
+    odd = chunk("b")
+    candidate = odd["candidates"][0]
+    content = candidate["content"]
+    {"chunk": odd, "candidate": candidate, "content": content, "part": content["parts"][0]}[level]["odd"] = 1
+    events = events_of([chunk("a"), odd, chunk("c"), chunk("", finish="STOP")])
+    assert fold(events).text == "abc"
+    assert '"odd": 1' in json.dumps(finish_of(events).response)
 
 
 @pytest.mark.parametrize("first", ["text", "thought"])

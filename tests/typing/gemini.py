@@ -21,9 +21,9 @@ async def narrowing() -> None:
         answer = thunk.raw.response or {}
         assert_type(answer.get("candidates", []), list[GeminiCandidate])
     match thunk.raw:
-        case GeminiRaw(response=answer) if answer is not None:
-            assert_type(answer, GeminiResponse)
-            first = answer.get("candidates", [])[0]
+        case GeminiRaw(response=said) if said is not None:
+            assert_type(said, GeminiResponse)
+            first = said.get("candidates", [])[0]
             assert_type(first.get("content"), GeminiContent | None)
             assert_type(first.get("groundingMetadata", {}), dict[str, Any])
         case OpenAIChatRaw() as chat:
