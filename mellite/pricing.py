@@ -204,7 +204,7 @@ class Price:
 def _plain(amount: Decimal) -> Decimal:
     """The same number without zeros at the end, and never as 1E+2."""
     short = amount.normalize(_EXACT)
-    return short.quantize(Decimal(1), context=_EXACT) if cast("int", short.as_tuple().exponent) > 0 else short
+    return Decimal(int(short)) if cast("int", short.as_tuple().exponent) > 0 else short
 
 
 def _sum(raw: Mapping[str, Any], places: Iterable[Place]) -> int | None:

@@ -49,6 +49,7 @@ KNOWN_AS = {
     "azure-ai-foundry": "azure",
     "azure-openai": "azure",
     "bedrock": "aws",
+    "cloudflare-workers-ai": "cloudflare",
     "copilot": "github-copilot",
     "fireworks-ai": "fireworks",
     "gemini": "google",

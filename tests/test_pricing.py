@@ -228,7 +228,7 @@ def test_price_list_agrees_with_a_bill() -> None:
         ("[groq-gpt-oss-explicit-effort-overrides-thinking].yaml#0", "groq", "0.0000474"),
         ("test_openai/test_openai_model_thinking_part.yaml#1", "openai-chat", "0.0108427"),
         ("/openrouter-claude-opus-4-7-drives-a-tool-loop.json#0", "openrouter", "0.00566"),
-        ("/xai-grok-4-3-drives-a-tool-loop.json#0", "xai", "0.0007606"),
+        ("/xai-grok-4-3-drives-a-tool-loop.json#0", "xai-chat", "0.0007606"),
     ],
 )
 def test_cost_of_answers_as_they_came(corpora: Path, key: str, provider: str, cost: str) -> None:
@@ -282,7 +282,7 @@ def test_models_are_found_by_their_names(provider: str, model: str, known: str |
 
 def test_every_host_is_known_or_has_no_price() -> None:
     """Each provider that mellite knows has its prices under its own name, or is listed here as having none."""
-    unpriced = {"deepinfra", "huggingface", "llama.cpp", "lmstudio", "nvidia", "ollama", "vllm"}
+    unpriced = {"deepinfra", "huggingface", "llama.cpp", "lmstudio", "nvidia", "ollama", "vllm", "zai-coding"}
     assert {name for name in HOSTS if prices().provider(name) is None} == unpriced
 
 
@@ -534,6 +534,8 @@ def test_cost_is_written_plainly() -> None:
     assert str(price.cost(Usage.of(input_tokens=1000, output_tokens=0))) == "0.0025"
     assert str(price.cost(Usage.of(input_tokens=0, output_tokens=1_000_000))) == "100"
     assert str(price.cost(Usage.of(input_tokens=0, output_tokens=0))) == "0"
+    nonsense = price.cost(Usage.of(input_tokens=0, output_tokens=10**120))  # which a damaged answer may report
+    assert nonsense == Decimal(10**116)
 
 
 # --- the thunk's side -----------------------------------------------------------------------------
