@@ -47,7 +47,7 @@ class AnthropicBlock(TypedDict, total=False):
     content: Any
 
 
-class AnthropicMessage(TypedDict, total=False):
+class AnthropicMessage(TypedDict):
     """A message as Anthropic sends it; more fields come with every feature."""
 
     id: str

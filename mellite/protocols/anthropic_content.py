@@ -68,6 +68,8 @@ def messages_of(turns: Sequence[Message], *, native_updates: bool) -> list[dict[
 def _update(written: list[dict[str, Any]], message: Message, *, native: bool) -> None:
     """Instructions in the middle: as a message of their own, or at the end of what the user said before."""
     parts = system_of(message)
+    if not parts:
+        return
     before = written[-1]["role"] if written else None
     if native and before in ("user", "system"):
         if before == "user":
@@ -75,7 +77,7 @@ def _update(written: list[dict[str, Any]], message: Message, *, native: bool) ->
         written[-1]["content"] += [cached({"type": "text", "text": part.text}, part) for part in parts]
         return
     hint = next((part.cache for part in reversed(parts) if part.cache is not None), None)
-    text = f"<system-update>\n{escape(message.text)}\n</system-update>"
+    text = f"<system-update>\n{escape(''.join([part.text for part in parts]))}\n</system-update>"
     block = _with_hint({"type": "text", "text": text}, hint)
     if before == "user":
         written[-1]["content"].append(block)
@@ -202,7 +204,7 @@ def _assistant_block(part: Part) -> Sequence[dict[str, Any]]:
 
 def _thinking_block(part: Reasoning) -> Sequence[dict[str, Any]]:
     known = noted(part.provider_metadata, "block")
-    if isinstance(known, Mapping):
+    if isinstance(known, Mapping) and known.get("type"):
         return (dict(known),)
     redacted = noted(part.provider_metadata, "redacted_data")
     if redacted is not None:

@@ -298,6 +298,13 @@ def test_updates_are_text_of_the_user_for_most_models() -> None:
     assert content_of(ASKED, RESULT, update)[1] == wrapped
 
 
+@pytest.mark.parametrize("model", [NEW, "claude-haiku-4-5"])
+def test_empty_updates_say_nothing(model: str) -> None:
+    """A system message without words is left out."""
+    assert len(messages_of(Message.user("a"), Message.system(" "), model=model)) == 1
+    assert content_of(Message.user("a"), Message.system(" "), model=model) == [words("a")]
+
+
 @pytest.mark.parametrize("model", [NEW, "claude-sonnet-5", "anthropic/claude-fable-5.1"])
 def test_updates_are_messages_for_new_models(model: str) -> None:
     """New models take system messages between a user and an assistant, or at the end; elsewhere they are wrapped."""
