@@ -41,12 +41,14 @@ class Trouble:
         code: its code and its type, in lower case, with a space between them.
         status: the HTTP status, or what the body says it is; None if unknown.
         parameter: the part of the request that it complains about.
+        wait: how long to wait, in seconds, where the body says so.
     """
 
     message: str = ""
     code: str = ""
     status: int | None = None
     parameter: str | None = None
+    wait: float | None = None
 
     @property
     def text(self) -> str:
@@ -87,8 +89,8 @@ def failure_of(value: Any, *, status: int | None = None, headers: Mapping[str, s
     trouble = _read(value, status)
     kind = next((kind for matches, kind in _RULES if matches(trouble)), UnknownProviderError)
     wait = retry_after(headers)
-    if wait is None and kind is RateLimited:
-        wait = _wait_in(trouble.message)
+    if wait is None:
+        wait = _wait_in(trouble.message) if trouble.wait is None and kind is RateLimited else trouble.wait
     error = kind(
         _message(trouble, status),
         retry_after=wait,
@@ -131,14 +133,47 @@ def _read(value: Any, status: int | None) -> Trouble:
     code = value.get("code")
     if status is None or status // 100 == 2:
         status = next((number for number in (code, value.get("status_code")) if _is_status(number)), None)
-    parameter = value.get("param")
-    words = [code, value.get("type"), value.get("status")]
+    details = _details(value.get("details"))
+    parameter = value.get("param") or details.parameter
+    words = [code, value.get("type"), value.get("status"), *details.words]
     return Trouble(
         message=_said(value)[:_LONGEST],
         code=" ".join([str(word) for word in words if isinstance(word, (str, int)) and word != status]).lower(),
         status=status,
         parameter=parameter if isinstance(parameter, str) else None,
+        wait=details.wait,
     )
+
+
+@frozen(kw_only=True)
+class _Details:
+    words: tuple[str, ...] = ()
+    parameter: str | None = None
+    wait: float | None = None
+
+
+def _details(given: Any) -> _Details:
+    """What Google says beside the message: a reason, the quota that was hit, the field, how long to wait.
+
+    https://cloud.google.com/apis/design/errors#error_details
+    """
+    words: list[str] = []
+    parameter = wait = None
+    for item in given if isinstance(given, list) else ():
+        if not isinstance(item, Mapping):
+            continue
+        delay = item.get("retryDelay")
+        if isinstance(delay, str):
+            wait = _seconds(delay.removesuffix("s"))
+        rows = [item, *[row for name in ("violations", "fieldViolations") for row in _rows(item.get(name))]]
+        for row in rows:
+            parameter = parameter or row.get("field")
+            words += [word for name in ("reason", "quotaId") if isinstance(word := row.get(name), str)]
+    return _Details(words=tuple(words[:10]), parameter=parameter, wait=wait)
+
+
+def _rows(given: Any) -> list[Mapping[str, Any]]:
+    return [row for row in given if isinstance(row, Mapping)] if isinstance(given, list) else []
 
 
 def _is_status(value: Any) -> bool:
@@ -216,7 +251,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def _wait_in(message: str) -> float | None:
     """The wait in "Please try again in 1m2.5s."""
-    found = re.search(r"try again in ((?:\d{1,6}(?:\.\d{1,6})?(?:ms|s|m|h))+)", message)
+    found = re.search(r"(?:try again|retry) in ((?:\d{1,6}(?:\.\d{1,9})?(?:ms|s|m|h))+)", message)
     if found is None:
         return None
     parts = re.findall(r"([\d.]+)(ms|s|m|h)", found[1])
@@ -242,7 +277,9 @@ _NO_OVERFLOW: Final = re.compile(
     r"^\s*(throttling error:|service unavailable:)|rate[ _-]?limit|too[ _]many[ _]requests|throttl\w*exception"
     r"|please wait before trying again"
 )
-_TOO_LARGE: Final = re.compile(r"request entity too large|payload too large|request_too_large|request too large")
+_TOO_LARGE: Final = re.compile(
+    r"request entity too large|payload too large|request_too_large|request too large|payload size exceeds"
+)
 _POLICY: Final = re.compile(
     r"content[ _-](policy|filter)|content management policy|responsible_?ai_?policy|moderation_blocked"
     r"|(input|prompt|request) (was|has been) flagged"
@@ -251,8 +288,10 @@ _QUOTA: Final = re.compile(
     r"insufficient[ _-](quota|balance|credits|funds)|quota[ _-]exceeded|usage_not_included|billing_error"
     r"|exceeded your current quota|credit balance is too low|servicequotaexceeded"
 )
+#: Of Google's quotas, those that are back in a moment.
+_BRIEF: Final = re.compile(r"per[ _]?(minute|second)")
 _AUTHENTICATION: Final = re.compile(
-    r"\b(authentication_error|permission_error|invalid_api_key|unauthenticated|accessdeniedexception)\b"
+    r"\b(authentication_error|permission_error|invalid_api_key|api_key_invalid|unauthenticated|accessdeniedexception)\b"
 )
 _RATE: Final = re.compile(
     r"rate[ _-]?limit|too[ _]many[ _]requests|throttlingexception|rate increased too quickly|throttling error:"
@@ -285,7 +324,9 @@ def _is_policy(trouble: Trouble) -> bool:
 
 
 def _is_quota(trouble: Trouble) -> bool:
-    return trouble.status == 402 or (trouble.is_clients and _QUOTA.search(trouble.text) is not None)
+    if trouble.status == 402:
+        return True
+    return trouble.is_clients and _QUOTA.search(trouble.text) is not None and _BRIEF.search(trouble.text) is None
 
 
 def _is_authentication(trouble: Trouble) -> bool:

@@ -280,6 +280,12 @@ def test_media_of_results_go_inside_or_behind() -> None:
     assert behind == {"role": "user", "parts": [{"text": "Attached media from tool result:"}, INLINE]}
 
 
+def test_results_of_the_provider_stay_with_it() -> None:
+    """A result that the provider made itself is no answer to a call of ours."""
+    made = ToolResult("1", "a", "x", provider_executed=True)
+    assert [content["role"] for content in responses_of(made)] == []
+
+
 def test_a_result_that_is_no_json_is_refused() -> None:
     """An object that cannot be written is InvalidRequest, not a TypeError."""
     with pytest.raises(InvalidRequest, match="result of tool call '1'"):
