@@ -175,6 +175,22 @@ def test_input_may_be_there_at_the_start() -> None:
     assert calls_in(events) == [("toolu_1", "get_weather", {"a": 1}), ("toolu_2", "get_weather", {})]
 
 
+@pytest.mark.parametrize("id", [None, "", 5])
+def test_a_call_without_an_id_gets_one(id: Any) -> None:
+    """A call needs an id to be answered: of a host that gives none it has one of its own, also in the raw answer."""
+    events = events_of([begin(), *block(2, "tool_use", **{**CALL, "id": id}), *end("tool_use")])
+    assert calls_in(events) == [("toolu_msg_1_2", "get_weather", {})]
+    assert finish_of(events).response["content"][0]["id"] == "toolu_msg_1_2"
+
+
+def test_what_is_not_known_of_an_answer_is_not_told() -> None:
+    """Ids and names of models that are no texts are passed over; the rest of the message is in the raw answer."""
+    events = events_of([begin(id="", model=5, service="x"), *block(0, "text", text="a"), *end()])
+    assert not [event for event in events if isinstance(event, ResponseStart)]
+    response = finish_of(events).response
+    assert (response["service"], response["stop_reason"], response["role"]) == ("x", "end_turn", "assistant")
+
+
 def test_who_called_is_kept_unless_it_is_the_model() -> None:
     """A call made by code that the server runs says so, and has to say so again; a direct one needs no words."""
     coded = {"type": "code_execution_20260120", "tool_id": "srvtoolu_1"}

@@ -8,7 +8,8 @@ import pytest
 
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import AuthenticationError, InvalidRequest, UnsupportedOption
+from mellite.errors import AuthenticationError, InvalidRequest, ProviderInternal, UnsupportedOption
+from mellite.messages import Message, Reasoning
 from mellite.protocols.anthropic_messages import AnthropicRaw
 from mellite.providers.anthropic import messages_route
 from mellite.providers.catalog import find
@@ -108,6 +109,32 @@ async def test_a_call(stream: bool) -> None:
     assert isinstance(thunk.raw, AnthropicRaw)
     assert thunk.raw.response is not None
     assert thunk.raw.response["content"] == [{"type": "text", "text": "a"}]
+
+
+@pytest.mark.anyio
+async def test_repairs_are_told() -> None:
+    """What had to be changed in the history is told with the answer, and in the body that was sent."""
+    backend = LiveBackend(messages_route(api_key=KEY, model="m"), transport=ScriptedTransport([STREAM]))
+    foreign = Reasoning("Hm.", provider_metadata={"openai": {"id": "rs_1"}})
+    thunk = backend.generate([Message.user("a"), Message.assistant(foreign, "b"), Message.user("c")])
+    await thunk
+    assert thunk.generation.repairs == ("thinking without a signature of Anthropic is left out",)
+    assert thunk.raw.request_body["messages"][1]["content"] == [{"type": "text", "text": "b"}]
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_refused_halfway() -> None:
+    """An error inside the stream keeps the text before it, and the usage so far."""
+    failing = STREAM[: STREAM.index(b"event: content_block_stop")] + (
+        b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+    )
+    transport = ScriptedTransport([(200, {"request-id": "req_1"}, [failing])])
+    thunk = LiveBackend(messages_route(api_key=KEY, model="m"), transport=transport).generate("hi")
+    with pytest.raises(ProviderInternal, match="Overloaded") as caught:
+        await thunk
+    assert (caught.value.partial, caught.value.request_id, caught.value.retryable) == ("a", "req_1", True)
+    assert caught.value.usage is not None
+    assert caught.value.usage.input_tokens == 3
 
 
 @pytest.mark.anyio
