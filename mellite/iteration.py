@@ -131,9 +131,9 @@ class Texts(_Position[str], AsyncIterator[str]):
         if replay is not None:
             for text in replay:
                 return text
-            outcome = self._outcome
+            ended = cast("Outcome", self._outcome)
             del self
-            outcome.raise_error()
+            ended.raise_error()
             raise StopAsyncIteration
         pump = cast("Pump", self._pump)
         events = self._events
@@ -176,9 +176,9 @@ class Events(_Position[Event], AsyncIterator[Event]):
         if replay is not None:
             for event in replay:
                 return event
-            outcome = self._outcome
+            ended = cast("Outcome", self._outcome)
             del self
-            outcome.raise_error()
+            ended.raise_error()
             raise StopAsyncIteration
         pump = cast("Pump", self._pump)
         events = self._events
@@ -247,9 +247,9 @@ class SyncTexts(_Position[str], Iterator[str]):
         if replay is not None:
             for text in replay:
                 return text
-            outcome = self._outcome
+            ended = cast("Outcome", self._outcome)
             del self
-            outcome.raise_error()
+            ended.raise_error()
             raise StopIteration
         pump = cast("Pump", self._pump)
         events = self._events
