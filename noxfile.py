@@ -99,6 +99,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Do random damage to recorded answers, 200,000 times; the tests do it 5,000 times. Needs the corpora."""
+    install(session, "test")
+    session.run("python", "-m", "tests.fuzzing", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure mellite beside the bare HTTP client in one run; arguments after `--` choose what."""
     install(session, "bench")
@@ -110,3 +117,10 @@ def prices(session: nox.Session) -> None:
     """Make the snapshot of prices that ships with the package, at each release; read its diff, then run the tests."""
     session.install("-q", "genai-prices>=0.2.3,<0.3")
     session.run("python", "tests/price_snapshot.py", *session.posargs)
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """Kill what records cassettes at every moment, and let crowds record at once; it takes minutes, and strace."""
+    install(session, "test")
+    session.run("python", "-m", "tests.crash", *session.posargs)
