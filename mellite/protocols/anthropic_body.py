@@ -136,7 +136,8 @@ def _tool(tool: ToolDefinition) -> dict[str, Any]:
     entry["input_schema"] = {**tool.input_schema, "type": "object"}
     if tool.strict is not None:
         entry["strict"] = tool.strict
-    return cached({**entry, **native}, tool)
+    entry = {**entry, **native}
+    return entry if native.get("defer_loading") else cached(entry, tool)  # what is loaded later cannot be marked
 
 
 def _choose(body: dict[str, Any], choice: ToolChoice | None, names: Sequence[str]) -> None:

@@ -45,7 +45,7 @@ def held_to(schema: Mapping[str, Any]) -> dict[str, Any]:
             _check_closed(value)
         elif name in ("properties", "$defs", "definitions"):
             known[name] = {key: _inner(item) for key, item in value.items()}
-        elif name in _KNOWN:
+        elif name in _KNOWN and not (name == "items" and isinstance(value, bool)):
             known[name] = value if name in _VALUES else _inner(value)
         elif (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1)):
             known[name] = value

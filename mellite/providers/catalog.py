@@ -21,6 +21,7 @@ PROTOCOLS: Final = "mellite.protocols"
 #: Other names that people use.
 _ALIASES: Final = {
     "amazon-bedrock": "bedrock",
+    "claude": "anthropic",
     "cloudflare-workers": "cloudflare-workers-ai",
     "fireworks-ai": "fireworks",
     "copilot": "github-copilot",
@@ -71,8 +72,10 @@ def _makers() -> dict[str, tuple[str, str]]:
         "openai-compatible": ("mellite.providers.compatible", "any_route"),
         "openai": ("mellite.providers.openai", "responses_route"),
         "openai-chat": ("mellite.providers.openai", "chat_route"),
+        "openai-websocket": ("mellite.providers.openai", "websocket_route"),
         "xai": ("mellite.providers.xai", "responses_route"),
         "xai-chat": ("mellite.providers.xai", "chat_route"),
+        "xai-websocket": ("mellite.providers.xai", "websocket_route"),
         "vertex": ("mellite.providers.vertex", "gemini_route"),
     }
 

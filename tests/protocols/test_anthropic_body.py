@@ -175,6 +175,7 @@ def test_tools_of_anthropics_own() -> None:
     tools = body_of("Hi.", tools=[search, late])["tools"]
     assert tools[0] == {"name": "web_search", "type": "web_search_20250305", "max_uses": 3}
     assert (tools[1]["defer_loading"], "x" in tools[1]) == (True, False)
+    assert "cache_control" not in body_of("Hi.", tools=[late], cache="auto")["tools"][0]  # which would be refused
     with pytest.raises(InvalidRequest, match="web_search"):
         body_of("Hi.", tools=[attrs.evolve(search, native={"anthropic": 5})])
 
@@ -261,6 +262,7 @@ def test_limits_that_are_not_known_are_told_in_words() -> None:
                 "either": {"oneOf": [{"type": "object", "maxProperties": 2}, {"type": "null"}]},
                 "some": {"type": "array", "items": {"$ref": "#/$defs/x"}, "minItems": 1},
                 "many": {"type": "array", "items": {"type": "string", "maxLength": 3}, "minItems": 2},
+                "pair": {"type": "array", "prefixItems": [{"type": "null"}], "items": False},
             },
             "$defs": {"x": {"const": {"minimum": 1}, "default": {"oneOf": 1}}},
         }
@@ -287,6 +289,7 @@ def test_limits_that_are_not_known_are_told_in_words() -> None:
                 "items": {"type": "string", "description": '{"maxLength":3}'},
                 "description": '{"minItems":2}',
             },
+            "pair": {"type": "array", "description": '{"prefixItems":[{"type":"null"}],"items":false}'},
         },
         "additionalProperties": False,
         "$defs": {"x": {"const": {"minimum": 1}, "default": {"oneOf": 1}}},

@@ -33,6 +33,7 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_request() -> None:
     """The URL, the version and the key stand where Anthropic wants them."""
+    assert find("claude:m").provider == "anthropic"
     http = find("anthropic:claude-opus-4-8", api_key=KEY).prepare(Request.of("Hi.", system="Be brief."))
     assert http.url == "https://api.anthropic.com/v1/messages"
     assert dict(http.headers) == {
@@ -62,8 +63,8 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 )  # fmt: skip
 def test_a_base_url_may_have_its_version_or_not(monkeypatch: pytest.MonkeyPatch, base: str) -> None:
     """Anthropic's own variable holds no version, other people's URLs do: both lead to the same place."""
-    for route in (messages_route(api_key=KEY, model="m", base_url=base),):
-        assert route.prepare(Request.of("hi")).url == "https://proxy.example.com/claude/v1/messages"
+    route = messages_route(api_key=KEY, model="m", base_url=base)
+    assert route.prepare(Request.of("hi")).url == "https://proxy.example.com/claude/v1/messages"
     monkeypatch.setenv("ANTHROPIC_BASE_URL", base)
     route = messages_route(api_key=KEY, model="m")
     assert route.prepare(Request.of("hi")).url == "https://proxy.example.com/claude/v1/messages"
