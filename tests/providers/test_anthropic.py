@@ -8,7 +8,14 @@ import pytest
 
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import AuthenticationError, InvalidRequest, ProviderInternal, UnsupportedOption
+from mellite.errors import (
+    AuthenticationError,
+    IncompleteStream,
+    InvalidProviderOutput,
+    InvalidRequest,
+    ProviderInternal,
+    UnsupportedOption,
+)
 from mellite.messages import Message, Reasoning
 from mellite.protocols.anthropic_messages import AnthropicRaw
 from mellite.providers.anthropic import messages_route
@@ -110,6 +117,25 @@ async def test_a_call(stream: bool) -> None:
     assert isinstance(thunk.raw, AnthropicRaw)
     assert thunk.raw.response is not None
     assert thunk.raw.response["content"] == [{"type": "text", "text": "a"}]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("stream", "body"), [(True, WHOLE), (False, STREAM)])
+async def test_the_form_of_an_answer_is_seen(stream: bool, body: bytes) -> None:
+    """An answer in one piece where a stream was asked for, and the reverse, is read as what it is."""
+    transport = ScriptedTransport([(200, {"content-type": "text/event-stream"}, [body])])
+    thunk = LiveBackend(messages_route(api_key=KEY, model="m"), transport=transport).generate("hi", stream=stream)
+    assert await thunk == "a"
+    assert thunk.generation.streaming is not stream
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("stream", "kind"), [(True, IncompleteStream), (False, InvalidProviderOutput)])
+async def test_nothing_at_all_is_no_answer(stream: bool, kind: type[Exception]) -> None:
+    """An empty body with status 200 is an error."""
+    backend = LiveBackend(messages_route(api_key=KEY, model="m"), transport=ScriptedTransport([b""]))
+    with pytest.raises(kind):
+        await backend.generate("hi", stream=stream)
 
 
 @pytest.mark.anyio
