@@ -16,6 +16,8 @@ LAYERS = {
     10: (
         "__main__",
         "cli",
+        "cli_cassettes",
+        "cli_cassettes_changes",
         "cli_checking",
         "cli_prices",
         "cli_requirements",
@@ -24,7 +26,23 @@ LAYERS = {
         "mochi",
         "pytest_plugin",
     ),
-    9: ("gathering", "journal", "progress", "recorded", "requirements", "sampling", "steps", "streaming", "toolloop"),
+    9: (
+        "answer_bodies",
+        "comparing",
+        "conformance",
+        "converting",
+        "entries",
+        "gathering",
+        "journal",
+        "progress",
+        "recorded",
+        "requirements",
+        "sampling",
+        "steps",
+        "streaming",
+        "tallying",
+        "toolloop",
+    ),
     8: ("hooks", "resilience", "telemetry"),
     7: ("backends",),
     6: ("cassettes",),
@@ -43,7 +61,7 @@ APART = (4, 8, 10)
 TOGETHER = {
     "__main__": ("cli", "cli_*", "demo"),
     "cli": ("demo",),
-    "cli_*": ("cli", "cli_requirements"),
+    "cli_*": ("cli", "cli_cassettes", "cli_requirements"),
     "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),  # one protocol in three files
     "protocols.anthropic_*": ("protocols.anthropic_*",),
     "protocols.openai_responses": ("protocols.responses_*",),
@@ -75,6 +93,8 @@ NARROWED = (
 TRANSPORTS = ("wire.transport", "wire.transport_*")
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("aiohttp", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS),
+    "botocore": ("wire.aws_profile",),
+    "websockets": ("wire.websocket_connection",),
     "asyncio": ("iteration", "loops", *TRANSPORTS),  # iteration: the type of a task
     **dict.fromkeys(("sniffio", "trio"), ("loops", *TRANSPORTS)),
     "click": ("__main__", "cli", "cli_*", "demo"),

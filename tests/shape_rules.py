@@ -35,6 +35,7 @@ WIDE_EXCEPTS = {
     "mellite/sampling/bestof.py::BestOfN._scored": "a score that raises fails its sample, which keeps the error",
     "mellite/sampling/running.py::Run.guarded": "raised again when no task is left",
     "mellite/sampling/voting.py::_Ballot._by_function": "a key that raises fails its sample, which keeps the error",
+    "mellite/wire/aws_profile.py::ProfileKeys._find": "raised without what botocore keeps of a program's output",
     "mellite/wire/transport_aiohttp.py::AiohttpTransport.open": "translated, and raised without what the client keeps",
     "mellite/wire/transport_aiohttp.py::_Response.read": "translated, and raised without what the client keeps",
     "mellite/wire/transport_httpx2.py::Httpx2Transport.open": "translated, and raised without what the client keeps",

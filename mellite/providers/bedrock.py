@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 from ..protocols.bedrock_converse import protocol
 from ..wire.auth import Auth, Environment, bearer, none
 from ..wire.aws import EventStreamDecoder
+from ..wire.aws_profile import DefaultKeys, ProfileKeys
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
-from ..wire.sigv4 import AwsKeys, EnvironmentKeys, SigV4
+from ..wire.sigv4 import AwsKeys, SigV4
 from .openai import withheld
 
 __all__ = ["converse_route"]
@@ -30,12 +31,14 @@ def converse_route(
     model: str | None = None,
     region: str | None = None,
     keys: AwsKeys | None = None,
+    profile: str | None = None,
 ) -> Route:
     """Converse on AWS Bedrock, for the models of many companies.
 
     What is not given comes from the environment when a call is made: the region from ``AWS_REGION`` or
     ``AWS_DEFAULT_REGION`` (else ``us-east-1``), and who is asking from ``AWS_BEARER_TOKEN_BEDROCK``, or from
-    ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``, which sign each request.
+    ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``, which sign each request. Without these
+    the profile that AWS's own tools would use is looked for, if ``mellite[bedrock]`` is installed.
 
     Args:
         api_key: a key of Bedrock.
@@ -43,7 +46,8 @@ def converse_route(
             host, nothing of the environment is sent there.
         model: the model's id, that of an inference profile, or an ARN.
         region: as in ``eu-central-1``.
-        keys: an AWS access key, such as ``GivenKeys(id, secret, token)``.
+        keys: an AWS access key, such as ``GivenKeys(id, secret, token)`` of `mellite.wire.sigv4`.
+        profile: the name of a profile of AWS's own tools; needs ``mellite[bedrock]``.
 
     Raises:
         ConfigurationError: if `base_url` is no URL.
@@ -61,12 +65,15 @@ def converse_route(
         variables=BASE_URL_VARIABLES if base_url is None else (),
         settings={"region": place},
     )
+    if profile is not None and keys is None:
+        keys = ProfileKeys(profile)
+    elsewhere = base_url is not None and not _is_amazons(base_url)
     return Route(
         id="bedrock-converse",
         provider="bedrock",
         protocol=protocol(),
         endpoint=endpoint,
-        auth=_auth(api_key, keys, place, elsewhere=base_url is not None and not _is_amazons(base_url)),
+        auth=_auth(api_key, keys, place, elsewhere=elsewhere),
         framing=EventStreamDecoder,
         model=model,
     )
@@ -77,10 +84,10 @@ def _auth(api_key: str | None, keys: AwsKeys | None, region: Setting, *, elsewhe
         return bearer(api_key)
     if keys is not None:
         return SigV4(keys, service="bedrock", region=region)
-    environment = EnvironmentKeys()
+    default = DefaultKeys()
     if elsewhere:
-        return none(withheld(f"{TOKEN} or {environment.describe()}", "AWS"))
-    return bearer(Environment(TOKEN)).or_else(SigV4(environment, service="bedrock", region=region))
+        return none(withheld(f"{TOKEN} or {default.describe()}", "AWS"))
+    return bearer(Environment(TOKEN)).or_else(SigV4(default, service="bedrock", region=region))
 
 
 def _is_amazons(base_url: str) -> bool:

@@ -109,6 +109,11 @@ class EnvironmentKeys(AwsKeys):
         'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'
     """
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a key, or a part of one."""
+        return any(os.environ.get(name) for name in _VARIABLES[:2])
+
     def reveal(self) -> RevealedKeys:
         """The key, by the environment as it is now."""
         missing = [name for name in _VARIABLES[:2] if not os.environ.get(name)]
