@@ -165,7 +165,7 @@ class MergedGemini:
                 if name == "content":
                     self._add_content(known["content"], value or {}, flows=index == 0)
                 elif name in _CONTINUED and isinstance(value, Mapping):
-                    known[name] = _continued(known.get(name) or {}, value)
+                    known[name] = _continued(known.get(name), value)
                 else:
                     _set(known, name, value)
 
@@ -180,7 +180,7 @@ class MergedGemini:
 
     def add_call(self, part: Mapping[str, Any]) -> None:
         """Add a function call that came in pieces, which `add` passes over."""
-        self._candidates[0]["content"]["parts"].append(dict(part))
+        self._candidates.setdefault(0, {"content": {"parts": []}})["content"]["parts"].append(dict(part))
 
     def finished(self, *, usage: Mapping[str, Any] | None) -> dict[str, Any]:
         """The whole answer.
@@ -221,7 +221,9 @@ def _set(known: dict[str, Any], name: str, value: Any) -> None:
         known[name] = value
 
 
-def _continued(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def _continued(known: Any, more: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(known, dict):
+        return dict(more)
     result = {**known, **more}
     for name, value in more.items():
         held = known.get(name)

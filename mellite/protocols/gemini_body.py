@@ -346,7 +346,7 @@ class _Writer:
         if not isinstance(part, (Text, Reasoning, ToolCall, ToolResult, Media)):
             raise _unsupported(part, "assistant", ["Text", "Reasoning", "ToolCall", "ToolResult", "Image"])
         whole = _noted(part, "part")
-        if whole is not None:
+        if isinstance(whole, Mapping):
             return dict(whole)
         if isinstance(part, Media):
             return _media_part(part)

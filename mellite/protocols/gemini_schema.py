@@ -180,7 +180,8 @@ class _Projection:
                 raise _CannotSay
             if properties:
                 result["properties"] = {name: self.of(value) for name, value in properties.items()}
-            required = [name for name in node.get("required") or () if name in properties]
+            given = node.get("required")
+            required = [name for name in given if name in properties] if isinstance(given, (list, tuple)) else []
             if required:
                 result["required"] = required
         elif kind == "array":
@@ -195,8 +196,10 @@ def _type(node: Mapping[str, Any]) -> tuple[Any, bool]:
         kind = "object" if "properties" in node else "array" if "items" in node else None
     if isinstance(kind, str):
         return kind.lower(), False
-    if not isinstance(kind, Sequence):
+    if kind is None:
         return None, False
+    if not isinstance(kind, Sequence) or not all(isinstance(each, str) for each in kind):
+        raise _CannotSay
     kinds = [each for each in kind if each != "null"]
     return kinds if len(kinds) > 1 else next(iter(kinds), None), len(kinds) < len(kind)
 
