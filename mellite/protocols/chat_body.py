@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 from xml.sax.saxutils import escape
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..errors import InvalidRequest, UnsupportedOption
 from ..jsonschema import is_object, schema_of, strict_schema
 from ..messages import Audio, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
-from ..request import Request, ToolChoice, ToolDefinition
+from ..request import CachePolicy, Request, ToolChoice, ToolDefinition
+from .caching import is_long, marked
 from .media import IMAGE_TYPES, base64_of, data_url, media_type_of, web_url
 from .toolcalls import arguments_text, result_text
 
@@ -43,6 +44,7 @@ class ChatDialect:
         more_options: options that it takes beyond those of OpenAI.
         no_options: options of OpenAI that it does not take.
         finish_required: whether a stream without a finish reason has broken off.
+        cache_models: a regular expression for the models for which texts can be marked for the provider's cache.
     """
 
     namespaces: tuple[str, ...] = ("openai",)
@@ -62,6 +64,7 @@ class ChatDialect:
     more_options: frozenset[str] = frozenset()
     no_options: frozenset[str] = frozenset()
     finish_required: bool = True
+    cache_models: str | None = None
 
 
 #: The dialect of OpenAI itself.
@@ -90,6 +93,10 @@ _ALIASES: Final = {
     "textVerbosity": "verbosity",
 }
 _LONGEST_CACHE_KEY: Final = 64
+
+
+#: What ``cache="auto"`` marks: of what it could, this is what these hosts take.
+_MARKED: Final = CachePolicy(system=True, messages="latest-user-message")
 
 
 def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> dict[str, Any]:
@@ -220,14 +227,16 @@ def _messages(request: Request, dialect: ChatDialect) -> list[dict[str, Any]]:
     Raises:
         InvalidRequest: for a part that this protocol cannot carry in a message of its role.
     """
+    marks = dialect.cache_models is not None and re.match(dialect.cache_models, request.model or "") is not None
+    if marks:
+        request = marked(evolve(request, cache=_MARKED) if request.cache in (None, "auto") else request)
     turns = list(request.messages)
-    system = [part.text for part in request.system]
+    system = list(request.system)
     while turns and turns[0].role == "system":
-        system.append(_system_text(turns.pop(0)))
-    writer = _Writer(dialect)
-    text = "\n".join(system)
-    if text:
-        writer.messages.append({"role": "system", "content": text})
+        system += _system_texts(turns.pop(0))
+    writer = _Writer(dialect, marks=marks)
+    if any(part.text for part in system):
+        writer.messages.append({"role": "system", "content": _texts(system, "\n", marks=marks)})
     for message in turns:
         writer.add(message)
     writer.flush()
@@ -237,22 +246,24 @@ def _messages(request: Request, dialect: ChatDialect) -> list[dict[str, Any]]:
 class _Writer:
     """Writes one message after the other, and keeps what has to wait for a later one."""
 
-    def __init__(self, dialect: ChatDialect) -> None:
+    def __init__(self, dialect: ChatDialect, *, marks: bool) -> None:
         self.messages: list[dict[str, Any]] = []
         self._dialect = dialect
+        self._marks = marks
         self._media: list[dict[str, Any]] = []  # of tool results, which cannot hold it themselves
 
     def add(self, message: Message) -> None:
         if message.role != "tool":
             self.flush()
         if message.role == "user":
-            self._user(_user_content(message))
+            self._user(_user_content(message, marks=self._marks))
         elif message.role == "assistant":
             self._assistant(message)
         elif message.role == "tool":
             self._tool(message)
         else:
-            self._update(f"<system-update>\n{escape(_system_text(message))}\n</system-update>")
+            text = "".join([part.text for part in _system_texts(message)])
+            self._update(f"<system-update>\n{escape(text)}\n</system-update>")
 
     def flush(self) -> None:
         """What tools gave to look at follows their results as one message of the user."""
@@ -327,15 +338,29 @@ def _unsupported(part: Part, role: str, kinds: Iterable[str]) -> InvalidRequest:
     return InvalidRequest(msg, parameter="messages")
 
 
-def _system_text(message: Message) -> str:
+def _system_texts(message: Message) -> list[Text]:
     _only(message, (Text,))
-    return message.text
+    return [part for part in message.content if isinstance(part, Text)]
 
 
-def _user_content(message: Message) -> str | list[dict[str, Any]]:
-    if all(isinstance(part, Text) for part in message.content):
-        return message.text
+def _user_content(message: Message, *, marks: bool) -> str | list[dict[str, Any]]:
+    texts = [part for part in message.content if isinstance(part, Text)]
+    if len(texts) == len(message.content):
+        return _texts(texts, "", marks=marks)
     return [_user_part(part, "user") for part in message.content]
+
+
+def _texts(parts: Sequence[Text], between: str, *, marks: bool) -> str | list[dict[str, Any]]:
+    """Texts as one text; as parts, where one is marked for the provider's cache."""
+    if not (marks and any(part.cache is not None for part in parts)):
+        return between.join([part.text for part in parts])
+    content = []
+    for part in parts:
+        written: dict[str, Any] = {"type": "text", "text": part.text}
+        if part.cache is not None:
+            written["cache_control"] = {"type": "ephemeral", **({"ttl": "1h"} if is_long(part.cache) else {})}
+        content.append(written)
+    return content
 
 
 def _user_part(part: Part, role: str) -> dict[str, Any]:

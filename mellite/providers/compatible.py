@@ -110,6 +110,7 @@ _ROWS: Final = (
             tool_ids="claude",
             empty_tools=True,
             more_options=frozenset({"reasoning_budget", "top_k"}),
+            cache_models=r"(anthropic|qwen)/",
         ),
     ),
     Host(

@@ -74,6 +74,7 @@ def _chat(base: str, body: Mapping[str, Any]) -> Route:
         store="store" in body,
         strict_tools=_says_strict(body),
         stream_usage="stream_options" in body if streams else dialect.stream_usage,
+        cache_models=dialect.cache_models if "cache_control" in repr(body) else None,
     )
     if "max_completion_tokens" in body:
         dialect = evolve(dialect, max_tokens="max_completion_tokens")

@@ -11,6 +11,7 @@ import pytest
 from mellite.errors import InvalidRequest, UnsupportedOption
 from mellite.messages import (
     Audio,
+    CacheHint,
     Content,
     Deferred,
     Document,
@@ -403,6 +404,35 @@ def test_openrouters_reasoning_object() -> None:
     message = messages_of(Message.assistant(thought, "Yes."), dialect=dialect)[0]
     assert (message["reasoning"], message["reasoning_details"]) == ("Hm.", details)
     assert "reasoning_details" not in messages_of(Message.assistant(thought, "Yes."))[0]
+
+
+def test_texts_are_marked_for_the_cache_where_that_helps() -> None:
+    """Routers hand marks on to the models that want them; the policy chooses, and hints are for no other model."""
+    routed = ChatDialect(cache_models="anthropic/")
+    mark = {"cache_control": {"type": "ephemeral"}}
+    long = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}  # what stands before a long mark has to live as long
+    history = [
+        Message.user("a"),
+        Message.assistant("b"),
+        Message.user("c", Text("d", cache=CacheHint(ttl_seconds=3600))),
+    ]
+    options: dict[str, Any] = {"dialect": routed, "system": ["A.", "B."], "model": "anthropic/claude-x"}
+    assert messages_of(*history, **options) == [
+        {"role": "system", "content": [{"type": "text", "text": "A.", **long}, {"type": "text", "text": "B.", **long}]},
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "c"},
+                {"type": "text", "text": "d", **long},
+            ],
+        },
+    ]
+    assert messages_of(Message.user("a"), **options)[1]["content"] == [{"type": "text", "text": "a", **mark}]
+    assert messages_of(Message.user("a"), **options, cache="none")[0]["content"] == "A.\nB."
+    assert messages_of(*history, **{**options, "model": "openai/gpt-x"})[-1]["content"] == "cd"
+    assert messages_of(*history, **{**options, "dialect": PLAIN})[-1]["content"] == "cd"
 
 
 def test_thinking_may_be_required() -> None:
