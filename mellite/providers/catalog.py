@@ -77,6 +77,7 @@ def _makers() -> dict[str, tuple[str, str]]:
         "xai-chat": ("mellite.providers.xai", "chat_route"),
         "xai-websocket": ("mellite.providers.xai", "websocket_route"),
         "vertex": ("mellite.providers.vertex", "gemini_route"),
+        "vertex-anthropic": ("mellite.providers.vertex_anthropic", "messages_route"),
     }
 
 

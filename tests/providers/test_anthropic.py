@@ -10,6 +10,7 @@ from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import (
     AuthenticationError,
+    ConfigurationError,
     IncompleteStream,
     InvalidProviderOutput,
     InvalidRequest,
@@ -18,8 +19,10 @@ from mellite.errors import (
 )
 from mellite.messages import Message, Reasoning
 from mellite.protocols.anthropic_messages import AnthropicRaw
+from mellite.providers import vertex_anthropic
 from mellite.providers.anthropic import messages_route
 from mellite.providers.catalog import find
+from mellite.providers.vertex import LOCATIONS, PROJECTS
 from mellite.request import HttpOptions, Request
 from tests.protocols.claude import SAYS_A, end
 
@@ -91,6 +94,33 @@ def test_a_beta_is_a_header() -> None:
     assert messages_route(api_key=KEY, model="m").prepare(Request.of("hi", http=http)).headers["anthropic-beta"] == (
         "context-1m-2025-08-07"
     )
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-6@20260101", "anthropic/claude-opus-4-6@20260101"])
+def test_claude_on_vertex(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Vertex AI the model stands in the URL, and the key of the environment stays at home."""
+    for variable in ("GOOGLE_VERTEX_ACCESS_TOKEN", "GOOGLE_VERTEX_API_KEY"):
+        monkeypatch.setenv(variable, KEY)
+    http = vertex_anthropic.messages_route(project="p-1", location="eu", model=model).prepare(Request.of("hi"))
+    assert http.url == (
+        "https://aiplatform.eu.rep.googleapis.com/v1beta1/projects/p-1/locations/eu"
+        "/publishers/anthropic/models/claude-opus-4-6@20260101:streamRawPredict"
+    )
+    assert http.headers["authorization"] == f"Bearer {KEY}"
+    elsewhere = vertex_anthropic.messages_route(base_url="https://example.com/v1", model=model).prepare(
+        Request.of("hi")
+    )
+    assert elsewhere.url.startswith("https://example.com/v1/publishers/anthropic/models/claude-opus")
+    assert KEY not in str(dict(elsewhere.headers))
+
+
+def test_a_key_of_vertex_is_no_project_for_claude(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that stands for a project of Gemini's does not do for Claude: the project has to be named."""
+    for variable in (*PROJECTS, *LOCATIONS):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("GOOGLE_VERTEX_API_KEY", KEY)
+    with pytest.raises(ConfigurationError, match="GOOGLE_CLOUD_PROJECT"):
+        vertex_anthropic.messages_route(api_key=KEY, model="m").prepare(Request.of("hi"))
 
 
 @pytest.mark.parametrize("name", ["frequency_penalty", "presence_penalty", "seed"])

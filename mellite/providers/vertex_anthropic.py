@@ -1,0 +1,100 @@
+"""Claude on Google Vertex AI: Anthropic's Messages, with Google's projects, regions and access tokens."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+from ..protocols.anthropic_messages import AnthropicDialect, protocol
+from ..wire.auth import Credential, Environment, bearer, none
+from ..wire.endpoint import Endpoint, Setting
+from ..wire.route import Route
+from .openai import withheld
+from .vertex import LOCATIONS, PROJECTS, TOKENS, _Vertex
+
+__all__ = ["messages_route"]
+
+#: The model stands in the URL, and the version in the body instead of a header.
+DIALECT: Final = AnthropicDialect(names_model=False, version="vertex-2023-10-16")
+
+
+class _Endpoint(_Vertex):
+    """As for Gemini, but that there are no keys that stand for a project."""
+
+    __slots__ = ()
+
+    def _is_express(self) -> bool:
+        return False
+
+
+def model_path(model: str) -> str:
+    """How Vertex AI spells one of Anthropic's models in a path, below project and location.
+
+    Example:
+        >>> model_path("claude-sonnet-4-5@20250929")
+        'publishers/anthropic/models/claude-sonnet-4-5@20250929'
+    """
+    name = re.sub(r"^(publishers/anthropic/)?models/|^anthropic/", "", model)
+    return f"publishers/anthropic/models/{quote(name, safe='@')}"
+
+
+def messages_route(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    model: str | None = None,
+    project: str | None = None,
+    location: str | None = None,
+    access_token: str | Credential | None = None,
+) -> Route:
+    """Claude on Google Vertex AI, which is what ``vertex-anthropic:...`` means.
+
+    What is not given comes from the environment when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the
+    location from ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and the access token from ``GOOGLE_VERTEX_ACCESS_TOKEN``
+    or ``CLOUDSDK_AUTH_ACCESS_TOKEN``.
+
+    Args:
+        api_key: an access token, too: Vertex AI has no keys for Claude.
+        base_url: another server that speaks this protocol, with everything before ``/publishers``; nothing of the
+            environment is sent there.
+        model: the model's id, as in ``claude-sonnet-4-5@20250929``.
+        project: the project's id.
+        location: the region, as in ``europe-west1``, ``eu`` or ``global``.
+        access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.tokens.Refreshing` that
+            fetches it, because it expires after an hour.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> route = messages_route(access_token="ya29.test", project="my-project", model="claude-sonnet-4-5")
+        >>> route.endpoint.url(model=route.model).removeprefix("https://aiplatform.googleapis.com/v1beta1/projects/")
+        'my-project/locations/global/publishers/anthropic/models/claude-sonnet-4-5:rawPredict'
+    """
+    settings = {
+        "location": Setting(location, variables=LOCATIONS, default="global"),
+        "project": Setting(project, variables=PROJECTS),
+    }
+    endpoint = (_Endpoint if base_url is None else Endpoint)(
+        base_url or "https://aiplatform.googleapis.com",
+        "/{model}:rawPredict",
+        streaming_path="/{model}:streamRawPredict",
+        settings=settings,
+        model_path=model_path,
+    )
+    token = access_token or api_key
+    if token is not None:
+        auth = bearer(token)
+    elif base_url is not None:
+        auth = none(withheld(" or ".join(TOKENS), "https://aiplatform.googleapis.com"))
+    else:
+        auth = bearer(Environment(*TOKENS))
+    return Route(
+        id="vertex-anthropic",
+        provider="vertex",
+        protocol=protocol(DIALECT),
+        endpoint=endpoint,
+        auth=auth,
+        model=model,
+    )
