@@ -8,6 +8,9 @@ import pytest
 
 from tests.protocols.scenarios import DIFFERENT, SCENARIOS, ask_again
 
+APART = ("openai-responses", "record-replay/")
+"""Recordings that test_responses_recordings.py asks again, and those of no model."""
+
 
 @pytest.fixture
 def recordings(corpora: Path) -> Path:
@@ -32,6 +35,7 @@ def test_every_chat_recording_has_a_scenario(recordings: Path) -> None:
     there = {str(path.relative_to(recordings).with_suffix("")) for path in recordings.rglob("*.json")}
     chat = {name for name in there if "chat" in name or "cloudflare" in name}
     assert chat <= SCENARIOS.keys() <= there
+    assert all(name.startswith(APART) for name in there - SCENARIOS.keys())
     requests = [asked for name in chat for asked in ask_again(recordings, name)]
     assert len(requests) == 28
     assert not any(name in chat for name, _ in DIFFERENT)
