@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 import msgspec
 
@@ -36,23 +36,23 @@ class ConverseMessage(TypedDict):
     content: list[dict[str, Any]]
 
 
-class ConverseOutput(TypedDict, total=False):
+class ConverseOutput(TypedDict):
     """What the model gave."""
 
     message: ConverseMessage
 
 
-class ConverseResponse(TypedDict, total=False):
+class ConverseResponse(TypedDict):
     """An answer as Bedrock sends it in one piece."""
 
     output: ConverseOutput
     stopReason: str
     usage: dict[str, Any]
     metrics: dict[str, Any]
-    trace: dict[str, Any]
-    additionalModelResponseFields: Any
-    performanceConfig: dict[str, Any]
-    serviceTier: dict[str, Any]
+    trace: NotRequired[dict[str, Any]]
+    additionalModelResponseFields: NotRequired[Any]
+    performanceConfig: NotRequired[dict[str, Any]]
+    serviceTier: NotRequired[dict[str, Any]]
 
 
 class BedrockConverseRaw(RawProviderResponse, protocol=ID):
