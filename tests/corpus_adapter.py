@@ -76,7 +76,7 @@ def reported_usage(thunk: ModelOutputThunk[str]) -> dict[str, Any]:
     answers = thunk.raw.streamed_chunks or [thunk.raw.response]
     objects = [answer for answer in answers if isinstance(answer, dict)]
     holders = [
-        next((part for name in INSIDE if isinstance(part := answer.get(name), dict)), answer) for answer in objects
+        holder for answer in objects for holder in (answer, *map(answer.get, INSIDE)) if isinstance(holder, dict)
     ]
     reports = [report for holder in holders if (report := holder.get("usage") or holder.get("usageMetadata"))]
     return {name: count for report in reports for name, count in report.items() if count is not None}
