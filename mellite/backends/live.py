@@ -10,7 +10,6 @@ from ..events import Event
 from ..request import Options, Request, Timeouts
 from ..wire.http import HttpRequest, Transport
 from ..wire.route import Route
-from ..wire.transport import default_transport
 
 __all__ = ["LiveBackend"]
 
@@ -24,7 +23,8 @@ class LiveBackend(Backend):
     Args:
         route: which provider, over which protocol; see `mellite.providers.catalog.find`.
         model: the model's id, for requests that name none.
-        transport: what sends the requests; by default one over the network, made for this backend and closed with it.
+        transport: what sends the requests; by default the one that the route names, made for this
+            backend and closed with it.
         timeouts: the clocks of each call, unless a request says otherwise.
         keep_raw: whether to keep each stream event as it came, for ``thunk.raw.streamed_chunks``.
         **options: defaults for every call, the fields of `mellite.request.Options`; and ``provider_options``, ``http``.
@@ -37,7 +37,7 @@ class LiveBackend(Backend):
         >>> from mellite.cassettes import ScriptedTransport
         >>> from mellite.providers.catalog import find
         >>> answer = '{"choices": [{"message": {"content": "Hello!"}, "finish_reason": "stop"}]}'
-        >>> backend = LiveBackend(find("openai-chat:gpt-4o-mini", api_key="sk-test"), transport=ScriptedTransport([answer]))
+        >>> backend = LiveBackend(find("openai-chat:gpt-4o", api_key="sk-test"), transport=ScriptedTransport([answer]))
         >>> backend.generate("Say hello.", temperature=0).result()
         'Hello!'
     """
@@ -80,7 +80,7 @@ class LiveBackend(Backend):
         if transport is None:
             transport = self._own_transport
             if transport is None:
-                transport = self._own_transport = default_transport()
+                transport = self._own_transport = self._route.transport()
         return self._route.stream(request, transport, keep_raw=self._keep_raw)
 
     def describe(self) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from ..protocols import openai_chat, openai_responses
+from ..protocols.responses_dialogue import ResponsesDialogue
 from ..wire.auth import Auth, Environment, bearer, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
+from ..wire.transport import default_transport
+from ..wire.websocket import WebSocketTransport
 
-__all__ = ["chat_route", "responses_route"]
+__all__ = ["chat_route", "responses_route", "websocket_route", "websocket_transport"]
 
 BASE_URL: Final = "https://api.openai.com/v1"
 KEY: Final = "OPENAI_API_KEY"
@@ -41,6 +44,33 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
     endpoint, auth = _place(api_key, base_url, "/responses")
     protocol = openai_responses.protocol(openai_responses.OPENAI)
     return Route(id="openai-responses", provider="openai", protocol=protocol, endpoint=endpoint, auth=auth, model=model)
+
+
+def websocket_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """OpenAI over Responses on a WebSocket that stays open, which is what ``openai-websocket:...`` means.
+
+    Needs ``pip install 'mellite[websocket]'``. Turns of one conversation that follow each other go over one connection,
+    and only what is new is sent, which saves time where many tools are called. Answers always stream.
+
+    Args:
+        api_key: the key; this and the others as `responses_route` takes them.
+        base_url: another server that speaks this protocol, as in ``https://example.com/v1``.
+        model: the model's id.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> websocket_route(api_key="sk-test").id
+        'openai-responses-websocket'
+    """
+    route = responses_route(api_key=api_key, base_url=base_url, model=model)
+    return route.with_(id="openai-responses-websocket", transport=websocket_transport)
+
+
+def websocket_transport() -> WebSocketTransport:
+    """What sends Responses over WebSockets, to whichever company; over HTTP to servers that know no WebSockets."""
+    return WebSocketTransport(ResponsesDialogue, fallback=default_transport())
 
 
 def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:

@@ -9,9 +9,9 @@ from ..wire.auth import Auth, Environment, bearer, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from . import compatible
-from .openai import withheld
+from .openai import websocket_transport, withheld
 
-__all__ = ["chat_route", "responses_route"]
+__all__ = ["chat_route", "responses_route", "websocket_route"]
 
 _HOST: Final = compatible.HOSTS["xai"]
 _DIALECT: Final = ResponsesDialect(namespaces=("openai", "xai"), reasoning_models=r"grok-([4-9]|\d\d|code)")
@@ -44,6 +44,27 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
         auth=_auth(api_key, elsewhere=base_url is not None),
         model=model,
     )
+
+
+def websocket_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+    """Grok over Responses on a WebSocket that stays open, which is what ``xai-websocket:...`` means.
+
+    See `mellite.providers.openai.websocket_route`.
+
+    Args:
+        api_key: the key; this and the others as `responses_route` takes them.
+        base_url: another server that speaks this protocol; no key of the environment is sent there.
+        model: the model's id.
+
+    Raises:
+        ConfigurationError: if `base_url` is no URL.
+
+    Example:
+        >>> websocket_route(api_key="xai-test").id
+        'xai-responses-websocket'
+    """
+    route = responses_route(api_key=api_key, base_url=base_url, model=model)
+    return route.with_(id="xai-responses-websocket", transport=websocket_transport)
 
 
 def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:

@@ -28,6 +28,7 @@ from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 from .informing import Informing, request_id, safe_headers
 from .protocol import Protocol, State
 from .reading import BodyReader, open_response
+from .transport import default_transport
 
 __all__ = ["Framing", "Route"]
 
@@ -37,6 +38,9 @@ _EXCERPT: Final = 200
 _EVENTS: Final = re.compile("event-?stream")  # server-sent events, and AWS's own kind
 _OK: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
+
+#: Events that only keep the connection alive.
+_PINGS: Final = frozenset({"ping", "keepalive"})
 
 #: The options that a route honours itself, whatever its protocol.
 _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
@@ -99,6 +103,7 @@ class Route:
         endpoint: where.
         auth: who is asking.
         framing: makes a decoder for one stream.
+        transport: makes what sends the requests, for a backend that is given none.
         model: the model's id, for requests that name none.
         headers: always sent.
         options: defaults for the options of a request; likewise `provider_options` and `http`.
@@ -116,6 +121,7 @@ class Route:
     endpoint: Endpoint
     auth: Auth = field(factory=none)
     framing: Callable[[], Framing] = SseDecoder
+    transport: Callable[[], Transport] = default_transport
     model: str | None = None
     headers: Mapping[str, str] = EMPTY
     options: Options = NO_OPTIONS
@@ -363,7 +369,7 @@ class _Parser:
                 raw = frame.raw
                 if not raw:
                     continue
-                if frame.event != "ping":  # which says that the server lives, not that the answer goes on
+                if frame.event not in _PINGS:  # which say that the server lives, not that the answer goes on
                     self._progress = True
                 if self._keep_raw:
                     events.append(RawChunk(raw))

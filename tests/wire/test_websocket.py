@@ -1,0 +1,268 @@
+"""Asking over WebSockets: connections that stay open, turns that go on, and everything that breaks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from mellite.errors import ConnectError, ConnectionLost, InvalidProviderOutput
+from mellite.protocols.responses_dialogue import ResponsesDialogue
+from mellite.wire.http import HttpRequest, HttpResponse
+from mellite.wire.transport import default_transport
+from mellite.wire.websocket import WebSocketTransport
+from tests.wire.server import head, serve
+from tests.wire.sockets import close, hang_up, talking
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"type": "response.output_text.delta", "item_id": "msg_1", "delta": text}
+
+
+def item(text: str) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text}]
+    return {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
+
+
+def last(number: int, *output: Any, kind: str = "completed") -> dict[str, Any]:
+    return {"type": f"response.{kind}", "response": {"id": f"resp_{number}", "output": list(output)}}
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "input_text", "text": text}]}
+
+
+def assistant(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": [{"type": "output_text", "text": text}]}
+
+
+def request(url: str, *turns: Any, key: str = "key") -> HttpRequest:
+    body = json.dumps({"model": "m", "input": list(turns), "stream": True}).encode()
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    return HttpRequest("POST", f"{url}/responses", headers=headers, body=body)
+
+
+@asynccontextmanager
+async def transport(**options: Any) -> AsyncIterator[WebSocketTransport]:
+    made = WebSocketTransport(ResponsesDialogue, **options)
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
+async def rest(response: HttpResponse) -> list[Any]:
+    """All messages that are left, decoded."""
+    body = b""
+    while data := await response.read(5):
+        body += data
+    await response.aclose()
+    return [json.loads(line.removeprefix(b"data: ")) for line in body.split(b"\n\n") if line]
+
+
+ONE = [said("Hel"), said("lo."), last(1, item("Hello."))]
+TWO = [said("Yes."), last(2, item("Yes."))]
+GOING_ON = (user("Hi."), assistant("Hello."), user("Really?"))
+
+
+@pytest.mark.anyio
+async def test_a_turn() -> None:
+    """A request becomes a message without what HTTP needs; the messages that come back become a stream."""
+    with talking([[ONE]]) as server:
+        async with transport() as sockets:
+            response = await sockets.open(request(server.url, user("Hi.")), timeout=5)
+            assert (response.status, response.headers["content-type"]) == (200, "text/event-stream")
+            assert await rest(response) == ONE
+            assert await response.read() == b""
+    assert server.heard == [[{"type": "response.create", "model": "m", "input": [user("Hi.")]}]]
+    assert server.headers[0]["authorization"] == "Bearer key"
+    assert "content-type" not in server.headers[0]
+
+
+@pytest.mark.anyio
+async def test_a_conversation_goes_on_where_it_was() -> None:
+    """The next turn goes over the same connection and only says what is new."""
+    with talking([[ONE, TWO]]) as server:
+        async with transport() as sockets:
+            await rest(await sockets.open(request(server.url, user("Hi."))))
+            assert await rest(await sockets.open(request(server.url, *GOING_ON))) == TWO
+    (first, second) = server.heard[0]
+    assert "previous_response_id" not in first
+    assert (second["input"], second["previous_response_id"]) == ([user("Really?")], "resp_1")
+
+
+@pytest.mark.anyio
+async def test_a_server_that_forgot_is_told_again() -> None:
+    """Where the server does not know the last answer any more, all is said again, and nobody notices."""
+    forgotten = {"type": "error", "error": {"code": "previous_response_not_found", "message": "?"}}
+    with talking([[ONE, [forgotten], TWO]]) as server:
+        async with transport() as sockets:
+            await rest(await sockets.open(request(server.url, user("Hi."))))
+            assert await rest(await sockets.open(request(server.url, *GOING_ON))) == TWO
+    assert server.heard[0][2]["input"] == list(GOING_ON)
+    assert "previous_response_id" not in server.heard[0][2]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "end",
+    [
+        [hang_up],
+        [close()],
+        [close(1011, "internal error")],
+        [{"type": "error", "error": {"code": "websocket_connection_limit_reached"}}],
+    ],
+)
+async def test_a_connection_that_has_had_its_time_is_replaced(end: list[Any]) -> None:
+    """What breaks before anything came of an answer on an old connection is asked again on a new one, whole."""
+    with talking([[ONE, end], [TWO]]) as server:
+        async with transport() as sockets:
+            await rest(await sockets.open(request(server.url, user("Hi."))))
+            assert await rest(await sockets.open(request(server.url, *GOING_ON))) == TWO
+    assert [len(heard) for heard in server.heard] == [2, 1]
+    assert server.heard[1][0]["input"] == list(GOING_ON)
+
+
+@pytest.mark.anyio
+async def test_a_new_connection_that_breaks_is_not_replaced() -> None:
+    """A request that may have been answered is not sent a second time."""
+    with talking([[[hang_up]], [[close()]]]) as server:
+        async with transport() as sockets:
+            for _ in range(2):
+                with pytest.raises(ConnectionLost):
+                    await sockets.open(request(server.url, user("Hi.")))
+    assert [len(heard) for heard in server.heard] == [1, 1]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("end", "broken"), [(hang_up, True), (close(1011, "oops"), True), (close(), False)])
+async def test_a_connection_that_breaks_halfway(end: Any, broken: bool) -> None:
+    """What came before is given; a close in good order is the end of the stream, anything else is a loss."""
+    with talking([[[said("Hel"), end]]]) as server:
+        async with transport() as sockets:
+            response = await sockets.open(request(server.url, user("Hi.")))
+            assert b"Hel" in await response.read()
+            if broken:
+                with pytest.raises(ConnectionLost):
+                    await response.read()
+            else:
+                assert await response.read() == b""
+            await response.aclose()
+
+
+@pytest.mark.anyio
+async def test_two_at_once_have_two_connections() -> None:
+    """A connection answers one request at a time."""
+    with talking([[[said("a")]], [TWO]]) as server:
+        async with transport() as sockets:
+            first = await sockets.open(request(server.url, user("Hi.")))
+            assert await rest(await sockets.open(request(server.url, user("Hi.")))) == TWO
+            await first.aclose()
+    assert len(server.heard) == 2
+
+
+@pytest.mark.anyio
+async def test_who_goes_away_ends_the_connection() -> None:
+    """Closing an answer that is not over closes its connection, and cancelling a read does so when it is closed."""
+    with talking([[[said("a")]]]) as server:
+        async with transport() as sockets:
+            response = await sockets.open(request(server.url, user("Hi.")))
+            await response.read()
+            with anyio.move_on_after(0.01):
+                await response.read()
+            await response.aclose()
+            await response.aclose()
+            assert await anyio.to_thread.run_sync(server.gone.acquire, True, 5)
+            with pytest.raises(ConnectionLost):
+                await response.read()
+
+
+@pytest.mark.anyio
+async def test_another_key_has_another_connection() -> None:
+    """A connection that was opened with one key is not used for another."""
+    with talking([[ONE, TWO], [TWO]]) as server:
+        async with transport() as sockets:
+            await rest(await sockets.open(request(server.url, user("Hi."))))
+            await rest(await sockets.open(request(server.url, *GOING_ON, key="other")))
+    assert [headers["authorization"] for headers in server.headers] == ["Bearer key", "Bearer other"]
+    assert server.heard[1][0]["input"] == list(GOING_ON)
+
+
+@pytest.mark.anyio
+async def test_few_connections_stay_open() -> None:
+    """Conversations that do not go on share the connections that are there."""
+    with talking([[ONE] * 3] * 20) as server:
+        async with transport() as sockets:
+            for number in range(20):
+                await rest(await sockets.open(request(server.url, user(str(number)))))
+    assert len(server.heard) == 8
+
+
+@pytest.mark.anyio
+async def test_clocks() -> None:
+    """Waiting for the first message, and for the next, takes as long as is allowed."""
+    with talking([[[]], [[said("a")]]]) as server:
+        async with transport() as sockets:
+            with pytest.raises(TimeoutError):
+                await sockets.open(request(server.url, user("Hi.")), timeout=0.05)
+            response = await sockets.open(request(server.url, user("Hi.")), timeout=5)
+            await response.read(5)
+            with pytest.raises(TimeoutError):
+                await response.read(0.05)
+            await response.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_refusal_is_an_answer() -> None:
+    """A server that refuses the handshake is heard: its status, its headers and its body."""
+    with talking(refuse=401) as server:
+        async with transport() as sockets:
+            response = await sockets.open(request(server.url, user("Hi.")))
+            assert (response.status, json.loads(await response.read())["error"]["message"]) == (401, "Not you.")
+            assert await response.read() == b""
+            await response.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [404, 405, 426, 501])
+async def test_a_server_without_websockets_is_asked_over_http(status: int) -> None:
+    """Where there is something to fall back to, a server that knows no WebSockets gets the request over HTTP."""
+    with serve() as server:
+        script = server.script(head(status, body=0))
+        async with transport(fallback=default_transport()) as sockets:
+            response = await sockets.open(request(script.url, user("Hi.")), timeout=5)
+            assert response.status == status
+            await response.aclose()
+        asked, sent = script.requests(2)
+    assert (asked.method, sent.method) == ("GET", "POST")
+    assert json.loads(sent.body)["input"] == [user("Hi.")]
+
+
+@pytest.mark.anyio
+async def test_nobody_is_there() -> None:
+    """A port that nobody listens on is a ConnectError."""
+    async with transport() as sockets:
+        with pytest.raises(ConnectError):
+            await sockets.open(request("http://127.0.0.1:1/v1", user("Hi.")))
+
+
+@pytest.mark.anyio
+async def test_what_is_no_websocket() -> None:
+    """Bytes that break the rules are InvalidProviderOutput."""
+    with talking([[[lambda connection: connection.socket.sendall(b"\xff" * 20)]]]) as server:
+        async with transport() as sockets:
+            with pytest.raises(InvalidProviderOutput):
+                await sockets.open(request(server.url, user("Hi.")))
+
+
+@pytest.mark.anyio
+async def test_messages_of_any_shape() -> None:
+    """Line breaks in a message, and messages that are bytes, are one event each."""
+    pretty = json.dumps(said("a"), indent=2)
+    with talking([[[pretty, pretty.encode(), last(1)]]]) as server:
+        async with transport() as sockets:
+            assert await rest(await sockets.open(request(server.url, user("Hi.")))) == [said("a"), said("a"), last(1)]
