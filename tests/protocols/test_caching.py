@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mellite.messages import CacheHint, Image, Message, Reasoning, Text, ToolCall, ToolResult
 from mellite.protocols.caching import MARKS, is_long, marked
@@ -140,3 +143,76 @@ def test_a_long_lifetime_goes_before_a_short_one() -> None:
 def test_long_is_an_hour(seconds: int | None, long: bool) -> None:
     """From 3600 seconds on the long cache is meant."""
     assert is_long(CacheHint(ttl_seconds=seconds)) is long
+
+
+PLACES = st.sampled_from([None, None, HINT, HOUR])
+SPOKEN = st.one_of(
+    st.builds(Text, st.sampled_from(["a", "", " "]), cache=PLACES),
+    st.builds(Image, st.just(b"x"), media_type=st.just("image/png"), cache=PLACES),
+    st.builds(Reasoning, st.just("b")),
+    st.builds(ToolCall, st.just("c"), st.just("f"), cache=PLACES),
+    st.builds(ToolResult, st.just("c"), st.just("f"), st.just("x"), cache=PLACES),
+)
+POLICIES = st.one_of(
+    st.sampled_from([None, "auto", "none"]),
+    st.builds(
+        CachePolicy,
+        tools=st.booleans(),
+        system=st.booleans(),
+        messages=st.sampled_from([None, 0, 1, 3, "latest-user-message", "latest-assistant"]),
+        ttl_seconds=st.sampled_from([None, 300, 3600]),
+    ),
+)
+MESSAGES = st.builds(Message, st.sampled_from(["system", "user", "assistant"]), st.lists(SPOKEN, max_size=3).map(tuple))
+REQUESTS = st.builds(
+    Request,
+    st.lists(MESSAGES, min_size=1, max_size=5).map(tuple),
+    system=st.lists(st.builds(Text, st.sampled_from(["a", ""]), cache=PLACES), max_size=3).map(tuple),
+    tools=st.lists(st.builds(ToolDefinition, st.just("f"), cache=PLACES), max_size=2).map(tuple),
+    cache=POLICIES,
+)
+
+
+def parts_of(request: Request) -> list[Any]:
+    """Everything that may be marked, in the order of the prompt."""
+    return [*request.tools, *request.system, *[part for message in request.messages for part in message.content]]
+
+
+def bare(request: Request) -> Request:
+    """The request without its marks."""
+    return attrs.evolve(
+        request,
+        tools=tuple([attrs.evolve(tool, cache=None) for tool in request.tools]),
+        system=tuple([attrs.evolve(text, cache=None) for text in request.system]),
+        messages=tuple(
+            [
+                attrs.evolve(
+                    message,
+                    content=tuple(
+                        [attrs.evolve(part, cache=None) if hasattr(part, "cache") else part for part in message.content]
+                    ),
+                )
+                for message in request.messages
+            ]
+        ),
+    )
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(REQUESTS, st.integers(0, 4))
+def test_any_request(request: Request, limit: int) -> None:
+    """Whatever a request holds: never too many marks, hints go first, nothing else is changed, and once is enough."""
+    words = [not isinstance(part, Text) or bool(part.text.strip()) for part in parts_of(request)]
+    before = [getattr(part, "cache", None) for part in parts_of(request)]
+    result = marked(request, limit=limit)
+    after = [getattr(part, "cache", None) for part in parts_of(result)]
+    assert sum(hint is not None for hint, real in zip(after, words, strict=True) if real) <= limit
+    if sum(hint is not None for hint, real in zip(before, words, strict=True) if real) <= limit:
+        assert all(new == old for new, old in zip(after, before, strict=True) if old is not None)
+    for at, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old is None and new is not None and not is_long(new):  # a short-lived mark never stands before a long one
+            assert not [
+                hint for hint, real in zip(after[at:], words[at:], strict=True) if real and hint and is_long(hint)
+            ]
+    assert bare(result) == bare(request)
+    assert marked(result, limit=limit) is result
