@@ -72,6 +72,9 @@ def test_new_models_take_no_sampling_options(name: str) -> None:
     [
         ("claude-sonnet-4-5", {"reasoning_budget": 2000}, {"type": "enabled", "budget_tokens": 2000}, None),
         ("claude-sonnet-4-5", {"reasoning_effort": "medium"}, {"type": "enabled", "budget_tokens": 4096}, None),
+        ("claude-sonnet-4-5", {"reasoning_effort": "minimal"}, {"type": "enabled", "budget_tokens": 1024}, None),
+        ("claude-3-7-sonnet", {"reasoning_effort": "low"}, {"type": "enabled", "budget_tokens": 1024}, None),
+        ("claude-haiku-4-5", {"reasoning_effort": "high"}, {"type": "enabled", "budget_tokens": 16_384}, None),
         ("claude-opus-4-5", {"reasoning_effort": "high"}, None, "high"),
         ("claude-opus-4-6", {"reasoning_effort": "high"}, {"type": "adaptive", "display": "summarized"}, "high"),
         ("claude-opus-4-6", {"reasoning_budget": 2000}, {"type": "enabled", "budget_tokens": 2000}, None),
@@ -103,14 +106,16 @@ def test_thinking(model: str, options: dict[str, Any], thinking: Any, effort: st
 )
 def test_thinking_that_a_model_cannot_do_is_refused(model: str, options: dict[str, Any]) -> None:
     """A model that cannot be told so is not asked, unless that may be left out."""
-    with pytest.raises(UnsupportedOption, match=next(iter(options))):
+    (name,) = options
+    with pytest.raises(UnsupportedOption, match=f"'{name}'") as caught:
         body_of("Hi.", model=model, **options)
+    assert caught.value.option == name
     assert "thinking" not in body_of("Hi.", model=model, drop_unsupported=True, **options)
 
 
 def test_thinking_counts_towards_the_longest_answer() -> None:
     """The limit leaves room to answer; one of the caller's that does not is refused."""
-    assert body_of("Hi.", reasoning_budget=40_000)["max_tokens"] > 40_000
+    assert body_of("Hi.", reasoning_budget=40_000)["max_tokens"] == 44_096
     assert body_of("Hi.", reasoning_budget=2000)["max_tokens"] == 32_000
     with pytest.raises(InvalidRequest, match="max_tokens"):
         body_of("Hi.", reasoning_budget=2000, max_tokens=2000)
@@ -316,14 +321,22 @@ def test_old_models_cannot_be_held_to_a_type() -> None:
 
 def test_provider_options_go_into_the_body() -> None:
     """Options of the provider's own stand in the body as they are; some have two spellings; objects are merged."""
-    own = {"serviceTier": "auto", "container": "c_1", "output_config": {"task_budget": 5}}
+    own = {
+        "serviceTier": "auto", "container": "c_1", "outputConfig": {"task_budget": 5}, "mcpServers": [],
+        "cacheControl": {"type": "ephemeral"}, "contextManagement": {"edits": []}, "max_tokens": 7,
+    }  # fmt: skip
     body = body_of("Hi.", model=NEW, reasoning_effort="low", provider_options={"anthropic": own, "other": {"x": 1}})
-    assert (body["service_tier"], body["container"]) == ("auto", "c_1")
+    assert (body["service_tier"], body["container"], body["mcp_servers"]) == ("auto", "c_1", [])
+    assert (body["cache_control"], body["context_management"]) == ({"type": "ephemeral"}, {"edits": []})
     assert body["output_config"] == {"effort": "low", "task_budget": 5}
+    assert body["max_tokens"] == 7
+    assert body_of("Hi.", max_tokens=8, provider_options={"anthropic": own})["max_tokens"] == 8
     assert "x" not in body
 
 
-@pytest.mark.parametrize("own", [{"model": "x"}, {"messages": []}, {"stream": False}, {"system": "x"}, 5])
+@pytest.mark.parametrize(
+    "own", [{"model": "x"}, {"messages": []}, {"stream": False}, {"system": "x"}, {"tools": []}, 5]
+)
 def test_provider_options_cannot_replace_the_request(own: Any) -> None:
     """What a request says itself cannot be said again in provider options."""
     with pytest.raises(InvalidRequest, match="anthropic"):

@@ -123,6 +123,14 @@ def test_a_key_of_vertex_is_no_project_for_claude(monkeypatch: pytest.MonkeyPatc
         vertex_anthropic.messages_route(api_key=KEY, model="m").prepare(Request.of("hi"))
 
 
+def test_options_that_claude_knows() -> None:
+    """The route takes the options that the protocol can express, and no others."""
+    assert messages_route().protocol.options == {
+        "max_tokens", "parallel_tool_calls", "reasoning_budget", "reasoning_effort", "stop", "temperature", "top_k",
+        "top_p",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["frequency_penalty", "presence_penalty", "seed"])
 def test_options_that_claude_does_not_know(name: str) -> None:
     """What the protocol has no field for is refused by name, and left out where that is allowed."""
