@@ -260,17 +260,27 @@ def _add_delta(known: dict[str, Any], delta: Mapping[str, Any]) -> None:
 
 
 def _add_items(known: list[Any], items: list[Any]) -> None:
-    """Items that bear an index belong to the item of that index; others are further items."""
+    """Items that bear an index belong to the item of that index and type; others are further items.
+
+    OpenRouter counts the summary and the encrypted form of one thought alike.
+    """
     for item in items:
         index = item.get("index") if isinstance(item, Mapping) else None
         if index is None:
             known.append(item)
             continue
-        held = next((other for other in known if isinstance(other, dict) and other.get("index") == index), None)
+        held = next((other for other in known if _is_same(other, item)), None)
         if held is None:
             held = {}
             known.append(held)
         _add_delta(held, item)
+
+
+def _is_same(known: Any, item: Mapping[str, Any]) -> bool:
+    if not isinstance(known, dict) or known.get("index") != item["index"]:
+        return False
+    kind = item.get("type")
+    return kind is None or known.get("type") in (None, kind)
 
 
 def _finished(value: Any) -> Any:

@@ -130,6 +130,23 @@ def test_a_streamed_answer_is_merged_to_the_shape_of_a_whole_one() -> None:
     assert finish.logprobs == finish.response["choices"][0]["logprobs"]
 
 
+def test_pieces_of_details_are_told_apart_by_index_and_type() -> None:
+    """OpenRouter gives the summary of a thought and its encrypted form the same index: they stay two."""
+    pieces = [
+        {"type": "reasoning.summary", "summary": "Hm", "index": 0},
+        {"summary": "m.", "index": 0},
+        {"type": "reasoning.encrypted", "data": "x", "id": "rs_1", "index": 0},
+        {"type": "reasoning.text", "text": "A", "index": 1},
+    ]
+    folded = read([*[delta(reasoning_details=[piece]) for piece in pieces], delta("stop"), DONE])
+    assert folded.finish is not None
+    assert folded.finish.response["choices"][0]["message"]["reasoning_details"] == [
+        {"type": "reasoning.summary", "summary": "Hmm.", "index": 0},
+        {"type": "reasoning.encrypted", "data": "x", "id": "rs_1", "index": 0},
+        {"type": "reasoning.text", "text": "A", "index": 1},
+    ]
+
+
 def test_an_answer_without_text_has_null_content() -> None:
     """Where no content came, the merged message says null; where an empty one came, it is empty."""
     nothing = finish_of(called(WEATHER)).response["choices"][0]["message"]
