@@ -1,0 +1,317 @@
+"""The pytest plugin, run by pytest in processes of its own: recording, replay, blocked network, filters, fixtures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.wire.answers import STREAM
+from tests.wire.server import LAST, Script, Server, head, piece, serve
+
+pytest_plugins = ["pytester"]
+
+SSE = {"content-type": "text/event-stream"}
+
+PLUGINS = [part for name in ("mellite.pytest_plugin", "anyio.pytest_plugin") for part in ("-p", name)]
+ASYNCIO = ["-p", "pytest_asyncio.plugin"]
+
+Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A model that always answers "Hello, you."."""
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def script(server: Server) -> Script:
+    """The model, for one test."""
+    return server.script(head(200, SSE), piece(STREAM), LAST)
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs pytest on some tests, in a process of its own."""
+    for name in ("CI", "RECORD", "OPENAI_API_KEY", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def runs(
+        source: str | None = None, *arguments: str, entry_points: bool = False, **environment: str
+    ) -> pytest.RunResult:
+        if source is not None:
+            pytester.makepyfile(test_it=dedent(source))
+        if not entry_points:
+            environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # which takes twice as long
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        plugins = [] if entry_points else PLUGINS
+        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *plugins, *arguments)
+        for name in environment:
+            monkeypatch.delenv(name)
+        return result
+
+    return runs
+
+
+def greeting(script: Script, marks: str = "", test: str = "test_hello", kind: str = "anyio") -> str:
+    """A test of somebody's that asks the model through its cassette."""
+    return f"""
+        import mellite, pytest
+
+        @pytest.mark.{kind}
+        {marks}
+        async def {test}(cassette):
+            backend = mellite.backend(
+                "openai-chat:m", base_url="{script.url}/v1", api_key="sk-very-secret-key-0123456789", transport=cassette
+            )
+            assert await backend.generate("hi") == "Hello, you."
+    """
+
+
+def stored(pytester: pytest.Pytester, path: str = "cassettes/test_it/test_hello.json") -> dict[str, object]:
+    """A cassette that a test has recorded."""
+    content: dict[str, object] = json.loads((pytester.path / path).read_text())
+    return content
+
+
+def test_record_and_replay(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """--mellite-record writes one file for both loops; from then on the test passes without a server."""
+    run(greeting(script), "--mellite-record").assert_outcomes(passed=2)
+    assert len(script.requests(2)) == 2
+    content = stored(pytester)
+    assert len(content["interactions"]) == 1  # type: ignore[arg-type]
+    assert "sk-very-secret" not in json.dumps(content)
+    run(entry_points=True).assert_outcomes(passed=2)
+    assert len(script.requests(2)) == 2
+    assert [path.name for path in (pytester.path / "cassettes" / "test_it").iterdir()] == ["test_hello.json"]
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_with_pytest_asyncio(pytester: pytest.Pytester, script: Script, run: Run, mode: str) -> None:
+    """It works with pytest-asyncio, in both of its modes."""
+    source = greeting(script, kind="asyncio" if mode == "strict" else "mellite")
+    run(source, *ASYNCIO, "--mellite-record", f"--asyncio-mode={mode}").assert_outcomes(passed=1)
+    run(None, *ASYNCIO, f"--asyncio-mode={mode}").assert_outcomes(passed=1)
+    assert len(script.requests(1)) == 1
+
+
+def test_a_miss(script: Script, run: Run) -> None:
+    """Without a cassette the test fails, says how to record one, and asks nobody."""
+    result = run(greeting(script))
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*CassetteMiss*test_hello.json*RECORD=true*"])
+    assert script.requests(0) == []
+
+
+def test_once(script: Script, run: Run) -> None:
+    """The mode `once` records what is not there, and replays what is."""
+    run(greeting(script), "--mellite-record=once").assert_outcomes(passed=2)
+    run(None, "--mellite-record=once").assert_outcomes(passed=2)
+    assert len(script.requests(1)) == 1
+
+
+def test_mode_of_another_plugin(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """Where another plugin has registered --record-mode it means the same."""
+    pytester.makepyfile(
+        other="""
+        def pytest_addoption(parser):
+            parser.addoption("--record-mode", default=None)
+        """
+    )
+    run(greeting(script), "-p", "other", "--record-mode=once").assert_outcomes(passed=2)
+    run(None, "-p", "other").assert_outcomes(passed=2)
+    assert len(script.requests(1)) == 1
+
+
+def test_a_failed_test_keeps_the_old_cassette(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """What a failing test has recorded does not replace what was recorded well."""
+    run(greeting(script), "--mellite-record").assert_outcomes(passed=2)
+    before = stored(pytester)
+    failing = greeting(script).replace("Hello, you.", "Goodbye.")
+    run(failing, "--mellite-record").assert_outcomes(failed=2)
+    assert stored(pytester) == before
+
+
+def test_parameters_and_classes(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """Each parameter and each class has a file of its own, with a name that every system takes."""
+    source = f"""
+        import mellite, pytest
+
+        class TestGreetings:
+            @pytest.mark.parametrize("word", ["hi", "a/../b", "x" * 300])
+            def test_hello(self, cassette, word):
+                backend = mellite.backend("openai-chat:m", base_url="{script.url}/v1", api_key="k", transport=cassette)
+                assert backend.generate(word).result() == "Hello, you."
+    """
+    run(source, "--mellite-record").assert_outcomes(passed=3)
+    names = sorted(path.name for path in (pytester.path / "cassettes" / "test_it").iterdir())
+    assert len(names) == 3
+    assert all(name.startswith("TestGreetings.test_hello") and len(name) < 150 for name in names)
+    run().assert_outcomes(passed=3)
+
+
+def test_folder_and_path(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """The folder may be set for the project, and the path for a test."""
+    run(greeting(script, '@pytest.mark.mellite("mine.json")'), "--mellite-record", "-o", "mellite_cassettes=recorded")
+    assert stored(pytester, "recorded/mine.json")["version"] == 1
+
+
+def test_requires(script: Script, run: Run) -> None:
+    """Recording is skipped with a reason where a key is missing; replaying needs none."""
+    source = greeting(script, '@pytest.mark.mellite(requires=["ACME_API_KEY"])')
+    skipped = run(source, "--mellite-record", "-rs")
+    skipped.assert_outcomes(skipped=2)
+    skipped.stdout.fnmatch_lines(["*recording this test needs ACME_API_KEY*"])
+    run(source, "--mellite-record", ACME_API_KEY="x").assert_outcomes(passed=2)
+    run().assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"),
+    [("warn", {"passed": 1, "warnings": 1}), ("ignore", {"passed": 1}), ("error", {"passed": 1, "errors": 1})],
+)
+def test_unused(script: Script, run: Run, how: str, outcome: dict[str, int]) -> None:
+    """What a cassette holds and nobody asked for is told, or fails the test, or is nobody's business."""
+    source = f"""
+        import mellite, os, pytest
+
+        @pytest.mark.mellite(unused="{how}")
+        def test_hello(cassette):
+            backend = mellite.backend("openai-chat:m", base_url="{script.url}/v1", api_key="k", transport=cassette)
+            for _ in range(int(os.environ.get("TIMES", 1))):
+                backend.generate("hi").result()
+    """
+    run(source, "--mellite-record", TIMES="2").assert_outcomes(passed=1)
+    result = run()
+    result.assert_outcomes(**outcome)
+    if how != "ignore":
+        result.stdout.fnmatch_lines(["*1 of 2 interactions of * were not asked for*"])
+
+
+def test_nothing_is_recorded_in_ci(script: Script, run: Run) -> None:
+    """With CI=true recording everything is refused before a test runs, and other modes only replay."""
+    refused = run(greeting(script), "--mellite-record", CI="true")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*CI='true'*nothing is recorded*"])
+    run(None, "--mellite-record=once", CI="true").assert_outcomes(errors=2)
+    assert script.requests(0) == []
+
+
+def test_filters(script: Script, run: Run) -> None:
+    """RECORDED_TEST and its relatives choose which of the tests with cassettes run, recording or not."""
+    source = greeting(script, '@pytest.mark.mellite(tags=["provider:acme"])') + "\n        def test_other(): pass\n"
+    run(source, "--mellite-record").assert_outcomes(passed=3)
+    run(None, RECORDED_PROVIDER="acme").assert_outcomes(passed=3)
+    run(None, RECORDED_TEST="hello").assert_outcomes(passed=3)
+    run(None, RECORDED_TEST="goodbye").assert_outcomes(skipped=2, passed=1)
+    run(None, "--mellite-record", RECORDED_PROVIDER="other").assert_outcomes(skipped=2, passed=1)
+    assert len(script.requests(2)) == 2
+
+
+BLOCKED = """
+    import socket, sys, pytest
+
+    def reach(host):
+        sys.audit("socket.connect", None, (host, 443))
+        sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
+
+    def test_this_machine():
+        for host in ("127.0.0.1", "::1", "localhost", b"localhost"):
+            reach(host)
+        sys.audit("socket.connect", None, "/a/unix/socket")
+
+    @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "api.openai.com"])
+    def test_elsewhere(host):
+        reach(host)
+
+    @pytest.mark.mellite(live=True)
+    def test_live():
+        reach("api.openai.com")
+
+    def test_allowed():
+        reach("models.example")
+"""
+
+
+def test_block_network(run: Run) -> None:
+    """--mellite-block-network keeps every test on this machine, but for live ones and hosts that are allowed."""
+    run(BLOCKED).assert_outcomes(passed=6)
+    blocked = run(None, "--mellite-block-network", "-o", "mellite_allowed_hosts=models.example")
+    blocked.assert_outcomes(passed=3, failed=3)
+    blocked.stdout.fnmatch_lines(["*this test may not reach 192.0.2.1: --mellite-block-network*"])
+
+
+def test_no_live_call_by_accident(run: Run, script: Script) -> None:
+    """A test that replays reaches no other machine, also past its cassette; after it the network is back."""
+    source = greeting(script) + dedent(
+        """
+        def test_elsewhere(cassette):
+            with pytest.raises(mellite.MelliteError, match="may not reach"):
+                mellite.backend("openai-chat:m", base_url="https://192.0.2.1", api_key="k").generate("hi").result(20)
+
+        def test_after():
+            import sys
+            sys.audit("socket.connect", None, ("192.0.2.1", 443))
+        """
+    ).replace("\n", "\n        ")
+    run(source, "--mellite-record", "-k", "hello").assert_outcomes(passed=2, deselected=2)
+    path = "cassettes/test_it/test_elsewhere.json"
+    Path(path).write_text('{"version": 1, "interactions": []}')
+    run().assert_outcomes(passed=4)
+
+
+def test_flags_that_contradict_each_other(run: Run, script: Script) -> None:
+    """Recording needs the network."""
+    result = run(greeting(script), "--mellite-record", "--mellite-block-network")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*leaves no way to record*"])
+
+
+def test_misspelled_marker(run: Run, script: Script) -> None:
+    """An argument that the marker does not take is refused by name."""
+    result = run(greeting(script, "@pytest.mark.mellite(requiers=['X'])"))
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*no argument 'requiers'*requires*"])
+
+
+def test_scripted(run: Run) -> None:
+    """The fixture `scripted` makes backends with the answers of a list."""
+    source = """
+        def test_two(scripted):
+            backend = scripted(["one", ["t", "wo"]])
+            assert [backend.generate("?").result() for _ in range(2)] == ["one", "two"]
+            assert backend.calls == 2
+    """
+    run(source).assert_outcomes(passed=1)
+
+
+def test_unused_it_costs_nothing(run: Run) -> None:
+    """Where no test uses it, nothing of mellite is loaded but the plugin."""
+    source = """
+        import sys
+
+        def test_nothing():
+            assert {name for name in sys.modules if name.startswith("mellite")} == {"mellite", "mellite.pytest_plugin"}
+    """
+    run(source).assert_outcomes(passed=1)
+
+
+def test_marker_is_registered(run: Run) -> None:
+    """The marker is known to --markers and --strict-markers."""
+    run("def test_nothing(): pass", "--markers").stdout.fnmatch_lines(["*@pytest.mark.mellite(*"])
+
+
+def test_conformance_suites_are_there() -> None:
+    """`check_backend` and `check_protocol` come from the plugin, too."""
+    from mellite import conformance, pytest_plugin
+
+    assert pytest_plugin.check_backend is conformance.check_backend
+    assert pytest_plugin.check_protocol is conformance.check_protocol
+    with pytest.raises(AttributeError, match="nothing"):
+        pytest_plugin.nothing  # noqa: B018
