@@ -83,8 +83,8 @@ def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROP
     """
     facts = facts_of(request.model)
     own = _provider_options(request, dialect)
-    if dialect.cache:
-        request = marked(request, limit=MARKS - 1 if own.get("cache_control") else MARKS)
+    limit = MARKS if dialect.cache else 0
+    request = marked(request, limit=limit - 1 if limit and own.get("cache_control") else limit)
     body: dict[str, Any] = {"model": request.model} if dialect.names_model else {}
     if dialect.version is not None:
         body["anthropic_version"] = dialect.version

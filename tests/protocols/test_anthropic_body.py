@@ -348,7 +348,8 @@ def test_clouds_have_the_model_in_the_url() -> None:
     cloud = AnthropicDialect(
         names_model=False, says_stream=False, version="vertex-2023-10-16", cache=False, max_tokens=9
     )
-    body = lower(Request.of("Hi.", model=NEW), stream=True, dialect=cloud)
+    hinted = Message.user(Text("Hi.", cache=CacheHint()))
+    body = lower(Request.of(hinted, model=NEW), stream=True, dialect=cloud)
     assert body == {
         "anthropic_version": "vertex-2023-10-16",
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi."}]}],
