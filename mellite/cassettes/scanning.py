@@ -46,6 +46,13 @@ class Finding:
         return f"{self.path} ({self.reason})"
 
 
+def _forms(value: str) -> set[str]:
+    """How a value stands in texts: as it is, in a URL, without its backslashes, as its bytes."""
+    plain = _ESCAPE.sub(_unescaped, value)
+    as_bytes = [text.encode(errors="replace").decode("latin-1") for text in (value, plain)]
+    return {value, plain, quote(value, safe="", errors="replace"), *as_bytes}
+
+
 @frozen
 class SecretScan:
     """Looks for secrets in interactions, cassettes and texts.
@@ -65,9 +72,7 @@ class SecretScan:
     allowed: Collection[str] = field(default=(), kw_only=True)
     _needles: tuple[tuple[str, str], ...] = field(
         default=Factory(
-            lambda self: tuple(
-                [(text, name) for value, name in self.known.items() for text in {value, quote(value, safe="")}]
-            ),
+            lambda self: tuple([(form, name) for value, name in self.known.items() for form in _forms(value)]),
             takes_self=True,
         ),
         init=False,
