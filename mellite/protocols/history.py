@@ -52,7 +52,7 @@ def mend(request: Request, *, rules: HistoryRules) -> tuple[Request, tuple[str, 
         >>> request.messages[-1].role, changes
         ('tool', ("tool call 'call_1' has no result: it gets one that says so",))
     """
-    if not any(_is_local(part) for message in request.messages for part in message.content):
+    if _is_in_order(request, rules):
         return request, ()
     mender = _Mender(request, rules)
     messages = tuple(mender.mended())
@@ -64,6 +64,33 @@ def mend(request: Request, *, rules: HistoryRules) -> tuple[Request, tuple[str, 
 def _is_local(part: Part) -> bool:
     """Whether it is a call that somebody here has to answer, or an answer to one."""
     return isinstance(part, (ToolCall, ToolResult)) and not part.provider_executed
+
+
+def _is_in_order(request: Request, rules: HistoryRules) -> bool:
+    """Whether there is nothing to mend, found out fast; may be False also where there is nothing."""
+    waiting: set[str] = set()
+    ids: _Ids | None = None
+    tools = None
+    for message in request.messages:
+        role = message.role
+        if waiting and role != "tool":
+            return False
+        called = False
+        for part in message.content:
+            if isinstance(part, ToolCall) and role == "assistant" and not part.provider_executed:
+                if ids is None:
+                    ids, tools = _Ids(rules.ids), {tool.name for tool in request.tools}
+                if ids.of(part.id) != part.id or not (part.name in (tools or ()) or _NAME.fullmatch(part.name)):
+                    return False
+                waiting.add(part.id)
+                called = True
+            elif isinstance(part, ToolResult) and not part.provider_executed:
+                if role != "tool" or part.id not in waiting:
+                    return False
+                waiting.remove(part.id)
+            elif called and rules.calls_last:
+                return False
+    return not waiting
 
 
 @frozen
@@ -211,12 +238,13 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 # Ids of calls
 
 
-_FORMS: Final[Mapping[str, tuple[str, str, int]]] = {  # what is replaced, by what, and how much is left
-    "any": (r"(?!)", "", 1000),
-    "claude": (r"[^a-zA-Z0-9_-]", "_", 64),
-    "mistral": (r"[^a-zA-Z0-9]", "", 9),
-    "openai": (r"(?!)", "", 40),
-    "responses": (r"(?!)", "", 64),
+#: Form -> what must not stand in an id, what is put there instead, and how many characters are left.
+_FORMS: Final[Mapping[str, tuple[re.Pattern[str] | None, str, int]]] = {
+    "any": (None, "", 1000),
+    "claude": (re.compile(r"[^a-zA-Z0-9_-]"), "_", 64),
+    "mistral": (re.compile(r"[^a-zA-Z0-9]"), "", 9),
+    "openai": (None, "", 40),
+    "responses": (None, "", 64),
 }
 
 
@@ -238,5 +266,5 @@ class _Ids:
 
     def _shaped(self, id: str) -> str:
         pattern, put, length = _FORMS[self._form]
-        shaped = re.sub(pattern, put, id)[:length]
+        shaped = (id if pattern is None else pattern.sub(put, id))[:length]
         return shaped.ljust(length, "0") if self._form == "mistral" else shaped

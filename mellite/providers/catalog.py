@@ -95,7 +95,9 @@ def names() -> list[str]:
 
 def knows(name: str) -> bool:
     """Whether there is a provider of this name, or one that is also called so."""
-    return name in _ALIASES or name in _makers() or name in names()
+    from .compatible import HOSTS
+
+    return name in _ALIASES or name in _makers() or name in HOSTS or bool(entry_points(group=PROVIDERS, name=name))
 
 
 def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) -> Route:
