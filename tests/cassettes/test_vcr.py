@@ -153,7 +153,7 @@ def test_parsed_bodies() -> None:
 @pytest.mark.parametrize(
     ("encoding", "stored", "kept"),
     [
-        ("gzip", gzip.compress(b"hello"), False),
+        ("gzip", gzip.compress(b"hello", mtime=0), False),
         ("deflate", zlib.compress(b"hello"), False),
         ("gzip", b"hello", False),  # decoded by whoever recorded it, who kept the header
         ("br", b"\x0b\x02\x80hello\x03", True),
