@@ -17,6 +17,7 @@ from .events import (
     ReasoningStart,
     ResponseStart,
     StepFinish,
+    StepStart,
     TextDelta,
     TextEnd,
     TextStart,
@@ -44,6 +45,7 @@ class Folded:
         usage: the last usage that says anything.
         start: what is known of the response, merged over all `ResponseStart` events.
         finish: how it ended; None if it broke off.
+        step: how the last step ended, if the provider said so before it broke off.
     """
 
     text: str
@@ -53,6 +55,7 @@ class Folded:
     usage: Usage | None
     start: ResponseStart
     finish: Finish | None
+    step: StepFinish | None = None
 
 
 @define
@@ -96,7 +99,7 @@ class _Input:
 class _Folder:
     """The running state of one fold; `_HANDLERS` says which method takes which kind of event."""
 
-    __slots__ = ("blocks", "finish", "inputs", "order", "start", "text", "thinking", "usage")
+    __slots__ = ("blocks", "finish", "inputs", "order", "start", "step", "text", "thinking", "usage")
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -107,6 +110,7 @@ class _Folder:
         self.usage: Usage | None = None
         self.start = _NOTHING_KNOWN
         self.finish: Finish | None = None
+        self.step: StepFinish | None = None
 
     def _block(self, kind: type[Text | Reasoning], id: str) -> _Block:
         block = self.blocks.get((kind, id))
@@ -168,7 +172,11 @@ class _Folder:
     def _start(self, event: ResponseStart) -> None:
         self.start = event if self.start is _NOTHING_KNOWN else merge_starts(self.start, event)
 
+    def _step_start(self, _: StepStart) -> None:
+        self.step = None
+
     def _step_finish(self, event: StepFinish) -> None:
+        self.step = event
         self._use(event.usage)
 
     def _use(self, usage: Usage | None) -> None:
@@ -193,6 +201,7 @@ class _Folder:
             usage=self.usage,
             start=self.start,
             finish=self.finish,
+            step=self.step,
         )
 
 
@@ -209,6 +218,7 @@ _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
     ToolCallEvent: _Folder._call,
     ToolResultEvent: _Folder._result,
     ResponseStart: _Folder._start,
+    StepStart: _Folder._step_start,
     StepFinish: _Folder._step_finish,
     Finish: _Folder._finish,
 }

@@ -108,6 +108,7 @@ _UNTIMED: Final = Clock()
 def metadata_of(folded: Folded, request: Request, generation_id: str | None, clock: Clock) -> GenerationMetadata:
     """The metadata that the events of one generation give."""
     start, finish = folded.start, folded.finish
+    ended = finish or folded.step
     return GenerationMetadata(
         generation_id=generation_id,
         model=start.model if start.model is not None else request.model,
@@ -116,8 +117,8 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
         response_model=start.response_model,
         response_id=start.response_id,
         request_id=start.request_id,
-        finish_reason=finish.reason if finish else None,
-        raw_finish_reason=finish.raw_reason if finish else None,
+        finish_reason=ended.reason if ended else None,
+        raw_finish_reason=ended.raw_reason if ended else None,
         refusal=finish.refusal if finish else None,
         logprobs=finish.logprobs if finish else None,
         usage=folded.usage,

@@ -60,7 +60,7 @@ def outcome(thunk: ModelOutputThunk[str], error: MelliteError | None) -> dict[st
         "text": thunk.partial,
         "thinking": thunk.thinking,
         "tool_calls": calls,
-        "finish_reason": generation.raw_finish_reason or (still_running(error) if error else None),
+        "finish_reason": generation.raw_finish_reason,
         "usage": {"input": usage.get(given), "output": usage.get(made)},
         "response_id": generation.response_id,
         "model": generation.response_model,
@@ -87,9 +87,3 @@ def given_id(call: ToolCall, protocol: str | None) -> str | None:
     if protocol != "gemini":
         return call.id
     return ((call.provider_metadata or {}).get("google") or {}).get("id")
-
-
-def still_running(error: MelliteError) -> str | None:
-    """The status of an answer that was asked for while it was still being made."""
-    code: str | None = getattr(error, "code", None)
-    return code if isinstance(error, IncompleteStream) else None

@@ -315,7 +315,7 @@ def _conclude(state: ResponsesState, response: dict[str, Any], status: str, even
     events.append(StepFinish(0, reason=reason, raw_reason=word, usage=state.usage))
     if word in _RUNNING:
         msg = f"the answer is not there yet: it is {word!r}, to be asked for later by its id {state.response_id!r}"
-        return IncompleteStream(msg, usage=state.usage, code=word)
+        return IncompleteStream(msg, usage=state.usage)
     if word in _FAILED:
         return _failure(state, response)
     state.complete = state.done = True

@@ -353,10 +353,9 @@ def test_an_answer_that_is_still_being_made(status: str) -> None:
     """It is incomplete, and what there is of it is given first: its id, its model, its text."""
     body = json.dumps({"id": "resp_1", "model": "m", "status": status, "output": [message("Hel")]}).encode()
     answer, found = unary(body), []
-    with pytest.raises(IncompleteStream, match="resp_1") as caught:  # noqa: PT012 - what comes before it counts
+    with pytest.raises(IncompleteStream, match="resp_1"):  # noqa: PT012 - what comes before it counts
         while True:
             found.append(next(answer))
-    assert caught.value.__dict__["code"] == status
     assert fold(found).text == "Hel"
     assert fold(found).start.response_id == "resp_1"
 
