@@ -105,7 +105,9 @@ def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROP
         _set_output(body, request, facts)
     for name, value in own.items():
         known = body.get(name)
-        body[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, Mapping) else value
+        if isinstance(known, dict) and isinstance(value, Mapping) and "type" not in value:
+            value = {**known, **value}  # noqa: PLW2901 - with a type it would be another one
+        body[name] = value
     body["max_tokens"] = _longest(body, request.options, dialect.max_tokens or facts.max_tokens)
     return body
 

@@ -129,6 +129,12 @@ def test_thinking_in_provider_options() -> None:
     body = body_of("Hi.", reasoning_budget=2000, provider_options={"anthropic": own})
     assert body["thinking"] == {"type": "enabled", "budget_tokens": 50_000}
     assert body["max_tokens"] > 50_000
+    shown = {"reasoning_effort": "low", "model": NEW}
+    for own, thinking in (
+        ({"type": "disabled"}, {"type": "disabled"}),
+        ({"display": "omitted"}, {"type": "adaptive", "display": "omitted"}),
+    ):
+        assert body_of("Hi.", provider_options={"anthropic": {"thinking": own}}, **shown)["thinking"] == thinking
     with pytest.raises(InvalidRequest, match="budget_tokens"):
         body_of("Hi.", provider_options={"anthropic": {"thinking": {"type": "enabled"}}})
 
