@@ -7,10 +7,11 @@ import re
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from ..protocols.gemini import protocol
+from ..protocols.gemini import GOOGLE, GeminiDialect, protocol
 from ..wire.auth import Auth, Credential, Environment, bearer, header, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
+from .google_login import Login
 from .openai import withheld
 
 __all__ = ["gemini_route"]
@@ -89,8 +90,9 @@ def gemini_route(
     """Gemini on Google Vertex AI.
 
     What is not given comes from the environment when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the
-    location from ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and who is asking from ``GOOGLE_VERTEX_ACCESS_TOKEN``,
-    ``CLOUDSDK_AUTH_ACCESS_TOKEN`` or ``GOOGLE_VERTEX_API_KEY``. A key needs no project; an access token does.
+    location from ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and who is asking from ``GOOGLE_VERTEX_API_KEY``,
+    ``GOOGLE_VERTEX_ACCESS_TOKEN``, ``CLOUDSDK_AUTH_ACCESS_TOKEN`` or the application default credentials, see
+    `mellite.providers.google_login`. A key needs no project; an access token does.
 
     Args:
         api_key: a key of Vertex AI; or an access token, which begins with ``ya29.``.
@@ -100,7 +102,7 @@ def gemini_route(
         project: the project's id.
         location: the region, as in ``europe-west4``, ``eu`` or ``global``.
         access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.tokens.Refreshing` that
-            fetches it, because it expires after an hour.
+            fetches it, because it expires after an hour. By default mellite fetches it, where it can.
 
     Raises:
         ConfigurationError: if `base_url` is no URL.
@@ -124,8 +126,14 @@ def gemini_route(
         settings=settings,
         model_path=model_path,
     )
-    auth = _auth(api_key, access_token, elsewhere=base_url is not None)
-    return Route(id="vertex-gemini", provider="vertex", protocol=protocol(), endpoint=endpoint, auth=auth, model=model)
+    return Route(
+        id="vertex-gemini",
+        provider="vertex",
+        protocol=protocol(GeminiDialect(namespaces=(*GOOGLE.namespaces, "vertex"))),
+        endpoint=endpoint,
+        auth=_auth(api_key, access_token, elsewhere=base_url is not None),
+        model=model,
+    )
 
 
 def _auth(api_key: str | None, access_token: str | Credential | None, *, elsewhere: bool) -> Auth:
@@ -135,4 +143,4 @@ def _auth(api_key: str | None, access_token: str | Credential | None, *, elsewhe
         return header("x-goog-api-key", api_key)
     if elsewhere:
         return none(withheld(" or ".join([*TOKENS, KEY]), "https://aiplatform.googleapis.com"))
-    return header("x-goog-api-key", Environment(KEY)).or_else(bearer(Environment(*TOKENS)))
+    return header("x-goog-api-key", Environment(KEY)).or_else(bearer(Login(*TOKENS)))

@@ -7,9 +7,10 @@ from typing import Final
 from urllib.parse import quote
 
 from ..protocols.anthropic_messages import AnthropicDialect, protocol
-from ..wire.auth import Credential, Environment, bearer, none
+from ..wire.auth import Credential, bearer, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
+from .google_login import Login
 from .openai import withheld
 from .vertex import LOCATIONS, PROJECTS, TOKENS, _Vertex
 
@@ -52,7 +53,7 @@ def messages_route(
 
     What is not given comes from the environment when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the
     location from ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and the access token from ``GOOGLE_VERTEX_ACCESS_TOKEN``
-    or ``CLOUDSDK_AUTH_ACCESS_TOKEN``.
+    or ``CLOUDSDK_AUTH_ACCESS_TOKEN``, else from the login that `mellite.providers.google_login` describes.
 
     Args:
         api_key: an access token, too: Vertex AI has no keys for Claude.
@@ -89,7 +90,7 @@ def messages_route(
     elif base_url is not None:
         auth = none(withheld(" or ".join(TOKENS), "https://aiplatform.googleapis.com"))
     else:
-        auth = bearer(Environment(*TOKENS))
+        auth = bearer(Login(*TOKENS))
     return Route(
         id="vertex-anthropic",
         provider="vertex",

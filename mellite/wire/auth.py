@@ -37,8 +37,13 @@ class Credential(abc.ABC):
     def describe(self) -> str:
         """Where it comes from, for messages."""
 
-    async def ready(self) -> None:  # noqa: B027 - most have nothing to do
-        """Do what has to be done before the key can be revealed; see `mellite.wire.tokens`."""
+    async def ready(self) -> None:
+        """Do what has to be done before the key can be revealed; see `mellite.wire.tokens`.
+
+        Raises:
+            AuthenticationError: if there is no key to be had, so that `Auth.or_else` looks for the other.
+        """
+        self.reveal()
 
 
 class Given(Credential):

@@ -187,6 +187,8 @@ async def test_combinations() -> None:
     office = Office()
     either = bearer(Refreshing(refused)).or_else(header("x-api-key", Refreshing(office.fetch)))
     assert await sent(either) == {"x-api-key": f"{KEY}-1"}
+    unset = bearer(Environment("MELLITE_TEST_NEVER_SET"))
+    assert await sent(unset.or_else(bearer(Refreshing(always_the_same)))) == {"authorization": f"Bearer {KEY}"}
     assert await sent(bearer(Refreshing(refused), optional=True)) == {}
     both = bearer(Refreshing(office.fetch)).and_then(header("x-other", Refreshing(always_the_same)))
     assert await sent(both) == {"authorization": f"Bearer {KEY}-2", "x-other": KEY}
