@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    import click
+
+__all__ = ["command_line", "main"]
+
+
+def command_line() -> click.Group:
+    """All commands.
+
+    Raises:
+        ModuleNotFoundError: without the `cli` extra.
+    """
+    from .cli import app, cassette
+    from .cli_cassettes import ls, show, stats
+    from .cli_cassettes_changes import convert, diff, scrub, verify
+    from .cli_checking import check
+    from .cli_prices import prices
+    from .cli_sampling import sample
+
+    for command in (check, prices, sample):
+        app.add_command(command)
+    for command in (convert, diff, ls, scrub, show, stats, verify):
+        cassette.add_command(command)
+    return app
 
 
 def main() -> None:
     """Run the command line; without the `cli` extra only ``mellite demo`` works."""
     try:
-        from .cli import app
-        from .cli_checking import check
-        from .cli_prices import prices
-        from .cli_sampling import sample
+        app = command_line()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in ("click", "rich"):
             raise
@@ -23,8 +44,6 @@ def main() -> None:
             sys.exit(run())
         print(f"mellite: the command line needs {error.name}: pip install 'mellite[cli]'", file=sys.stderr)
         sys.exit(2)
-    for command in (check, prices, sample):
-        app.add_command(command)
     app(prog_name="mellite")
 
 

@@ -15,18 +15,7 @@ if TYPE_CHECKING:
     from .calling import Backend
     from .cassettes.modes import Mode
 
-__all__ = ["DEFAULT_MODELS", "mochi_llm_generate", "mochi_llm_stream"]
-
-#: Mochi's provider -> the model that is asked where a program names none. What is recorded is the empty name.
-DEFAULT_MODELS: Final = {
-    "anthropic": "claude-haiku-4-5",
-    "google": "gemini-2.5-flash",
-    "llama": "default",  # a llama.cpp server answers with the model that it was started with, whatever it is asked for
-    "openai": "gpt-4o-mini",
-}
-
-#: Mochi's name -> mellite's, where the two differ.
-_PROVIDERS: Final = {"llama": "llama.cpp"}
+__all__ = ["mochi_llm_generate", "mochi_llm_stream"]
 
 _VARIABLE: Final = "MOCHI_LLM_CASSETTE_DIR"
 
@@ -129,7 +118,9 @@ def _backend(path: str, provider: str, model: str, mode: Mode) -> TextCassetteBa
 
     if mode == "none":
         return TextCassetteBackend(path, provider=provider, model=model)
-    live = _live(f"{_PROVIDERS.get(provider, provider)}:{model or DEFAULT_MODELS.get(provider, '')}")
+    from .providers.defaults import spec_of
+
+    live = _live(spec_of(provider, model))
     return TextCassetteBackend(path, provider=provider, model=model, live=live, mode=mode)
 
 

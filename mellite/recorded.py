@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from .backends.live import LiveBackend
 from .cassettes.http import load_cassette
@@ -14,11 +15,14 @@ from .cassettes.recorder import ReplayTransport
 from .errors import MelliteError
 from .providers.recorded import question_of, route_of
 from .wire.http import HttpRequest, HttpResponse
+from .wire.route import Route
 
 if TYPE_CHECKING:
     from .thunk import ModelOutputThunk
 
-__all__ = ["replay_all"]
+__all__ = ["replay_all", "replay_one", "route_and_body"]
+
+_IN_URLS: Final = "!#$%&'()*+,/:;=?@[]~"
 
 
 def replay_all(path: str | PathLike[str]) -> Iterator[tuple[str, ModelOutputThunk[Any] | None]]:
@@ -42,15 +46,18 @@ def replay_all(path: str | PathLike[str]) -> Iterator[tuple[str, ModelOutputThun
     """
     for interaction in load_cassette(path).interactions:
         if isinstance(interaction, HttpInteraction):
-            yield interaction.request.url, _thunk(interaction)
+            yield interaction.request.url, replay_one(interaction)
         else:
             known = interaction.open or interaction.connection
             yield (known.url if known is not None else None) or "", None
 
 
-def _thunk(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
-    is_json, body = decoded(interaction.request.body.characters)
-    route = route_of(interaction.request.url, body) if is_json and isinstance(body, dict) else None
+def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
+    """The settled thunk of one recorded answer, as `replay_all` gives it; None for a protocol that is not known.
+
+    One whose reader went away while it was recorded failed here: there is nothing to wait for.
+    """
+    route, body = route_and_body(interaction)
     if route is None:
         return None
     backend = LiveBackend(route.with_(model=route.model or "unknown"), transport=_Answer(interaction))
@@ -63,6 +70,16 @@ def _thunk(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
     return thunk
 
 
+def route_and_body(interaction: HttpInteraction) -> tuple[Route | None, Mapping[str, Any]]:
+    """The route that a recorded request took, and its JSON; None and nothing where mellite does not know it."""
+    is_json, body = decoded(interaction.request.body.characters)
+    if not is_json or not isinstance(body, dict):
+        return None, {}
+    # A recorder may have put what no URL holds in the place of a name, as in /accounts/{account}/.
+    url = quote(interaction.request.url, safe=_IN_URLS)
+    return route_of(url, body), body
+
+
 class _Answer:
     """A transport that gives one recorded answer to whatever is asked."""
 
@@ -72,7 +89,7 @@ class _Answer:
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Answer; see `Transport.open`."""
         recorded = self._interaction.request
-        replay = ReplayTransport(Cassette((self._interaction,)))
+        replay = ReplayTransport(Cassette((self._interaction,)), deadline=0)
         body = recorded.body.data
         return await replay.open(
             HttpRequest(recorded.method, recorded.url, headers=recorded.headers, body=body, context=request.context),

@@ -14,11 +14,11 @@ from typing import Final
 
 from attrs import field, frozen
 
-from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette, MissingExtra, UnsafeCassette
+from ..errors import CassetteMismatch, CassetteMiss, InvalidCassette, MissingExtra
 from .compression import ENDINGS, Compression, compress, compression_of, expand
 from .files import read_file
-from .redaction import environment_secrets, looks_secret
 from .rendering import MARK
+from .scanning import SecretScan
 from .sidecars import Sidecar, call_bytes, encode_sidecar, read_sidecar
 from .storing import store_file, unwritable
 
@@ -88,7 +88,7 @@ class TextCassette:
         The text may be edited by hand; then it wins.
         """
         chunks = None if self.sidecar is None else self.sidecar.chunks
-        return chunks if chunks is not None and "".join(chunks) == self.text else None
+        return chunks if chunks is not None and _merged("".join(chunks)) == self.text else None
 
 
 def _path(path: str | PathLike[str]) -> str:
@@ -308,19 +308,25 @@ def _text(data: bytes, path: str, sidecar: Sidecar | None) -> str:
         msg = f"text cassette {path!r} is damaged at byte {error.start}: it is not UTF-8"
         raise InvalidCassette(msg, path=path, offset=error.start) from error
     if "\ufffd" in text and sidecar is not None and sidecar.chunks is not None:
-        whole = "".join(sidecar.chunks)
+        whole = _merged("".join(sidecar.chunks))
         return whole if _LONE.sub("\ufffd", whole) == text else text
     return text
 
 
 def _bytes(text: str) -> bytes:
     """The content of a file; half of a surrogate pair, which only the chunks can hold, becomes U+FFFD."""
-    return f"{_LONE.sub(chr(0xFFFD), text)}\n".encode()
+    return f"{_LONE.sub(chr(0xFFFD), _merged(text))}\n".encode()
+
+
+def _merged(text: str) -> str:
+    """The text with its surrogate pairs as one character each: a model may send their halves in two pieces."""
+    if _LONE.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _check_safe(text: str, sidecar: Sidecar, path: str) -> None:
-    known = environment_secrets(os.environ)
-    for where, value in (("the prompt", sidecar.prompt), ("the answer", text)):
-        if looks_secret(value, known):
-            msg = f"text cassette {path!r} is not written: {where} holds what looks like a secret"
-            raise UnsafeCassette(msg, path=path)
+    scan = SecretScan()
+    calls = repr([(call.arguments, call.raw_arguments) for call in sidecar.tool_calls]) if sidecar.tool_calls else ""
+    places = {"$.prompt": sidecar.prompt, "$.text": text, "$.tool_calls": calls, "$.refusal": sidecar.refusal or ""}
+    scan.refuse([found for where, value in places.items() for found in scan.text(value, where)], path=path)

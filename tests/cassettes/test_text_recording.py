@@ -32,6 +32,11 @@ def sidecar(call: tuple[str, str, str] = CALL, **more: Any) -> Sidecar:
     return Sidecar(call[0], call[1], prompt=call[2], **more)
 
 
+def merged(text: str) -> str:
+    """A text whose surrogate pairs are one character each."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 def names(directory: Path) -> list[str]:
     """The files in a directory."""
     return sorted(os.listdir(directory))
@@ -74,11 +79,20 @@ def test_round_trip(
     wanted = sidecar(call, chunks=(text[:cut], text[cut:]), tool_calls=calls, finish_reason="tool-calls")
     directory.record(text, wanted, compression=compression)
     found = directory.read(*call)
-    assert (found.text, found.chunks) == (text, (text[:cut], text[cut:]))
+    assert (found.text, found.chunks) == (merged(text), (merged(text[:cut]), merged(text[cut:])))
     assert found.sidecar is not None
     assert found.sidecar.tool_calls == calls
     assert found.sidecar.finish_reason == "tool-calls"
     assert directory.keys() == (djb2_key(*call),)
+
+
+def test_halves_of_a_character_in_two_chunks(tmp_path: Path) -> None:
+    """A character whose halves came in two pieces is whole in the text, and in its pieces as it came."""
+    directory = TextDirectory(tmp_path)
+    chunks = ("a\ud83d", "\ude00b")
+    directory.record("".join(chunks), sidecar(chunks=chunks))
+    assert (tmp_path / f"{KEY}.txt").read_text(encoding="utf-8") == "a\U0001f600b\n"
+    assert (directory.read(*CALL).text, directory.read(*CALL).chunks) == ("a\U0001f600b", chunks)
 
 
 @pytest.mark.parametrize(("compression", "ending"), [("gzip", ".gz"), ("lz4", ".lz4")])
@@ -101,7 +115,11 @@ def test_compressed_by_others(tmp_path: Path) -> None:
         TextDirectory(tmp_path).read(*CALL)
 
 
-@pytest.mark.parametrize("data", [b"", b"no gzip", gzip.compress(b"hello")[:-9], gzip.compress(bytes(70_000_000))])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no gzip", gzip.compress(b"hello", mtime=0)[:-9], gzip.compress(bytes(70_000_000), mtime=0)],
+    ids=["empty", "other", "cut", "bomb"],
+)
 def test_damaged_compression(tmp_path: Path, data: bytes) -> None:
     """What cannot be decompressed, or comes to too much, is damaged; it is not passed over and not overwritten."""
     path = tmp_path / f"{KEY}.txt.gz"

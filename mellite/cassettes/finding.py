@@ -1,0 +1,102 @@
+"""Which files below a folder are cassettes, and of what kind: told by their names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from ..errors import CassetteMiss, InvalidCassette
+from .compression import ENDINGS
+from .folding import JOURNAL, REWRITE
+from .storing import TEMPORARY
+
+__all__ = ["Found", "Kind", "find_cassettes"]
+
+#: ``http`` one file of interactions, also VCR's; ``text`` one answer; ``sidecar`` what lies beside one; ``left`` what a
+#: recording that was killed, or that still runs, has beside its cassette.
+Kind: TypeAlias = Literal["http", "text", "sidecar", "left"]
+
+_COMPRESSED: Final = "|".join([re.escape(ending) for ending in ENDINGS])
+_TEXT: Final = re.compile(rf"(?:0|[1-9][0-9]{{0,19}})\.txt(?:{_COMPRESSED})?")
+_SIDECAR: Final = re.compile(rf"(?:0|[1-9][0-9]{{0,19}})\.json(?:{_COMPRESSED})?")
+_HTTP: Final = re.compile(rf".+\.(?:json|ya?ml)(?:{_COMPRESSED})?", re.DOTALL)
+_LEFT: Final = (JOURNAL, REWRITE, TEMPORARY)
+
+#: Folders in which nobody keeps cassettes.
+_PASSED_OVER: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
+
+
+@frozen
+class Found:
+    """A file that is a cassette or belongs to one, by its name.
+
+    Args:
+        path: the file.
+        kind: what it is.
+        named: whether it was named itself, and not only a folder that it lies in.
+    """
+
+    path: str
+    kind: Kind
+    named: bool = field(default=False, kw_only=True)
+
+
+def find_cassettes(paths: Iterable[str]) -> Iterator[Found]:
+    """The cassettes among files, and in folders and what lies below them, in the order of their names.
+
+    A file of another kind is passed over in a folder, and taken for an HTTP cassette if it is named itself. Hidden
+    folders are passed over.
+
+    Args:
+        paths: files and folders.
+
+    Raises:
+        CassetteMiss: if there is no such file or folder.
+        InvalidCassette: if a folder cannot be read.
+
+    Example:
+        >>> [found.kind for found in find_cassettes(["mellite/demo_cassettes/chat.json"])]
+        ['http']
+    """
+    for path in paths:
+        if os.path.isdir(path):
+            yield from _below(path)
+        elif os.path.lexists(path):
+            yield Found(path, _kind(path) or "http", named=True)
+        elif any(os.path.lexists(path + ending) for ending in (JOURNAL, REWRITE)):
+            yield Found(path, "http", named=True)  # nothing of it was folded in yet
+        else:
+            msg = f"there is no cassette {path!r}"
+            raise CassetteMiss(msg, path=path)
+
+
+def _below(folder: str) -> Iterator[Found]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        msg = f"cannot list the folder {folder!r}: {error.strerror or error}"
+        raise InvalidCassette(msg, path=folder) from error
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if not entry.name.startswith(".") and entry.name not in _PASSED_OVER:
+                yield from _below(entry.path)
+        else:
+            kind = _kind(entry.path)
+            if kind is not None:
+                yield Found(entry.path, kind)
+
+
+def _kind(path: str) -> Kind | None:
+    name = os.path.basename(path)
+    ending = next((ending for ending in _LEFT if name.endswith(ending)), None)
+    if ending is not None:
+        return None if _kind(path.removesuffix(ending)) is None else "left"
+    if _TEXT.fullmatch(name):
+        return "text"
+    if _SIDECAR.fullmatch(name):
+        return "sidecar"
+    return "http" if _HTTP.fullmatch(name) else None
