@@ -82,6 +82,14 @@ def reported_usage(thunk: ModelOutputThunk[str]) -> dict[str, Any]:
     return {name: count for report in reports for name, count in report.items() if count is not None}
 
 
+def finish_word(thunk: ModelOutputThunk[str]) -> str | None:
+    """The provider's word for the end; the checker does not count why Gemini blocked a prompt."""
+    answer = thunk.raw.response
+    feedback = answer.get("promptFeedback") if isinstance(answer, dict) else None
+    word = thunk.generation.raw_finish_reason
+    return None if isinstance(feedback, dict) and feedback.get("blockReason") == word else word
+
+
 def given_id(call: ToolCall, protocol: str | None) -> str | None:
     """The provider's own id of a call; of Gemini, which often gives none, it stands in what is sent back."""
     if protocol != "gemini":

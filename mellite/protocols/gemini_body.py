@@ -140,7 +140,7 @@ def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) ->
     body["generationConfig"] = config
     for namespace in dialect.namespaces:
         _set_provider_options(body, request.provider_options.get(namespace), namespace)
-    if not config:
+    if not body["generationConfig"]:
         del body["generationConfig"]
     return body
 
@@ -219,13 +219,14 @@ def _set_provider_options(body: dict[str, Any], options: Any, namespace: str) ->
 
 
 def _lay(target: dict[str, Any], name: str, value: Any) -> None:
-    """Lay a value over what is there: objects field by field, in place."""
-    held = target.get(name)
-    if isinstance(held, dict) and isinstance(value, Mapping):
+    """Lay a value over what is there: objects field by field, in new ones, as those given belong to the caller."""
+    if isinstance(value, Mapping):
+        held = target.get(name)
+        merged = dict(held) if isinstance(held, Mapping) else {}
         for inner, its in value.items():
-            _lay(held, inner, its)
-    else:
-        target[name] = value
+            _lay(merged, inner, its)
+        value = merged
+    target[name] = value
 
 
 # The messages

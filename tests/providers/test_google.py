@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,14 @@ import pytest
 import mellite
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import AuthenticationError, ConfigurationError, MelliteError
+from mellite.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    IncompleteStream,
+    InvalidProviderOutput,
+    MelliteError,
+    RateLimited,
+)
 from mellite.protocols.gemini import GeminiRaw
 from mellite.providers import google, vertex
 from mellite.providers.catalog import find
@@ -25,15 +34,16 @@ STUDIO = "https://generativelanguage.googleapis.com/v1beta/models"
 WHOLE = b'{"candidates": [{"content": {"parts": [{"text": "Hello."}]}, "finishReason": "STOP"}], "modelVersion": "m1"}'
 VARIABLES = (
     *google.KEYS, google.BASE_URL_VARIABLE, vertex.BASE_URL_VARIABLE, vertex.KEY, *vertex.PROJECTS, *vertex.LOCATIONS,
-    *vertex.TOKENS,
+    *vertex.TOKENS, "GOOGLE_APPLICATION_CREDENTIALS",
 )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of this machine's environment reaches a test."""
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))  # no login is found
 
 
 def asked(route: Route, model: str = "gemini-2.5-flash", **options: Any) -> HttpRequest:
@@ -207,6 +217,39 @@ def test_a_stream_that_is_refused_with_a_list() -> None:
     assert caught.value.status == 404
 
 
+def answered(body: bytes, *, stream: bool, kind: str = "application/json") -> Any:
+    """A settled thunk over a server that answers so with HTTP 200."""
+    transport = ScriptedTransport([(200, {"content-type": kind}, body)])
+    thunk = LiveBackend(find("google:m", api_key=KEY), transport=transport, stream=stream).generate("hi")
+    with contextlib.suppress(MelliteError):
+        thunk.result()
+    return thunk
+
+
+def test_an_answer_in_another_form_than_asked_is_read() -> None:
+    """One piece, or a list of pieces, where a stream was asked is an answer; so is a stream where one piece was."""
+    assert answered(WHOLE, stream=True).value == "Hello."
+    assert answered(b"[" + WHOLE + b"]", stream=True).value == "Hello."
+    assert answered(b"data: " + WHOLE + b"\r\n\r\n", stream=False, kind="text/event-stream").value == "Hello."
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"error": {"code": 429, "message": "Slow down."}}', RateLimited),
+        (b'[{"error": {"code": 429, "message": "Slow down."}}]', RateLimited),
+        (b'data: {"error": {"code": 429, "message": "Slow down."}}\n\n', RateLimited),
+        (b"<html><title>Oops</title>", InvalidProviderOutput), (b"{", InvalidProviderOutput),
+        (b"", IncompleteStream), (b": nothing\n\n", IncompleteStream),
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_under_http_200_is_noticed(body: bytes, kind: type[MelliteError]) -> None:
+    """Errors, web pages, halves of JSON and nothing at all are errors of their types, whatever the status says."""
+    error = answered(body, stream=True).error
+    assert type(error) is kind
+    assert (error.provider, error.model, error.status) == ("google", "m", 200)
+
+
 @pytest.mark.parametrize("name", ["google", "vertex"])
 def test_a_backend_is_pickled_without_its_key(name: str) -> None:
     """A pickle has neither key nor token, and works again with one from the environment."""
@@ -216,6 +259,14 @@ def test_a_backend_is_pickled_without_its_key(name: str) -> None:
         again = pickle.loads(pickle.dumps(backend))
         with pytest.raises((AuthenticationError, ConfigurationError)):
             again.prepare(Request.of("hi"))
+
+
+def test_vertex_has_provider_options_of_its_own() -> None:
+    """Under the name of vertex stands what only Vertex AI knows, beside what stands under google."""
+    options = {"google": {"labels": {"a": "1"}, "cachedContent": "c"}, "vertex": {"labels": {"b": "2"}}}
+    body = json.loads(asked(vertex.gemini_route(access_token=TOKEN, project="p-1"), provider_options=options).body)
+    assert (body["labels"], body["cachedContent"]) == ({"a": "1", "b": "2"}, "c")
+    assert "b" not in json.loads(asked(google.gemini_route(api_key=KEY), provider_options=options).body)["labels"]
 
 
 def test_an_option_that_gemini_does_not_have_is_refused_by_name() -> None:
