@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..errors import ConfigurationError, UnknownProvider
 from ..wire.protocol import Protocol
@@ -90,14 +90,14 @@ def names() -> list[str]:
     """
     from .compatible import HOSTS
 
-    return sorted({*_makers(), *HOSTS, *[found.name for found in entry_points(group=PROVIDERS)]})
+    return sorted({*_makers(), *HOSTS, *[found.name.lower() for found in entry_points(group=PROVIDERS)]})
 
 
 def knows(name: str) -> bool:
     """Whether there is a provider of this name, or one that is also called so."""
     from .compatible import HOSTS
 
-    return name in _ALIASES or name in _makers() or name in HOSTS or bool(entry_points(group=PROVIDERS, name=name))
+    return name in _ALIASES or name in _makers() or name in HOSTS or bool(_brought(name))
 
 
 def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) -> Route:
@@ -154,13 +154,12 @@ def _maker(name: str, spec: str) -> Maker:
 
     if name in HOSTS:
         return maker_of(HOSTS[name])
-    for found in entry_points(group=PROVIDERS, name=name):
+    for found in _brought(name):
         made = _loaded(found, "provider")
         if isinstance(made, Host):
             return maker_of(made)
         if callable(made):
-            foreign: Maker = made
-            return foreign
+            return cast("Maker", made)
         msg = f"{_package(found)} brings as provider {name!r} a {type(made).__name__}, not a Host or a function"
         raise ConfigurationError(msg, provider=name)
     known = names()
@@ -168,6 +167,11 @@ def _maker(name: str, spec: str) -> Maker:
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
     msg = f"there is no provider {name!r} (from {spec!r}); {hint}"
     raise UnknownProvider(msg, provider=name)
+
+
+def _brought(name: str) -> list[EntryPoint]:
+    """The providers of this name that other packages bring; case makes no difference."""
+    return [found for found in entry_points(group=PROVIDERS) if found.name.lower() == name]
 
 
 def _loaded(found: EntryPoint, what: str) -> Any:

@@ -69,8 +69,9 @@ async def test_a_row_of_another_package(bring: Bring) -> None:
 
 def test_a_function_of_another_package(bring: Bring) -> None:
     """A function as an entry point is given key, base URL and model, and makes the route."""
-    bring("mellite.providers", fast="mellite_acme:made")
-    route = find("fast:rocket-1", api_key="k")
+    bring("mellite.providers", Fast="mellite_acme:made")
+    assert "fast" in names()
+    route = find("FAST:rocket-1", api_key="k")
     assert (route.provider, route.model) == ("acme-fast", "rocket-1")
     with pytest.raises(UnknownProvider, match="'fast'"):
         find("fasd:rocket-1")
