@@ -24,6 +24,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .usage import Usage
 
 __all__ = [
@@ -186,9 +188,13 @@ class AuthenticationError(ProviderError):
 
 
 class RateLimited(ProviderError):
-    """Too many requests for now; ``retry_after`` says how long to wait, in seconds, if the provider did."""
+    """Too many requests for now; ``retry_after`` says how long to wait, in seconds, if the provider did.
+
+    ``rate_limits`` has what the headers say of limits, as in ``{"tokens": {"limit": "60000", "remaining": "0"}}``.
+    """
 
     default_retryable = True
+    rate_limits: Mapping[str, Mapping[str, str]] | None = None
 
 
 class QuotaExceeded(ProviderError):

@@ -26,7 +26,7 @@ from ..errors import (
 from ..request import EMPTY
 from ..wire.protocol import decode_json
 
-__all__ = ["Trouble", "classify", "failure_of", "retry_after"]
+__all__ = ["Trouble", "classify", "failure_of", "rate_limits", "retry_after"]
 
 _LONGEST: Final = 2000  # characters of a provider's message
 _LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; whoever asks for more is not to be believed
@@ -99,6 +99,8 @@ def failure_of(value: Any, *, status: int | None = None, headers: Mapping[str, s
     )
     if isinstance(error, AuthenticationError):
         error.kind = _authentication_kind(trouble)
+    elif isinstance(error, RateLimited):
+        error.rate_limits = rate_limits(headers) or None
     elif isinstance(error, InvalidRequest):
         error.parameter = trouble.parameter
     elif isinstance(error, ProviderInternal):
@@ -229,6 +231,22 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return wait if wait <= _LONGEST_WAIT else None
 
 
+def rate_limits(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What the headers say of limits, by what is limited: how much in all, how much is left, when it starts anew.
+
+    Example:
+        >>> rate_limits({"x-ratelimit-limit-requests": "60", "anthropic-ratelimit-tokens-remaining": "0"})
+        {'requests': {'limit': '60'}, 'tokens': {'remaining': '0'}}
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, value in headers.items():
+        named = _LIMIT.fullmatch(name)
+        if named is not None:
+            what = named["first"] or named["last"] or "requests"
+            found.setdefault(what, {})[named["kind"]] = value
+    return found
+
+
 def _seconds(text: str) -> float | None:
     if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text.strip(), re.ASCII) is None:
         return None
@@ -243,6 +261,9 @@ def _timestamp(text: str) -> float | None:
         return None
 
 
+_LIMIT: Final = re.compile(
+    r"(x-|anthropic-)?ratelimit-((?P<first>[a-z-]+)-)?(?P<kind>limit|remaining|reset)(-(?P<last>[a-z-]+))?"
+)
 _DATE: Final = re.compile(
     r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d (GMT|UTC|\+0000)", re.ASCII
 )

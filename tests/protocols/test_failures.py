@@ -204,6 +204,36 @@ def test_the_wait_is_on_every_error_that_names_one() -> None:
     assert classify(503, {"retry-after": "3"}, b"").retry_after == 3
 
 
+@pytest.mark.parametrize(
+    ("headers", "limits"),
+    [
+        ({}, None),
+        (
+            {
+                "x-ratelimit-limit-requests": "60",
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-tokens": "1s",
+            },
+            {"requests": {"limit": "60", "remaining": "0"}, "tokens": {"reset": "1s"}},
+        ),
+        (
+            {
+                "anthropic-ratelimit-input-tokens-limit": "5",
+                "anthropic-ratelimit-requests-reset": "2026-01-01T00:00:00Z",
+            },
+            {"input-tokens": {"limit": "5"}, "requests": {"reset": "2026-01-01T00:00:00Z"}},
+        ),
+        ({"x-ratelimit-limit": "9", "ratelimit-remaining": "1"}, {"requests": {"limit": "9", "remaining": "1"}}),
+        ({"x-ratelimit-": "9", "my-ratelimit-limit": "1", "ratelimit-policy": "x"}, None),
+    ],
+)
+def test_the_limits_are_on_the_error(headers: dict[str, str], limits: Any) -> None:
+    """A RateLimited has what the headers say of limits, in the spellings of all hosts."""
+    error = classify(429, headers, b"")
+    assert isinstance(error, errors.RateLimited)
+    assert error.rate_limits == limits
+
+
 def test_all_kinds_are_reached() -> None:
     """Every class of the tree that an HTTP answer can stand for comes out of the classifier."""
     answers = [(400, b""), (401, b""), (402, b""), (413, b""), (418, b""), (429, b""), (500, b""),
