@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from typing import Any, Final
 
 from ..calling import Backend
@@ -24,6 +25,10 @@ _OFFLINE: Final = ("cassette", "fake")
 _FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT"
 
 
+#: What an HTTP cassette's name ends in: mellite's own, or VCR's, compressed or not.
+_FILE: Final = re.compile(r"\.(?:json|ya?ml)(?:\.gz|\.lz4)?$")
+
+
 def backend(
     spec: str,
     *,
@@ -36,9 +41,10 @@ def backend(
     """Make a backend from a string.
 
     ``provider:model`` (or ``provider/model``, whichever separator comes first) asks that provider over the network.
-    ``cassette:DIRECTORY`` answers from the text cassettes in a directory, ``cassette:FILE.json`` from an HTTP cassette,
-    in the recorded order. ``fake:echo`` answers with the prompt, ``fake:constant:TEXT`` with a text. Nothing is
-    opened, read from the environment or sent before the first thunk is generated, but for the file of an HTTP cassette.
+    ``cassette:DIRECTORY`` answers from the text cassettes in a directory, ``cassette:FILE.json`` from an HTTP cassette
+    (also VCR's ``.yaml``, or compressed, ``.json.gz``), in the recorded order. ``fake:echo`` answers with the prompt,
+    ``fake:constant:TEXT`` with a text. Nothing is opened, read from the environment or sent before the first thunk is
+    generated, but for the file of an HTTP cassette.
 
     Args:
         spec: the string.
@@ -98,7 +104,7 @@ def _cassette(spec: str, path: str, timeouts: Timeouts | None, options: dict[str
     if not path:
         msg = f"{spec!r} names no cassette: write cassette:DIRECTORY or cassette:FILE.json"
         raise ConfigurationError(msg)
-    if os.path.splitext(path)[1] == ".json" and not os.path.isdir(path):
+    if _FILE.search(path) and not os.path.isdir(path):
         return _replayed(path, timeouts, options)
     provider = options.pop("provider", "")
     model = options.pop("model", None) or ""

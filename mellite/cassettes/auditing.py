@@ -28,6 +28,10 @@ __all__ = ["Audit", "Problem", "Trouble"]
 #: that no request ever gets; a recording that was not ended.
 Trouble: TypeAlias = Literal["secret", "damaged", "version", "unused", "unfinished"]
 
+#: How the pytest plugin names cassettes: the class and the name of the test, then its parameters.
+_OF_TEST: Final = re.compile(r"(?:(?P<owner>\w+)\.)?(?P<test>test\w*)")
+_TEST_FILE: Final = re.compile(r"test_\w+|\w+_test")
+
 _ENDING: Final = re.compile("(?:" + "|".join([re.escape(ending) for ending in ENDINGS]) + ")$")
 
 
@@ -103,6 +107,7 @@ class Audit:
         self.cassettes += 1
         if not cassette.interactions:
             yield Problem(found.path, "unused", message="it holds no interactions")
+        yield from _without_test(found.path)
         damage = list(_damaged_inside(cassette, found.path))
         yield from damage
         if not damage:
@@ -158,6 +163,27 @@ def _misnamed(path: str, key: int, sidecar: Sidecar) -> Iterator[Problem]:
     if right != key:
         msg = f"the call that it answers has the key {right}, so nothing finds it under this name"
         yield Problem(path, "unused", message=msg)
+
+
+def _without_test(path: str) -> Iterator[Problem]:
+    """Whether a cassette of mellite's pytest plugin, ``cassettes/<file>/<test>.json``, has lost its test.
+
+    In doubt it has one: names are looked for in the text of the test file, wherever they stand.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    above, module = os.path.split(folder)
+    named = _OF_TEST.match(name)
+    if os.path.basename(above) != "cassettes" or not _TEST_FILE.fullmatch(module) or named is None:
+        return
+    file = os.path.join(os.path.dirname(above), f"{module}.py")
+    try:
+        source = read_file(file).decode(errors="replace")
+    except CassetteMiss:
+        yield Problem(path, "unused", message=f"there is no test file {os.path.relpath(file)!r}")
+        return
+    wanted = named["owner"] or named["test"]
+    if re.search(rf"\b{wanted}\b", source) is None:
+        yield Problem(path, "unused", message=f"there is no {wanted} in {os.path.relpath(file)!r}")
 
 
 def _damaged_inside(cassette: Cassette, path: str) -> Iterator[Problem]:

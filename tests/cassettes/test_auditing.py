@@ -190,6 +190,27 @@ def test_what_nothing_reads(tmp_path: Path) -> None:
     )
 
 
+def test_cassettes_of_tests_that_are_gone(tmp_path: Path) -> None:
+    """A cassette of the pytest plugin whose test, or whose test file, is gone is unused; in doubt it is not."""
+    (tmp_path / "test_a.py").write_text("from other import test_c\ndef test_b(): ...\nclass TestD(Other): ...\n")
+    names = {
+        "test_a/test_b.json": False,
+        "test_a/test_b-x-y.json": False,
+        "test_a/test_c.json": False,
+        "test_a/TestD.test_e.json": False,
+        "test_a/TestF.test_b.json": True,
+        "test_a/test_bb.json": True,
+        "test_g/test_b.json": True,
+        "group/case.json": False,
+        "test_a/case.json": False,
+    }
+    for name in names:
+        write(tmp_path / "cassettes" / name, interaction())
+    write(tmp_path / "other" / "test_g" / "test_b.json", interaction())
+    gone = [Path(name).name for name, unused in sorted(names.items()) if unused]
+    assert sorted(found(tmp_path)) == sorted([(name, "unused") for name in gone])
+
+
 def test_damaged_text_cassettes(tmp_path: Path) -> None:
     """A damaged answer and a damaged sidecar are each told once, under their own names."""
     directory = TextDirectory(tmp_path)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import mellite
 from mellite.cassettes import load_cassette
 from mellite.cassettes.compression import Compression, compress, compression_of, expand
 from mellite.errors import CassetteMiss, InvalidCassette
+from tests.cli.programs import cassette
 
 CASSETTE = b'{"version": 1, "interactions": []}'
 
@@ -85,3 +87,12 @@ def test_http_cassette(tmp_path: Path, ending: str) -> None:
         load_cassette(path)
     with pytest.raises(CassetteMiss):
         load_cassette(tmp_path / f"none.json{ending}")
+
+
+@pytest.mark.parametrize("ending", [".gz", ".lz4"])
+def test_backend_by_name(tmp_path: Path, ending: str) -> None:
+    """A compressed cassette is named like any other, and answers."""
+    plain = cassette(tmp_path / "a.json", "Say hello.", ["Hello!"])
+    path = tmp_path / f"b.json{ending}"
+    path.write_bytes(compress(plain.read_bytes(), compression_of(str(path))))
+    assert mellite.backend(f"cassette:{path}").generate("Say hello.").result() == "Hello!"
