@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import sys
 from pathlib import Path
+from types import FrameType
 
+import msgspec
 import pytest
 
 from mellite.cassettes import (
@@ -20,7 +23,7 @@ from mellite.cassettes import (
 )
 from mellite.cassettes.folding import encode_record
 from mellite.cassettes.journal import recover
-from mellite.cassettes.saving import encode_cassette
+from mellite.cassettes.saving import encode_cassette, encode_interaction
 from mellite.errors import CassetteMiss, InvalidCassette
 
 TEXTS = ["1st", "second é", "3rd"]
@@ -205,3 +208,63 @@ def test_a_compressed_cassette_with_a_journal(tmp_path: Path) -> None:
         writer.append(answer("new"))
         assert answers(path) == ["old", "new"]
     assert answers(path) == ["old", "new"]
+
+
+def test_two_with_one_key(tmp_path: Path) -> None:
+    """If two processes wrote an interaction with one key in the same moment, the first in the journal counts."""
+    texts = {"winner": "k", "loser": "k", "another": "l", "none": None, "none again": None}
+    lines = [
+        encode_record(key=key, interaction=msgspec.Raw(encode_interaction(answer(text)))) for text, key in texts.items()
+    ]
+    (tmp_path / "case.json.journal").write_bytes(b"".join(lines))
+    assert answers(tmp_path / "case.json") == ["winner", "another", "none", "none again"]
+    assert recover(tmp_path / "case.json")
+    assert answers(tmp_path / "case.json") == ["winner", "another", "none", "none again"]
+
+
+def test_a_journal_that_somebody_removed(tmp_path: Path) -> None:
+    """A recording whose journal was removed leaves the journal of the next one alone."""
+    path = tmp_path / "case.json"
+    first = CassetteWriter.open(path)
+    first.append(answer("removed"))
+    (tmp_path / "case.json.journal").unlink()
+    second = CassetteWriter.open(path)
+    second.append(answer("one"))
+    first.finish()
+    second.append(answer("two"))
+    second.finish()
+    assert answers(path) == ["one", "two"]
+    assert os.listdir(tmp_path) == ["case.json"]
+
+
+def test_a_temporary_file_that_was_left(tmp_path: Path) -> None:
+    """What a process left that was killed while it wrote the file is gone after the next recording."""
+    for texts in ([], ["new"]):
+        (tmp_path / "case.json.tmp").write_bytes(b"half")
+        with CassetteWriter.open(tmp_path / "case.json") as writer:
+            for text in texts:
+                writer.append(answer(text))
+        assert not (tmp_path / "case.json.tmp").exists()
+    assert answers(tmp_path / "case.json") == ["new"]
+
+
+@pytest.mark.parametrize("moment", ["read_records", "read_file"])
+def test_folded_in_while_it_is_read(tmp_path: Path, moment: str) -> None:
+    """If the journal is folded in between reading it and reading the file, each interaction is read once."""
+    path = tmp_path / "case.json"
+    path.write_bytes(encode_cassette(Cassette((answer("old"),))))
+    writer = CassetteWriter.open(path)
+    writer.append(answer("new"))
+
+    def finish(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code.co_name == moment:
+            sys.setprofile(None)
+            writer.finish()
+
+    sys.setprofile(finish)
+    try:
+        found = answers(path)
+    finally:
+        sys.setprofile(None)
+    assert found == ["old", "new"]
+    assert os.listdir(tmp_path) == ["case.json"]

@@ -136,6 +136,7 @@ def read_meanwhile(folder: Path, each: int, reads: int) -> Report:
         for _ in range(reads):
             numbers = numbers_in(load_cassette(path))
             assert numbers[:OLD_ONES] == [OLD, OLD + 1], "what was there before is gone"
+            assert len(set(numbers)) == len(numbers), f"some are there twice: {numbers}"
             assert len(numbers) >= most, f"there were {most}, and now there are {len(numbers)}"
             most = len(numbers)
             acknowledge(0)
@@ -242,7 +243,10 @@ def tasks(folder: Path, count: int) -> Report:
 
 
 def forked(folder: Path, each: int) -> Report:
-    """A process forks in the middle of its recording, and parent and child go on with the same writer."""
+    """A process forks in the middle of its recording, and parent and child go on with the same writer.
+
+    Another child does nothing with it but to finish it.
+    """
     report, path = prepared("fork in the middle", folder)
 
     def work(acknowledge: Acknowledge) -> None:
@@ -250,6 +254,11 @@ def forked(folder: Path, each: int) -> Report:
         for number in range(each):
             writer.append(interaction(number))
             acknowledge(number)
+        idle = os.fork()
+        if not idle:
+            writer.finish()  # in a child that has recorded nothing this ends nothing
+            os._exit(0)
+        os.waitpid(idle, 0)
         child = os.fork()
         first = each * (1 if child else 2)
         for number in range(first, first + each):
