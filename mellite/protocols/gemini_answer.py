@@ -205,10 +205,6 @@ class MergedGemini:
             del content["parts"]
         return {**known, "content": content} if content else {name: known[name] for name in known if name != "content"}
 
-    def first(self) -> Mapping[str, Any]:
-        """What is known of the first candidate, but for its content."""
-        return self._candidates.get(0, {})
-
 
 def _set(known: dict[str, Any], name: str, value: Any) -> None:
     """A later value replaces an earlier one, unless it says nothing; of objects, field by field."""
@@ -224,12 +220,13 @@ def _set(known: dict[str, Any], name: str, value: Any) -> None:
 def _continued(known: Any, more: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(known, dict):
         return dict(more)
-    result = {**known, **more}
     for name, value in more.items():
         held = known.get(name)
         if isinstance(held, list) and isinstance(value, list):
-            result[name] = [*held, *value]
-    return result
+            held.extend(value)
+        else:
+            known[name] = value
+    return known
 
 
 def _add_part(parts: list[dict[str, Any]], part: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from reprlib import Repr
 from typing import Any, Final
 
-from ..errors import InvalidProviderOutput
+from ..errors import InvalidProviderOutput, InvalidRequest
 from ..events import (
     Event,
     ReasoningDelta,
@@ -172,7 +172,11 @@ def finish_call(state: GeminiState, events: list[Event], *, cut_short: bool = Fa
         return
     id = call.id or f"{state.id_stem}_{state.calls}"
     arguments = call.arguments
-    raw = json_text(arguments, what="the arguments")
+    try:
+        raw = json_text(arguments, what="the arguments")
+    except InvalidRequest as error:  # of what was read before, only depth can be the trouble
+        msg = f"the args of the functionCall {call.name!r} are nested too deeply"
+        raise InvalidProviderOutput(msg) from error
     if cut_short:
         events.append(ToolInputError(id, call.name, raw=raw))
         return
@@ -203,7 +207,7 @@ def _on_other(state: GeminiState, part: Mapping[str, Any], events: list[Event]) 
         events.append(_hosted_call(state.code_id, "code_execution", arguments, metadata))
     elif isinstance(call, dict):
         arguments = call.get("args") or {}
-        events.append(_hosted_call(_hosted_id(state, call), str(call.get("toolType")), arguments, metadata))
+        events.append(_hosted_call(_hosted_id(state, call), str(call.get("toolType") or "tool"), arguments, metadata))
     elif isinstance(output, dict):
         good = output.get("outcome") in (None, "OUTCOME_OK")
         value = ToolValue("text" if good else "error", output.get("output") or "")
@@ -211,7 +215,7 @@ def _on_other(state: GeminiState, part: Mapping[str, Any], events: list[Event]) 
         events.append(_hosted_result(str(id), "code_execution", value, metadata))
     elif isinstance(answer, dict):
         value = ToolValue("json", answer.get("response"))
-        events.append(_hosted_result(_hosted_id(state, answer), str(answer.get("toolType")), value, metadata))
+        events.append(_hosted_result(_hosted_id(state, answer), str(answer.get("toolType") or "tool"), value, metadata))
     else:
         id = f"text-{state.blocks['text']}"
         state.blocks["text"] += 1

@@ -128,6 +128,19 @@ def test_arguments_may_be_missing() -> None:
     assert (made.arguments, made.raw_arguments) == ({}, "{}")
 
 
+@pytest.mark.parametrize("depth", [100, 940, 960, 980, 990, 5000])
+def test_arguments_may_be_deep(depth: int) -> None:
+    """Arguments that are nested too deeply to be written again are the provider's fault, not the caller's."""
+    deep = '{"a":' * depth + "{}" + "}" * depth
+    part = f'{{"functionCall":{{"name":"f","args":{deep}}}}}'
+    data = f'{{"candidates":[{{"content":{{"parts":[{part}]}},"finishReason":"STOP"}}]}}'
+    try:
+        events = events_of([data])
+    except (InvalidProviderOutput, RecursionError):  # a route makes the one of the other
+        return
+    assert fold(events).tool_calls[0].raw_arguments == deep
+
+
 def test_arguments_may_be_streamed() -> None:
     """Pieces of arguments are put where their paths say, until the call does not continue."""
     pieces = [
