@@ -82,6 +82,7 @@ def test_a_whole_stream_of_text() -> None:
     assert isinstance(events[-2], StepFinish)
     assert (finish.reason, finish.raw_reason) == ("stop", "completed")
     assert finish.usage is not None
+    assert (finish.usage.output_tokens, finish.usage.total_tokens) == (18, 38)
     assert (finish.usage.input_tokens, finish.usage.cache_read_input_tokens, finish.usage.reasoning_tokens) == (
         20,
         8,
@@ -138,6 +139,21 @@ def test_ids_that_change_with_every_event() -> None:
     stream = [added(message(id="x1")), text("a", id="x2"), text("b", id="x3"), done(message("ab", id="x4"))]
     folded = read([*stream, completed(message("ab", id="x5"))])
     assert [part.text for part in folded.parts if isinstance(part, Text)] == ["ab"]
+
+
+def test_ids_that_change_while_two_items_are_written() -> None:
+    """The index counts for more than the id also where pieces of two items come in turn."""
+    pieces = [text("a", 0, id="x1"), text("b", 1, id="x2"), text("c", 0, id="x3"), text("d", 1, id="x4")]
+    stream = [added(message(id="y1")), added(message(id="y2"), 1), *pieces]
+    assert [part.text for part in read([*stream, completed()]).parts if isinstance(part, Text)] == ["ac", "bd"]
+
+
+def test_a_host_that_counts_no_items() -> None:
+    """A new item under the index of one that is done is another item."""
+    first, second = message("One."), message("Two.", id="msg_2")
+    stream = [added(message()), text("One."), done(first), added(message(id="msg_2")), text("Two.", id="msg_2")]
+    folded = read([*stream, done(second), completed(first, second)])
+    assert [part.text for part in folded.parts if isinstance(part, Text)] == ["One.", "Two."]
 
 
 def test_a_phase_is_kept_to_be_sent_back() -> None:

@@ -355,6 +355,7 @@ def test_stored_items_are_referred_to() -> None:
         {"type": "item_reference", "id": "ws_1"},
     ]
     assert [item.get("role") for item in input_of(message)] == ["assistant"]
+    assert input_of(Message.assistant(parts[3]), store=True) == [{"type": "item_reference", "id": "ws_1"}]
 
 
 def test_items_that_go_back_as_they_came() -> None:
@@ -406,6 +407,12 @@ def test_results_of_custom_tools_and_of_other_calls() -> None:
         {"type": "custom_tool_call_output", "call_id": "call_1", "output": "1 row"},
         {"type": "computer_call_output", "call_id": "call_2", "output": seen},
     ]
+
+
+def test_a_custom_tool_that_was_given_nothing() -> None:
+    """No input is no text, not an empty object."""
+    call = ToolCall("call_1", "now", {}, raw_arguments="", provider_metadata={"openai": {"kind": "custom_tool_call"}})
+    assert input_of(Message.assistant(call))[0]["input"] == ""
 
 
 def test_a_namespace_goes_back() -> None:

@@ -60,6 +60,8 @@ def test_what_is_left_to_say(output: list[Any], turns: list[Any], left: list[Any
     [
         body(HI, ANSWERED),  # nothing new
         body(HI, MORE),  # without the answer
+        body(HI, "Hello.", MORE),
+        body(HI, {**ANSWERED, "content": ["Hello.", None]}, MORE),
         body(MORE, ANSWERED, MORE),  # another beginning
         body(HI, {**ANSWERED, "content": [{"type": "output_text", "text": "Changed."}]}, MORE),
         body(HI, ANSWERED, MORE, previous_response_id="resp_0"),  # which says itself what it goes on from
@@ -87,6 +89,19 @@ def test_only_whole_answers_are_gone_on_from(kind: str) -> None:
     dialogue.ask(body(HI, ANSWERED, MORE))
     assert heard(dialogue, text("a"), completed(status=kind)) == ["more", "last"]
     assert not dialogue.continues(body(HI, ANSWERED, MORE, MORE))
+
+
+def test_an_end_that_does_not_say_how() -> None:
+    """Where the event only says that it is over, the answer says whether it is whole."""
+    for status, whole in (("completed", True), ("failed", False)):
+        dialogue = ResponsesDialogue()
+        dialogue.ask(body(HI))
+        response = {"id": "resp_1", "status": status, "output": [message("Hello.")]}
+        assert heard(dialogue, {"type": "response.done", "response": response}) == ["last"]
+        assert dialogue.continues(body(HI, ANSWERED, MORE)) is whole
+    dialogue.ask(body(HI))
+    assert heard(dialogue, {"type": "response.completed", "response": {"output": []}}) == ["last"]
+    assert not dialogue.continues(body(HI, MORE))
 
 
 def test_items_that_were_streamed_count() -> None:
