@@ -111,6 +111,7 @@ class TextCassetteBackend(Backend):
             file for each call, so ``once`` and ``new_episodes`` record what is missing, and ``all`` and ``rewrite``
             replace the answer to each call that is made.
         compression: of the files that are written: ``gzip``, ``lz4`` or None.
+        even_in_ci: record although ``CI=true``.
 
     Raises:
         ConfigurationError: for an argument of the wrong type.
@@ -128,6 +129,7 @@ class TextCassetteBackend(Backend):
     live: Streams | None = field(default=None, kw_only=True)
     mode: Mode | None = field(default=None, kw_only=True)
     compression: Compression | None = field(default=None, kw_only=True)
+    even_in_ci: bool = field(default=False, kw_only=True)
     problems: list[CassetteError] = field(factory=list, init=False, repr=False)
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
@@ -144,7 +146,7 @@ class TextCassetteBackend(Backend):
         directory = cassette_directory(self.directory)
         model = (self.model if request.model is None else request.model) or ""
         prompt = render(request)
-        mode = "none" if self.live is None else permitted(mode_of(os.environ, self.mode), os.environ)
+        mode = "none" if self.live is None else self._mode()
         found = directory.find(self.provider, model, prompt)
         if self.live is None or mode == "none" or (found is not None and mode in ("once", "new_episodes")):
             cassette = directory.read(self.provider, model, prompt) if found is None else found
@@ -165,6 +167,9 @@ class TextCassetteBackend(Backend):
             close = getattr(events, "aclose", None)
             if close is not None:
                 await close()
+
+    def _mode(self) -> Mode:
+        return permitted(mode_of(os.environ, self.mode), os.environ, even_in_ci=self.even_in_ci)
 
     def _replayed(self, cassette: TextCassette, request: Request, model: str) -> Iterator[Event]:
         streaming = request.options.stream is not False

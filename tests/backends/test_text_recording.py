@@ -185,6 +185,7 @@ async def test_what_the_environment_says(tmp_path: Path, monkeypatch: pytest.Mon
     assert await recording(tmp_path, live, "new_episodes").generate("a") == "two"
     assert isinstance((await recording(tmp_path, live).generate("b").settle()).error, CassetteMiss)
     assert live.calls == 2
+    assert await recording(tmp_path, live, even_in_ci=True).generate("b") == "three"
 
 
 async def test_wrong_mode(tmp_path: Path) -> None:
