@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CassetteMismatch, CassetteMiss
+from ..errors import CassetteError, CassetteMismatch, CassetteMiss
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .claiming import Match
 from .cutting import Cut
 from .files import cassette_path
 from .http import load_cassette
 from .interactions import Cassette, HttpInteraction
-from .journal import CassetteWriter, WriteMode
+from .journal import CassetteWriter, WriteMode, recover
 from .modes import Mode, Selection, mode_of, permitted
 from .recorder import DEADLINE, ReplayTransport
 from .recording import RecordTransport
@@ -230,6 +231,8 @@ def _stored(path: str, mode: Mode) -> Cassette | None:
     """What is replayed; None if nothing is there, or all of it is to be recorded anew."""
     if mode in ("all", "rewrite"):
         return None
+    with suppress(CassetteError):  # where nothing can be written, what is left beside the file is read all the same
+        recover(path)
     try:
         return load_cassette(path)
     except CassetteMiss as error:

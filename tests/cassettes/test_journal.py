@@ -20,14 +20,18 @@ from mellite.cassettes import (
     HttpInteraction,
     RecordedRequest,
     RecordedResponse,
+    ScriptedTransport,
     WebSocketEvent,
     WebSocketInteraction,
     load_cassette,
 )
 from mellite.cassettes.interactions import Interaction
 from mellite.cassettes.journal import WriteMode, recover
+from mellite.cassettes.modes import Mode
 from mellite.cassettes.saving import encode_cassette
+from mellite.cassettes.using import use
 from mellite.errors import CassetteError, CassetteMiss, InvalidCassette, UnsafeCassette
+from mellite.wire.http import HttpRequest
 
 DAMAGED = {
     "empty": b"",
@@ -416,3 +420,41 @@ def test_any_sequence_of_recordings(
             assert answers(path) == expected
     CassetteWriter.open(path).finish()
     assert set(os.listdir(path.parent)) <= {"case.json", "case.json.rewrite"}
+
+
+# --- the door ---------------------------------------------------------------------------------------
+
+
+def test_opening_a_cassette_folds_in_what_was_left(tmp_path: Path) -> None:
+    """Whoever opens a cassette whose recording was killed, to replay it, too, leaves one whole file behind."""
+    path = tmp_path / "case.json"
+    writer = CassetteWriter.open(path)
+    writer.append(answer("kept"))
+    del writer
+    transport = use(path, mode="none", environment={})
+    assert [one.response.body.text for one in transport.unused] == ["kept"]
+    assert os.listdir(tmp_path) == ["case.json"]
+    path.write_bytes(b"broken")
+    (tmp_path / "case.json.journal").write_bytes(b"broken")
+    with pytest.raises(InvalidCassette):
+        use(path, mode="none", environment={})
+    assert path.read_bytes() == b"broken"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["all", "new_episodes", "once", "rewrite"])
+async def test_a_secret_in_an_answer(tmp_path: Path, mode: Mode) -> None:
+    """An answer with the request's own key in it reaches the caller, is not stored, and the recording says so."""
+    path = tmp_path / "case.json"
+    if mode != "once":
+        put(path, "old")
+    before = path.read_bytes() if path.exists() else None
+    request = HttpRequest("POST", "https://example.com/", headers={"x-api-key": "my-very-own-key"}, body=b"{}")
+    events = ["data: my-very", "-own-key is the key\n\n"]
+    transport = use(path, mode=mode, live=ScriptedTransport([events]), environment={})
+    response = await transport.open(request)
+    assert [await response.read() for _ in range(3)] == [*[event.encode() for event in events], b""]
+    with pytest.raises(UnsafeCassette, match="a credential of the request"):
+        await transport.aclose()
+    assert (path.read_bytes() if path.exists() else None) == before
+    assert set(os.listdir(tmp_path)) <= {"case.json"}
