@@ -54,12 +54,11 @@ def wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
 class Block:
     """One text of an item: a part of a message, of a summary of thinking, or of the thinking itself."""
 
-    __slots__ = ("id", "is_open", "kind", "pieces")
+    __slots__ = ("id", "kind", "pieces")
 
     def __init__(self, kind: Kind, id: str) -> None:
         self.kind = kind
         self.id = id
-        self.is_open = True
         self.pieces: list[str] = []
 
 
@@ -69,12 +68,26 @@ class Item:
     Attributes:
         raw: what the provider last said of it as a whole.
         blocks: its texts, by kind and number.
+        thought: the text of thinking that is being written.
         pieces: what the model wrote for a tool.
         started: whether the tool call has been announced.
         closed: whether it is complete.
     """
 
-    __slots__ = ("blocks", "call_id", "closed", "id", "index", "name", "number", "pieces", "raw", "started", "type")
+    __slots__ = (
+        "blocks",
+        "call_id",
+        "closed",
+        "id",
+        "index",
+        "name",
+        "number",
+        "pieces",
+        "raw",
+        "started",
+        "thought",
+        "type",
+    )
 
     def __init__(self, type: str, index: int | None, number: int) -> None:
         self.type = type
@@ -85,6 +98,7 @@ class Item:
         self.name = ""
         self.raw: dict[str, Any] = {}
         self.blocks: dict[tuple[Kind, int], Block] = {}
+        self.thought: Block | None = None
         self.pieces: list[str] = []
         self.started = False
         self.closed = False
@@ -205,16 +219,18 @@ class Items:
     def block(self, item: Item, kind: Kind, number: int) -> tuple[Block, list[Event]]:
         """One text of an item, and the events of its beginning if it is new."""
         found = item.blocks.get((kind, number))
-        if found is not None:
+        if found is None:
+            stem = item.id or f"{'text' if kind == 'output_text' else 'reasoning'}-{item.number}"
+            sign = "/" if kind == "reasoning_text" else ":"
+            id = stem if number == 0 and kind == "output_text" else f"{stem}{sign}{number}"
+            found = item.blocks[kind, number] = Block(kind, id)
+            if kind == "output_text":
+                return found, [TextStart(id)]
+        if kind == "output_text" or found is item.thought:
             return found, []
-        stem = item.id or f"{'text' if kind == 'output_text' else 'reasoning'}-{item.number}"
-        sign = "/" if kind == "reasoning_text" else ":"
-        id = stem if number == 0 and kind == "output_text" else f"{stem}{sign}{number}"
-        found = item.blocks[kind, number] = Block(kind, id)
-        if kind == "output_text":
-            return found, [TextStart(id)]
-        ended = [self._ended(item, block) for block in _opened(item) if block is not found]
-        return found, [*ended, ReasoningStart(id)]
+        ended = [] if item.thought is None else [self._ended(item, item.thought)]
+        item.thought = found
+        return found, [*ended, ReasoningStart(found.id)]
 
     def input(self, item: Item, text: str) -> Iterator[Event]:
         """More of what the model writes for a tool."""
@@ -279,10 +295,9 @@ class Items:
         yield from self._unsaid(item, "summary_text", item.raw.get("summary"))
         yield from self._unsaid(item, "reasoning_text", item.raw.get("content"))
         encrypted = item.raw.get("encrypted_content")
-        left = _opened(item)
-        for block in left:
-            yield self._ended(item, block, encrypted_content=encrypted)
-        if not left and (item.id or encrypted):
+        if item.thought is not None:
+            yield self._ended(item, item.thought, encrypted_content=encrypted)
+        elif item.id or encrypted:
             yield from self._kept(item, {"item_id": item.id or None, "encrypted_content": encrypted})
 
     def _unsaid(self, item: Item, kind: Kind, parts: Any) -> Iterator[Event]:
@@ -355,7 +370,6 @@ class Items:
     # What goes back
 
     def _ended(self, item: Item, block: Block, **facts: Any) -> ReasoningEnd:
-        block.is_open = False
         kind = block.kind if block.kind == "reasoning_text" else None
         return ReasoningEnd(block.id, provider_metadata=self._noted(item, kind=kind, **facts))
 
@@ -363,10 +377,6 @@ class Items:
         noted = {"item_id": of.id or None, **facts}
         found = {name: value for name, value in noted.items() if value is not None}
         return {self._namespace: found} if found else None
-
-
-def _opened(item: Item) -> list[Block]:
-    return [block for block in item.blocks.values() if block.is_open and block.pieces]
 
 
 def _is_contained(item: Item) -> bool:

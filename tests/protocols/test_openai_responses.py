@@ -29,9 +29,10 @@ from mellite.events import (
     TextStart,
 )
 from mellite.fold import fold
-from mellite.messages import Reasoning, Text
-from mellite.protocols.openai_responses import OpenAIResponsesRaw, initial, protocol, step, unary
+from mellite.messages import Message, Reasoning, Text
+from mellite.protocols.openai_responses import OpenAIResponsesRaw, initial, lower, protocol, step, unary
 from mellite.records import RawProviderResponse
+from mellite.request import Request
 from tests.protocols.response_events import (
     CREATED,
     REQUEST,
@@ -125,6 +126,8 @@ def test_text_is_not_said_twice() -> None:
     stream = [added(message()), text("Hello."), done(message("Hello.")), completed(message("Hello.", id="msg_other"))]
     assert read(stream).text == "Hello."
     assert read([text("Hello."), completed(message("Hello.", id="msg_other"))]).text == "Hello."
+    bare = event("output_text.delta", delta="Hello.")
+    assert read([bare, completed(message("Hello.", id="msg_other"))]).text == "Hello."
 
 
 def test_without_indices_ids_tell_items_apart() -> None:
@@ -204,6 +207,18 @@ def test_thinking_and_what_goes_back_of_it() -> None:
     ]
 
 
+def test_thinking_that_goes_back_to_an_earlier_part() -> None:
+    """Blocks of one item never overlap; whatever is written where, it is all one item again."""
+    events = events_of(
+        [thought("a"), thought("b", part=1), thought("c"), done(thinking(encrypted_content="x")), completed()]
+    )
+    kinds = [type(one) for one in of(events, ReasoningStart, ReasoningEnd)]
+    assert kinds == [ReasoningStart, ReasoningEnd] * 3
+    sent = lower(Request.of(Message.assistant(*fold(events).parts), model="m"), stream=False)["input"]
+    assert [part["text"] for part in sent[0]["summary"]] == ["a", "b", "c"]
+    assert (len(sent), sent[0]["encrypted_content"]) == (1, "x")
+
+
 def test_thinking_of_which_nothing_is_shown() -> None:
     """Encrypted thinking without a summary is an empty part that goes back with the history."""
     item = thinking(encrypted_content="gAAA")
@@ -212,6 +227,12 @@ def test_thinking_of_which_nothing_is_shown() -> None:
         noted = {"openai": {"item_id": "rs_1", "encrypted_content": "gAAA"}}
         assert folded.parts == (Reasoning("", provider_metadata=noted),)
         assert folded.thinking is None
+
+
+def test_what_only_the_end_of_the_answer_knows() -> None:
+    """An item that is never done is completed by the item at its place in the whole answer, whatever its id."""
+    (part,) = read([thought("a"), completed(thinking("a", id="rs_other", encrypted_content="x"))]).parts
+    assert part == Reasoning("a", provider_metadata={"openai": {"item_id": "rs_1", "encrypted_content": "x"}})
 
 
 def test_thinking_itself() -> None:
