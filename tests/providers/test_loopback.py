@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,11 +13,13 @@ import attrs
 import pytest
 
 from mellite.backends import LiveBackend
+from mellite.cassettes import ScriptedTransport
 from mellite.errors import AuthenticationError, RateLimited
 from mellite.providers.catalog import find, names
 from mellite.wire.http import HttpRequest, HttpResponse, Transport
 from mellite.wire.transport import default_transport
 from tests.providers.answers import ANSWERS
+from tests.wire.answers import shown
 from tests.wire.server import LAST, Received, Script, Server, answer, head, piece, serve
 
 KEY = "sk-sentinel-4711-do-not-show"
@@ -311,4 +314,23 @@ async def test_a_provider_refuses(server: Server, name: str, row: Row) -> None:
         assert str(error).startswith(f"{error.provider}: HTTP {error.status}: ")
         assert name.startswith(error.provider or "?")
         assert (error.model, error.retry_after) == ("m-1", 7.0 if kind is RateLimited else None)
-        assert KEY not in repr(error) + repr(vars(error)) or not row.key
+        assert KEY not in shown(error) or not row.key  # which was never told the key
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", sorted(ROWS))
+async def test_a_key_is_shown_nowhere(name: str, row: Row) -> None:
+    """A key given in code or by the environment is in no repr, field, pickle or crash report of what mellite keeps."""
+    for given in (None, KEY):
+        backend = LiveBackend(
+            find(f"{name}:m-1", api_key=given, base_url=row.base_url), transport=ScriptedTransport([(401, {}, [b"no"])])
+        )
+        thunk = backend.generate("hi")
+        with pytest.raises(AuthenticationError) as caught:
+            await thunk
+        route = backend.route
+        kept = [
+            repr(each) for each in (backend, vars(backend), route, route.auth, thunk, thunk.raw, thunk.generate_log)
+        ]
+        assert not [text for text in (*kept, shown(caught.value)) if KEY in text]
+        assert KEY.encode() not in pickle.dumps((backend, route, thunk, caught.value))
