@@ -7,7 +7,8 @@ they do over HTTP. What is said, and when an answer is over, a `Dialogue` knows;
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from hashlib import blake2s
 from typing import TYPE_CHECKING, Final, Literal, Protocol, final
 
 import anyio
@@ -15,7 +16,7 @@ import anyio
 from ..errors import ConnectionLost
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 from .lifetime import ClientPerLoop
-from .websocket_connection import Connection, Refused, connect
+from .websocket_connection import Connection, Refused, connect, handshake_headers
 
 if TYPE_CHECKING:
     import ssl
@@ -26,9 +27,6 @@ _OLDEST: Final = 55 * 60.0  # seconds; OpenAI closes a connection after an hour
 _IDLE: Final = 8  # connections that are kept open for what may come
 #: How servers refuse that know no WebSockets.
 _HTTP_ONLY: Final = frozenset({404, 405, 426, 501})
-
-#: Headers of an HTTP request that mean nothing on a WebSocket.
-_NOT_SENT: Final = frozenset({"accept", "accept-encoding", "content-length", "content-type"})
 
 
 class Dialogue(Protocol):
@@ -112,7 +110,7 @@ class WebSocketTransport:
             if answer is not None:
                 return answer
         try:
-            connection = await connect(request.url, _headers(request), self._ssl)
+            connection = await connect(request, self._ssl)
         except Refused as refused:
             return _Refusal(refused)
         line = _Line(connection, self._dialogue(), _address(request))
@@ -159,13 +157,10 @@ def _running() -> object:
     return running_loop()
 
 
-def _headers(request: HttpRequest) -> dict[str, str]:
-    return {name: value for name, value in request.headers.items() if name not in _NOT_SENT}
-
-
-def _address(request: HttpRequest) -> tuple[str, Mapping[str, str]]:
-    """What connections must have in common: where they go, and as whom."""
-    return request.url, _headers(request)
+def _address(request: HttpRequest) -> bytes:
+    """What connections must have in common: where they go, and as whom; as a digest, as it holds the key."""
+    said = [request.url, *[f"{name}: {value}" for name, value in sorted(handshake_headers(request).items())]]
+    return blake2s("\n".join(said).encode()).digest()
 
 
 class _Line:
@@ -173,7 +168,7 @@ class _Line:
 
     __slots__ = ("address", "connection", "dialogue", "since", "turns")
 
-    def __init__(self, connection: Connection, dialogue: Dialogue, address: tuple[str, Mapping[str, str]]) -> None:
+    def __init__(self, connection: Connection, dialogue: Dialogue, address: bytes) -> None:
         self.connection = connection
         self.dialogue = dialogue
         self.address = address

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MissingExtra, OutputTooLarge
-from .http import shown_url, tls_context
+from .http import HttpRequest, sent_headers, shown_url, tls_context
 
 if TYPE_CHECKING:
     import ssl
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from websockets.frames import Frame
     from websockets.http11 import Response
 
-__all__ = ["Connection", "Refused", "connect"]
+__all__ = ["Connection", "Refused", "connect", "handshake_headers"]
 
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of one message
 _CLOSING_TIME: Final = 1.0  # seconds that closing in good order may take
 _CLEAN: Final = frozenset({1000, 1001, 1005})
 _TOO_BIG: Final = 1009
+
+#: Headers of an HTTP request that mean nothing on a WebSocket.
+_NOT_SENT: Final = frozenset({"accept", "accept-encoding", "content-length", "content-type"})
 
 #: Says nothing, ever: the library would log headers, with the key in them.
 _SILENT: Final = logging.Logger(  # noqa: LOG001 - nobody is to find and configure it
@@ -43,12 +46,11 @@ class Refused(Exception):  # it is the answer of a server, and never leaves the 
         self.body = body
 
 
-async def connect(url: str, headers: Mapping[str, str], ssl_context: ssl.SSLContext | None = None) -> Connection:
+async def connect(asked: HttpRequest, ssl_context: ssl.SSLContext | None = None) -> Connection:
     """Open a WebSocket.
 
     Args:
-        url: ``http`` or ``https``, which stand for ``ws`` and ``wss``.
-        headers: to send with the handshake.
+        asked: where and as whom; ``http`` and ``https`` stand for ``ws`` and ``wss``, its headers go along.
         ssl_context: the TLS settings; by default those of the system.
 
     Raises:
@@ -57,27 +59,37 @@ async def connect(url: str, headers: Mapping[str, str], ssl_context: ssl.SSLCont
         Refused: if the server answered the handshake otherwise.
         InvalidProviderOutput: if what came is no answer to a handshake.
     """
+    # No frame that may raise holds the headers: a traceback shows the locals.
     try:
         from websockets.client import ClientProtocol
         from websockets.uri import parse_uri
     except ModuleNotFoundError as error:
         msg = "asking over a WebSocket needs websockets: pip install 'mellite[websocket]'"
         raise MissingExtra(msg) from error
-    stream = await _dial(url, ssl_context)
-    protocol = ClientProtocol(parse_uri(f"ws{url[4:]}"), max_size=_LARGEST, logger=_SILENT)
+    stream = await _dial(asked.url, ssl_context)
+    protocol = ClientProtocol(parse_uri(f"ws{asked.url[4:]}"), max_size=_LARGEST, logger=_SILENT)
     try:
-        request = protocol.connect()
-        for name, value in headers.items():
-            if name not in request.headers:  # what the handshake itself needs
-                request.headers[name] = value
-        protocol.send_request(request)
-        connection = Connection(stream, protocol, shown_url(url))
+        _greet(protocol, asked)
+        connection = Connection(stream, protocol, shown_url(asked.url))
         await connection.shake_hands()
     except BaseException:
         with anyio.CancelScope(shield=True):
             await anyio.aclose_forcefully(stream)
         raise
     return connection
+
+
+def handshake_headers(asked: HttpRequest) -> dict[str, str]:
+    """The headers of a request that a handshake has, too."""
+    return {name: value for name, value in sent_headers(asked).items() if name not in _NOT_SENT}
+
+
+def _greet(protocol: ClientProtocol, asked: HttpRequest) -> None:
+    greeting = protocol.connect()
+    for name, value in handshake_headers(asked).items():
+        if name not in greeting.headers:  # what the handshake itself needs
+            greeting.headers[name] = value
+    protocol.send_request(greeting)
 
 
 async def _dial(url: str, ssl_context: ssl.SSLContext | None) -> ByteStream:

@@ -130,6 +130,16 @@ def test_text_is_not_said_twice() -> None:
     assert read([bare, completed(message("Hello.", id="msg_other"))]).text == "Hello."
 
 
+def test_what_is_said_behind_the_end_of_an_item() -> None:
+    """A piece for an item that is done, or of another kind, is a block of its own."""
+    stream = [text("a"), done(message("a")), text("b"), thought("c", index=0), completed()]
+    assert [(type(part), part.text) for part in read(stream).parts if isinstance(part, (Reasoning, Text))] == [
+        (Text, "a"),
+        (Text, "b"),
+        (Reasoning, "c"),
+    ]
+
+
 def test_without_indices_ids_tell_items_apart() -> None:
     """Events over a WebSocket may have no output_index."""
     pieces = [("msg_1", "a"), ("msg_2", "b"), ("msg_2", "c")]

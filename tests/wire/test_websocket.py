@@ -193,6 +193,21 @@ async def test_another_key_has_another_connection() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("end", [hang_up, close(1011), lambda connection: connection.socket.sendall(b"\xff" * 20)])
+async def test_no_frame_of_an_error_holds_the_key(end: Any) -> None:
+    """Whoever shows the locals of a traceback does not show the key; nor that of a connection that was not made."""
+    with talking([[[end]]]) as server:
+        async with transport() as sockets:
+            for url in (server.url, "http://127.0.0.1:1/v1"):
+                with pytest.raises((ConnectError, ConnectionLost, InvalidProviderOutput)) as caught:
+                    await sockets.open(request(url, user("Hi."), key="sk-very-secret"))
+                shown = "".join(
+                    [repr(entry.frame.f_locals) for entry in caught.traceback if "mellite" in str(entry.path)]
+                )
+                assert "sk-very-secret" not in shown
+
+
+@pytest.mark.anyio
 async def test_few_connections_stay_open() -> None:
     """Conversations that do not go on share the connections that are there."""
     with talking([[ONE] * 3] * 20) as server:
