@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from .modes import Mode, Selection, mode_of, permitted
 from .recorder import DEADLINE, ReplayTransport
 from .recording import RecordTransport
 from .redaction import Redaction
+from .scanning import SecretScan
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -41,6 +42,7 @@ def use(
     speed: float | None = None,
     deadline: float = DEADLINE,
     redaction: Redaction | None = None,
+    allowed: Collection[str] = (),
     metadata: Mapping[str, Any] | None = None,
     even_in_ci: bool = False,
     environment: Mapping[str, str] | None = None,
@@ -57,6 +59,7 @@ def use(
         directory: where cassettes are kept.
         cut: how answers are cut into pieces, likewise; and `speed`, `deadline`.
         redaction: what of requests and responses is kept and compared.
+        allowed: texts that look like secrets and are none, and may be recorded.
         metadata: what a new cassette says of itself, beside its name and when, from whom and how it was recorded.
         even_in_ci: record although ``CI=true``.
         environment: the variables; ``os.environ`` by default.
@@ -89,6 +92,7 @@ def use(
         live=live,
         about=about,
         redaction=redaction,
+        allowed=allowed,
         replaying={"match": match, "cut": cut, "speed": speed, "deadline": deadline},
     )
 
@@ -109,13 +113,22 @@ class CassetteTransport:
         live: Transport | None = None,
         about: Mapping[str, Any],
         redaction: Redaction | None = None,
+        allowed: Collection[str] = (),
         replaying: Mapping[str, Any],
     ) -> None:
         self.path = path
         self.mode: Mode = mode
         self._remade: Callable[[], CassetteTransport] = partial(
-            CassetteTransport, path, mode, live=live, about=about, redaction=redaction, replaying=replaying
+            CassetteTransport,
+            path,
+            mode,
+            live=live,
+            about=about,
+            redaction=redaction,
+            allowed=allowed,
+            replaying=replaying,
         )
+        self._allowed = allowed
         self._about = about
         cassette = _stored(path, mode)
         self._replay = ReplayTransport(cassette or Cassette(path=path), redaction=redaction, **replaying)
@@ -131,7 +144,7 @@ class CassetteTransport:
         }
         about["tags"] = _tags(about)
         how: WriteMode = "rewrite" if self.mode == "rewrite" else "append"
-        return CassetteWriter.open(self.path, how, metadata=about)
+        return CassetteWriter.open(self.path, how, metadata=about, scan=SecretScan(allowed=self._allowed))
 
     @property
     def recorder(self) -> RecordTransport | None:

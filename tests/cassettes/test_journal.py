@@ -458,3 +458,15 @@ async def test_a_secret_in_an_answer(tmp_path: Path, mode: Mode) -> None:
         await transport.aclose()
     assert (path.read_bytes() if path.exists() else None) == before
     assert set(os.listdir(tmp_path)) <= {"case.json"}
+
+
+@pytest.mark.anyio
+async def test_what_looks_like_a_secret_can_be_allowed(tmp_path: Path) -> None:
+    """A text that is allowed is recorded though it looks like a key."""
+    example = "sk-" + "example-0123456789abcdef"
+    live = ScriptedTransport([[f"Keys look like {example}."]])
+    async with use(tmp_path / "case.json", mode="all", live=live, allowed=[example], environment={}) as transport:
+        response = await transport.open(HttpRequest("POST", "https://example.com/", body=b"{}"))
+        while await response.read():
+            pass
+    assert answers(tmp_path / "case.json") == [f"Keys look like {example}."]
