@@ -11,8 +11,22 @@ from hypothesis import strategies as st
 from mellite.errors import MelliteError
 from mellite.events import Event, Finish
 from mellite.fold import fold
+from mellite.messages import (
+    CacheHint,
+    Document,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 from mellite.protocols.failures import classify, failure_of
-from mellite.protocols.openai_chat import unary
+from mellite.protocols.openai_chat import protocol, unary
+from mellite.providers.compatible import HOSTS
+from mellite.request import Request
+from mellite.wire.protocol import Protocol
 from tests.protocols.chunks import DONE, delta, events_of
 
 FIELDS = (
@@ -82,3 +96,46 @@ def test_any_error(value: Any, status: int, noise: bytes) -> None:
     for error in (failure_of(value), classify(status, {}, body), classify(status, {}, body[:-3] + noise)):
         assert isinstance(error, MelliteError)
         assert str(error)
+
+
+# --- what is asked --------------------------------------------------------------------------------
+
+IDS = st.sampled_from(["call_1", "call_2", "", "ä" * 50])
+PARTS: st.SearchStrategy[Part] = st.one_of(
+    st.builds(Text, WORDS, cache=st.none() | st.just(CacheHint())),
+    st.builds(Reasoning, WORDS, provider_metadata=st.none() | st.just({"openai": {"reasoning_details": [{"a": 1}]}})),
+    st.builds(ToolCall, IDS, WORDS, VALUES, raw_arguments=st.none() | WORDS, provider_executed=st.booleans()),
+    st.builds(ToolResult, IDS, WORDS, VALUES | st.just(Image(b"\x89PNG", media_type="image/png"))),
+    st.sampled_from(
+        [
+            Image(url="https://example.com/a.png"),
+            Document(b"%PDF", media_type="application/pdf"),
+            Image(b"x", media_type="x/y"),
+        ]
+    ),
+)
+MESSAGES = st.builds(Message, st.sampled_from(["user", "assistant", "tool", "system"]), st.lists(PARTS, max_size=3))
+PROTOCOLS = [protocol(host.dialect) for host in HOSTS.values()]
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(MESSAGES, min_size=1, max_size=6), st.sampled_from(PROTOCOLS), st.booleans())
+def test_any_history(history: list[Message], spoken: Protocol[Any], stream: bool) -> None:
+    """Whatever a history holds, it is refused by type, or each result in the body stands right behind its call."""
+    request = Request.of(history, model="anthropic/m")
+    try:
+        body = spoken.lower(spoken.mend(request)[0], stream=stream)
+    except MelliteError:
+        return
+    waiting: set[str] = set()
+    for message in body["messages"]:
+        if message["role"] == "tool":
+            assert message["tool_call_id"] in waiting
+            waiting.remove(message["tool_call_id"])
+            continue
+        assert not waiting
+        waiting = {call["id"] for call in message.get("tool_calls", [])}
+        assert len(waiting) == len(message.get("tool_calls", []))
+        assert message["content"] is not None or waiting
+    assert not waiting
+    json.dumps(body)
