@@ -56,6 +56,15 @@ def test_text_streams_in_a_block_of_one_step() -> None:
     ]
 
 
+@pytest.mark.parametrize("field", ["responseId", "modelVersion"])
+def test_which_answer_it_is_may_be_known_in_part(field: str) -> None:
+    """Id and model are told as they come, each once."""
+    first = {name: value for name, value in chunk("a").items() if name != field}
+    starts = [event for event in events_of([first, chunk("b", finish="STOP")]) if isinstance(event, ResponseStart)]
+    known = {"responseId": ResponseStart(response_id="r1"), "modelVersion": ResponseStart(response_model="gemini-m")}
+    assert starts == [*[start for name, start in known.items() if name != field], known[field]]
+
+
 def test_thinking_ends_where_the_text_begins() -> None:
     """Parts marked as thought are thinking, in blocks of their own."""
     chunks = [chunk(thought("Hm")), chunk(thought("m.")), chunk("Yes."), chunk(thought("b")), chunk("", finish="STOP")]

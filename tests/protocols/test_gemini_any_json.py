@@ -20,9 +20,9 @@ from tests.protocols.gemini_chunks import chunk, events_of, finish_of
 
 FIELDS = (
     "args", "blockReason", "blockReasonMessage", "candidates", "citationMetadata", "code", "codeExecutionResult",
-    "content", "error", "executableCode", "finishMessage", "finishReason", "functionCall", "groundingMetadata", "id", "index",
-    "inlineData", "jsonPath", "logprobsResult", "modelVersion", "name", "outcome", "output", "partialArgs", "parts",
-    "promptFeedback", "promptTokenCount", "response", "responseId", "role", "stringValue", "text", "thought",
+    "content", "error", "executableCode", "finishMessage", "finishReason", "functionCall", "groundingMetadata", "id",
+    "index", "inlineData", "jsonPath", "logprobsResult", "modelVersion", "name", "outcome", "output", "partialArgs",
+    "parts", "promptFeedback", "promptTokenCount", "response", "responseId", "role", "stringValue", "text", "thought",
     "thoughtSignature", "toolCall", "toolResponse", "toolType", "usageMetadata", "willContinue",
 )  # fmt: skip
 WORDS = st.sampled_from(["", "STOP", "SAFETY", "MAX_TOKENS", "$.a", "$.a[0]", "\ud800", "x"])

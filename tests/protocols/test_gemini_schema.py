@@ -86,6 +86,7 @@ def test_projection(given: dict[str, Any], wanted: dict[str, Any]) -> None:
         {"allOf": [STRING, {"minLength": 1}]}, {"$ref": "https://example.com/a"}, {"$ref": "#/$defs/none"},
         {"type": "object", "patternProperties": {"^x": NUMBER}}, {"enum": [{"a": 1}]}, {"anyOf": 5}, {"type": 5},
         {"$ref": "#"}, {"$ref": "#/properties/x"}, {"anyOf": [STRING], "oneOf": [NUMBER]},
+        {"type": "object", "enum": ["a"]}, {"type": "string", "enum": "ab"}, {"type": ["string", 5]},
     ],
 )  # fmt: skip
 def test_what_cannot_be_said_is_sent_as_it_is(given: Any) -> None:
