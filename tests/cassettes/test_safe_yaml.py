@@ -38,6 +38,11 @@ again: *list
     }
 
 
+def test_values_like_keys() -> None:
+    """A value may be what a key is, or another value, as often as it likes."""
+    assert decode_yaml(b"a: x\nb: x\nx: {a: a, b: [x, x]}") == {"a": "x", "b": "x", "x": {"a": "a", "b": ["x", "x"]}}
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -87,7 +87,14 @@ def test_the_corpus_means_what_it_says(corpora: Path) -> None:
 def test_what_is_kept_and_what_is_not() -> None:
     """Compared and useful headers are kept, by lower-case name and joined; the rest is told by name, without values."""
     sent = {"Authorization": ["Bearer abcdefghijklmnopqrstuvwx"], "Content-Type": ["application/json"], "X": ["1", "2"]}
-    came = {"Retry-After": ["3"], "x-request-id": "r", "Set-Cookie": ["a"], "content-length": ["0"], "A": "1"}
+    came = {
+        "Retry-After": ["3"],
+        "X-Request-ID": ["r", "s"],
+        "x-request-id": "t",
+        "Set-Cookie": ["a"],
+        "content-length": ["0"],
+        "A": "1",
+    }
     result = imported(
         {"headers": sent},
         {"headers": came, "status": {"code": 200, "message": "OK"}, "protocol": None},
@@ -95,7 +102,7 @@ def test_what_is_kept_and_what_is_not() -> None:
     )
     (one,) = result.cassette.http
     assert dict(one.request.headers) == {"content-type": "application/json"}
-    assert dict(one.response.headers) == {"retry-after": "3", "x-request-id": "r"}
+    assert dict(one.response.headers) == {"retry-after": "3", "x-request-id": "r, s, t"}
     assert result.dropped == (
         "of the file: recorded_with",
         "request headers: authorization, x",
@@ -157,6 +164,7 @@ def test_parsed_bodies() -> None:
         ("deflate", zlib.compress(b"hello"), False),
         ("gzip", b"hello", False),  # decoded by whoever recorded it, who kept the header
         ("br", b"\x0b\x02\x80hello\x03", True),
+        ("br", b"looks like text", True),
     ],
 )
 def test_compressed_bodies(encoding: str, stored: bytes, kept: bool) -> None:
@@ -204,6 +212,7 @@ def test_refused(change: dict[str, Any], where: str) -> None:
     [
         ({"status": {"code": "200"}}, "status"),
         ({"status": True}, "status"),
+        ({"status": 42}, "status"),
         ({"headers": {"a": [{}]}}, "headers"),
         ({"body": {"string": 5}}, "body"),
         ({"body": {"base64_string": "?"}}, "base64_string"),
@@ -232,4 +241,7 @@ def test_by_name(tmp_path: Path) -> None:
     for name, data in {"a.yaml": source, "a.yml": source, "a.json": source, "a.yaml.gz": gzip.compress(source)}.items():
         (tmp_path / name).write_bytes(data)
         assert load_cassette(tmp_path / name).http[0].response.body.text == "hi"
+    for name in ("b.yaml", "b.yml"):
+        (tmp_path / name).write_text("interactions: []\n")
+        assert load_cassette(tmp_path / name).interactions == ()
     assert import_vcr(tmp_path / "a.yaml.gz").cassette.path == str(tmp_path / "a.yaml.gz")
