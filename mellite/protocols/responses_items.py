@@ -301,14 +301,19 @@ class Items:
             yield from self._kept(item, {"item_id": item.id or None, "encrypted_content": encrypted})
 
     def _unsaid(self, item: Item, kind: Kind, parts: Any) -> Iterator[Event]:
-        """Texts that only came with the end of their item."""
+        """What of its texts only came with the end of their item."""
         for number, part in enumerate(parts if isinstance(parts, list) else ()):
             text = part.get("text") if isinstance(part, Mapping) and part.get("type") == kind else None
-            if isinstance(text, str) and text and (kind, number) not in item.blocks:
+            if not isinstance(text, str) or not text:
+                continue
+            known = item.blocks.get((kind, number))
+            said = "" if known is None else "".join(known.pieces)
+            if len(text) > len(said) and text.startswith(said):
                 block, events = self.block(item, kind, number)
                 yield from events
-                block.pieces.append(text)
-                yield TextDelta(text, block.id) if kind == "output_text" else ReasoningDelta(text, block.id)
+                left = text[len(said) :]
+                block.pieces.append(left)
+                yield TextDelta(left, block.id) if kind == "output_text" else ReasoningDelta(left, block.id)
 
     def _kept(self, item: Item, facts: Mapping[str, Any]) -> Iterator[Event]:
         """An empty block of thinking, for what is only there to be sent back."""

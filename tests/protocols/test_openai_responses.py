@@ -121,6 +121,14 @@ def test_text_that_only_comes_with_the_end_of_its_item() -> None:
     assert read([completed(message("Hello."))]).text == "Hello."
 
 
+def test_the_end_of_a_text_that_only_comes_with_its_item() -> None:
+    """Where pieces are missing at the end, the item has them; another text than was streamed is not taken."""
+    assert read([text("Hel"), done(message("Hello.")), completed()]).text == "Hello."
+    assert read([text("Hel"), completed(message("Hello."))]).text == "Hello."
+    assert read([text("Hullo"), done(message("Hello.")), completed()]).text == "Hullo"
+    assert read([thought("a"), thought("b", part=1), done(thinking("a", "bc")), completed()]).thinking == "abc"
+
+
 def test_text_is_not_said_twice() -> None:
     """What was streamed is not taken again from the end of the item or of the answer, whatever ids they bear."""
     stream = [added(message()), text("Hello."), done(message("Hello.")), completed(message("Hello.", id="msg_other"))]
@@ -445,6 +453,9 @@ def test_thinking_that_is_counted_apart_is_part_of_the_output() -> None:
     counted = finish_of(events_of([completed(usage=usage)])).usage
     assert counted is not None
     assert (counted.output_tokens, counted.reasoning_tokens, counted.total_tokens) == (32, 30, 42)
+    more = finish_of(events_of([completed(usage={**usage, "output_tokens": 50, "total_tokens": 90})])).usage
+    assert more is not None
+    assert more.output_tokens == 80
     assert counted.raw == usage
 
 

@@ -83,6 +83,13 @@ def test_broken_arguments_are_an_event_and_a_call(raw: str) -> None:
     assert fold(events).tool_calls[0].arguments is None
 
 
+def test_a_call_without_an_id_gets_one_of_its_own() -> None:
+    """Calls that no id identifies are told apart, within an answer and between answers."""
+    bare = {"type": "function_call", "name": "get_weather", "arguments": "{}"}
+    folded = read([completed(bare, bare)])
+    assert [tool.id for tool in folded.tool_calls] == ["call_resp_1_0", "call_resp_1_1"]
+
+
 def test_no_arguments_are_an_empty_object() -> None:
     """A call for which the model wrote nothing has no arguments, which is not an error."""
     assert read([added(call()), done(call("")), completed()]).tool_calls[0].arguments == {}

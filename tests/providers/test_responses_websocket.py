@@ -13,10 +13,12 @@ from attrs import evolve
 import mellite
 from mellite import ModelOutputThunk
 from mellite.backends import LiveBackend
+from mellite.cassettes import RecordTransport, ReplayTransport
 from mellite.errors import AuthenticationError, ConnectionLost, IncompleteStream, RateLimited
 from mellite.messages import Message, ToolResult
 from mellite.protocols.openai_responses import OPENAI, protocol
 from mellite.providers.catalog import find
+from mellite.providers.openai import websocket_transport
 from mellite.request import Request, ToolDefinition
 from tests.wire.sockets import close, hang_up, talking
 
@@ -168,6 +170,19 @@ async def test_a_thunk_that_is_cancelled() -> None:
             assert thunk.cancelled
             assert await anyio.to_thread.run_sync(server.gone.acquire, True, 5)
             assert await backend.generate("Hi.") == "Hello."
+
+
+@pytest.mark.anyio
+async def test_what_came_over_a_socket_is_replayed_over_anything() -> None:
+    """A recorded answer reads like one over HTTP, and is replayed to whoever asks the same."""
+    with talking([[[delta("Hel"), last("Hello.")]]]) as server:
+        sockets = websocket_transport()
+        recorder = RecordTransport(sockets)
+        live = LiveBackend(find(f"openai-websocket:{MODEL}", api_key="k", base_url=server.url), transport=recorder)
+        assert await live.generate("Hi.") == "Hello."
+        await sockets.aclose()
+        route = find(f"openai:{MODEL}", api_key="k", base_url=server.url)
+    assert await LiveBackend(route, transport=ReplayTransport(recorder.cassette)).generate("Hi.") == "Hello."
 
 
 @pytest.mark.anyio
