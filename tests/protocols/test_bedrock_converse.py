@@ -156,7 +156,20 @@ def test_tool_calls_whose_pieces_take_turns() -> None:
     """Two calls at once are kept apart by the number of their block."""
     first, second = called(0, "a", "f", "{", "}"), called(1, "b", "g", '{"x"', ":1}")
     mixed = [part for pair in zip(first, second, strict=True) for part in pair]
-    assert calls_in(events_of([BEGIN, *mixed, *end("tool_use")])) == [("a", "f", {}), ("b", "g", {"x": 1})]
+    events = events_of([BEGIN, *mixed, more(0, text=""), *end("tool_use")])
+    assert calls_in(events) == [("a", "f", {}), ("b", "g", {"x": 1})]
+    assert [(event.id, event.text) for event in events if isinstance(event, ToolInputDelta)] == [
+        ("a", "{"),
+        ("b", '{"x"'),
+        ("a", "}"),
+        ("b", ":1}"),
+    ]
+
+
+def test_pieces_of_nothing_are_not_given() -> None:
+    """An empty piece of arguments, as models send them first, is no event."""
+    events = events_of([*called(0, "a", "f", "", "{}", ""), *end("tool_use")])
+    assert [event.text for event in events if isinstance(event, ToolInputDelta)] == ["{}"]
 
 
 @pytest.mark.parametrize(

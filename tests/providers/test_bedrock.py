@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -153,6 +154,19 @@ def test_who_is_asking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A profile of AWS's own tools is named in code, and looked up when a call is made; keys in code come before it."""
+    config = tmp_path / "config"
+    config.write_text(f"[profile work]\naws_access_key_id = {ID}\naws_secret_access_key = {SECRET}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    for keys, id in ((None, ID), (GivenKeys("AKIAGIVEN", "x"), "AKIAGIVEN")):
+        transport = ScriptedTransport([(200, AMAZON, STREAM)])
+        backend = LiveBackend(converse_route(profile="work", keys=keys, model="m"), transport=transport)
+        assert await backend.generate("hi") == "a"
+        assert f"Credential={id}/" in transport.requests[0].headers["authorization"]
+
+
+@pytest.mark.anyio
 async def test_without_any_key_nothing_is_sent() -> None:
     """A call without a key is an AuthenticationError that names the variables; the transport is not asked."""
     transport = ScriptedTransport([])
@@ -167,6 +181,8 @@ async def test_without_any_key_nothing_is_sent() -> None:
     [
         ("https://vpce-1-x.bedrock-runtime.us-east-1.vpce.amazonaws.com", True),
         ("https://bedrock-runtime.us-east-1.api.aws", True),
+        ("https://bedrock-runtime.cn-north-1.amazonaws.com.cn", True),
+        ("http://bedrock-runtime.us-east-1.amazonaws.com", False),
         ("https://gateway.example.com/bedrock", False),
         ("https://bedrock-runtime.us-east-1.amazonaws.com.example.com", False),
         ("https://notamazonaws.com", False),

@@ -28,17 +28,19 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "prints.txt").write_text(PRINTS)
     (tmp_path / "broken.txt").write_text(PRINTS.replace("}", ""))
+    (tmp_path / "old.txt").write_text(PRINTS.replace("}", ', "Expiration": "2020-01-01T00:00:00Z"}'))
     program = f"{sys.executable} -c \"print(open('{tmp_path}/%s.txt').read())\""
     file = tmp_path / "config"
     file.write_text(
         f"[profile work]\naws_access_key_id = AKIAWORK\naws_secret_access_key = {SECRET}\n"
         f"[profile program]\ncredential_process = {program % 'prints'}\n"
         f"[profile broken]\ncredential_process = {program % 'broken'}\n"
+        f"[profile old]\ncredential_process = {program % 'old'}\n"
         f"[profile failing]\ncredential_process = {sys.executable} -c 'raise SystemExit(3)'\n"
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED", raising=False)  # nothing may ask it: it is not on this machine
     return file
 
 
@@ -71,6 +73,7 @@ async def test_the_profile_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
         (None, "missing", "the AWS profile in use has no access key"),
         ("failing", "unknown", "'failing' gives no access key"),
         ("broken", "unknown", "'broken' gives no access key"),
+        ("old", "expired", "'old' gives no access key"),
     ],
 )
 async def test_profiles_without_a_key(profile: str | None, kind: str, match: str) -> None:

@@ -39,7 +39,9 @@ def random_request(rnd: random.Random) -> HttpRequest:
     path += rnd.choice(["", "/"])
     names = rnd.choices(["a", "b", "A", "a%20b", "a+b", "x-y"], k=rnd.randint(0, 4))
     query = "&".join([name + rnd.choice(["", "=", "=1", "=a%2Fb", "=%C3%A9"]) for name in names])
-    host = rnd.choice(["bedrock-runtime.eu-west-1.amazonaws.com", "example.com:8443", "example.com:443", "[::1]:99"])
+    host = rnd.choice(
+        ["bedrock-runtime.eu-west-1.amazonaws.com", "example.com:8443", "example.com:443", "example.com:80", "[::1]:99"]
+    )
     headers = {"content-type": "application/json"}
     for name in rnd.choices(["x-a", "X-B", "user-agent", "x-amz-meta", "expect", "accept", "x-amzn-trace-id"], k=2):
         headers[name] = "".join(rnd.choices('ab  cZ,;="', k=rnd.randint(0, 9))).strip() or "v"
