@@ -129,9 +129,12 @@ def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) ->
     if text:
         body["systemInstruction"] = {"parts": [{"text": text}]}
     body["contents"] = _contents(turns, request.model, dialect)
-    if request.tools:
-        body["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in request.tools]}]
-    calling = _calling(request.tool_choice, request.tools)
+    functions = [tool for tool in request.tools if not _is_hosted(tool)]
+    declared = [{"functionDeclarations": [_declaration(tool) for tool in functions]}] if functions else []
+    tools = [*declared, *[dict(_native(tool)) for tool in request.tools if _is_hosted(tool)]]
+    if tools:
+        body["tools"] = tools
+    calling = _calling(request.tool_choice, functions)
     if calling:
         body["toolConfig"] = {"functionCallingConfig": calling}
     config = _config(request.options, request.model)
@@ -145,8 +148,25 @@ def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) ->
     return body
 
 
+#: What a function declaration may say besides: whose native notes say more is one of Google's own tools.
+_DECLARED: Final = frozenset({"behavior", "parameters", "parametersJsonSchema", "response", "responseJsonSchema"})
+
+
+def _native(tool: ToolDefinition) -> Mapping[str, Any]:
+    native = (tool.native or {}).get("google") or {}
+    if not isinstance(native, Mapping):
+        msg = f"the native notes of tool {tool.name!r} under 'google' must be a mapping, not {native!r}"
+        raise InvalidRequest(msg, parameter="tools")
+    return native
+
+
+def _is_hosted(tool: ToolDefinition) -> bool:
+    """Whether it is one of Google's own tools, such as ``native={"google": {"googleSearch": {}}}``."""
+    return bool(_native(tool).keys() - _DECLARED)
+
+
 def _declaration(tool: ToolDefinition) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description, **parameters_of(tool.input_schema)}
+    return {"name": tool.name, "description": tool.description, **parameters_of(tool.input_schema), **_native(tool)}
 
 
 def _calling(choice: ToolChoice | None, tools: Sequence[ToolDefinition]) -> dict[str, Any]:

@@ -152,6 +152,19 @@ def test_strict_tools_are_held_to_their_schemas() -> None:
     assert body_of(tools=[TOOL, strict])["toolConfig"] == {"functionCallingConfig": {"mode": "VALIDATED"}}
 
 
+def test_native_notes_make_a_tool_one_of_googles() -> None:
+    """Notes under google are one of Google's own tools, or more of the function; others' notes are not sent."""
+    search = ToolDefinition("search", native={"google": {"googleSearch": {}}})
+    slow = ToolDefinition("slow", "Take time.", native={"google": {"behavior": "NON_BLOCKING"}, "openai": {"x": 1}})
+    tools = body_of(tools=[search, slow])["tools"]
+    declared = {"name": "slow", "description": "Take time.", "behavior": "NON_BLOCKING"}
+    assert tools == [{"functionDeclarations": [declared]}, {"googleSearch": {}}]
+    assert body_of(tools=[search], tool_choice="auto") == {**body_of(), "tools": [{"googleSearch": {}}]}
+    for wrong in (ToolDefinition("x", native={"google": "y"}), search):
+        with pytest.raises(InvalidRequest):
+            body_of(tools=[wrong], tool_choice=wrong.name)
+
+
 def test_a_choice_needs_its_tools() -> None:
     """A choice of a tool that is not there, or of any where there are none, is refused."""
     for choice in ("other", "required"):
