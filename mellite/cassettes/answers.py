@@ -12,11 +12,11 @@ from anyio.lowlevel import checkpoint
 from .. import errors
 from ..errors import CassetteMismatch, ConnectionLost, MelliteError
 from ..wire.http import HttpResponse
+from .order import NEVER, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .order import Order
     from .timing import Fault, Timeline
 
 __all__ = ["Pace", "RecordedAnswer", "fault_of"]
@@ -47,13 +47,13 @@ class Pace:
         timeline: how it went; None if nobody knows, which is like at once.
         speed: how many times as fast as recorded; None for at once.
         deadline: how long to wait for its reader to go away where the recorded one did, in seconds.
-        order: keeps it in order with others; None if nothing does.
+        order: keeps it in order with others, if it ran at the same time as any; None if nothing does.
         index: which interaction it is.
         name: what to call it in messages.
         path: the cassette, for errors.
     """
 
-    __slots__ = ("_began", "_deadline", "_index", "_name", "_order", "_path", "_speed", "timeline")
+    __slots__ = ("_began", "_cause", "_deadline", "_index", "_name", "_order", "_path", "_speed", "timeline")
 
     def __init__(
         self,
@@ -69,28 +69,37 @@ class Pace:
         self.timeline = timeline
         self._speed = speed if timeline is not None else None
         self._deadline = deadline
-        self._order = order if timeline is not None else None
+        self._order = order if order is not None and order.concerns(index) else None
         self._index = index
         self._name = name
         self._path = path
         self._began = time.monotonic()
+        self._cause = NEVER
+        if self._order is not None and timeline is not None:
+            if timeline.end == "interrupted":
+                self._cause = self._order.cause(index, timeline.started + timeline.ended)
+            opened = timeline.ended if timeline.opened is None else timeline.opened
+            self._order.begins(index, self._moment(opened))
 
     @property
     def waits(self) -> bool:
         """Whether there may be something to wait for before a piece."""
         return self._speed is not None or self._order is not None
 
-    async def until(self, after: int, timeout: float | None) -> None:
-        """Wait until what came so many microseconds after the start may be given.
+    def _moment(self, after: int) -> int:
+        """When something was given that came so many microseconds after the start, for the order."""
+        started = 0 if self.timeline is None else self.timeline.started
+        return min(started + after, self._cause - 1)
+
+    async def until(self, after: int, timeout: float | None, *, end: bool = False) -> None:
+        """Wait until what came so many microseconds after the start may be given; `end` for the end.
 
         Raises:
             TimeoutError: if that takes longer than `timeout` seconds in recorded time. Waiting for others of the
                 recording does not count: that is no time that the server took.
         """
         if self._order is not None and self.timeline is not None:
-            moment = self.timeline.started + after
-            if not self._order.is_due(self._index, moment):
-                await self._order.until(self._index, moment)
+            await self._order.until(self._index, self._moment(after), end=end)
         if self._speed is not None:
             left = after / 1_000_000 / self._speed - (time.monotonic() - self._began)
             if left > 0:
@@ -98,8 +107,19 @@ class Pace:
                 if timeout is not None and left > timeout:
                     raise TimeoutError
 
+    def gives(self, times: Sequence[int], number: int) -> None:
+        """So many pieces have been given of those that came at these times."""
+        timeline = self.timeline
+        if self._order is None or timeline is None:
+            return
+        if number < len(times):
+            following = self._moment(times[number])
+        else:
+            following = NEVER if timeline.end == "interrupted" else timeline.started + timeline.ended
+        self._order.gives(self._index, following)
+
     def over(self) -> None:
-        """All that there is has been given, or the reader went away."""
+        """The reader is done with it, or went away."""
         if self._order is not None:
             self._order.ends(self._index)
 
@@ -108,23 +128,22 @@ class Pace:
 
         Raises:
             CassetteMismatch: if the reader does not go away, though the recorded one did.
-            TimeoutError: if its patience ends before.
+            TimeoutError: likewise, if it did not want to wait for so long.
             Exception: what was raised when it was recorded.
         """
         timeline = self.timeline
         if timeline is None:
             return
         if timeline.end != "interrupted":
-            await self.until(timeline.ended, timeout)
-            self.over()
+            await self.until(timeline.ended, timeout, end=True)
             if timeline.end == "broken":
                 raise fault_of(timeline.fault)
             return
         self.over()
-        if timeout is not None and timeout < self._deadline:
-            await anyio.sleep(timeout)
-            raise TimeoutError
+        # Its reader went away, so it is waited for here, too: a timeout that did not end it then does not end it now.
         await anyio.sleep(self._deadline)
+        if timeout is not None and timeout <= self._deadline:
+            raise TimeoutError
         what = f"{pieces} piece{'' if pieces == 1 else 's'} of it" if pieces else "anything came"
         msg = (
             f"{self._name} is not whole: its reader went away {'after ' if pieces else 'before '}{what} when it was "
@@ -157,6 +176,7 @@ class RecordedAnswer(HttpResponse):
         self._pace = pace
         self._count = 0
         self._closed = False
+        pace.gives(self._times, 0)
 
     async def read(self, timeout: float | None = None) -> bytes:
         """The next piece; see `HttpResponse.read`.
@@ -178,6 +198,7 @@ class RecordedAnswer(HttpResponse):
             return b""
         if self._times:
             await self._pace.until(self._times[count], timeout)
+            self._pace.gives(self._times, count + 1)
         self._count = count + 1
         return self._pieces[count]
 

@@ -158,9 +158,6 @@ class ReplayTransport:
                 return None
             self._used[index] = 1
             self._count += 1
-        if self._order is not None:
-            self._order.begins(index)
-        await checkpoint()
         return await self._opened(index, request, timeout)
 
     def refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
@@ -189,6 +186,7 @@ class ReplayTransport:
             path=self.cassette.path,
         )
         try:
+            await checkpoint()
             if timeline is not None:
                 if timeline.opened is None:
                     await pace.end(0, timeout)

@@ -19,6 +19,7 @@ from .interactions import Cassette, Interaction
 from .redaction import Redaction
 from .takes import Take
 from .timing import Stopwatch
+from .turnstile import Turnstile
 
 if TYPE_CHECKING:
     from typing import Self
@@ -117,6 +118,7 @@ class RecordTransport:
         self._redaction = redaction or Redaction()
         self._clock = Stopwatch()
         self._waiting: deque[Take] = deque()
+        self._turnstile = Turnstile()
         self._opening = threading.Lock()
         self._storing = threading.Lock()
         self._problems: list[CassetteError] = []
@@ -147,15 +149,14 @@ class RecordTransport:
         if self._sink is None or self._over:
             await self._blocking(self._begin, request)
         take = Take(request, self._clock)
+        self._turnstile.inside += 1
         try:
             response = await self._transport().open(request, timeout=timeout)
         except (TransportError, InvalidProviderOutput, TimeoutError) as error:
-            take.breaks(error)
-            await self.store(take)
+            await self.ended(take, error)
             raise
-        except GeneratorExit:  # nothing can be awaited any more
-            raise
-        except Exception:  # it was not sent, or nobody knows what this is
+        except (GeneratorExit, Exception):  # nothing can be awaited any more; or it was not sent
+            self._turnstile.inside -= 1
             raise
         except BaseException:  # a cancellation: whoever asked went away
             take.stops()
@@ -182,11 +183,26 @@ class RecordTransport:
 
     # --- storing ------------------------------------------------------------------------------------
 
+    async def ended(self, take: Take, error: Exception | None = None) -> None:
+        """Store an interaction that has come to its end: when this returns, its reader may be told.
+
+        Two that end in the same moment are told one after the other.
+        """
+        if take.end is not None:
+            return
+        await self._turnstile.enter()
+        try:
+            if take.breaks(error) if error is not None else take.ends():
+                await self.store(take)
+        finally:
+            self._turnstile.leave()
+
     async def store(self, take: Take) -> None:
         """Store an interaction that is over; when this returns, it is safe, or its problem is kept.
 
         Being cancelled does not stop it.
         """
+        self._turnstile.inside -= 1
         self._waiting.append(take)
         await self._blocking(self._store_waiting)
 
@@ -296,13 +312,12 @@ class _RecordingResponse(HttpResponse):
         try:
             piece = await self._inner.read(timeout)
         except (TransportError, InvalidProviderOutput, TimeoutError) as error:
-            if take.breaks(error):
-                await self._recorder.store(take)
+            await self._recorder.ended(take, error)
             raise
         if piece:
             take.gets(piece)
-        elif take.ends():
-            await self._recorder.store(take)
+        else:
+            await self._recorder.ended(take)
         return piece
 
     async def aclose(self) -> None:

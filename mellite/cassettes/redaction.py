@@ -150,8 +150,9 @@ class Redaction:
             item = waiting.pop()
             if isinstance(item, dict):
                 fields = cast("dict[str, object]", item)
+                piece = "logprob" in fields  # a token of an answer, with its probability, is a piece of text
                 for name in fields:
-                    if _plain(name) in self.json_fields:
+                    if _plain(name) in self.json_fields and not (piece and name == "token"):
                         fields[name] = REDACTED
                 waiting.extend(fields.values())
             elif isinstance(item, list):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mellite.calling import generate
 from mellite.calls import Streams
@@ -106,18 +106,20 @@ class _Judge:
     async def __call__(self, thunk: ModelOutputThunk[Any], context: Sequence[Message]) -> ValidationResult:
         log = thunk.generate_log
         conversation = log.prompt if log is not None else (*context,)
-        return await self._ask(answer=thunk.value or "", conversation=_turns(conversation))
+        return await self._ask(thunk._call.lineage, answer=thunk.value or "", conversation=_turns(conversation))
 
     async def chunk(self, chunk: str, partial: str) -> ValidationResult:
         """The verdict on a chunk; the judge sees what stands before it."""
         return await self._ask(answer=chunk, before=partial[: len(partial) - len(chunk)])
 
-    async def _ask(self, *, answer: str, **more: Any) -> ValidationResult:
+    async def _ask(self, lineage: tuple[int, ...] = (), *, answer: str, **more: Any) -> ValidationResult:
         material = {"requirement": self.requirement, **{name: what for name, what in more.items() if what}}
         if "before" in material:
             material["text before the answer, judged already"] = material.pop("before")
         prompt = json.dumps({**material, "answer": answer}, ensure_ascii=False, indent=1)
         asked = generate(self.backend, prompt, system=self.instructions, output=Judgement, **self.options)
+        # Copies that gave the same answer are judged with the same words: a cassette tells them apart by the lineage.
+        asked = type(asked)(evolve(asked._call, lineage=lineage))
         try:
             judgement = await asked
         except MelliteError as error:
