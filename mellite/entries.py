@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .cassettes.finding import Found, find_cassettes
 from .cassettes.http import load_cassette
-from .cassettes.interactions import Cassette, Interaction, WebSocketInteraction
+from .cassettes.interactions import Cassette, HttpInteraction, WebSocketInteraction
 from .cassettes.matching import Snapshot, snapshot
 from .cassettes.redaction import Redaction
 from .cassettes.text import TextCassette, TextDirectory
 from .cassettes.timing import Timeline
 from .providers.recorded import question_of
-from .recorded import replay_one, route_and_body
+from .recorded import calls_of, replay_one, route_and_body
 from .usage import Usage
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ class Entry:
 
     Args:
         path: the file.
-        name: which of its calls: the number of the interaction, or the key of a text cassette.
+        name: which of its calls: the number of the interaction, and of the call where there are several over one
+            WebSocket; or the key of a text cassette.
         format: ``http``, ``websocket`` or ``text``.
         provider: who was asked, as far as that can be told.
         model: which model; empty for a provider's default.
         protocol: the protocol that both sides spoke; None if mellite does not know it.
         question: the last words of the user, or the URL where that is all that is known.
-        request: the request in the form in which it is compared; None for a WebSocket and for text.
+        request: the request in the form in which it is compared; None for text, and where it is not known.
         status: the HTTP status.
         body: the bytes of the answer, for what no protocol reads.
         end: how the recording ended: ``complete``, ``interrupted`` or ``broken``.
@@ -122,16 +123,28 @@ def http_entries(cassette: Cassette, *, answers: bool = True) -> Iterator[Entry]
     Raises:
         InvalidCassette: if a body is damaged.
     """
+    path = cassette.path or cassette.name
     for number, one in enumerate(cassette.interactions):
-        yield _entry(cassette.path or cassette.name, number, one, answers=answers)
+        if isinstance(one, WebSocketInteraction):
+            yield from _over_socket(path, f"{number}", one, answers=answers)
+        else:
+            yield _entry(path, f"{number}", one, answers=answers)
 
 
-def _entry(path: str, number: int, one: Interaction, *, answers: bool) -> Entry:
-    if isinstance(one, WebSocketInteraction):
-        known = one.open or one.connection
+def _over_socket(path: str, name: str, socket: WebSocketInteraction, *, answers: bool) -> Iterator[Entry]:
+    """The calls that went over a WebSocket, numbered; or all that did as one, if mellite cannot tell them apart."""
+    calls = calls_of(socket)
+    for number, one in enumerate(calls):
+        numbered = name if len(calls) == 1 else f"{name}.{number}"
+        yield evolve(_entry(path, numbered, one, answers=answers), format="websocket", status=None)
+    if not calls:
+        known = socket.open or socket.connection
         url = _REDACTION.url((known.url if known is not None else None) or "")
-        received = b"\n".join([event.body.data for event in one.events if event.direction == "server"])
-        return Entry(path=path, name=str(number), format="websocket", question=url, body=received)
+        received = b"\n".join([event.body.data for event in socket.events if event.direction == "server"])
+        yield Entry(path=path, name=name, format="websocket", question=url, body=received)
+
+
+def _entry(path: str, name: str, one: HttpInteraction, *, answers: bool) -> Entry:
     request = one.request
     route, asked = route_and_body(one)
     timeline = Timeline.of(one.extra, path=path)
@@ -139,7 +152,7 @@ def _entry(path: str, number: int, one: Interaction, *, answers: bool) -> Entry:
     answer = None if thunk is None else _answer(thunk)
     return Entry(
         path=path,
-        name=str(number),
+        name=name,
         format="http",
         provider=None if route is None else route.provider,
         model=None if route is None else route.model,

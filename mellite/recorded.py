@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from .backends.live import LiveBackend
+from .cassettes.codecs import Body
 from .cassettes.http import load_cassette
-from .cassettes.interactions import Cassette, HttpInteraction
+from .cassettes.interactions import (
+    Cassette,
+    HttpInteraction,
+    RecordedRequest,
+    RecordedResponse,
+    WebSocketInteraction,
+)
 from .cassettes.matching import decoded
 from .cassettes.recorder import ReplayTransport
 from .errors import MelliteError
@@ -20,7 +28,7 @@ from .wire.route import Route
 if TYPE_CHECKING:
     from .thunk import ModelOutputThunk
 
-__all__ = ["replay_all", "replay_one", "route_and_body"]
+__all__ = ["calls_of", "replay_all", "replay_one", "route_and_body"]
 
 _IN_URLS: Final = "!#$%&'()*+,/:;=?@[]~"
 
@@ -78,6 +86,38 @@ def route_and_body(interaction: HttpInteraction) -> tuple[Route | None, Mapping[
     # A recorder may have put what no URL holds in the place of a name, as in /accounts/{account}/.
     url = quote(interaction.request.url, safe=_IN_URLS)
     return route_of(url, body), body
+
+
+def calls_of(socket: WebSocketInteraction) -> list[HttpInteraction]:
+    """The calls that went over a WebSocket, as they would have gone over HTTP; none if mellite does not know how.
+
+    What the client sends begins a call, and what the server sends until then is the answer, a stream of events.
+
+    Args:
+        socket: what went over it. OpenAI's Responses is known.
+    """
+    known = socket.open or socket.connection
+    url = (known.url if known is not None else None) or ""
+    if not url.startswith(("wss://", "ws://")):
+        return []
+    calls: list[tuple[dict[str, Any], list[str]]] = []
+    for event in socket.events:
+        is_json, value = decoded(event.body.text)
+        if not is_json or not isinstance(value, dict):
+            return []
+        if event.direction == "server" and calls:
+            calls[-1][1].append(f"data: {event.body.text}\n\n")
+        elif event.direction == "server" or value.pop("type", None) != "response.create":
+            return []
+        else:
+            calls.append((value, []))
+    return [
+        HttpInteraction(
+            RecordedRequest("POST", f"http{url[2:]}", body=Body(json.dumps({**asked, "stream": True}))),
+            RecordedResponse(200, headers={"content-type": "text/event-stream"}, body=Body("".join(answer))),
+        )
+        for asked, answer in calls
+    ]
 
 
 class _Answer:

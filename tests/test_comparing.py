@@ -185,3 +185,23 @@ def test_entries(tmp_path: Path) -> None:
     chat, other = entries_below([str(tmp_path)], answers=False)
     assert (chat.provider, chat.model, chat.question, chat.answer) == ("openai", "gpt-4o-mini", "one", None)
     assert (other.format, other.question, other.body) == ("websocket", "wss://example.com/?token=%5BREDACTED%5D", b"x")
+
+
+def test_calls_over_a_websocket(corpora: Path) -> None:
+    """What went over a WebSocket is read call by call, an error as one."""
+    folder = corpora / "opencode" / "_successor-ai" / "recordings" / "openai-responses-websocket"
+    entries = list(entries_below([str(folder)]))
+    assert {(entry.format, entry.provider, entry.model) for entry in entries} == {
+        ("websocket", "openai", "gpt-4.1-mini")
+    }
+    read = {(Path(entry.path).stem, entry.name): entry.answer for entry in entries}
+    tools = read["continues-a-tool-call-over-one-socket", "0.0"]
+    assert tools is not None
+    assert (tools.tool_calls, tools.error) == ((("get_weather", {"city": "Paris"}),), None)
+    answers = [read["recovers-from-explicit-continuation-rejection", name] for name in ("0", "1.0", "1.1")]
+    assert [answer and (answer.text, answer.error is not None) for answer in answers] == [
+        ("Ready.", False),
+        ("", True),
+        ("Recovered.", False),
+    ]
+    assert compared(folder, folder).same

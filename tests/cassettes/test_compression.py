@@ -33,6 +33,11 @@ def test_both_ways(compression: Compression, data: bytes) -> None:
     assert compress(data, compression) == compressed
 
 
+def test_no_time_inside() -> None:
+    """Gzip has a place for the time; it is empty, so that nothing changes when nothing has."""
+    assert compress(b"x", "gzip")[4:8] == bytes(4)
+
+
 def test_not_compressed() -> None:
     """Without compression nothing happens."""
     assert (compress(b"x", None), expand(b"x", None)) == (b"x", b"x")
