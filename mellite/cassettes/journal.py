@@ -303,7 +303,7 @@ def _join(path: str, *, fresh: bool = False) -> int:
     while True:
         descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o600)
         if fresh and try_lock(descriptor) and same_file(descriptor, path) and os.fstat(descriptor).st_size:
-            os.unlink(path)
+            _remove(path)
         lock(descriptor, shared=True)
         if same_file(descriptor, path):
             return descriptor
@@ -363,9 +363,16 @@ def _fold_in(path: str, *, drop: bool = False) -> None:
     else:
         clear_temporary(path)
     if rewritten:
-        with suppress(FileNotFoundError):
-            os.unlink(path + REWRITE)
-    os.unlink(path + JOURNAL)
+        _remove(path + REWRITE)
+    _remove(path + JOURNAL)
+
+
+def _remove(journal: str) -> None:
+    with suppress(FileNotFoundError):
+        if os.name == "nt":
+            os.truncate(journal, 0)  # an open file cannot be removed there
+        else:
+            os.unlink(journal)
 
 
 def _mark(journal: str, digest: str) -> None:

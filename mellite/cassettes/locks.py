@@ -10,12 +10,15 @@ __all__ = ["lock", "same_file", "try_lock"]
 
 if sys.platform == "win32":
     import msvcrt
+    from contextlib import suppress
 
     # There are only exclusive locks, of bytes; far behind the end, since a locked byte cannot be read.
     _PLACE: Final = 1 << 30
 
     def _lock(descriptor: int, *, shared: bool, wait: bool) -> None:  # noqa: ARG001
         os.lseek(descriptor, _PLACE, os.SEEK_SET)
+        with suppress(OSError):  # it would wait for itself
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
         msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 
 else:
