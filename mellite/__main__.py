@@ -34,8 +34,8 @@ def command_line() -> click.Group:
 def main() -> None:
     """Run the command line; without the `cli` extra only ``mellite demo`` works."""
     try:
-        app = command_line()
-    except ModuleNotFoundError as error:
+        command_line()(prog_name="mellite")
+    except ModuleNotFoundError as error:  # click at once, rich only where a table is printed
         if error.name is None or error.name.partition(".")[0] not in ("click", "rich"):
             raise
         if sys.argv[1:] == ["demo"]:
@@ -44,7 +44,6 @@ def main() -> None:
             sys.exit(run())
         print(f"mellite: the command line needs {error.name}: pip install 'mellite[cli]'", file=sys.stderr)
         sys.exit(2)
-    app(prog_name="mellite")
 
 
 if __name__ == "__main__":

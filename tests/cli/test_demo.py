@@ -9,20 +9,20 @@ from pathlib import Path
 from tests.cli.programs import COMMAND, Ran, run, surroundings
 from tests.terminal import on_terminal
 
-#: Starts the command in a process in which click and rich cannot be imported.
-WITHOUT_EXTRA = """
+#: Starts the command in a process in which some libraries cannot be imported.
+WITHOUT = """
 import sys
-sys.modules["click"] = sys.modules["rich"] = None
+sys.modules.update(dict.fromkeys(sys.argv.pop(1).split(",")))
 sys.argv = ["mellite", *sys.argv[1:]]
 from mellite.__main__ import main
 main()
 """
 
 
-def without_extra(*arguments: str, cwd: Path) -> Ran:
-    """Run `mellite` where the `cli` extra is not installed."""
+def without(libraries: str, *arguments: str, cwd: Path) -> Ran:
+    """Run `mellite` where these libraries are not installed."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", WITHOUT_EXTRA, *arguments],
+        [sys.executable, "-W", "error", "-c", WITHOUT, libraries, *arguments],
         cwd=cwd,
         env=surroundings(),
         capture_output=True,
@@ -52,16 +52,25 @@ def test_demo(tmp_path: Path) -> None:
 
 def test_demo_without_the_extra(tmp_path: Path) -> None:
     """The demo needs neither click nor rich."""
-    ran = without_extra("demo", cwd=tmp_path)
+    ran = without("click,rich", "demo", cwd=tmp_path)
     assert (ran.code, ran.err) == (0, "")
     assert "still pending" in ran.out
 
 
 def test_other_commands_without_the_extra(tmp_path: Path) -> None:
     """Any other command says what to install, and ends with 2."""
-    ran = without_extra("generate", "Hello.", cwd=tmp_path)
+    ran = without("click,rich", "generate", "Hello.", cwd=tmp_path)
     assert (ran.code, ran.out) == (2, "")
     assert "pip install 'mellite[cli]'" in ran.err
+
+
+def test_tables_without_rich() -> None:
+    """With click but without rich, a command that draws a table on a terminal says the same."""
+    command = [sys.executable, "-W", "error", "-c", WITHOUT, "rich", "prices", "gpt-4o-mini"]
+    seen = on_terminal(command, **surroundings())
+    assert seen.code == 2
+    assert "pip install 'mellite[cli]'" in seen.plain
+    assert "Traceback" not in seen.plain
 
 
 def test_on_a_terminal() -> None:
