@@ -8,7 +8,7 @@ from ..protocols.anthropic_messages import ANTHROPIC, protocol
 from ..wire.auth import Environment, bearer, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from .openai import withheld
+from .keys import withheld
 
 __all__ = ["BASE_URL", "VERSION", "messages_route"]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from attrs import evolve
 
 from ..protocols import openai_chat, openai_responses
-from ..wire.auth import Auth, Environment, header, none
+from ..wire.auth import Auth, header
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
-from .openai import withheld
+from .keys import key_of
 
 __all__ = ["chat_route", "responses_route"]
 
@@ -98,6 +99,4 @@ def _endpoint(path: str, *, base_url: str | None, resource: str | None) -> Endpo
 
 
 def _auth(api_key: str | None, *, elsewhere: bool) -> Auth:
-    if api_key is not None:
-        return header("api-key", api_key)
-    return none(withheld(KEY, "your resource")) if elsewhere else header("api-key", Environment(KEY))
+    return key_of(api_key, (KEY,), "your resource", elsewhere=elsewhere, send=partial(header, "api-key"))

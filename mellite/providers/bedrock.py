@@ -13,7 +13,7 @@ from ..wire.aws_profile import DefaultKeys, ProfileKeys
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
 from ..wire.sigv4 import AwsKeys, SigV4
-from .openai import withheld
+from .keys import withheld
 
 __all__ = ["converse_route"]
 

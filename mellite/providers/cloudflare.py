@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from ..protocols.openai_chat import ChatDialect, protocol
-from ..wire.auth import Auth, Environment, bearer, none
+from ..wire.auth import Environment, bearer
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
 from .compatible import ACCOUNT
-from .openai import withheld
+from .keys import key_of
 
 __all__ = ["gateway_route"]
 
@@ -48,7 +48,7 @@ def gateway_route(*, api_key: str | None = None, base_url: str | None = None, mo
             auth = bearer(api_key).and_then(auth)
     else:
         endpoint = Endpoint(base_url, "/chat/completions")
-        auth = _elsewhere(api_key)
+        auth = key_of(api_key, KEYS, "Cloudflare", elsewhere=True)
     return Route(
         id=NAME,
         provider=NAME,
@@ -57,7 +57,3 @@ def gateway_route(*, api_key: str | None = None, base_url: str | None = None, mo
         auth=auth,
         model=model,
     )
-
-
-def _elsewhere(api_key: str | None) -> Auth:
-    return none(withheld(" or ".join(KEYS), "Cloudflare")) if api_key is None else bearer(api_key)

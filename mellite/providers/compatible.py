@@ -11,10 +11,10 @@ from attrs import evolve, field, frozen
 from ..errors import ConfigurationError
 from ..protocols.openai_chat import ChatDialect, protocol
 from ..request import EMPTY
-from ..wire.auth import Auth, Environment, bearer, none
+from ..wire.auth import bearer
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
-from .openai import withheld
+from .keys import key_of
 
 __all__ = ["HOSTS", "Host", "any_route", "chat_route", "maker_of"]
 
@@ -196,6 +196,7 @@ def chat_route(
         >>> chat_route(HOSTS["groq"], api_key="gsk-test").endpoint.url()
         'https://api.groq.com/openai/v1/chat/completions'
     """
+    send = bearer if host.key_required else partial(bearer, optional=True)
     if base_url is None:
         endpoint = Endpoint(host.base_url, "/chat/completions", variables=host.base_urls, settings=host.settings)
     else:
@@ -205,7 +206,7 @@ def chat_route(
         provider=host.name,
         protocol=protocol(evolve(host.dialect, namespaces=("openai", host.name))),
         endpoint=endpoint,
-        auth=_auth(host, api_key, elsewhere=base_url is not None),
+        auth=key_of(api_key, host.keys, host.base_url, elsewhere=base_url is not None, send=send),
         model=model,
     )
 
@@ -230,12 +231,3 @@ def any_route(*, api_key: str | None = None, base_url: str | None = None, model:
 def maker_of(host: Host) -> Callable[..., Route]:
     """What makes the route of one row, as the catalog wants it."""
     return partial(chat_route, host)
-
-
-def _auth(host: Host, api_key: str | None, *, elsewhere: bool) -> Auth:
-    if api_key is not None:
-        return bearer(api_key)
-    keys = Environment(*host.keys)
-    if elsewhere:
-        return none(withheld(keys.describe(), host.base_url) if host.keys else "")
-    return bearer(keys, optional=not host.key_required)

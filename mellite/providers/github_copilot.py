@@ -8,10 +8,9 @@ from typing import Final
 from attrs import evolve
 
 from ..protocols import openai_chat, openai_responses
-from ..wire.auth import Auth, Environment, bearer, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from .openai import withheld
+from .keys import key_of
 
 __all__ = ["chat_route", "responses_route", "route"]
 
@@ -52,7 +51,7 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
         provider=NAME,
         protocol=openai_chat.protocol(openai_chat.ChatDialect(namespaces=_NAMESPACES)),
         endpoint=Endpoint(BASE_URL if base_url is None else base_url, "/chat/completions"),
-        auth=_auth(api_key, elsewhere=base_url is not None),
+        auth=key_of(api_key, KEYS, "GitHub", elsewhere=base_url is not None),
         model=model,
     )
 
@@ -64,12 +63,6 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
         provider=NAME,
         protocol=openai_responses.protocol(evolve(openai_responses.OPENAI, namespaces=_NAMESPACES)),
         endpoint=Endpoint(BASE_URL if base_url is None else base_url, "/responses"),
-        auth=_auth(api_key, elsewhere=base_url is not None),
+        auth=key_of(api_key, KEYS, "GitHub", elsewhere=base_url is not None),
         model=model,
     )
-
-
-def _auth(api_key: str | None, *, elsewhere: bool) -> Auth:
-    if api_key is not None:
-        return bearer(api_key)
-    return none(withheld(" or ".join(KEYS), "GitHub")) if elsewhere else bearer(Environment(*KEYS))

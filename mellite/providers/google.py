@@ -10,7 +10,7 @@ from ..protocols.gemini import protocol
 from ..wire.auth import Environment, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from .openai import withheld
+from .keys import withheld
 
 __all__ = ["gemini_route"]
 

@@ -6,11 +6,12 @@ from typing import Final
 
 from ..protocols import openai_chat, openai_responses
 from ..protocols.responses_dialogue import ResponsesDialogue
-from ..wire.auth import Auth, Environment, bearer, header, none
+from ..wire.auth import Auth, Environment, bearer, header
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from ..wire.transport import default_transport
 from ..wire.websocket import WebSocketTransport
+from .keys import key_of
 
 __all__ = ["chat_route", "responses_route", "websocket_route", "websocket_transport"]
 
@@ -98,14 +99,9 @@ def _place(api_key: str | None, base_url: str | None, path: str) -> tuple[Endpoi
     if base_url is None:
         auth = bearer(Environment(KEY) if api_key is None else api_key).and_then(_account())
         return Endpoint(BASE_URL, path, variables=(BASE_URL_VARIABLE,)), auth
-    return Endpoint(base_url, path), none(withheld(KEY, BASE_URL)) if api_key is None else bearer(api_key)
+    return Endpoint(base_url, path), key_of(api_key, (KEY,), BASE_URL, elsewhere=True)
 
 
 def _account() -> Auth:
     organization = header("openai-organization", Environment("OPENAI_ORG_ID"), optional=True)
     return organization.and_then(header("openai-project", Environment("OPENAI_PROJECT_ID"), optional=True))
-
-
-def withheld(variables: str, owner: str) -> str:
-    """Why no key of the environment was sent to a base URL that was given in code."""
-    return f"no key was sent: {variables} is for {owner} only; give api_key=... with base_url=..."

@@ -12,7 +12,7 @@ from ..wire.auth import Auth, Credential, Environment, bearer, header, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
 from .google_login import Login
-from .openai import withheld
+from .keys import withheld
 
 __all__ = ["gemini_route"]
 

@@ -11,7 +11,7 @@ from ..wire.auth import Credential, bearer, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
 from .google_login import Login
-from .openai import withheld
+from .keys import withheld
 from .vertex import LOCATIONS, PROJECTS, TOKENS, _Vertex
 
 __all__ = ["messages_route"]

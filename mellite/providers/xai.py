@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from ..protocols.openai_responses import ResponsesDialect, protocol
-from ..wire.auth import Auth, Environment, bearer, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from . import compatible
-from .openai import websocket_transport, withheld
+from .keys import key_of
+from .openai import websocket_transport
 
 __all__ = ["chat_route", "responses_route", "websocket_route"]
 
@@ -41,7 +41,7 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
         provider="xai",
         protocol=protocol(_DIALECT),
         endpoint=Endpoint(_HOST.base_url if base_url is None else base_url, "/responses"),
-        auth=_auth(api_key, elsewhere=base_url is not None),
+        auth=key_of(api_key, _HOST.keys, _HOST.base_url, elsewhere=base_url is not None),
         model=model,
     )
 
@@ -83,10 +83,3 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
         'https://api.x.ai/v1/chat/completions'
     """
     return compatible.chat_route(_HOST, api_key=api_key, base_url=base_url, model=model)
-
-
-def _auth(api_key: str | None, *, elsewhere: bool) -> Auth:
-    if api_key is not None:
-        return bearer(api_key)
-    keys = Environment(*_HOST.keys)
-    return none(withheld(keys.describe(), _HOST.base_url)) if elsewhere else bearer(keys)
