@@ -255,8 +255,10 @@ class Items:
             yield from self._close_call(item, cut_short=cut_short or item.raw.get("status") == "incomplete")
         elif item.type in _OTHER_CALLS and not _is_contained(item):
             yield from self._close_other_call(item)
-        elif item.type in HOSTED or item.type == "shell_call":
+        elif item.type in HOSTED:
             yield from self._close_hosted(item)
+        elif item.type in ("shell_call", "shell_call_output"):
+            yield from self._close_contained(item)
         elif isinstance(item.raw.get("encrypted_content"), str):  # such as what is left of a history made shorter
             yield from self._kept(item, {"item": item.raw})
 
@@ -364,13 +366,24 @@ class Items:
 
     def _close_hosted(self, item: Item) -> Iterator[Event]:
         id = item.id or item.call_id or f"{self.id_stem}_{item.number}"
-        name = HOSTED.get(item.type, "shell")
+        name = HOSTED[item.type]
         metadata = self._noted(item)
         error = item.raw.get("error")
         result = ToolValue("json", item.raw) if error is None else ToolValue("error", error)
         arguments = arguments_of_hosted(item.raw)
         yield ToolCallEvent(ToolCall(id, name, arguments, provider_executed=True, provider_metadata=metadata))
         yield ToolResultEvent(ToolResult(id, name, result, provider_executed=True, provider_metadata=metadata))
+
+    def _close_contained(self, item: Item) -> Iterator[Event]:
+        """A call of a shell in a container of the provider; what came of it is an item of its own."""
+        id = item.call_id or item.id or f"{self.id_stem}_{item.number}"
+        metadata = self._noted(item)
+        if item.type == "shell_call":
+            arguments = arguments_of_hosted(item.raw)
+            yield ToolCallEvent(ToolCall(id, "shell", arguments, provider_executed=True, provider_metadata=metadata))
+        else:
+            result = ToolValue("json", item.raw.get("output"))
+            yield ToolResultEvent(ToolResult(id, "shell", result, provider_executed=True, provider_metadata=metadata))
 
     # What goes back
 

@@ -456,6 +456,9 @@ def test_thinking_that_is_counted_apart_is_part_of_the_output() -> None:
     more = finish_of(events_of([completed(usage={**usage, "output_tokens": 50, "total_tokens": 90})])).usage
     assert more is not None
     assert more.output_tokens == 80
+    only = finish_of(events_of([completed(usage={**usage, "output_tokens": 30, "total_tokens": 40})])).usage
+    assert only is not None
+    assert only.output_tokens == 30  # nothing but thinking
     assert counted.raw == usage
 
 

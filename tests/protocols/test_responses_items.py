@@ -140,8 +140,6 @@ def test_a_custom_tool_takes_any_text() -> None:
         ({"type": "image_generation_call", "result": "iVBO"}, "image_generation", {}),
         ({"type": "mcp_call", "server_label": "s", "name": "n", "arguments": "{}", "output": "o"}, "mcp",
          {"server_label": "s", "name": "n", "arguments": "{}"}),
-        ({"type": "shell_call", "environment": {"type": "container_reference"}, "action": {"commands": ["ls"]}},
-         "shell", {"commands": ["ls"]}),
     ],
 )  # fmt: skip
 def test_tools_that_the_provider_runs(item: dict[str, Any], name: str, arguments: Any) -> None:
@@ -154,6 +152,21 @@ def test_tools_that_the_provider_runs(item: dict[str, Any], name: str, arguments
     assert asked.call.provider_executed
     assert given.result.provider_executed
     assert finish_of(events).reason == "stop"
+
+
+def test_a_shell_of_the_provider() -> None:
+    """What came of a shell in a container is an item of its own; a shell elsewhere is ours to run."""
+    ran = {"type": "shell_call", "id": "sh_1", "call_id": "call_1", "action": {"commands": ["ls"]}}
+    contained = {**ran, "environment": {"type": "container_reference", "container_id": "c"}}
+    came = {"type": "shell_call_output", "id": "sho_1", "call_id": "call_1", "output": [{"stdout": "a.csv"}]}
+    events = events_of([added(contained), done(contained), added(came, 1), done(came, 1), completed(contained, came)])
+    (asked,), (given,) = of(events, ToolCallEvent), of(events, ToolResultEvent)
+    assert (asked.call.id, asked.call.name, asked.call.arguments) == ("call_1", "shell", {"commands": ["ls"]})
+    assert (given.result.id, given.result.result.value) == ("call_1", [{"stdout": "a.csv"}])
+    assert (asked.call.provider_executed, given.result.provider_executed) == (True, True)
+    assert finish_of(events).reason == "stop"
+    (ours,) = read([completed({**ran, "environment": {"type": "local"}})]).tool_calls
+    assert (ours.id, ours.provider_executed) == ("call_1", False)
 
 
 def test_a_tool_that_failed_at_the_providers() -> None:
