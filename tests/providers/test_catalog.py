@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -95,6 +96,12 @@ def test_who_speaks_both_means_responses(name: str, protocol: str, id: str) -> N
 def test_every_provider_has_a_name() -> None:
     """The names are those of the providers with a module of their own, and of every row of the table."""
     assert {"azure", "openai", "openai-chat", "xai", *HOSTS} <= set(names())
+
+
+def test_the_documentation_names_every_provider() -> None:
+    """Whoever looks for a provider finds its name and its key on one page."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "choose-a-provider.md").read_text()
+    assert [name for name in names() if f"`{name}`" not in page] == []
 
 
 # --- keys and URLs --------------------------------------------------------------------------------
