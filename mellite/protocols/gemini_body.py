@@ -352,7 +352,10 @@ class _Writer:
             self._turn("user", [{"text": "Attached media from tool result:"}, *media])
 
     def _turn(self, role: str, parts: list[dict[str, Any]]) -> None:
-        if parts:
+        last = self.contents[-1] if self.contents else None
+        if last is not None and last["role"] == role == "model":
+            last["parts"] += parts  # a turn with calls must not follow another of the model's
+        elif parts:
             self.contents.append({"role": role, "parts": parts})
 
     def _update(self, text: str) -> None:

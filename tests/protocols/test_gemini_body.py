@@ -203,6 +203,12 @@ def test_an_update_after_tool_results_is_a_turn_of_its_own() -> None:
     assert [len(content["parts"]) for content in contents_of(*history)] == [1, 1, 1, 1]
 
 
+def test_what_the_model_said_in_a_row_is_one_turn() -> None:
+    """Gemini refuses calls that do not follow the user: assistant messages in a row go together."""
+    history = [Message.user("x"), Message.assistant("Let me see."), Message.assistant(ToolCall("1", "a", {}))]
+    assert [list(part) for part in contents_of(*history)[1]["parts"]] == [["text"], ["functionCall"]]
+
+
 def test_media_go_inline_or_by_reference() -> None:
     """Bytes and data URLs go inline, other URLs as files; what the caller says beside goes along."""
     film = Video(url="gs://b/film.mp4", provider_metadata={"google": {"videoMetadata": {"fps": 1}}})
