@@ -36,6 +36,9 @@ KINDS = (
     "fork in the middle",
     "one file, one winner",
     "no space",
+    "text killed at every call: None",
+    "text killed at every call: gzip",
+    "text: eight processes",
 )
 
 

@@ -15,40 +15,43 @@ from tests.crash import crowds, killing
 from tests.crash.records import Report
 
 
-def plan(folder: Path, *, short: bool) -> Iterator[Callable[[], Report]]:
-    """All kinds of crash."""
+def plan(folder: Path, *, short: bool) -> Iterator[tuple[str, Callable[[], Report]]]:
+    """All kinds of crash: a name for each to be chosen by, and what runs it."""
     step = 3 if short else 1
     for name in killing.SCENARIOS:
         for old in (2,) if (short and name != "rewritten") or name == "both" else (0, 2):
-            yield lambda name=name, old=old: killing.at_every_call(name, folder, old, step=step)
-    yield lambda: killing.at_every_call("added", folder, 2, suffix=".json.gz", step=step)
-    yield lambda: killing.stored_whole(folder)
-    yield lambda: killing.at_random(folder, 6 if short else 300)
-    yield lambda: killing.in_a_stream(folder)
-    yield lambda: crowds.different(folder, 25 if short else 200)
-    yield lambda: crowds.same(folder, 10 if short else 200)
-    yield lambda: crowds.read_meanwhile(folder, 10 if short else 100, 25 if short else 2500)
-    yield lambda: crowds.killed_meanwhile(folder, 50 if short else 2000, 0.05 if short else 1.0)
-    yield lambda: crowds.rewriting(folder, 10 if short else 200)
-    yield lambda: crowds.threads(folder, 10 if short else 200)
-    yield lambda: crowds.tasks(folder, 64)
-    yield lambda: crowds.forked(folder, 5)
-    yield lambda: crowds.one_winner(folder, 5 if short else 100)
-    yield lambda: crowds.no_space(folder)
+            yield "calls", lambda name=name, old=old: killing.at_every_call(name, folder, old, step=step)
+    yield "calls", lambda: killing.at_every_call("added", folder, 2, suffix=".json.gz", step=step)
+    yield "calls", lambda: killing.stored_whole(folder)
+    yield "random", lambda: killing.at_random(folder, 6 if short else 300)
+    yield "stream", lambda: killing.in_a_stream(folder)
+    yield "different", lambda: crowds.different(folder, 25 if short else 200)
+    yield "same", lambda: crowds.same(folder, 10 if short else 200)
+    yield "readers", lambda: crowds.read_meanwhile(folder, 10 if short else 100, 25 if short else 2500)
+    yield "killed", lambda: crowds.killed_meanwhile(folder, 50 if short else 2000, 0.05 if short else 1.0)
+    yield "rewriting", lambda: crowds.rewriting(folder, 10 if short else 200)
+    yield "threads", lambda: crowds.threads(folder, 10 if short else 200)
+    yield "tasks", lambda: crowds.tasks(folder, 64)
+    yield "forked", lambda: crowds.forked(folder, 5)
+    yield "winner", lambda: crowds.one_winner(folder, 5 if short else 100)
+    yield "space", lambda: crowds.no_space(folder)
     if not short:
-        yield lambda: killing.durable(folder)
+        yield "durable", lambda: killing.durable(folder)
         for call in ("write", "rename", "fsync", "fdatasync", "unlink"):
-            yield lambda call=call: killing.by_strace(folder, call, 40)
+            yield call, lambda call=call: killing.by_strace(folder, call, 40)
 
 
 def main(arguments: list[str]) -> int:
-    """Run it; 1 if something was lost."""
+    """Run it, or those kinds that are named; 1 if something was lost."""
     if arguments[:1] == ["--record"]:
         killing.added(Path(arguments[1]), lambda number: killing.acknowledge(sys.stdout.fileno(), number), 5)
         return 0
+    chosen = set(arguments) - {"--short"}
     failed = False
     with tempfile.TemporaryDirectory(dir=os.environ.get("MELLITE_CRASH_FOLDER")) as folder:
-        for run in plan(Path(folder) / "cassettes", short="--short" in arguments):
+        for name, run in plan(Path(folder) / "cassettes", short="--short" in arguments):
+            if chosen and name not in chosen:
+                continue
             report = run()
             sys.stdout.write(json.dumps(asdict(report)) + "\n")
             sys.stdout.flush()
