@@ -22,7 +22,7 @@ from ..request import Request
 from ..usage import Usage
 from ..wire.protocol import Protocol, decode_json
 from .failures import classify, failure_of
-from .gemini_answer import ID, GeminiRaw, GeminiResponse, decode_plain, usage_of
+from .gemini_answer import ID, GeminiRaw, GeminiResponse, decode_plain, numbered, usage_of
 from .gemini_body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
 from .gemini_parts import MISSES, GeminiState, close, finish_call, on_part, wrong
 
@@ -157,8 +157,8 @@ def _checked(chunk: Mapping[str, Any]) -> list[Any]:
         content = candidate.get("content") if isinstance(candidate, dict) else None
         if not isinstance(candidate, dict) or not isinstance(content or {}, dict):
             raise wrong(candidate, "a candidate", "an object with a content")
-        index = candidate.get("index") or 0
-        if not isinstance(index, int):
+        index = candidate.get("index")
+        if index is not None and not isinstance(index, int):
             raise wrong(index, "the index of a candidate", "a number")
         for part in _list((content or {}).get("parts"), "the parts of a content"):
             if not isinstance(part, dict):
@@ -180,8 +180,8 @@ def _identify(state: GeminiState, answer: Mapping[str, Any], data: bytes, events
 
 
 def _read(state: GeminiState, chunk: Mapping[str, Any], candidates: Sequence[Any], events: list[Event]) -> None:
-    for candidate in candidates:
-        if not candidate.get("index"):
+    for index, candidate in numbered(candidates):
+        if index == 0:
             for part in (candidate.get("content") or {}).get("parts") or ():
                 on_part(state, part, events)
             _on_finish_reason(state, candidate)
@@ -263,8 +263,7 @@ def _concluded(state: GeminiState, answer: dict[str, Any] | None = None) -> Sequ
 
 
 def _first(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    candidates = answer.get("candidates") or ()
-    return next((candidate for candidate in candidates if not candidate.get("index")), {})
+    return next((candidate for index, candidate in numbered(answer.get("candidates")) if index == 0), {})
 
 
 # An answer in one piece

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
 import msgspec
@@ -20,6 +20,7 @@ __all__ = [
     "GeminiResponse",
     "MergedGemini",
     "decode_plain",
+    "numbered",
     "usage_of",
 ]
 
@@ -134,6 +135,14 @@ decode_plain: Final = msgspec.json.Decoder(_PlainChunk).decode
 
 # Putting one together
 
+
+def numbered(candidates: Sequence[Mapping[str, Any]] | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Candidates with their indexes; where one does not tell its own, that is its place."""
+    for place, candidate in enumerate(candidates or ()):
+        index = candidate.get("index")
+        yield place if index is None else index, candidate
+
+
 #: Of these, later lists continue earlier ones.
 _CONTINUED: Final = frozenset({"citationMetadata", "logprobsResult"})
 
@@ -158,8 +167,7 @@ class MergedGemini:
         for name, value in chunk.items():
             if name != "candidates":
                 _set(self._top, name, value)
-        for candidate in chunk.get("candidates") or ():
-            index = candidate.get("index") or 0
+        for index, candidate in numbered(chunk.get("candidates")):
             known = self._candidates.setdefault(index, {"content": {"parts": []}})
             for name, value in candidate.items():
                 if name == "content":

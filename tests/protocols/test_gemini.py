@@ -101,6 +101,16 @@ def test_only_the_first_candidate_speaks() -> None:
     assert texts == ["aone", "two"]
 
 
+def test_candidates_may_not_tell_their_index() -> None:
+    """Without an index, the place of a candidate is its index."""
+    both = chunk("one", finish="STOP")
+    del both["candidates"][0]["index"]
+    both["candidates"].append({"content": {"parts": [{"text": "two"}]}, "finishReason": "MAX_TOKENS"})
+    for events in (events_of([both]), list(unary(json.dumps(both).encode()))):
+        assert (fold(events).text, finish_of(events).raw_reason) == ("one", "STOP")
+        assert len(finish_of(events).response["candidates"]) == 2
+
+
 # --- how it ends ----------------------------------------------------------------------------------
 
 
