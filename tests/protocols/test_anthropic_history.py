@@ -265,13 +265,26 @@ def test_tools_of_other_servers_mean_nothing_here() -> None:
     assert content_of(message) == [words("a")]
 
 
-def test_tools_of_the_server_made_by_hand() -> None:
+@pytest.mark.parametrize(
+    ("name", "type"),
+    [
+        ("advisor", "advisor_tool_result"),
+        ("bash_code_execution", "bash_code_execution_tool_result"),
+        ("code_execution", "code_execution_tool_result"),
+        ("text_editor_code_execution", "text_editor_code_execution_tool_result"),
+        ("tool_search_tool_bm25", "tool_search_tool_result"),
+        ("tool_search_tool_regex", "tool_search_tool_result"),
+        ("web_fetch", "web_fetch_tool_result"),
+        ("web_search", "web_search_tool_result"),
+    ],
+)
+def test_tools_of_the_server_made_by_hand(name: str, type: str) -> None:
     """A call and a result of Anthropic's own tools may be made by hand; a tool it does not have is refused."""
-    call = ToolCall("srvtoolu_1", "web_search", {"query": "x"}, provider_executed=True)
-    result = ToolResult("srvtoolu_1", "web_search", [{"url": "u"}], provider_executed=True)
+    call = ToolCall("srvtoolu_1", name, {"query": "x"}, provider_executed=True)
+    result = ToolResult("srvtoolu_1", name, [{"url": "u"}], provider_executed=True, cache=CacheHint())
     assert content_of(Message.assistant(call, result)) == [
-        {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "x"}},
-        {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [{"url": "u"}]},
+        {"type": "server_tool_use", "id": "srvtoolu_1", "name": name, "input": {"query": "x"}},
+        {"type": type, "tool_use_id": "srvtoolu_1", "content": [{"url": "u"}], "cache_control": {"type": "ephemeral"}},
     ]
     with pytest.raises(InvalidRequest, match="'divine'"):
         messages_of(Message.assistant(attrs.evolve(result, name="divine")))
