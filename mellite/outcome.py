@@ -135,7 +135,9 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
 
 def _tier(response: Any) -> str | None:
     """What the provider's final object says of how it was served, at its top; some say it in the usage instead."""
-    tier = response.get("service_tier") if isinstance(response, Mapping) else None
+    facts: Mapping[str, Any] = response if isinstance(response, Mapping) else {}
+    tier = facts.get("service_tier") or facts.get("serviceTier")
+    tier = tier.get("type") if isinstance(tier, Mapping) else tier
     return tier if isinstance(tier, str) else None
 
 

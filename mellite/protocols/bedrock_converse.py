@@ -331,7 +331,10 @@ def _error_value(value: Mapping[str, Any], headers: Mapping[str, str]) -> dict[s
     """What AWS says of an error, in the words that others use."""
     kind = headers.get("x-amzn-errortype") or value.get("__type") or value.get("code")
     kind = kind.partition(":")[0].rpartition("#")[2] if isinstance(kind, str) else None
-    message = value.get("message") or value.get("Message") or value.get("originalMessage") or ""
+    message = value.get("message") or value.get("Message") or ""
+    behind = value.get("originalMessage")  # what the model's own host said
+    if isinstance(behind, str) and behind and behind not in str(message):
+        message = f"{message}: {behind}" if message else behind
     return {"code": kind, "message": message}
 
 

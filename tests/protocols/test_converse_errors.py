@@ -49,6 +49,15 @@ def test_exceptions_inside_the_stream(name: str, message: str, kind: type[Mellit
     assert caught.value.code == name.lower()  # type: ignore[attr-defined]
 
 
+def test_what_the_models_own_host_said() -> None:
+    """Behind AWS's message stands that of the model's own host, where there is another."""
+    said = {"message": "The model broke.", "originalMessage": "out of memory", "originalStatusCode": 500}
+    with pytest.raises(ProviderInternal, match=r"The model broke\.: out of memory"):
+        events_of([{"modelStreamErrorException": said}])
+    with pytest.raises(ProviderInternal, match=r"stream: out of memory$"):
+        events_of([{"modelStreamErrorException": {"originalMessage": "out of memory"}}])
+
+
 def test_an_error_without_a_type() -> None:
     """An error that only has a code and a message is one, too; without either it says so."""
     with pytest.raises(ProviderInternal, match="Broken"):

@@ -16,9 +16,10 @@ import pytest
 from mellite import Message, ModelOutputThunk
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
+from mellite.conformance import Recorded, check_protocol
 from mellite.errors import IncompleteStream, MelliteError
 from mellite.fold import fold
-from mellite.protocols.bedrock_converse import BedrockConverseRaw, unary
+from mellite.protocols.bedrock_converse import BedrockConverseRaw, protocol, unary
 from mellite.providers.bedrock import converse_route
 from mellite.wire.aws import EventStreamDecoder
 from tests.protocols.converse import body_of, events_of, finish_of
@@ -209,6 +210,12 @@ def test_answers_go_back_as_they_came(answers: list[tuple[bool, bytes]]) -> None
         assert written(sent) == written(blocks)
         hidden += any("redactedContent" in block.get("reasoningContent", {}) for block in blocks)
     assert hidden >= 2
+
+
+def test_the_checks_that_others_may_use(answers: list[tuple[bool, bytes]]) -> None:
+    """The protocol passes the public checks of protocols with every recorded answer."""
+    recordings = [Recorded(body, streaming=streamed) for streamed, body in answers if len(body) < 4000]
+    check_protocol(protocol(), recordings[:20], framing=EventStreamDecoder)
 
 
 def damaged(values: list[tuple[str, dict[str, Any]]], dice: Random) -> list[bytes]:

@@ -304,6 +304,17 @@ async def test_an_answer_of_the_other_form() -> None:
 
 
 @pytest.mark.anyio
+async def test_how_it_was_served() -> None:
+    """The tier that Bedrock says it served the answer with is known, streamed and whole."""
+    tier = {"serviceTier": {"type": "flex"}}
+    streamed = asked(frames(*SAYS_A, *end(**tier)))
+    whole = asked(json.dumps(answer({"text": "a"}, **tier)), stream=False, headers={"content-type": "application/json"})
+    for thunk in (streamed, whole):
+        assert await thunk == "a"
+        assert thunk.generation.service_tier == "flex"
+
+
+@pytest.mark.anyio
 async def test_an_exception_in_the_stream() -> None:
     """What came before an exception is kept: the text, the calls, the metadata of the answer."""
     before = frames(SAYS_A[0], *called(1, "t1", "f", "{}"), *SAYS_A[1:])
