@@ -131,6 +131,7 @@ class TextCassetteBackend(Backend):
     compression: Compression | None = field(default=None, kw_only=True)
     even_in_ci: bool = field(default=False, kw_only=True)
     problems: list[CassetteError] = field(factory=list, init=False, repr=False)
+    _tidied: str | None = field(default=None, init=False, repr=False)
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Send the recorded text, or the live answer while it is recorded.
@@ -204,6 +205,9 @@ class TextCassetteBackend(Backend):
         text, sidecar = take.finished(finish)
 
         def store() -> None:
+            if self._tidied != directory.path:
+                directory.tidy()
+                self._tidied = directory.path
             directory.record(text, sidecar, compression=self.compression, replace=replace)
 
         try:

@@ -20,7 +20,7 @@ from .files import read_file
 from .rendering import MARK
 from .scanning import SecretScan
 from .sidecars import Sidecar, call_bytes, encode_sidecar, read_sidecar
-from .storing import store_file, unwritable
+from .storing import TEMPORARY, clear_temporary, store_file, unwritable
 
 __all__ = ["TextCassette", "TextDirectory", "djb2_key"]
 
@@ -142,7 +142,7 @@ class TextDirectory:
             MissingExtra: for a file in LZ4 without the package lz4.
         """
         plain = self.file(key)
-        for ending in _ENDINGS:
+        for ending in (*_ENDINGS, *_ENDINGS):  # twice: it may be replaced just now by one that is compressed otherwise
             data = _whole(plain + ending)
             if data is not None:
                 sidecar = self.sidecar(key, ending)
@@ -206,20 +206,42 @@ class TextDirectory:
                 store_file(beside, files[1])
         else:
             store_file(path, files[0], replace=replace)
-        if there is not None and there.path != path:
-            self._remove(key, there.path.removeprefix(self.file(key)))
+        if replace:
+            self._remove_others(key, ending)
         found = self.find(*sidecar.call)
-        return TextCassette(path, text, key=key, sidecar=sidecar) if found is None else found
+        if found is None:  # somebody has replaced it by one that is compressed otherwise, and we that one by ours
+            store_file(beside, files[1])
+            store_file(path, files[0])
+            found = TextCassette(path, text, key=key, sidecar=sidecar)
+        return found
 
-    def _remove(self, key: int, ending: str) -> None:
-        """Take away a cassette that another of the same key, compressed otherwise, has replaced."""
-        for path in (self.file(key) + ending, os.path.join(self.path, f"{key}.json{ending}")):
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                unwritable(path, error)
+    def tidy(self) -> None:
+        """Remove what is left of files whose writers died before they were complete. A recording begins with it.
+
+        Raises:
+            InvalidCassette: if the directory cannot be read.
+            CassetteError: if something cannot be removed.
+        """
+        for name in self._names():
+            stem = name.removesuffix(TEMPORARY)
+            if stem != name and (_FILE.fullmatch(stem) or _SIDECAR_FILE.fullmatch(stem)):
+                path = os.path.join(self.path, stem)
+                try:
+                    clear_temporary(path)
+                except OSError as error:
+                    unwritable(path, error)
+
+    def _remove_others(self, key: int, ending: str) -> None:
+        """Take away what lies there of the same key and is compressed otherwise: it has been replaced."""
+        for other in _ENDINGS:
+            for path in (self.file(key) + other, os.path.join(self.path, f"{key}.json{other}")):
+                if other != ending:
+                    try:
+                        os.unlink(path)
+                    except FileNotFoundError:
+                        continue
+                    except OSError as error:
+                        unwritable(path, error)
 
     def keys(self) -> tuple[int, ...]:
         """The keys of all cassettes here, in ascending order; none if there is no such directory.

@@ -135,6 +135,46 @@ async def test_nothing_is_held_back(tmp_path: Path) -> None:
     assert (len(names(tmp_path)), live.said) == (2, ["closed"])
 
 
+async def test_stored_before_its_end_is_handed_on(tmp_path: Path) -> None:
+    """Whoever sees that an answer is complete finds it in the file."""
+    (tmp_path / "5.txt.tmp").write_text("left by a writer that died")
+    async for event in recording(tmp_path, Scripted([["Hel", "lo"]])).generate("Say hello.").events():
+        if isinstance(event, Finish):
+            assert TextDirectory(tmp_path).read("openai", "", "Say hello.").chunks == ("Hel", "lo")
+            assert len(names(tmp_path)) == 2
+
+
+class Pieces:
+    """A stream of events that is no generator, and closed only by whoever reads it."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def stream(self, request: Request) -> AsyncIterator[Event]:
+        """Itself."""
+        return self
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        return TextDelta("more ")
+
+    async def aclose(self) -> None:
+        """The end."""
+        self.closed = True
+
+
+async def test_a_stream_that_is_no_generator(tmp_path: Path) -> None:
+    """The live stream is closed when the reader goes away, whatever it is made of."""
+    live = Pieces()
+    async with recording(tmp_path, live).generate("Say hello.") as thunk:
+        async for _ in thunk:
+            break
+    assert live.closed
+    assert names(tmp_path) == []
+
+
 async def test_cancelled_and_broken_are_not_recorded(tmp_path: Path) -> None:
     """An answer that is cancelled, breaks off, fails or never ends is in no file, and the live one is closed."""
     live = Stepwise()

@@ -93,6 +93,20 @@ def test_halves_of_a_character_in_two_chunks(tmp_path: Path) -> None:
     directory.record("".join(chunks), sidecar(chunks=chunks))
     assert (tmp_path / f"{KEY}.txt").read_text(encoding="utf-8") == "a\U0001f600b\n"
     assert (directory.read(*CALL).text, directory.read(*CALL).chunks) == ("a\U0001f600b", chunks)
+    half = ("a\ud83d",)
+    directory.record("".join(half), sidecar(chunks=half), replace=True)
+    assert (tmp_path / f"{KEY}.txt").read_text(encoding="utf-8") == "a\ufffd\n"
+    assert (directory.read(*CALL).text, directory.read(*CALL).chunks) == ("a\ud83d", half)
+
+
+def test_what_dead_writers_left(tmp_path: Path) -> None:
+    """Half-written files of writers that died are taken away; anything else stays."""
+    names_there = [f"{KEY}.txt.tmp", f"{KEY}.json.gz.tmp", "notes.tmp", "x.txt.tmp"]
+    for name in names_there:
+        (tmp_path / name).write_text("x")
+    TextDirectory(tmp_path).tidy()
+    assert names(tmp_path) == ["notes.tmp", "x.txt.tmp"]
+    TextDirectory(tmp_path / "none").tidy()
 
 
 @pytest.mark.parametrize(("compression", "ending"), [("gzip", ".gz"), ("lz4", ".lz4")])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import asdict
 
-from tests.crash import crowds, killing
+from tests.crash import crowds, killing, texts
 from tests.crash.records import Report
 
 
@@ -35,6 +35,9 @@ def plan(folder: Path, *, short: bool) -> Iterator[tuple[str, Callable[[], Repor
     yield "forked", lambda: crowds.forked(folder, 5)
     yield "winner", lambda: crowds.one_winner(folder, 5 if short else 100)
     yield "space", lambda: crowds.no_space(folder)
+    for how in (None, "gzip"):
+        yield "texts", lambda how=how: texts.at_every_call(folder, how, step=step)
+    yield "texts", lambda: texts.crowd(folder, 10 if short else 200)
     if not short:
         yield "durable", lambda: killing.durable(folder)
         for call in ("write", "rename", "fsync", "fdatasync", "unlink"):
