@@ -149,7 +149,9 @@ def test_damaged_inside(tmp_path: Path) -> None:
     """What shows only when a body is decoded, or its times, is found too."""
     write(tmp_path / "a.json", interaction("?", bodyEncoding="base64"))
     write(tmp_path / "b.json", {**interaction(), "mellite": {"started": "never"}})
-    assert found(tmp_path) == [("a.json", "damaged"), ("b.json", "damaged")]
+    timing = {"started": "2026-01-01T00:00:00.000000Z", "endedUs": 9, "end": "complete", "chunks": "1@x"}
+    write(tmp_path / "c.json", {**interaction(), "mellite": timing})
+    assert found(tmp_path) == [("a.json", "damaged"), ("b.json", "damaged"), ("c.json", "damaged")]
 
 
 def test_other_json_that_is_named(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from mellite.cassettes import Cassette, ReplayTransport, Sidecar, TextDirectory, load_cassette, read_cassette
+from mellite.cassettes.codecs import Body
 from mellite.cassettes.journal import CassetteWriter
 from mellite.cassettes.scanning import SecretScan
 from mellite.cassettes.scrubbing import scrub_cassette, scrub_text
@@ -115,6 +117,16 @@ def test_what_remains() -> None:
         scrubbed = scrub_cassette(cassette(body), scan=SCAN)
         assert scrubbed.remaining
         assert scrubbed.cassette.http[0].response.body.text == body
+
+
+def test_bytes_are_left_alone() -> None:
+    """A body of bytes, which have lengths and checksums inside, is never changed; what is in it remains."""
+    data = b"\x00\xff" + KEY.encode()
+    loaded = cassette("x")
+    response = evolve(loaded.http[0].response, body=Body.of(data))
+    scrubbed = scrub_cassette(Cassette((evolve(loaded.http[0], response=response),)), scan=SCAN)
+    assert scrubbed.cassette.http[0].response.body.data == data
+    assert [str(one).partition(" ")[0] for one in scrubbed.remaining] == ["$.interactions[0].response.body"]
 
 
 def write(path: Path, body: str) -> Path:

@@ -36,7 +36,7 @@ def plan(folder: Path, *, short: bool) -> Iterator[tuple[str, Callable[[], Repor
     yield "winner", lambda: crowds.one_winner(folder, 5 if short else 100)
     yield "space", lambda: crowds.no_space(folder)
     for how in (None, "gzip"):
-        yield "texts", lambda how=how: texts.at_every_call(folder, how, step=step)
+        yield "texts", lambda how=how: texts.at_every_call(folder, how, step=9 if short else 1)
     yield "texts", lambda: texts.crowd(folder, 10 if short else 200)
     if not short:
         yield "durable", lambda: killing.durable(folder)
