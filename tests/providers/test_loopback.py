@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import re
@@ -14,8 +15,9 @@ import pytest
 
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import AuthenticationError, RateLimited
+from mellite.errors import AuthenticationError, MelliteError, RateLimited
 from mellite.providers.catalog import find, names
+from mellite.request import Request
 from mellite.wire.http import HttpRequest, HttpResponse, Transport
 from mellite.wire.transport import default_transport
 from tests.providers.answers import ANSWERS
@@ -315,6 +317,34 @@ async def test_a_provider_refuses(server: Server, name: str, row: Row) -> None:
         assert name.startswith(error.provider or "?")
         assert (error.model, error.retry_after) == ("m-1", 7.0 if kind is RateLimited else None)
         assert KEY not in shown(error) or not row.key  # which was never told the key
+
+
+LEADING_AWAY = (
+    "../../admin", "a?key=b", "a#b", "a%0d%0ab", "a\r\nx: y", "a/../b", "..", "a b", "\u2028", "@x", "models/..",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_a_model_leads_nowhere_else(name: str, row: Row) -> None:
+    """Whatever a model is called, the request goes to the same host and operation, or is refused by type."""
+    route = find(name, base_url=row.base_url)
+    for model, streaming in itertools.product(LEADING_AWAY, (True, False)):
+        expected = urlsplit(row.url if streaming else row.whole_url or row.url)
+        try:
+            url = urlsplit(route.prepare(Request.of("hi", model=model, stream=streaming)).url)
+        except MelliteError:
+            continue
+        assert (url.scheme, url.netloc, url.query, url.fragment) == (
+            expected.scheme,
+            expected.netloc,
+            expected.query,
+            "",
+        )
+        before, _, after = expected.path.partition("m-1")
+        assert url.path.startswith(before)
+        assert url.path.endswith(after)
+        assert url.path.count("/") == expected.path.count("/")
+        assert ".." not in url.path.split("/")
 
 
 @pytest.mark.anyio
