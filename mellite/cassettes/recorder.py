@@ -196,7 +196,7 @@ class ReplayTransport:
             pace.over()
             raise
         response = recorded.interaction.response
-        headers = _true_headers(response)
+        headers = _true_headers(response, whole=timeline is None or timeline.end == "complete")
         return RecordedAnswer(response.status, headers, answered.pieces, times=answered.times, pace=pace)
 
     def _pieces(self, recorded: Recorded, request: HttpRequest) -> Pieces:
@@ -206,13 +206,13 @@ class ReplayTransport:
         return cut_as_recorded(response.body.data, self._options["cut"], recorded.timeline, path=self.cassette.path)
 
 
-def _true_headers(response: RecordedResponse) -> Mapping[str, str]:
+def _true_headers(response: RecordedResponse, *, whole: bool) -> Mapping[str, str]:
     """The headers without what is no longer so: whoever stored the body as text had undone its compression."""
     body, headers = response.body, response.headers
     if body.encoding == "base64":
         return headers
     wrong = {"content-encoding"}
     length = next((value for name, value in headers.items() if name.lower() == "content-length"), None)
-    if length is not None and length.strip() != str(len(body.data)):
+    if whole and length is not None and length.strip() != str(len(body.data)):
         wrong.add("content-length")
     return {name: value for name, value in headers.items() if name.lower() not in wrong}

@@ -120,6 +120,8 @@ class Take:
     def _response(self, redaction: Redaction) -> tuple[RecordedResponse, list[int]]:
         pieces = [piece for piece, _ in self._pieces]
         headers = {**safe_headers(self._headers), **redaction.headers(self._headers, redaction.response_headers)}
+        if "location" in self._headers:  # the error that a redirect stands for names it
+            headers["location"] = redaction.url(self._headers["location"])
         plain = _decompressed(pieces, headers.get("content-encoding"), whole=self.end == "complete")
         if plain is None:  # not what its header says: it is kept as it came, so that it fails in the same way again
             data = b"".join(pieces)
