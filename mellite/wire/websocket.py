@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Final, Literal, Protocol, final
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Dialogue", "WebSocketTransport"]
 
-_OLDEST: Final = 55 * 60.0  # seconds; OpenAI closes a connection after an hour
 _IDLE: Final = 8  # connections that are kept open for what may come
 #: How servers refuse that know no WebSockets.
 _HTTP_ONLY: Final = frozenset({404, 405, 426, 501})
@@ -64,6 +64,7 @@ class WebSocketTransport:
     Args:
         dialogue: makes the `Dialogue` of a new connection.
         fallback: what sends the requests to a server that knows no WebSockets; without it, its refusal is the answer.
+        max_age: how long a connection is used, in seconds; OpenAI closes one after an hour.
         ssl_context: the TLS settings; by default those of the system, shared by the process.
 
     Example:
@@ -78,12 +79,13 @@ class WebSocketTransport:
         dialogue: Callable[[], Dialogue],
         *,
         fallback: Transport | None = None,
+        max_age: float = 55 * 60,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._dialogue = dialogue
         self._fallback = fallback
         self._ssl = ssl_context
-        self._pools: ClientPerLoop[_Pool] = ClientPerLoop(_Pool, _Pool.aclose, _Pool.discard)
+        self._pools: ClientPerLoop[_Pool] = ClientPerLoop(partial(_Pool, max_age), _Pool.aclose, _Pool.discard)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Send the request and wait for the first message of the answer; see `Transport.open`.
@@ -179,16 +181,17 @@ class _Line:
 class _Pool:
     """The connections of one loop that wait for their next turn, the one longest idle first."""
 
-    __slots__ = ("_closed", "_idle")
+    __slots__ = ("_closed", "_idle", "_max_age")
 
-    def __init__(self) -> None:
+    def __init__(self, max_age: float) -> None:
+        self._max_age = max_age
         self._idle: list[_Line] = []
         self._closed = False
 
     async def take(self, request: HttpRequest) -> _Line | None:
         """The connection where the conversation was; any, where enough are open; else none."""
         now = anyio.current_time()
-        for line in [line for line in self._idle if now - line.since > _OLDEST]:
+        for line in [line for line in self._idle if now - line.since > self._max_age]:
             self._idle.remove(line)
             await line.connection.abort()
         address = _address(request)

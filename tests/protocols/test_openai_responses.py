@@ -150,9 +150,9 @@ def test_what_is_said_behind_the_end_of_an_item() -> None:
 
 def test_without_indices_ids_tell_items_apart() -> None:
     """Events over a WebSocket may have no output_index."""
-    pieces = [("msg_1", "a"), ("msg_2", "b"), ("msg_2", "c")]
+    pieces = [("msg_1", "a"), ("msg_2", "b"), ("msg_2", "c"), ("msg_1", "d")]
     stream = [event("output_text.delta", item_id=id, delta=delta) for id, delta in pieces]
-    assert [part.text for part in read([*stream, completed()]).parts if isinstance(part, Text)] == ["a", "bc"]
+    assert [part.text for part in read([*stream, completed()]).parts if isinstance(part, Text)] == ["ad", "bc"]
 
 
 def test_ids_that_change_with_every_event() -> None:
@@ -302,6 +302,12 @@ def test_incomplete_answers_say_why(details: Any, reason: str) -> None:
     """An answer that was cut short is an answer, and its finish reason says so."""
     finish = finish_of(events_of([text("a"), completed(status="incomplete", incomplete_details=details)]))
     assert (finish.reason, finish.raw_reason) == (reason, "incomplete")
+
+
+def test_what_is_complete_may_be_cut_short_all_the_same() -> None:
+    """Where a host calls an answer complete and says why it is not, the reason counts."""
+    finish = finish_of(events_of([completed(incomplete_details={"reason": "max_output_tokens"})]))
+    assert (finish.reason, finish.raw_reason) == ("length", "completed")
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,8 @@ def test_tool_choice() -> None:
     for choice in ("get_weather", "required"):
         with pytest.raises(InvalidRequest):
             body_of(tool_choice=choice)
+    with pytest.raises(InvalidRequest, match="not among the tools get_weather, web_search"):
+        body_of(tools=[WEATHER, search], tool_choice="get_time")
 
 
 def test_an_output_type() -> None:

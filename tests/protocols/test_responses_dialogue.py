@@ -128,6 +128,13 @@ def test_errors_of_the_connection() -> None:
     assert heard(dialogue, forgotten) == ["again"]
     assert json.loads(dialogue.again())["input"] == [HI, ANSWERED, MORE]
     assert heard(dialogue, forgotten) == ["last"]
+    late = answered(message("Hello."))
+    late.ask(body(HI, ANSWERED, MORE))
+    assert heard(late, text("a"), forgotten) == ["more", "last"]
+    again = answered(message("Hello."))
+    again.ask(body(HI, ANSWERED, MORE))
+    too_old = {"type": "error", "error": {"code": "websocket_connection_limit_reached"}}
+    assert heard(again, forgotten, too_old) == ["again", "elsewhere"]
     fresh = ResponsesDialogue()
     fresh.ask(body(HI))
     assert heard(fresh, forgotten) == ["last"]

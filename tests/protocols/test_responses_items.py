@@ -88,6 +88,8 @@ def test_a_call_without_an_id_gets_one_of_its_own() -> None:
     bare = {"type": "function_call", "name": "get_weather", "arguments": "{}"}
     folded = read([completed(bare, bare)])
     assert [tool.id for tool in folded.tool_calls] == ["call_resp_1_0", "call_resp_1_1"]
+    assert read([completed({"type": "web_search_call"})]).tool_calls[0].id == "call_resp_1_0"
+    assert read([added(bare), done(bare), completed()]).tool_calls[0].id == "call_0"  # before the answer has a name
 
 
 def test_no_arguments_are_an_empty_object() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -208,6 +209,16 @@ async def test_no_frame_of_an_error_holds_the_key(end: Any) -> None:
 
 
 @pytest.mark.anyio
+async def test_connections_grow_old() -> None:
+    """A connection that has been open for long is closed, and the conversation goes on over another."""
+    with talking([[ONE, TWO], [TWO]]) as server:
+        async with transport(max_age=0) as sockets:
+            await rest(await sockets.open(request(server.url, user("Hi."))))
+            assert await rest(await sockets.open(request(server.url, *GOING_ON))) == TWO
+    assert server.heard[1][0]["input"] == list(GOING_ON)
+
+
+@pytest.mark.anyio
 async def test_few_connections_stay_open() -> None:
     """Conversations that do not go on share the connections that are there."""
     with talking([[ONE] * 3] * 20) as server:
@@ -215,6 +226,21 @@ async def test_few_connections_stay_open() -> None:
             for number in range(20):
                 await rest(await sockets.open(request(server.url, user(str(number)))))
     assert len(server.heard) == 8
+
+
+@pytest.mark.anyio
+async def test_many_at_once_leave_few_connections() -> None:
+    """Of many connections that were needed at once, a few are kept for what may come."""
+    go_on = threading.Event()
+    with talking([[[said("a"), lambda _: go_on.wait(5), last(1)]]] * 10) as server:
+        async with transport() as sockets:
+            answers = [await sockets.open(request(server.url, user(str(number))), timeout=5) for number in range(10)]
+            go_on.set()
+            for answer in answers:
+                assert await rest(answer) == [said("a"), last(1)]
+            for _ in range(2):
+                assert await anyio.to_thread.run_sync(server.gone.acquire, True, 5)
+            assert not server.gone.acquire(blocking=False)
 
 
 @pytest.mark.anyio
