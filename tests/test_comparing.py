@@ -136,6 +136,34 @@ def test_text_cassettes(tmp_path: Path) -> None:
     }
 
 
+def test_other_prompts_are_other_calls(tmp_path: Path) -> None:
+    """A text cassette that is gone and one that is new are never taken for one that has changed."""
+    for name, prompt in (("a", "one"), ("b", "two")):
+        TextDirectory(tmp_path / name).record("x", Sidecar("openai", "", prompt=prompt))
+    found = compared(tmp_path / "a", tmp_path / "b")
+    assert sorted([pair.change for pair in found.pairs]) == ["added", "removed"]
+
+
+def test_many_calls_that_are_alike(tmp_path: Path) -> None:
+    """However often a request comes, one that is added before it moves none of them."""
+
+    def polled(name: str, *paths: str) -> Path:
+        interactions = [
+            {
+                "request": {"method": "GET", "url": f"https://example.com{path}", "headers": {}, "body": ""},
+                "response": {"status": 200, "headers": {}, "body": str(number)},
+            }
+            for number, path in enumerate(paths)
+        ]
+        (tmp_path / name).write_text(json.dumps({"version": 1, "interactions": interactions}))
+        return tmp_path / name
+
+    many = ["/poll"] * 250
+    found = compared(polled("a.json", *many), polled("b.json", "/begin", *many))
+    assert [pair.change for pair in found.pairs][:2] == ["added", "answer"]
+    assert (found.count("added"), found.count("request")) == (1, 0)
+
+
 def test_folders(tmp_path: Path) -> None:
     """In folders files of the same name are compared; those that one side does not have are added or removed."""
     for name, answer in {"a/x.json": "1", "b/x.json": "1", "a/y.json": "2", "b/z.json": "3"}.items():
