@@ -216,8 +216,9 @@ def test_a_history_that_is_in_order_is_left_alone() -> None:
 
 def test_a_text_to_be_continued_ends_without_space() -> None:
     """Space at the end of a last assistant message is refused: it is left out, and that is said."""
-    request, changes = mend(Request.of([Message.user("a"), Message.assistant("The answer is: ")]))
-    assert request.messages[-1].text == "The answer is:"
+    signed = Reasoning("Hm.", encrypted="sig")
+    request, changes = mend(Request.of([Message.user("a"), Message.assistant(signed, "So. ", "The answer is: ")]))
+    assert request.messages[-1].content == (signed, Text("So. "), Text("The answer is:"))
     assert len(changes) == 1
 
 
