@@ -18,7 +18,7 @@ from ..events import (
 )
 from ..request import Request
 from ..wire.protocol import Protocol, decode_json, json_text
-from .converse_answer import ID, BedrockConverseRaw, ConverseResponse, decode_plain
+from .converse_answer import ID, BedrockConverseRaw, Block, ConverseResponse, PlainDelta, decode_plain
 from .converse_body import OPTIONS, lower, mend
 from .converse_state import ConverseState, wrong
 from .failures import classify as classify_any
@@ -89,20 +89,28 @@ def step(state: ConverseState, data: bytes, event: str = "") -> Sequence[Event]:
         except (ValueError, RecursionError):
             pass  # more than a delta, or no JSON at all: the long way finds out
         else:
-            delta = plain.delta
             if plain.content_block_index == state.index:
-                if block.kind == "text":
-                    if delta.text:
-                        block.pieces.append(delta.text)
-                        return (TextDelta(delta.text, block.id),)
-                elif block.kind == "toolUse":
-                    if delta.tool_use is not None and delta.tool_use.input:
-                        block.pieces.append(delta.tool_use.input)
-                        return (ToolInputDelta(block.id, block.name, delta.tool_use.input),)
-                elif delta.reasoning_content is not None and delta.reasoning_content.text:
-                    block.pieces.append(delta.reasoning_content.text)
-                    return (ReasoningDelta(delta.reasoning_content.text, block.id),)
+                flowed = _flowed(block, plain.delta)
+                if flowed is not None:
+                    return (flowed,)
     return _take(state, decode_json(data))
+
+
+def _flowed(block: Block, delta: PlainDelta) -> Event | None:
+    """More of the block that is flowing; None if it is not only that."""
+    text, thought, input = delta.text, delta.reasoning_content, delta.tool_use
+    if block.kind == "text":
+        if text and thought is None and input is None:
+            block.pieces.append(text)
+            return TextDelta(text, block.id)
+    elif block.kind == "reasoning":
+        if thought is not None and thought.text and text is None and input is None:
+            block.pieces.append(thought.text)
+            return ReasoningDelta(thought.text, block.id)
+    elif input is not None and input.input and text is None and thought is None:
+        block.pieces.append(input.input)
+        return ToolInputDelta(block.id, block.name, input.input)
+    return None
 
 
 def halt(state: ConverseState) -> Sequence[Event]:

@@ -22,6 +22,7 @@ __all__ = [
     "ConverseOutput",
     "ConverseResponse",
     "MergedConverse",
+    "PlainDelta",
     "decode_plain",
     "usage_of",
 ]
@@ -97,14 +98,16 @@ class _PlainThinking(msgspec.Struct, gc=False, forbid_unknown_fields=True, renam
     text: str
 
 
-class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+class PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+    """What a block grows by, if that is all there is."""
+
     text: str | None = None
     reasoning_content: _PlainThinking | None = None
     tool_use: _PlainInput | None = None
 
 
 class _PlainBlockDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
-    delta: _PlainDelta
+    delta: PlainDelta
     content_block_index: int
     p: msgspec.Raw = msgspec.Raw()
 

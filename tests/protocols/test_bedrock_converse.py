@@ -124,6 +124,14 @@ def test_a_block_that_changes_its_kind_is_two() -> None:
     assert folded.parts == (Reasoning("Hm."), Text("a"), Reasoning("So."))
 
 
+def test_a_delta_of_two_kinds_loses_nothing() -> None:
+    """A delta that brings more than one thing, which none should, gives both."""
+    values = [thought(0, text="a"), more(0, reasoningContent={"text": "b"}, text="c"), *end()]
+    assert read(values).parts == (Reasoning("ab"), Text("c"))
+    values = [text(0, "a"), more(0, text="b", reasoningContent={"text": "c"}), *end()]
+    assert read(values).parts == (Text("ab"), Reasoning("c"))
+
+
 def test_citations_stand_with_their_text() -> None:
     """What a text refers to is kept with it, streamed and in one piece."""
     source = {"title": "T", "source": "s", "location": {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}}
