@@ -201,6 +201,14 @@ def test_usage_counts_thinking_and_hosted_tools() -> None:
     assert usage.raw == raw
 
 
+def test_a_count_of_zero_is_known() -> None:
+    """Zero is a number that Gemini reported; what is not reported is unknown."""
+    raw = {"promptTokenCount": 3, "candidatesTokenCount": 0, "totalTokenCount": 3, "thoughtsTokenCount": -1}
+    usage = finish_of(events_of([chunk("a", finish="STOP", usageMetadata=raw)])).usage
+    assert usage is not None
+    assert (usage.output_tokens, usage.reasoning_tokens, usage.cache_read_input_tokens) == (0, None, None)
+
+
 def test_the_last_usage_that_says_anything_counts() -> None:
     """Each chunk has a usage: the last counts, unless it is all zeros; thinking alone is output too."""
     real = {"promptTokenCount": 5, "thoughtsTokenCount": 7}

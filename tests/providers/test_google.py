@@ -16,10 +16,12 @@ from mellite.cassettes import ScriptedTransport
 from mellite.errors import (
     AuthenticationError,
     ConfigurationError,
+    ConnectionLost,
     IncompleteStream,
     InvalidProviderOutput,
     MelliteError,
     RateLimited,
+    TransportError,
 )
 from mellite.protocols.gemini import GeminiRaw
 from mellite.providers import google, vertex
@@ -248,6 +250,21 @@ def test_what_is_no_answer_under_http_200_is_noticed(body: bytes, kind: type[Mel
     error = answered(body, stream=True).error
     assert type(error) is kind
     assert (error.provider, error.model, error.status) == ("google", "m", 200)
+
+
+@pytest.mark.parametrize("trouble", [ConnectionLost("broken"), TimeoutError()])
+def test_trouble_matters_until_the_finish_reason(trouble: Exception) -> None:
+    """A connection that breaks or falls silent is an error with the text so far, unless the answer is complete."""
+    said = b'data: {"candidates": [{"content": {"parts": [{"text": "Hel"}]}}]}\n\n'
+    ended = b'data: {"candidates": [{"content": {"parts": [{"text": "lo."}]}, "finishReason": "STOP"}]}\n\n'
+    for pieces, error in (([said, trouble], True), ([said, ended, trouble], False)):
+        thunk = LiveBackend(find("google:m", api_key=KEY), transport=ScriptedTransport([pieces])).generate("hi")
+        if error:
+            with pytest.raises(TransportError) as caught:
+                thunk.result()
+            assert caught.value.partial == "Hel"
+        else:
+            assert thunk.result() == "Hello."
 
 
 @pytest.mark.parametrize("name", ["google", "vertex"])
