@@ -76,11 +76,11 @@ def _backend(model: str | None, cassette_dir: str | None, prompt: str) -> Backen
         provider, name = split(model)
         return TextCassetteBackend(directory, provider=provider, model=name or "")
     # Without --model, as a program without an explicit model recorded it; else what would be asked live.
-    from .cassettes.text import djb2_key
+    from .cassettes.text import TextDirectory
 
     provider, name = split(DEFAULT_MODEL)
     for candidate in ("", name or ""):
-        if os.path.exists(os.path.join(directory, f"{djb2_key(provider, candidate, prompt)}.txt")):
+        if TextDirectory(directory).find(provider, candidate, prompt) is not None:
             return TextCassetteBackend(directory, provider=provider, model=candidate)
     return TextCassetteBackend(directory, provider=provider)
 

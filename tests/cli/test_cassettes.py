@@ -253,6 +253,13 @@ def test_convert_text(folder: Path, tmp_path: Path) -> None:
     assert command("diff", str(folder / "text"), str(tmp_path / "back")).code == 0
 
 
+def test_generate_from_compressed(folder: Path) -> None:
+    """`mellite generate` finds answers that are compressed."""
+    TextDirectory(folder / "text").record("Hello!", Sidecar("openai", "", prompt="Hi"), compression="gzip")
+    ran = run("generate", "Hi", "--cassette-dir", str(folder / "text"))
+    assert (ran.code, ran.out) == (0, "Hello!\n")
+
+
 def test_scrub(folder: Path) -> None:
     """What was taken out is told by its place, file by file; afterwards nothing is found; --check only looks."""
     path = cassette(folder / "b.json", "Hi", [f"Use {KEY}."])
