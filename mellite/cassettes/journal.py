@@ -5,6 +5,7 @@ Each interaction is one line appended to a journal beside the cassette; the last
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -60,6 +61,23 @@ class CassetteWriter:
 
     Make it with `open`. It blocks for as long as a disk takes, so in async code call it in a thread. After `fork` the
     child may go on with it.
+
+    Attributes:
+        path: the cassette's file.
+        mode: ``append`` or ``rewrite``.
+        cassette: what was there when the recording began.
+
+    Example:
+        >>> import tempfile
+        >>> from mellite.cassettes import HttpInteraction, RecordedRequest, RecordedResponse, load_cassette
+        >>> path = os.path.join(tempfile.mkdtemp(), "case.json")
+        >>> with CassetteWriter.open(path) as writer:
+        ...     writer.append(HttpInteraction(RecordedRequest("GET", "https://example.com/"), RecordedResponse(204)))
+        ...     os.listdir(os.path.dirname(path)), len(load_cassette(path).interactions)
+        True
+        (['case.json.journal'], 1)
+        >>> os.listdir(os.path.dirname(path)), len(load_cassette(path).interactions)
+        (['case.json'], 1)
     """
 
     def __init__(
@@ -115,7 +133,7 @@ class CassetteWriter:
         Raises:
             InvalidCassette: if the file, or a journal beside it, is damaged; it is left as it is.
             UnsafeCassette: if the metadata have something in them that looks like a secret.
-            CassetteError: if it is a symlink, or nothing can be written there.
+            CassetteError: if it is a symlink or in VCR's YAML, or nothing can be written there.
         """
         name, scan = os.fspath(path), SecretScan() if scan is None else scan
         named = None
@@ -128,6 +146,10 @@ class CassetteWriter:
         return writer
 
     def _begin(self, mode: WriteMode) -> None:
+        plain = os.path.splitext(self.path)[0] if compression_of(self.path) else self.path
+        if plain.endswith((".yaml", ".yml")):
+            msg = f"cassette {self.path!r} is by its name one of VCR's, which are only read; record into a .json file"
+            raise CassetteError(msg, path=self.path)
         try:
             refuse_symlink(self.path)
             make_directory(os.path.dirname(self.path))
@@ -218,9 +240,9 @@ class CassetteWriter:
         if os.fstat(self._own).st_size + len(line) > MAX_BYTES:
             msg = f"cassette {self.path!r} would be larger than the {MAX_BYTES:,} bytes that can be read"
             raise CassetteError(msg, path=self.path)
-        # In one step, so that the lines of several processes cannot mix. What a full disk cuts off counts for nothing.
-        if os.write(self._own, line) < len(line):
-            write_all(self._own, line)
+        # In one step, so that the lines of several processes cannot mix; what is cut off counts for nothing.
+        if os.write(self._own, line) < len(line) and os.write(self._own, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _known(self) -> Mapping[str, str | None]:
         """Who was the first with each key, also among what others have written by now."""

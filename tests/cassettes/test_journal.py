@@ -358,6 +358,14 @@ def test_a_recording_that_is_over(tmp_path: Path) -> None:
     assert answers(tmp_path / "case.json") == ["x"]
 
 
+@pytest.mark.parametrize("name", ["case.yaml", "case.yml.gz"])
+def test_vcrs_files_are_only_read(tmp_path: Path, name: str) -> None:
+    """A file that its name says is VCR's is not recorded into: it would be read as YAML."""
+    with pytest.raises(CassetteError, match="one of VCR's"):
+        CassetteWriter.open(tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
 def test_symlinks_are_not_followed(tmp_path: Path) -> None:
     """A cassette, or a journal, that is a symlink is not written through."""
     (tmp_path / "elsewhere").write_bytes(b"")
