@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -92,7 +93,9 @@ def test_failures_and_ends(tmp_path: Path) -> None:
     timing = {"started": "2026-01-01T00:00:00.000000Z", "openedUs": 5, "endedUs": 90, "end": "interrupted"}
     document["interactions"][0]["mellite"] = {**timing, "chunks": ""}
     right.write_text(json.dumps(document))
+    begin = monotonic()
     (pair,) = compared(left, right).pairs
+    assert monotonic() - begin < 4, "it waited for somebody to go away"
     assert ("end", "complete", "interrupted") in pair.answer
 
 
