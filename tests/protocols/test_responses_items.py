@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mellite.errors import InvalidProviderOutput
 from mellite.events import (
     Event,
     ToolCallEvent,
@@ -81,6 +82,15 @@ def test_broken_arguments_are_an_event_and_a_call(raw: str) -> None:
     events = events_of([added(call()), written(raw), done(call(raw)), completed()])
     assert of(events, ToolInputError) == [ToolInputError("call_1", "get_weather", raw=raw)]
     assert fold(events).tool_calls[0].arguments is None
+
+
+def test_a_call_without_a_name() -> None:
+    """A call that never gets a name breaks the protocol, unless the answer was cut short."""
+    stream = [added(call(name=None)), written("{}")]
+    with pytest.raises(InvalidProviderOutput, match="call_1"):
+        events_of([*stream, completed()])
+    end = completed(status="incomplete", incomplete_details={"reason": "max_output_tokens"})
+    assert not of(events_of([*stream, end]), ToolCallEvent, ToolInputError)
 
 
 def test_a_call_without_an_id_gets_one_of_its_own() -> None:

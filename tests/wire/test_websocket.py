@@ -292,6 +292,16 @@ async def test_nobody_is_there() -> None:
 
 
 @pytest.mark.anyio
+async def test_https_is_not_spoken_in_the_clear() -> None:
+    """A URL with https never talks to a server without TLS."""
+    with talking([[ONE]]) as server:
+        async with transport() as sockets:
+            with pytest.raises(ConnectError):
+                await sockets.open(request(server.url.replace("http:", "https:"), user("Hi.")))
+    assert not server.headers
+
+
+@pytest.mark.anyio
 async def test_what_is_no_websocket() -> None:
     """Bytes that break the rules are InvalidProviderOutput."""
     with talking([[[lambda connection: connection.socket.sendall(b"\xff" * 20)]]]) as server:
