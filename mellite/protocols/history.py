@@ -232,7 +232,7 @@ class _Mender:
         return (Text(f"Result of the tool {result.name!r}: {text}"), *media)
 
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 # Ids of calls

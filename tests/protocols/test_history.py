@@ -167,6 +167,7 @@ def test_names_that_no_tool_can_have() -> None:
     assert messages[2].content[0].name == "a_b_c"
     assert mended(HI, calls("a", name="a b"), results("a"), tools=[ToolDefinition("a b")])[1] == ()
     assert mended(HI, calls("a", name=""), results("a"))[0][1].tool_calls[0].name == "unknown"
+    assert mended(HI, calls("a", name="a.b"), results("a"))[0][1].tool_calls[0].name == "a_b"
 
 
 def test_calls_may_have_to_be_last() -> None:
