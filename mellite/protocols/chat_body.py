@@ -206,7 +206,14 @@ def _set_provider_options(body: dict[str, Any], options: Any, namespace: str) ->
         if field in _RESERVED:
             msg = f"provider_options[{namespace!r}] cannot set {name!r}; the request has a field of its own for it"
             raise InvalidRequest(msg, parameter="provider_options")
-        body[field] = value[:_LONGEST_CACHE_KEY] if field == "prompt_cache_key" and isinstance(value, str) else value
+        body[field] = _written(field, value)
+
+
+def _written(field: str, value: Any) -> Any:
+    """A provider option as it stands in the body: some are cut, some have a short form."""
+    if field == "prompt_cache_key" and isinstance(value, str):
+        return value[:_LONGEST_CACHE_KEY]
+    return {"include": True} if field == "usage" and value is True else value
 
 
 def options_of(dialect: ChatDialect) -> frozenset[str]:

@@ -366,6 +366,7 @@ def test_provider_options_go_into_the_body() -> None:
     assert (body["store"], body["reasoning_effort"], body["logit_bias"]) == (True, "high", {"1": 2})
     assert body["prompt_cache_key"] == "k" * 64
     assert "x" not in body
+    assert body_of(provider_options={"openai": {"usage": True}})["usage"] == {"include": True}
     twice = ChatDialect(namespaces=("openai", "groq"))
     assert body_of(provider_options={"groq": {"user": "b"}, "openai": {"user": "a"}}, dialect=twice)["user"] == "b"
 
