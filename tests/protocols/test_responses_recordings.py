@@ -56,6 +56,13 @@ def recorded(corpora: Path, name: str) -> Pairs:
     return [(json.loads(one["request"]["body"]), one["response"]["body"]) for one in cassette["interactions"]]
 
 
+def pairs_of(corpora: Path, name: str) -> Pairs:
+    """The bodies and the answers of one recording that is among the interactions only."""
+    with gzip.open(corpora / "interactions.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [row for line in lines if name in (row := json.loads(line))["key"]]
+    return [(row["request"], base64.b64decode(row["body_b64"]).decode()) for row in rows]
+
+
 def ask(pair: tuple[dict[str, Any], str], request: Request, dialect: ResponsesDialect) -> ModelOutputThunk[Any]:
     """Ask as was recorded, and settle with the recorded answer."""
     body, answer = pair
@@ -150,6 +157,36 @@ def test_thinking_goes_back(corpora: Path) -> None:
     turns = (*request.messages, Message.assistant(hidden, said.text), Message.user("Now reply exactly with: Done."))
     following = evolve(request, messages=turns, system=(), options=evolve(request.options, max_tokens=40))
     assert ask(second, following, OPENAI).value == "Done."
+
+
+@pytest.mark.parametrize("name", ["native-openai-oauth-tool-loop", "native-zen-tool-loop"])
+def test_a_tool_loop_of_a_model_that_thinks(corpora: Path, name: str) -> None:
+    """The encrypted thinking goes back before the call that it led to.
+
+    The recorded second request has ``{}`` in the place of the city: what recorded it took the city for a secret.
+    """
+    first, second = sorted(pairs_of(corpora, name), key=lambda pair: len(pair[0]["input"]))
+    body = first[0]
+    tool = body["tools"][0]
+    given = {field: body[field] for field in ("instructions", "prompt_cache_key", "reasoning", "text") if field in body}
+    request = Request.of(
+        QUESTION,
+        system=[item["content"] for item in body["input"] if item["role"] == "system"],
+        tools=[ToolDefinition(tool["name"], tool["description"], input_schema=tool["parameters"])],
+        max_tokens=body.get("max_output_tokens"),
+        provider_options={"openai": given},
+    )
+    thunk = ask(first, request, OPENAI)
+    (call,) = thunk.tool_calls
+    assert second[0]["input"][-2]["arguments"] == '{"city":{}}'
+    second[0]["input"][-2]["arguments"] = '{"city":"Paris"}'
+    following = after(request, thunk, Message.tool(ToolResult(call.id, call.name, SUNNY)))
+    assert [item.get("type") for item in second[0]["input"][-3:]] == [
+        "reasoning",
+        "function_call",
+        "function_call_output",
+    ]
+    assert ask(second, following, OPENAI).value == "Paris is sunny."
 
 
 def test_a_phase_goes_back(corpora: Path) -> None:
