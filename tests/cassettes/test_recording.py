@@ -223,6 +223,29 @@ async def test_secret_fields_in_streams() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("apiKey", True),
+        ("-api-KEY-", True),
+        ("t\\u006fken", True),
+        ("\\u0074oken", True),
+        ("api\u212aey", True),
+        ("API\\u212AEY", True),
+        ("refresh token", True),
+        ("tokens", False),
+        ("max_token", False),
+    ],
+)
+async def test_secret_fields_however_they_are_spelled(name: str, *, secret: bool) -> None:
+    """Only letters and digits of a name count, escaped or not, alone in an answer or in the event of a stream."""
+    body = f'{{"{name}": "hush"}}'
+    recorder = RecordTransport(ScriptedTransport([body, f"data: {body}\n\n"]))
+    await read(recorder)
+    await read(recorder)
+    assert [("hush" in one.response.body.text) for one in recorder.cassette.http] == [not secret] * 2
+
+
+@pytest.mark.parametrize(
     ("sizes", "found"),
     [([9, 1, 4], [4, 1, 4]), ([3, 7, 4], [3, 2, 4]), ([6, 8], [4, 5]), ([14], [9]), ([1] * 14, None)],
 )
