@@ -12,18 +12,20 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from mellite import Message, ModelOutputThunk
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import IncompleteStream, MelliteError
+from mellite.errors import IncompleteStream, InvalidProviderOutput, MelliteError
 from mellite.events import Event, Finish
 from mellite.fold import fold
 from mellite.messages import Reasoning, ToolResult
 from mellite.protocols.openai_chat import ChatDialect, halt, initial, lower, step, unary
 from mellite.providers.openai import chat_route
 from mellite.request import Request
+from mellite.usage import Usage
 
 HEADERS = {"content-type": "text/event-stream"}
 REQUEST = Request.of("What was recorded.")
@@ -214,3 +216,25 @@ def test_answers_go_back_as_they_came(answers: list[tuple[bool, bytes]]) -> None
 
 def thoughts_of(thunk: ModelOutputThunk[str]) -> list[str]:
     return [part.text for part in thunk.message.content if isinstance(part, Reasoning)]
+
+
+# --- the smallest ones ----------------------------------------------------------------------------
+
+
+def test_the_fixtures_of_another_project(corpora: Path) -> None:
+    """Three small streams read as the project that wrote them says."""
+    text, tool, malformed = [
+        settled((corpora / "opencode" / "openai-chat" / f"{name}.sse").read_bytes())
+        for name in ("text", "tool-call", "malformed")
+    ]
+    assert (text.value, text.generation.finish_reason) == ("Hello!", "stop")
+    assert text.generation.usage == attrs.evolve(
+        Usage.of(input_tokens=5, output_tokens=2, total_tokens=7, cache_read_input_tokens=1, reasoning_tokens=0),
+        raw=text.generation.usage and text.generation.usage.raw,
+    )
+    assert [(call.id, call.name, call.arguments) for call in tool.tool_calls] == [
+        ("call_1", "lookup", {"query": "weather"})
+    ]
+    assert (tool.generation.finish_reason, tool.generation.usage) == ("tool-calls", None)
+    assert isinstance(malformed.error, InvalidProviderOutput)
+    assert malformed.partial == ""
