@@ -13,6 +13,7 @@ from mellite.errors import (
 )
 from mellite.events import (
     Event,
+    Finish,
     ReasoningDelta,
     ReasoningEnd,
     ReasoningStart,
@@ -287,6 +288,13 @@ def test_without_a_stop_reason_the_answer_is_incomplete(count: int) -> None:
         events_of([*SAYS_A, end()[1]])
     assert caught.value.usage is not None
     assert caught.value.usage.output_tokens == 5
+
+
+def test_an_answer_of_nothing() -> None:
+    """An answer without any content is one step of nothing, also where it did not say that it begins."""
+    for events in (events_of(end()), whole()):
+        assert [type(event) for event in events] == [StepStart, StepFinish, Finish]
+        assert finish_of(events).response["output"]["message"] == {"role": "assistant", "content": []}
 
 
 def test_the_usage_may_be_missing() -> None:

@@ -239,8 +239,8 @@ def test_thinking_without_a_signature() -> None:
 
 def test_what_claude_is_to_continue_ends_without_space() -> None:
     """White space at the end of a last assistant message, which Claude refuses, is left out, visibly."""
-    request, changes = mend(Request.of([Message.user("a"), Message.assistant("b \n")], model=CLAUDE))
-    assert request.messages[-1].text == "b"
+    request, changes = mend(Request.of([Message.user("a"), Message.assistant("b ", "c \n")], model=CLAUDE))
+    assert request.messages[-1].text == "b c"
     assert len(changes) == 1
     kept = Request.of([Message.user("a"), Message.assistant("b ")], model=NOVA)
     assert mend(kept) == (kept, ())
