@@ -23,6 +23,7 @@ KINDS = (
     "killed at every call: added, 2 there before, .json.gz",
     "killed at every call: again, 2 there before, .json",
     "killed at every call: both, 2 there before, .json",
+    "killed at every call: interrupted, 2 there before, .json",
     "killed at every call: store_file",
     "killed at random",
     "killed in a stream",

@@ -99,7 +99,7 @@ def different(folder: Path, each: int) -> Report:
         )
         everything = flat(found)
         assert len(everything) == len(EIGHT) * each, f"only {len(everything)} were acknowledged"
-        check(report, path, "at the end", old=OLD_ONES, acknowledged=everything, rewriting=False)
+        check(report, path, "at the end", old=OLD_ONES, acknowledged=everything)
         assert sorted(stored(path)) == sorted([*everything, *range(OLD, OLD + OLD_ONES)])
         for place in EIGHT:
             own = [number for number in stored(path) if place * each <= number < (place + 1) * each]
@@ -122,7 +122,7 @@ def same(folder: Path, each: int) -> Report:
         found = at_once([work for _ in EIGHT])
         winners = sorted(flat(found))
         assert winners == list(range(each)), f"the winners are {winners}"
-        check(report, path, "at the end", old=OLD_ONES, acknowledged=winners, rewriting=False)
+        check(report, path, "at the end", old=OLD_ONES, acknowledged=winners)
         assert len(stored(path)) == OLD_ONES + each
     return report
 
@@ -152,7 +152,7 @@ def read_meanwhile(folder: Path, each: int, reads: int) -> Report:
         found = at_once([*[short_recordings(place * each) for place in range(4)], *[work for _ in range(4)]])
         report.rounds += sum(map(len, found[4:]))
         assert report.rounds == 4 * reads
-        check(report, path, "at the end", old=OLD_ONES, acknowledged=flat(found[:4]), rewriting=False)
+        check(report, path, "at the end", old=OLD_ONES, acknowledged=flat(found[:4]))
     return report
 
 
@@ -162,7 +162,7 @@ def killed_meanwhile(folder: Path, each: int, every: float) -> Report:
     with noted(report, "recording"):
         works = [records(path, place * 1_000_000, 900_000 if place < 4 else each, mode="append") for place in EIGHT]
         found = at_once(works, kill=every)
-        check(report, path, "at the end", old=OLD_ONES, acknowledged=flat(found), rewriting=False)
+        check(report, path, "at the end", old=OLD_ONES, acknowledged=flat(found), more=4)
         assert report.slowest < 2.0, f"opening it again took {report.slowest:.1f} s"
     return report
 
@@ -221,7 +221,7 @@ def threads(folder: Path, each: int) -> Report:
         for thread in crowd:
             thread.join()
         one.finish()
-        check(report, path, "at the end", old=OLD_ONES, acknowledged=range(16 * each), rewriting=False)
+        check(report, path, "at the end", old=OLD_ONES, acknowledged=range(16 * each))
     return report
 
 
@@ -238,7 +238,7 @@ def tasks(folder: Path, count: int) -> Report:
         writer = CassetteWriter.open(path, durable=False)
         anyio.run(main)
         writer.finish()
-        check(report, path, "at the end", old=OLD_ONES, acknowledged=range(count), rewriting=False)
+        check(report, path, "at the end", old=OLD_ONES, acknowledged=range(count))
     return report
 
 
@@ -273,7 +273,7 @@ def forked(folder: Path, each: int) -> Report:
         with noted(report, f"round {number}"):
             acknowledged, _ = in_child(work)
             assert sorted(set(acknowledged)) == list(range(3 * each))
-            check(report, path, f"round {number}", old=OLD_ONES, acknowledged=acknowledged, rewriting=False)
+            check(report, path, f"round {number}", old=OLD_ONES, acknowledged=acknowledged)
     return report
 
 
@@ -323,5 +323,5 @@ def no_space(folder: Path) -> Report:
             assert len(acknowledged) < 20, "the disk was not full"
             assert path.read_bytes() == old, "the old file is changed"
             assert not path.with_name("case.json.tmp").exists(), "the temporary file is left"
-            check(report, path, f"{limit} bytes", old=OLD_ONES, acknowledged=acknowledged, rewriting=False)
+            check(report, path, f"{limit} bytes", old=OLD_ONES, acknowledged=acknowledged)
     return report

@@ -93,6 +93,17 @@ def again(path: Path, acknowledge: Acknowledge) -> None:
     second.finish()
 
 
+def interrupted(path: Path, acknowledge: Acknowledge) -> None:
+    """Record in a block, which ends it also when Ctrl-C is pressed; the process is killed when that is done."""
+    try:
+        with CassetteWriter.open(path, durable=False) as writer:
+            for number in range(3):
+                writer.append(interaction(number))
+                acknowledge(number)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def both(path: Path, acknowledge: Acknowledge) -> None:
     """Record what is to replace the cassette while another recording adds to it; the latter ends last."""
     adding, replacing = CassetteWriter.open(path), CassetteWriter.open(path, "rewrite")
@@ -103,7 +114,14 @@ def both(path: Path, acknowledge: Acknowledge) -> None:
     adding.finish()
 
 
-SCENARIOS = {"added": added, "keyed": keyed, "rewritten": rewritten, "again": again, "both": both}
+SCENARIOS = {
+    "added": added,
+    "keyed": keyed,
+    "rewritten": rewritten,
+    "again": again,
+    "both": both,
+    "interrupted": interrupted,
+}
 
 
 # --- at each call -----------------------------------------------------------------------------------
@@ -115,7 +133,8 @@ def at_every_call(name: str, folder: Path, old: int, *, suffix: str = ".json", s
     path = folder / f"case{suffix}"
     for turn in range(1, 10_000, step):
         fresh(folder, path, old)
-        acknowledged, alive = in_child(lambda acknowledge: SCENARIOS[name](path, acknowledge), killed_at=turn)
+        sent = signal.SIGINT if name == "interrupted" else signal.SIGKILL
+        acknowledged, alive = in_child(partial(SCENARIOS[name], path), killed_at=turn, sent=sent)
         moment = f"{report.name}, call {turn}"
         check(report, path, moment, old=old, acknowledged=acknowledged, rewriting=name in ("rewritten", "both"))
         if alive:
@@ -155,13 +174,19 @@ def fresh(folder: Path, path: Path, old: int) -> None:
 
 
 def in_child(
-    work: Callable[[Acknowledge], object], *, killed_at: int = 0, after: float | None = None, until: int = 0
+    work: Callable[[Acknowledge], object],
+    *,
+    killed_at: int = 0,
+    sent: signal.Signals = signal.SIGKILL,
+    after: float | None = None,
+    until: int = 0,
 ) -> tuple[list[int], bool]:
     """Run something in a child that is killed; what it acknowledged before, and whether it came to its end.
 
     Args:
         work: what runs there.
         killed_at: at which of its CALLS it is killed.
+        sent: or is sent another signal.
         after: after how many seconds it is killed.
         until: after how many interactions that it acknowledged it is killed.
     """
@@ -172,7 +197,7 @@ def in_child(
         status = 1
         try:
             if killed_at:
-                sys.setprofile(Killer(killed_at))
+                sys.setprofile(Killer(killed_at, sent))
             work(lambda number: acknowledge(writing, number))
             sys.setprofile(None)
             status = 0
@@ -201,17 +226,18 @@ def acknowledge(descriptor: int, number: int) -> None:
 
 
 class Killer:
-    """Kills the process at the n-th event of calling one of CALLS, or of coming back from it."""
+    """Kills the process at the n-th event of calling one of CALLS, or of coming back from it; or sends it a signal."""
 
-    def __init__(self, turn: int) -> None:
+    def __init__(self, turn: int, sent: signal.Signals) -> None:
         self.left = turn
+        self.sent = sent
 
     def __call__(self, frame: FrameType, event: str, function: object) -> None:
         """See `sys.setprofile`."""
         if event in ("c_call", "c_return") and getattr(function, "__name__", "") in CALLS:
             self.left -= 1
             if not self.left:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.sent)
 
 
 # --- at a random moment -----------------------------------------------------------------------------
@@ -227,7 +253,7 @@ def at_random(folder: Path, rounds: int, seed: int = 0) -> Report:
         fresh(folder, path, old)
         after = chance.uniform(0.005, 0.5 if rounds > 20 else 0.05)
         acknowledged, _ = in_child(lambda acknowledge: added(path, acknowledge, 100_000), after=after)
-        check(report, path, f"round {number}, {after:.3f} s", old=old, acknowledged=acknowledged, rewriting=False)
+        check(report, path, f"round {number}, {after:.3f} s", old=old, acknowledged=acknowledged)
     return report
 
 
@@ -287,7 +313,7 @@ def by_strace(folder: Path, call: str, most: int) -> Report:
         command += [sys.executable, "-m", "tests.crash", "--record", str(path)]
         ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         acknowledged = [int(line) for line in ran.stdout.split("\n")[:-1]]
-        check(report, path, f"{call} {turn}", old=2, acknowledged=acknowledged, rewriting=False)
+        check(report, path, f"{call} {turn}", old=2, acknowledged=acknowledged)
         if ran.returncode == 0:
             break
     return report

@@ -88,7 +88,16 @@ def noted(report: Report, moment: str) -> Generator[None]:
         report.problems.append(f"{moment}: {type(error).__name__}: {error}")
 
 
-def check(report: Report, path: Path, moment: str, *, old: int, acknowledged: Collection[int], rewriting: bool) -> None:
+def check(
+    report: Report,
+    path: Path,
+    moment: str,
+    *,
+    old: int,
+    acknowledged: Collection[int],
+    rewriting: bool = False,
+    more: int = 1,
+) -> None:
     """Look at a cassette after a crash, open it for recording again, and look once more.
 
     Args:
@@ -98,6 +107,7 @@ def check(report: Report, path: Path, moment: str, *, old: int, acknowledged: Co
         old: how many interactions were there before.
         acknowledged: those that must be there.
         rewriting: whether they were to replace the old ones.
+        more: how many there may be that were not acknowledged: one that each killed process was about to.
     """
     report.rounds += 1
     report.acknowledged += len(acknowledged)
@@ -119,7 +129,9 @@ def check(report: Report, path: Path, moment: str, *, old: int, acknowledged: Co
         new = first[len(before) :]
         assert len(set(new)) == len(new), f"some are there twice: {new}"
         assert set(acknowledged) <= set(new), f"acknowledged and lost: {sorted(set(acknowledged) - set(new))}"
-        report.unacknowledged += len(set(new) - set(acknowledged))
+        unacknowledged = set(new) - set(acknowledged)
+        assert len(unacknowledged) <= more, f"{sorted(unacknowledged)} were not acknowledged"
+        report.unacknowledged += len(unacknowledged)
 
 
 def in_rewrite(path: Path) -> list[int]:
