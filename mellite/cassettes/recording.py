@@ -28,6 +28,9 @@ __all__ = ["Memory", "RecordTransport", "Sink"]
 
 _log: Final = logging.getLogger(__name__)
 
+#: An answer of fewer bytes is stored before another task could have its turn.
+_SMALL: Final = 16 * 1024
+
 
 class Sink(Protocol):
     """Where recorded interactions go, such as a `mellite.cassettes.journal.CassetteWriter`. It may block."""
@@ -90,6 +93,7 @@ class RecordTransport:
         into: where to; in memory by default. A function is called when the first request is about to be sent, with
             what the cassette may say of itself.
         redaction: what is kept of a request and a response.
+        quick: storing does not wait for a disk: what is small is not worth a thread then.
 
     Example:
         >>> import anyio
@@ -110,12 +114,14 @@ class RecordTransport:
         into: Sink | Callable[[Mapping[str, Any]], Sink] | None = None,
         *,
         redaction: Redaction | None = None,
+        quick: bool = False,
     ) -> None:
         self._live = live
         self._own: Transport | None = None
         self._into = Memory() if into is None else into
         self._sink: Sink | None = None
         self._redaction = redaction or Redaction()
+        self._quick = quick or isinstance(self._into, Memory)
         self._clock = Stopwatch()
         self._waiting: deque[Take] = deque()
         self._turnstile = Turnstile()
@@ -204,7 +210,14 @@ class RecordTransport:
         """
         self._turnstile.inside -= 1
         self._waiting.append(take)
-        await self._blocking(self._store_waiting)
+        small = self._quick and take.size < _SMALL
+        if small and self._storing.acquire(blocking=False):
+            try:
+                self._store_all()
+            finally:
+                self._storing.release()
+        else:
+            await self._blocking(self._store_waiting)
 
     async def _blocking(self, function: Callable[..., None], *args: Any) -> None:
         """Call a function that may have to wait for a disk, without making others wait."""
@@ -218,13 +231,16 @@ class RecordTransport:
     def _store_waiting(self) -> None:
         """Store all that is over, in the order in which it came to its end; others may have done so meanwhile."""
         with self._storing:
-            while self._waiting:
-                take = self._waiting.popleft()
-                try:
-                    self._append(take)
-                except CassetteError as error:
-                    _log.warning("an interaction is not recorded: %s", error)
-                    self._problems.append(error)
+            self._store_all()
+
+    def _store_all(self) -> None:
+        while self._waiting:
+            take = self._waiting.popleft()
+            try:
+                self._append(take)
+            except CassetteError as error:
+                _log.warning("an interaction is not recorded: %s", error)
+                self._problems.append(error)
 
     def _append(self, take: Take) -> None:
         sink = self._sink

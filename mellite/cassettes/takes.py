@@ -68,6 +68,11 @@ class Take:
     def __str__(self) -> str:
         return f"the answer to {self._request!r}"
 
+    @property
+    def size(self) -> int:
+        """How many bytes were sent and have come."""
+        return len(self._request.body) + sum([len(piece) for piece, _ in self._pieces])
+
     def opens(self, response: HttpResponse) -> None:
         """Status and headers are there."""
         self._opened = self._clock.now() - self.started

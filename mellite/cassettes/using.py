@@ -49,6 +49,10 @@ def use(
 ) -> CassetteTransport:
     """A transport on a cassette file, for ``mellite.backend(..., transport=...)``. Leave its block to end a recording.
 
+    A call that is done is recorded: it survives the death of the process at once, and a power cut when the recording
+    has ended. Nothing that looks like a secret is written; a call whose answer holds one is not recorded, and leaving
+    the block raises the reason.
+
     Args:
         path: the file; or with `directory` a name as in ``group/case``, which cannot lead out of it.
         mode: ``none``, ``once``, ``new_episodes``, ``all`` or ``rewrite``, see `mellite.cassettes.modes`;
@@ -133,7 +137,7 @@ class CassetteTransport:
         cassette = _stored(path, mode)
         self._replay = ReplayTransport(cassette or Cassette(path=path), redaction=redaction, **replaying)
         records = mode in ("new_episodes", "all", "rewrite") or (mode == "once" and cassette is None)
-        self._recorder = RecordTransport(live, self._writer, redaction=redaction) if records else None
+        self._recorder = RecordTransport(live, self._writer, redaction=redaction, quick=True) if records else None
 
     def _writer(self, request: Mapping[str, Any]) -> CassetteWriter:
         about = {
