@@ -165,7 +165,17 @@ def test_why_an_answer_was_filtered_is_told() -> None:
     assert finish_of(events_of([called])).refusal is None
 
 
-@pytest.mark.parametrize("chunks", [[], [chunk("a")], [chunk(call())], [{"usageMetadata": {"promptTokenCount": 1}}]])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [chunk("a")],
+        [chunk(call())],
+        [{"usageMetadata": {"promptTokenCount": 1}}],
+        [{"promptFeedback": {"blockReason": 5}}],
+        [{"promptFeedback": {"blockReason": ""}}],
+    ],
+)
 def test_no_finish_reason_is_incomplete(chunks: list[Any]) -> None:
     """A stream that ends without a finish reason broke off, also one that never began."""
     with pytest.raises(IncompleteStream, match=r"broke off|before it began"):
