@@ -12,6 +12,7 @@ from mellite.errors import InvalidRequest, UnsupportedOption
 from mellite.messages import CacheHint, Message, Text
 from mellite.protocols.anthropic_messages import AnthropicDialect, lower
 from mellite.protocols.anthropic_models import facts_of
+from mellite.protocols.anthropic_schema import held_to
 from mellite.request import Request, ToolDefinition
 from tests.protocols.claude import body_of
 
@@ -260,8 +261,6 @@ def test_output_types_become_a_schema() -> None:
 
 def test_limits_that_are_not_known_are_told_in_words() -> None:
     """Keywords that the server refuses go into the description; known ones stay."""
-    from mellite.protocols.anthropic_schema import held_to
-
     assert held_to(
         {
             "$schema": "http://json-schema.org/draft-07/schema#",
@@ -305,6 +304,34 @@ def test_limits_that_are_not_known_are_told_in_words() -> None:
         "additionalProperties": False,
         "$defs": {"x": {"const": {"minimum": 1}, "default": {"oneOf": 1}}},
     }
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        *[{"type": "string", "format": name} for name in ("date", "date-time", "duration", "email", "hostname", "ipv4",
+                                                          "ipv6", "time", "uri", "uuid")],
+        {"allOf": [{"type": "string"}, {"enum": ["a", "b"]}], "title": "T", "description": "D"},
+        {"definitions": {"minimum": {"type": "integer"}}, "$ref": "#/definitions/minimum"},
+        {"type": ["string", "null"], "default": {"minimum": 1}, "enum": [{"minimum": 1}]},
+        {"type": "object", "properties": {}, "required": ["minimum"], "additionalProperties": False},
+    ],
+)  # fmt: skip
+def test_what_answers_can_be_held_to_stays(schema: dict[str, Any]) -> None:
+    """Keywords that the server knows are sent as they are, and values that only look like keywords, too."""
+    assert held_to(schema) == schema
+
+
+def test_words_may_be_in_any_script() -> None:
+    """What goes into the description stays readable."""
+    assert held_to({"type": "string", "examples": ["é"]})["description"] == '{"examples":["é"]}'
+
+
+@pytest.mark.parametrize("value", [True, {}, {"type": "string"}, None])
+def test_objects_that_are_not_closed_are_refused(value: Any) -> None:
+    """Whatever an object says of further keys, but that there are none, is nothing to be held to."""
+    with pytest.raises(InvalidRequest, match="open-ended"):
+        held_to({"type": "object", "properties": {"a": {"type": "object", "additionalProperties": value}}})
 
 
 @pytest.mark.parametrize("output", [dict[str, int], Rated])

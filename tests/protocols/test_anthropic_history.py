@@ -203,6 +203,13 @@ def test_thinking_of_others_is_left_out(thought: Reasoning) -> None:
     assert changes == ("thinking without a signature of Anthropic is left out",)
 
 
+def test_thinking_that_says_nothing_is_left_out_without_a_word() -> None:
+    """An empty part that nobody could read is no loss; a signed one beside it stays."""
+    signed = Reasoning("Hm.", encrypted="sig")
+    request, changes = mend(Request.of([Message.user("a"), Message.assistant(Reasoning(""), signed, "b")]))
+    assert (request.messages[1].content, changes) == ((signed, Text("b")), ())
+
+
 def test_a_history_that_is_in_order_is_left_alone() -> None:
     """Nothing is changed where nothing has to be, and nothing is said."""
     signed = Reasoning("Hm.", provider_metadata={"anthropic": {"signature": "sig"}})

@@ -78,6 +78,7 @@ def test_system_messages_at_the_beginning_belong_to_the_system_prompt() -> None:
     assert marks([Message.system("a"), Message.user("b")], system="s", cache=system) == [("system", 0), (0, 0)]
     assert marks([Message.user("b"), Message.system("a")], cache=system) == []
     assert marks([Message.user("b"), Message.system("a")], cache=CachePolicy(messages=1)) == [(1, 0)]
+    assert marks([Message.system("a"), Message.user("b")], cache=CachePolicy(messages=9)) == [(1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_more_hints_than_marks(caplog: pytest.LogCaptureFixture) -> None:
     talk = [Message.user(Text(str(number), cache=HINT)) for number in range(6)]
     with caplog.at_level(logging.WARNING, "mellite"):
         assert marks(talk, system=Text("s", cache=HINT), cache="none") == [("system", 0), (3, 0), (4, 0), (5, 0)]
-    assert "3 cache marks" in caplog.text
+    assert "3 cache marks of a request are left out: a provider takes 4" in caplog.text
     assert len(marks(talk, system="s", tools=TOOLS)) == MARKS
 
 
