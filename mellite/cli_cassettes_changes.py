@@ -176,7 +176,7 @@ def _summary(found: Comparison) -> str:
 
 @click.command()
 @click.argument("source", type=click.Path())
-@click.argument("target", type=click.Path())
+@click.argument("target", type=click.Path(), required=False)
 @click.option("--to", type=click.Choice(["http", "text"]), help="What to make, where the names do not say it.")
 @click.option(
     "--compression",
@@ -186,11 +186,13 @@ def _summary(found: Comparison) -> str:
 )
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @AS_JSON
-def convert(*, source: str, target: str, to: Format | None, compression: str, force: bool, as_json: bool) -> None:
+def convert(
+    *, source: str, target: str | None, to: Format | None, compression: str, force: bool, as_json: bool
+) -> None:
     """Convert cassettes: VCR's YAML or JSON to mellite's, text to HTTP and back, compressed or not.
 
-    TARGET is a file that ends in .json, .json.gz or .json.lz4, or a folder. What could not be kept is said on standard
-    error. A folder of text cassettes that is its own target is compressed, or not, where it is.
+    TARGET is a file that ends in .json, .json.gz or .json.lz4, or a folder; without it, the folder of SOURCE. Text
+    cassettes are compressed where they are. What could not be kept is said on standard error.
     """
     from .converting import convert as converted
 

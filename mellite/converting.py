@@ -73,7 +73,7 @@ class Converted:
 
 def convert(
     source: str,
-    target: str,
+    target: str | None = None,
     *,
     to: Format | None = None,
     compression: Compression | None = None,
@@ -86,7 +86,8 @@ def convert(
 
     Args:
         source: a file or a folder: of HTTP cassettes, of VCR's, or of text cassettes.
-        target: a file or a folder. It may be the folder of the source, to compress text cassettes where they are.
+        target: a file or a folder; by default the folder of the source. Text cassettes are compressed there where they
+            are; HTTP cassettes get another ending, and the source stays.
         to: what to make; by default of text cassettes ``http`` for a file and else ``text``, and of others ``http``.
         compression: of the files in a folder; a file's ending says it for itself.
         replace: whether to replace what is there.
@@ -98,6 +99,8 @@ def convert(
         CassetteError: if the target is there and is not to be replaced, or cannot be written.
         ConfigurationError: if source and target do not go together.
     """
+    if target is None:
+        target = source if os.path.isdir(source) else os.path.dirname(source) or "."
     one_file = target.endswith(_HTTP_ENDINGS)
     found = list(find_cassettes([source]))
     texts = [one for one in found if one.kind == "text"]
@@ -115,10 +118,11 @@ def convert(
         msg = f"{source!r} does not fit into the one file {target!r}; name a folder as the target"
         raise ConfigurationError(msg)
     for one in others:
+        path = _place(one, source, target, compression)
         if to == "text":
             yield _texts_of_http(one.path, target, compression, replace=replace)
-        else:
-            yield _http_again(one.path, _place(one, source, target, compression), replace=replace)
+        elif path != os.path.normpath(one.path) or not os.path.isdir(source):
+            yield _http_again(one.path, path, replace=replace)
 
 
 def _stem(path: str) -> str:
@@ -138,7 +142,7 @@ def _place(one: Found, source: str, target: str, compression: Compression | None
     if target.endswith(_HTTP_ENDINGS):
         return target
     folder = os.path.dirname(os.path.relpath(one.path, source)) if os.path.isdir(source) else ""
-    return os.path.join(target, folder, f"{_stem(one.path)}.json{_ending(compression)}")
+    return os.path.normpath(os.path.join(target, folder, f"{_stem(one.path)}.json{_ending(compression)}"))
 
 
 def _write(path: str, data: bytes, *, replace: bool) -> None:
@@ -348,12 +352,26 @@ def _text_of(one: HttpInteraction) -> tuple[str, Sidecar, list[str]] | str:
     return thunk.partial, sidecar, beside
 
 
+_TEXT_TYPES: Final = frozenset({"text", "input_text"})
+
+
 def _asking(body: Any) -> Mapping[str, Any]:
-    """What of a request's body asks, without marks for caches."""
-    return {name: _unmarked(value) for name, value in body.items() if name in _ASKING} if isinstance(body, dict) else {}
+    """What of a request's body asks, in one of the forms in which a protocol lets it be said."""
+    asked = {name: body[name] for name in _ASKING if name in body} if isinstance(body, dict) else {}
+    if isinstance(asked.get("input"), str):
+        asked["input"] = [{"role": "user", "content": asked["input"]}]
+    return {name: _plainly(value) for name, value in asked.items()}
 
 
-def _unmarked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _unmarked(item) for name, item in value.items() if name != "cache_control"}
-    return [_unmarked(item) for item in value] if isinstance(value, list) else value
+def _plainly(value: Any) -> Any:
+    """Without marks for caches, and with text as a list of parts wherever it may be one."""
+    if isinstance(value, list):
+        return [_plainly(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {name: _plainly(item) for name, item in value.items() if name != "cache_control"}
+    if fields.keys() == {"type", "text"} and fields["type"] in _TEXT_TYPES:
+        return {"text": fields["text"]}
+    if isinstance(fields.get("content"), str):
+        fields["content"] = [{"text": fields["content"]}]
+    return fields if fields.get("type") != "message" else {name: fields[name] for name in fields.keys() - {"type"}}

@@ -129,6 +129,25 @@ def test_text_in_place(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("*.*"))) == 3
 
 
+def test_without_a_target(tmp_path: Path) -> None:
+    """Without a target it is the folder of the source: another ending for HTTP cassettes, text where it is."""
+    request = {"method": "GET", "uri": "https://example.com/", "headers": {}, "body": None}
+    response = {"status": {"code": 200}, "headers": {}, "body": {"string": "hi"}}
+    vcr = tmp_path / "a.yaml"
+    vcr.write_text(json.dumps({"version": 1, "interactions": [{"request": request, "response": response}]}))
+    (done,) = list(convert(str(vcr)))
+    assert done.path == str(tmp_path / "a.json")
+    (done,) = list(convert(str(tmp_path / "a.json"), compression="gzip"))
+    assert done.path == str(tmp_path / "a.json.gz")
+    with pytest.raises(CassetteError, match="is there already"):
+        list(convert(str(tmp_path / "a.json.gz")))
+    for name in ("a.json", "a.json.gz"):
+        (tmp_path / name).unlink()
+    cassette(tmp_path / "b.json", "Hi", ["Hello"])
+    record(tmp_path, "x", "openai", "", "x")
+    assert sorted([str(one.path) for one in convert(str(tmp_path))]) == [str(tmp_path), str(tmp_path / "a.json")]
+
+
 # --- text and HTTP --------------------------------------------------------------------------------
 
 
@@ -212,6 +231,49 @@ def test_http_to_text(tmp_path: Path) -> None:
     assert (done.calls, done.dropped) == (1, ())
     backend = TextCassetteBackend(tmp_path / "out", provider="openai", model="gpt-4o-mini")
     assert backend.generate("Hi").result() == "Hello"
+
+
+MARK = {"type": "ephemeral"}
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "protocol"),
+    [
+        (
+            "https://api.openai.com/v1/chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
+            "openai-chat",
+        ),
+        ("https://api.openai.com/v1/responses", {"input": "Hi"}, "openai-responses"),
+        (
+            "https://api.openai.com/v1/responses",
+            {"input": [{"type": "message", "role": "user", "content": "Hi"}]},
+            "openai-responses",
+        ),
+        (
+            "https://api.anthropic.com/v1/messages",
+            {"messages": [{"role": "user", "content": "Hi"}]},
+            "anthropic-messages",
+        ),
+        (
+            "https://api.anthropic.com/v1/messages",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": MARK}]}]},
+            "anthropic-messages",
+        ),
+    ],
+)
+def test_one_question_in_many_forms(tmp_path: Path, url: str, body: dict[str, Any], protocol: str) -> None:
+    """However a protocol lets one message of text be said, it is one; a system prompt makes it more."""
+    answer = stream_of(protocol, Said("m", ["Hello"]))
+    for more, calls in (({}, 1), ({"system": "x", "instructions": "x"}, 0)):
+        asked = json.dumps({"model": "m", "stream": True, **body, **more})
+        one = {
+            "request": {"method": "POST", "url": url, "headers": {}, "body": asked},
+            "response": {"status": 200, "headers": {"content-type": "text/event-stream"}, "body": answer},
+        }
+        (tmp_path / "a.json").write_text(json.dumps({"version": 1, "interactions": [one]}))
+        (done,) = converted(tmp_path / "a.json", tmp_path / "out", to="text")
+        assert done.calls == calls, done.dropped
 
 
 def test_failed_answers(tmp_path: Path) -> None:
