@@ -162,7 +162,7 @@ def test_bodies(tmp_path: Path, protocol: str, chunks: tuple[str, ...], cut_shor
         "anthropic-messages": ("anthropic", "claude-haiku-4-5"),
         "gemini": ("google", "gemini-2.5-flash"),
     }[protocol]
-    usage = Usage.of(input_tokens=10, output_tokens=4, cache_read_input_tokens=3, reasoning_tokens=None)
+    usage = Usage.of(input_tokens=10, output_tokens=4, cache_read_input_tokens=3, reasoning_tokens=1)
     reason = "length" if cut_short else None
     record(tmp_path / "text", "".join(chunks), *spec, "Hi", chunks=chunks, usage=usage, finish_reason=reason)
     (done,) = converted(tmp_path / "text", tmp_path / "a.json")
