@@ -233,7 +233,7 @@ def test_http_to_text(tmp_path: Path) -> None:
     assert backend.generate("Hi").result() == "Hello"
 
 
-MARK = {"type": "ephemeral"}
+MARK = {"type": "ephemeral", "ttl": "1h"}
 
 
 @pytest.mark.parametrize(
