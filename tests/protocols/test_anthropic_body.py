@@ -44,6 +44,7 @@ def test_options_have_their_fields() -> None:
 @pytest.mark.parametrize(
     ("model", "tokens"),
     [
+        ("claude-2.1", 4096),
         ("claude-3-haiku-20240307", 4096),
         (OLD, 8192),
         ("claude-3-7-sonnet-latest", 32_000),

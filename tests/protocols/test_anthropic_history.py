@@ -317,6 +317,8 @@ def test_updates_are_text_of_the_user_for_most_models() -> None:
     assert content_of(Message.user("a"), update) == [words("a"), wrapped]
     assert content_of(Message.user("a"), Message.assistant("b"), update) == [wrapped]
     assert content_of(ASKED, RESULT, update)[1] == wrapped
+    for model in ("claude-opus-4-7", "claude-haiku-4-8", "glm-5"):
+        assert content_of(Message.user("a"), update, model=model) == [words("a"), wrapped]
 
 
 @pytest.mark.parametrize("model", [NEW, "claude-haiku-4-5"])

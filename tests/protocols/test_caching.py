@@ -45,6 +45,7 @@ def test_auto_marks_what_stays_the_same(cache: Any) -> None:
         (3, 0),
     ]
     assert marks("hi", system="a") == [("system", 0), (0, 0)]
+    assert marks(TALK, cache=cache) == [(3, 0)]
 
 
 def test_none_marks_nothing_but_the_callers_hints() -> None:
