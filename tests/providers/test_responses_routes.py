@@ -96,8 +96,10 @@ def test_azure_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     newer = route.with_(http=HttpOptions(query={"api-version": "preview"})).prepare(Request.of("Hi."))
     assert newer.url == "https://example.com/openai/v1/responses?api-version=preview"
     assert "api-key" not in newer.headers
-    given = prepared("azure:deployed", base_url="https://example.com/openai/v1", api_key="mine")
-    assert given.headers["api-key"] == "mine"
+    for name in ("azure", "azure-chat"):
+        given = prepared(f"{name}:deployed", base_url="https://example.com/openai/v1", api_key="mine")
+        assert given.headers["api-key"] == "mine"
+        assert "api-key" not in prepared(f"{name}:deployed", base_url="https://example.com/openai/v1").headers
 
 
 @pytest.mark.parametrize("resource", ["a/b", "a.evil.com#", "a@b", " ", "a\r\nb"])

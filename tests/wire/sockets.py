@@ -38,12 +38,14 @@ class Server:
         url: its base URL, as HTTP knows it.
         heard: for each connection, the messages that came, decoded.
         headers: for each connection, the headers of its handshake.
+        codes: the codes with which connections were closed, in the order in which they were.
     """
 
     def __init__(self, script: Sequence[Sequence[Answer]]) -> None:
         self.url = ""
         self.heard: list[list[Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.codes: list[int | None] = []
         self.gone = threading.Semaphore(0)
         self._script = script
 
@@ -60,6 +62,7 @@ class Server:
                 heard.append(json.loads(message))
                 for said in answers.pop(0) if answers else ():
                     self._say(connection, said)
+        self.codes.append(connection.close_code)
         self.gone.release()
 
     def _say(self, connection: ServerConnection, said: Any) -> None:

@@ -85,6 +85,25 @@ async def test_a_turn() -> None:
 
 
 @pytest.mark.anyio
+async def test_closing() -> None:
+    """Connections that wait for their next turn are closed in good order, and so is what was there to fall back to."""
+    closed: list[str] = []
+
+    class Fallback:
+        async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            closed.append("fallback")
+
+    with talking([[ONE]]) as server:
+        async with transport(fallback=Fallback()) as sockets:
+            await rest(await sockets.open(request(server.url, user("Hi."))))
+        assert await anyio.to_thread.run_sync(server.gone.acquire, True, 5)
+    assert (server.codes, closed) == ([1000], ["fallback"])
+
+
+@pytest.mark.anyio
 async def test_a_conversation_goes_on_where_it_was() -> None:
     """The next turn goes over the same connection and only says what is new."""
     with talking([[ONE, TWO]]) as server:
