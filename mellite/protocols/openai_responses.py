@@ -158,7 +158,7 @@ def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
     events: list[Event] = []
     if type in _LAST:
         response = _object(event, "response")
-        failure = _conclude(state, response, _LAST[type] or str(response.get("status")), events)
+        failure = _conclude(state, response, _LAST[type], events)
         if failure is not None:
             raise failure
         return events
@@ -290,11 +290,13 @@ _LAST: Final[Mapping[str, str | None]] = {
 # The end
 
 
-def _conclude(state: ResponsesState, response: dict[str, Any], status: str, events: list[Event]) -> MelliteError | None:
+def _conclude(
+    state: ResponsesState, response: dict[str, Any], status: str | None, events: list[Event]
+) -> MelliteError | None:
     """Put the events that end an answer behind `events`; give the error, if it is none.
 
     Args:
-        status: how it ended, if the answer itself does not say it.
+        status: how it ended, if the answer itself does not say it; None if nobody does.
     """
     _identify(state, response, events)
     usage = response.get("usage")
@@ -334,14 +336,14 @@ def _conclude(state: ResponsesState, response: dict[str, Any], status: str, even
     return None
 
 
-def _reason(response: Mapping[str, Any], word: str) -> FinishReason:
+def _reason(response: Mapping[str, Any], word: str | None) -> FinishReason:
     details = response.get("incomplete_details")
     why = details.get("reason") if isinstance(details, Mapping) else None
     if word in _FAILED:
         return "error"
     if word == "incomplete" or why:
         return _CUT_SHORT.get(str(why), "unknown")
-    return "stop" if word == "completed" else "unknown"
+    return "stop" if word in ("completed", None) else "unknown"
 
 
 def _failure(state: ResponsesState, said: Mapping[str, Any]) -> MelliteError:
@@ -378,7 +380,7 @@ def unary(body: bytes, *, dialect: ResponsesDialect = OPENAI) -> Iterator[Event]
             raise _failure(state, answer)
         raise wrong(answer, "the answer", "a response with output")
     events: list[Event] = []
-    failure = _conclude(state, answer, "completed", events)
+    failure = _conclude(state, answer, None, events)
     yield from events
     if failure is not None:
         raise failure

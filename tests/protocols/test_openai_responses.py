@@ -421,6 +421,15 @@ def test_an_answer_that_is_still_being_made(status: str) -> None:
     assert fold(found).start.response_id == "resp_1"
 
 
+def test_an_answer_that_does_not_say_how_it_ended() -> None:
+    """What is there without a status has ended well, in nobody's words."""
+    finish = finish_of(list(unary(json.dumps({"output": [message("Hi!")]}).encode())))
+    assert (finish.reason, finish.raw_reason) == ("stop", None)
+    last = {"type": "response.done", "response": {"output": []}}
+    finish = finish_of(events_of([text("Hi!"), last]))
+    assert (finish.reason, finish.raw_reason) == ("stop", None)
+
+
 def test_a_failed_answer_in_one_piece() -> None:
     """It is the error that it says, behind the text that there is."""
     answer = {"status": "failed", "error": {"code": "server_error", "message": "Sorry."}, "output": [message("Hel")]}

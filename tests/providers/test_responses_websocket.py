@@ -138,6 +138,17 @@ async def test_a_thunk_over_a_socket() -> None:
     ]
 
 
+@pytest.mark.anyio
+async def test_a_socket_always_streams() -> None:
+    """Who asks for an answer in one piece gets it, though it comes in pieces."""
+    with talking([[[delta("Hel"), delta("lo."), last("Hello.")]]]) as server:
+        async with backend_at(server.url) as backend:
+            thunk = backend.generate("Hi.", stream=False)
+            assert await thunk == "Hello."
+    assert thunk.generation.streaming
+    assert "stream" not in server.heard[0][0]
+
+
 def test_without_a_loop() -> None:
     """Whoever has no loop asks all the same."""
     with talking([[[last("Hello.")]]]) as server:
