@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .redaction import Redaction
     from .scripted import ScriptedTransport
     from .sidecars import Sidecar
+    from .sockets import ReplaySockets
     from .text import TextCassette, TextDirectory, djb2_key
     from .using import CassetteTransport, use
     from .vcr import Imported, import_vcr
@@ -43,6 +44,7 @@ __all__ = [
     "RecordedRequest",
     "RecordedResponse",
     "Redaction",
+    "ReplaySockets",
     "ReplayTransport",
     "ScriptedTransport",
     "Selection",
@@ -77,6 +79,7 @@ _HOME = {
     "RecordedRequest": "interactions",
     "RecordedResponse": "interactions",
     "Redaction": "redaction",
+    "ReplaySockets": "sockets",
     "ReplayTransport": "recorder",
     "ScriptedTransport": "scripted",
     "Selection": "modes",

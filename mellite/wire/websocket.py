@@ -7,7 +7,7 @@ they do over HTTP. What is said, and when an answer is over, a `Dialogue` knows;
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Final, Literal, Protocol, final
@@ -17,12 +17,12 @@ import anyio
 from ..errors import ConnectionLost
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 from .lifetime import ClientPerLoop
-from .websocket_connection import Connection, Refused, connect, handshake_headers
+from .websocket_connection import Refused, connect, handshake_headers
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Dialogue", "WebSocketTransport"]
+__all__ = ["Channel", "Dialogue", "WebSocketTransport"]
 
 _IDLE: Final = 8  # connections that are kept open for what may come
 #: How servers refuse that know no WebSockets.
@@ -54,6 +54,21 @@ class Dialogue(Protocol):
         ...
 
 
+class Channel(Protocol):
+    """An open connection on which messages go to and fro; see `Connection`."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    async def send(self, message: bytes) -> None: ...
+
+    async def receive(self) -> list[bytes]: ...
+
+    async def abort(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
 @final
 class WebSocketTransport:
     """A `Transport` that keeps WebSockets open, and asks on the one where the conversation was.
@@ -66,13 +81,14 @@ class WebSocketTransport:
         fallback: what sends the requests to a server that knows no WebSockets; without it, its refusal is the answer.
         max_age: how long a connection is used, in seconds; OpenAI closes one after an hour.
         ssl_context: the TLS settings; by default those of the system, shared by the process.
+        dial: what opens connections; by default over the network, as in `connect`.
 
     Example:
         >>> from mellite.protocols.responses_dialogue import ResponsesDialogue
         >>> transport = WebSocketTransport(ResponsesDialogue)
     """
 
-    __slots__ = ("_dialogue", "_fallback", "_pools", "_ssl")
+    __slots__ = ("_dial", "_dialogue", "_fallback", "_pools", "_ssl")
 
     def __init__(
         self,
@@ -81,7 +97,9 @@ class WebSocketTransport:
         fallback: Transport | None = None,
         max_age: float = 55 * 60,
         ssl_context: ssl.SSLContext | None = None,
+        dial: Callable[[HttpRequest, ssl.SSLContext | None], Awaitable[Channel]] = connect,
     ) -> None:
+        self._dial = dial
         self._dialogue = dialogue
         self._fallback = fallback
         self._ssl = ssl_context
@@ -112,7 +130,7 @@ class WebSocketTransport:
             if answer is not None:
                 return answer
         try:
-            connection = await connect(request, self._ssl)
+            connection = await self._dial(request, self._ssl)
         except Refused as refused:
             return _Refusal(refused)
         line = _Line(connection, self._dialogue(), _address(request))
@@ -170,7 +188,7 @@ class _Line:
 
     __slots__ = ("address", "connection", "dialogue", "since", "turns")
 
-    def __init__(self, connection: Connection, dialogue: Dialogue, address: bytes) -> None:
+    def __init__(self, connection: Channel, dialogue: Dialogue, address: bytes) -> None:
         self.connection = connection
         self.dialogue = dialogue
         self.address = address
