@@ -98,7 +98,7 @@ def _print_stream(thunk: ModelOutputThunk[str], as_json: bool) -> None:
 
 @app.group()
 def cassette() -> None:
-    """Look into recorded answers."""
+    """Look into recorded answers, check, compare, convert and clean them."""
 
 
 @cassette.command()
