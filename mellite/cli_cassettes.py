@@ -58,6 +58,14 @@ def plain(text: str) -> str:
     return "".join([character if character.isprintable() or character == "\t" else " " for character in text])
 
 
+def without_secrets(text: str) -> str:
+    """A text with what looks like a secret replaced."""
+    from .cassettes.scanning import SecretScan
+    from .cassettes.scrubbing import scrub_text
+
+    return scrub_text(text, SecretScan())
+
+
 def short(text: str, length: int = 60) -> str:
     """The beginning of a text."""
     line = " ".join(text.split())
@@ -132,7 +140,7 @@ def _listed(path: str, kind: str) -> dict[str, Any] | None:
         "asked": list(dict.fromkeys(asked)),
         "protocols": list(dict.fromkeys([entry.protocol for entry in entries if entry.protocol])),
         "unfinished": sum([entry.end != "complete" for entry in entries]),
-        "question": entries[0].question if entries else "",
+        "question": without_secrets(entries[0].question) if entries else "",
         "recorded_at": about.get("recordedAt"),
         "tags": about.get("tags", []),
     }

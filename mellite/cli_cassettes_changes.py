@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli import _errors_said, _print_json
-from .cli_cassettes import AS_JSON, PATHS, as_values, money, named, plain, print_table, printable, short
+from .cli_cassettes import (
+    AS_JSON,
+    PATHS,
+    as_values,
+    money,
+    named,
+    plain,
+    print_table,
+    printable,
+    short,
+    without_secrets,
+)
 
 if TYPE_CHECKING:
     from .cassettes.compression import Compression
@@ -122,7 +133,7 @@ def _print_first(found: Comparison) -> None:
     if first is None:
         return
     entry = first.left or first.right
-    where = f"call {entry.name}: {short(entry.question)}" if entry is not None else ""
+    where = f"call {entry.name}: {short(without_secrets(entry.question))}" if entry is not None else ""
     words = {
         "removed": "the first request that is only in the left one",
         "added": "the first that is only in the right one",
@@ -205,7 +216,7 @@ def convert(
             calls = f"{one.calls} call{'' if one.calls == 1 else 's'}"
             click.echo(f"{one.path}: {calls}" if one.path is not None else f"{one.source}: nothing to convert")
             for what in one.dropped:
-                click.echo(plain(f"mellite: {one.source}: dropped {what}"), err=True)
+                click.echo(plain(f"mellite: {one.source}: dropped {without_secrets(what)}"), err=True)
 
 
 # --- scrub ----------------------------------------------------------------------------------------

@@ -110,16 +110,18 @@ def test_show_one_with_its_bodies(folder: Path) -> None:
     assert "has 2 calls, counted from 0" in ran.err
 
 
-def test_show_no_secrets(tmp_path: Path) -> None:
-    """What looks like a secret is not shown, in questions, answers and bodies, with and without --json."""
-    path = cassette(
-        tmp_path / "a.json", f"Is {KEY} mine?", [f"{KEY} is."], url=f"https://api.openai.com/{KEY}/chat/completions"
-    )
-    for options in ([], ["--body"], ["--json"], ["--json", "--body"]):
-        ran = command("show", str(path), *options)
-        assert (ran.code, ran.err) == (0, "")
-        assert KEY not in ran.out
-        assert "[REDACTED]" in ran.out
+def test_no_secrets_are_shown(tmp_path: Path) -> None:
+    """What looks like a secret is not shown by any command: in questions, answers, bodies, addresses."""
+    url = f"https://api.openai.com/{KEY}/chat/completions"
+    path = str(cassette(tmp_path / "a.json", f"Is {KEY} mine?", [f"{KEY} is."], url=url))
+    other = str(cassette(tmp_path / "b.json", f"Is {KEY} yours?", [f"{KEY} is not."], url=url))
+    show = [["show", path], ["show", "--body", path], ["show", "--json", path], ["show", "--json", "--body", path]]
+    lists = [["ls", path], ["ls", "--json", path], ["stats", path]]
+    diffs = [["diff", path, other], ["diff", "--json", path, other]]
+    for arguments in (*show, *lists, *diffs, ["convert", path, str(tmp_path / "out"), "--to", "text"]):
+        ran = command(*arguments)
+        assert KEY not in ran.out + ran.err, arguments
+        assert ("[REDACTED]" in ran.out) == (arguments[0] in ("show", "ls", "diff"))
 
 
 def test_nothing_steers_the_terminal(tmp_path: Path) -> None:
