@@ -157,6 +157,18 @@ def test_without_a_loop() -> None:
         del backend
 
 
+def test_one_backend_in_several_loops() -> None:
+    """A backend may be used in one loop after the other, of either kind; each loop closes its own connections."""
+    with talking([[[last("Hello.")]]] * 4) as server:
+        backend = backend_at(server.url)
+        for name in ("asyncio", "trio", "asyncio"):
+            assert anyio.run(backend.generate("Hi.").avalue, backend=name) == "Hello."
+            assert server.gone.acquire(timeout=5)
+        assert backend.generate("Hi.").result(timeout=10) == "Hello."
+        del backend
+    assert server.codes[:3] == [1000] * 3
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(("end", "kind"), [(close(), IncompleteStream), (hang_up, ConnectionLost)])
 async def test_a_socket_that_breaks(end: Any, kind: type[Exception]) -> None:
