@@ -165,9 +165,11 @@ class DefaultKeys(AwsKeys):
         raise self._missing(why)
 
     def _missing(self, why: str) -> AuthenticationError:
-        msg = f"no AWS access key: set {self.describe()}, or give the key in code; {why}"
+        msg = f"no AWS access key: set {self.environment.describe()}, or give the key in code; {why}"
         return AuthenticationError(msg, kind="missing")
 
     def describe(self) -> str:
-        """The names of the variables."""
+        """The names of the variables; the profile, if the key comes from there."""
+        if self.profile.is_there and not self.environment.is_there:
+            return self.profile.describe()
         return self.environment.describe()

@@ -116,10 +116,12 @@ async def test_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> N
         auth.headers(request)
     await auth.ready()
     assert "AKIAWORK" in (auth.headers(request)["authorization"] or "")
+    assert auth.advice() == "check the AWS profile in use"
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     await auth.ready()
     assert "AKIAENV" in (auth.headers(request)["authorization"] or "")
+    assert auth.advice() == "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
 @pytest.mark.anyio
