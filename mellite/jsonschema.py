@@ -28,7 +28,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
     theirs = getattr(kind, "model_json_schema", None)  # pydantic describes itself
     try:
         schema: dict[str, Any] = dict(cast("Any", theirs)()) if callable(theirs) else msgspec.json.schema(kind)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, NameError, AttributeError, RecursionError) as error:
         msg = f"output type {getattr(kind, '__name__', kind)!r} has no JSON Schema: {error}"
         raise InvalidRequest(msg, parameter="output") from error
     reference = schema.get("$ref")

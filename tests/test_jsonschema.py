@@ -63,7 +63,14 @@ def test_types_may_describe_themselves() -> None:
     assert schema_of(Described) == {"type": "object", "title": "mine"}
 
 
-@pytest.mark.parametrize("kind", [object(), "int", lambda: None])
+@attrs.frozen
+class Unresolvable:
+    """A class with an annotation that names nothing."""
+
+    x: Nowhere  # noqa: F821 - on purpose
+
+
+@pytest.mark.parametrize("kind", [object(), "int", lambda: None, Unresolvable])
 def test_what_is_no_type_has_no_schema(kind: Any) -> None:
     """Something without a JSON Schema is InvalidRequest, not a TypeError."""
     with pytest.raises(InvalidRequest, match="no JSON Schema"):
