@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
+import mellite
 from mellite.cassettes import ScriptedTransport, load_cassette, use
 from mellite.errors import (
     CassetteMismatch,
@@ -321,3 +325,45 @@ async def test_arguments_that_make_no_sense(tmp_path: Path) -> None:
         use(tmp_path / "case.json", mode="rewrit", environment={})  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError):
         use(tmp_path / "case.json", mode="all", match="nearest", environment={})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the threads bring loops of their own
+async def test_threads_share_a_recording(tmp_path: Path, anyio_backend: str) -> None:
+    """Calls from several threads and loops are all stored, and none waits for ever."""
+    path = tmp_path / "case.json"
+    transport = use(path, mode="all", live=live(*[["a", "b"]] * 200), environment={})
+
+    async def ask() -> None:
+        async with anyio.create_task_group() as tasks:
+            for number in range(25):
+                tasks.start_soon(answer, transport, str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(anyio.run, ask, backend=loop) for loop in ("asyncio", "trio") * 4]:
+            future.result(60)
+    transport.finish()
+    assert answers_in(path) == ["ab"] * 200
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_loop_that_ends(tmp_path: Path, loop: str) -> None:
+    """A generation that its loop takes with it is stored as interrupted."""
+    path = tmp_path / "case.json"
+    started = threading.Event()
+    script = live(
+        ['data: {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}\n\n', started.set, anyio.sleep_forever]
+    )
+    transport = use(path, mode="all", live=script, environment={})
+    thunk = mellite.backend("openai-chat:m", api_key="sk-test", transport=transport).generate("hi")
+
+    async def leave() -> None:
+        async for _ in thunk:
+            break
+        while not started.is_set():
+            await checkpoint()
+
+    anyio.run(leave, backend=loop)
+    assert thunk.cancelled
+    transport.finish()
+    (one,) = load_cassette(path).http
+    assert (one.extra["mellite"]["end"], "Hel" in one.response.body.text) == ("interrupted", True)
