@@ -113,16 +113,11 @@ class Pool:
 
     def __init__(self, recorded: Sequence[Recorded]) -> None:
         self._recorded = recorded
-
-    @cached_property
-    def _waiting(self) -> dict[Hashable, deque[int]]:
-        """The unused interactions by what is compared, headers apart."""
-        waiting: dict[Hashable, deque[int]] = {}
-        for index, one in enumerate(self._recorded):
+        self._waiting: dict[Hashable, deque[int]] = {}  # unused interactions by what is compared, headers apart
+        for index, one in enumerate(recorded):
             request = one.interaction.request
             digest = _digest(request.method, request.url, request.body.data, one.redaction)
-            waiting.setdefault(self._key(digest, one.lineage), deque()).append(index)
-        return waiting
+            self._waiting.setdefault(self._key(digest, one.lineage), deque()).append(index)
 
     def claim(self, request: HttpRequest) -> int | None:
         """The first interaction that fits."""
@@ -144,6 +139,7 @@ class Pool:
         return None
 
     def _key(self, digest: bytes, lineage: tuple[int, ...] | None) -> Hashable:  # noqa: ARG002
+        """What an interaction is found by."""
         return digest
 
     def _keys(self, digest: bytes, lineage: tuple[int, ...] | None) -> Iterable[Hashable]:  # noqa: ARG002
