@@ -230,7 +230,8 @@ def test_thinking_goes_back_with_its_signature() -> None:
 def test_thinking_without_a_signature() -> None:
     """Claude refuses unsigned thinking, so it is left out, visibly; other models take it; blank thinking is nothing."""
     parts = (Reasoning("Hm."), Reasoning("x", encrypted="y", provider_metadata={"openai": {}}), "b")
-    assert replied(*parts, model=CLAUDE) == [{"text": "b"}]
+    for model in (CLAUDE, "anthropic.claude-3-haiku-20240307-v1:0"):
+        assert replied(*parts, model=model) == [{"text": "b"}]
     told = [{"reasoningContent": {"reasoningText": {"text": text}}} for text in ("Hm.", "x")]
     assert replied(*parts, Reasoning(" "), model=NOVA) == [*told, {"text": "b"}]
     _, changes = mend(Request.of([Message.user("a"), Message.assistant(*parts), Message.user("b")], model=CLAUDE))
@@ -414,9 +415,10 @@ def test_cache_points_of_claude() -> None:
 
 def test_cache_points_of_other_models() -> None:
     """Nova caches no tools; a model that is not known to cache is not asked to, as it would refuse the request."""
-    body = body_of("hi", cache="auto", system="s", tools=[WEATHER])
-    assert len(body["toolConfig"]["tools"]) == 1
-    assert body["system"] == [{"text": "s"}, POINT]
+    for model in (NOVA, "us.amazon.nova-2-lite-v1:0"):
+        body = body_of("hi", model=model, cache="auto", system="s", tools=[WEATHER])
+        assert len(body["toolConfig"]["tools"]) == 1
+        assert body["system"] == [{"text": "s"}, POINT]
     for model in ("meta.llama3-70b-instruct-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "mistral.x"):
         assert "cachePoint" not in json.dumps(body_of("hi", model=model, cache=None, system="s", tools=[WEATHER]))
 
