@@ -85,7 +85,10 @@ def route_and_body(interaction: HttpInteraction) -> tuple[Route | None, Mapping[
         return None, {}
     # A recorder may have put what no URL holds in the place of a name, as in /accounts/{account}/.
     url = quote(interaction.request.url, safe=_IN_URLS)
-    return route_of(url, body), body
+    try:
+        return route_of(url, body), body
+    except ValueError:  # it is no URL after all
+        return None, body
 
 
 def calls_of(socket: WebSocketInteraction) -> list[HttpInteraction]:

@@ -114,6 +114,14 @@ def test_unknown_protocols(tmp_path: Path) -> None:
     assert (pair.change, pair.answer) == ("answer", (("body", "1 bytes", "2 bytes"),))
 
 
+def test_what_is_no_url(tmp_path: Path) -> None:
+    """An address that cannot be one belongs to nobody, and is no other error."""
+    path = cassette(tmp_path / "a.json", "Hi", ["Hello"], url="https://[::1/chat/completions")
+    (entry,) = entries_below([str(path)])
+    assert (entry.provider, entry.answer, entry.question) == (None, None, "Hi")
+    assert compared(path, path).same
+
+
 def test_sums(tmp_path: Path) -> None:
     """The differences in tokens and in dollars are those of all answers; unknown where neither side says."""
     left = several(tmp_path / "a.json", ("one", "1"), prompt_tokens=1000, completion_tokens=100)
