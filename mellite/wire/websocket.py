@@ -90,6 +90,7 @@ class WebSocketTransport:
         dialogue: makes the `Dialogue` of a new connection.
         fallback: what sends the requests to a server that knows no WebSockets; without it, its refusal is the answer.
         max_age: how long a connection is used, in seconds; OpenAI closes one after an hour.
+        max_idle: how long one may wait for its next turn, in seconds; meanwhile nobody answers the server's pings.
         ssl_context: the TLS settings; by default those of the system, shared by the process.
         dial: what opens connections; by default over the network, as in `connect`.
 
@@ -106,6 +107,7 @@ class WebSocketTransport:
         *,
         fallback: Transport | None = None,
         max_age: float = 55 * 60,
+        max_idle: float = 5 * 60,
         ssl_context: ssl.SSLContext | None = None,
         dial: Callable[[HttpRequest, ssl.SSLContext | None], Awaitable[Channel]] = connect,
     ) -> None:
@@ -113,7 +115,9 @@ class WebSocketTransport:
         self._dialogue = dialogue
         self._fallback = fallback
         self._ssl = ssl_context
-        self._pools: ClientPerLoop[_Pool] = ClientPerLoop(partial(_Pool, max_age), _Pool.aclose, _Pool.discard)
+        self._pools: ClientPerLoop[_Pool] = ClientPerLoop(
+            partial(_Pool, max_age, max_idle), _Pool.aclose, _Pool.discard
+        )
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Send the request and wait for the first message of the answer; see `Transport.open`.
@@ -196,30 +200,34 @@ def _address(request: HttpRequest) -> bytes:
 class _Line:
     """A connection and what was said on it."""
 
-    __slots__ = ("address", "connection", "dialogue", "since", "turns")
+    __slots__ = ("address", "connection", "dialogue", "since", "turns", "waits_since")
 
     def __init__(self, connection: Channel, dialogue: Dialogue, address: bytes) -> None:
         self.connection = connection
         self.dialogue = dialogue
         self.address = address
-        self.since = anyio.current_time()
+        self.since = self.waits_since = anyio.current_time()
         self.turns = 0  # that were answered
 
 
 class _Pool:
     """The connections of one loop that wait for their next turn, the one longest idle first."""
 
-    __slots__ = ("_closed", "_idle", "_max_age")
+    __slots__ = ("_closed", "_idle", "_max_age", "_max_idle")
 
-    def __init__(self, max_age: float) -> None:
+    def __init__(self, max_age: float, max_idle: float) -> None:
         self._max_age = max_age
+        self._max_idle = max_idle
         self._idle: list[_Line] = []
         self._closed = False
 
     async def take(self, request: HttpRequest) -> _Line | None:
         """The connection where the conversation was; any, where enough are open; else none."""
         now = anyio.current_time()
-        for line in [line for line in self._idle if now - line.since > self._max_age]:
+        old = [
+            line for line in self._idle if now - line.since > self._max_age or now - line.waits_since > self._max_idle
+        ]
+        for line in old:
             self._idle.remove(line)
             await line.connection.abort()
         address = _address(request)
@@ -236,6 +244,7 @@ class _Pool:
             await line.connection.abort()
             return
         line.turns += 1
+        line.waits_since = anyio.current_time()
         self._idle.append(line)
         if len(self._idle) > _IDLE:
             await self._idle.pop(0).connection.abort()

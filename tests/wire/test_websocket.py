@@ -228,10 +228,11 @@ async def test_no_frame_of_an_error_holds_the_key(end: Any) -> None:
 
 
 @pytest.mark.anyio
-async def test_connections_grow_old() -> None:
-    """A connection that has been open for long is closed, and the conversation goes on over another."""
+@pytest.mark.parametrize("limit", ["max_age", "max_idle"])
+async def test_connections_grow_old(limit: str) -> None:
+    """A connection that was open or idle for long is closed, and the conversation goes on over another."""
     with talking([[ONE, TWO], [TWO]]) as server:
-        async with transport(max_age=0) as sockets:
+        async with transport(**{limit: 0}) as sockets:
             await rest(await sockets.open(request(server.url, user("Hi."))))
             assert await rest(await sockets.open(request(server.url, *GOING_ON))) == TWO
     assert server.heard[1][0]["input"] == list(GOING_ON)
