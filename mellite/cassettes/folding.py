@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
 from ..errors import CassetteMiss, InvalidCassette
 from .compression import compression_of, expand
@@ -182,7 +182,7 @@ class Stored:
 
     cassette: bytes | None
     added: Sequence[Record]
-    replacing: Sequence[Record]
+    replacing: Sequence[Record] = field(kw_only=True)
 
     @classmethod
     def read(cls, path: str, *, limit: int = MAX_BYTES) -> Stored:
@@ -201,7 +201,7 @@ class Stored:
                 except CassetteMiss:
                     cassette = None
                 if all(one.unchanged() for one in journals):
-                    return cls(cassette, added, replacing)
+                    return cls(cassette, added, replacing=replacing)
             finally:
                 for one in journals:
                     one.close()
