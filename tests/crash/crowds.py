@@ -163,7 +163,6 @@ def killed_meanwhile(folder: Path, each: int, every: float) -> Report:
         works = [records(path, place * 1_000_000, 900_000 if place < 4 else each, mode="append") for place in EIGHT]
         found = at_once(works, kill=every)
         check(report, path, "at the end", old=OLD_ONES, acknowledged=flat(found), more=4)
-        assert report.slowest < 2.0, f"opening it again took {report.slowest:.1f} s"
     return report
 
 
@@ -296,7 +295,8 @@ def one_winner(folder: Path, rounds: int) -> Report:
             assert len(winners) == 1, f"the winners are {winners}"
             assert path.read_bytes() == b"%d" % winners[0] * 5000
     with noted(report, "at the end"):
-        assert sorted(os.listdir(folder)) == sorted(["case.json", *[f"{number}.txt" for number in range(rounds)]])
+        left = set(os.listdir(folder)) - {"case.json", *[f"{number}.txt" for number in range(rounds)]}
+        assert not left, f"{left} are left"
     return report
 
 
