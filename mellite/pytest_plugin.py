@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from .backends.fake import Answer, Answerer, Scripted
     from .cassettes.modes import Mode
     from .cassettes.using import CassetteTransport
-    from .conformance import check_backend, check_protocol
+    from .conformance import check_backend as check_backend  # noqa: PLC0414 - for type checkers it is here
+    from .conformance import check_protocol as check_protocol  # noqa: PLC0414
 
-__all__ = ["UnusedInteractions", "check_backend", "check_protocol"]
+__all__ = ["UnusedInteractions"]
 
 _MODES: Final = ("none", "once", "new_episodes", "all", "rewrite")
 _ARGUMENTS: Final = frozenset(
@@ -45,16 +46,13 @@ class UnusedInteractions(pytest.PytestWarning):
 
 
 def __getattr__(name: str) -> object:
+    # Not in __all__ or dir(): pytest gets every name that it sees there, and would load half of mellite.
     if name in ("check_backend", "check_protocol"):
         from . import conformance
 
         return getattr(conformance, name)
     msg = f"module 'mellite.pytest_plugin' has no attribute {name!r}"
     raise AttributeError(msg)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
 
 
 # --- options --------------------------------------------------------------------------------------

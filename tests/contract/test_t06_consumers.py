@@ -21,7 +21,7 @@ from tests.contract.support import Consumer, Gate, Source, blocked, caught, coll
 
 pytestmark = pytest.mark.anyio
 
-SOON = 0.02
+SOON = 0.05
 """A deadline that passes while the consumer waits before a gate that stays shut, in seconds."""
 
 

@@ -353,9 +353,9 @@ def test_checking_chunks_takes_linear_time(requirement: Requirement) -> None:
         for piece in pieces:
             end += len(piece)
             partial = partials[:end]  # not counted: the stream has its own way
-            start = time.perf_counter()
+            start = time.process_time()
             checker(piece, partial)
-            spent += time.perf_counter() - start
+            spent += time.process_time() - start
         return spent
 
     assert min(seconds(10_000) for _ in range(2)) < 40 * min(seconds(1_000) for _ in range(3))
