@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from reprlib import Repr
 from typing import Any, Final
 
 from ..errors import IncompleteStream, InvalidProviderOutput
@@ -31,7 +30,7 @@ from ..events import (
 from ..messages import ToolCall, ToolResult, ToolValue
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_json
+from ..wire.protocol import Protocol, decode_json, shown, wrong
 from .anthropic_answer import (
     ID,
     AnthropicBlock,
@@ -69,8 +68,6 @@ __all__ = [
 
 # Stream events
 
-_SHORT: Final = Repr()  # shows values of any size and depth in a few words
-_SHORT.maxstring = 120
 
 #: The events that may be nothing but a delta; "message" is the name of an event without one.
 _DELTAS: Final = ("content_block_delta", "message")
@@ -186,7 +183,7 @@ def halt(state: AnthropicState) -> Sequence[Event]:
 def _take(state: AnthropicState, data: bytes, event: str) -> Sequence[Event]:
     value = decode_json(data)
     if not isinstance(value, dict):
-        raise _wrong(value, "a stream event", "a JSON object")
+        raise wrong(value, "a stream event", "a JSON object")
     if event == "error" or value.get("type") == "error" or value.get("error"):
         error = failure_of(value)
         error.usage = state.counts
@@ -202,7 +199,7 @@ def _take(state: AnthropicState, data: bytes, event: str) -> Sequence[Event]:
 def _on_message_start(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:
     message = value.get("message")
     if not isinstance(message, dict):
-        raise _wrong(message, "the message of a message_start", "an object")
+        raise wrong(message, "the message of a message_start", "an object")
     _note(state, {name: field for name, field in message.items() if name != "content"})
     _identify(message, events)
 
@@ -210,24 +207,24 @@ def _on_message_start(state: AnthropicState, value: Mapping[str, Any], events: l
 def _on_block_start(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:
     fields = value.get("content_block")
     if not isinstance(fields, dict):
-        raise _wrong(fields, "a content_block", "an object")
+        raise wrong(fields, "a content_block", "an object")
     _begin_block(state, _index(value), fields, events)
 
 
 def _on_block_delta(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:
     delta, index = value.get("delta"), _index(value)
     if not isinstance(delta, dict):
-        raise _wrong(delta, "a delta", "an object")
+        raise wrong(delta, "a delta", "an object")
     kind = str(delta.get("type"))
     block = state.blocks.get(index)
     if block is None or not block.open:
         begun = _BEGUN_BY.get(kind)
         if begun is None:
-            msg = f"a delta of the type {_SHORT.repr(kind)} for block {index}, which is not open"
+            msg = f"a delta of the type {shown(kind)} for block {index}, which is not open"
             raise InvalidProviderOutput(msg)
         block = _begin_block(state, index, {"type": begun}, events)
     elif kind in _FITS and block.kind != _FITS[kind]:
-        msg = f"a delta of the type {kind!r} for block {index}, which is of the type {_SHORT.repr(block.type)}"
+        msg = f"a delta of the type {kind!r} for block {index}, which is of the type {shown(block.type)}"
         raise InvalidProviderOutput(msg)
     events += _grow(block, block.piece(delta))
 
@@ -244,7 +241,7 @@ def _on_block_stop(state: AnthropicState, value: Mapping[str, Any], events: list
 def _on_message_delta(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:  # noqa: ARG001
     delta = value.get("delta") or {}
     if not isinstance(delta, dict):
-        raise _wrong(delta, "the delta of a message", "an object")
+        raise wrong(delta, "the delta of a message", "an object")
     _note(state, delta)
     _note(state, {name: field for name, field in value.items() if name not in ("delta", "type")})
 
@@ -273,7 +270,7 @@ def _note(state: AnthropicState, fields: Mapping[str, Any]) -> None:
             state.message[name] = value
     reason = fields.get("stop_reason")
     if reason is not None and not isinstance(reason, str):
-        raise _wrong(reason, "stop_reason", "a text")
+        raise wrong(reason, "stop_reason", "a text")
     state.complete = state.complete or bool(reason)
 
 
@@ -289,7 +286,7 @@ def _identify(message: Mapping[str, Any], events: list[Event]) -> None:
 def _index(value: Mapping[str, Any]) -> int:
     index = value.get("index")
     if not isinstance(index, int) or isinstance(index, bool):
-        raise _wrong(index, "the index of a block", "a number")
+        raise wrong(index, "the index of a block", "a number")
     return index
 
 
@@ -318,7 +315,7 @@ def _begin_block(state: AnthropicState, index: int, fields: Mapping[str, Any], e
 def _begin_call(state: AnthropicState, block: Block, events: list[Event]) -> None:
     name, id = block.fields.get("name"), block.fields.get("id")
     if not isinstance(name, str) or not name:
-        raise _wrong(name, "the name of a tool call", "a text")
+        raise wrong(name, "the name of a tool call", "a text")
     if not isinstance(id, str) or not id:  # a call needs one, to be answered
         id = block.fields["id"] = f"toolu_{state.message.get('id')}_{block.index}"
     block.event_id = id
@@ -449,21 +446,17 @@ def unary(body: bytes) -> Sequence[Event]:
         raise failure_of(answer)
     content = answer.get("content") if isinstance(answer, dict) else None
     if not isinstance(content, list):
-        raise _wrong(answer, "the answer", "a message with content")
+        raise wrong(answer, "the answer", "a message with content")
     state = AnthropicState()
     events: list[Event] = []
     _note(state, {name: field for name, field in answer.items() if name != "content"})
     _identify(answer, events)
     for index, fields in enumerate(content):
         if not isinstance(fields, dict):
-            raise _wrong(fields, "a block of the content", "an object")
+            raise wrong(fields, "a block of the content", "an object")
         _end_block(state, _begin_block(state, index, fields, events), events)
     events += _concluded(state, answer)
     return events
-
-
-def _wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
-    return InvalidProviderOutput(f"{what} must be {wanted}, not {_SHORT.repr(value)}")
 
 
 # What all of it makes

@@ -17,10 +17,10 @@ from ..events import (
     ToolInputDelta,
 )
 from ..request import Request
-from ..wire.protocol import Protocol, decode_json, json_text
+from ..wire.protocol import Protocol, decode_json, json_text, wrong
 from .converse_answer import ID, BedrockConverseRaw, Block, ConverseResponse, PlainDelta, decode_plain
 from .converse_body import OPTIONS, lower, mend
-from .converse_state import ConverseState, wrong
+from .converse_state import ConverseState
 from .failures import classify as classify_any
 from .failures import failure_of
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from reprlib import Repr
 from typing import Any, Final
 
 from ..errors import InvalidProviderOutput
@@ -25,25 +24,14 @@ from ..events import (
 )
 from ..messages import ToolCall, ToolResult, ToolValue
 from ..usage import Usage
+from ..wire.protocol import wrong
 from .converse_answer import Block, MergedConverse, usage_of
 from .toolcalls import parse_arguments
 
-__all__ = ["ConverseState", "wrong"]
+__all__ = ["ConverseState"]
 
-_SHORT: Final = Repr()  # shows values of any size and depth in a few words
-_SHORT.maxstring = 120
 
 _THINKING: Final = ("text", "signature", "redactedContent")
-
-
-def wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
-    """The error for a value that is not what it should be.
-
-    Example:
-        >>> wrong(5, "a delta", "a JSON object")
-        InvalidProviderOutput('a delta must be a JSON object, not 5')
-    """
-    return InvalidProviderOutput(f"{what} must be {wanted}, not {_SHORT.repr(value)}")
 
 
 class ConverseState:

@@ -20,11 +20,11 @@ from ..events import (
 )
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_json
+from ..wire.protocol import Protocol, decode_json, wrong
 from .failures import classify, failure_of
 from .gemini_answer import ID, GeminiRaw, GeminiResponse, decode_plain, numbered, usage_of
 from .gemini_body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
-from .gemini_parts import MISSES, GeminiState, close, finish_call, on_part, wrong
+from .gemini_parts import MISSES, GeminiState, close, finish_call, on_part
 
 __all__ = [
     "GOOGLE",

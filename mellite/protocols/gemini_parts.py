@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from reprlib import Repr
 from typing import Any, Final
 
 from ..errors import InvalidProviderOutput, InvalidRequest
@@ -22,16 +21,14 @@ from ..events import (
 )
 from ..messages import ToolCall, ToolResult, ToolValue
 from ..usage import Usage
-from ..wire.protocol import json_text
+from ..wire.protocol import json_text, wrong
 from .gemini_answer import MergedGemini
 from .gemini_calls import Written, is_piece
 
-__all__ = ["MISSES", "GeminiState", "close", "finish_call", "on_part", "wrong"]
+__all__ = ["MISSES", "GeminiState", "close", "finish_call", "on_part"]
 
 #: After so many chunks that held more than text, those of this answer are no longer tried as plain.
 MISSES: Final = 8
-_SHORT: Final = Repr()  # shows values of any size and depth in a few words
-_SHORT.maxstring = 120
 
 
 class GeminiState:
@@ -236,8 +233,3 @@ def _hosted_call(id: str, name: str, arguments: Any, metadata: Mapping[str, Any]
 
 def _hosted_result(id: str, name: str, value: ToolValue, metadata: Mapping[str, Any]) -> ToolResultEvent:
     return ToolResultEvent(ToolResult(id, name, value, provider_executed=True, provider_metadata=metadata))
-
-
-def wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
-    """The error for a value of another type than it must have; a long one is shown in a few words."""
-    return InvalidProviderOutput(f"{what} must be {wanted}, not {_SHORT.repr(value)}")

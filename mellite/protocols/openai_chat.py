@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from reprlib import Repr
 from typing import Any, Final
 
-from ..errors import IncompleteStream, InvalidProviderOutput, ProviderInternal
+from ..errors import IncompleteStream, ProviderInternal
 from ..events import (
     Event,
     Finish,
@@ -24,7 +23,7 @@ from ..events import (
     Usage,
 )
 from ..request import Request
-from ..wire.protocol import Protocol, decode_json, json_text
+from ..wire.protocol import Protocol, decode_json, json_text, wrong
 from .chat_answer import ID, ChatCompletion, MergedChat, OpenAIChatRaw, decode_plain, usage_of
 from .chat_body import OPENAI, ChatDialect, lower, options_of
 from .failures import classify, failure_of
@@ -52,8 +51,6 @@ __all__ = [
 #: After so many chunks that held more than text, those of this host are no longer tried as plain.
 _MISSES: Final = 8
 _DONE: Final = b"[DONE]"
-_SHORT: Final = Repr()  # shows values of any size and depth in a few words
-_SHORT.maxstring = 120
 
 _REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_text")
 
@@ -188,7 +185,7 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
         return _concluded(state)
     chunk = decode_json(data)
     if not isinstance(chunk, dict):
-        raise _wrong(chunk, "a stream event", "a JSON object")
+        raise wrong(chunk, "a stream event", "a JSON object")
     if event == "error" or chunk.get("error"):
         error = failure_of(chunk)
         error.usage = state.usage
@@ -196,9 +193,9 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
     choices = _list(chunk.get("choices"), "choices")
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
-            raise _wrong(choice, "a choice", "an object with a delta")
+            raise wrong(choice, "a choice", "an object with a delta")
         if not isinstance(choice.get("index") or 0, int):
-            raise _wrong(choice["index"], "the index of a choice", "a number")
+            raise wrong(choice["index"], "the index of a choice", "a number")
     events: list[Event] = []
     _identify(state, chunk, events)
     state.merged.add(chunk)
@@ -232,7 +229,7 @@ def _on_delta(state: ChatState, delta: Mapping[str, Any], events: list[Event], *
         parts = _on_parts(content)
         thinking, content = thinking or parts[0], parts[1]
     elif content is not None and not isinstance(content, str):
-        raise _wrong(content, "content", "a text")
+        raise wrong(content, "content", "a text")
     state.has_details = state.has_details or bool(delta.get("reasoning_details"))
     if thinking:
         _on_thinking(state, thinking, events)
@@ -255,7 +252,7 @@ def _on_parts(parts: Sequence[Any]) -> tuple[str, str]:
     text: list[str] = []
     for part in parts:
         if not isinstance(part, dict):
-            raise _wrong(part, "a part of the content", "an object")
+            raise wrong(part, "a part of the content", "an object")
         kind, said = part.get("type"), part.get("text")
         if kind == "thinking":
             inner = part.get("thinking")
@@ -288,14 +285,14 @@ def _on_text(state: ChatState, text: str, events: list[Event]) -> None:
 def _on_tool_call(state: ChatState, call: Any, position: int | None, events: list[Event]) -> None:
     function = (call.get("function") or call.get("custom") or {}) if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        raise _wrong(call, "a tool call", "an object with a function")
+        raise wrong(call, "a tool call", "an object with a function")
     index, id, name = call.get("index"), call.get("id"), function.get("name")
     arguments = function.get("arguments", function.get("input"))
     if isinstance(arguments, (dict, list)):  # some hosts send the object itself
         arguments = json_text(arguments, what="the arguments")
     for what, value in (("name", name), ("arguments", arguments)):
         if value is not None and not isinstance(value, str):
-            raise _wrong(value, f"the {what} of a tool call", "a text")
+            raise wrong(value, f"the {what} of a tool call", "a text")
     events += state.inputs.add(
         index=position if position is not None else index if isinstance(index, int) else None,
         id=None if id is None else str(id),
@@ -310,7 +307,7 @@ _CALL_FIELDS: Final = frozenset({"custom", "function", "id", "index", "type"})
 
 def _on_finish_reason(state: ChatState, word: Any) -> None:
     if word is not None and not isinstance(word, str):
-        raise _wrong(word, "finish_reason", "a text")
+        raise wrong(word, "finish_reason", "a text")
     if word:  # some hosts send an empty one with every chunk
         state.finish_word = word
         state.complete = True
@@ -414,11 +411,11 @@ def unary(body: bytes) -> Sequence[Event]:
         raise failure_of(answer)
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices:
-        raise _wrong(answer, "the answer", "a chat completion with choices")
+        raise wrong(answer, "the answer", "a chat completion with choices")
     first = next((choice for choice in choices if isinstance(choice, dict) and not choice.get("index")), choices[0])
     message = first.get("message") if isinstance(first, dict) else None
     if not isinstance(message, dict):
-        raise _wrong(first, "a choice", "an object with a message")
+        raise wrong(first, "a choice", "an object with a message")
     state = ChatState(OPENAI)
     events: list[Event] = []
     _identify(state, answer, events)
@@ -434,12 +431,8 @@ def _list(value: Any, what: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise _wrong(value, what, "a list")
+        raise wrong(value, what, "a list")
     return value
-
-
-def _wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
-    return InvalidProviderOutput(f"{what} must be {wanted}, not {_SHORT.repr(value)}")
 
 
 # What all of it makes

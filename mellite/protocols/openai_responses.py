@@ -10,7 +10,7 @@ from ..errors import IncompleteStream, MelliteError
 from ..events import Event, Finish, FinishReason, ReasoningDelta, ResponseStart, StepFinish, StepStart, TextDelta
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_json
+from ..wire.protocol import Protocol, decode_json, wrong
 from .failures import classify, failure_of
 from .responses_answer import (
     ID,
@@ -24,7 +24,7 @@ from .responses_answer import (
     whole,
 )
 from .responses_body import OPENAI, ResponsesDialect, lower, mended, options_of
-from .responses_items import Items, Kind, wrong
+from .responses_items import Items, Kind
 
 __all__ = [
     "OPENAI",

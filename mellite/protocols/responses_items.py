@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from reprlib import Repr
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import InvalidProviderOutput
@@ -23,13 +22,12 @@ from ..events import (
     ToolResultEvent,
 )
 from ..messages import ProviderMetadata, ToolCall, ToolResult, ToolValue
+from ..wire.protocol import wrong
 from .responses_answer import HOSTED, arguments_of_hosted
 from .toolcalls import parse_arguments
 
-__all__ = ["Block", "Item", "Items", "Kind", "wrong"]
+__all__ = ["Block", "Item", "Items", "Kind"]
 
-_SHORT: Final = Repr()  # shows values of any size and depth in a few words
-_SHORT.maxstring = 120
 
 #: What the texts of items are.
 Kind: TypeAlias = Literal["output_text", "summary_text", "reasoning_text"]
@@ -44,11 +42,6 @@ _OTHER_CALLS: Final[Mapping[str, str]] = {
     "local_shell_call": "local_shell",
     "shell_call": "shell",
 }
-
-
-def wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
-    """The error for a value of the wrong type."""
-    return InvalidProviderOutput(f"{what} must be {wanted}, not {_SHORT.repr(value)}")
 
 
 class Block:

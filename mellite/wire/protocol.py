@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from reprlib import Repr
 from typing import Any, Final, Generic, NoReturn, TypeVar
 from typing import Protocol as Interface
 
@@ -18,7 +19,7 @@ from ..errors import InvalidProviderOutput, InvalidRequest, MelliteError
 from ..events import Event
 from ..request import Request
 
-__all__ = ["Protocol", "State", "decode_json", "json_text"]
+__all__ = ["Protocol", "State", "decode_json", "json_text", "shown", "wrong"]
 
 
 class State(Interface):
@@ -132,3 +133,22 @@ def json_text(value: Any, *, what: str) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         msg = f"{what} cannot be written as JSON: {error}"
         raise InvalidRequest(msg) from error
+
+
+_SHORT: Final = Repr()
+_SHORT.maxstring = 120
+
+
+def shown(value: Any) -> str:
+    """A value of any size and depth in a few words, for messages."""
+    return _SHORT.repr(value)
+
+
+def wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
+    """The error for a value in an answer that is not what it should be.
+
+    Example:
+        >>> wrong(5, "a delta", "a JSON object")
+        InvalidProviderOutput('a delta must be a JSON object, not 5')
+    """
+    return InvalidProviderOutput(f"{what} must be {wanted}, not {shown(value)}")
