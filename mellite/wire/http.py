@@ -147,7 +147,8 @@ _SECRET_NAME: Final = re.compile(r"auth|key|token|secret|cookie|credential|passw
 #: Headers by which a request could be made to mean two things, or to wait for what never comes.
 _FORBIDDEN: Final = frozenset({"expect", "trailer", "transfer-encoding", "upgrade"})
 _URL: Final = re.compile(
-    r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*))(?::(\d{1,5}))?"  # scheme, host, port
+    r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9_-]{0,62}(?:\.[a-z0-9_-]{1,63})*\.?)"  # scheme, host
+    r"(?::(\d{1,5}))?"  # port
     r"(/(?:[a-z0-9\-._~!$&'()*+,;=:@/]|%[0-9a-f]{2})*)?"
     r"(?:\?(?:[a-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9a-f]{2})*)?",
     re.ASCII | re.IGNORECASE,

@@ -35,6 +35,8 @@ class TestValidation:
         "http://127.0.0.1/%",
         "http://127.0.0.1/é",
         "http://exämple.com/",
+        "http://models..example/",
+        f"http://{'a' * 64}.example/",
         "http://127.0.0.1\\@example.com/",
         "http://127.0.0.1/\0",
     )
