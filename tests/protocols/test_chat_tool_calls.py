@@ -17,7 +17,8 @@ from tests.protocols.chunks import DONE, WEATHER, call, called, calls_in, delta,
 
 # --- tool calls -----------------------------------------------------------------------------------
 
-LONG = "y" * 1_000_000
+LONG = "y" * 8 * 1024 * 1024
+MANY = {f"key_{number}": number for number in range(10_000)}
 
 
 def test_a_tool_call_is_put_together() -> None:
@@ -68,7 +69,8 @@ def test_a_tool_call_is_put_together() -> None:
         pytest.param([call(0, "a", "f", '{"x":1,"x":2}')], [("a", "f", {"x": 2})], id="a key twice"),
         pytest.param([call(0, "a", "f", '{"x":"\\ud800"}')], [("a", "f", {"x": "\ud800"})], id="a lone surrogate"),
         pytest.param([call(0, "a", "f", json.dumps({"x": 10**30}))], [("a", "f", {"x": 10**30})], id="a large number"),
-        pytest.param([call(0, "a", "f", json.dumps({"x": LONG}))], [("a", "f", {"x": LONG})], id="1 MB"),
+        pytest.param([call(0, "a", "f", json.dumps({"x": LONG}))], [("a", "f", {"x": LONG})], id="8 MiB"),
+        pytest.param([call(0, "a", "f", json.dumps(MANY))], [("a", "f", MANY)], id="10,000 keys"),
     ],
 )  # fmt: skip
 def test_tool_calls_come_in_many_forms(pieces: list[Any], expected: list[tuple[str, str, Any]]) -> None:

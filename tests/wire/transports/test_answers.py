@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +119,16 @@ class TestAnswers:
         script = server.script(answer(b"direct"))
         async with aclosing(make()) as transport:
             assert await fetch(transport, script) == b"direct"
+
+    @pytest.mark.anyio
+    async def test_passwords_of_netrc_are_not_sent(
+        self, server: Server, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody gets a password of the file `.netrc`, whether it is found by its variable or at home."""
+        (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login me password {KEY}\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        script = server.script(answer(b"ok"))
+        async with aclosing(make()) as transport:
+            assert await whole(await transport.open(HttpRequest("POST", script.url), timeout=5)) == b"ok"
+        assert script.requests(1)[0].header("authorization") is None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from contextlib import aclosing
+from pathlib import Path
 
 import anyio
 import pytest
@@ -47,6 +50,25 @@ BROKEN: dict[str, tuple[list[Step], set[type[MelliteError]], bytes]] = {
     ),
     "no-line-end": ([head(), piece(b"one"), gate("go"), send(b"3\r\ntwoXX"), gate("never")], {ConnectionLost}, b"one"),
 }
+
+
+#: A name too long to be looked up, so that nobody is asked for it: the system says that there is no such host.
+UNKNOWN_HOST = """
+from contextlib import aclosing
+from mellite.errors import ConnectError
+from tests.wire.transports.support import LOOPS, leaks_nothing, post
+
+async def ask(make):
+    async with aclosing(make()) as transport:
+        try:
+            await transport.open(post("http://" + ".".join(["a" * 60] * 5) + "/v1"), timeout=5)
+        except ConnectError as error:
+            leaks_nothing(error)
+            print(error.retryable, "the host was not found" in str(error))
+
+for loop in LOOPS.values():
+    loop.run(ask(loop.make))
+"""
 
 
 async def read_on(transport: Transport, script: Script, before: int, got: list[bytes]) -> None:
@@ -113,6 +135,14 @@ class TestErrors:
                 await transport.open(post(f"http://127.0.0.1:{port}/v1?key={KEY}"), timeout=5)
         assert caught.value.retryable
         leaks_nothing(caught.value)
+
+    def test_unknown_host(self) -> None:
+        """A host that has no address is a ConnectError as well, over every transport."""
+        # In a process of its own, as here no test may look up any other host.
+        command = [sys.executable, "-W", "error", "-c", UNKNOWN_HOST]
+        said = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
+        assert said.stderr == ""
+        assert said.stdout.splitlines() == ["True True"] * 5
 
     @pytest.mark.anyio
     async def test_tls_with_a_server_that_has_none(self, server: Server, make: Make) -> None:
