@@ -7,6 +7,7 @@ import json
 import pickle
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ import pytest
 
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import AuthenticationError, MelliteError, RateLimited
+from mellite.errors import AuthenticationError, InvalidCredential, MelliteError, RateLimited
 from mellite.providers.catalog import find, names
 from mellite.request import Request
 from mellite.wire.http import HttpRequest, HttpResponse, Transport
@@ -364,3 +365,59 @@ async def test_a_key_is_shown_nowhere(name: str, row: Row) -> None:
         ]
         assert not [text for text in (*kept, shown(caught.value)) if KEY in text]
         assert KEY.encode() not in pickle.dumps((backend, route, thunk, caught.value))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", sorted(ROWS))
+async def test_a_key_that_cannot_be_sent(name: str, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key with a line break, a NUL, a space or more than ASCII is refused before anything is sent, and not shown."""
+    for bad in ("\r\nx: y", "\n", "\0", " x", "\u00e9", "\u20ac"):
+        transport = ScriptedTransport([])
+        route = find(f"{name}:m-1", api_key=KEY + bad, base_url=row.base_url)
+        thunk = await LiveBackend(route, transport=transport).generate("hi").settle()
+        assert isinstance(thunk.error, InvalidCredential)
+        assert transport.requests == []
+        assert KEY not in shown(thunk.error)
+        if row.key and bad != "\0":  # which no variable can hold
+            monkeypatch.setenv(row.key, KEY + bad)
+            thunk = await LiveBackend(find(f"{name}:m-1"), transport=transport).generate("hi").settle()
+            assert isinstance(thunk.error, InvalidCredential)
+            assert transport.requests == []
+            assert KEY not in shown(thunk.error)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.usefixtures("row")
+async def test_another_server_gets_no_key_of_the_environment(name: str) -> None:
+    """With a base URL in code the provider's key stays at home: the request has none, or is not sent at all."""
+    transport = ScriptedTransport([(401, {}, "no")])
+    route = find(f"{name}:m-1", base_url="https://elsewhere.example.com/v1")
+    thunk = await LiveBackend(route, transport=transport).generate("hi").settle()
+    assert isinstance(thunk.error, AuthenticationError)
+    sent = f"{[(request.url, dict(request.headers), request.body) for request in transport.requests]}"
+    assert KEY not in sent
+    assert "authorization" not in sent
+    assert all(request.url.startswith("https://elsewhere.example.com/v1") for request in transport.requests)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", sorted(ROWS))
+async def test_a_missing_key_is_told_by_its_variable(
+    name: str, row: Row, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Making a backend and a thunk needs no key; the call says which variable is missing, and sends nothing."""
+    for variable in ("HOME", "CLOUDSDK_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+    if row.key:
+        monkeypatch.delenv(row.key)
+    transport = ScriptedTransport([(401, {}, "no")])
+    thunk = LiveBackend(find(f"{name}:m-1", base_url=row.base_url), transport=transport).generate("hi")
+    assert transport.requests == []
+    await thunk.settle()
+    assert isinstance(thunk.error, AuthenticationError)
+    if urlsplit(row.url).hostname == "localhost":  # a server of one's own may need none
+        assert "authorization" not in transport.requests[0].headers
+    else:
+        assert transport.requests == []
+        assert row.key in str(thunk.error)
