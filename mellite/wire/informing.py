@@ -1,8 +1,8 @@
-"""What is known of a call, put into its errors: provider, model, status, request id; and which headers are kept."""
+"""What is known of a call, put into its errors: provider, model, status, usage and the like; and safe headers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +12,8 @@ from .http import HttpResponse
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from ..usage import Usage
 
 __all__ = ["Informing", "request_id", "safe_headers"]
 
@@ -40,9 +42,10 @@ class Informing:
     Attributes:
         scrubber: knows the key, once it has been put on the request.
         response: the answer, once it is there.
+        usage: asks what has been used by now, once there is something to ask.
     """
 
-    __slots__ = ("_auth", "_model", "_provider", "response", "scrubber")
+    __slots__ = ("_auth", "_model", "_provider", "response", "scrubber", "usage")
 
     def __init__(self, provider: str, model: str | None, auth: Auth) -> None:
         self._provider = provider
@@ -50,6 +53,7 @@ class Informing:
         self._auth = auth
         self.scrubber = _NO_KEY
         self.response: HttpResponse | None = None
+        self.usage: Callable[[], Usage | None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +74,8 @@ class Informing:
             error.__dict__["provider_message"] = self.scrubber.scrub(said)
         if error.model is None:
             error.model = self._model
+        if error.usage is None and self.usage is not None:
+            error.usage = self.usage()
         if self.response is not None:
             if error.status is None:
                 error.status = self.response.status

@@ -18,8 +18,9 @@ from ..errors import (
     UnknownProviderError,
     UnsupportedOption,
 )
-from ..events import Event, RawChunk, ResponseStart
+from ..events import Event, Finish, RawChunk, ResponseStart
 from ..request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
+from ..usage import Usage
 from .auth import Auth, Scrubber, none
 from .body import encoded, merged, merged_http
 from .endpoint import Endpoint, is_private_link
@@ -262,6 +263,7 @@ class Route:
                     yield ResponseStart(streaming=streams)
                 if streams:
                     parser = _Parser(self, call, keep_raw=keep_raw)
+                    known.usage = parser.usage
                     while not parser.over:
                         for event in parser.take(await parser.next(reader)):
                             yield event
@@ -384,6 +386,16 @@ class _Parser:
         except RecursionError:
             self._failure = _too_deep()
         return events
+
+    def usage(self) -> Usage | None:
+        """What has been used by now, as far as the provider said: what the answer would say if it ended here."""
+        if self.over:  # it has ended, and told what it knows
+            return None
+        try:
+            events = _readable(lambda: self._halt(self._state))
+        except MelliteError as error:
+            return error.usage
+        return next((event.usage for event in events if isinstance(event, Finish)), None)
 
 
 def _each(parse: Callable[[bytes], Iterable[Event]], body: bytes) -> Iterator[Event]:
