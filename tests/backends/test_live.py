@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import pickle
+import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
@@ -209,6 +210,26 @@ async def test_the_three_clocks(server: Server, steps: list[Any], clocks: Timeou
                 with pytest.raises(kind):
                     await thunk
         script.gone(2)
+
+
+@pytest.mark.anyio
+async def test_code_that_blocks_the_loop_runs_into_no_clock(server: Server) -> None:
+    """What has arrived while somebody's code held up the whole loop counts as in time, however long that took."""
+    script = server.script(head(200, SSE), piece(chunk("Hello")), gate("go"), piece(chunk(", you.") + END), LAST)
+    async with live(script, timeouts=Timeouts(idle=0.2)) as backend:
+        thunk = backend.generate("hi")
+        reader = aiter(thunk)
+        assert await anext(reader) == "Hello"
+
+        async def block() -> None:
+            script.release("go")
+            threading.Event().wait(0.5)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(thunk.settle)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(block)
+        assert (thunk.error, thunk.partial) == (None, "Hello, you.")
 
 
 @pytest.mark.anyio

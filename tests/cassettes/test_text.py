@@ -50,6 +50,15 @@ def test_lone_surrogates_have_a_key() -> None:
     assert len(keys) == 4
 
 
+def test_a_prompt_does_not_end_at_a_nul(tmp_path: Path) -> None:
+    """A NUL counts like any other character: what follows it makes another key, and another answer."""
+    prompts = ["a", "a\0", "a\0b", "a\0c"]
+    for prompt in prompts:
+        write(tmp_path, f"answer to {prompt!r}\n", ("openai", "", prompt))
+    directory = TextDirectory(tmp_path)
+    assert [directory.read("openai", "", prompt).text for prompt in prompts] == [f"answer to {p!r}" for p in prompts]
+
+
 @pytest.mark.parametrize("call", [("openai", "", 5), ("openai", None, "Hi"), (b"openai", "", "Hi")])
 def test_only_texts_have_a_key(call: Any) -> None:
     """What is no str is refused: its repr must not become a part of a key."""
