@@ -57,7 +57,7 @@ def generate(prompt: str, model: str | None, stream: bool, as_json: bool, casset
         if stream:
             _print_stream(thunk, as_json)
         elif not as_json:
-            click.echo(thunk.result())
+            click.echo(_printable(thunk.result()))
         else:
             thunk.result()
         if as_json:
@@ -90,7 +90,7 @@ def _print_stream(thunk: ModelOutputThunk[str], as_json: bool) -> None:
         if as_json:
             _print_json({"delta": delta})
         else:
-            click.echo(delta, nl=False)
+            click.echo(_printable(delta), nl=False)
             sys.stdout.flush()
     if not as_json:
         click.echo()
@@ -198,9 +198,12 @@ def _json(value: Any) -> str:
 
 
 def _print_json(value: Any) -> None:
+    click.echo(_printable(_json(value)))
+
+
+def _printable(text: str) -> str:
     # Lone surrogates, which models do send, cannot be encoded: they are escaped instead.
-    text = _json(value)
-    click.echo(text.encode("utf-8", "backslashreplace").decode())
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager

@@ -54,6 +54,14 @@ def test_json_of_an_http_cassette(tmp_path: Path) -> None:
     assert (said["response_id"], said["status"], said["streaming"]) == ("chatcmpl-1", 200, True)
 
 
+@pytest.mark.parametrize("how", [[], ["--stream"]])
+def test_half_a_character_is_printed_as_an_escape(tmp_path: Path, how: list[str]) -> None:
+    """Half a surrogate pair, which no terminal takes, is printed as its escape; the answer is not lost for it."""
+    recorded = cassette(tmp_path / "half.json", QUESTION, ["a\ud800b"])
+    ran = run("generate", QUESTION, "--model", f"cassette:{recorded}", *how)
+    assert (ran.code, ran.out, ran.err) == (0, "a\\ud800b\n", "")
+
+
 def test_prompt_from_standard_input() -> None:
     """A prompt of "-" is read from standard input; the fake model echoes it."""
     assert run("generate", "-", "--model", "fake:echo", stdin="Hello,\nworld").out == "Hello,\nworld\n"
