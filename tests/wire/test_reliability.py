@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from mellite.backends import LiveBackend
-from mellite.cassettes import ScriptedTransport
+from mellite.cassettes import RecordTransport, ReplayTransport, ScriptedTransport
 from mellite.errors import (
     ConnectionLost,
     FirstByteTimeout,
@@ -37,7 +37,7 @@ from mellite.errors import (
 from mellite.messages import Image, Message
 from mellite.providers.catalog import find
 from mellite.request import Timeouts
-from tests.wire.answers import KEY, shown
+from tests.wire.answers import DONE, KEY, chunk, shown
 
 Kinds: TypeAlias = tuple[type[MelliteError] | None, ...]
 
@@ -269,3 +269,16 @@ async def test_pictures_are_not_fetched(name: str, stream: bool) -> None:
         assert all(f"127.0.0.1:{port}/a.png".encode() in request.body for request in transport.requests)
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+@pytest.mark.anyio
+async def test_half_a_character_survives_being_recorded() -> None:
+    """Half a surrogate pair in text and arguments is in the answer, in its recording, and in what is replayed of it."""
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"x":"\\udfff"}'}}
+    asks = b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}).encode() + b"\n\n"
+    recorder = RecordTransport(ScriptedTransport([[chunk("a\ud800"), chunk("b"), asks, chunk(finish="stop"), DONE]]))
+    for transport in (recorder, None):
+        route = find("openai-chat:m-1", api_key=KEY)
+        thunk = LiveBackend(route, transport=transport or ReplayTransport(recorder.cassette)).generate("c\udc00")
+        assert await thunk == "a\ud800b"
+        assert [call.arguments for call in thunk.tool_calls] == [{"x": "\udfff"}]
