@@ -228,6 +228,7 @@ class Pump:
                 raise failure
         finally:
             failure = None  # it knows this frame: keep no cycle
+            del self, source  # so does the frame that raised it, from Python 3.13 on: as the one that called it
 
     def _passes_on(self, failure: BaseException) -> bool:
         return self.loop.is_cancellation(failure) or isinstance(failure, (KeyboardInterrupt, SystemExit))
@@ -251,27 +252,31 @@ class Pump:
         events = self.events
         append = events.append
         known = _EVENT_TYPES
-        async for event in source:
-            if self.finished:
-                what = "a second finish event" if type(event) is Finish else f"a {type(event).__name__} event"
-                msg = f"{name_of(self.call.backend)} sent {what} after the finish event"
-                raise InvalidProviderOutput(msg)
-            kind = type(event)
-            if kind not in known:
-                msg = f"{name_of(self.call.backend)} yielded a {kind.__name__}; a stream consists of mellite.events"
-                raise InvalidProviderOutput(msg)
-            append(event)
-            if kind is Finish:
-                self.finished = True
-            if self.progress:
-                self._wake(self.progress)
-            count = len(events)
-            if count == 1:
-                self.clock.ttfb_ms = (time.perf_counter() - self.began) * 1000
-            if count >= self.demand:
-                await self._pause()
-            elif not count & 255:
-                await self.loop.checkpoint()
+        try:
+            async for event in source:
+                if self.finished:
+                    what = "a second finish event" if type(event) is Finish else f"a {type(event).__name__} event"
+                    msg = f"{name_of(self.call.backend)} sent {what} after the finish event"
+                    raise InvalidProviderOutput(msg)
+                kind = type(event)
+                if kind not in known:
+                    msg = f"{name_of(self.call.backend)} yielded a {kind.__name__}; a stream consists of mellite.events"
+                    raise InvalidProviderOutput(msg)
+                append(event)
+                if kind is Finish:
+                    self.finished = True
+                if self.progress:
+                    self._wake(self.progress)
+                count = len(events)
+                if count == 1:
+                    self.clock.ttfb_ms = (time.perf_counter() - self.began) * 1000
+                if count >= self.demand:
+                    await self._pause()
+                elif not count & 255:
+                    await self.loop.checkpoint()
+        except BaseException:
+            del self, source, events, append  # as in `run`
+            raise
 
     async def _pause(self) -> None:
         """Wait until somebody wants more; a finished stream is let run out."""

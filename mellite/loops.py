@@ -119,10 +119,11 @@ def forbid_inside_loop(call: str, instead: str) -> None:
 
 @final
 class _AsyncioLoop:
-    __slots__ = ("loop", "task", "thread")
+    __slots__ = ("asked", "loop", "task", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, thread: int | None = None) -> None:
         self.loop = loop
+        self.asked = False  # for cancellation, out of the first step of an eager task
         self.task: asyncio.Task[None] | None = None
         self.thread = threading.get_ident() if thread is None else thread
 
@@ -142,10 +143,14 @@ class _AsyncioLoop:
             done()
 
         task.add_done_callback(over)
+        if self.asked:
+            task.cancel()
 
     def cancel(self) -> None:
         if self.task is not None:
             self.task.cancel()
+        else:
+            self.asked = True
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
         try:
@@ -216,12 +221,14 @@ class _TrioLoop:
         scope = self.scope = trio.CancelScope()
 
         async def scoped() -> None:
+            nonlocal main, done
             try:
                 with scope:
                     await main()
             finally:
                 self.task = self.scope = None
                 done()
+                del main, done  # both know the pump, and its error may know this frame: keep no cycle
 
         self.task = trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
 

@@ -226,6 +226,8 @@ def _weigh(
     cancelled: str | None,
 ) -> Outcome:
     folded = fold(events)
+    if folded.usage is None and isinstance(error, MelliteError) and error.usage is not None:
+        folded = evolve(folded, usage=error.usage)  # what the provider had told by then, in no event yet
     generation = metadata_of(folded, request, generation_id, clock)
     failure: Exception | None = None
     parsed: Any = None

@@ -427,14 +427,17 @@ class ModelOutputThunk(Deferred, Generic[T]):
             from .generation import Pump
 
             home = loop()
+            made: Pump | None = None
             with _starting:
                 pump = self._gen.pump
                 if pump is None and self._outcome is None:
-                    pump = self._gen.pump = Pump(self._call, home, settle_all)
-                    if home.is_here():
-                        pump.start()
-                    else:
-                        home.call_soon(pump.start)
+                    pump = made = self._gen.pump = Pump(self._call, home, settle_all)
+            # Not under the lock: where tasks are eager, this runs the stream, which may start other thunks.
+            if made is not None:
+                if home.is_here():
+                    made.start()
+                else:
+                    home.call_soon(made.start)
         return pump if self._settled() is None else None
 
     def _opener(self, loop: Callable[[], loops.Loop] = loops.current) -> Callable[[], Pump | Outcome]:

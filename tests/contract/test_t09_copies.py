@@ -469,6 +469,9 @@ ATOMS = (
     types.BuiltinFunctionType,
     types.CodeType,
     types.TracebackType,
+    types.FrameType,
+    types.CoroutineType,
+    types.AsyncGeneratorType,
     BaseException,
 )
 

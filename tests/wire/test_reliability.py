@@ -249,6 +249,7 @@ async def test_what_was_read_by_then_is_not_lost(end: list[Any], kind: type[Mell
     assert (error.partial, error.request_id, error.status) == ("Let me see.", "req_1", 200)
     assert error.usage is not None
     assert (error.usage.input_tokens, error.usage.output_tokens) == (7, 1)
+    assert thunk.generation.usage == error.usage
     assert [(call.name, call.arguments) for call in thunk.tool_calls] == [("f", {"a": 1})]
 
 
