@@ -17,7 +17,7 @@ from ..events import (
     ToolInputDelta,
 )
 from ..request import Request
-from ..wire.protocol import Protocol, decode_json, json_text, wrong
+from ..wire.protocol import Protocol, decode_json, json_text, listed, wrong
 from .converse_answer import ID, BedrockConverseRaw, Block, ConverseResponse, PlainDelta, decode_plain
 from .converse_body import OPTIONS, lower, mend
 from .converse_state import ConverseState
@@ -291,9 +291,9 @@ def _on_whole_block(state: ConverseState, index: int, block: Mapping[str, Any], 
         if kind == "text":
             state.add_text(index, value, events)
         elif kind == "citationsContent" and isinstance(value, dict):
-            for part in _list(value.get("content"), "the content of citations"):
+            for part in listed(value.get("content"), "the content of citations"):
                 state.add_text(index, part.get("text", "") if isinstance(part, dict) else part, events)
-            state.block(index, "text", events).parts += _list(value.get("citations"), "citations")
+            state.block(index, "text", events).parts += listed(value.get("citations"), "citations")
         elif kind == "reasoningContent" and isinstance(value, dict):
             state.add_thinking(index, value.get("reasoningText", value), events)
         elif kind == "toolUse" and isinstance(value, dict):
@@ -305,7 +305,7 @@ def _on_whole_block(state: ConverseState, index: int, block: Mapping[str, Any], 
                 state.add_input(index, {"input": text}, events)
         elif kind == "toolResult" and isinstance(value, dict):
             facts = {name: fact for name, fact in value.items() if name != "content"}
-            state.begin_block(index, kind, facts, events).parts += _list(
+            state.begin_block(index, kind, facts, events).parts += listed(
                 value.get("content"), "the content of a result"
             )
 
@@ -344,14 +344,6 @@ def _error_value(value: Mapping[str, Any], headers: Mapping[str, str]) -> dict[s
     if isinstance(behind, str) and behind and behind not in str(message):
         message = f"{message}: {behind}" if message else behind
     return {"code": kind, "message": message}
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise wrong(value, what, "a list")
-    return value
 
 
 # What all of it makes

@@ -20,7 +20,7 @@ from ..events import (
 )
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_json, wrong
+from ..wire.protocol import Protocol, decode_json, listed, wrong
 from .failures import classify, failure_of
 from .gemini_answer import ID, GeminiRaw, GeminiResponse, decode_plain, numbered, usage_of
 from .gemini_body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
@@ -152,7 +152,7 @@ def _take(state: GeminiState, chunk: Any, data: bytes, event: str) -> Sequence[E
 
 def _checked(chunk: Mapping[str, Any]) -> list[Any]:
     """The candidates, after a look at all that is relied upon later."""
-    candidates = _list(chunk.get("candidates"), "candidates")
+    candidates = listed(chunk.get("candidates"), "candidates")
     for candidate in candidates:
         content = candidate.get("content") if isinstance(candidate, dict) else None
         if not isinstance(candidate, dict) or not isinstance(content or {}, dict):
@@ -160,7 +160,7 @@ def _checked(chunk: Mapping[str, Any]) -> list[Any]:
         index = candidate.get("index")
         if index is not None and not isinstance(index, int):
             raise wrong(index, "the index of a candidate", "a number")
-        for part in _list((content or {}).get("parts"), "the parts of a content"):
+        for part in listed((content or {}).get("parts"), "the parts of a content"):
             if not isinstance(part, dict):
                 raise wrong(part, "a part", "an object")
     return candidates
@@ -296,14 +296,6 @@ def unary(body: bytes) -> Sequence[Event]:
     _read(state, answer, candidates, events)
     events += _concluded(state, answer)
     return events
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise wrong(value, what, "a list")
-    return value
 
 
 # What all of it makes

@@ -23,7 +23,7 @@ from ..events import (
     Usage,
 )
 from ..request import Request
-from ..wire.protocol import Protocol, decode_json, json_text, wrong
+from ..wire.protocol import Protocol, decode_json, json_text, listed, wrong
 from .chat_answer import ID, ChatCompletion, MergedChat, OpenAIChatRaw, decode_plain, usage_of
 from .chat_body import OPENAI, ChatDialect, lower, options_of
 from .failures import classify, failure_of
@@ -190,7 +190,7 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
         error = failure_of(chunk)
         error.usage = state.usage
         raise error
-    choices = _list(chunk.get("choices"), "choices")
+    choices = listed(chunk.get("choices"), "choices")
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
             raise wrong(choice, "a choice", "an object with a delta")
@@ -203,10 +203,10 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
         if not choice.get("index"):
             _on_delta(state, choice.get("delta") or {}, events)
             _on_finish_reason(state, choice.get("finish_reason"))
-            _onusage_of(state, choice.get("usage"))
+            _on_usage(state, choice.get("usage"))
     groq = chunk.get("x_groq")
-    _onusage_of(state, groq.get("usage") if isinstance(groq, dict) else None)
-    _onusage_of(state, chunk.get("usage"))
+    _on_usage(state, groq.get("usage") if isinstance(groq, dict) else None)
+    _on_usage(state, chunk.get("usage"))
     return events
 
 
@@ -238,7 +238,7 @@ def _on_delta(state: ChatState, delta: Mapping[str, Any], events: list[Event], *
     refusal = delta.get("refusal")
     if isinstance(refusal, str):
         state.refusal.append(refusal)
-    calls = _list(delta.get("tool_calls"), "tool_calls")
+    calls = listed(delta.get("tool_calls"), "tool_calls")
     if calls:
         _begin(state, events)
         _close_reasoning(state, events)
@@ -256,7 +256,7 @@ def _on_parts(parts: Sequence[Any]) -> tuple[str, str]:
         kind, said = part.get("type"), part.get("text")
         if kind == "thinking":
             inner = part.get("thinking")
-            thinking += [inner] if isinstance(inner, str) else [_on_parts(_list(inner, "thinking"))[1]]
+            thinking += [inner] if isinstance(inner, str) else [_on_parts(listed(inner, "thinking"))[1]]
         elif kind == "text" and isinstance(said, str):
             text.append(said)
     return "".join(thinking), "".join(text)
@@ -313,7 +313,7 @@ def _on_finish_reason(state: ChatState, word: Any) -> None:
         state.complete = True
 
 
-def _onusage_of(state: ChatState, usage: Any) -> None:
+def _on_usage(state: ChatState, usage: Any) -> None:
     """Later usage replaces earlier, unless it says nothing: some hosts send zeros at the end."""
     if isinstance(usage, dict) and usage:
         counts = usage_of(usage)
@@ -422,17 +422,9 @@ def unary(body: bytes) -> Sequence[Event]:
     _on_delta(state, message, events, whole=True)
     _on_finish_reason(state, first.get("finish_reason"))
     state.finish_word = first.get("finish_reason")
-    _onusage_of(state, answer.get("usage"))
+    _on_usage(state, answer.get("usage"))
     events += _concluded(state, answer, first)
     return events
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise wrong(value, what, "a list")
-    return value
 
 
 # What all of it makes

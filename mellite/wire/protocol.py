@@ -19,7 +19,7 @@ from ..errors import InvalidProviderOutput, InvalidRequest, MelliteError
 from ..events import Event
 from ..request import Request
 
-__all__ = ["Protocol", "State", "decode_json", "json_text", "shown", "wrong"]
+__all__ = ["Protocol", "State", "decode_json", "json_text", "listed", "shown", "wrong"]
 
 
 class State(Interface):
@@ -152,3 +152,20 @@ def wrong(value: Any, what: str, wanted: str) -> InvalidProviderOutput:
         InvalidProviderOutput('a delta must be a JSON object, not 5')
     """
     return InvalidProviderOutput(f"{what} must be {wanted}, not {shown(value)}")
+
+
+def listed(value: Any, what: str) -> list[Any]:
+    """A list of an answer; an empty one where there is none.
+
+    Raises:
+        InvalidProviderOutput: if it is something else; `what` says what it is.
+
+    Example:
+        >>> listed(None, "choices"), listed([1], "choices")
+        ([], [1])
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise wrong(value, what, "a list")
+    return value
