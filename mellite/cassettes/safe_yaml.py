@@ -25,6 +25,11 @@ DEEPEST: Final = 200
 #: At most this many values, those that aliases stand for counted each time.
 MOST: Final = 2_000_000
 
+#: The tags of plain values, as YAML 1.1 names them; "!" asks for the plain one. Any other may stand for an object.
+PLAIN_TAGS: Final = frozenset(
+    {"!", *(f"tag:yaml.org,2002:{kind}" for kind in ("binary", "bool", "float", "int", "map", "null", "seq", "str"))}
+)
+
 
 def decode_yaml(data: bytes, *, path: str | None = None) -> Any:
     r"""Decode one YAML document of plain values: mappings, lists, texts, numbers, booleans, null and ``!!binary``.
@@ -105,6 +110,7 @@ class _Check:
     def run(self, events: Iterator[Any]) -> None:
         yaml = self.yaml
         for event in events:
+            self._refuse_tag(event)
             if isinstance(event, yaml.ScalarEvent):
                 self._name(event)
                 self._decodable(event)
@@ -138,6 +144,13 @@ class _Check:
             if event.value in inside.keys:
                 raise _invalid(self.path, self.data, f"the key {event.value!r:.80} is there twice", event.start_mark)
             inside.keys.add(event.value)
+
+    def _refuse_tag(self, event: Any) -> None:
+        """Refuse a tag for anything but a plain value, before a loader can act on it."""
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag not in PLAIN_TAGS:
+            reason = f"the tag {tag!r:.80} stands for no plain value"
+            raise _invalid(self.path, self.data, reason, event.start_mark)
 
     def _decodable(self, event: Any) -> None:
         """Refuse base64 that is none: the loader passes over what it does not know."""
