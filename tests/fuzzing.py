@@ -1,5 +1,8 @@
 """Recorded answers with random damage: each comes out as a valid answer or as one of mellite's errors, nothing else.
 
+One in five is damaged in the name of a JSON field only, by bytes that are not UTF-8. Such an answer must be an error or
+have all of its text: one that is "done" with less counts as silent.
+
     python -m tests.fuzzing --count 200000 --jobs 2
 
 Every piece of damage has a number and is made anew from it: `--only 4711` repeats one.
@@ -16,10 +19,11 @@ import gzip
 import json
 import os
 import pickle
+import re
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -110,16 +114,42 @@ def _damage_bytes(body: bytes, random: Random) -> bytes:
     return body[:at] + random.randbytes(end - at) + body[end:]
 
 
-def _damage_values(body: bytes, random: Random) -> bytes:
-    """One JSON value in it changed, left out or put in again; the bytes around it stay what they are."""
+NAME = re.compile(rb'"([A-Za-z_]+)" ?:')
+STRAY = (b"\xff", b"\xfe", b"\x80", b"\xbf", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc0\xaf")
+"""Bytes that are no UTF-8 where a letter of ASCII follows."""
+
+
+def misnamed(body: bytes, random: Random) -> bytes:
+    """The body with stray bytes in the name of one field, put in or in the place of a letter."""
+    reframed = _in_a_frame(body, random, misnamed)
+    if reframed is not None:
+        return reframed
+    names = list(NAME.finditer(body))
+    if not names:
+        return body
+    found = random.choice(names)
+    at = random.randrange(found.start(1), found.end(1))
+    return body[:at] + random.choice(STRAY) + body[at + random.randrange(2) :]
+
+
+def _in_a_frame(body: bytes, random: Random, change: Callable[[bytes, Random], bytes]) -> bytes | None:
+    """An AWS event stream with one payload changed and the checksums right; None if it is another body."""
     with contextlib.suppress(MelliteError):
         frames = EventStreamDecoder().feed(body) if body[:1] == b"\0" else []
         if frames:
             chosen = random.randrange(len(frames))
             payloads = [frame.payload for frame in frames]
-            payloads[chosen] = _changed(payloads[chosen], random)
+            payloads[chosen] = change(payloads[chosen], random)
             texts = [{name: str(value) for name, value in frame.headers.items()} for frame in frames]
             return b"".join(map(message, texts, payloads))
+    return None
+
+
+def _damage_values(body: bytes, random: Random) -> bytes:
+    """One JSON value in it changed, left out or put in again; the bytes around it stay what they are."""
+    reframed = _in_a_frame(body, random, _changed)
+    if reframed is not None:
+        return reframed
     lines = body.split(b"\n")
     places = [at for at, line in enumerate(lines) if line.startswith(b"data: {")]
     if not places:
@@ -167,8 +197,8 @@ def pieces(body: bytes, random: Random) -> list[bytes]:
     return [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
 
 
-async def ask(answer: Recorded, body: bytes, random: Random) -> str:
-    """What comes of one damaged answer: the name of an error, or the reason why it is finished; checked."""
+async def ask(answer: Recorded, body: bytes, random: Random) -> tuple[str, str]:
+    """What comes of a damaged answer, checked: the name of an error or why it is finished, and its text."""
     route = find(f"{answer.provider}:fuzzed", api_key="k")
     transport = ScriptedTransport([(answer.status, answer.headers, pieces(body, random))])
     thunk = LiveBackend(route, transport=transport, stream=answer.streaming).generate("What was recorded.")
@@ -184,7 +214,7 @@ async def ask(answer: Recorded, body: bytes, random: Random) -> str:
     check(thunk)
     with contextlib.suppress(MelliteError):  # what was answered can be sent back, or it is said why not
         route.prepare(Request.of([Message.user("What was recorded."), thunk.message, Message.user("Go on.")]))
-    return word
+    return word, thunk.partial
 
 
 def check(thunk: ModelOutputThunk[str]) -> None:
@@ -196,9 +226,14 @@ def check(thunk: ModelOutputThunk[str]) -> None:
     assert (twin.state, twin.partial) == (thunk.state, thunk.partial)
 
 
+EVERY = 5
+"""Of so many answers one is damaged in a name only."""
+
+
 def run(corpora: Path, numbers: Iterable[int]) -> tuple[collections.Counter[str], list[str], float]:
     """Do damage by these numbers: what came of it, what is wrong, and the slowest in seconds of CPU."""
     answers = recorded(corpora)
+    whole: dict[str, str] = {}
     counts: collections.Counter[str] = collections.Counter()
     wrong: list[str] = []
     slowest = 0.0
@@ -208,10 +243,19 @@ def run(corpora: Path, numbers: Iterable[int]) -> tuple[collections.Counter[str]
         for number in numbers:
             random = Random(number)
             answer = random.choice(answers)
-            body = damaged(answer.body, random)
+            names_only = number % EVERY == EVERY - 1
+            body = (misnamed if names_only else damaged)(answer.body, random)
             before = time.process_time()
             try:
-                counts[await ask(answer, body, random)] += 1
+                word, text = await ask(answer, body, random)
+                counts[word] += 1
+                if names_only and word in REASONS:
+                    if answer.key not in whole:
+                        whole[answer.key] = (await ask(answer, answer.body, random))[1]
+                    if text != whole[answer.key]:
+                        wrong.append(
+                            f"{number}: {answer.key}: silent: {len(text)} of {len(whole[answer.key])} characters"
+                        )
             except Exception as error:  # what must not happen, whatever it is
                 wrong.append(f"{number}: {answer.key}: {type(error).__name__}: {error} {error.__cause__!r}")
             slowest = max(slowest, time.process_time() - before)

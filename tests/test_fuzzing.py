@@ -49,3 +49,14 @@ def test_damage_is_made_anew_from_its_number() -> None:
     made = [fuzzing.damaged(body, Random(number)) for number in range(200)]
     assert made == [fuzzing.damaged(body, Random(number)) for number in range(200)]
     assert len({each for each in made if each != body}) > 150
+
+
+def test_names_are_damaged_by_bytes_that_are_no_text() -> None:
+    """That damage leaves no UTF-8 behind, and stands inside of a name."""
+    body = b'data: {"choices": [{"delta": {"content": "Hello"}}]}\n\n'
+    for number in range(100):
+        made = fuzzing.misnamed(body, Random(number))
+        with pytest.raises(UnicodeDecodeError):
+            made.decode()
+        assert b'"Hello"}}]}\n\n' in made
+        assert made.startswith(b'data: {"')

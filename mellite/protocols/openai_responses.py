@@ -62,7 +62,7 @@ class _Flow(NamedTuple):
     """The text that flows at the moment, so that the next event is likely to be more of it."""
 
     place: int | str | None  # of its item: the index in the output or, without one, the id
-    content_index: int
+    content_index: int | None
     id: str
     pieces: list[str]
 
@@ -229,7 +229,8 @@ def _on_text(state: ResponsesState, event: Mapping[str, Any], events: list[Event
     block, begun = state.items.block(item, "output_text", number)
     block.pieces.append(text)
     place = event.get("output_index")
-    state.flow = _Flow(event.get("item_id") if place is None else place, number, block.id, block.pieces)
+    given = number if "content_index" in event else None
+    state.flow = _Flow(event.get("item_id") if place is None else place, given, block.id, block.pieces)
     events += [*begun, TextDelta(text, block.id)]
 
 

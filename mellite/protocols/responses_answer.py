@@ -105,7 +105,7 @@ class _PlainDelta(msgspec.Struct, gc=False):
     delta: str
     item_id: str | None = None
     output_index: int | None = None
-    content_index: int = 0
+    content_index: int | None = None  # no default of 0: a name that was damaged must not be read as one
 
 
 #: Decodes a stream event that is more of a text; raises ValueError for any other. All that it passes over comes again

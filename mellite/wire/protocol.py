@@ -77,8 +77,12 @@ _LONGEST_EXCERPT: Final = 120
 def decode_json(data: bytes | str) -> Any:
     """Decode JSON strictly; lone surrogates, which models do write, are kept as they are.
 
+    Bytes that are not UTF-8 become U+FFFD in a text. In the name of a field, or in the ``type`` of an object, they are
+    refused: nobody would look for what stands there, and the answer would seem to be whole without it.
+
     Raises:
-        InvalidProviderOutput: if it is not JSON, holds NaN or Infinity, or is nested too deeply to be read.
+        InvalidProviderOutput: if it is not JSON, holds NaN or Infinity, is nested too deeply to be read, or has the
+            name of a field or a type that is not UTF-8.
 
     Example:
         >>> decode_json(b'{"a": [1, 2]}')
@@ -88,9 +92,9 @@ def decode_json(data: bytes | str) -> Any:
         return msgspec.json.decode(data)
     except (ValueError, RecursionError):
         pass  # msgspec refuses lone surrogates and bytes that are not UTF-8; the slow reader below decides
-    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+    text, pairs = (data, None) if isinstance(data, str) else _readable(data)
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=pairs)
     except RecursionError:
         reason = "it is nested too deeply"
     except ValueError as error:
@@ -98,6 +102,25 @@ def decode_json(data: bytes | str) -> Any:
     excerpt = text if len(text) <= _LONGEST_EXCERPT else text[:_LONGEST_EXCERPT] + "..."
     msg = f"not valid JSON ({reason}): {excerpt!r}"
     raise InvalidProviderOutput(msg)
+
+
+def _readable(data: bytes) -> tuple[str, Callable[[list[tuple[str, Any]]], dict[str, Any]] | None]:
+    """Bytes as text, and what makes an object of its fields where the bytes are not all UTF-8."""
+    try:
+        return data.decode(), None
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace"), _undamaged
+
+
+def _undamaged(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name, value in fields:
+        if "\ufffd" in name:
+            msg = f"the name of a field is not UTF-8: {name[:_LONGEST_EXCERPT]!r}"
+            raise ValueError(msg)
+        if name == "type" and isinstance(value, str) and "\ufffd" in value:
+            msg = f"a type is not UTF-8: {value[:_LONGEST_EXCERPT]!r}"
+            raise ValueError(msg)
+    return dict(fields)
 
 
 def _refuse(name: str) -> NoReturn:
