@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from attrs import define, field
 
 from . import loops
+from .answer import Answer
 from .calls import CallInfo, name_of
 from .errors import InvalidRequest
-from .messages import Deferred, Message, Part, Text, ToolCall
 from .request import Request
 
 if TYPE_CHECKING:
     from typing import Self
 
     from .chunking import Chunking
-    from .fold import Folded
     from .generation import Consumer, Pump
     from .iteration import Chunks, Events, Texts
-    from .outcome import Outcome, State
-    from .records import GenerateLog, GenerationMetadata, RawProviderResponse
+    from .outcome import Outcome
 
 # What only a driven thunk needs is imported when one is driven: that halves the time that importing this takes.
 
@@ -51,7 +49,7 @@ class GenerationState:
 
 
 @define(eq=False, repr=False)
-class ModelOutputThunk(Deferred, Generic[T]):
+class ModelOutputThunk(Answer[T], Generic[T]):
     """A model output that has not been generated yet.
 
     Made by ``backend.generate(...)``, which sends nothing. Awaiting it, iterating over it or calling `result`
@@ -73,118 +71,6 @@ class ModelOutputThunk(Deferred, Generic[T]):
     _gen: GenerationState = field(factory=GenerationState, init=False)
     _outcome: Outcome | None = field(default=None, init=False)
     _copies: int = field(default=0, init=False)
-
-    # What it gave
-
-    @property
-    def state(self) -> State:
-        """``pending``, ``running``, ``done``, ``failed`` or ``cancelled``."""
-        outcome = self._settled()
-        if outcome is not None:
-            return outcome.state
-        return "pending" if self._gen.pump is None else "running"
-
-    def is_computed(self) -> bool:
-        """Whether it is settled: done, failed or cancelled."""
-        return self._settled() is not None
-
-    @property
-    def value(self) -> str | None:
-        """The text; None until it is done."""
-        outcome = self._settled()
-        return outcome.text if outcome is not None and outcome.state == "done" else None
-
-    @property
-    def partial(self) -> str:
-        """The text so far, in every state; joined on each access."""
-        outcome = self._settled()
-        return outcome.text if outcome is not None else self._so_far().text
-
-    @property
-    def parsed_repr(self) -> T | None:
-        """The parsed value; None until it is done. The same as `value` where no output type was asked for."""
-        outcome = self._settled()
-        return cast("T", outcome.parsed) if outcome is not None and outcome.state == "done" else None
-
-    @property
-    def thinking(self) -> str | None:
-        """The model's thinking so far, as far as the provider shows it; None if there is none."""
-        outcome = self._settled()
-        return outcome.thinking if outcome is not None else self._so_far().thinking
-
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The tools that the model asks for."""
-        outcome = self._settled()
-        return outcome.tool_calls if outcome is not None else self._so_far().tool_calls
-
-    @property
-    def message(self) -> Message:
-        """The assistant's message, to put in a history; what there is of it until the thunk is done."""
-        outcome = self._settled()
-        parts: tuple[Part, ...] | None
-        if outcome is None:
-            parts = self._so_far().parts
-        elif outcome.parts is None:
-            parts = (Text(outcome.text),) if outcome.text else ()
-        else:
-            parts = outcome.parts
-        return Message("assistant", parts)
-
-    @property
-    def generation(self) -> GenerationMetadata:
-        """Ids, model, usage, times and how it finished, as far as they are known."""
-        outcome = self._settled()
-        if outcome is not None:
-            return outcome.generation
-        from .outcome import Clock, metadata_of
-
-        pump = self._gen.pump
-        id, clock = (pump.generation_id, pump.clock) if pump is not None else (None, Clock())
-        return metadata_of(self._so_far(), self._call.request, id, clock)
-
-    @property
-    def raw(self) -> RawProviderResponse:
-        """The provider's own answer; ``isinstance`` and ``match`` narrow it to its protocol's class."""
-        outcome = self._settled()
-        if outcome is not None:
-            return outcome.raw
-        from .outcome import raw_of
-
-        return raw_of(self._so_far(), None)
-
-    @property
-    def error(self) -> Exception | None:
-        """What made the generation fail; None otherwise, also if it was cancelled."""
-        outcome = self._settled()
-        return outcome.error if outcome is not None and outcome.state == "failed" else None
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the generation was cancelled, by a consumer or by `cancel_generation`."""
-        outcome = self._settled()
-        return outcome is not None and outcome.state == "cancelled"
-
-    @property
-    def generate_log(self) -> GenerateLog | None:
-        """The log entry of this generation; None until it is settled. A strategy may put a new one in its place."""
-        outcome = self._settled()
-        return outcome.generate_log(name_of(self._call.backend)) if outcome is not None else None
-
-    @generate_log.setter
-    def generate_log(self, log: GenerateLog) -> None:
-        outcome = self._settled()
-        if outcome is None:
-            msg = "a thunk has a log once it is settled; await it first"
-            raise InvalidRequest(msg)
-        outcome.log = log
-
-    def __repr__(self) -> str:
-        state = self.state
-        text = self.partial if state != "pending" else self._call.request.text
-        shown = text if len(text) <= 40 else text[:37] + "..."
-        what = "prompt" if state == "pending" else "text"
-        return f"<ModelOutputThunk {state} {what}={shown!r}>"
 
     # Waiting for it
 
@@ -385,17 +271,6 @@ class ModelOutputThunk(Deferred, Generic[T]):
             self._copies = count + 1
         return CallInfo(request, self._call.backend, lineage=(*self._call.lineage, count))
 
-    # As a part of a prompt
-
-    def deferred_text(self) -> str:
-        """The text; raises what went wrong, if anything did. Only once it is settled."""
-        outcome = self._settled()
-        if outcome is None:
-            msg = "this thunk is not settled yet; await it first"
-            raise InvalidRequest(msg)
-        outcome.raise_error()
-        return outcome.text
-
     # The generation behind it
 
     def _settled(self) -> Outcome | None:
@@ -413,12 +288,8 @@ class ModelOutputThunk(Deferred, Generic[T]):
                 self._gen.pump = None  # with all its events: the outcome has them in a compact form
         return outcome
 
-    def _so_far(self) -> Folded:
-        """What has arrived of a generation that is not settled."""
-        from .fold import fold
-
-        pump = self._gen.pump
-        return fold(list(pump.events) if pump is not None else [])
+    def _in_flight(self) -> Pump | None:
+        return self._gen.pump
 
     def _start(self, loop: Callable[[], loops.Loop] = loops.current) -> Pump | None:
         """The generation, begun in the loop that `loop` gives unless it runs already; None if it is settled."""

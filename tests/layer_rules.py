@@ -49,7 +49,7 @@ LAYERS = {
     5: ("providers",),
     4: ("protocols",),
     3: ("wire",),
-    2: ("calling", "calls", "generation", "iteration", "loops", "outcome", "records", "sharing", "thunk"),
+    2: ("answer", "calling", "calls", "generation", "iteration", "loops", "outcome", "records", "sharing", "thunk"),
     1: ("chunking", "fold", "jsonschema", "pricelist", "pricing", "templates", "tools"),
     0: ("errors", "events", "messages", "request", "usage"),
 }

@@ -39,7 +39,7 @@ ACTIONS = {
     "resample": lambda thunk: thunk.resample(3, temperature=1),
     "repr": repr,
     "str": str,
-    "format": lambda thunk: f"{thunk} {thunk!r}",
+    "format": lambda thunk: f"{thunk!s} {thunk!r} %s" % thunk,
     "hash": hash,
     "compare": lambda thunk: thunk == mellite.generate(thunk._call.backend, "another"),
     "is_computed": lambda thunk: thunk.is_computed(),

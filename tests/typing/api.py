@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any, assert_type
 
 from attrs import frozen
@@ -10,7 +11,7 @@ from attrs import frozen
 import mellite
 from mellite import Message, ModelOutputThunk, Request
 from mellite.backends import Constant, Echo, Failing, Scripted
-from mellite.events import Event, Finish, TextDelta, Usage
+from mellite.events import Event, Finish, FinishReason, TextDelta, Usage
 from mellite.records import RawProviderResponse
 
 
@@ -75,6 +76,12 @@ def facts(thunk: ModelOutputThunk[str]) -> None:
     assert_type(thunk.cancelled, bool)
     assert_type(thunk.generation.usage, Usage | None)
     assert_type(thunk.message, Message)
+    assert_type(thunk.text, str)
+    assert_type(thunk.usage, Usage | None)
+    assert_type(thunk.cost_usd, Decimal | None)
+    assert_type(thunk.finish_reason, FinishReason | None)
+    assert_type(thunk.model, str | None)
+    assert_type(f"{thunk}", str)
     assert_type(thunk._call.lineage, tuple[int, ...])
 
 
