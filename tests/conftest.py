@@ -26,13 +26,31 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return loop
 
 
+CORPORA = Path(os.environ.get("MELLITE_CORPORA") or ROOT.parent / "shared" / "corpora")
+
+
 @pytest.fixture(scope="session")
-def corpora() -> Path:
+def corpora(request: pytest.FixtureRequest) -> Path:
     """The folder of recorded traffic and test vectors; a test that needs it is skipped where it is absent."""
-    folder = Path(os.environ.get("MELLITE_CORPORA") or ROOT.parent / "shared" / "corpora")
-    if not folder.is_dir():
-        pytest.skip(f"the corpora are not at {folder}: set MELLITE_CORPORA to their folder to run this test")
-    return folder
+    if not CORPORA.is_dir():
+        tests = f"{request.config.stash[NEEDS_CORPORA]} tests"
+        pytest.skip(f"the corpora are not at {CORPORA}: set MELLITE_CORPORA to their folder to run {tests}")
+    return CORPORA
+
+
+NEEDS_CORPORA = pytest.StashKey[int]()
+"""How many of the collected tests need the corpora."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where the corpora are absent, keep one of the tests that need them, to be skipped for all of them."""
+    needy = [item for item in items if "corpora" in getattr(item, "fixturenames", ())]
+    config.stash[NEEDS_CORPORA] = len(needy)
+    if CORPORA.is_dir() or not needy:
+        return
+    others = set(needy[1:])
+    config.hook.pytest_deselected(items=needy[1:])
+    items[:] = [item for item in items if item not in others]
 
 
 # --- no network -----------------------------------------------------------------------------------
