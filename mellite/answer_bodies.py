@@ -153,9 +153,30 @@ def _gemini(said: Said) -> str:
     return "".join([f"data: {_json(event)}\n\n" for event in events])
 
 
+def _cohere(said: Said) -> str:
+    def event(kind: str, **facts: Any) -> dict[str, Any]:
+        return {"type": kind, **facts}
+
+    def content(**facts: str) -> dict[str, Any]:
+        return {"index": 0, "delta": {"message": {"content": facts}}}
+
+    end: dict[str, Any] = {"finish_reason": "MAX_TOKENS" if said.cut_short else "COMPLETE"}
+    if said.usage is not None:
+        counts = {"input_tokens": said.usage.input_tokens, "output_tokens": said.usage.output_tokens}
+        end["usage"] = {"tokens": _given(**counts), **_given(cached_tokens=said.usage.cache_read_input_tokens)}
+    return _events(
+        event("message-start", id="msg_text", delta={"message": {"role": "assistant"}}),
+        event("content-start", **content(type="text", text="")),
+        *[event("content-delta", **content(text=chunk)) for chunk in said.chunks],
+        event("content-end", index=0),
+        event("message-end", delta=end),
+    )
+
+
 #: Protocol -> what writes its stream.
 PROTOCOLS: Final[Mapping[str, Callable[[Said], str]]] = {
     "anthropic-messages": _anthropic,
+    "cohere-chat": _cohere,
     "gemini": _gemini,
     "openai-chat": _chat,
     "openai-responses": _responses,

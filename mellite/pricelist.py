@@ -34,7 +34,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from .errors import ConfigurationError
-from .pricing import UNITS, Place, Price, Rate, Tiers, billed, place
+from .pricing import UNITS, Place, Price, Rate, Tiers, billed, charged, place
 from .usage import Usage
 
 __all__ = ["PriceList", "prices"]
@@ -292,7 +292,7 @@ class PriceList:
             found = self._lookup(id, model) if model else None
             if found is not None:
                 price = self._price(found, at, served or {})
-                return None if price is None else price.cost(usage)
+                return None if price is None else price.cost(charged(id, usage))
         return None
 
     # Finding

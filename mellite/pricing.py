@@ -10,7 +10,7 @@ from attrs import Factory, field, frozen
 
 from .usage import Usage
 
-__all__ = ["UNITS", "Place", "Price", "Rate", "Tiers", "billed", "place"]
+__all__ = ["UNITS", "Place", "Price", "Rate", "Tiers", "billed", "charged", "place"]
 
 #: What can have a price, each with what it is; a unit with more words is a part of those with fewer of the same.
 #: Prices are per million tokens, those of `PER_THOUSAND` per thousand.
@@ -252,6 +252,31 @@ def billed(provider: str, raw: Mapping[str, Any]) -> Decimal | None:
     if provider == "perplexity" and isinstance(cost, Mapping):
         return _amount(cost.get("total_cost"))
     return None
+
+
+def charged(provider: str, usage: Usage) -> Usage:
+    """The tokens that a provider charges for, where its raw usage tells them from those that the model read and wrote.
+
+    Cohere does not charge for the words that it puts around a prompt. https://docs.cohere.com/docs/how-does-cohere-pricing-work
+
+    Args:
+        provider: as the price list calls it.
+        usage: what was used.
+
+    Example:
+        >>> raw = {"billed_units": {"input_tokens": 1, "output_tokens": 9}}
+        >>> used = charged("cohere", Usage.of(input_tokens=496, output_tokens=11, raw=raw))
+        >>> used.input_tokens, used.output_tokens
+        (1, 9)
+    """
+    units = usage.raw.get("billed_units") if provider == "cohere" and usage.raw is not None else None
+    if not isinstance(units, Mapping):
+        return usage
+    counts = [
+        int(count) if isinstance(count, (int, float)) and not isinstance(count, bool) and count >= 0 else None
+        for count in (units.get("input_tokens"), units.get("output_tokens"))
+    ]
+    return Usage.of(input_tokens=counts[0], output_tokens=counts[1], raw=usage.raw)
 
 
 def _amount(value: Any) -> Decimal | None:

@@ -13,6 +13,7 @@ from mellite.providers.catalog import find
 PROVIDERS = {
     "anthropic-messages": "anthropic",
     "bedrock-converse": "bedrock",
+    "cohere-chat": "cohere",
     "gemini": "google",
     "mistral-chat": "mistral",
     "openai-chat": "openai-chat",
@@ -23,12 +24,13 @@ PROVIDERS = {
 USAGE = {
     "anthropic-messages": ("input_tokens", "output_tokens"),
     "bedrock-converse": ("inputTokens", "outputTokens"),
+    "cohere-chat": ("input_tokens", "output_tokens"),
     "gemini": ("promptTokenCount", "candidatesTokenCount"),
     "openai-responses": ("input_tokens", "output_tokens"),
 }
 """mellite's protocols -> the provider's names for what went in and what came out; else those of Chat Completions."""
 
-INSIDE = ("response", "message", "metadata")
+INSIDE = ("response", "message", "metadata", "delta")
 """Where an event of a stream may hold the answer, and with it the usage."""
 
 
@@ -79,6 +81,7 @@ def reported_usage(thunk: ModelOutputThunk[str]) -> dict[str, Any]:
         holder for answer in objects for holder in (answer, *map(answer.get, INSIDE)) if isinstance(holder, dict)
     ]
     reports = [report for holder in holders if (report := holder.get("usage") or holder.get("usageMetadata"))]
+    reports += [tokens for report in reports if isinstance(tokens := report.get("tokens"), dict)]
     return {name: count for report in reports for name, count in report.items() if count is not None}
 
 

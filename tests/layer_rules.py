@@ -64,6 +64,7 @@ TOGETHER = {
     "cli_*": ("cli", "cli_cassettes", "cli_requirements"),
     "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),  # one protocol in three files
     "protocols.anthropic_*": ("protocols.anthropic_*",),
+    "protocols.cohere_*": ("protocols.cohere_*",),
     "protocols.openai_responses": ("protocols.responses_*",),
     "protocols.responses_*": ("protocols.responses_*",),
     "protocols.bedrock_converse": ("protocols.converse_*",),  # likewise

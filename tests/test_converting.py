@@ -160,6 +160,7 @@ def test_bodies(tmp_path: Path, protocol: str, chunks: tuple[str, ...], cut_shor
         "openai-chat": ("groq", "llama"),
         "openai-responses": ("openai", "gpt-5"),
         "anthropic-messages": ("anthropic", "claude-haiku-4-5"),
+        "cohere-chat": ("cohere", "command-a-03-2025"),
         "gemini": ("google", "gemini-2.5-flash"),
     }[protocol]
     usage = Usage.of(input_tokens=10, output_tokens=4, cache_read_input_tokens=3, reasoning_tokens=1)

@@ -67,6 +67,7 @@ def _makers() -> dict[str, tuple[str, str]]:
         "azure": ("mellite.providers.azure", "responses_route"),
         "azure-chat": ("mellite.providers.azure", "chat_route"),
         "bedrock": ("mellite.providers.bedrock", "converse_route"),
+        "cohere": ("mellite.providers.cohere", "chat_route"),
         "cloudflare-ai-gateway": ("mellite.providers.cloudflare", "gateway_route"),
         "github-copilot": ("mellite.providers.github_copilot", "route"),
         "openai-compatible": ("mellite.providers.compatible", "any_route"),

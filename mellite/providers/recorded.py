@@ -16,7 +16,7 @@ from ..request import Options
 from ..wire.auth import none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from . import anthropic, bedrock, compatible, google, openai, vertex
+from . import anthropic, bedrock, cohere, compatible, google, openai, vertex
 
 __all__ = ["question_of", "route_of"]
 
@@ -27,6 +27,7 @@ _GEMINI: Final = re.compile(
     r"(https?://[^/?#]+[^?#]*?)/(publishers/[^/?#]+/models/|models/|tunedModels/|endpoints/)([^/?#:]+)"
     r":(g|streamG)enerateContent"
 )
+_COHERE: Final = re.compile(r"(https?://[^/?#]+(?:/[^?#]*)?/v2)/chat(?:[?#]|$)")
 _CONVERSE: Final = re.compile(r"(https?://[^/?#]+[^?#]*)/model/([^/?#]+)/converse(-stream)?")
 
 
@@ -57,6 +58,9 @@ def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
     base, found, _query = url.partition(_MESSAGES)
     if found and "messages" in body:
         return _messages(base, body)
+    asked = _COHERE.match(url)
+    if asked is not None and "messages" in body:
+        return _cohere(asked[1], body)
     asked = _CONVERSE.match(url)
     if asked is not None:
         return _converse(*asked.groups())
@@ -130,6 +134,12 @@ def _messages(base: str, body: Mapping[str, Any]) -> Route:
 def _converse(base: str, model: str, streams: str | None) -> Route:
     route = bedrock.converse_route(base_url=base, model=unquote(model))
     return route.with_(auth=none(), options=Options(stream=streams is not None))
+
+
+def _cohere(base: str, body: Mapping[str, Any]) -> Route:
+    model = body.get("model")
+    route = cohere.chat_route(base_url=base, model=model if isinstance(model, str) else None)
+    return route.with_(auth=none(), options=Options(stream=body.get("stream") is True))
 
 
 def _gemini(asked: re.Match[str], body: Mapping[str, Any]) -> Route:

@@ -30,6 +30,7 @@ SPEAKERS = {
     "openai-chat": "openai-chat:m-1",
     "openai-responses": "openai:m-1",
     "anthropic-messages": "anthropic:m-1",
+    "cohere-chat": "cohere:m-1",
     "gemini": "google:m-1",
     "bedrock-converse": "bedrock:m-1",
 }

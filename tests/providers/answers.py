@@ -151,9 +151,43 @@ BEDROCK = Spoken(
     AMAZON,
 )
 
+_COHERE_END = {
+    "finish_reason": "COMPLETE",
+    "usage": {
+        "billed_units": {"input_tokens": 1, "output_tokens": 2},
+        "tokens": {"input_tokens": 5, "output_tokens": 2},
+    },
+}
+
+
+def _cohere(**content: str) -> dict[str, Any]:
+    return {"index": 0, "delta": {"message": {"content": content}}}
+
+
+COHERE = Spoken(
+    sse(
+        {"type": "message-start", "id": "c1", "delta": {"message": {"role": "assistant", "content": []}}},
+        {"type": "content-start", **_cohere(type="text", text="")},
+        {"type": "content-delta", **_cohere(text="Hel")},
+        {"type": "content-delta", **_cohere(text="lo!")},
+        {"type": "content-end", "index": 0},
+        {"type": "message-end", "delta": _COHERE_END},
+        named=True,
+        end=b"data: [DONE]\n\n",
+    ),
+    json.dumps(
+        {
+            "id": "c1",
+            "message": {"role": "assistant", "content": [{"type": "text", "text": "Hello!"}]},
+            **_COHERE_END,
+        }
+    ).encode(),
+)
+
 ANSWERS: Mapping[str, Spoken] = {
     "anthropic-messages": ANTHROPIC,
     "bedrock-converse": BEDROCK,
+    "cohere-chat": COHERE,
     "gemini": GEMINI,
     "openai-chat": CHAT,
     "openai-responses": RESPONSES,

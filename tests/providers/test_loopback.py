@@ -111,6 +111,7 @@ ROWS: Mapping[str, Row] = {
         "CLOUDFLARE_API_KEY",
         environment=CLOUDFLARE,
     ),
+    "cohere": Row("https://api.cohere.com/v2/chat", "CO_API_KEY", protocol="cohere-chat"),
     "deepinfra": Row("https://api.deepinfra.com/v1/openai/chat/completions", "DEEPINFRA_API_KEY"),
     "deepseek": Row("https://api.deepseek.com/v1/chat/completions", "DEEPSEEK_API_KEY"),
     "fireworks": Row("https://api.fireworks.ai/inference/v1/chat/completions", "FIREWORKS_API_KEY"),
@@ -184,6 +185,7 @@ BODIES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         },
         {},
     ),
+    "cohere-chat": ({"model": "m-1", "messages": CHAT_MESSAGES, "max_tokens": 9, "stream": False}, STREAM),
     "gemini": (
         {
             "systemInstruction": {"parts": [{"text": "Be brief."}]},
