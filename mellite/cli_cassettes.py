@@ -119,6 +119,7 @@ def _file(path: str, kind: str) -> dict[str, Any]:
 
 def _listed(path: str, kind: str) -> dict[str, Any] | None:
     from .cassettes.http import load_cassette
+    from .cassettes.vcr import is_foreign
     from .entries import http_entries, text_entry
 
     if kind == "text":
@@ -129,7 +130,7 @@ def _listed(path: str, kind: str) -> dict[str, Any] | None:
         cassette = load_cassette(path)
         entries = list(http_entries(cassette, answers=False))
         about = dict(cassette.metadata or {})
-        if path.removesuffix(".gz").removesuffix(".lz4").endswith((".yaml", ".yml")):
+        if is_foreign(path):
             kind = "vcr"
     asked = [
         f"{entry.provider}:{entry.model}" if entry.model else entry.provider for entry in entries if entry.provider

@@ -25,7 +25,7 @@ from .cassettes.scrubbing import scrub_cassette
 from .cassettes.sidecars import Sidecar
 from .cassettes.storing import store_file, unwritable
 from .cassettes.text import TextCassette, TextDirectory
-from .cassettes.vcr import import_vcr, is_vcr
+from .cassettes.vcr import import_vcr, is_foreign, is_vcr
 from .errors import CassetteError, CassetteMismatch, ConfigurationError, InvalidRequest, MelliteError
 from .providers.catalog import find
 from .providers.defaults import spec_of
@@ -128,7 +128,7 @@ def convert(
 def _stem(path: str) -> str:
     """The name of a file or folder without its endings."""
     name = os.path.basename(os.path.normpath(path))
-    for ending in (*ENDINGS, ".json", ".yaml", ".yml", ".txt"):
+    for ending in (*ENDINGS, ".json", ".yaml", ".yml", ".toml", ".txt"):
         name = name.removesuffix(ending)
     return name
 
@@ -173,8 +173,7 @@ def _http_again(source: str, path: str, *, replace: bool) -> Converted:
 
 
 def _is_vcr(path: str) -> bool:
-    plain = os.path.splitext(path)[0] if compression_of(path) else path
-    if plain.endswith((".yaml", ".yml")):
+    if is_foreign(path):
         return True
     if any(os.path.lexists(path + journal) for journal in (JOURNAL, REWRITE)):
         return False

@@ -101,6 +101,7 @@ def test_extras_are_declared() -> None:
     """All extras are declared from the start, so that an error message can name the one to install."""
     extras = {
         "bedrock",
+        "brotli",
         "cli",
         "http2",
         "lz4",
@@ -112,6 +113,7 @@ def test_extras_are_declared() -> None:
         "trio",
         "websocket",
         "yaml",
+        "zstd",
     }
     assert set(PROJECT["optional-dependencies"]) == extras
 

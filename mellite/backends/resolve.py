@@ -26,7 +26,7 @@ _FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT
 
 
 #: What an HTTP cassette's name ends in: mellite's own, or VCR's, compressed or not.
-_FILE: Final = re.compile(r"\.(?:json|ya?ml)(?:\.gz|\.lz4)?$")
+_FILE: Final = re.compile(r"\.(?:json|ya?ml|toml)(?:\.gz|\.lz4)?$")
 
 
 def backend(

@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import define, field, frozen
 
 from ..errors import CassetteError, CassetteMiss, InvalidCassette, MissingExtra
+from .cassetter import decode_toml
 from .codecs import decode_json
 from .compression import ENDINGS, compression_of, expand
 from .files import read_file
@@ -17,10 +18,12 @@ from .finding import Found, find_cassettes
 from .folding import JOURNAL, REWRITE
 from .http import VERSION, load_cassette
 from .interactions import Cassette, HttpInteraction
+from .safe_yaml import decode_yaml
 from .scanning import SecretScan
 from .sidecars import Sidecar, read_sidecar
 from .text import TextDirectory, djb2_key
 from .timing import Timeline
+from .vcr import is_foreign
 
 __all__ = ["Audit", "Problem", "Trouble"]
 
@@ -31,8 +34,6 @@ Trouble: TypeAlias = Literal["secret", "damaged", "version", "unused", "unfinish
 #: How the pytest plugin names cassettes: the class and the name of the test, then its parameters.
 _OF_TEST: Final = re.compile(r"(?:(?P<owner>\w+)\.)?(?P<test>test\w*)")
 _TEST_FILE: Final = re.compile(r"test_\w+|\w+_test")
-
-_ENDING: Final = re.compile("(?:" + "|".join([re.escape(ending) for ending in ENDINGS]) + ")$")
 
 
 @frozen
@@ -211,9 +212,9 @@ def _about(path: str) -> dict[str, object] | None:
     """The decoded JSON of a file, if it is an object; None if that cannot be said."""
     try:
         data = expand(read_file(path), compression_of(path), path=path)
-        if _ENDING.sub("", path).endswith((".yaml", ".yml")):
-            from .safe_yaml import decode_yaml
-
+        if path.endswith(".toml"):
+            document: object = decode_toml(data, path=path)
+        elif is_foreign(path):
             document = decode_yaml(data, path=path)
         else:
             document = decode_json(data, path=path, lone_surrogates=True)

@@ -35,7 +35,7 @@ from .interactions import (
     WebSocketOpen,
 )
 from .redaction import REDACTED, looks_secret
-from .vcr import is_vcr, read_vcr
+from .vcr import is_foreign, is_vcr, read_vcr
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -47,7 +47,7 @@ VERSION: Final = 1
 
 
 def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Cassette:
-    """Read a cassette file; also one that is compressed (``.json.gz``, ``.json.lz4``), or that VCR.py wrote.
+    """Read a cassette file; also one that is compressed (``.json.gz``, ``.json.lz4``), or VCR.py's or cassetter's.
 
     Args:
         path: the file.
@@ -67,10 +67,8 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
     name = os.fspath(path)
     if os.path.lexists(name + JOURNAL) or os.path.lexists(name + REWRITE):
         return read_stored(Stored.read(name, limit=limit), path=name)
-    compression = compression_of(name)
-    data = expand(read_file(name, limit=limit), compression, path=name, limit=limit)
-    plain = os.path.splitext(name)[0] if compression else name
-    if plain.endswith((".yaml", ".yml")):
+    data = expand(read_file(name, limit=limit), compression_of(name), path=name, limit=limit)
+    if is_foreign(name):
         return read_vcr(data, path=name).cassette
     try:
         return read_cassette(data, path=name)

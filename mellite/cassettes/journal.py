@@ -34,6 +34,7 @@ from .storing import (
     unwritable,
     write_all,
 )
+from .vcr import is_foreign
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -146,9 +147,8 @@ class CassetteWriter:
         return writer
 
     def _begin(self, mode: WriteMode) -> None:
-        plain = os.path.splitext(self.path)[0] if compression_of(self.path) else self.path
-        if plain.endswith((".yaml", ".yml")):
-            msg = f"cassette {self.path!r} is by its name one of VCR's, which are only read; record into a .json file"
+        if is_foreign(self.path):
+            msg = f"cassette {self.path!r} is another recorder's by its name, and only read; record into a .json file"
             raise CassetteError(msg, path=self.path)
         try:
             refuse_symlink(self.path)

@@ -76,7 +76,10 @@ def _loader(yaml: Any) -> Any:
         first: [(tag, pattern) for tag, pattern in rows if tag != timestamp]
         for first, rows in safe.yaml_implicit_resolvers.items()
     }
-    return type("Loader", (safe,), {"yaml_implicit_resolvers": resolvers})
+    loader: Any = type("Loader", (safe,), {"yaml_implicit_resolvers": resolvers})
+    for special in ("merge", "value"):  # "<<" and "=" are texts, but where "<<" is a key
+        loader.add_constructor(f"tag:yaml.org,2002:{special}", yaml.constructor.SafeConstructor.construct_yaml_str)
+    return loader
 
 
 def _invalid(path: str | None, data: bytes, reason: str, mark: Any = None) -> InvalidCassette:

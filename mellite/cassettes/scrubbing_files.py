@@ -20,6 +20,7 @@ from .scrubbing import scrub_cassette, scrub_text
 from .sidecars import Sidecar
 from .storing import store_file
 from .text import TextCassette, TextDirectory
+from .vcr import is_foreign
 
 __all__ = ["ScrubbedFile", "scrub_files"]
 
@@ -81,12 +82,10 @@ def _http(path: str, scan: SecretScan, *, write: bool) -> ScrubbedFile:
     if any(os.path.lexists(path + journal) for journal in (JOURNAL, REWRITE)):
         msg = f"somebody is recording into cassette {path!r}; scrub it when that is over"
         raise CassetteError(msg, path=path)
-    compression = compression_of(path)
-    plain = os.path.splitext(path)[0] if compression else path
-    if plain.endswith((".yaml", ".yml")):
-        msg = f"cassette {path!r} is VCR's, which is only read; convert it, which takes its secrets out"
+    if is_foreign(path):
+        msg = f"cassette {path!r} is another recorder's, and only read; convert it, which takes its secrets out"
         raise CassetteError(msg, path=path)
-    store_file(path, compress(encode_cassette(scrubbed.cassette), compression))
+    store_file(path, compress(encode_cassette(scrubbed.cassette), compression_of(path)))
     return done
 
 

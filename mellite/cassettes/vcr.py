@@ -1,18 +1,18 @@
-"""Read cassettes of VCR.py, in YAML or JSON, as what mellite replays; and say what was left out of them."""
+"""Read cassettes of other recorders, VCR.py and cassetter, as what mellite replays; and say what was left out."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from attrs import define, field, frozen
 
-from ..errors import InvalidCassette, InvalidProviderOutput, OutputTooLarge
+from ..errors import InvalidCassette, InvalidProviderOutput, MissingExtra, OutputTooLarge
 from ..wire.decoding import BodyDecoder
+from .cassetter import as_json, decode_toml, from_cassetter, is_cassetter
 from .codecs import Body, decode_json
 from .compression import compression_of, expand
 from .files import MAX_BYTES, read_file
@@ -23,7 +23,7 @@ from .safe_yaml import decode_yaml
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["ANSWER_HEADERS", "Imported", "import_vcr", "is_vcr", "read_vcr"]
+__all__ = ["ANSWER_HEADERS", "Imported", "import_vcr", "is_foreign", "is_vcr", "read_vcr"]
 
 #: Response headers that are kept beside those that every cassette keeps: protocols and error messages use them.
 ANSWER_HEADERS: Final = frozenset(
@@ -42,6 +42,13 @@ ANSWER_HEADERS: Final = frozenset(
 _FRAMING: Final = frozenset({"connection", "content-encoding", "content-length", "transfer-encoding"})
 
 
+#: How compressed data begins, where that can be told: https://www.rfc-editor.org/rfc/rfc1952 and rfc8878.
+_MAGIC: Final = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+
+#: How many characters tell text from bytes.
+_LOOKED_AT: Final = 100_000
+
+
 @frozen
 class Imported:
     """A cassette that came from another format.
@@ -56,7 +63,7 @@ class Imported:
 
 
 def import_vcr(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Imported:
-    """Read a cassette of VCR.py: ``.yaml``, ``.yml`` or ``.json``, also compressed.
+    """Read a cassette of VCR.py or cassetter: ``.yaml``, ``.yml``, ``.toml`` or ``.json``, also compressed.
 
     Args:
         path: the file.
@@ -80,8 +87,9 @@ def import_vcr(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Imported
 def read_vcr(data: bytes, *, path: str | None = None) -> Imported:
     """Read a cassette of VCR.py from the bytes of its file; see `import_vcr`.
 
-    Bodies may be texts, ``!!binary``, base64, gzip, or parsed JSON (``parsed_body``). Of the headers those are kept
-    that mellite compares or uses; the rest would not be the same in any other program.
+    Bodies may be texts, ``!!binary``, base64, compressed, or parsed JSON (``parsed_body``; and what VCR.py keeps of
+    aiohttp's ``json=``). A body with anything else in it is refused. Of the headers those are kept that mellite
+    compares or uses; the rest would not be the same in any other program.
 
     Example:
         >>> vcr = b'''
@@ -93,9 +101,29 @@ def read_vcr(data: bytes, *, path: str | None = None) -> Imported:
         >>> read_vcr(vcr).cassette.http[0].response.body.text
         'Hello.'
     """
-    is_json = data.lstrip()[:1] == b"{"
-    document = decode_json(data, path=path, lone_surrogates=True) if is_json else decode_yaml(data, path=path)
-    return _Reader(path).imported(document)
+    if path is not None and _plain(path).endswith(".toml"):
+        document = decode_toml(data, path=path)
+    elif data.lstrip()[:1] == b"{":
+        document = decode_json(data, path=path, lone_surrogates=True)
+    else:
+        document = decode_yaml(data, path=path)
+    reader = _Reader(path)
+    return reader.imported(from_cassetter(document, reader.refuse) if is_cassetter(document) else document)
+
+
+def is_foreign(path: str) -> bool:
+    """Whether a file is by its name another recorder's: in YAML or TOML, also compressed.
+
+    Example:
+        >>> is_foreign("a.yaml.gz"), is_foreign("a.json")
+        (True, False)
+    """
+    return _plain(path).endswith((".yaml", ".yml", ".toml"))
+
+
+def _plain(path: str) -> str:
+    """A file's name without the ending of its compression."""
+    return os.path.splitext(path)[0] if compression_of(path) else path
 
 
 def is_vcr(document: object) -> bool:
@@ -146,7 +174,7 @@ class _Reader:
         method = self.text(fields.pop("method", None), f"{where}.method")
         url = self.text(fields.pop("uri", fields.pop("url", None)), f"{where}.uri")
         headers = self.headers(fields.pop("headers", None), f"{where}.headers")
-        body = self.body(fields, where, headers)
+        body = self.body(fields, where, headers, asked=True)
         kept = {name: value for name, value in headers.items() if name in self.redaction.request_headers}
         self.leave("request headers", headers.keys() - kept.keys() - _FRAMING)
         self.leave("of requests", fields)
@@ -186,7 +214,7 @@ class _Reader:
             headers[key] = ", ".join([headers[key], *texts] if key in headers else texts)
         return headers
 
-    def body(self, fields: dict[str, Any], where: str, headers: dict[str, str]) -> bytes:
+    def body(self, fields: dict[str, Any], where: str, headers: dict[str, str], *, asked: bool = False) -> bytes:
         """The bytes of a body; where their compression could be undone `headers` no longer has it."""
         if "parsed_body" in fields:
             fields.pop("body", None)
@@ -194,48 +222,67 @@ class _Reader:
             headers.pop("content-encoding", None)
             return parsed
         item = fields.pop("body", fields.pop("content", None))
-        place = f"{where}.body"
-        if isinstance(item, dict):
-            inner = self.fields(item, place)
-            item = self.decoded_base64(inner, place) if "base64_string" in inner else inner.pop("string", None)
-            inner.pop("encoding", None)
-            self.leave("of bodies", inner)
-        if item is None:
-            item = b""
-        if isinstance(item, (list, tuple)):  # the frames of a request that was sent in pieces
-            item = b"".join([self.bytes(one, place) for one in cast("list[object]", item)])
-        return self.inflated(self.bytes(item, place), headers, place)
+        return self.inflated(self.stored(item, f"{where}.body", headers, asked=asked), headers, f"{where}.body")
 
-    def decoded_base64(self, fields: dict[str, Any], where: str) -> bytes:
-        text = self.text(fields.pop("base64_string"), f"{where}.base64_string")
+    def stored(self, item: object, where: str, headers: dict[str, str], *, asked: bool) -> bytes:
+        """The bytes that a body stands for."""
+        if isinstance(item, dict):
+            inner = self.fields(item, where)
+            if inner.keys() <= {"string", "encoding"}:
+                item = inner.get("string")
+            elif inner.keys() <= {"base64_string", "encoding"}:
+                return self.decoded_base64(inner["base64_string"], where)
+            elif asked:
+                return self.parsed(inner, where, headers)
+            else:
+                unknown = ", ".join(sorted(inner.keys() - {"string", "base64_string", "encoding"}))
+                self.refuse(where, "the field 'string' or 'base64_string'", unknown or "both")
+        if item is None:
+            return b""
+        if isinstance(item, (list, tuple)):
+            items = cast("list[object]", item)
+            if asked and not all(isinstance(one, (str, bytes)) for one in items):
+                return self.parsed(items, where, headers)
+            return b"".join([self.bytes(one, where) for one in items])  # a request that was sent in pieces
+        if asked and isinstance(item, (bool, int, float)):
+            return self.parsed(item, where, headers)
+        return self.bytes(item, where)
+
+    def parsed(self, value: Any, where: str, headers: dict[str, str]) -> bytes:
+        """What VCR.py keeps of aiohttp's ``json=``, or of a form given as ``data=``: the value, not what was sent."""
+        if headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+            self.refuse(where, "a form as it was sent", value)
+        return self.json(value, where)
+
+    def decoded_base64(self, item: object, where: str) -> bytes:
+        text = self.text(item, f"{where}.base64_string")
         try:
             return base64.b64decode("".join(text.split()), validate=True)
         except (binascii.Error, ValueError):
             self.refuse(f"{where}.base64_string", "base64", "something else")
 
     def inflated(self, body: bytes, headers: dict[str, str], where: str) -> bytes:
-        """The body without its compression, if it has one that can be undone."""
+        """The body without its compression. What cannot be undone here stays, and so does its header."""
         encoding = headers.get("content-encoding", "").strip().lower()
-        if not body or encoding not in ("gzip", "x-gzip", "deflate"):
+        if not body or encoding not in ("gzip", "x-gzip", "deflate", "br", "zstd"):
             return body
-        if encoding != "deflate" and not body.startswith(b"\x1f\x8b"):
+        magic = _MAGIC.get(encoding)
+        if not body.startswith(magic) if magic is not None else _is_text(body):
             headers.pop("content-encoding", None)  # whoever recorded it undid the compression, and kept the header
             return body
         decoder = BodyDecoder(encoding, limit=MAX_BYTES)
         try:
             whole = b"".join(decoder.feed(body))
             decoder.end()
+        except MissingExtra:
+            return body
         except (InvalidProviderOutput, OutputTooLarge) as error:
             self.refuse(where, f"{encoding} data", f"what is damaged: {error}")
         headers.pop("content-encoding", None)
         return whole
 
     def json(self, item: object, where: str) -> bytes:
-        try:
-            text = json.dumps(item, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-            return text.encode("utf-8", "surrogatepass") if text.isascii() else _escaped(item, text)
-        except (TypeError, ValueError, RecursionError):
-            self.refuse(where, "what JSON can say", type(item).__name__)
+        return as_json(item, where, self.refuse).encode("utf-8", "surrogatepass")
 
     def bytes(self, item: object, where: str) -> bytes:
         if isinstance(item, bytes):
@@ -267,9 +314,10 @@ class _Reader:
         raise InvalidCassette(msg, path=self.path)
 
 
-def _escaped(item: object, text: str) -> bytes:
-    """JSON in UTF-8; with escapes where half of a surrogate pair is in it, which UTF-8 cannot hold."""
+def _is_text(data: bytes) -> bool:
+    """Whether bytes are readable text in UTF-8, as compressed ones of more than a few bytes never are."""
     try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(item, separators=(",", ":"), allow_nan=False).encode()
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    return all(character >= " " or character in "\t\r\n" for character in text[:_LOOKED_AT])

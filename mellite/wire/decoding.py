@@ -6,17 +6,19 @@ So the transports hand on raw bytes, and this is where they are decompressed.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final
 
 from ..errors import InvalidProviderOutput, OutputTooLarge
+from .decompressors import BrotliDecompressor, Decompressor, ZlibDecompressor, ZstdDecompressor
 
 __all__ = ["BodyDecoder"]
 
 _PIECE: Final = 256 * 1024  # the most that one step of decompression may give
 _SLICE: Final = 16 * 1024  # the most that one step may take: zlib copies what it leaves over, again and again
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's codes for the containers
+_NAMES: Final = ("gzip", "deflate", "br", "zstd")
+_WITH_MEMBERS: Final = frozenset({"gzip", "zstd"})
 
 
 class BodyDecoder:
@@ -30,8 +32,8 @@ class BodyDecoder:
         identity: whether there is nothing to undo, so that the decoder may as well be left out.
 
     Raises:
-        InvalidProviderOutput: for an encoding other than gzip, deflate and identity, or several on top of each other;
-            they were not asked for.
+        InvalidProviderOutput: for an encoding other than gzip, deflate, br, zstd and identity, or several on top of
+            each other; they were not asked for.
 
     Example:
         >>> import gzip
@@ -48,7 +50,7 @@ class BodyDecoder:
         self.identity = self._encoding == "identity"
         self.limit = limit
         self._given = 0
-        self._inflater: _Inflater | None = None
+        self._inflater: Decompressor | None = None
         self._started = False
         self._held = b""  # what has come of a header too short to tell what it is
 
@@ -60,6 +62,7 @@ class BodyDecoder:
 
         Raises:
             InvalidProviderOutput: if the bytes are not what the encoding says.
+            MissingExtra: for br and zstd without their packages.
             OutputTooLarge: if the body decodes to more than `limit` bytes. The pieces below the limit came before.
         """
         pieces = iter((data,)) if self.identity else self._inflate(data)
@@ -96,54 +99,48 @@ class BodyDecoder:
             inflater = self._inflater
             try:
                 piece = inflater.decompress(data, _PIECE)
-            except zlib.error:
+            except ValueError:
                 piece = None
             if piece is None:
                 msg = f"the answer is no {self._encoding} data, as it says, from byte {self._given:,} of the result on"
                 raise InvalidProviderOutput(msg)
             yield piece
+            data = b""
             if inflater.eof:
                 self._inflater = None
                 data = inflater.unused_data
-            else:
-                data = inflater.unconsumed_tail
-                if not data and len(piece) < _PIECE:  # after a full piece there may be more of it inside
-                    return
+            elif not inflater.pending:
+                return
 
     def _begin(self, data: bytes) -> bytes:
         """Start on a member of the body if enough has come to tell what it is; give the bytes left to decode."""
         data = self._held + data
         self._held = b""
-        if self._started:  # after a whole member there may be padding, or with gzip another member
+        if self._started:  # after a whole member there may be padding, or with some another member
             data = data.lstrip(b"\0")
             if not data:
                 return b""
-            if self._encoding != "gzip":
+            if self._encoding not in _WITH_MEMBERS:
                 msg = f"the answer goes on after the end of its {self._encoding} data"
                 raise InvalidProviderOutput(msg)
-        if self._encoding == "deflate":
-            if len(data) < 2:
-                self._held = data
-                return b""
-            # By the book it is the zlib format; some servers send the bare data.
-            wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
-            self._inflater = zlib.decompressobj(_ZLIB if wrapped else _RAW)
-        else:
-            self._inflater = zlib.decompressobj(_GZIP)
+        if self._encoding == "deflate" and len(data) < 2:
+            self._held = data
+            return b""
+        self._inflater = self._made(data)
         self._started = True
         return data
 
-
-class _Inflater(Protocol):
-    """What `zlib.decompressobj` makes; zlib does not export its type."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unconsumed_tail(self) -> bytes: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+    def _made(self, data: bytes) -> Decompressor:
+        """A decompressor for what begins with these bytes."""
+        if self._encoding == "br":
+            return BrotliDecompressor()
+        if self._encoding == "zstd":
+            return ZstdDecompressor()
+        if self._encoding == "gzip":
+            return ZlibDecompressor(_GZIP)
+        # By the book deflate is the zlib format; some servers send the bare data.
+        wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+        return ZlibDecompressor(_ZLIB if wrapped else _RAW)
 
 
 def _single(content_encoding: str | None) -> str:
@@ -151,7 +148,7 @@ def _single(content_encoding: str | None) -> str:
     names = [name for name in names if name not in ("", "identity")]
     if not names:
         return "identity"
-    if names in (["gzip"], ["deflate"]):
+    if len(names) == 1 and names[0] in _NAMES:
         return names[0]
     msg = f"the answer's content-encoding is {content_encoding!r}, but only gzip or deflate was asked for"
     raise InvalidProviderOutput(msg)

@@ -12,6 +12,7 @@ from ..errors import (
     FirstByteTimeout,
     IdleTimeout,
     InvalidProviderOutput,
+    MissingExtra,
     OutputTooLarge,
     TotalTimeout,
     TransportError,
@@ -169,7 +170,7 @@ class BodyReader:
     async def start(self, limit: int) -> bytes:
         """The first `limit` bytes, or as many as there are: for error answers, whose status counts for more."""
         body = bytearray()
-        with suppress(TransportError, InvalidProviderOutput):
+        with suppress(TransportError, InvalidProviderOutput, MissingExtra):
             while len(body) < limit and (piece := await self.read()):
                 body += piece
         return bytes(body[:limit])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from mellite.cassettes import Cassette, ReplayTransport, load_cassette
 from mellite.cassettes.vcr import Imported, import_vcr, read_vcr
@@ -162,18 +163,47 @@ def test_parsed_bodies() -> None:
     [
         ("gzip", gzip.compress(b"hello", mtime=0), False),
         ("deflate", zlib.compress(b"hello"), False),
-        ("gzip", b"hello", False),  # decoded by whoever recorded it, who kept the header
-        ("br", b"\x0b\x02\x80hello\x03", True),
-        ("br", b"looks like text", True),
+        ("br", b"\x0b\x02\x80hello\x03", False),
+        ("zstd", zstd.compress(b"hello"), False),
+        *[(encoding, b"hello", False) for encoding in ("gzip", "x-gzip", "deflate", "br", "zstd")],
+        ("compress", b"\x1f\x9dhello", True),
     ],
 )
 def test_compressed_bodies(encoding: str, stored: bytes, kept: bool) -> None:
-    """Gzip and deflate are undone, and the header with them; what cannot be undone stays as it is."""
+    """What is compressed is undone, and what was decoded by whoever recorded it is taken as it is.
+
+    The header goes with it. What mellite cannot undo stays as it is.
+    """
     body = {"base64_string": base64.b64encode(stored).decode()}
     (one,) = imported(response={"headers": {"Content-Encoding": [encoding]}, "body": body}).cassette.http
     assert one.response.headers.get("content-encoding") == (encoding if kept else None)
     assert one.response.body.data == (stored if kept else b"hello")
     assert (one.response.body.encoding == "base64") == kept
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"model": "m", "n": [1, 2.5], "x": {"y": None}}, '{"model":"m","n":[1,2.5],"x":{"y":null}}'),
+        ({"string": "x", "model": "m"}, '{"string":"x","model":"m"}'),
+        ([{"a": 1}, "b"], '[{"a":1},"b"]'),
+        ([], ""),
+        (5, "5"),
+        (True, "true"),
+        (None, ""),
+    ],
+)
+def test_bodies_given_as_json(body: Any, text: str) -> None:
+    """Of a request that aiohttp made with ``json=`` VCR.py keeps the value; it is JSON again."""
+    (one,) = imported({"body": body}).cassette.http
+    assert one.request.body.text == text
+
+
+def test_a_form_is_refused() -> None:
+    """Of a form VCR.py keeps the value, too; what was sent cannot be told from it."""
+    headers = {"Content-Type": ["application/x-www-form-urlencoded"]}
+    with pytest.raises(InvalidCassette, match=r"request\.body expected a form as it was sent"):
+        imported({"body": {"a": "b"}, "headers": headers})
 
 
 def test_older_shapes() -> None:
@@ -217,6 +247,13 @@ def test_refused(change: dict[str, Any], where: str) -> None:
         ({"body": {"string": 5}}, "body"),
         ({"body": {"base64_string": "?"}}, "base64_string"),
         ({"body": {"base64_string": "H4sIAAAA"}, "headers": {"content-encoding": "gzip"}}, "gzip data"),
+        ({"body": {"base64_string": "KLUv/QA="}, "headers": {"content-encoding": "zstd"}}, "zstd data"),
+        ({"body": {"base64_string": "CwKAaGVs"}, "headers": {"content-encoding": "br"}}, "br data"),
+        ({"body": {"base64_string": "eJzL"}, "headers": {"content-encoding": "deflate"}}, "deflate data"),
+        ({"body": {"string": "x", "chunks": [1]}}, "chunks"),
+        ({"body": {"type": "json", "content": {}}}, "content, type"),
+        ({"body": {"string": "x", "base64_string": "eA=="}}, "both"),
+        ({"body": [{"a": 1}]}, "body"),
     ],
 )
 def test_refused_responses(response: dict[str, Any], where: str) -> None:

@@ -10,7 +10,9 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 
+import brotli
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +37,10 @@ ENCODED: dict[str, tuple[str | None, Callable[[bytes], bytes]]] = {
     "upper-case": (" GZIP , identity", gzip.compress),
     "deflate": ("deflate", zlib.compress),
     "raw-deflate": ("deflate", raw_deflate),
+    "br": ("br", lambda data: brotli.compress(data, quality=3)),
+    "zstd": ("zstd", zstd.compress),
 }
+COMPRESSED = ["gzip", "deflate", "raw-deflate", "br", "zstd"]
 
 
 def decode(encoding: str | None, *pieces: bytes, limit: int | None = None) -> bytes:
@@ -65,7 +70,7 @@ def test_pieces_make_no_difference(text: bytes, cuts: list[int], name: str) -> N
     assert decode(encoding, *(data[a:b] for a, b in itertools.pairwise(places))) == text
 
 
-@pytest.mark.parametrize("name", ["gzip", "deflate", "raw-deflate"])
+@pytest.mark.parametrize("name", COMPRESSED)
 def test_at_the_border_of_a_piece(name: str) -> None:
     """A body is whole also where its last bytes are left inside the decompressor when a piece is full."""
     encoding, encode = ENCODED[name]
@@ -81,17 +86,18 @@ def test_deflate_with_and_without_a_container() -> None:
         assert decode("deflate", raw_deflate(text)) == decode("deflate", zlib.compress(text)) == text
 
 
-@pytest.mark.parametrize("name", ["gzip", "deflate", "raw-deflate"])
+@pytest.mark.parametrize("name", COMPRESSED)
 @pytest.mark.parametrize("size", [1, 10**6])
 def test_cut_short(name: str, size: int) -> None:
     """A body that stops anywhere before its last byte is refused, with what there is handed on before."""
     encoding, encode = ENCODED[name]
     data = encode(TEXT)
+    assert len(data) > 80
     for stop in [*range(1, 40), *range(len(data) - 40, len(data))]:
         decoder = BodyDecoder(encoding)
         got = b"".join(out for i in range(0, stop, size) for out in decoder.feed(data[i : min(i + size, stop)]))
         assert TEXT.startswith(got)
-        if stop == len(data) - 1 and name != "raw-deflate":  # only the trailer is cut
+        if stop == len(data) - 1 and name in ("gzip", "deflate"):  # only the trailer is cut
             assert got == TEXT
         with pytest.raises(InvalidProviderOutput, match="ends too soon"):
             decoder.end()
@@ -108,6 +114,12 @@ def test_cut_short(name: str, size: int) -> None:
         ("deflate", b"\xff" * 20),
         ("deflate", zlib.compress(TEXT)[:-4] + b"\0" * 4),
         ("deflate", zlib.compress(TEXT) + b"more"),
+        ("br", b'data: {"not": "compressed"}\n\n'),
+        ("br", brotli.compress(TEXT) + b"more"),
+        ("zstd", b'data: {"not": "compressed"}\n\n'),
+        ("zstd", zstd.compress(TEXT) + b"more"),
+        ("zstd", zstd.compress(TEXT)[:-40] + bytes(40)),
+        ("zstd", zstd.compress(bytes(2**25), options={zstd.CompressionParameter.window_log: 25})),
     ],
 )
 @pytest.mark.parametrize("size", [1, 10**6])
@@ -117,7 +129,7 @@ def test_not_what_it_says(encoding: str, data: bytes, size: int) -> None:
         decode(encoding, *(data[i : i + size] for i in range(0, len(data), size)))
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "gzip, br", "compress"])
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip, br", "compress"])
 def test_not_asked_for(encoding: str) -> None:
     """An encoding that was not asked for is refused by name."""
     with pytest.raises(InvalidProviderOutput, match=encoding):
@@ -125,8 +137,9 @@ def test_not_asked_for(encoding: str) -> None:
 
 
 def test_members_and_padding() -> None:
-    """A gzip body may have several members, and zeros after the last."""
+    """A body in gzip or zstd may have several members, and zeros after the last."""
     assert decode("gzip", gzip.compress(b"one ") + gzip.compress(b"two") + bytes(9)) == b"one two"
+    assert decode("zstd", zstd.compress(b"one ") + zstd.compress(b"two") + bytes(9)) == b"one two"
 
 
 def test_identity_says_so() -> None:
@@ -151,12 +164,20 @@ def bomb(mebibytes: int) -> bytes:
     return b"".join(compressor.compress(b"A" * 2**20) for _ in range(mebibytes)) + compressor.flush()
 
 
-def test_bombs_stay_small() -> None:
-    """260 kB that decode to 256 MiB are handed on in small pieces and never lie in memory."""
-    data = bomb(256)
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "gzip": lambda: bomb(256),
+    "br": lambda: brotli.compress(bytes(2**28), quality=1),
+    "zstd": lambda: zstd.compress(bytes(2**28), 1),
+}
+
+
+@pytest.mark.parametrize("encoding", BOMBS)
+def test_bombs_stay_small(encoding: str) -> None:
+    """Some kB that decode to 256 MiB are handed on in small pieces and never lie in memory."""
+    data = BOMBS[encoding]()
     tracemalloc.start()
     total = 0
-    for piece in BodyDecoder("gzip").feed(data):
+    for piece in BodyDecoder(encoding).feed(data):
         assert len(piece) <= 256 * 1024
         total += len(piece)
     _, most = tracemalloc.get_traced_memory()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import pickle
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+import brotli
 import pytest
+from backports import zstd
 
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import (
@@ -194,13 +196,21 @@ async def test_each_stream_event_is_kept_as_it_came() -> None:
     assert not [event for event in await run(STREAM, keep_raw=False) if isinstance(event, RawChunk)]
 
 
+CODED: dict[str | None, Callable[[bytes], bytes]] = {
+    None: bytes,
+    "gzip": gzip.compress,
+    "br": brotli.compress,
+    "zstd": zstd.compress,
+}
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize("coded", [False, True])
-async def test_any_cut_of_the_bytes_gives_the_same_events(coded: bool) -> None:
+@pytest.mark.parametrize("encoding", CODED)
+async def test_any_cut_of_the_bytes_gives_the_same_events(encoding: str | None) -> None:
     """Streamed byte by byte, compressed or not, the events are those of the body in one piece."""
     whole = [event for event in await run(STREAM) if not isinstance(event, ResponseStart)]
-    headers = {"content-type": "text/event-stream", **({"content-encoding": "gzip"} if coded else {})}
-    body = gzip.compress(STREAM) if coded else STREAM
+    headers = {"content-type": "text/event-stream", **({"content-encoding": encoding} if encoding else {})}
+    body = CODED[encoding](STREAM)
     events = await run((200, headers, [body[at : at + 1] for at in range(len(body))]))
     assert [event for event in events if not isinstance(event, ResponseStart)] == whole
 
@@ -386,7 +396,7 @@ async def test_a_damaged_line_is_not_passed_over() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("headers", [{"content-encoding": "gzip"}, {"content-encoding": "br"}])
+@pytest.mark.parametrize("headers", [{"content-encoding": name} for name in ("gzip", "br", "zstd", "compress")])
 async def test_a_body_that_is_not_what_its_encoding_says_is_typed(headers: dict[str, str]) -> None:
     """A lying or unknown content encoding is InvalidProviderOutput, never silence."""
     with pytest.raises(InvalidProviderOutput):
