@@ -7,14 +7,24 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
 from .errors import SyncInsideLoop
 
 if TYPE_CHECKING:
     import trio
 
-__all__ = ["Loop", "Waiter", "current", "forbid_inside_loop", "portal", "thread_waiter"]
+__all__ = [
+    "Loop",
+    "Waiter",
+    "current",
+    "forbid_inside_loop",
+    "imported_trio",
+    "in_trio_task",
+    "portal",
+    "running",
+    "thread_waiter",
+]
 
 
 class Waiter(Protocol):
@@ -69,21 +79,48 @@ class Loop(Protocol):
         ...
 
 
+def imported_trio() -> Any:
+    """Return trio if the program has imported it, else None; never import it here.
+
+    A module that another thread is just importing stands in `sys.modules` half made. Nothing can run on it yet, so it
+    counts as not imported until ``trio.lowlevel`` is there. No other code looks into `sys.modules`.
+    """
+    trio = sys.modules.get("trio")
+    return trio if hasattr(trio, "lowlevel") else None
+
+
+def in_trio_task() -> bool:
+    """Whether this code runs in a task of trio."""
+    trio = imported_trio()
+    return trio is not None and trio.lowlevel.in_trio_task()
+
+
 def current() -> Loop:
-    """The loop this code runs in.
+    """Return the loop this code runs in.
 
     Raises:
         RuntimeError: outside of any.
     """
-    trio = sys.modules.get("trio")
+    trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return _TrioLoop(trio.lowlevel.current_trio_token())
     return _AsyncioLoop(asyncio.get_running_loop())
 
 
+def running() -> object | None:
+    """Return what identifies the running loop, as a key: the asyncio loop, or trio's token; None outside of any."""
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return cast("object", trio.lowlevel.current_trio_token())
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def is_being_cancelled(task: asyncio.Task[Any] | None) -> bool:
     """Whether the current task, or `task` where it is known, is on its way out by cancellation."""
-    trio = sys.modules.get("trio")
+    trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return bool(trio.current_effective_deadline() == -float("inf"))
     if task is None:
@@ -104,7 +141,7 @@ def current_asyncio_task() -> asyncio.Task[Any] | None:
 
 def forbid_inside_loop(call: str, instead: str) -> None:
     """Raise `SyncInsideLoop` if an event loop runs in this thread: blocking it would block everything."""
-    trio = sys.modules.get("trio")
+    trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_run():
         running = "trio"
     else:

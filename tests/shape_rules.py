@@ -170,6 +170,24 @@ def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) 
             )
 
 
+SEES_MODULES = "mellite/loops.py::imported_trio"
+"""The one ``path::function`` that looks into `sys.modules`, and knows that a module may stand there half imported."""
+
+
+def half_imported(source: Source) -> Iterator[str]:
+    """Places that look into `sys.modules`, where another thread's import may have left half a module so far."""
+    allowed = [each for each in functions(source) if f"{source.name}::{each.name}" == SEES_MODULES]
+    inside = {id(node) for function in allowed for node in ast.walk(function)}
+    for node in ast.walk(source.tree):
+        named = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set[str]()
+        by_name = getattr(node, "module", None) == "sys" and "modules" in named
+        if (by_name or dotted(node) == "sys.modules") and id(node) not in inside:
+            yield (
+                f"{source.name}:{node.lineno} looks into sys.modules, where a module may be half imported: "
+                "ask loops.imported_trio or loops.running, or import it"
+            )
+
+
 def handlers(node: ast.AST, function: str) -> Iterator[tuple[str, ast.ExceptHandler]]:
     """Every ``except`` below a node, with the dotted name of the class and function it stands in."""
     for child in ast.iter_child_nodes(node):

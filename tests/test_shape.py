@@ -34,6 +34,7 @@ def source(text: str, name: str = "mellite/made_up.py") -> rules.Source:
         (rules.silenced_checkers, EVERYTHING),
         (rules.unfinished, PACKAGE),
         (rules.wide_excepts, PACKAGE),
+        (rules.half_imported, PACKAGE),
         (rules.pretence, TESTS),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -55,6 +56,15 @@ def test_tests_are_sentences() -> None:
     tests = [(each.name, test) for each in TESTS for test in rules.tests_in(each)]
     silent = [f"{name}:{test.lineno} {test.name}" for name, test in tests if not ast.get_docstring(test)]
     assert len(silent) <= (1 - rules.SENTENCES) * len(tests), "\n".join(["no sentence:", *silent])
+
+
+def test_the_place_that_sees_modules_is_there() -> None:
+    """The one place that may look into `sys.modules` still does."""
+    path, _, name = rules.SEES_MODULES.partition("::")
+    (there,) = [each for each in PACKAGE if each.name == path]
+    assert list(rules.half_imported(there)) == []
+    renamed = source(there.text.replace(f"def {name}(", "def another("), path)
+    (_sentence,) = rules.half_imported(renamed)
 
 
 def test_listed_places_are_there() -> None:
@@ -80,6 +90,9 @@ def test_listed_places_are_there() -> None:
         (rules.wide_excepts, "try:\n    x = 1\nexcept :\n    pass\n", "is a bare except"),
         (rules.wide_excepts, "try:\n    x = 1\nexcept Exception :\n    pass\n", "catches Exception"),
         (rules.wide_excepts, "def f():\n  try:\n    x = 1\n  except (OSError, BaseException):\n    x = 2\n", "py::f'"),
+        (rules.half_imported, "import sys\nx = sys.modules.get('trio')\n", "looks into sys.modules"),
+        (rules.half_imported, "from sys import modules\n", "looks into sys.modules"),
+        (rules.half_imported, "def imported_trio():\n    return 'trio' in sys.modules\n", "looks into sys.modules"),
         (rules.pretence, "from unittest.mock import Mock\n", "uses Mock of unittest.mock"),
         (rules.pretence, "import unittest.mock\n", "uses mock of unittest"),
         (rules.pretence, "from unittest import mock\n", "uses mock of unittest"),

@@ -6,9 +6,9 @@ network are `mellite.wire.transport_aiohttp` (asyncio) and `mellite.wire.transpo
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, final
 
+from .. import loops
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class _DefaultTransport:
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Send the request; see `Transport.open`."""
-        trio = sys.modules.get("trio")
-        if trio is not None and trio.lowlevel.in_trio_task():
+        if loops.in_trio_task():
             if self._trio is None:
                 from .transport_httpx2 import Httpx2Transport
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from attrs import define
 
+from .. import loops
 from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, TransportError
 from .http import (
     MAX_CONNECTIONS,
@@ -97,15 +98,7 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """Close the connections of all loops: this loop's before it returns, the others soon."""
-        await self._clients.aclose(running_loop())
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The asyncio loop this code runs in, if any."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+        await self._clients.aclose(loops.running())
 
 
 @final

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 import anyio
 from attrs import define
 
+from .. import loops
 from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, MissingExtra, TransportError
 from .http import (
     MAX_CONNECTIONS,
@@ -28,7 +28,6 @@ from .http import (
     tls_context,
 )
 from .lifetime import ClientPerLoop
-from .transport_aiohttp import running_loop
 
 if TYPE_CHECKING:
     import ssl
@@ -66,7 +65,7 @@ class Httpx2Transport:
             MissingExtra: if httpx2 is not installed.
         """
         check_request(request)
-        loop = _running()
+        loop = loops.running()
         client = self._clients.find(loop) or await self._clients.start(loop)
         failure: MelliteError | None = None
         try:
@@ -83,14 +82,7 @@ class Httpx2Transport:
 
     async def aclose(self) -> None:
         """Close the connections of all loops: this loop's before it returns, the others soon."""
-        await self._clients.aclose(_running())
-
-
-def _running() -> object:
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
-        return cast("object", trio.lowlevel.current_trio_token())
-    return running_loop()
+        await self._clients.aclose(loops.running())
 
 
 @define(eq=False)
@@ -297,7 +289,7 @@ def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Clien
     pools: list[_Pool] = []
     for first in range(0, max_connections, _POOL_SIZE):
         size = min(_POOL_SIZE, max_connections - first)
-        backend = httpcore2.TrioBackend() if running_loop() is None else httpcore2.AnyIOBackend()
+        backend = httpcore2.TrioBackend() if loops.in_trio_task() else httpcore2.AnyIOBackend()
         network = _Network(cast("httpcore2.AsyncNetworkBackend", backend))
         inner = httpcore2.AsyncConnectionPool(
             ssl_context=ssl_context or tls_context(),

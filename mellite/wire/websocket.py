@@ -6,7 +6,6 @@ they do over HTTP. What is said, and when an answer is over, a `Dialogue` knows;
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from hashlib import blake2s
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, final
 
 import anyio
 
+from .. import loops
 from ..errors import ConnectionLost
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 from .lifetime import ClientPerLoop
@@ -126,7 +126,7 @@ class WebSocketTransport:
             MissingExtra: if websockets is not installed.
         """
         check_request(request)
-        loop = _running()
+        loop = loops.running()
         pool = self._pools.find(loop) or await self._pools.start(loop)
         with anyio.move_on_after(timeout):
             answer = await self._answer(pool, request)
@@ -175,20 +175,10 @@ class WebSocketTransport:
 
     async def aclose(self) -> None:
         """Close the connections of all loops: this loop's before it returns, the others soon."""
-        await self._pools.aclose(_running())
+        await self._pools.aclose(loops.running())
         close = getattr(self._fallback, "aclose", None)
         if close is not None:
             await close()
-
-
-def _running() -> object:
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
-        token: object = trio.lowlevel.current_trio_token()
-        return token
-    from .transport_aiohttp import running_loop
-
-    return running_loop()
 
 
 def _address(request: HttpRequest) -> bytes:
