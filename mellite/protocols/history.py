@@ -28,11 +28,13 @@ class HistoryRules:
         calls_last: whether tool calls must be the last parts of an assistant message.
         stray_results: results without a call become text of the user, or stay where the server may know the call
             (``keep``).
+        approvals: whether a result may answer a call that the provider makes, which says that it may make it.
     """
 
     ids: Literal["any", "claude", "mistral", "openai", "responses"] = "any"
     calls_last: bool = False
     stray_results: Literal["keep", "text"] = "text"
+    approvals: bool = False
 
 
 #: What the model reads where a tool call was never answered.
@@ -119,6 +121,7 @@ class _Mender:
         self._tools = {tool.name for tool in request.tools}
         self._turns = {turn.message: turn for turn in self._paired()}
         self._called = {call.id for turn in self._turns.values() for call in turn.calls.values()}
+        self._asked = set(self._approvals()) if rules.approvals else set()
         self._claimed = {
             answer.place for turn in self._turns.values() for answer in turn.answers.values() if answer is not None
         }
@@ -143,6 +146,14 @@ class _Mender:
                 waiting[id] = among[-sum(call.id == id for call in asked.values()) :]
             found = {number: waiting[call.id].pop(0) if waiting[call.id] else None for number, call in asked.items()}
             yield _Turn(position, asked, answers=found)
+
+    def _approvals(self) -> Iterator[str]:
+        """Give the ids of calls that wait for a yes or a no: the provider makes them, and there is no result."""
+        parts = [part for message in self._messages for part in message.content]
+        answered = {part.id for part in parts if isinstance(part, ToolResult) and part.provider_executed}
+        for part in parts:
+            if isinstance(part, ToolCall) and part.provider_executed and part.id not in answered:
+                yield part.id
 
     def mended(self) -> Iterator[Message]:
         """The messages as they are to be sent."""
@@ -225,7 +236,7 @@ class _Mender:
         if result.id in self._called:
             self.changes.append(f"tool call {result.id!r} has a later result: the earlier one is left out")
             return ()
-        if self._rules.stray_results == "keep":
+        if self._rules.stray_results == "keep" or result.id in self._asked:
             return (result,)
         self.changes.append(f"tool result {result.id!r} answers no call: it is sent as text of the user")
         text, media = result_text(result)

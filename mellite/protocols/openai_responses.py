@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from ..errors import IncompleteStream, MelliteError
-from ..events import Event, Finish, FinishReason, ReasoningDelta, ResponseStart, StepFinish, StepStart, TextDelta
+from ..events import Event, Finish, FinishReason, ResponseStart, StepFinish, StepStart, TextDelta
 from ..request import Request
 from ..usage import Usage
 from ..wire.protocol import Protocol, decode_json, wrong
 from .failures import classify, failure_of
+from .responses_agreement import SequenceNumbers
 from .responses_answer import (
     ID,
     OpenAIResponsesRaw,
@@ -24,7 +25,8 @@ from .responses_answer import (
     whole,
 )
 from .responses_body import OPENAI, ResponsesDialect, lower, mended, options_of
-from .responses_items import Items, Kind
+from .responses_items import Items
+from .responses_pieces import CALLS, Block, Item, Kind
 
 __all__ = [
     "OPENAI",
@@ -62,9 +64,8 @@ class _Flow(NamedTuple):
     """The text that flows at the moment, so that the next event is likely to be more of it."""
 
     place: int | str | None  # of its item: the index in the output or, without one, the id
-    content_index: int | None
-    id: str
-    pieces: list[str]
+    content_index: int
+    block: Block
 
 
 class ResponsesState:
@@ -74,17 +75,31 @@ class ResponsesState:
         complete: the last event has come; likewise `done`.
     """
 
-    __slots__ = ("complete", "done", "flow", "items", "refusal", "response_id", "response_model", "started", "usage")
+    __slots__ = (
+        "complete",
+        "done",
+        "flow",
+        "items",
+        "piece_of",
+        "refusals",
+        "response_id",
+        "response_model",
+        "sequence",
+        "started",
+        "usage",
+    )
 
     def __init__(self, dialect: ResponsesDialect) -> None:
         self.complete = False
         self.done = False
         self.items = Items(dialect.namespace)
         self.flow: _Flow | None = None
+        self.piece_of: Block | Item | None = None  # what the event at hand is a piece of
+        self.refusals: dict[tuple[Any, int], str] = {}  # by item and part
+        self.sequence = SequenceNumbers()
         self.started = False
         self.response_id: str | None = None
         self.response_model: str | None = None
-        self.refusal: list[str] = []
         self.usage: Usage | None = None
 
 
@@ -122,8 +137,11 @@ def step(state: ResponsesState, data: bytes, event: str = "message") -> Sequence
         else:
             place = plain.item_id if plain.output_index is None else plain.output_index
             if place == flow.place and plain.content_index == flow.content_index and plain.delta:
-                flow.pieces.append(plain.delta)
-                return (TextDelta(plain.delta, flow.id),)
+                block = flow.block
+                if plain.sequence_number is not None:
+                    state.sequence.note(plain.sequence_number, block)
+                block.pieces.append(plain.delta)
+                return (TextDelta(plain.delta, block.id),)
     return _take(state, data, event)
 
 
@@ -163,8 +181,10 @@ def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
             raise failure
         return events
     handler = _HANDLERS.get(type)
+    state.piece_of = None
     if handler is not None:  # else it is only in the raw answer
         handler(state, event, events)
+    state.sequence.note(event.get("sequence_number"), state.piece_of)
     return events
 
 
@@ -210,6 +230,7 @@ def _on_response(state: ResponsesState, event: Mapping[str, Any], events: list[E
 
 def _on_item_added(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
     _begin(state, events)
+    state.flow = None
     events += state.items.added(_object(event, "item"), event.get("output_index"))
 
 
@@ -219,33 +240,49 @@ def _on_item_done(state: ResponsesState, event: Mapping[str, Any], events: list[
     events += state.items.done(_object(event, "item"), event.get("output_index"))
 
 
-def _on_text(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
-    text = _text(event)
-    if not text:
-        return
-    _begin(state, events)
-    item = state.items.of(event, "message")
-    number = _number(event, "content_index")
-    block, begun = state.items.block(item, "output_text", number)
-    block.pieces.append(text)
-    place = event.get("output_index")
-    given = number if "content_index" in event else None
-    state.flow = _Flow(event.get("item_id") if place is None else place, given, block.id, block.pieces)
-    events += [*begun, TextDelta(text, block.id)]
-
-
-def _on_reasoning(
-    state: ResponsesState, event: Mapping[str, Any], events: list[Event], *, kind: Kind = "summary_text"
+def _on_text(
+    state: ResponsesState, event: Mapping[str, Any], events: list[Event], *, kind: Kind = "output_text"
 ) -> None:
     text = _text(event)
     if not text:
         return
     _begin(state, events)
-    item = state.items.of(event, "reasoning")
-    number = _number(event, "summary_index" if kind == "summary_text" else "content_index")
-    block, begun = state.items.block(item, kind, number)
-    block.pieces.append(text)
-    events += [*begun, ReasoningDelta(text, block.id)]
+    item = state.items.of(event, "message" if kind == "output_text" else "reasoning")
+    number = _number(event, _COUNTED[kind])
+    block, more = state.items.text(item, kind, number, text)
+    if kind == "output_text" and item.held is None:
+        place = event.get("output_index")
+        state.flow = _Flow(event.get("item_id") if place is None else place, number, block)
+    state.piece_of = block
+    events += more
+
+
+#: The field that says which text of its kind an event belongs to.
+_COUNTED: Final[Mapping[Kind, str]] = {
+    "output_text": "content_index",
+    "reasoning_text": "content_index",
+    "summary_text": "summary_index",
+}
+
+
+def _on_whole_text(
+    state: ResponsesState, event: Mapping[str, Any], events: list[Event], *, kind: Kind = "output_text"
+) -> None:
+    whole = event.get("text")
+    if not isinstance(whole, str) or not whole:
+        return  # it is not said here
+    _begin(state, events)
+    state.flow = None
+    events += state.items.whole_text(event, kind, _number(event, _COUNTED[kind]), whole)
+
+
+def _on_part_done(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    """Take a part of a message or of thinking as a whole; it is of the kind that its type says."""
+    part = event.get("part")
+    if isinstance(part, Mapping):
+        handler = _PARTS.get(str(part.get("type")))
+        if handler is not None:
+            handler(state, {**event, **part}, events)
 
 
 def _on_input(
@@ -255,13 +292,46 @@ def _on_input(
     if not text:
         return
     _begin(state, events)
-    events += state.items.input(state.items.of(event, kind), text)
+    item = state.items.of(event, kind)
+    state.piece_of = item
+    events += state.items.input(item, text)
+
+
+def _on_whole_input(
+    state: ResponsesState, event: Mapping[str, Any], events: list[Event], *, kind: str = "function_call"
+) -> None:
+    whole = event.get(CALLS[kind])
+    if not isinstance(whole, str) or not whole.strip():
+        return
+    _begin(state, events)
+    events += state.items.whole_input(event, kind, whole)
 
 
 def _on_refusal(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
     _begin(state, events)
-    state.refusal.append(_text(event))
+    place = _refused(event)
+    state.refusals[place] = state.refusals.get(place, "") + _text(event)
 
+
+def _on_whole_refusal(state: ResponsesState, event: Mapping[str, Any], events: list[Event]) -> None:
+    whole = event.get("refusal")
+    if isinstance(whole, str) and whole:
+        _begin(state, events)
+        state.refusals[_refused(event)] = whole
+
+
+def _refused(event: Mapping[str, Any]) -> tuple[Any, int]:
+    """Where a refusal stands: an item that is sent twice keeps its id."""
+    names = [name for name in (event.get("item_id"), event.get("output_index")) if isinstance(name, (str, int))]
+    return next(iter(names), None), _number(event, "content_index")
+
+
+_PARTS: Final[Mapping[str, Callable[[ResponsesState, Mapping[str, Any], list[Event]], None]]] = {
+    "output_text": _on_whole_text,
+    "reasoning_text": partial(_on_whole_text, kind="reasoning_text"),
+    "refusal": _on_whole_refusal,
+    "summary_text": partial(_on_whole_text, kind="summary_text"),
+}
 
 _HANDLERS: Final[Mapping[str, Callable[[ResponsesState, Mapping[str, Any], list[Event]], None]]] = {
     "response.created": _on_response,
@@ -270,12 +340,22 @@ _HANDLERS: Final[Mapping[str, Callable[[ResponsesState, Mapping[str, Any], list[
     "response.output_item.added": _on_item_added,
     "response.output_item.done": _on_item_done,
     "response.output_text.delta": _on_text,
+    "response.output_text.done": _on_whole_text,
+    "response.content_part.done": _on_part_done,
     "response.refusal.delta": _on_refusal,
-    "response.reasoning_text.delta": partial(_on_reasoning, kind="reasoning_text"),
-    "response.reasoning_summary.delta": _on_reasoning,
-    "response.reasoning_summary_text.delta": _on_reasoning,
+    "response.refusal.done": _on_whole_refusal,
+    "response.reasoning_text.delta": partial(_on_text, kind="reasoning_text"),
+    "response.reasoning_text.done": partial(_on_whole_text, kind="reasoning_text"),
+    "response.reasoning_part.done": _on_part_done,
+    "response.reasoning_summary.delta": partial(_on_text, kind="summary_text"),
+    "response.reasoning_summary.done": partial(_on_whole_text, kind="summary_text"),
+    "response.reasoning_summary_text.delta": partial(_on_text, kind="summary_text"),
+    "response.reasoning_summary_text.done": partial(_on_whole_text, kind="summary_text"),
+    "response.reasoning_summary_part.done": _on_part_done,
     "response.function_call_arguments.delta": _on_input,
+    "response.function_call_arguments.done": _on_whole_input,
     "response.custom_tool_call_input.delta": partial(_on_input, kind="custom_tool_call"),
+    "response.custom_tool_call_input.done": partial(_on_whole_input, kind="custom_tool_call"),
 }
 
 #: The events that end an answer, and the status that they stand for; of the last, the answer itself says it.
@@ -321,6 +401,8 @@ def _conclude(
         return IncompleteStream(msg, usage=state.usage)
     if word in _FAILED:
         return _failure(state, response)
+    if reason != "content-filter":  # which may take back what was streamed
+        state.items.check()
     state.complete = state.done = True
     answer = whole(response, state.items.merged())
     said = answer.get("output") or []
@@ -330,7 +412,7 @@ def _conclude(
             raw_reason=word,
             usage=state.usage,
             response=answer,
-            refusal="".join(state.refusal) or refusal_of(said),
+            refusal=refusal_of(said) or "".join(state.refusals.values()) or None,
             logprobs=log_probabilities(said),
         )
     )

@@ -11,6 +11,7 @@ from ..records import RawProviderResponse
 from ..usage import Usage
 
 __all__ = [
+    "APPROVAL",
     "HOSTED",
     "ID",
     "OpenAIResponsesRaw",
@@ -106,6 +107,7 @@ class _PlainDelta(msgspec.Struct, gc=False):
     item_id: str | None = None
     output_index: int | None = None
     content_index: int | None = None  # no default of 0: a name that was damaged must not be read as one
+    sequence_number: int | None = None
 
 
 #: Decodes a stream event that is more of a text; raises ValueError for any other. All that it passes over comes again
@@ -124,6 +126,8 @@ HOSTED: Final[Mapping[str, str]] = {
     "web_search_call": "web_search",
     "web_search_preview_call": "web_search_preview",
 }
+#: The type of the items by which the provider asks whether it may run a tool of an MCP server.
+APPROVAL: Final = "mcp_approval_request"
 _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "code_interpreter_call": ("code", "container_id"),
     "file_search_call": ("queries",),

@@ -27,7 +27,7 @@ class ResponsesDialect:
         store: whether to say ``store: false``, so that the answer is not kept, unless the caller says otherwise.
         strict_tools: whether a tool definition says ``strict``, which counts as true where it is missing.
         reasoning_models: a regular expression for the models that think, and give their thinking away encrypted.
-        message_ids: whether messages of the assistant go back with their type and id, as items of the answer.
+        message_ids: whether messages of the assistant go back with their id, as items of the answer.
         more_options: options that it takes beyond those of OpenAI.
         no_options: options of OpenAI that it does not take.
     """
@@ -209,4 +209,5 @@ def mended(request: Request) -> tuple[Request, tuple[str, ...]]:
     """
     options = [options for options in request.provider_options.values() if isinstance(options, Mapping)]
     continues = any(given.get(name) is not None for given in options for name in _CONTINUING)
-    return mend(request, rules=HistoryRules(ids="responses", stray_results="keep" if continues else "text"))
+    rules = HistoryRules(ids="responses", stray_results="keep" if continues else "text", approvals=True)
+    return mend(request, rules=rules)

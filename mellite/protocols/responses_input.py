@@ -8,12 +8,15 @@ from typing import Any, Final
 from ..errors import InvalidRequest
 from ..messages import Document, Image, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from ..request import Request
+from ..wire.protocol import shown
 from .media import IMAGE_TYPES, data_url, web_url
+from .responses_answer import APPROVAL
 from .toolcalls import arguments_text, result_text
 
 __all__ = ["InputWriter"]
 
 _WHO: Final = "OpenAI Responses"
+_APPROVAL_ID: Final = "mcpr_"  # begins the ids of requests for approval; the request may be in an answer that is stored
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument."
 _FILE_TYPES: Final = frozenset(
     {
@@ -42,7 +45,7 @@ class InputWriter:
     Args:
         namespace: where the parts of an answer keep what goes back.
         stored: whether the provider keeps its answers, so that an item of one can be named instead of repeated.
-        message_ids: whether messages of the assistant have their type and id.
+        message_ids: whether messages of the assistant have their id.
     """
 
     def __init__(self, *, namespace: str, stored: bool, message_ids: bool) -> None:
@@ -108,9 +111,9 @@ class InputWriter:
         if not part.text:
             return
         noted = self._noted(part)
-        head: dict[str, Any] = {"role": "assistant"}
-        if self._message_ids:
-            head = {"type": "message", **({"id": noted["item_id"]} if "item_id" in noted else {}), **head}
+        head: dict[str, Any] = {"type": "message", "role": "assistant"}  # llama.cpp and Dynamo need the type
+        if self._message_ids and "item_id" in noted:
+            head["id"] = noted["item_id"]
         if noted.get("phase"):
             head["phase"] = noted["phase"]
         if self._said is None or {**self._said, "content": None} != {**head, "content": None}:
@@ -153,7 +156,12 @@ class InputWriter:
     def _call(self, call: ToolCall) -> None:
         noted = self._noted(call)
         if call.provider_executed:
-            self._hosted(noted.get("item_id"))
+            asked = noted.get("item")
+            if isinstance(asked, Mapping) and asked.get("type") == APPROVAL:
+                self._kinds[call.id] = APPROVAL
+                self._items.append(dict(asked))
+            else:
+                self._hosted(noted.get("item_id"))
             return
         if "item" in noted:  # a call of another kind, which only the provider's own words can repeat
             item = dict(noted["item"])
@@ -176,7 +184,10 @@ class InputWriter:
         if result.provider_executed:
             self._hosted(self._noted(result).get("item_id"))
             return
-        kind = self._kinds.get(result.id, "function_call")
+        kind = self._kinds.get(result.id, APPROVAL if result.id.startswith(_APPROVAL_ID) else "function_call")
+        if kind == APPROVAL:
+            self._items.append(_approval(result))
+            return
         value = result.result
         output: Any
         if kind not in ("function_call", "custom_tool_call") and value.type == "json":
@@ -203,6 +214,28 @@ class InputWriter:
         metadata = getattr(part, "provider_metadata", None)
         noted = metadata.get(self._namespace) if metadata else None
         return noted if isinstance(noted, Mapping) else {}
+
+
+def _approval(result: ToolResult) -> dict[str, Any]:
+    """The answer to a request for approval: yes or no, and why.
+
+    Raises:
+        InvalidRequest: if the result says neither.
+    """
+    value: Any = result.result.value
+    reason: Any = None
+    if result.result.type == "error":
+        value, reason = False, result_text(result)[0]
+    elif isinstance(value, Mapping) and value.keys() <= {"approve", "reason"}:
+        value, reason = value.get("approve"), value.get("reason")
+    if not isinstance(value, bool):
+        msg = (
+            f"the result for {result.id!r} answers a request for approval of the tool {result.name!r}: give True or "
+            f'False, or {{"approve": False, "reason": "..."}}, not {shown(value)}'
+        )
+        raise InvalidRequest(msg, parameter="messages")
+    answer = {"type": "mcp_approval_response", "approval_request_id": result.id, "approve": value}
+    return answer if reason is None else {**answer, "reason": str(reason)}
 
 
 def _only(message: Message, kinds: tuple[type, ...]) -> None:

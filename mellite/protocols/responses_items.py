@@ -1,129 +1,25 @@
-"""The output items of one Responses answer while their pieces arrive: texts, thinking, tool calls; and their events."""
+"""The output items of one Responses answer while they arrive: which item an event speaks of, and whether all agrees."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..errors import InvalidProviderOutput
-from ..events import (
-    Event,
-    ReasoningDelta,
-    ReasoningEnd,
-    ReasoningStart,
-    TextDelta,
-    TextEnd,
-    TextStart,
-    ToolCallEvent,
-    ToolInputDelta,
-    ToolInputEnd,
-    ToolInputError,
-    ToolInputStart,
-    ToolResultEvent,
-)
-from ..messages import ProviderMetadata, ToolCall, ToolResult, ToolValue
+from ..events import Event
 from ..wire.protocol import wrong
-from .responses_answer import HOSTED, arguments_of_hosted
-from .toolcalls import parse_arguments
+from .responses_agreement import agrees, aligned, contradiction, lost, rest_of, same_arguments, text_of
+from .responses_ends import closing
+from .responses_pieces import CALLS, Block, Item, Kind
 
-__all__ = ["Block", "Item", "Items", "Kind"]
-
-
-#: What the texts of items are.
-Kind: TypeAlias = Literal["output_text", "summary_text", "reasoning_text"]
-
-#: Tool calls that whoever asked has to run, and the name of the field with what the model wrote.
-_CALLS: Final[Mapping[str, str]] = {"function_call": "arguments", "custom_tool_call": "input"}
-
-#: Calls of tools that OpenAI defines and whoever asked has to run; and what to call those tools.
-_OTHER_CALLS: Final[Mapping[str, str]] = {
-    "apply_patch_call": "apply_patch",
-    "computer_call": "computer",
-    "local_shell_call": "local_shell",
-    "shell_call": "shell",
-}
-
-
-class Block:
-    """One text of an item: a part of a message, of a summary of thinking, or of the thinking itself."""
-
-    __slots__ = ("id", "kind", "pieces")
-
-    def __init__(self, kind: Kind, id: str) -> None:
-        self.kind = kind
-        self.id = id
-        self.pieces: list[str] = []
-
-
-class Item:
-    """One output item.
-
-    Attributes:
-        raw: what the provider last said of it as a whole.
-        blocks: its texts, by kind and number.
-        thought: the text of thinking that is being written.
-        pieces: what the model wrote for a tool.
-        started: whether the tool call has been announced.
-        closed: whether it is complete.
-    """
-
-    __slots__ = (
-        "blocks",
-        "call_id",
-        "closed",
-        "id",
-        "index",
-        "name",
-        "number",
-        "pieces",
-        "raw",
-        "started",
-        "thought",
-        "type",
-    )
-
-    def __init__(self, type: str, index: int | None, number: int) -> None:
-        self.type = type
-        self.index = index  # its place in the output, by the provider's word
-        self.number = number  # how many came before it
-        self.id = ""
-        self.call_id = ""
-        self.name = ""
-        self.raw: dict[str, Any] = {}
-        self.blocks: dict[tuple[Kind, int], Block] = {}
-        self.thought: Block | None = None
-        self.pieces: list[str] = []
-        self.started = False
-        self.closed = False
-
-    def learn(self, raw: Mapping[str, Any]) -> None:
-        """Take in what the provider says of it as a whole."""
-        self.raw = {**self.raw, **raw}
-        for field in ("id", "call_id", "name"):
-            value = raw.get(field)
-            if isinstance(value, str) and value and not getattr(self, field):
-                setattr(self, field, value)
-
-    def merged(self) -> dict[str, Any]:
-        """The item as an answer in one piece shows it."""
-        texts: dict[Kind, tuple[str, dict[str, Any]]] = {
-            "output_text": ("content", {"annotations": []}),
-            "reasoning_text": ("content", {}),
-            "summary_text": ("summary", {}),
-        }
-        item = dict(self.raw)
-        if self.type in _CALLS and self.pieces and not item.get(_CALLS[self.type]):
-            item[_CALLS[self.type]] = "".join(self.pieces)
-        given = {name: bool(item.get(name)) for name in ("content", "summary")}
-        for (kind, _), block in sorted(self.blocks.items()):
-            name, more = texts[kind]
-            if not given[name]:
-                item[name] = [*(item.get(name) or []), {"type": kind, "text": "".join(block.pieces), **more}]
-        return item
+__all__ = ["Items"]
 
 
 class Items:
     """All output items of one answer.
+
+    Items are told apart by their place in the output, else by their ids, else by their order. What the provider says
+    last of an item counts: texts grow by it where it only goes on, and `check` refuses what contradicts it.
 
     Args:
         namespace: where the parts of the message keep what the provider wants to see again.
@@ -132,266 +28,238 @@ class Items:
         id_stem: what to call a tool call that never gets an id; its number is put behind it.
     """
 
-    __slots__ = ("_all", "_by_id", "_by_index", "_namespace", "id_stem")
+    __slots__ = ("_all", "_by_id", "_by_index", "_missing", "_namespace", "_spoken", "id_stem")
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self._all: list[Item] = []
         self._by_id: dict[str, Item] = {}
         self._by_index: dict[int, Item] = {}
+        self._missing: list[Item] = []  # streamed, but not among the items of the whole answer
+        self._spoken: dict[str, tuple[int, int]] = {}  # type of items -> the last of them that has said something
         self.id_stem = "call"
 
     @property
     def has_calls(self) -> bool:
-        """Whether there is a tool call for whoever asked to run."""
-        return any(item.started and item.closed for item in self._all)
+        """Whether there is a tool call for whoever asked to run, or to approve."""
+        return any(item.started and item.closed and item.held is None for item in self._all)
 
     def merged(self) -> list[dict[str, Any]]:
         """The output as an answer in one piece shows it."""
-        placed = sorted(self._all, key=lambda item: item.number if item.index is None else item.index)
-        return [item.merged() for item in placed]
+        return [item.merged() for item in sorted(self._all, key=lambda item: item.place) if item.held is None]
 
     # Which item
 
-    def of(self, event: Mapping[str, Any], *types: str) -> Item:
-        """The item that a piece belongs to; a new one, of the first type, where none was announced."""
+    def of(self, event: Mapping[str, Any], type: str) -> Item:
+        """Find the item that a piece belongs to, or make a new one where none was announced."""
         index, id = event.get("output_index"), event.get("item_id")
+        names = [name for name in (id, event.get("call_id")) if isinstance(name, str) and name]
+        named = [item for name in names if (item := self._by_id.get(name)) is not None and item.type == type]
         if isinstance(index, int):
-            item = self._by_index.get(index)
-        elif isinstance(id, str):
-            item = self._by_id.get(id)
+            found = self._by_index.get(index)
+            if found is None and named and (named[0].index is None or type in CALLS):
+                found = named[0]
+        elif names:
+            found = named[0] if named else None
         else:
-            item = self._all[-1] if self._all else None
-        if item is None or item.type not in types or item.closed:
-            item = self._new(types[0], index)
-            self._learn(item, {"type": types[0], "id": id})
-        return item
+            found = self._all[-1] if self._all else None
+        if found is None or found.type != type or found.closed:
+            twin = named[0] if named and id == named[0].id else None
+            found = self._new(type, index, twin)
+            self._learn(found, {"type": type, "id": id, "call_id": event.get("call_id")})
+        return found
 
-    def _known(self, raw: Mapping[str, Any], index: Any) -> Item:
-        """The item that the provider speaks of as a whole; a new one if it is new."""
+    def _of_whole(self, event: Mapping[str, Any], type: str) -> Item:
+        """Find the item of which an event shows a text as a whole; it may be complete by then."""
+        index = event.get("output_index")
+        found = [self._by_index.get(index)] if isinstance(index, int) else []
+        names = [event.get("item_id"), event.get("call_id")]
+        found += [self._by_id.get(name) for name in names if isinstance(name, str) and name]
+        if not found:
+            found = [item for item in self._all[-1:] if item.type == type]
+        return next((item for item in found if item is not None and item.type == type), None) or self.of(event, type)
+
+    def _of_item(self, raw: Mapping[str, Any], index: Any) -> Item:
+        """Find the item that the provider shows as a whole, or make a new one if it is new."""
         type = raw.get("type")
         if not isinstance(type, str):
             raise wrong(type, "the type of an output item", "a text")
-        item = self._by_index.get(index) if isinstance(index, int) else self._named(raw)
-        if item is not None and item.type == type and not (item.closed and item.id != (raw.get("id") or item.id)):
-            return item
-        return self._new(type, index)
+        named = self._named(raw, type)
+        found = self._by_index.get(index) if isinstance(index, int) else named
+        if found is not None and found.type == type and not (found.closed and found.id != (raw.get("id") or found.id)):
+            return found
+        if named is not None and not named.closed and (named.index is None or type in CALLS):
+            if isinstance(index, int):
+                self._by_index[index] = named
+                named.index = index if named.index is None else named.index
+            return named
+        return self._new(type, index, named)
 
-    def _named(self, raw: Mapping[str, Any]) -> Item | None:
-        names = [name for name in (raw.get("id"), raw.get("call_id")) if isinstance(name, str)]
-        return next((item for name in names if (item := self._by_id.get(name)) is not None), None)
+    def _named(self, raw: Mapping[str, Any], type: str) -> Item | None:
+        """The item of this type that has one of these ids, and no other call id."""
+        ids = [raw.get("id"), raw.get("call_id")]
+        for name in ids:
+            item = self._by_id.get(name) if isinstance(name, str) and name else None
+            if item is not None and item.type == type:
+                return item if not ids[1] or not item.call_id or item.call_id == ids[1] else None
+        return None
 
-    def _new(self, type: str, index: Any) -> Item:
-        item = Item(type, index if isinstance(index, int) else None, len(self._all))
+    def _new(self, type: str, index: Any, twin: Item | None = None) -> Item:
+        item = Item(type, index if isinstance(index, int) else None, len(self._all), self._namespace, twin)
         self._all.append(item)
         if item.index is not None:
             self._by_index[item.index] = item
         return item
 
-    def _learn(self, item: Item, raw: Mapping[str, Any]) -> None:
-        item.learn(raw)
+    def _learn(self, item: Item, raw: Mapping[str, Any], *, final: bool = False) -> None:
+        item.learn(raw, final=final)
         for name in (item.id, item.call_id):
             if name:
                 self._by_id[name] = item
 
-    # What arrives of it
+    # What arrives of them
 
-    def added(self, raw: Mapping[str, Any], index: Any) -> Iterator[Event]:
+    def added(self, raw: Mapping[str, Any], index: Any) -> Sequence[Event]:
         """An item begins."""
-        item = self._known(raw, index)
+        item = self._of_item(raw, index)
         self._learn(item, raw)
-        if item.type in _CALLS and item.call_id and item.name:
-            yield from self._start(item)
+        return item.passed(item.start() if item.type in CALLS and item.call_id and item.name else ())
 
-    def done(self, raw: Mapping[str, Any], index: Any) -> Iterator[Event]:
+    def done(self, raw: Mapping[str, Any], index: Any) -> Sequence[Event]:
         """An item is complete."""
-        item = self._known(raw, index)
-        self._learn(item, raw)
-        yield from self._close(item)
+        item = self._of_item(raw, index)
+        self._learn(item, raw, final=True)
+        return self._passed(item, self._complete(item))
 
-    def block(self, item: Item, kind: Kind, number: int) -> tuple[Block, list[Event]]:
-        """One text of an item, and the events of its beginning if it is new."""
-        found = item.blocks.get((kind, number))
-        if found is None:
-            stem = item.id or f"{'text' if kind == 'output_text' else 'reasoning'}-{item.number}"
-            sign = "/" if kind == "reasoning_text" else ":"
-            id = stem if number == 0 and kind == "output_text" else f"{stem}{sign}{number}"
-            found = item.blocks[kind, number] = Block(kind, id)
-            if kind == "output_text":
-                return found, [TextStart(id)]
-        if kind == "output_text" or found is item.thought:
-            return found, []
-        ended = [] if item.thought is None else [self._ended(item, item.thought)]
-        item.thought = found
-        return found, [*ended, ReasoningStart(found.id)]
+    def text(self, item: Item, kind: Kind, number: int, text: str) -> tuple[Block, Sequence[Event]]:
+        """Take more of a text of a message or of thinking."""
+        block, events = item.write(kind, number, text)
+        return block, self._passed(item, events)
 
-    def input(self, item: Item, text: str) -> Iterator[Event]:
-        """More of what the model writes for a tool."""
-        item.pieces.append(text)
-        if item.started:
-            yield ToolInputDelta(item.call_id, item.name, text)
+    def whole_text(self, event: Mapping[str, Any], kind: Kind, number: int, whole: str) -> Sequence[Event]:
+        """Take a text of a message or of thinking as a whole; give what was not streamed of it."""
+        item = self._of_whole(event, "message" if kind == "output_text" else "reasoning")
+        block = item.blocks.get((kind, number))
+        if block is None:  # some hosts count the texts of an item, or name their kind, only here
+            block = next((other for other in item.blocks.values() if agrees(other.text, whole)), None)
+        rest = rest_of("" if block is None else block.text, whole)
+        events: list[Event] = []
+        if rest and self._may_grow(item):
+            block, events = item.write(kind, number, rest)
+            if item.closed:
+                events.append(item.ended(block))
+        if block is not None:
+            block.whole = whole
+        return self._passed(item, events)
 
-    def _close(self, item: Item, *, cut_short: bool = False) -> Iterator[Event]:
-        """An item is complete, as far as it got.
+    def input(self, item: Item, text: str) -> Sequence[Event]:
+        """Take more of what the model writes for a tool."""
+        return item.passed(item.write_input(text))
 
-        Args:
-            cut_short: the answer hit its limit, so that a call which is not whole is no call.
-        """
+    def whole_input(self, event: Mapping[str, Any], type: str, whole: str) -> Sequence[Event]:
+        """Take all that the model wrote for a tool; give what was not streamed of it."""
+        item = self._of_whole(event, type)
+        self._learn(item, {"name": event.get("name"), "call_id": event.get("call_id")})
+        item.written = whole
         if item.closed:
-            return
-        item.closed = True
-        if item.type == "message":
-            yield from self._close_message(item)
-        elif item.type == "reasoning":
-            yield from self._close_reasoning(item)
-        elif item.type in _CALLS:
-            yield from self._close_call(item, cut_short=cut_short or item.raw.get("status") == "incomplete")
-        elif item.type in _OTHER_CALLS and not _is_contained(item):
-            yield from self._close_other_call(item)
-        elif item.type in HOSTED:
-            yield from self._close_hosted(item)
-        elif item.type in ("shell_call", "shell_call_output"):
-            yield from self._close_contained(item)
-        elif isinstance(item.raw.get("encrypted_content"), str):  # such as what is left of a history made shorter
-            yield from self._kept(item, {"item": item.raw})
+            self._check_call(item)
+            return ()
+        rest = rest_of("".join(item.pieces), whole)
+        return item.passed(item.write_input(rest)) if rest else ()
 
-    def finish(self, output: list[Any], *, cut_short: bool) -> Iterator[Event]:
+    def _passed(self, item: Item, events: Iterable[Event]) -> Sequence[Event]:
+        """Note how far the texts of this type of item have come; see `Item.passed`."""
+        passed = item.passed(events)
+        if item.held is None and item.blocks:
+            self._spoken[item.type] = max(item.place, self._spoken.get(item.type, item.place))
+        return passed
+
+    def _may_grow(self, item: Item) -> bool:
+        """Whether more can be given of its texts: not where another such item has said something behind it."""
+        return item.place >= self._spoken.get(item.type, item.place)
+
+    # The end
+
+    def finish(self, output: Sequence[Any], *, cut_short: bool) -> Iterator[Event]:
         """The answer is over: give what was not streamed, and close what is still open.
 
         Args:
             output: all items, by the provider's word; some hosts leave it empty.
             cut_short: the answer hit its limit, so that a call which is not whole is no call.
+
+        Raises:
+            InvalidProviderOutput: for what is no output item, and for a call that contradicts what was streamed of it.
         """
-        more = len(output) - len(self._all)
-        for index, raw in enumerate(output):
-            if not isinstance(raw, Mapping) or not isinstance(raw.get("type"), str):
-                raise wrong(raw, "an output item", "an object with a type")
-            item = self._by_index.get(index) or self._named(raw)
-            if item is not None and item.type != raw["type"]:
-                item = None
-            if item is None and more > 0:
-                more -= 1
-                item = self._known(raw, index)
-            if item is not None and not item.closed:
-                self._learn(item, raw)
-                yield from self._close(item, cut_short=cut_short)
+        pairs = list(zip(output, aligned(self._all, output), strict=True))
+        agrees = self._says_the_same(output)
+        missing = dict.fromkeys(item for item in self._all if item.held is None)
+        for index, (raw, known) in enumerate(pairs):
+            if known is None and agrees and raw["type"] == "message":
+                continue  # its text was streamed as that of others
+            item = self._new(raw["type"], index) if known is None else known
+            missing.pop(item, None)
+            yield from item.released()
+            self._learn(item, raw, final=True)
+            agreed = agrees and item.type == "message"
+            yield from self._passed(item, self._complete(item, cut_short=cut_short, grows=not agreed))
+            if agreed:
+                item.wholes["output_text"] = item.said_as("output_text")
+        types = {raw["type"] for raw, _ in pairs if raw["type"] != "message" or text_of(raw)}
+        self._missing = [item for item in missing if item.type in types and not (agrees and item.type == "message")]
         for item in self._all:
-            yield from self._close(item, cut_short=cut_short)
+            if not item.closed:
+                yield from item.passed(self._complete(item, cut_short=cut_short))
 
-    # Ends
+    def _says_the_same(self, output: Sequence[Any]) -> bool:
+        """Whether all texts of the whole answer are those that were streamed, in whichever items and parts."""
+        messages = sorted(
+            [item for item in self._all if item.type == "message" and item.held is None], key=lambda item: item.place
+        )
+        said = "".join([item.said_as("output_text") for item in messages])
+        whole = "".join([text_of(raw) for raw in output if raw["type"] == "message"])
+        return bool(whole) and agrees(said, whole)
 
-    def _close_message(self, item: Item) -> Iterator[Event]:
-        yield from self._unsaid(item, "output_text", item.raw.get("content"))
-        metadata = self._noted(item, phase=item.raw.get("phase"))
-        for block in item.blocks.values():
-            yield TextEnd(block.id, provider_metadata=metadata)
-
-    def _close_reasoning(self, item: Item) -> Iterator[Event]:
-        yield from self._unsaid(item, "summary_text", item.raw.get("summary"))
-        yield from self._unsaid(item, "reasoning_text", item.raw.get("content"))
-        encrypted = item.raw.get("encrypted_content")
-        if item.thought is not None:
-            yield self._ended(item, item.thought, encrypted_content=encrypted)
-        elif item.id or encrypted:
-            yield from self._kept(item, {"item_id": item.id or None, "encrypted_content": encrypted})
-
-    def _unsaid(self, item: Item, kind: Kind, parts: Any) -> Iterator[Event]:
-        """What of its texts only came with the end of their item."""
-        for number, part in enumerate(parts if isinstance(parts, list) else ()):
-            text = part.get("text") if isinstance(part, Mapping) and part.get("type") == kind else None
-            if not isinstance(text, str) or not text:
-                continue
-            known = item.blocks.get((kind, number))
-            said = "" if known is None else "".join(known.pieces)
-            if len(text) > len(said) and text.startswith(said):
-                block, events = self.block(item, kind, number)
-                yield from events
-                left = text[len(said) :]
-                block.pieces.append(left)
-                yield TextDelta(left, block.id) if kind == "output_text" else ReasoningDelta(left, block.id)
-
-    def _kept(self, item: Item, facts: Mapping[str, Any]) -> Iterator[Event]:
-        """An empty block of thinking, for what is only there to be sent back."""
-        id = item.id or f"reasoning-{item.number}"
-        noted = {name: value for name, value in facts.items() if value is not None}
-        yield ReasoningStart(id)
-        yield ReasoningEnd(id, provider_metadata={self._namespace: noted})
-
-    def _start(self, item: Item) -> Iterator[Event]:
-        if not item.started:
-            item.started = True
-            yield ToolInputStart(item.call_id, item.name)
-            if item.pieces:
-                yield ToolInputDelta(item.call_id, item.name, "".join(item.pieces))
-
-    def _close_call(self, item: Item, *, cut_short: bool) -> Iterator[Event]:
-        if not item.name:
-            if cut_short:
-                return
-            raise wrong(item.name, f"the name of tool call {item.call_id or item.id!r}", "a text")
-        item.call_id = item.call_id or item.id or f"{self.id_stem}_{item.number}"
-        written = item.raw.get(_CALLS[item.type])
-        raw = written if isinstance(written, str) and written else "".join(item.pieces)
-        if raw and not item.pieces:  # it only came as a whole
-            yield from self.input(item, raw)
-        yield from self._start(item)
-        is_custom = item.type == "custom_tool_call"
-        kind = item.type if is_custom else None
-        metadata = self._noted(item, kind=kind, namespace=item.raw.get("namespace"))
-        yield ToolInputEnd(item.call_id, item.name, provider_metadata=metadata)
-        try:
-            arguments = parse_arguments(raw)
-        except InvalidProviderOutput:
-            arguments = None
-            if not is_custom:  # whose input may be any text
-                yield ToolInputError(item.call_id, item.name, raw=raw)
-            if cut_short:
-                item.started = False
-                return
-        yield ToolCallEvent(ToolCall(item.call_id, item.name, arguments, raw_arguments=raw, provider_metadata=metadata))
-
-    def _close_other_call(self, item: Item) -> Iterator[Event]:
-        item.started = True
-        item.call_id = item.call_id or item.id or f"{self.id_stem}_{item.number}"
-        arguments = item.raw.get("action", item.raw.get("operation"))
-        metadata = self._noted(item, item=item.raw)
-        yield ToolCallEvent(ToolCall(item.call_id, _OTHER_CALLS[item.type], arguments, provider_metadata=metadata))
-
-    def _close_hosted(self, item: Item) -> Iterator[Event]:
-        id = item.id or item.call_id or f"{self.id_stem}_{item.number}"
-        name = HOSTED[item.type]
-        metadata = self._noted(item)
-        error = item.raw.get("error")
-        result = ToolValue("json", item.raw) if error is None else ToolValue("error", error)
-        arguments = arguments_of_hosted(item.raw)
-        yield ToolCallEvent(ToolCall(id, name, arguments, provider_executed=True, provider_metadata=metadata))
-        yield ToolResultEvent(ToolResult(id, name, result, provider_executed=True, provider_metadata=metadata))
-
-    def _close_contained(self, item: Item) -> Iterator[Event]:
-        """A call of a shell in a container of the provider; what came of it is an item of its own."""
-        id = item.call_id or item.id or f"{self.id_stem}_{item.number}"
-        metadata = self._noted(item)
-        if item.type == "shell_call":
-            arguments = arguments_of_hosted(item.raw)
-            yield ToolCallEvent(ToolCall(id, "shell", arguments, provider_executed=True, provider_metadata=metadata))
+    def _complete(self, item: Item, *, cut_short: bool = False, grows: bool = True) -> Iterator[Event]:
+        """Give what completes an item, or what else has become known of one that is complete."""
+        grows = grows and self._may_grow(item)
+        if not item.closed:
+            yield from closing(item, id=f"{self.id_stem}_{item.number}", cut_short=cut_short, grows=grows)
+        elif item.type in CALLS:
+            if not cut_short:
+                self._check_call(item)
         else:
-            result = ToolValue("json", item.raw.get("output"))
-            yield ToolResultEvent(ToolResult(id, "shell", result, provider_executed=True, provider_metadata=metadata))
+            for kind in item.kinds:
+                yield from item.grow(kind, grows=grows)
+            yield from [item.ended(block) for block in item.blocks.values() if block.open]
 
-    # What goes back
+    def _check_call(self, item: Item) -> None:
+        """Refuse other arguments for a call that was given already."""
+        said, written = item.arguments or "", item.written
+        if written and not same_arguments(said, written, is_json=item.type == "function_call"):
+            place = f"the arguments of {item.shown}"
+            raise contradiction(place, said, written)
 
-    def _ended(self, item: Item, block: Block, **facts: Any) -> ReasoningEnd:
-        kind = block.kind if block.kind == "reasoning_text" else None
-        return ReasoningEnd(block.id, provider_metadata=self._noted(item, kind=kind, **facts))
+    def check(self) -> None:
+        """Refuse an answer of which something was streamed that is not so in the whole.
 
-    def _noted(self, of: Item, **facts: Any) -> ProviderMetadata | None:
-        noted = {"item_id": of.id or None, **facts}
-        found = {name: value for name, value in noted.items() if value is not None}
-        return {self._namespace: found} if found else None
-
-
-def _is_contained(item: Item) -> bool:
-    """Whether a shell call ran in a container of the provider."""
-    environment = item.raw.get("environment")
-    kind = environment.get("type") if isinstance(environment, Mapping) else None
-    return item.type == "shell_call" and isinstance(kind, str) and kind.startswith("container")
+        Raises:
+            InvalidProviderOutput: names the place.
+        """
+        for item in self._all:
+            if item.held is not None:
+                continue
+            for kind in item.kinds:
+                differs, gap = item.contradicted(kind), item.gap_in(kind)
+                place = f"the text of {item.shown}" if kind == "output_text" else f"the thinking of {item.shown}"
+                # Hosts put thinking otherwise in the end; it only counts where events are known to be missing.
+                if differs is not None and (kind == "output_text" or any(block.gap for block in item.blocks.values())):
+                    raise contradiction(place, *differs)
+                if gap is not None and kind == "output_text":
+                    raise lost(place, gap)
+            if item.gap is not None and item.type in CALLS and not item.written:
+                place = f"the arguments of {item.shown}"
+                raise lost(place, item.gap)
+        for item in self._missing:
+            if item.said or item.type in CALLS:
+                msg = f"{item.shown} was streamed, but is not in the answer as a whole"
+                raise InvalidProviderOutput(msg)

@@ -280,9 +280,13 @@ def test_what_the_model_said() -> None:
     """Its parts keep their order; texts next to each other are one message."""
     said = Message.assistant("A", "B", "", CALL, "C")
     assert input_of(Message.user("hi"), said)[1:] == [
-        {"role": "assistant", "content": [{"type": "output_text", "text": "A"}, {"type": "output_text", "text": "B"}]},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "A"}, {"type": "output_text", "text": "B"}],
+        },
         {"type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": '{"city":"Paris"}'},
-        {"role": "assistant", "content": [{"type": "output_text", "text": "C"}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "C"}]},
     ]
 
 

@@ -206,7 +206,7 @@ def test_a_history_that_goes_back() -> None:
     backend.generate([Message.user("Hi."), first.message, Message.user("Really?")]).result()
     sent = json.loads(transport.requests[0].body)["input"]
     assert sent[1] == {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}
-    assert sent[2] == {"role": "assistant", "content": [{"type": "output_text", "text": "Hello."}]}
+    assert sent[2] == {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello."}]}
 
 
 # --- recorded requests ----------------------------------------------------------------------------
