@@ -55,9 +55,26 @@ class Usage:
         cache_read_input_tokens: int | None = None,
         cache_write_input_tokens: int | None = None,
         reasoning_tokens: int | None = None,
+        reasoning_apart: bool | None = None,
         raw: Mapping[str, Any] | None = None,
     ) -> Usage:
-        """Make it from inclusive totals: what is missing of the total and the split is worked out."""
+        """Make it from inclusive totals: what is missing of the total and the split is worked out.
+
+        Args:
+            reasoning_apart: whether the provider counts thinking beside its `output_tokens`; None if hosts differ.
+                Where a total is given, the total decides.
+
+        Example:
+            >>> Usage.of(input_tokens=5, output_tokens=2, reasoning_tokens=9, total_tokens=16).output_tokens
+            11
+            >>> Usage.of(input_tokens=5, output_tokens=9, reasoning_tokens=9, total_tokens=14).output_tokens
+            9
+        """
+        if output_tokens is not None and reasoning_tokens:
+            spent = total_tokens - (input_tokens or 0) if total_tokens else None
+            if _is_apart(output_tokens, reasoning_tokens, spent, said=reasoning_apart):
+                output_tokens += reasoning_tokens
+            reasoning_tokens = min(reasoning_tokens, output_tokens)
         if total_tokens is None and (input_tokens is not None or output_tokens is not None):
             total_tokens = (input_tokens or 0) + (output_tokens or 0)
         non_cached = None
@@ -88,3 +105,12 @@ class Usage:
             ours, theirs = getattr(self, name), getattr(other, name)
             sums[name] = None if ours is None and theirs is None else (ours or 0) + (theirs or 0)
         return Usage(**sums)
+
+
+def _is_apart(output: int, reasoning: int, spent: int | None, *, said: bool | None) -> bool:
+    """Whether thinking is to be added to the output, where `spent` tokens of the total are not input."""
+    if spent in (output, output + reasoning):
+        return spent != output
+    if said is not None:
+        return said
+    return reasoning > output and (spent is None or spent > output + reasoning)

@@ -62,7 +62,8 @@ TOGETHER = {
     "__main__": ("cli", "cli_*", "demo"),
     "cli": ("demo",),
     "cli_*": ("cli", "cli_cassettes", "cli_requirements"),
-    "protocols.openai_chat": ("protocols.chat_answer", "protocols.chat_body"),  # one protocol in three files
+    "protocols.openai_chat": ("protocols.chat_*",),  # one protocol in several files
+    "protocols.chat_*": ("protocols.chat_*",),
     "protocols.anthropic_*": ("protocols.anthropic_*",),
     "protocols.cohere_*": ("protocols.cohere_*",),
     "protocols.openai_responses": ("protocols.responses_*",),
@@ -73,6 +74,7 @@ TOGETHER = {
     "protocols.*": (
         "protocols.caching",
         "protocols.failures",
+        "protocols.finish_words",
         "protocols.history",
         "protocols.media",
         "protocols.toolcalls",

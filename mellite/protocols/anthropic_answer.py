@@ -84,6 +84,7 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
         cache_read_input_tokens=read,
         cache_write_input_tokens=written,
         reasoning_tokens=_count(details, "thinking_tokens") if isinstance(details, Mapping) else None,
+        reasoning_apart=False,
         raw=raw,
     )
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 
+from ..errors import InvalidProviderOutput
 from ..records import RawProviderResponse
 from ..usage import Usage
+from ..wire.protocol import shown
 
 __all__ = [
     "ID",
+    "REASONING_FIELDS",
     "ChatChoice",
     "ChatCompletion",
+    "ChatDelta",
     "ChatMessage",
     "MergedChat",
     "OpenAIChatRaw",
@@ -67,21 +71,17 @@ class OpenAIChatRaw(RawProviderResponse, protocol=ID):
 def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a usage object, whose names differ from host to host."""
     prompt, completion = _inner(raw, "prompt_tokens_details"), _inner(raw, "completion_tokens_details")
-    output, total = _count(raw, "completion_tokens"), _count(raw, "total_tokens")
-    input = _count(raw, "prompt_tokens")
     reasoning = _count(completion, "reasoning_tokens")
-    if output is not None and reasoning and (reasoning > output or total == (input or 0) + output + reasoning):
-        output += reasoning  # xAI counts thinking apart
     cached = _count(prompt, "cached_tokens")
     if cached is None:  # DeepSeek; Together and Z.ai; Mistral
         cached = _count(raw, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
     return Usage.of(
-        input_tokens=input,
-        output_tokens=output,
-        total_tokens=total,
+        input_tokens=_count(raw, "prompt_tokens"),
+        output_tokens=_count(raw, "completion_tokens"),
+        total_tokens=_count(raw, "total_tokens"),
         cache_read_input_tokens=cached,
         cache_write_input_tokens=_count(prompt, "cache_write_tokens"),
-        reasoning_tokens=reasoning,
+        reasoning_tokens=_count(raw, "reasoning_tokens") if reasoning is None else reasoning,  # Perplexity
         raw=raw,
     )
 
@@ -142,6 +142,9 @@ decode_plain: Final = msgspec.json.Decoder(_PlainChunk).decode
 
 # Putting one together
 
+#: Where hosts put the thinking; the first that says something counts.
+REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_text")
+
 #: In a delta these say the same each time; every other text there is the next piece.
 _SAID_AGAIN: Final = frozenset({"format", "id", "name", "role", "type"})
 
@@ -149,9 +152,26 @@ _SAID_AGAIN: Final = frozenset({"format", "id", "name", "role", "type"})
 _TOP_APART: Final = frozenset({"choices", "error", "obfuscation", "usage"})
 _CHOICE_APART: Final = frozenset({"delta", "index", "message", "usage"})
 
+#: What an answer is made of, as opposed to what is said about it.
+_SPOKEN: Final = ("content", "refusal", "tool_calls", "function_call", *REASONING_FIELDS)
+
 
 class _Pieces(list[Any]):
     """A text while it grows, joined at the end, so that n pieces cost n; some providers mix other parts in."""
+
+
+class ChatDelta(NamedTuple):
+    """What a chunk adds to one choice.
+
+    Args:
+        choice: the choice in the chunk.
+        delta: what is new of its message.
+        whole: whether the chunk has the whole message, so that each of its tool calls is all of one.
+    """
+
+    choice: Mapping[str, Any]
+    delta: Mapping[str, Any]
+    whole: bool
 
 
 class MergedChat:
@@ -170,8 +190,14 @@ class MergedChat:
         self.content: list[str] = _Pieces()
         self.reasoning: list[str] = _Pieces()
 
-    def add(self, chunk: Mapping[str, Any]) -> None:
-        """Merge one chunk; its ``choices``, if any, must be a list of objects whose deltas are objects or null."""
+    def add(self, chunk: Mapping[str, Any]) -> list[ChatDelta]:
+        """Merge one chunk; return what it adds to each choice that it has.
+
+        Its ``choices``, if any, must be a list of objects whose deltas and messages are objects or null.
+
+        Raises:
+            InvalidProviderOutput: if a whole message says something else than what came before it.
+        """
         top = self._top
         for name, value in chunk.items():
             if value is None:
@@ -179,10 +205,9 @@ class MergedChat:
             elif name not in _TOP_APART:
                 known = top.get(name)
                 top[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
-        for choice in chunk.get("choices") or ():
-            self._add_choice(choice)
+        return [self._add_choice(choice) for choice in chunk.get("choices") or ()]
 
-    def _add_choice(self, choice: Mapping[str, Any]) -> None:
+    def _add_choice(self, choice: Mapping[str, Any]) -> ChatDelta:
         index = choice.get("index") or 0
         known = self._choices.get(index)
         if known is None:
@@ -203,7 +228,12 @@ class MergedChat:
                 known[name].extend(value)
             else:
                 known[name] = value
-        _add_delta(known["message"], choice.get("delta") or {})
+        delta, message = choice.get("delta") or {}, choice.get("message")
+        whole = bool(message) and not any(delta.get(name) for name in _SPOKEN)
+        if whole:
+            delta = _rest_of(message or {}, known["message"])
+        _add_delta(known["message"], delta)
+        return ChatDelta(choice, delta, whole)
 
     def first(self) -> dict[str, Any]:
         """What is known of the first choice, but for its text."""
@@ -236,6 +266,45 @@ class MergedChat:
                     message["tool_calls"] = tool_calls
             answer["choices"].append(_finished(choice))
         return answer
+
+
+def _rest_of(message: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a whole message has not come in deltas.
+
+    That is all of it, where a server streams an answer in one piece; the end or nothing, where one tells with every
+    delta, or at the end, what the message has come to (Perplexity).
+
+    Raises:
+        InvalidProviderOutput: if it says something else than what came.
+    """
+    rest: dict[str, Any] = {}
+    thought = max([_joined(known.get(name)) for name in REASONING_FIELDS], key=len)
+    for name, value in message.items():
+        held = known.get(name)
+        came = thought if name in REASONING_FIELDS else _joined(held)
+        if name == "function_call" and isinstance(value, Mapping) and isinstance(held, Mapping):
+            rest[name] = _rest_of(value, held)
+        elif name == "tool_calls" or not (came or held):
+            rest[name] = value
+        elif isinstance(value, str) and name not in _SAID_AGAIN:
+            if not value.startswith(came) and not came.startswith(value):
+                msg = f"{name} came as {shown(came)}, and then, in a whole message, as {shown(value)}"
+                raise InvalidProviderOutput(msg)
+            rest[name] = value[len(came) :]
+        elif isinstance(value, list) and name == "content":
+            said = "".join([part["text"] for part in value if isinstance(part, dict) and _is_text(part)])
+            if said != came:
+                msg = f"content came as {shown(came)}, and then, in a whole message, as {shown(value)}"
+                raise InvalidProviderOutput(msg)
+    return rest
+
+
+def _joined(value: Any) -> str:
+    return "".join([piece for piece in value if isinstance(piece, str)]) if isinstance(value, _Pieces) else ""
+
+
+def _is_text(part: Mapping[str, Any]) -> bool:
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _add_delta(known: dict[str, Any], delta: Mapping[str, Any]) -> None:

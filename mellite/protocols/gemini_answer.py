@@ -86,12 +86,15 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a ``usageMetadata``, which counts thinking and the prompts of hosted tools apart."""
     prompt, tools = _count(raw, "promptTokenCount"), _count(raw, "toolUsePromptTokenCount")
     written, thought = _count(raw, "candidatesTokenCount"), _count(raw, "thoughtsTokenCount")
+    if written is None and thought is not None:
+        written = 0
     return Usage.of(
         input_tokens=None if prompt is None else prompt + (tools or 0),
-        output_tokens=None if written is None and thought is None else (written or 0) + (thought or 0),
+        output_tokens=written,
         total_tokens=_count(raw, "totalTokenCount"),
         cache_read_input_tokens=_count(raw, "cachedContentTokenCount"),
         reasoning_tokens=thought,
+        reasoning_apart=True,
         raw=raw,
     )
 

@@ -71,17 +71,13 @@ class OpenAIResponsesRaw(RawProviderResponse, protocol=ID):
 def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a usage object."""
     given, made = _inner(raw, "input_tokens_details"), _inner(raw, "output_tokens_details")
-    input, output, total = _count(raw, "input_tokens"), _count(raw, "output_tokens"), _count(raw, "total_tokens")
-    reasoning = _count(made, "reasoning_tokens")
-    if output is not None and reasoning and (reasoning > output or total == (input or 0) + output + reasoning):
-        output += reasoning  # xAI counts thinking apart
     return Usage.of(
-        input_tokens=input,
-        output_tokens=output,
-        total_tokens=total,
+        input_tokens=_count(raw, "input_tokens"),
+        output_tokens=_count(raw, "output_tokens"),
+        total_tokens=_count(raw, "total_tokens"),
         cache_read_input_tokens=_count(given, "cached_tokens"),
         cache_write_input_tokens=_count(given, "cache_write_tokens"),
-        reasoning_tokens=reasoning,
+        reasoning_tokens=_count(made, "reasoning_tokens"),
         raw=raw,
     )
 

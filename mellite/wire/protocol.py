@@ -19,15 +19,15 @@ from ..errors import InvalidProviderOutput, InvalidRequest, MelliteError
 from ..events import Event
 from ..request import Request
 
-__all__ = ["Protocol", "State", "decode_json", "json_text", "listed", "shown", "wrong"]
+__all__ = ["Protocol", "State", "decode_event", "decode_json", "is_done", "json_text", "listed", "shown", "wrong"]
 
 
 class State(Interface):
     """Where a parser stands in one answer; what else it holds is the protocol's own business.
 
     Attributes:
-        complete: all that an answer needs has been seen; more may follow, such as usage, but trouble on the way no
-            longer matters.
+        complete: all that an answer needs has been seen, so that trouble on the way no longer matters. Usage may
+            follow; content that follows takes it back.
         done: the very end has been seen, so that nothing more needs to be read.
     """
 
@@ -72,6 +72,8 @@ class Protocol(Generic[S]):
 
 
 _LONGEST_EXCERPT: Final = 120
+_BOM: Final = "\ufeff"
+_BOM_BYTES: Final = _BOM.encode()
 
 
 def decode_json(data: bytes | str) -> Any:
@@ -92,6 +94,8 @@ def decode_json(data: bytes | str) -> Any:
         return msgspec.json.decode(data)
     except (ValueError, RecursionError):
         pass  # msgspec refuses lone surrogates and bytes that are not UTF-8; the slow reader below decides
+    if data.startswith(_BOM_BYTES if isinstance(data, bytes) else _BOM):  # type: ignore[arg-type]
+        return decode_json(data[len(_BOM_BYTES) :] if isinstance(data, bytes) else data[1:])
     text, pairs = (data, None) if isinstance(data, str) else _readable(data)
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=pairs)
@@ -121,6 +125,35 @@ def _undamaged(fields: list[tuple[str, Any]]) -> dict[str, Any]:
             msg = f"a type is not UTF-8: {value[:_LONGEST_EXCERPT]!r}"
             raise ValueError(msg)
     return dict(fields)
+
+
+def decode_event(data: bytes) -> dict[str, Any] | None:
+    """Decode the data of one stream event; None for ``null``, by which gateways keep a connection alive.
+
+    Raises:
+        InvalidProviderOutput: if it is no JSON object.
+
+    Example:
+        >>> decode_event(b'{"a": 1}'), decode_event(b"null")
+        ({'a': 1}, None)
+    """
+    value = decode_json(data)
+    if value is not None and not isinstance(value, dict):
+        raise wrong(value, "a stream event", "a JSON object")
+    return value
+
+
+def is_done(data: bytes) -> bool:
+    """Whether the data of a stream event is ``[DONE]``: OpenAI's end mark, which gateways send in other protocols too.
+
+    Example:
+        >>> is_done(b" [DONE] "), is_done(b"{}")
+        (True, False)
+    """
+    return len(data) < _LONGEST_EXCERPT and data.strip(_AROUND_DONE) == b"[DONE]"
+
+
+_AROUND_DONE: Final = _BOM_BYTES + b' \t\r\n"'
 
 
 def _refuse(name: str) -> NoReturn:

@@ -43,7 +43,7 @@ def finish_of(events: Sequence[Event]) -> Finish:
 
 
 def call(
-    index: int | None = 0, id: str | None = None, name: str | None = None, arguments: Any = None, **more: Any
+    index: int | str | None = 0, id: str | None = None, name: str | None = None, arguments: Any = None, **more: Any
 ) -> Any:
     """A piece of a tool call."""
     function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}

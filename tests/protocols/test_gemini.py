@@ -254,7 +254,7 @@ def test_an_error_inside_the_stream_is_raised(error: Any, kind: type[MelliteErro
 @pytest.mark.parametrize(
     "data",
     [
-        '{"candidates":"x"}', "[]", "null", "5", '"s"', "{nonsense", "", "[DONE", '{"candidates":[null]}',
+        '{"candidates":"x"}', "[]", "5", '"s"', "{nonsense", "", "[DONE", '{"candidates":[null]}',
         '{"candidates":[{"index":"0"}]}', '{"candidates":[{"content":"x"}]}',
         '{"candidates":[{"content":{"parts":5}}]}',
         '{"candidates":[{"content":{"parts":[1]}}]}', '{"candidates":[{"content":{"parts":[{"text":1}]}}]}',

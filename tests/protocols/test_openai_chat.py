@@ -241,7 +241,7 @@ def test_an_error_inside_the_stream_has_its_type(error: Any, kind: type[MelliteE
 @pytest.mark.parametrize(
     "chunk",
     [
-        '{"id":1,"choices":"x"}', "[]", "null", "5", '"s"', "{nonsense", "", '{"choices":[null]}', '{"choices":[5]}',
+        '{"id":1,"choices":"x"}', "[]", "5", '"s"', "{nonsense", "", '{"choices":[null]}', '{"choices":[5]}',
         '{"choices":[{"index":{"a":1}}]}', '{"choices":[{"index":"0"}]}', '{"choices":[{"delta":"x"}]}',
         '{"choices":[{"delta":{"content":123}}]}',
         '{"choices":[{"delta":{"content":[1]}}]}',
