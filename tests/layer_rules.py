@@ -78,6 +78,7 @@ TOGETHER = {
         "protocols.history",
         "protocols.media",
         "protocols.toolcalls",
+        "protocols.toolinputs",
     ),
 }
 """... but for these: importer -> imported."""

@@ -10,7 +10,7 @@ from ..usage import Usage
 from ..wire.protocol import json_text, listed, wrong
 from .chat_answer import REASONING_FIELDS, MergedChat
 from .chat_body import ChatDialect
-from .chat_calls import ToolInputs
+from .toolinputs import ToolInputs
 
 __all__ = ["MISSES", "ChatState", "begin", "end_reasoning", "on_delta"]
 

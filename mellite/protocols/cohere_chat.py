@@ -31,7 +31,7 @@ from .cohere_answer import ID, Block, CohereChatRaw, CohereResponse, MergedCoher
 from .cohere_body import OPTIONS, lower
 from .failures import classify, failure_of
 from .history import HistoryRules, mend
-from .toolcalls import ToolInputs
+from .toolinputs import ToolInputs
 
 __all__ = [
     "CohereChatRaw",
