@@ -4,22 +4,23 @@ pytest finds it by itself where mellite is installed. It imports nothing of mell
 
     @pytest.mark.mellite(requires=["OPENAI_API_KEY"])
     async def test_greeting(cassette):
-        backend = mellite.backend("openai-chat:gpt-4o-mini", transport=cassette)
-        assert "hello" in (await backend.generate("Say hello.")).lower()
+        assert "hello" in (await my_program.greet()).lower()
 
-``pytest --mellite-record`` asks the provider and writes ``cassettes/<file>/<test>.json`` beside the test's file; after
-that the test needs neither a key nor a network.
+Whatever backends the program makes, their requests go through the cassette. ``pytest --mellite-record`` asks the
+provider and writes ``cassettes/<file>/<test>.json`` beside the test's file; after that the test needs neither a key nor
+a network.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -36,7 +37,7 @@ __all__ = ["UnusedInteractions"]
 
 _MODES: Final = ("none", "once", "new_episodes", "all", "rewrite")
 _ARGUMENTS: Final = frozenset(
-    {"path", "mode", "match", "speed", "cut", "deadline", "requires", "tags", "metadata", "unused", "live"}
+    {"path", "mode", "match", "speed", "cut", "deadline", "requires", "tags", "metadata", "unused", "live", "install"}
 )
 _PASSED_ON: Final = ("match", "speed", "cut", "deadline")
 
@@ -58,17 +59,34 @@ def __getattr__(name: str) -> object:
 # --- options --------------------------------------------------------------------------------------
 
 
+class _Record(argparse.Action):
+    """``--mellite-record`` and ``--mellite-record=MODE``.
+
+    Each way to write it is an option of its own without a value: one whose value may be left out would take the path
+    that stands behind it.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse calls it so
+        namespace: argparse.Namespace,
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        mode = (option_string or "").partition("=")[2]
+        setattr(namespace, self.dest, mode.replace("-", "_") or "rewrite")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the flags; ``--record-mode`` of another plugin is honoured where there is one."""
     group = parser.getgroup("mellite", "recorded model calls")
     group.addoption(
         "--mellite-record",
-        nargs="?",
-        const="rewrite",
+        *[f"--mellite-record={mode}" for mode in (*_MODES, "new-episodes")],
+        action=_Record,
+        nargs=0,
         default=None,
-        metavar="MODE",
-        type=lambda value: value.replace("-", "_"),
-        choices=_MODES,
+        dest="mellite_record",
         help="record cassettes: rewrite (what the flag alone means), once, new_episodes, all, none",
     )
     group.addoption(
@@ -88,7 +106,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line(
         "markers",
-        "mellite(path=None, mode=None, match='cursor', requires=(), tags=(), unused='warn', live=False, ...): "
+        "mellite(path=None, mode=None, match=None, requires=(), tags=(), unused='warn', live=False, install=True, "
+        "...): "
         "how the test's `cassette` is recorded and replayed; see mellite.pytest_plugin",
     )
     asked = _asked(config)
@@ -120,20 +139,57 @@ def _asked(config: pytest.Config) -> str | None:
 
 @pytest.fixture
 def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
-    """The test's own cassette, as a transport: ``mellite.backend(..., transport=cassette)``.
+    """The test's own cassette, through which the requests of all backends go that were given no other transport.
+
+    It does so from the beginning of the test to its end, also for backends that were made before, and in threads; with
+    ``@pytest.mark.mellite(install=False)`` only for those that are given it: ``mellite.backend(...,
+    transport=cassette)``.
 
     It replays, and records where ``--mellite-record``, the marker or the environment says so. While it only replays no
-    call leaves this machine. A recording is kept if the test passes.
+    call leaves this machine, and no key is needed. A recording is kept if the test passes; if nothing came to be
+    recorded, the test fails.
     """
-    from .cassettes.using import use
-
     given = _marked(request.node)
+    transport = _opened(request, given)
+    failed_before = request.session.testsfailed
+    with ExitStack() as stack:
+        if transport.offline and not given.get("live"):
+            stack.enter_context(_no_network(f"it replays a cassette; {_ADVICE}", request.config))
+        if given.get("install", True):
+            from .wire.transport import standing_in
+
+            stack.enter_context(standing_in(transport.over))
+        yield transport
+    if not _has_passed(request.node) or request.session.testsfailed > failed_before:
+        transport.abandon()
+        return
+    transport.finish()
+    if transport.recorder is None:
+        _tell_unused(transport, given.get("unused", "warn"))
+    elif not transport.recorded + transport.used:
+        pytest.fail(_NOTHING.format(path=transport.path), pytrace=False)
+
+
+_ADVICE: Final = "to record it, run pytest with --mellite-record"
+
+_NOTHING: Final = (
+    "nothing was recorded: no request of this test went through its cassette {path!r}. A backend that was given a "
+    "transport= of its own, a fake, or the client of another library does not use it; nor does any backend that is not "
+    "given it, with install=False. A test that asks no model needs no cassette"
+)
+
+
+def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteTransport:
+    """The cassette of a test, in the mode that was asked for; or the test is skipped."""
+    from .cassettes.of_tests import cassette_of_test
+
     mode = _mode(request, given)
     path = _path(request, given)
     _select(path, request.node.name, given)
-    transport = use(
+    transport = cassette_of_test(
         path,
-        mode=mode,
+        mode,
+        part=None if given.get("path") is None else _part(request.node),
         metadata={"tags": list(given.get("tags", ())), **given.get("metadata", {})},
         **{name: given[name] for name in _PASSED_ON if name in given},
     )
@@ -141,18 +197,7 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
         missing = [name for name in given.get("requires", ()) if not os.environ.get(name)]
         if missing:
             pytest.skip(f"recording this test needs {', '.join(missing)}")
-    failed_before = request.session.testsfailed
-    if transport.recorder is None and not given.get("live"):
-        with _no_network("it replays a cassette; run pytest with --mellite-record to record it", request.config):
-            yield transport
-    else:
-        yield transport
-    if request.session.testsfailed > failed_before:
-        transport.abandon()
-        return
-    transport.finish()
-    if transport.recorder is None and transport.unused:
-        _tell_unused(transport, given.get("unused", "warn"))
+    return transport
 
 
 @pytest.fixture
@@ -219,8 +264,16 @@ def _path(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> str:
         named = os.fspath(path)
         return named if os.path.isabs(named) else os.path.join(folder, named)
     module = os.path.splitext(os.path.basename(str(node.path)))[0]
-    owner = f"{node.cls.__name__}." if getattr(node, "cls", None) is not None else ""
-    return os.path.join(folder, module, f"{_file_name(owner + _test_name(node))}.json")
+    return os.path.join(folder, module, f"{_file_name(_owner(node) + _test_name(node))}.json")
+
+
+def _owner(node: Any) -> str:
+    return f"{node.cls.__name__}." if getattr(node, "cls", None) is not None else ""
+
+
+def _part(node: Any) -> str:
+    """What the interactions of a test stand under in a cassette that it may share with others."""
+    return f"{os.path.basename(str(node.path))}::{_owner(node)}{_test_name(node)}"
 
 
 def _test_name(node: Any) -> str:
@@ -248,11 +301,37 @@ def _file_name(name: str) -> str:
 
 def _tell_unused(transport: CassetteTransport, how: str) -> None:
     unused = transport.unused
+    if not unused:
+        return
     what = f"{len(unused)} of {len(unused) + transport.used} interactions of {transport.path!r} were not asked for"
     if how == "error":
         pytest.fail(f"{what}; record it anew if the program asks less now", pytrace=False)
     if how != "ignore":
         warnings.warn(UnusedInteractions(what), stacklevel=2)
+
+
+# --- how a test went ------------------------------------------------------------------------------
+
+#: How setup and call of the running attempt went, by phase, as pytest and all other plugins see it.
+_outcomes: Final = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around all others: one that tries again says so in the report
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember how each phase of a test went, for the fixture `cassette`."""
+    report = yield
+    if call.when == "setup":
+        item.stash[_outcomes] = {}
+    item.stash.setdefault(_outcomes, {})[call.when] = report.outcome
+    return report
+
+
+def _has_passed(item: pytest.Item) -> bool:
+    """Whether this attempt has passed: one that failed, was skipped or is tried again has not."""
+    outcomes = item.stash.get(_outcomes, {})
+    return outcomes.get("setup") == outcomes.get("call") == "passed"
 
 
 # --- no network -----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from ..events import Event
 from ..request import Options, Request, Timeouts
 from ..wire.http import HttpRequest, Transport
 from ..wire.route import Route
+from ..wire.transport import in_place_of
 
 __all__ = ["LiveBackend"]
 
@@ -24,7 +25,7 @@ class LiveBackend(Backend):
         route: which provider, over which protocol; see `mellite.providers.catalog.find`.
         model: the model's id, for requests that name none.
         transport: what sends the requests; by default the one that the route names, made for this
-            backend and closed with it.
+            backend and closed with it, or what `mellite.wire.transport.standing_in` puts in its place.
         timeouts: the clocks of each call, unless a request says otherwise.
         keep_raw: whether to keep each stream event as it came, for ``thunk.raw.streamed_chunks``.
         **options: defaults for every call, the fields of `mellite.request.Options`; and ``provider_options``, ``http``.
@@ -78,10 +79,15 @@ class LiveBackend(Backend):
         """The events of the answer, as they arrive."""
         transport = self._transport
         if transport is None:
-            transport = self._own_transport
-            if transport is None:
-                transport = self._own_transport = self._route.transport()
+            transport = in_place_of(self._default_transport)
         return self._route.stream(request, transport, keep_raw=self._keep_raw)
+
+    def _default_transport(self) -> Transport:
+        """The transport that the route names, made once."""
+        transport = self._own_transport
+        if transport is None:
+            transport = self._own_transport = self._route.transport()
+        return transport
 
     def describe(self) -> str:
         """As in ``openai:gpt-4o-mini``."""

@@ -9,7 +9,8 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
-from typing import Final, Literal, Protocol, TypeAlias
+from itertools import pairwise
+from typing import Final, Literal, Protocol, TypeAlias, cast
 
 from attrs import define, field
 
@@ -17,12 +18,19 @@ from ..wire.http import HttpRequest
 from .interactions import HttpInteraction
 from .matching import Difference, canonical_body, canonical_url, differences, same_json, snapshot
 from .redaction import Redaction
-from .timing import Timeline
+from .timing import KEY, Timeline
 
-__all__ = ["CLAIMS", "Claims", "Match", "Recorded"]
+__all__ = ["CLAIMS", "Claims", "Match", "Part", "Recorded", "fitting", "part_of"]
 
 #: How requests find their answers; see `CLAIMS`.
 Match: TypeAlias = Literal["cursor", "pool", "keyed"]
+
+
+def part_of(interaction: HttpInteraction) -> str | None:
+    """The name of the test whose part of a shared cassette an interaction belongs to; None if it does not say."""
+    own = interaction.extra.get(KEY)
+    part = cast("dict[str, object]", own).get("test") if isinstance(own, dict) else None
+    return part if isinstance(part, str) else None
 
 
 @define(eq=False)
@@ -71,6 +79,11 @@ class Recorded:
             also=recorded.headers,
         )
         return differences(expected, received, secrets=secrets)
+
+    @property
+    def part(self) -> str | None:
+        """Which test asked, where several share the cassette; None if nobody said."""
+        return part_of(self.interaction)
 
     def has_headers_of(self, request: HttpRequest) -> bool:
         """Whether the headers that the cassette keeps are those of a request."""
@@ -161,6 +174,55 @@ class Keyed(Pool):
 
 
 CLAIMS: Final[dict[str, Callable[[Sequence[Recorded]], Claims]]] = {"cursor": Cursor, "pool": Pool, "keyed": Keyed}
+
+
+class Part:
+    """The interactions of one test in a cassette that several share; then what fits of the others.
+
+    Where the cassette says of none whose it is, all of it is the test's; where it only has those of other tests, all
+    of it may be used, in whatever order, and nothing of it has to be.
+
+    Args:
+        recorded: all interactions.
+        name: the test; None where it has the cassette for itself.
+        match: how its own interactions are found; None for what fits how they were recorded.
+
+    Attributes:
+        own: the places of the test's own interactions.
+        match: how those, or all, are found.
+    """
+
+    def __init__(self, recorded: Sequence[Recorded], name: str | None, match: Match | None) -> None:
+        parts = [None if name is None else one.part for one in recorded]
+        shared = any(part is not None for part in parts)
+        self.own = [place for place, part in enumerate(parts) if not shared or part == name]
+        others = [place for place, part in enumerate(parts) if shared and part != name]
+        own = [recorded[place] for place in self.own]
+        self.match: Match = match or ("pool" if shared and not own else fitting(own))
+        self._claims = [
+            (CLAIMS[self.match](own), self.own),
+            (Pool([recorded[place] for place in others]), others),
+        ]
+
+    def claim(self, request: HttpRequest) -> int | None:
+        """The place of an interaction among all of them."""
+        for claims, places in self._claims:
+            found = claims.claim(request)
+            if found is not None:
+                return places[found]
+        return None
+
+
+def fitting(recorded: Sequence[Recorded]) -> Match:
+    """How to find the answers of requests of which some ran at the same time, or none did.
+
+    Raises:
+        InvalidCassette: if an interaction says in a way that cannot be read when it was.
+    """
+    timelines = [one.timeline for one in recorded]
+    spans = sorted([(one.started, one.started + one.ended) for one in timelines if one is not None])
+    overlap = any(following[0] < one[1] for one, following in pairwise(spans))
+    return "pool" if overlap else "cursor"
 
 
 def _digest(method: str, url: str, body: bytes, redaction: Redaction) -> bytes:

@@ -26,6 +26,7 @@ __all__ = [
     "differences",
     "explained",
     "same_json",
+    "same_target",
     "snapshot",
 ]
 
@@ -168,6 +169,19 @@ def canonical_url(url: str) -> str:
     user, at, host = host.rpartition("@")
     host = host.lower().removesuffix(_DEFAULT_PORT.get(scheme, ":"))
     return f"{scheme}://{user}{at}{host}{_ESCAPE.sub(_escape, path)}{_ESCAPE.sub(_escape, query)}".removesuffix("?")
+
+
+def same_target(one: str, other: str) -> bool:
+    """Whether two URLs ask for the same thing, whatever host and base path they do it at: `other` has no base path.
+
+    Example:
+        >>> same_target("https://mine.example.com/v1/ask?v=2", "https://unknown.invalid/ask?v=2")
+        True
+    """
+    sides = [_URL.fullmatch(canonical_url(url)) for url in (one, other)]
+    if sides[0] is None or sides[1] is None:
+        return False
+    return sides[0][3].endswith(sides[1][3]) and sides[0][4] == sides[1][4]
 
 
 def _escape(match: re.Match[str]) -> str:

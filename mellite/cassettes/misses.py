@@ -20,6 +20,8 @@ __all__ = ["Refusal"]
 #: At most this many interactions are compared to find the nearest.
 _COMPARED: Final = 500
 
+_OTHERWISE: Final = "match='pool' says that the order does not count, as where calls run at the same time"
+
 
 @frozen(kw_only=True)
 class Refusal:
@@ -32,6 +34,7 @@ class Refusal:
         redaction: what is not shown.
         match: how they are looked up.
         turn: whose turn it is, for ``cursor``.
+        part: the test whose interactions these are, where others have some in the same cassette.
     """
 
     cassette: Cassette
@@ -40,6 +43,7 @@ class Refusal:
     redaction: Redaction
     match: Match
     turn: int
+    part: str | None = None
 
     def error(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
         """The error to raise."""
@@ -88,7 +92,10 @@ class Refusal:
         fewest, place = min(compared, key=lambda entry: (entry[0], abs(entry[1] - (turn or 0))))
         state = ", which was used already" if self.used[place] else ""
         if not fewest:
-            return f"\nit is the request of interaction {place + 1}{state}: requests must come in the recorded order"
+            return (
+                f"\nit is the request of interaction {place + 1}{state}: requests must come in the recorded order, "
+                f"unless {_OTHERWISE}"
+            )
         if place == turn:
             return ""
         found = self.recorded[place].differences(request, environment_secrets(os.environ))
@@ -96,7 +103,8 @@ class Refusal:
 
     @property
     def _name(self) -> str:
-        return f"cassette {self.cassette.name!r}"
+        of = "" if self.part is None else f" (the part of {self.part!r})"
+        return f"cassette {self.cassette.name!r}{of}"
 
     def _shown(self, request: HttpRequest) -> str:
         return f"{request.method} {self.redaction.url(request.url)}"

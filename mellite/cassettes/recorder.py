@@ -8,14 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio.lowlevel import checkpoint
+from attrs import evolve
 
 from ..errors import CassetteMismatch, CassetteMiss, ConfigurationError
 from ..wire.http import HttpRequest, HttpResponse
 from .answers import Pace, RecordedAnswer
-from .claiming import CLAIMS, Match, Recorded
+from .claiming import CLAIMS, Match, Part, Recorded
 from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body
 from .http import load_cassette
 from .interactions import Cassette, HttpInteraction, RecordedResponse
+from .matching import same_target
 from .misses import Refusal
 from .order import Order
 from .redaction import Redaction
@@ -48,12 +50,14 @@ class ReplayTransport:
             concurrent ones count in the order in which they arrive. ``pool``: a request gets the first unused
             interaction that fits. ``keyed``: likewise, but each copy of a thunk gets what was recorded for that very
             copy, and answers that ran at the same time are over in the recorded order, so that the outcome is the same
-            whatever the scheduler does.
+            whatever the scheduler does. None: ``pool`` if requests ran at the same time when this was recorded, else
+            ``cursor``.
         cut: how to cut the bodies into pieces: ``recorded``, as they came (in one piece where nobody knows); or at
             will, for tests of chunk boundaries.
         speed: how many times as fast as recorded the pieces come; None for at once.
         deadline: how long to wait, in seconds, for the reader of an answer to go away where the recorded one did.
         redaction: what is not compared because no cassette may hold it.
+        part: the name of the test, where several share the cassette: its own interactions come first.
 
     Raises:
         CassetteMiss: if there is no such file.
@@ -79,29 +83,42 @@ class ReplayTransport:
         self,
         cassette: Cassette | str | PathLike[str],
         *,
-        match: Match = "cursor",
+        match: Match | None = "cursor",
         cut: Cut = "recorded",
         speed: float | None = None,
         deadline: float = DEADLINE,
         redaction: Redaction | None = None,
+        part: str | None = None,
     ) -> None:
-        if match not in CLAIMS:
+        if match is not None and match not in CLAIMS:
             msg = f"match is one of {', '.join(CLAIMS)}, not {match!r}"
             raise ConfigurationError(msg)
         if speed is not None and not (isinstance(speed, (int, float)) and speed > 0):
             msg = f"speed is a number above 0, as 1 for recorded time, or None for at once, not {speed!r}"
             raise ConfigurationError(msg)
         self.cassette = cassette if isinstance(cassette, Cassette) else load_cassette(cassette)
-        self.match: Match = match
-        self._options: dict[str, Any] = {"cut": cut, "speed": speed, "deadline": deadline, "redaction": redaction}
+        self._options: dict[str, Any] = {
+            "match": match,
+            "cut": cut,
+            "speed": speed,
+            "deadline": deadline,
+            "redaction": redaction,
+            "part": part,
+        }
         self._redaction = redaction or Redaction()
         path = self.cassette.path
         self._recorded = [Recorded(one, redaction=self._redaction, path=path) for one in self.cassette.http]
-        self._claims = CLAIMS[match](self._recorded)
-        self._order = Order([one.timeline for one in self._recorded]) if match == "keyed" else None
+        self._claims = Part(self._recorded, part, match)
+        self.match: Match = self._claims.match
+        self._order = Order([one.timeline for one in self._recorded]) if self.match == "keyed" else None
         self._used = bytearray(len(self._recorded))
         self._count = 0
         self._lock = threading.Lock()
+
+    @property
+    def offline(self) -> bool:
+        """True: nothing is ever sent, so that no key is needed."""
+        return True
 
     @property
     def used(self) -> int:
@@ -110,8 +127,8 @@ class ReplayTransport:
 
     @property
     def unused(self) -> tuple[HttpInteraction, ...]:
-        """The interactions that no request has come for yet."""
-        return tuple([one.interaction for one, used in zip(self._recorded, self._used, strict=True) if not used])
+        """The interactions that no request has come for yet; of a shared cassette, those of its part."""
+        return tuple([self._recorded[place].interaction for place in self._claims.own if not self._used[place]])
 
     def check_used(self) -> None:
         """Make sure that every interaction was replayed; for the end of a test.
@@ -119,17 +136,18 @@ class ReplayTransport:
         Raises:
             CassetteMismatch: if some were not.
         """
-        total = len(self._recorded)
-        if self._count < total:
-            following = self._recorded[self._used.index(0)]
+        own = self._claims.own
+        following = next((place for place in own if not self._used[place]), None)
+        if following is not None:
+            used = len(own) - len(self.unused)
             msg = (
-                f"cassette {self.cassette.name!r}: {self._count} of {total} interactions were used; the next is "
-                f"{following}; record it anew if the program asks less now"
+                f"cassette {self.cassette.name!r}: {used} of {len(own)} interactions were used; the next is "
+                f"{self._recorded[following]}; record it anew if the program asks less now"
             )
             raise CassetteMismatch(msg, path=self.cassette.path)
 
     def __reduce__(self) -> tuple[Callable[..., ReplayTransport], tuple[Cassette]]:
-        return partial(ReplayTransport, match=self.match, **self._options), (self.cassette,)
+        return partial(ReplayTransport, **self._options), (self.cassette,)
 
     def __repr__(self) -> str:
         return f"ReplayTransport({self.cassette.name!r}, {self._count} of {len(self._recorded)} used)"
@@ -152,25 +170,38 @@ class ReplayTransport:
 
     async def answer(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse | None:
         """As `open`, but None if nothing fits."""
-        with self._lock:
-            index = self._claims.claim(request)
-            if index is None:
-                return None
-            self._used[index] = 1
-            self._count += 1
-        return await self._opened(index, request, timeout)
+        for placed in self._placed(request):
+            with self._lock:
+                index = self._claims.claim(placed)
+                if index is None:
+                    continue
+                self._used[index] = 1
+                self._count += 1
+            return await self._opened(index, placed, timeout)
+        return None
+
+    def _placed(self, request: HttpRequest) -> list[HttpRequest]:
+        """The request; or where it cannot say which host, account or region, one for each that it may be."""
+        if not request.context.get("unsaid"):
+            return [request]
+        mine = self._redaction.url(request.url)
+        urls = dict.fromkeys([one.interaction.request.url for one in self._recorded])
+        return [evolve(request, url=url) for url in urls if same_target(url, mine)] or [request]
 
     def refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
         """The error for a request that nothing fits."""
+        request = self._placed(request)[0]
+        places = self._claims.own or range(len(self._recorded))
         with self._lock:
-            used = bytes(self._used)
+            used = bytes([self._used[place] for place in places])
         return Refusal(
             cassette=self.cassette,
-            recorded=self._recorded,
+            recorded=[self._recorded[place] for place in places],
             used=used,
             redaction=self._redaction,
             match=self.match,
-            turn=self._count,
+            turn=sum(used),
+            part=self._options["part"] if len(places) < len(self._recorded) else None,
         ).error(request)
 
     async def _opened(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:

@@ -146,8 +146,15 @@ class RecordTransport:
 
     # --- requests -----------------------------------------------------------------------------------
 
-    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+    async def open(
+        self, request: HttpRequest, *, timeout: float | None = None, own: Callable[[], Transport] | None = None
+    ) -> HttpResponse:
         """Send the request; see `Transport.open`.
+
+        Args:
+            request: what to send.
+            timeout: how long to wait for the headers, in seconds.
+            own: gives what to send it over, unless ``live`` was given; by default the recorder's own transport.
 
         Raises:
             CassetteError: if the cassette cannot be written, or the recording is over; nothing was sent.
@@ -157,7 +164,8 @@ class RecordTransport:
         take = Take(request, self._clock)
         self._turnstile.inside += 1
         try:
-            response = await self._transport().open(request, timeout=timeout)
+            live = own() if own is not None and self._live is None else self._transport()
+            response = await live.open(request, timeout=timeout)
         except (TransportError, InvalidProviderOutput, TimeoutError) as error:
             await self.ended(take, error)
             raise

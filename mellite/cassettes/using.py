@@ -8,11 +8,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from ..errors import CassetteError, CassetteMismatch, CassetteMiss
 from ..wire.http import HttpRequest, HttpResponse, Transport
-from .claiming import Match
+from .claiming import Match, part_of
 from .cutting import Cut
 from .files import cassette_path
 from .http import load_cassette
@@ -20,7 +20,7 @@ from .interactions import Cassette, HttpInteraction
 from .journal import CassetteWriter, WriteMode, recover
 from .modes import Mode, Selection, mode_of, permitted
 from .recorder import DEADLINE, ReplayTransport
-from .recording import RecordTransport
+from .recording import RecordTransport, Sink
 from .redaction import Redaction
 from .scanning import SecretScan
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Self
 
-__all__ = ["CassetteTransport", "use"]
+__all__ = ["CassetteTransport", "stem_of", "use"]
 
 
 def use(
@@ -87,7 +87,7 @@ def use(
     name = os.fspath(path)
     file = name if directory is None else cassette_path(directory, name)
     wanted = mode_of(environment, mode)
-    about = {"name": _stem(name if directory is not None else os.path.basename(name)), **(metadata or {})}
+    about = {"name": stem_of(name if directory is not None else os.path.basename(name)), **(metadata or {})}
     if mode is None and not Selection.of(environment).has(about["name"], tags=_tags(about)):
         wanted = "none"
     return CassetteTransport(
@@ -107,7 +107,13 @@ class CassetteTransport:
     Attributes:
         path: the file.
         mode: what it does, after a look at ``CI``.
+        advice: what to do about a request that was not recorded.
     """
+
+    advice = (
+        "to record it, run this with RECORD=true, or with the mode 'new_episodes' to keep the rest (CI=true forbids "
+        "both)"
+    )
 
     def __init__(
         self,
@@ -123,7 +129,7 @@ class CassetteTransport:
         self.path = path
         self.mode: Mode = mode
         self._remade: Callable[[], CassetteTransport] = partial(
-            CassetteTransport,
+            type(self),
             path,
             mode,
             live=live,
@@ -134,12 +140,33 @@ class CassetteTransport:
         )
         self._allowed = allowed
         self._about = about
-        cassette = _stored(path, mode)
+        self._part: str | None = replaying.get("part")
+        cassette = self._stored()
         self._replay = ReplayTransport(cassette or Cassette(path=path), redaction=redaction, **replaying)
-        records = mode in ("new_episodes", "all", "rewrite") or (mode == "once" and cassette is None)
+        records = mode in ("new_episodes", "all", "rewrite") or (mode == "once" and self._is_new(cassette))
         self._recorder = RecordTransport(live, self._writer, redaction=redaction, quick=True) if records else None
 
-    def _writer(self, request: Mapping[str, Any]) -> CassetteWriter:
+    def _stored(self) -> Cassette | None:
+        """What is replayed; None if nothing is there, or all of it is to be recorded anew."""
+        if self.mode in ("all", "rewrite"):
+            return None
+        with suppress(CassetteError):  # where nothing can be written, what is left beside the file is read all the same
+            recover(self.path)
+        try:
+            return load_cassette(self.path)
+        except CassetteMiss as error:
+            if self.mode == "none":
+                msg = f"{error}; {self.advice}"
+                raise CassetteMiss(msg, path=self.path) from None
+            return None
+
+    def _is_new(self, cassette: Cassette | None) -> bool:
+        """Whether there is no cassette yet; or only parts of it that belong to other tests."""
+        if cassette is None or self._part is None:
+            return cassette is None
+        return all(part_of(one) not in (None, self._part) for one in cassette.http)
+
+    def _writer(self, request: Mapping[str, Any]) -> Sink:
         about = {
             "recordedAt": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}Z",
             "transport": "http",
@@ -147,13 +174,22 @@ class CassetteTransport:
             **self._about,
         }
         about["tags"] = _tags(about)
+        return self._sink(about, SecretScan(allowed=self._allowed))
+
+    def _sink(self, metadata: Mapping[str, Any], scan: SecretScan) -> Sink:
+        """Where what is recorded goes."""
         how: WriteMode = "rewrite" if self.mode == "rewrite" else "append"
-        return CassetteWriter.open(self.path, how, metadata=about, scan=SecretScan(allowed=self._allowed))
+        return CassetteWriter.open(self.path, how, metadata=metadata, scan=scan)
 
     @property
     def recorder(self) -> RecordTransport | None:
         """What records; None if nothing is recorded."""
         return self._recorder
+
+    @property
+    def offline(self) -> bool:
+        """Whether it only replays, so that nothing is ever sent and no key is needed."""
+        return self._recorder is None
 
     @property
     def used(self) -> int:
@@ -186,18 +222,31 @@ class CassetteTransport:
             CassetteMismatch: if it is not the request whose turn it is, and nothing may be recorded.
             CassetteError: if the cassette cannot be written; nothing was sent.
         """
-        if self._recorder is None:
-            answer = await self._replay.answer(request, timeout=timeout)
-            if answer is None:
-                raise self._refusal(request)
+        return await self._opened(request, timeout, None)
+
+    def over(self, own: Callable[[], Transport]) -> Transport:
+        """The same cassette, but what has to be sent goes over another transport, unless ``live`` was given.
+
+        It is what `mellite.wire.transport.standing_in` wants: a backend that asks over a WebSocket is recorded so.
+
+        Args:
+            own: gives that transport.
+        """
+        return _Over(self, own)
+
+    async def _opened(
+        self, request: HttpRequest, timeout: float | None, own: Callable[[], Transport] | None
+    ) -> HttpResponse:
+        answer = await self._replay.answer(request, timeout=timeout)
+        if answer is not None:
             return answer
-        return await self._replay.answer(request, timeout=timeout) or await self._recorder.open(
-            request, timeout=timeout
-        )
+        if self._recorder is None:
+            raise self._refusal(request)
+        return await self._recorder.open(request, timeout=timeout, own=own)
 
     def _refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
         error = self._replay.refusal(request)
-        error.args = (f"{error}\n{_ADVICE}",)
+        error.args = (f"{error}\n{self.advice}",)
         return error
 
     def finish(self) -> None:
@@ -239,27 +288,26 @@ class CassetteTransport:
         return f"CassetteTransport({self.path!r}, {self.mode!r}, {self.used} replayed, {self.recorded} recorded)"
 
 
-_ADVICE = (
-    "to record it, run this with RECORD=true, or with the mode 'new_episodes' to keep the rest (CI=true forbids both)"
-)
+@final
+class _Over:
+    """A cassette as one backend sees it, over whose own transport it records."""
+
+    __slots__ = ("_cassette", "_own")
+
+    def __init__(self, cassette: CassetteTransport, own: Callable[[], Transport]) -> None:
+        self._cassette = cassette
+        self._own = own
+
+    @property
+    def offline(self) -> bool:
+        return self._cassette.offline
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        return await self._cassette._opened(request, timeout, self._own)
 
 
-def _stored(path: str, mode: Mode) -> Cassette | None:
-    """What is replayed; None if nothing is there, or all of it is to be recorded anew."""
-    if mode in ("all", "rewrite"):
-        return None
-    with suppress(CassetteError):  # where nothing can be written, what is left beside the file is read all the same
-        recover(path)
-    try:
-        return load_cassette(path)
-    except CassetteMiss as error:
-        if mode == "none":
-            msg = f"{error}; {_ADVICE}"
-            raise CassetteMiss(msg, path=path) from None
-        return None
-
-
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
+    """What a cassette is called that was given no other name: its file's name without the endings."""
     for ending in (".gz", ".lz4", ".json"):
         name = name.removesuffix(ending)
     return name

@@ -56,6 +56,13 @@ class _Vertex(Endpoint):
             return start
         return f"{start}/projects/{project.of('project')}/locations/{location}"
 
+    def unsaid(self) -> list[str]:
+        host = os.environ.get(BASE_URL_VARIABLE, "").strip()
+        if host and urlsplit(Endpoint(host).base()).path.strip("/"):
+            return []
+        needed = ["location"] if self._is_express() else ["location", "project"]
+        return [name for name in needed if not self.settings[name].is_given]
+
     def _is_express(self) -> bool:
         """Whether there is a key, which stands for a project of its own."""
         return bool(os.environ.get(KEY))

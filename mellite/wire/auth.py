@@ -11,13 +11,24 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from ..errors import AuthenticationError, InvalidCredential
+from ..errors import AuthenticationError, ConfigurationError, InvalidCredential, MelliteError
 from ..request import EMPTY
 
 if TYPE_CHECKING:
     from .http import HttpRequest
 
-__all__ = ["Auth", "Credential", "Environment", "Given", "Scrubber", "bearer", "header", "none", "remove"]
+__all__ = [
+    "Auth",
+    "Credential",
+    "Environment",
+    "Given",
+    "Scrubber",
+    "bearer",
+    "header",
+    "lacks_something",
+    "none",
+    "remove",
+]
 
 
 class Credential(abc.ABC):
@@ -306,6 +317,13 @@ def remove(name: str) -> Auth:
 
 def _credential(value: str | Credential) -> Credential:
     return value if isinstance(value, Credential) else Given(value)
+
+
+def lacks_something(error: MelliteError) -> bool:
+    """Whether a request could not be signed because a key or a setting is missing, and not because one is wrong."""
+    if isinstance(error, AuthenticationError):
+        return error.kind == "missing"
+    return type(error) is ConfigurationError
 
 
 _UNSENDABLE: Final = re.compile(r"[^!-~]")

@@ -123,11 +123,29 @@ class Endpoint:
                 base = base.replace(place, setting.of(name))
         return base
 
-    def url(self, *, model: str | None = None, query: Mapping[str, str] = EMPTY, streaming: bool = False) -> str:
+    def unsaid(self) -> list[str]:
+        """The names of the settings on which the base URL depends and which neither code nor environment gives.
+
+        One that has a default is among them: a recording may have been made with another one.
+        """
+        if any(os.environ.get(name, "").strip() for name in self.variables):
+            return []
+        named = [name for name in self.settings if f"{{{name}}}" in self.base_url]
+        return [name for name in named if not self.settings[name].is_given]
+
+    def url(
+        self,
+        *,
+        model: str | None = None,
+        query: Mapping[str, str] = EMPTY,
+        streaming: bool = False,
+        base: str | None = None,
+    ) -> str:
         """The whole URL; `query` replaces values of the same name.
 
         Args:
             streaming: whether the answer is asked for as a stream.
+            base: what to put in the place of the base URL in force now.
 
         Raises:
             ConfigurationError: if an environment variable holds no URL, or a setting is missing.
@@ -139,7 +157,7 @@ class Endpoint:
         if "{model}" in path:
             spelled = quote(model or "", safe="") if self.model_path is None else self.model_path(model or "")
             path = path.replace("{model}", spelled)
-        base = self.base()
+        base = self.base() if base is None else base
         if self.version and not _VERSIONED.search(urlsplit(base).path):
             path = self.version + path
         return _joined(base, path, tuple({**self.query, **query}.items()))

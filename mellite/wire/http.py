@@ -121,7 +121,11 @@ class HttpResponse(abc.ABC):
 
 
 class Transport(Protocol):
-    """Anything that can send a request. It may also have ``async def aclose(self)``, which ends what it keeps open."""
+    """Anything that can send a request.
+
+    It may also have ``async def aclose(self)``, which ends what it keeps open; and an attribute ``offline``, True where
+    nothing is ever sent, so that a missing key, project, account or region does not matter.
+    """
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Send the request and wait for status and headers. Redirects are answers like any other: not followed.

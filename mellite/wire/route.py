@@ -10,6 +10,7 @@ from typing import Protocol as Interface
 from attrs import evolve, field, frozen
 
 from ..errors import (
+    AuthenticationError,
     ConfigurationError,
     InvalidProviderOutput,
     InvalidRequest,
@@ -21,7 +22,7 @@ from ..errors import (
 from ..events import Event, Finish, RawChunk, ResponseStart
 from ..request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
 from ..usage import Usage
-from .auth import Auth, Scrubber, none
+from .auth import Auth, Scrubber, lacks_something, none
 from .body import encoded, merged, merged_http
 from .endpoint import Endpoint, is_private_link
 from .framing import SseDecoder
@@ -166,7 +167,7 @@ class Route:
         with Informing(self.provider, request.model or self.model, self.auth):
             return self._compile(request).http
 
-    def _compile(self, request: Request) -> _Call:
+    def _compile(self, request: Request, *, offline: bool = False) -> _Call:
         request = self._with_defaults(request)
         streaming = request.options.stream is not False
         request, repairs = self.protocol.mend(request)
@@ -174,21 +175,25 @@ class Route:
         extra = request.http or _NO_HTTP
         if extra.body:
             body = merged(body, extra.body)
-        url = self.endpoint.url(model=request.model, query=extra.query, streaming=streaming)
+        unsaid = self.endpoint.unsaid() if offline else []
+        base = f"https://unknown-{'-and-'.join(unsaid)}.invalid" if unsaid else None
+        url = self.endpoint.url(model=request.model, query=extra.query, streaming=streaming, base=base)
         data, body = encoded(body)
         headers = {name.lower(): value for name, value in {**self.headers, **extra.headers}.items()}
         headers["content-type"] = "application/json"
         lineage = request.metadata.get("lineage")
-        context = {
+        context: dict[str, Any] = {
             "provider": self.provider,
             "protocol": self.protocol.id,
             "model": request.model,
             "lineage": lineage,
             "repairs": repairs,
         }
+        if unsaid:
+            context["unsaid"] = unsaid  # what the base URL depends on: only what follows it is known
         http = HttpRequest("POST", url, headers=headers, body=data, context=context)
         check_request(http)
-        http, scrubber = self._signed(http)
+        http, scrubber = self._signed(http, offline=offline)
         return _Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming)
 
     def _with_defaults(self, request: Request) -> Request:
@@ -217,9 +222,14 @@ class Route:
             changes["http"] = merged_http(self.http, request.http)
         return evolve(request, **changes) if changes else request
 
-    def _signed(self, http: HttpRequest) -> tuple[HttpRequest, Scrubber]:
+    def _signed(self, http: HttpRequest, *, offline: bool) -> tuple[HttpRequest, Scrubber]:
         # Nothing may fail in this frame while `added` is there: a traceback shows the locals.
-        added = self.auth.headers(http)
+        try:
+            added = self.auth.headers(http)
+        except (AuthenticationError, ConfigurationError) as error:
+            if offline and lacks_something(error):
+                return http, Scrubber()
+            raise
         if not added:
             return http, Scrubber()
         secrets = tuple([value for value in added.values() if value is not None])
@@ -244,15 +254,17 @@ class Route:
 
         Args:
             request: what is asked.
-            transport: what sends it.
+            transport: what sends it; where that is ``offline``, keys and settings that are missing do not matter.
             keep_raw: whether each stream event is also given as it came, as a RawChunk.
 
         Raises:
             MelliteError: of any kind; it names provider, model, status and request id as far as they are known.
         """
+        offline = getattr(transport, "offline", False) is True
         with Informing(self.provider, request.model or self.model, self.auth) as known:
-            await self.auth.ready()
-            call = self._compile(request)
+            if not offline:
+                await self.auth.ready()
+            call = self._compile(request, offline=offline)
             known.scrubber = call.scrubber
             reader = await open_response(transport, call.http, call.timeouts, shown=shown_url(call.http.url))
             known.response = reader.response

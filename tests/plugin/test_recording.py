@@ -1,83 +1,15 @@
-"""The pytest plugin, run by pytest in processes of its own: recording, replay, blocked network, filters, fixtures."""
+"""The pytest plugin, run by pytest in processes of its own: recording, replay, filters, fixtures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
-from tests.wire.answers import STREAM
-from tests.wire.server import LAST, Script, Server, head, piece, serve
+from tests.plugin.runs import ASYNCIO, Run, greeting, stored
+from tests.wire.server import Script
 
 pytest_plugins = ["pytester"]
-
-SSE = {"content-type": "text/event-stream"}
-
-PLUGINS = [part for name in ("mellite.pytest_plugin", "anyio.pytest_plugin") for part in ("-p", name)]
-ASYNCIO = ["-p", "pytest_asyncio.plugin"]
-
-Run = Callable[..., pytest.RunResult]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A model that always answers "Hello, you."."""
-    with serve() as running:
-        yield running
-
-
-@pytest.fixture
-def script(server: Server) -> Script:
-    """The model, for one test."""
-    return server.script(head(200, SSE), piece(STREAM), LAST)
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs pytest on some tests, in a process of its own."""
-    for name in ("CI", "RECORD", "OPENAI_API_KEY", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
-
-    def runs(
-        source: str | None = None, *arguments: str, entry_points: bool = False, **environment: str
-    ) -> pytest.RunResult:
-        if source is not None:
-            pytester.makepyfile(test_it=dedent(source))
-        if not entry_points:
-            environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # which takes twice as long
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        plugins = [] if entry_points else PLUGINS
-        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *plugins, *arguments)
-        for name in environment:
-            monkeypatch.delenv(name)
-        return result
-
-    return runs
-
-
-def greeting(script: Script, marks: str = "", test: str = "test_hello", kind: str = "anyio") -> str:
-    """A test of somebody's that asks the model through its cassette."""
-    return f"""
-        import mellite, pytest
-
-        @pytest.mark.{kind}
-        {marks}
-        async def {test}(cassette):
-            backend = mellite.backend(
-                "openai-chat:m", base_url="{script.url}/v1", api_key="sk-very-secret-key-0123456789", transport=cassette
-            )
-            assert await backend.generate("hi") == "Hello, you."
-    """
-
-
-def stored(pytester: pytest.Pytester, path: str = "cassettes/test_it/test_hello.json") -> dict[str, object]:
-    """A cassette that a test has recorded."""
-    content: dict[str, object] = json.loads((pytester.path / path).read_text())
-    return content
 
 
 def test_record_and_replay(pytester: pytest.Pytester, script: Script, run: Run) -> None:
@@ -105,7 +37,7 @@ def test_a_miss(script: Script, run: Run) -> None:
     """Without a cassette the test fails, says how to record one, and asks nobody."""
     result = run(greeting(script))
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*CassetteMiss*test_hello.json*RECORD=true*"])
+    result.stdout.fnmatch_lines(["*CassetteMiss*test_hello.json*pytest with --mellite-record*"])
     assert script.requests(0) == []
 
 
@@ -212,58 +144,6 @@ def test_filters(script: Script, run: Run) -> None:
     run(None, RECORDED_TEST="goodbye").assert_outcomes(skipped=2, passed=1)
     run(None, "--mellite-record", RECORDED_PROVIDER="other").assert_outcomes(skipped=2, passed=1)
     assert len(script.requests(2)) == 2
-
-
-BLOCKED = """
-    import socket, sys, pytest
-
-    def reach(host):
-        sys.audit("socket.connect", None, (host, 443))
-        sys.audit("socket.getaddrinfo", host, 443, 0, 0, 0)
-
-    def test_this_machine():
-        for host in ("127.0.0.1", "::1", "localhost", b"localhost"):
-            reach(host)
-        sys.audit("socket.connect", None, "/a/unix/socket")
-
-    @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "api.openai.com"])
-    def test_elsewhere(host):
-        reach(host)
-
-    @pytest.mark.mellite(live=True)
-    def test_live():
-        reach("api.openai.com")
-
-    def test_allowed():
-        reach("models.example")
-"""
-
-
-def test_block_network(run: Run) -> None:
-    """--mellite-block-network keeps every test on this machine, but for live ones and hosts that are allowed."""
-    run(BLOCKED).assert_outcomes(passed=6)
-    blocked = run(None, "--mellite-block-network", "-o", "mellite_allowed_hosts=models.example")
-    blocked.assert_outcomes(passed=3, failed=3)
-    blocked.stdout.fnmatch_lines(["*this test may not reach 192.0.2.1: --mellite-block-network*"])
-
-
-def test_no_live_call_by_accident(run: Run, script: Script) -> None:
-    """A test that replays reaches no other machine, also past its cassette; after it the network is back."""
-    source = greeting(script) + dedent(
-        """
-        def test_elsewhere(cassette):
-            with pytest.raises(mellite.MelliteError, match="may not reach"):
-                mellite.backend("openai-chat:m", base_url="https://192.0.2.1", api_key="k").generate("hi").result(20)
-
-        def test_after():
-            import sys
-            sys.audit("socket.connect", None, ("192.0.2.1", 443))
-        """
-    ).replace("\n", "\n        ")
-    run(source, "--mellite-record", "-k", "hello").assert_outcomes(passed=2, deselected=2)
-    path = "cassettes/test_it/test_elsewhere.json"
-    Path(path).write_text('{"version": 1, "interactions": []}')
-    run().assert_outcomes(passed=4)
 
 
 def test_flags_that_contradict_each_other(run: Run, script: Script) -> None:
