@@ -64,9 +64,8 @@ def test_an_attempt_that_did_not_pass_is_not_kept(
 
 def test_nothing_was_recorded(script: Script, run: Run) -> None:
     """A recording through which nothing went fails the test, and says what may be the reason."""
-    source = f"""
+    source = """
         import mellite
-        from mellite.cassettes import ScriptedTransport
 
         def test_elsewhere(cassette):
             assert mellite.backends.Echo().generate("hi").result() == "hi"
