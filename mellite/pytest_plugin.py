@@ -182,17 +182,21 @@ _NOTHING: Final = (
 def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteTransport:
     """The cassette of a test, in the mode that was asked for; or the test is skipped."""
     from .cassettes.of_tests import cassette_of_test
+    from .errors import MelliteError
 
     mode = _mode(request, given)
     path = _path(request, given)
     _select(path, request.node.name, given)
-    transport = cassette_of_test(
-        path,
-        mode,
-        part=None if given.get("path") is None else _part(request.node),
-        metadata={"tags": list(given.get("tags", ())), **given.get("metadata", {})},
-        **{name: given[name] for name in _PASSED_ON if name in given},
-    )
+    try:
+        transport = cassette_of_test(
+            path,
+            mode,
+            part=None if given.get("path") is None else _part(request.node),
+            metadata={"tags": list(given.get("tags", ())), **given.get("metadata", {})},
+            **{name: given[name] for name in _PASSED_ON if name in given},
+        )
+    except MelliteError as error:
+        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
     if transport.recorder is not None:
         missing = [name for name in given.get("requires", ()) if not os.environ.get(name)]
         if missing:
@@ -320,12 +324,30 @@ _outcomes: Final = pytest.StashKey[dict[str, str]]()
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember how each phase of a test went, for the fixture `cassette`."""
+    """Remember how each phase of a test went; in the report of a failure show the user's own code, and what we say."""
+    if call.excinfo is not None and not _develops(item.config):
+        _hide_own_frames()
     report = yield
     if call.when == "setup":
         item.stash[_outcomes] = {}
     item.stash.setdefault(_outcomes, {})[call.when] = report.outcome
+    if report.failed and _refused:
+        report.sections.append(("mellite", "\n".join(_refused)))
+    if report.failed or call.when == "teardown":
+        _refused.clear()
     return report
+
+
+def _hide_own_frames() -> None:
+    """Take the frames of mellite out of the tracebacks that pytest shows without ``--full-trace``."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "mellite":
+            vars(module).setdefault("__tracebackhide__", True)
+
+
+def _develops(config: pytest.Config) -> bool:
+    """Whether these are the tests of mellite itself, whose frames are what they are about."""
+    return os.path.dirname(os.path.dirname(__file__)) == str(config.rootpath)
 
 
 def _has_passed(item: pytest.Item) -> bool:
@@ -339,6 +361,13 @@ def _has_passed(item: pytest.Item) -> bool:
 #: Why the network is blocked, and the hosts that may be reached all the same; the last says.
 _blocked: Final[list[tuple[str, frozenset[str]]]] = []
 _hooked: Final[list[bool]] = []
+
+#: What was refused in the running test: libraries put words of their own in the place of ours.
+_refused: Final[list[str]] = []
+
+
+class NetworkBlocked(OSError):
+    """A test was about to reach another machine, and may not."""
 
 
 class _Blocking:
@@ -358,39 +387,57 @@ class _Blocking:
 @contextmanager
 def _no_network(why: str, config: pytest.Config) -> Generator[None]:
     """Refuse every connection to another machine, and every look-up of its name, in all threads."""
+    from .pytest_loops import watched
+
     if not _hooked:
         _hooked.append(True)  # an audit hook cannot be taken away again
         sys.addaudithook(_audit)
     allowed = frozenset(config.getini("mellite_allowed_hosts"))
     block = (why, allowed)
-    _blocked.append(block)
-    try:
-        yield
-    finally:
-        _blocked.remove(block)
+    with ExitStack() as stack:
+        if not _blocked:
+            stack.enter_context(watched(_refuse))
+        _blocked.append(block)
+        try:
+            yield
+        finally:
+            _blocked.remove(block)
+
+
+#: Audit events that name the address of another machine, or its name, and which of their arguments does.
+_ADDRESSES: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+_NAMES: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     if not _blocked:
         return
-    if event == "socket.connect" and isinstance(args[1], tuple):
-        host = args[1][0]
-    elif event == "socket.getaddrinfo":
-        host = args[0]
-    else:
-        return
+    if event in _ADDRESSES and isinstance(args[1], tuple):
+        _refuse(args[1][0])
+    elif event in _NAMES:
+        _refuse(args[0])
+
+
+def _refuse(host: object) -> None:
+    """Refuse to reach a host, unless that is allowed.
+
+    Raises:
+        NetworkBlocked: with the reason.
+    """
     why, allowed = _blocked[-1]
+    host = host.decode("ascii", "replace") if isinstance(host, bytes) else host  # as anyio has it looked up
     if not _stays_here(host) and host not in allowed:
         msg = f"this test may not reach {host}: {why}"
-        raise OSError(msg)
+        if msg not in _refused:
+            _refused.append(msg)
+        raise NetworkBlocked(msg)
 
 
 def _stays_here(host: object) -> bool:
     """Whether a host is this machine, as far as can be told without asking anybody."""
-    name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
-    if name is None or name in ("", "localhost"):
+    if host is None or host in ("", "localhost"):
         return True
     try:
-        return ip_address(str(name).partition("%")[0]).is_loopback
+        return ip_address(str(host).partition("%")[0]).is_loopback
     except ValueError:
         return False

@@ -24,6 +24,7 @@ LAYERS = {
         "cli_sampling",
         "demo",
         "mochi",
+        "pytest_loops",
         "pytest_plugin",
     ),
     9: (
@@ -61,6 +62,7 @@ APART = (4, 8, 10)
 TOGETHER = {
     "__main__": ("cli", "cli_*", "demo"),
     "cli": ("demo",),
+    "pytest_plugin": ("pytest_loops",),
     "cli_*": ("cli", "cli_cassettes", "cli_requirements"),
     "protocols.openai_chat": ("protocols.chat_*",),  # one protocol in several files
     "protocols.chat_*": ("protocols.chat_*",),

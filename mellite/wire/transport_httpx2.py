@@ -365,7 +365,10 @@ def _lost(error: Exception, url: str) -> ConnectionLost:
 
 
 def _reason(error: Exception) -> str:
+    said: BaseException = error
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno is not None:
-            return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        if isinstance(cause, OSError):
+            if cause.errno is not None:
+                return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
+            said = cause  # what is nearer to the socket knows more
+    return " ".join(str(said).split())[:200] or type(error).__name__

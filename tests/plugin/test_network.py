@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
 from tests.plugin.runs import Run, greeting
 from tests.wire.server import Script
 
 pytest_plugins = ["pytester"]
+
+EMPTY = '{"version": 1, "interactions": []}'
 
 BLOCKED = """
     import socket, sys, pytest
@@ -31,7 +35,8 @@ BLOCKED = """
         reach("api.openai.com")
 
     def test_allowed():
-        reach("models.example")
+        for host in ("models.example", b"models.example"):
+            reach(host)
 """
 
 
@@ -61,3 +66,101 @@ def test_no_live_call_by_accident(run: Run, script: Script) -> None:
     path = "cassettes/test_it/test_elsewhere.json"
     Path(path).write_text('{"version": 1, "interactions": []}')
     run().assert_outcomes(passed=4)
+
+
+LOOPS = """
+    import asyncio, importlib, socket, pytest
+
+    ELSEWHERE = "192.0.2.1"
+
+    async def connect():
+        await asyncio.open_connection(ELSEWHERE, 443)
+
+    async def look_up():
+        await asyncio.get_running_loop().getaddrinfo("models.example", 443)
+
+    async def send():
+        await asyncio.get_running_loop().create_datagram_endpoint(
+            asyncio.DatagramProtocol, remote_addr=(ELSEWHERE, 53)
+        )
+
+    async def connect_a_socket():
+        with socket.socket() as one:
+            one.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(one, (ELSEWHERE, 443))
+
+    @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+    @pytest.mark.parametrize("reach", [connect, look_up, send, connect_a_socket])
+    def test_elsewhere(cassette, loop, reach):
+        with pytest.raises(OSError, match="may not reach .*pytest with --mellite-record"):
+            importlib.import_module(loop).run(reach())
+
+    @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+    def test_this_machine(cassette, loop):
+        async def here():
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                _, writer = await asyncio.open_connection("localhost", server.getsockname()[1], family=socket.AF_INET)
+                writer.close()
+
+        importlib.import_module(loop).run(here())
+
+    def test_without_a_loop(cassette):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, pytest.raises(OSError, match="may not reach"):
+            one.sendto(b"?", (ELSEWHERE, 53))
+        with pytest.raises(OSError, match="may not reach models.example"):
+            socket.gethostbyname("models.example")
+
+    def test_after():
+        import uvloop
+
+        assert not {"create_connection", "getaddrinfo", "sock_connect"} & vars(uvloop.Loop).keys()
+"""
+
+
+def test_every_loop_is_seen(pytester: pytest.Pytester, run: Run) -> None:
+    """A loop that opens its sockets in C is no way out; when the test is over it is as it was."""
+    pytester.makefile(".json", **{"cassettes/empty": EMPTY})
+    source = "    import pytest\n    pytestmark = pytest.mark.mellite('empty.json')\n" + LOOPS
+    run(source).assert_outcomes(passed=12)
+
+
+WORDS = """
+    import asyncio, mellite, pytest
+    from mellite.wire.transport_httpx2 import Httpx2Transport
+    from mellite.wire.transport_aiohttp import AiohttpTransport
+
+    TRANSPORTS = [Httpx2Transport, AiohttpTransport]
+
+    def ask(kind, host):
+        backend = mellite.backend("openai-chat:m", base_url=f"http://{host}:9/v1", transport=kind())
+        return backend.generate("hi").settle()
+
+    @pytest.mark.anyio
+    @pytest.mark.mellite("empty.json", install=False)
+    @pytest.mark.parametrize("host", ["192.0.2.1", "models.example"])
+    @pytest.mark.parametrize("kind", TRANSPORTS)
+    async def test_words(cassette, kind, host, anyio_backend_name):
+        if anyio_backend_name == "trio" and kind is AiohttpTransport:
+            return
+        thunk = await ask(kind, host)
+        assert f"this test may not reach {host}" in str(thunk.error), thunk.error
+        assert "--mellite-record" in str(thunk.error)
+
+    @pytest.mark.mellite("empty.json", install=False)
+    def test_swallowed(cassette):
+        import urllib.request
+        try:
+            urllib.request.urlopen("http://models.example/")
+        except OSError:
+            raise RuntimeError("something of the library's") from None
+"""
+
+
+def test_its_words_reach_the_user(pytester: pytest.Pytester, run: Run) -> None:
+    """Whichever client was stopped, and whatever it makes of it: why it was stopped can be read."""
+    pytester.makefile(".json", **{"cassettes/empty": EMPTY})
+    result = run(WORDS)
+    result.assert_outcomes(passed=8, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*something of the library's*", "*- mellite -*", "this test may not reach models.example: it replays*"]
+    )

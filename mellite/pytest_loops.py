@@ -1,0 +1,95 @@
+"""See the connections of event loops that open their sockets in C, which Python's audit events do not tell of.
+
+Used by `mellite.pytest_plugin`, which refuses connections while a test replays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+__all__ = ["watched"]
+
+#: Where such loops are. The last is there on Windows only.
+_LOOPS: Final = (("uvloop", "Loop"), ("winloop", "Loop"), ("asyncio", "ProactorEventLoop"))
+
+Method = Callable[..., Awaitable[object]]
+
+
+@contextmanager
+def watched(refuse: Callable[[object], None]) -> Generator[None]:
+    """Tell `refuse` of every host that such a loop is about to connect to or to look up, until the block ends.
+
+    The libraries are imported where they are installed: one that is imported later would go unseen. This changes
+    classes of theirs, so blocks do not overlap.
+
+    Args:
+        refuse: takes a host's name or address; what it raises is what the caller of the loop gets.
+    """
+    with ExitStack() as stack:
+        for module, name in _LOOPS:
+            loop = _found(module, name)
+            for method, host in _HOSTS.items() if loop is not None else ():
+                stack.enter_context(_wrapped(loop, method, host, refuse))
+        yield
+
+
+def _found(module: str, name: str) -> Any:
+    if find_spec(module) is None:
+        return None
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError:  # built for another Python
+        return None
+
+
+@contextmanager
+def _wrapped(loop: Any, name: str, host: Callable[..., object], refuse: Callable[[object], None]) -> Generator[None]:
+    original: Method = getattr(loop, name)
+
+    async def method(self: Any, *args: Any, **options: Any) -> object:
+        refuse(host(*args, **options))
+        return await original(self, *args, **options)
+
+    inherited = name not in vars(loop)
+    setattr(loop, name, method)
+    try:
+        yield
+    finally:
+        if inherited:
+            delattr(loop, name)
+        else:
+            setattr(loop, name, original)
+
+
+def _of_address(address: object) -> object:
+    """The host of a socket's address; None for a path on this machine."""
+    return address[0] if isinstance(address, tuple) else None
+
+
+def _connected(_: object, host: object = None, *args: object, **options: object) -> object:  # noqa: ARG001
+    return host
+
+
+def _asked_for(host: object, *args: object, **options: object) -> object:  # noqa: ARG001
+    return host
+
+
+def _sent_to(_: object, local_addr: object = None, remote_addr: object = None, **options: object) -> object:  # noqa: ARG001
+    return _of_address(remote_addr)
+
+
+def _of_socket(_: object, address: object) -> object:
+    return _of_address(address)
+
+
+#: The methods that lead to another machine -> which host their arguments name; as `asyncio.AbstractEventLoop` has them.
+_HOSTS: Final[dict[str, Callable[..., object]]] = {
+    "create_connection": _connected,
+    "create_datagram_endpoint": _sent_to,
+    "getaddrinfo": _asked_for,
+    "sock_connect": _of_socket,
+}
