@@ -6,15 +6,12 @@ Used by `mellite.pytest_plugin`, which refuses connections while a test replays.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
 __all__ = ["watched"]
-
-#: Where such loops are. The last is there on Windows only.
-_LOOPS: Final = (("uvloop", "Loop"), ("winloop", "Loop"), ("asyncio", "ProactorEventLoop"))
 
 Method = Callable[..., Awaitable[object]]
 
@@ -30,20 +27,22 @@ def watched(refuse: Callable[[object], None]) -> Generator[None]:
         refuse: takes a host's name or address; what it raises is what the caller of the loop gets.
     """
     with ExitStack() as stack:
-        for module, name in _LOOPS:
-            loop = _found(module, name)
-            for method, host in _HOSTS.items() if loop is not None else ():
+        for loop in _loops():
+            for method, host in _HOSTS.items():
                 stack.enter_context(_wrapped(loop, method, host, refuse))
         yield
 
 
-def _found(module: str, name: str) -> Any:
-    if find_spec(module) is None:
-        return None
-    try:
-        return getattr(import_module(module), name, None)
-    except ImportError:  # built for another Python
-        return None
+def _loops() -> list[Any]:
+    """The classes of such loops, of the libraries that are installed."""
+    found: list[Any] = []
+    if find_spec("uvloop") is not None:
+        with suppress(ImportError):  # built for another Python
+            found.append(import_module("uvloop").Loop)
+    if find_spec("winloop") is not None:
+        with suppress(ImportError):
+            found.append(import_module("winloop").Loop)
+    return found
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
@@ -326,7 +327,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Remember how each phase of a test went; in the report of a failure show the user's own code, and what we say."""
     if call.excinfo is not None and not _develops(item.config):
-        _hide_own_frames()
+        _hide_own_frames(call.excinfo.value)
     report = yield
     if call.when == "setup":
         item.stash[_outcomes] = {}
@@ -338,11 +339,21 @@ def pytest_runtest_makereport(
     return report
 
 
-def _hide_own_frames() -> None:
+def _hide_own_frames(error: BaseException) -> None:
     """Take the frames of mellite out of the tracebacks that pytest shows without ``--full-trace``."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == "mellite":
-            vars(module).setdefault("__tracebackhide__", True)
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        waiting += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            waiting += cast("BaseExceptionGroup[BaseException]", one).exceptions
+        for frame, _ in walk_tb(one.__traceback__):
+            if str(frame.f_globals.get("__name__")).partition(".")[0] == "mellite":
+                frame.f_globals.setdefault("__tracebackhide__", True)  # where pytest looks for it
 
 
 def _develops(config: pytest.Config) -> bool:
