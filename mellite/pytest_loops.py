@@ -20,29 +20,25 @@ Method = Callable[..., Awaitable[object]]
 def watched(refuse: Callable[[object], None]) -> Generator[None]:
     """Tell `refuse` of every host that such a loop is about to connect to or to look up, until the block ends.
 
-    The libraries are imported where they are installed: one that is imported later would go unseen. This changes
-    classes of theirs, so blocks do not overlap.
+    uvloop is imported where it is installed: imported later it would go unseen. This changes a class of its, so blocks
+    do not overlap.
 
     Args:
         refuse: takes a host's name or address; what it raises is what the caller of the loop gets.
     """
     with ExitStack() as stack:
-        for loop in _loops():
-            for method, host in _HOSTS.items():
-                stack.enter_context(_wrapped(loop, method, host, refuse))
+        loop = _uvloop()
+        for method, host in _HOSTS.items() if loop is not None else ():
+            stack.enter_context(_wrapped(loop, method, host, refuse))
         yield
 
 
-def _loops() -> list[Any]:
-    """The classes of such loops, of the libraries that are installed."""
-    found: list[Any] = []
+def _uvloop() -> Any:
+    """The class of uvloop's loops; None where it is not installed."""
     if find_spec("uvloop") is not None:
         with suppress(ImportError):  # built for another Python
-            found.append(import_module("uvloop").Loop)
-    if find_spec("winloop") is not None:
-        with suppress(ImportError):
-            found.append(import_module("winloop").Loop)
-    return found
+            return import_module("uvloop").Loop
+    return None
 
 
 @contextmanager
