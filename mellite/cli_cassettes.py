@@ -4,58 +4,54 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .cli import _errors_said, _print_json
+from .cli_output import print_table
+from .errors import CassetteError, CassetteMiss, MelliteError, MissingExtra
+from .terminal import one_line, printable
 
 if TYPE_CHECKING:
     from .entries import Entry
     from .tallying import Tally
 
-__all__ = ["ls", "print_table", "show", "stats"]
+__all__ = ["ls", "show", "stats"]
 
-#: The folder that is meant where none is named.
-_FOLDER = "cassettes"
+#: At most so many numbers of calls stand in a message.
+_MOST_NAMES = 20
 
 PATHS = click.argument("paths", nargs=-1, type=click.Path(), metavar="[FILE_OR_FOLDER]...")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 def named(paths: Sequence[str]) -> list[str]:
-    """The files and folders that are meant: those named, or the folder of text cassettes, or ./cassettes."""
+    """The files and folders that are meant.
+
+    Those named; or the folder of text cassettes; or ./cassettes and each ``cassettes`` below ./tests.
+    """
+    from .cassettes.finding import cassette_folders
+
     if paths:
         return list(paths)
     variables = ("MELLITE_CASSETTE_DIR", "MOCHI_LLM_CASSETTE_DIR")
-    return [next((value for name in variables if (value := os.environ.get(name))), _FOLDER)]
+    directory = next((value for name in variables if (value := os.environ.get(name))), None)
+    if directory is not None:
+        return [directory]
+    folders = cassette_folders()
+    if not folders:
+        msg = "there is no folder ./cassettes, and none of that name below ./tests; name a file or a folder"
+        raise CassetteMiss(msg)
+    return folders
 
 
-def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
-) -> None:
-    """Print rows: as a table on a terminal, else one line each, with tabs between."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo(plain("\t".join([cell.replace("\t", " ") for cell in row])))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*[Text(plain(cell)) for cell in row])
-    Console().print(table)
-
-
-def plain(text: str) -> str:
-    """A text on one line, without what would steer the terminal."""
-    return "".join([character if character.isprintable() or character == "\t" else " " for character in text])
+def say(path: str, error: MelliteError) -> None:
+    """Say on standard error that a file cannot be read, while the others are."""
+    text = str(error)
+    click.echo(one_line(f"mellite: {text if path in text else f'{path}: {text}'}"), err=True)
 
 
 def without_secrets(text: str) -> str:
@@ -79,45 +75,42 @@ def short(text: str, length: int = 60) -> str:
 @PATHS
 @AS_JSON
 def ls(*, paths: tuple[str, ...], as_json: bool) -> None:
-    """List cassettes: in files and folders, or in ./cassettes.
+    """List cassettes: in files and folders, or in ./cassettes and in the folders of that name below ./tests.
 
     One line each: the file, its format, how many calls it holds, who was asked, its bytes, and the first question.
+    Exits with 1 if one of them cannot be read.
     """
+    from .cassettes.auditing import is_to_be_told
     from .cassettes.finding import find_cassettes
-    from .errors import InvalidCassette
 
     rows: list[dict[str, Any]] = []
+
+    def failed(path: str, error: MelliteError) -> None:
+        rows.append({**_file(path, "?"), "problem": str(error)})
+
     with _errors_said():
-        for found in find_cassettes(named(paths)):
-            if found.kind in ("http", "text"):
-                try:
-                    row = _listed(found.path, found.kind)
-                except InvalidCassette as error:
-                    row = {**_file(found.path, found.kind), "problem": str(error)}
-                if row is not None and (found.named or "problem" not in row or _is_cassette(found.path)):
-                    rows.append(row)
+        for found in find_cassettes(named(paths), failed=failed):
+            if found.kind not in ("http", "text"):
+                continue
+            try:
+                rows.append(_listed(found.path, found.kind))
+            except (CassetteError, MissingExtra) as error:
+                if is_to_be_told(found):
+                    rows.append({**_file(found.path, found.kind), "problem": str(error)})
     if as_json:
         for row in rows:
             _print_json(row)
-        return
-    lines = [_line(row) for row in rows]
-    print_table(
-        "cassettes", ("cassette", "format", "calls", "asked", "bytes", "question"), lines, right=("calls", "bytes")
-    )
-
-
-def _is_cassette(path: str) -> bool:
-    """Whether a file that cannot be read is a damaged cassette, and not JSON about something else."""
-    from .cassettes.auditing import Audit
-
-    return any(True for _ in Audit().problems([os.path.dirname(path) or "."]) if _.path == path)
+    else:
+        columns = ("cassette", "format", "calls", "asked", "bytes", "question")
+        print_table("cassettes", columns, [_line(row) for row in rows], right=("calls", "bytes"), whole="cassette")
+    sys.exit(1 if any("problem" in row for row in rows) else 0)
 
 
 def _file(path: str, kind: str) -> dict[str, Any]:
     return {"path": path, "format": kind, "bytes": os.path.getsize(path) if os.path.exists(path) else 0}
 
 
-def _listed(path: str, kind: str) -> dict[str, Any] | None:
+def _listed(path: str, kind: str) -> dict[str, Any]:
     from .cassettes.http import load_cassette
     from .cassettes.vcr import is_foreign
     from .entries import http_entries, text_entry
@@ -159,20 +152,27 @@ def _line(row: dict[str, Any]) -> list[str]:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.argument("number", type=int, required=False)
+@click.argument("number", required=False)
 @click.option("--body", "bodies", is_flag=True, help="Print the bodies of requests and answers, too.")
 @AS_JSON
-def show(*, file: str, number: int | None, bodies: bool, as_json: bool) -> None:
-    """Show what is in FILE, call by call, or only call NUMBER (from 0 on). What looks like a secret is not shown."""
+def show(*, file: str, number: str | None, bodies: bool, as_json: bool) -> None:
+    """Show what is in FILE, call by call, or only call NUMBER, as it is printed: 0 is the first interaction.
+
+    Of several calls over one WebSocket, 3.0 is the first of interaction 3, and 3 all of them. What looks like a secret
+    is not shown.
+    """
     from .entries import entries_below
 
     with _errors_said():
         entries = list(entries_below([file]))
         if number is not None:
-            if not 0 <= number < len(entries):
-                msg = f"{file!r} has {len(entries)} calls, counted from 0: there is no call {number}"
+            chosen = [entry for entry in entries if number in (entry.name, entry.name.partition(".")[0])]
+            if not chosen:
+                names = ", ".join([entry.name for entry in entries[:_MOST_NAMES]])
+                more = ", ..." if len(entries) > _MOST_NAMES else ""
+                msg = f"{file!r} has {len(entries)} calls, {names}{more}: there is no call {number}"
                 raise click.UsageError(msg)
-            entries = [entries[number]]
+            entries = chosen
         shown = [as_values(entry, bodies=bodies) for entry in entries]
     for values in shown:
         if as_json:
@@ -268,11 +268,6 @@ def _print_block(name: str, text: str) -> None:
         click.echo(printable(f"  {name}:\n{lines}"))
 
 
-def printable(text: str) -> str:
-    """A text of several lines, without what would steer the terminal or cannot be encoded."""
-    return "".join([character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text])
-
-
 # --- stats ----------------------------------------------------------------------------------------
 
 
@@ -282,21 +277,29 @@ def printable(text: str) -> str:
 def stats(*, paths: tuple[str, ...], as_json: bool) -> None:
     """Add up the calls, tokens and cost in cassettes, by provider and model; the last line is all of them.
 
-    Costs are by the price list in use (see mellite prices); "+n" says of how many calls the price is not known.
+    Costs are by the price list in use (see mellite prices); "+n" says of how many calls the price is not known. Exits
+    with 1 if a cassette could not be read; the others are added up.
     """
     from .entries import entries_below
     from .tallying import tally
 
+    failed: list[str] = []
+
+    def told(path: str, error: MelliteError) -> None:
+        failed.append(path)
+        say(path, error)
+
     with _errors_said():
-        rows, total = tally(entries_below(named(paths)))
+        rows, total = tally(entries_below(named(paths), failed=told))
     if as_json:
         for row in rows:
             _print_json(_tally_values(row))
         _print_json({**_tally_values(total), "total": True})
-        return
-    columns = ("asked", "calls", "failed", "unread", "input", "cached", "output", "reasoning", "cost")
-    lines = [_tally_line(row, _asked(row)) for row in rows]
-    print_table("tokens and cost (USD)", columns, [*lines, _tally_line(total, "total")], right=columns[1:])
+    else:
+        columns = ("asked", "calls", "failed", "unread", "input", "cached", "output", "reasoning", "cost")
+        lines = [_tally_line(row, _asked(row)) for row in rows]
+        print_table("tokens and cost (USD)", columns, [*lines, _tally_line(total, "total")], right=columns[1:])
+    sys.exit(1 if failed else 0)
 
 
 def _asked(row: Tally) -> str:

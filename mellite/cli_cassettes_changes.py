@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,18 @@ from .cli_cassettes import (
     as_values,
     money,
     named,
-    plain,
-    print_table,
-    printable,
+    say,
     short,
     without_secrets,
 )
+from .cli_output import print_table
+from .terminal import one_line, printable
 
 if TYPE_CHECKING:
     from .cassettes.compression import Compression
     from .comparing import Comparison, Pair
     from .converting import Format
+    from .errors import MelliteError
 
 __all__ = ["convert", "diff", "scrub", "verify"]
 
@@ -43,7 +45,8 @@ ALLOWED = click.option(
 def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -> None:
     """Check cassettes before they are committed; exit with 1 if something is wrong.
 
-    Looks for secrets, damaged files, unknown versions, files that nothing reads, and recordings that were not ended.
+    Looks for secrets, damaged files, unknown versions, files that nothing reads, and recordings that were not ended. In
+    files and folders, or in ./cassettes and in the folders of that name below ./tests.
     """
     from .cassettes.auditing import Audit
     from .cassettes.scanning import SecretScan
@@ -57,7 +60,7 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
     else:
         if problems:
             rows = [(one.path, one.trouble, one.message) for one in problems]
-            print_table("problems", ("cassette", "trouble", "what"), rows)
+            print_table("problems", ("cassette", "trouble", "what"), rows, whole="cassette")
         count = f"{audit.cassettes} cassette{'' if audit.cassettes == 1 else 's'} checked"
         click.echo(f"mellite: {count}, {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}", err=True)
     sys.exit(1 if problems else 0)
@@ -138,7 +141,7 @@ def _print_first(found: Comparison) -> None:
         "removed": "the first request that is only in the left one",
         "added": "the first that is only in the right one",
     }
-    click.echo(plain(f"{words.get(first.change, 'the first request that differs')}: {where}"))
+    click.echo(one_line(f"{words.get(first.change, 'the first request that differs')}: {where}"))
     for one in first.request:
         click.echo(printable(f"  {one}"))
     click.echo()
@@ -203,20 +206,29 @@ def convert(
     """Convert cassettes: VCR's YAML or JSON to mellite's, text to HTTP and back, compressed or not.
 
     TARGET is a file that ends in .json, .json.gz or .json.lz4, or a folder; without it, the folder of SOURCE. Text
-    cassettes are compressed where they are. What could not be kept is said on standard error.
+    cassettes are compressed where they are. What could not be kept is said on standard error. Exits with 1 if something
+    could not be converted; the rest is.
     """
     from .converting import convert as converted
 
     known: dict[str, Compression] = {"gzip": "gzip", "lz4": "lz4"}
+    failures: list[str] = []
+
+    def failed(path: str, error: MelliteError) -> None:
+        failures.append(path)
+        say(path, error)
+
+    told = failed if os.path.isdir(source) else None  # of one file it is the whole error
     with _errors_said():
-        for one in converted(source, target, to=to, compression=known.get(compression), replace=force):
+        for one in converted(source, target, to=to, compression=known.get(compression), replace=force, failed=told):
             if as_json:
                 _print_json({"source": one.source, "path": one.path, "calls": one.calls, "dropped": one.dropped})
                 continue
             calls = f"{one.calls} call{'' if one.calls == 1 else 's'}"
             click.echo(f"{one.path}: {calls}" if one.path is not None else f"{one.source}: nothing to convert")
             for what in one.dropped:
-                click.echo(plain(f"mellite: {one.source}: dropped {without_secrets(what)}"), err=True)
+                click.echo(one_line(f"mellite: {one.source}: dropped {without_secrets(what)}"), err=True)
+    sys.exit(1 if failures else 0)
 
 
 # --- scrub ----------------------------------------------------------------------------------------
@@ -245,7 +257,7 @@ def scrub(*, paths: tuple[str, ...], check: bool, allowed: tuple[str, ...], as_j
                 _print_json({"path": one.path, "changed": one.changed, "remaining": remaining})
                 continue
             for place in one.changed:
-                click.echo(plain(f"{one.path}: {'would redact' if check else 'redacted'} {place}"))
+                click.echo(one_line(f"{one.path}: {'would redact' if check else 'redacted'} {place}"))
             for finding in one.remaining:
-                click.echo(plain(f"mellite: {one.path}: still there: {finding}"), err=True)
+                click.echo(one_line(f"mellite: {one.path}: still there: {finding}"), err=True)
     sys.exit(1 if bad else 0)

@@ -11,19 +11,23 @@ import click
 
 from .cli import _errors_said, _print_json
 from .cli_requirements import HELP, requirements_of
+from .errors import CassetteError, MelliteError, MissingExtra
+from .terminal import one_line
 
 if TYPE_CHECKING:
+    from .cassettes.finding import Found
     from .requirements import Requirement, Subject, ValidationResult
 
 __all__ = ["check"]
 
 
 class _Answer(NamedTuple):
-    """A recorded answer: what it is called, and what there is to judge; None if it cannot be read."""
+    """A recorded answer: what it is called, and what there is to judge; None, and why, if it cannot be read."""
 
     name: str
     subject: Subject | None
     text: str
+    problem: str = "it is of no known protocol"
 
 
 @click.command()
@@ -31,7 +35,7 @@ class _Answer(NamedTuple):
 @click.option("--require", "requires", multiple=True, required=True, metavar="NAME[=VALUE]", help=HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, one for each answer.")
 def check(*, cassette: str, requires: tuple[str, ...], as_json: bool) -> None:
-    """Judge every answer in CASSETTE: an HTTP cassette, a text cassette, or a directory of text cassettes.
+    """Judge every answer in CASSETTE: an HTTP cassette, a text cassette, or a folder of them.
 
     Nothing is generated. Exits with 1 if an answer does not meet a requirement, or cannot be read.
     """
@@ -50,28 +54,46 @@ def check(*, cassette: str, requires: tuple[str, ...], as_json: bool) -> None:
 
 
 def _answers(cassette: str) -> Iterator[_Answer]:
-    if os.path.isdir(cassette):
-        yield from _texts(cassette)
-        return
-    folder, name = os.path.split(cassette)
-    key, extension = os.path.splitext(name)
-    if extension == ".txt" and key.isascii() and key.isdigit():
-        yield from _texts(folder, int(key))
-        return
+    """The answers in a file or below a folder; one of which nothing can be read for each file that is damaged."""
+    from .cassettes.auditing import is_to_be_told
+    from .cassettes.finding import find_cassettes
+
+    damaged: list[_Answer] = []
+
+    def failed(path: str, error: MelliteError) -> None:
+        damaged.append(_Answer(path, None, "", problem=str(error)))
+
+    in_folder = os.path.isdir(cassette)
+    for found in find_cassettes([cassette], failed=failed):
+        name = os.path.relpath(found.path, cassette) if in_folder else ""
+        try:
+            yield from _in_file(found, name)
+        except (CassetteError, MissingExtra) as error:
+            if not in_folder:
+                raise
+            if is_to_be_told(found):
+                failed(name, error)
+    yield from damaged
+
+
+def _in_file(found: Found, name: str) -> list[_Answer]:
+    """The answers of one file; `name` is that of the file, if there may be others."""
+    from .cassettes.text import TextDirectory
     from .recorded import replay_all
 
-    for index, (url, thunk) in enumerate(replay_all(cassette)):
-        yield _Answer(str(index), thunk, url if thunk is None else thunk.partial)
-
-
-def _texts(folder: str, *keys: int) -> Iterator[_Answer]:
-    from .cassettes.text import TextDirectory
-
-    directory = TextDirectory(folder)
-    for key in keys or directory.keys():
-        found = directory.answer(key)
-        if found is not None:
-            yield _Answer(f"{key}.txt", found.text, found.text)
+    if found.kind == "http":
+        before = f"{name} " if name else ""
+        return [
+            _Answer(f"{before}{index}", thunk, url if thunk is None else thunk.partial)
+            for index, (url, thunk) in enumerate(replay_all(found.path))
+        ]
+    if found.kind != "text":
+        return []
+    folder, file = os.path.split(found.path)
+    answer = TextDirectory(folder).answer(int(file.partition(".")[0]))
+    if answer is None or answer.path != found.path:  # another file of the same key is read instead
+        return []
+    return [_Answer(name or file, answer.text, answer.text)]
 
 
 def _verdicts(answer: _Answer, required: Sequence[Requirement]) -> list[ValidationResult] | None:
@@ -93,6 +115,7 @@ def _as_json(
     return {
         "answer": answer.name,
         "passed": _good(verdicts),
+        "problem": answer.problem if verdicts is None else None,
         "text": None if verdicts is None else answer.text,
         "validations": None
         if verdicts is None
@@ -110,7 +133,9 @@ def _as_json(
 
 
 def _print(judged: Sequence[tuple[_Answer, list[ValidationResult] | None]], required: Sequence[Requirement]) -> None:
-    rows = [(answer.name, _good(verdicts), _why(verdicts, required), answer.text) for answer, verdicts in judged]
+    rows = [
+        (answer.name, _good(verdicts), _why(answer, verdicts, required), answer.text) for answer, verdicts in judged
+    ]
     passed = sum(good for _, good, _, _ in rows)
     summary = f"{passed} of {len(rows)} answers passed"
     if not sys.stdout.isatty():
@@ -126,22 +151,16 @@ def _print(judged: Sequence[tuple[_Answer, list[ValidationResult] | None]], requ
     for column in ("answer", "verdict", "why", "text"):
         table.add_column(column, overflow="fold")
     for name, good, why, text in rows:
-        cells = [name, "passed" if good else "failed", "\n".join(why), _one_line(text)]
+        cells = [name, "passed" if good else "failed", "\n".join(why), one_line(text, 100)]
         table.add_row(*[Text(cell) for cell in cells], style="green" if good else "red")
     Console().print(table)
 
 
-def _why(verdicts: list[ValidationResult] | None, required: Sequence[Requirement]) -> list[str]:
+def _why(answer: _Answer, verdicts: list[ValidationResult] | None, required: Sequence[Requirement]) -> list[str]:
     if verdicts is None:
-        return ["it is of no known protocol"]
+        return [answer.problem]
     return [
         f"{requirement.description.removesuffix('.')}: {verdict.reason or verdict.error or 'it does not'}"
         for requirement, verdict in zip(required, verdicts, strict=True)
         if not verdict.passed
     ]
-
-
-def _one_line(text: str, most: int = 100) -> str:
-    """The start of a text, safe for a terminal: what a model writes may hold escape sequences."""
-    line = "".join([char if char.isprintable() else " " for char in text[:most]])
-    return f"{line}..." if len(text) > most else line

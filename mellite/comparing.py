@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from decimal import Decimal
 from difflib import SequenceMatcher
+from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import frozen
@@ -76,8 +78,10 @@ class Comparison:
 def compare(left: str, right: str) -> Comparison:
     """Compare two cassettes, or two folders of them.
 
-    Calls are aligned by their requests, so one that is added in the middle moves nothing. Calls of text cassettes are
-    aligned by their keys, and in folders those of files with the same name.
+    Calls are aligned by their requests, so one that is added in the middle moves nothing. Where calls of a file ran at
+    the same time, their order is chance and does not count: equal requests belong together wherever they stand, and of
+    several equal ones those with equal answers. Calls of text cassettes are aligned by their keys, and in folders those
+    of files with the same name.
 
     Args:
         left: the first file or folder, the older one as a rule.
@@ -94,9 +98,10 @@ def compare(left: str, right: str) -> Comparison:
     ours, theirs = [_grouped(path) for path in (left, right)]
     pairs: list[Pair] = []
     for name in [*ours, *[name for name in theirs if name not in ours]]:
-        pairs += _aligned(ours.get(name, []), theirs.get(name, []))
-    sides = [pair.left for pair in pairs], [pair.right for pair in pairs]
-    one, other = [_totals([entry.answer for entry in side if entry is not None]) for side in sides]
+        sides = ours.get(name, []), theirs.get(name, [])
+        pairs += _pooled(*sides) if any(_overlap(side) for side in sides) else _aligned(*sides)
+    both = [pair.left for pair in pairs], [pair.right for pair in pairs]
+    one, other = [_totals([entry.answer for entry in side if entry is not None]) for side in both]
     return Comparison(
         pairs=tuple(pairs),
         input_tokens=_delta(one[0], other[0]),
@@ -129,6 +134,37 @@ def _aligned(left: Sequence[Entry], right: Sequence[Entry]) -> Iterator[Pair]:
             continue
         yield from [Pair(change="removed", left=entry) for entry in ours]
         yield from [Pair(change="added", right=entry) for entry in theirs]
+
+
+def _overlap(entries: Sequence[Entry]) -> bool:
+    """Whether some of the calls ran at the same time."""
+    spans = sorted([entry.span for entry in entries if entry.span is not None])
+    return any(following[0] < span[1] for span, following in pairwise(spans))
+
+
+def _pooled(left: Sequence[Entry], right: Sequence[Entry]) -> list[Pair]:
+    """The calls of both sides by their requests, in whatever order; first those whose answers are the same, too."""
+    partners: dict[int, int] = {}
+    for key in (_key_with_answer, _key):
+        waiting: dict[Hashable, deque[int]] = {}
+        taken = set(partners.values())
+        for place, entry in enumerate(right):
+            if place not in taken:
+                waiting.setdefault(key(entry), deque()).append(place)
+        for place, entry in enumerate(left):
+            if place not in partners and (found := waiting.get(key(entry))):
+                partners[place] = found.popleft()
+    pairs = [_pair(left[place], right[partners[place]]) for place in sorted(partners)]
+    taken = set(partners.values())
+    ours = [entry for place, entry in enumerate(left) if place not in partners]
+    theirs = [entry for place, entry in enumerate(right) if place not in taken]
+    return [*pairs, *_aligned(ours, theirs)]
+
+
+def _key_with_answer(entry: Entry) -> Hashable:
+    answer = entry.answer
+    said = entry.body if answer is None else (answer.text, answer.thinking, repr(answer.tool_calls), answer.error)
+    return _key(entry), entry.status, entry.end, said
 
 
 def _key(entry: Entry) -> Hashable:

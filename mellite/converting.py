@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
 from .answer_bodies import PROTOCOLS, Said, stream_of
+from .cassettes.auditing import is_to_be_told
 from .cassettes.codecs import Body
 from .cassettes.compression import ENDINGS, Compression, compress, compression_of, expand
 from .cassettes.files import read_file
-from .cassettes.finding import Found, find_cassettes
+from .cassettes.finding import Failed, Found, find_cassettes
 from .cassettes.folding import JOURNAL, REWRITE
 from .cassettes.http import load_cassette
 from .cassettes.interactions import Cassette, HttpInteraction, RecordedRequest, RecordedResponse
@@ -26,7 +28,7 @@ from .cassettes.sidecars import Sidecar
 from .cassettes.storing import store_file, unwritable
 from .cassettes.text import TextCassette, TextDirectory
 from .cassettes.vcr import import_vcr, is_foreign, is_vcr
-from .errors import CassetteError, CassetteMismatch, ConfigurationError, InvalidRequest, MelliteError
+from .errors import CassetteError, CassetteMismatch, ConfigurationError, InvalidRequest, MelliteError, MissingExtra
 from .providers.catalog import find
 from .providers.defaults import spec_of
 from .providers.recorded import question_of
@@ -34,6 +36,8 @@ from .recorded import replay_one, route_and_body
 from .request import Request
 
 __all__ = ["Converted", "Format", "convert"]
+
+T = TypeVar("T")
 
 #: What to make: a file of interactions, or a directory of answers by their keys.
 Format: TypeAlias = Literal["http", "text"]
@@ -78,6 +82,7 @@ def convert(
     to: Format | None = None,
     compression: Compression | None = None,
     replace: bool = False,
+    failed: Failed | None = None,
 ) -> Iterator[Converted]:
     """Convert a cassette, or all in a folder.
 
@@ -91,38 +96,57 @@ def convert(
         to: what to make; by default of text cassettes ``http`` for a file and else ``text``, and of others ``http``.
         compression: of the files in a folder; a file's ending says it for itself.
         replace: whether to replace what is there.
+        failed: told of what cannot be converted, while the rest is; without it, that is raised. JSON and YAML in
+            folders that is about something else is passed over.
 
     Raises:
         CassetteMiss: if there is no such source.
         InvalidCassette: if it is damaged; what was converted before it stays.
         UnsafeCassette: if it holds something that looks like a secret; scrub it first.
         CassetteError: if the target is there and is not to be replaced, or cannot be written.
+        MissingExtra: for a format whose package is not installed.
         ConfigurationError: if source and target do not go together.
     """
     if target is None:
         target = source if os.path.isdir(source) else os.path.dirname(source) or "."
     one_file = target.endswith(_HTTP_ENDINGS)
-    found = list(find_cassettes([source]))
+    found = list(find_cassettes([source], failed=failed))
     texts = [one for one in found if one.kind == "text"]
     others = [one for one in found if one.kind == "http"]
     if not texts and not others:
         msg = f"there are no cassettes in {source!r}"
         raise ConfigurationError(msg)
-    if texts:
-        if (to or ("http" if one_file else "text")) == "http":
-            path = target if one_file else os.path.join(target, f"{_stem(source)}.json{_ending(compression)}")
-            yield _http_of_texts(source, texts, path, replace=replace)
-        else:
-            yield _texts_again(source, texts, target, compression, replace=replace)
     if others and one_file and (len(others) > 1 or texts or to == "text"):
         msg = f"{source!r} does not fit into the one file {target!r}; name a folder as the target"
         raise ConfigurationError(msg)
+    if texts:
+        if (to or ("http" if one_file else "text")) == "http":
+            path = target if one_file else os.path.join(target, f"{_stem(source)}.json{_ending(compression)}")
+            yield _http_of_texts(source, texts, path, replace=replace, failed=failed)
+        else:
+            yield _texts_again(source, texts, target, compression, replace=replace, failed=failed)
     for one in others:
         path = _place(one, source, target, compression)
+        done: Converted | None = None
         if to == "text":
-            yield _texts_of_http(one.path, target, compression, replace=replace)
+            make = partial(_texts_of_http, one.path, target, compression, replace=replace)
+            done = _unless_it_fails(one, make, failed)
         elif path != os.path.normpath(one.path) or not os.path.isdir(source):
-            yield _http_again(one.path, path, replace=replace)
+            done = _unless_it_fails(one, partial(_http_again, one.path, path, replace=replace), failed)
+        if done is not None:
+            yield done
+
+
+def _unless_it_fails(one: Found, make: Callable[[], T], failed: Failed | None) -> T | None:
+    """What is made of a file; None if that fails, which is told, or concerns nobody."""
+    try:
+        return make()
+    except (CassetteError, MissingExtra) as error:
+        if is_to_be_told(one):
+            if failed is None:
+                raise
+            failed(one.path, error)
+        return None
 
 
 def _stem(path: str) -> str:
@@ -181,11 +205,13 @@ def _is_vcr(path: str) -> bool:
     return is_json and is_vcr(document)
 
 
-def _http_of_texts(source: str, texts: list[Found], path: str, *, replace: bool) -> Converted:
+def _http_of_texts(source: str, texts: list[Found], path: str, *, replace: bool, failed: Failed | None) -> Converted:
     interactions: list[HttpInteraction] = []
     dropped: list[str] = []
     for one in texts:
-        made = _interaction_of(one.path)
+        made = _unless_it_fails(one, partial(_interaction_of, one.path), failed)
+        if made is None:
+            continue
         if isinstance(made, str):
             dropped.append(f"{os.path.basename(one.path)}: {made}")
         else:
@@ -253,7 +279,13 @@ def _not_plain(sidecar: Sidecar) -> str | None:
 
 
 def _texts_again(
-    source: str, texts: list[Found], target: str, compression: Compression | None, *, replace: bool
+    source: str,
+    texts: list[Found],
+    target: str,
+    compression: Compression | None,
+    *,
+    replace: bool,
+    failed: Failed | None,
 ) -> Converted:
     """Text cassettes in another directory, or compressed otherwise."""
     dropped: list[str] = []
@@ -261,18 +293,27 @@ def _texts_again(
     for one in texts:
         here = os.path.dirname(one.path)
         there = os.path.join(target, os.path.relpath(here, source)) if os.path.isdir(source) else target
-        key = int(os.path.basename(one.path).partition(".")[0])
-        answer = TextDirectory(here).answer(key)
-        if answer is None or answer.path != one.path:
+        make = partial(_text_again, one.path, there, compression, replace=replace)
+        done = _unless_it_fails(one, make, failed)
+        if done:
+            count += 1
+        elif done is False:
             dropped.append(f"{os.path.basename(one.path)}: another file of the same key is read instead")
-            continue
-        if answer.sidecar is not None:
-            in_place = os.path.realpath(here or ".") == os.path.realpath(there)
-            _record(TextDirectory(there), answer.text, answer.sidecar, compression, replace=replace or in_place)
-        else:
-            _copied(answer, there, compression, replace=replace)
-        count += 1
     return Converted(source, target, calls=count, dropped=tuple(dropped))
+
+
+def _text_again(path: str, target: str, compression: Compression | None, *, replace: bool) -> bool:
+    """Write one text cassette to a directory; return whether it is the one that is read of its key."""
+    here = os.path.dirname(path)
+    answer = TextDirectory(here).answer(int(os.path.basename(path).partition(".")[0]))
+    if answer is None or answer.path != path:
+        return False
+    if answer.sidecar is not None:
+        in_place = os.path.realpath(here or ".") == os.path.realpath(target)
+        _record(TextDirectory(target), answer.text, answer.sidecar, compression, replace=replace or in_place)
+    else:
+        _copied(answer, target, compression, replace=replace)
+    return True
 
 
 def _record(

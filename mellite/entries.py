@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, field, frozen
 
-from .cassettes.finding import Found, find_cassettes
+from .cassettes.auditing import is_to_be_told
+from .cassettes.finding import Failed, Found, find_cassettes
 from .cassettes.http import load_cassette
 from .cassettes.interactions import Cassette, HttpInteraction, WebSocketInteraction
 from .cassettes.matching import Snapshot, snapshot
 from .cassettes.redaction import Redaction
 from .cassettes.text import TextCassette, TextDirectory
 from .cassettes.timing import Timeline
-from .providers.recorded import question_of
+from .errors import CassetteError, MissingExtra
+from .providers.recorded import shown_question
 from .recorded import calls_of, replay_one, route_and_body
 from .usage import Usage
 
@@ -57,17 +59,19 @@ class Entry:
 
     Args:
         path: the file.
-        name: which of its calls: the number of the interaction, and of the call where there are several over one
-            WebSocket; or the key of a text cassette.
+        name: which of its calls: the number of the interaction, from 0 on, and of the call where there are several
+            over one WebSocket, as in ``3.1``; or the key of a text cassette.
         format: ``http``, ``websocket`` or ``text``.
         provider: who was asked, as far as that can be told.
         model: which model; empty for a provider's default.
         protocol: the protocol that both sides spoke; None if mellite does not know it.
-        question: the last words of the user, or the URL where that is all that is known.
+        question: the last words of the user, with a word such as ``[image]`` for what is not text; or the URL where
+            that is all that is known.
         request: the request in the form in which it is compared; None for text, and where it is not known.
         status: the HTTP status.
         body: the bytes of the answer, for what no protocol reads.
         end: how the recording ended: ``complete``, ``interrupted`` or ``broken``.
+        span: from when to when it ran, in microseconds since 1970; None if the cassette does not say.
         answer: what the answer says; None if mellite does not know its protocol.
     """
 
@@ -82,31 +86,46 @@ class Entry:
     status: int | None = None
     body: bytes = field(default=b"", repr=lambda body: f"<{len(body)}>")
     end: str = "complete"
+    span: tuple[int, int] | None = None
     answer: Answer | None = None
 
 
-def entries_below(paths: Iterable[str], *, answers: bool = True) -> Iterator[Entry]:
+def entries_below(paths: Iterable[str], *, answers: bool = True, failed: Failed | None = None) -> Iterator[Entry]:
     """The calls in all cassettes among files and below folders.
 
     Args:
         paths: files and folders.
         answers: whether to read the answers, too.
+        failed: told of a cassette that cannot be read, whose calls are left out; without it, that is raised. JSON and
+            YAML in folders that is about something else is passed over.
 
     Raises:
         CassetteMiss: if there is no such file or folder.
         InvalidCassette: if a cassette is damaged.
+        MissingExtra: for a format whose package is not installed.
 
     Example:
         >>> [entry.question for entry in entries_below(["mellite/demo_cassettes/chat.json"])]
         ['Name three rivers.']
     """
-    for found in find_cassettes(paths):
-        if found.kind == "http":
-            yield from http_entries(_loaded(found), answers=answers)
-        elif found.kind == "text":
-            entry = text_entry(found.path)
-            if entry is not None:
-                yield entry
+    for found in find_cassettes(paths, failed=failed):
+        try:
+            entries = _entries_of(found, answers=answers)
+        except (CassetteError, MissingExtra) as error:
+            if not is_to_be_told(found):
+                continue
+            if failed is None:
+                raise
+            failed(found.path, error)
+        else:
+            yield from entries
+
+
+def _entries_of(found: Found, *, answers: bool) -> list[Entry]:
+    if found.kind == "http":
+        return list(http_entries(_loaded(found), answers=answers))
+    entry = text_entry(found.path) if found.kind == "text" else None
+    return [] if entry is None else [entry]
 
 
 def _loaded(found: Found) -> Cassette:
@@ -157,7 +176,7 @@ def _entry(path: str, name: str, one: HttpInteraction, *, answers: bool) -> Entr
         provider=None if route is None else route.provider,
         model=None if route is None else route.model,
         protocol=None if route is None else route.protocol.id,
-        question=question_of(asked) or f"{request.method} {_REDACTION.url(request.url)}",
+        question=shown_question(asked) or f"{request.method} {_REDACTION.url(request.url)}",
         request=snapshot(
             request.method,
             request.url,
@@ -169,6 +188,7 @@ def _entry(path: str, name: str, one: HttpInteraction, *, answers: bool) -> Entr
         status=one.response.status,
         body=one.response.body.data,
         end="complete" if timeline is None else timeline.end,
+        span=None if timeline is None else (timeline.started, timeline.started + timeline.ended),
         answer=answer,
     )
 

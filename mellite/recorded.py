@@ -8,6 +8,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from attrs import evolve
+
 from .backends.live import LiveBackend
 from .cassettes.codecs import Body
 from .cassettes.http import load_cassette
@@ -20,8 +22,11 @@ from .cassettes.interactions import (
 )
 from .cassettes.matching import decoded
 from .cassettes.recorder import ReplayTransport
+from .cassettes.timing import Timeline
 from .errors import MelliteError
+from .messages import Message
 from .providers.recorded import question_of, route_of
+from .request import Request, Timeouts
 from .wire.http import HttpRequest, HttpResponse
 from .wire.route import Route
 
@@ -63,13 +68,23 @@ def replay_all(path: str | PathLike[str]) -> Iterator[tuple[str, ModelOutputThun
 def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
     """The settled thunk of one recorded answer, as `replay_all` gives it; None for a protocol that is not known.
 
-    One whose reader went away while it was recorded failed here: there is nothing to wait for.
+    One whose reader went away while it was recorded failed here: there is nothing to wait for. No question is asked
+    again, so that what was asked may be anything, and wrong: a picture, results of tools, what the server refused.
     """
     route, body = route_and_body(interaction)
     if route is None:
         return None
-    backend = LiveBackend(route.with_(model=route.model or "unknown"), transport=_Answer(interaction))
-    thunk = backend.generate(question_of(body))
+
+    def recorded_body(request: Request, *, stream: bool) -> dict[str, Any]:  # noqa: ARG001
+        return dict(body)
+
+    protocol = evolve(route.protocol, lower=recorded_body, mend=lambda request: (request, ()))
+    backend = LiveBackend(
+        route.with_(model=route.model or "unknown", protocol=protocol),
+        transport=_Answer(interaction),
+        timeouts=_recorded_clocks(interaction),
+    )
+    thunk = backend.generate([Message.user(question_of(body))])
     try:
         thunk.result()
     except MelliteError as error:
@@ -121,6 +136,19 @@ def calls_of(socket: WebSocketInteraction) -> list[HttpInteraction]:
         )
         for asked, answer in calls
     ]
+
+
+def _recorded_clocks(interaction: HttpInteraction) -> Timeouts:
+    """The clocks with which the recorded timeout happens again; an older file does not say which clock it was."""
+    timeline = Timeline.of(interaction.extra)
+    if timeline is None or timeline.fault is None or timeline.fault.type != "TimeoutError":
+        return Timeouts()
+    if timeline.fault.clock is not None:
+        clocks: dict[str, float | None] = {"first_byte": None, "idle": None, "total": None}
+        return Timeouts(**{**clocks, timeline.fault.clock: timeline.fault.seconds})
+    last = max([at for _, at in timeline.pieces()], default=timeline.opened or 0)
+    seconds = max(round((timeline.ended - last) / 1_000_000, 3), 0.001)
+    return Timeouts(first_byte=seconds, idle=seconds)
 
 
 class _Answer:

@@ -19,6 +19,7 @@ LAYERS = {
         "cli_cassettes",
         "cli_cassettes_changes",
         "cli_checking",
+        "cli_output",
         "cli_prices",
         "cli_requirements",
         "cli_sampling",
@@ -51,7 +52,7 @@ LAYERS = {
     4: ("protocols",),
     3: ("wire",),
     2: ("answer", "calling", "calls", "generation", "iteration", "loops", "outcome", "records", "sharing", "thunk"),
-    1: ("chunking", "fold", "jsonschema", "pricelist", "pricing", "templates", "tools"),
+    1: ("chunking", "fold", "jsonschema", "pricelist", "pricing", "templates", "terminal", "tools"),
     0: ("errors", "events", "messages", "request", "usage"),
 }
 """Layer -> its modules and folders. mellite/__init__.py is above all of them and imported by nobody."""
@@ -63,7 +64,7 @@ TOGETHER = {
     "__main__": ("cli", "cli_*", "demo"),
     "cli": ("demo",),
     "pytest_plugin": ("pytest_loops",),
-    "cli_*": ("cli", "cli_cassettes", "cli_requirements"),
+    "cli_*": ("cli", "cli_cassettes", "cli_output", "cli_requirements"),
     "protocols.openai_chat": ("protocols.chat_*",),  # one protocol in several files
     "protocols.chat_*": ("protocols.chat_*",),
     "protocols.anthropic_*": ("protocols.anthropic_*",),

@@ -187,6 +187,42 @@ def test_folders(tmp_path: Path) -> None:
     ]
 
 
+def overlapping(path: Path, *calls: tuple[str, str], apart: bool = False) -> Path:
+    """A cassette whose calls were sent in this order, one after the other or while the others ran."""
+    several(path, *calls)
+    document = json.loads(path.read_text())
+    for number, one in enumerate(document["interactions"]):
+        started = f"2026-11-21T05:46:{number:02d}.000000Z"
+        one["mellite"] = {"started": started, "openedUs": 1, "endedUs": 500_000 if apart else 30_000_000}
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_the_order_of_concurrent_calls_is_chance(tmp_path: Path) -> None:
+    """Calls that ran at the same time are the same in any order, and equal ones are told apart by their answers."""
+    calls = [("Count.", "1"), ("Count.", "2"), ("Name a river.", "Nile"), ("Name a lake.", "Como")]
+    left = overlapping(tmp_path / "a.json", *calls)
+    right = overlapping(tmp_path / "b.json", *reversed(calls))
+    assert compared(left, right).same
+    right = overlapping(tmp_path / "b.json", ("Name a lake.", "Garda"), *calls[2::-1])
+    assert changes(compared(left, right)) == [
+        ("same", "0", "3"),
+        ("same", "1", "2"),
+        ("same", "2", "1"),
+        ("answer", "3", "0"),
+    ]
+    right = overlapping(tmp_path / "b.json", ("Name a hill.", "?"), *calls[2::-1])
+    assert changes(compared(left, right))[-1] == ("request", "3", "0")
+
+
+def test_the_order_of_calls_that_waited_for_each_other_counts(tmp_path: Path) -> None:
+    """Calls that ran one after the other are not the same in another order."""
+    calls = [("Name a river.", "Nile"), ("Name a lake.", "Como")]
+    left = overlapping(tmp_path / "a.json", *calls, apart=True)
+    right = overlapping(tmp_path / "b.json", *reversed(calls), apart=True)
+    assert not compared(left, right).same
+
+
 def test_damaged_and_missing(tmp_path: Path) -> None:
     """A damaged side and a missing one are typed errors."""
     good = several(tmp_path / "a.json", ("one", "1"))

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import define, field, frozen
 
-from ..errors import CassetteError, CassetteMiss, InvalidCassette, MissingExtra
+from ..errors import CassetteError, CassetteMiss, InvalidCassette, MelliteError, MissingExtra
 from .cassetter import decode_toml
 from .codecs import decode_json
 from .compression import ENDINGS, compression_of, expand
@@ -25,11 +25,11 @@ from .text import TextDirectory, djb2_key
 from .timing import Timeline
 from .vcr import is_foreign
 
-__all__ = ["Audit", "Problem", "Trouble"]
+__all__ = ["Audit", "Problem", "Trouble", "is_to_be_told"]
 
 #: What can be wrong: a possible secret; a damaged file; a version that mellite does not read; a file or an interaction
-#: that no request ever gets; a recording that was not ended.
-Trouble: TypeAlias = Literal["secret", "damaged", "version", "unused", "unfinished"]
+#: that no request ever gets; a recording that was not ended; a package that is missing to read it.
+Trouble: TypeAlias = Literal["secret", "damaged", "version", "unused", "unfinished", "extra"]
 
 #: How the pytest plugin names cassettes: the class and the name of the test, then its parameters.
 _OF_TEST: Final = re.compile(r"(?:(?P<owner>\w+)\.)?(?P<test>test\w*)")
@@ -73,17 +73,21 @@ class Audit:
 
         Raises:
             CassetteMiss: if there is no such file or folder.
-            MissingExtra: for a format whose package is not installed.
         """
-        for found in find_cassettes(paths):
+        unlisted: list[Problem] = []
+        for found in find_cassettes(paths, failed=lambda path, error: unlisted.append(_damaged(path, error))):
             try:
                 yield from self._looked_at(found)
             except CassetteMiss as error:
                 if found.named:
                     raise
                 yield Problem(found.path, "damaged", message=str(error))
+            except MissingExtra as error:
+                self.cassettes += 1
+                yield Problem(found.path, "extra", message=str(error))
             except CassetteError as error:
                 yield _damaged(found.path, error)
+        yield from unlisted
 
     def _looked_at(self, found: Found) -> Iterator[Problem]:
         if found.kind == "http":
@@ -100,11 +104,10 @@ class Audit:
         try:
             cassette = load_cassette(found.path)
         except InvalidCassette as error:
-            about = _about(found.path)
-            if about is None or "interactions" in about or found.named:
+            if is_to_be_told(found):
                 self.cassettes += 1
-                yield _versioned(found.path, about) or _damaged(found.path, error)
-            return  # JSON or YAML that is about something else
+                yield _versioned(found.path, _about(found.path)) or _damaged(found.path, error)
+            return
         self.cassettes += 1
         if not cassette.interactions:
             yield Problem(found.path, "unused", message="it holds no interactions")
@@ -204,7 +207,20 @@ def _damaged_inside(cassette: Cassette, path: str) -> Iterator[Problem]:
             yield _damaged(path, error)
 
 
-def _damaged(path: str, error: CassetteError) -> Problem:
+def is_to_be_told(found: Found) -> bool:
+    """Whether it must be said that a file cannot be read: not of JSON or YAML in a folder that is about something else.
+
+    Example:
+        >>> is_to_be_told(Found("mellite/demo_cassettes/chat.json", "http"))
+        True
+    """
+    if found.named or found.kind != "http":
+        return True
+    about = _about(found.path)
+    return about is None or "interactions" in about
+
+
+def _damaged(path: str, error: MelliteError) -> Problem:
     return Problem(path, "damaged", message=str(error))
 
 

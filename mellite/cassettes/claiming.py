@@ -40,6 +40,8 @@ class Recorded:
     interaction: HttpInteraction
     redaction: Redaction = field(kw_only=True)
     path: str | None = field(default=None, kw_only=True)
+    number: int = field(default=0, kw_only=True)
+    """Its place among all interactions of the cassette, from 0 on; those over WebSockets count, too."""
 
     @cached_property
     def timeline(self) -> Timeline | None:

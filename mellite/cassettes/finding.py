@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from ..errors import CassetteMiss, InvalidCassette
+from ..errors import CassetteMiss, InvalidCassette, MelliteError
 from .compression import ENDINGS
 from .folding import JOURNAL, REWRITE
 from .storing import TEMPORARY
 
-__all__ = ["Found", "Kind", "find_cassettes"]
+__all__ = ["Failed", "Found", "Kind", "cassette_folders", "find_cassettes"]
+
+#: Told of a file or folder that cannot be read, so that the others still are.
+Failed: TypeAlias = Callable[[str, MelliteError], object]
 
 #: ``http`` one file of interactions, also VCR's; ``text`` one answer; ``sidecar`` what lies beside one; ``left`` what a
 #: recording that was killed, or that still runs, has beside its cassette.
@@ -45,7 +48,7 @@ class Found:
     named: bool = field(default=False, kw_only=True)
 
 
-def find_cassettes(paths: Iterable[str]) -> Iterator[Found]:
+def find_cassettes(paths: Iterable[str], *, failed: Failed | None = None) -> Iterator[Found]:
     """The cassettes among files, and in folders and what lies below them, in the order of their names.
 
     A file of another kind is passed over in a folder, and taken for an HTTP cassette if it is named itself. Hidden
@@ -53,6 +56,7 @@ def find_cassettes(paths: Iterable[str]) -> Iterator[Found]:
 
     Args:
         paths: files and folders.
+        failed: told of a folder that cannot be read; without it, that is raised.
 
     Raises:
         CassetteMiss: if there is no such file or folder.
@@ -64,7 +68,7 @@ def find_cassettes(paths: Iterable[str]) -> Iterator[Found]:
     """
     for path in paths:
         if os.path.isdir(path):
-            yield from _below(path)
+            yield from _below(path, failed)
         elif os.path.lexists(path):
             yield Found(path, _kind(path) or "http", named=True)
         elif any(os.path.lexists(path + ending) for ending in (JOURNAL, REWRITE)):
@@ -74,16 +78,39 @@ def find_cassettes(paths: Iterable[str]) -> Iterator[Found]:
             raise CassetteMiss(msg, path=path)
 
 
-def _below(folder: str) -> Iterator[Found]:
+def cassette_folders(where: str = ".") -> list[str]:
+    """The folders that are looked through where none is named: ./cassettes, and every ``cassettes`` below ./tests.
+
+    Args:
+        where: the folder that they are looked for in, as a rule that of a project.
+    """
+    found = [os.path.normpath(os.path.join(where, "cassettes"))]
+    for folder, names, _ in os.walk(os.path.normpath(os.path.join(where, "tests"))):
+        names[:] = sorted([name for name in names if not _is_passed_over(name)])
+        if "cassettes" in names:
+            found.append(os.path.join(folder, "cassettes"))
+            names.remove("cassettes")  # what lies below it is found with it
+    return [folder for folder in found if os.path.isdir(folder)]
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.startswith(".") or name in _PASSED_OVER
+
+
+def _below(folder: str, failed: Failed | None) -> Iterator[Found]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         msg = f"cannot list the folder {folder!r}: {error.strerror or error}"
-        raise InvalidCassette(msg, path=folder) from error
+        problem = InvalidCassette(msg, path=folder)
+        if failed is None:
+            raise problem from error
+        failed(folder, problem)
+        return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            if not entry.name.startswith(".") and entry.name not in _PASSED_OVER:
-                yield from _below(entry.path)
+            if not _is_passed_over(entry.name):
+                yield from _below(entry.path, failed)
         else:
             kind = _kind(entry.path)
             if kind is not None:

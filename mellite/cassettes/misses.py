@@ -25,7 +25,7 @@ _OTHERWISE: Final = "match='pool' says that the order does not count, as where c
 
 @frozen(kw_only=True)
 class Refusal:
-    """What is known when a request finds no answer.
+    """What is known when a request finds no answer. Interactions are numbered from 0 on, as everywhere.
 
     Args:
         cassette: that it came to.
@@ -52,16 +52,15 @@ class Refusal:
         if self.turn < len(self.recorded):
             return self._another(request)
         total = len(self.recorded)
-        msg = (
-            f"{self._name}: interaction {total + 1} of {total} not recorded; this request came after the last: "
-            f"{self._shown(request)}{self._nearest(request)}"
-        )
+        used = f"all {total} interactions were used" if total > 1 else "its only interaction was used"
+        used = used if total else "it holds no interactions"
+        msg = f"{self._name}: {used}, and this request is one more: {self._shown(request)}{self._nearest(request)}"
         return CassetteMiss(msg, path=self.cassette.path)
 
     def _another(self, request: HttpRequest) -> CassetteMismatch:
         found = self.recorded[self.turn].differences(request, environment_secrets(os.environ))
         msg = (
-            f"{self._name}: request {self.turn + 1} is not the one that was recorded:\n"
+            f"{self._name}: request {self.recorded[self.turn].number} is not the one that was recorded:\n"
             f"{explained(found)}{self._nearest(request, self.turn)}"
         )
         return CassetteMismatch(msg, path=self.cassette.path)
@@ -91,15 +90,16 @@ class Refusal:
             return ""
         fewest, place = min(compared, key=lambda entry: (entry[0], abs(entry[1] - (turn or 0))))
         state = ", which was used already" if self.used[place] else ""
+        number = self.recorded[place].number
         if not fewest:
             return (
-                f"\nit is the request of interaction {place + 1}{state}: requests must come in the recorded order, "
+                f"\nit is the request of interaction {number}{state}: requests must come in the recorded order, "
                 f"unless {_OTHERWISE}"
             )
         if place == turn:
             return ""
         found = self.recorded[place].differences(request, environment_secrets(os.environ))
-        return f"\nthe nearest is interaction {place + 1}{state}, {self.recorded[place]}:\n{explained(found)}"
+        return f"\nthe nearest is interaction {number}{state}, {self.recorded[place]}:\n{explained(found)}"
 
     @property
     def _name(self) -> str:

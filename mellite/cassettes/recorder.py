@@ -107,7 +107,11 @@ class ReplayTransport:
         }
         self._redaction = redaction or Redaction()
         path = self.cassette.path
-        self._recorded = [Recorded(one, redaction=self._redaction, path=path) for one in self.cassette.http]
+        self._recorded = [
+            Recorded(one, redaction=self._redaction, path=path, number=number)
+            for number, one in enumerate(self.cassette.interactions)
+            if isinstance(one, HttpInteraction)
+        ]
         self._claims = Part(self._recorded, part, match)
         self.match: Match = self._claims.match
         self._order = Order([one.timeline for one in self._recorded]) if self.match == "keyed" else None
@@ -213,7 +217,7 @@ class ReplayTransport:
             deadline=self._options["deadline"],
             order=self._order,
             index=index,
-            name=f"interaction {index + 1} of cassette {self.cassette.name!r}",
+            name=f"interaction {recorded.number} of cassette {self.cassette.name!r}",
             path=self.cassette.path,
         )
         try:

@@ -159,9 +159,10 @@ class RecordTransport:
         Raises:
             CassetteError: if the cassette cannot be written, or the recording is over; nothing was sent.
         """
+        asked = self._clock.now()
         if self._sink is None or self._over:
             await self._blocking(self._begin, request)
-        take = Take(request, self._clock)
+        take = Take(request, self._clock, asked=asked)
         self._turnstile.inside += 1
         try:
             live = own() if own is not None and self._live is None else self._transport()

@@ -58,6 +58,9 @@ class ReplaySockets:
     ) -> None:
         self.cassette = cassette if isinstance(cassette, Cassette) else load_cassette(cassette)
         self._recorded = self.cassette.websockets
+        self._numbers = [
+            number for number, one in enumerate(self.cassette.interactions) if isinstance(one, WebSocketInteraction)
+        ]
         self._deadline = deadline
         self._redaction = redaction or Redaction()
         self._lock = threading.Lock()
@@ -80,11 +83,11 @@ class ReplaySockets:
             index = self._used
             total = len(self._recorded)
             if index >= total:
-                msg = f"cassette {self.cassette.name!r}: WebSocket {total + 1} of {total} not recorded"
+                msg = f"cassette {self.cassette.name!r}: only {total} WebSockets were recorded, and this is one more"
                 raise CassetteMiss(msg, path=self.cassette.path)
             self._check_url(request, index)
             self._used = index + 1
-        name = f"WebSocket {index + 1} of cassette {self.cassette.name!r}"
+        name = f"the WebSocket of interaction {self._numbers[index]} of cassette {self.cassette.name!r}"
         return _Socket(self._recorded[index], name, self._redaction, deadline=self._deadline, path=self.cassette.path)
 
     def _check_url(self, request: HttpRequest, index: int) -> None:
@@ -93,7 +96,7 @@ class ReplaySockets:
         expected, received = [_address(each, self._redaction) for each in (url or request.url, request.url)]
         if expected != received:
             msg = (
-                f"cassette {self.cassette.name!r}: WebSocket {index + 1} is not the one that was recorded: "
+                f"cassette {self.cassette.name!r}: this is not the WebSocket of interaction {self._numbers[index]}: "
                 f"url expected {expected!r}, received {received!r}"
             )
             raise CassetteMismatch(msg, path=self.cassette.path)
@@ -134,7 +137,7 @@ class _Socket:
         await checkpoint()
         recorded = [event for event in self._one.events if event.direction == "client"]
         if self._said >= len(recorded):
-            msg = f"{self._name} was over: message {self._said + 1} of {len(recorded)} not recorded"
+            msg = f"{self._name} is over: it has {len(recorded)} messages of the client; this is one more"
             raise ConnectionLost(msg)
         sides = [
             snapshot("SEND", "", headers={}, body=body, redaction=self._redaction)
@@ -142,7 +145,8 @@ class _Socket:
         ]
         found = differences(*sides, secrets=environment_secrets(os.environ))
         if found:
-            msg = f"{self._name}: message {self._said + 1} is not the one that was recorded:\n{explained(found)}"
+            which = f"message {self._said} of the client"
+            msg = f"{self._name}: {which} is not the one that was recorded:\n{explained(found)}"
             raise CassetteMismatch(msg, path=self._path)
         self._said += 1
 
@@ -171,7 +175,7 @@ class _Socket:
 
     async def _wait(self) -> list[bytes]:
         await anyio.sleep(self._deadline)
-        msg = f"{self._name}: the server said nothing more here before the client's message {self._said + 1}"
+        msg = f"{self._name}: the server said nothing more here before message {self._said} of the client"
         raise CassetteMismatch(msg, path=self._path)
 
     async def abort(self) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ..errors import MelliteError
+from ..request import Timeouts
 from ..wire.decoding import BodyDecoder
 from ..wire.http import HttpRequest, HttpResponse
 from ..wire.informing import safe_headers
@@ -21,12 +22,15 @@ from .interactions import HttpInteraction, RecordedRequest, RecordedResponse
 from .matching import decoded
 from .redaction import Redaction
 from .scanning import credentials
-from .timing import End, Fault, Stopwatch, Timeline, packed
+from .timing import Clock, End, Fault, Stopwatch, Timeline, packed
 
 __all__ = ["NO_ANSWER", "Take", "resized"]
 
 #: The status that stands where no answer came: other readers of the file want a number, and this one means an error.
 NO_ANSWER: Final = 599
+
+#: Two clocks of one machine agree within so many seconds.
+_CLOSE: Final = 0.005
 
 #: Media types whose bodies are bytes, even if they happen to be UTF-8.
 _BINARY: Final = ("application/vnd.amazon.eventstream", "application/octet-stream", "audio/", "image/", "video/")
@@ -38,9 +42,11 @@ class Take:
     Args:
         request: what is sent.
         clock: tells the time.
+        asked: when the caller asked, which the clocks of the call count from; now unless given.
     """
 
     __slots__ = (
+        "_asked",
         "_clock",
         "_ended",
         "_fault",
@@ -53,7 +59,7 @@ class Take:
         "started",
     )
 
-    def __init__(self, request: HttpRequest, clock: Stopwatch) -> None:
+    def __init__(self, request: HttpRequest, clock: Stopwatch, *, asked: int | None = None) -> None:
         self._request = request
         self._clock = clock
         self._status = NO_ANSWER
@@ -64,6 +70,7 @@ class Take:
         self._ended = 0
         self.end: End | None = None
         self.started = clock.now()
+        self._asked = self.started if asked is None else asked
 
     def __str__(self) -> str:
         return f"the answer to {self._request!r}"
@@ -94,8 +101,19 @@ class Take:
     def breaks(self, error: Exception) -> bool:
         """It failed."""
         if self.end is None:
-            self._fault = Fault(type(error).__name__, str(error))
+            clock, seconds = self._clock_that_ran_out() if isinstance(error, TimeoutError) else (None, None)
+            self._fault = Fault(type(error).__name__, str(error), clock=clock, seconds=seconds)
         return self._over("broken")
+
+    def _clock_that_ran_out(self) -> tuple[Clock | None, float | None]:
+        """Which clock of the call it was, and its seconds; None if the request does not say what they were."""
+        timeouts = self._request.context.get("timeouts")
+        if not isinstance(timeouts, Timeouts):
+            return None, None
+        passed = (self._clock.now() - self._asked) / 1_000_000
+        if timeouts.total is not None and passed >= timeouts.total - _CLOSE:
+            return "total", timeouts.total
+        return ("first_byte", timeouts.first_byte) if self._opened is None else ("idle", timeouts.idle)
 
     def _over(self, end: End) -> bool:
         if self.end is not None:

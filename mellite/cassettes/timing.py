@@ -6,7 +6,8 @@ The file format has no place for this, so it stands under a key of its own, ``me
      "end": "broken", "error": {"type": "ConnectionLost", "message": "..."}, "lineage": [0, 3]}
 
 ``chunks`` has one word for each piece that was read: its bytes, of the body as it is stored, and the microseconds since
-the one before; ``98x2@7`` is two such pieces, one after the other.
+the one before; ``98x2@7`` is two such pieces, one after the other. The ``error`` of a timeout has ``clock`` and
+``seconds`` too: which clock of the call ran out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from attrs import field, frozen
 
 from ..errors import InvalidCassette
 
-__all__ = ["KEY", "End", "Fault", "Stopwatch", "Timeline", "packed", "unpacked"]
+__all__ = ["KEY", "Clock", "End", "Fault", "Stopwatch", "Timeline", "packed", "unpacked"]
 
 #: The key of an interaction under which all this stands.
 KEY: Final = "mellite"
@@ -29,6 +30,10 @@ KEY: Final = "mellite"
 #: How it ended: the whole answer came; its reader went away; or it failed.
 End: TypeAlias = Literal["complete", "interrupted", "broken"]
 
+#: The clocks of a call, as in `mellite.Timeouts`.
+Clock: TypeAlias = Literal["first_byte", "idle", "total"]
+
+_CLOCKS: Final = ("first_byte", "idle", "total")
 _ENDS: Final = ("complete", "interrupted", "broken")
 _WORD: Final = re.compile(r"(\d{1,15})(?:x(\d{1,9}))?(?:@(\d{1,15}))?")
 _MOST_PIECES: Final = 10_000_000
@@ -49,10 +54,19 @@ class Stopwatch:
 
 @frozen
 class Fault:
-    """What went wrong on the way: the name of the error's class, and what it said."""
+    """What went wrong on the way.
+
+    Args:
+        type: the name of the error's class.
+        message: what it said.
+        clock: of a timeout, which clock of the call ran out, as in `mellite.Timeouts`; None if nobody said.
+        seconds: what that clock was set to.
+    """
 
     type: str
     message: str
+    clock: Clock | None = field(default=None, kw_only=True)
+    seconds: float | None = field(default=None, kw_only=True)
 
 
 @frozen(kw_only=True)
@@ -98,7 +112,10 @@ class Timeline:
             stored["openedUs"] = self.opened
         stored |= {"chunks": self.chunks, "endedUs": self.ended, "end": self.end}
         if self.fault is not None:
-            stored["error"] = {"type": self.fault.type, "message": self.fault.message}
+            fault = {"type": self.fault.type, "message": self.fault.message}
+            stored["error"] = fault | (
+                {} if self.fault.clock is None else {"clock": self.fault.clock, "seconds": self.fault.seconds}
+            )
         if self.lineage is not None:
             stored["lineage"] = list(self.lineage)
         return {KEY: stored}
@@ -230,7 +247,14 @@ class _Stored:
         kind, message = fields.get("type"), fields.get("message")
         if not (isinstance(kind, str) and isinstance(message, str)):
             self.refuse("error", "an object with the texts 'type' and 'message'", value)
-        return Fault(kind, message)
+        clock, seconds = fields.get("clock"), fields.get("seconds")
+        if clock is None:
+            return Fault(kind, message)
+        if clock not in _CLOCKS:
+            self.refuse("error.clock", f"one of {', '.join(_CLOCKS)}", clock)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+            self.refuse("error.seconds", "a number of seconds above 0", seconds)
+        return Fault(kind, message, clock=clock, seconds=seconds)
 
     def lineage(self, value: object) -> tuple[int, ...] | None:
         if value is None:

@@ -18,7 +18,7 @@ from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from . import anthropic, bedrock, cohere, compatible, google, openai, vertex
 
-__all__ = ["question_of", "route_of"]
+__all__ = ["question_of", "route_of", "shown_question"]
 
 _CHAT: Final = "/chat/completions"
 _RESPONSES: Final = "/responses"
@@ -189,6 +189,64 @@ def question_of(body: Mapping[str, Any]) -> str:
                 if text:
                     return text
     return ""
+
+
+def shown_question(body: Mapping[str, Any]) -> str:
+    """The question of a recorded request for people: its text, and a word for whatever else was asked with it.
+
+    Example:
+        >>> picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}
+        >>> text = {"type": "text", "text": "What is this?"}
+        >>> shown_question({"messages": [{"role": "user", "content": [text, picture]}]})
+        'What is this? [image]'
+    """
+    marks = [f"[{word}]" for turn in _asking_turns(body) for word in _words_of(turn)]
+    return " ".join([text for text in (question_of(body), *dict.fromkeys(marks)) if text])
+
+
+def _asking_turns(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What was said after the last answer of the model."""
+    turns = next((found for name in ("messages", "input", "contents") if isinstance(found := body.get(name), list)), [])
+    asking: list[Mapping[str, Any]] = []
+    for turn in reversed(turns):
+        if not isinstance(turn, dict) or turn.get("role") in ("assistant", "model"):
+            break
+        if turn.get("type") in ("function_call", "reasoning", "custom_tool_call"):
+            break
+        asking.insert(0, turn)
+    return asking
+
+
+def _words_of(turn: Mapping[str, Any]) -> list[str]:
+    """A word for each part of a turn that is not text."""
+    content = turn.get("content", turn.get("parts"))
+    kind = turn.get("type")
+    if turn.get("role") in ("tool", "function") or (isinstance(kind, str) and kind.endswith("_output")):
+        return ["tool result"]
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return [word for part in parts if (word := _word_of(part))]
+
+
+#: What stands in the type of a part, or in its only key -> the word for it. The first that fits counts.
+_WORDS: Final = (
+    ("result", "tool result"),
+    ("functionresponse", "tool result"),
+    ("image", "image"),
+    ("audio", "audio"),
+    ("video", "video"),
+    ("document", "document"),
+    ("file", "document"),
+    ("pdf", "document"),
+)
+
+
+def _word_of(part: Mapping[str, Any]) -> str | None:
+    kind = part.get("type")
+    names = [kind] if isinstance(kind, str) else [*part]
+    blob = part.get("inlineData", part.get("fileData"))
+    mime = blob.get("mimeType") if isinstance(blob, dict) else None
+    said = " ".join([*names, mime if isinstance(mime, str) else ""]).lower()
+    return next((word for needle, word in _WORDS if needle in said.replace("filedata", "")), None)
 
 
 def _text_of(content: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from ..terminal import one_line
 from ..thunk import ModelOutputThunk
 from ..usage import Usage
 from .sample import Sample, Status
@@ -65,7 +66,7 @@ def _cells(sample: Sample[Any]) -> list[str]:
         _shown(tokens, ",d"),
         _shown(sample.cost_usd, "f"),
         _seconds(sample.duration_ms),
-        _one_line(text),
+        one_line(text, 200),
     ]
 
 
@@ -75,9 +76,3 @@ def _seconds(duration_ms: float | None) -> str:
 
 def _shown(value: Any, format: str) -> str:
     return "?" if value is None else f"{value:{format}}"
-
-
-def _one_line(text: str, most: int = 200) -> str:
-    """The start of a text, safe for a terminal: what a model writes may hold escape sequences."""
-    line = "".join([char if char.isprintable() else " " for char in text[:most]])
-    return f"{line}..." if len(text) > most else line

@@ -188,6 +188,7 @@ class Route:
             "model": request.model,
             "lineage": lineage,
             "repairs": repairs,
+            "timeouts": request.options.timeouts or _DEFAULT_TIMEOUTS,
         }
         if unsaid:
             context["unsaid"] = unsaid  # what the base URL depends on: only what follows it is known

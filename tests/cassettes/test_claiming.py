@@ -81,7 +81,7 @@ async def test_same_body(recorded: str, received: str) -> None:
 async def test_another_body(recorded: str, received: str) -> None:
     """What means something else is not found, and the miss shows what is nearest."""
     transport = ReplayTransport(Cassette((pair(recorded, "x"),)), match="pool")
-    with pytest.raises(CassetteMiss, match=r"none of its 1 interaction fits POST(.|\n)*the nearest is interaction 1"):
+    with pytest.raises(CassetteMiss, match=r"none of its 1 interaction fits POST(.|\n)*the nearest is interaction 0"):
         await transport.open(asked(received))
     assert transport.used == 0
 

@@ -14,6 +14,7 @@ from attrs import evolve
 import mellite
 from mellite.backends import LiveBackend
 from mellite.cassettes import load_cassette, use
+from mellite.cassettes.timing import Timeline
 from mellite.errors import CassetteMismatch
 from mellite.events import ResponseStart
 from mellite.providers.catalog import find
@@ -202,6 +203,22 @@ async def test_timeouts(tmp_path: Path, server: Server) -> None:
     first, second = await recorded_and_replayed(tmp_path / "case.json", SPEAKERS["openai-chat"], script, **options)
     assert first == second
     assert first[0][-1][0] == "IdleTimeout"
+
+
+@pytest.mark.parametrize(
+    ("clock", "seconds"), [("first_byte", 0.1), ("idle", 0.1), ("total", 0.2)], ids=["first_byte", "idle", "total"]
+)
+async def test_which_clock_ran_out(tmp_path: Path, server: Server, clock: str, seconds: float) -> None:
+    """The cassette says which of the clocks of the call ran out, and what it was set to."""
+    opened = [] if clock == "first_byte" else [head(200, {"content-type": "text/event-stream"}), piece(b": hi\n\n")]
+    script = server.script(*opened, gate("never"), LAST)
+    timeouts = mellite.Timeouts(**{"first_byte": 9, "idle": 9, "total": 30, clock: seconds})
+    await recorded_and_replayed(tmp_path / "case.json", SPEAKERS["openai-chat"], script, timeouts=timeouts)
+    (one,) = load_cassette(tmp_path / "case.json").http
+    timeline = Timeline.of(one.extra)
+    assert timeline is not None
+    assert timeline.fault is not None
+    assert (timeline.fault.type, timeline.fault.clock, timeline.fault.seconds) == ("TimeoutError", clock, seconds)
 
 
 def said(text: str) -> list[dict[str, Any]]:

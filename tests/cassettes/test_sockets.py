@@ -81,7 +81,7 @@ async def test_another_question(corpora: Path) -> None:
     backend, _ = recorded(corpora, "reconstructs-full-context-after-reconnect", message_ids=True)
     thunk = await backend.generate("Reply exactly: Gamma.", max_tokens=30, temperature=0).settle()
     assert isinstance(thunk.error, CassetteMismatch)
-    assert "message 1 is not the one that was recorded" in str(thunk.error)
+    assert "message 0 of the client is not the one that was recorded" in str(thunk.error)
     assert "Reply exactly: Gamma." in str(thunk.error)
 
 
@@ -103,11 +103,11 @@ async def test_the_server_waits_for_the_client() -> None:
     dial = sockets(event("server", "hi"), event("client", '{"a": 1}'), event("server", "b"), event("server", "c"))
     socket = await dial(ASKED)
     assert await socket.receive() == [b"hi"]
-    with pytest.raises(CassetteMismatch, match="the server said nothing more here before the client's message 1"):
+    with pytest.raises(CassetteMismatch, match="the server said nothing more here before message 0 of the client"):
         await socket.receive()
     await socket.send(b'{"a":1.0}')
     assert [await socket.receive() for _ in range(3)] == [[b"b"], [b"c"], []]
-    with pytest.raises(ConnectionLost, match="message 2 of 1 not recorded"):
+    with pytest.raises(ConnectionLost, match="it has 1 messages of the client; this is one more"):
         await socket.send(b"{}")
 
 
@@ -122,5 +122,5 @@ async def test_what_is_wrong_is_said() -> None:
     await socket.send(b'{"a": 1, "token": "live"}')
     with pytest.raises(ConnectionLost, match="closed with code 1011: 'bye'"):
         await socket.receive()
-    with pytest.raises(CassetteMiss, match="WebSocket 2 of 1 not recorded"):
+    with pytest.raises(CassetteMiss, match="only 1 WebSockets were recorded"):
         await dial(ASKED)

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from click.testing import CliRunner
+
+from mellite.__main__ import command_line
 from mellite.providers.catalog import find
 from mellite.request import Request
 
@@ -59,6 +62,14 @@ def run(*arguments: str, stdin: str = "", cwd: Path | None = None, **environment
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+def command(*arguments: str, **environment: str) -> Ran:
+    """Run `mellite cassette` in this process, which is a tenth of the time, and as in a pipe."""
+    nothing = dict.fromkeys(OURS)
+    done = CliRunner().invoke(command_line(), ["cassette", *arguments], env={**nothing, **environment})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return Ran(done.exit_code, done.stdout, done.stderr)
+
+
 def chat_answer(text: str, *, prompt_tokens: int = 1000, completion_tokens: int = 100) -> str:
     """An answer as OpenAI streams it."""
     start = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "gpt-4o-mini-2024-07-18"}
@@ -92,5 +103,6 @@ def cassette(path: Path, prompt: str, answers: list[str | tuple[int, str]], *, u
                 "response": {"status": status, "headers": {"content-type": kind}, "body": body},
             }
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"version": 1, "metadata": {}, "interactions": interactions}), encoding="utf-8")
     return path

@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from mellite.__main__ import command_line
 from mellite.cassettes import Sidecar, TextDirectory, djb2_key
 from mellite.usage import Usage
-from tests.cli.programs import COMMAND, OURS, Ran, cassette, run, surroundings
+from tests.cli.programs import COMMAND, cassette, command, run, surroundings
 from tests.terminal import on_terminal
 
 KEY = "sk-" + "abcdefghijklmnopqrstuvwxyz"
@@ -27,14 +25,6 @@ def folder(tmp_path: Path) -> Path:
     usage = Usage.of(input_tokens=1_000_000, output_tokens=100_000)
     TextDirectory(made / "text").record("Hello", Sidecar("openai", "gpt-4o", prompt="Hi", usage=usage))
     return made
-
-
-def command(*arguments: str, **environment: str) -> Ran:
-    """Run `mellite cassette` in this process, which is a tenth of the time, and as in a pipe."""
-    nothing = dict.fromkeys(OURS)
-    done = CliRunner().invoke(command_line(), ["cassette", *arguments], env={**nothing, **environment})
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return Ran(done.exit_code, done.stdout, done.stderr)
 
 
 # --- ls, show, stats ------------------------------------------------------------------------------
@@ -59,7 +49,8 @@ def test_ls_where_nothing_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert len(command("ls", MELLITE_CASSETTE_DIR=str(folder / "text")).out.splitlines()) == 1
     monkeypatch.chdir(folder)
     ran = command("ls")
-    assert (ran.code, ran.err) == (2, "mellite: there is no cassette 'cassettes'\n")
+    assert ran.code == 2
+    assert "no folder ./cassettes, and none of that name below ./tests" in ran.err
 
 
 def test_ls_as_json(folder: Path) -> None:
@@ -99,6 +90,83 @@ def test_show(folder: Path) -> None:
     assert "RateLimited: " in second
 
 
+def test_joiners_print_as_they_are(tmp_path: Path) -> None:
+    """What joins or parts characters, in emoji and in Persian, is kept; what steers the terminal is not."""
+    family, word = "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    path = cassette(tmp_path / "a.json", f"{family} {word} \u202e\x1b[31m", [f"{word}\x1b[31m"])
+    shown = command("show", str(path)).out + command("ls", str(path)).out
+    assert shown.count(word) == 3
+    assert shown.count(family) == 2
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
+PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "22 degrees"}
+CALL = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}
+SAID = {"content": [{"type": "text", "text": "A cat."}], "stop_reason": "end_turn", "type": "message"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "question"),
+    [
+        ([{"role": "user", "content": [PICTURE]}], "[image]"),
+        ([{"role": "user", "content": [{"type": "text", "text": "What is it?"}, PICTURE]}], "What is it? [image]"),
+        (
+            [
+                {"role": "user", "content": "How warm is it?"},
+                {"role": "assistant", "content": [CALL]},
+                {"role": "user", "content": [RESULT]},
+            ],
+            "How warm is it? [tool result]",
+        ),
+        ([{"role": "user", "content": [RESULT]}], "[tool result]"),  # which no server takes
+        ("nonsense", "nonsense"),
+        ([], "POST https://api.anthropic.com/v1/messages"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400])
+def test_whatever_was_asked(tmp_path: Path, messages: object, question: str, status: int) -> None:
+    """The answer is shown as what it is, and so is a refusal, whatever the question was."""
+    refused = {"type": "error", "error": {"type": "invalid_request_error", "message": "messages: no"}}
+    body = {"model": "claude-x", "max_tokens": 9, "messages": messages}
+    answer = (status, json.dumps(SAID if status == 200 else refused))
+    path = cassette(tmp_path / "a.json", "Hi", [answer], url="https://api.anthropic.com/v1/messages")
+    document = json.loads(path.read_text())
+    document["interactions"][0]["request"]["body"] = json.dumps(body)
+    path.write_text(json.dumps(document))
+    (row,) = command("show", "--json", str(path)).rows
+    assert (row["question"] or row["request"]["url"])[-len(question) :] == question
+    if status == 200:
+        assert (row["answer"]["text"], row["answer"]["error"]) == ("A cat.", None)
+    else:
+        assert row["answer"]["error"] == ["InvalidRequest", row["answer"]["error"][1]]
+        assert "messages: no" in row["answer"]["error"][1]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ({"clock": "first_byte", "seconds": 3.5}, ["FirstByteTimeout", "3.5 s"]),
+        ({"clock": "idle", "seconds": 2}, ["IdleTimeout", "2 s"]),
+        ({"clock": "total", "seconds": 30}, ["TotalTimeout", "30 s"]),
+        ({}, ["IdleTimeout", "1.5 s"]),  # as it was recorded before
+    ],
+)
+def test_which_timeout_it_was(tmp_path: Path, error: dict[str, object], told: list[str]) -> None:
+    """A recorded timeout is shown with its clock and its seconds, and not with those of this run."""
+    path = cassette(tmp_path / "a.json", "Hi", [(200, "data: {}\n\n")], stream=True)
+    document = json.loads(path.read_text())
+    times = {"started": "2026-11-21T05:46:15.123456Z", "chunks": "10@20000", "endedUs": 1_521_000, "end": "broken"}
+    opened = {} if error.get("clock") == "first_byte" else {"openedUs": 1000}
+    fault = {"type": "TimeoutError", "message": "late", **error}
+    document["interactions"][0]["mellite"] = {**times, **opened, "error": fault}
+    path.write_text(json.dumps(document))
+    (row,) = command("show", "--json", str(path)).rows
+    assert row["answer"]["error"][0] == told[0]
+    assert told[1] in row["answer"]["error"][1]
+
+
 def test_show_one_with_its_bodies(folder: Path) -> None:
     """A number picks a call, --body adds the bodies; a number that is too high is an error of usage."""
     ran = command("show", str(folder / "a.json"), "1", "--body", "--json")
@@ -107,7 +175,7 @@ def test_show_one_with_its_bodies(folder: Path) -> None:
     assert row["request"]["body"]["model"] == "gpt-4o-mini"
     ran = command("show", str(folder / "a.json"), "2")
     assert ran.code == 2
-    assert "has 2 calls, counted from 0" in ran.err
+    assert "has 2 calls, 0, 1: there is no call 2" in ran.err
 
 
 def test_no_secrets_are_shown(tmp_path: Path) -> None:
@@ -295,7 +363,7 @@ def test_scrub_what_cannot_be(tmp_path: Path) -> None:
 def test_on_a_terminal(folder: Path, name: str) -> None:
     """On a terminal it is a table with a title."""
     (folder / "b.json").write_bytes(b"{") if name == "verify" else None
-    seen = on_terminal([*COMMAND, "cassette", name, str(folder)], **surroundings(COLUMNS="120"))
+    seen = on_terminal([*COMMAND, "cassette", name, str(folder)], **surroundings(COLUMNS="200"))
     assert {"ls": "cassettes", "stats": "tokens and cost (USD)", "verify": "problems"}[name] in seen.plain
     assert "\u2503" in seen.plain or "\u2502" in seen.plain
     assert seen.code == (1 if name == "verify" else 0)

@@ -125,12 +125,15 @@ def test_no_answers(tmp_path: Path) -> None:
 
 
 def test_damaged_cassettes(tmp_path: Path) -> None:
-    """A damaged cassette is an error that names the file, as everywhere."""
+    """A damaged cassette is an error that names the file; in a folder it fails, and the others are judged."""
     path = tmp_path / key("a")
     path.write_bytes(b"\xff\xfe")
-    ran = run("check", str(tmp_path), "--require", "json")
-    assert (ran.code, ran.out) == (2, "")
-    assert str(path) in ran.err
+    cassette(tmp_path / "deeper" / "b.json", "Where?", ["[]"])
+    (tmp_path / "package.json").write_text("{}")
+    ran = run("check", str(tmp_path), "--require", "json", "--json")
+    assert ran.code == 1
+    assert [(row["answer"], row["passed"]) for row in ran.rows] == [("deeper/b.json 0", True), (path.name, False)]
+    assert str(path) in ran.rows[1]["problem"]
     path = tmp_path / "cassette.json"
     path.write_text('{"version": 1, "interactions": [', encoding="utf-8")
     ran = run("check", str(path), "--require", "json")

@@ -1,0 +1,188 @@
+"""`mellite cassette` over folders of real projects: files that cannot be read among the others, and where it looks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mellite.cassettes import Sidecar, TextDirectory, djb2_key
+from mellite.cassettes.finding import cassette_folders, find_cassettes
+from tests.cli.programs import COMMAND, ROOT, cassette, command, surroundings
+from tests.terminal import COLUMNS, on_terminal
+
+VCR = """
+version: 1
+interactions:
+- request: {method: GET, uri: 'https://example.com/', headers: {}, body: null}
+  response: {status: {code: 200}, headers: {}, body: {string: hi}}
+"""
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder with good cassettes of each kind, one of each that cannot be read, and JSON about something else."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    cassette(folder / "a-good.json", "Name a river.", ["The Nile."])
+    (folder / "b-cut.json").write_text('{"version": 1, "interactions": [')
+    (folder / "c-newer.json").write_text('{"version": 9, "interactions": []}')
+    (folder / "d-bad.yaml").write_text(VCR.replace("string: hi", "sting: hi"))
+    (folder / "e-good.yaml").write_text(VCR)
+    (folder / "package.json").write_text('{"name": "x", "version": "1.0.0"}')
+    (folder / "workflow.yaml").write_text("on: push\n")
+    TextDirectory(folder / "texts").record("Hello", Sidecar("openai", "gpt-4o", prompt="Hi"))
+    (folder / "texts" / f"{djb2_key('openai', 'gpt-4o', 'Bye')}.txt").write_bytes(b"\xff")
+    cassette(folder / "z-good.json", "Name a lake.", ["Como."])
+    return folder
+
+
+BAD = ["b-cut.json", "c-newer.json", "d-bad.yaml", f"{djb2_key('openai', 'gpt-4o', 'Bye')}.txt"]
+
+
+def test_ls(mixed: Path) -> None:
+    """What cannot be read is in the list, what lies behind it too; the exit code says that something is wrong."""
+    ran = command("ls", "--json", str(mixed))
+    assert ran.code == 1
+    assert [Path(row["path"]).name for row in ran.rows if "problem" in row] == BAD
+    assert [row.get("question") for row in ran.rows if "problem" not in row] == [
+        "Name a river.",
+        "GET https://example.com/",
+        "Hi",
+        "Name a lake.",
+    ]
+
+
+def test_stats(mixed: Path) -> None:
+    """The rest is added up, and each file that is left out is named on standard error."""
+    ran = command("stats", "--json", str(mixed))
+    assert ran.code == 1
+    assert ran.rows[-1]["calls"] == 4
+    assert [line for line in ran.err.splitlines() if not line.startswith("mellite: ")] == []
+    assert [name for line, name in zip(ran.err.splitlines(), BAD, strict=True) if name not in line] == []
+
+
+def test_verify(mixed: Path) -> None:
+    """Each is a problem of its own."""
+    ran = command("verify", "--json", str(mixed))
+    assert ran.code == 1
+    assert [(Path(row["path"]).name, row["trouble"]) for row in ran.rows] == [
+        (name, "version" if "newer" in name else "damaged") for name in BAD
+    ]
+    assert "8 cassettes checked" in command("verify", str(mixed)).err
+
+
+def test_convert(mixed: Path, tmp_path: Path) -> None:
+    """The good ones are converted; the others, and what is there already, are named."""
+    target = tmp_path / "converted"
+    (target / "texts").mkdir(parents=True)
+    (target / "z-good.json").write_text("mine")
+    ran = command("convert", str(mixed), str(target))
+    assert ran.code == 1
+    assert sorted(path.name for path in target.iterdir() if path.is_file()) == [
+        "a-good.json",
+        "e-good.json",
+        "z-good.json",
+    ]
+    assert (target / "z-good.json").read_text() == "mine"
+    assert len(list((target / "texts").glob("*.txt"))) == 1
+    named = [name for name in [*BAD, "z-good.json"] if name in ran.err]
+    assert named == [*BAD, "z-good.json"]
+    assert "package.json" not in ran.err
+
+
+def test_convert_texts_to_one_file(mixed: Path, tmp_path: Path) -> None:
+    """Of text cassettes that become one file, a damaged one is left out and named."""
+    ran = command("convert", str(mixed / "texts"), str(tmp_path / "all.json"))
+    assert ran.code == 1
+    assert len(json.loads((tmp_path / "all.json").read_text())["interactions"]) == 1
+    assert BAD[-1] in ran.err
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path: Path) -> None:
+    """A folder that is gone when its turn comes is told, and the others are looked through."""
+    for name in ("a", "b", "c"):
+        cassette(tmp_path / name / "x.json", "Name a river.", ["The Nile."])
+    told: list[str] = []
+    found = find_cassettes([str(tmp_path)], failed=lambda path, _error: told.append(path))
+    names = [next(found).path]
+    shutil.rmtree(tmp_path / "b")
+    names += [one.path for one in found]
+    assert [Path(path).parent.name for path in names] == ["a", "c"]
+    assert told == [str(tmp_path / "b")]
+
+
+@pytest.mark.parametrize("name", ["ls", "verify", "stats"])
+def test_where_it_looks(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is named, it is ./cassettes and every folder of that name below ./tests, each file once."""
+    cassette(tmp_path / "cassettes" / "a.json", "One?", ["1"])
+    cassette(tmp_path / "tests" / "cassettes" / "test_x" / "b.json", "Two?", ["2"])
+    cassette(tmp_path / "tests" / "unit" / "deep" / "cassettes" / "cassettes" / "c.json", "Three?", ["3"])
+    cassette(tmp_path / "tests" / "node_modules" / "cassettes" / "d.json", "Four?", ["4"])
+    cassette(tmp_path / "tests" / "fixtures" / "e.json", "Five?", ["5"])
+    monkeypatch.chdir(tmp_path)
+    ran = command(name, *(["--json"] if name != "verify" else []))
+    assert ran.code == 0
+    if name == "ls":
+        assert [row["question"] for row in ran.rows] == ["One?", "Two?", "Three?"]
+    elif name == "stats":
+        assert ran.rows[-1]["calls"] == 3
+    else:
+        assert "3 cassettes checked" in ran.err
+
+
+def test_folders_below_tests_only(tmp_path: Path) -> None:
+    """A project without ./cassettes has those of its tests."""
+    cassette(tmp_path / "tests" / "cassettes" / "b.json", "Two?", ["2"])
+    assert cassette_folders(str(tmp_path)) == [str(tmp_path / "tests" / "cassettes")]
+    assert cassette_folders(str(tmp_path / "none")) == []
+
+
+COUNTED = """
+import sys
+opened = 0
+def count(event, arguments):
+    global opened
+    opened += event == "open" and isinstance(arguments[0], str) and "fixture-" in arguments[0]
+sys.addaudithook(count)
+from mellite.__main__ import command_line
+try:
+    command_line()(["cassette", "ls", sys.argv[1]], standalone_mode=False)
+finally:
+    print(opened, file=sys.stderr)
+"""
+
+
+def test_each_file_is_read_a_few_times(tmp_path: Path) -> None:
+    """JSON that is about something else is looked at for itself: ten times the files are ten times the work."""
+    opened: list[int] = []
+    for count in (4, 40):
+        folder = tmp_path / f"{count}"
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"fixture-{number}.json").write_text(json.dumps({"rows": [number]}))
+        ran = subprocess.run(
+            [sys.executable, "-c", COUNTED, str(folder)],
+            env=surroundings(),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        opened.append(int(ran.stderr.split()[-1]))
+    assert opened[1] == 10 * opened[0] > 0
+
+
+def test_narrow_terminals_keep_paths_whole(tmp_path: Path) -> None:
+    """A path that a table has no room for stands on a line of its own, in one piece, with the rest below it."""
+    path = cassette(tmp_path / ("long" * 20) / "a.json", "Name a river.", ["The Nile."])
+    seen = on_terminal([*COMMAND, "cassette", "ls", str(path)], **surroundings(COLUMNS=f"{COLUMNS}"))
+    assert str(path) in seen.plain.splitlines()
+    assert "question Name a river." in seen.plain
+    path.write_text("{")
+    seen = on_terminal([*COMMAND, "cassette", "verify", str(path)], **surroundings(COLUMNS=f"{COLUMNS}"))
+    assert str(path) in seen.plain.splitlines()
