@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 HERE = Path(__file__).parent
 PROJECT = nox.project.load_toml(HERE / "pyproject.toml")
@@ -63,6 +64,32 @@ def install(session: nox.Session, *groups: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on every Python that is here; arguments after `--` go to pytest."""
     install(session, "test")
+    session.run("python", "-m", "pytest", *(session.posargs or ["-q", "-n", "2"]))
+
+
+def lowest_versions() -> list[str]:
+    """The lowest version that pyproject.toml allows of everything that the tests install, as exact requirements."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+    for line in extras["test"]:
+        needed = Requirement(line)
+        named = [row for extra in needed.extras for row in extras[extra]] if needed.name == "mellite" else [line]
+        wanted += [Requirement(row) for row in named]
+    lowest = [(each.name, part.version) for each in wanted for part in each.specifier if part.operator == ">="]
+    return [f"{name}=={version}" for name, version in lowest]
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest versions that pyproject.toml allows; arguments after `--` go to pytest."""
+    session.install("-q", "-e", ".[test]", *lowest_versions())
+    session.run("python", "-m", "pytest", *(session.posargs or ["-q", "-n", "2"]))
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """Run the tests with today's newest versions, pre-releases included; arguments after `--` go to pytest."""
+    session.install("-q", "--pre", "--upgrade", "-e", ".[test]")
     session.run("python", "-m", "pytest", *(session.posargs or ["-q", "-n", "2"]))
 
 
