@@ -139,6 +139,27 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 
+#: The servers of others that `nox -s servers` starts, and the clients that it compares with; each pinned.
+SERVERS = ("torch==2.13.0", "transformers[serving]==5.24.0", "gguf==0.19.0", "xllamacpp==2026.10.11549")
+SDKS = ("openai==3.57.0", "anthropic==2.14.0", "google-genai==3.6.1", "cohere==7.3.1")
+LITELLM = "litellm[proxy]==1.108.7"
+AIMOCK = "@copilotkit/aimock@1.43.0"
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Ask real servers of others through mellite and through the official SDKs; needs npm, and minutes to install."""
+    session.install("-q", "-e", ".[test]", *SERVERS, *SDKS)
+    folder = Path(session.create_tmp()).resolve()
+    proxy, mock = folder / "litellm", folder / "aimock"
+    if not (proxy / "bin" / "litellm").exists():  # its pins are its own
+        session.run("python", "-m", "venv", str(proxy))
+        session.run(str(proxy / "bin" / "pip"), "install", "-q", LITELLM, external=True)
+    session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(mock), AIMOCK, external=True)
+    programs = ("--litellm", str(proxy / "bin" / "litellm"), "--aimock", str(mock / "node_modules" / ".bin" / "llmock"))
+    session.run("python", "-m", "tests.servers", *programs, *session.posargs)
+
+
 @nox.session
 def prices(session: nox.Session) -> None:
     """Make the snapshot of prices that ships with the package, at each release; read its diff, then run the tests."""

@@ -1,0 +1,1 @@
+"""Real servers of others, started here and asked the same things through mellite and through the official SDKs."""
