@@ -150,17 +150,19 @@ class Block:
         kind: what it is to us; there are many types of calls and of results.
         fields: what it is made of, but for what grows.
         pieces: of what grows, so that n of them cost n.
+        given: the input that a call began with; it counts if no delta brings any.
         open: whether it may still grow.
         event_id: what its events call it.
     """
 
-    __slots__ = ("event_id", "fields", "index", "kind", "open", "pieces")
+    __slots__ = ("event_id", "fields", "given", "index", "kind", "open", "pieces")
 
     def __init__(self, index: int, fields: Mapping[str, Any]) -> None:
         self.index = index
         self.fields = dict(fields)
         self.kind = _kind(self.type)
         self.pieces: list[str] = []
+        self.given = ""
         self.open = True
         self.event_id = f"{'reasoning' if self.kind in ('thinking', 'other') else 'text'}-{index}"
 
@@ -189,6 +191,8 @@ class Block:
     def first_piece(self) -> str:
         """What it begins with: it may be all there is, as in an answer in one piece.
 
+        The input of a call is kept apart: some hosts give it at the start and once more in deltas.
+
         Raises:
             InvalidProviderOutput: if it is of the wrong type.
         """
@@ -196,7 +200,8 @@ class Block:
             return ""
         value = self.fields.pop(_GROWING[self.kind][0], None)
         if self.kind == "call":
-            return _json(value) if value else ""
+            self.given = value if isinstance(value, str) else _json(value) if value else ""
+            return ""
         return _text(value, self.kind)
 
     def piece(self, delta: Mapping[str, Any]) -> str:

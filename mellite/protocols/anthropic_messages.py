@@ -10,7 +10,6 @@ from ..errors import IncompleteStream, InvalidProviderOutput
 from ..events import (
     Event,
     Finish,
-    FinishReason,
     ReasoningDelta,
     ReasoningEnd,
     ReasoningStart,
@@ -30,7 +29,7 @@ from ..events import (
 from ..messages import ToolCall, ToolResult, ToolValue
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_json, shown, wrong
+from ..wire.protocol import Protocol, decode_event, decode_json, is_done, listed, shown, wrong
 from .anthropic_answer import (
     ID,
     AnthropicBlock,
@@ -46,6 +45,7 @@ from .anthropic_answer import (
 from .anthropic_body import ANTHROPIC, OPTIONS, AnthropicDialect, lower
 from .anthropic_history import mend
 from .failures import classify, failure_of
+from .finish_words import finish_reason, is_cut_short, is_unfinished
 from .toolcalls import parse_arguments
 
 __all__ = [
@@ -72,17 +72,6 @@ __all__ = [
 #: The events that may be nothing but a delta; "message" is the name of an event without one.
 _DELTAS: Final = ("content_block_delta", "message")
 
-_REASONS: Final[dict[str, FinishReason]] = {
-    "compaction": "stop",
-    "end_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "pause_turn": "stop",
-    "refusal": "content-filter",
-    "stop_sequence": "stop",
-    "tool_use": "tool-calls",
-}
-
 #: What a delta of this type adds to, where no block has begun.
 _BEGUN_BY: Final = {
     "citations_delta": "text",
@@ -90,9 +79,6 @@ _BEGUN_BY: Final = {
     "text_delta": "text",
     "thinking_delta": "thinking",
 }
-
-#: Where an answer ends so, a call that is not whole is none.
-_CUT_SHORT: Final = ("length", "content-filter")
 
 
 # Parser state
@@ -102,11 +88,11 @@ class AnthropicState:
     """Where the parser stands in one answer.
 
     Attributes:
-        complete: the stop reason has come.
+        complete: the stop reason has come, and no content since.
         done: the end of the message has come.
     """
 
-    __slots__ = ("blocks", "broken", "complete", "done", "message", "names", "past", "started", "usage")
+    __slots__ = ("blocks", "broken", "complete", "done", "given", "message", "names", "past", "started", "usage")
 
     def __init__(self) -> None:
         self.complete = False
@@ -114,6 +100,7 @@ class AnthropicState:
         self.started = False
         self.message: dict[str, Any] = {}  # all of it but the blocks and the usage
         self.usage: dict[str, Any] = {}
+        self.given: list[Any] = []  # what the message began with, which counts if nothing else comes
         self.blocks: dict[int, Block] = {}
         self.past: list[Block] = []  # whose number was used again
         self.names: dict[str, str] = {}  # of the server's own calls, by id
@@ -123,6 +110,12 @@ class AnthropicState:
     def counts(self) -> Usage | None:
         """What has been used so far."""
         return usage_of(self.usage) if self.usage else None
+
+    def go_on(self) -> None:
+        """Content has come: a stop reason before it was none."""
+        if self.complete:
+            self.complete = False
+            self.message["stop_reason"] = None
 
 
 def initial(request: Request) -> AnthropicState:  # noqa: ARG001 - other protocols need it
@@ -137,7 +130,7 @@ def step(state: AnthropicState, data: bytes, event: str = "message") -> Sequence
     """The events that one stream event stands for.
 
     Args:
-        data: its JSON.
+        data: its JSON; or ``[DONE]``, which gateways send.
         event: its name.
 
     Raises:
@@ -151,7 +144,7 @@ def step(state: AnthropicState, data: bytes, event: str = "message") -> Sequence
         >>> step(state, delta)[-1]
         TextDelta(text='Hi!', id='text-0')
     """
-    if event in _DELTAS:
+    if event in _DELTAS and not state.complete:
         try:
             plain = decode_plain(data)
         except (ValueError, RecursionError):
@@ -181,9 +174,11 @@ def halt(state: AnthropicState) -> Sequence[Event]:
 
 
 def _take(state: AnthropicState, data: bytes, event: str) -> Sequence[Event]:
-    value = decode_json(data)
-    if not isinstance(value, dict):
-        raise wrong(value, "a stream event", "a JSON object")
+    if is_done(data):
+        return _concluded(state)
+    value = decode_event(data)
+    if value is None:
+        return ()
     if event == "error" or value.get("type") == "error" or value.get("error"):
         error = failure_of(value)
         error.usage = state.counts
@@ -193,6 +188,8 @@ def _take(state: AnthropicState, data: bytes, event: str) -> Sequence[Event]:
     events: list[Event] = []
     if handler is not None:
         handler(state, value, events)
+    if value.get("usage"):  # in every delta (Dynamo), not only in that of the message
+        _note(state, {"usage": value["usage"]})
     return events
 
 
@@ -201,6 +198,7 @@ def _on_message_start(state: AnthropicState, value: Mapping[str, Any], events: l
     if not isinstance(message, dict):
         raise wrong(message, "the message of a message_start", "an object")
     _note(state, {name: field for name, field in message.items() if name != "content"})
+    state.given = listed(message.get("content"), "the content of a message")
     _identify(message, events)
 
 
@@ -226,7 +224,10 @@ def _on_block_delta(state: AnthropicState, value: Mapping[str, Any], events: lis
     elif kind in _FITS and block.kind != _FITS[kind]:
         msg = f"a delta of the type {kind!r} for block {index}, which is of the type {shown(block.type)}"
         raise InvalidProviderOutput(msg)
-    events += _grow(block, block.piece(delta))
+    piece = block.piece(delta)
+    if piece:
+        state.go_on()
+    events += _grow(block, piece)
 
 
 _FITS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "call"}
@@ -243,7 +244,7 @@ def _on_message_delta(state: AnthropicState, value: Mapping[str, Any], events: l
     if not isinstance(delta, dict):
         raise wrong(delta, "the delta of a message", "an object")
     _note(state, delta)
-    _note(state, {name: field for name, field in value.items() if name not in ("delta", "type")})
+    _note(state, {name: field for name, field in value.items() if name not in ("delta", "type", "usage")})
 
 
 def _on_message_stop(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:  # noqa: ARG001
@@ -262,16 +263,16 @@ _HANDLERS: Final[dict[Any, Callable[[AnthropicState, Mapping[str, Any], list[Eve
 
 def _note(state: AnthropicState, fields: Mapping[str, Any]) -> None:
     """Take over what is said of the whole message; what was known stays where nothing is said."""
+    reason = fields.get("stop_reason")
+    if reason is not None and not isinstance(reason, str):
+        raise wrong(reason, "stop_reason", "a text")
     for name, value in fields.items():
         if name == "usage":
             if isinstance(value, dict):
                 state.usage = merged_usage(state.usage, value)
         elif value is not None or name not in state.message:
             state.message[name] = value
-    reason = fields.get("stop_reason")
-    if reason is not None and not isinstance(reason, str):
-        raise wrong(reason, "stop_reason", "a text")
-    state.complete = state.complete or bool(reason)
+    state.complete = state.complete or bool(reason and not is_unfinished(reason))
 
 
 def _identify(message: Mapping[str, Any], events: list[Event]) -> None:
@@ -302,6 +303,8 @@ def _begin_block(state: AnthropicState, index: int, fields: Mapping[str, Any], e
     _begin(state, events)
     block = state.blocks[index] = Block(index, fields)
     first = block.first_piece()
+    if first or block.kind not in ("text", "thinking"):
+        state.go_on()
     if block.kind == "text":
         events.append(TextStart(block.event_id))
     elif block.kind == "thinking":
@@ -356,7 +359,10 @@ def _end_block(state: AnthropicState, block: Block, events: list[Event]) -> None
 
 
 def _end_call(state: AnthropicState, block: Block, events: list[Event]) -> None:
-    id, name, raw, hosted = block.event_id, block.fields["name"], block.raw, block.hosted
+    id, name, hosted = block.event_id, block.fields["name"], block.hosted
+    if block.given and not block.raw.strip():  # no delta brought the input, which it began with
+        events += _grow(block, block.given)
+    raw = block.raw
     metadata = block.noted("id", "name", *([] if hosted else ["type"]))
     events.append(ToolInputEnd(id, name, provider_executed=hosted, provider_metadata=metadata))
     try:
@@ -397,21 +403,21 @@ def _concluded(state: AnthropicState, answer: dict[str, Any] | None = None) -> S
         IncompleteStream: if a stream gave no stop reason.
     """
     word, counts = state.message.get("stop_reason"), state.counts
-    if not word and answer is None:
+    if (not word or is_unfinished(word)) and answer is None:
         what = "broke off before its stop reason" if state.message or state.started else "ended before it began"
         msg = f"the answer {what}; what came of it is in .partial"
         raise IncompleteStream(msg, usage=counts)
-    state.complete = state.done = True
     events: list[Event] = []
     _begin(state, events)
+    if not state.blocks:  # a gateway put all of it into the beginning
+        _take_content(state, state.given, events)
     for block in state.blocks.values():
         _end_block(state, block, events)
-    reason = _REASONS.get(word or "", "unknown")
-    if reason not in _CUT_SHORT:
+    if not is_cut_short(word):
         events += [ToolCallEvent(call) for call in state.broken]
     blocks = [*state.past, *[state.blocks[index] for index in sorted(state.blocks)]]
-    if reason == "stop" and any(block.type == "tool_use" for block in blocks):
-        reason = "tool-calls"
+    reason = finish_reason(word, calls=any(block.type == "tool_use" for block in blocks), usage=counts)
+    state.complete = state.done = True
     events.append(StepFinish(0, reason=reason, raw_reason=word, usage=counts))
     if answer is None:
         answer = {**state.message, "content": [block.finished() for block in blocks]}
@@ -445,18 +451,26 @@ def unary(body: bytes) -> Sequence[Event]:
     if isinstance(answer, dict) and (answer.get("type") == "error" or answer.get("error")):
         raise failure_of(answer)
     content = answer.get("content") if isinstance(answer, dict) else None
+    if content is None and isinstance(answer, dict) and answer.get("stop_reason"):
+        content = []  # refused, or filtered, before anything was said
     if not isinstance(content, list):
         raise wrong(answer, "the answer", "a message with content")
     state = AnthropicState()
     events: list[Event] = []
-    _note(state, {name: field for name, field in answer.items() if name != "content"})
+    _note(state, {name: field for name, field in answer.items() if name not in ("content", "stop_reason")})
     _identify(answer, events)
+    _take_content(state, content, events)
+    _note(state, {"stop_reason": answer.get("stop_reason")})
+    events += _concluded(state, answer)
+    return events
+
+
+def _take_content(state: AnthropicState, content: Sequence[Any], events: list[Event]) -> None:
+    """Read whole blocks."""
     for index, fields in enumerate(content):
         if not isinstance(fields, dict):
             raise wrong(fields, "a block of the content", "an object")
         _end_block(state, _begin_block(state, index, fields, events), events)
-    events += _concluded(state, answer)
-    return events
 
 
 # What all of it makes

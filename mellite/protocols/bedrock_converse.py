@@ -9,7 +9,6 @@ from ..errors import IncompleteStream, InvalidProviderOutput, MelliteError
 from ..events import (
     Event,
     Finish,
-    FinishReason,
     ReasoningDelta,
     StepFinish,
     TextDelta,
@@ -17,12 +16,13 @@ from ..events import (
     ToolInputDelta,
 )
 from ..request import Request
-from ..wire.protocol import Protocol, decode_json, json_text, listed, wrong
+from ..wire.protocol import Protocol, decode_event, decode_json, listed, wrong
 from .converse_answer import ID, BedrockConverseRaw, Block, ConverseResponse, PlainDelta, decode_plain
 from .converse_body import OPTIONS, lower, mend
 from .converse_state import ConverseState
 from .failures import classify as classify_any
 from .failures import failure_of
+from .finish_words import finish_reason, is_cut_short, is_unfinished
 
 __all__ = [
     "BedrockConverseRaw",
@@ -37,22 +37,6 @@ __all__ = [
     "step",
     "unary",
 ]
-
-
-# Stream events
-
-#: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html; what is not here is "unknown".
-_REASONS: Final[dict[str, FinishReason]] = {
-    "content_filtered": "content-filter",
-    "end_turn": "stop",
-    "guardrail_intervened": "content-filter",
-    "malformed_model_output": "error",
-    "malformed_tool_use": "error",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "stop_sequence": "stop",
-    "tool_use": "tool-calls",
-}
 
 
 # Parser state
@@ -93,7 +77,8 @@ def step(state: ConverseState, data: bytes, event: str = "") -> Sequence[Event]:
                 flowed = _flowed(block, plain.delta)
                 if flowed is not None:
                     return (flowed,)
-    return _take(state, decode_json(data))
+    value = decode_event(data)
+    return () if value is None else _take(state, value)
 
 
 def _flowed(block: Block, delta: PlainDelta) -> Event | None:
@@ -122,15 +107,15 @@ def halt(state: ConverseState) -> Sequence[Event]:
     return _concluded(state)
 
 
-def _take(state: ConverseState, event: Any) -> Sequence[Event]:
-    if not isinstance(event, dict):
-        raise wrong(event, "a stream event", "a JSON object")
+def _take(state: ConverseState, event: Mapping[str, Any]) -> Sequence[Event]:
     events: list[Event] = []
     for name, value in event.items():
         if name == "error" or name.endswith("Exception"):
             error = _failure(name, value)
             error.usage = state.usage
             raise error
+        if value is None:
+            continue  # says nothing
         if not isinstance(value, dict):
             raise wrong(value, f"the event {name!r}", "a JSON object")
         handler = _HANDLERS.get(name)
@@ -188,8 +173,11 @@ def _on_message_stop(state: ConverseState, value: Mapping[str, Any], events: lis
     word = value.get("stopReason")
     if not isinstance(word, str) or not word:
         raise wrong(word, "stopReason", "a text")
+    if is_unfinished(word):
+        return
     state.stop_word = word
     state.complete = True
+    state.flowing, state.index = None, -1  # what comes now has to be looked at
     state.merged.add(value)
     if state.usage is not None:
         events += _concluded(state)
@@ -230,15 +218,14 @@ def _concluded(state: ConverseState, answer: dict[str, Any] | None = None) -> Se
         what = "broke off before its stop reason" if state.started else "ended before it began"
         msg = f"the answer {what}; what came of it is in .partial"
         raise IncompleteStream(msg, usage=state.usage)
-    state.complete = state.done = True
     events: list[Event] = []
     state.begin(events)
     state.close_all(events)
-    reason = _REASONS.get(word or "", "unknown")
-    if reason not in ("length", "content-filter"):  # else a call that is not whole is no call
+    if not is_cut_short(word):  # else a call that is not whole is no call
         events += [ToolCallEvent(call) for call in state.broken]
-    if reason == "stop" and any(block.kind == "toolUse" and not block.is_hosted for block in state.merged.blocks):
-        reason = "tool-calls"
+    calls = any(block.kind == "toolUse" and not block.is_hosted for block in state.merged.blocks)
+    reason = finish_reason(word, calls=calls, usage=state.usage)
+    state.complete = state.done = True
     if answer is None:
         answer = state.merged.finished()
     events.append(StepFinish(0, reason=reason, raw_reason=word, usage=state.usage))
@@ -264,6 +251,8 @@ def unary(body: bytes) -> Sequence[Event]:
     output = answer.get("output") if isinstance(answer, dict) else None
     message = output.get("message") if isinstance(output, dict) else None
     content = message.get("content") if isinstance(message, dict) else None
+    if content is None and isinstance(output, dict) and answer.get("stopReason"):
+        content = []  # a guardrail let nothing through
     if not isinstance(content, list):
         if isinstance(answer, dict) and output is None and ("message" in answer or "__type" in answer):
             raise failure_of(_error_value(answer, {}))
@@ -297,12 +286,7 @@ def _on_whole_block(state: ConverseState, index: int, block: Mapping[str, Any], 
         elif kind == "reasoningContent" and isinstance(value, dict):
             state.add_thinking(index, value.get("reasoningText", value), events)
         elif kind == "toolUse" and isinstance(value, dict):
-            facts = {name: fact for name, fact in value.items() if name != "input"}
-            state.begin_block(index, kind, facts, events)
-            input = value.get("input")
-            if input is not None:
-                text = input if isinstance(input, str) else json_text(input, what="the input of a tool")
-                state.add_input(index, {"input": text}, events)
+            state.begin_block(index, kind, value, events)
         elif kind == "toolResult" and isinstance(value, dict):
             facts = {name: fact for name, fact in value.items() if name != "content"}
             state.begin_block(index, kind, facts, events).parts += listed(

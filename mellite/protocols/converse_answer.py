@@ -134,11 +134,12 @@ class Block:
         start: what the block began with.
         pieces: of its text, of the raw JSON of the arguments, or of base64; whoever knows that an event has nothing
             else adds to them directly.
+        given: the input that a tool call began with; it counts if no delta brings any.
         signature: the pieces of the signature of thinking.
         parts: what else came: citations, the parts of a result, or pieces of what nobody has heard of.
     """
 
-    __slots__ = ("id", "kind", "name", "parts", "pieces", "signature", "start")
+    __slots__ = ("given", "id", "kind", "name", "parts", "pieces", "signature", "start")
 
     def __init__(self, kind: str, id: str, *, name: str = "", start: Mapping[str, Any] | None = None) -> None:
         self.kind = kind
@@ -146,6 +147,7 @@ class Block:
         self.name = name
         self.start = dict(start or {})
         self.pieces: list[str] = []
+        self.given = ""
         self.signature: list[str] = []
         self.parts: list[Any] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..errors import InvalidProviderOutput
+from ..errors import InvalidProviderOutput, InvalidRequest
 from ..events import (
     Event,
     ReasoningDelta,
@@ -24,7 +24,7 @@ from ..events import (
 )
 from ..messages import ToolCall, ToolResult, ToolValue
 from ..usage import Usage
-from ..wire.protocol import wrong
+from ..wire.protocol import json_text, wrong
 from .converse_answer import Block, MergedConverse, usage_of
 from .toolcalls import parse_arguments
 
@@ -38,7 +38,7 @@ class ConverseState:
     """Where the parser stands in one answer.
 
     Attributes:
-        complete: the stop reason has come.
+        complete: the stop reason has come, and no content since.
         done: the usage has come after it, which is the end.
         started: the message has begun.
         flowing: the block of the last delta, of which the next event is likely to be more; `index` is its number.
@@ -65,6 +65,12 @@ class ConverseState:
         if not self.started:
             self.started = True
             events.append(StepStart())
+
+    def go_on(self) -> None:
+        """Content has come: a stop reason before it was none."""
+        if self.complete:
+            self.complete = False
+            self.stop_word = None
 
     def use(self, usage: Any) -> None:
         """Later usage replaces earlier, unless it says nothing."""
@@ -95,7 +101,9 @@ class ConverseState:
             id, name = facts.get("toolUseId"), facts.get("name")
             if not isinstance(id, str) or not id or not isinstance(name, str) or not name:
                 raise wrong(facts, "a toolUse", "an object with a toolUseId and a name")
-            block = Block(kind, id, name=name, start=facts)
+            self.go_on()
+            block = Block(kind, id, name=name, start={key: fact for key, fact in facts.items() if key != "input"})
+            block.given = _written(facts.get("input"))
             events.append(ToolInputStart(id, name, provider_executed=block.is_hosted, provider_metadata=block.noted()))
         else:
             thinks = kind in ("reasoning", "redacted")
@@ -119,6 +127,7 @@ class ConverseState:
             raise wrong(text, "the text of a delta", "a text")
         block = self.block(index, "text", events)
         if text:
+            self.go_on()
             block.pieces.append(text)
             events.append(TextDelta(text, block.id))
 
@@ -131,6 +140,8 @@ class ConverseState:
         if not isinstance(more, dict) or not all(isinstance(more.get(name, ""), str) for name in _THINKING):
             raise wrong(more, "thinking", "an object of texts")
         text, signature, hidden = (more.get(name, "") for name in _THINKING)
+        if text or hidden:
+            self.go_on()
         if hidden:
             self.block(index, "redacted", events).pieces.append(hidden)
             return
@@ -154,6 +165,7 @@ class ConverseState:
         if not isinstance(text, str):
             raise wrong(more, "a piece of the input of a tool", "an object with a text")
         if text:
+            self.go_on()
             block.pieces.append(text)
             events.append(ToolInputDelta(block.id, block.name, text))
 
@@ -179,6 +191,9 @@ class ConverseState:
             events.append(ToolResultEvent(self._result(block)))
 
     def _end_call(self, block: Block, events: list[Event]) -> None:
+        if block.given and not block.text.strip():  # no delta brought the input, which it began with
+            block.pieces.append(block.given)
+            events.append(ToolInputDelta(block.id, block.name, block.given))
         raw, noted, hosted = block.text, block.noted(), block.is_hosted
         events.append(ToolInputEnd(block.id, block.name, provider_executed=hosted, provider_metadata=noted))
         arguments, whole = None, True
@@ -206,3 +221,13 @@ class ConverseState:
         else:
             value = ToolValue("error" if block.start.get("status") == "error" else "text", "\n".join(texts))
         return ToolResult(id, name, value, provider_executed=True, provider_metadata=block.noted())
+
+
+def _written(input: Any) -> str:
+    """The input that a tool call begins with, as the JSON text that deltas would have brought."""
+    if input is None or isinstance(input, str):
+        return input or ""
+    try:
+        return json_text(input, what="the input of a tool")
+    except InvalidRequest as error:  # it could be read, but is nested too deeply to be written
+        raise InvalidProviderOutput(str(error)) from None

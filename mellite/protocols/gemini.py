@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import blake2s
-from typing import Any, Final
+from typing import Any
 
 from ..errors import IncompleteStream
 from ..events import (
@@ -20,10 +20,12 @@ from ..events import (
 )
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_json, listed, wrong
+from ..wire.protocol import Protocol, decode_event, decode_json, is_done, listed, wrong
 from .failures import classify, failure_of
+from .finish_words import finish_reason, is_cut_short
 from .gemini_answer import ID, GeminiRaw, GeminiResponse, decode_plain, numbered, usage_of
 from .gemini_body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
+from .gemini_enums import BLOCK_REASONS, FINISH_REASONS, is_said, name_of
 from .gemini_parts import MISSES, GeminiState, close, finish_call, on_part
 
 __all__ = [
@@ -42,48 +44,12 @@ __all__ = [
 ]
 
 
-# Stream events
-
-#: https://ai.google.dev/api/generate-content#FinishReason; what is not here is "unknown".
-_REASONS: Final[dict[str, FinishReason]] = {
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    **dict.fromkeys(
-        (
-            "BLOCKLIST",
-            "IMAGE_OTHER",
-            "IMAGE_PROHIBITED_CONTENT",
-            "IMAGE_RECITATION",
-            "IMAGE_SAFETY",
-            "LANGUAGE",
-            "MODEL_ARMOR",
-            "PROHIBITED_CONTENT",
-            "RECITATION",
-            "SAFETY",
-            "SPII",
-        ),
-        "content-filter",
-    ),
-    **dict.fromkeys(
-        (
-            "MALFORMED_FUNCTION_CALL",
-            "MALFORMED_RESPONSE",
-            "MISSING_THOUGHT_SIGNATURE",
-            "NO_IMAGE",
-            "TOO_MANY_TOOL_CALLS",
-            "UNEXPECTED_TOOL_CALL",
-        ),
-        "error",
-    ),
-}
-
-
 # Parser state is in `gemini_parts`
 
 
-def initial(request: Request) -> GeminiState:  # noqa: ARG001 - other protocols need it
+def initial(request: Request, *, dialect: GeminiDialect = GOOGLE) -> GeminiState:  # noqa: ARG001 - others need it
     """A fresh state for the answer to one request."""
-    return GeminiState()
+    return GeminiState(FINISH_REASONS[dialect.enums])
 
 
 # Reading a stream
@@ -93,11 +59,12 @@ def step(state: GeminiState, data: bytes, event: str = "message") -> Sequence[Ev
     """The events that one stream event stands for.
 
     Args:
-        data: its JSON.
+        data: its JSON; or ``[DONE]``, which gateways send.
         event: its name.
 
     Raises:
         InvalidProviderOutput: for what is no chunk of an answer.
+        IncompleteStream: for ``[DONE]`` before a finish reason.
         MelliteError: of the kind that an error inside the stream stands for.
 
     Example:
@@ -123,7 +90,10 @@ def step(state: GeminiState, data: bytes, event: str = "message") -> Sequence[Ev
                 if plain == "text":
                     return (TextDelta(text, state.block_id),)
                 return (ReasoningDelta(text, state.block_id),)
-    return _take(state, decode_json(data), data, event)
+    if is_done(data):
+        return _concluded(state)
+    value = decode_event(data)
+    return () if value is None else _take(state, value, data, event)
 
 
 def halt(state: GeminiState) -> Sequence[Event]:
@@ -187,8 +157,11 @@ def _read(state: GeminiState, chunk: Mapping[str, Any], candidates: Sequence[Any
             _on_finish_reason(state, candidate)
     feedback = chunk.get("promptFeedback")
     if isinstance(feedback, dict):
-        word, said = feedback.get("blockReason"), feedback.get("blockReasonMessage")
-        if isinstance(word, str) and word:
+        word, said = (
+            name_of(feedback.get("blockReason"), BLOCK_REASONS, "blockReason"),
+            feedback.get("blockReasonMessage"),
+        )
+        if is_said(word):
             state.blocked = word
             state.message = said if isinstance(said, str) else None
             state.complete = True
@@ -199,13 +172,12 @@ def _read(state: GeminiState, chunk: Mapping[str, Any], candidates: Sequence[Any
 
 
 def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Any]) -> None:
-    word, said = candidate.get("finishReason"), candidate.get("finishMessage")
-    if word is not None and not isinstance(word, str):
-        raise wrong(word, "finishReason", "a text")
-    if word:  # older models give one with every chunk: the last counts
+    word, said = name_of(candidate.get("finishReason"), state.numbers, "finishReason"), candidate.get("finishMessage")
+    if is_said(word):  # older models give one with every chunk: the last counts
         state.finish_word = word
         state.message = said if isinstance(said, str) else None
         state.complete = True
+        state.plain = ""  # what comes now has to be looked at
 
 
 def _use(state: GeminiState, raw: Mapping[str, Any]) -> None:
@@ -237,15 +209,14 @@ def _concluded(state: GeminiState, answer: dict[str, Any] | None = None) -> Sequ
         what = "broke off before its finish reason" if state.started or state.response_id else "ended before it began"
         msg = f"the answer {what}; what came of it is in .partial"
         raise IncompleteStream(msg, usage=usage)
-    state.complete = state.done = True
     events: list[Event] = [] if state.started else [StepStart()]
     close(state, events)
-    reason = _REASONS.get(word or "", "unknown")
-    finish_call(state, events, cut_short=reason in ("length", "content-filter"))
+    finish_call(state, events, cut_short=is_cut_short(word))
     if state.finish_word is None and state.blocked:
-        reason = "content-filter"
-    elif state.calls and reason == "stop":
-        reason = "tool-calls"
+        reason: FinishReason = "content-filter"
+    else:
+        reason = finish_reason(word, calls=bool(state.calls), usage=usage)
+    state.complete = state.done = True
     if answer is None:
         answer = state.merged.finished(usage=usage.raw if usage is not None else None)
     events.append(StepFinish(0, reason=reason, raw_reason=word, usage=usage))
@@ -269,7 +240,7 @@ def _first(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 # An answer in one piece
 
 
-def unary(body: bytes) -> Sequence[Event]:
+def unary(body: bytes, *, dialect: GeminiDialect = GOOGLE) -> Sequence[Event]:
     """The events of an answer that came in one piece; a list of chunks, as a stream without ``alt=sse``, is one too.
 
     Raises:
@@ -281,7 +252,7 @@ def unary(body: bytes) -> Sequence[Event]:
         TextDelta(text='Hi!', id='text-0')
     """
     answer = decode_json(body)
-    state = GeminiState()
+    state = GeminiState(FINISH_REASONS[dialect.enums])
     events: list[Event] = []
     if isinstance(answer, list) and answer:
         for chunk in answer:
@@ -312,10 +283,10 @@ def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
         id=ID,
         options=OPTIONS,
         lower=partial(lower, dialect=dialect),
-        initial=initial,
+        initial=partial(initial, dialect=dialect),
         step=step,
         halt=halt,
-        unary=unary,
+        unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=mended,
     )

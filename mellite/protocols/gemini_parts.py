@@ -35,8 +35,9 @@ class GeminiState:
     """Where the parser stands in one answer.
 
     Attributes:
-        complete: the finish reason has come, or why the prompt was blocked.
-        done: never: only the end of the stream says that no more comes.
+        complete: the finish reason has come, or why the prompt was blocked, and no content since.
+        done: the end has been told: by ``[DONE]``, which gateways send, or by the end of the stream.
+        numbers: the names of finish reasons that come as numbers.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class GeminiState:
         "merged",
         "message",
         "misses",
+        "numbers",
         "plain",
         "response_id",
         "response_model",
@@ -63,7 +65,8 @@ class GeminiState:
         "written",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Mapping[int, str]) -> None:
+        self.numbers = numbers
         self.complete = False
         self.done = False
         self.plain = ""  # what is flowing, "text" or "reasoning", so that the next chunk is likely to be more of it
@@ -85,6 +88,12 @@ class GeminiState:
         self.message: str | None = None  # the provider's own words about the end
         self.usage: Usage | None = None
         self.last_usage: bytes | memoryview = b""  # the last of many, undecoded
+
+    def go_on(self) -> None:
+        """Content has come: a finish reason before it was none, as after each round of Gemini's own tools."""
+        if self.complete:
+            self.complete = False
+            self.finish_word = self.blocked = self.message = None
 
 
 def on_part(state: GeminiState, part: Mapping[str, Any], events: list[Event]) -> None:
@@ -118,6 +127,7 @@ def _on_text(state: GeminiState, kind: str, text: str, signature: str | None, ev
         state.blocks[kind] += 1
         events.append(TextStart(state.block_id) if kind == "text" else ReasoningStart(state.block_id))
     if text:
+        state.go_on()
         events.append(TextDelta(text, state.block_id) if kind == "text" else ReasoningDelta(text, state.block_id))
     if signature:
         close(state, events, signature)
@@ -147,6 +157,7 @@ def _on_call(state: GeminiState, call: Any, signature: str | None, events: list[
         finish_call(state, events)
     if pieces and state.written is None and not name:
         return  # the end of a call that is complete already
+    state.go_on()
     if not pieces or state.written is None:
         if not isinstance(name, str) or not name:
             raise wrong(name, "the name of a functionCall", "a text")
@@ -193,6 +204,7 @@ def _on_other(state: GeminiState, part: Mapping[str, Any], events: list[Event]) 
     """What the provider ran itself, and what no part of a message can hold: noted as it is, to be sent back."""
     if not part.keys() - {"thought"}:
         return
+    state.go_on()
     close(state, events)
     metadata = {"google": {"part": dict(part)}}
     code, output, call, answer = (
@@ -206,7 +218,7 @@ def _on_other(state: GeminiState, part: Mapping[str, Any], events: list[Event]) 
         arguments = call.get("args") or {}
         events.append(_hosted_call(_hosted_id(state, call), str(call.get("toolType") or "tool"), arguments, metadata))
     elif isinstance(output, dict):
-        good = output.get("outcome") in (None, "OUTCOME_OK")
+        good = output.get("outcome") in (None, "OUTCOME_OK", 1)  # 1: its number, see `gemini_enums`
         value = ToolValue("text" if good else "error", output.get("output") or "")
         id = output.get("id") or state.code_id or _hosted_id(state, output)
         events.append(_hosted_result(str(id), "code_execution", value, metadata))

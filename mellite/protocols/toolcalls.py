@@ -14,14 +14,19 @@ __all__ = ["arguments_object", "arguments_text", "parse_arguments", "result_text
 def parse_arguments(raw: str) -> Any:
     """The arguments that a model wrote; nothing at all stands for no arguments.
 
+    An empty object before more JSON is a place-holder: what hosts that translate Anthropic's events begin a call with.
+
     Raises:
         InvalidProviderOutput: if it is not JSON.
 
     Example:
-        >>> parse_arguments('{"city": "Paris"}'), parse_arguments("")
-        ({'city': 'Paris'}, {})
+        >>> parse_arguments('{"city": "Paris"}'), parse_arguments(""), parse_arguments('{}{"city": "Paris"}')
+        ({'city': 'Paris'}, {}, {'city': 'Paris'})
     """
-    return decode_json(raw) if raw.strip() else {}
+    text = raw.strip()
+    if text.startswith("{}") and text[2:].lstrip().startswith("{"):
+        text = text[2:]
+    return decode_json(text) if text else {}
 
 
 def arguments_text(call: ToolCall) -> str:

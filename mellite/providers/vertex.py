@@ -136,7 +136,7 @@ def gemini_route(
     return Route(
         id="vertex-gemini",
         provider="vertex",
-        protocol=protocol(GeminiDialect(namespaces=(*GOOGLE.namespaces, "vertex"))),
+        protocol=protocol(GeminiDialect(namespaces=(*GOOGLE.namespaces, "vertex"), enums="vertex")),
         endpoint=endpoint,
         auth=_auth(api_key, access_token, elsewhere=base_url is not None),
         model=model,

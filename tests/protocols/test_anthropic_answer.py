@@ -115,7 +115,7 @@ def test_a_prompt_that_leaves_no_room_is_an_overflow() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "[]", "null", "5", '"s"', "{nonsense", "", '{"type":"message_start"}', '{"type":"message_start","message":5}',
+        "[]", "5", '"s"', "{nonsense", "", '{"type":"message_start"}', '{"type":"message_start","message":5}',
         '{"type":"content_block_start","index":0}', '{"type":"content_block_start","index":0,"content_block":5}',
         '{"type":"content_block_start","content_block":{"type":"text"}}',
         '{"type":"content_block_start","index":"0","content_block":{"type":"text"}}',

@@ -127,11 +127,11 @@ def test_error_answers_that_are_no_error_objects(body: bytes) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        [], 5, "x", None, {"contentBlockDelta": 5}, {"contentBlockDelta": {"contentBlockIndex": "0"}},
+        [], 5, "x", {"contentBlockDelta": 5}, {"contentBlockDelta": {"contentBlockIndex": "0"}},
         {"contentBlockDelta": {"delta": 5}}, text(0, 5), more(0, reasoningContent="x"),  # type: ignore[arg-type]
         more(0, reasoningContent={"text": 5}), more(0, toolUse={"input": "x"}), begin(0, toolUse={}),
         begin(0, toolUse={"toolUseId": "a", "name": 5}), begin(0, toolUse=[]), {"contentBlockStart": {"start": 5}},
-        {"messageStop": {}}, {"messageStop": {"stopReason": 5}}, {"metadata": None}, b"{", b"NaN", b"\xff", b"",
+        {"messageStop": {}}, {"messageStop": {"stopReason": 5}}, {"metadata": 5}, b"{", b"NaN", b"\xff", b"",
         b'{"metadata": {"usage": {"inputTokens": NaN}}}',
     ],
 )  # fmt: skip

@@ -172,7 +172,8 @@ def test_why_an_answer_was_filtered_is_told() -> None:
         [chunk("a")],
         [chunk(call())],
         [{"usageMetadata": {"promptTokenCount": 1}}],
-        [{"promptFeedback": {"blockReason": 5}}],
+        [{"promptFeedback": {"blockReason": 0}}],
+        [chunk("a", finish="FINISH_REASON_UNSPECIFIED")],
         [{"promptFeedback": {"blockReason": ""}}],
     ],
 )
@@ -264,7 +265,8 @@ def test_an_error_inside_the_stream_is_raised(error: Any, kind: type[MelliteErro
         '{"candidates":[{"content":{"parts":[{"functionCall":{"args":{}}}]}}]}',
         '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"a","args":[1]}}]}}]}',
         '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"a","partialArgs":5}}]}}]}',
-        '{"candidates":[{"finishReason":5}]}', "[" * 100_000 + "]" * 100_000, '{"a":NaN}', '{"a":1e999}',
+        '{"candidates":[{"finishReason":true}]}', '{"promptFeedback":{"blockReason":[]}}',
+        "[" * 100_000 + "]" * 100_000, '{"a":NaN}', '{"a":1e999}',
         '{"created":%s,"candidates":[]}' % ("9" * 10_000),
     ],
 )  # fmt: skip
