@@ -26,7 +26,7 @@ from ..events import (
     Usage,
 )
 from ..request import Request
-from ..wire.protocol import Protocol, decode_json, json_text, listed, wrong
+from ..wire.protocol import Protocol, decode_event, decode_json, is_done, json_text, listed, wrong
 from .cohere_answer import ID, Block, CohereChatRaw, CohereResponse, MergedCohere, decode_plain, usage_of
 from .cohere_body import OPTIONS, lower
 from .failures import classify, failure_of
@@ -59,7 +59,6 @@ _REASONS: Final[dict[str, FinishReason]] = {
     "TOOL_CALL": "tool-calls",
 }
 _FAILURES: Final = frozenset({"ERROR", "TIMEOUT"})
-_DONE: Final = b"[DONE]"
 
 
 # Parser state
@@ -226,13 +225,11 @@ def halt(state: CohereState) -> Sequence[Event]:
 
 
 def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
-    if data.strip() == _DONE:
+    if is_done(data):
         return halt(state)  # a whole answer has ended already, by its message-end
-    value = decode_json(data)
+    value = decode_event(data)
     if value is None:
         return ()
-    if not isinstance(value, dict):
-        raise wrong(value, "a stream event", "a JSON object")
     kind = value.get("type")
     if event == "error" or kind == "error" or value.get("error") or (kind is None and "message" in value):
         error = failure_of(value)

@@ -10,7 +10,7 @@ from ..errors import IncompleteStream, MelliteError
 from ..events import Event, Finish, FinishReason, ResponseStart, StepFinish, StepStart, TextDelta
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_json, wrong
+from ..wire.protocol import Protocol, decode_event, decode_json, is_done, wrong
 from .failures import classify, failure_of
 from .responses_agreement import SequenceNumbers
 from .responses_answer import (
@@ -47,7 +47,6 @@ __all__ = [
 
 # Stream events
 
-_DONE: Final = b"[DONE]"
 _CUT_SHORT: Final[dict[str, FinishReason]] = {
     "max_output_tokens": "length",
     "max_tokens": "length",
@@ -163,11 +162,11 @@ def _broken_off(state: ResponsesState) -> IncompleteStream:
 
 
 def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
-    if data.strip() == _DONE:
+    if is_done(data):
         raise _broken_off(state)
-    event = decode_json(data)
-    if not isinstance(event, dict):
-        raise wrong(event, "a stream event", "a JSON object")
+    event = decode_event(data)
+    if event is None:
+        return ()
     type = event.get("type")
     if not isinstance(type, str):
         type = name

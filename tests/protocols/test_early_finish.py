@@ -20,8 +20,10 @@ from tests.wire.frames import message
 SPECS = {
     "chat": "openai-chat:m",
     "claude": "anthropic:m",
+    "cohere": "cohere:m",
     "converse": "bedrock:us.amazon.nova-micro-v1:0",
     "gemini": "google:gemini-2.5-flash",
+    "responses": "openai:m",
 }
 
 
@@ -119,6 +121,20 @@ async def test_what_is_no_content_takes_nothing_back(name: str, values: list[Any
         assert thunk.generation.raw_finish_reason == word
 
 
+COHERE = [
+    {"type": "message-start", "id": "c", "delta": {"message": {"role": "assistant"}}},
+    {"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text", "text": ""}}}},
+    *[{"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": word}}}} for word in "abc"],
+    {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}},
+]
+RESPONSES = [
+    *[
+        {"type": "response.output_text.delta", "item_id": "i", "output_index": 0, "content_index": 0, "delta": word}
+        for word in "abc"
+    ],
+    {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": []}},
+]
+
 #: What gateways send inside of a healthy stream.
 NOISE = ["null", " null ", "\ufeff{}"]
 
@@ -130,7 +146,9 @@ NOISE = ["null", " null ", "\ufeff{}"]
     [
         ("chat", [delta(content="a"), delta(content="b"), delta(content="c"), delta("stop")]),
         ("claude", [claude.begin(), *[claude.text(0, word) for word in "abc"], *claude.end()]),
+        ("cohere", COHERE),
         ("gemini", [chunk("a"), chunk("b"), chunk("c", finish="STOP")]),
+        ("responses", RESPONSES),
     ],
 )
 async def test_what_says_nothing_is_passed_over(name: str, values: list[Any], noise: str) -> None:
