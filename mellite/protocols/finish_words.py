@@ -5,6 +5,7 @@ Gateways translate one protocol into another and let the word through as it was,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -100,8 +101,8 @@ _REASONS: Final[Mapping[str, FinishReason]] = {
 }
 _FAILURES: Final = frozenset([word for words in _BROKEN.values() for word in words])
 
-#: What some SDKs for Google's enums put before the name.
-_PREFIX: Final = "finish_reason_"
+#: What Google's enums put before some of their names, and some SDKs before all of them.
+_PREFIX: Final = re.compile("(finish|block|blocked)_reason_")
 
 
 def finish_reason(word: str | None, *, calls: bool, usage: Usage | None = None) -> FinishReason:
@@ -138,8 +139,8 @@ def is_cut_short(word: str | None) -> bool:
     return _REASONS.get(_name(word)) in ("length", "content-filter")
 
 
-def is_unfinished(word: str) -> bool:
-    """Whether the word says that the answer goes on, as some hosts do with every chunk.
+def is_unfinished(word: str | None) -> bool:
+    """Whether the word says nothing, or that the answer goes on, as some hosts do with every chunk.
 
     Example:
         >>> is_unfinished("FINISH_REASON_UNSPECIFIED"), is_unfinished("stop")
@@ -149,4 +150,6 @@ def is_unfinished(word: str) -> bool:
 
 
 def _name(word: str | None) -> str:
-    return (word or "").strip().lower().replace("-", "_").removeprefix(_PREFIX)
+    name = (word or "").strip().lower().replace("-", "_")
+    found = _PREFIX.match(name)
+    return name if found is None else name[found.end() :]

@@ -22,10 +22,10 @@ from ..request import Request
 from ..usage import Usage
 from ..wire.protocol import Protocol, decode_event, decode_json, is_done, listed, wrong
 from .failures import classify, failure_of
-from .finish_words import finish_reason, is_cut_short
+from .finish_words import finish_reason, is_cut_short, is_unfinished
 from .gemini_answer import ID, GeminiRaw, GeminiResponse, decode_plain, numbered, usage_of
 from .gemini_body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
-from .gemini_enums import BLOCK_REASONS, FINISH_REASONS, is_said, name_of
+from .gemini_enums import BLOCK_REASONS, FINISH_REASONS, name_of
 from .gemini_parts import MISSES, GeminiState, close, finish_call, on_part
 
 __all__ = [
@@ -161,7 +161,7 @@ def _read(state: GeminiState, chunk: Mapping[str, Any], candidates: Sequence[Any
             name_of(feedback.get("blockReason"), BLOCK_REASONS, "blockReason"),
             feedback.get("blockReasonMessage"),
         )
-        if is_said(word):
+        if not is_unfinished(word):
             state.blocked = word
             state.message = said if isinstance(said, str) else None
             state.complete = True
@@ -173,7 +173,7 @@ def _read(state: GeminiState, chunk: Mapping[str, Any], candidates: Sequence[Any
 
 def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Any]) -> None:
     word, said = name_of(candidate.get("finishReason"), state.numbers, "finishReason"), candidate.get("finishMessage")
-    if is_said(word):  # older models give one with every chunk: the last counts
+    if not is_unfinished(word):  # older models give one with every chunk: the last counts
         state.finish_word = word
         state.message = said if isinstance(said, str) else None
         state.complete = True

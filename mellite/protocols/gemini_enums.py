@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..wire.protocol import wrong
 
-__all__ = ["BLOCK_REASONS", "FINISH_REASONS", "is_said", "name_of"]
+__all__ = ["BLOCK_REASONS", "FINISH_REASONS", "name_of"]
 
 #: google.ai.generativelanguage.v1beta.Candidate.FinishReason
 _STUDIO: Final[Mapping[int, str]] = {
@@ -75,8 +75,3 @@ def name_of(value: Any, names: Mapping[int, str], what: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise wrong(value, what, "a text or a number")
     return value
-
-
-def is_said(name: str | None) -> bool:
-    """Whether a name says anything: the zeroth one of each enum does not."""
-    return bool(name) and not str(name).endswith("_UNSPECIFIED")

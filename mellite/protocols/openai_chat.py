@@ -192,7 +192,7 @@ def _concluded(
     events: list[Event] = []
     begin(state, events)
     first = choice if choice is not None else state.merged.first()
-    end_reasoning(state, first.get("message", {}).get("reasoning_details"), events)
+    end_reasoning(state, (first.get("message") or {}).get("reasoning_details"), events)
     if state.text_open:
         events.append(TextEnd("text-0"))
     if state.response_id:

@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-import mellite
-from mellite.cassettes import ScriptedTransport
 from mellite.errors import ConnectionLost, IncompleteStream, MelliteError
 from tests.protocols import claude, converse
 from tests.protocols.chunks import call as chat_call
 from tests.protocols.chunks import delta
 from tests.protocols.gemini_chunks import call, chunk, thought
-from tests.wire.frames import message
-
-SPECS = {
-    "chat": "openai-chat:m",
-    "claude": "anthropic:m",
-    "cohere": "cohere:m",
-    "converse": "bedrock:us.amazon.nova-micro-v1:0",
-    "gemini": "google:gemini-2.5-flash",
-    "responses": "openai:m",
-}
-
-
-def wire(name: str, values: Sequence[Any]) -> bytes:
-    """The bytes that a server sends for these events; a str is the data itself."""
-    if name == "converse":
-        frames = [(kind, inner) for value in values for kind, inner in value.items()]
-        return b"".join(
-            [
-                message({":event-type": kind, ":message-type": "event"}, json.dumps(inner).encode())
-                for kind, inner in frames
-            ]
-        )
-    lines = [f"data: {value if isinstance(value, str) else json.dumps(value)}\n\n" for value in values]
-    return "".join(lines).encode()
-
-
-def asked(name: str, values: Sequence[Any], *more: Exception) -> mellite.ModelOutputThunk[str]:
-    body: list[Any] = [wire(name, values), *more]
-    transport = ScriptedTransport([body])
-    return mellite.backend(SPECS[name], api_key="sk-test", transport=transport).generate("Hi")
-
+from tests.protocols.streams import asked
 
 CODE = {"executableCode": {"language": "PYTHON", "code": "print(6*7)"}}
 RESULT = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42"}}
