@@ -174,21 +174,18 @@ def counted(name: str, input: int, output: int, reasoning: int, total: int | Non
     if name == "gemini":
         counts = {"promptTokenCount": input, "candidatesTokenCount": output, "thoughtsTokenCount": reasoning}
         return chunk("a", finish="STOP", usageMetadata={**counts, **{f"{key}TokenCount": known[key] for key in known}})
-    totals = {f"{key}_tokens": known[key] for key in known}
+    totals: dict[str, Any] = {f"{key}_tokens": known[key] for key in known}
     if name == "claude":
-        details = {"output_tokens_details": {"thinking_tokens": reasoning}}
-        return {
-            "content": [],
-            "stop_reason": "end_turn",
-            "usage": {"input_tokens": input, "output_tokens": output, **details},
-        }
-    details: Any = {"reasoning_tokens": reasoning}
+        totals |= {"input_tokens": input, "output_tokens": output}
+        totals["output_tokens_details"] = {"thinking_tokens": reasoning}
+        return {"content": [], "stop_reason": "end_turn", "usage": totals}
+    details = {"reasoning_tokens": reasoning}
     if name == "responses":
-        usage = {"input_tokens": input, "output_tokens": output, "output_tokens_details": details, **totals}
-        return {"status": "completed", "output": [], "usage": usage}
-    inner = details if name == "flat" else {"completion_tokens_details": details}
-    usage = {"prompt_tokens": input, "completion_tokens": output, **inner, **totals}
-    return {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": usage}
+        totals |= {"input_tokens": input, "output_tokens": output, "output_tokens_details": details}
+        return {"status": "completed", "output": [], "usage": totals}
+    totals |= {"prompt_tokens": input, "completion_tokens": output}
+    totals |= details if name == "flat" else {"completion_tokens_details": details}
+    return {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": totals}
 
 
 @pytest.mark.anyio
