@@ -74,6 +74,7 @@ TOGETHER = {
     "protocols.bedrock_converse": ("protocols.converse_*",),  # likewise
     "protocols.converse_*": ("protocols.converse_*",),
     "protocols.gemini*": ("protocols.gemini_*",),  # likewise
+    "protocols.failures": ("protocols.failure_*",),  # the tables, and how bodies are read
     "protocols.*": (
         "protocols.caching",
         "protocols.failures",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from ..errors import IncompleteStream, InvalidProviderOutput
+from ..errors import IncompleteStream, InvalidProviderOutput, MelliteError
 from ..events import (
     Event,
     Finish,
@@ -29,7 +29,7 @@ from ..events import (
 from ..messages import ToolCall, ToolResult, ToolValue
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_event, decode_json, is_done, listed, shown, wrong
+from ..wire.protocol import Protocol, is_done, listed, shown, wrong
 from .anthropic_answer import (
     ID,
     AnthropicBlock,
@@ -44,7 +44,7 @@ from .anthropic_answer import (
 )
 from .anthropic_body import ANTHROPIC, OPTIONS, AnthropicDialect, lower
 from .anthropic_history import mend
-from .failures import classify, failure_of
+from .failures import classify, read_event, read_whole
 from .finish_words import finish_reason, is_cut_short, is_unfinished
 from .toolcalls import parse_arguments
 
@@ -80,6 +80,8 @@ _BEGUN_BY: Final = {
     "thinking_delta": "thinking",
 }
 
+#: What an event carries, by one of these names.
+_PAYLOADS: Final = ("content_block", "delta", "message", "usage")
 
 # Parser state
 
@@ -176,13 +178,13 @@ def halt(state: AnthropicState) -> Sequence[Event]:
 def _take(state: AnthropicState, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return _concluded(state)
-    value = decode_event(data)
+    try:
+        value = read_event(data, event, known=_PAYLOADS)
+    except MelliteError as error:
+        error.usage = state.counts
+        raise
     if value is None:
         return ()
-    if event == "error" or value.get("type") == "error" or value.get("error"):
-        error = failure_of(value)
-        error.usage = state.counts
-        raise error
     kind = value.get("type")
     handler = _HANDLERS.get(kind if isinstance(kind, str) else event)
     events: list[Event] = []
@@ -447,9 +449,7 @@ def unary(body: bytes) -> Sequence[Event]:
         >>> unary(b'{"content": [{"type": "text", "text": "Hi!"}], "stop_reason": "end_turn"}')[2]
         TextDelta(text='Hi!', id='text-0')
     """
-    answer = decode_json(body)
-    if isinstance(answer, dict) and (answer.get("type") == "error" or answer.get("error")):
-        raise failure_of(answer)
+    answer = read_whole(body, known=("content",))
     content = answer.get("content") if isinstance(answer, dict) else None
     if content is None and isinstance(answer, dict) and answer.get("stop_reason"):
         content = []  # refused, or filtered, before anything was said

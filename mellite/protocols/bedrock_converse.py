@@ -16,12 +16,12 @@ from ..events import (
     ToolInputDelta,
 )
 from ..request import Request
-from ..wire.protocol import Protocol, decode_event, decode_json, listed, wrong
+from ..wire.protocol import Protocol, decode_json, listed, wrong
 from .converse_answer import ID, BedrockConverseRaw, Block, ConverseResponse, PlainDelta, decode_plain
 from .converse_body import OPTIONS, lower, mend
 from .converse_state import ConverseState
+from .failures import answered, event_value, failure_of
 from .failures import classify as classify_any
-from .failures import failure_of
 from .finish_words import finish_reason, is_cut_short, is_unfinished
 
 __all__ = [
@@ -77,7 +77,13 @@ def step(state: ConverseState, data: bytes, event: str = "") -> Sequence[Event]:
                 flowed = _flowed(block, plain.delta)
                 if flowed is not None:
                     return (flowed,)
-    value = decode_event(data)
+    try:
+        value = event_value(data)
+        if value is not None and (not isinstance(value, dict) or not any(_is_failure(name) for name in value)):
+            value = answered(value, "a stream event", known=_HANDLERS)
+    except MelliteError as error:
+        error.usage = state.usage
+        raise
     return () if value is None else _take(state, value)
 
 
@@ -110,7 +116,7 @@ def halt(state: ConverseState) -> Sequence[Event]:
 def _take(state: ConverseState, event: Mapping[str, Any]) -> Sequence[Event]:
     events: list[Event] = []
     for name, value in event.items():
-        if name == "error" or name.endswith("Exception"):
+        if _is_failure(name):
             error = _failure(name, value)
             error.usage = state.usage
             raise error
@@ -124,6 +130,10 @@ def _take(state: ConverseState, event: Mapping[str, Any]) -> Sequence[Event]:
         else:
             state.merged.add({name: value})
     return events
+
+
+def _is_failure(name: str) -> bool:
+    return name == "error" or name.endswith("Exception")
 
 
 def _on_message_start(state: ConverseState, value: Mapping[str, Any], events: list[Event]) -> None:
@@ -255,7 +265,9 @@ def unary(body: bytes) -> Sequence[Event]:
         content = []  # a guardrail let nothing through
     if not isinstance(content, list):
         if isinstance(answer, dict) and output is None and ("message" in answer or "__type" in answer):
-            raise failure_of(_error_value(answer, {}))
+            raise failure_of(_error_value(answer, {}), whole=True)
+        if output is None:
+            answered(answer, "the answer", whole=True)
         raise wrong(answer, "the answer", "an answer of Converse with an output")
     state = ConverseState()
     events: list[Event] = []
@@ -315,19 +327,22 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> MelliteErr
 
 def _failure(name: str, value: Any) -> MelliteError:
     """The error that an exception inside the stream stands for."""
+    if isinstance(value, str):
+        return failure_of(value)
     facts = value if isinstance(value, dict) else {}
     return failure_of(_error_value({**facts, "__type": facts.get("code") or name}, {}))
 
 
 def _error_value(value: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
-    """What AWS says of an error, in the words that others use."""
+    """What AWS says of an error, in the words that others use; those of others stay what they are."""
     kind = headers.get("x-amzn-errortype") or value.get("__type") or value.get("code")
     kind = kind.partition(":")[0].rpartition("#")[2] if isinstance(kind, str) else None
     message = value.get("message") or value.get("Message") or ""
     behind = value.get("originalMessage")  # what the model's own host said
     if isinstance(behind, str) and behind and behind not in str(message):
         message = f"{message}: {behind}" if message else behind
-    return {"code": kind, "message": message}
+    others = {name: item for name, item in value.items() if name not in ("Message", "__type", "originalMessage")}
+    return {**others, **({"code": kind} if kind else {}), **({"message": message} if message else {})}
 
 
 # What all of it makes

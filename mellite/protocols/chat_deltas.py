@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ..errors import MelliteError
 from ..events import Event, ReasoningDelta, ReasoningEnd, ReasoningStart, StepStart, TextDelta, TextStart
 from ..usage import Usage
 from ..wire.protocol import json_text, listed, wrong
@@ -32,6 +33,7 @@ class ChatState:
         "complete",
         "dialect",
         "done",
+        "failure",
         "finish_word",
         "has_details",
         "inputs",
@@ -66,6 +68,7 @@ class ChatState:
         self.old_call = False  # the only call comes in the form that `tool_calls` replaced
         self.merged = MergedChat()
         self.finish_word: str | None = None
+        self.failure: MelliteError | None = None  # of the choice, to be raised at the end
         self.usage: Usage | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from ..errors import IncompleteStream, ProviderInternal
+from ..errors import IncompleteStream, MelliteError, ProviderInternal
 from ..events import (
     Event,
     Finish,
@@ -26,10 +26,10 @@ from ..events import (
     Usage,
 )
 from ..request import Request
-from ..wire.protocol import Protocol, decode_event, decode_json, is_done, json_text, listed, wrong
+from ..wire.protocol import Protocol, decode_json, is_done, json_text, listed, wrong
 from .cohere_answer import ID, Block, CohereChatRaw, CohereResponse, MergedCohere, decode_plain, usage_of
 from .cohere_body import OPTIONS, lower
-from .failures import classify, failure_of
+from .failures import answered, classify, event_value
 from .history import HistoryRules, mend
 from .toolinputs import ToolInputs
 
@@ -59,6 +59,8 @@ _REASONS: Final[dict[str, FinishReason]] = {
     "TOOL_CALL": "tool-calls",
 }
 _FAILURES: Final = frozenset({"ERROR", "TIMEOUT"})
+#: What an event carries, by one of these names.
+_PAYLOADS: Final = ("delta", "message")
 
 
 # Parser state
@@ -227,14 +229,16 @@ def halt(state: CohereState) -> Sequence[Event]:
 def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return halt(state)  # a whole answer has ended already, by its message-end
-    value = decode_event(data)
-    if value is None:
-        return ()
-    kind = value.get("type")
-    if event == "error" or kind == "error" or value.get("error") or (kind is None and "message" in value):
-        error = failure_of(value)
+    try:
+        value = event_value(data, event)
+        if value is None:
+            return ()
+        bare = isinstance(value, dict) and "type" not in value and "message" in value
+        value = answered(value, "a stream event", event="error" if bare else event, known=_PAYLOADS)
+    except MelliteError as error:
         error.usage = state.usage
-        raise error
+        raise
+    kind = value.get("type")
     handler = _HANDLERS.get(kind) if isinstance(kind, str) else None
     events: list[Event] = []
     if handler is not None:
@@ -447,8 +451,7 @@ def unary(body: bytes) -> Sequence[Event]:
     answer = decode_json(body)
     message = answer.get("message") if isinstance(answer, dict) else None
     if not isinstance(message, dict):
-        if isinstance(answer, dict) and (answer.get("error") or isinstance(message, str)):
-            raise failure_of(answer)
+        answered(answer, "the answer", whole=True)
         raise wrong(answer, "the answer", "an answer of Cohere's Chat with a message")
     state = CohereState()
     events: list[Event] = []

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-
-from attrs import frozen
 
 from ..errors import (
     AuthenticationError,
@@ -24,76 +22,63 @@ from ..errors import (
     UnknownProviderError,
 )
 from ..request import EMPTY
-from ..wire.protocol import decode_json
+from ..wire.protocol import decode_json, wrong
+from . import failure_words as words
+from .failure_bodies import Trouble, is_error, read, seconds
+from .failure_words import found
 
-__all__ = ["Trouble", "classify", "failure_of", "rate_limits", "retry_after"]
+__all__ = [
+    "answered",
+    "classify",
+    "event_value",
+    "failure_of",
+    "rate_limits",
+    "read_event",
+    "read_whole",
+    "retry_after",
+]
 
-_LONGEST: Final = 2000  # characters of a provider's message
+_BEHIND: Final = "llm_provider-"  # LiteLLM puts this before the headers of the provider behind it
 _LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; whoever asks for more is not to be believed
 
 
-@frozen(kw_only=True)
-class Trouble:
-    """What an error answer says, whatever its shape.
-
-    Args:
-        message: in the provider's own words; empty if there are none.
-        code: its code and its type, in lower case, with a space between them.
-        status: the HTTP status, or what the body says it is; None if unknown.
-        parameter: the part of the request that it complains about.
-        wait: how long to wait, in seconds, where the body says so.
-    """
-
-    message: str = ""
-    code: str = ""
-    status: int | None = None
-    parameter: str | None = None
-    wait: float | None = None
-
-    @property
-    def text(self) -> str:
-        """All of it in lower case, to be searched."""
-        return f"{self.code} {self.message}".lower()
-
-    @property
-    def is_clients(self) -> bool:
-        """Whether the request may be at fault: no status, or 4xx."""
-        return self.status is None or self.status // 100 == 4
-
-
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> MelliteError:
-    """The error that an HTTP error answer stands for.
+    """Return the error that an HTTP error answer stands for.
 
     Example:
         >>> classify(429, {"retry-after": "2"}, b'{"error": {"message": "Slow down."}}')
         RateLimited('HTTP 429: Slow down.')
     """
-    text = body.decode("utf-8", "replace").strip()
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff").strip()
     value: Any = text
     if text[:1] in ("{", "[", '"'):
         try:
-            value = decode_json(body)
+            value = decode_json(text)
         except InvalidProviderOutput:
             value = text  # cut short, or only looks like JSON
     return failure_of(value, status=status, headers=headers)
 
 
-def failure_of(value: Any, *, status: int | None = None, headers: Mapping[str, str] = EMPTY) -> MelliteError:
-    """The error that a decoded error object stands for.
+def failure_of(
+    value: Any, *, status: int | None = None, headers: Mapping[str, str] = EMPTY, whole: bool = False
+) -> MelliteError:
+    """Return the error that a decoded error object stands for.
 
     Args:
         value: the body, or the object inside a stream; a str for what is not JSON.
-        status: the HTTP status of an error answer; None for an error inside a stream.
+        status: the HTTP status of an error answer; None for an error in an answer with HTTP 200.
         headers: of the answer, names in lower case.
+        whole: whether an error with HTTP 200 came in one piece, and not inside a stream.
     """
-    trouble = _read(value, status)
-    kind = next((kind for matches, kind in _RULES if matches(trouble)), UnknownProviderError)
+    trouble = read(value, status)
+    kind = _kind(trouble)
     wait = retry_after(headers)
     if wait is None:
         wait = _wait_in(trouble.message) if trouble.wait is None and kind is RateLimited else trouble.wait
     error = kind(
-        _message(trouble, status),
+        _message(trouble, status, whole=whole),
         retry_after=wait,
+        request_id=trouble.request_id,
         provider_message=trouble.message,
         code=trouble.code or None,
     )
@@ -108,102 +93,82 @@ def failure_of(value: Any, *, status: int | None = None, headers: Mapping[str, s
     return error
 
 
-def _message(trouble: Trouble, status: int | None) -> str:
-    where = "an error inside the stream" if status is None else f"HTTP {status}"
-    details = trouble.message or trouble.code or "no details were given"
-    return f"{where}: {details}"
+def _message(trouble: Trouble, status: int | None, *, whole: bool) -> str:
+    where = "an error instead of an answer" if whole else "an error inside the stream"
+    where = where if status is None else f"HTTP {status}"
+    said = trouble.message or (f"no message, but {trouble.excerpt}" if trouble.excerpt else trouble.code)
+    return f"{where}: {said or 'no details were given'}"
 
 
-# Reading an error body
+# Answers that may be errors
 
 
-def _read(value: Any, status: int | None) -> Trouble:
-    """Take in what providers make of an error: an object, an object in an object, a list of them, or bare text."""
-    if isinstance(value, list) and value:
-        value = value[0]
-    if isinstance(value, str):
-        return Trouble(message=_plain_text(value), status=status)
-    if not isinstance(value, Mapping):
-        return Trouble(status=status)
-    inner = value.get("error")
-    if inner is None and isinstance(value.get("errors"), list) and value["errors"]:
-        inner = value["errors"][0]
-    if isinstance(inner, Mapping):
-        value = {**value, **inner}
-    elif isinstance(inner, str):
-        value = {"code": inner if "message" in value else None, "message": inner, **value}
-    code = value.get("code")
-    if status is None or status // 100 == 2:
-        status = next((number for number in (code, value.get("status_code")) if _is_status(number)), None)
-    details = _details(value.get("details"))
-    parameter = value.get("param") or details.parameter
-    words = [code, value.get("type"), value.get("status"), *details.words]
-    return Trouble(
-        message=_said(value)[:_LONGEST],
-        code=" ".join([str(word) for word in words if isinstance(word, (str, int)) and word != status]).lower(),
-        status=status,
-        parameter=parameter if isinstance(parameter, str) else None,
-        wait=details.wait,
-    )
+def read_event(data: bytes, event: str = "message", *, known: Collection[str] = ()) -> dict[str, Any] | None:
+    """Decode the data of one stream event: a JSON object that is no error, or None for ``null``, as gateways send.
 
+    Args:
+        data: its JSON; or plain words, as some servers send in place of an error.
+        event: its name; one called ``error`` is an error whatever it holds.
+        known: the fields of an answer; see `is_error`.
 
-@frozen(kw_only=True)
-class _Details:
-    words: tuple[str, ...] = ()
-    parameter: str | None = None
-    wait: float | None = None
-
-
-def _details(given: Any) -> _Details:
-    """What Google says beside the message: a reason, the quota that was hit, the field, how long to wait.
-
-    https://cloud.google.com/apis/design/errors#error_details
+    Raises:
+        InvalidProviderOutput: if it is no JSON object.
+        MelliteError: of the kind that an error inside the stream stands for.
     """
-    words: list[str] = []
-    parameter = wait = None
-    for item in given if isinstance(given, list) else ():
-        if not isinstance(item, Mapping):
-            continue
-        delay = item.get("retryDelay")
-        if isinstance(delay, str):
-            wait = _seconds(delay.removesuffix("s"))
-        rows = [item, *[row for name in ("violations", "fieldViolations") for row in _rows(item.get(name))]]
-        for row in rows:
-            parameter = parameter or row.get("field")
-            words += [word for name in ("reason", "quotaId") if isinstance(word := row.get(name), str)]
-    return _Details(words=tuple(words[:10]), parameter=parameter, wait=wait)
+    value = event_value(data, event)
+    return None if value is None else answered(value, "a stream event", event=event, known=known)
 
 
-def _rows(given: Any) -> list[Mapping[str, Any]]:
-    return [row for row in given if isinstance(row, Mapping)] if isinstance(given, list) else []
+def event_value(data: bytes, event: str = "message") -> Any:
+    """Decode the data of one stream event.
+
+    Raises:
+        InvalidProviderOutput: if it is no JSON.
+        MelliteError: of the kind that plain words stand for, where they say what went wrong.
+    """
+    try:
+        return decode_json(data)
+    except InvalidProviderOutput:
+        text = data.decode("utf-8", "replace").strip()
+        if event == "error" or text[:1].isalpha():
+            error = failure_of(text)
+            if event == "error" or not isinstance(error, UnknownProviderError):
+                raise error from None
+        raise
 
 
-def _is_status(value: Any) -> bool:
-    return isinstance(value, int) and value in range(400, 600)
+def read_whole(body: bytes, *, known: Collection[str] = ()) -> Any:
+    """Decode an answer that came in one piece and is no error.
+
+    Raises:
+        InvalidProviderOutput: if it is no JSON.
+        MelliteError: of the kind that an error, sent with status 200, stands for.
+    """
+    value = decode_json(body)
+    if isinstance(value, (str, dict)):
+        return answered(value, "the answer", known=known, whole=True)
+    return value
 
 
-def _said(value: Mapping[str, Any]) -> str:
-    """The message; with what a router heard from the provider behind it, where it passes that on."""
-    message = value.get("message") or value.get("detail") or value.get("error_description") or ""
-    if isinstance(message, list):  # FastAPI: [{"loc": [...], "msg": "field required"}]
-        message = "; ".join([str(item.get("msg", item) if isinstance(item, Mapping) else item) for item in message])
-    if isinstance(message, Mapping):
-        message = message.get("message") or message.get("msg") or str(dict(message))
-    metadata = value.get("metadata")
-    behind = metadata.get("raw") if isinstance(metadata, Mapping) else None
-    if isinstance(behind, str) and behind and behind not in str(message):
-        return f"{message}: {behind}"
-    return str(message)
+def answered(
+    value: Any, what: str, *, event: str = "message", known: Collection[str] = (), whole: bool = False
+) -> dict[str, Any]:
+    """Return a decoded object if it is a JSON object and no error; bare text is an error.
+
+    Raises:
+        InvalidProviderOutput: if it is something else; `what` says what it should have been.
+        MelliteError: of the kind that the error stands for.
+    """
+    if isinstance(value, str) and _WORD.search(value) is not None:
+        raise failure_of(value, whole=whole)
+    if not isinstance(value, dict):
+        raise wrong(value, what, "a JSON object")
+    if event == "error" or is_error(value, known=known, whole=whole):
+        raise failure_of(value, whole=whole)
+    return value
 
 
-def _plain_text(text: str) -> str:
-    """Text that is no JSON, or the title of a web page."""
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    if title is not None:
-        text = title[1]
-    elif text.startswith("<"):
-        text = re.sub(r"<[^<>]{0,500}>", " ", text[: 4 * _LONGEST])
-    return " ".join(text[: 4 * _LONGEST].split())[:_LONGEST]
+_WORD: Final = re.compile(r"\w{3}")
 
 
 # How long to wait
@@ -216,19 +181,24 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         >>> retry_after({"retry-after-ms": "250"}), retry_after({"retry-after": "soon"})
         (0.25, None)
     """
-    milliseconds = _seconds(headers.get("retry-after-ms", ""))
+    milliseconds = seconds(_header(headers, "retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    value = headers.get("retry-after", "").strip()
-    seconds = _seconds(value)
-    if seconds is not None or not _DATE.fullmatch(value):
-        return seconds
+    value = _header(headers, "retry-after").strip()
+    found = seconds(value)
+    if found is not None or not _DATE.fullmatch(value):
+        return found
     until = _timestamp(value)
     if until is None:
         return None
     now = _timestamp(headers.get("date", ""))  # by the server's own clock, where it tells it
     wait = max(0.0, until - (time.time() if now is None else now))
     return wait if wait <= _LONGEST_WAIT else None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """A header of the answer, or of that of the provider behind LiteLLM; empty if there is none."""
+    return headers.get(name) or headers.get(_BEHIND + name, "")
 
 
 def rate_limits(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -238,20 +208,13 @@ def rate_limits(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
         >>> rate_limits({"x-ratelimit-limit-requests": "60", "anthropic-ratelimit-tokens-remaining": "0"})
         {'requests': {'limit': '60'}, 'tokens': {'remaining': '0'}}
     """
-    found: dict[str, dict[str, str]] = {}
+    limits: dict[str, dict[str, str]] = {}
     for name, value in headers.items():
-        named = _LIMIT.fullmatch(name)
+        named = _LIMIT.fullmatch(name.removeprefix(_BEHIND))
         if named is not None:
             what = named["first"] or named["last"] or "requests"
-            found.setdefault(what, {})[named["kind"]] = value
-    return found
-
-
-def _seconds(text: str) -> float | None:
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text.strip(), re.ASCII) is None:
-        return None
-    seconds = float(text)
-    return seconds if seconds <= _LONGEST_WAIT * 1000 else None
+            limits.setdefault(what, {})[named["kind"]] = value
+    return limits
 
 
 def _timestamp(text: str) -> float | None:
@@ -279,56 +242,31 @@ def _wait_in(message: str) -> float | None:
     return sum([float(number) * _UNITS[unit] for number, unit in parts])
 
 
-# The rules, in order. A word that only occurs somewhere in a text proves little, so phrases are long or bound to codes.
+# The rules, in order
 
-_OVERFLOW: Final = re.compile(
-    r"prompt is too long|prompt too long|input is too long for requested model|exceeds the context window"
-    r"|input token count.{0,80}exceeds the maximum|maximum prompt length is \d|reduce the length of the messages"
-    r"|maximum context length (is |of )?\(?\d|exceeds the limit of \d|exceeds the available context size"
-    r"|greater than the context length|context window exceeds limit|exceeded model token limit"
-    r"|context[ _]length[ _]exceeded|context length is only \d+ tokens|input length.{0,80}exceeds.{0,80}context length"
-    r"|exceeded (max )?context length|too large for model with \d+ maximum context length"
-    r"|model_context_window_exceeded|tokens in request more than max tokens allowed"
-    r"|exceeds maximum allowed input length|input \(\d+ tokens\) is longer than the model's context length"
-    r"|prompt has \d+ tokens, but the configured context size is|too many tokens|token limit exceeded"
-    r"|input length and .?max_tokens.? exceed context limit",
-    re.DOTALL,
-)
-_NO_OVERFLOW: Final = re.compile(
-    r"^\s*(throttling error:|service unavailable:)|rate[ _-]?limit|too[ _]many[ _]requests|throttl\w*exception"
-    r"|please wait before trying again"
-)
-_TOO_LARGE: Final = re.compile(
-    r"request entity too large|payload too large|request_too_large|request too large|payload size exceeds"
-)
-_POLICY: Final = re.compile(
-    r"content[ _-](policy|filter)|content management policy|responsible_?ai_?policy|moderation_blocked"
-    r"|(input|prompt|request) (was|has been) flagged"
-)
-_QUOTA: Final = re.compile(
-    r"insufficient[ _-](quota|balance|credits|funds)|quota[ _-]exceeded|usage_not_included|billing_error"
-    r"|exceeded your current quota|credit balance is too low|servicequotaexceeded"
-)
-#: Of Google's quotas, those that are back in a moment.
-_BRIEF: Final = re.compile(r"per[ _]?(minute|second)")
-_AUTHENTICATION: Final = re.compile(
-    r"\b(authentication_error|permission_error|invalid_api_key|api_key_invalid|unauthenticated|accessdeniedexception)\b"
-)
-_RATE: Final = re.compile(
-    r"rate[ _-]?limit|too[ _]many[ _]requests|throttlingexception|rate increased too quickly|throttling error:"
-)
-_SERVER: Final = re.compile(
-    r"\b(api_error|internal_error|internal_server_error|overloaded_error|server_error|server_is_overloaded|slow_down"
-    r"|timeout_error|internalserverexception|serviceunavailableexception|modelstreamerrorexception|modeltimeoutexception"
-    r"|modelerrorexception)\b"
-    r"|exhausted|unavailable|overloaded"
-)
-_INVALID: Final = re.compile(r"invalid_request|invalid_prompt|invalid_argument|not_found|validation|bad_request")
-#: AWS says 403 to keys that are wrong, too.
-_AWS_KEY: Final = re.compile(
-    r"unrecognizedclient|invalidclienttoken|(invalid|incomplete)signature|missingauthentication"
-)
+_OVERFLOW: Final = found(words.OVERFLOW)
+_NO_OVERFLOW: Final = found(words.NO_OVERFLOW)
+_TOO_LARGE: Final = found(words.TOO_LARGE)
+_POLICY: Final = found(words.POLICY)
+_QUOTA: Final = found(words.QUOTA)
+_NO_QUOTA: Final = found(words.NO_QUOTA)
+_AUTHENTICATION: Final = found(words.AUTHENTICATION)
+_AUTHENTICATION_CODES: Final = found(words.AUTHENTICATION_CODES)
+_AWS_KEY: Final = found(words.AWS_KEY)
+_RATE: Final = found(words.RATE)
+_SERVER: Final = found(words.SERVER_CODES)
+_BUSY: Final = found(words.BUSY)
+_INVALID: Final = found(words.INVALID_CODES)
+_NUMBERS: Final[Mapping[str, words.Numbers]] = {"minimax": words.MINIMAX, "zai": words.ZAI}
 _PERMANENT: Final = frozenset({501, 505, 506, 510})
+
+
+def _kind(trouble: Trouble) -> type[MelliteError]:
+    for whose, number in trouble.numbers:
+        kind = _NUMBERS[whose].get(number)
+        if kind is not None:
+            return kind
+    return next((kind for matches, kind in _RULES if matches(trouble)), UnknownProviderError)
 
 
 def _is_overflow(trouble: Trouble) -> bool:
@@ -347,11 +285,14 @@ def _is_policy(trouble: Trouble) -> bool:
 def _is_quota(trouble: Trouble) -> bool:
     if trouble.status == 402:
         return True
-    return trouble.is_clients and _QUOTA.search(trouble.text) is not None and _BRIEF.search(trouble.text) is None
+    text = trouble.text
+    return trouble.is_clients and _QUOTA.search(text) is not None and _NO_QUOTA.search(text) is None
 
 
 def _is_authentication(trouble: Trouble) -> bool:
-    return trouble.status in (401, 403) or (trouble.is_clients and _AUTHENTICATION.search(trouble.code) is not None)
+    if trouble.status in (401, 403) or (trouble.is_clients and _AUTHENTICATION_CODES.search(trouble.code) is not None):
+        return True
+    return trouble.status in (None, 400) and _AUTHENTICATION.search(trouble.text) is not None
 
 
 def _is_rate(trouble: Trouble) -> bool:
@@ -375,7 +316,7 @@ _RULES: Final[tuple[tuple[Callable[[Trouble], bool], type[MelliteError]], ...]] 
     (lambda trouble: trouble.status in (408, 409) or (trouble.status or 0) >= 500, ProviderInternal),
     (lambda trouble: _INVALID.search(trouble.code) is not None, InvalidRequest),
     (lambda trouble: trouble.status in (400, 404, 422), InvalidRequest),
-    (lambda trouble: trouble.status is None and "overloaded" in trouble.text, ProviderInternal),
+    (lambda trouble: trouble.status is None and _BUSY.search(trouble.text) is not None, ProviderInternal),
 )
 
 

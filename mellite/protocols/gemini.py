@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import blake2s
-from typing import Any
+from typing import Any, Final
 
-from ..errors import IncompleteStream
+from ..errors import IncompleteStream, MelliteError
 from ..events import (
     Event,
     Finish,
@@ -20,8 +20,8 @@ from ..events import (
 )
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_event, decode_json, is_done, listed, wrong
-from .failures import classify, failure_of
+from ..wire.protocol import Protocol, decode_json, is_done, listed, wrong
+from .failures import answered, classify, read_event, read_whole
 from .finish_words import finish_reason, is_cut_short, is_unfinished
 from .gemini_answer import ID, GeminiRaw, GeminiResponse, decode_plain, numbered, usage_of
 from .gemini_body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
@@ -42,6 +42,10 @@ __all__ = [
     "step",
     "unary",
 ]
+
+
+#: The fields of an answer, in one piece or a chunk of it.
+_ANSWER: Final = ("candidates", "promptFeedback", "usageMetadata")
 
 
 # Parser state is in `gemini_parts`
@@ -92,8 +96,12 @@ def step(state: GeminiState, data: bytes, event: str = "message") -> Sequence[Ev
                 return (ReasoningDelta(text, state.block_id),)
     if is_done(data):
         return _concluded(state)
-    value = decode_event(data)
-    return () if value is None else _take(state, value, data, event)
+    try:
+        said = read_event(data, event, known=_ANSWER)
+    except MelliteError as error:
+        error.usage = _usage(state)
+        raise
+    return () if said is None else _take(state, said, data)
 
 
 def halt(state: GeminiState) -> Sequence[Event]:
@@ -105,13 +113,7 @@ def halt(state: GeminiState) -> Sequence[Event]:
     return _concluded(state)
 
 
-def _take(state: GeminiState, chunk: Any, data: bytes, event: str) -> Sequence[Event]:
-    if not isinstance(chunk, dict):
-        raise wrong(chunk, "a stream event", "a JSON object")
-    if event == "error" or chunk.get("error"):
-        error = failure_of(chunk)
-        error.usage = _usage(state)
-        raise error
+def _take(state: GeminiState, chunk: Mapping[str, Any], data: bytes) -> Sequence[Event]:
     candidates = _checked(chunk)
     events: list[Event] = []
     _identify(state, chunk, data, events)
@@ -251,15 +253,13 @@ def unary(body: bytes, *, dialect: GeminiDialect = GOOGLE) -> Sequence[Event]:
         >>> unary(b'{"candidates": [{"content": {"parts": [{"text": "Hi!"}]}, "finishReason": "STOP"}]}')[2]
         TextDelta(text='Hi!', id='text-0')
     """
-    answer = decode_json(body)
+    answer = read_whole(body, known=_ANSWER)
     state = GeminiState(FINISH_REASONS[dialect.enums])
     events: list[Event] = []
     if isinstance(answer, list) and answer:
         for chunk in answer:
-            events += _take(state, chunk, body, "message")
+            events += _take(state, answered(chunk, "a chunk of the answer", known=_ANSWER), body)
         return [*events, *_concluded(state)]
-    if isinstance(answer, dict) and answer.get("error"):
-        raise failure_of(answer)
     if not isinstance(answer, dict) or not (answer.get("candidates") or answer.get("promptFeedback")):
         raise wrong(answer, "the answer", "an object with candidates")
     candidates = _checked(answer)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from ..errors import IncompleteStream, MelliteError
 from ..events import Event, Finish, ReasoningDelta, ResponseStart, StepFinish, TextDelta, TextEnd
 from ..request import Request
-from ..wire.protocol import Protocol, decode_event, decode_json, is_done, listed, wrong
+from ..wire.protocol import Protocol, is_done, listed, wrong
 from .chat_answer import ID, ChatCompletion, OpenAIChatRaw, decode_plain, usage_of
 from .chat_body import OPENAI, ChatDialect, lower, options_of
 from .chat_deltas import MISSES, ChatState, begin, end_reasoning, on_delta
-from .failures import classify, failure_of
+from .failures import classify, failure_of, read_event, read_whole
 from .finish_words import finish_reason, is_cut_short, is_unfinished
 from .history import HistoryRules, mend
 
@@ -31,6 +31,10 @@ __all__ = [
     "step",
     "unary",
 ]
+
+
+#: The fields of an answer, in one piece or a chunk of it.
+_ANSWER: Final = ("choices",)
 
 
 # Parser state is in `chat_deltas`
@@ -99,11 +103,13 @@ def _miss(state: ChatState) -> None:
 def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return _concluded(state)
-    chunk = decode_event(data)
+    try:
+        chunk = read_event(data, event, known=_ANSWER)
+    except MelliteError as error:
+        error.usage = state.usage
+        raise
     if chunk is None:
         return ()
-    if event == "error" or chunk.get("error"):
-        raise _failure(state, chunk)
     _check_choices(chunk)
     events: list[Event] = []
     _identify(state, chunk, events)
@@ -112,6 +118,7 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
             grown = state.inputs.grown
             on_delta(state, delta, events, whole=whole)
             _on_finish_reason(state, choice.get("finish_reason"), in_call=state.inputs.grown != grown)
+            _on_error(state, choice)
             _on_usage(state, choice.get("usage"))
     groq = chunk.get("x_groq")
     if isinstance(groq, dict):  # https://console.groq.com/docs/api-reference#chat-create
@@ -164,6 +171,14 @@ def _on_finish_reason(state: ChatState, word: Any, *, in_call: bool = False) -> 
         state.complete = not (in_call and state.inputs.is_open and not is_cut_short(word))
 
 
+def _on_error(state: ChatState, choice: Mapping[str, Any], *, whole: bool = False) -> None:
+    """The error of a choice, as OpenRouter has it; what came before it in the answer is not lost."""
+    if choice.get("error"):
+        state.failure = failure_of({"error": choice["error"]}, whole=whole)
+        state.finish_word = state.finish_word or "error"
+        state.complete = True
+
+
 def _on_usage(state: ChatState, usage: Any) -> None:
     """Later usage replaces earlier, unless it says nothing: some hosts send zeros at the end."""
     if isinstance(usage, dict) and usage:
@@ -180,6 +195,7 @@ def _concluded(
     Raises:
         IncompleteStream: if a stream gave no finish reason.
         ProviderInternal: if the reason is that something broke.
+        MelliteError: of the kind that the error of the choice stands for.
     """
     word = state.finish_word
     usage = state.usage
@@ -187,6 +203,9 @@ def _concluded(
         what = "broke off before its finish reason" if state.response_id or state.started else "ended before it began"
         msg = f"the answer {what}; what came of it is in .partial"
         raise IncompleteStream(msg, usage=usage)
+    if state.failure is not None:
+        state.failure.usage = usage
+        raise state.failure
     reason = finish_reason(word, calls=bool(len(state.inputs)), usage=usage)
     state.complete = state.done = True
     events: list[Event] = []
@@ -219,7 +238,7 @@ def _concluded(
 # An answer in one piece
 
 
-def unary(body: bytes) -> Sequence[Event]:
+def unary(body: bytes) -> Sequence[Event] | Iterator[Event]:
     """The events of an answer that came in one piece.
 
     Raises:
@@ -230,9 +249,7 @@ def unary(body: bytes) -> Sequence[Event]:
         >>> unary(b'{"choices": [{"message": {"content": "Hi!"}, "finish_reason": "stop"}]}')[2]
         TextDelta(text='Hi!', id='text-0')
     """
-    answer = decode_json(body)
-    if isinstance(answer, dict) and answer.get("error"):
-        raise failure_of(answer)
+    answer = read_whole(body, known=_ANSWER)
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices:
         raise wrong(answer, "the answer", "a chat completion with choices")
@@ -248,9 +265,18 @@ def unary(body: bytes) -> Sequence[Event]:
     on_delta(state, message, events, whole=True)
     _on_finish_reason(state, first.get("finish_reason"))
     state.finish_word = first.get("finish_reason")
+    _on_error(state, first, whole=True)
     _on_usage(state, answer.get("usage"))
+    if state.failure is not None:
+        return _broken_off(events, state)
     events += _concluded(state, answer, first)
     return events
+
+
+def _broken_off(events: Sequence[Event], state: ChatState) -> Iterator[Event]:
+    """What there is of an answer whose choice names an error, and then that error."""
+    yield from events
+    yield from _concluded(state)
 
 
 def _is_filtered(choice: Any) -> bool:

@@ -10,8 +10,8 @@ from ..errors import IncompleteStream, MelliteError
 from ..events import Event, Finish, FinishReason, ResponseStart, StepFinish, StepStart, TextDelta
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_event, decode_json, is_done, wrong
-from .failures import classify, failure_of
+from ..wire.protocol import Protocol, decode_json, is_done, wrong
+from .failures import answered, classify, event_value, failure_of
 from .responses_agreement import SequenceNumbers
 from .responses_answer import (
     ID,
@@ -53,6 +53,8 @@ _CUT_SHORT: Final[dict[str, FinishReason]] = {
     "content_filter": "content-filter",
 }
 _FAILED: Final = frozenset({"failed", "cancelled"})
+#: What an event carries, by one of these names.
+_PAYLOADS: Final = ("item", "part", "response")
 _RUNNING: Final = frozenset({"queued", "in_progress"})
 
 
@@ -164,14 +166,17 @@ def _broken_off(state: ResponsesState) -> IncompleteStream:
 def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
     if is_done(data):
         raise _broken_off(state)
-    event = decode_event(data)
-    if event is None:
-        return ()
+    try:
+        if (event := event_value(data, name)) is None:
+            return ()
+        if not isinstance(event, dict) or str(event.get("type")) not in _LAST:
+            event = answered(event, "a stream event", event=name, known=_PAYLOADS)
+    except MelliteError as error:
+        error.usage = state.usage
+        raise
     type = event.get("type")
     if not isinstance(type, str):
         type = name
-    if type == "error" or (event.get("error") and type not in _LAST):
-        raise _failure(state, event)
     events: list[Event] = []
     if type in _LAST:
         response = _object(event, "response")
@@ -371,12 +376,18 @@ _LAST: Final[Mapping[str, str | None]] = {
 
 
 def _conclude(
-    state: ResponsesState, response: dict[str, Any], status: str | None, events: list[Event]
+    state: ResponsesState,
+    response: dict[str, Any],
+    status: str | None,
+    events: list[Event],
+    *,
+    in_one_piece: bool = False,
 ) -> MelliteError | None:
     """Put the events that end an answer behind `events`; give the error, if it is none.
 
     Args:
         status: how it ended, if the answer itself does not say it; None if nobody does.
+        in_one_piece: whether it did not come as a stream.
     """
     _identify(state, response, events)
     usage = response.get("usage")
@@ -399,7 +410,7 @@ def _conclude(
         msg = f"the answer is not there yet: it is {word!r}, to be asked for later by its id {state.response_id!r}"
         return IncompleteStream(msg, usage=state.usage)
     if word in _FAILED:
-        return _failure(state, response)
+        return _failure(state, response, in_one_piece=in_one_piece)
     if reason != "content-filter":  # which may take back what was streamed
         state.items.check()
     state.complete = state.done = True
@@ -428,13 +439,11 @@ def _reason(response: Mapping[str, Any], word: str | None) -> FinishReason:
     return "stop" if word in ("completed", None) else "unknown"
 
 
-def _failure(state: ResponsesState, said: Mapping[str, Any]) -> MelliteError:
-    """What an error event, or an answer that failed, stands for."""
-    value = {"error": said.get("error")} if said.get("error") else dict(said)
-    if isinstance(said.get("status"), int):
-        value["status_code"] = said["status"]
-    value = {name: item for name, item in value.items() if (name, item) != ("type", "error") and name != "status"}
-    error = failure_of(value)
+def _failure(state: ResponsesState, response: Mapping[str, Any], *, in_one_piece: bool) -> MelliteError:
+    """What an answer that failed stands for."""
+    said = {name: value for name, value in response.items() if name not in ("object", "status")}
+    error = failure_of({"error": said["error"]} if said.get("error") else said, whole=in_one_piece)
+    error.request_id = None  # an answer has an id of its own
     error.usage = error.usage or state.usage
     return error
 
@@ -458,11 +467,10 @@ def unary(body: bytes, *, dialect: ResponsesDialect = OPENAI) -> Iterator[Event]
     answer = decode_json(body)
     state = ResponsesState(dialect)
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
-        if isinstance(answer, dict) and answer.get("error"):
-            raise _failure(state, answer)
+        answered(answer, "the answer", whole=True)
         raise wrong(answer, "the answer", "a response with output")
     events: list[Event] = []
-    failure = _conclude(state, answer, None, events)
+    failure = _conclude(state, answer, None, events, in_one_piece=True)
     yield from events
     if failure is not None:
         raise failure
@@ -488,4 +496,5 @@ def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=mended,
+        elsewhere="ask a server that only knows Chat Completions with '{provider}-chat:' instead of '{provider}:'",
     )

@@ -88,6 +88,7 @@ class EventStreamDecoder:
     Attributes:
         failure: the error that stopped the decoder, or None.
         damaged: never; what is damaged is an error here.
+        stray: nothing; likewise.
 
     Example:
         >>> decoder = EventStreamDecoder()
@@ -97,12 +98,13 @@ class EventStreamDecoder:
         [EventStreamMessage(headers={}, payload=b'')]
     """
 
-    __slots__ = ("_known", "_rest", "_wanted", "damaged", "failure", "limit")
+    __slots__ = ("_known", "_rest", "_wanted", "damaged", "failure", "limit", "stray")
 
     def __init__(self, *, limit: int = LIMIT) -> None:
         self.limit = limit
         self.failure: MelliteError | None = None
         self.damaged = False
+        self.stray = b""
         self._rest = bytearray()
         self._wanted = 0  # with fewer bytes than these there is no message
         self._known: dict[bytes, dict[str, HeaderValue]] = {}

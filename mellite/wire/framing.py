@@ -19,6 +19,8 @@ __all__ = ["DEFAULT_LIMIT", "ServerSentEvent", "SseDecoder"]
 DEFAULT_LIMIT: Final = 32 * 1024 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
+_MOST_STRAY: Final = 16 * 1024  # bytes of what is no field that are kept
+_FIELDS: Final = (b"", b"data", b"event", b"id", b"retry")
 _MOST_DIGITS: Final = 1000  # of a `retry`; int() refuses more than 4,300, and any of this length means "never"
 _CR: Final = 13
 _LF: Final = 10
@@ -81,6 +83,7 @@ class SseDecoder:
         "_retry",
         "_size",
         "_started",
+        "_stray",
         "damaged",
         "failure",
         "last_event_id",
@@ -98,6 +101,7 @@ class SseDecoder:
         self._clean = False  # nothing is held, and nothing is awkward or wrong
         self._started = False
         self._rest = bytearray()  # a line that has not ended
+        self._stray = bytearray()
         self._size = 0  # bytes of this event's finished lines
         self._data: bytes | bytearray | None = None
         self._event = ""
@@ -128,6 +132,14 @@ class SseDecoder:
             data = bytes(rest)
             rest.clear()
         return self._take_lines(data, 0, events)
+
+    @property
+    def stray(self) -> bytes:
+        """The lines so far that are no fields of an event stream, or their beginning; servers send errors so."""
+        if not self._rest:
+            return bytes(self._stray)
+        name = bytes(self._rest[:_MOST_STRAY]).partition(b":")[0]
+        return bytes(self._stray) + (b"" if name in _FIELDS else bytes(self._rest[:_MOST_STRAY]))
 
     def end(self) -> list[ServerSentEvent]:
         """The stream is over. An event without its blank line is dropped, so this gives nothing and never raises."""
@@ -221,7 +233,9 @@ class SseDecoder:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= _MOST_DIGITS:
             self._retry = self.reconnection_ms = int(value)
-        else:  # a comment or an unknown field; nothing of it is kept
+        else:  # a comment or an unknown field; no event is made of it
+            if name and len(self._stray) < _MOST_STRAY:
+                self._stray += line[:_MOST_STRAY] + b"\n"
             self.damaged = self.damaged or not (name.isascii() or _is_text(name))
             return
         self._size += len(line) + 1

@@ -21,15 +21,39 @@ __all__ = ["Informing", "request_id", "safe_headers"]
 _KEPT_HEADERS: Final = frozenset(
     {"content-encoding", "content-length", "content-type", "date", "retry-after", "retry-after-ms", "server"}
 )
+#: Headers with the id of a request, in order: what everybody calls it, then each company's own name, then what only a
+#: part of the way knows.
 _REQUEST_IDS: Final = (
-    "x-request-id",
-    "request-id",
-    "x-amzn-requestid",
+    "x-request-id",  # OpenAI, Groq, Fireworks, vLLM, Dynamo and most
+    "request-id",  # Anthropic
+    "x-amzn-requestid",  # Bedrock
+    "x-amzn-request-id",
     "x-amz-request-id",
+    "apim-request-id",  # Azure OpenAI
+    "x-ms-request-id",  # Azure AI Foundry
     "x-goog-request-id",
-    "cf-ray",
+    "x-litellm-call-id",  # LiteLLM's proxy
     "mistral-correlation-id",
+    "x-generation-id",  # OpenRouter
+    "x-ds-trace-id",  # DeepSeek
+    "x-siliconcloud-trace-id",  # SiliconFlow
+    "msh-request-id",  # Moonshot
+    "x-tt-logid",  # Volcengine
+    "x-bce-request-id",  # Baidu
+    "nvcf-reqid",  # NVIDIA
+    "x-databricks-request-id",
+    "trace-id",  # MiniMax
+    "x-log-id",  # Zhipu
+    "inference-id",
+    "cf-aig-log-id",  # Cloudflare's AI Gateway
+    "x-portkey-trace-id",
+    "x-vercel-id",
+    "x-correlation-id",
+    "x-trace-id",
+    "cf-ray",
 )
+#: LiteLLM hands on the headers of the provider behind it with this before their names.
+_BEHIND: Final = "llm_provider-"
 _KEPT_WORDS: Final = ("ratelimit", "processing-ms", "openai-version", "openai-model", "upstream-service-time")
 
 
@@ -79,16 +103,16 @@ class Informing:
         if self.response is not None:
             if error.status is None:
                 error.status = self.response.status
-            if error.request_id is None:
-                error.request_id = request_id(self.response)
+            error.request_id = request_id(self.response) or error.request_id  # a body may name another server's
 
 
 def request_id(response: HttpResponse) -> str | None:
     """The provider's id of the request, under whatever name it has."""
-    for name in _REQUEST_IDS:
-        value = response.headers.get(name)
-        if value:
-            return value
+    for before in ("", _BEHIND):
+        for name in _REQUEST_IDS:
+            value = response.headers.get(before + name)
+            if value:
+                return value
     return None
 
 
@@ -99,4 +123,5 @@ def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=512)
 def _is_kept(name: str) -> bool:
+    name = name.removeprefix(_BEHIND)
     return name in _KEPT_HEADERS or name in _REQUEST_IDS or any(word in name for word in _KEPT_WORDS)

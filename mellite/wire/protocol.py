@@ -19,7 +19,7 @@ from ..errors import InvalidProviderOutput, InvalidRequest, MelliteError
 from ..events import Event
 from ..request import Request
 
-__all__ = ["Protocol", "State", "decode_event", "decode_json", "is_done", "json_text", "listed", "shown", "wrong"]
+__all__ = ["Protocol", "State", "decode_json", "is_done", "json_text", "listed", "shown", "wrong"]
 
 
 class State(Interface):
@@ -56,6 +56,7 @@ class Protocol(Generic[S]):
         halt: what the end of the stream stands for. Raises IncompleteStream if the answer had not finished.
         unary: the same events as a stream would give, out of an answer in one piece; those before an error count.
         classify: ``classify(status, headers, body)`` gives the error that an HTTP error answer stands for.
+        elsewhere: what to try at a server that does not know the path; ``{provider}`` stands for the provider's name.
         mend: the request with a history that servers take, and a sentence for each thing that was changed in it; a
             route calls it before `lower`.
     """
@@ -69,6 +70,7 @@ class Protocol(Generic[S]):
     unary: Callable[[bytes], Iterable[Event]]
     classify: Callable[[int, Mapping[str, str], bytes], MelliteError]
     mend: Callable[[Request], tuple[Request, tuple[str, ...]]] = _as_it_is
+    elsewhere: str = ""
 
 
 _LONGEST_EXCERPT: Final = 120
@@ -125,22 +127,6 @@ def _undamaged(fields: list[tuple[str, Any]]) -> dict[str, Any]:
             msg = f"a type is not UTF-8: {value[:_LONGEST_EXCERPT]!r}"
             raise ValueError(msg)
     return dict(fields)
-
-
-def decode_event(data: bytes) -> dict[str, Any] | None:
-    """Decode the data of one stream event; None for ``null``, by which gateways keep a connection alive.
-
-    Raises:
-        InvalidProviderOutput: if it is no JSON object.
-
-    Example:
-        >>> decode_event(b'{"a": 1}'), decode_event(b"null")
-        ({'a': 1}, None)
-    """
-    value = decode_json(data)
-    if value is not None and not isinstance(value, dict):
-        raise wrong(value, "a stream event", "a JSON object")
-    return value
 
 
 def is_done(data: bytes) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
-from typing import Protocol as Interface
 
 from attrs import evolve, field, frozen
 
@@ -14,66 +13,31 @@ from ..errors import (
     ConfigurationError,
     InvalidProviderOutput,
     InvalidRequest,
-    MelliteError,
-    TransportError,
-    UnknownProviderError,
     UnsupportedOption,
 )
-from ..events import Event, Finish, RawChunk, ResponseStart
+from ..events import Event, ResponseStart
 from ..request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
-from ..usage import Usage
 from .auth import Auth, Scrubber, lacks_something, none
 from .body import encoded, merged, merged_http
 from .endpoint import Endpoint, is_private_link
 from .framing import SseDecoder
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 from .informing import Informing, request_id, safe_headers
-from .protocol import Protocol, State
+from .parsing import Frame, Framing, Parser, each
+from .protocol import Protocol
 from .reading import BodyReader, open_response
+from .refusals import refusal
 from .transport import default_transport
 
-__all__ = ["Framing", "Route"]
+__all__ = ["Frame", "Framing", "Route"]
 
-_ERROR_BODY: Final = 1024 * 1024  # as much of an error answer as is read
 _WHOLE_BODY: Final = 64 * 1024 * 1024  # the largest answer in one piece
 _EXCERPT: Final = 200
 _EVENTS: Final = re.compile("event-?stream")  # server-sent events, and AWS's own kind
 _OK: Final = range(200, 300)
-_REDIRECTS: Final = range(300, 400)
-
-#: Events that only keep the connection alive.
-_PINGS: Final = frozenset({"ping", "keepalive"})
 
 #: The options that a route honours itself, whatever its protocol.
 _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
-
-
-class Frame(Interface):
-    """A piece that a framing cut out of the stream."""
-
-    @property
-    def event(self) -> str: ...
-
-    @property
-    def raw(self) -> bytes: ...
-
-
-class Framing(Interface):
-    """Cuts a stream of bytes into frames."""
-
-    @property
-    def damaged(self) -> bool:
-        """Whether something was passed over that may have been a frame once."""
-        ...
-
-    @property
-    def failure(self) -> MelliteError | None:
-        """What stopped it behind the frames that it gave."""
-        ...
-
-    def feed(self, data: bytes) -> Sequence[Frame]:
-        """Take the next bytes; give the frames that they complete."""
-        ...
 
 
 @frozen(kw_only=True)
@@ -275,7 +239,7 @@ class Route:
                 if streams is not call.streaming:
                     yield ResponseStart(streaming=streams)
                 if streams:
-                    parser = _Parser(self, call, keep_raw=keep_raw)
+                    parser = Parser(self.protocol, self.framing(), call.request, keep_raw=keep_raw)
                     known.usage = parser.usage
                     while not parser.over:
                         for event in parser.take(await parser.next(reader)):
@@ -283,7 +247,7 @@ class Route:
                     await reader.drain()
                 else:
                     body = await reader.rest(_WHOLE_BODY)
-                    for event in _each(self.protocol.unary, body):
+                    for event in each(self.protocol.unary, body):
                         yield event
             except BaseException:
                 await reader.abandon()
@@ -313,121 +277,19 @@ class Route:
         """
         response = reader.response
         if response.status not in _OK:
-            raise await self._refusal(reader)
+            raise await refusal(
+                reader, self.protocol, url=call.http.url, path=self.endpoint.path, provider=self.provider
+            )
         head = (await reader.peek()).lstrip(b"\xef\xbb\xbf \t\r\n")
         first = head[:1]
         if first == b"<":
             text = " ".join(head[:_EXCERPT].decode("utf-8", "replace").split())
-            msg = f"HTTP {response.status} came with a web page, not with an answer; is the base URL right? {text!r}"
+            url = shown_url(call.http.url)
+            msg = f"HTTP {response.status} from {url} is a web page, not an answer; is the base URL right? {text!r}"
             raise InvalidProviderOutput(msg)
         if call.streaming:
             return first not in (b"{", b"[")
         return first not in (b"{", b"[") and _EVENTS.search(response.headers.get("content-type", "")) is not None
-
-    async def _refusal(self, reader: BodyReader) -> MelliteError:
-        response = reader.response
-        status = response.status
-        if status in _REDIRECTS:
-            msg = (
-                f"HTTP {status}: the server sends the request elsewhere, which mellite does not follow, as the key "
-                f"would go there too; if it is right, change the base URL to fit {response.headers.get('location')!r}"
-            )
-            return UnknownProviderError(msg)
-        return self.protocol.classify(status, response.headers, await reader.start(_ERROR_BODY))
-
-
-class _Parser:
-    """Bytes in, events out; and what to make of trouble on the way.
-
-    Attributes:
-        over: nothing more needs to be read.
-    """
-
-    __slots__ = ("_failure", "_framing", "_halt", "_keep_raw", "_progress", "_state", "_step", "over")
-
-    def __init__(self, route: Route, call: _Call, *, keep_raw: bool) -> None:
-        self._state: State = route.protocol.initial(call.request)
-        self._step = route.protocol.step
-        self._halt = route.protocol.halt
-        self._framing = route.framing()
-        self._keep_raw = keep_raw
-        self._progress = True
-        self._failure: MelliteError | None = None
-        self.over = False
-
-    async def next(self, reader: BodyReader) -> bytes:
-        """The next bytes; empty at the end, and where the connection breaks after all that matters has come."""
-        if self._failure is not None:
-            raise self._failure
-        if self._progress:
-            reader.waiting = None
-        try:
-            return await reader.read()
-        except TransportError:
-            if self._state.complete:
-                return b""
-            raise
-
-    def take(self, data: bytes) -> Sequence[Event]:
-        """The events in some bytes; what goes wrong after the first is raised by `next`, so that none is lost."""
-        if not data:
-            self.over = True
-            return _readable(lambda: self._halt(self._state))
-        events: list[Event] = []
-        self._progress = False
-        try:
-            frames = self._framing.feed(data)
-            if self._framing.damaged:  # nothing of these bytes is given, as nobody knows where the gap is
-                msg = "the stream is damaged: a line of it is neither an event nor text, so something may be missing"
-                raise InvalidProviderOutput(msg)
-            for frame in frames:
-                raw = frame.raw
-                if not raw:
-                    continue
-                if frame.event not in _PINGS:  # which say that the server lives, not that the answer goes on
-                    self._progress = True
-                if self._keep_raw:
-                    events.append(RawChunk(raw))
-                events += self._step(self._state, raw, frame.event)
-                if self._state.done:
-                    self.over = True
-                    break
-            else:
-                self._failure = self._framing.failure
-        except MelliteError as error:
-            self._failure = error
-        except RecursionError:
-            self._failure = _too_deep()
-        return events
-
-    def usage(self) -> Usage | None:
-        """What has been used by now, as far as the provider said: what the answer would say if it ended here."""
-        if self.over:  # it has ended, and told what it knows
-            return None
-        try:
-            events = _readable(lambda: self._halt(self._state))
-        except MelliteError as error:
-            return error.usage
-        return next((event.usage for event in events if isinstance(event, Finish)), None)
-
-
-def _each(parse: Callable[[bytes], Iterable[Event]], body: bytes) -> Iterator[Event]:
-    try:
-        yield from parse(body)
-    except RecursionError:
-        raise _too_deep() from None
-
-
-def _readable(parse: Callable[[], Sequence[Event]]) -> Sequence[Event]:
-    try:
-        return parse()
-    except RecursionError:
-        raise _too_deep() from None
-
-
-def _too_deep() -> InvalidProviderOutput:
-    msg = "the answer is nested too deeply to be read"
-    return InvalidProviderOutput(msg)
 
 
 _NO_HTTP: Final = HttpOptions()

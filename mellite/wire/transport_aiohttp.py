@@ -10,14 +10,14 @@ import asyncio
 import contextlib
 import functools
 import io
-import os
 import weakref
 from typing import TYPE_CHECKING, Final, final
 
 from attrs import define
 
 from .. import loops
-from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, TransportError
+from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
+from .broken import how_it_broke, unforeseen, what_is_wrong
 from .http import (
     MAX_CONNECTIONS,
     HttpRequest,
@@ -132,6 +132,10 @@ class _Deadline:
             self._task.uncancel()
 
 
+class _GivenUp(Exception):  # never leaves this module
+    """A connection was closed on this side: its bytes break the rules of HTTP, or the transport was closed."""
+
+
 @final
 class _Response(HttpResponse):
     """One wake-up per network read; while data is there to be read, no timer and no suspension."""
@@ -226,8 +230,7 @@ class _Response(HttpResponse):
         # of its session being closed.
         reason = None if lost.cancelled() else lost.exception()
         if self._content.exception() is None:
-            default = "given up on this side, because its bytes break the rules of HTTP or the transport was closed"
-            self._fail(ConnectionResetError(str(reason or default)))
+            self._fail(reason if isinstance(reason, Exception) else _GivenUp())
 
     def _fail(self, error: Exception) -> None:
         """End the body with this error, also for who is waiting for it."""
@@ -338,24 +341,13 @@ def _failure(error: Exception, request: HttpRequest) -> MelliteError:
         return ConnectError(f"the certificate of {url} is not trusted: {reason}", retryable=False)
     if isinstance(error, aiohttp.ClientConnectorError):
         what = "the host was not found" if isinstance(error, aiohttp.ClientConnectorDNSError) else "no connection"
-        return ConnectError(f"cannot connect to {url}: {what}: {_reason(error.os_error)}")
+        return ConnectError(f"cannot connect to {url}: {what}: {how_it_broke(error.os_error)}")
     if isinstance(error, (aiohttp.ClientResponseError, http_exceptions.HttpProcessingError)):
-        return InvalidProviderOutput(f"{url} sent an answer that breaks the rules of HTTP: {_excerpt(error.message)}")
+        return InvalidProviderOutput(f"{url} sent an answer that breaks the rules of HTTP: {what_is_wrong(error)}")
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError)):
         return _lost(error, url)
-    return TransportError(f"the request to {url} failed in an unforeseen way: {type(error).__name__}")
+    return unforeseen(error, request)
 
 
 def _lost(error: Exception | None, url: str) -> ConnectionLost:
-    return ConnectionLost(f"the connection to {url} broke before the answer was complete: {_reason(error)}")
-
-
-def _reason(error: Exception | None) -> str:
-    if isinstance(error, OSError) and error.errno is not None:
-        # Where errno says it all, error.strerror holds what asyncio has to say.
-        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
-    return _excerpt(str(error)) or type(error).__name__
-
-
-def _excerpt(text: str) -> str:
-    return " ".join(text.split())[:200]
+    return ConnectionLost(f"the connection to {url} broke before the answer was complete: {how_it_broke(error)}")

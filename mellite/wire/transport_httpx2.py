@@ -7,16 +7,16 @@ core, httpcore2: the client above that would log URLs, follow redirects, keep co
 from __future__ import annotations
 
 import functools
-import os
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
 import anyio
 from attrs import define
 
 from .. import loops
-from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, MissingExtra, TransportError
+from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, MissingExtra
+from .broken import causes, how_it_broke, unforeseen, what_is_wrong
 from .http import (
     MAX_CONNECTIONS,
     HttpRequest,
@@ -326,14 +326,6 @@ def _network_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        group = cast("BaseExceptionGroup[BaseException]", error) if isinstance(error, BaseExceptionGroup) else None
-        # A group holds one error for each address that was tried.
-        error = group.exceptions[0] if group is not None else error.__cause__ or error.__context__
-
-
 def _failure(error: Exception, request: HttpRequest) -> MelliteError:
     """The error of ours that stands for one of httpcore's, raised before the headers were there."""
     import socket
@@ -345,30 +337,20 @@ def _failure(error: Exception, request: HttpRequest) -> MelliteError:
     if isinstance(error, MelliteError):
         return error
     if isinstance(error, httpcore2.ConnectError):
-        for cause in _causes(error):
+        for cause in causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return ConnectError(f"the certificate of {url} is not trusted: {cause.verify_message}", retryable=False)
             if isinstance(cause, socket.gaierror):
                 return ConnectError(f"cannot connect to {url}: the host was not found: {cause.strerror}")
-        return ConnectError(f"cannot connect to {url}: no connection: {_reason(error)}")
+        return ConnectError(f"cannot connect to {url}: no connection: {how_it_broke(error)}")
     if isinstance(error, httpcore2.RemoteProtocolError):
         if "disconnected" in str(error) or "closed connection" in str(error):
             return _lost(error, url)
-        return InvalidProviderOutput(f"{url} sent an answer that breaks the rules of HTTP: {_reason(error)}")
+        return InvalidProviderOutput(f"{url} sent an answer that breaks the rules of HTTP: {what_is_wrong(error)}")
     if isinstance(error, _network_errors()) and not isinstance(error, httpcore2.LocalProtocolError):
         return _lost(error, url)
-    return TransportError(f"the request to {url} failed in an unforeseen way: {type(error).__name__}")
+    return unforeseen(error, request)
 
 
 def _lost(error: Exception, url: str) -> ConnectionLost:
-    return ConnectionLost(f"the connection to {url} broke before the answer was complete: {_reason(error)}")
-
-
-def _reason(error: Exception) -> str:
-    said: BaseException = error
-    for cause in _causes(error):
-        if isinstance(cause, OSError):
-            if cause.errno is not None:
-                return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
-            said = cause  # what is nearer to the socket knows more
-    return " ".join(str(said).split())[:200] or type(error).__name__
+    return ConnectionLost(f"the connection to {url} broke before the answer was complete: {how_it_broke(error)}")

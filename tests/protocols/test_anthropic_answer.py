@@ -223,7 +223,7 @@ def test_an_error_in_place_of_an_answer_is_raised(head: bytes) -> None:
     """An error object with status 200 is the error that it says."""
     with pytest.raises(ProviderInternal, match="Overloaded"):
         unary(b"{" + head + b'"error":{"type":"overloaded_error","message":"Overloaded"}}')
-    with pytest.raises(MelliteError, match="inside the stream"):
+    with pytest.raises(MelliteError, match="instead of an answer"):
         unary(b'{"type":"error"}')
 
 

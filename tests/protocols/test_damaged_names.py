@@ -21,6 +21,7 @@ from tests.wire.sockets import talking
 MODELS = {
     "anthropic-messages": "anthropic:m",
     "bedrock-converse": "bedrock:m",
+    "cohere-chat": "cohere:m",
     "gemini": "google:m",
     "openai-chat": "openai-chat:m",
     "openai-responses": "openai:m",

@@ -1,0 +1,271 @@
+"""Read what an error body says, in whatever shape: message, code, status, parameter, how long to wait."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+__all__ = ["Trouble", "excerpt", "is_error", "is_status", "read", "seconds"]
+
+_LONGEST: Final = 2000  # characters of a provider's message
+_LONGEST_EXCERPT: Final = 300
+_LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; whoever asks for more is not to be believed
+_STATUSES: Final = range(400, 600)
+_DEEPEST: Final = 4  # errors inside of errors that are looked at
+_NOTHING: Final = ("", "None", "null", "error")  # codes that say nothing; LiteLLM writes None as text
+
+#: Where the message stands, in order. OpenAI and most; FastAPI; OAuth; MiniMax; RFC 9457; AWS and .NET.
+_MESSAGES: Final = (
+    "message", "detail", "details", "error_description", "status_msg", "msg", "error_message", "errorMessage",
+    "error_msg", "Message", "description", "reason", "title",
+)  # fmt: skip
+#: Where a code stands, in order.
+_CODES: Final = ("code", "type", "status", "error_code", "errorCode", "error_type", "__type")
+#: Where an HTTP status stands, in order.
+_STATUS_FIELDS: Final = ("code", "status_code", "statusCode", "http_status", "status", "type")
+_FAILING: Final = re.compile(r"error|exception|fault|fail|invalid|exceed|denied|unavailable|quota|limit", re.IGNORECASE)
+
+
+@frozen(kw_only=True)
+class Trouble:
+    """What an error answer says, whatever its shape.
+
+    Args:
+        message: in the provider's own words; empty if there are none.
+        code: its code and its type, in lower case, with a space between them.
+        status: the HTTP status, or what the body says it is; None if unknown.
+        parameter: the part of the request that it complains about.
+        wait: how long to wait, in seconds, where the body says so.
+        request_id: the provider's id of the request, where the body says it.
+        numbers: the codes that are numbers sent as text, and MiniMax's, as in ``("minimax", "1008")``.
+        excerpt: a piece of the body, where there is no message.
+    """
+
+    message: str = ""
+    code: str = ""
+    status: int | None = None
+    parameter: str | None = None
+    wait: float | None = None
+    request_id: str | None = None
+    numbers: tuple[tuple[str, str], ...] = ()
+    excerpt: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it in lower case, to be searched."""
+        return f"{self.code} {self.message}".lower()
+
+    @property
+    def is_clients(self) -> bool:
+        """Whether the request may be at fault: no status, or 4xx."""
+        return self.status is None or self.status // 100 == 4
+
+
+def is_error(value: Mapping[str, Any], *, known: Collection[str] = (), whole: bool = False) -> bool:
+    """Whether an object, sent in the place of an answer or of a part of it, is an error.
+
+    Args:
+        value: the decoded object.
+        known: the fields of an answer. Where one of them holds an object or a list, only an explicit error counts.
+        whole: whether it came in one piece, so that a message without a code is an error as well.
+
+    Example:
+        >>> is_error({"message": "The input is too long.", "code": 400}, known=("choices",))
+        True
+        >>> is_error({"choices": [{"delta": {"content": "Hi"}}], "error": None}, known=("choices",))
+        False
+    """
+    if value.get("error") or value.get("type") == "error" or value.get("object") == "error":
+        return True
+    if _minimax(value):
+        return True
+    if any(value.get(name) and not isinstance(value[name], str) for name in known):
+        return False
+    if value.get("errors") or value.get("success") is False:
+        return True
+    if not any(isinstance(value.get(name), str) and value[name] for name in _MESSAGES) and "detail" not in value:
+        return False
+    if whole or isinstance(value.get("detail"), (str, list)):
+        return True
+    if any(is_status(value.get(name)) is not None for name in _STATUS_FIELDS):
+        return True
+    return any(isinstance(value.get(name), str) and _FAILING.search(value[name]) is not None for name in _CODES)
+
+
+def is_status(value: Any) -> int | None:
+    """Return the HTTP error status that a field holds, as a number or as text; None if it holds something else.
+
+    Example:
+        >>> is_status("503"), is_status(429), is_status("1302")
+        (503, 429, None)
+    """
+    if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.ASCII):
+        value = int(value)
+    return value if isinstance(value, int) and value in _STATUSES else None
+
+
+def read(value: Any, status: int | None) -> Trouble:
+    """Take in what providers make of an error: an object, an object in an object, a list of them, or bare text.
+
+    Args:
+        status: the HTTP status, if it was one of an error.
+    """
+    if isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, str):
+        return Trouble(message=_plain_text(value), status=status)
+    if not isinstance(value, Mapping):
+        return Trouble(status=status)
+    fields = _flattened(value)
+    if status is None or status // 100 == 2:
+        status = next((number for name in _STATUS_FIELDS if (number := is_status(fields.get(name)))), None)
+    details = _details(fields.get("details"))
+    parameter = fields.get("param") or details.parameter
+    words = [*[fields.get(name) for name in _CODES], *details.words]
+    message = _said(fields)[:_LONGEST]
+    litellm = re.match(r"litellm\.(\w+)", message)
+    if litellm is not None:  # the class of its error, which tells more than its code
+        words.append(litellm[1])
+    return Trouble(
+        message=message,
+        code=" ".join([str(word) for word in words if _is_code(word, status)]).lower(),
+        status=status,
+        parameter=parameter if isinstance(parameter, str) and parameter not in _NOTHING else None,
+        wait=details.wait,
+        request_id=_request_id(fields),
+        numbers=_numbers(value, fields),
+        excerpt="" if message else excerpt(value),
+    )
+
+
+def _flattened(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of an error, with those of the objects inside, which say more, over those around them."""
+    inner: Any = value
+    for _ in range(_DEEPEST):
+        inner = _inner(inner)
+        if isinstance(inner, Mapping):
+            value = {**value, **inner}
+        elif isinstance(inner, str):
+            said = any(isinstance(value.get(name), str) and value[name] for name in _MESSAGES)
+            return {"code": inner, **value} if said else {**value, "message": inner}
+        else:
+            break
+    return value
+
+
+def _inner(value: Mapping[str, Any]) -> Any:
+    """The error inside an object, under the names that it has; None if there is none."""
+    errors = value.get("errors")
+    return value.get("error") or (errors[0] if isinstance(errors, list) and errors else value.get("base_resp"))
+
+
+def _is_code(word: Any, status: int | None) -> bool:
+    if not isinstance(word, (str, int)) or isinstance(word, bool) or word in _NOTHING:
+        return False
+    return is_status(word) is None or is_status(word) != status
+
+
+def _minimax(value: Mapping[str, Any]) -> str | None:
+    """The code in MiniMax's ``base_resp``; None if it says that all is well."""
+    base = value.get("base_resp")
+    number = base.get("status_code") if isinstance(base, Mapping) else None
+    return str(number) if isinstance(number, (int, str)) and number and number != "0" else None
+
+
+def _numbers(value: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    found = [("zai", word) for name in ("code", "type") if isinstance(word := fields.get(name), str) and word.isdigit()]
+    minimax = _minimax(value)
+    return (*([("minimax", minimax)] if minimax else []), *found)
+
+
+def _request_id(fields: Mapping[str, Any]) -> str | None:
+    for name in ("request_id", "requestId", "RequestId"):
+        found = fields.get(name)
+        if isinstance(found, str) and found:
+            return found[:200]
+    return None
+
+
+@frozen(kw_only=True)
+class _Details:
+    words: tuple[str, ...] = ()
+    parameter: str | None = None
+    wait: float | None = None
+
+
+def _details(given: Any) -> _Details:
+    """What Google says beside the message: a reason, the quota that was hit, the field, how long to wait.
+
+    https://cloud.google.com/apis/design/errors#error_details
+    """
+    words: list[str] = []
+    parameter = wait = None
+    for item in given if isinstance(given, list) else ():
+        if not isinstance(item, Mapping):
+            continue
+        delay = item.get("retryDelay")
+        if isinstance(delay, str):
+            wait = seconds(delay.removesuffix("s"))
+        rows = [item, *[row for name in ("violations", "fieldViolations") for row in _rows(item.get(name))]]
+        for row in rows:
+            parameter = parameter or row.get("field")
+            words += [word for name in ("reason", "quotaId") if isinstance(word := row.get(name), str)]
+    return _Details(words=tuple(words[:10]), parameter=parameter, wait=wait)
+
+
+def _rows(given: Any) -> list[Mapping[str, Any]]:
+    return [row for row in given if isinstance(row, Mapping)] if isinstance(given, list) else []
+
+
+def _said(fields: Mapping[str, Any]) -> str:
+    """The message; with what a router heard from the provider behind it, where it passes that on."""
+    message = next((_worded(fields[name]) for name in _MESSAGES if _worded(fields.get(name))), "")
+    metadata = fields.get("metadata")
+    behind = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    if isinstance(behind, str) and behind and behind not in message:
+        return f"{message}: {behind}"
+    return message
+
+
+def _worded(message: Any) -> str:
+    """A message as text: FastAPI sends a list of what is wrong where, others an object around it."""
+    if isinstance(message, list):  # [{"loc": [...], "msg": "field required"}]
+        rows = [item.get("msg") if isinstance(item, Mapping) else item for item in message]
+        return "; ".join([row for row in rows if isinstance(row, str)])
+    if isinstance(message, Mapping):
+        inner = next((message[name] for name in _MESSAGES if isinstance(message.get(name), str)), None)
+        return inner or excerpt(message)
+    return message if isinstance(message, str) else ""
+
+
+def excerpt(value: Any) -> str:
+    """Return the beginning of a body as it came, to be shown where its shape is unknown; empty if it is."""
+    if not value:
+        return ""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        text = f"a {type(value).__name__} nested too deeply to be shown"
+    return text if len(text) <= _LONGEST_EXCERPT else f"{text[:_LONGEST_EXCERPT]}..."
+
+
+def _plain_text(text: str) -> str:
+    """Text that is no JSON, or the title of a web page."""
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    if title is not None:
+        text = title[1]
+    elif text.startswith("<"):
+        text = re.sub(r"<[^<>]{0,500}>", " ", text[: 4 * _LONGEST])
+    return " ".join(text[: 4 * _LONGEST].split())[:_LONGEST]
+
+
+def seconds(text: str) -> float | None:
+    """Return the number of seconds that a text says; None if it says something else."""
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text.strip(), re.ASCII) is None:
+        return None
+    found = float(text)
+    return found if found <= _LONGEST_WAIT * 1000 else None

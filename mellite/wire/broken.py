@@ -1,0 +1,84 @@
+"""Say in our own words how a connection broke or an answer failed to be HTTP, whatever an HTTP client calls it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Final, cast
+
+from ..errors import TransportError
+from .http import HttpRequest, shown_url
+
+__all__ = ["causes", "how_it_broke", "unforeseen", "what_is_wrong"]
+
+_LONGEST: Final = 500
+_SHORTEST_SECRET: Final = 8  # characters of a header's value that must not be repeated
+
+#: Classes of exceptions, by name -> what they say of a connection that was open.
+_BROKE: Final = {
+    "ClientPayloadError": "its body ended too soon, or is not framed as HTTP asks",
+    "ContentLengthError": "its body is shorter than it says",
+    "TransferEncodingError": "its body ended too soon, or is not framed as HTTP asks",
+    "ClientConnectionResetError": "the server closed it",
+    "ConnectionResetError": "the server closed it",
+    "ServerDisconnectedError": "the server closed it",
+    "RemoteProtocolError": "the server closed it, or its bytes break the rules of HTTP",
+    "BrokenResourceError": "the server closed it",
+    "EndOfStream": "the server closed it",
+    "ClosedResourceError": "it was closed on this side",
+    "_GivenUp": "given up on this side, because its bytes break the rules of HTTP or the transport was closed",
+}
+#: Classes of exceptions, by name -> what they say of an answer that is no HTTP.
+_WRONG: Final = {
+    "BadStatusLine": "it does not begin with a status line",
+    "ContentLengthError": "its length is malformed",
+    "InvalidHeader": "one of its headers is malformed",
+    "LineTooLong": "one of its headers is too long",
+    "TransferEncodingError": "its body is not framed as HTTP asks",
+}
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it came from, one after the other."""
+    while error is not None:
+        yield error
+        group = cast("BaseExceptionGroup[BaseException]", error) if isinstance(error, BaseExceptionGroup) else None
+        # A group holds one error for each address that was tried.
+        error = group.exceptions[0] if group is not None else error.__cause__ or error.__context__
+
+
+def how_it_broke(error: BaseException | None) -> str:
+    """Return how an open connection broke, as the system calls it or in our own words."""
+    said = ""
+    for cause in causes(error):
+        if isinstance(cause, OSError):
+            if cause.errno is not None:
+                # Where errno says it all, error.strerror holds what asyncio has to say.
+                return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
+            if type(cause).__name__ not in _BROKE:  # neither the system nor a client: whoever guards the network
+                said = " ".join(str(cause).split())[:_LONGEST]
+    found = next((_BROKE[name] for cause in causes(error) if (name := type(cause).__name__) in _BROKE), None)
+    return said or found or "it ended before its time"
+
+
+def what_is_wrong(error: BaseException) -> str:
+    """Return what is wrong with an answer that breaks the rules of HTTP."""
+    found = next((_WRONG[name] for cause in causes(error) if (name := type(cause).__name__) in _WRONG), None)
+    return found or "its head is malformed"
+
+
+def unforeseen(error: Exception, request: HttpRequest) -> TransportError:
+    """Return the error for what nobody thought of: with the original's text, and with the original as its cause.
+
+    The original is kept without its traceback and its attributes, which may hold the headers of the request, and is
+    left out where its text repeats one of them.
+    """
+    what = f"the request to {shown_url(request.url)} failed in an unforeseen way: {type(error).__name__}"
+    text = " ".join(str(error).split())[:_LONGEST]
+    if any(len(value) >= _SHORTEST_SECRET and value in str(error) for value in request.headers.values()):
+        return TransportError(what)
+    failure = TransportError(f"{what}: {text}" if text else what)
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    error.__dict__.clear()
+    failure.__cause__ = error
+    return failure
