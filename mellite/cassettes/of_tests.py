@@ -21,7 +21,7 @@ from .journal import CassetteWriter, WriteMode
 from .locks import lock, same_file
 from .modes import Mode
 from .scanning import SecretScan
-from .storing import unwritable
+from .storing import make_directory, unwritable
 from .timing import KEY
 from .using import CassetteTransport, stem_of
 
@@ -100,7 +100,8 @@ class HeldRecording:
         self._metadata = metadata
         self._scan = scan
         self._held: list[_Held] = []
-        CassetteWriter.open(path, metadata=metadata, scan=scan).abandon()  # what cannot be written is told at once
+        with _alone(path):  # a writer that is open would delay what others write
+            CassetteWriter.open(path, metadata=metadata, scan=scan).abandon()  # what cannot be written is told at once
 
     def append(self, interaction: Interaction, *, started: float | None = None, secrets: Collection[str] = ()) -> None:
         """Keep one.
@@ -158,21 +159,34 @@ class HeldRecording:
 
 @contextmanager
 def _alone(path: str) -> Generator[None]:
-    """Hold others off who want to change the cassette after reading it."""
+    """Hold others off who want to change the cassette after reading it.
+
+    Raises:
+        CassetteError: if nothing can be written there.
+    """
+    descriptor = _locked(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # where an open file cannot be removed it stays
+            os.unlink(path + _LOCK)
+        os.close(descriptor)
+
+
+def _locked(path: str) -> int:
+    """Open the cassette's lock file and wait until it is ours; whoever had it before has removed it."""
     name = path + _LOCK
-    while True:
-        try:
+    try:
+        make_directory(os.path.dirname(path))
+        while True:
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        except (OSError, ValueError) as error:
-            unwritable(path, error)
-        try:
-            lock(descriptor)
-            if same_file(descriptor, name):
-                try:
-                    yield
-                finally:
-                    with suppress(OSError):  # where an open file cannot be removed it stays
-                        os.unlink(name)
-                return
-        finally:
+            try:
+                lock(descriptor)
+                if same_file(descriptor, name):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
             os.close(descriptor)
+    except (OSError, ValueError) as error:
+        unwritable(path, error)
