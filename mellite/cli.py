@@ -117,7 +117,9 @@ def key(provider: str, model: str, prompt: str) -> None:
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def replay(file: str, as_json: bool) -> None:
-    """Read every answer recorded in FILE, one line each."""
+    """Read every answer recorded in FILE, one line each. What looks like a secret is not shown."""
+    from .cassettes.scanning import SecretScan
+    from .cassettes.scrubbing import scrub_value
     from .recorded import replay_all
 
     with _errors_said():
@@ -125,6 +127,7 @@ def replay(file: str, as_json: bool) -> None:
             {"interaction": index, **(summary(thunk) if thunk is not None else {"protocol": None, "url": url})}
             for index, (url, thunk) in enumerate(replay_all(file))
         ]
+    rows = scrub_value(rows, SecretScan())
     for row in rows:
         if as_json:
             _print_json(row)

@@ -184,16 +184,12 @@ def show(*, file: str, number: str | None, bodies: bool, as_json: bool) -> None:
 def as_values(entry: Entry, *, bodies: bool = False) -> dict[str, Any]:
     """A call as JSON-ready values, without secrets."""
     from .cassettes.scanning import SecretScan
-    from .cassettes.scrubbing import scrub_text
+    from .cassettes.scrubbing import scrub_value
 
     scan = SecretScan()
 
     def clean(value: Any) -> Any:
-        if isinstance(value, str):
-            return scrub_text(value, scan)
-        if isinstance(value, (list, tuple)):
-            return [clean(item) for item in value]
-        return {key: clean(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return scrub_value(value, scan)
 
     asked, answer = entry.request, entry.answer
     values: dict[str, Any] = {

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal, TypeAlias
 from attrs import frozen
 
 from .cassettes.matching import Difference, differences
-from .cassettes.redaction import environment_secrets
 from .entries import Answer, Entry, entries_below
+from .secrets.names import environment_secrets
 
 __all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare"]
 

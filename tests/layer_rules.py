@@ -52,7 +52,7 @@ LAYERS = {
     4: ("protocols",),
     3: ("wire",),
     2: ("answer", "calling", "calls", "generation", "iteration", "loops", "outcome", "records", "sharing", "thunk"),
-    1: ("chunking", "fold", "jsonschema", "pricelist", "pricing", "templates", "terminal", "tools"),
+    1: ("chunking", "fold", "jsonschema", "pricelist", "pricing", "secrets", "templates", "terminal", "tools"),
     0: ("errors", "events", "messages", "request", "usage"),
 }
 """Layer -> its modules and folders. mellite/__init__.py is above all of them and imported by nobody."""

@@ -18,6 +18,7 @@ from attrs import define, frozen
 
 from ..errors import CassetteMiss, InvalidCassette
 from ..request import EMPTY
+from ..secrets.shapes import REDACTED, looks_secret
 from .codecs import Body, decode_json, malformed
 from .compression import compression_of, expand
 from .files import MAX_BYTES, read_file
@@ -34,7 +35,6 @@ from .interactions import (
     WebSocketInteraction,
     WebSocketOpen,
 )
-from .redaction import REDACTED, looks_secret
 from .vcr import is_foreign, is_vcr, read_vcr
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import msgspec
 from attrs import field, frozen
 
-from .redaction import REDACTED, Redaction, looks_secret
+from ..secrets.shapes import looks_secret
+from .redaction import REDACTED, Redaction
 
 __all__ = [
     "Difference",

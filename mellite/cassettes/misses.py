@@ -9,11 +9,13 @@ from typing import Final
 from attrs import frozen
 
 from ..errors import CassetteMismatch, CassetteMiss
+from ..secrets.names import environment_secrets
+from ..secrets.shapes import masked
 from ..wire.http import HttpRequest
 from .claiming import Match, Recorded
 from .interactions import Cassette
 from .matching import explained
-from .redaction import Redaction, environment_secrets
+from .redaction import Redaction
 
 __all__ = ["Refusal"]
 
@@ -107,4 +109,4 @@ class Refusal:
         return f"cassette {self.cassette.name!r}{of}"
 
     def _shown(self, request: HttpRequest) -> str:
-        return f"{request.method} {self.redaction.url(request.url)}"
+        return f"{request.method} {masked(self.redaction.url(request.url), environment_secrets(os.environ))}"

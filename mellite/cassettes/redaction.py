@@ -5,70 +5,26 @@ Redacting twice gives the same as redacting once, so that a live request can be 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
+import msgspec
 from attrs import field, frozen
 
-from .keyshapes import environment_secrets, shapes_in
+from ..secrets.names import FIELDS, HEADERS, QUERY, is_secret_header, plain_name
+from ..secrets.shapes import REDACTED
 
-__all__ = ["REDACTED", "Redaction", "environment_secrets", "looks_secret"]
+__all__ = ["REDACTED", "Redaction"]
 
-#: What stands where a secret was.
-REDACTED: Final = "[REDACTED]"
 _QUOTED: Final = quote(REDACTED, safe="")
 
 _REQUEST_HEADERS: Final = frozenset({"content-type", "accept", "openai-beta"})
 _RESPONSE_HEADERS: Final = frozenset({"content-type"})
-_SENSITIVE_HEADERS: Final = frozenset(
-    {
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "set-cookie",
-        "x-api-key",
-        "x-amz-security-token",
-        "x-goog-api-key",
-    }
-)
-# x-amz-security-token, api-key, cf-aig-authorization; not idempotency-key, x-amz-content-sha256
-_SECRET_HEADER: Final = re.compile(r"authorization$|api-?key$|subscription-key$|token$|secret$|^cookie$|password$")
-_QUERY: Final = frozenset(
-    {
-        "access_token",
-        "api-key",
-        "api_key",
-        "apikey",
-        "code",
-        "key",
-        "signature",
-        "sig",
-        "token",
-        "x-amz-credential",
-        "x-amz-security-token",
-        "x-amz-signature",
-    }
-)
-_JSON_FIELDS: Final = frozenset(
-    {"accesstoken", "apikey", "clientsecret", "password", "refreshtoken", "secret", "token"}
-)
-_NOT_ALPHANUMERIC: Final = re.compile(r"[^a-z0-9]")
-
-
-def looks_secret(text: str, known: Collection[str] = ()) -> bool:
-    """Whether a text has something of the shape of a key in it, or one of the `known` secrets.
-
-    Example:
-        >>> looks_secret("Authorization: Bearer abcdefghijklmnop"), looks_secret("Say hello.")
-        (True, False)
-    """
-    return any(secret in text for secret in known) or next(shapes_in(text), None) is not None
-
-
-def _plain(name: str) -> str:
-    return _NOT_ALPHANUMERIC.sub("", name.lower())
+#: How deep JSON in a string of JSON in a string of JSON is looked at.
+_DEEPEST: Final = 4
+_MOST_BLANKS: Final = 16
+_SHORTEST_JSON: Final = len('{"jwt":""}')
 
 
 def _request_headers(names: Collection[str]) -> frozenset[str]:
@@ -80,15 +36,15 @@ def _response_headers(names: Collection[str]) -> frozenset[str]:
 
 
 def _sensitive_headers(names: Collection[str]) -> frozenset[str]:
-    return _SENSITIVE_HEADERS.union([name.lower() for name in names])
+    return HEADERS.union(map(plain_name, names))
 
 
 def _query(names: Collection[str]) -> frozenset[str]:
-    return _QUERY.union([name.lower() for name in names])
+    return QUERY.union(map(plain_name, names))
 
 
 def _json_fields(names: Collection[str]) -> frozenset[str]:
-    return _JSON_FIELDS.union([_plain(name) for name in names])
+    return FIELDS.union(map(plain_name, names))
 
 
 @frozen(kw_only=True)
@@ -100,7 +56,10 @@ class Redaction:
         response_headers: names of response headers to keep beside content-type.
         sensitive_headers: names of headers whose value is never kept.
         query: names of query parameters whose value is never kept.
-        json_fields: names of JSON fields, at any depth, whose value is never kept; only letters and digits count.
+        json_fields: names of JSON fields, at any depth, whose value is never kept, also in JSON that is a string in it,
+            as the arguments of tools are.
+
+    Of the names of secrets only letters and digits count: ``api_key`` is ``apiKey`` and ``API-Key``.
 
     Example:
         >>> Redaction().url("https://example.com/v1?key=abc&alt=sse")
@@ -116,12 +75,18 @@ class Redaction:
     def headers(self, headers: Mapping[str, str], allowed: Collection[str]) -> dict[str, str]:
         """The allowed headers by lower-case name, sorted; a sensitive one keeps its name only."""
         kept = {name.lower(): value for name, value in headers.items() if name.lower() in allowed}
-        return {name: REDACTED if name in self.sensitive_headers else kept[name] for name in sorted(kept)}
+        return {name: REDACTED if self._is_sensitive(name) else kept[name] for name in sorted(kept)}
+
+    def _is_sensitive(self, name: str) -> bool:
+        return plain_name(name) in self.sensitive_headers
 
     def secret_header(self, name: str) -> bool:
         """Whether the value of a header is a secret, by its name: one that is listed, or sounds like a key."""
-        plain = name.lower()
-        return plain in self.sensitive_headers or _SECRET_HEADER.search(plain) is not None
+        return self._is_sensitive(name) or is_secret_header(name)
+
+    def secret_parameter(self, name: str) -> bool:
+        """Whether the value of a query parameter is a secret, by its name."""
+        return plain_name(name) in self.query
 
     def url(self, url: str) -> str:
         """The URL without user and password, and without the values of secret query parameters.
@@ -135,26 +100,72 @@ class Redaction:
         user, _, host = parts.netloc.rpartition("@")
         netloc = f"{_QUOTED}@{host}" if user else parts.netloc
         query = "&".join([self._parameter(pair) for pair in parts.query.split("&")])
-        if netloc == parts.netloc and query == parts.query:
+        fragment = "&".join([self._parameter(pair) for pair in parts.fragment.split("&")])  # of OAuth's implicit flow
+        if (netloc, query, fragment) == (parts.netloc, parts.query, parts.fragment):
             return url
-        return urlunsplit(parts._replace(netloc=netloc, query=query))
+        return urlunsplit(parts._replace(netloc=netloc, query=query, fragment=fragment))
 
     def _parameter(self, pair: str) -> str:
         name, equals, _ = pair.partition("=")
-        return f"{name}={_QUOTED}" if equals and unquote_plus(name).lower() in self.query else pair
+        return f"{name}={_QUOTED}" if equals and self.secret_parameter(unquote_plus(name)) else pair
+
+    def secret_field(self, name: str) -> bool:
+        """Whether the value of a JSON field is a secret, by its name."""
+        return plain_name(name) in self.json_fields
+
+    def text(self, text: str) -> str:
+        """A text without the values of secret fields, if it is JSON.
+
+        Example:
+            >>> Redaction().text('{"passwd": "hunter2"}'), Redaction().text("passwd")
+            ('{"passwd":"[REDACTED]"}', 'passwd')
+        """
+        return self._text(text, _DEEPEST)[0]
 
     def json(self, value: Any) -> Any:
         """Replace, in place, the values of secret fields at any depth of decoded JSON; gives it back."""
+        self._redact(value, _DEEPEST)
+        return value
+
+    def _redact(self, value: object, deepest: int) -> bool:
+        """Redact decoded JSON in place; return whether it has a secret field."""
+        found = False
         waiting: list[object] = [value]
         while waiting:  # not recursive: what a parser accepts may be deeper than Python can call
             item = waiting.pop()
             if isinstance(item, dict):
-                fields = cast("dict[str, object]", item)
+                fields = cast("dict[Any, object]", item)
                 piece = "logprob" in fields  # a token of an answer, with its probability, is a piece of text
-                for name in fields:
-                    if _plain(name) in self.json_fields and not (piece and name == "token"):
+                for name, inner in fields.items():
+                    if self.secret_field(name) and not (piece and name == "token"):
                         fields[name] = REDACTED
-                waiting.extend(fields.values())
+                        found = True
+                    elif isinstance(inner, str):
+                        fields[name], inside = self._text(inner, deepest)
+                        found = found or inside
+                    else:
+                        waiting.append(inner)
             elif isinstance(item, list):
-                waiting.extend(cast("list[object]", item))
-        return value
+                items: list[Any] = item
+                for place, inner in enumerate(items):
+                    if isinstance(inner, str):
+                        items[place], inside = self._text(inner, deepest)
+                        found = found or inside
+                    else:
+                        waiting.append(inner)
+        return found
+
+    def _text(self, text: str, deepest: int) -> tuple[str, bool]:
+        """Redact a string that is JSON itself; return it, and whether there was something.
+
+        One with a secret field is always written anew, in one form, so that it is the same whatever its blanks were.
+        """
+        if not deepest or len(text) < _SHORTEST_JSON or text[:_MOST_BLANKS].lstrip()[:1] not in ("{", "["):
+            return text, False
+        try:
+            value = msgspec.json.decode(text)
+            if not self._redact(value, deepest - 1):
+                return text, False
+            return msgspec.json.encode(value).decode(), True
+        except (ValueError, RecursionError):
+            return text, False

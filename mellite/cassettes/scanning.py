@@ -6,30 +6,27 @@ both also in base64, compressed, behind escapes, and cut over the events of a st
 
 from __future__ import annotations
 
-import binascii
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 from attrs import Factory, field, frozen
 
 from ..errors import InvalidCassette, UnsafeCassette
+from ..secrets.names import named_secrets
+from ..secrets.other_forms import decoded, long_words, plain_forms
+from ..secrets.shapes import shapes_in
 from .codecs import Body
 from .compression import expand
+from .condensing import Text, condensed, joined, leaves
 from .interactions import Cassette, HttpInteraction, Interaction, WebSocketInteraction
-from .keyshapes import named_secrets, shapes_in, words
 from .redaction import REDACTED, Redaction
 
 __all__ = ["Finding", "SecretScan", "credentials"]
 
-_ESCAPE: Final = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-_BASE64: Final = str.maketrans("-_=.", "+/  ")
-_LONGEST_AT_ANY_PLACE: Final = 4096
 #: A credential that is shorter could be a word of any text.
 _SHORTEST: Final = 8
 _LONGEST_BODY: Final = 64 * 1024 * 1024
@@ -48,9 +45,9 @@ class Finding:
 
 def _forms(value: str) -> set[str]:
     """How a value stands in texts: as it is, in a URL, without its backslashes, as its bytes."""
-    plain = _ESCAPE.sub(_unescaped, value)
-    as_bytes = [text.encode(errors="replace").decode("latin-1") for text in (value, plain)]
-    return {value, plain, quote(value, safe="", errors="replace"), *as_bytes}
+    plain = plain_forms(value)
+    as_bytes = [text.encode(errors="replace").decode("latin-1") for text in (value, *plain)]
+    return {value, *plain, quote(value, safe="", errors="replace"), *as_bytes}
 
 
 @frozen
@@ -135,9 +132,9 @@ class SecretScan:
 
     def text(self, text: str, where: str = "$") -> tuple[Finding, ...]:
         """All that looks like a secret in a text, which may be JSON or a stream of events."""
-        return self._look([*_document(where, text)])
+        return self._look(condensed(where, text))
 
-    def _look(self, texts: Sequence[_Text]) -> tuple[Finding, ...]:
+    def _look(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
         # Nearly always there is nothing, and then one look at all of it is enough.
         if not any(self._reasons("\n".join([text for _, text in texts]))):
             return ()
@@ -148,13 +145,14 @@ class SecretScan:
 
     def _reasons(self, text: str) -> Iterator[str]:
         """Why a text looks as if it had a secret in it."""
-        plain = _ESCAPE.sub(_unescaped, text) if "\\" in text else text
-        long = words(plain)
-        yield from self._shapes(plain, long)
-        yield from self._values(plain, text)
-        inside = "\n".join(_decoded(long))
-        if inside:
-            yield from [f"{reason} in base64" for reason in (*self._shapes(inside), *self._values(inside))]
+        forms = plain_forms(text)
+        for form in forms:
+            long = long_words(form)
+            yield from self._shapes(form, long)
+            inside = decoded(long)
+            if inside:
+                yield from [f"{reason} in base64" for reason in (*self._shapes(inside), *self._values(inside))]
+        yield from self._values(*forms, text)
 
     def _shapes(self, text: str, long: Sequence[str] | None = None) -> Iterator[str]:
         for shape, secret in shapes_in(text, long):
@@ -178,7 +176,7 @@ def credentials(headers: Mapping[str, str], url: str = "", *, redaction: Redacti
     found = [value.split()[-1] for name, value in headers.items() if value.split() and redaction.secret_header(name)]
     try:
         parts = urlsplit(url)
-        found += [value for name, value in parse_qsl(parts.query) if name.lower() in redaction.query]
+        found += [value for name, value in parse_qsl(parts.query) if redaction.secret_parameter(name)]
         found += [unquote(text) for text in (parts.netloc.rpartition("@")[0].partition(":")[2],)]
     except ValueError:
         pass  # no URL: nothing can be sent to it
@@ -187,11 +185,8 @@ def credentials(headers: Mapping[str, str], url: str = "", *, redaction: Redacti
 
 # --- what to look at --------------------------------------------------------------------------------
 
-_Text: TypeAlias = tuple[str, str]
-"""A JSON path, and the text there."""
 
-
-def _http(one: HttpInteraction, where: str) -> Iterator[_Text]:
+def _http(one: HttpInteraction, where: str) -> Iterator[Text]:
     yield f"{where}.request.method", one.request.method
     yield from _url(f"{where}.request.url", one.request.url)
     for side, name in ((one.request, "request"), (one.response, "response")):
@@ -200,7 +195,7 @@ def _http(one: HttpInteraction, where: str) -> Iterator[_Text]:
         yield from _body(f"{where}.{name}.body", side.body)
 
 
-def _websocket(one: WebSocketInteraction, where: str) -> Iterator[_Text]:
+def _websocket(one: WebSocketInteraction, where: str) -> Iterator[Text]:
     if one.open is not None:
         yield from _url(f"{where}.open.url", one.open.url)
         yield from _json(f"{where}.open.headers", one.open.headers)
@@ -214,18 +209,18 @@ def _websocket(one: WebSocketInteraction, where: str) -> Iterator[_Text]:
     for number, event in enumerate(one.events):
         yield from _body(f"{where}.events[{number}].body", event.body)
         yield from _json(f"{where}.events[{number}]", event.extra)
-    yield from _joined(
+    yield from joined(
         f"{where}.events[*].body", [event.body.text for event in one.events if event.direction == "server"]
     )
 
 
-def _url(where: str, url: str) -> Iterator[_Text]:
+def _url(where: str, url: str) -> Iterator[Text]:
     yield where, url
     if "%" in url:
         yield where, unquote(url)
 
 
-def _json(where: str, value: object) -> Iterator[_Text]:
+def _json(where: str, value: object) -> Iterator[Text]:
     if value:
         try:
             yield where, msgspec.json.encode(value).decode()
@@ -233,44 +228,19 @@ def _json(where: str, value: object) -> Iterator[_Text]:
             yield where, repr(value)  # it cannot be stored anyhow, as storing it will say
 
 
-def _body(where: str, body: Body) -> Iterator[_Text]:
+def _body(where: str, body: Body) -> Iterator[Text]:
     if body.encoding != "base64":
-        yield from _document(where, body.characters)
+        yield from condensed(where, body.characters)
         return
     data = body.data
     if data[:2] == b"\x1f\x8b":
         with suppress(InvalidCassette):  # not gzip after all, or cut off: it is looked at as it stands
             data = expand(data, "gzip", limit=_LONGEST_BODY)
-    yield from _document(where, data.decode("latin-1"))
-    yield from _joined(where, _payloads(data))
+    yield from condensed(where, data.decode("latin-1"))
+    yield from joined(where, _payloads(data))
 
 
-def _document(where: str, text: str) -> Iterator[_Text]:
-    yield where, text
-    if "data:" in text:
-        yield from _joined(where, [line[5:] for line in text.splitlines() if line.startswith("data:")])
-
-
-def _joined(where: str, texts: Iterable[str]) -> Iterator[_Text]:
-    """What shows only when the pieces of a text are put together that came in several events."""
-    pieces: dict[str, list[str]] = {}
-    for text in texts:
-        try:
-            event = [*_leaves("", msgspec.json.decode(text))]
-        except (ValueError, RecursionError):
-            continue
-        turn = "".join(
-            [f"/{item}" for name, item in event if name[-5:] in ("index", "Index") and isinstance(item, int)]
-        )
-        for name, item in event:
-            if isinstance(item, str):
-                pieces.setdefault(name + turn, []).append(item)
-    for name, parts in pieces.items():
-        if len(set(parts)) > 1:
-            yield f"{where}[*]{name.partition('/')[0]}", "".join(parts)
-
-
-def _places(where: str, text: str) -> Iterator[_Text]:
+def _places(where: str, text: str) -> Iterator[Text]:
     """A text, or those inside it if it is JSON."""
     try:
         value = msgspec.json.decode(text) if text[:1] in "{[" else None
@@ -279,25 +249,10 @@ def _places(where: str, text: str) -> Iterator[_Text]:
     if not isinstance(value, (dict, list)):
         yield where, text
         return
-    for place, item in _leaves(where, value):
+    for place, item in leaves(where, value):
         if isinstance(item, str):
             yield place, item
     yield where, "\n".join(_names(value))
-
-
-def _leaves(where: str, value: object) -> Iterator[tuple[str, object]]:
-    """What is in a decoded JSON value and is no object or list, by its path."""
-    waiting: list[tuple[str, object]] = [(where, value)]
-    while waiting:  # not recursive: what a parser accepts may be deeper than Python can call
-        place, item = waiting.pop()
-        if isinstance(item, dict):
-            fields = cast("dict[str, object]", item)
-            waiting += [(f"{place}.{name}", inner) for name, inner in fields.items()]
-        elif isinstance(item, list):
-            items = cast("list[object]", item)
-            waiting += [(f"{place}[{number}]", inner) for number, inner in enumerate(items)]
-        else:
-            yield place, item
 
 
 def _names(value: object) -> Iterator[str]:
@@ -321,21 +276,3 @@ def _payloads(data: bytes) -> Iterator[str]:
             return
         yield data[start + 12 + headers : start + total - 4].decode(errors="replace")
         start += total
-
-
-# --- other forms of a text --------------------------------------------------------------------------
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    code, character = match.groups()
-    return chr(int(code, 16)) if code else _ESCAPED.get(character, character)
-
-
-def _decoded(found: Iterable[str]) -> Iterator[str]:
-    """What words are the base64 of: beginning with any of their characters, unless they are long."""
-    for word in found:
-        for text in word.translate(_BASE64).split():
-            for shift in range(4) if len(text) <= _LONGEST_AT_ANY_PLACE else (0,):
-                rest = text[shift:]
-                with suppress(binascii.Error):
-                    yield binascii.a2b_base64(rest + "A" * (-len(rest) % 4)).decode("latin-1")

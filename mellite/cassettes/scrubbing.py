@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import msgspec
 from attrs import define, evolve, field, frozen
 
 from ..errors import InvalidCassette
+from ..secrets.names import sounds_secret
+from ..secrets.shapes import masked
 from .codecs import Body
 from .interactions import (
     Cassette,
@@ -20,17 +21,12 @@ from .interactions import (
     WebSocketEvent,
     WebSocketInteraction,
 )
-from .keyshapes import SHAPES
 from .redaction import REDACTED, Redaction
 from .scanning import Finding, SecretScan
 from .takes import _redacted, resized
 from .timing import Timeline, packed
 
-__all__ = ["Scrubbed", "scrub_cassette", "scrub_text"]
-
-#: A whole private key, also one whose line breaks are escapes, or that was cut off.
-_PEM: Final = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
-_SECRET_NAME: Final = re.compile(r"(?i)auth|cookie|credential|key|password|secret|session|signature|token")
+__all__ = ["Scrubbed", "scrub_cassette", "scrub_text", "scrub_value"]
 
 
 @frozen
@@ -82,19 +78,28 @@ def scrub_text(text: str, scan: SecretScan) -> str:
         >>> scrub_text("Use sk-abcdefghijklmnopqrstuvwxyz.", SecretScan({}))
         'Use [REDACTED].'
     """
-    for value in scan.known:
-        if value not in scan.allowed:
-            text = text.replace(value, REDACTED)
-    text = _PEM.sub(REDACTED, text) if "PRIVATE KEY" in text else text
-    for shape in SHAPES:
-        if any(mark in text for mark in shape.marks):
-            text = shape.pattern.sub(lambda found: _unless_allowed(found, scan), text)
-    return text
+    return masked(text, scan.known, allowed=scan.allowed)
 
 
-def _unless_allowed(found: re.Match[str], scan: SecretScan) -> str:
-    secret = found.group()
-    return secret if any(one in secret or secret in one for one in scan.allowed) else REDACTED
+def scrub_value(value: Any, scan: SecretScan, redaction: Redaction | None = None) -> Any:
+    """Return a copy of a JSON-ready value without secrets, for showing: neither by the names of fields nor by look.
+
+    Example:
+        >>> scrub_value({"password": "hunter2", "text": ["sk-abcdefghijklmnopqrstuvwxyz"]}, SecretScan({}))
+        {'password': '[REDACTED]', 'text': ['[REDACTED]']}
+    """
+    redaction = redaction or Redaction()
+    if isinstance(value, str):
+        return scrub_text(redaction.text(value), scan)
+    if isinstance(value, (list, tuple)):
+        return [scrub_value(item, scan, redaction) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("dict[str, Any]", value)
+    return {
+        name: REDACTED if redaction.secret_field(name) and item is not None else scrub_value(item, scan, redaction)
+        for name, item in fields.items()
+    }
 
 
 @define
@@ -166,7 +171,7 @@ class _Scrubber:
     def headers(self, headers: Mapping[str, str], where: str) -> Mapping[str, str]:
         clean = {}
         for name, value in headers.items():
-            secret = name.lower() in self.redaction.sensitive_headers or _SECRET_NAME.search(name)
+            secret = self.redaction.secret_header(name) or sounds_secret(name)
             cleaned = REDACTED if secret else scrub_text(value, self.scan)
             clean[name] = self.noted(value, cleaned, f"{where}.{name}")
         return clean or headers

@@ -12,11 +12,12 @@ from anyio.lowlevel import checkpoint
 
 from ..errors import CassetteMismatch, CassetteMiss, ConnectionLost
 from ..request import EMPTY
+from ..secrets.names import environment_secrets
 from ..wire.http import HttpRequest
 from .http import load_cassette
 from .interactions import Cassette, WebSocketInteraction
 from .matching import canonical_url, differences, explained, snapshot
-from .redaction import Redaction, environment_secrets
+from .redaction import Redaction
 
 if TYPE_CHECKING:
     import ssl

@@ -59,6 +59,9 @@ _KEPT_WORDS: Final = ("ratelimit", "processing-ms", "openai-version", "openai-mo
 
 _NO_KEY: Final = Scrubber()
 
+#: What of an error no server wrote: names that were asked for, and the text of the answer, which is the model's.
+_OURS: Final = frozenset({"provider", "model", "partial"})
+
 
 class Informing:
     """Puts into every error that leaves its block what is known, and takes the key out of what a server wrote.
@@ -92,10 +95,10 @@ class Informing:
             text = f"{error.provider}: {error}"
             if isinstance(error, AuthenticationError) and error.kind != "missing":
                 text = f"{text} ({self._auth.advice()})"
-            error.args = (self.scrubber.scrub(text),)
-        said = getattr(error, "provider_message", None)
-        if isinstance(said, str):
-            error.__dict__["provider_message"] = self.scrubber.scrub(said)
+            error.args = (self._clean(text),)
+        for name, said in vars(error).items():
+            if isinstance(said, str) and name not in _OURS:
+                error.__dict__[name] = self._clean(said)
         if error.model is None:
             error.model = self._model
         if error.usage is None and self.usage is not None:
@@ -104,6 +107,12 @@ class Informing:
             if error.status is None:
                 error.status = self.response.status
             error.request_id = request_id(self.response) or error.request_id  # a body may name another server's
+
+    def _clean(self, text: str) -> str:
+        """A text without the key that was sent, and without what looks like another: of a gateway's own, for one."""
+        from ..secrets.shapes import masked
+
+        return masked(self.scrubber.scrub(text))
 
 
 def request_id(response: HttpResponse) -> str | None:

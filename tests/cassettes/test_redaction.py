@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mellite.cassettes import Redaction
-from mellite.cassettes.redaction import environment_secrets, looks_secret
+from mellite.secrets.names import environment_secrets
+from mellite.secrets.shapes import looks_secret
 
 PLAIN = Redaction()
 

@@ -30,51 +30,13 @@ from mellite.cassettes import (
     load_cassette,
 )
 from mellite.cassettes.interactions import Interaction
-from mellite.cassettes.keyshapes import SHAPES, named_secrets, shapes_in
 from mellite.cassettes.scanning import Finding, SecretScan, credentials
 from mellite.errors import UnsafeCassette
+from mellite.secrets.names import named_secrets
+from mellite.secrets.shapes import shapes_in
+from tests.secrets.made_up import KEYS, kind
 
 PLAIN = SecretScan({})
-TAIL = "AbCd0123EfGh4567IjKl89Mn"
-
-# Cut in two, so that scanners of repositories do not take them for real ones.
-KEYS = {
-    "bearer token": ("Bea", "rer " + TAIL),
-    "Anthropic key": ("sk-", "ant-api03-" + TAIL),
-    "OpenRouter key": ("sk-", "or-v1-" + TAIL),
-    "key of OpenAI's form": ("sk-", "proj-" + TAIL),
-    "Stripe or Novita key": ("sk", "_live_" + TAIL),
-    "Google key": ("AI", "zaSy" + TAIL),
-    "Google access token": ("ya", "29." + TAIL),
-    "Google client secret": ("GOC", "SPX-" + TAIL),
-    "AWS key id": ("AK", "IA0123456789ABCDEF"),
-    "AWS secret key": ("aws_secret_access_key", " = 0123456789abcdefghij/+ABCDEFGHIJKLMNOPQR"),
-    "Bedrock key": ("AB", "SK" + TAIL * 2),
-    "Azure OpenAI key": (TAIL + TAIL + "0123", "JQQ" + "J99BCACYeBjFXJ3w3AAABACOG" + "abcd"),
-    "GitHub token": ("gh", "p_" + TAIL),
-    "GitHub Copilot token": ("ti", "d=" + "0123456789abcdef0123;exp=1234567890;sku=x"),
-    "GitLab token": ("glp", "at-" + TAIL),
-    "Groq key": ("gs", "k_" + TAIL),
-    "xAI key": ("xa", "i-" + TAIL),
-    "Hugging Face token": ("h", "f_" + TAIL),
-    "Replicate token": ("r", "8_" + TAIL),
-    "Fireworks key": ("f", "w_" + TAIL),
-    "Perplexity key": ("pp", "lx-" + TAIL),
-    "Cerebras key": ("cs", "k-" + TAIL),
-    "NVIDIA key": ("nv", "api-" + TAIL),
-    "Together key": ("tg", "p_v1_" + TAIL),
-    "Vercel key": ("vc", "k_" + TAIL),
-    "Cloudflare token": ("cf", "ut_" + TAIL),
-    "Z.ai key": ("0123456789abcdef" * 2, ".AbCd0123EfGh4567"),
-    "Slack token": ("xo", "xb-0123456789-" + TAIL),
-    "npm token": ("np", "m_" + TAIL + TAIL),
-    "Databricks token": ("da", "pi" + "0123456789abcdef" * 2),
-    "LangSmith key": ("ls", "v2_pt_" + TAIL),
-    "Tavily key": ("tv", "ly-dev-" + TAIL),
-    "JSON web token": ("ey", "JhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmN"),
-    "user and password in a URL": ("https://me:hunt", "er2@example.com/"),
-    "private key": ("-----BEGIN RSA PRI", "VATE KEY-----"),
-}
 KEY = "".join(KEYS["key of OpenAI's form"])
 
 
@@ -102,27 +64,21 @@ def exchange(body: str | Body = "", **response: object) -> HttpInteraction:
 # --- shapes -----------------------------------------------------------------------------------------
 
 
-def test_every_shape_has_an_example() -> None:
-    """Each kind of key that is known is one that these tests know an example of."""
-    assert {shape.name for shape in SHAPES} == KEYS.keys()
-
-
-@pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize(
     "around", ["%s", "It is %s.", '{"key": "%s"}', "a=%s&b", "line\n%s\nline", "<%s>", "(%s)", "`%s`"]
 )
-def test_every_shape_is_found(name: str, around: str) -> None:
+def test_every_shape_is_found(around: str) -> None:
     """A key is found by its look, whatever stands around it."""
-    assert name in reasons(PLAIN.text(around % "".join(KEYS[name])))
+    assert [name for name in KEYS if kind(name) not in reasons(PLAIN.text(around % "".join(KEYS[name])))] == []
 
 
-@pytest.mark.parametrize("name", KEYS)
-def test_every_shape_is_found_behind_an_escape(name: str) -> None:
+def test_every_shape_is_found_behind_an_escape() -> None:
     """A key is found in JSON, also where an escape stands before it, and in JSON that is a text in JSON."""
-    once = json.dumps({"text": f"here:\n{''.join(KEYS[name])}\tand"})
-    twice = json.dumps({"arguments": once})
-    assert name in reasons(PLAIN.text(once))
-    assert name in reasons(PLAIN.text(twice))
+    for name, key in KEYS.items():
+        once = json.dumps({"text": f"here:\n{''.join(key)}\tand"})
+        twice = json.dumps({"arguments": once})
+        assert kind(name) in reasons(PLAIN.text(once)), name
+        assert kind(name) in reasons(PLAIN.text(twice)), name
 
 
 @pytest.mark.parametrize(
@@ -229,24 +185,23 @@ def test_names_of_fields() -> None:
 # --- forms ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize("before", ["", "u:", "ab:"])
-def test_base64(name: str, before: str) -> None:
+def test_base64(before: str) -> None:
     """A key is found in base64, on any of its borders, in the alphabet of URLs and without padding."""
-    data = f"{before}{''.join(KEYS[name])}\n".encode()
-    for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data), base64.b64encode(data).rstrip(b"=")):
-        assert f"{name} in base64" in reasons(PLAIN.text(f'{{"x": "{encoded.decode()}"}}'))
-        assert f"{name} in base64" in reasons(PLAIN.text(f"https://example.com/x/{encoded.decode()}"))
+    for name, key in KEYS.items():
+        data = f"{before}{''.join(key)}\n".encode()
+        for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data), base64.b64encode(data).rstrip(b"=")):
+            assert f"{kind(name)} in base64" in reasons(PLAIN.text(f'{{"x": "{encoded.decode()}"}}')), name
+            assert f"{kind(name)} in base64" in reasons(PLAIN.text(f"https://example.com/x/{encoded.decode()}")), name
 
 
-@pytest.mark.parametrize("name", KEYS)
-def test_split_over_two_events(name: str) -> None:
+def test_split_over_two_events() -> None:
     """A key whose pieces come in two events of a stream, or one in each of many, is found."""
-    one, other = KEYS[name]
-    assert reasons(PLAIN.interaction(exchange(sse("It is ", one, other, ".")))) >= {name}
-    assert reasons(PLAIN.interaction(exchange(sse("It is ", *one, *other, ".")))) >= {name}
-    found = PLAIN.interaction(exchange(sse("It is ", one, other, ".")))
-    assert found[-1].path.startswith("$.response.body[*].choices[0].delta.content")
+    for name, (one, other) in KEYS.items():
+        assert reasons(PLAIN.interaction(exchange(sse("It is ", one, other, ".")))) >= {kind(name)}, name
+        assert reasons(PLAIN.interaction(exchange(sse("It is ", *one, *other, ".")))) >= {kind(name)}, name
+        found = PLAIN.interaction(exchange(sse("It is ", one, other, ".")))
+        assert found[-1].path.startswith("$.response.body[*].choices[0].delta.content")
 
 
 def test_split_over_events_that_are_interleaved() -> None:
@@ -379,7 +334,7 @@ def test_what_is_allowed() -> None:
 # --- errors -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("name", list(KEYS)[::9])
 def test_the_error_names_path_and_reason_and_shows_nothing(name: str) -> None:
     """The error says in which cassette, where and why; no form of it has the secret in it, also in a pickle."""
     secret = "".join(KEYS[name])
@@ -387,7 +342,7 @@ def test_the_error_names_path_and_reason_and_shows_nothing(name: str) -> None:
         PLAIN.check(exchange(json.dumps({"a": [secret]})), path="cassettes/case.json")
     error = caught.value
     assert "cassettes/case.json" in str(error)
-    assert f"$.response.body.a[0] ({name})" in str(error)
+    assert f"$.response.body.a[0] ({kind(name)})" in str(error)
     assert error.path == "cassettes/case.json"
     tail = secret[len(KEYS[name][0]) :]
     for form in (str(error), repr(error), repr(error.__dict__), pickle.dumps(error).decode("latin-1"), repr(PLAIN)):

@@ -1,0 +1,169 @@
+"""Find and mask keys by their look: the whole table of shapes, and the search by it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from typing import Final
+
+from attrs import frozen
+
+from .cloud_keys import CLOUD_KEYS
+from .general_forms import GENERAL_FORMS
+from .keyshape import KeyShape
+from .model_keys import MODEL_KEYS
+from .other_forms import long_words, plain_forms
+from .service_keys import SERVICE_KEYS
+
+__all__ = ["REDACTED", "SHAPES", "looks_secret", "masked", "shapes_in"]
+
+#: What stands where a secret was.
+REDACTED: Final = "[REDACTED]"
+
+_LONGEST_WORD: Final = 4096
+_LONGEST_KEY: Final = 400
+
+#: All shapes that are known.
+SHAPES: Final[tuple[KeyShape, ...]] = (*GENERAL_FORMS, *MODEL_KEYS, *CLOUD_KEYS, *SERVICE_KEYS)
+
+
+def shapes_in(text: str, long: Sequence[str] | None = None) -> Iterator[tuple[KeyShape, str]]:
+    """Find the secrets that a text has in it, by their look: of each kind the first.
+
+    Args:
+        text: what to look at, without escapes; see `plain_forms`.
+        long: its long words, if they are known already.
+
+    Example:
+        >>> [shape.name for shape, _ in shapes_in("Use sk-ant-api03-abcdefghijklmnop.")]
+        ['Anthropic key', "key of OpenAI's form"]
+    """
+    joined = "\n".join([_ends(word) for word in (long_words(text) if long is None else long)])
+    index = _index()
+    for shape in index.candidates(joined) if joined else ():
+        secret = shape.search(joined)
+        if secret is not None:
+            yield shape, secret
+    for shape in index.of_phrases:
+        secret = shape.search(text)
+        if secret is not None:
+            yield shape, secret
+
+
+def _ends(word: str) -> str:
+    """A word; of the base64 of a picture only both ends, as there is no key in the middle of that."""
+    if len(word) <= _LONGEST_WORD or "-" in word or "_" in word or "." in word:
+        return word
+    return f"{word[:_LONGEST_KEY]}\n{word[-_LONGEST_KEY:]}"
+
+
+def looks_secret(text: str, known: Collection[str] = ()) -> bool:
+    """Whether a text has something of the shape of a key in it, or one of the `known` secrets.
+
+    Example:
+        >>> looks_secret("Authorization: Bearer abcdefghijklmnop"), looks_secret("Say hello.")
+        (True, False)
+    """
+    if any(secret in text for secret in known):
+        return True
+    return any(next(shapes_in(form), None) is not None for form in plain_forms(text))
+
+
+# --- masks ------------------------------------------------------------------------------------------
+
+#: A whole private key, also one whose line breaks are escapes, or that was cut off.
+_PEM: Final = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
+)
+
+
+def masked(text: str, known: Collection[str] = (), *, allowed: Collection[str] = ()) -> str:
+    """Return a text with everything in it replaced that looks like a key.
+
+    Args:
+        text: any text; what is masked already stays as it is.
+        known: more texts to replace.
+        allowed: what is no secret, though it looks like one.
+
+    Example:
+        >>> masked("Use sk-abcdefghijklmnopqrstuvwxyz.")
+        'Use [REDACTED].'
+    """
+    for value in known:
+        if value and value not in allowed:
+            text = text.replace(value, REDACTED)
+    if "PRIVATE KEY" in text:
+        text = _PEM.sub(REDACTED, text)
+    for shape in SHAPES:
+        if any(mark in text for mark in shape.marks):
+            text = _without(text, shape, allowed)
+    return text
+
+
+def _without(text: str, shape: KeyShape, allowed: Collection[str]) -> str:
+    spans = sorted({_secret_span(found) for found in shape.matches(text)})
+    pieces: list[str] = []
+    kept = 0
+    for start, end in spans:
+        secret = text[start:end]
+        if start >= kept and not any(one in secret or secret in one for one in allowed):
+            pieces += [text[kept:start], REDACTED]
+            kept = end
+    return "".join(pieces) + text[kept:] if pieces else text
+
+
+def _secret_span(found: re.Match[str]) -> tuple[int, int]:
+    return found.span("secret" if "secret" in found.re.groupindex else 0)
+
+
+# --- which rows are worth a try ---------------------------------------------------------------------
+
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_APART: Final = bytes([byte if byte in _LETTERS else ord(" ") for byte in range(256)])
+_LETTERS_FIRST: Final = re.compile("[A-Za-z0-9]*")
+
+
+@frozen
+class _Index:
+    """The rows by how their marks begin, so that nearly all texts are done with after a look at sets.
+
+    Args:
+        whole: rows by the letters and digits that their marks begin with, where another character follows.
+        beginnings: rows by the first two or three of them, where a letter or a digit follows.
+        inside: rows whose mark stands inside of the key, and the mark.
+        of_phrases: rows that are no long words.
+    """
+
+    whole: dict[bytes, list[int]]
+    beginnings: dict[bytes, list[int]]
+    inside: list[tuple[str, int]]
+    of_phrases: tuple[KeyShape, ...]
+
+    def candidates(self, joined: str) -> list[KeyShape]:
+        """The rows that some of these words may be."""
+        parts = joined.encode().translate(_APART).split()
+        rows: set[int] = set()
+        for name in self.whole.keys() & parts:
+            rows.update(self.whole[name])
+        for length in (2, 3):
+            for name in self.beginnings.keys() & {part[:length] for part in parts}:
+                rows.update(self.beginnings[name])
+        rows.update([row for mark, row in self.inside if mark in joined])
+        return [SHAPES[row] for row in sorted(rows)]
+
+
+@lru_cache(maxsize=1)
+def _index() -> _Index:
+    index = _Index({}, {}, [], tuple([shape for shape in SHAPES if not shape.word]))
+    for row, shape in enumerate(SHAPES):
+        for mark in shape.marks if shape.word else ():
+            first = _LETTERS_FIRST.match(mark)
+            name = "" if first is None else first.group()
+            if shape.lead or not name:
+                index.inside.append((mark, row))
+            elif name == mark:
+                index.beginnings.setdefault(name[:3].encode(), []).append(row)
+            else:
+                index.whole.setdefault(name.encode(), []).append(row)
+    return index
