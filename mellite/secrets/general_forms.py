@@ -25,7 +25,7 @@ GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
     KeyShape(
         "password of HTTP Basic",
         "uthorization UTHORIZATION",
-        rest=r"\W{1,6}[Bb]asic\s{1,4}(?P<secret>[A-Za-z0-9+/]{12,}={0,2})",
+        rest=r"\W{1,6}[Bb]asic\s{1,4}(?P<secret>(?=[A-Za-z+/]{0,60}[0-9=])[A-Za-z0-9+/]{12,}={0,2})",
         source="https://www.rfc-editor.org/rfc/rfc7617#section-2",
         lead="[Aa]",
         lead_length=1,

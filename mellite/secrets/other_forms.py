@@ -19,9 +19,9 @@ _ESCAPES: Final = (("\\n", "\n"), ('\\"', '"'), ("\\r", "\r"), ("\\t", "\t"), ("
 _PERCENT: Final = re.compile("%[0-9A-Fa-f]{2}")
 #: How often a text may be written for URLs and then again.
 _TIMES_QUOTED: Final = 3
-# The colours and other settings of a terminal, ECMA-48 section 8.3.117; what is written for the escape itself varies.
-_COLOUR: Final = re.compile(r"\[[0-9;]{0,12}m")
+# The colours and other settings of a terminal: ECMA-48 section 5.4, and how they are written in source code.
 _CONTROL: Final = re.compile("\x1b\\[[0-9;?]{0,12}[A-Za-z]")
+_WRITTEN_CONTROLS: Final = ("\\x1b[", "\\x1B[", "\\033[", "\\e[")
 
 
 def plain_forms(text: str) -> tuple[str, ...]:
@@ -31,14 +31,11 @@ def plain_forms(text: str) -> tuple[str, ...]:
         >>> plain_forms('{"a": "x\\n\\u0041%20B"}')
         ('{"a": "x\nA B"}',)
     """
-    escaped = "\\" in text
-    if escaped:
+    if "\\" in text:
         text = _unescaped(text)
     joined = None
     if "\x1b" in text:
         joined, text = _CONTROL.sub("", text), _CONTROL.sub(" ", text)
-    if escaped and "m" in text:
-        text = _COLOUR.sub(" ", text)
     forms = (text,) if joined is None else (text, joined)
     return tuple([_unquoted(form) for form in forms]) if "%" in text else forms
 
@@ -49,6 +46,8 @@ def _unescaped(text: str) -> str:
         text = text.replace("\\\\", "\\")
     for escape, character in _ESCAPES:
         text = text.replace(escape, character)
+    for escape in _WRITTEN_CONTROLS:
+        text = text.replace(escape, "\x1b[")
     if "\\u" in text:
         text = _UNICODE_ESCAPE.sub(_character, text)
     return text.replace("\\", "")
