@@ -20,6 +20,7 @@ _Frame: TypeAlias = tuple[str, ...]
 #: Stand for a backslash and a quote that are escaped, so that every other quote begins or ends a string.
 _BACKSLASH: Final = "\x00"
 _QUOTE: Final = "\x01"
+_LONGEST_PATH: Final = 500
 _STREAM: Final = ("data:", "event:", "id:", ":", "retry:")
 
 
@@ -59,12 +60,17 @@ def leaves(where: str, value: object) -> Iterator[tuple[str, object]]:
         place, item = waiting.pop()
         if isinstance(item, dict):
             fields = cast("dict[str, object]", item)
-            waiting += [(f"{place}.{name}", inner) for name, inner in fields.items()]
+            waiting += [(_deeper(place, f".{name}"), inner) for name, inner in fields.items()]
         elif isinstance(item, list):
             items = cast("list[object]", item)
-            waiting += [(f"{place}[{number}]", inner) for number, inner in enumerate(items)]
+            waiting += [(_deeper(place, f"[{number}]"), inner) for number, inner in enumerate(items)]
         else:
             yield place, item
+
+
+def _deeper(place: str, step: str) -> str:
+    """A path with one more step, unless that makes it too long to be of use: paths of all depths would add up."""
+    return f"{place}{step}" if len(place) + len(step) <= _LONGEST_PATH else place
 
 
 _Pieces: TypeAlias = dict[str, list[tuple[int, str]]]
@@ -110,7 +116,7 @@ class _Table:
             places = [2 * cell + 1 for cell in range(len(frame) - 1)]
             names = {place for place in places if frame[(place + 1) // 2].lstrip().startswith(":")}
             values.append(" ".join(frame))
-            for alike, own in _with_equal_names(rows, numbers, sorted(names)):
+            for alike, own in _with_equal_names(rows, numbers, names):
                 self._take_in(alike, own, names, values, pieces)
         return values, pieces
 
@@ -135,7 +141,7 @@ class _Table:
 
 
 def _with_equal_names(
-    rows: list[_Cells], numbers: list[int], names: list[int]
+    rows: list[_Cells], numbers: list[int], names: set[int]
 ) -> Iterator[tuple[list[_Cells], list[int]]]:
     """Divide rows by the names of their fields; mostly they are the same in all."""
     if all(len(set(column)) == 1 for place, column in enumerate(zip(*rows, strict=True)) if place in names):
@@ -143,7 +149,7 @@ def _with_equal_names(
         return
     divided: dict[_Frame, tuple[list[_Cells], list[int]]] = {}
     for number, row in zip(numbers, rows, strict=True):
-        some, own = divided.setdefault(tuple([row[place] for place in names]), ([], []))
+        some, own = divided.setdefault(tuple([row[place] for place in sorted(names)]), ([], []))
         some.append(row)
         own.append(number)
     yield from divided.values()

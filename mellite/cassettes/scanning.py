@@ -18,7 +18,7 @@ from attrs import Factory, field, frozen
 from ..errors import InvalidCassette, UnsafeCassette
 from ..secrets.names import named_secrets
 from ..secrets.other_forms import decoded, long_words, plain_forms
-from ..secrets.shapes import shapes_in
+from ..secrets.shapes import masked, shapes_in
 from .codecs import Body
 from .compression import expand
 from .condensing import Text, condensed, joined, leaves
@@ -140,7 +140,7 @@ class SecretScan:
             return ()
         places = [place for where, text in texts for place in _places(where, text)]
         return tuple(
-            dict.fromkeys([Finding(where, reason) for where, text in places for reason in self._reasons(text)])
+            dict.fromkeys([Finding(masked(where), reason) for where, text in places for reason in self._reasons(text)])
         )
 
     def _reasons(self, text: str) -> Iterator[str]:
