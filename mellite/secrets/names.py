@@ -92,7 +92,6 @@ NAMES: Final[tuple[SecretName, ...]] = (
     SecretName("bearer_token", _OWASP),
     SecretName("session_token", _OWASP),
     SecretName("csrf_token", _OWASP),
-    SecretName("sessionid", _OWASP, places=("query",)),
     SecretName("session_id", _OWASP, places=("query",)),
     SecretName("auth", _OWASP, places=("query",)),
     SecretName("jwt", "https://www.rfc-editor.org/rfc/rfc7523#section-2.1", places=_IN_TEXT),
