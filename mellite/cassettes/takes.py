@@ -213,7 +213,7 @@ def _may_name(data: bytes, fields: frozenset[str]) -> bool:
     """Whether a body has one of these fields; may be True where it only has such a text, or names fields strangely."""
     if not _as_bytes(fields).isdisjoint(data.translate(_SMALL, _NO_NAME).split(b'"')):
         return True
-    return _ROUNDABOUT.search(data) is not None
+    return (b"\\" in data or b"\xe2" in data) and _ROUNDABOUT.search(data) is not None
 
 
 def _redacted(data: bytes, redaction: Redaction) -> bytes:
