@@ -20,6 +20,8 @@ _BEFORE: Final = (
 #: Marks of up to this length come up by chance in long base64, where "-" and "_" are letters.
 _SHORT_MARK: Final = 4
 _BASE64_BEFORE: Final = 32
+# What hashes are written behind: Python's RECORD files (PEP 376), and https://www.w3.org/TR/SRI/.
+_HASHES: Final = ("sha256=", "sha256-", "sha384-", "sha512-")
 _BASE64: Final = re.compile(r"[A-Za-z0-9_+/-]+")
 
 
@@ -87,8 +89,12 @@ class KeyShape:
         return None if found is None or self._by_chance(text, start, mark) else found
 
     def _by_chance(self, text: str, start: int, mark: str) -> bool:
-        """Whether it stands in the middle of long base64, where short marks come up by chance."""
-        if self.lead or not self.word or len(mark) > _SHORT_MARK or start < _BASE64_BEFORE:
+        """Whether it begins a hash, or stands in the middle of long base64, where short marks come up by chance."""
+        if self.lead or not self.word or len(mark) > _SHORT_MARK:
+            return False
+        if text.endswith(_HASHES, 0, start):
+            return True
+        if start < _BASE64_BEFORE:
             return False
         before = text[start - _BASE64_BEFORE : start]
         if _BASE64.fullmatch(before) is None:

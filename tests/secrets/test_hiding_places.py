@@ -136,6 +136,7 @@ def test_long_base64() -> None:
     some = "".join([digits[(number * number + 7 * number) % 62] for number in range(400)])
     for mark in ("hf_", "r8_", "fw_", "sk_", "rk_", "re_"):
         assert SCAN.text(json.dumps({"encrypted_content": f"gAAAAABm{some}-{mark}{some}"})) == (), mark
+        assert SCAN.text(f"mellite/errors.py,sha256={mark}{some[:40]},1234") == (), mark
     assert SCAN.text(f"hf_{some}") != ()
 
 
