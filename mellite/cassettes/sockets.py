@@ -174,6 +174,21 @@ class _Socket:
             raise ConnectionLost(msg)
         return []
 
+    async def waiting(self) -> list[bytes]:
+        """The messages that the server sent before the client spoke again."""
+        await checkpoint()
+        messages: list[bytes] = []
+        said = sum(1 for event in self._one.events[: self._given] if event.direction == "client")
+        for event in self._one.events[self._given :]:
+            if event.direction == "client":
+                if said == self._said:
+                    break
+                said += 1
+            else:
+                messages.append(event.body.data)
+            self._given += 1
+        return messages
+
     async def _wait(self) -> list[bytes]:
         await anyio.sleep(self._deadline)
         msg = f"{self._name}: the server said nothing more here before message {self._said} of the client"

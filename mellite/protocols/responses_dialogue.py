@@ -32,6 +32,8 @@ _SIGNS: Final = (
     b"response.failed",
     b"response.incomplete",
 )
+_OF_ANSWERS: Final = "response."
+_CREATED: Final = "response.created"
 _FORGOTTEN: Final = "previous_response_not_found"
 _TOO_OLD: Final = "websocket_connection_limit_reached"
 
@@ -55,7 +57,7 @@ class ResponsesDialogue:
         b'"input":[{"role":"user","content":"And?"}],"previous_response_id":"resp_1"}'
     """
 
-    __slots__ = ("_asked", "_fresh", "_known", "_output", "_shortened")
+    __slots__ = ("_announces", "_asked", "_begun", "_fresh", "_known", "_output", "_shortened")
 
     def __init__(self) -> None:
         self._known: tuple[str, str, list[Any], list[Any]] | None = None  # id, model, input and output of the last turn
@@ -63,6 +65,8 @@ class ResponsesDialogue:
         self._output: list[Any] = []
         self._shortened = False
         self._fresh = True  # nothing has been heard of this turn
+        self._begun = False  # this turn was announced by the server, or it announces none
+        self._announces = False  # every answer of this server begins with _CREATED
 
     def continues(self, body: bytes) -> bool:
         """Whether a request goes on where the last answer ended."""
@@ -77,6 +81,7 @@ class ResponsesDialogue:
         self._asked = _message(body)
         self._output = []
         self._fresh = True
+        self._begun = False
         rest = self._rest(self._asked)
         self._shortened = rest is not None
         if rest is None or self._known is None:
@@ -93,18 +98,22 @@ class ResponsesDialogue:
 
         Returns:
             ``more`` if the answer goes on; ``last`` if it is over; ``again`` if the server asks for all that was said
-            before, with `again`; ``elsewhere`` if this connection has had its time, so that another is to be asked.
+            before, with `again`; ``elsewhere`` if another connection is to be asked: this one has had its time, or says
+            something before it announces the answer, which is left over from the turn before.
         """
         fresh, self._fresh = self._fresh, False
-        if not any(sign in message for sign in _SIGNS):
+        if self._begun and not any(sign in message for sign in _SIGNS):
             return "more"
-        try:
-            event = decode_json(message)
-        except InvalidProviderOutput:
+        event = _event(message)
+        if event is None:
             return "more"  # whoever reads the answer says what is wrong with it
-        if not isinstance(event, dict):
-            return "more"
         type = str(event.get("type"))
+        if not self._begun and type.startswith(_OF_ANSWERS):
+            if type == _CREATED:
+                self._announces = True
+            elif self._announces:
+                return "elsewhere"  # it is left over from another turn
+            self._begun = True
         if type == "response.output_item.done":
             self._output.append(event.get("item"))
         if type not in _LAST:
@@ -119,6 +128,11 @@ class ResponsesDialogue:
         if type in ("response.completed", "response.done"):
             self._remember(event.get("response"))
         return "last"
+
+    def is_left_over(self, message: bytes) -> bool:
+        """Tell whether a message that came between two turns is a part of an answer, whichever that is."""
+        event = _event(message)
+        return event is None or str(event.get("type")).startswith((_OF_ANSWERS, "error"))
 
     def _remember(self, response: Any) -> None:
         id = response.get("id") if isinstance(response, Mapping) else None
@@ -173,6 +187,14 @@ def _texts(item: Mapping[str, Any]) -> list[Any]:
     content = item.get("content") if item.get("type", "message") == "message" else None
     parts = content if isinstance(content, list) else []
     return [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("text")]
+
+
+def _event(message: bytes) -> dict[str, Any] | None:
+    try:
+        event = decode_json(message)
+    except InvalidProviderOutput:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _code(event: Mapping[str, Any]) -> Any:

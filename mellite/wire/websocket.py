@@ -6,7 +6,7 @@ they do over HTTP. What is said, and when an answer is over, a `Dialogue` knows;
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Final, Literal, Protocol, final
@@ -53,6 +53,10 @@ class Dialogue(Protocol):
         """
         ...
 
+    def is_left_over(self, message: bytes) -> bool:
+        """Whether a message that came between two turns is a part of an answer."""
+        ...
+
 
 class Channel(Protocol):
     """An open connection on which messages go to and fro; see `Connection`."""
@@ -70,6 +74,10 @@ class Channel(Protocol):
         """The next messages; none if the server closed the connection in good order."""
         ...
 
+    async def waiting(self) -> list[bytes]:
+        """The messages that have come by now, without waiting; ConnectionLost if the connection is closed."""
+        ...
+
     async def abort(self) -> None:
         """End the connection at once."""
         ...
@@ -84,7 +92,8 @@ class WebSocketTransport:
     """A `Transport` that keeps WebSockets open, and asks on the one where the conversation was.
 
     A connection answers one request at a time; others get connections of their own. One that turns out to be dead
-    before anything came is replaced once. A request whose reader goes away ends its connection.
+    before anything came is replaced once. A request whose reader goes away ends its connection, and so does a server
+    that says more than the answer: what is left over would be taken for the beginning of the next one.
 
     Args:
         dialogue: makes the `Dialogue` of a new connection.
@@ -139,6 +148,9 @@ class WebSocketTransport:
     async def _answer(self, pool: _Pool, request: HttpRequest) -> HttpResponse:
         """Ask on a connection that is there, or on a new one; on a new one too where an old one fails at once."""
         line = await pool.take(request)
+        while line is not None and not await line.is_in_step():
+            await line.connection.abort()
+            line = await pool.take(request)
         if line is not None:
             answer = await self._asked(pool, line, request)
             if answer is not None:
@@ -198,6 +210,17 @@ class _Line:
         self.address = address
         self.since = self.waits_since = anyio.current_time()
         self.turns = 0  # that were answered
+
+    async def is_in_step(self) -> bool:
+        """Tell whether the next message will be of the next turn: nothing is left of the one before."""
+        try:
+            messages = await self.connection.waiting()
+        except ConnectionLost:
+            return False
+        except BaseException:
+            await self.connection.abort()
+            raise
+        return not any(map(self.dialogue.is_left_over, messages))
 
 
 class _Pool:
@@ -269,22 +292,29 @@ class _Answer(HttpResponse):
             messages = await self._line.connection.receive()
             if not messages:
                 return False
-            for message in messages:
+            for number, message in enumerate(messages, start=1):
                 heard = self._line.dialogue.hear(message)
                 if heard == "elsewhere":
                     return False
                 if heard == "again":
                     await self._line.connection.send(self._line.dialogue.again())
                     break  # what else has come is of the turn that was refused
-                await self._take(message, last=heard == "last")
+                self._take(message)
+                if heard == "last":
+                    await self._end(messages[number:])
+                    break
         return True
 
-    async def _take(self, message: bytes, *, last: bool) -> None:
-        if self._state == "open":
-            self._pieces.append(b"data: %s\n\n" % message.replace(b"\r", b" ").replace(b"\n", b" "))
-            if last:
-                self._state = "over"
-                await self._pool.give_back(self._line)
+    def _take(self, message: bytes) -> None:
+        self._pieces.append(b"data: %s\n\n" % message.replace(b"\r", b" ").replace(b"\n", b" "))
+
+    async def _end(self, left: Sequence[bytes]) -> None:
+        """The answer is over: keep the connection for the next turn, unless more came than the answer."""
+        self._state = "over"
+        if any(map(self._line.dialogue.is_left_over, left)):
+            await self._line.connection.abort()
+        else:
+            await self._pool.give_back(self._line)
 
     async def read(self, timeout: float | None = None) -> bytes:
         """The next messages; see `HttpResponse.read`."""
@@ -299,8 +329,12 @@ class _Answer(HttpResponse):
             raise ConnectionLost(msg)
         with anyio.move_on_after(timeout):
             messages = await self._line.connection.receive()
-            for message in messages:
-                await self._take(message, last=self._line.dialogue.hear(message) == "last")
+            for number, message in enumerate(messages, start=1):
+                heard = self._line.dialogue.hear(message)
+                self._take(message)
+                if heard == "last":
+                    await self._end(messages[number:])
+                    break
             if not messages:
                 self._state = "over"  # closed in good order, whatever is missing
                 await self._line.connection.abort()

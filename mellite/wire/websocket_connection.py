@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Final, NoReturn, final
 from urllib.parse import urlsplit
 
 import anyio
+from anyio.lowlevel import checkpoint
 
-from ..errors import ConnectError, ConnectionLost, InvalidProviderOutput, MissingExtra, OutputTooLarge
+from ..errors import (
+    ConnectError,
+    ConnectionLost,
+    InvalidProviderOutput,
+    MelliteError,
+    MissingExtra,
+    OutputTooLarge,
+)
 from .http import HttpRequest, sent_headers, shown_url, tls_context
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ _LARGEST: Final = 64 * 1024 * 1024  # bytes of one message
 _CLOSING_TIME: Final = 1.0  # seconds that closing in good order may take
 _CLEAN: Final = frozenset({1000, 1001, 1005})
 _TOO_BIG: Final = 1009
+_TURNS: Final = 8  # of the loop: a select, a wake-up and a read, with TLS between them, and room
 
 #: Headers of an HTTP request that mean nothing on a WebSocket.
 _NOT_SENT: Final = frozenset({"accept", "accept-encoding", "content-length", "content-type"})
@@ -125,7 +134,7 @@ class Connection:
         headers: of the answer to the handshake, by lower-case name.
     """
 
-    __slots__ = ("_messages", "_pieces", "_protocol", "_stream", "_url", "headers")
+    __slots__ = ("_flushing", "_messages", "_pieces", "_protocol", "_stream", "_url", "headers")
 
     def __init__(self, stream: ByteStream, protocol: ClientProtocol, url: str) -> None:
         self.headers: Mapping[str, str] = {}
@@ -134,6 +143,7 @@ class Connection:
         self._url = url
         self._messages: list[bytes] = []  # whole ones that nobody has taken yet
         self._pieces: list[bytes] = []  # of one that is not whole
+        self._flushing = False  # bytes are on their way out, and must not be cut off
 
     async def shake_hands(self) -> None:
         """Send the handshake, and wait for the answer to it."""
@@ -180,6 +190,30 @@ class Connection:
             await self._pull()
         messages, self._messages = self._messages, []
         return messages
+
+    async def waiting(self) -> list[bytes]:
+        """Take the messages that have come by now, without waiting for more; also answer the server's pings.
+
+        Raises:
+            ConnectionLost: if the connection broke or was closed meanwhile.
+        """
+        failures: list[MelliteError] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen, failures)
+            for _ in range(_TURNS):  # of the loop, in which what is there already is taken in
+                await checkpoint()
+            group.cancel_scope.cancel()
+        if failures or self._flushing or self._pieces or self._protocol.state.name != "OPEN":
+            self._lose("it was closed, or left in the middle of a message, between two turns")
+        messages, self._messages = self._messages, []
+        return messages
+
+    async def _listen(self, failures: list[MelliteError]) -> None:
+        try:
+            while self._protocol.state.name == "OPEN":
+                await self._pull()
+        except MelliteError as error:
+            failures.append(error)
 
     def _ended(self) -> list[bytes]:
         close, sent = self._protocol.close_rcvd, self._protocol.close_sent
@@ -228,7 +262,9 @@ class Connection:
             if not data:
                 return  # nothing more is sent on this connection
             try:
+                self._flushing = True
                 await self._stream.send(data)
+                self._flushing = False
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
                 if self._messages:
                     return  # what has come counts for more than an answer to a ping

@@ -243,3 +243,16 @@ async def test_grok_over_a_socket() -> None:
         async with LiveBackend(find("xai-websocket:grok-4", api_key="xai-key", base_url=server.url)) as backend:
             assert await backend.generate("Hi.") == "Hello."
     assert server.heard[0][0]["include"] == ["reasoning.encrypted_content"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["openai-websocket:gpt-5.5", "xai-websocket:grok-4"])
+async def test_events_behind_the_end_of_a_turn_are_not_in_the_next_answer(name: str) -> None:
+    """What a server says after an answer is over is nobody's answer."""
+    created = {"type": "response.created", "response": {"id": "resp_1", "model": "m"}}
+    first = [created, delta("One."), last("One."), delta("Old."), last("Old.")]
+    with talking([[first], [[created, delta("Two."), last("Two.")]]]) as server:
+        async with mellite.backend(name, api_key="k", base_url=server.url) as backend:
+            thunk = backend.generate([Message.user("One?")])
+            assert await thunk == "One."
+            assert await backend.generate([Message.user("One?"), thunk.message, Message.user("Two?")]) == "Two."

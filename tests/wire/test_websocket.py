@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from websockets.sync.server import ServerConnection
 
 from mellite.errors import ConnectError, ConnectionLost, InvalidProviderOutput
 from mellite.protocols.responses_dialogue import ResponsesDialogue
@@ -337,3 +338,75 @@ async def test_messages_of_any_shape() -> None:
     with talking([[[pretty, pretty.encode(), last(1)]]]) as server:
         async with transport() as sockets:
             assert await rest(await sockets.open(request(server.url, user("Hi.")))) == [said("a"), said("a"), last(1)]
+
+
+# --- what is left of another turn -----------------------------------------------------------------
+
+CREATED = {"type": "response.created", "response": {"id": "resp_2"}}
+OLD = [said("Old."), last(1, item("Old."))]
+
+
+class Late:
+    """Says something as soon as the test lets it, all of it in one piece, and tells when it has."""
+
+    def __init__(self, *messages: Any, wait: bool = True) -> None:
+        self.go_on = threading.Event()
+        self.told = threading.Event()
+        self._messages = messages
+        if not wait:
+            self.go_on.set()
+
+    def __call__(self, connection: ServerConnection) -> None:
+        assert self.go_on.wait(5)
+        with connection.protocol_mutex:
+            for message in self._messages:
+                connection.protocol.send_text((message if isinstance(message, str) else json.dumps(message)).encode())
+            connection.send_data()
+        self.told.set()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.parametrize("left", [OLD, OLD[:1], [CREATED, *OLD], [{"type": "error", "error": {}}], ["hello"]])
+async def test_more_than_an_answer_ends_the_connection(left: list[Any], wait: bool) -> None:
+    """What comes behind the end of an answer, at once or long after, is no part of the next: another connection is."""
+    late = Late(*left) if wait else Late(CREATED, *ONE, *left, wait=False)
+    first = [CREATED, *ONE, late] if wait else [late]
+    with talking([[first], [[CREATED, *TWO]]]) as server:
+        async with transport() as sockets:
+            assert await rest(await sockets.open(request(server.url, user("Hi.")), timeout=5)) == [CREATED, *ONE]
+            late.go_on.set()
+            assert await anyio.to_thread.run_sync(late.told.wait, 5)
+            assert await rest(await sockets.open(request(server.url, *GOING_ON), timeout=5)) == [CREATED, *TWO]
+    assert server.heard[1][0]["input"] == list(GOING_ON)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("left", [OLD, OLD[:1], OLD[1:]])
+async def test_what_comes_before_an_answer_is_announced_ends_the_connection(left: list[Any]) -> None:
+    """What still comes when the next turn has been asked for is no part of it: nothing is before it was announced."""
+    with talking([[[CREATED, *ONE], left], [[CREATED, *TWO]]]) as server:
+        async with transport() as sockets:
+            assert await rest(await sockets.open(request(server.url, user("Hi.")), timeout=5)) == [CREATED, *ONE]
+            assert await rest(await sockets.open(request(server.url, *GOING_ON), timeout=5)) == [CREATED, *TWO]
+    assert [len(heard) for heard in server.heard] == [2, 1]
+
+
+@pytest.mark.anyio
+async def test_news_between_two_turns_end_nothing() -> None:
+    """Messages that belong to no answer, and the server's pings, leave the connection as it is."""
+    limits = {"type": "codex.rate_limits", "used": 3}
+    late, pings = Late(limits), []
+
+    def ping(connection: ServerConnection) -> None:
+        pings.append(connection.ping())
+
+    with talking([[[CREATED, *ONE, ping, late], [limits, CREATED, *TWO]]]) as server:
+        async with transport() as sockets:
+            await rest(await sockets.open(request(server.url, user("Hi.")), timeout=5))
+            late.go_on.set()
+            assert await anyio.to_thread.run_sync(late.told.wait, 5)
+            found = await rest(await sockets.open(request(server.url, *GOING_ON), timeout=5))
+            assert await anyio.to_thread.run_sync(pings[0].wait, 5)
+    assert found == [limits, CREATED, *TWO]
+    assert len(server.heard) == 1
