@@ -16,7 +16,15 @@ from attrs import define, field
 
 from ..wire.http import HttpRequest
 from .interactions import HttpInteraction
-from .matching import Difference, canonical_body, canonical_url, differences, same_json, snapshot
+from .matching import (
+    Difference,
+    canonical_body,
+    canonical_url,
+    compared_headers,
+    differences,
+    same_json,
+    snapshot,
+)
 from .redaction import Redaction
 from .timing import KEY, Timeline
 
@@ -90,8 +98,11 @@ class Recorded:
     def has_headers_of(self, request: HttpRequest) -> bool:
         """Whether the headers that the cassette keeps are those of a request."""
         recorded = self.interaction.request.headers
-        kept = self.redaction.request_headers.union([name.lower() for name in recorded])
-        return self.redaction.headers(recorded, kept) == self.redaction.headers(request.headers, kept)
+        sides = [
+            compared_headers(headers, recorded=recorded, redaction=self.redaction)
+            for headers in (recorded, request.headers)
+        ]
+        return sides[0] == sides[1]
 
     def __str__(self) -> str:
         """The request's method and URL, without what may be secret."""

@@ -23,6 +23,7 @@ __all__ = [
     "Snapshot",
     "canonical_body",
     "canonical_url",
+    "compared_headers",
     "decoded",
     "differences",
     "explained",
@@ -126,10 +127,49 @@ def snapshot(
     return Snapshot(
         method.upper(),
         canonical_url(redaction.url(url)),
-        headers=redaction.headers(headers, redaction.request_headers.union([name.lower() for name in also])),
-        body=redaction.json(value) if is_json else text,
+        headers=compared_headers(headers, recorded=also, redaction=redaction),
+        body=_unversioned(redaction.json(value)) if is_json else text,
         is_json=is_json,
     )
+
+
+#: Two ways to send the same key: a service that takes both gets whichever the client's release prefers.
+_KEY_HEADERS: Final = frozenset({"authorization", "x-api-key"})
+
+#: The version of an API, in a header or at the top of a body. A client's next release asks in another version.
+_VERSION_HEADERS: Final = frozenset({"anthropic-version"})
+_VERSION_FIELDS: Final = frozenset({"anthropic_version"})
+
+
+def compared_headers(headers: Mapping[str, str], *, recorded: Collection[str], redaction: Redaction) -> dict[str, str]:
+    """Return the headers of a request that are compared, by lower-case name, without secrets.
+
+    A key counts as the same in whichever header it is sent; the version of an API only counts where the redaction
+    keeps it.
+
+    Args:
+        headers: of the request that was recorded, or of the one that came.
+        recorded: the names of the headers that the recording has.
+        redaction: what is kept and what is taken out.
+
+    Example:
+        >>> compared_headers({"Authorization": "Bearer sk-1"}, recorded=["X-Api-Key"], redaction=Redaction())
+        {'x-api-key': '[REDACTED]'}
+    """
+    names = redaction.request_headers.union([name.lower() for name in recorded])
+    names -= _VERSION_HEADERS - redaction.request_headers
+    keys = sorted(names & _KEY_HEADERS)
+    kept = redaction.headers(headers, names | _KEY_HEADERS if keys else names)
+    sent = [kept.pop(name) for name in sorted(_KEY_HEADERS) if keys and name in kept]
+    return {**kept, keys[0]: sent[0]} if sent else kept
+
+
+def _unversioned(value: Any) -> Any:
+    """The JSON of a body without the version of the API at its top."""
+    if isinstance(value, dict) and not _VERSION_FIELDS.isdisjoint(cast("dict[str, object]", value)):
+        fields = cast("dict[str, object]", value)
+        return {name: field for name, field in fields.items() if name not in _VERSION_FIELDS}
+    return value
 
 
 def decoded(text: str) -> tuple[bool, Any]:
@@ -231,13 +271,13 @@ def canonical_body(body: bytes, redaction: Redaction) -> bytes:
     if not body:
         return b""
     try:
-        return msgspec.json.encode(redaction.json(_DECODER.decode(body)), order="deterministic")
+        return msgspec.json.encode(_unversioned(redaction.json(_DECODER.decode(body))), order="deterministic")
     except (ValueError, RecursionError):
         pass  # also what msgspec alone refuses, as in `decoded`
     try:
         text = body.decode("utf-8", "surrogateescape")
         value = json.loads(text, parse_constant=_refuse, parse_float=_integral)
-        return json.dumps(redaction.json(value), sort_keys=True, separators=(",", ":")).encode()
+        return json.dumps(_unversioned(redaction.json(value)), sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
         return body
 

@@ -27,7 +27,6 @@ class AnthropicDialect:
         namespaces: whose entries of ``provider_options`` go into the body; later ones win.
         names_model: whether the body names the model; clouds have it in the URL.
         says_stream: whether the body says that the answer is to be streamed; likewise.
-        version: what the body has to say for ``anthropic_version``, where no header does.
         cache: whether parts of the prompt can be marked for a cache.
         max_tokens: how long an answer to ask for, where neither the caller nor the model's name says.
     """
@@ -35,7 +34,6 @@ class AnthropicDialect:
     namespaces: tuple[str, ...] = ("anthropic",)
     names_model: bool = True
     says_stream: bool = True
-    version: str | None = None
     cache: bool = True
     max_tokens: int | None = None
 
@@ -86,8 +84,6 @@ def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROP
     limit = MARKS if dialect.cache else 0
     request = marked(request, limit=limit - 1 if limit and own.get("cache_control") else limit)
     body: dict[str, Any] = {"model": request.model} if dialect.names_model else {}
-    if dialect.version is not None:
-        body["anthropic_version"] = dialect.version
     system, turns = _system(request)
     if system:
         body["system"] = system

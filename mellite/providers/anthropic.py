@@ -4,33 +4,50 @@ from __future__ import annotations
 
 from typing import Final
 
+from attrs import evolve
+
 from ..protocols.anthropic_messages import ANTHROPIC, protocol
-from ..wire.auth import Environment, bearer, header, none
+from ..wire.auth import Environment, bearer, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
+from ..wire.versions import Versions
 from .keys import withheld
 
-__all__ = ["BASE_URL", "VERSION", "messages_route"]
+__all__ = ["BASE_URL", "OLDER_FIELDS", "VERSION", "VERSIONS", "messages_route"]
 
 BASE_URL: Final = "https://api.anthropic.com/v1"
 KEY: Final = "ANTHROPIC_API_KEY"
 TOKEN: Final = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105 - a name, not a token
 BASE_URL_VARIABLE: Final = "ANTHROPIC_BASE_URL"
-VERSION: Final = "2023-06-01"
+
+#: The newest version of the API: https://platform.claude.com/docs/en/api/versioning
+VERSION: Final = "2026-10-21"
+
+#: What the newest version answers with HTTP 400, even where it says what would hold anyway.
+OLDER_FIELDS: Final = frozenset({"temperature", "top_k", "top_p"})
+VERSIONS: Final = Versions(newest=VERSION, older="2023-06-01", older_fields=OLDER_FIELDS, header="anthropic-version")
 
 
-def messages_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
+def messages_route(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    model: str | None = None,
+    version: str | None = None,
+) -> Route:
     """Anthropic over Messages, which is what ``anthropic:...`` means.
 
-    The key comes from ``ANTHROPIC_API_KEY``, or as a bearer token from ``ANTHROPIC_AUTH_TOKEN``, and the base URL from
-    ``ANTHROPIC_BASE_URL`` where they are not given. With a `base_url` given here no key of the environment is sent: it
-    is for Anthropic, not for whoever answers at that URL. A beta is asked for with
-    ``http=HttpOptions(headers={"anthropic-beta": "..."})``.
+    The key comes from ``ANTHROPIC_AUTH_TOKEN`` or ``ANTHROPIC_API_KEY``, and the base URL from ``ANTHROPIC_BASE_URL``
+    where they are not given. The key is sent as a bearer token, as Anthropic's own libraries do from 2.0 on. With a
+    `base_url` given here no key of the environment is sent: it is for Anthropic, not for whoever answers at that URL. A
+    beta is asked for with ``http=HttpOptions(headers={"anthropic-beta": "..."})``.
 
     Args:
         api_key: the key.
         base_url: another server that speaks this protocol, with its version at the end or without it.
         model: the model's id.
+        version: the version of the API, as in ``2023-06-01``, for every call. Without it the newest is asked for, or
+            the one before where a call has an option that only that takes, such as ``temperature``.
 
     Raises:
         ConfigurationError: if `base_url` is no URL.
@@ -40,9 +57,9 @@ def messages_route(*, api_key: str | None = None, base_url: str | None = None, m
         'https://api.anthropic.com/v1/messages'
     """
     if api_key is not None:
-        auth = header("x-api-key", api_key)
+        auth = bearer(api_key)
     elif base_url is None:
-        auth = bearer(Environment(TOKEN)).or_else(header("x-api-key", Environment(KEY)))
+        auth = bearer(Environment(TOKEN, KEY))
     else:
         auth = none(withheld(KEY, BASE_URL))
     variables = (BASE_URL_VARIABLE,) if base_url is None else ()
@@ -53,5 +70,5 @@ def messages_route(*, api_key: str | None = None, base_url: str | None = None, m
         endpoint=Endpoint(base_url or BASE_URL, "/messages", version="/v1", variables=variables),
         auth=auth,
         model=model,
-        headers={"anthropic-version": VERSION},
+        versions=evolve(VERSIONS, named=version),
     )

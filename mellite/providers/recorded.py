@@ -126,7 +126,7 @@ def _messages(base: str, body: Mapping[str, Any]) -> Route:
         endpoint=Endpoint(base, _MESSAGES),
         auth=none(),
         model=model if isinstance(model, str) else None,
-        headers={"anthropic-version": anthropic.VERSION},
+        versions=anthropic.VERSIONS,
         options=Options(stream=body.get("stream") is True),
     )
 

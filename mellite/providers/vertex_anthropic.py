@@ -6,18 +6,27 @@ import re
 from typing import Final
 from urllib.parse import quote
 
+from attrs import evolve
+
 from ..protocols.anthropic_messages import AnthropicDialect, protocol
 from ..wire.auth import Credential, bearer, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
+from ..wire.versions import Versions
+from .anthropic import OLDER_FIELDS, VERSION
 from .google_login import Login
 from .keys import withheld
 from .vertex import LOCATIONS, PROJECTS, TOKENS, _Vertex
 
 __all__ = ["messages_route"]
 
-#: The model stands in the URL, and the version in the body instead of a header.
-DIALECT: Final = AnthropicDialect(names_model=False, version="vertex-2023-10-16")
+#: The model stands in the URL.
+DIALECT: Final = AnthropicDialect(names_model=False)
+
+#: The version stands in the body instead of a header; the older one has a name of its own here.
+VERSIONS: Final = Versions(
+    newest=VERSION, older="vertex-2023-10-16", older_fields=OLDER_FIELDS, field="anthropic_version"
+)
 
 
 class _Endpoint(_Vertex):
@@ -48,6 +57,7 @@ def messages_route(
     project: str | None = None,
     location: str | None = None,
     access_token: str | Credential | None = None,
+    version: str | None = None,
 ) -> Route:
     """Claude on Google Vertex AI, which is what ``vertex-anthropic:...`` means.
 
@@ -64,6 +74,7 @@ def messages_route(
         location: the region, as in ``europe-west1``, ``eu`` or ``global``.
         access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.tokens.Refreshing` that
             fetches it, because it expires after an hour.
+        version: the version of the API, as in ``vertex-2023-10-16``; see `mellite.providers.anthropic.messages_route`.
 
     Raises:
         ConfigurationError: if `base_url` is no URL.
@@ -98,4 +109,5 @@ def messages_route(
         endpoint=endpoint,
         auth=auth,
         model=model,
+        versions=evolve(VERSIONS, named=version),
     )

@@ -28,6 +28,7 @@ from .protocol import Protocol
 from .reading import BodyReader, open_response
 from .refusals import refusal
 from .transport import default_transport
+from .versions import Versions
 
 __all__ = ["Frame", "Framing", "Route"]
 
@@ -72,6 +73,7 @@ class Route:
         transport: makes what sends the requests, for a backend that is given none.
         model: the model's id, for requests that name none.
         headers: always sent.
+        versions: which version of the API to ask for, where it has several.
         options: defaults for the options of a request; likewise `provider_options` and `http`.
 
     Example:
@@ -90,6 +92,7 @@ class Route:
     transport: Callable[[], Transport] = default_transport
     model: str | None = None
     headers: Mapping[str, str] = EMPTY
+    versions: Versions | None = None
     options: Options = NO_OPTIONS
     provider_options: Mapping[str, Any] = EMPTY
     http: HttpOptions | None = None
@@ -142,8 +145,11 @@ class Route:
         unsaid = self.endpoint.unsaid() if offline else []
         base = f"https://unknown-{'-and-'.join(unsaid)}.invalid" if unsaid else None
         url = self.endpoint.url(model=request.model, query=extra.query, streaming=streaming, base=base)
-        data, body = encoded(body)
         headers = {name.lower(): value for name, value in {**self.headers, **extra.headers}.items()}
+        if self.versions is not None:
+            drop = request.options.drop_unsupported is True
+            body, headers = self.versions.applied(body, headers, route=self.id, drop=drop)
+        data, body = encoded(body)
         headers["content-type"] = "application/json"
         lineage = request.metadata.get("lineage")
         context: dict[str, Any] = {

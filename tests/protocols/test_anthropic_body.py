@@ -378,14 +378,11 @@ def test_provider_options_cannot_replace_the_request(own: Any) -> None:
 
 
 def test_clouds_have_the_model_in_the_url() -> None:
-    """A dialect may leave out the model and the streaming, and name the version in the body."""
-    cloud = AnthropicDialect(
-        names_model=False, says_stream=False, version="vertex-2023-10-16", cache=False, max_tokens=9
-    )
+    """A dialect may leave out the model and the streaming."""
+    cloud = AnthropicDialect(names_model=False, says_stream=False, cache=False, max_tokens=9)
     hinted = Message.user(Text("Hi.", cache=CacheHint()))
     body = lower(Request.of(hinted, model=NEW), stream=True, dialect=cloud)
     assert body == {
-        "anthropic_version": "vertex-2023-10-16",
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi."}]}],
         "max_tokens": 9,
     }

@@ -47,9 +47,9 @@ def test_a_request() -> None:
     http = find("anthropic:claude-opus-4-8", api_key=KEY).prepare(Request.of("Hi.", system="Be brief."))
     assert http.url == "https://api.anthropic.com/v1/messages"
     assert dict(http.headers) == {
-        "anthropic-version": "2023-06-01",
+        "anthropic-version": "2026-10-21",
+        "authorization": f"Bearer {KEY}",
         "content-type": "application/json",
-        "x-api-key": KEY,
     }
     body = json.loads(http.body)
     assert (body["model"], body["stream"], body["max_tokens"]) == ("claude-opus-4-8", True, 32_000)
@@ -63,9 +63,9 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         route.prepare(Request.of("hi"))
     assert caught.value.kind == "missing"
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    assert route.prepare(Request.of("hi")).headers["x-api-key"] == KEY
-    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", KEY)
     assert route.prepare(Request.of("hi")).headers["authorization"] == f"Bearer {KEY}"
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-1")
+    assert route.prepare(Request.of("hi")).headers["authorization"] == "Bearer token-1"
 
 
 @pytest.mark.parametrize(

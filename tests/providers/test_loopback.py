@@ -74,7 +74,7 @@ ROWS: Mapping[str, Row] = {
         "https://api.anthropic.com/v1/messages",
         "ANTHROPIC_API_KEY",
         protocol="anthropic-messages",
-        headers={"x-api-key": KEY, "anthropic-version": "2023-06-01"},
+        headers={"authorization": f"Bearer {KEY}", "anthropic-version": "2026-10-21"},
     ),
     "azure": Row(
         f"{AZURE}/responses?api-version=v1",
@@ -151,7 +151,7 @@ ROWS: Mapping[str, Row] = {
         "GOOGLE_VERTEX_ACCESS_TOKEN",
         whole_url=f"{VERTEX}/publishers/anthropic/models/m-1:rawPredict",
         protocol="anthropic-messages",
-        body={"model": None, "anthropic_version": "vertex-2023-10-16"},
+        body={"model": None, "anthropic_version": "2026-10-21"},
         environment={"GOOGLE_CLOUD_PROJECT": "p-1", "GOOGLE_CLOUD_LOCATION": "europe-west4"},
     ),
     "vllm": Row("http://localhost:8000/v1/chat/completions", "VLLM_API_KEY"),
