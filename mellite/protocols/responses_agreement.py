@@ -37,10 +37,19 @@ def rest_of(said: str, whole: str) -> str | None:
     """
     if whole.startswith(said):
         return whole[len(said) :]
+    if not said.isascii():
+        said, whole = _paired(said), _paired(whole)
+        if whole.startswith(said):
+            return whole[len(said) :]
     begun, bare = said.lstrip(), whole.lstrip()
     if bare.rstrip() == begun.rstrip():
         return ""
     return bare[len(begun) :] if begun and bare.startswith(begun) else None
+
+
+def _paired(text: str) -> str:
+    """Join the halves of characters that were cut in two: some servers count in UTF-16."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def agrees(said: str, whole: str) -> bool:

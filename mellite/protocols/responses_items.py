@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..errors import InvalidProviderOutput
 from ..events import Event
@@ -13,6 +13,8 @@ from .responses_ends import closing
 from .responses_pieces import CALLS, Block, Item, Kind
 
 __all__ = ["Items"]
+
+_FEW: Final = 8  # texts of an item
 
 
 class Items:
@@ -140,7 +142,10 @@ class Items:
         """Take a text of a message or of thinking as a whole; give what was not streamed of it."""
         item = self._of_whole(event, "message" if kind == "output_text" else "reasoning")
         block = item.blocks.get((kind, number))
-        if block is None:  # some hosts count the texts of an item, or name their kind, only here
+        if block is not None and len(whole) <= block.longest:  # nothing can be new: see `Item.grow`
+            block.whole = whole
+            return ()
+        if block is None and len(item.blocks) <= _FEW:  # some hosts count texts, or name their kind, only here
             block = next((other for other in item.blocks.values() if agrees(other.text, whole)), None)
         rest = rest_of("" if block is None else block.text, whole)
         events: list[Event] = []
@@ -149,7 +154,7 @@ class Items:
             if item.closed:
                 events.append(item.ended(block))
         if block is not None:
-            block.whole = whole
+            block.whole, block.longest = whole, len(whole)
         return self._passed(item, events)
 
     def input(self, item: Item, text: str) -> Sequence[Event]:
@@ -160,11 +165,11 @@ class Items:
         """Take all that the model wrote for a tool; give what was not streamed of it."""
         item = self._of_whole(event, type)
         self._learn(item, {"name": event.get("name"), "call_id": event.get("call_id")})
-        item.written = whole
+        known, item.written = item.written, whole
         if item.closed:
             self._check_call(item)
             return ()
-        rest = rest_of("".join(item.pieces), whole)
+        rest = rest_of("".join(item.pieces), whole) if len(whole) > len(known) else None
         return item.passed(item.write_input(rest)) if rest else ()
 
     def _passed(self, item: Item, events: Iterable[Event]) -> Sequence[Event]:
@@ -235,6 +240,9 @@ class Items:
     def _check_call(self, item: Item) -> None:
         """Refuse other arguments for a call that was given already."""
         said, written = item.arguments or "", item.written
+        if written is item.checked:
+            return
+        item.checked = written
         if written and not same_arguments(said, written, is_json=item.type == "function_call"):
             place = f"the arguments of {item.shown}"
             raise contradiction(place, said, written)

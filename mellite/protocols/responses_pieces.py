@@ -44,17 +44,19 @@ class Block:
 
     Attributes:
         whole: all of it, by an event of its own that said so.
+        longest: the length of the longest text that was said to be all of it.
         gap: the sequence numbers of stream events that are missing in the middle of it, first and last.
         open: whether its beginning was told, and not its end.
     """
 
-    __slots__ = ("gap", "id", "kind", "open", "pieces", "whole")
+    __slots__ = ("gap", "id", "kind", "longest", "open", "pieces", "whole")
 
     def __init__(self, kind: Kind, id: str) -> None:
         self.kind = kind
         self.id = id
         self.pieces: list[str] = []
         self.whole: str | None = None
+        self.longest = 0
         self.gap: tuple[int, int] | None = None
         self.open = False
 
@@ -84,6 +86,7 @@ class Item:
         pieces: what the model wrote for a tool.
         written: all that the model wrote for a tool, by an event that said so.
         arguments: what counts as written for a tool; known once the call is complete.
+        checked: the `written` that was compared with `arguments` since.
         gap: the sequence numbers of stream events that are missing in the middle of `pieces`, first and last.
         started: whether the tool call has been announced.
         closed: whether it is complete.
@@ -93,10 +96,12 @@ class Item:
     __slots__ = (
         "_echo",
         "_echoed",
+        "_longest",
         "_twin",
         "arguments",
         "blocks",
         "call_id",
+        "checked",
         "closed",
         "final",
         "gap",
@@ -130,6 +135,7 @@ class Item:
         self.pieces: list[str] = []
         self.written = ""
         self.arguments: str | None = None
+        self.checked = ""
         self.gap: tuple[int, int] | None = None
         self.started = False
         self.closed = False
@@ -137,6 +143,7 @@ class Item:
         self.namespace = namespace
         self._twin = twin
         self._echo = "" if twin is None else twin.said
+        self._longest: dict[Kind, int] = {}  # length of the longest of the `wholes` so far
         self._echoed = 0  # how much of what the twin said this one has said, too
 
     # What is known of it
@@ -255,11 +262,15 @@ class Item:
             grows: whether more of them may still be given; else they are only noted.
         """
         parts = self.parts(kind)
-        whole = "".join([text for _, text in parts])
+        whole, longest = "".join([text for _, text in parts]), self._longest.get(kind, 0)
+        if longest and len(whole) <= longest:  # nothing can be new: what was said need not be looked through again
+            self.wholes[kind] = whole or self.wholes[kind]
+            return
         said = self.said_as(kind)
         if not whole or (not said and kind != "output_text" and agrees(self.said, whole)):
             return  # nothing is said of it; or the same thinking was streamed as that of another kind
         self.wholes[kind] = whole
+        self._longest[kind] = len(whole)
         rest = rest_of(said, whole) if grows else None
         begin, behind = 0, len(whole) - len(rest or "")
         for number, text in parts if rest else ():

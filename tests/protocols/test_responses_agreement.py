@@ -290,6 +290,15 @@ def test_what_is_no_contradiction(streamed: list[Answer], last: Answer) -> None:
     assert read([*streamed, completed(last)]).text.strip() == "Hello."
 
 
+@pytest.mark.parametrize(
+    "end", [completed(message("a\U0001f600b")), whole("a\U0001f600b"), done(message("a\U0001f600b"))]
+)
+def test_a_character_that_was_cut_in_two(end: Answer) -> None:
+    """Servers that count in UTF-16 cut characters; the whole has them whole."""
+    events = events_of([text("a\ud83d"), text("\ude00b"), end, completed()])
+    assert [one.text for one in events if isinstance(one, TextDelta)] == ["a\ud83d", "\ude00b"]
+
+
 def test_texts_in_other_items() -> None:
     """A whole answer with all of the text in more or fewer messages than were streamed is the same answer."""
     one, two = message("Hel"), message("lo.", id="msg_2")
