@@ -202,6 +202,7 @@ def as_values(entry: Entry, *, bodies: bool = False) -> dict[str, Any]:
         "question": clean(entry.question),
         "status": entry.status,
         "end": entry.end,
+        "ending": entry.ending,
     }
     if asked is not None:
         values["request"] = clean({"method": asked.method, "url": asked.url, "headers": dict(asked.headers)})
@@ -235,7 +236,8 @@ def _print_call(values: dict[str, Any]) -> None:
         if "body" in request:
             _print_block("asked with", _pretty(request["body"]))
     if values["status"] is not None:
-        click.echo(f"  status {values['status']}" + ("" if values["end"] == "complete" else f", {values['end']}"))
+        how = [values[name] for name in ("end", "ending") if values[name] not in (None, "complete")]
+        click.echo(f"  status {values['status']}{', ' if how else ''}{': '.join(how)}")
     _print_block("question", values["question"])
     if answer is not None:
         _print_block("thinking", answer["thinking"] or "")

@@ -185,7 +185,7 @@ def _pair(left: Entry, right: Entry) -> Pair:
 
 
 def _answer_changes(left: Entry, right: Entry) -> Iterator[tuple[str, Any, Any]]:
-    for name in ("status", "end"):
+    for name in ("status", "end", "ending"):
         one, other = getattr(left, name), getattr(right, name)
         if one != other:
             yield name, one, other

@@ -71,6 +71,7 @@ class Entry:
         status: the HTTP status.
         body: the bytes of the answer, for what no protocol reads.
         end: how the recording ended: ``complete``, ``interrupted`` or ``broken``.
+        ending: how the connection ended that was lost: ``cut`` or ``reset``; None if it was not, or nobody said.
         span: from when to when it ran, in microseconds since 1970; None if the cassette does not say.
         answer: what the answer says; None if mellite does not know its protocol.
     """
@@ -86,6 +87,7 @@ class Entry:
     status: int | None = None
     body: bytes = field(default=b"", repr=lambda body: f"<{len(body)}>")
     end: str = "complete"
+    ending: str | None = None
     span: tuple[int, int] | None = None
     answer: Answer | None = None
 
@@ -188,6 +190,7 @@ def _entry(path: str, name: str, one: HttpInteraction, *, answers: bool) -> Entr
         status=one.response.status,
         body=one.response.body.data,
         end="complete" if timeline is None else timeline.end,
+        ending=None if timeline is None or timeline.fault is None else timeline.fault.ending,
         span=None if timeline is None else (timeline.started, timeline.started + timeline.ended),
         answer=answer,
     )

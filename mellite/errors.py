@@ -226,9 +226,14 @@ class ConnectError(TransportError):
 
 
 class ConnectionLost(TransportError):
-    """The connection broke before the answer was complete."""
+    """The connection broke before the answer was complete.
+
+    ``ending`` says how, where it is known: ``cut`` if the other side closed it in good order too early, as in a body
+    without its last chunk, or ``reset`` if it failed.
+    """
 
     default_retryable = True
+    ending: Literal["cut", "reset"] | None = None
 
 
 class FirstByteTimeout(TransportError):

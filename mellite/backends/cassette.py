@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 import anyio
@@ -150,8 +151,10 @@ class TextCassetteBackend(Backend):
         mode = "none" if self.live is None else self._mode()
         found = directory.find(self.provider, model, prompt)
         if self.live is None or mode == "none" or (found is not None and mode in ("once", "new_episodes")):
-            cassette = directory.read(self.provider, model, prompt) if found is None else found
-            for event in self._replayed(cassette, request, model):
+            if found is None:  # to say what is nearest takes a look into many files
+                find = partial(directory.read, self.provider, model, prompt)
+                found = await anyio.to_thread.run_sync(find, limiter=anyio.CapacityLimiter(1))
+            for event in self._replayed(found, request, model):
                 yield event
             return
         take = _Take(Sidecar(self.provider, model, prompt=prompt))

@@ -36,8 +36,11 @@ def fault_of(fault: Fault | None) -> Exception:
         return TimeoutError(fault.message)
     kind = getattr(errors, fault.type, None)
     if isinstance(kind, type) and issubclass(kind, MelliteError):
-        return kind(fault.message)
-    return ConnectionLost(fault.message)
+        error = kind(fault.message)
+        if isinstance(error, ConnectionLost):
+            error.ending = fault.ending
+        return error
+    return ConnectionLost(fault.message, ending=fault.ending)
 
 
 class Pace:

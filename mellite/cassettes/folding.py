@@ -1,8 +1,9 @@
 """The journals beside a cassette: interactions on a line each as they were recorded, and how they become its file.
 
 ``case.json.journal`` holds what is added to ``case.json``, ``case.json.rewrite`` what is to replace it. A line is
-``mj1 <length> <digest> <JSON>``: one that is shorter than it says was being written when its process died, was never
-acknowledged, and counts for nothing; one that is whole and yet does not have its digest is damage.
+``mj1 <length> <digest> <JSON>``, with a newline before it and another one behind it. One that is shorter than it says,
+and that no newline of its own follows, was being written when its process died, was never acknowledged, and counts for
+nothing. One that was written to its end and is shorter, or does not have its digest, is damage.
 """
 
 from __future__ import annotations
@@ -81,24 +82,31 @@ def read_records(data: bytes, path: str, *, start: int = 0) -> list[Record]:
     offset = start
     lines = data.split(b"\n")
     for number, line in enumerate(lines, 1):
-        record = _record(line, path, offset, last=number == len(lines)) if line else None
+        # Behind its own newline there is the one before the next record, or the end: an empty line in either case.
+        ended = number < len(lines) and not lines[number]
+        record = _record(line, path, offset, ended=ended, last=number == len(lines)) if line else None
         if record is not None:
             records.append(record)
         offset += len(line) + 1
     return records
 
 
-def _record(line: bytes, path: str, offset: int, *, last: bool) -> Record | None:
+def _record(line: bytes, path: str, offset: int, *, ended: bool, last: bool) -> Record | None:
     found = _LINE.fullmatch(line)
     if found is None:
-        if _TORN.fullmatch(line) or (last and b"\0" in line):  # zeros: the power went before the data were on disk
+        if (_TORN.fullmatch(line) and not ended) or (
+            last and b"\0" in line
+        ):  # zeros: the power went before the data were on disk
             return None
         raise _damaged(path, offset, "it is no line of a journal")
     version, length, digest, data = found.groups()
     if version != b"1":
         raise _damaged(path, offset, f"it has version {version.decode()}, which only a newer mellite reads")
-    if len(data) < int(length) or (last and b"\0" in data):
+    if (len(data) < int(length) and not ended) or (last and b"\0" in data):
         return None
+    if len(data) < int(length):
+        missing = int(length) - len(data)
+        raise _damaged(path, offset, f"it was written to its end, and yet lacks bytes: {missing} of {int(length)}")
     if len(data) > int(length) or _digest(data) != digest:
         raise _damaged(path, offset, "its digest does not fit")
     try:

@@ -262,7 +262,8 @@ class CassetteWriter:
 
         Raises:
             InvalidCassette: if the cassette was damaged meanwhile; the journal is kept beside it.
-            CassetteError: if it cannot be written; the journal is kept beside it.
+            CassetteError: if it cannot be written. What was appended is kept in the journal beside it, and is read
+                from there; what was to be rewritten stays as it was.
         """
         self._leave(well=True)
 
@@ -280,13 +281,21 @@ class CassetteWriter:
             self._closed = True
             self._condition.wait_for(lambda: not self._syncing)
         rewriting = self._own != self._session
+        alone = False
+        size = os.fstat(self._own).st_size
         try:
             if rewriting and well:
                 self._write(ended=True)
             os.fsync(self._own)
-            if try_lock(self._session) and same_file(self._session, self.path + JOURNAL):
+            alone = try_lock(self._session) and same_file(self._session, self.path + JOURNAL)
+            if alone:
                 _fold_in(self.path, drop=rewriting and not well)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, CassetteError) as error:
+            if alone and rewriting:  # it did not end well after all, so what was there stays
+                with suppress(OSError):
+                    os.ftruncate(self._own, size)
+            if isinstance(error, CassetteError):
+                raise
             unwritable(self.path, error)
         finally:
             self._close()

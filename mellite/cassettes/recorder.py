@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
+import anyio.to_thread
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
@@ -29,6 +31,9 @@ __all__ = ["DEADLINE", "Cut", "Match", "ReplayTransport", "cut_body"]
 
 #: How long a replay waits by default for a reader to go away where the recorded one did, in seconds.
 DEADLINE: Final = 5.0
+
+#: From so many interactions on, a thread looks for the nearest.
+_MANY: Final = 32
 
 #: Statuses whose responses have no body, whatever the cassette says.
 _EMPTY: Final = frozenset({204, 205, 304})
@@ -169,7 +174,7 @@ class ReplayTransport:
         """
         answer = await self.answer(request, timeout=timeout)
         if answer is None:
-            raise self.refusal(request)
+            raise await self.refused(request)
         return answer
 
     async def answer(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse | None:
@@ -207,6 +212,12 @@ class ReplayTransport:
             turn=sum(used),
             part=self._options["part"] if len(places) < len(self._recorded) else None,
         ).error(request)
+
+    async def refused(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
+        """As `refusal`, without holding up the loop: to find the nearest of many takes a while."""
+        if len(self._recorded) < _MANY:
+            return self.refusal(request)
+        return await anyio.to_thread.run_sync(self.refusal, request, limiter=anyio.CapacityLimiter(1))
 
     async def _opened(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:
         recorded = self._recorded[index]

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from ..errors import MelliteError
+from ..errors import ConnectionLost, MelliteError
 from ..request import Timeouts
 from ..wire.decoding import BodyDecoder
 from ..wire.http import HttpRequest, HttpResponse
@@ -102,7 +102,8 @@ class Take:
         """It failed."""
         if self.end is None:
             clock, seconds = self._clock_that_ran_out() if isinstance(error, TimeoutError) else (None, None)
-            self._fault = Fault(type(error).__name__, str(error), clock=clock, seconds=seconds)
+            ending = error.ending if isinstance(error, ConnectionLost) else None
+            self._fault = Fault(type(error).__name__, str(error), ending=ending, clock=clock, seconds=seconds)
         return self._over("broken")
 
     def _clock_that_ran_out(self) -> tuple[Clock | None, float | None]:
@@ -111,9 +112,13 @@ class Take:
         if not isinstance(timeouts, Timeouts):
             return None, None
         passed = (self._clock.now() - self._asked) / 1_000_000
-        if timeouts.total is not None and passed >= timeouts.total - _CLOSE:
-            return "total", timeouts.total
-        return ("first_byte", timeouts.first_byte) if self._opened is None else ("idle", timeouts.idle)
+        first: Clock = "first_byte" if self._opened is None else "idle"
+        clocks: dict[Clock, float | None] = {"total": timeouts.total, first: getattr(timeouts, first)}
+        # None of them if the answer was over, and only the end of the connection was not waited for.
+        for clock, most in clocks.items():
+            if most is not None and passed >= most - _CLOSE:
+                return clock, most
+        return None, None
 
     def _over(self, end: End) -> bool:
         if self.end is not None:

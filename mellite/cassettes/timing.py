@@ -6,8 +6,12 @@ The file format has no place for this, so it stands under a key of its own, ``me
      "end": "broken", "error": {"type": "ConnectionLost", "message": "..."}, "lineage": [0, 3]}
 
 ``chunks`` has one word for each piece that was read: its bytes, of the body as it is stored, and the microseconds since
-the one before; ``98x2@7`` is two such pieces, one after the other. The ``error`` of a timeout has ``clock`` and
-``seconds`` too: which clock of the call ran out.
+the one before; ``98x2@7`` is two such pieces, one after the other.
+
+``end`` and ``error`` say how the body ended: in good order (``complete``, without an error); closed by the other side
+before its last chunk or byte (``broken``, an error with ``"ending": "cut"``); reset (``"ending": "reset"``); or by a
+clock of the caller, with ``clock`` (``first_byte``, ``idle``, ``total``) and ``seconds``. All but ``type`` and
+``message`` may be missing from an error, as in older files.
 """
 
 from __future__ import annotations
@@ -18,11 +22,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NoReturn, TypeAlias, cast
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from ..errors import InvalidCassette
 
-__all__ = ["KEY", "Clock", "End", "Fault", "Stopwatch", "Timeline", "packed", "unpacked"]
+__all__ = ["KEY", "Clock", "End", "Ending", "Fault", "Stopwatch", "Timeline", "packed", "unpacked"]
 
 #: The key of an interaction under which all this stands.
 KEY: Final = "mellite"
@@ -33,6 +37,10 @@ End: TypeAlias = Literal["complete", "interrupted", "broken"]
 #: The clocks of a call, as in `mellite.Timeouts`.
 Clock: TypeAlias = Literal["first_byte", "idle", "total"]
 
+#: How a connection ended that was lost: see `mellite.errors.ConnectionLost`.
+Ending: TypeAlias = Literal["cut", "reset"]
+
+_ENDINGS: Final = ("cut", "reset")
 _CLOCKS: Final = ("first_byte", "idle", "total")
 _ENDS: Final = ("complete", "interrupted", "broken")
 _WORD: Final = re.compile(r"(\d{1,15})(?:x(\d{1,9}))?(?:@(\d{1,15}))?")
@@ -59,12 +67,15 @@ class Fault:
     Args:
         type: the name of the error's class.
         message: what it said.
+        ending: of a connection that was lost, how it ended: ``cut`` if the other side closed it in good order too
+            early, as in a body without its last chunk; ``reset`` if it failed; None if nobody said.
         clock: of a timeout, which clock of the call ran out, as in `mellite.Timeouts`; None if nobody said.
         seconds: what that clock was set to.
     """
 
     type: str
     message: str
+    ending: Ending | None = field(default=None, kw_only=True)
     clock: Clock | None = field(default=None, kw_only=True)
     seconds: float | None = field(default=None, kw_only=True)
 
@@ -112,10 +123,7 @@ class Timeline:
             stored["openedUs"] = self.opened
         stored |= {"chunks": self.chunks, "endedUs": self.ended, "end": self.end}
         if self.fault is not None:
-            fault = {"type": self.fault.type, "message": self.fault.message}
-            stored["error"] = fault | (
-                {} if self.fault.clock is None else {"clock": self.fault.clock, "seconds": self.fault.seconds}
-            )
+            stored["error"] = {name: value for name, value in asdict(self.fault).items() if value is not None}
         if self.lineage is not None:
             stored["lineage"] = list(self.lineage)
         return {KEY: stored}
@@ -247,14 +255,16 @@ class _Stored:
         kind, message = fields.get("type"), fields.get("message")
         if not (isinstance(kind, str) and isinstance(message, str)):
             self.refuse("error", "an object with the texts 'type' and 'message'", value)
-        clock, seconds = fields.get("clock"), fields.get("seconds")
+        ending, clock, seconds = fields.get("ending"), fields.get("clock"), fields.get("seconds")
+        if ending not in (None, *_ENDINGS):
+            self.refuse("error.ending", f"one of {', '.join(_ENDINGS)}", ending)
         if clock is None:
-            return Fault(kind, message)
+            return Fault(kind, message, ending=ending)
         if clock not in _CLOCKS:
             self.refuse("error.clock", f"one of {', '.join(_CLOCKS)}", clock)
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
             self.refuse("error.seconds", "a number of seconds above 0", seconds)
-        return Fault(kind, message, clock=clock, seconds=seconds)
+        return Fault(kind, message, ending=ending, clock=clock, seconds=seconds)
 
     def lineage(self, value: object) -> tuple[int, ...] | None:
         if value is None:

@@ -241,11 +241,11 @@ class CassetteTransport:
         if answer is not None:
             return answer
         if self._recorder is None:
-            raise self._refusal(request)
+            raise await self._refusal(request)
         return await self._recorder.open(request, timeout=timeout, own=own)
 
-    def _refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
-        error = self._replay.refusal(request)
+    async def _refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
+        error = await self._replay.refused(request)
         error.args = (f"{error}\n{self.advice}",)
         return error
 

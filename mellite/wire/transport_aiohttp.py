@@ -11,7 +11,7 @@ import contextlib
 import functools
 import io
 import weakref
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Literal, final
 
 from attrs import define
 
@@ -194,7 +194,7 @@ class _Response(HttpResponse):
         if self._expired:
             msg = f"nothing more came from {shown_url(self._url)} within {timeout} s"
             raise TimeoutError(msg)
-        raise _lost(failure, shown_url(self._url))
+        raise _lost(failure, shown_url(self._url), self._lost)
 
     def _rest(self, error: Exception) -> bytes:
         """What had arrived before the body broke off: aiohttp has it, but gives the error only."""
@@ -349,5 +349,26 @@ def _failure(error: Exception, request: HttpRequest) -> MelliteError:
     return unforeseen(error, request)
 
 
-def _lost(error: Exception | None, url: str) -> ConnectionLost:
-    return ConnectionLost(f"the connection to {url} broke before the answer was complete: {how_it_broke(error)}")
+def _lost(error: Exception | None, url: str, closed: asyncio.Future[None] | None = None) -> ConnectionLost:
+    msg = f"the connection to {url} broke before the answer was complete: {how_it_broke(error)}"
+    failure = closed.exception() if closed is not None and closed.done() and not closed.cancelled() else None
+    if failure is not None:
+        # Of a body that breaks off aiohttp says the same, however it does; the reason is with the connection.
+        cause = failure.__cause__
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return ConnectionLost(msg, ending="reset")
+    return ConnectionLost(msg, ending=_ending(error))
+
+
+def _ending(error: Exception | None) -> Literal["cut", "reset"] | None:
+    """How the other side ended the connection; None if it did not, but what it sent breaks the rules of HTTP."""
+    import aiohttp
+    from aiohttp import http_exceptions
+
+    if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, Exception):
+        return _ending(error.__cause__)
+    if isinstance(error, OSError):
+        return None if error.errno is None else "reset"
+    early = (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)
+    early_too = (http_exceptions.ContentLengthError, http_exceptions.TransferEncodingError)
+    return "cut" if isinstance(error, (*early, *early_too)) else None

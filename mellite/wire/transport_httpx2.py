@@ -7,9 +7,10 @@ core, httpcore2: the client above that would log URLs, follow redirects, keep co
 from __future__ import annotations
 
 import functools
+import re
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast, final
 
 import anyio
 from attrs import define
@@ -353,4 +354,17 @@ def _failure(error: Exception, request: HttpRequest) -> MelliteError:
 
 
 def _lost(error: Exception, url: str) -> ConnectionLost:
-    return ConnectionLost(f"the connection to {url} broke before the answer was complete: {how_it_broke(error)}")
+    msg = f"the connection to {url} broke before the answer was complete: {how_it_broke(error)}"
+    return ConnectionLost(msg, ending=_ending(error))
+
+
+def _ending(error: Exception) -> Literal["cut", "reset"] | None:
+    """How the other side ended the connection; None if it did not, but what it sent breaks the rules of HTTP."""
+    import httpcore2
+
+    chain = list(causes(error))
+    if any(isinstance(cause, OSError) and cause.errno is not None for cause in chain):
+        return "reset"
+    if isinstance(error, httpcore2.RemoteProtocolError):
+        return "cut" if re.search("closed connection|disconnected", str(error)) else None
+    return "cut" if any(isinstance(cause, anyio.EndOfStream) for cause in chain) else None

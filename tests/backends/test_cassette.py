@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import mellite
 from mellite import Image, Message
 from mellite.backends import Constant, TextCassetteBackend
-from mellite.cassettes import djb2_key
+from mellite.cassettes import Sidecar, TextDirectory, djb2_key
 from mellite.cassettes.rendering import render
 from mellite.errors import CassetteMiss, ConfigurationError, InvalidRequest, UnsupportedOption
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
@@ -210,6 +212,30 @@ async def test_miss(backend: TextCassetteBackend) -> None:
     assert f"key {djb2_key('openai', 'gpt-4o', 'Say hullo.')}" in str(thunk.error)
     assert "the nearest recorded: 'Say hello.' (provider 'openai', model 'gpt-4o')" in str(thunk.error)
     assert (thunk.state, thunk.partial) == ("failed", "")
+
+
+async def test_a_miss_among_many_does_not_hold_up_others(tmp_path: Path) -> None:
+    """The nearest of many prompts is looked for while other tasks go on, and is found."""
+    directory = TextDirectory(tmp_path)
+    for number in range(80):
+        directory.record("x", Sidecar("openai", "", prompt=f"Summarise chapter {number} of the book. " + "abc " * 40))
+    backend = TextCassetteBackend(str(tmp_path), provider="openai")
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        await anyio.lowlevel.checkpoint()
+        before = turns
+        thunk = await backend.generate("Summarise chapter 77 of my book. " + "abc " * 40).settle()
+        group.cancel_scope.cancel()
+    assert "chapter 77 of the book" in str(thunk.error)
+    assert turns - before > 50  # a miss that holds up the loop leaves some five turns around it
 
 
 async def test_copies_and_gather(backend: TextCassetteBackend) -> None:

@@ -177,6 +177,16 @@ async def test_recorded_time_and_timeouts() -> None:
         ({"started": "2026-11-21T06:00:00"}, "'mellite.started'"),
         ({"started": None}, "'mellite.started'"),
         ({"error": "ConnectionLost"}, "'mellite.error'"),
+        *[
+            ({"error": {"type": "ConnectionLost", "message": "gone", **more}}, f"'mellite.error.{name}'")
+            for name, more in [
+                ("ending", {"ending": "slowly"}),
+                ("clock", {"clock": "wall"}),
+                ("seconds", {"clock": "idle"}),
+                ("seconds", {"clock": "idle", "seconds": True}),
+                ("seconds", {"clock": "idle", "seconds": -1}),
+            ]
+        ],
         ({"lineage": "0"}, "'mellite.lineage'"),
         ({"lineage": [True]}, "'mellite.lineage'"),
     ],

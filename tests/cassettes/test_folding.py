@@ -60,6 +60,23 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "case.json.journal"
 
 
+def test_a_record_that_lost_a_byte(journal: Path) -> None:
+    """One byte less anywhere is damage that is named, or one of the newlines between records, which tell nothing."""
+    data = journal.read_bytes()
+    refused = 0
+    for place in range(len(data)):
+        journal.write_bytes(data[:place] + data[place + 1 :])
+        found, error = answers_or_error(journal.with_suffix(""))
+        if error is None:
+            assert data[place : place + 1] == b"\n"
+            assert found == TEXTS
+        else:
+            assert error.path == str(journal)
+            assert "is left as it is" in str(error)
+            refused += 1
+    assert refused == len(data) - data.count(b"\n")
+
+
 def test_cut_off_at_every_byte(journal: Path) -> None:
     """A journal that ends anywhere gives the interactions before it that are whole, and can be recorded into."""
     case = journal.with_suffix("")

@@ -15,7 +15,7 @@ import mellite
 from mellite.backends import LiveBackend
 from mellite.cassettes import load_cassette, use
 from mellite.cassettes.timing import Timeline
-from mellite.errors import CassetteMismatch
+from mellite.errors import CassetteMismatch, ConnectionLost
 from mellite.events import ResponseStart
 from mellite.providers.catalog import find
 from mellite.providers.openai import websocket_transport
@@ -139,14 +139,39 @@ async def test_unary(server: Server, tmp_path: Path, protocol: str) -> None:
     assert load_cassette(path).http[0].response.body.data == body
 
 
-@pytest.mark.parametrize("end", [RESET, CLOSE, LAST], ids=["reset", "closed", "cut off cleanly"])
+@pytest.mark.parametrize(
+    ("end", "ending"),
+    [(RESET, "reset"), (CLOSE, "cut"), (LAST, None)],
+    ids=["reset", "without its last chunk", "clean"],
+)
 @pytest.mark.parametrize("protocol", SPEAKERS)
-async def test_broken(server: Server, tmp_path: Path, protocol: str, end: Step) -> None:
-    """An answer that breaks off, or ends before it is whole, fails again with the same error and the same text."""
+async def test_broken(server: Server, tmp_path: Path, protocol: str, end: Step, ending: str | None) -> None:
+    """An answer that breaks off, or ends before it is whole, fails again with the same error and the same text.
+
+    The cassette keeps how its body ended, and so does the error of the replay.
+    """
     script = server.script(steps(protocol, end, pieces=1))
-    first, second = await recorded_and_replayed(tmp_path / "case.json", SPEAKERS[protocol], script)
+    path = tmp_path / "case.json"
+    first, second = await recorded_and_replayed(path, SPEAKERS[protocol], script)
     assert first == second
     assert first[1] == "failed"
+    (one,) = load_cassette(path).http
+    timeline = Timeline.of(one.extra)
+    assert timeline is not None
+    assert timeline.end == ("complete" if ending is None else "broken")
+    assert (timeline.fault and timeline.fault.ending) == ending
+    async with use(path, environment={}) as transport:
+        asked = one.request
+        response = await transport.open(
+            HttpRequest(asked.method, asked.url, headers=asked.headers, body=asked.body.data)
+        )
+        broken = None
+        try:
+            while await response.read():
+                pass
+        except ConnectionLost as error:
+            broken = error.ending
+    assert broken == ending
 
 
 @pytest.mark.parametrize("protocol", SPEAKERS)

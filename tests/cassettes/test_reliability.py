@@ -289,6 +289,50 @@ def test_a_full_disk(tmp_path: Path) -> None:
     )
 
 
+def test_a_rewrite_that_finds_no_room_has_no_effect(tmp_path: Path) -> None:
+    """Where the new cassette cannot be written, finishing raises, and what was there stays, also for the next one."""
+    run_child(
+        f"""
+        import resource, signal
+        from pathlib import Path
+        from mellite.cassettes import Body, CassetteWriter, HttpInteraction, RecordedRequest, RecordedResponse
+        from mellite.cassettes import load_cassette
+        from mellite.errors import CassetteError
+
+        def answer(text):
+            headers = {{f"x{{number}}": "y" for number in range(100)}}
+            return HttpInteraction(RecordedRequest("GET", "u"), RecordedResponse(200, headers=headers, body=Body(text)))
+
+        def texts():
+            return [one.response.body.text for one in load_cassette(path).http]
+
+        path = Path({str(tmp_path)!r}, "case.json")
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        with CassetteWriter.open(path) as writer:
+            writer.append(answer("old"))
+        writer = CassetteWriter.open(path, "rewrite")
+        for number in range(4):
+            writer.append(answer(f"new {{number}}"))
+        journal = path.with_name("case.json.rewrite").stat().st_size
+        # Room for the marks in the journal, but not for the cassette, which is pretty-printed.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (journal + 500, resource.RLIM_INFINITY))
+        try:
+            writer.finish()
+        except CassetteError as error:
+            assert "case.json" in str(error)
+        else:
+            raise SystemExit("there was room")
+        assert texts() == ["old"], texts()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert texts() == ["old"], texts()
+        with CassetteWriter.open(path) as writer:
+            assert [one.response.body.text for one in writer.cassette.http] == ["old"]
+            writer.append(answer("more"))
+        assert texts() == ["old", "more"], texts()
+        """
+    )
+
+
 def test_signals_lose_nothing(tmp_path: Path) -> None:
     """A signal every millisecond, which interrupts whatever the system does just then, changes nothing."""
     run_child(

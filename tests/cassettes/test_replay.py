@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from mellite.cassettes import Body, Cassette, HttpInteraction, RecordedRequest, RecordedResponse, ReplayTransport
@@ -94,6 +95,27 @@ async def test_mismatch_says_what_differs(sent: HttpRequest, difference: str) ->
     with pytest.raises(CassetteMismatch, match=rf"'group/case': request 1 is not(.|\n)*  {difference}"):
         await transport.open(sent)
     assert await pieces_of(await transport.open(request(2))) == [b"answer 2"]
+
+
+async def test_a_miss_among_many_does_not_hold_up_others() -> None:
+    """The nearest of many interactions is looked for while other tasks go on."""
+    transport = ReplayTransport(Cassette(tuple([pair(number) for number in range(300)])), match="pool")
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        await anyio.lowlevel.checkpoint()
+        before = turns
+        with pytest.raises(CassetteMiss, match="the nearest is interaction 0"):
+            await transport.open(request(1000))
+        group.cancel_scope.cancel()
+    assert turns - before > 50
 
 
 async def test_mismatch_shows_the_nearest() -> None:

@@ -39,7 +39,15 @@ def test_packing_is_short() -> None:
         opened=some.none() | some.integers(0, 10**9),
         ended=some.integers(0, 10**12),
         end=some.sampled_from(["complete", "interrupted", "broken"]),
-        fault=some.none() | some.builds(Fault, some.text(), some.text()),
+        fault=some.none()
+        | some.builds(Fault, some.text(), some.text(), ending=some.sampled_from([None, "cut", "reset"]))
+        | some.builds(
+            Fault,
+            some.text(),
+            some.text(),
+            clock=some.sampled_from(["first_byte", "idle", "total"]),
+            seconds=some.floats(0.001, 1000) | some.integers(1, 1000),
+        ),
         lineage=some.none() | some.lists(some.integers(0, 99)).map(tuple),
         chunks=PIECES.map(packed),
     )

@@ -56,6 +56,14 @@ BROKEN: dict[str, tuple[list[Step], set[type[MelliteError]], bytes]] = {
 #: What HTTP clients call it among themselves: classes, statuses that no server sent, their messages.
 INNER = re.compile(r"\b400\b|TransferEncoding|Payload|message=|Error\b|bytearray|\bb'|peer closed|illegal|Bad status")
 
+#: How the connection ended, where the server ended it; where it broke the rules of HTTP, nobody did.
+ENDINGS = {
+    **dict.fromkeys(("closed-before-status", "closed-in-headers"), "cut"),
+    **dict.fromkeys(("closed-between-chunks", "closed-inside-chunk", "too-short"), "cut"),
+    **dict.fromkeys(("reset-before-status", "reset-between-chunks", "reset-inside-chunk"), "reset"),
+    **dict.fromkeys(("bad-chunk", "negative-chunk", "no-line-end"), None),
+}
+
 #: A name too long to be looked up, so that nobody is asked for it: the system says that there is no such host.
 UNKNOWN_HOST = """
 from contextlib import aclosing
@@ -99,6 +107,8 @@ class TestErrors:
                 await read_on(transport, script, len(before), got)
         assert type(caught.value) in kinds
         assert not INNER.search(str(caught.value))
+        if isinstance(caught.value, ConnectionLost) and name in ENDINGS:
+            assert caught.value.ending == ENDINGS[name]
         assert b"".join(got) in (before, before + b"two")
         leaks_nothing(caught.value)
 
