@@ -172,7 +172,7 @@ def _usage(item: object, path: str) -> Usage | None:
     if item is None:
         return None
     values = _object(item, path, "'usage' to be an object")
-    counts: dict[str, int | None] = {name: values.get(name) for name in _COUNTS}
+    counts: dict[str, Any] = {name: values.get(name) for name in _COUNTS}
     for name, count in counts.items():
         if count is not None and not (type(count) is int and count >= 0):
             raise _wrong(path, f"'usage.{name}' to be a count of tokens", count)
