@@ -65,7 +65,10 @@ def _of_address(address: object) -> object:
     return address[0] if isinstance(address, tuple) else None
 
 
-def _connected(_: object, host: object = None, *args: object, **options: object) -> object:  # noqa: ARG001
+# The parameters are called as those of the methods, which may be given by name.
+
+
+def _connected(protocol_factory: object, host: object = None, *args: object, **options: object) -> object:  # noqa: ARG001
     return host
 
 
@@ -73,11 +76,16 @@ def _asked_for(host: object, *args: object, **options: object) -> object:  # noq
     return host
 
 
-def _sent_to(_: object, local_addr: object = None, remote_addr: object = None, **options: object) -> object:  # noqa: ARG001
+def _sent_to(
+    protocol_factory: object,  # noqa: ARG001
+    local_addr: object = None,  # noqa: ARG001
+    remote_addr: object = None,
+    **options: object,  # noqa: ARG001
+) -> object:
     return _of_address(remote_addr)
 
 
-def _of_socket(_: object, address: object) -> object:
+def _of_socket(sock: object, address: object) -> object:  # noqa: ARG001
     return _of_address(address)
 
 

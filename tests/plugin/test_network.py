@@ -76,6 +76,10 @@ LOOPS = """
     async def connect():
         await asyncio.open_connection(ELSEWHERE, 443)
 
+    async def connect_by_name():
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(protocol_factory=asyncio.Protocol, host=ELSEWHERE, port=443)
+
     async def look_up():
         await asyncio.get_running_loop().getaddrinfo("models.example", 443)
 
@@ -90,7 +94,7 @@ LOOPS = """
             await asyncio.get_running_loop().sock_connect(one, (ELSEWHERE, 443))
 
     @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-    @pytest.mark.parametrize("reach", [connect, look_up, send, connect_a_socket])
+    @pytest.mark.parametrize("reach", [connect, connect_by_name, look_up, send, connect_a_socket])
     def test_elsewhere(cassette, loop, reach):
         with pytest.raises(OSError, match="may not reach .*pytest with --mellite-record"):
             importlib.import_module(loop).run(reach())
@@ -121,7 +125,7 @@ def test_every_loop_is_seen(pytester: pytest.Pytester, run: Run) -> None:
     """A loop that opens its sockets in C is no way out; when the test is over it is as it was."""
     pytester.makefile(".json", **{"cassettes/empty": EMPTY})
     source = "    import pytest\n    pytestmark = pytest.mark.mellite('empty.json')\n" + LOOPS
-    run(source).assert_outcomes(passed=12)
+    run(source).assert_outcomes(passed=14)
 
 
 WORDS = """
