@@ -62,8 +62,8 @@ class SseDecoder:
         last_event_id: the id in force after the last blank line; empty if there was none.
         reconnection_ms: the last valid ``retry``, in milliseconds, or None.
         failure: the error that stopped the decoder, or None.
-        damaged: whether a line that was passed over, as unknown fields are, began with bytes that are no text at all;
-            it may have been an event once.
+        damaged: whether a line that was passed over, as unknown fields are, began with bytes that are no text at all,
+            or with a byte order mark in the middle of the stream; it may have been an event once.
 
     Example:
         >>> decoder = SseDecoder()
@@ -236,7 +236,7 @@ class SseDecoder:
         else:  # a comment or an unknown field; no event is made of it
             if name and len(self._stray) < _MOST_STRAY:
                 self._stray += line[:_MOST_STRAY] + b"\n"
-            self.damaged = self.damaged or not (name.isascii() or _is_text(name))
+            self.damaged = self.damaged or not (name.isascii() or _is_text(name)) or name.startswith(_BOM)
             return
         self._size += len(line) + 1
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from mellite import ModelOutputThunk
+from mellite import ModelOutputThunk, backend
+from mellite.cassettes import ScriptedTransport
 from mellite.errors import InvalidProviderOutput, MelliteError, ProviderInternal
 from tests.protocols import claude, converse
 from tests.protocols.chunks import call as chat_call
 from tests.protocols.chunks import delta
 from tests.protocols.gemini_chunks import chunk
-from tests.protocols.streams import asked, whole
+from tests.protocols.streams import asked, whole, wire
 
 BOM = b"\xef\xbb\xbf"
 FILTERED = {"index": 0, "finish_reason": "content_filter", "content_filter_results": {"hate": {"filtered": True}}}
@@ -132,6 +133,16 @@ async def test_a_byte_order_mark_before_a_body(name: str, body: Any) -> None:
     assert await whole(name, BOM + json.dumps(body).encode()) == "a"
 
 
+@pytest.mark.anyio
+async def test_a_byte_order_mark_in_the_middle_of_a_stream_loses_nothing_in_silence() -> None:
+    """Two streams put one behind the other have one before a line, which browsers pass over: that is refused."""
+    marked = "data: null\n\n\ufeffdata: " + json.dumps(delta(content="b"))
+    lines = [json.dumps(delta(content="a")), marked.removeprefix("data: "), json.dumps(delta("stop"))]
+    with pytest.raises(InvalidProviderOutput, match="damaged") as caught:
+        await asked("chat", lines)
+    assert caught.value.partial == ""  # nobody knows where in these bytes the gap is
+
+
 # --- usage ----------------------------------------------------------------------------------------
 
 
@@ -152,6 +163,17 @@ async def test_groqs_usage_stands_in_x_groq() -> None:
     with pytest.raises(MelliteError, match="internal_server_error") as caught:
         await asked("chat", [delta(content="a"), broken])
     assert caught.value.partial == "a"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("host", ["mistral", "perplexity"])
+async def test_hosts_that_give_usage_unasked(host: str) -> None:
+    """Mistral refuses to be asked for the usage of a stream, and gives it, as Perplexity does, without."""
+    last = {**delta("stop"), "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+    transport = ScriptedTransport([[wire("chat", [delta(content="a"), last])]])
+    thunk = backend(f"{host}:m", api_key="sk-test", transport=transport).generate("Hi")
+    assert await tokens(thunk) == (3, 2, None)
+    assert "stream_options" not in json.loads(transport.requests[0].body)
 
 
 @pytest.mark.anyio
