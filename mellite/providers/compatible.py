@@ -85,8 +85,8 @@ _ROWS: Final = (
         dialect=ChatDialect(max_tokens="max_completion_tokens", reasoning_field="reasoning"),
     ),
     Host("huggingface", "https://router.huggingface.co/v1", keys=("HF_TOKEN", "HUGGINGFACE_API_KEY")),
-    # Mistral and Perplexity give the usage of every stream unasked. Neither's own SDK (mistralai 3.7, perplexityai 0.46)
-    # knows `stream_options`, and Mistral answers 422 to it: https://github.com/BerriAI/litellm/issues/8978
+    # Mistral and Perplexity give the usage of every stream unasked. Their own SDKs (mistralai 3.7, perplexityai 0.46)
+    # know no `stream_options`, and Mistral answers 422 to it: https://github.com/BerriAI/litellm/issues/8978
     Host(
         "mistral",
         "https://api.mistral.ai/v1",
