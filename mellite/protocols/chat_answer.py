@@ -22,6 +22,7 @@ __all__ = [
     "MergedChat",
     "OpenAIChatRaw",
     "decode_plain",
+    "filtered_for",
     "usage_of",
 ]
 
@@ -84,6 +85,23 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
         reasoning_tokens=_count(raw, "reasoning_tokens") if reasoning is None else reasoning,  # Perplexity
         raw=raw,
     )
+
+
+def filtered_for(choice: Mapping[str, Any]) -> str | None:
+    """What a choice was filtered for, by Azure's notes on it.
+
+    https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
+
+    Example:
+        >>> filtered_for({"content_filter_results": {"hate": {"filtered": True, "severity": "high"}, "violence": {}}})
+        'filtered: hate (high)'
+    """
+    found = []
+    for name, result in _inner(choice, "content_filter_results").items():
+        if isinstance(result, Mapping) and result.get("filtered") is True:
+            severity = result.get("severity")
+            found.append(f"{name} ({severity})" if isinstance(severity, str) else name)
+    return f"filtered: {', '.join(found)}" if found else None
 
 
 def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

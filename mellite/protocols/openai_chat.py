@@ -10,7 +10,7 @@ from ..errors import IncompleteStream, MelliteError
 from ..events import Event, Finish, ReasoningDelta, ResponseStart, StepFinish, TextDelta, TextEnd
 from ..request import Request
 from ..wire.protocol import Protocol, is_done, listed, wrong
-from .chat_answer import ID, ChatCompletion, OpenAIChatRaw, decode_plain, usage_of
+from .chat_answer import ID, ChatCompletion, OpenAIChatRaw, decode_plain, filtered_for, usage_of
 from .chat_body import OPENAI, ChatDialect, lower, options_of
 from .chat_deltas import MISSES, ChatState, begin, end_reasoning, on_delta
 from .failures import classify, failure_of, read_event, read_whole
@@ -228,7 +228,7 @@ def _concluded(
             raw_reason=word,
             usage=usage,
             response=answer,
-            refusal="".join(state.refusal) or None,
+            refusal="".join(state.refusal) or (filtered_for(first) if reason == "content-filter" else None),
             logprobs=first.get("logprobs"),
         )
     )

@@ -17,7 +17,15 @@ from tests.protocols.gemini_chunks import chunk
 from tests.protocols.streams import asked, whole, wire
 
 BOM = b"\xef\xbb\xbf"
-FILTERED = {"index": 0, "finish_reason": "content_filter", "content_filter_results": {"hate": {"filtered": True}}}
+FILTERED = {
+    "index": 0,
+    "finish_reason": "content_filter",
+    "content_filter_results": {
+        "hate": {"filtered": True, "severity": "high"},
+        "jailbreak": {"filtered": True, "detected": True},
+        "violence": {},
+    },
+}
 PARIS = {"city": "Paris"}
 
 
@@ -55,6 +63,7 @@ async def test_a_stream_that_was_filtered_keeps_what_came() -> None:
     )
     assert await thunk == "Half"
     assert thunk.generation.finish_reason == "content-filter"
+    assert thunk.generation.refusal == "filtered: hate (high), jailbreak"
 
 
 @pytest.mark.anyio
