@@ -182,13 +182,14 @@ def test_raw_is_what_came() -> None:
         (b": \xff\n\n", False),
         (b"x: \xff\n\n", False),
         ("größe: 1\n\n".encode(), False),
-        (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", False),
+        (b"\xef\xbb\xbfdata: a\n\n", False),
+        (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", True),
         (b"da\xffta: a\n\n", True),
         (b"data: a\n\xfe\ndata: b\n\n", True),
     ],
 )
 def test_damaged(raw: bytes, damaged: bool) -> None:
-    """A line whose field name is no text is passed over like any unknown one, but leaves a note."""
+    """A line whose field name is no text, or begins with a late byte order mark, is passed over, but leaves a note."""
     for at in range(len(raw)):
         decoder = SseDecoder()
         decoder.feed(raw[:at])
