@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from attrs import evolve
 
 from ..protocols.anthropic_messages import ANTHROPIC, protocol
-from ..wire.auth import Environment, bearer, none
+from ..wire.auth import Environment, bearer, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from ..wire.versions import Versions
@@ -27,6 +28,10 @@ VERSION: Final = "2026-10-21"
 OLDER_FIELDS: Final = frozenset({"temperature", "top_k", "top_p"})
 VERSIONS: Final = Versions(newest=VERSION, older="2023-06-01", older_fields=OLDER_FIELDS, header="anthropic-version")
 
+#: Microsoft Foundry takes a bearer token for one of Entra, and keys only in ``x-api-key``:
+#: https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry
+_FOUNDRY: Final = re.compile(r"https://[^/?#]+\.azure\.com(:\d+)?([/?#]|$)", re.IGNORECASE)
+
 
 def messages_route(
     *,
@@ -38,7 +43,8 @@ def messages_route(
     """Anthropic over Messages, which is what ``anthropic:...`` means.
 
     The key comes from ``ANTHROPIC_AUTH_TOKEN`` or ``ANTHROPIC_API_KEY``, and the base URL from ``ANTHROPIC_BASE_URL``
-    where they are not given. The key is sent as a bearer token, as Anthropic's own libraries do from 2.0 on. With a
+    where they are not given. The key is sent as a bearer token, as Anthropic's own libraries do from 2.0 on, but
+    to Microsoft Foundry, which wants ``x-api-key``. With a
     `base_url` given here no key of the environment is sent: it is for Anthropic, not for whoever answers at that URL. A
     beta is asked for with ``http=HttpOptions(headers={"anthropic-beta": "..."})``.
 
@@ -57,7 +63,7 @@ def messages_route(
         'https://api.anthropic.com/v1/messages'
     """
     if api_key is not None:
-        auth = bearer(api_key)
+        auth = header("x-api-key", api_key) if _FOUNDRY.match(base_url or "") else bearer(api_key)
     elif base_url is None:
         auth = bearer(Environment(TOKEN, KEY))
     else:

@@ -88,6 +88,17 @@ def test_a_base_url_in_code_gets_no_key_of_the_environment(monkeypatch: pytest.M
     assert KEY not in str(dict(http.headers))
 
 
+def test_foundry_takes_keys_in_a_header_of_their_own() -> None:
+    """Microsoft Foundry would take a bearer token for one of Entra; everybody else gets one."""
+    hosts = {
+        "https://mine.services.ai.azure.com/anthropic": "x-api-key",
+        "https://azure.com.example.org": "authorization",
+    }
+    for base, name in hosts.items():
+        http = messages_route(api_key=KEY, model="m", base_url=base).prepare(Request.of("hi"))
+        assert [header for header in http.headers if KEY in http.headers[header]] == [name]
+
+
 def test_a_beta_is_a_header() -> None:
     """Betas are asked for with a header of the request."""
     http = HttpOptions(headers={"anthropic-beta": "context-1m-2025-08-07"})
