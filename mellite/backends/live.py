@@ -8,6 +8,7 @@ from typing import Any
 from ..calling import Backend
 from ..events import Event
 from ..request import Options, Request, Timeouts
+from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
 from ..wire.route import Route
 from ..wire.transport import in_place_of
@@ -28,11 +29,15 @@ class LiveBackend(Backend):
             backend and closed with it, or what `mellite.wire.transport.standing_in` puts in its place.
         timeouts: the clocks of each call, unless a request says otherwise.
         keep_raw: whether to keep each stream event as it came, for ``thunk.raw.streamed_chunks``.
+        max_answer_bytes: the most bytes of one answer, decompressed, streamed or not, of which one event of a stream
+            may be half; more is OutputTooLarge. None is no bound.
+        max_answer_values: the most values of JSON (objects, lists, their members and elements) that are decoded at once
+            or kept of a stream; more is OutputTooLarge, before they take memory. None is no bound.
         **options: defaults for every call, the fields of `mellite.request.Options`; and ``provider_options``, ``http``.
 
     Raises:
         UnknownOption: for an option that does not exist, with the nearest name.
-        InvalidRequest: for one of the wrong type.
+        InvalidRequest: for one of the wrong type, or a bound that is no number of at least 1.
 
     Example:
         >>> from mellite.cassettes import ScriptedTransport
@@ -51,6 +56,8 @@ class LiveBackend(Backend):
         transport: Transport | None = None,
         timeouts: Timeouts | None = None,
         keep_raw: bool = True,
+        max_answer_bytes: int | None = DEFAULT_BOUNDS.max_bytes,
+        max_answer_values: int | None = DEFAULT_BOUNDS.max_values,
         **options: Any,
     ) -> None:
         defaults = Request.of("", **options)
@@ -61,6 +68,7 @@ class LiveBackend(Backend):
         self._transport = transport
         self._own_transport: Transport | None = None
         self._keep_raw = keep_raw
+        self._bounds = AnswerBounds(max_bytes=max_answer_bytes, max_values=max_answer_values)
 
     @property
     def route(self) -> Route:
@@ -80,7 +88,7 @@ class LiveBackend(Backend):
         transport = self._transport
         if transport is None:
             transport = in_place_of(self._default_transport)
-        return self._route.stream(request, transport, keep_raw=self._keep_raw)
+        return self._route.stream(request, transport, keep_raw=self._keep_raw, bounds=self._bounds)
 
     def _default_transport(self) -> Transport:
         """The transport that the route names, made once."""

@@ -52,7 +52,8 @@ def backend(
         base_url: another server; then no key of the environment is sent there.
         transport: what sends the requests, instead of the network.
         timeouts: the clocks of each call, in seconds, unless a call says otherwise.
-        **options: defaults for every call, the same as those of `mellite.generate`. For a directory of text cassettes
+        **options: defaults for every call, the same as those of `mellite.generate`; and ``max_answer_bytes``,
+            ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. For a directory of text cassettes
             ``provider`` and ``model`` are those of the keys.
 
     Raises:

@@ -15,6 +15,7 @@ from attrs import frozen
 from ..errors import AuthenticationError, ConfigurationError, InvalidProviderOutput, ProviderInternal
 from ..request import Timeouts
 from ..wire.auth import Credential, Scrubber
+from ..wire.bounds import AnswerBounds
 from ..wire.http import HttpRequest, Transport
 from ..wire.protocol import decode_json
 from ..wire.reading import open_response
@@ -30,7 +31,7 @@ _OWN_TOKEN: Final = "/computeMetadata/v1/instance/service-accounts/default/token
 _ON_GOOGLE: Final = ("GCE_METADATA_HOST", "K_SERVICE", "GAE_ENV", "CLOUD_RUN_JOB")
 _PRODUCT: Final = "/sys/class/dmi/id/product_name"
 _TIMEOUTS: Final = Timeouts(first_byte=10, idle=10, total=20)
-_LARGEST: Final = 64 * 1024
+_BOUNDS: Final = AnswerBounds(max_bytes=64 * 1024)
 _NAME: Final = "Google's application default credentials"
 
 
@@ -116,9 +117,9 @@ async def _fetch(transport: Transport | None) -> Token:
 
 async def _token(transport: Transport, asked: HttpRequest, secrets: Scrubber) -> Token:
     shown = asked.url
-    reader = await open_response(transport, asked, _TIMEOUTS, shown=shown)
+    reader = await open_response(transport, asked, _TIMEOUTS, shown=shown, bounds=_BOUNDS)
     try:
-        body = await reader.rest(_LARGEST)
+        body = await reader.rest()
     finally:
         await reader.abandon()
     status = reader.response.status

@@ -14,7 +14,7 @@ from .decompressors import BrotliDecompressor, Decompressor, ZlibDecompressor, Z
 
 __all__ = ["BodyDecoder"]
 
-_PIECE: Final = 256 * 1024  # the most that one step of decompression may give
+_PIECE: Final = 64 * 1024  # the most that one step of decompression may give
 _SLICE: Final = 16 * 1024  # the most that one step may take: zlib copies what it leaves over, again and again
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's codes for the containers
 _NAMES: Final = ("gzip", "deflate", "br", "zstd")
@@ -55,7 +55,7 @@ class BodyDecoder:
         self._held = b""  # what has come of a header too short to tell what it is
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes of the body; give what they decode to, in pieces of at most 256 KiB.
+        """Take the next bytes of the body; give what they decode to, in pieces of at most 64 KiB.
 
         The pieces are made as they are asked for, so a body that inflates a thousandfold never lies in memory whole.
         Take all of them before feeding more.

@@ -262,8 +262,8 @@ class SseDecoder:
             return events
         self._clean = False
         msg = (
-            f"an event of the stream is larger than {self.limit:,} bytes; if that is right, "
-            "raise the limit, otherwise the server sends something that is no event stream"
+            f"an event of the stream is larger than {self.limit:,} bytes; if that is right, raise max_answer_bytes, "
+            "of which one event may be half; otherwise the server sends something that is no event stream"
         )
         self.failure = OutputTooLarge(msg)
         self._rest.clear()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 from typing import Protocol as Interface
 
-from ..errors import IncompleteStream, InvalidProviderOutput, MelliteError, TransportError
+from ..errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge, TransportError
 from ..events import Event, Finish, RawChunk
 from ..request import Request
 from ..usage import Usage
+from .bounds import DEFAULT_BOUNDS, AnswerBounds, held, values_in
 from .protocol import Protocol, State
 from .reading import BodyReader
 
@@ -69,7 +71,10 @@ class Parser:
     """
 
     __slots__ = (
+        "_bounds",
+        "_bytes",
         "_failure",
+        "_few",
         "_framed",
         "_framing",
         "_halt",
@@ -79,15 +84,28 @@ class Parser:
         "_state",
         "_step",
         "_strayed",
+        "_values",
         "over",
     )
 
-    def __init__(self, protocol: Protocol[Any], framing: Framing, request: Request, *, keep_raw: bool = True) -> None:
+    def __init__(
+        self,
+        protocol: Protocol[Any],
+        framing: Framing,
+        request: Request,
+        bounds: AnswerBounds = DEFAULT_BOUNDS,
+        *,
+        keep_raw: bool = True,
+    ) -> None:
         self._initial = partial(protocol.initial, request)
         self._state: State = self._initial()
         self._step = protocol.step
         self._halt = protocol.halt
         self._framing = framing
+        self._bounds = bounds
+        self._few = sys.maxsize if bounds.max_values is None else bounds.max_values  # bytes have no more values
+        self._bytes = 0  # of events
+        self._values = 0  # that the state may keep of them; counted once there may be too many
         self._keep_raw = keep_raw
         self._framed = False  # an event of the stream has come
         self._strayed = 0  # bytes of what is none that were looked at
@@ -129,6 +147,9 @@ class Parser:
                     self._progress = True
                 if self._keep_raw:
                     events.append(RawChunk(raw))
+                self._bytes += len(raw)
+                if self._bytes > self._few:
+                    self._weigh(raw)
                 events += self._step(self._state, raw, frame.event)
                 if self._state.done:
                     self.over = True
@@ -139,11 +160,36 @@ class Parser:
             self._failure = error
         except RecursionError:
             self._failure = _too_deep()
-        if not self._state.complete and len(stray := self._framing.stray) != self._strayed:
+        if not self._state.complete:
+            self._look_beside()
+        return events
+
+    def _look_beside(self) -> None:
+        """Look for an error in what came and is no event."""
+        stray = self._framing.stray
+        if len(stray) != self._strayed:
             self._strayed = len(stray)
             if self._failure is None or isinstance(self._failure, InvalidProviderOutput):
                 self._failure = self._told(stray) or self._failure
-        return events
+
+    def _weigh(self, raw: bytes) -> None:
+        """Look at an event of a long stream before it is decoded.
+
+        Most of what is decoded of a stream is gone with the next event. So what the parser really keeps is counted only
+        where as many values have gone through it as it may keep.
+
+        Raises:
+            OutputTooLarge: if there are too many values in it, or kept of all that came before.
+        """
+        most = self._few
+        self._values += values_in(raw, most)
+        if self._values > most:
+            if len(raw) > most:
+                self._bounds.check(raw)
+            kept = held(self._state, most)
+            if kept > most:
+                raise self._bounds.too_many()
+            self._values = min(kept, most * 3 // 4)  # so that this is done seldom, however much is kept
 
     def _ended(self) -> Sequence[Event]:
         """What the end of the bytes stands for."""
@@ -189,6 +235,9 @@ class Parser:
         """What has been used by now, as far as the provider said: what the answer would say if it ended here."""
         if self.over:  # it has ended, and told what it knows
             return None
+        if isinstance(self._failure, OutputTooLarge):  # no more work on it than is needed
+            known = [getattr(self._state, name, None) for name in ("counts", "usage")]
+            return next((each for each in known if isinstance(each, Usage)), None)
         try:
             events = _readable(lambda: self._halt(self._state))
         except MelliteError as error:

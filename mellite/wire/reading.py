@@ -7,17 +7,18 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from ..errors import (
     FirstByteTimeout,
     IdleTimeout,
     InvalidProviderOutput,
     MissingExtra,
-    OutputTooLarge,
     TotalTimeout,
     TransportError,
 )
 from ..request import Timeouts
+from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .decoding import BodyDecoder
 from .http import HttpRequest, HttpResponse, Transport
 
@@ -25,6 +26,7 @@ __all__ = ["BodyReader", "open_response"]
 
 _DRAIN_SECONDS: Final = 0.05  # what it may cost to get a connection back into the pool
 _DRAIN_BYTES: Final = 64 * 1024
+_PIECE: Final = 64 * 1024  # the most that is handed on at once, so that nobody works on one read for long
 
 
 class _Clocks:
@@ -43,6 +45,10 @@ class _Clocks:
         if self._total_ends is not None and (left is None or self._total_ends - now <= left):
             return self._total_ends - now, True
         return left, False
+
+    def is_over(self) -> bool:
+        """Whether the time in all is up."""
+        return self._total_ends is not None and anyio.current_time() >= self._total_ends
 
     def ran_out(self, url: str, *, total: bool, first: bool) -> TransportError:
         """The error that says which clock it was."""
@@ -65,11 +71,19 @@ class _Clocks:
         return self._timeouts.idle
 
 
-async def open_response(transport: Transport, request: HttpRequest, timeouts: Timeouts, *, shown: str) -> BodyReader:
+async def open_response(
+    transport: Transport,
+    request: HttpRequest,
+    timeouts: Timeouts,
+    *,
+    shown: str,
+    bounds: AnswerBounds = DEFAULT_BOUNDS,
+) -> BodyReader:
     """Send a request and wait for the status.
 
     Args:
         shown: the URL as messages may show it.
+        bounds: how much the body may be.
 
     Raises:
         FirstByteTimeout, TotalTimeout: if it takes too long; and whatever `Transport.open` raises.
@@ -78,55 +92,78 @@ async def open_response(transport: Transport, request: HttpRequest, timeouts: Ti
     now = anyio.current_time()
     timeout, total = clocks.left(clocks.first_byte, now, now)
     try:
-        return BodyReader(await transport.open(request, timeout=timeout), clocks, shown)
+        return BodyReader(await transport.open(request, timeout=timeout), clocks, shown, bounds)
     except TimeoutError:
         pass
     raise clocks.ran_out(shown, total=total, first=True)
 
 
+def _slices(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
+
+
 class BodyReader:
-    """Reads the body of one answer, decompressed, and says which clock ran out.
+    """Reads the body of one answer, decompressed, and says which clock ran out or which bound was passed.
+
+    What one read of the network gives, and what that inflates to, is handed on in slices. Between two of them the
+    clocks are looked at and the loop has its turn.
 
     Attributes:
         response: the answer.
         waiting: since when it has been waited for an event; whoever sees one sets this to None.
     """
 
-    __slots__ = ("_clocks", "_decoder", "_head", "_pieces", "_shown", "response", "waiting")
+    __slots__ = ("_bounds", "_clocks", "_decoder", "_head", "_pieces", "_shown", "_taken", "response", "waiting")
 
-    def __init__(self, response: HttpResponse, clocks: _Clocks, shown: str) -> None:
+    def __init__(self, response: HttpResponse, clocks: _Clocks, shown: str, bounds: AnswerBounds) -> None:
         self.response = response
         self.waiting: float | None = None
         self._clocks = clocks
         self._shown = shown
+        self._bounds = bounds
+        self._taken = 0  # bytes of the body, decompressed
         self._decoder: BodyDecoder | None = None
         self._pieces: Iterator[bytes] = iter(())
         self._head = b""
 
     async def read(self) -> bytes:
-        """The next piece of the body; empty at its end.
+        """The next piece of the body, of 64 KiB at most; empty at its end.
 
         Raises:
             IdleTimeout, TotalTimeout: if nothing came in time.
             ConnectionLost: if the connection broke.
             InvalidProviderOutput: if the body is not what its ``content-encoding`` says, or ends too soon.
+            OutputTooLarge: if the body is larger than its bound.
         """
         if self._head:
             head, self._head = self._head, b""
             return head
+        piece = await self._next()
+        self._taken += len(piece)
+        if self._bounds.max_bytes is not None and self._taken > self._bounds.max_bytes:
+            raise self._bounds.too_long()
+        return piece
+
+    async def _next(self) -> bytes:
+        for piece in self._pieces:  # more of the last read
+            await checkpoint()
+            if self._clocks.is_over():
+                raise self._clocks.ran_out(self._shown, total=True, first=False)
+            return piece
         decoder = self._decoder
         if decoder is None:
             decoder = self._decoder = BodyDecoder(self.response.headers.get("content-encoding"))
-        if decoder.identity:
-            return await self._receive()
         while True:
-            for piece in self._pieces:
-                return piece
             data = await self._receive()
             if not data:
                 decoder.end()
                 return b""
-            self._pieces = decoder.feed(data)
+            if decoder.identity and len(data) <= _PIECE:
+                return data
+            self._pieces = _slices(data) if decoder.identity else decoder.feed(data)
+            for piece in self._pieces:
+                return piece
 
     async def _receive(self) -> bytes:
         now = anyio.current_time()
@@ -152,19 +189,16 @@ class BodyReader:
         self._head = head
         return head
 
-    async def rest(self, limit: int) -> bytes:
+    async def rest(self) -> bytes:
         """All that is left of the body.
 
         Raises:
-            OutputTooLarge: if it has more than `limit` bytes; and what `read` raises.
+            OutputTooLarge: if it is larger than its bound; and what `read` raises.
         """
         body = bytearray()
         while piece := await self.read():
             body += piece
             self.waiting = None  # of an answer in one piece, every piece is progress
-            if len(body) > limit:
-                msg = f"the answer is larger than {limit:,} bytes; if that is right, raise the limit"
-                raise OutputTooLarge(msg)
         return bytes(body)
 
     async def start(self, limit: int) -> bytes:

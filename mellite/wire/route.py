@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from ..events import Event, ResponseStart
 from ..request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
 from .auth import Auth, Scrubber, lacks_something, none
 from .body import encoded, merged, merged_http
+from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint, is_private_link
 from .framing import SseDecoder
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
@@ -32,7 +34,6 @@ from .versions import Versions
 
 __all__ = ["Frame", "Framing", "Route"]
 
-_WHOLE_BODY: Final = 64 * 1024 * 1024  # the largest answer in one piece
 _EXCERPT: Final = 200
 _EVENTS: Final = re.compile("event-?stream")  # server-sent events, and AWS's own kind
 _OK: Final = range(200, 300)
@@ -219,7 +220,12 @@ class Route:
     # From HTTP to events
 
     async def stream(
-        self, request: Request, transport: Transport, *, keep_raw: bool = True
+        self,
+        request: Request,
+        transport: Transport,
+        *,
+        keep_raw: bool = True,
+        bounds: AnswerBounds = DEFAULT_BOUNDS,
     ) -> AsyncGenerator[Event, None]:
         """Send the request and give the events of the answer; exactly one Finish ends it.
 
@@ -227,6 +233,7 @@ class Route:
             request: what is asked.
             transport: what sends it; where that is ``offline``, keys and settings that are missing do not matter.
             keep_raw: whether each stream event is also given as it came, as a RawChunk.
+            bounds: how much the answer may be.
 
         Raises:
             MelliteError: of any kind; it names provider, model, status and request id as far as they are known.
@@ -237,7 +244,8 @@ class Route:
                 await self.auth.ready()
             call = self._compile(request, offline=offline)
             known.scrubber = call.scrubber
-            reader = await open_response(transport, call.http, call.timeouts, shown=shown_url(call.http.url))
+            shown = shown_url(call.http.url)
+            reader = await open_response(transport, call.http, call.timeouts, shown=shown, bounds=bounds)
             known.response = reader.response
             try:
                 yield self._start(call, reader.response)
@@ -245,20 +253,28 @@ class Route:
                 if streams is not call.streaming:
                     yield ResponseStart(streaming=streams)
                 if streams:
-                    parser = Parser(self.protocol, self.framing(), call.request, keep_raw=keep_raw)
+                    parser = Parser(self.protocol, self._framing(bounds), call.request, bounds, keep_raw=keep_raw)
                     known.usage = parser.usage
                     while not parser.over:
                         for event in parser.take(await parser.next(reader)):
                             yield event
                     await reader.drain()
                 else:
-                    body = await reader.rest(_WHOLE_BODY)
+                    body = await reader.rest()
+                    bounds.check(body)
                     for event in each(self.protocol.unary, body):
                         yield event
             except BaseException:
                 await reader.abandon()
                 raise
             await reader.response.aclose()
+
+    def _framing(self, bounds: AnswerBounds) -> Framing:
+        """The decoder for one stream; how large an event may be goes with the bounds of the answer."""
+        framing = self.framing()
+        if isinstance(framing, SseDecoder) and bounds.max_event != DEFAULT_BOUNDS.max_event:
+            framing.limit = sys.maxsize if bounds.max_event is None else bounds.max_event
+        return framing
 
     def _start(self, call: _Call, response: HttpResponse) -> ResponseStart:
         return ResponseStart(

@@ -15,6 +15,7 @@ import anyio
 
 from .. import loops
 from ..errors import ConnectionLost
+from .bounds import DEFAULT_BOUNDS, values_in
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 from .lifetime import ClientPerLoop
 from .websocket_connection import Refused, connect, handshake_headers
@@ -293,7 +294,7 @@ class _Answer(HttpResponse):
             if not messages:
                 return False
             for number, message in enumerate(messages, start=1):
-                heard = self._line.dialogue.hear(message)
+                heard = self._heard(message)
                 if heard == "elsewhere":
                     return False
                 if heard == "again":
@@ -304,6 +305,12 @@ class _Answer(HttpResponse):
                     await self._end(messages[number:])
                     break
         return True
+
+    def _heard(self, message: bytes) -> Literal["more", "last", "again", "elsewhere"]:
+        most = DEFAULT_BOUNDS.max_values
+        if most is not None and len(message) > most and values_in(message, most) > most:
+            return "more"  # too much to be decoded here; whoever reads the answer decides, and ends the connection
+        return self._line.dialogue.hear(message)
 
     def _take(self, message: bytes) -> None:
         self._pieces.append(b"data: %s\n\n" % message.replace(b"\r", b" ").replace(b"\n", b" "))
@@ -330,7 +337,7 @@ class _Answer(HttpResponse):
         with anyio.move_on_after(timeout):
             messages = await self._line.connection.receive()
             for number, message in enumerate(messages, start=1):
-                heard = self._line.dialogue.hear(message)
+                heard = self._heard(message)
                 self._take(message)
                 if heard == "last":
                     await self._end(messages[number:])
