@@ -73,9 +73,7 @@ max_answer_values
 
     def too_many(self) -> OutputTooLarge:
         """The error for too many values."""
-        msg = (
-            f"the answer has more than {self.max_values:,} values of JSON; if that is right, raise max_answer_values"
-        )
+        msg = f"the answer has more than {self.max_values:,} values of JSON; if that is right, raise max_answer_values"
         return OutputTooLarge(msg)
 
     def too_long(self) -> OutputTooLarge:

@@ -141,6 +141,7 @@ class Route:
         request, repairs = self.protocol.mend(request)
         body = self.protocol.lower(request, stream=streaming)
         extra = request.http or _NO_HTTP
+        _check_words(request.model, extra.query)
         if extra.body:
             body = merged(body, extra.body)
         unsaid = self.endpoint.unsaid() if offline else []
@@ -314,4 +315,17 @@ class Route:
         return first not in (b"{", b"[") and _EVENTS.search(response.headers.get("content-type", "")) is not None
 
 
+def _check_words(model: str | None, query: Mapping[str, Any]) -> None:
+    """Refuse what could not stand in a URL or would name another model: half a surrogate pair.
+
+    Raises:
+        InvalidRequest: if the model's id or the query holds one.
+    """
+    for parameter, word in (("model", model), *[("http", word) for item in query.items() for word in item]):
+        if isinstance(word, str) and not word.isascii() and _HALF.search(word) is not None:
+            msg = f"{word!r} holds half a surrogate pair, which is no text that can be sent: copy it again"
+            raise InvalidRequest(msg, parameter=parameter)
+
+
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _NO_HTTP: Final = HttpOptions()
