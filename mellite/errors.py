@@ -263,7 +263,7 @@ class IncompleteStream(InvalidProviderOutput):
 
 
 class OutputTooLarge(InvalidProviderOutput):
-    """One event or body is larger than the limit set for it."""
+    """An answer has more bytes or more values of JSON than it may have: ``max_answer_bytes``, ``max_answer_values``."""
 
 
 class OutputValidationError(MelliteError):

@@ -169,14 +169,13 @@ def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
     try:
         if (event := event_value(data, name)) is None:
             return ()
-        if not isinstance(event, dict) or str(event.get("type")) not in _LAST:
+        said = event.get("type") if isinstance(event, dict) else None
+        type = said if isinstance(said, str) else name
+        if said is None or (type not in _LAST and (not type.startswith("response.") or event.get("error"))):
             event = answered(event, "a stream event", event=name, known=_PAYLOADS)
     except MelliteError as error:
         error.usage = state.usage
         raise
-    type = event.get("type")
-    if not isinstance(type, str):
-        type = name
     events: list[Event] = []
     if type in _LAST:
         response = _object(event, "response")

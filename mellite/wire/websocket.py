@@ -307,9 +307,8 @@ class _Answer(HttpResponse):
         return True
 
     def _heard(self, message: bytes) -> Literal["more", "last", "again", "elsewhere"]:
-        most = DEFAULT_BOUNDS.max_values
-        if most is not None and len(message) > most and values_in(message, most) > most:
-            return "more"  # too much to be decoded here; whoever reads the answer decides, and ends the connection
+        if _is_too_much(message):
+            return "more"  # whoever reads the answer decides, and ends the connection
         return self._line.dialogue.hear(message)
 
     def _take(self, message: bytes) -> None:
@@ -318,7 +317,7 @@ class _Answer(HttpResponse):
     async def _end(self, left: Sequence[bytes]) -> None:
         """The answer is over: keep the connection for the next turn, unless more came than the answer."""
         self._state = "over"
-        if any(map(self._line.dialogue.is_left_over, left)):
+        if any(_is_too_much(message) or self._line.dialogue.is_left_over(message) for message in left):
             await self._line.connection.abort()
         else:
             await self._pool.give_back(self._line)
@@ -354,6 +353,12 @@ class _Answer(HttpResponse):
         if self._state == "open":
             self._state = "closed"
             await self._line.connection.abort()
+
+
+def _is_too_much(message: bytes) -> bool:
+    """Whether a message is more than may be decoded here, where nobody knows the bounds of the answer."""
+    most = DEFAULT_BOUNDS.max_values
+    return most is not None and len(message) > most and values_in(message, most) > most
 
 
 @final

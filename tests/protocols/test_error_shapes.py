@@ -187,3 +187,12 @@ async def test_an_error_body_that_is_a_stream(protocol: str, body: bytes, status
         await backend.generate("hi")
     assert caught.value.status == status
     assert f"HTTP {status}: the pool is empty" in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_an_event_of_responses_is_judged_by_its_type() -> None:
+    """What an event of the protocol says by the way is no error, whatever words are in it."""
+    news = {"type": "response.limit.exceeded", "reason": "of the search", "code": "search_limit"}
+    pieces = [framed("openai-responses", news), *ANSWERS["openai-responses"].pieces]
+    backend = LiveBackend(find("openai:m", api_key="k"), transport=ScriptedTransport([pieces]))
+    assert await backend.generate("hi") == "Hello!"
