@@ -186,6 +186,15 @@ class Pump:
         with anyio.CancelScope(shield=True, deadline=anyio.current_time() + 2 * CLOSING_SECONDS):
             await self.wait_settled()
 
+    def linger_in_thread(self) -> None:
+        """Do the same without a loop; not where blocking would hold up the generation itself, or another loop."""
+        if self.loop.is_here() or loops.running_here() is not None:
+            return
+        waiter = loops.thread_waiter()
+        self.done.append(waiter)
+        if self.outcome is None:
+            waiter.block(2 * CLOSING_SECONDS)
+
     async def wait_beyond(self, position: int) -> None:
         """Wait until there are more than `position` events, or it is settled."""
         while len(self.events) <= position and self.outcome is None:
@@ -371,4 +380,4 @@ async def _woken(waiter: loops.Waiter, waiters: list[loops.Waiter]) -> None:
 
 
 #: Held for one assignment: whoever settles first decides.
-_settling: Final = threading.Lock()
+_settling: Final = threading.RLock()  # a signal handler that cancels may come in between

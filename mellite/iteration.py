@@ -5,17 +5,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
-from . import loops
+from . import loops, readers
 from .chunking import Chunker
 from .events import Event, TextDelta
 from .fold import CompactLog
 from .generation import AHEAD, Consumer, Pump
 
 if TYPE_CHECKING:
-    import asyncio
-
     from .outcome import Outcome
 
 __all__ = ["Chunks", "Events", "SyncTexts", "Texts"]
@@ -26,11 +24,15 @@ Item = TypeVar("Item")
 class _Position(Generic[Item]):
     """Where one iterator is in one generation; it counts as a consumer until it is exhausted or dropped.
 
+    It also leaves, referenced or not, when the task that last waited in it is over and was cancelled; it counts again
+    if another task goes on reading.
+
     The generation runs up to `ahead` events ahead of it. What its steps raise knows their frames, so they forget
     the iterator (``del self``) before: whoever keeps the error must not keep the iterator, nor the error itself.
     """
 
     __slots__ = (
+        "__weakref__",
         "_ahead",
         "_cancelled",
         "_consumer",
@@ -67,7 +69,7 @@ class _Position(Generic[Item]):
         self._index = 0
         self._refresh = ahead // 2  # ask for more when this many of what was asked for are left
         self._cancelled = False
-        self._task: weakref.ref[asyncio.Task[Any]] | None = None
+        self._task: weakref.ref[Any] | None = None  # the task that last waited here
         if begun:  # it counts from now on
             self._begin(open)
 
@@ -87,16 +89,35 @@ class _Position(Generic[Item]):
         pump = self._pump
         if pump is not None:
             want = index + self._ahead
-            self._consumer.want = want
+            consumer = self._consumer
+            consumer.want = want
             self._refresh = index + self._ahead // 2
+            if consumer.gone:  # its reader had left; another one goes on
+                consumer.gone = False
+                pump.join(consumer)
             pump.raise_demand(want)
 
     def _waits(self, index: int) -> None:
-        """About to wait for more: by cancellation until something comes."""
+        """Mark this iterator as waiting: if dropped now, it left by cancellation."""
         self._ask(index)
-        task = loops.current_asyncio_task()
-        self._task = weakref.ref(task) if task is not None else None
+        task = readers.current_task()
+        if task is not None and (self._task is None or self._task() is not task):
+            self._read_by(task)
         self._cancelled = True
+
+    def _read_by(self, task: object) -> None:
+        """Take `task`, which is about to wait, for the reader, unless it reads one step for another task."""
+        if not readers.is_a_step(task, _STEPS):
+            self._task = weakref.ref(task)
+            readers.follow(task, self)
+
+    def reader_cancelled(self, task: object) -> None:
+        """Leave by cancellation if `task`, which is over, was the last to wait here."""
+        pump = self._pump
+        if pump is None or self._task is None or self._task() is not task or self._consumer not in pump.consumers:
+            return
+        self._consumer.gone = True
+        pump.leave(self._consumer, cancelled=True)
 
     def _ends(self, pump: Pump, index: int) -> Outcome | None:
         """What it has come to if all has been read; this iterator leaves then."""
@@ -232,6 +253,10 @@ class Chunks(AsyncIterator[str]):
                 del self
                 raise
         return self._ready.pop()
+
+
+#: The code of one step of each iterator.
+_STEPS: Final = frozenset(kind.__anext__.__code__ for kind in (Texts, Events, Chunks))
 
 
 @final

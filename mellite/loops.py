@@ -118,17 +118,16 @@ def running() -> object | None:
         return None
 
 
-def is_being_cancelled(task: asyncio.Task[Any] | None) -> bool:
+def is_being_cancelled(task: object | None) -> bool:
     """Whether the current task, or `task` where it is known, is on its way out by cancellation."""
     trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return bool(trio.current_effective_deadline() == -float("inf"))
     if task is None:
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            return False
-    return task is not None and (task.cancelled() if task.done() else task.cancelling() > 0)
+        task = current_asyncio_task()
+    if not isinstance(task, asyncio.Task):  # none, or one of trio's, whose end is noticed elsewhere
+        return False
+    return task.cancelled() if task.done() else task.cancelling() > 0
 
 
 def current_asyncio_task() -> asyncio.Task[Any] | None:
@@ -139,19 +138,29 @@ def current_asyncio_task() -> asyncio.Task[Any] | None:
         return None
 
 
-def forbid_inside_loop(call: str, instead: str) -> None:
-    """Raise `SyncInsideLoop` if an event loop runs in this thread: blocking it would block everything."""
+def running_here() -> str | None:
+    """Return the name of the loop that runs in this thread and that blocking would hold up; None if there is none."""
     trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_run():
-        running = "trio"
-    else:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        running = "asyncio"
-    msg = f"{call} would block the running {running} event loop; write {instead} instead"
-    raise SyncInsideLoop(msg)
+        return "trio"
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    # Threads that are greenlets (gevent) share one thread of the system, and asyncio sees in all of them the loop that
+    # runs in one. That of the portal is ours: whoever is not its thread may wait for it.
+    for one in _portals:
+        if loop is one.loop and threading.get_ident() != one.thread.ident:
+            return None
+    return "asyncio"
+
+
+def forbid_inside_loop(call: str, instead: str) -> None:
+    """Raise `SyncInsideLoop` if an event loop runs in this thread: blocking it would block everything."""
+    name = running_here()
+    if name is not None:
+        msg = f"{call} would block the running {name} event loop; write {instead} instead"
+        raise SyncInsideLoop(msg)
 
 
 @final
@@ -241,10 +250,11 @@ class _AsyncioWaiter:
 
 @final
 class _TrioLoop:
-    __slots__ = ("scope", "task", "thread", "token")
+    __slots__ = ("asked", "scope", "task", "thread", "token")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self.token = token
+        self.asked = False  # for cancellation, before there was anything to cancel
         self.scope: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
         self.thread = threading.get_ident()
@@ -256,6 +266,8 @@ class _TrioLoop:
         import trio
 
         scope = self.scope = trio.CancelScope()
+        if self.asked:
+            scope.cancel()
 
         async def scoped() -> None:
             nonlocal main, done
@@ -270,6 +282,7 @@ class _TrioLoop:
         self.task = trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
 
     def cancel(self) -> None:
+        self.asked = True
         if self.scope is not None:
             self.scope.cancel()
 

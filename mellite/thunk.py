@@ -6,13 +6,14 @@ import copy
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 from attrs import define, field
 
 from . import loops
 from .answer import Answer
 from .calls import CallInfo, name_of
+from .cancelling import Cancellation
 from .errors import InvalidRequest
 from .request import Request
 
@@ -31,7 +32,8 @@ __all__ = ["GenerationState", "ModelOutputThunk", "settle_all"]
 T = TypeVar("T")
 
 #: Held for a moment when a thunk starts or is settled unstarted, so that two threads do not do it twice.
-_starting: Final = threading.Lock()
+#: A signal handler or finalizer that cancels may come in between, hence reentrant.
+_starting: Final = threading.RLock()
 
 
 class GenerationState:
@@ -58,6 +60,9 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     * ``await thunk`` gives the parsed value, and raises if the generation failed or was cancelled;
       ``await thunk.settle()`` gives the thunk itself and raises for neither.
     * ``async for delta in thunk`` gives the text as it arrives, from the first delta, to every consumer.
+    * `asyncio.gather`, `wait_for`, `as_completed` and `shield` take thunks as they are. `asyncio.create_task`,
+      `asyncio.run` and `asyncio.wait` want coroutines: ``create_task(thunk.settle())`` or ``(thunk.avalue())``.
+    * ``thunk.cancel()`` stops it from anywhere; ``async with thunk:`` and ``with thunk:`` stop it at their end.
     * ``copy.copy(thunk)`` is a new thunk for the same call; ``thunk.resample(5)`` gives five.
 
     Example:
@@ -184,13 +189,30 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
     # Stopping it
 
-    async def cancel_generation(self, reason: str | None = None) -> None:
-        """Stop generating, from any task and at any time; a no-op when settled.
+    def cancel(self, reason: str | None = None) -> Cancellation:
+        """Ask to stop generating, at once: from any thread or signal handler; never blocks; a no-op when settled.
 
         It settles as cancelled, with the text, usage, raw answer and log so far, and its connection is closed.
-        From inside its own stream this asks and does not wait.
+
+        Returns:
+            An awaitable that waits until it has settled. Inside its own stream that does not wait.
+
+        Example:
+            >>> from mellite.backends import Echo
+            >>> thunk = Echo().generate("Hello.")
+            >>> thunk.cancel("not needed")
+            <Cancellation settled>
+            >>> thunk.state
+            'cancelled'
         """
-        why = reason if reason is not None else "cancel_generation() was called"
+        return Cancellation(self._ask_to_stop("cancel() was called" if reason is None else reason))
+
+    async def cancel_generation(self, reason: str | None = None) -> None:
+        """Stop generating, and wait until that is done: ``await thunk.cancel(reason)`` as a coroutine."""
+        await Cancellation(self._ask_to_stop("cancel_generation() was called" if reason is None else reason))
+
+    def _ask_to_stop(self, why: str) -> Pump | None:
+        """Have the generation cancelled; give it as long as it has not settled."""
         pump = self._gen.pump
         if pump is None:
             with _starting:
@@ -198,12 +220,11 @@ class ModelOutputThunk(Answer[T], Generic[T]):
                 if pump is None:
                     if self._outcome is None:
                         self._outcome = self._unstarted(why)
-                    return
+                    return None
         if self._settled() is not None:
-            return
+            return None
         pump.request_cancel(why)
-        if not pump.is_inside():
-            await pump.wait_settled()
+        return pump
 
     async def __aenter__(self) -> Self:
         return self
@@ -211,15 +232,28 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._settled() is not None:
-            return
-        why = "its `async with` block ended"
-        pump = self._gen.pump
-        if pump is None:
-            await self.cancel_generation(why)
-            return
-        pump.request_cancel(why)
-        await pump.linger()
+        pump = self._ask_to_stop("its `async with` block ended")
+        if pump is not None:
+            await pump.linger()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pump = self._ask_to_stop("its `with` block ended")
+        if pump is not None:
+            pump.linger_in_thread()
+
+    if not TYPE_CHECKING:  # a thunk is no Iterable, also to type checkers; this is what a plain `for` comes across
+
+        def __getitem__(self, index: object) -> NoReturn:
+            msg = (
+                "a thunk is no sequence: its text comes with `async for delta in thunk`, in code without await with "
+                "`for delta in thunk.iter()`; once it is done, all of it is `thunk.text`"
+            )
+            raise InvalidRequest(msg)
 
     # Copies
 
@@ -303,6 +337,8 @@ class ModelOutputThunk(Answer[T], Generic[T]):
                 pump = self._gen.pump
                 if pump is None and self._outcome is None:
                     pump = made = self._gen.pump = Pump(self._call, home, settle_all)
+                    if self._outcome is not None:  # cancelled by a signal handler, in the middle of this
+                        self._gen.pump = pump = made = None
             # Not under the lock: where tasks are eager, this runs the stream, which may start other thunks.
             if made is not None:
                 if home.is_here():
