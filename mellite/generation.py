@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import secrets
 import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -19,7 +18,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, cast, get_args
 
-from . import loops
+from . import forking, loops
 from .calls import CallInfo, name_of, opener, resolved
 from .errors import BackendError, InvalidProviderOutput
 from .events import Event, Finish
@@ -37,6 +36,7 @@ _EVERYTHING: Final = sys.maxsize
 CLOSING_SECONDS: Final = 5.0
 
 LOOP_CLOSED: Final = "event loop closed"
+FORKED: Final = "the process was forked, and its parent goes on with this generation"
 
 _EVENT_TYPES: Final = frozenset(get_args(Event))
 
@@ -115,8 +115,7 @@ class Pump:
         """Count `consumer`, and let the pump run as far as it wants."""
         self.consumers[consumer] = None
         self.raise_demand(consumer.want)
-        if self.outcome is None and self.loop.is_closed():
-            self.settle(cancelled=LOOP_CLOSED)
+        self.check_loop()
 
     def raise_demand(self, want: int) -> None:
         """Let the pump run as far as `want` events."""
@@ -151,7 +150,7 @@ class Pump:
         if not from_del and self.loop.is_here():
             self.loop.cancel()
         elif not self.loop.call_soon(self.loop.cancel) and not from_del:
-            self.settle(cancelled=LOOP_CLOSED)
+            self.check_loop()
 
     def is_inside(self) -> bool:
         """Whether the code that asks runs inside this generation's own stream."""
@@ -160,6 +159,7 @@ class Pump:
     async def wait_settled(self, consumer: Consumer | None = None) -> None:
         """Wait until it is settled; `consumer`, already joined, leaves by cancellation if this is cancelled."""
         try:
+            self.check_loop()
             while self.outcome is None:
                 waiter = loops.current().waiter()
                 self.done.append(waiter)
@@ -197,6 +197,7 @@ class Pump:
 
     async def wait_beyond(self, position: int) -> None:
         """Wait until there are more than `position` events, or it is settled."""
+        self.check_loop()
         while len(self.events) <= position and self.outcome is None:
             waiter = loops.current().waiter()
             self.progress.append(waiter)
@@ -205,9 +206,12 @@ class Pump:
             await _woken(waiter, self.progress)
 
     def check_loop(self) -> None:
-        """Settle as cancelled if the loop was closed under it."""
+        """Settle as cancelled if the loop was closed under it, or runs in the process that this one was forked from."""
         if self.outcome is None and self.loop.is_closed():
-            self.settle(cancelled=LOOP_CLOSED)
+            self.settle(cancelled=FORKED if self._is_inherited() else LOOP_CLOSED)
+
+    def _is_inherited(self) -> bool:
+        return self.loop.process != forking.process.number
 
     # The pump's own task.
 
@@ -352,6 +356,9 @@ class Pump:
                 return
             self.outcome = outcome
         self.consumers.clear()
+        if self._is_inherited():  # whoever waits does so in the parent
+            self.progress.clear()
+            self.done.clear()
         self._wake(self.progress)
         self._wake(self.done)
 
@@ -380,4 +387,4 @@ async def _woken(waiter: loops.Waiter, waiters: list[loops.Waiter]) -> None:
 
 
 #: Held for one assignment: whoever settles first decides.
-_settling: Final = threading.RLock()  # a signal handler that cancels may come in between
+_settling: Final = forking.rlock()  # a signal handler that cancels may come in between

@@ -298,6 +298,7 @@ class SyncTexts(_Position[str], Iterator[str]):
         self._ask(self._index)
         waiter = loops.thread_waiter()
         pump.progress.append(waiter)
+        pump.check_loop()
         if len(self._events) > self._index or pump.outcome is not None:
             return
         try:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
+from . import forking
 from .errors import SyncInsideLoop
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ class Waiter(Protocol):
 
 
 class Loop(Protocol):
-    """An event loop as the pump of a generation needs it."""
+    """An event loop as the pump of a generation needs it.
+
+    Attributes:
+        process: the number of the process that it runs in, as in `mellite.forking`.
+    """
+
+    process: int
 
     def waiter(self) -> Waiter:
         """A waiter for a task of this loop."""
@@ -63,7 +70,7 @@ class Loop(Protocol):
         ...
 
     def is_closed(self) -> bool:
-        """Whether nothing will ever run here again."""
+        """Whether nothing will ever run here again, in this process."""
         ...
 
     def is_cancellation(self, error: BaseException) -> bool:
@@ -165,10 +172,11 @@ def forbid_inside_loop(call: str, instead: str) -> None:
 
 @final
 class _AsyncioLoop:
-    __slots__ = ("asked", "loop", "task", "thread")
+    __slots__ = ("asked", "loop", "process", "task", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, thread: int | None = None) -> None:
         self.loop = loop
+        self.process = forking.process.number
         self.asked = False  # for cancellation, out of the first step of an eager task
         self.task: asyncio.Task[None] | None = None
         self.thread = threading.get_ident() if thread is None else thread
@@ -199,6 +207,8 @@ class _AsyncioLoop:
             self.asked = True
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+        if self.process != forking.process.number:
+            return False  # what wakes the loop up is shared with the parent
         try:
             self.loop.call_soon_threadsafe(function, *args)
         except RuntimeError:  # the loop is closed
@@ -209,7 +219,7 @@ class _AsyncioLoop:
         return threading.get_ident() == self.thread
 
     def is_closed(self) -> bool:
-        return self.loop.is_closed()
+        return self.process != forking.process.number or self.loop.is_closed()
 
     def is_cancellation(self, error: BaseException) -> bool:
         # A CancelledError that nobody sent to this task comes out of the backend: an error like any other.
@@ -250,10 +260,11 @@ class _AsyncioWaiter:
 
 @final
 class _TrioLoop:
-    __slots__ = ("asked", "scope", "task", "thread", "token")
+    __slots__ = ("asked", "process", "scope", "task", "thread", "token")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self.token = token
+        self.process = forking.process.number
         self.asked = False  # for cancellation, before there was anything to cancel
         self.scope: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
@@ -289,6 +300,8 @@ class _TrioLoop:
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
         import trio
 
+        if self.process != forking.process.number:
+            return False
         try:
             self.token.run_sync_soon(function, *args)
         except trio.RunFinishedError:
@@ -299,8 +312,8 @@ class _TrioLoop:
         return threading.get_ident() == self.thread
 
     def is_closed(self) -> bool:
-        # The run cancels its system tasks before it ends, so a generation never outlives it unsettled.
-        return False
+        # The run cancels its system tasks before it ends, so a generation never outlives it unsettled; but in a fork.
+        return self.process != forking.process.number
 
     def is_cancellation(self, error: BaseException) -> bool:
         import trio
@@ -378,9 +391,8 @@ class _Portal:
 
     def __init__(self) -> None:
         import atexit
-        import os
 
-        self.pid = os.getpid()
+        self.process = forking.process.number
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run, name="mellite", daemon=True)
         self.thread.start()
@@ -403,9 +415,7 @@ class _Portal:
         self.loop.close()
 
     def close(self) -> None:
-        import os
-
-        if self.pid == os.getpid() and not self.loop.is_closed():
+        if self.process == forking.process.number and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(5)
 
@@ -414,15 +424,16 @@ class _Portal:
 
 
 _portals: Final[list[_Portal]] = []  # the one of this process, once somebody needed it
-_starting: Final = threading.Lock()
+_inherited: Final[list[_Portal]] = []  # those of the processes before: kept, or their ends would reach the parent
+_starting: Final = forking.lock()
 
 
 def portal() -> Loop:
     """The background loop of this process, started on first need; a forked child starts its own."""
-    import os
-
     with _starting:
-        if _portals and (_portals[0].pid != os.getpid() or not _portals[0].thread.is_alive()):
+        if _portals and _portals[0].process != forking.process.number:
+            _inherited.append(_portals.pop())
+        if _portals and not _portals[0].thread.is_alive():
             _portals.clear()
         if not _portals:
             _portals.append(_Portal())

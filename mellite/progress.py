@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from . import forking
 from .errors import MissingExtra
 from .pricelist import prices
 from .records import GenerationMetadata
@@ -65,7 +65,7 @@ class Bar:
         self._display = display
         self._total = total
         self._began = time.perf_counter()
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._closed = False
         self._seen: set[str] = set()
         self._done = self._failed = self._tokens = 0
@@ -129,7 +129,7 @@ class _Screen:
     """The one display for all bars of the process: two that draw on one terminal would overwrite each other."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._display: Progress | None = None
         self._bars = 0
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextvars
-import threading
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
-from . import loops
+from . import forking, loops
 from .calls import CallInfo, opener
 from .errors import InvalidRequest
 from .events import Event
@@ -61,7 +60,7 @@ class Sharing:
     def __init__(self) -> None:
         self.generations = 0
         self.saved = 0
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._known: dict[tuple[object, ...], list[_Generation]] = {}
         self._open = False
         self._before: contextvars.Token[Opener | None] | None = None

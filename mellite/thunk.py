@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 from attrs import define, field
 
-from . import loops
+from . import forking, loops
 from .answer import Answer
 from .calls import CallInfo, name_of
 from .cancelling import Cancellation
@@ -33,7 +32,7 @@ T = TypeVar("T")
 
 #: Held for a moment when a thunk starts or is settled unstarted, so that two threads do not do it twice.
 #: A signal handler or finalizer that cancels may come in between, hence reentrant.
-_starting: Final = threading.RLock()
+_starting: Final = forking.rlock()
 
 
 class GenerationState:

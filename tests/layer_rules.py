@@ -56,6 +56,7 @@ LAYERS = {
         "calling",
         "calls",
         "cancelling",
+        "forking",
         "generation",
         "iteration",
         "loops",
@@ -101,13 +102,13 @@ TOGETHER = {
 """... but for these: importer -> imported."""
 
 NARROWED = (
-    ("wire*", 2, ("loops",), "wire/ is bytes and knows no thunk"),
+    ("wire*", 2, ("forking", "loops"), "wire/ is bytes and knows no thunk"),
     ("protocols*", 3, ("wire.protocol",), "a protocol is JSON and knows no bytes, URLs or keys"),
     ("protocols*", 2, ("records",), "a protocol turns JSON into events and knows no thunk"),
     ("cassettes*", 5, (), "a cassette knows no vendor"),
     ("cassettes*", 4, (), "a cassette knows no vendor"),
-    ("cassettes*", 2, ("loops", "records"), "a cassette knows no thunk"),
-    ("backends*", 2, ("calling", "loops", "records"), "a backend only yields events and knows no thunk"),
+    ("cassettes*", 2, ("forking", "loops", "records"), "a cassette knows no thunk"),
+    ("backends*", 2, ("calling", "forking", "loops", "records"), "a backend only yields events and knows no thunk"),
 )
 """(importer, a layer below it, all that it may import of that layer, why)."""
 

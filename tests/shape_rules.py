@@ -188,6 +188,25 @@ def half_imported(source: Source) -> Iterator[str]:
             )
 
 
+LOCKS = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"}
+MAKES_LOCKS = "mellite/forking.py"
+"""The one file that makes locks: those that a forked child finds open."""
+
+
+def locks_that_forks_break(source: Source) -> Iterator[str]:
+    """Locks of `threading` made, or handed on to be made, anywhere else; naming the type of one is fine."""
+    if source.name == MAKES_LOCKS:
+        return
+    said = [getattr(node, name, None) for node in ast.walk(source.tree) for name in ("annotation", "returns")]
+    types = {id(each) for annotation in filter(None, said) for each in ast.walk(annotation)}
+    for node in ast.walk(source.tree):
+        named = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set[str]()
+        by_name = getattr(node, "module", None) == "threading" and named & LOCKS
+        holder, _, name = dotted(node).rpartition(".")
+        if by_name or (holder == "threading" and name in LOCKS and id(node) not in types):
+            yield f"{source.name}:{node.lineno} makes a lock that a fork may leave shut: forking.lock() makes one"
+
+
 def handlers(node: ast.AST, function: str) -> Iterator[tuple[str, ast.ExceptHandler]]:
     """Every ``except`` below a node, with the dotted name of the class and function it stands in."""
     for child in ast.iter_child_nodes(node):

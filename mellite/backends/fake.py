@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
 import anyio
 from attrs import define, field
 
+from mellite import forking
 from mellite.calling import Backend
 from mellite.errors import ConfigurationError
 from mellite.events import Event, Finish, ResponseStart, TextDelta
@@ -152,7 +153,7 @@ class Scripted(Backend):
     delay: float = 0
     #: The requests that were asked, in the order in which they came.
     requests: list[Request] = field(init=False, factory=list[Request], repr=False)
-    _lock: threading.Lock = field(init=False, factory=threading.Lock, repr=False)
+    _lock: threading.Lock = field(init=False, factory=forking.lock, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.answers = _checked(self.answers)

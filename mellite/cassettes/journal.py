@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from .. import forking
 from ..errors import CassetteError, CassetteMiss
 from .compression import compress, compression_of
 from .files import MAX_BYTES
@@ -97,7 +97,7 @@ class CassetteWriter:
         self._key = key
         self._scan = scan
         self._durable = durable
-        self._condition = threading.Condition()
+        self._condition = forking.condition()
         self._name = uuid.uuid4().hex
         self._session = self._own = -1
         self._closed = True
@@ -191,7 +191,6 @@ class CassetteWriter:
         data = encode_interaction(interaction)
         self._scan.with_known(secrets).check(interaction, path=self.path)
         key = None if self._key is None else self._key(interaction)
-        self._own_condition()
         with self._condition:
             self._ready()
             try:
@@ -213,10 +212,6 @@ class CassetteWriter:
                 self._syncing -= 1
                 self._condition.notify_all()
         return won
-
-    def _own_condition(self) -> None:
-        if self._pid != os.getpid():
-            self._condition = threading.Condition()  # a thread of the parent may have held the old one in the fork
 
     def _ready(self) -> None:
         if self._closed:

@@ -8,7 +8,6 @@ something else than the recorded one only loses a moment.
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 import anyio
 from anyio.lowlevel import checkpoint
 
+from .. import forking
 from ..loops import Waiter, current
 from .timing import Timeline
 
@@ -76,8 +76,15 @@ class Order:
         self._settling = False
         self._settled: list[Waiter] = []
         self._claimed: dict[int, list[Waiter]] = {}
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._patient = True
+        forking.renewed(self)
+
+    def _at_fork_reinit(self) -> None:
+        """Forget what is running, and waits: it does so in the parent."""
+        self._running, self._claimed = {}, {}
+        self._over, self._settled = set(), []
+        self._settling = False
 
     def concerns(self, index: int) -> bool:
         """Whether an interaction ran at the same time as another one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ import anyio.to_thread
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
+from .. import forking
 from ..errors import CassetteMismatch, CassetteMiss, ConfigurationError
 from ..wire.http import HttpRequest, HttpResponse
 from .answers import Pace, RecordedAnswer
@@ -122,7 +122,7 @@ class ReplayTransport:
         self._order = Order([one.timeline for one in self._recorded]) if self.match == "keyed" else None
         self._used = bytearray(len(self._recorded))
         self._count = 0
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
 
     @property
     def offline(self) -> bool:

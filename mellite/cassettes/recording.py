@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import anyio
 import anyio.to_thread
 
+from .. import forking
 from ..errors import CassetteError, InvalidProviderOutput, TransportError
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from ..wire.transport import default_transport
@@ -125,8 +125,8 @@ class RecordTransport:
         self._clock = Stopwatch()
         self._waiting: deque[Take] = deque()
         self._turnstile = Turnstile()
-        self._opening = threading.Lock()
-        self._storing = threading.Lock()
+        self._opening = forking.lock()
+        self._storing = forking.lock()
         self._problems: list[CassetteError] = []
         self._over = False
         self.stored = 0

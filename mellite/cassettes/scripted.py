@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard, cast
 
 import anyio
 from anyio.lowlevel import checkpoint
 
+from .. import forking
 from ..errors import ConfigurationError, ConnectionLost
 from ..wire.http import HttpRequest, HttpResponse
 
@@ -135,7 +135,7 @@ class ScriptedTransport:
             [answer if callable(answer) and not _is_error(answer) else _checked(answer) for answer in answers]
         )
         self._given = answers
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self.requests: list[HttpRequest] = []
 
     def __reduce__(self) -> tuple[type[ScriptedTransport], tuple[Sequence[ScriptedAnswer | ScriptedAnswerer]]]:

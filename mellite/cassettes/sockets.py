@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.lowlevel import checkpoint
 
+from .. import forking
 from ..errors import CassetteMismatch, CassetteMiss, ConnectionLost
 from ..request import EMPTY
 from ..secrets.names import environment_secrets
@@ -64,7 +64,7 @@ class ReplaySockets:
         ]
         self._deadline = deadline
         self._redaction = redaction or Redaction()
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._used = 0
 
     @property

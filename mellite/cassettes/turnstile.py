@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from typing import Final
 
 from anyio.lowlevel import checkpoint
 
+from .. import forking
 from ..loops import Waiter, current
 from .order import TURNS
 
@@ -30,10 +30,17 @@ class Turnstile:
 
     def __init__(self) -> None:
         self.inside = 0
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._taken = False
         self._waiting: deque[Waiter] = deque()
         self._last = float("-inf")
+        forking.renewed(self)
+
+    def _at_fork_reinit(self) -> None:
+        """Forget who is inside, and waits: they do so in the parent."""
+        self.inside = 0
+        self._taken = False
+        self._waiting.clear()
 
     async def enter(self) -> None:
         """Wait for one's turn; `leave` must follow."""

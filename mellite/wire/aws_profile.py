@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import anyio.to_thread
 from attrs import field, frozen
 
+from .. import forking
 from ..errors import AuthenticationError, MelliteError, MissingExtra
 from .sigv4 import AwsKeys, EnvironmentKeys, RevealedKeys
 
@@ -35,7 +35,7 @@ class ProfileKeys(AwsKeys):
     def __init__(self, profile: str | None = None, *, instance: bool = False) -> None:
         self._profile = profile
         self._instance = instance
-        self._lock = threading.Lock()  # held in threads only
+        self._lock = forking.lock()  # held in threads only
         self._credentials: Callable[[], Any] | None = None
         self._found: Callable[[], RevealedKeys] | None = None
 

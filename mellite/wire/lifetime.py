@@ -9,11 +9,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import AsyncGeneratorType
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 import anyio
 
-from .. import loops
+from .. import forking, loops
 
 __all__ = ["ClientPerLoop"]
 
@@ -48,7 +48,7 @@ class ClientPerLoop(Generic[C]):
     def find(self, loop: object) -> C | None:
         """The client of this loop, if there is one already; `loop` is the loop itself or trio's token."""
         held = self._held.get(loop)
-        return None if held is None else held.client
+        return None if held is None or held.is_inherited() else held.client
 
     async def start(self, loop: object) -> C:
         """Make the client of this loop, which must be the running one."""
@@ -68,13 +68,18 @@ class ClientPerLoop(Generic[C]):
 
     async def aclose(self, loop: object) -> None:
         """Close all clients: that of `loop`, the running one, before it returns; others as soon as their loops can."""
-        here = self._held.pop(loop, None)
+        here = self._held.get(loop)
+        here = None if here is None or here.is_inherited() else self._held.pop(loop)
         others = list(self._held.values())
         self._held.clear()
         for one in others:
             one.let_go()
         if here is not None:
             await here.finish()
+
+
+#: Of processes before this one, kept for ever: their sockets, and the selectors behind them, are shared with them.
+_inherited: Final[list[object]] = []
 
 
 class _Held(Generic[C]):
@@ -112,9 +117,15 @@ class _Held(Generic[C]):
         if self._keeper is not None and not self._keeper.ag_running:
             await self._keeper.aclose()  # has nothing left to wait for, so the loop never finds it running
 
+    def is_inherited(self) -> bool:
+        """Whether it belongs to the process that this one was forked from."""
+        return self.loop.process != forking.process.number
+
     def let_go(self) -> None:
         """Close the client from anywhere, also from inside the garbage collector."""
-        if self.loop.is_closed():
+        if self.is_inherited():
+            _inherited.append(self)
+        elif self.loop.is_closed():
             self._discard(self.client)
         else:
             self.loop.call_soon(self._finish_soon)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import field, frozen
 
-from .. import loops
+from .. import forking, loops
 from ..errors import AuthenticationError, MelliteError
 from .auth import Credential, Given
 
@@ -68,7 +67,7 @@ class Refreshing(Credential):
         _Header(name='authorization', credential=<the Vertex token>, prefix='Bearer ', optional=False)
     """
 
-    __slots__ = ("_early", "_fetch", "_held", "_lock", "_name", "_round", "_until")
+    __slots__ = ("__weakref__", "_early", "_fetch", "_held", "_lock", "_name", "_round", "_until")
 
     def __init__(
         self,
@@ -82,8 +81,12 @@ class Refreshing(Credential):
         self._early = early
         self._held: Given | None = None
         self._until = 0.0
-        self._lock = threading.Lock()  # never held while anything is awaited
+        self._lock = forking.lock()  # never held while anything is awaited
         self._round: _Round | None = None
+        forking.renewed(self)
+
+    def _at_fork_reinit(self) -> None:
+        self._round = None  # whoever is fetching does so in the parent
 
     def reveal(self) -> str:
         """The key as it was last fetched.
