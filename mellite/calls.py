@@ -112,5 +112,17 @@ def _text_of(part: Part, index: int) -> Part:
     try:
         return Text(part.deferred_text())
     except MelliteError as error:
-        msg = f"a thunk in message {index} of the prompt gave no text: {error}"
-        raise RequestError(msg) from error
+        # Where that one failed for the same reason, its message is not repeated: they would grow with each level.
+        depth = error.__dict__.get("depth", 0) + 1
+        reason = error.__dict__.get("reason_below") or _bounded(str(error))
+        below = "" if depth == 1 else f", because the innermost of {depth:,} thunks, one inside another, gave none"
+        msg = f"a thunk in message {index} of the prompt gave no text{below}: {reason}"
+        raise RequestError(msg, depth=depth, reason_below=reason) from error
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+
+
+#: How much of an error is told again by the thunk around it, in characters; its ``__cause__`` has all of it.
+_LONGEST_REASON: Final = 1000

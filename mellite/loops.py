@@ -170,6 +170,10 @@ def forbid_inside_loop(call: str, instead: str) -> None:
         raise SyncInsideLoop(msg)
 
 
+#: Whether this thread is about to make a task: where tasks are eager, that may run code that makes more.
+_eager: Final = threading.local()
+
+
 @final
 class _AsyncioLoop:
     __slots__ = ("asked", "loop", "process", "task", "thread")
@@ -185,6 +189,17 @@ class _AsyncioLoop:
         return _AsyncioWaiter(self.loop)
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+        if getattr(_eager, "depth", 0):
+            # Out of the first step of an eager task: each of a chain of them would be some calls deeper.
+            self.loop.call_soon(self._spawn, main, done)
+            return
+        _eager.depth = 1
+        try:
+            self._spawn(main, done)
+        finally:
+            _eager.depth = 0
+
+    def _spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
         task = self.task = self.loop.create_task(main())
         # A loop that is closed without asyncio.run's clean-up would complain about the pending task; the thunk
         # settles as cancelled in that case, so there is nothing to complain about.

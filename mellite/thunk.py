@@ -264,6 +264,18 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ModelOutputThunk[T]:
+        from .nesting import innermost_first
+
+        try:
+            for thunk in innermost_first(self, memo):
+                memo[id(thunk)] = thunk._copied_deeply(memo)
+        except RecursionError as error:
+            msg = "what is in this thunk, or in its answer, is nested too deeply to be copied"
+            raise InvalidRequest(msg) from error
+        return cast("ModelOutputThunk[T]", memo[id(self)])
+
+    def _copied_deeply(self, memo: dict[int, Any]) -> ModelOutputThunk[T]:
+        """Copy it, once those in its prompt are copied."""
         outcome = self._settled()
         # The backend is the world outside, also where the request refers to it: shared, never copied.
         memo[id(self._call.backend)] = self._call.backend
@@ -274,11 +286,12 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             twin = ModelOutputThunk[T](CallInfo(request, self._call.backend, lineage=self._call.lineage))
             twin._outcome = copy.deepcopy(outcome, memo)
             twin._copies = self._copies
-        memo[id(self)] = twin
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self._call, self._settled(), self._copies)
+        from .nesting import shortcut
+
+        return _restored, (shortcut(self), type(self), self._call, self._settled(), self._copies)
 
     def resample(self, n: int, **options: Any) -> list[ModelOutputThunk[T]]:
         """Make n pending thunks for the same call, whatever the state of this one.
@@ -364,7 +377,11 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
 
 def _restored(
-    cls: type[ModelOutputThunk[Any]], call: CallInfo, outcome: Outcome | None, copies: int
+    _before: object,  # what had to be restored before its call
+    cls: type[ModelOutputThunk[Any]],
+    call: CallInfo,
+    outcome: Outcome | None,
+    copies: int,
 ) -> ModelOutputThunk[Any]:
     thunk = cls(call)
     thunk._outcome = outcome

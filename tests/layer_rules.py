@@ -60,6 +60,7 @@ LAYERS = {
         "generation",
         "iteration",
         "loops",
+        "nesting",
         "outcome",
         "readers",
         "records",
