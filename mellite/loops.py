@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
 
@@ -71,6 +72,10 @@ class Loop(Protocol):
 
     def is_closed(self) -> bool:
         """Whether nothing will ever run here again, in this process."""
+        ...
+
+    def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Have `function` called once the loop is closed by hand, if it is; give what takes that back."""
         ...
 
     def is_cancellation(self, error: BaseException) -> bool:
@@ -236,6 +241,17 @@ class _AsyncioLoop:
     def is_closed(self) -> bool:
         return self.process != forking.process.number or self.loop.is_closed()
 
+    def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
+        # Loops tell nobody that they are closed. But they drop their timers then, and what the timers hold.
+        timer = weakref.ref(self.loop.call_later(_NEVER, _Farewell.hold, _Farewell(self.loop, function)))
+
+        def take_back() -> None:
+            running = timer()
+            if running is not None:
+                running.cancel()
+
+        return take_back
+
     def is_cancellation(self, error: BaseException) -> bool:
         # A CancelledError that nobody sent to this task comes out of the backend: an error like any other.
         return isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling() > 0
@@ -245,6 +261,32 @@ class _AsyncioLoop:
 
     def in_task(self) -> bool:
         return self.task is not None and self.task is current_asyncio_task()
+
+
+#: Seconds until a timer that is only there to be dropped, ten years.
+_NEVER: Final = 10 * 365 * 24 * 3600.0
+
+
+@final
+class _Farewell:
+    """Calls a function when it is dropped, if its loop is closed by then."""
+
+    __slots__ = ("function", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+        self.loop = loop
+        self.function = function
+
+    def hold(self) -> None:
+        """Called by the timer, which is ten years off."""
+
+    def __del__(self) -> None:
+        if self.loop.is_closed():
+            self.function()
+
+
+def _nothing() -> None:
+    pass
 
 
 @final
@@ -329,6 +371,9 @@ class _TrioLoop:
     def is_closed(self) -> bool:
         # The run cancels its system tasks before it ends, so a generation never outlives it unsettled; but in a fork.
         return self.process != forking.process.number
+
+    def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
+        return _nothing  # trio cleans up in every case
 
     def is_cancellation(self, error: BaseException) -> bool:
         import trio

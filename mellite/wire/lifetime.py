@@ -6,6 +6,7 @@ The client of an HTTP library belongs to a loop. A started async generator is wh
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import AsyncGeneratorType
@@ -15,7 +16,7 @@ import anyio
 
 from .. import forking, loops
 
-__all__ = ["ClientPerLoop"]
+__all__ = ["ClientPerLoop", "release"]
 
 C = TypeVar("C")
 
@@ -93,9 +94,13 @@ class _Held(Generic[C]):
         self._close = close
         self._discard = discard
         self._closed: anyio.Event | None = None
+        self._discarded = False
+        self._take_back: Callable[[], None] | None = None
         self._keeper: AsyncGeneratorType[None, None] | None = None
 
     async def be_kept(self, held: dict[object, _Held[C]], loop: object) -> None:
+        itself = weakref.WeakMethod(self.let_go)
+        self._take_back = self.loop.when_closed(lambda: _call(itself()))
         self._keeper = cast("AsyncGeneratorType[None, None]", _keep(self, held, loop))
         await anext(self._keeper)
 
@@ -104,6 +109,7 @@ class _Held(Generic[C]):
         with anyio.move_on_after(_CLOSING_TIME, shield=True):
             if self._closed is None:
                 self._closed = anyio.Event()
+                _call(self._take_back)
                 try:
                     await self._close(self.client)
                 finally:
@@ -126,7 +132,9 @@ class _Held(Generic[C]):
         if self.is_inherited():
             _inherited.append(self)
         elif self.loop.is_closed():
-            self._discard(self.client)
+            if self._closed is None and not self._discarded:
+                self._discarded = True
+                self._discard(self.client)
         else:
             self.loop.call_soon(self._finish_soon)
 
@@ -139,6 +147,27 @@ class _Held(Generic[C]):
 
 def _nothing() -> None:
     pass
+
+
+def _call(function: Callable[[], None] | None) -> None:
+    if function is not None:
+        function()
+
+
+def release(stream: object) -> None:
+    """Close the socket below a stream or transport whose loop was closed by hand, and which can no longer do so itself.
+
+    What cannot be reached is left to the garbage collector, which closes sockets, too.
+
+    Args:
+        stream: a transport of asyncio's, in TLS or not, or a stream of anyio's or httpcore's around one.
+    """
+    for name in ("_stream", "transport_stream", "_transport", "_ssl_protocol", "_transport"):
+        stream = getattr(stream, name, stream)
+    lost = getattr(stream, "_call_connection_lost", None)
+    if lost is not None and getattr(stream, "_sock", None) is not None:
+        with contextlib.suppress(RuntimeError):  # whoever was waiting can no longer be told
+            lost(None)
 
 
 async def _keep(one: _Held[C], held: dict[object, _Held[C]], loop: object) -> AsyncGenerator[None, None]:

@@ -28,7 +28,7 @@ from .http import (
     shown_url,
     tls_context,
 )
-from .lifetime import ClientPerLoop
+from .lifetime import ClientPerLoop, release
 
 if TYPE_CHECKING:
     import ssl
@@ -268,6 +268,7 @@ class _Client:
     loop: asyncio.AbstractEventLoop
     url: type[yarl.URL]
     transports: weakref.WeakSet[asyncio.Transport]
+    connections: weakref.WeakSet[aiohttp.connector.Connection]
 
 
 def _connect(max_connections: int) -> _Client:
@@ -275,10 +276,11 @@ def _connect(max_connections: int) -> _Client:
     import yarl
 
     transports = weakref.WeakSet[asyncio.Transport]()
+    connections = weakref.WeakSet["aiohttp.connector.Connection"]()
     connector = aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE)
     session = aiohttp.ClientSession(
         connector=connector,
-        response_class=_response_class(transports),
+        response_class=_response_class(transports, connections),
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -287,7 +289,7 @@ def _connect(max_connections: int) -> _Client:
         max_field_size=_HEADER_SIZE,
         max_headers=_HEADER_COUNT,
     )
-    return _Client(session, asyncio.get_running_loop(), yarl.URL, transports)
+    return _Client(session, asyncio.get_running_loop(), yarl.URL, transports, connections)
 
 
 async def _disconnect(client: _Client) -> None:
@@ -300,21 +302,25 @@ def _discard(client: _Client) -> None:
     connector = client.session.connector
     client.session.detach()
     if connector is not None:
-        for _ in connector.close().__await__():
-            break
+        with contextlib.suppress(RuntimeError):
+            for _ in connector.close().__await__():
+                break
     for transport in list(client.transports):
-        let_go = getattr(transport, "_call_connection_lost", None)
-        if let_go is not None and not transport.is_closing():
-            with contextlib.suppress(RuntimeError):  # whoever was waiting can no longer be told
-                let_go(None)
+        release(transport)
+    for connection in list(client.connections):
+        with contextlib.suppress(RuntimeError):
+            connection.close()
 
 
-def _response_class(transports: weakref.WeakSet[asyncio.Transport]) -> type[aiohttp.ClientResponse]:
+def _response_class(
+    transports: weakref.WeakSet[asyncio.Transport], connections: weakref.WeakSet[aiohttp.connector.Connection]
+) -> type[aiohttp.ClientResponse]:
     import aiohttp
 
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
             transport = connection.transport
+            connections.add(connection)
             if transport is not None:
                 transports.add(transport)
             try:

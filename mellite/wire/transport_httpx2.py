@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import time
+import weakref
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast, final
 
@@ -28,7 +29,7 @@ from .http import (
     shown_url,
     tls_context,
 )
-from .lifetime import ClientPerLoop
+from .lifetime import ClientPerLoop, release
 
 if TYPE_CHECKING:
     import ssl
@@ -97,7 +98,10 @@ class _Pool:
 class _Client:
     """Several small pools: the first that has room is taken, so that few requests share few connections."""
 
-    def __init__(self, pools: Sequence[_Pool], request: type[httpcore2.Request]) -> None:
+    def __init__(
+        self, pools: Sequence[_Pool], request: type[httpcore2.Request], sockets: weakref.WeakSet[_Socket]
+    ) -> None:
+        self.sockets = sockets
         self.pools = pools
         self.request = request
 
@@ -225,10 +229,12 @@ class _Stream(Protocol):
 class _Socket:
     """A connection of httpcore's that knows until when to wait for the next bytes, and does not leak in TLS."""
 
-    __slots__ = ("closed", "deadline", "inner")
+    __slots__ = ("__weakref__", "all", "closed", "deadline", "inner")
 
-    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
+    def __init__(self, inner: httpcore2.AsyncNetworkStream, all: weakref.WeakSet[_Socket]) -> None:
         self.inner = inner
+        self.all = all  # of one loop
+        all.add(self)
         self.closed = False
         self.deadline: float | None = None  # by time.monotonic()
 
@@ -249,7 +255,7 @@ class _Socket:
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> _Socket:
         try:
-            return _Socket(await self.inner.start_tls(ssl_context, server_hostname, timeout))
+            return _Socket(await self.inner.start_tls(ssl_context, server_hostname, timeout), self.all)
         except BaseException:  # httpcore closes it after errors, but not when cancelled
             with anyio.move_on_after(_CLOSING_TIME, shield=True):
                 await self.inner.aclose()
@@ -265,10 +271,11 @@ class _Socket:
 class _Network:
     """Opens the connections of a pool."""
 
-    __slots__ = ("inner",)
+    __slots__ = ("inner", "sockets")
 
-    def __init__(self, inner: httpcore2.AsyncNetworkBackend) -> None:
+    def __init__(self, inner: httpcore2.AsyncNetworkBackend, sockets: weakref.WeakSet[_Socket]) -> None:
         self.inner = inner
+        self.sockets = sockets
 
     async def connect_tcp(
         self,
@@ -278,7 +285,7 @@ class _Network:
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> _Socket:
-        return _Socket(await self.inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        return _Socket(await self.inner.connect_tcp(host, port, timeout, local_address, socket_options), self.sockets)
 
 
 def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Client:
@@ -288,10 +295,11 @@ def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Clien
         msg = "HTTP on trio needs httpx2: pip install 'mellite[trio]'"
         raise MissingExtra(msg) from error
     pools: list[_Pool] = []
+    sockets = weakref.WeakSet[_Socket]()
     for first in range(0, max_connections, _POOL_SIZE):
         size = min(_POOL_SIZE, max_connections - first)
         backend = httpcore2.TrioBackend() if loops.in_trio_task() else httpcore2.AnyIOBackend()
-        network = _Network(cast("httpcore2.AsyncNetworkBackend", backend))
+        network = _Network(cast("httpcore2.AsyncNetworkBackend", backend), sockets)
         inner = httpcore2.AsyncConnectionPool(
             ssl_context=ssl_context or tls_context(),
             max_connections=size,
@@ -300,7 +308,7 @@ def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Clien
             network_backend=cast("httpcore2.AsyncNetworkBackend", network),
         )
         pools.append(_Pool(inner, size))
-    return _Client(pools, httpcore2.Request)
+    return _Client(pools, httpcore2.Request, sockets)
 
 
 async def _disconnect(client: _Client) -> None:
@@ -308,8 +316,10 @@ async def _disconnect(client: _Client) -> None:
         await pool.inner.aclose()
 
 
-def _discard(_: _Client) -> None:
-    """Of an asyncio loop that was closed without its clean-up: nothing can be done for its sockets."""
+def _discard(client: _Client) -> None:
+    """Close the sockets of an asyncio loop that was closed without its clean-up."""
+    for socket in list(client.sockets):
+        release(socket.inner)
 
 
 @functools.cache

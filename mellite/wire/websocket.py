@@ -6,6 +6,7 @@ they do over HTTP. What is said, and when an answer is over, a `Dialogue` knows;
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2s
@@ -17,7 +18,7 @@ from .. import loops
 from ..errors import ConnectionLost
 from .bounds import DEFAULT_BOUNDS, values_in
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
-from .lifetime import ClientPerLoop
+from .lifetime import ClientPerLoop, release
 from .websocket_connection import Refused, connect, handshake_headers
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ class WebSocketTransport:
             connection = await self._dial(request, self._ssl)
         except Refused as refused:
             return _Refusal(refused)
+        pool.opened.add(connection)
         line = _Line(connection, self._dialogue(), _address(request))
         answer = await self._asked(pool, line, request)
         if answer is None:
@@ -227,13 +229,14 @@ class _Line:
 class _Pool:
     """The connections of one loop that wait for their next turn, the one longest idle first."""
 
-    __slots__ = ("_closed", "_idle", "_max_age", "_max_idle")
+    __slots__ = ("_closed", "_idle", "_max_age", "_max_idle", "opened")
 
     def __init__(self, max_age: float, max_idle: float) -> None:
         self._max_age = max_age
         self._max_idle = max_idle
         self._idle: list[_Line] = []
         self._closed = False
+        self.opened: weakref.WeakSet[Channel] = weakref.WeakSet()
 
     async def take(self, request: HttpRequest) -> _Line | None:
         """The connection where the conversation was; any, where enough are open; else none."""
@@ -269,7 +272,10 @@ class _Pool:
             await self._idle.pop().connection.aclose()
 
     def discard(self) -> None:
-        """Of a loop that was closed without its clean-up: nothing can be done for its sockets."""
+        """Close the sockets of an asyncio loop that was closed without its clean-up."""
+        self._closed = True
+        for connection in list(self.opened):
+            release(connection)
 
 
 @final

@@ -134,7 +134,7 @@ class Connection:
         headers: of the answer to the handshake, by lower-case name.
     """
 
-    __slots__ = ("_flushing", "_messages", "_pieces", "_protocol", "_stream", "_url", "headers")
+    __slots__ = ("__weakref__", "_flushing", "_messages", "_pieces", "_protocol", "_stream", "_url", "headers")
 
     def __init__(self, stream: ByteStream, protocol: ClientProtocol, url: str) -> None:
         self.headers: Mapping[str, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -114,6 +115,25 @@ async def test_a_conversation_goes_on_where_it_was() -> None:
     (first, second) = server.heard[0]
     assert "previous_response_id" not in first
     assert (second["input"], second["previous_response_id"]) == ([user("Really?")], "resp_1")
+
+
+@pytest.mark.parametrize("half_read", [False, True])
+def test_a_loop_closed_by_hand(half_read: bool) -> None:
+    """Its connections are closed with it, busy or idle, though the transport and the answer are still referred to."""
+    with talking([[ONE[: 1 if half_read else None]]]) as server:
+        sockets = WebSocketTransport(ResponsesDialogue)
+
+        async def main() -> HttpResponse:
+            response = await sockets.open(request(server.url, user("Hi.")))
+            if not half_read:
+                await rest(response)
+            return response
+
+        loop = asyncio.new_event_loop()
+        left = loop.run_until_complete(main())
+        loop.close()
+        assert server.gone.acquire(timeout=5)
+        assert left.status == 200
 
 
 @pytest.mark.anyio

@@ -171,6 +171,30 @@ def test_a_loop_closed_without_ceremony(server: Server, half_read: bool) -> None
 
 
 @pytest.mark.parametrize("name", ["aiohttp-asyncio", "httpx2-asyncio"])
+@pytest.mark.parametrize("half_read", [False, True])
+def test_sockets_of_a_loop_closed_by_hand(server: Server, name: str, half_read: bool) -> None:
+    """They are closed with it, busy or idle, though the transport, the answer and the loop are still referred to."""
+    script = server.script(head(), piece(b"one"), *[gate("never")] * half_read, LAST)
+    transport = LOOPS[name].make()
+
+    async def main() -> HttpResponse | None:
+        response = await transport.open(post(script), timeout=5)
+        if half_read:
+            await response.read(5)
+            return response
+        await whole(response)
+        return None
+
+    loops = []
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        left = loop.run_until_complete(main())
+        loop.close()
+        server.no_connections()
+        loops.append((loop, left))
+
+
+@pytest.mark.parametrize("name", ["aiohttp-asyncio", "httpx2-asyncio"])
 def test_dropped_while_the_loop_ends(server: Server, name: str) -> None:
     """A client that its owner and its loop close at the same time is closed once, and the loop waits for that."""
     script = server.script(answer(b"x"))
