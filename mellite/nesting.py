@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from .calls import CallInfo
@@ -41,7 +41,7 @@ def innermost_first(thunk: T, known: Container[int] = ()) -> list[T]:
 
 def _directly_in(thunk: T) -> list[T]:
     messages = thunk._call.request.messages
-    return [part for message in messages for part in message.content if isinstance(part, type(thunk))]
+    return [cast("T", part) for message in messages for part in message.content if isinstance(part, type(thunk))]
 
 
 #: How deep each thunk is, and its shortcut, once asked for.
