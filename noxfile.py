@@ -133,6 +133,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def schedules(session: nox.Session) -> None:
+    """Let crowds of consumers await, read, poll and cancel thunks at random, on both loops; it takes minutes."""
+    install(session, "test")
+    session.run("python", "-W", "error", "-m", "tests.schedules", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure mellite beside the bare HTTP client in one run; arguments after `--` choose what."""
     install(session, "bench")
