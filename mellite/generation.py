@@ -115,7 +115,8 @@ class Pump:
         """Count `consumer`, and let the pump run as far as it wants."""
         self.consumers[consumer] = None
         self.raise_demand(consumer.want)
-        self.check_loop()
+        if self.outcome is None and self.loop.is_closed():
+            self.check_loop()
 
     def raise_demand(self, want: int) -> None:
         """Let the pump run as far as `want` events."""
@@ -159,9 +160,10 @@ class Pump:
     async def wait_settled(self, consumer: Consumer | None = None) -> None:
         """Wait until it is settled; `consumer`, already joined, leaves by cancellation if this is cancelled."""
         try:
-            self.check_loop()
+            if consumer is None:  # else it was looked at when that one joined
+                self.check_loop()
             while self.outcome is None:
-                waiter = loops.current().waiter()
+                waiter = loops.waiter()
                 self.done.append(waiter)
                 if self.outcome is not None:
                     break
@@ -199,7 +201,7 @@ class Pump:
         """Wait until there are more than `position` events, or it is settled."""
         self.check_loop()
         while len(self.events) <= position and self.outcome is None:
-            waiter = loops.current().waiter()
+            waiter = loops.waiter()
             self.progress.append(waiter)
             if len(self.events) > position or self.outcome is not None:
                 break

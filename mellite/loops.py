@@ -26,6 +26,7 @@ __all__ = [
     "portal",
     "running",
     "thread_waiter",
+    "waiter",
 ]
 
 
@@ -119,6 +120,18 @@ def current() -> Loop:
     return _AsyncioLoop(asyncio.get_running_loop())
 
 
+def waiter() -> Waiter:
+    """Make a waiter for the task that asks; the same as ``current().waiter()``, at half the price.
+
+    Raises:
+        RuntimeError: outside of any loop.
+    """
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return _TrioWaiter(trio.lowlevel.current_trio_token())
+    return _AsyncioWaiter(asyncio.get_running_loop())
+
+
 def running() -> object | None:
     """Return what identifies the running loop, as a key: the asyncio loop, or trio's token; None outside of any."""
     trio = imported_trio()
@@ -194,15 +207,17 @@ class _AsyncioLoop:
         return _AsyncioWaiter(self.loop)
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
-        if getattr(_eager, "depth", 0):
+        if self.loop.get_task_factory() is None:
+            self._spawn(main, done)
+        elif getattr(_eager, "depth", 0):
             # Out of the first step of an eager task: each of a chain of them would be some calls deeper.
             self.loop.call_soon(self._spawn, main, done)
-            return
-        _eager.depth = 1
-        try:
-            self._spawn(main, done)
-        finally:
-            _eager.depth = 0
+        else:
+            _eager.depth = 1
+            try:
+                self._spawn(main, done)
+            finally:
+                _eager.depth = 0
 
     def _spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
         task = self.task = self.loop.create_task(main())
