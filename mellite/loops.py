@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
+from typing import Any, Final, Protocol, cast, final
 
 from . import forking
 from .errors import SyncInsideLoop
-
-if TYPE_CHECKING:
-    import trio
+from .trio_loop import TrioLoop, TrioWaiter
 
 __all__ = [
     "Loop",
@@ -116,7 +113,7 @@ def current() -> Loop:
     """
     trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
-        return _TrioLoop(trio.lowlevel.current_trio_token())
+        return TrioLoop(trio.lowlevel.current_trio_token())
     return _AsyncioLoop(asyncio.get_running_loop())
 
 
@@ -128,7 +125,7 @@ def waiter() -> Waiter:
     """
     trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
-        return _TrioWaiter(trio.lowlevel.current_trio_token())
+        return TrioWaiter(trio.lowlevel.current_trio_token())
     return _AsyncioWaiter(asyncio.get_running_loop())
 
 
@@ -300,10 +297,6 @@ class _Farewell:
             self.function()
 
 
-def _nothing() -> None:
-    pass
-
-
 @final
 class _AsyncioWaiter:
     __slots__ = ("future", "loop", "thread")
@@ -328,110 +321,6 @@ class _AsyncioWaiter:
 
     async def wait(self) -> None:
         await self.future
-
-
-@final
-class _TrioLoop:
-    __slots__ = ("asked", "process", "scope", "task", "thread", "token")
-
-    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
-        self.token = token
-        self.process = forking.process.number
-        self.asked = False  # for cancellation, before there was anything to cancel
-        self.scope: trio.CancelScope | None = None
-        self.task: trio.lowlevel.Task | None = None
-        self.thread = threading.get_ident()
-
-    def waiter(self) -> _TrioWaiter:
-        return _TrioWaiter(self.token)
-
-    def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
-        import trio
-
-        scope = self.scope = trio.CancelScope()
-        if self.asked:
-            scope.cancel()
-
-        async def scoped() -> None:
-            nonlocal main, done
-            try:
-                with scope:
-                    await main()
-            finally:
-                self.task = self.scope = None
-                done()
-                del main, done  # both know the pump, and its error may know this frame: keep no cycle
-
-        self.task = trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
-
-    def cancel(self) -> None:
-        self.asked = True
-        if self.scope is not None:
-            self.scope.cancel()
-
-    def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
-        import trio
-
-        if self.process != forking.process.number:
-            return False
-        try:
-            self.token.run_sync_soon(function, *args)
-        except trio.RunFinishedError:
-            return False
-        return True
-
-    def is_here(self) -> bool:
-        return threading.get_ident() == self.thread
-
-    def is_closed(self) -> bool:
-        # The run cancels its system tasks before it ends, so a generation never outlives it unsettled; but in a fork.
-        return self.process != forking.process.number
-
-    def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
-        return _nothing  # trio cleans up in every case
-
-    def is_cancellation(self, error: BaseException) -> bool:
-        import trio
-
-        if isinstance(error, BaseExceptionGroup):  # out of a nursery of the backend's own
-            return error.split(trio.Cancelled)[1] is None
-        return isinstance(error, trio.Cancelled)
-
-    async def checkpoint(self) -> None:
-        import trio
-
-        await trio.lowlevel.checkpoint()
-
-    def in_task(self) -> bool:
-        import trio
-
-        return trio.lowlevel.in_trio_task() and trio.lowlevel.current_task() is self.task
-
-
-@final
-class _TrioWaiter:
-    __slots__ = ("event", "thread", "token")
-
-    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
-        import trio
-
-        self.token = token
-        self.event = trio.Event()
-        self.thread = threading.get_ident()
-
-    def wake(self) -> None:
-        import trio
-
-        if threading.get_ident() == self.thread:
-            self.event.set()
-            return
-        try:
-            self.token.run_sync_soon(self.event.set)
-        except trio.RunFinishedError:  # that run is over: nobody waits there any more
-            return
-
-    async def wait(self) -> None:
-        await self.event.wait()
 
 
 @final

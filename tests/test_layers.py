@@ -144,7 +144,7 @@ def test_a_module_without_a_row(found: Tree) -> None:
         ({"providers/openai": "def lazy():\n    import httpx2"}, "only wire.transport, wire.transport_* may"),
         ({"wire/framing": "from httpcore2 import AsyncConnectionPool"}, "only wire.transport, wire.transport_* may"),
         ({"resilience": "from opentelemetry import trace"}, "only telemetry may"),
-        ({"thunk": "import asyncio"}, "only loops, readers, wire.transport, wire.transport_* may"),
+        ({"thunk": "import asyncio"}, "only loops, readers, trio_loop, wire.transport, wire.transport_* may"),
         ({"backends/live": "import click"}, "only __main__, cli, cli_*, demo may"),
         ({"fold": "def now():\n    import time"}, "layer 1 is pure"),
         ({"request": "import anyio"}, "layer 0 is pure"),
