@@ -30,9 +30,11 @@ class TrioLoop:
         self.thread = threading.get_ident()
 
     def waiter(self) -> TrioWaiter:
+        """Make a waiter for a task of this run."""
         return TrioWaiter(self.token)
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+        """Run `main` as a system task; call `done` when it is over, however it ended."""
         import trio
 
         scope = self.scope = trio.CancelScope()
@@ -52,11 +54,13 @@ class TrioLoop:
         self.task = trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
 
     def cancel(self) -> None:
+        """Cancel the task that was spawned, or will be; only from the thread of this run."""
         self.asked = True
         if self.scope is not None:
             self.scope.cancel()
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+        """Have `function` called in this run, from any thread; False if the run is over."""
         import trio
 
         if self.process != forking.process.number:
@@ -68,16 +72,20 @@ class TrioLoop:
         return True
 
     def is_here(self) -> bool:
+        """Whether this is the thread of the run."""
         return threading.get_ident() == self.thread
 
     def is_closed(self) -> bool:
+        """Whether nothing will ever run here again, in this process."""
         # The run cancels its system tasks before it ends, so a generation never outlives it unsettled; but in a fork.
         return self.process != forking.process.number
 
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
+        """Do nothing, and give what takes that back: a run of trio always cleans up."""
         return _nothing  # trio cleans up in every case
 
     def is_cancellation(self, error: BaseException) -> bool:
+        """Whether `error` means that the spawned task was cancelled from outside."""
         import trio
 
         if isinstance(error, BaseExceptionGroup):  # out of a nursery of the backend's own
@@ -85,11 +93,13 @@ class TrioLoop:
         return isinstance(error, trio.Cancelled)
 
     async def checkpoint(self) -> None:
+        """Let others run, and let a cancellation arrive."""
         import trio
 
         await trio.lowlevel.checkpoint()
 
     def in_task(self) -> bool:
+        """Whether the code that asks runs in the spawned task itself."""
         import trio
 
         return trio.lowlevel.in_trio_task() and trio.lowlevel.current_task() is self.task
@@ -109,6 +119,7 @@ class TrioWaiter:
         self.thread = threading.get_ident()
 
     def wake(self) -> None:
+        """Wake the waiter, now or when it starts waiting."""
         import trio
 
         if threading.get_ident() == self.thread:
@@ -120,6 +131,7 @@ class TrioWaiter:
             return
 
     async def wait(self) -> None:
+        """Wait for the wake-up."""
         await self.event.wait()
 
 
