@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .calls import CallInfo
     from .chunking import chunk
     from .errors import MelliteError
-    from .gathering import gather
+    from .gathering import Results, as_completed, gather
     from .messages import (
         Audio,
         CacheHint,
@@ -94,6 +94,7 @@ __all__ = [
     "RepairSampling",
     "Request",
     "Requirement",
+    "Results",
     "SamplingResult",
     "Text",
     "Timeouts",
@@ -106,6 +107,7 @@ __all__ = [
     "ValidationResult",
     "Video",
     "__version__",
+    "as_completed",
     "backend",
     "backends",
     "cassettes",
@@ -156,6 +158,7 @@ _HOME = {
     "RepairSampling": "sampling",
     "Request": "request",
     "Requirement": "requirements",
+    "Results": "gathering",
     "SamplingResult": "sampling",
     "Text": "messages",
     "Timeouts": "request",
@@ -167,6 +170,7 @@ _HOME = {
     "Usage": "events",
     "ValidationResult": "requirements",
     "Video": "messages",
+    "as_completed": "gathering",
     "backend": "backends.resolve",
     "backends": "",
     "cassettes": "",

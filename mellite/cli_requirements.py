@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import InvalidRequest
+from .spelling import did_you_mean
 
 if TYPE_CHECKING:
     from .requirements import Requirement
@@ -38,11 +39,7 @@ def _requirement(spec: str) -> Requirement:
     name, given, value = spec.partition("=")
     make = _MAKERS.get(name)
     if make is None:
-        import difflib
-
-        near = difflib.get_close_matches(name, NAMES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
-        msg = f"there is no requirement {name!r}; {hint}"
+        msg = f"there is no requirement {name!r}; {did_you_mean(name, NAMES)}"
         raise InvalidRequest(msg, parameter="require")
     return make(value if given else None)
 

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from .spelling import did_you_mean
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -85,6 +87,13 @@ class MelliteError(Exception):
         usage: what had been used by then.
         retryable: whether asking again could help.
         retry_after: how long the provider asked to wait, in seconds.
+        provider_message: what the provider's error answer said, in its own words.
+        code: the provider's own code for it.
+
+    A subclass of your own takes as keywords what it declares: ``class Mine(MelliteError): rule: str | None = None``.
+
+    Raises:
+        TypeError: for a keyword that is no attribute of the class, with the nearest that is.
 
     Example:
         >>> error = RateLimited("openai asked to wait", provider="openai", retry_after=2.0)
@@ -102,6 +111,8 @@ class MelliteError(Exception):
     usage: Usage | None
     retryable: bool
     retry_after: float | None
+    provider_message: str | None = None
+    code: str | None = None
 
     def __init__(
         self,
@@ -118,6 +129,8 @@ class MelliteError(Exception):
         **details: Any,
     ) -> None:
         super().__init__(message)
+        if details:
+            _check_details(type(self), details)
         self.provider = provider
         self.model = model
         self.status = status
@@ -126,8 +139,18 @@ class MelliteError(Exception):
         self.usage = usage
         self.retryable = self.default_retryable if retryable is None else retryable
         self.retry_after = retry_after
-        # What a subclass adds (a cassette's path, a parameter's name): plain attributes, so that pickle keeps them.
+        # What a subclass declares (a cassette's path, a parameter's name): plain attributes, so that pickle keeps them.
         self.__dict__.update(details)
+
+
+def _check_details(kind: type[MelliteError], details: Mapping[str, Any]) -> None:
+    """Raise TypeError for a keyword that no class of this error declares as an attribute, with the nearest one."""
+    declared = [name for cls in kind.__mro__ for name in getattr(cls, "__annotations__", ()) if name[0] != "_"]
+    known = sorted({name for name in declared if name != "default_retryable"})
+    for name in details:
+        if name not in known:
+            msg = f"{kind.__name__}() got an unexpected keyword argument {name!r}; {did_you_mean(name, known)}"
+            raise TypeError(msg)
 
 
 class ConfigurationError(MelliteError):
@@ -291,7 +314,9 @@ class SamplingError(MelliteError):
 
 
 class StreamRejected(SamplingError):
-    """A stream failed its requirements and no attempts remained."""
+    """A stream failed its requirements and no attempts remained; ``failures`` says which, in every attempt."""
+
+    failures: tuple[Any, ...] = ()
 
 
 class CassetteError(MelliteError):

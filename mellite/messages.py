@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from attrs import field, frozen
 
 from .errors import InvalidRequest
+from .spelling import did_you_mean
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -312,6 +313,34 @@ def _parts(content: str | Part | Sequence[Content]) -> tuple[Part, ...]:
     return (_part(content),)
 
 
+_ROLES = ("system", "user", "assistant", "tool")
+
+#: What other libraries call the roles; only ``developer`` is taken for what it means.
+_OTHER_ROLES = {
+    "ai": "assistant",
+    "bot": "assistant",
+    "chatbot": "assistant",
+    "developer": "system",
+    "function": "tool",
+    "human": "user",
+    "instructions": "system",
+    "model": "assistant",
+}
+
+
+def _role(value: Any) -> Role:
+    if value in _ROLES:
+        return value
+    if value == "developer":
+        return "system"
+    if not isinstance(value, str):
+        msg = f"a role is one of {', '.join(map(repr, _ROLES))}, not {_short(value)}"
+        raise InvalidRequest(msg, parameter="role")
+    said = did_you_mean(value, _ROLES, aliases=_OTHER_ROLES, otherwise="the roles are")
+    msg = f"there is no role {_short(value)}; {said}"
+    raise InvalidRequest(msg, parameter="role")
+
+
 @frozen
 class Message:
     """One turn of a conversation: who speaks, and the parts of what is said.
@@ -319,21 +348,22 @@ class Message:
     Usually made with `Message.system`, `Message.user`, `Message.assistant` or `Message.tool`.
 
     Args:
-        role: ``system``, ``user``, ``assistant`` or ``tool``.
+        role: ``system``, ``user``, ``assistant`` or ``tool``; ``developer``, as OpenAI says, is ``system``.
         content: the parts; a str stands for a Text, one part for a tuple of one.
         id: the caller's own id, never sent.
         metadata: the caller's own notes, never sent.
         native: what one protocol wants to see again and no part can hold.
 
     Raises:
-        InvalidRequest: if a part is of a type that messages are not made of.
+        InvalidRequest: for an unknown role, with the nearest one; and for a part of a type that messages are not
+            made of.
 
     Example:
         >>> Message.user("What is this?", Image(url="https://example.com/cat.png")).text
         'What is this?'
     """
 
-    role: Role
+    role: Role = field(converter=_role)
     content: tuple[Part, ...] = field(converter=_parts)
     id: str | None = field(default=None, kw_only=True)
     metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)

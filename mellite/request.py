@@ -8,8 +8,10 @@ from typing import Any, Final, Literal, NoReturn, TypeAlias, cast
 
 from attrs import evolve, field, fields_dict, frozen
 
-from .errors import InvalidRequest, UnknownOption
-from .messages import CacheHint, Content, Deferred, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from .errors import InvalidRequest
+from .messages import CacheHint, Content, Message, Part, Text
+from .option_names import unknown_option
+from .prompts import messages_of, system_of
 
 __all__ = [
     "EMPTY",
@@ -25,7 +27,12 @@ __all__ = [
 ]
 
 #: What a prompt may be; see `Request.of`.
-Prompt: TypeAlias = "str | Message | Request | Part | Sequence[Message | Content]"
+Prompt: TypeAlias = (
+    "str | Message | Request | Part | Mapping[str, Any] | Sequence[Message | Content | Mapping[str, Any] | Pair]"
+)
+
+#: A message in short: its role and its content.
+Pair: TypeAlias = "tuple[str, Any]"
 
 #: What `system` may be.
 System: TypeAlias = "str | Text | Sequence[str | Text]"
@@ -138,7 +145,7 @@ class Options:
         for name, value in values.items():
             check = _CHECKS.get(name)
             if check is None:
-                raise unknown_option(name)
+                raise unknown_option(name, _ALL_OPTIONS)
             checked[name] = None if value is None else check(name, value)
         return cls(**checked)
 
@@ -154,16 +161,6 @@ class Options:
     def given(self) -> dict[str, Any]:
         """The options that are set, by name."""
         return {name: value for name in _CHECKS if (value := getattr(self, name)) is not None}
-
-
-def unknown_option(name: str, known: Sequence[str] = ()) -> UnknownOption:
-    """The error for a keyword that is no option, naming the nearest one that is."""
-    import difflib
-
-    names = [*(known or (*_CHECKS, *_REQUEST_FIELDS))]
-    near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(sorted(names))}"
-    return UnknownOption(f"there is no option {name!r}; {hint}", option=name, nearest=near[0] if near else None)
 
 
 def _is_number(value: Any) -> bool:
@@ -366,8 +363,10 @@ class Request:
         """Make a request of whatever a caller writes, and check it.
 
         Args:
-            prompt: a str, a part, a Message, a Request, or a sequence. A sequence of Messages is the history;
+            prompt: a str, a part, a Message, a Request, or a sequence. A sequence of messages is the history;
                 a sequence of str, parts and thunks is one user message. With a Request, the keywords override its own.
+                A message may be written as OpenAI's Chat Completions does, ``{"role": "user", "content": "Hello."}``,
+                and in a list as a pair, ``("user", "Hello.")``; a bare tuple is parts of one user message.
             system: instructions, one or several.
             tools: definitions, or functions under ``@mellite.tool``.
             output: the type of the parsed answer.
@@ -386,7 +385,7 @@ class Request:
         if options:
             changes = {name: options.pop(name) for name in _REQUEST_FIELDS if name in options}
         if system is not None:
-            changes["system"] = _system(system)
+            changes["system"] = system_of(system)
         if tools is not None:
             changes["tools"] = _tools(tools)
         if output is not None:
@@ -399,7 +398,7 @@ class Request:
             return evolve(prompt, **changes) if changes else prompt
         if options:
             changes["options"] = Options.of(options)
-        return cls(_messages(prompt), **changes)
+        return cls(messages_of(prompt), **changes)
 
     @property
     def text(self) -> str:
@@ -410,7 +409,12 @@ class Request:
         return ""
 
 
+#: What else a call takes by keyword, beside the fields of `Options`.
 _REQUEST_FIELDS: Final = ("model", "tool_choice", "provider_options", "http", "cache", "metadata")
+
+
+#: All keywords of a call, for the error about one that is none.
+_ALL_OPTIONS: Final = (*_CHECKS, *_REQUEST_FIELDS, "system", "tools", "output")
 
 
 def _check_fields(changes: dict[str, Any]) -> None:
@@ -435,14 +439,6 @@ def _check_fields(changes: dict[str, Any]) -> None:
         _refuse("cache", "'auto', 'none' or a CachePolicy", cache)
 
 
-def _system(system: Any) -> tuple[Text, ...]:
-    items = system if isinstance(system, (list, tuple)) else (system,)
-    for item in items:
-        if not isinstance(item, (str, Text)):
-            _refuse("system", "a str, a Text or a sequence of them", item)
-    return tuple([Text(item) if isinstance(item, str) else item for item in items])
-
-
 def _tools(tools: Any) -> tuple[ToolDefinition, ...]:
     if isinstance(tools, (str, Mapping)) or not isinstance(tools, Sequence):
         _refuse("tools", "a sequence of tools", tools)
@@ -453,28 +449,3 @@ def _tools(tools: Any) -> tuple[ToolDefinition, ...]:
             msg = f"two tools are called {name!r}; give each a name of its own"
             raise InvalidRequest(msg, parameter="tools")
     return definitions
-
-
-_SINGLE = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
-
-
-def _messages(prompt: Any) -> tuple[Message, ...]:
-    if isinstance(prompt, str):
-        return (Message("user", (Text(prompt),)),)
-    if isinstance(prompt, Message):
-        return (prompt,)
-    if isinstance(prompt, _SINGLE):
-        return (Message("user", (prompt,)),)
-    if not isinstance(prompt, (list, tuple)):
-        msg = f"a prompt is a str, a Message, a Request or a sequence of messages or parts, not {type(prompt).__name__}"
-        raise InvalidRequest(msg, parameter="prompt")
-    if not prompt:
-        msg = "the prompt is an empty sequence; give at least one message or part"
-        raise InvalidRequest(msg, parameter="prompt")
-    kinds = {isinstance(item, Message) for item in prompt}
-    if kinds == {True}:
-        return tuple(prompt)
-    if kinds == {False}:
-        return (Message("user", tuple(prompt)),)
-    msg = "a prompt is either a history of Messages or the parts of one user message; this sequence mixes both"
-    raise InvalidRequest(msg, parameter="prompt")

@@ -400,6 +400,10 @@ async def settle_all(*thunks: ModelOutputThunk[Any]) -> None:
         for pump, _ in waiting:
             if pump.outcome is None:
                 await pump.wait_settled()
+    except GeneratorExit:  # nothing can be awaited any more
+        for pump, consumer in waiting:
+            pump.leave(consumer, cancelled=True)
+        raise
     except BaseException:
         ended = [pump for pump, consumer in waiting if pump.leave(consumer, cancelled=True)]
         for pump in ended:

@@ -30,6 +30,7 @@ LAYERS = {
     ),
     9: (
         "answer_bodies",
+        "batch",
         "comparing",
         "conformance",
         "converting",
@@ -69,7 +70,7 @@ LAYERS = {
         "trio_loop",
     ),
     1: ("chunking", "fold", "jsonschema", "pricelist", "pricing", "secrets", "templates", "terminal", "tools"),
-    0: ("errors", "events", "messages", "request", "usage"),
+    0: ("chat_messages", "errors", "events", "messages", "option_names", "prompts", "request", "spelling", "usage"),
 }
 """Layer -> its modules and folders. mellite/__init__.py is above all of them and imported by nobody."""
 

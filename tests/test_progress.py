@@ -279,6 +279,6 @@ async def test_gather_wants_thunks() -> None:
     """What is no thunk is refused before anything is sent, with a bar as without."""
     backend = mellite.backends.Scripted(["hi"])
     for progress in (False, True):
-        with pytest.raises(InvalidRequest, match="takes thunks, not str"):
+        with pytest.raises(InvalidRequest, match="takes thunks, or one list of them, not str"):
             await mellite.gather(backend.generate("hi"), "hi", progress=progress)
     assert backend.calls == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from typing import Any, Final
@@ -14,6 +13,7 @@ from ..cassettes.recorder import ReplayTransport
 from ..errors import ConfigurationError, UnknownProvider
 from ..providers import catalog, recorded
 from ..request import Request, Timeouts
+from ..spelling import nearest
 from ..wire.http import Transport
 from .cassette import TextCassetteBackend
 from .fake import Constant, Echo
@@ -83,9 +83,9 @@ def backend(
         return _cassette(spec, rest, timeouts, options)
     name, _ = catalog.split(spec)
     if not catalog.knows(name):
-        near = difflib.get_close_matches(name, _OFFLINE, 1, cutoff=0.7)
-        if near:
-            msg = f"there is no provider {name!r} (from {spec!r}); did you mean '{near[0]}:'?"
+        near = nearest(name, _OFFLINE)
+        if near is not None:
+            msg = f"there is no provider {name!r} (from {spec!r}); did you mean '{near}:'?"
             raise UnknownProvider(msg, provider=name)
     route = catalog.find(spec, api_key=api_key, base_url=base_url)
     return LiveBackend(route, transport=transport, timeouts=timeouts, **options)

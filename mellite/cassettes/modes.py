@@ -11,7 +11,6 @@ Everything here is a function of values: the environment is handed in.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 from typing import Final, Literal, TypeAlias
@@ -19,6 +18,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import frozen
 
 from ..errors import ConfigurationError, RecordingForbidden
+from ..spelling import nearest
 
 __all__ = ["MODES", "Mode", "Selection", "in_ci", "mode_of", "permitted"]
 
@@ -66,8 +66,8 @@ def _mode(value: object, name: str) -> Mode:
     for mode in MODES:
         if value == mode:
             return mode
-    near = difflib.get_close_matches(str(value), MODES, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(str(value), MODES)
+    hint = f"; did you mean {near!r}?" if near is not None else ""
     msg = f"{name} is one of {', '.join(MODES)}, not {value!r:.80}{hint}"
     raise ConfigurationError(msg)
 

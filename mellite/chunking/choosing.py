@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from mellite.errors import InvalidRequest
+from mellite.spelling import did_you_mean
 
 from .cutting import AsSent, Chunker, Every, Lines, Paragraphs, Words
 from .fences import Fences
@@ -92,11 +93,7 @@ def chunker_for(chunking: Chunking) -> Chunker:
 def _by_name(name: str) -> Chunker:
     make = _NAMED.get(name)
     if make is None:
-        import difflib
-
-        near = difflib.get_close_matches(name, _NAMED, 1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, _NAMED))}"
-        msg = f"there is no chunking {name!r}; {hint}"
+        msg = f"there is no chunking {name!r}; {did_you_mean(name, _NAMED)}"
         raise InvalidRequest(msg, parameter="chunking")
     return make()
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
 from ..errors import ConfigurationError, UnknownProvider
+from ..spelling import nearest
 from ..wire.protocol import Protocol
 from ..wire.route import Route
 
-__all__ = ["PROTOCOLS", "PROVIDERS", "find", "find_protocol", "knows", "names", "split"]
+__all__ = ["PROTOCOLS", "PROVIDERS", "find", "find_protocol", "knows", "names", "providers_of", "split"]
 
 #: The entry points of packages that bring a provider or a protocol of their own.
 PROVIDERS: Final = "mellite.providers"
@@ -163,11 +163,48 @@ def _maker(name: str, spec: str) -> Maker:
             return cast("Maker", made)
         msg = f"{_package(found)} brings as provider {name!r} a {type(made).__name__}, not a Host or a function"
         raise ConfigurationError(msg, provider=name)
-    known = names()
-    near = difflib.get_close_matches(name, [*known, *_ALIASES], 1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    msg = f"there is no provider {name!r} (from {spec!r}); {hint}"
-    raise UnknownProvider(msg, provider=name)
+    raise UnknownProvider(_unknown(name, spec), provider=name)
+
+
+def _unknown(name: str, spec: str) -> str:
+    """What to say of a provider that does not exist: a model may have been named without one."""
+    model = split(spec)[1] or spec.strip()
+    known = {**{each: each for each in names()}, **_ALIASES}
+    near = nearest(name, known)
+    having = [] if near is not None else providers_of(spec.strip()) or providers_of(model)
+    example = f"{having[0]}:{model if providers_of(model) else spec.strip()}" if having else "openai:gpt-4o-mini"
+    if ":" in spec or "/" in spec:
+        said = f"there is no provider {name!r} (from {spec!r})"
+    else:
+        said = f"{spec!r} names no provider: write PROVIDER:MODEL, as in {example!r}"
+    if near is not None:
+        return f"{said}; did you mean {near!r}?"
+    if not having:
+        return f"{said}; there are {', '.join(sorted(names()))}"
+    return f"{said}; such a model is known of {', '.join(having)}"
+
+
+def providers_of(model: str) -> list[str]:
+    """The providers that have a model of this name, as far as the price list knows; those who make it come first.
+
+    Example:
+        >>> providers_of("gpt-4o-mini"), providers_of("no-such-model")
+        (['openai', 'azure'], [])
+    """
+    from ..pricelist import prices
+
+    try:
+        listed = prices()
+    except ConfigurationError:  # of a file of the user's, which is told where prices are asked for
+        return []
+    found = {name for name in names() if listed.provider(name) is not None and listed.find(model, name) is not None}
+    if "claude" in model.lower() and found & _GOOGLE:  # which is one company to the price list
+        found = (found - _GOOGLE) | {"vertex-anthropic"}
+    return sorted(found, key=lambda name: (name in _RESELLERS, name))
+
+
+_RESELLERS: Final = frozenset({"azure", "bedrock", "openrouter", "vertex", "vertex-anthropic"})
+_GOOGLE: Final = frozenset({"google", "vertex"})
 
 
 def _brought(name: str) -> list[EntryPoint]:

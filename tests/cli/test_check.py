@@ -91,8 +91,8 @@ def test_requirements(texts: Path, spec: str) -> None:
     ("spec", "told"),
     [
         ("jason", "did you mean 'json'?"),
-        ("", "there are json, contains"),
-        ("=x", "there are json, contains"),
+        ("", "there are contains, full-match"),
+        ("=x", "there are contains, full-match"),
         ("max-words", "needs a value: max-words=..."),
         ("max-words=", "needs a value"),
         ("max-words=few", "needs a whole number, not 'few'"),

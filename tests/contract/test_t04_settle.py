@@ -64,7 +64,6 @@ def test_is_an_async_def():
     thunk = mellite.generate(Source(), "hi")
     for function in (thunk.settle, thunk.avalue, thunk.cancel_generation):
         assert inspect.iscoroutinefunction(function)
-    assert inspect.iscoroutinefunction(mellite.gather)
 
 
 async def test_settle_drives():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from attrs import frozen
 
@@ -51,7 +52,16 @@ async def many() -> None:
     """Copies and gathered thunks are thunks."""
     thunk = Scripted(["a", "b"]).generate([Message.user("Hello."), Message.assistant("Yes?"), Message.user("Go on.")])
     assert_type(thunk.resample(2), list[ModelOutputThunk[str]])
-    assert_type(await mellite.gather(thunk), list[ModelOutputThunk[Any]])
+    assert_type(await mellite.gather(thunk), mellite.Results[str])
+    assert_type(await mellite.gather(thunk.resample(2), concurrency=1), mellite.Results[str])
+    assert_type(mellite.gather(thunk).result(1.0)[0], ModelOutputThunk[str])
+    city = Constant("{}").generate("Which?", output=City)
+    assert_type(await mellite.gather(thunk, city), mellite.Results[Any])
+    async for each in mellite.as_completed([city]):
+        assert_type(each, ModelOutputThunk[City])
+    for one in mellite.as_completed(thunk, thunk):
+        assert_type(one, ModelOutputThunk[str])
+    assert_type(await asyncio.create_task(mellite.gather(thunk)), mellite.Results[str])
     assert_type(await thunk.settle(), ModelOutputThunk[str])
 
 
@@ -83,6 +93,18 @@ def facts(thunk: ModelOutputThunk[str]) -> None:
     assert_type(thunk.model, str | None)
     assert_type(f"{thunk}", str)
     assert_type(thunk._call.lineage, tuple[int, ...])
+
+
+def prompts() -> None:
+    """What a prompt may be."""
+    echo = Echo()
+    dicts = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Yes?"}]
+    assert_type(echo.generate(dicts), ModelOutputThunk[str])
+    assert_type(echo.generate({"role": "user", "content": "Hello."}), ModelOutputThunk[str])
+    assert_type(echo.generate([("system", "Be brief."), ("user", "Hello.")]), ModelOutputThunk[str])
+    assert_type(echo.generate([Message.system("Be brief."), ("user", "Hello."), dicts[0]]), ModelOutputThunk[str])
+    assert_type(echo.generate(["Summarise: ", echo.generate("Hello.")]), ModelOutputThunk[str])
+    assert_type(Message("developer", "Be brief.").role, Literal["system", "user", "assistant", "tool"])
 
 
 def mistakes() -> None:

@@ -1,0 +1,115 @@
+"""The error for an option that does not exist: the nearest one, or how what it does elsewhere is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from .errors import UnknownOption
+from .spelling import nearest
+
+__all__ = ["unknown_option"]
+
+#: What OpenAI, Anthropic, Google, LangChain, LiteLLM, Ollama and others call options that exist here as well.
+_OTHER_NAMES: Final = {
+    "effort": "reasoning_effort",
+    "engine": "model",
+    "format": "output",
+    "function_call": "tool_choice",
+    "functions": "tools",
+    "instructions": "system",
+    "max_completion_tokens": "max_tokens",
+    "max_new_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "max_tokens_to_sample": "max_tokens",
+    "model_id": "model",
+    "model_name": "model",
+    "num_predict": "max_tokens",
+    "output_type": "output",
+    "random_seed": "seed",
+    "request_timeout": "timeouts",
+    "response_format": "output",
+    "response_model": "output",
+    "response_schema": "output",
+    "result_type": "output",
+    "schema": "output",
+    "stop_sequences": "stop",
+    "streaming": "stream",
+    "system_instruction": "system",
+    "system_message": "system",
+    "system_prompt": "system",
+    "temp": "temperature",
+    "thinking_budget": "reasoning_budget",
+    "timeout": "timeouts",
+}
+
+#: How to write the value of some of them, as it is not written elsewhere.
+_WRITTEN: Final = {
+    "output": "output=MyType, the type of the parsed answer",
+    "timeouts": "timeouts=mellite.Timeouts(total=30)",
+}
+
+_COPIES: Final = "for several answers make copies, as in mellite.gather(thunk.resample(3)), or mellite.BestOfN(3, ...)"
+_ATTEMPTS: Final = "to try again after a failure, read it with mellite.stream(thunk, attempts=3)"
+_BACKEND: Final = "it is an argument of mellite.backend(...), not of a call"
+_KEY: Final = "did you mean 'api_key', an argument of mellite.backend(...)?"
+_RAW: Final = "raw additions to the request are given as http=mellite.HttpOptions(body=..., headers=..., query=...)"
+_PROMPT: Final = "the conversation is the first argument: generate([...], ...)"
+
+#: What is done in another way here.
+_ELSEWHERE: Final = {
+    "api_base": "did you mean 'base_url', an argument of mellite.backend(...)?",
+    "api_key": _BACKEND,
+    "apikey": _KEY,
+    "auth_token": _KEY,
+    "base_url": _BACKEND,
+    "best_of": _COPIES,
+    "candidate_count": _COPIES,
+    "concurrency": "it is an argument of mellite.gather(...); for all calls of a backend say "
+    "mellite.backend(..., max_concurrency=...)",
+    "endpoint": "did you mean 'base_url', an argument of mellite.backend(...)?",
+    "extra_body": _RAW,
+    "extra_headers": _RAW,
+    "extra_query": _RAW,
+    "headers": _RAW,
+    "history": _PROMPT,
+    "key": _KEY,
+    "max_concurrency": _BACKEND,
+    "max_retries": _ATTEMPTS,
+    "messages": _PROMPT,
+    "n": _COPIES,
+    "num_retries": _ATTEMPTS,
+    "prompt": _PROMPT,
+    "retries": _ATTEMPTS,
+    "token": _KEY,
+    "transport": _BACKEND,
+}
+
+_ANYTHING_ELSE: Final = "what only one provider knows is given as provider_options={'NAME': {...}}"
+
+
+def unknown_option(name: str, known: Sequence[str]) -> UnknownOption:
+    """Return the error for a keyword that is no option, with what was probably meant.
+
+    Args:
+        name: what was written; never its value, which may be a key.
+        known: the options that exist.
+
+    Example:
+        >>> print(unknown_option("timeout", ["temperature", "timeouts"]))
+        there is no option 'timeout'; did you mean 'timeouts', as in timeouts=mellite.Timeouts(total=30)?
+        >>> print(unknown_option("key", ["temperature"]))
+        there is no option 'key'; did you mean 'api_key', an argument of mellite.backend(...)?
+    """
+    near: str | None = None
+    word = name.strip().lower().replace("-", "_")
+    said = _ELSEWHERE.get(word)
+    if said is None:
+        aliases = {other: meant for other, meant in _OTHER_NAMES.items() if meant in known}
+        near = nearest(word, known, aliases=aliases)
+        if near is None:
+            said = f"the options are {', '.join(sorted(known))}; {_ANYTHING_ELSE}"
+        else:
+            as_in = f", as in {_WRITTEN[near]}" if near in _WRITTEN and near != word else ""
+            said = f"did you mean {near!r}{as_in}?"
+    return UnknownOption(f"there is no option {name!r}; {said}", option=name, nearest=near)

@@ -1,0 +1,104 @@
+"""What a caller may write as a prompt or a system prompt, and the messages that it stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from .chat_messages import conversation
+from .errors import InvalidRequest
+from .messages import Deferred, Media, Message, Reasoning, Text, ToolCall, ToolResult
+
+__all__ = ["messages_of", "system_of"]
+
+_PARTS: Final = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
+
+#: What a thunk prints as.
+_PRINTED: Final = re.compile(r"<ModelOutputThunk (?:pending|running|done|failed|cancelled) (?:prompt|text|error)=")
+
+
+def messages_of(prompt: Any) -> tuple[Message, ...]:
+    """Return the messages that a prompt stands for; see `mellite.request.Request.of`.
+
+    Raises:
+        InvalidRequest: for what is no prompt.
+
+    Example:
+        >>> messages_of("Hello.")[0].role
+        'user'
+        >>> [message.role for message in messages_of([("user", "Hello."), ("assistant", "Yes?")])]
+        ['user', 'assistant']
+    """
+    if isinstance(prompt, str):
+        _check_text(prompt)
+        return (Message("user", (Text(prompt),)),)
+    if isinstance(prompt, Message):
+        return (prompt,)
+    if isinstance(prompt, _PARTS):
+        return (Message("user", (prompt,)),)
+    if isinstance(prompt, Mapping):
+        return conversation((prompt,))
+    if not isinstance(prompt, (list, tuple)):
+        msg = (
+            "a prompt is a str, a Message, a dict with a role and a content, a Request, or a sequence of messages or "
+            f"parts, not {type(prompt).__name__}"
+        )
+        raise InvalidRequest(msg, parameter="prompt")
+    if not prompt:
+        msg = "the prompt is an empty sequence; give at least one message or part"
+        raise InvalidRequest(msg, parameter="prompt")
+    return _of_sequence(prompt)
+
+
+def _of_sequence(prompt: Sequence[Any]) -> tuple[Message, ...]:
+    """A history, or the parts of one user message."""
+    if all(isinstance(item, Message) for item in prompt):
+        return tuple(prompt)
+    # In a tuple a pair would be a tuple in a tuple; a bare ("user", "Hello.") is two parts.
+    spelled = (Message, Mapping, tuple) if isinstance(prompt, list) else (Message, Mapping)
+    are_messages = [isinstance(item, spelled) for item in prompt]
+    if all(are_messages):
+        return conversation(prompt)
+    if any(are_messages):
+        index = are_messages.index(not are_messages[0])
+        msg = (
+            "a prompt is either a history of messages or the parts of one user message; this sequence mixes both: "
+            f"element {index} is {'a message' if are_messages[index] else 'none'}, the ones before it are "
+            f"{'not' if are_messages[index] else 'messages'}"
+        )
+        raise InvalidRequest(msg, parameter="prompt")
+    for item in prompt:
+        if isinstance(item, str):
+            _check_text(item)
+    return (Message("user", tuple(prompt)),)
+
+
+def system_of(system: Any) -> tuple[Text, ...]:
+    """Return the texts of a system prompt.
+
+    Raises:
+        InvalidRequest: for anything but a str, a Text or a sequence of them.
+
+    Example:
+        >>> system_of("Be brief.")[0].text
+        'Be brief.'
+    """
+    items = system if isinstance(system, (list, tuple)) else (system,)
+    for item in items:
+        if isinstance(item, str):
+            _check_text(item)
+        elif not isinstance(item, Text):
+            msg = f"option 'system' must be a str, a Text or a sequence of them, not {item!r}"
+            raise InvalidRequest(msg, parameter="system")
+    return tuple([Text(item) if isinstance(item, str) else item for item in items])
+
+
+def _check_text(text: str) -> None:
+    """Raise InvalidRequest for a text with a printed thunk in it, which no model is meant to read."""
+    if "<ModelOutputThunk " in text and _PRINTED.search(text) is not None:
+        msg = (
+            "the text holds a printed thunk instead of its answer: give the thunk itself as a part, as in "
+            "generate(['Summarise: ', thunk]), or await it first; if the text is really meant, write it as Text(...)"
+        )
+        raise InvalidRequest(msg, parameter="prompt")
