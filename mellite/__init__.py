@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import backends, cassettes, errors, events, requirements, streaming
+    from .asking import generate
     from .backends.resolve import backend
-    from .calling import Backend, generate
+    from .calling import Backend
     from .calls import CallInfo
     from .chunking import chunk
     from .errors import MelliteError
@@ -179,7 +180,7 @@ _HOME = {
     "errors": "",
     "events": "",
     "gather": "gathering",
-    "generate": "calling",
+    "generate": "asking",
     "mochi_llm_generate": "mochi",
     "mochi_llm_stream": "mochi",
     "requirements": "",

@@ -30,6 +30,7 @@ LAYERS = {
     ),
     9: (
         "answer_bodies",
+        "asking",
         "batch",
         "comparing",
         "conformance",

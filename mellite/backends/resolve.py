@@ -19,7 +19,7 @@ from .cassette import TextCassetteBackend
 from .fake import Constant, Echo
 from .live import LiveBackend
 
-__all__ = ["backend"]
+__all__ = ["backend", "is_offline"]
 
 _OFFLINE: Final = ("cassette", "fake")
 _FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT"
@@ -72,8 +72,8 @@ def backend(
     if not isinstance(spec, str) or not spec.strip():
         msg = f"a backend is named by a str such as 'openai:gpt-4o-mini' or 'cassette:DIRECTORY', not {spec!r:.100}"
         raise ConfigurationError(msg)
-    kind, separator, rest = spec.partition(":")
-    if kind.strip().lower() in _OFFLINE and separator:
+    kind, _, rest = spec.partition(":")
+    if is_offline(spec):
         if api_key is not None or base_url is not None or transport is not None:
             msg = f"{spec!r} asks nobody: it takes no api_key, base_url or transport"
             raise ConfigurationError(msg)
@@ -89,6 +89,17 @@ def backend(
             raise UnknownProvider(msg, provider=name)
     route = catalog.find(spec, api_key=api_key, base_url=base_url)
     return LiveBackend(route, transport=transport, timeouts=timeouts, **options)
+
+
+def is_offline(spec: str) -> bool:
+    """Whether a string names a cassette or a fake, which ask nobody.
+
+    Example:
+        >>> is_offline("fake:echo"), is_offline("openai:gpt-4o-mini")
+        (True, False)
+    """
+    kind, separator, _ = spec.partition(":")
+    return bool(separator) and kind.strip().lower() in _OFFLINE
 
 
 def _fake(spec: str, rest: str) -> Backend:

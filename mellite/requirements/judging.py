@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from attrs import evolve, field, frozen
 
+from mellite.asking import named
 from mellite.calling import generate
 from mellite.calls import Streams
 from mellite.chunking import Chunking
@@ -42,7 +43,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 def judge(
-    backend: Streams,
+    backend: Streams | str,
     requirement: str,
     *,
     at_least: float | None = None,
@@ -55,7 +56,7 @@ def judge(
     """A requirement in words, judged by a model; what it answered, with usage and cost, is the verdict's ``thunk``.
 
     Args:
-        backend: which model judges; any backend.
+        backend: which model judges; any backend, or its name as in ``openai:gpt-4o-mini``.
         requirement: what is required, in words.
         at_least: pass by the score, from 0 to 1, instead of by the model's yes or no.
         instructions: the judge's system prompt, if the stock one does not do.
@@ -85,6 +86,8 @@ def judge(
     if at_least is not None and not (isinstance(at_least, (int, float)) and 0 <= at_least <= 1):
         msg = f"at_least is a score from 0 to 1, not {at_least!r}"
         raise InvalidRequest(msg, parameter="at_least")
+    if isinstance(backend, str):
+        backend = named(backend)
     if not callable(getattr(backend, "stream", None)):
         msg = f"a judge needs a backend with a method stream(request); {type(backend).__name__} has none"
         raise ConfigurationError(msg)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeAlias, cast
 
 from attrs import Factory, evolve, field, frozen
 
+from ..asking import named
 from ..calls import Streams
 from ..errors import InvalidRequest
 from ..thunk import ModelOutputThunk
@@ -31,18 +32,12 @@ def backends_of(models: Any) -> tuple[Streams, ...]:
     if not listed:
         msg = "name at least one backend"
         raise InvalidRequest(msg, parameter="backends")
-    found = [_named(model) if isinstance(model, str) else model for model in listed]
+    found = [named(model) if isinstance(model, str) else model for model in listed]
     for model in found:
         if not callable(getattr(model, "stream", None)):
             msg = f"a backend has a method stream(request); {type(model).__name__} has none"
             raise InvalidRequest(msg, parameter="backends")
     return tuple(found)
-
-
-def _named(name: str) -> Streams:
-    from ..backends.resolve import backend
-
-    return backend(name)
 
 
 def on_backend(copy: ModelOutputThunk[Any], backend: Streams) -> ModelOutputThunk[Any]:

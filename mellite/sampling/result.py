@@ -63,8 +63,8 @@ class SamplingResult(Generic[T]):
 
     @property
     def errors(self) -> tuple[Exception, ...]:
-        """What went wrong in the samples that have an error, in their order."""
-        return tuple([sample.error for sample in self.samples if sample.error is not None])
+        """What went wrong in the samples, in their order: in generations, and in your own checks and scores."""
+        return tuple([error for sample in self.samples for error in sample.errors])
 
     @property
     def usage(self) -> Usage | None:
@@ -112,7 +112,9 @@ class SamplingResult(Generic[T]):
         text = self.value or ""
         shown = text if len(text) <= 40 else text[:37] + "..."
         how = "success" if self.success else "no success"
-        return f"<SamplingResult {how}, {self.stop_reason} after {self.attempts}, value={shown!r}>"
+        errors = self.errors
+        first = f", {len(errors)} x error, first {type(errors[0]).__name__}({str(errors[0])[:80]!r})" if errors else ""
+        return f"<SamplingResult {how}, {self.stop_reason} after {self.attempts}, value={shown!r}{first}>"
 
     def __rich__(self) -> Table:
         from .table import table_of, totals_of

@@ -33,7 +33,8 @@ class Sample(Generic[T]):
     Args:
         thunk: the copy, settled.
         validations: the verdicts, in the order of the requirements.
-        error: what went wrong: in the generation, in parsing the answer, or in scoring it.
+        error: what went wrong: in the generation, in parsing the answer, or in scoring it. What checks raised is in
+            `errors`, and in their verdicts.
         score: how good the strategy found it: the score of `BestOfN`, the votes for its answer in `MajorityVote`, the
             mean similarity to the others in `MinimumBayesRisk`; None for the other strategies.
         verdict: what the requirement said that gave the score, if one did.
@@ -53,16 +54,27 @@ class Sample(Generic[T]):
         return self.thunk._call.lineage
 
     @property
+    def errors(self) -> tuple[Exception, ...]:
+        """All that went wrong: `error`, and what checks raised instead of giving a verdict."""
+        found = [self.error, *[verdict.error for verdict in self.validations]]
+        return tuple({id(error): error for error in found if error is not None}.values())
+
+    @property
+    def misjudged(self) -> bool:
+        """Whether there is an answer, and a check, a score or a key raised over it."""
+        return self.thunk.state == "done" and bool(self.errors)
+
+    @property
     def passed(self) -> bool:
         """Whether it is an answer that every check accepts."""
         return self.checked and self.error is None and all(self.validations)
 
     @property
     def status(self) -> Status:
-        """``passed`` or ``rejected`` by the checks, ``unchecked``, ``failed`` (see `error`), or ``cancelled``."""
+        """``passed`` or ``rejected`` by the checks, ``unchecked``, ``failed`` (see `errors`), or ``cancelled``."""
         if self.thunk.cancelled:
             return "cancelled"
-        if self.error is not None:
+        if self.errors:
             return "failed"
         if not self.checked:
             return "unchecked"

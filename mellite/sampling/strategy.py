@@ -79,7 +79,8 @@ class Strategy:
             InvalidRequest: before anything is sent, for arguments that make no sense.
             SamplingError: if no copy gave an answer at all. Its ``errors`` are those of the samples, in their order,
                 and ``__cause__`` is a group of them. Answers that fail their checks raise nothing: see
-                `SamplingResult.success`. Also if a budget cannot be kept, because a price is not known.
+                `SamplingResult.success`. Also if a check or score of yours raised over every answer that it judged:
+                ``__cause__`` is the first. And if a budget cannot be kept, because a price is not known.
         """
         required = self._checked(thunk, requirements)
         if not progress:
@@ -230,7 +231,7 @@ class Strategy:
         reason = self._decided(run, sample)
         if reason is not None:
             run.stop(reason)
-        elif self._repeats() and run.may_start() and is_hopeless(sample.error):
+        elif self._repeats() and run.may_start() and is_hopeless(sample.thunk.error):
             run.stop("hopeless")
 
     def _result(self, run: Run, chosen: Sample[Any] | None, duration_ms: float) -> SamplingResult[Any]:
@@ -239,6 +240,9 @@ class Strategy:
         best = chosen or nearest(run.ordered()) or nearest(samples)
         if best is None:
             raise _nothing(type(self).__name__, samples, reason)
+        judged = [sample for sample in samples if sample.checked or sample.misjudged]
+        if judged and all(sample.misjudged for sample in judged):
+            raise _misjudged(type(self).__name__, samples, judged)
         for sample in samples:
             log = sample.thunk.generate_log
             if log is not None:
@@ -255,9 +259,12 @@ class Strategy:
 
 
 def nearest(samples: list[Sample[Any]]) -> Sample[Any] | None:
-    """The answer that meets the most requirements, the first of several; None if there is no answer at all."""
+    """The answer that meets the most requirements, the first of several; None if there is no answer at all.
+
+    One over which a check raised comes behind all that were judged.
+    """
     answers = [sample for sample in samples if sample.thunk.state == "done"]
-    return max(answers, key=lambda sample: sum(map(bool, sample.validations)), default=None)
+    return max(answers, key=lambda sample: (not sample.misjudged, sum(map(bool, sample.validations))), default=None)
 
 
 def _nothing(strategy: str, samples: list[Sample[Any]], reason: StopReason) -> SamplingError:
@@ -273,4 +280,19 @@ def _nothing(strategy: str, samples: list[Sample[Any]], reason: StopReason) -> S
     )
     if errors:
         error.__cause__ = ExceptionGroup(f"the errors of {count}", errors)
+    return error
+
+
+def _misjudged(strategy: str, samples: list[Sample[Any]], judged: list[Sample[Any]]) -> SamplingError:
+    """The error for a run in which your own check or score raised over every answer that it was given."""
+    errors = tuple([error for sample in judged for error in sample.errors])
+    first = errors[0]
+    error = SamplingError(
+        f"{strategy} could judge none of {len(judged)} answers; the first error of your own checks and scores: "
+        f"{type(first).__name__}: {first}",
+        partial=judged[0].thunk.partial,
+        usage=total_usage(samples),
+        errors=errors,
+    )
+    error.__cause__ = first
     return error

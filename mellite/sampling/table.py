@@ -57,7 +57,8 @@ def totals_of(count: int, usage: Usage | None, cost: Decimal | None, duration_ms
 
 def _cells(sample: Sample[Any]) -> list[str]:
     tokens = sample.usage.total_tokens if sample.usage is not None else None
-    text = sample.thunk.partial if sample.error is None else f"{type(sample.error).__name__}: {sample.error}"
+    errors = sample.errors
+    text = f"{type(errors[0]).__name__}: {errors[0]}" if errors else sample.thunk.partial
     return [
         ".".join(map(str, sample.lineage)),
         sample.status,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 import anyio
 
-from mellite.calling import generate
+from mellite.asking import generate
 from mellite.calls import Streams
 from mellite.chunking import Chunk, Chunking, chunker_for
 from mellite.errors import InvalidRequest, StreamRejected
@@ -44,7 +44,7 @@ def stream(
     chunking: Chunking = None,
     attempts: int = 1,
     repair: Repair = False,
-    backend: Streams | None = None,
+    backend: Streams | str | None = None,
     system: System | None = None,
     tools: Sequence[Any] | None = None,
     output: Any = None,
@@ -68,7 +68,7 @@ def stream(
         repair: whether a further attempt is told why the ones before failed. A function
             ``repair(request, failures)``, sync or async, gives the prompt of the next attempt instead, of the request
             of the first one and the failures of all.
-        backend: who answers, if the source is a prompt.
+        backend: who answers, if the source is a prompt; a backend, or its name as in ``openai:gpt-4o-mini``.
         system: as for `mellite.generate`, as are `tools`, `output` and the options; for a thunk they override its own.
 
     Raises:
@@ -102,7 +102,7 @@ def stream(
     )
 
 
-def _first(source: Any, backend: Streams | None, changes: dict[str, Any]) -> ModelOutputThunk[Any]:
+def _first(source: Any, backend: Streams | str | None, changes: dict[str, Any]) -> ModelOutputThunk[Any]:
     """The first attempt."""
     if isinstance(source, ModelOutputThunk):
         if backend is not None:

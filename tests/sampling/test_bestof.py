@@ -112,8 +112,10 @@ async def test_a_score_that_breaks_fails_its_sample(wrong):
     result = await BestOfN(3, score=score, concurrency=1).sample(Scripted(["bad", "good", "bad"]).generate("hi"))
     assert (result.value, [sample.status for sample in result.samples]) == ("good", ["failed", "passed", "failed"])
     assert isinstance(result.samples[0].error, (ZeroDivisionError, SamplingError))
-    result = await BestOfN(1, score=wrong).sample(Constant("bad").generate("hi"))
-    assert not result.success
+    with pytest.raises(SamplingError, match="BestOfN could judge none of 2 answers") as caught:
+        await BestOfN(2, score=wrong).sample(Constant("bad").generate("hi"))
+    assert caught.value.__cause__ is caught.value.errors[0]
+    assert isinstance(caught.value.__cause__, (ZeroDivisionError, SamplingError))
 
 
 async def test_good_enough_ends_it():

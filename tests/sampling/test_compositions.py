@@ -111,7 +111,8 @@ async def test_whatever_is_composed(seed):
         except SamplingError as raised:
             error = raised
     if error is not None:
-        assert error.__cause__ is None or error.__cause__.exceptions == error.errors
+        cause = error.__cause__
+        assert cause is None or cause is error.errors[0] or cause.exceptions == error.errors
     elif result is not None:
         sent = [lineage for backend in backends for lineage in backend.begun]
         adds_up(result, sent)
@@ -133,3 +134,41 @@ def adds_up(result: mellite.SamplingResult, sent: list[tuple[int, ...]]) -> None
     won = [sample for sample in result.samples if sample.thunk.generate_log.is_final_result]
     assert [sample.thunk for sample in won] == [result.winner]
     assert won[0].passed or not result.success
+
+
+class Oddity(Exception):
+    """What a check of the user's raises."""
+
+
+def odd(_thunk):
+    """Raise over whatever is checked."""
+    raise Oddity
+
+
+BROKEN = {
+    "rejection": (mellite.RejectionSampling(max_samples=2), [odd]),
+    "rejection without all checks": (mellite.RejectionSampling(max_samples=2, check_all=False), [odd]),
+    "rejection within rejection": (mellite.RejectionSampling(inner=mellite.RejectionSampling(max_samples=2)), [odd]),
+    "repair": (mellite.RepairSampling(max_samples=2), [odd]),
+    "turns": (mellite.MultiTurnRepair(max_samples=2), [odd]),
+    "friendly repair": (mellite.ModelFriendlyRepair(max_samples=2), [odd]),
+    "best of": (mellite.BestOfN(2, score=odd), []),
+    "best of by checks": (mellite.BestOfN(2), [odd]),
+    "best of by a requirement": (mellite.BestOfN(2, score=mellite.Requirement("odd", odd)), []),
+    "vote": (mellite.MajorityVote(2, key=odd), []),
+    "vote of checked ones": (mellite.MajorityVote(2), [odd]),
+    "Bayes": (mellite.MinimumBayesRisk(2), [odd]),
+    "hedge": (mellite.Hedge(after=5), [odd]),
+    "fallback": (mellite.Fallback("fake:constant:x"), [odd]),
+    "escalate": (mellite.Escalate("fake:constant:x"), [odd]),
+    "budget forcing": (mellite.BudgetForcing(100, max_samples=2), [odd]),
+}
+
+
+@pytest.mark.parametrize(("strategy", "requirements"), BROKEN.values(), ids=BROKEN)
+async def test_what_ones_own_code_raises_is_raised(strategy, requirements):
+    """Where a check, score or key of one's own raises over every answer, sampling raises from the first."""
+    with pytest.raises(SamplingError, match="Oddity") as caught:
+        await strategy.sample(mellite.backends.Constant("x").generate("hi"), requirements)
+    assert type(caught.value.__cause__) is Oddity
+    assert {type(error) for error in caught.value.errors} == {Oddity}

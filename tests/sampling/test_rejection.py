@@ -16,7 +16,7 @@ from mellite.errors import (
     SamplingError,
 )
 from tests.contract.support import blocked
-from tests.sampling.support import Calls, failing, sampling, short
+from tests.sampling.support import Calls, sampling, short
 
 pytestmark = pytest.mark.anyio
 
@@ -152,12 +152,21 @@ async def test_an_answer_that_no_longer_matters_is_not_checked():
 async def test_a_check_that_raises_fails_its_sample():
     """An exception in a check is a verdict with the error, never a pass, and other samples go on."""
     broken = ZeroDivisionError("broken")
-    result = await RejectionSampling(max_samples=2).sample(Constant("ok").generate("hi"), [short(), failing(broken)])
+
+    def check(thunk):
+        if thunk.value == "odd":
+            raise broken
+        return False
+
+    result = await RejectionSampling(max_samples=2).sample(Scripted(["odd", "no"]).generate("hi"), [short(), check])
     assert (result.success, result.attempts) == (False, 2)
-    for sample in result.samples:
-        assert [verdict.passed for verdict in sample.validations] == [True, False]
-        assert sample.validations[1].error is broken
-        assert sample.status == "rejected"
+    assert [sample.status for sample in result.samples] == ["failed", "rejected"]
+    first = result.samples[0]
+    assert [verdict.passed for verdict in first.validations] == [True, False]
+    assert (first.validations[1].error, first.errors, first.error) == (broken, (broken,), None)
+    assert result.errors == (broken,)
+    assert result.winner is result.samples[1].thunk  # what was judged comes before what was not
+    assert "1 x error, first ZeroDivisionError('broken')" in repr(result)
 
 
 async def test_verdicts_stand_in_the_order_of_the_requirements():

@@ -59,8 +59,8 @@ async def test_the_latest_failure_counts_by_lineage():
 async def test_errors_repair_nothing():
     """After a transport error or a check that broke, the same is asked again: the model did nothing wrong."""
     backend = Scripted([ConnectionLost("gone"), "hello"])
-    result = await RepairSampling(max_samples=2).sample(backend.generate("hi"), [failing(ValueError("broken"))])
-    assert not result.success
+    with pytest.raises(SamplingError, match="ValueError: broken"):
+        await RepairSampling(max_samples=2).sample(backend.generate("hi"), [failing(ValueError("broken"))])
     assert [said(request) for request in backend.requests] == [[("user", "hi")]] * 2
 
 
@@ -138,7 +138,8 @@ async def test_model_friendly_feedback_says_what_to_do():
     backend = Scripted(["hello", "ok"])
     requirements = [short(), Requirement("starts with h", lambda thunk: thunk.value[0] == "h"), NO_E]
     broken = failing(ValueError("internal detail"))
-    await ModelFriendlyRepair(max_samples=2).sample(backend.generate("Greet me."), [*requirements, broken])
+    with pytest.raises(SamplingError, match="internal detail"):
+        await ModelFriendlyRepair(max_samples=2).sample(backend.generate("Greet me."), [*requirements, broken])
     told = backend.requests[1].text
     assert told.startswith("Greet me.\n\nYour answer was checked and needs changes.")
     assert "1. Make sure of this: at most 3 characters. What the check found: it has 5" in told

@@ -204,8 +204,9 @@ async def test_a_key_that_raises_fails_its_sample():
     """A sample whose vote cannot be told does not vote and keeps the error; the others go on."""
     result = await answers(MajorityVote(3, key=int), "x", "3", "3")
     assert (result.value, type(result.samples[0].error), result.samples[0].status) == ("3", ValueError, "failed")
-    result = await answers(MajorityVote(2, key=lambda text: [text]), "x", "y")
-    assert (result.success, [type(sample.error) for sample in result.samples]) == (False, [TypeError, TypeError])
+    with pytest.raises(SamplingError, match="could judge none of 2 answers") as caught:
+        await MajorityVote(2, key=lambda text: [text]).sample(Scripted(["x", "y"]).generate("hi"))
+    assert [type(error) for error in caught.value.errors] == [TypeError, TypeError]
 
 
 async def test_the_answer_most_like_the_others_wins():
