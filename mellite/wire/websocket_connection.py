@@ -18,6 +18,7 @@ from ..errors import (
     MissingExtra,
     OutputTooLarge,
 )
+from .broken import how_it_broke
 from .http import HttpRequest, sent_headers, shown_url, tls_context
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ async def _dial(url: str, ssl_context: ssl.SSLContext | None) -> ByteStream:
         msg = f"cannot connect to {shown}: the host was not found: {error.strerror}"
         raise ConnectError(msg) from error
     except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
-        msg = f"cannot connect to {shown}: no connection: {error}"
+        msg = f"cannot connect to {shown}: no connection: {how_it_broke(error)}"
         raise ConnectError(msg) from error
 
 
@@ -222,7 +223,7 @@ class Connection:
                 msg = f"{self._url} sent a message of more than {_LARGEST:,} bytes"
                 raise OutputTooLarge(msg)
             if not isinstance(self._protocol.parser_exc, EOFError):
-                msg = f"{self._url} broke the rules of WebSockets: {self._protocol.parser_exc}"
+                msg = f"{self._url} sent what breaks the rules of WebSockets"
                 raise InvalidProviderOutput(msg)
         if close is None:
             self._lose("it ended without saying so")
@@ -237,7 +238,7 @@ class Connection:
         except anyio.EndOfStream:
             self._protocol.receive_eof()
         except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            self._lose(str(error) or type(error).__name__)
+            self._lose(how_it_broke(error))
         else:
             self._protocol.receive_data(data)
         from websockets.frames import Frame
@@ -268,7 +269,7 @@ class Connection:
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
                 if self._messages:
                     return  # what has come counts for more than an answer to a ping
-                self._lose(str(error) or type(error).__name__)
+                self._lose(how_it_broke(error))
 
     async def abort(self) -> None:
         """Close it where it stands, also while being cancelled."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from contextlib import aclosing
 
@@ -9,10 +10,19 @@ import pytest
 
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import InvalidRequest, MelliteError, RateLimited, TransportError, UnknownProviderError
+from mellite.errors import (
+    ConnectError,
+    ConnectionLost,
+    InvalidRequest,
+    MelliteError,
+    RateLimited,
+    TransportError,
+    UnknownProviderError,
+)
 from mellite.providers.catalog import find
 from mellite.wire.transport_aiohttp import AiohttpTransport
 from tests.wire.answers import KEY, shown
+from tests.wire.sockets import hang_up, talking
 from tests.wire.transports.support import post
 
 CHAT, RESPONSES = "openai-chat:m", "openai:m"
@@ -141,3 +151,20 @@ async def test_what_nobody_foresaw_keeps_its_text_and_its_cause() -> None:
     assert str(cause) in str(caught.value)
     assert cause.__traceback__ is None
     assert KEY not in shown(caught.value)
+
+
+@pytest.mark.anyio
+async def test_a_websocket_that_breaks_is_told_in_our_own_words() -> None:
+    """Neither a refused connection nor one that is hung up is told in the words of a library."""
+    with talking([[[hang_up]]]) as server:
+        gone = find("openai-websocket:m", api_key=KEY, base_url=server.url)
+        async with LiveBackend(gone) as backend:
+            with pytest.raises(ConnectionLost) as lost:
+                await backend.generate("hi")
+    assert "the server closed it" in str(lost.value) or "it ended without saying so" in str(lost.value)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    nobody = find("openai-websocket:m", api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1")
+    async with LiveBackend(nobody) as backend:
+        with pytest.raises(ConnectError, match="no connection: Connection refused"):
+            await backend.generate("hi")
