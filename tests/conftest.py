@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import sys
@@ -128,6 +129,12 @@ def pytest_sessionfinish() -> None:
     gc.unfreeze()
 
 
+FREEZE_EVERY = 20
+"""After so many tests, what is still alive (reports, caches) is moved out of the collector's sight, too."""
+
+tests_run = itertools.count(1)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
     """Collects garbage after each test, so that what it leaked fails this test and not a later one.
@@ -140,6 +147,8 @@ def _nothing_left_behind() -> Iterator[None]:
     logger.addHandler(complaints)
     yield
     gc.collect()
+    if next(tests_run) % FREEZE_EVERY == 0:
+        gc.freeze()
     logger.removeHandler(complaints)
     if complaints.messages:
         pytest.fail("asyncio complained: " + "\n".join(complaints.messages))
