@@ -1,0 +1,47 @@
+"""Walk README, tutorial and every how-to in one folder, twice, as somebody new does: python -m tests.newcomer [FOLDER].
+
+Every block is pasted into a prompt, each page into one of its own; shell commands are run. What the first round left in
+the folder is there in the second. Ends with 1 if something fails or prints something else than its page shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from tests.pages import PAGES, ROOT, run_page
+
+#: In the order in which they are read: README and tutorial, then every how-to.
+WALK = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", *[page for page in PAGES if page.parent.name == "how-to"]]
+
+
+def walk(folder: Path) -> int:
+    """Run all pages in the folder, two times, and count the failures."""
+    os.chdir(folder)
+    failures = 0
+    for turn in ("first", "second"):
+        for page in WALK:
+            name = page.relative_to(ROOT)
+            try:
+                differing = asyncio.run(run_page(page))
+            except Exception:
+                failures += 1
+                print(f"{name}, {turn} round:\n{traceback.format_exc(limit=-1)}")
+                continue
+            failures += len(differing)
+            for one in differing:
+                print(f"{name}:{one.line}, {turn} round, shows\n{one.shown}and prints\n{one.printed}")
+    print(f"{len(WALK)} pages, twice: {failures or 'no'} failures")
+    return failures
+
+
+if __name__ == "__main__":
+    os.environ.pop("CI", None)  # where nothing is recorded
+    if len(sys.argv) > 1:
+        sys.exit(min(walk(Path(sys.argv[1])), 1))
+    with tempfile.TemporaryDirectory() as fresh:
+        sys.exit(min(walk(Path(fresh)), 1))
