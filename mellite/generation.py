@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, cast, get_args
 
@@ -23,6 +22,8 @@ from .calls import CallInfo, name_of, opener, resolved
 from .errors import BackendError, InvalidProviderOutput
 from .events import Event, Finish
 from .outcome import Clock, Outcome, conclude
+from .places import Place
+from .places import generation as _inside
 
 __all__ = ["AHEAD", "Consumer", "Pump"]
 
@@ -39,9 +40,6 @@ LOOP_CLOSED: Final = "event loop closed"
 FORKED: Final = "the process was forked, and its parent goes on with this generation"
 
 _EVENT_TYPES: Final = frozenset(get_args(Event))
-
-#: The pump in whose stream this code runs: cancelling from there asks, and does not wait for itself.
-_inside: ContextVar[Pump | None] = ContextVar("mellite_inside", default=None)
 
 
 class Consumer:
@@ -76,6 +74,7 @@ class Pump:
         "loop",
         "outcome",
         "paused",
+        "places",
         "progress",
         "request",
         "settle_all",
@@ -92,6 +91,7 @@ class Pump:
         self.progress: list[loops.Waiter] = []  # wake at the next event
         self.done: list[loops.Waiter] = []  # wake when settled
         self.paused: loops.Waiter | None = None
+        self.places: tuple[Place, ...] = ()  # among those that generate at once; given up while paused
         self.cancel_reason: str | None = None
         self.finished = False
         self.outcome: Outcome | None = None
@@ -302,8 +302,12 @@ class Pump:
             self.paused = waiter
             if len(self.events) < self.demand:
                 break
+            for place in self.places:
+                place.rest()
             await waiter.wait()
         self.paused = None
+        for place in self.places:
+            await place.take_again()
 
     async def _close(self, source: Any, failure: BaseException | None) -> None:
         """Close the stream, shielded from cancellation, so that its connection goes back or is cut."""

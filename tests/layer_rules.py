@@ -64,6 +64,7 @@ LAYERS = {
         "loops",
         "nesting",
         "outcome",
+        "places",
         "readers",
         "records",
         "sharing",
@@ -112,7 +113,12 @@ NARROWED = (
     ("cassettes*", 5, (), "a cassette knows no vendor"),
     ("cassettes*", 4, (), "a cassette knows no vendor"),
     ("cassettes*", 2, ("forking", "loops", "records"), "a cassette knows no thunk"),
-    ("backends*", 2, ("calling", "forking", "loops", "records"), "a backend only yields events and knows no thunk"),
+    (
+        "backends*",
+        2,
+        ("calling", "forking", "loops", "places", "records"),
+        "a backend only yields events and knows no thunk",
+    ),
 )
 """(importer, a layer below it, all that it may import of that layer, why)."""
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Final
 
 from ..calling import Backend
 from ..events import Event
+from ..places import Limit
 from ..request import Options, Request, Timeouts
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
 from ..wire.route import Route
 from ..wire.transport import in_place_of
 
-__all__ = ["LiveBackend"]
+__all__ = ["MOST", "LiveBackend"]
+
+#: How many generations of one backend run at the same time, unless somebody says otherwise: what a pool of connections
+#: to one server bears, and providers let an ordinary account do.
+MOST: Final = 64
 
 
 class LiveBackend(Backend):
@@ -28,6 +33,10 @@ class LiveBackend(Backend):
         transport: what sends the requests; by default the one that the route names, made for this
             backend and closed with it, or what `mellite.wire.transport.standing_in` puts in its place.
         timeouts: the clocks of each call, unless a request says otherwise.
+        max_concurrency: how many generations may run at the same time at most, over all loops and threads of the
+            process, counted from sending to the end of the answer; None for any number. Others wait their turn, as
+            ``running``; their ``total`` runs meanwhile, ``first_byte`` and ``idle`` do not. One that pauses because
+            nobody reads on lets others go first. Where the transport only replays, there is no limit.
         keep_raw: whether to keep each stream event as it came, for ``thunk.raw.streamed_chunks``.
         max_answer_bytes: the most bytes of one answer, decompressed, streamed or not, of which one event of a stream
             may be half; more is OutputTooLarge. None is no bound.
@@ -56,10 +65,12 @@ class LiveBackend(Backend):
         transport: Transport | None = None,
         timeouts: Timeouts | None = None,
         keep_raw: bool = True,
+        max_concurrency: int | None = MOST,
         max_answer_bytes: int | None = DEFAULT_BOUNDS.max_bytes,
         max_answer_values: int | None = DEFAULT_BOUNDS.max_values,
         **options: Any,
     ) -> None:
+        self._limit = None if max_concurrency is None else Limit(max_concurrency)
         defaults = Request.of("", **options)
         own = defaults.options.merged(Options.of({"timeouts": timeouts})) if timeouts is not None else defaults.options
         if model is not None or defaults.model is not None:
@@ -88,7 +99,9 @@ class LiveBackend(Backend):
         transport = self._transport
         if transport is None:
             transport = in_place_of(self._default_transport)
-        return self._route.stream(request, transport, keep_raw=self._keep_raw, bounds=self._bounds)
+        limit = self._limit
+        place = None if limit is None or getattr(transport, "offline", False) is True else limit.place()
+        return self._route.stream(request, transport, keep_raw=self._keep_raw, bounds=self._bounds, place=place)
 
     def _default_transport(self) -> Transport:
         """The transport that the route names, made once."""

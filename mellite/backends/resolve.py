@@ -17,7 +17,7 @@ from ..spelling import nearest
 from ..wire.http import Transport
 from .cassette import TextCassetteBackend
 from .fake import Constant, Echo
-from .live import LiveBackend
+from .live import MOST, LiveBackend
 
 __all__ = ["backend", "is_offline"]
 
@@ -36,6 +36,7 @@ def backend(
     base_url: str | None = None,
     transport: Transport | None = None,
     timeouts: Timeouts | None = None,
+    max_concurrency: int | None = MOST,
     **options: Any,
 ) -> Backend:
     """Make a backend from a string.
@@ -52,6 +53,8 @@ def backend(
         base_url: another server; then no key of the environment is sent there.
         transport: what sends the requests, instead of the network.
         timeouts: the clocks of each call, in seconds, unless a call says otherwise.
+        max_concurrency: how many generations may run at the same time at most, over all loops and threads of the
+            process; None for any number. The others wait their turn. Cassettes and fakes have no limit.
         **options: defaults for every call, the same as those of `mellite.generate`; and ``max_answer_bytes``,
             ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. For a directory of text cassettes
             ``provider`` and ``model`` are those of the keys.
@@ -59,6 +62,7 @@ def backend(
     Raises:
         UnknownProvider: if there is none of that name; it names the nearest.
         UnknownOption: for an option that does not exist; it names the nearest.
+        InvalidRequest: for an option of the wrong type, or a `max_concurrency` below 1.
         ConfigurationError: if the string or the base URL makes no sense.
         CassetteMiss: if there is no such HTTP cassette.
         InvalidCassette: if it is damaged.
@@ -88,7 +92,7 @@ def backend(
             msg = f"there is no provider {name!r} (from {spec!r}); did you mean '{near}:'?"
             raise UnknownProvider(msg, provider=name)
     route = catalog.find(spec, api_key=api_key, base_url=base_url)
-    return LiveBackend(route, transport=transport, timeouts=timeouts, **options)
+    return LiveBackend(route, transport=transport, timeouts=timeouts, max_concurrency=max_concurrency, **options)
 
 
 def is_offline(spec: str) -> bool:

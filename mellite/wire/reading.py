@@ -34,10 +34,10 @@ class _Clocks:
 
     __slots__ = ("_timeouts", "_total_ends")
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(self, timeouts: Timeouts, since: float | None = None) -> None:
         self._timeouts = timeouts
         total = timeouts.total
-        self._total_ends = None if total is None else anyio.current_time() + total
+        self._total_ends = None if total is None else (anyio.current_time() if since is None else since) + total
 
     def left(self, limit: float | None, since: float, now: float) -> tuple[float | None, bool]:
         """How long may still be waited, and whether it is the total that says so."""
@@ -78,17 +78,19 @@ async def open_response(
     *,
     shown: str,
     bounds: AnswerBounds = DEFAULT_BOUNDS,
+    since: float | None = None,
 ) -> BodyReader:
     """Send a request and wait for the status.
 
     Args:
         shown: the URL as messages may show it.
         bounds: how much the body may be.
+        since: when the total began, on the loop's clock; None for now.
 
     Raises:
         FirstByteTimeout, TotalTimeout: if it takes too long; and whatever `Transport.open` raises.
     """
-    clocks = _Clocks(timeouts)
+    clocks = _Clocks(timeouts, since)
     now = anyio.current_time()
     timeout, total = clocks.left(clocks.first_byte, now, now)
     try:

@@ -6,7 +6,9 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
+from typing import Protocol as Interface
 
+import anyio
 from attrs import evolve, field, frozen
 
 from ..errors import (
@@ -14,6 +16,7 @@ from ..errors import (
     ConfigurationError,
     InvalidProviderOutput,
     InvalidRequest,
+    TotalTimeout,
     UnsupportedOption,
 )
 from ..events import Event, ResponseStart
@@ -40,6 +43,22 @@ _OK: Final = range(200, 300)
 
 #: The options that a route honours itself, whatever its protocol.
 _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
+
+
+class Place(Interface):
+    """A place among a limited number of generations; see `mellite.places.Place`."""
+
+    def take_if_free(self) -> bool:
+        """Take it if nobody has to be waited for; whether that was so."""
+        ...
+
+    async def take(self) -> None:
+        """Wait for it."""
+        ...
+
+    def give_back(self) -> None:
+        """Give it back."""
+        ...
 
 
 @frozen(kw_only=True)
@@ -227,6 +246,7 @@ class Route:
         *,
         keep_raw: bool = True,
         bounds: AnswerBounds = DEFAULT_BOUNDS,
+        place: Place | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Send the request and give the events of the answer; exactly one Finish ends it.
 
@@ -235,40 +255,64 @@ class Route:
             transport: what sends it; where that is ``offline``, keys and settings that are missing do not matter.
             keep_raw: whether each stream event is also given as it came, as a RawChunk.
             bounds: how much the answer may be.
+            place: its place among those that generate at the same time; held from sending to the end of the answer.
 
         Raises:
             MelliteError: of any kind; it names provider, model, status and request id as far as they are known.
         """
         offline = getattr(transport, "offline", False) is True
         with Informing(self.provider, request.model or self.model, self.auth) as known:
-            if not offline:
-                await self.auth.ready()
-            call = self._compile(request, offline=offline)
-            known.scrubber = call.scrubber
-            shown = shown_url(call.http.url)
-            reader = await open_response(transport, call.http, call.timeouts, shown=shown, bounds=bounds)
-            known.response = reader.response
+            since = None if place is None or place.take_if_free() else await self._wait_for(place, request)
             try:
-                yield self._start(call, reader.response)
-                streams = await self._is_stream(call, reader)
-                if streams is not call.streaming:
-                    yield ResponseStart(streaming=streams)
-                if streams:
-                    parser = Parser(self.protocol, self._framing(bounds), call.request, bounds, keep_raw=keep_raw)
-                    known.usage = parser.usage
-                    while not parser.over:
-                        for event in parser.take(await parser.next(reader)):
+                if not offline:
+                    await self.auth.ready()
+                call = self._compile(request, offline=offline)
+                known.scrubber = call.scrubber
+                shown = shown_url(call.http.url)
+                reader = await open_response(
+                    transport, call.http, call.timeouts, shown=shown, bounds=bounds, since=since
+                )
+                known.response = reader.response
+                try:
+                    yield self._start(call, reader.response)
+                    streams = await self._is_stream(call, reader)
+                    if streams is not call.streaming:
+                        yield ResponseStart(streaming=streams)
+                    if streams:
+                        parser = Parser(self.protocol, self._framing(bounds), call.request, bounds, keep_raw=keep_raw)
+                        known.usage = parser.usage
+                        while not parser.over:
+                            for event in parser.take(await parser.next(reader)):
+                                yield event
+                        await reader.drain()
+                    else:
+                        body = await reader.rest()
+                        bounds.check(body)
+                        for event in each(self.protocol.unary, body):
                             yield event
-                    await reader.drain()
-                else:
-                    body = await reader.rest()
-                    bounds.check(body)
-                    for event in each(self.protocol.unary, body):
-                        yield event
-            except BaseException:
-                await reader.abandon()
-                raise
-            await reader.response.aclose()
+                except BaseException:
+                    await reader.abandon()
+                    raise
+                await reader.response.aclose()
+            finally:
+                if place is not None:
+                    place.give_back()
+
+    async def _wait_for(self, place: Place, request: Request) -> float:
+        """Wait until the request may be sent; return since when, on the loop's clock.
+
+        The request is signed afterwards: signatures and tokens expire.
+        """
+        since = anyio.current_time()
+        timeouts = self.options.merged(request.options).timeouts or _DEFAULT_TIMEOUTS
+        with anyio.move_on_after(timeouts.total):
+            await place.take()
+            return since
+        msg = (
+            f"the answer was not complete within {timeouts.total} s: it waited for its turn, as many generations as "
+            "max_concurrency allows were running; raise Timeouts(total=...), or max_concurrency of the backend"
+        )
+        raise TotalTimeout(msg)
 
     def _framing(self, bounds: AnswerBounds) -> Framing:
         """The decoder for one stream; how large an event may be goes with the bounds of the answer."""
