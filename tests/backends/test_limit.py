@@ -40,13 +40,7 @@ class Answer(HttpResponse):
 
     async def read(self, timeout: float | None = None) -> bytes:
         """The next piece, once the server is told to go on."""
-        server = self._server
-        ends = anyio.current_time() + (timeout or 60)
-        while not (server.free or server.allowed):
-            if anyio.current_time() > ends:
-                raise TimeoutError
-            await anyio.sleep(0.01)
-        server.allowed -= not server.free
+        await self._server.admit()
         return self._pieces.pop(0)
 
     async def aclose(self) -> None:
@@ -64,9 +58,33 @@ class Server:
         self.asked: list[str] = []
         self.allowed = 0
         self.free = free
+        self._waiting: list[anyio.Event] = []
         self._chunks = chunks
         self._refuses = refuses
         self._lock = threading.Lock()
+
+    def allow(self, count: int) -> None:
+        """Let so many more pieces go."""
+        self.allowed += count
+        self._wake()
+
+    def let_go(self) -> None:
+        """Let everything go from now on."""
+        self.free = True
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            event.set()
+
+    async def admit(self) -> None:
+        """Wait until a piece may go."""
+        while not (self.free or self.allowed):
+            event = anyio.Event()
+            self._waiting.append(event)
+            await event.wait()
+        self.allowed -= not self.free
 
     async def open_(self, request: HttpRequest) -> HttpResponse:
         """Answer a request."""
@@ -121,7 +139,7 @@ async def test_no_more_than_so_many(most: int) -> None:
         await blocked()
         assert [thunk.state for thunk in thunks] == ["running"] * 10
         assert len(server.asked) == most
-        server.free, server.allowed = True, 10**6
+        server.let_go()
     assert [thunk.value for thunk in thunks] == ["x"] * 10
     assert (server.most, server.open) == (most, 0)
 
@@ -137,7 +155,7 @@ async def test_first_come_first_served() -> None:
             await until(lambda thunk=thunk: thunk.state == "running")
             await blocked()
             assert len(server.asked) == 1, index
-        server.free, server.allowed = True, 10**6
+        server.let_go()
     assert [next(n for n in range(6) if f"number {n}" in body) for body in server.asked] == [0, 1, 2, 3, 4, 5]
 
 
@@ -150,7 +168,7 @@ async def test_without_a_limit() -> None:
             group.start_soon(mellite.gather, *[backend.generate("x") for _ in range(70)])
             await until(lambda server=server, most=most: server.open == most)
             await blocked()
-            server.free, server.allowed = True, 10**6
+            server.let_go()
         assert server.most == most
     assert LiveBackend(backend.route)._limit.most == 64  # type: ignore[union-attr]
 
@@ -178,17 +196,17 @@ async def test_every_end_gives_the_place_back() -> None:
             await waiting.cancel_generation()
             await first.cancel_generation()
             await until(lambda: server.open == 1)
-            server.allowed = 3
+            server.allow(3)
         assert [thunk.state for thunk in (first, waiting, last)] == ["cancelled", "cancelled", "done"]
     refusing = limited(Server(refuses=True), 1)
     for thunk in await mellite.gather(*[refusing.generate("x") for _ in range(5)]):
         assert isinstance(thunk.error, ConnectError)
     iterator = aiter(backend.generate("dropped"))
-    server.allowed = 1
+    server.allow(1)
     assert await anext(iterator) == "x"
     del iterator
     gc.collect()
-    server.free = True
+    server.let_go()
     assert await backend.generate("next") == "x"
 
 
@@ -210,7 +228,7 @@ async def test_one_that_pauses_lets_others_go() -> None:
         group.start_soon(paused.settle)
         await blocked()
         assert (paused.state, len(server.asked)) == ("running", 3)
-        server.free, server.allowed = True, 10**6
+        server.let_go()
     assert [thunk.value for thunk in (paused, other, third)] == ["x" * 400] * 3
 
 
@@ -230,7 +248,7 @@ async def test_total_runs_while_it_waits() -> None:
         assert isinstance(late.error, TotalTimeout)
         assert "max_concurrency" in str(late.error)
         await anyio.sleep(0.1)
-        server.free, server.allowed = True, 10**6
+        server.let_go()
     assert (first.value, patient.value, len(server.asked)) == ("x", "x", 2)
 
 
@@ -276,12 +294,12 @@ def test_a_loop_that_is_closed_keeps_no_place() -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()
     tasks.clear()
+    server._waiting.clear()
     gc.collect()
-    server.free = True
+    server.let_go()
     assert backend.generate("next").result(20) == "x"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_has_all_places() -> None:
     """What runs in the parent holds no place in a forked child."""
     limit = Limit(1)
