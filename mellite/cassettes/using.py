@@ -49,6 +49,8 @@ def use(
 ) -> CassetteTransport:
     """A transport on a cassette file, for ``mellite.backend(..., transport=...)``. Leave its block to end a recording.
 
+    The block is ``with`` or ``async with``: the former is for code without await, and ends a recording as well.
+
     A call that is done is recorded: it survives the death of the process at once, and a power cut when the recording
     has ended. Nothing that looks like a secret is written; a call whose answer holds one is not recorded, and leaving
     the block raises the reason.
@@ -271,6 +273,18 @@ class CassetteTransport:
         """
         if self._recorder is not None:
             await self._recorder.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """As leaving an ``async with``; connections that were opened are closed with the loop they belong to."""
+        if kind is None:
+            self.finish()
+        else:
+            self.abandon()
 
     async def __aenter__(self) -> Self:
         return self

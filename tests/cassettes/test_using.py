@@ -91,6 +91,27 @@ async def test_none_only_replays(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["case.json"]
 
 
+def test_without_await(tmp_path: Path) -> None:
+    """A plain ``with`` records and replays for code without await; an error in it leaves what is to be replaced."""
+    path = tmp_path / "case.json"
+    said = '{"choices": [{"message": {"content": "Hello."}, "finish_reason": "stop"}]}'
+    for mode, provider in (("all", live(said)), ("none", None)):
+        with use(path, mode=mode, live=provider, environment={}) as transport:  # type: ignore[arg-type]
+            backend = mellite.backend("openai-chat:gpt-4o", api_key="sk-test", transport=transport)
+            assert backend.generate("Hi.").result() == "Hello."
+        assert answers_in(path) == [said]
+    assert names_in(tmp_path) == ["case.json"]
+
+    def go_wrong() -> None:
+        with use(path, mode="rewrite", live=live("other"), environment={}) as transport:
+            anyio.run(answer, transport)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        go_wrong()
+    assert answers_in(path) == [said]
+
+
 async def test_once_records_where_there_is_none(tmp_path: Path) -> None:
     """The first run records, every other one replays, and what is new then is a miss."""
     path = tmp_path / "folder" / "case.json"
