@@ -94,7 +94,7 @@ def _message(item: Any, names: Mapping[str, str]) -> Message:
         _refuse(
             f"a message is a Message, a dict with a role and a content, or a pair (role, content), not {item!r:.80}"
         )
-    return Message(item[0], _content(item[1], "content"))  # type: ignore[arg-type]  # a Message checks its role
+    return Message(item[0], _content(item[1], "content"))  # a Message checks its role
 
 
 def _of_dict(item: Mapping[Any, Any], names: Mapping[str, str]) -> Message:

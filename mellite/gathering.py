@@ -208,7 +208,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
         self.close()
 
     @property
-    def __name__(self) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
+    def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         return "gather"  # what a task of asyncio shows
 
     @property

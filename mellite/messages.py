@@ -330,7 +330,8 @@ _OTHER_ROLES = {
 
 def _role(value: Any) -> Role:
     if value in _ROLES:
-        return value
+        role: Role = value
+        return role
     if value == "developer":
         return "system"
     if not isinstance(value, str):
