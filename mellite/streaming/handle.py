@@ -200,11 +200,18 @@ class ValidatedStream(AsyncIterator[Chunk]):
             return 0
         return None if expected is None else sum(max(0, expected - _tokens(thunk)) for thunk in stopped)
 
+    @property
+    def errors(self) -> tuple[Exception, ...]:
+        """What your own checks raised instead of giving a verdict, over all attempts so far."""
+        found = [failure.error for failure in self.failures if failure.requirement is not None]
+        return tuple([error for error in found if error is not None])
+
     def result(self) -> Any:
         """The parsed answer that met all requirements.
 
         Raises:
-            StreamRejected: if there is none.
+            StreamRejected: if there is none; what your own checks raised is in its ``errors``, and the first of them is
+                its cause.
             MelliteError: what the generation failed with, if that was the reason.
         """
         if self.success:
@@ -216,11 +223,15 @@ class ValidatedStream(AsyncIterator[Chunk]):
             raise InvalidRequest(msg)
         reasons = "; ".join([failure.reason for failure in self.failures if failure.attempt == self.attempts])
         msg = f"none of {self.attempts} attempts met the requirements; the last failed because {reasons}"
-        raise StreamRejected(msg, partial=self.text, usage=self.usage, failures=tuple(self.failures))
+        errors = self.errors
+        raise StreamRejected(
+            msg, partial=self.text, usage=self.usage, failures=tuple(self.failures), errors=errors
+        ) from (errors[0] if errors else None)
 
     def __repr__(self) -> str:
         state = "completed" if self.completed else self._state
-        return f"<ValidatedStream {state} success={self.success} attempts={self.attempts} text={self.text[:40]!r}>"
+        told = f"success={self.success} attempts={self.attempts} text={self.text[:40]!r}"
+        return f"<ValidatedStream {state} {told}{_shown(self.errors)}>"
 
     # Reading it
 
@@ -430,6 +441,11 @@ def sum_of(usages: Sequence[Usage]) -> Usage | None:
     for usage in usages:
         total = usage if total is None else total + usage
     return total
+
+
+def _shown(errors: tuple[Exception, ...]) -> str:
+    """The first error of a check, for a repr."""
+    return f" error={type(errors[0]).__name__}({str(errors[0])[:80]!r})" if errors else ""
 
 
 def _tokens(thunk: ModelOutputThunk[Any]) -> int:

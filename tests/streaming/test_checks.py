@@ -7,6 +7,7 @@ import pytest
 
 from mellite import Requirement, ValidationResult, stream
 from mellite.backends import Constant, Echo, Scripted
+from mellite.errors import StreamRejected
 from tests.contract.support import Gate, Source, blocked, live_tasks
 from tests.streaming.support import Judge, Turns, forbid, reading
 
@@ -285,3 +286,19 @@ async def test_a_thunk_as_the_answer_of_a_check():
     async with stream(Echo().generate("one two"), requirements=[requirement]) as s:
         assert [chunk async for chunk in s] == ["one "]
     assert backend.calls == 2
+
+
+async def test_what_ones_own_check_raised_is_told():
+    """What a check of one's own raised is in the stream's `errors`, its repr, and the cause of the rejection."""
+
+    def broken(thunk):
+        raise KeyError("no such field")
+
+    async with stream(Constant("Hello.").generate("hi"), requirements=[broken], attempts=2) as s:
+        assert [chunk async for chunk in s][-1] == "Hello."
+    assert [type(error) for error in s.errors] == [KeyError, KeyError]
+    assert "error=KeyError" in repr(s)
+    with pytest.raises(StreamRejected) as caught:
+        s.result()
+    assert caught.value.__cause__ is s.errors[0]
+    assert caught.value.errors == s.errors
