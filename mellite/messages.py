@@ -121,7 +121,10 @@ class Media:
             msg = f"{kind} takes its bytes or a url, one of the two: {kind}(data, media_type=...) or {kind}(url=...)"
             raise InvalidRequest(msg)
         if self.data is not None and not isinstance(self.data, bytes):
-            msg = f"{kind} takes bytes, not {type(self.data).__name__}; for base64 use {kind}.from_base64(...)"
+            msg = (
+                f"{kind} takes bytes, not {type(self.data).__name__}; for a file use {kind}.from_path(...), "
+                f"for base64 {kind}.from_base64(...)"
+            )
             raise InvalidRequest(msg)
 
     @classmethod

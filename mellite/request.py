@@ -285,10 +285,10 @@ class ToolChoice:
 
 
 def _definition(value: Any) -> ToolDefinition:
-    value = getattr(value, "definition", value)  # a function under @mellite.tool carries its definition
+    value = getattr(value, "definition", value)  # or something that carries one, as a wrapped function may
     if isinstance(value, ToolDefinition):
         return value
-    msg = f"a tool is a ToolDefinition or a function under @mellite.tool, not {type(value).__name__}"
+    msg = f"a tool is a ToolDefinition, or has one as its attribute `definition`; {type(value).__name__} is neither"
     raise InvalidRequest(msg, parameter="tools")
 
 
@@ -368,7 +368,7 @@ class Request:
                 A message may be written as OpenAI's Chat Completions does, ``{"role": "user", "content": "Hello."}``,
                 and in a list as a pair, ``("user", "Hello.")``; a bare tuple is parts of one user message.
             system: instructions, one or several.
-            tools: definitions, or functions under ``@mellite.tool``.
+            tools: definitions, or objects that have one as their attribute ``definition``.
             output: the type of the parsed answer.
             **options: the fields of `Options`, and ``model``, ``tool_choice``, ``provider_options``, ``http``,
                 ``cache`` and ``metadata``.

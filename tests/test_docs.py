@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,29 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CI", raising=False)  # where nothing is recorded
     assert asyncio.run(run_page(page)) == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that MkDocs gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to another page, or to a heading, leads to one that is there."""
+    broken = []
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
+        file = (page.parent / target).resolve() if target else page
+        if not file.is_file() or (heading and heading not in anchors(file)):
+            broken.append(f"{target}#{heading}")
+    assert broken == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """mkdocs.yml leads to every page below docs/."""
+    listed = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert listed == {str(page.relative_to(ROOT / "docs")) for page in PAGES if page.name != "README.md"}
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def web_url(part: Media, *, who: str) -> str | None:
     if not url.startswith(("https://", "http://", "data:")):
         scheme = url.partition(":")[0][:20]
         msg = (
-            f"{who} takes the URL of a {type(part).__name__} to begin with https:// or data:, not {scheme!r}; "
+            f"{who} takes {type(part).__name__} parts whose URL begins with https:// or data:, not {scheme!r}; "
             f"for a file use {type(part).__name__}.from_path(...)"
         )
         raise InvalidRequest(msg, parameter="messages")

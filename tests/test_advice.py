@@ -1,0 +1,116 @@
+"""Whatever mellite's messages and docstrings recommend exists: names, extras, pages, commands and flags."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from functools import reduce
+from pathlib import Path
+
+import click
+import pytest
+
+import mellite.pytest_plugin
+from mellite.__main__ import command_line
+from tests.pages import PAGES, ROOT
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+
+#: Flags of other programs: of pytest and its plugins, and of servers.
+OTHERS = {
+    *("--full-trace", "--record-mode"),
+    *("--config", "--enable-auto-tool-choice", "--jinja", "--reasoning-parser", "--tool-call-parser"),
+}
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Every text of a module, docstrings included; a hole of an f-string is a NUL."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join([str(one.value) if isinstance(one, ast.Constant) else "\0" for one in node.values])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+WRITTEN = [(path, text) for path in sorted((ROOT / "mellite").rglob("*.py")) for text in texts(path)]
+WRITTEN += [(page, page.read_text(encoding="utf-8")) for page in PAGES]
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name is a module, or something that is reached from one."""
+    first, *rest = name.split(".")
+    try:
+        reduce(step, rest, importlib.import_module(first))
+    except (AttributeError, ImportError):
+        return False
+    return True
+
+
+def step(found: object, name: str) -> object:
+    """An attribute, a field of an attrs class, or a module that was not imported yet."""
+    if hasattr(found, name) or any(one.name == name for one in getattr(found, "__attrs_attrs__", ())):
+        return getattr(found, name, None)
+    return importlib.import_module(f"{found.__name__}.{name}")  # type: ignore[attr-defined]
+
+
+def commands(group: click.Group, above: str = "mellite") -> Iterator[tuple[str, click.Command]]:
+    """Every command, by what is typed for it."""
+    for name, command in group.commands.items():
+        yield f"{above} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{above} {name}")
+
+
+COMMANDS = dict(commands(command_line()))
+FLAGS = {"--help"} | {flag for command in COMMANDS.values() for option in command.params for flag in option.opts}
+PLUGIN = Path(mellite.pytest_plugin.__file__).read_text(encoding="utf-8")
+
+
+def is_command(words: str) -> bool:
+    """Whether `mellite ...` begins with a command, and a word behind a group is one of its own."""
+    _, first, second = [*words.split(), ""][:3]
+    command = COMMANDS.get(f"mellite {first}")
+    is_whole = not isinstance(command, click.Group) or not second or f"mellite {first} {second}" in COMMANDS
+    return command is not None and is_whole
+
+
+def is_flag(flag: str) -> bool:
+    return flag in FLAGS | OTHERS or f'"{flag}"' in PLUGIN
+
+
+RULES: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "names": (r"(?<![\w./@\"'-])@?(mellite(?:\.[A-Za-z_]\w*)+)(?![\w/]|\.\w)", resolves),
+    "extras": (r"(?<![\w.])mellite\[([a-z0-9,]+)\]", lambda names: set(names.split(",")) <= EXTRAS.keys()),
+    "pages": (r"(?<![\w./-])(docs/[\w/-]+\.md)", lambda path: (ROOT / path).is_file()),
+    "commands": (r"[`'](mellite [a-z]+(?: [a-z]+)?)(?= |`|')", is_command),
+    "flags": (r"(?<![\w-])(--[a-z][a-z-]+)", is_flag),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_recommended_exists(rule: str) -> None:
+    """No message, docstring or page names something of mellite's that is not there."""
+    pattern, exists = RULES[rule]
+    named = [(path.relative_to(ROOT), name) for path, text in WRITTEN for name in re.findall(pattern, text)]
+    assert len(named) > 1
+    assert [f"{path}: {name}" for path, name in named if not exists(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("names", "a function under @mellite.tool"),
+        ("names", "see mellite.errors.NoSuchError."),
+        ("extras", "pip install 'mellite[websockets]'"),
+        ("pages", "see docs/how-to/no-such-page.md"),
+        ("commands", "try `mellite cassette frobnicate`"),
+        ("flags", "run pytest --mellite-recording"),
+    ],
+)
+def test_what_does_not_exist_is_noticed(rule: str, text: str) -> None:
+    """Each rule finds a recommendation of something that is not there."""
+    pattern, exists = RULES[rule]
+    assert [exists(name) for name in re.findall(pattern, text)] == [False]
