@@ -48,10 +48,20 @@ def named(paths: Sequence[str]) -> list[str]:
     return folders
 
 
-def say(path: str, error: MelliteError) -> None:
-    """Say on standard error that a file cannot be read, while the others are."""
-    text = str(error)
-    click.echo(one_line(f"mellite: {text if path in text else f'{path}: {text}'}"), err=True)
+class Failures:
+    """The files that a command cannot read: each is said on standard error, while the others are done."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def __call__(self, path: str, error: MelliteError) -> None:
+        """Say that a file cannot be read, and why."""
+        self.paths.append(path)
+        text = str(error)
+        click.echo(one_line(f"mellite: {text if path in text else f'{path}: {text}'}"), err=True)
+
+    def __bool__(self) -> bool:
+        return bool(self.paths)
 
 
 def without_secrets(text: str) -> str:
@@ -281,14 +291,9 @@ def stats(*, paths: tuple[str, ...], as_json: bool) -> None:
     from .entries import entries_below
     from .tallying import tally
 
-    failed: list[str] = []
-
-    def told(path: str, error: MelliteError) -> None:
-        failed.append(path)
-        say(path, error)
-
+    failed = Failures()
     with _errors_said():
-        rows, total = tally(entries_below(named(paths), failed=told))
+        rows, total = tally(entries_below(named(paths), failed=failed))
     if as_json:
         for row in rows:
             _print_json(_tally_values(row))

@@ -12,10 +12,10 @@ from .cli import _errors_said, _print_json
 from .cli_cassettes import (
     AS_JSON,
     PATHS,
+    Failures,
     as_values,
     money,
     named,
-    say,
     short,
     without_secrets,
 )
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .cassettes.compression import Compression
     from .comparing import Comparison, Pair
     from .converting import Format
-    from .errors import MelliteError
 
 __all__ = ["convert", "diff", "scrub", "verify"]
 
@@ -74,14 +73,15 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
 @click.argument("right", type=click.Path())
 @AS_JSON
 def diff(*, left: str, right: str, as_json: bool) -> None:
-    """Compare two cassettes, or two folders of them; exit with 1 if they differ.
+    """Compare two cassettes, or two folders of them; exit with 1 if they differ, or one in a folder cannot be read.
 
     Shows the first request that differs, and where; every answer that changed; and the difference in tokens and cost.
     """
     from .comparing import compare
 
+    failed = Failures()
     with _errors_said():
-        found = compare(left, right)
+        found = compare(left, right, failed=failed)
     if as_json:
         for pair in found.pairs:
             if pair.change != "same":
@@ -91,7 +91,7 @@ def diff(*, left: str, right: str, as_json: bool) -> None:
         _print_first(found)
         _print_changes(found)
         click.echo(_summary(found))
-    sys.exit(0 if found.same else 1)
+    sys.exit(0 if found.same and not failed else 1)
 
 
 def _pair_values(pair: Pair) -> dict[str, Any]:
@@ -212,12 +212,7 @@ def convert(
     from .converting import convert as converted
 
     known: dict[str, Compression] = {"gzip": "gzip", "lz4": "lz4"}
-    failures: list[str] = []
-
-    def failed(path: str, error: MelliteError) -> None:
-        failures.append(path)
-        say(path, error)
-
+    failed = Failures()
     told = failed if os.path.isdir(source) else None  # of one file it is the whole error
     with _errors_said():
         for one in converted(source, target, to=to, compression=known.get(compression), replace=force, failed=told):
@@ -228,7 +223,7 @@ def convert(
             click.echo(f"{one.path}: {calls}" if one.path is not None else f"{one.source}: nothing to convert")
             for what in one.dropped:
                 click.echo(one_line(f"mellite: {one.source}: dropped {without_secrets(what)}"), err=True)
-    sys.exit(1 if failures else 0)
+    sys.exit(1 if failed else 0)
 
 
 # --- scrub ----------------------------------------------------------------------------------------
@@ -240,17 +235,17 @@ def convert(
 @ALLOWED
 @AS_JSON
 def scrub(*, paths: tuple[str, ...], check: bool, allowed: tuple[str, ...], as_json: bool) -> None:
-    """Take secrets out of cassettes, in place; exit with 1 if some remain that cannot be taken out.
+    """Take secrets out of cassettes, in place; exit with 1 if some remain, or a file cannot be read.
 
-    Those are in bytes with checksums, in base64, in the prompt of a text cassette (which its key is made of), or cut
-    over several events: record such a cassette anew.
+    Those that cannot be taken out are in bytes with checksums, in base64, in the prompt of a text cassette (which its
+    key is made of), or cut over several events: record such a cassette anew.
     """
     from .cassettes.scanning import SecretScan
     from .cassettes.scrubbing_files import scrub_files
 
-    bad = False
+    bad, failed = False, Failures()
     with _errors_said():
-        for one in scrub_files(paths, SecretScan(allowed=allowed), write=not check):
+        for one in scrub_files(paths, SecretScan(allowed=allowed), write=not check, failed=failed):
             bad = bad or bool(one.remaining) or (check and bool(one.changed))
             if as_json:
                 remaining = [str(finding) for finding in one.remaining]
@@ -260,4 +255,4 @@ def scrub(*, paths: tuple[str, ...], check: bool, allowed: tuple[str, ...], as_j
                 click.echo(one_line(f"{one.path}: {'would redact' if check else 'redacted'} {place}"))
             for finding in one.remaining:
                 click.echo(one_line(f"mellite: {one.path}: still there: {finding}"), err=True)
-    sys.exit(1 if bad else 0)
+    sys.exit(1 if bad or failed else 0)

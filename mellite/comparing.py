@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import frozen
 
+from .cassettes.finding import Failed
 from .cassettes.matching import Difference, differences
 from .entries import Answer, Entry, entries_below
 from .secrets.names import environment_secrets
@@ -75,7 +76,7 @@ class Comparison:
         return sum([pair.change == change for pair in self.pairs])
 
 
-def compare(left: str, right: str) -> Comparison:
+def compare(left: str, right: str, *, failed: Failed | None = None) -> Comparison:
     """Compare two cassettes, or two folders of them.
 
     Calls are aligned by their requests, so one that is added in the middle moves nothing. Where calls of a file ran at
@@ -86,16 +87,19 @@ def compare(left: str, right: str) -> Comparison:
     Args:
         left: the first file or folder, the older one as a rule.
         right: the second.
+        failed: told of a cassette in a folder that cannot be read, while the others are compared; without it, that is
+            raised.
 
     Raises:
         CassetteMiss: if one is not there.
         InvalidCassette: if a cassette is damaged.
+        MissingExtra: for a format whose package is not installed.
 
     Example:
         >>> compare("mellite/demo_cassettes/chat.json", "mellite/demo_cassettes/chat.json").same
         True
     """
-    ours, theirs = [_grouped(path) for path in (left, right)]
+    ours, theirs = [_grouped(path, failed) for path in (left, right)]
     pairs: list[Pair] = []
     for name in [*ours, *[name for name in theirs if name not in ours]]:
         sides = ours.get(name, []), theirs.get(name, [])
@@ -110,11 +114,11 @@ def compare(left: str, right: str) -> Comparison:
     )
 
 
-def _grouped(path: str) -> dict[str, list[Entry]]:
+def _grouped(path: str, failed: Failed | None) -> dict[str, list[Entry]]:
     """The calls below a path, by what tells which file of the other side belongs to theirs."""
     groups: dict[str, list[Entry]] = {}
     folder = os.path.isdir(path)
-    for entry in entries_below([path]):
+    for entry in entries_below([path], failed=failed if folder else None):
         # Two files may have different names, and text cassettes are known by their keys.
         name = os.path.relpath(entry.path, path) if folder and entry.format != "text" else ""
         groups.setdefault(name, []).append(entry)

@@ -185,10 +185,11 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
     from .cassettes.of_tests import cassette_of_test
     from .errors import MelliteError
 
-    mode = _mode(request, given)
     path = _path(request, given)
-    _select(path, request.node.name, given)
+    problem: str | None = None
     try:
+        mode = _mode(request, given)
+        _select(path, request.node.name, given)
         transport = cassette_of_test(
             path,
             mode,
@@ -197,7 +198,9 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
             **{name: given[name] for name in _PASSED_ON if name in given},
         )
     except MelliteError as error:
-        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        problem = f"{type(error).__name__}: {error}"
+    if problem is not None:  # outside of the except, or pytest shows the traceback of the error, too
+        pytest.fail(problem, pytrace=False)
     if transport.recorder is not None:
         missing = [name for name in given.get("requires", ()) if not os.environ.get(name)]
         if missing:
@@ -272,8 +275,9 @@ def _path(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> str:
     return os.path.join(folder, module, f"{_file_name(_owner(node) + _test_name(node))}.json")
 
 
-def _owner(node: Any) -> str:
-    return f"{node.cls.__name__}." if getattr(node, "cls", None) is not None else ""
+def _owner(node: pytest.Item) -> str:
+    """The classes that a test is in, as pytest names them, and a dot behind each: other classes may have equal ones."""
+    return "".join([f"{one.name}." for one in node.listchain() if isinstance(one, pytest.Class)])
 
 
 def _part(node: Any) -> str:

@@ -31,8 +31,8 @@ __all__ = ["Audit", "Problem", "Trouble", "is_to_be_told"]
 #: that no request ever gets; a recording that was not ended; a package that is missing to read it.
 Trouble: TypeAlias = Literal["secret", "damaged", "version", "unused", "unfinished", "extra"]
 
-#: How the pytest plugin names cassettes: the class and the name of the test, then its parameters.
-_OF_TEST: Final = re.compile(r"(?:(?P<owner>\w+)\.)?(?P<test>test\w*)")
+#: How the pytest plugin names cassettes: the classes and the name of the test, then its parameters.
+_OF_TEST: Final = re.compile(r"(?:(?:\w+\.)*(?P<owner>\w+)\.)?(?P<test>test\w*)")
 _TEST_FILE: Final = re.compile(r"test_\w+|\w+_test")
 
 
@@ -72,16 +72,12 @@ class Audit:
             paths: files and folders.
 
         Raises:
-            CassetteMiss: if there is no such file or folder.
+            CassetteMiss: if there is no such file or folder, and it is the only one.
         """
         unlisted: list[Problem] = []
         for found in find_cassettes(paths, failed=lambda path, error: unlisted.append(_damaged(path, error))):
             try:
                 yield from self._looked_at(found)
-            except CassetteMiss as error:
-                if found.named:
-                    raise
-                yield Problem(found.path, "damaged", message=str(error))
             except MissingExtra as error:
                 self.cassettes += 1
                 yield Problem(found.path, "extra", message=str(error))

@@ -56,17 +56,19 @@ def find_cassettes(paths: Iterable[str], *, failed: Failed | None = None) -> Ite
 
     Args:
         paths: files and folders.
-        failed: told of a folder that cannot be read; without it, that is raised.
+        failed: told of a folder that cannot be read, and of one of several paths that is not there; without it, that
+            is raised.
 
     Raises:
-        CassetteMiss: if there is no such file or folder.
+        CassetteMiss: if there is no such file or folder, and it is the only one or `failed` is None.
         InvalidCassette: if a folder cannot be read.
 
     Example:
         >>> [found.kind for found in find_cassettes(["mellite/demo_cassettes/chat.json"])]
         ['http']
     """
-    for path in paths:
+    named = list(paths)
+    for path in named:
         if os.path.isdir(path):
             yield from _below(path, failed)
         elif os.path.lexists(path):
@@ -74,8 +76,10 @@ def find_cassettes(paths: Iterable[str], *, failed: Failed | None = None) -> Ite
         elif any(os.path.lexists(path + ending) for ending in (JOURNAL, REWRITE)):
             yield Found(path, "http", named=True)  # nothing of it was folded in yet
         else:
-            msg = f"there is no cassette {path!r}"
-            raise CassetteMiss(msg, path=path)
+            missing = CassetteMiss(f"there is no cassette {path!r}", path=path)
+            if failed is None or len(named) == 1:
+                raise missing
+            failed(path, missing)
 
 
 def cassette_folders(where: str = ".") -> list[str]:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 
 from attrs import evolve, field, frozen
 
-from ..errors import CassetteError
+from ..errors import CassetteError, MissingExtra
+from .auditing import is_to_be_told
 from .compression import compress, compression_of
-from .finding import find_cassettes
+from .finding import Failed, find_cassettes
 from .folding import JOURNAL, REWRITE
 from .http import load_cassette
 from .journal import recover
@@ -40,13 +41,17 @@ class ScrubbedFile:
     remaining: tuple[Finding, ...] = field(default=(), kw_only=True)
 
 
-def scrub_files(paths: Iterable[str], scan: SecretScan | None = None, *, write: bool = True) -> Iterator[ScrubbedFile]:
+def scrub_files(
+    paths: Iterable[str], scan: SecretScan | None = None, *, write: bool = True, failed: Failed | None = None
+) -> Iterator[ScrubbedFile]:
     """Take the secrets out of cassettes, file by file.
 
     Args:
         paths: files and folders.
         scan: what counts as a secret.
         write: False only says what would be done.
+        failed: told of a cassette that cannot be read or written, while the others are done; without it, that is
+            raised. JSON and YAML in folders that is about something else is passed over.
 
     Yields:
         Each file in which there was something, or still is.
@@ -55,21 +60,27 @@ def scrub_files(paths: Iterable[str], scan: SecretScan | None = None, *, write: 
         CassetteMiss: if there is no such file or folder.
         InvalidCassette: if a cassette is damaged; it is left as it is.
         CassetteError: if a file cannot be written, or somebody is recording into it.
+        MissingExtra: for a format whose package is not installed.
 
     Example:
         >>> list(scrub_files(["mellite/demo_cassettes"], write=False))
         []
     """
     scan = scan or SecretScan()
-    for found in find_cassettes(paths):
-        if found.kind == "http":
-            done = _http(found.path, scan, write=write)
-        elif found.kind == "text":
-            done = _text(found.path, scan, write=write)
-        else:
+    for found in find_cassettes(paths, failed=failed):
+        if found.kind not in ("http", "text"):
             continue
-        if done.changed or done.remaining:
-            yield done
+        clean = _http if found.kind == "http" else _text
+        try:
+            done = clean(found.path, scan, write=write)
+        except (CassetteError, MissingExtra) as error:
+            if is_to_be_told(found):
+                if failed is None:
+                    raise
+                failed(found.path, error)
+        else:
+            if done.changed or done.remaining:
+                yield done
 
 
 def _http(path: str, scan: SecretScan, *, write: bool) -> ScrubbedFile:

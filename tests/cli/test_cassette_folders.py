@@ -41,6 +41,8 @@ def mixed(tmp_path: Path) -> Path:
     return folder
 
 
+KEY = "sk-" + "proj-" + "A1b2C3d4" * 6
+
 BAD = ["b-cut.json", "c-newer.json", "d-bad.yaml", f"{djb2_key('openai', 'gpt-4o', 'Bye')}.txt"]
 
 
@@ -93,6 +95,43 @@ def test_convert(mixed: Path, tmp_path: Path) -> None:
     named = [name for name in [*BAD, "z-good.json"] if name in ran.err]
     assert named == [*BAD, "z-good.json"]
     assert "package.json" not in ran.err
+
+
+def test_scrub(mixed: Path) -> None:
+    """The good ones are cleaned, whatever lies before them; what cannot be read stays and is named."""
+    cassette(mixed / "y-leaks.json", "Hi", [f"Use {KEY}."])
+    before = {path: path.read_bytes() for path in mixed.iterdir() if path.name in BAD or "package" in path.name}
+    assert command("scrub", "--check", str(mixed)).code == 1
+    ran = command("scrub", "--json", str(mixed))
+    assert ran.code == 1
+    assert [Path(row["path"]).name for row in ran.rows] == ["y-leaks.json"]
+    assert [name for line, name in zip(ran.err.splitlines(), BAD, strict=True) if name not in line] == []
+    assert KEY not in (mixed / "y-leaks.json").read_text()
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_diff(mixed: Path, tmp_path: Path) -> None:
+    """The good ones are compared; what cannot be read is named, once for each side, and is no equality."""
+    other = tmp_path / "other"
+    shutil.copytree(mixed, other)
+    ran = command("diff", "--json", str(mixed), str(other))
+    assert ran.code == 1
+    assert ran.rows[-1]["counts"] == {"same": 4, "answer": 0, "request": 0, "removed": 0, "added": 0}
+    named = [f"{folder / name}" for folder in (mixed, other) for name in BAD[:3]]
+    assert [name for name in named if name not in ran.err] == []
+
+
+@pytest.mark.parametrize("name", ["ls", "stats", "verify", "scrub"])
+def test_one_of_several_is_not_there(mixed: Path, name: str) -> None:
+    """A path that is not there, and a link to nowhere, are told like a damaged file, and the others are done."""
+    key = cassette(mixed / "leaks.json", "Hi", [f"Use {KEY}."])
+    (mixed / "link.json").symlink_to(mixed / "nowhere.json")
+    ran = command(name, "--json", str(mixed / "none.json"), str(mixed / "link.json"), str(key))
+    assert ran.code == 1
+    seen = ran.out + ran.err
+    assert "none.json" in seen
+    assert "link.json" in seen
+    assert ran.rows[-1]["calls"] == 1 if name in ("ls", "stats") else "leaks.json" in ran.out
 
 
 def test_convert_texts_to_one_file(mixed: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from mellite.cassettes.auditing import Audit
 from tests.plugin.runs import ASYNCIO, Run, greeting, stored
 from tests.wire.server import Script
 
@@ -88,6 +89,39 @@ def test_parameters_and_classes(pytester: pytest.Pytester, script: Script, run: 
     run().assert_outcomes(passed=3)
 
 
+def test_classes_in_classes(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """Classes of the same name in other classes, or made by a function, do not record over each other."""
+    source = f"""
+        import mellite
+
+        def made():
+            class Greeting:
+                def test_hello(self, cassette):
+                    backend = mellite.backend("openai-chat:m", base_url="{script.url}/v1", api_key="k")
+                    assert backend.generate("hi").result() == "Hello, you."
+
+            return Greeting
+
+        class TestFormal:
+            TestGreeting = made()
+
+        class TestCasual:
+            TestGreeting = made()
+
+        TestMorning, TestEvening = made(), made()
+    """
+    run(source, "--mellite-record").assert_outcomes(passed=4)
+    folder = pytester.path / "cassettes" / "test_it"
+    assert sorted(path.name.removesuffix(".test_hello.json") for path in folder.iterdir()) == [
+        "TestCasual.TestGreeting",
+        "TestEvening",
+        "TestFormal.TestGreeting",
+        "TestMorning",
+    ]
+    assert list(Audit().problems([str(folder)])) == []
+    run().assert_outcomes(passed=4)
+
+
 def test_folder_and_path(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """The folder may be set for the project, and the path for a test."""
     run(greeting(script, '@pytest.mark.mellite("mine.json")'), "--mellite-record", "-o", "mellite_cassettes=recorded")
@@ -158,6 +192,26 @@ def test_misspelled_marker(run: Run, script: Script) -> None:
     result = run(greeting(script, "@pytest.mark.mellite(requiers=['X'])"))
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["*no argument 'requiers'*requires*"])
+
+
+@pytest.mark.parametrize(
+    ("marks", "words"),
+    [
+        ("mode='rewite'", "ConfigurationError: mode is one of *did you mean 'rewrite'*"),
+        ("match='poool'", "ConfigurationError: match is one of *not 'poool'*"),
+        ("mode='all'", "RecordingForbidden: the mode 'all' *CI='true'*"),
+    ],
+    ids=["mode", "match", "ci"],
+)
+def test_errors_stand_alone(run: Run, script: Script, marks: str, words: str) -> None:
+    """What the marker asks wrongly is said in our words, without the code of pytest or of its plugins around them."""
+    run(greeting(script), "--mellite-record").assert_outcomes(passed=2)
+    environment = {"CI": "true"} if "all" in marks else {}
+    result = run(greeting(script, f"@pytest.mark.mellite({marks})"), **environment)
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines([words])
+    result.stdout.no_fnmatch_line("*During handling*")
+    result.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
 def test_scripted(run: Run) -> None:
