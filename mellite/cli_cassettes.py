@@ -235,14 +235,13 @@ def as_values(entry: Entry, *, bodies: bool = False) -> dict[str, Any]:
 
 def _print_call(values: dict[str, Any]) -> None:
     asked = f"{values['provider']}:{values['model']}" if values["model"] else values["provider"] or "?"
-    click.secho(
-        f"{values['path']} call {values['call']}: {asked} ({values['protocol'] or values['format']})", bold=True
-    )
+    head = f"{values['path']} call {values['call']}: {asked} ({values['protocol'] or values['format']})"
+    click.secho(one_line(head), bold=True)
     request, answer = values.get("request"), values.get("answer")
     if request is not None:
-        click.echo(f"  {request['method']} {request['url']}")
+        click.echo(one_line(f"  {request['method']} {request['url']}"))
         for name, value in request["headers"].items():
-            click.echo(f"  {name}: {value}")
+            click.echo(one_line(f"  {name}: {value}"))
         if "body" in request:
             _print_block("asked with", _pretty(request["body"]))
     if values["status"] is not None:

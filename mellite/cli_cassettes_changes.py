@@ -136,7 +136,7 @@ def _print_first(found: Comparison) -> None:
     if first is None:
         return
     entry = first.left or first.right
-    where = f"call {entry.name}: {short(without_secrets(entry.question))}" if entry is not None else ""
+    where = f"call {first.name}: {short(without_secrets(entry.question))}" if entry is not None else ""
     words = {
         "removed": "the first request that is only in the left one",
         "added": "the first that is only in the right one",
@@ -150,7 +150,7 @@ def _print_first(found: Comparison) -> None:
 def _print_changes(found: Comparison) -> None:
     rows: list[tuple[str, str, str, str, str]] = []
     for pair in found.pairs:
-        call = _call(pair)
+        call = pair.name
         if pair.change in ("removed", "added"):
             rows.append((call, pair.change, "", "", ""))
         elif pair.request:
@@ -159,11 +159,6 @@ def _print_changes(found: Comparison) -> None:
     if rows:
         print_table("changes", ("call", "change", "what", "left", "right"), rows)
         click.echo()
-
-
-def _call(pair: Pair) -> str:
-    names = [entry.name for entry in (pair.left, pair.right) if entry is not None]
-    return names[0] if len(set(names)) == 1 else "/".join(names)
 
 
 def _summary(found: Comparison) -> str:

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .cassettes.finding import Failed
 from .cassettes.matching import Difference, differences
@@ -37,6 +37,7 @@ class Pair:
         right: the call in the second.
         request: in what the requests differ.
         answer: in what the answers differ: what, the first, the second.
+        file: the name of the file in both folders; empty where two files or texts are compared.
     """
 
     change: Change
@@ -44,6 +45,13 @@ class Pair:
     right: Entry | None = None
     request: tuple[Difference, ...] = ()
     answer: tuple[tuple[str, Any, Any], ...] = ()
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The call: its file, if there are several, and its number, or both numbers if they differ."""
+        numbers = dict.fromkeys([entry.name for entry in (self.left, self.right) if entry is not None])
+        return f"{self.file} {'/'.join(numbers)}".lstrip()
 
 
 @frozen(kw_only=True)
@@ -103,7 +111,8 @@ def compare(left: str, right: str, *, failed: Failed | None = None) -> Compariso
     pairs: list[Pair] = []
     for name in [*ours, *[name for name in theirs if name not in ours]]:
         sides = ours.get(name, []), theirs.get(name, [])
-        pairs += _pooled(*sides) if any(_overlap(side) for side in sides) else _aligned(*sides)
+        found = _pooled(*sides) if any(_overlap(side) for side in sides) else _aligned(*sides)
+        pairs += [evolve(pair, file=name) for pair in found]
     both = [pair.left for pair in pairs], [pair.right for pair in pairs]
     one, other = [_totals([entry.answer for entry in side if entry is not None]) for side in both]
     return Comparison(

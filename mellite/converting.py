@@ -96,7 +96,7 @@ def convert(
         to: what to make; by default of text cassettes ``http`` for a file and else ``text``, and of others ``http``.
         compression: of the files in a folder; a file's ending says it for itself.
         replace: whether to replace what is there.
-        failed: told of what cannot be converted, while the rest is; without it, that is raised. JSON and YAML in
+        failed: told of what cannot be converted, while the rest is; without it, that is raised. JSON, YAML and TOML in
             folders that is about something else is passed over.
 
     Raises:

@@ -98,8 +98,8 @@ def entries_below(paths: Iterable[str], *, answers: bool = True, failed: Failed 
     Args:
         paths: files and folders.
         answers: whether to read the answers, too.
-        failed: told of a cassette that cannot be read, whose calls are left out; without it, that is raised. JSON and
-            YAML in folders that is about something else is passed over.
+        failed: told of a cassette that cannot be read, whose calls are left out; without it, that is raised. JSON,
+            YAML and TOML in folders that is about something else is passed over.
 
     Raises:
         CassetteMiss: if there is no such file or folder.

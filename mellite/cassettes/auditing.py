@@ -10,7 +10,6 @@ from typing import Final, Literal, TypeAlias
 from attrs import define, field, frozen
 
 from ..errors import CassetteError, CassetteMiss, InvalidCassette, MelliteError, MissingExtra
-from .cassetter import decode_toml
 from .codecs import decode_json
 from .compression import ENDINGS, compression_of, expand
 from .files import read_file
@@ -18,12 +17,11 @@ from .finding import Found, find_cassettes
 from .folding import JOURNAL, REWRITE
 from .http import VERSION, load_cassette
 from .interactions import Cassette, HttpInteraction
-from .safe_yaml import decode_yaml
 from .scanning import SecretScan
 from .sidecars import Sidecar, read_sidecar
 from .text import TextDirectory, djb2_key
 from .timing import Timeline
-from .vcr import is_foreign
+from .vcr import decode_document, is_foreign
 
 __all__ = ["Audit", "Problem", "Trouble", "is_to_be_told"]
 
@@ -204,7 +202,7 @@ def _damaged_inside(cassette: Cassette, path: str) -> Iterator[Problem]:
 
 
 def is_to_be_told(found: Found) -> bool:
-    """Whether it must be said that a file cannot be read: not of JSON or YAML in a folder that is about something else.
+    """Whether it must be said that a file cannot be read: not of a folder's JSON, YAML or TOML about something else.
 
     Example:
         >>> is_to_be_told(Found("mellite/demo_cassettes/chat.json", "http"))
@@ -221,13 +219,11 @@ def _damaged(path: str, error: MelliteError) -> Problem:
 
 
 def _about(path: str) -> dict[str, object] | None:
-    """The decoded JSON of a file, if it is an object; None if that cannot be said."""
+    """The decoded content of a file, if it is an object; None if that cannot be said."""
     try:
         data = expand(read_file(path), compression_of(path), path=path)
-        if path.endswith(".toml"):
-            document: object = decode_toml(data, path=path)
-        elif is_foreign(path):
-            document = decode_yaml(data, path=path)
+        if is_foreign(path):
+            document: object = decode_document(data, path=path)
         else:
             document = decode_json(data, path=path, lone_surrogates=True)
     except (CassetteError, MissingExtra):

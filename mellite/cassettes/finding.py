@@ -19,14 +19,14 @@ __all__ = ["Failed", "Found", "Kind", "cassette_folders", "find_cassettes"]
 #: Told of a file or folder that cannot be read, so that the others still are.
 Failed: TypeAlias = Callable[[str, MelliteError], object]
 
-#: ``http`` one file of interactions, also VCR's; ``text`` one answer; ``sidecar`` what lies beside one; ``left`` what a
-#: recording that was killed, or that still runs, has beside its cassette.
+#: ``http`` one file of interactions, also VCR's and cassetter's; ``text`` one answer; ``sidecar`` what lies beside one;
+#: ``left`` what a recording that was killed, or that still runs, has beside its cassette.
 Kind: TypeAlias = Literal["http", "text", "sidecar", "left"]
 
 _COMPRESSED: Final = "|".join([re.escape(ending) for ending in ENDINGS])
 _TEXT: Final = re.compile(rf"(?:0|[1-9][0-9]{{0,19}})\.txt(?:{_COMPRESSED})?")
 _SIDECAR: Final = re.compile(rf"(?:0|[1-9][0-9]{{0,19}})\.json(?:{_COMPRESSED})?")
-_HTTP: Final = re.compile(rf".+\.(?:json|ya?ml)(?:{_COMPRESSED})?", re.DOTALL)
+_HTTP: Final = re.compile(rf".+\.(?:json|ya?ml|toml)(?:{_COMPRESSED})?", re.DOTALL)
 _LEFT: Final = (JOURNAL, REWRITE, TEMPORARY)
 
 #: Folders in which nobody keeps cassettes.

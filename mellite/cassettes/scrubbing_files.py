@@ -51,7 +51,7 @@ def scrub_files(
         scan: what counts as a secret.
         write: False only says what would be done.
         failed: told of a cassette that cannot be read or written, while the others are done; without it, that is
-            raised. JSON and YAML in folders that is about something else is passed over.
+            raised. JSON, YAML and TOML in folders that is about something else is passed over.
 
     Yields:
         Each file in which there was something, or still is.

@@ -101,14 +101,27 @@ def read_vcr(data: bytes, *, path: str | None = None) -> Imported:
         >>> read_vcr(vcr).cassette.http[0].response.body.text
         'Hello.'
     """
-    if path is not None and _plain(path).endswith(".toml"):
-        document = decode_toml(data, path=path)
-    elif data.lstrip()[:1] == b"{":
-        document = decode_json(data, path=path, lone_surrogates=True)
-    else:
-        document = decode_yaml(data, path=path)
+    document = decode_document(data, path=path)
     reader = _Reader(path)
     return reader.imported(from_cassetter(document, reader.refuse) if is_cassetter(document) else document)
+
+
+def decode_document(data: bytes, *, path: str | None = None) -> Any:
+    """Decode the bytes of a file: TOML if its name says so, else JSON if it begins like an object, else YAML.
+
+    Raises:
+        InvalidCassette: if it is none of them.
+        MissingExtra: for YAML without PyYAML.
+
+    Example:
+        >>> decode_document(b"interactions: []")
+        {'interactions': []}
+    """
+    if path is not None and _plain(path).endswith(".toml"):
+        return decode_toml(data, path=path)
+    if data.lstrip()[:1] == b"{":
+        return decode_json(data, path=path, lone_surrogates=True)
+    return decode_yaml(data, path=path)
 
 
 def is_foreign(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from mellite.cassettes import Sidecar, TextDirectory, djb2_key
 from mellite.cassettes.finding import cassette_folders, find_cassettes
-from tests.cli.programs import COMMAND, ROOT, cassette, command, surroundings
+from tests.cli.programs import COMMAND, ROOT, URL, cassette, command, surroundings
 from tests.terminal import COLUMNS, on_terminal
 
 VCR = """
@@ -119,6 +120,58 @@ def test_diff(mixed: Path, tmp_path: Path) -> None:
     assert ran.rows[-1]["counts"] == {"same": 4, "answer": 0, "request": 0, "removed": 0, "added": 0}
     named = [f"{folder / name}" for folder in (mixed, other) for name in BAD[:3]]
     assert [name for name in named if name not in ran.err] == []
+
+
+def test_diff_names_the_file(tmp_path: Path) -> None:
+    """Where folders are compared, a call is its file and its number."""
+    cassette(tmp_path / "left" / "deep" / "a.json", "Name a river.", ["The Nile.", "The Rhine."])
+    cassette(tmp_path / "left" / "b.json", "Name a lake.", ["Como."])
+    cassette(tmp_path / "right" / "deep" / "a.json", "Name a river.", ["The Nile.", "The Danube."])
+    ran = command("diff", str(tmp_path / "left"), str(tmp_path / "right"))
+    rows = [line.split("\t")[:2] for line in ran.out.splitlines() if "\t" in line]
+    assert rows == [["b.json 0", "removed"], [f"{Path('deep', 'a.json')} 1", "answer"]]
+    assert "only in the left one: call b.json 0: Name a lake." in ran.out
+
+
+TOML = """
+[[interactions]]
+request = {{method = "GET", uri = "https://example.com/", body_type = "none"}}
+response = {{status = 200, body_type = "{kind}", body_content = "hi"}}
+"""
+
+
+def test_toml_in_a_folder(tmp_path: Path) -> None:
+    """Cassetter's TOML is found in folders, compressed or not; a project's own TOML is passed over."""
+    folder = tmp_path / "cassettes"
+    folder.mkdir()
+    (folder / "a.toml").write_text(TOML.format(kind="text"))
+    (folder / "b.toml.gz").write_bytes(gzip.compress(TOML.format(kind="text").encode()))
+    (folder / "c.toml.gz").write_bytes(gzip.compress(TOML.format(kind="odd").encode()))
+    (folder / "pyproject.toml").write_text('[project]\nname = "x"\n')
+    (folder / "other.toml.gz").write_bytes(gzip.compress(b"x = 1"))
+    rows = command("ls", "--json", str(folder)).rows
+    assert [(Path(row["path"]).name, row.get("calls")) for row in rows] == [
+        ("a.toml", 1),
+        ("b.toml.gz", 1),
+        ("c.toml.gz", None),
+    ]
+    assert command("convert", str(folder), str(tmp_path / "out")).code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "b.json"]
+
+
+def test_show_what_cannot_be_printed(tmp_path: Path) -> None:
+    """Half a surrogate pair in a model's name, and what steers the terminal in a header or a URL."""
+    path = cassette(tmp_path / "a.json", "Name a river.", ["The Nile."], url=f"{URL}?\x1b[31m")
+    recorded = json.loads(path.read_text())
+    asked = recorded["interactions"][0]["request"]
+    asked["body"] = json.dumps({**json.loads(asked["body"]), "model": "gpt-\ud800"})
+    asked["headers"]["x-\x1b[2J"] = "\x1b]0;title\x07"
+    path.write_text(json.dumps(recorded))
+    for arguments in (["show"], ["show", "--body"], ["ls"], ["stats"], ["replay"], ["verify"]):
+        ran = command(*arguments, str(path))
+        assert ran.code in (0, 1)
+        assert "\x1b" not in ran.out + ran.err
+        assert "\x07" not in ran.out + ran.err
 
 
 @pytest.mark.parametrize("name", ["ls", "stats", "verify", "scrub"])
