@@ -117,7 +117,9 @@ def _text_of(part: Part, index: int) -> Part:
         reason = error.__dict__.get("reason_below") or _bounded(str(error))
         below = "" if depth == 1 else f", because the innermost of {depth:,} thunks, one inside another, gave none"
         msg = f"a thunk in message {index} of the prompt gave no text{below}: {reason}"
-        raise RequestError(msg, depth=depth, reason_below=reason) from error
+        failed = RequestError(msg)
+        failed.__dict__.update(depth=depth, reason_below=reason)  # for the next level only; no part of the class
+        raise failed from error
 
 
 def _bounded(text: str) -> str:

@@ -186,7 +186,8 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
     from .errors import MelliteError
 
     path = _path(request, given)
-    problem: str | None = None
+    transport: CassetteTransport | None = None
+    problem = ""
     try:
         mode = _mode(request, given)
         _select(path, request.node.name, given)
@@ -199,7 +200,7 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
         )
     except MelliteError as error:
         problem = f"{type(error).__name__}: {error}"
-    if problem is not None:  # outside of the except, or pytest shows the traceback of the error, too
+    if transport is None:  # outside of the except, or pytest shows the traceback of the error, too
         pytest.fail(problem, pytrace=False)
     if transport.recorder is not None:
         missing = [name for name in given.get("requires", ()) if not os.environ.get(name)]
