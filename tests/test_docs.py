@@ -52,13 +52,17 @@ def test_newcomer(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_tutorial_in_the_real_prompt(tmp_path: Path) -> None:
-    """The tutorial's blocks go into `python -m asyncio` without an error."""
-    code = "\n\n".join([block.code for block in blocks(ROOT / "docs" / "tutorial.md") if block.language == "python"])
-    prompt = [sys.executable, "-W", "ignore::ResourceWarning", "-m", "asyncio"]
-    done = subprocess.run(prompt, input=code, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
-    assert "Error" not in done.stderr
-    assert "Hello from a cassette." in done.stdout
+if sys.version_info < (3, 13):  # from a pipe, newer prompts take no blocks of several lines
+
+    def test_tutorial_in_the_real_prompt(tmp_path: Path) -> None:
+        """The tutorial's blocks go into `python -m asyncio` without an error."""
+        code = "\n\n".join(
+            [block.code for block in blocks(ROOT / "docs" / "tutorial.md") if block.language == "python"]
+        )
+        prompt = [sys.executable, "-W", "ignore::ResourceWarning", "-m", "asyncio"]
+        done = subprocess.run(prompt, input=code, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+        assert "Error" not in done.stderr
+        assert "Hello from a cassette." in done.stdout
 
 
 def test_wrong_output_is_noticed(tmp_path: Path) -> None:
