@@ -300,7 +300,9 @@ def stats(*, paths: tuple[str, ...], as_json: bool) -> None:
     else:
         columns = ("asked", "calls", "failed", "unread", "input", "cached", "output", "reasoning", "cost")
         lines = [_tally_line(row, _asked(row)) for row in rows]
-        print_table("tokens and cost (USD)", columns, [*lines, _tally_line(total, "total")], right=columns[1:])
+        print_table(
+            "tokens and cost (USD)", columns, [*lines, _tally_line(total, "total")], right=columns[1:], whole="asked"
+        )
     sys.exit(1 if failed else 0)
 
 

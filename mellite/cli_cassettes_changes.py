@@ -157,7 +157,7 @@ def _print_changes(found: Comparison) -> None:
             rows.append((call, "request", f"{len(pair.request)} differences", "", ""))
         rows += [(call, "answer", what, short(f"{one}"), short(f"{other}")) for what, one, other in _clean(pair)]
     if rows:
-        print_table("changes", ("call", "change", "what", "left", "right"), rows)
+        print_table("changes", ("call", "change", "what", "left", "right"), rows, whole="call")
         click.echo()
 
 

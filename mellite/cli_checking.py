@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from .cli import _errors_said, _print_json
+from .cli_output import print_table
 from .cli_requirements import HELP, requirements_of
 from .errors import CassetteError, MelliteError, MissingExtra
 from .terminal import one_line
@@ -143,17 +144,13 @@ def _print(judged: Sequence[tuple[_Answer, list[ValidationResult] | None]], requ
             click.echo("\t".join([name, "passed" if good else "failed", *why]))
         click.echo(summary)
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=summary)
-    for column in ("answer", "verdict", "why", "text"):
-        table.add_column(column, overflow="fold")
-    for name, good, why, text in rows:
-        cells = [name, "passed" if good else "failed", "\n".join(why), one_line(text, 100)]
-        table.add_row(*[Text(cell) for cell in cells], style="green" if good else "red")
-    Console().print(table)
+    print_table(
+        summary,
+        ("answer", "verdict", "why", "text"),
+        [(name, "passed" if good else "failed", "; ".join(why), one_line(text, 100)) for name, good, why, text in rows],
+        whole="answer",
+        styles=["green" if good else "red" for _, good, _, _ in rows],
+    )
 
 
 def _why(answer: _Answer, verdicts: list[ValidationResult] | None, required: Sequence[Requirement]) -> list[str]:

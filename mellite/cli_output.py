@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +28,7 @@ def print_table(
     *,
     right: Sequence[str] = (),
     whole: str | None = None,
+    styles: Sequence[str] = (),
 ) -> None:
     """Print rows: as a table on a terminal, else one line each, with tabs between.
 
@@ -37,6 +39,7 @@ def print_table(
         right: the columns of numbers.
         whole: a column, such as that of paths, whose cells can be copied because they are never folded. Where the
             terminal is too narrow for that, each cell of it stands on a line of its own, with the others below it.
+        styles: the colour of each row on a terminal.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -50,15 +53,15 @@ def print_table(
     console = Console()
     place = None if whole is None else columns.index(whole)
     if place is not None and not _fits(console, columns, cells, place):
-        _print_blocks(title, columns, cells, place)
+        _print_blocks(title, columns, cells, place, styles)
         return
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(
             column, justify="right" if column in right else "left", overflow="fold", no_wrap=number == place
         )
-    for row in cells:
-        table.add_row(*[Text(cell) for cell in row])
+    for row, style in zip_longest(cells, styles):
+        table.add_row(*[Text(cell) for cell in row], style=style)
     console.print(table)
 
 
@@ -73,10 +76,12 @@ def _fits(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]
     return wanted <= console.width
 
 
-def _print_blocks(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], place: int) -> None:
+def _print_blocks(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], place: int, styles: Sequence[str]
+) -> None:
     """Print one cell of each row on a line of its own, which the terminal may break but which is copied as one."""
     click.secho(title, bold=True)
-    for row in rows:
-        click.echo(row[place])
+    for row, style in zip_longest(rows, styles):
+        click.secho(row[place], fg=style)
         others = [f"{columns[number]} {cell}" for number, cell in enumerate(row) if cell and number != place]
         click.echo(f"  {', '.join(others)}")

@@ -269,12 +269,35 @@ def test_each_file_is_read_a_few_times(tmp_path: Path) -> None:
     assert opened[1] == 10 * opened[0] > 0
 
 
-def test_narrow_terminals_keep_paths_whole(tmp_path: Path) -> None:
+NARROW = surroundings(COLUMNS=f"{COLUMNS}")
+
+
+@pytest.mark.parametrize("arguments", [["cassette", "ls"], ["check", "--require", "max-words=1"]], ids=["ls", "check"])
+def test_narrow_terminals_keep_paths_whole(tmp_path: Path, arguments: list[str]) -> None:
     """A path that a table has no room for stands on a line of its own, in one piece, with the rest below it."""
-    path = cassette(tmp_path / ("long" * 20) / "a.json", "Name a river.", ["The Nile."])
-    seen = on_terminal([*COMMAND, "cassette", "ls", str(path)], **surroundings(COLUMNS=f"{COLUMNS}"))
-    assert str(path) in seen.plain.splitlines()
-    assert "question Name a river." in seen.plain
-    path.write_text("{")
-    seen = on_terminal([*COMMAND, "cassette", "verify", str(path)], **surroundings(COLUMNS=f"{COLUMNS}"))
-    assert str(path) in seen.plain.splitlines()
+    name = f"{'long' * 20}/a.json"
+    cassette(tmp_path / name, "Name a river.", ["The Nile."])
+    (tmp_path / "empty.json").touch()
+    seen = on_terminal([*COMMAND, *arguments, str(tmp_path)], **NARROW)
+    if arguments[0] == "check":
+        assert {f"{name} 0", "empty.json"} <= {*seen.plain.splitlines()}
+        assert "verdict failed, why The answer has at most 1 words: it has 2" in seen.plain
+    else:
+        assert {f"{tmp_path / name}", f"{tmp_path / 'empty.json'}"} <= {*seen.plain.splitlines()}
+        assert "question Name a river." in seen.plain
+
+
+def test_narrow_terminals_keep_names_whole(tmp_path: Path) -> None:
+    """So do the models in `stats`, the files in `verify`, and the calls in `diff` of two folders."""
+    name = f"{'long' * 20}.json"
+    left, right = tmp_path / "left", tmp_path / "right"
+    cassette(left / name, "Name a river.", ["The Nile."])
+    cassette(right / name, "Name a river.", ["The Rhine."])
+    (right / "empty.json").touch()
+    for arguments, line in (
+        (["stats", left], "openai:gpt-4o-mini"),
+        (["verify", right], f"{right / 'empty.json'}"),
+        (["diff", left, right], f"{name} 0"),
+    ):
+        seen = on_terminal([*COMMAND, "cassette", *map(str, arguments)], **surroundings(COLUMNS="40"))
+        assert line in seen.plain.splitlines()
