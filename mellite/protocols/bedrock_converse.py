@@ -20,7 +20,7 @@ from ..wire.protocol import Protocol, decode_json, listed, wrong
 from .converse_answer import ID, BedrockConverseRaw, Block, ConverseResponse, PlainDelta, decode_plain
 from .converse_body import OPTIONS, lower, mend
 from .converse_state import ConverseState
-from .failures import answered, event_value, failure_of
+from .failures import answered, decoded, failure_of
 from .failures import classify as classify_any
 from .finish_words import finish_reason, is_cut_short, is_unfinished
 
@@ -78,8 +78,8 @@ def step(state: ConverseState, data: bytes, event: str = "") -> Sequence[Event]:
                 if flowed is not None:
                     return (flowed,)
     try:
-        value = event_value(data)
-        if value is not None and (not isinstance(value, dict) or not any(_is_failure(name) for name in value)):
+        value = decoded(data)
+        if value is not None and (not isinstance(value, dict) or not any(name.endswith("Exception") for name in value)):
             value = answered(value, "a stream event", known=_HANDLERS)
     except MelliteError as error:
         error.usage = state.usage
@@ -257,7 +257,7 @@ def unary(body: bytes) -> Sequence[Event]:
         >>> unary(b'{"output": {"message": {"content": [{"text": "Hi!"}]}}, "stopReason": "end_turn"}')[2]
         TextDelta(text='Hi!', id='text-0')
     """
-    answer = decode_json(body)
+    answer = decoded(body, whole=True)
     output = answer.get("output") if isinstance(answer, dict) else None
     message = output.get("message") if isinstance(output, dict) else None
     content = message.get("content") if isinstance(message, dict) else None

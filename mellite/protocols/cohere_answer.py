@@ -55,15 +55,15 @@ class CohereChatRaw(RawProviderResponse, protocol=ID):
 def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a usage object: what the model read and wrote.
 
-    What Cohere bills is less, without the words that it adds to a prompt; it stands in ``raw["billed_units"]``.
-    https://docs.cohere.com/reference/chat
+    What Cohere bills is less, without the words that it adds to a prompt; it stands in ``raw["billed_units"]``, and is
+    counted only where nothing else is. https://docs.cohere.com/reference/chat
 
     Example:
         >>> usage_of({"billed_units": {"input_tokens": 1}, "tokens": {"input_tokens": 496, "output_tokens": 11}})
         Usage(input_tokens=496, output_tokens=11, total_tokens=507, non_cached_input_tokens=496, \
 cache_read_input_tokens=None, cache_write_input_tokens=None, reasoning_tokens=None)
     """
-    tokens = raw.get("tokens")
+    tokens = raw.get("tokens") or raw.get("billed_units")
     tokens = tokens if isinstance(tokens, Mapping) else {}
     input, cached = _count(tokens, "input_tokens"), _count(raw, "cached_tokens")
     if input is not None and cached is not None:

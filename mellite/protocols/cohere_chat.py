@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from attrs import evolve
 
-from ..errors import IncompleteStream, MelliteError, ProviderInternal
-from ..events import (
-    Event,
-    Finish,
-    FinishReason,
-    ReasoningDelta,
-    ReasoningEnd,
-    ReasoningStart,
-    ResponseStart,
-    StepFinish,
-    StepStart,
-    TextDelta,
-    TextEnd,
-    TextStart,
-    ToolCallEvent,
-    Usage,
-)
+from ..errors import IncompleteStream, MelliteError, ProviderInternal, UnknownProviderError
+from ..events import Event, Finish, ReasoningDelta, StepFinish, TextDelta, ToolCallEvent
 from ..request import Request
-from ..wire.protocol import Protocol, decode_json, is_done, json_text, listed, wrong
-from .cohere_answer import ID, Block, CohereChatRaw, CohereResponse, MergedCohere, decode_plain, usage_of
+from ..wire.protocol import Protocol, is_done, json_text, listed, wrong
+from .cohere_answer import ID, CohereChatRaw, CohereResponse, decode_plain, usage_of
 from .cohere_body import OPTIONS, lower
-from .failures import answered, classify, event_value
+from .cohere_state import CohereState
+from .failures import answered, classify, decoded, failure_of, read_whole
+from .finish_words import finish_reason, is_cut_short, is_unfinished
 from .history import HistoryRules, mend
-from .toolinputs import ToolInputs
 
 __all__ = [
     "CohereChatRaw",
@@ -47,127 +33,11 @@ __all__ = [
 ]
 
 
-# Stream events
-
-#: https://docs.cohere.com/reference/chat, and of version 1 what proxies still say; what is not here is "unknown".
-_REASONS: Final[dict[str, FinishReason]] = {
-    "COMPLETE": "stop",
-    "ERROR_LIMIT": "length",
-    "ERROR_TOXIC": "content-filter",
-    "MAX_TOKENS": "length",
-    "STOP_SEQUENCE": "stop",
-    "TOOL_CALL": "tool-calls",
-}
-_FAILURES: Final = frozenset({"ERROR", "TIMEOUT"})
 #: What an event carries, by one of these names.
 _PAYLOADS: Final = ("delta", "message")
 
 
-# Parser state
-
-
-class CohereState:
-    """Where the parser stands in one answer.
-
-    Attributes:
-        complete: the finish reason has come.
-        done: the end of the answer has come.
-        flowing: the block that grows, so that the next event is likely to be more of it.
-        index: the provider's number of that block.
-    """
-
-    __slots__ = (
-        "complete",
-        "done",
-        "finish_word",
-        "flowing",
-        "index",
-        "inputs",
-        "merged",
-        "response_id",
-        "started",
-        "trouble",
-        "usage",
-    )
-
-    def __init__(self) -> None:
-        self.complete = False
-        self.done = False
-        self.flowing: Block | None = None
-        self.index = -1
-        self.started = False
-        self.response_id: str | None = None
-        self.inputs = ToolInputs()
-        self.merged = MergedCohere()
-        self.finish_word: str | None = None
-        self.trouble: str | None = None  # what the provider says of an answer that it broke off
-        self.usage: Usage | None = None
-
-    def begin(self, events: list[Event]) -> None:
-        """Open the step, once."""
-        if not self.started:
-            self.started = True
-            events.append(StepStart())
-
-    def identify(self, id: Any, events: list[Event]) -> None:
-        """Say which answer this is, as soon as it is known."""
-        if isinstance(id, str) and id and self.response_id is None:
-            self.response_id = self.merged.top["id"] = id
-            events.append(ResponseStart(response_id=id))
-
-    def block(self, index: int, kind: str, facts: Mapping[str, Any], events: list[Event]) -> Block:
-        """The block of this number and kind; opened if it is new."""
-        known = self.merged.blocks.get(index)
-        if known is not None and known.kind == kind and known.is_open:
-            return known
-        if known is not None:  # one number for two blocks: the next free one
-            self.close(known, events)
-            index = max(self.merged.blocks) + 1
-        self.begin(events)
-        number = sum([block.kind == kind for block in self.merged.blocks.values()])
-        block = Block(kind, f"{'reasoning' if kind == 'thinking' else kind}-{number}", facts)
-        self.merged.blocks[index] = block
-        if kind == "text":
-            self.close_thinking(events)
-            events.append(TextStart(block.id))
-        elif kind == "thinking":
-            events.append(ReasoningStart(block.id))
-        return block
-
-    def grow(self, index: int, block: Block, text: str, events: list[Event]) -> None:
-        """Take more of a block."""
-        if text:
-            block.pieces.append(text)
-            events.append(TextDelta(text, block.id) if block.kind == "text" else ReasoningDelta(text, block.id))
-            self.flowing, self.index = block, index
-
-    def close(self, block: Block, events: list[Event], *, citations: Sequence[Any] = ()) -> None:
-        """End a block; `citations` stand with the last text."""
-        if not block.is_open:
-            return
-        block.is_open = False
-        if block is self.flowing:
-            self.flowing = None
-        if block.kind == "text":
-            metadata = {"cohere": {"citations": list(citations)}} if citations else None
-            events.append(TextEnd(block.id, provider_metadata=metadata))
-        elif block.kind == "thinking":
-            # The mark says that it is Cohere's own, and may go back.
-            events.append(ReasoningEnd(block.id, provider_metadata={"cohere": {"type": "thinking"}}))
-
-    def close_thinking(self, events: list[Event]) -> None:
-        """End thinking that still flows: something else begins."""
-        for block in self.merged.blocks.values():
-            if block.kind == "thinking":
-                self.close(block, events)
-
-    def close_all(self, events: list[Event]) -> None:
-        """End whatever is open; texts wait for this, since their citations may come last."""
-        blocks = [block for _, block in sorted(self.merged.blocks.items())]
-        texts = [block for block in blocks if block.kind == "text"]
-        for block in blocks:
-            cited = self.merged.citations if texts and block is texts[-1] else ()
-            self.close(block, events, citations=cited)
+# Parser state is in `cohere_state`
 
 
 def initial(request: Request) -> CohereState:  # noqa: ARG001 - other protocols need it
@@ -230,7 +100,7 @@ def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return halt(state)  # a whole answer has ended already, by its message-end
     try:
-        value = event_value(data, event)
+        value = decoded(data, event)
         if value is None:
             return ()
         bare = isinstance(value, dict) and "type" not in value and "message" in value
@@ -321,17 +191,20 @@ def _on_call(state: CohereState, call: Any, index: int, events: list[Event]) -> 
 def _on_citation(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
     state.begin(events)
     found = _message(value).get("citations")
-    state.merged.citations += found if isinstance(found, list) else [found]
+    state.merged.citations += _citations(found if isinstance(found, list) else [found])
+
+
+def _citations(found: Sequence[Any]) -> list[Any]:
+    """Those that are any; they go back with the history, where the server would refuse others."""
+    return [citation for citation in found if isinstance(citation, dict)]
 
 
 def _on_message_end(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
     state.identify(value.get("id"), events)
     delta = _inner(value, "delta")
-    state.trouble = _text(delta.get("error"), "the error of an answer") or None
     _on_finish_reason(state, delta.get("finish_reason"))
     _on_usage(state, delta.get("usage"))
-    if not state.finish_word:
-        raise wrong(delta.get("finish_reason"), "finish_reason", "a text")
+    _on_error(state, delta.get("error"))
     events += _concluded(state)
 
 
@@ -383,6 +256,17 @@ def _on_finish_reason(state: CohereState, word: Any) -> None:
         state.finish_word = state.merged.top["finish_reason"] = word
 
 
+def _on_error(state: CohereState, error: Any) -> None:
+    """Take what broke an answer off; the kind that its words stand for, or else ProviderInternal."""
+    if error:
+        failure = failure_of({"error": error})
+        if isinstance(failure, UnknownProviderError):
+            why = failure.provider_message or failure
+            msg = f"the answer was broken off by the provider, with finish reason {state.finish_word!r}: {why}"
+            failure = ProviderInternal(msg, provider_message=failure.provider_message)
+        state.failure = failure
+
+
 def _on_usage(state: CohereState, usage: Any) -> None:
     """Later usage replaces earlier, unless it says nothing."""
     if isinstance(usage, dict) and usage:
@@ -396,24 +280,25 @@ def _concluded(state: CohereState, answer: dict[str, Any] | None = None) -> Sequ
     """The events that end an answer; `answer` if it came in one piece.
 
     Raises:
+        IncompleteStream: if a stream gave no finish reason.
         ProviderInternal: if it ended because something broke.
+        MelliteError: of the kind that the error at its end stands for.
     """
+    if state.failure is not None:
+        state.failure.usage = state.usage
+        raise state.failure
     word = state.finish_word
-    if word in _FAILURES:
-        why = f": {state.trouble}" if state.trouble else ""
-        msg = f"the answer was broken off by the provider, with finish reason {word!r}{why}"
-        raise ProviderInternal(msg, usage=state.usage, provider_message=state.trouble)
+    if answer is None and is_unfinished(word):
+        return halt(state)
+    reason = finish_reason(word, calls=bool(len(state.inputs)), usage=state.usage)
     state.complete = state.done = True
     events: list[Event] = []
     state.begin(events)
     state.close_all(events)
-    reason = _REASONS.get(word or "", "unknown")
     if state.response_id:
         state.inputs.id_stem = f"call_{state.response_id}"
-    calls = list(state.inputs.finish(cut_short=reason in ("length", "content-filter")))
+    calls = list(state.inputs.finish(cut_short=is_cut_short(word)))
     events += _planned(calls, "".join(state.merged.plan))
-    if len(state.inputs) and reason in ("stop", "unknown"):
-        reason = "tool-calls"
     if answer is None:
         answer = state.merged.finished(tool_calls=state.inputs.merged())
     logprobs = answer.get("logprobs")
@@ -437,7 +322,7 @@ def _planned(events: Sequence[Event], plan: str) -> list[Event]:
 # An answer in one piece
 
 
-def unary(body: bytes) -> Sequence[Event]:
+def unary(body: bytes) -> Iterator[Event]:
     """The events of an answer that came in one piece.
 
     Raises:
@@ -445,13 +330,13 @@ def unary(body: bytes) -> Sequence[Event]:
         MelliteError: of the kind that an error object, sent with status 200, stands for.
 
     Example:
-        >>> unary(b'{"message": {"content": [{"type": "text", "text": "Hi!"}]}, "finish_reason": "COMPLETE"}')[2]
+        >>> body = b'{"message": {"content": [{"type": "text", "text": "Hi!"}]}, "finish_reason": "COMPLETE"}'
+        >>> list(unary(body))[2]
         TextDelta(text='Hi!', id='text-0')
     """
-    answer = decode_json(body)
+    answer = read_whole(body, known=("message",))
     message = answer.get("message") if isinstance(answer, dict) else None
     if not isinstance(message, dict):
-        answered(answer, "the answer", whole=True)
         raise wrong(answer, "the answer", "an answer of Cohere's Chat with a message")
     state = CohereState()
     events: list[Event] = []
@@ -464,13 +349,13 @@ def unary(body: bytes) -> Sequence[Event]:
         _on_content_start(state, start, events)
         _on_content_end(state, start, events)
     state.merged.plan.append(_text(message.get("tool_plan"), "the tool plan"))
-    state.merged.citations += listed(message.get("citations"), "citations")
+    state.merged.citations += _citations(listed(message.get("citations"), "citations"))
     for index, call in enumerate(listed(message.get("tool_calls"), "tool_calls")):
         _on_call(state, call, index, events)
     _on_finish_reason(state, answer.get("finish_reason"))
     _on_usage(state, answer.get("usage"))
-    events += _concluded(state, answer)
-    return events
+    yield from events  # what there is, also of an answer that was broken off
+    yield from _concluded(state, answer)
 
 
 def _content(content: Any) -> list[Any]:

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from attrs import frozen
 
-__all__ = ["Trouble", "excerpt", "is_error", "is_status", "read", "seconds"]
+__all__ = ["Trouble", "excerpt", "is_answer", "is_error", "is_status", "read", "seconds"]
 
 _LONGEST: Final = 2000  # characters of a provider's message
 _LONGEST_EXCERPT: Final = 300
 _LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; whoever asks for more is not to be believed
 _STATUSES: Final = range(400, 600)
 _DEEPEST: Final = 4  # errors inside of errors that are looked at
+_LONGEST_JSON: Final = 20_000  # characters of an error inside a text
 _NOTHING: Final = ("", "None", "null", "error")  # codes that say nothing; LiteLLM writes None as text
 
 #: Where the message stands, in order. OpenAI and most; FastAPI; OAuth; MiniMax; RFC 9457; AWS and .NET.
@@ -26,7 +27,12 @@ _MESSAGES: Final = (
 #: Where a code stands, in order.
 _CODES: Final = ("code", "type", "status", "error_code", "errorCode", "error_type", "__type")
 #: Where an HTTP status stands, in order.
-_STATUS_FIELDS: Final = ("code", "status_code", "statusCode", "http_status", "status", "type")
+_STATUS_FIELDS: Final = (
+    "code", "status_code", "statusCode", "http_status", "http_status_code", "raw_status_code", "http_code", "status",
+    "type",
+)  # fmt: skip
+#: A status, alone or in words: ``503``, ``HTTP 429``, ``503 Service Unavailable``.
+_STATUS: Final = re.compile(r"(?:HTTP(?:/\d(?:\.\d)?)?[ :])?([45]\d\d)(?=[ :]|$)", re.IGNORECASE | re.ASCII)
 _FAILING: Final = re.compile(r"error|exception|fault|fail|invalid|exceed|denied|unavailable|quota|limit", re.IGNORECASE)
 
 
@@ -83,29 +89,40 @@ def is_error(value: Mapping[str, Any], *, known: Collection[str] = (), whole: bo
         return True
     if _minimax(value):
         return True
-    if any(value.get(name) and not isinstance(value[name], str) for name in known):
+    if is_answer(value, known):
         return False
     if value.get("errors") or value.get("success") is False:
         return True
     if not any(isinstance(value.get(name), str) and value[name] for name in _MESSAGES) and "detail" not in value:
         return False
-    if whole or isinstance(value.get("detail"), (str, list)):
+    if whole or isinstance(value.get("detail"), (str, list)) or _is_failing(value.get("code")):
         return True
     if any(is_status(value.get(name)) is not None for name in _STATUS_FIELDS):
         return True
     return any(isinstance(value.get(name), str) and _FAILING.search(value[name]) is not None for name in _CODES)
 
 
+def is_answer(value: Mapping[str, Any], known: Collection[str]) -> bool:
+    """Whether one of the fields of an answer, `known`, holds an object or a list."""
+    return any(value.get(name) and not isinstance(value[name], str) for name in known)
+
+
 def is_status(value: Any) -> int | None:
     """Return the HTTP error status that a field holds, as a number or as text; None if it holds something else.
 
     Example:
-        >>> is_status("503"), is_status(429), is_status("1302")
-        (503, 429, None)
+        >>> is_status("503"), is_status("HTTP 429"), is_status(429.0), is_status("1302")
+        (503, 429, 429, None)
     """
-    if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.ASCII):
-        value = int(value)
-    return value if isinstance(value, int) and value in _STATUSES else None
+    if isinstance(value, str):
+        found = _STATUS.match(value)
+        return None if found is None else int(found[1])
+    return int(value) if isinstance(value, (int, float)) and value in _STATUSES else None
+
+
+def _is_failing(code: Any) -> bool:
+    """Whether a code is a number that servers give to errors alone, such as SiliconFlow's 50505."""
+    return isinstance(code, int) and code >= _STATUSES.start
 
 
 def read(value: Any, status: int | None) -> Trouble:
@@ -159,8 +176,25 @@ def _flattened(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _inner(value: Mapping[str, Any]) -> Any:
     """The error inside an object, under the names that it has; None if there is none."""
-    errors = value.get("errors")
-    return value.get("error") or (errors[0] if isinstance(errors, list) and errors else value.get("base_resp"))
+    for name in ("error", "errors", "base_resp", "message"):
+        inner = value.get(name)
+        if isinstance(inner, str):
+            inner = _decoded(inner) or (inner if name == "error" else None)
+        if isinstance(inner, list):
+            inner = inner[0] if inner and name != "message" else None
+        if inner and (name != "message" or isinstance(inner, Mapping)):
+            return inner
+    return None
+
+
+def _decoded(text: str) -> Any:
+    """The error that a gateway passes on as the JSON that it got; None if the text is no such thing."""
+    if text.lstrip()[:1] not in ("{", "[") or len(text) > _LONGEST_JSON:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_code(word: Any, status: int | None) -> bool:

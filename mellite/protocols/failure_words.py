@@ -102,6 +102,7 @@ OVERFLOW: Final = (
     Words(r"number of input tokens \d+ cannot exceed the total tokens limit", "watsonx.ai"),
     Words(r"tokens in request more than max tokens allowed", "hosts of open models, by way of gateways"),
     Words(r"prompt has \d+ tokens, but the configured context size is", "Docker Model Runner"),
+    Words(r"exceed max message tokens", "DashScope, of pictures and text"),
     Words(r"too many tokens|token limit exceeded", "Cohere; the common form, unless a time is named with it"),
 )
 
@@ -144,7 +145,13 @@ QUOTA: Final = (
     Words(r"usage_not_included|usage_limit_reached|credit_balance_exhausted", "ChatGPT's plans; OpenAI"),
     Words(r"used up your daily free allocation", "Cloudflare Workers AI"),
     Words(r"out of call volume quota", "Azure API Management"),
-    Words(r"\barrearage\b|accountoverdue", "DashScope's and Volcengine's codes for unpaid bills"),
+    Words(r"\barrearage\b|accountoverdue|account is in arrears", "DashScope, Volcengine, Z.ai: unpaid bills"),
+    Words(r"credit limit exceeded|\bcredit_limit\b", "Together"),
+    Words(r"key limit exceeded", "OpenRouter, of the limit that the owner of a key gave it"),
+    Words(r"budget_exceeded|exceededbudget|budget has been exceeded", "LiteLLM's proxy"),
+    Words(r"insufficient_user_quota|quota is not enough", "one-api and its descendants"),
+    Words(r"exceeded your monthly included credits", "Hugging Face Inference Providers"),
+    Words(r"account balance is negative|credit balance is (negative|exhausted)", "Together and other hosts"),
 )
 
 #: Quotas that are back in a moment, so that they are rates.
@@ -167,6 +174,7 @@ AUTHENTICATION_CODES: Final = (
 AUTHENTICATION: Final = (
     Words(r"(incorrect|invalid|no|missing) api key (was )?(provided|supplied|found)", "xAI, OpenAI"),
     Words(r"api key not (valid|found)|api key (has )?expired", "Gemini"),
+    Words(r"\bauthentication (error|fail(s|ed|ure))\b|no api key found in request", "Cloudflare; DeepSeek; Kong"),
 )
 
 #: AWS says 403 to keys that are wrong, too.
@@ -180,7 +188,9 @@ RATE: Final = (
     Words(r"throttlingexception|throttling error:|throttling\.", "AWS; DashScope"),
     Words(r"rate increased too quickly", "Cerebras and OpenAI, of a sudden rush"),
     Words(r"(tokens|requests) per (second|minute|min|hour|day)\b", "OpenAI, Groq"),
-    Words(r"concurrency (is )?(too high|limit)|too many concurrent", "Z.ai, Moonshot"),
+    Words(r"concurrency (is )?(too high|limit)|high concurrency usage|too many concurrent", "Z.ai, Moonshot"),
+    Words(r"please wait before trying again", "Bedrock: Too many tokens, please wait before trying again"),
+    Words(r"service_?tier_?capacity_?exceeded|service tier capacity exceeded", "Mistral, with HTTP 429"),
 )
 
 #: It is the server's fault, in the codes of an error.
@@ -191,11 +201,15 @@ SERVER_CODES: Final = (
     Words(r"\b(modeltimeoutexception|modelerrorexception)\b", "Bedrock"),
     Words(r"\b(bad_?gateway\w*|gateway_?timeout\w*|apiconnectionerror|timeout)\b", "LiteLLM's classes; gateways"),
     Words(r"exhausted|unavailable|overloaded", "Google, Moonshot and most others"),
+    Words(r"^(incomplete_)?generation$", "TGI's types of errors while it generates"),
 )
 
 #: It is the server's fault, in the words of a stream that says no status and no code.
 BUSY: Final = (
     Words(r"overloaded|at capacity|no available (workers|instances|channels?)", "Anthropic; gateways"),
+    Words(r"over capacity|capacity temporarily exceeded", "Groq; Cloudflare Workers AI"),
+    Words(r"(system|service|server) is too busy", "SiliconFlow; DeepSeek"),
+    Words(r"request failed during generation", "TGI"),
     Words(r"temporarily unavailable|service unavailable|upstream connect error", "RFC 9110; Envoy"),
     Words(r"internal server error|bad gateway|gateway time-?out", "RFC 9110; transformers serve, Starlette"),
 )

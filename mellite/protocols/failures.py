@@ -24,13 +24,13 @@ from ..errors import (
 from ..request import EMPTY
 from ..wire.protocol import decode_json, wrong
 from . import failure_words as words
-from .failure_bodies import Trouble, is_error, read, seconds
+from .failure_bodies import Trouble, is_answer, is_error, read, seconds
 from .failure_words import found
 
 __all__ = [
     "answered",
     "classify",
-    "event_value",
+    "decoded",
     "failure_of",
     "rate_limits",
     "read_event",
@@ -115,12 +115,12 @@ def read_event(data: bytes, event: str = "message", *, known: Collection[str] = 
         InvalidProviderOutput: if it is no JSON object.
         MelliteError: of the kind that an error inside the stream stands for.
     """
-    value = event_value(data, event)
+    value = decoded(data, event)
     return None if value is None else answered(value, "a stream event", event=event, known=known)
 
 
-def event_value(data: bytes, event: str = "message") -> Any:
-    """Decode the data of one stream event.
+def decoded(data: bytes, event: str = "message", *, whole: bool = False) -> Any:
+    """Decode the data of one stream event, or, if it is `whole`, the body of an answer in one piece.
 
     Raises:
         InvalidProviderOutput: if it is no JSON.
@@ -131,7 +131,7 @@ def event_value(data: bytes, event: str = "message") -> Any:
     except InvalidProviderOutput:
         text = data.decode("utf-8", "replace").strip()
         if event == "error" or text[:1].isalpha():
-            error = failure_of(text)
+            error = failure_of(text, whole=whole)
             if event == "error" or not isinstance(error, UnknownProviderError):
                 raise error from None
         raise
@@ -144,8 +144,8 @@ def read_whole(body: bytes, *, known: Collection[str] = ()) -> Any:
         InvalidProviderOutput: if it is no JSON.
         MelliteError: of the kind that an error, sent with status 200, stands for.
     """
-    value = decode_json(body)
-    if isinstance(value, (str, dict)):
+    value = decoded(body, whole=True)
+    if isinstance(value, (str, dict)) or _is_list_of_errors(value):
         return answered(value, "the answer", known=known, whole=True)
     return value
 
@@ -153,7 +153,7 @@ def read_whole(body: bytes, *, known: Collection[str] = ()) -> Any:
 def answered(
     value: Any, what: str, *, event: str = "message", known: Collection[str] = (), whole: bool = False
 ) -> dict[str, Any]:
-    """Return a decoded object if it is a JSON object and no error; bare text is an error.
+    """Return a decoded object if it is a JSON object and no error; bare text, or a list of errors, is an error.
 
     Raises:
         InvalidProviderOutput: if it is something else; `what` says what it should have been.
@@ -161,11 +161,22 @@ def answered(
     """
     if isinstance(value, str) and _WORD.search(value) is not None:
         raise failure_of(value, whole=whole)
+    if _is_list_of_errors(value):
+        raise failure_of(value, whole=whole)
     if not isinstance(value, dict):
         raise wrong(value, what, "a JSON object")
     if event == "error" or is_error(value, known=known, whole=whole):
         raise failure_of(value, whole=whole)
+    if isinstance(value.get("message"), str) and "type" not in value and not is_answer(value, known):
+        error = failure_of(value)  # Kong: {"message": "API rate limit exceeded"}
+        if not isinstance(error, UnknownProviderError):
+            raise error
     return value
+
+
+def _is_list_of_errors(value: Any) -> bool:
+    """Whether a value is what Vertex AI sends where an answer that is a list fails."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and bool(value[0].get("error"))
 
 
 _WORD: Final = re.compile(r"\w{3}")
@@ -269,30 +280,50 @@ def _kind(trouble: Trouble) -> type[MelliteError]:
     return next((kind for matches, kind in _RULES if matches(trouble)), UnknownProviderError)
 
 
+def _says(trouble: Trouble, pattern: re.Pattern[str]) -> bool:
+    """Whether the code or the server's own words match; what the server quotes is the user's."""
+
+    def quoted(found: re.Match[str]) -> str:
+        before = message[max(0, found.start() - _NEAR) : found.start()]
+        return "''" if pattern.search(found[0]) is not None and _PASSED_ON.search(before) is None else found[0]
+
+    message = trouble.message.lower()
+    return pattern.search(f"{trouble.code} {_QUOTATION.sub(quoted, message)}") is not None
+
+
+#: A quotation: a name or a text that a server found in the request. JSON, which gateways quote, is none.
+_QUOTATION: Final = re.compile(r"(?<!\w)(['\"`])(?![\s{\[]).{1,1000}?\1(?!\w)", re.DOTALL)
+_NEAR: Final = 40  # characters before a quotation
+#: What stands before the words of another server; nothing, where they are all that there is.
+_PASSED_ON: Final = re.compile(
+    r"(^|['\"](message|msg|detail|details|description|error|status_msg)['\"]\s*:\s*|(error|exception|returned)\s*[:-]\s*)\Z"
+)
+
+
 def _is_overflow(trouble: Trouble) -> bool:
-    text = trouble.text
-    return trouble.is_clients and _OVERFLOW.search(text) is not None and _NO_OVERFLOW.search(text) is None
+    return trouble.is_clients and _says(trouble, _OVERFLOW) and _NO_OVERFLOW.search(trouble.text) is None
 
 
 def _is_too_large(trouble: Trouble) -> bool:
-    return trouble.status == 413 or (trouble.is_clients and _TOO_LARGE.search(trouble.text) is not None)
+    return trouble.status == 413 or (trouble.is_clients and _says(trouble, _TOO_LARGE))
 
 
 def _is_policy(trouble: Trouble) -> bool:
-    return trouble.is_clients and trouble.status != 429 and _POLICY.search(trouble.text) is not None
+    return trouble.is_clients and trouble.status != 429 and _says(trouble, _POLICY)
 
 
 def _is_quota(trouble: Trouble) -> bool:
     if trouble.status == 402:
         return True
-    text = trouble.text
-    return trouble.is_clients and _QUOTA.search(text) is not None and _NO_QUOTA.search(text) is None
+    if trouble.status in (401, 404):  # a key or a model may have any name
+        return _QUOTA.search(trouble.code) is not None
+    return trouble.is_clients and _says(trouble, _QUOTA) and _NO_QUOTA.search(trouble.text) is None
 
 
 def _is_authentication(trouble: Trouble) -> bool:
     if trouble.status in (401, 403) or (trouble.is_clients and _AUTHENTICATION_CODES.search(trouble.code) is not None):
         return True
-    return trouble.status in (None, 400) and _AUTHENTICATION.search(trouble.text) is not None
+    return trouble.status in (None, 400) and _says(trouble, _AUTHENTICATION)
 
 
 def _is_rate(trouble: Trouble) -> bool:

@@ -10,8 +10,8 @@ from ..errors import IncompleteStream, MelliteError
 from ..events import Event, Finish, FinishReason, ResponseStart, StepFinish, StepStart, TextDelta
 from ..request import Request
 from ..usage import Usage
-from ..wire.protocol import Protocol, decode_json, is_done, wrong
-from .failures import answered, classify, event_value, failure_of
+from ..wire.protocol import Protocol, is_done, wrong
+from .failures import answered, classify, decoded, failure_of
 from .responses_agreement import SequenceNumbers
 from .responses_answer import (
     ID,
@@ -167,7 +167,7 @@ def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
     if is_done(data):
         raise _broken_off(state)
     try:
-        if (event := event_value(data, name)) is None:
+        if (event := decoded(data, name)) is None:
             return ()
         said = event.get("type") if isinstance(event, dict) else None
         type = said if isinstance(said, str) else name
@@ -463,7 +463,7 @@ def unary(body: bytes, *, dialect: ResponsesDialect = OPENAI) -> Iterator[Event]
         >>> list(unary(b'{"status": "completed", "output": [' + said + b']}'))[2]
         TextDelta(text='Hi!', id='text-0')
     """
-    answer = decode_json(body)
+    answer = decoded(body, whole=True)
     state = ResponsesState(dialect)
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         answered(answer, "the answer", whole=True)

@@ -234,15 +234,67 @@ def test_reasons(word: str, reason: str) -> None:
 def test_broken_off(*, stream: bool) -> None:
     """An answer that broke at the provider's is an error with the provider's words, and what had come."""
     end = event("message-end", delta={"finish_reason": "ERROR", "error": "the model is gone", "usage": USAGE})
-    whole = {"id": "a1", "finish_reason": "ERROR", "message": {"content": [{"type": "text", "text": "Sunny."}]}}
+    text = {"content": [{"type": "text", "text": "Sunny."}]}
+    whole = {"id": "a1", "finish_reason": "ERROR", "message": text, "usage": USAGE}
     thunk = ask(sse([*TEXT[:-1], end]) if stream else json.dumps(whole).encode(), stream=stream)
     with pytest.raises(ProviderInternal, match="finish reason 'ERROR'") as caught:
         thunk.result()
     assert caught.value.retryable
-    if stream:
-        assert "the model is gone" in str(caught.value)
-        assert caught.value.partial == "Sunny."
-        assert caught.value.usage is not None
+    assert caught.value.partial == "Sunny."
+    assert caught.value.usage is not None
+    assert ("the model is gone" in str(caught.value)) is stream
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("rate limit exceeded, limit is 1000 requests per minute", RateLimited),
+        ("too many tokens: the prompt has 5003", ContextOverflow),
+        ({"message": "slow down", "code": 429}, RateLimited),
+        ("nobody knows", ProviderInternal),
+    ],
+)
+@pytest.mark.parametrize("word", ["ERROR", "COMPLETE", None])
+def test_the_error_at_the_end(error: Any, kind: type[MelliteError], word: str | None) -> None:
+    """What the end of an answer says went wrong has the class of its words, whatever reason stands beside it."""
+    end = event("message-end", delta={"finish_reason": word, "error": error, "usage": USAGE})
+    with pytest.raises(MelliteError) as caught:
+        ask(sse([*TEXT[:-1], end])).result()
+    assert type(caught.value) is kind
+    assert (caught.value.partial, caught.value.usage is None) == ("Sunny.", False)
+
+
+@pytest.mark.parametrize("end", [{}, {"finish_reason": None}, {"finish_reason": "null"}, None])
+def test_an_end_without_a_reason(end: Any) -> None:
+    """A stream that never says why it ended is not whole."""
+    with pytest.raises(IncompleteStream) as caught:
+        ask(sse([*TEXT[:-1], event("message-end", delta=end)])).result()
+    assert caught.value.partial == "Sunny."
+
+
+@pytest.mark.parametrize(
+    ("beside", "kind"),
+    [
+        ({"error": {"message": "gone", "code": 500}, "message": {"content": []}}, ProviderInternal),
+        ({"object": "error", "type": "x", "message": {"detail": [{"msg": "gone"}]}}, MelliteError),
+    ],
+)
+def test_an_error_beside_a_message(beside: Any, kind: type[MelliteError]) -> None:
+    """An object that says it is an error is one, also where its message is an object."""
+    with pytest.raises(kind, match="gone"):
+        ask(json.dumps(beside).encode(), stream=False).result()
+
+
+def test_odd_citations_and_bare_bills() -> None:
+    """What is no citation goes nowhere; what is billed counts where no tokens are told."""
+    odd = [event("citation-start", delta={"message": {"citations": each}}) for each in (None, "x", 5, [None])]
+    end = event("message-end", delta={"finish_reason": "COMPLETE", "usage": {"billed_units": USAGE["billed_units"]}})
+    thunk = ask(sse([*TEXT[:-2], *odd, end]))
+    assert thunk.result() == "Sunny."
+    assert thunk.message.content == (Text("Sunny.", provider_metadata={"cohere": {"citations": [CITATION]}}),)
+    usage = thunk.generation.usage
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens) == (41, 25)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +325,6 @@ def test_errors(status: int, message: str, kind: type[MelliteError]) -> None:
         event("content-start", **content(0, type=5)),
         event("content-delta", **content(0, text=5)),
         event("message-end", delta={"finish_reason": 5}),
-        event("message-end", delta={}),
         event("tool-call-start", delta={"message": {"tool_calls": "x"}}),
     ],
 )
@@ -370,7 +421,7 @@ def test_any_stream(values: list[Any], ends: bool) -> None:
 def test_any_answer(value: Any) -> None:
     """Any JSON in any place of an answer in one piece, likewise."""
     try:
-        found = unary(json.dumps(value).encode())
+        found = list(unary(json.dumps(value).encode()))
     except MelliteError:
         return
     assert isinstance(found[-1], Finish)

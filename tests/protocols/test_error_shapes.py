@@ -50,6 +50,28 @@ SHAPES: dict[str, tuple[Any, type[MelliteError], str]] = {
     "a gateway": ({"code": 400, "details": "logprobs of 21 is more than 20"}, InvalidRequest, "more than 20"),
     "numbers as text": ({"status_code": "500", "msg": "went wrong"}, ProviderInternal, "went wrong"),
     "an error in an error": ({"error": BUSY}, ProviderInternal, "Busy"),
+    "Vertex AI, a list": ([{"error": {"code": 503, "message": "no room"}}], ProviderInternal, "no room"),
+    "a list in an object": ({"error": [{"message": "no such key", "code": 401}]}, AuthenticationError, "no such"),
+    "JSON in a text": ({"error": '{"error": {"message": "Slow", "code": 429}}'}, RateLimited, "Slow"),
+    "JSON in a message": (
+        {"error": {"message": '{"error": {"message": "No", "code": 401}}'}},
+        AuthenticationError,
+        "No",
+    ),
+    "a status in words": ({"error": {"message": "x", "code": "HTTP 429"}}, RateLimited, "x"),
+    "a status and its name": ({"error": {"message": "x", "status": "503 Service Unavailable"}}, ProviderInternal, "x"),
+    "a status with a point": ({"error": {"message": "x", "code": 429.0}}, RateLimited, "x"),
+    "TGI": ({"error": {"message": "CUDA ran out", "http_status_code": 500}}, ProviderInternal, "CUDA"),
+    "TGI, a type": ({"error": "Incomplete", "error_type": "incomplete_generation"}, ProviderInternal, "Incomplete"),
+    "Mistral": (
+        {"object": "error", "message": "Slow down", "code": "1300", "raw_status_code": 429},
+        RateLimited,
+        "Slow",
+    ),
+    "SiliconFlow": ({"code": 50505, "message": "Model service overloaded", "data": None}, ProviderInternal, "Model"),
+    "Kong": ({"message": "API rate limit exceeded"}, RateLimited, "API rate"),
+    "Bedrock, of a rate": ({"message": "Too many tokens, please wait before trying again."}, RateLimited, "Too many"),
+    "xAI": ({"code": "Some resource", "error": "used all available credits"}, QuotaExceeded, "used all"),
     "of unknown shape": ({"error": {"why": ["nobody knows"]}}, UnknownProviderError, "nobody knows"),
 }
 
@@ -87,6 +109,17 @@ async def test_an_error_in_the_place_of_an_answer(protocol: str, shape: str, str
     assert ("inside the stream" in str(error)) is stream
     assert error.retryable is (kind in (RateLimited, ProviderInternal))
     assert error.request_id == "r1"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("protocol", ANSWERS)
+async def test_plain_text_in_the_place_of_an_answer(protocol: str) -> None:
+    """A proxy's own words with HTTP 200, and no JSON."""
+    error = await raised(protocol, b"upstream connect error or disconnect/reset before headers", stream=False)
+    assert type(error) is ProviderInternal
+    assert "upstream connect error" in str(error)
+    error = await raised(protocol, b"hm", stream=False)
+    assert type(error) is InvalidProviderOutput
 
 
 @pytest.mark.anyio
@@ -152,7 +185,16 @@ async def test_the_error_of_a_choice(stream: bool) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("event", [{"type": "status", "message": "Loading the model"}, {"title": "A page"}, {}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "status", "message": "Loading"},
+        {"message": "queued"},
+        {"code": 200, "message": "ok"},
+        {"title": "A"},
+        {},
+    ],
+)
 async def test_an_event_that_only_says_something_is_no_error(event: dict[str, Any]) -> None:
     """A message without a code may be news; the answer goes on."""
     pieces = [framed("openai-chat", event), *ANSWERS["openai-chat"].pieces]

@@ -13,7 +13,7 @@ from tests.protocols.chunks import delta
 from tests.protocols.gemini_chunks import call, chunk
 from tests.protocols.streams import asked, whole
 
-PROTOCOLS = ("chat", "claude", "converse", "gemini")
+PROTOCOLS = ("chat", "claude", "cohere", "converse", "gemini")
 
 
 def said(name: str, word: Any, *, calls: bool = False) -> list[Any]:
@@ -27,6 +27,14 @@ def said(name: str, word: Any, *, calls: bool = False) -> list[Any]:
     if name == "converse":
         block = converse.called(0, "t", "f", "{}") if calls else [converse.text(0, "a")]
         return [converse.BEGIN, *block, *converse.end(word)]
+    if name == "cohere":
+        function = {"id": "t", "function": {"name": "f", "arguments": "{}"}}
+        message = {"tool_calls": function} if calls else {"content": {"text": "a"}}
+        kind = "tool-call-start" if calls else "content-delta"
+        return [
+            {"type": kind, "index": 0, "delta": {"message": message}},
+            {"type": "message-end", "delta": {"finish_reason": word}},
+        ]
     return [chunk(call() if calls else "a"), chunk("", finish=word)]
 
 
@@ -35,6 +43,8 @@ def in_one_piece(name: str, word: Any) -> Any:
         return {"choices": [{"index": 0, "message": {"content": "a"}, "finish_reason": word}]}
     if name == "claude":
         return {"id": "m", "content": [{"type": "text", "text": "a"}], "stop_reason": word}
+    if name == "cohere":
+        return {"message": {"content": [{"type": "text", "text": "a"}]}, "finish_reason": word}
     return converse.answer({"text": "a"}, reason=word) if name == "converse" else chunk("a", finish=word)
 
 
