@@ -1,13 +1,16 @@
-"""Whatever mellite's messages and docstrings recommend exists: names, extras, pages, commands and flags."""
+"""What mellite's messages, docstrings and pages recommend exists: names, keywords, extras, pages, commands, flags."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import inspect
+import pkgutil
 import re
 import tomllib
 from collections.abc import Callable, Iterator
-from functools import reduce
+from contextlib import suppress
+from functools import cache, reduce
 from pathlib import Path
 
 import click
@@ -15,6 +18,7 @@ import pytest
 
 import mellite.pytest_plugin
 from mellite.__main__ import command_line
+from mellite.request import Options
 from tests.pages import PAGES, ROOT
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
@@ -81,11 +85,31 @@ def is_flag(flag: str) -> bool:
     return flag in FLAGS | OTHERS or f'"{flag}"' in PLUGIN
 
 
+@cache
+def keywords() -> set[str]:
+    """The parameters of every function, method and class of the package, and those of the plugin's marker."""
+    found = {*inspect.signature(Options).parameters, "install", "requires", "keepends"}  # the last is str.splitlines'
+    for module in pkgutil.walk_packages(mellite.__path__, "mellite."):
+        for value in vars(importlib.import_module(module.name)).values():
+            members = list(vars(value).values()) if inspect.isclass(value) else []
+            for each in (value, *members):
+                function = getattr(each, "__func__", each)
+                if callable(function) and str(getattr(function, "__module__", "")).startswith("mellite"):
+                    with suppress(ValueError):  # an exception written in C has no signature
+                        found.update(inspect.signature(function).parameters)
+    return found
+
+
+def is_keyword(name: str) -> bool:
+    return name in keywords()
+
+
 RULES: dict[str, tuple[str, Callable[[str], bool]]] = {
     "names": (r"(?<![\w./@\"'-])@?(mellite(?:\.[A-Za-z_]\w*)+)(?![\w/]|\.\w)", resolves),
     "extras": (r"(?<![\w.])mellite\[([a-z0-9,]+)\]", lambda names: set(names.split(",")) <= EXTRAS.keys()),
     "pages": (r"(?<![\w./-])(docs/[\w/-]+\.md)", lambda path: (ROOT / path).is_file()),
     "commands": (r"[`'](mellite [a-z]+(?: [a-z]+)?)(?= |`|')", is_command),
+    "keywords": (r"(?<![\w\"'&?.-])([a-z_]\w*)=(?=\.\.\.|\[|True|False|None|\{|mellite)", is_keyword),
     "flags": (r"(?<![\w-])(--[a-z][a-z-]+)", is_flag),
 }
 
@@ -94,7 +118,8 @@ RULES: dict[str, tuple[str, Callable[[str], bool]]] = {
 def test_what_is_recommended_exists(rule: str) -> None:
     """No message, docstring or page names something of mellite's that is not there."""
     pattern, exists = RULES[rule]
-    named = [(path.relative_to(ROOT), name) for path, text in WRITTEN for name in re.findall(pattern, text)]
+    written = [(path, text) for path, text in WRITTEN if rule != "keywords" or path not in PAGES]  # those are run
+    named = [(path.relative_to(ROOT), name) for path, text in written for name in re.findall(pattern, text)]
     assert len(named) > 1
     assert [f"{path}: {name}" for path, name in named if not exists(name)] == []
 
@@ -108,6 +133,7 @@ def test_what_is_recommended_exists(rule: str) -> None:
         ("pages", "see docs/how-to/no-such-page.md"),
         ("commands", "try `mellite cassette frobnicate`"),
         ("flags", "run pytest --mellite-recording"),
+        ("keywords", "give it timeout_seconds=None"),
     ],
 )
 def test_what_does_not_exist_is_noticed(rule: str, text: str) -> None:
