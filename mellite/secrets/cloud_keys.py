@@ -101,6 +101,12 @@ _CLOUDS: Final[tuple[KeyShape, ...]] = (
         rest=r"[A-Za-z0-9]{32}(?![A-Za-z0-9])",
         source="https://www.tencentcloud.com/document/product/598/34228",
     ),
+    KeyShape(
+        "Yandex Cloud token",
+        "t1.",
+        rest=r"[A-Za-z0-9_-]{20,1000}+={0,2}\.[A-Za-z0-9_-]{86}={0,2}(?![A-Za-z0-9_-])",
+        source=_GITLEAKS,
+    ),
     KeyShape("Yandex Cloud key", "AQVN", rest=r"[A-Za-z0-9_-]{35,38}", source=_GITLEAKS),
     KeyShape(
         "DigitalOcean token",
@@ -178,6 +184,20 @@ _CLOUDS: Final[tuple[KeyShape, ...]] = (
         rest=r"[A-Za-z0-9+/=]{100,}",
         source="https://developer.1password.com/docs/service-accounts/",
     ),
+    KeyShape(
+        "Bitwarden access token",
+        "0.",
+        rest=rf"{_UUID}\.[A-Za-z0-9]{{30}}:[A-Za-z0-9+/]{{22}}==",
+        source="https://bitwarden.com/help/access-tokens/",
+        word=False,
+        needs=":",
+    ),
+    KeyShape(
+        "Infisical token",
+        "st.",
+        rest=r"[0-9a-f]{24}\.[0-9a-f]{32}\.[0-9a-f]{32}",
+        source="https://infisical.com/docs/documentation/platform/token",
+    ),
     KeyShape("OpenShift token", "sha256~", rest=r"[A-Za-z0-9_-]{43}", source=_GITLEAKS, word=False, needs="~"),
 )
 
@@ -231,6 +251,14 @@ _REGISTRIES: Final[tuple[KeyShape, ...]] = (
         rest=r"[A-Za-z0-9]{30,}",
         source="https://github.blog/changelog/2021-09-23-npm-has-a-new-access-token-format/",
     ),
+    KeyShape(
+        "password of an npm registry",
+        ":_authToken= :_password=",
+        rest=r"[\"']?(?P<secret>[A-Za-z0-9._~+/=-]{16,})",
+        source="https://docs.npmjs.com/cli/configuring-npm/npmrc#auth-related-configuration",
+        word=False,
+        anywhere=True,
+    ),
     KeyShape("PyPI token", "pypi-", rest=r"[A-Za-z0-9_-]{50,}", source=_GITLEAKS),
     KeyShape("RubyGems key", "rubygems_", rest=r"[0-9a-f]{48}", source="https://guides.rubygems.org/api-key-scopes/"),
     KeyShape("crates.io token", "cio", rest=r"[A-Za-z0-9]{32}(?![A-Za-z0-9])", source=f"{_KINGFISHER}/crates.io.yml"),
@@ -252,6 +280,7 @@ _REGISTRIES: Final[tuple[KeyShape, ...]] = (
         rest=r"[0-9a-z]{60}",
         source="https://github.com/clojars/clojars-web/wiki/Deploy-Tokens",
     ),
+    KeyShape("Artifactory token", "cmVmd", rest=r"[A-Za-z0-9]{59}(?![A-Za-z0-9])", source=_GITLEAKS),
     KeyShape("Artifactory key", "AKCp", rest=r"[A-Za-z0-9]{60,}", source=f"{_KINGFISHER}/artifactory.yml"),
 )
 

@@ -40,6 +40,21 @@ GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
         needs="@",
         anywhere=True,
     ),
+    # What shells and .env files set: a long value with letters and digits, and no path, address or placeholder.
+    KeyShape(
+        "value of a secret variable",
+        "_API_KEY= _SECRET_KEY= _ACCESS_KEY= _ADMIN_KEY= _TOKEN= _AUTHTOKEN= _SECRET= _PASSWORD=",
+        rest=(
+            r"[\"']?(?P<secret>(?=[A-Za-z_+.~-]{0,40}\d)(?=[0-9_+.~-]{0,40}[A-Za-z])"
+            r"(?=[A-Za-z0-9_+.~-]{0,40}[A-Za-z0-9]{16})[A-Za-z0-9_+~.-][A-Za-z0-9_+/~.=-]{15,400})"
+        ),
+        source="https://cheatsheetseries.owasp.org/cheatsheets/Secrets_Management_Cheat_Sheet.html",
+        lead="[A-Z0-9]",
+        lead_length=1,
+        word=False,
+        anywhere=True,
+        needs="=",
+    ),
     KeyShape(
         "private key",
         "-----BEGIN",

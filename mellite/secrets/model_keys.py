@@ -104,6 +104,12 @@ MODEL_KEYS: Final[tuple[KeyShape, ...]] = (
         rest=r"[A-Za-z0-9]{5,6}_[A-Za-z0-9]{40,}",
         source="https://github.com/trufflesecurity/trufflehog/pull/4917",
     ),
+    KeyShape(
+        "Voyage key",
+        "pa-",
+        rest=r"(?=[A-Za-z0-9_-]{0,27}[A-Za-z0-9]{16})[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])",
+        source="https://docs.voyageai.com/docs/api-key-and-installation",
+    ),
     KeyShape("Jina key", "jina_", rest=r"[A-Za-z0-9_-]{32,}", source="https://jina.ai/embeddings/"),
     KeyShape("RunPod key", "rpa_", rest=r"[A-Z0-9]{30,}", source="https://docs.runpod.io/get-started/api-keys"),
     KeyShape("E2B key", "e2b_", rest=r"[0-9a-f]{40}", source="https://e2b.dev/docs/api-key"),

@@ -40,6 +40,7 @@ _REPOSITORIES: Final[tuple[KeyShape, ...]] = (
         rest=r"[A-Za-z0-9_-]{20,}",
         source="https://docs.gitlab.com/security/tokens/#token-prefixes",
     ),
+    KeyShape("GitLab registration token", "GR1348941", rest=r"[A-Za-z0-9_-]{20}", source=_GITLEAKS),
     KeyShape("Atlassian token", "ATATT3x ATCTT3x", rest=r"[A-Za-z0-9_=-]{60,}", source=_GITLEAKS),
     KeyShape(
         "Bitbucket password",
@@ -82,6 +83,7 @@ _REPOSITORIES: Final[tuple[KeyShape, ...]] = (
         rest=r"[A-Za-z0-9]{36}",
         source="https://docs.prefect.io/v3/how-to-guides/cloud/manage-users/api-keys",
     ),
+    KeyShape("Harness key", "pat. sat.", rest=r"[A-Za-z0-9_-]{22}\.[0-9a-f]{24}\.[A-Za-z0-9]{20}", source=_GITLEAKS),
     KeyShape("LaunchDarkly key", "api- sdk-", rest=_UUID, source="https://launchdarkly.com/docs/home/account/api"),
 )
 
@@ -234,6 +236,14 @@ _CHATS: Final[tuple[KeyShape, ...]] = (
         "secret_",
         rest=r"[A-Za-z0-9]{43}(?![A-Za-z0-9])",
         source="https://developers.notion.com/reference/authentication",
+    ),
+    KeyShape(
+        "Asana token",
+        "2/",
+        rest=r"\d{16}/\d{16}:[0-9a-f]{32}",
+        source=f"{_KINGFISHER}/asana.yml",
+        word=False,
+        needs=":",
     ),
     KeyShape(
         "Figma token",

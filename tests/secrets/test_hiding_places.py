@@ -121,6 +121,9 @@ def test_how_many_there_are() -> None:
         "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Er=",
         "Authorization: Basic [REDACTED], Authorization: Basic authentication, basic_auth",
         "postgres://localhost:5432/db, redis://:@localhost, mailto:someone@example.com, http://a:b",
+        "export OPENAI_API_KEY=your-api-key-goes-here APP_SECRET=$(cat /run/secrets/app) MY_TOKEN=${GH_TOKEN_2024}",
+        "DB_PASSWORD=/run/secrets/db-2024-password MAX_TOKEN=128000 CACHE_KEY=user-profile-2024-01-01-version-2",
+        "//registry.example.com/:_authToken=${NPM_TOKEN} pa-1-2-the-long-way-to-a-good-slug-about-everything 10.0.0.1",
         "secret_sauce_of_the_house secret_access_key: <your key here> AccountKey=...;EndpointSuffix=core.windows.net",
     ],
 )
