@@ -427,6 +427,7 @@ async def test_astream_takes_every_chunking(name: str) -> None:
 # --- linear ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["aaaa", "    ", "....", "\n\n\n\n", '""""', "[ [ ", "````", '"\\\\"', "One. "])
 @pytest.mark.parametrize("name", CHUNKINGS)
 def test_linear(name: str, piece: str) -> None:

@@ -14,6 +14,7 @@ COUNT = 5_000
 PARTS = 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_damaged_answers(corpora: Path, part: int) -> None:
     """A recorded answer with random damage is a valid answer or one of mellite's errors, in bounded time and memory."""

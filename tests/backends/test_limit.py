@@ -47,7 +47,7 @@ class Answer(HttpResponse):
         """Count it as over."""
         if self._open:
             self._open = False
-            self._server.open -= 1
+            self._server.count(-1)
 
 
 class Server:
@@ -86,14 +86,18 @@ class Server:
             await event.wait()
         self.allowed -= not self.free
 
+    def count(self, change: int) -> None:
+        """Count a request that begins or ends; from any thread."""
+        with self._lock:
+            self.open += change
+            self.most = max(self.most, self.open)
+
     async def open_(self, request: HttpRequest) -> HttpResponse:
         """Answer a request."""
-        with self._lock:
-            self.open += 1
-            self.most = max(self.most, self.open)
-            self.asked.append(request.body.decode())
+        self.count(+1)
+        self.asked.append(request.body.decode())
         if self._refuses:
-            self.open -= 1
+            self.count(-1)
             msg = "refused"
             raise ConnectError(msg)
         await anyio.lowlevel.checkpoint()

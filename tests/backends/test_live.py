@@ -192,6 +192,7 @@ async def test_what_breaks_off_is_typed_and_keeps_the_text(
     assert KEY not in repr(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("steps", "clocks", "kind"),

@@ -149,6 +149,7 @@ async def test_concurrent_pool() -> None:
     assert sorted(found, key=int) == [str(number) for number in range(100)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("match", ["cursor", "pool", "keyed"])
 async def test_cost_does_not_grow(match: Any) -> None:
     """A call costs the same with 10 and with 10,000 interactions in the cassette."""

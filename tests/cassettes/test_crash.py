@@ -60,6 +60,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     return {"stderr": ran.stderr, **{report["name"]: report for report in found}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_acknowledged_is_lost(reports: Mapping[str, Any], kind: str) -> None:
     """However it ends: what was acknowledged is there and whole, what was there before is untouched."""

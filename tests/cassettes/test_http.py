@@ -224,6 +224,7 @@ json_values = st.recursive(
 bodies = st.sampled_from(["", "{}", "0", '"body": "{}"', "\\", '\\"body":']) | st.text(max_size=20)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(bodies, bodies, json_values), max_size=4), json_values)
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_index_finds_what_a_parser_finds(pairs: list[tuple[str, str, Any]], note: Any) -> None:
@@ -240,6 +241,7 @@ def test_index_finds_what_a_parser_finds(pairs: list[tuple[str, str, Any]], note
 # --- damage ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_truncated_at_every_byte(tmp_path: Path) -> None:
     """Half a file is an InvalidCassette that names the file and the byte; the file is left as it is."""
     data = encoded(changed("interactions.0.response.body", 'data: {"text": "\u00fc"}\n\n' * 90)).rstrip()

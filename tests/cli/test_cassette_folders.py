@@ -249,6 +249,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_each_file_is_read_a_few_times(tmp_path: Path) -> None:
     """JSON that is about something else is looked at for itself: ten times the files are ten times the work."""
     opened: list[int] = []
@@ -272,6 +273,7 @@ def test_each_file_is_read_a_few_times(tmp_path: Path) -> None:
 NARROW = surroundings(COLUMNS=f"{COLUMNS}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["cassette", "ls"], ["check", "--require", "max-words=1"]], ids=["ls", "check"])
 def test_narrow_terminals_keep_paths_whole(tmp_path: Path, arguments: list[str]) -> None:
     """A path that a table has no room for stands on a line of its own, in one piece, with the rest below it."""

@@ -324,6 +324,7 @@ def test_convert_text(folder: Path, tmp_path: Path) -> None:
     assert command("diff", str(folder / "text"), str(tmp_path / "back")).code == 0
 
 
+@pytest.mark.slow
 def test_generate_from_compressed(folder: Path) -> None:
     """`mellite generate` finds answers that are compressed."""
     TextDirectory(folder / "text").record("Hello!", Sidecar("openai", "", prompt="Hi"), compression="gzip")
@@ -359,6 +360,7 @@ def test_scrub_what_cannot_be(tmp_path: Path) -> None:
 # --- everywhere -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ls", "stats", "verify"])
 def test_on_a_terminal(folder: Path, name: str) -> None:
     """On a terminal it is a table with a title."""
@@ -369,6 +371,7 @@ def test_on_a_terminal(folder: Path, name: str) -> None:
     assert seen.code == (1 if name == "verify" else 0)
 
 
+@pytest.mark.slow
 def test_as_a_process(folder: Path) -> None:
     """The commands are there when `mellite` is started, and its exit codes are theirs."""
     assert run("cassette", "verify", str(folder)).code == 0

@@ -25,6 +25,7 @@ def key(prompt: str) -> str:
     return f"{djb2_key('openai', '', prompt)}.txt"
 
 
+@pytest.mark.slow
 def test_all_answers_meet_it(texts: Path) -> None:
     """When every answer meets every requirement, the command says so and ends with 0."""
     ran = run("check", str(texts), "--require", "contains=Paris", "--require", "max-words=5")
@@ -34,6 +35,7 @@ def test_all_answers_meet_it(texts: Path) -> None:
     assert ran.out.splitlines()[-1] == "3 of 3 answers passed"
 
 
+@pytest.mark.slow
 def test_an_answer_does_not_meet_it(texts: Path) -> None:
     """An answer that fails is named with what it failed and why; the command ends with 1."""
     ran = run("check", str(texts), "--require", "json", "--require", "contains=Paris")
@@ -57,6 +59,7 @@ def test_as_json(texts: Path) -> None:
     assert rows[key("c")]["text"] == '{"city": "Paris"}'
 
 
+@pytest.mark.slow
 def test_one_text_cassette(texts: Path) -> None:
     """One file of the directory can be judged alone."""
     ran = run("check", key("a"), "--require", "full-match=Paris", cwd=texts)
@@ -79,6 +82,7 @@ REQUIREMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", REQUIREMENTS)
 def test_requirements(texts: Path, spec: str) -> None:
     """Each requirement that can be written on a command line judges what it says."""
@@ -87,6 +91,7 @@ def test_requirements(texts: Path, spec: str) -> None:
     assert passed == {key(prompt) for prompt in REQUIREMENTS[spec]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "told"),
     [

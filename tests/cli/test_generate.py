@@ -83,6 +83,7 @@ def test_a_miss(texts: Path) -> None:
     assert str(texts) in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -53,6 +53,7 @@ def test_other_strategies(tosses: str, strategy: str) -> None:
     assert (ran.code, ran.out) == (0, "heads\n")
 
 
+@pytest.mark.slow
 def test_budgets(tosses: str) -> None:
     """A budget stops it: what is not paid for any more is not sent."""
     arguments = [
@@ -74,11 +75,13 @@ def test_budgets(tosses: str) -> None:
     assert (spent["attempts"], spent["stop_reason"]) == (1, "max_usd")
 
 
+@pytest.mark.slow
 def test_prompt_from_standard_input(tosses: str) -> None:
     """``-`` reads the prompt from standard input."""
     assert run("sample", "-", "-n", "3", "--strategy", "majority", "--model", tosses, stdin=QUESTION).out == "tails\n"
 
 
+@pytest.mark.slow
 def test_temperature(tmp_path: Path) -> None:
     """--temperature is sent."""
     path = cassette(tmp_path / "c.json", QUESTION, ["heads"], temperature=1.5)
@@ -87,6 +90,7 @@ def test_temperature(tmp_path: Path) -> None:
     assert run(*arguments).code != 0
 
 
+@pytest.mark.slow
 def test_text_cassettes(tmp_path: Path) -> None:
     """Text cassettes answer, too, as for `mellite generate`."""
     (tmp_path / f"{djb2_key('openai', 'gpt-4o-mini', QUESTION)}.txt").write_text("heads 7\n", encoding="utf-8")
@@ -95,6 +99,7 @@ def test_text_cassettes(tmp_path: Path) -> None:
     assert run(*arguments, MELLITE_CASSETTE_DIR=str(tmp_path)).out == "heads 7\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -118,6 +123,7 @@ def test_usage(tosses: str, arguments: list[str], told: str) -> None:
     assert told in ran.err
 
 
+@pytest.mark.slow
 def test_no_answer_at_all(tmp_path: Path) -> None:
     """When every sample failed, the first error is said, and the command ends with 1."""
     error = json.dumps({"error": {"message": "it is broken", "type": "server_error"}})
@@ -129,6 +135,7 @@ def test_no_answer_at_all(tmp_path: Path) -> None:
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_on_a_terminal(tosses: str) -> None:
     """On a terminal every sample stands in a table, above the answer; --progress shows a bar meanwhile."""
     arguments = ["sample", QUESTION, "-n", "3", "--strategy", "majority", "--model", tosses, "--progress"]

@@ -45,6 +45,7 @@ def chain(thunk):
 
 @pytest.mark.anyio
 class TestDriving:
+    @pytest.mark.slow
     async def test_awaiting(self):
         """The outermost one is awaited, and all of them are generated."""
         source = Source()
@@ -53,6 +54,7 @@ class TestDriving:
         assert {thunk.state for thunk in chain(outer)} == {"done"}
         assert source.calls == 1
 
+    @pytest.mark.slow
     async def test_failing(self):
         """A failure is the cause of the one around it, and so on; no message repeats what is below it."""
         outer = nested(mellite.generate(Failing(ValueError("the reason " * 500)), "hi"), 1_000)
@@ -101,6 +103,7 @@ class TestDriving:
         assert "not needed" in str(outer.error)
 
 
+@pytest.mark.slow
 def test_eager_tasks():
     """Where tasks are eager, from Python 3.12 on, each one is started by the one around it; that is no call deeper."""
     run_child(
@@ -143,6 +146,7 @@ def by_python_pickle(thunk):
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("again", [copy.deepcopy, by_c_pickle, by_python_pickle])
 class TestCopying:
+    @pytest.mark.slow
     def test_all_of_them(self, again, state):
         """Every level is copied, in its order, in the state that it has."""
         original = STATES[state]()
@@ -153,6 +157,7 @@ class TestCopying:
         assert levels[-1]._call.request.text == "hi"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [copy.deepcopy, by_c_pickle])
 def test_ten_thousand(again):
     """Ten thousand levels are copied."""
@@ -161,6 +166,7 @@ def test_ten_thousand(again):
 
 @pytest.mark.parametrize("again", [copy.deepcopy, by_c_pickle, by_python_pickle])
 class TestSharing:
+    @pytest.mark.slow
     def test_one_in_two(self, again):
         """A thunk that is in several others, at several depths, is still one after copying all of them together."""
         echo = Echo()

@@ -66,6 +66,7 @@ RUNNING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", RUNNING.values(), ids=RUNNING)
 def test_a_running_one(use):
     """One that runs in the parent is cancelled in the child, its text kept, whoever looks first; the parent goes on."""
@@ -206,6 +207,7 @@ USES = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", ["result", "scripted", "copies", "share", "recording"])
 def test_while_another_thread_holds_a_lock(use):
     """A child forked while another thread holds a lock of mellite's, whichever, uses mellite as if it were open."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.contract.support import run_child
 
 STEPWISE = """
@@ -57,6 +59,7 @@ STEPWISE = """
 """
 
 
+@pytest.mark.slow
 def test_while_trio_is_being_imported():
     """Whatever is asked of thunks on asyncio works at every step of another thread's import of trio."""
     stopped, whole = run_child(STEPWISE).stdout.split()

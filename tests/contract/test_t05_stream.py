@@ -81,6 +81,7 @@ async def test_interleaved(order):
         assert got[name] + await collect(iterators[name]) == ["one ", "two ", "three"]
 
 
+@pytest.mark.slow
 async def test_concurrent():
     """Iterators in several tasks each get every delta; awaiting at the same time takes nothing from them."""
     gate = Gate()

@@ -612,6 +612,7 @@ class TestIterators:
             go_on.set()
         assert "".join(got) == source.text
 
+    @pytest.mark.slow
     @every_way
     @every_iterator
     async def test_task_cancelled_in_its_loop_body(self, leave, kind):
@@ -1033,6 +1034,7 @@ class TestResult:
         assert thunk.result() == source.text
         assert source.calls == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("call", ["thunk.result()", "list(thunk.iter())"])
     def test_keyboard_interrupt(self, call):
         """Ctrl-C in a blocking call is raised there, cancels the generation and closes the source."""

@@ -402,6 +402,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_programs_end_in_silence(program, loop):

@@ -177,6 +177,7 @@ class TestLinear:
         few, many = await calls(1_000), await calls(10_000)
         assert many < 15 * few
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("anyio_backend", ["asyncio"])
     async def test_time(self, kind):
@@ -196,6 +197,7 @@ class TestLinear:
         few, many = await seconds(1_000), await seconds(30_000)
         assert many < 30 * few * 6
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("suspend", [False, True])
     async def test_hundred_thousand(self, suspend):
         """100,000 deltas arrive whole, awaited and iterated, whether or not the source suspends on each."""

@@ -28,6 +28,7 @@ TRIES_AGAIN = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--mellite-record", "--mellite-record=new-episodes"])
 def test_a_path_may_follow_the_flag(script: Script, run: Run, flag: str) -> None:
     """The flag does not take what stands behind it."""
@@ -35,6 +36,7 @@ def test_a_path_may_follow_the_flag(script: Script, run: Run, flag: str) -> None
     assert len(script.requests(1)) == 1
 
 
+@pytest.mark.slow
 def test_a_mode_that_does_not_exist(run: Run) -> None:
     """It is refused, and the modes are named."""
     result = run("def test_nothing(): pass", "--mellite-record=sometimes")
@@ -42,6 +44,7 @@ def test_a_mode_that_does_not_exist(run: Run) -> None:
     result.stderr.fnmatch_lines(["*--mellite-record=new_episodes*'sometimes'*"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "mode"),
     [("tried again", "rewrite"), ("tried again", "once"), ("skipped", "rewrite"), ("expected", "all")],
@@ -65,6 +68,7 @@ def test_an_attempt_that_did_not_pass_is_not_kept(
     assert (json.loads(path.read_text()) == before) if mode != "once" else not path.exists()
 
 
+@pytest.mark.slow
 def test_nothing_was_recorded(script: Script, run: Run) -> None:
     """A recording through which nothing went fails the test, and says what may be the reason."""
     source = """
@@ -82,6 +86,7 @@ def test_nothing_was_recorded(script: Script, run: Run) -> None:
     assert len(script.requests(1)) == 1
 
 
+@pytest.mark.slow
 def test_what_looks_like_a_secret_is_not_kept(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """A prompt with a key in it fails the test, and nothing is written."""
     source = greeting(script).replace('"hi"', '"my key is ghp_" + "Ab3" * 12')
@@ -105,6 +110,7 @@ SHARED = """
 """
 
 
+@pytest.mark.slow
 def test_a_shared_cassette(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """Several tests record into one file, and each replays what it has recorded, alone or after the others."""
     run(SHARED.replace("URL", script.url), "--mellite-record").assert_outcomes(passed=3)
@@ -119,6 +125,7 @@ def test_a_shared_cassette(pytester: pytest.Pytester, script: Script, run: Run) 
     run(None, "-k", "test_one[0] or test_one[2]").assert_outcomes(passed=2, deselected=1)
 
 
+@pytest.mark.slow
 def test_workers_share_a_cassette(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """Tests in several processes record into one file at once, and nothing is lost."""
     source = SHARED.replace("URL", script.url)
@@ -128,6 +135,7 @@ def test_workers_share_a_cassette(pytester: pytest.Pytester, script: Script, run
     run(None, "-p", "xdist.plugin", "-n", "3").assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_calls_that_ran_at_the_same_time(script: Script, run: Run) -> None:
     """They replay in whatever order they come; those that ran one after the other do so in theirs only."""
     source = f"""

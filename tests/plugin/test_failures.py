@@ -39,6 +39,7 @@ FAILING = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("everything", [False, True], ids=["short", "--full-trace"])
 def test_frames_of_the_library_are_hidden(pytester: pytest.Pytester, run: Run, *, everything: bool) -> None:
     """A traceback shows the lines of the test and of the user's own code, and no file of mellite's; unless asked to."""

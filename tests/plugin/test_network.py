@@ -40,6 +40,7 @@ BLOCKED = """
 """
 
 
+@pytest.mark.slow
 def test_block_network(run: Run) -> None:
     """--mellite-block-network keeps every test on this machine, but for live ones and hosts that are allowed."""
     run(BLOCKED).assert_outcomes(passed=6)
@@ -48,6 +49,7 @@ def test_block_network(run: Run) -> None:
     blocked.stdout.fnmatch_lines(["*this test may not reach 192.0.2.1: --mellite-block-network*"])
 
 
+@pytest.mark.slow
 def test_no_live_call_by_accident(run: Run, script: Script) -> None:
     """A test that replays reaches no other machine, also past its cassette; after it the network is back."""
     source = greeting(script) + dedent(
@@ -121,6 +123,7 @@ LOOPS = """
 """
 
 
+@pytest.mark.slow
 def test_every_loop_is_seen(pytester: pytest.Pytester, run: Run) -> None:
     """A loop that opens its sockets in C is no way out; when the test is over it is as it was."""
     pytester.makefile(".json", **{"cassettes/empty": EMPTY})
@@ -160,6 +163,7 @@ WORDS = """
 """
 
 
+@pytest.mark.slow
 def test_its_words_reach_the_user(pytester: pytest.Pytester, run: Run) -> None:
     """Whichever client was stopped, and whatever it makes of it: why it was stopped can be read."""
     pytester.makefile(".json", **{"cassettes/empty": EMPTY})

@@ -13,6 +13,7 @@ from tests.wire.server import Script
 pytest_plugins = ["pytester"]
 
 
+@pytest.mark.slow
 def test_record_and_replay(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """--mellite-record writes one file for both loops; from then on the test passes without a server."""
     run(greeting(script), "--mellite-record").assert_outcomes(passed=2)
@@ -25,6 +26,7 @@ def test_record_and_replay(pytester: pytest.Pytester, script: Script, run: Run) 
     assert [path.name for path in (pytester.path / "cassettes" / "test_it").iterdir()] == ["test_hello.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 def test_with_pytest_asyncio(pytester: pytest.Pytester, script: Script, run: Run, mode: str) -> None:
     """It works with pytest-asyncio, in both of its modes."""
@@ -34,6 +36,7 @@ def test_with_pytest_asyncio(pytester: pytest.Pytester, script: Script, run: Run
     assert len(script.requests(1)) == 1
 
 
+@pytest.mark.slow
 def test_a_miss(script: Script, run: Run) -> None:
     """Without a cassette the test fails, says how to record one, and asks nobody."""
     result = run(greeting(script))
@@ -42,6 +45,7 @@ def test_a_miss(script: Script, run: Run) -> None:
     assert script.requests(0) == []
 
 
+@pytest.mark.slow
 def test_once(script: Script, run: Run) -> None:
     """The mode `once` records what is not there, and replays what is."""
     run(greeting(script), "--mellite-record=once").assert_outcomes(passed=2)
@@ -49,6 +53,7 @@ def test_once(script: Script, run: Run) -> None:
     assert len(script.requests(1)) == 1
 
 
+@pytest.mark.slow
 def test_mode_of_another_plugin(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """Where another plugin has registered --record-mode it means the same."""
     pytester.makepyfile(
@@ -62,6 +67,7 @@ def test_mode_of_another_plugin(pytester: pytest.Pytester, script: Script, run: 
     assert len(script.requests(1)) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_test_keeps_the_old_cassette(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """What a failing test has recorded does not replace what was recorded well."""
     run(greeting(script), "--mellite-record").assert_outcomes(passed=2)
@@ -71,6 +77,7 @@ def test_a_failed_test_keeps_the_old_cassette(pytester: pytest.Pytester, script:
     assert stored(pytester) == before
 
 
+@pytest.mark.slow
 def test_parameters_and_classes(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """Each parameter and each class has a file of its own, with a name that every system takes."""
     source = f"""
@@ -122,12 +129,14 @@ def test_classes_in_classes(pytester: pytest.Pytester, script: Script, run: Run)
     run().assert_outcomes(passed=4)
 
 
+@pytest.mark.slow
 def test_folder_and_path(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """The folder may be set for the project, and the path for a test."""
     run(greeting(script, '@pytest.mark.mellite("mine.json")'), "--mellite-record", "-o", "mellite_cassettes=recorded")
     assert stored(pytester, "recorded/mine.json")["version"] == 1
 
 
+@pytest.mark.slow
 def test_requires(script: Script, run: Run) -> None:
     """Recording is skipped with a reason where a key is missing; replaying needs none."""
     source = greeting(script, '@pytest.mark.mellite(requires=["ACME_API_KEY"])')
@@ -138,6 +147,7 @@ def test_requires(script: Script, run: Run) -> None:
     run().assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "outcome"),
     [("warn", {"passed": 1, "warnings": 1}), ("ignore", {"passed": 1}), ("error", {"passed": 1, "errors": 1})],
@@ -160,6 +170,7 @@ def test_unused(script: Script, run: Run, how: str, outcome: dict[str, int]) -> 
         result.stdout.fnmatch_lines(["*1 of 2 interactions of * were not asked for*"])
 
 
+@pytest.mark.slow
 def test_nothing_is_recorded_in_ci(script: Script, run: Run) -> None:
     """With CI=true recording everything is refused before a test runs, and other modes only replay."""
     refused = run(greeting(script), "--mellite-record", CI="true")
@@ -169,6 +180,7 @@ def test_nothing_is_recorded_in_ci(script: Script, run: Run) -> None:
     assert script.requests(0) == []
 
 
+@pytest.mark.slow
 def test_filters(script: Script, run: Run) -> None:
     """RECORDED_TEST and its relatives choose which of the tests with cassettes run, recording or not."""
     source = greeting(script, '@pytest.mark.mellite(tags=["provider:acme"])') + "\n        def test_other(): pass\n"
@@ -180,6 +192,7 @@ def test_filters(script: Script, run: Run) -> None:
     assert len(script.requests(2)) == 2
 
 
+@pytest.mark.slow
 def test_flags_that_contradict_each_other(run: Run, script: Script) -> None:
     """Recording needs the network."""
     result = run(greeting(script), "--mellite-record", "--mellite-block-network")
@@ -187,6 +200,7 @@ def test_flags_that_contradict_each_other(run: Run, script: Script) -> None:
     result.stderr.fnmatch_lines(["*leaves no way to record*"])
 
 
+@pytest.mark.slow
 def test_misspelled_marker(run: Run, script: Script) -> None:
     """An argument that the marker does not take is refused by name."""
     result = run(greeting(script, "@pytest.mark.mellite(requiers=['X'])"))
@@ -214,6 +228,7 @@ def test_errors_stand_alone(run: Run, script: Script, marks: str, words: str) ->
     result.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
+@pytest.mark.slow
 def test_scripted(run: Run) -> None:
     """The fixture `scripted` makes backends with the answers of a list."""
     source = """
@@ -225,6 +240,7 @@ def test_scripted(run: Run) -> None:
     run(source).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_unused_it_costs_nothing(run: Run) -> None:
     """Where no test uses it, nothing of mellite is loaded but the plugin."""
     source = """
@@ -236,11 +252,13 @@ def test_unused_it_costs_nothing(run: Run) -> None:
     run(source).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_marker_is_registered(run: Run) -> None:
     """The marker is known to --markers and --strict-markers."""
     run("def test_nothing(): pass", "--markers").stdout.fnmatch_lines(["*@pytest.mark.mellite(*"])
 
 
+@pytest.mark.slow
 def test_conformance_suites_are_there() -> None:
     """`check_backend` and `check_protocol` come from the plugin, too."""
     from mellite import conformance, pytest_plugin

@@ -63,6 +63,7 @@ TESTS = """
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_handed_over(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """Recorded with a key, replayed without one: backends made at import time, in threads, on both loops."""
     pytester.makepyfile(program=PROGRAM)
@@ -78,6 +79,7 @@ def test_nothing_is_handed_over(pytester: pytest.Pytester, script: Script, run: 
     assert len(script.requests(8)) == 8
 
 
+@pytest.mark.slow
 def test_left_alone(script: Script, run: Run) -> None:
     """With install=False, what is not handed the cassette goes its own way, and is kept from the network."""
     source = f"""
@@ -95,6 +97,7 @@ def test_left_alone(script: Script, run: Run) -> None:
     assert len(script.requests(3)) == 3
 
 
+@pytest.mark.slow
 def test_after_a_failure(run: Run, script: Script) -> None:
     """A test that fails or is interrupted leaves nothing behind for the next."""
     source = f"""
@@ -119,6 +122,7 @@ def test_after_a_failure(run: Run, script: Script) -> None:
     assert len(script.requests(1)) == 1
 
 
+@pytest.mark.slow
 def test_over_a_websocket(pytester: pytest.Pytester, run: Run) -> None:
     """A backend that asks over a WebSocket is recorded over it, and replayed without a server."""
     with talking([[[delta("Hel"), delta("lo."), last("Hello.")]]]) as server:
@@ -138,6 +142,7 @@ def test_over_a_websocket(pytester: pytest.Pytester, run: Run) -> None:
     run(None, *ASYNCIO).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_beside_pytest_recording(pytester: pytest.Pytester, script: Script, run: Run) -> None:
     """Where its --record-mode says what to do, the cassette does it; a module-wide marker of another plugin is left."""
     pytester.makepyfile(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def check(events: list[Event]) -> None:
     route.prepare(Request.of([Message.user("hi"), Message("assistant", folded.parts), Message.user("Go on.")]))
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(st.lists(EVENTS, max_size=8))
 def test_any_stream(values: list[Any]) -> None:
@@ -74,6 +76,7 @@ def test_any_stream(values: list[Any]) -> None:
     check(events)
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     VALUES | st.fixed_dictionaries({"content": st.lists(BLOCKS, min_size=1, max_size=3)}, optional={"usage": VALUES})
@@ -121,6 +124,7 @@ MESSAGES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(st.lists(MESSAGES, min_size=1, max_size=5), st.sampled_from(["claude-sonnet-4-5", "claude-opus-4-8"]))
 def test_any_history(messages: list[Message], model: str) -> None:

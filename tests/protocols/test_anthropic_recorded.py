@@ -87,6 +87,7 @@ def test_a_stream_that_is_cut_is_incomplete(streams: list[bytes]) -> None:
     assert cuts > 100
 
 
+@pytest.mark.slow
 def test_any_bytes_are_an_answer_or_a_typed_error(answers: list[tuple[bool, bytes]]) -> None:
     """Bodies with random bytes changed, and events left out, doubled and swapped, give answers or typed errors."""
     chance = random.Random(SEED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def check(events: list[Event]) -> None:
     json.dumps([finish.response, folded.text, folded.thinking])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(CHUNKS, max_size=6))
 def test_any_stream(chunks: list[Any]) -> None:
@@ -118,6 +120,7 @@ MESSAGES = st.builds(Message, st.sampled_from(["user", "assistant", "tool", "sys
 PROTOCOLS = [protocol(host.dialect) for host in HOSTS.values()]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.lists(MESSAGES, min_size=1, max_size=6), st.sampled_from(PROTOCOLS), st.booleans())
 def test_any_history(history: list[Message], spoken: Protocol[Any], stream: bool) -> None:

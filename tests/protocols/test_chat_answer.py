@@ -155,6 +155,7 @@ def test_an_answer_without_text_has_null_content() -> None:
     assert empty["content"] == ""
 
 
+@pytest.mark.slow
 def test_merging_takes_linear_time() -> None:
     """A hundred thousand deltas, on the short way and on the long one, merge in linear time."""
     for more in ({}, {"odd": 1}):

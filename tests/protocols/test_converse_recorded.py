@@ -248,6 +248,7 @@ def reframed(name: str, payload: bytes) -> bytes:
     return message(headers, payload)
 
 
+@pytest.mark.slow
 def test_damaged_answers_are_typed_or_whole(streams: list[bytes]) -> None:
     """Whatever the events hold: a valid answer or one of mellite's errors, with what came before kept."""
     dice = Random(SEED)

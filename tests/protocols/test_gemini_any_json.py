@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,7 @@ def check(events: list[Event]) -> None:
     encoded(protocol().lower(protocol().mend(request)[0], stream=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(CHUNKS, max_size=5))
 def test_any_stream(chunks: list[Any]) -> None:
@@ -84,6 +86,7 @@ def test_any_stream(chunks: list[Any]) -> None:
     check(events)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(CHUNKS | st.lists(CHUNKS, max_size=2))
 def test_any_answer(answer: Any) -> None:
@@ -117,6 +120,7 @@ HISTORIES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(HISTORIES, st.sampled_from(["gemini-2.5-flash", "gemini-3-pro", "endpoints/1"]))
 def test_any_history(messages: list[Message], model: str) -> None:
@@ -164,6 +168,7 @@ SCHEMAS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.dictionaries(st.sampled_from(["type", "properties", "anyOf", "$ref", "items", "required"]), SCHEMAS, max_size=4)

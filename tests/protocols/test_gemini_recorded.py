@@ -188,6 +188,7 @@ def mutated(body: bytes, dice: Random) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 def test_damaged_answers_are_typed_or_whole(answers: list[tuple[bool, bytes]]) -> None:
     """Whatever happens to the bytes: a valid answer or one of mellite's errors, with what came before kept."""
     dice = Random(SEED)

@@ -193,6 +193,7 @@ MESSAGES = st.builds(
 RULES = st.builds(HistoryRules, ids=st.sampled_from(["any", "claude", "mistral", "openai"]), calls_last=st.booleans())
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.lists(MESSAGES, min_size=1, max_size=7), RULES)
 def test_any_history(history: list[Message], rules: HistoryRules) -> None:

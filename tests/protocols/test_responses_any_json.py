@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,7 @@ def check(events: list[Event]) -> None:
     json.dumps(lower(Request.of([Message.user("hi"), Message.assistant(*folded.parts)]), stream=False))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(PIECES | VALUES, max_size=6), st.booleans())
 def test_any_stream(pieces: list[Any], names: bool) -> None:

@@ -251,6 +251,7 @@ def events_of(frames: list[Any]) -> list[Event]:
     return [*found, *halt(state)]
 
 
+@pytest.mark.slow
 def test_cut_streams_are_incomplete(corpora: Path) -> None:
     """A stream cut at any border of its events is incomplete, and holds just the text before the cut."""
     cuts = 0

@@ -127,6 +127,7 @@ def changed(sample: Any) -> Iterator[tuple[Any, str]]:
         holder[key] = kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(STREAMS))
 @pytest.mark.parametrize("streams", [True, False])
 def test_any_value_in_any_place(name: str, *, streams: bool) -> None:

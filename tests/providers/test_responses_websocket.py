@@ -149,6 +149,7 @@ async def test_a_socket_always_streams() -> None:
     assert "stream" not in server.heard[0][0]
 
 
+@pytest.mark.slow
 def test_without_a_loop() -> None:
     """Whoever has no loop asks all the same."""
     with talking([[[last("Hello.")]]]) as server:
@@ -157,6 +158,7 @@ def test_without_a_loop() -> None:
         del backend
 
 
+@pytest.mark.slow
 def test_one_backend_in_several_loops() -> None:
     """A backend may be used in one loop after the other, of either kind; each loop closes its own connections."""
     with talking([[[last("Hello.")]]] * 4) as server:

@@ -114,6 +114,7 @@ async def test_whole_texts(name: str) -> None:
     assert requirement.description[-1] == "."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, (requirement, *_) in CASES.items() if requirement.check_chunk])
 @pytest.mark.parametrize("counting", [False, True])
 async def test_streamed_texts(name: str, counting: bool) -> None:

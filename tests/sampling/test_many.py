@@ -112,6 +112,7 @@ async def test_the_caller_is_cancelled(at):
     assert live_tasks() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", [None, RejectionSampling(max_samples=1), Hedge(100)])
 async def test_nothing_keeps_a_result_alive(inner):
     """A result that is dropped is gone, with its thousand thunks, without the garbage collector."""

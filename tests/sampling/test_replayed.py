@@ -153,6 +153,7 @@ STRATEGIES: dict[str, Callable[[Transport], Strategy]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "judged"), [*[(name, False) for name in STRATEGIES], *[(name, True) for name in ("rejection", "best")]]
 )

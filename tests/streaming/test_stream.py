@@ -577,6 +577,7 @@ async def test_judges_are_kept():
 # --- linear ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunking", [None, "words", 7])
 async def test_linear(chunking):
     """Ten times the text takes about ten times the time, with a check that looks at the text so far."""

@@ -171,6 +171,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", BOMBS)
 def test_bombs_stay_small(encoding: str) -> None:
     """Some kB that decode to 256 MiB are handed on in small pieces and never lie in memory."""
@@ -186,6 +187,7 @@ def test_bombs_stay_small(encoding: str) -> None:
     assert most < 4 * 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda n: gzip.compress(b"") * n, lambda n: bomb(n // 400)], ids=["members", "bomb"])
 def test_linear_time(make: Callable[[int], bytes]) -> None:
     """Ten times the bytes in one piece take about ten times the time."""

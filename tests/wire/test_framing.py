@@ -304,6 +304,7 @@ def seconds(pieces: list[bytes]) -> float:
     return min(times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

@@ -176,6 +176,7 @@ def check_told(error: BaseException, fault: str, tokens: int) -> None:
     assert KEY not in shown(error)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize(("fault", "number"), [("trickle", 1), ("keepalive_only", 5), ("stall", 900)])
 async def test_the_total_clock_ends_what_goes_on(chaos: str, fault: str, number: int) -> None:

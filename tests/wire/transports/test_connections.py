@@ -121,6 +121,7 @@ class TestConnections:
                     continue
         assert len({each.connection for each in script.requests(2)}) == 2
 
+    @pytest.mark.slow
     @pytest.mark.anyio
     async def test_many_at_once(self, server: Server, make: Make) -> None:
         """A thousand requests can be under way at the same time, each on a connection of its own."""
