@@ -39,6 +39,7 @@ _OTHER_NAMES: Final = {
     "system_message": "system",
     "system_prompt": "system",
     "temp": "temperature",
+    "thinking": "reasoning_budget",
     "thinking_budget": "reasoning_budget",
     "timeout": "timeouts",
 }
@@ -51,41 +52,56 @@ _WRITTEN: Final = {
 
 _COPIES: Final = "for several answers make copies, as in mellite.gather(thunk.resample(3)), or mellite.BestOfN(3, ...)"
 _ATTEMPTS: Final = "to try again after a failure, read it with mellite.stream(thunk, attempts=3)"
-_BACKEND: Final = "it is an argument of mellite.backend(...), not of a call"
+_BASE_URL: Final = "did you mean 'base_url', an argument of mellite.backend(...)?"
 _KEY: Final = "did you mean 'api_key', an argument of mellite.backend(...)?"
 _RAW: Final = "raw additions to the request are given as http=mellite.HttpOptions(body=..., headers=..., query=...)"
+_ANYTHING_ELSE: Final = "what only one provider knows is given as provider_options={'NAME': {...}}"
 _PROMPT: Final = "the conversation is the first argument: generate([...], ...)"
+
+#: How alike an option must be to what was written: with less, `cancel` is taken for `cache`, `truncation` for `tools`.
+_ALIKE: Final = 0.75
+
+#: What is an argument of another door, and which one.
+_ARGUMENTS: Final = {
+    "api_key": "mellite.backend(...)",
+    "attempts": "mellite.stream(...)",
+    "base_url": "mellite.backend(...)",
+    "chunking": "mellite.stream(...)",
+    "keep_raw": "mellite.backend(...)",
+    "max_answer_bytes": "mellite.backend(...)",
+    "max_answer_values": "mellite.backend(...)",
+    "max_concurrency": "mellite.backend(...)",
+    "repair": "mellite.stream(...)",
+    "requirements": "mellite.stream(...) and of strategy.sample(...)",
+    "transport": "mellite.backend(...)",
+}
 
 #: What is done in another way here.
 _ELSEWHERE: Final = {
-    "api_base": "did you mean 'base_url', an argument of mellite.backend(...)?",
-    "api_key": _BACKEND,
+    "api_base": _BASE_URL,
     "apikey": _KEY,
     "auth_token": _KEY,
-    "base_url": _BACKEND,
     "best_of": _COPIES,
     "candidate_count": _COPIES,
     "concurrency": "it is an argument of mellite.gather(...); for all calls of a backend say "
     "mellite.backend(..., max_concurrency=...)",
-    "endpoint": "did you mean 'base_url', an argument of mellite.backend(...)?",
+    "endpoint": _BASE_URL,
     "extra_body": _RAW,
     "extra_headers": _RAW,
     "extra_query": _RAW,
     "headers": _RAW,
     "history": _PROMPT,
     "key": _KEY,
-    "max_concurrency": _BACKEND,
     "max_retries": _ATTEMPTS,
     "messages": _PROMPT,
     "n": _COPIES,
     "num_retries": _ATTEMPTS,
     "prompt": _PROMPT,
     "retries": _ATTEMPTS,
+    "speed": _ANYTHING_ELSE,
+    "store": _ANYTHING_ELSE,
     "token": _KEY,
-    "transport": _BACKEND,
 }
-
-_ANYTHING_ELSE: Final = "what only one provider knows is given as provider_options={'NAME': {...}}"
 
 
 def unknown_option(name: str, known: Sequence[str]) -> UnknownOption:
@@ -101,15 +117,21 @@ def unknown_option(name: str, known: Sequence[str]) -> UnknownOption:
         >>> print(unknown_option("key", ["temperature"]))
         there is no option 'key'; did you mean 'api_key', an argument of mellite.backend(...)?
     """
-    near: str | None = None
     word = name.strip().lower().replace("-", "_")
-    said = _ELSEWHERE.get(word)
+    said, near = _ELSEWHERE.get(word), None
     if said is None:
         aliases = {other: meant for other, meant in _OTHER_NAMES.items() if meant in known}
-        near = nearest(word, known, aliases=aliases)
+        near = nearest(word, [*known, *_ARGUMENTS], aliases=aliases, cutoff=_ALIKE)
         if near is None:
             said = f"the options are {', '.join(sorted(known))}; {_ANYTHING_ELSE}"
-        else:
+        elif near in known:
             as_in = f", as in {_WRITTEN[near]}" if near in _WRITTEN and near != word else ""
             said = f"did you mean {near!r}{as_in}?"
+        else:
+            door = _ARGUMENTS[near]
+            said = f"it is an argument of {door}, not of a call"
+            if near != word:
+                said = f"did you mean {near!r}, an argument of {door}?"
+            near = None
     return UnknownOption(f"there is no option {name!r}; {said}", option=name, nearest=near)
+

@@ -21,6 +21,7 @@ DOORS = {
     "backend": lambda **options: mellite.backend("openai:gpt-4o-mini", **options),
     "fake": lambda **options: mellite.backend("fake:echo", **options),
     "stream": lambda **options: mellite.stream("Hi.", backend=Echo(), **options),
+    "stream of a thunk": lambda **options: mellite.stream(Echo().generate("Hi."), **options),
 }
 
 
@@ -44,9 +45,15 @@ def door(request: pytest.FixtureRequest) -> Any:
         ("n", None, "thunk.resample(3)"),
         ("retries", None, "mellite.stream(thunk, attempts=3)"),
         ("key", None, "did you mean 'api_key', an argument of mellite.backend(...)?"),
+        ("api_kei", None, "did you mean 'api_key', an argument of mellite.backend(...)?"),
+        ("base_urls", None, "did you mean 'base_url', an argument of mellite.backend(...)?"),
+        ("max_concurency", None, "did you mean 'max_concurrency', an argument of mellite.backend(...)?"),
+        ("max_answer_byte", None, "did you mean 'max_answer_bytes', an argument of mellite.backend(...)?"),
+        ("requirments", None, "did you mean 'requirements', an argument of mellite.stream(...)"),
+        ("chunkin", None, "did you mean 'chunking', an argument of mellite.stream(...)?"),
         ("extra_headers", None, "mellite.HttpOptions(body=..., headers=..., query=...)"),
         ("zzz", None, "provider_options={'NAME': {...}}"),
-        ("user", None, "provider_options={'NAME': {...}}"),
+        *[(name, None, "provider_options={'NAME': {...}}") for name in ("user", "store", "truncation", "cancel", "speed")],
     ],
 )
 def test_options(door: Any, name: str, near: str | None, said: str) -> None:
@@ -60,7 +67,7 @@ def test_options(door: Any, name: str, near: str | None, said: str) -> None:
 
 def test_arguments_of_a_backend() -> None:
     """A key in a call is told to be the backend's, without being shown."""
-    for name in ("api_key", "base_url", "transport", "max_concurrency"):
+    for name in ("api_key", "base_url", "transport", "max_concurrency", "max_answer_bytes"):
         with pytest.raises(UnknownOption, match=r"mellite\.backend\(\.\.\.\), not of a call") as caught:
             Echo().generate("Hi.", **{name: "sk-a-made-up-value"})
         assert "sk-a" not in str(caught.value)

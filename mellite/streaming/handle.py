@@ -13,7 +13,7 @@ from mellite.asking import generate
 from mellite.calls import Streams
 from mellite.chunking import Chunk, Chunking, chunker_for
 from mellite.errors import InvalidRequest, StreamRejected
-from mellite.request import Prompt, System
+from mellite.request import Prompt, Request, System
 from mellite.requirements import Requirement, ValidationResult, as_requirements, verdicts
 from mellite.thunk import ModelOutputThunk
 from mellite.usage import Usage
@@ -108,7 +108,7 @@ def _first(source: Any, backend: Streams | str | None, changes: dict[str, Any]) 
         if backend is not None:
             msg = "a thunk has a backend already; to ask another one about it, write stream([thunk], backend=...)"
             raise InvalidRequest(msg, parameter="backend")
-        return source.resample(1, **changes)[0] if changes else source
+        return _another(source, Request.of(source._call.request, **changes)) if changes else source
     if backend is None:
         msg = "a prompt needs to be asked of somebody: stream(prompt, backend=...), or stream(backend.generate(prompt))"
         raise InvalidRequest(msg, parameter="backend")
@@ -416,7 +416,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
         """A fresh copy, plain or with the reasons in its prompt."""
         origin = self._origin
         request = await repaired(self._repair, origin._call.request, self.failures)
-        return ModelOutputThunk(origin._descend(request))
+        return _another(origin, request)
 
 
 @final
@@ -433,6 +433,11 @@ class StreamEvents(AsyncIterator[StreamEvent]):
         item = await self._stream._next()
         self._over = isinstance(item, CompletedEvent)
         return ChunkEvent(item, attempt=self._stream.attempts) if isinstance(item, Chunk) else item
+
+
+def _another(thunk: ModelOutputThunk[Any], request: Request) -> ModelOutputThunk[Any]:
+    """Return a pending copy of `thunk` that asks something else."""
+    return ModelOutputThunk(thunk._descend(request))
 
 
 def sum_of(usages: Sequence[Usage]) -> Usage | None:
