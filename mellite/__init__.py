@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .calls import CallInfo
     from .chunking import chunk
     from .errors import MelliteError
-    from .gathering import Results, as_completed, gather
+    from .gathering import Gathering, Results, as_completed, gather
     from .messages import (
         Audio,
         CacheHint,
@@ -76,6 +76,7 @@ __all__ = [
     "Document",
     "Escalate",
     "Fallback",
+    "Gathering",
     "GenerateLog",
     "GenerationMetadata",
     "Hedge",
@@ -140,6 +141,7 @@ _HOME = {
     "Document": "messages",
     "Escalate": "sampling",
     "Fallback": "sampling",
+    "Gathering": "gathering",
     "GenerateLog": "records",
     "GenerationMetadata": "records",
     "Hedge": "sampling",

@@ -94,7 +94,7 @@ def _message(item: Any, names: Mapping[str, str]) -> Message:
         _refuse(
             f"a message is a Message, a dict with a role and a content, or a pair (role, content), not {item!r:.80}"
         )
-    return Message(item[0], _content(item[1], "content"))  # a Message checks its role
+    return Message(item[0], _content(item[1], "content"))
 
 
 def _of_dict(item: Mapping[Any, Any], names: Mapping[str, str]) -> Message:
@@ -107,7 +107,7 @@ def _of_dict(item: Mapping[Any, Any], names: Mapping[str, str]) -> Message:
             _refuse(f"there is no key {key!r}; {said}")
     if "role" not in given:
         _refuse("it has no 'role'; a message is written {'role': 'user', 'content': ...}")
-    role, id = given["role"], given.get("id")
+    role, id = Message(given["role"], ()).role, given.get("id")  # a Message checks its role
     content = _content(given["content"], "content") if "content" in given else []
     if role == "tool":
         return Message("tool", _result(given, content, names), id=id)

@@ -148,7 +148,7 @@ class Pump:
             return
         self.cancel_reason = reason
         self.demand = -1  # so that a stream which never waits notices at its next event
-        if not from_del and self.loop.is_here():
+        if not from_del and self.loop.is_here() and not self.loop.is_closed():
             self.loop.cancel()
         elif not self.loop.call_soon(self.loop.cancel) and not from_del:
             self.check_loop()

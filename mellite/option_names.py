@@ -134,4 +134,3 @@ def unknown_option(name: str, known: Sequence[str]) -> UnknownOption:
                 said = f"did you mean {near!r}, an argument of {door}?"
             near = None
     return UnknownOption(f"there is no option {name!r}; {said}", option=name, nearest=near)
-

@@ -63,7 +63,6 @@ class ModelOutputThunk(Answer[T], Generic[T]):
       `asyncio.run` and `asyncio.wait` want coroutines: ``create_task(thunk.settle())`` or ``(thunk.avalue())``.
     * ``thunk.cancel()`` stops it from anywhere; ``async with thunk:`` and ``with thunk:`` stop it at their end.
     * ``copy.copy(thunk)`` is a new thunk for the same call; ``thunk.resample(5)`` gives five.
-    * ``asyncio.create_task`` and ``asyncio.run`` want a coroutine: hand them ``thunk.settle()`` or ``thunk.avalue()``.
 
     Example:
         >>> from mellite.backends import Echo

@@ -181,6 +181,10 @@ USER = {"role": "user", "content": "Hi."}
 WRONG: dict[str, tuple[Any, str]] = {
     "role of a pair": ([("user", "Hi."), ("human", "Hi.")], r"message 1 .*no role 'human'; did you mean 'user'\?"),
     "role of a dict": ([{"role": "ai", "content": "x"}], r"message 0 .*no role 'ai'; did you mean 'assistant'\?"),
+    "role with keys of its own": (
+        [USER, {"role": "function", "name": "f", "content": "x"}],
+        r"message 1 .*no role 'function'; did you mean 'tool'\?",
+    ),
     "role that is none": ([USER, {"role": 5, "content": "x"}], r"message 1 .*not 5"),
     "no role": ([USER, {"content": "x"}], r"message 1 .*no 'role'"),
     "misspelled key": (

@@ -375,6 +375,24 @@ class TestALoopThatEnds:
         gc.collect()
         assert isinstance(asyncio.run(caught(thunk)), GenerationCancelled)
 
+    @pytest.mark.parametrize("kind", [*CONSUMERS, "gather"])
+    def test_closed_while_the_only_one_that_knows_the_thunk_waits(self, kind):
+        """A thunk that is only known inside of a coroutine goes with it in silence when the loop is closed by hand."""
+        functions = {**CONSUMERS, "gather": mellite.gather}
+
+        async def consume():
+            thunk = mellite.generate(Endless(), "hi")
+            return await functions[kind](thunk)
+
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(consume())
+        task._log_destroy_pending = False
+        for _ in range(5):
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        del task, loop
+        gc.collect()
+
     def test_stopped_but_not_closed(self):
         """A loop that is stopped keeps its generations waiting; when it runs again they go on."""
         source = Source([f"{n} " for n in range(2_000)])
