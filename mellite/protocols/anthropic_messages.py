@@ -46,7 +46,7 @@ from .anthropic_body import ANTHROPIC, OPTIONS, AnthropicDialect, lower
 from .anthropic_history import mend
 from .failures import classify, read_event, read_whole
 from .finish_words import finish_reason, is_cut_short, is_unfinished
-from .toolcalls import parse_arguments
+from .toolcalls import NO_INPUT, parse_arguments
 
 __all__ = [
     "ANTHROPIC",
@@ -212,7 +212,9 @@ def _on_block_start(state: AnthropicState, value: Mapping[str, Any], events: lis
 
 
 def _on_block_delta(state: AnthropicState, value: Mapping[str, Any], events: list[Event]) -> None:
-    delta, index = value.get("delta"), _index(value)
+    delta, index = value.get("delta", 0), _index(value)
+    if delta is None:
+        return  # it says nothing
     if not isinstance(delta, dict):
         raise wrong(delta, "a delta", "an object")
     kind = str(delta.get("type"))
@@ -362,7 +364,7 @@ def _end_block(state: AnthropicState, block: Block, events: list[Event]) -> None
 
 def _end_call(state: AnthropicState, block: Block, events: list[Event]) -> None:
     id, name, hosted = block.event_id, block.fields["name"], block.hosted
-    if block.given and not block.raw.strip():  # no delta brought the input, which it began with
+    if block.given and block.raw.strip() in NO_INPUT:  # no delta brought the input, which it began with
         events += _grow(block, block.given)
     raw = block.raw
     metadata = block.noted("id", "name", *([] if hosted else ["type"]))

@@ -247,6 +247,8 @@ class MergedChat:
             else:
                 known[name] = value
         delta, message = choice.get("delta") or {}, choice.get("message")
+        if "delta" not in choice and "message" not in choice and isinstance(choice.get("text"), str):
+            delta = {"content": choice["text"]}  # as the older Completions say it
         whole = bool(message) and not any(delta.get(name) for name in _SPOKEN)
         if whole:
             delta = _rest_of(message or {}, known["message"])

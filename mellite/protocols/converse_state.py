@@ -26,7 +26,7 @@ from ..messages import ToolCall, ToolResult, ToolValue
 from ..usage import Usage
 from ..wire.protocol import json_text, wrong
 from .converse_answer import Block, MergedConverse, usage_of
-from .toolcalls import parse_arguments
+from .toolcalls import NO_INPUT, parse_arguments
 
 __all__ = ["ConverseState"]
 
@@ -191,7 +191,7 @@ class ConverseState:
             events.append(ToolResultEvent(self._result(block)))
 
     def _end_call(self, block: Block, events: list[Event]) -> None:
-        if block.given and not block.text.strip():  # no delta brought the input, which it began with
+        if block.given and block.text.strip() in NO_INPUT:  # no delta brought the input, which it began with
             block.pieces.append(block.given)
             events.append(ToolInputDelta(block.id, block.name, block.given))
         raw, noted, hosted = block.text, block.noted(), block.is_hosted

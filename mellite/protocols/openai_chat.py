@@ -255,7 +255,9 @@ def unary(body: bytes) -> Sequence[Event] | Iterator[Event]:
         raise wrong(answer, "the answer", "a chat completion with choices")
     first = next((choice for choice in choices if isinstance(choice, dict) and not choice.get("index")), choices[0])
     message = first.get("message") if isinstance(first, dict) else None
-    if message is None and _is_filtered(first):
+    if message is None and isinstance(first, dict) and isinstance(first.get("text"), str):
+        message = {"content": first["text"]}  # as the older Completions say it
+    elif message is None and _is_filtered(first):
         message = {}
     if not isinstance(message, dict):
         raise wrong(first, "a choice", "an object with a message")

@@ -199,10 +199,10 @@ def _object(event: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _text(event: Mapping[str, Any], name: str = "delta") -> str:
-    value = event.get(name)
-    if not isinstance(value, str):
+    value = event.get(name, 0)
+    if value is not None and not isinstance(value, str):
         raise wrong(value, f"{name!r} of a stream event", "a text")
-    return value
+    return value or ""  # null says nothing
 
 
 def _number(event: Mapping[str, Any], name: str) -> int:

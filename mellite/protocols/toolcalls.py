@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ..errors import InvalidProviderOutput
 from ..messages import Media, Text, ToolCall, ToolResult
 from ..wire.protocol import decode_json, json_text
 
-__all__ = ["arguments_object", "arguments_text", "parse_arguments", "result_text"]
+__all__ = ["NO_INPUT", "arguments_object", "arguments_text", "parse_arguments", "result_text"]
+
+#: Streamed arguments that say nothing: whatever else is known of them counts.
+NO_INPUT: Final = ("", "{}")
 
 
 def parse_arguments(raw: str) -> Any:

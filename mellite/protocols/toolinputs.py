@@ -178,7 +178,9 @@ class ToolInputs:
 
     @property
     def is_open(self) -> bool:
-        """Whether the arguments that came last go on for certain."""
+        """Whether the arguments that came last go on for certain, or none have come of the last call."""
+        if self._inputs and not (self._inputs[-1].pieces or self._inputs[-1].held):
+            return True
         return self._last is not None and not self._last.is_closed
 
     def add(

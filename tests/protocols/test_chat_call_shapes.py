@@ -219,6 +219,11 @@ def test_a_finish_reason_on_each_piece_of_a_call() -> None:
     assert calls_in(events_of(chunks)) == BOTH  # a server that gives no [DONE]
     with pytest.raises(IncompleteStream, match="arguments"):
         events_of(chunks[:1])
+    bare = [delta("tool_calls", tool_calls=[call(0, "a", "f", "")])]  # whose arguments were to come
+    with pytest.raises(IncompleteStream, match="arguments"):
+        events_of(bare)
+    assert calls_in(events_of([*bare, DONE])) == [("a", "f", {})]
+    assert calls_in(events_of([*bare, delta("tool_calls")])) == [("a", "f", {})]
 
 
 def test_arguments_that_the_limit_cut_are_no_broken_stream() -> None:

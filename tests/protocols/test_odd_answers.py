@@ -99,6 +99,8 @@ def written(name: str, given: Any, *pieces: str) -> list[Any]:
         ("", ['{"city":"Paris"}'], '{"city":"Paris"}'),
         ('{"city":"Paris"}', [], '{"city":"Paris"}'),
         ({}, ["{}", '{"city":"Paris"}'], None),
+        ({"city": "Paris"}, ["{}"], None),
+        ({"city": "Paris"}, ["{}", '{"city":"Paris"}'], None),
     ],
 )
 async def test_input_at_the_start_and_in_deltas(name: str, given: Any, pieces: list[str], raw: str | None) -> None:
@@ -119,6 +121,27 @@ async def test_a_message_that_begins_with_all_of_it() -> None:
     assert await asked("claude", [claude.begin(content=content), *claude.end()]) == "Hello"
     again = [claude.begin(content=content), *claude.block(0, "text", claude.text(0, "Hello"), text=""), *claude.end()]
     assert await asked("claude", again) == "Hello"
+
+
+@pytest.mark.anyio
+async def test_a_delta_that_says_nothing() -> None:
+    """A delta that is null is passed over, as an event that is null."""
+    null = {"type": "content_block_delta", "index": 0, "delta": None}
+    block = claude.block(0, "text", null, claude.text(0, "Hello"), text="")
+    assert await asked("claude", [claude.begin(), *block, *claude.end()]) == "Hello"
+    place = {"type": "response.output_text.delta", "item_id": "i", "output_index": 0, "content_index": 0}
+    done = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": []}}
+    assert await asked("responses", [{**place, "delta": None}, {**place, "delta": "Hello"}, done]) == "Hello"
+
+
+@pytest.mark.anyio
+async def test_a_choice_that_is_text() -> None:
+    """A choice without a message or a delta, as of the older Completions, says its text; beside a delta that counts."""
+    said = [{"choices": [{"index": 0, "text": text, "finish_reason": None}]} for text in ("Hel", "lo")]
+    assert await asked("chat", [*said, delta("stop")]) == "Hello"
+    both = [{"choices": [{"index": 0, "text": "Hello", "delta": {"content": "Hello"}}]}, delta("stop")]
+    assert await asked("chat", both) == "Hello"
+    assert await whole("chat", {"choices": [{"text": "Hello", "finish_reason": "stop"}]}) == "Hello"
 
 
 # --- byte order marks -----------------------------------------------------------------------------
