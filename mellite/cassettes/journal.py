@@ -167,7 +167,17 @@ class CassetteWriter:
             unwritable(self.path, error)
         finally:
             if self._closed:
-                self._close()
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """Close what was opened for a recording that cannot begin; remove its journal unless somebody wrote to it."""
+        if self._session >= 0:
+            with suppress(OSError):
+                journal = self.path + JOURNAL
+                alone = try_lock(self._session) and same_file(self._session, journal)
+                if alone and not os.fstat(self._session).st_size:
+                    _remove(journal)
+        self._close()
 
     # --- recording ----------------------------------------------------------------------------------
 

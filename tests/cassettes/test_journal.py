@@ -286,6 +286,16 @@ def test_a_damaged_file_is_never_overwritten(tmp_path: Path, damage: str, mode: 
     assert path.read_bytes() == DAMAGED[damage]
 
 
+def test_a_recording_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    """Beside a damaged file no journal is left, which would look like a recording that was killed."""
+    path = tmp_path / "case.json"
+    path.write_bytes(DAMAGED["half"])
+    for mode in ("append", "rewrite"):
+        with pytest.raises(InvalidCassette):
+            CassetteWriter.open(path, mode)
+        assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_file_damaged_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     """If somebody breaks the file during the recording, it is left so, and the journal keeps what was recorded."""
     path = tmp_path / "case.json"
