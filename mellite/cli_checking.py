@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from .cli import _errors_said, _print_json
+from .cli_cassettes import without_secrets
 from .cli_output import print_table
 from .cli_requirements import HELP, requirements_of
 from .errors import CassetteError, MelliteError, MissingExtra
@@ -38,14 +39,18 @@ class _Answer(NamedTuple):
 def check(*, cassette: str, requires: tuple[str, ...], as_json: bool) -> None:
     """Judge every answer in CASSETTE: an HTTP cassette, a text cassette, or a folder of them.
 
-    Nothing is generated. Exits with 1 if an answer does not meet a requirement, or cannot be read.
+    Nothing is generated, and what looks like a secret is not shown. Exits with 1 if an answer does not meet a
+    requirement, or cannot be read.
     """
+    from .cassettes.scanning import SecretScan
+    from .cassettes.scrubbing import scrub_value
+
     with _errors_said():
         required = requirements_of(requires)
         judged = [(answer, _verdicts(answer, required)) for answer in _answers(cassette)]
     if as_json:
         for answer, verdicts in judged:
-            _print_json(_as_json(answer, required, verdicts))
+            _print_json(scrub_value(_as_json(answer, required, verdicts), SecretScan()))
     else:
         _print(judged, required)
     if not judged:
@@ -135,7 +140,8 @@ def _as_json(
 
 def _print(judged: Sequence[tuple[_Answer, list[ValidationResult] | None]], required: Sequence[Requirement]) -> None:
     rows = [
-        (answer.name, _good(verdicts), _why(answer, verdicts, required), answer.text) for answer, verdicts in judged
+        (answer.name, _good(verdicts), _why(answer, verdicts, required), without_secrets(answer.text))
+        for answer, verdicts in judged
     ]
     passed = sum(good for _, good, _, _ in rows)
     summary = f"{passed} of {len(rows)} answers passed"
@@ -154,10 +160,14 @@ def _print(judged: Sequence[tuple[_Answer, list[ValidationResult] | None]], requ
 
 
 def _why(answer: _Answer, verdicts: list[ValidationResult] | None, required: Sequence[Requirement]) -> list[str]:
-    if verdicts is None:
-        return [answer.problem]
-    return [
-        f"{requirement.description.removesuffix('.')}: {verdict.reason or verdict.error or 'it does not'}"
-        for requirement, verdict in zip(required, verdicts, strict=True)
-        if not verdict.passed
-    ]
+    """Why an answer did not pass: a line for each requirement, without secrets."""
+    reasons = (
+        [answer.problem]
+        if verdicts is None
+        else [
+            f"{requirement.description.removesuffix('.')}: {verdict.reason or verdict.error or 'it does not'}"
+            for requirement, verdict in zip(required, verdicts, strict=True)
+            if not verdict.passed
+        ]
+    )
+    return [one_line(without_secrets(reason)) for reason in reasons]

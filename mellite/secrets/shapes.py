@@ -77,6 +77,9 @@ _PEM: Final = re.compile(
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL
 )
 
+#: What stands between the delimiters of URLs (RFC 3986 section 2.2), JSON and prose.
+_WORD_OF_URL: Final = re.compile(r"[^\s\"'<>&=?#/\\;,{}\[\]]+")
+
 
 def masked(text: str, known: Collection[str] = (), *, allowed: Collection[str] = ()) -> str:
     """Return a text with everything in it replaced that looks like a key.
@@ -89,7 +92,25 @@ def masked(text: str, known: Collection[str] = (), *, allowed: Collection[str] =
     Example:
         >>> masked("Use sk-abcdefghijklmnopqrstuvwxyz.")
         'Use [REDACTED].'
+        >>> masked("https://example.com/?state=1%2F%2F0abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMN&page=2")
+        'https://example.com/?state=[REDACTED]&page=2'
     """
+    clean = _masked(text, known, allowed)
+    if "%" not in clean:
+        return clean
+    return _WORD_OF_URL.sub(lambda found: _without_quoted(found.group(), known, allowed), clean)
+
+
+def _without_quoted(word: str, known: Collection[str], allowed: Collection[str]) -> str:
+    """Return a word of a URL, or the mask where a key is in it whose punctuation is written as ``%2F``."""
+    if "%" not in word:
+        return word
+    secret = any(_masked(form, known, allowed) != form for form in plain_forms(word))
+    return REDACTED if secret and word not in allowed else word
+
+
+def _masked(text: str, known: Collection[str], allowed: Collection[str]) -> str:
+    """Mask what stands as it is in the text."""
     for value in known:
         if value and value not in allowed:
             text = text.replace(value, REDACTED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -23,7 +24,7 @@ from mellite.cassettes.scanning import SecretScan
 from mellite.cassettes.scrubbing import scrub_cassette
 from mellite.errors import CassetteMiss, InvalidRequest
 from mellite.wire.transport import HttpRequest
-from tests.cli.programs import command
+from tests.cli.programs import command, run
 from tests.secrets.made_up import KEYS
 
 KEY = "".join(KEYS["GitLab token"])
@@ -108,6 +109,30 @@ def leaking(folder: Path) -> Path:
     path = folder / "leaking.json"
     path.write_text(json.dumps({"version": 1, "interactions": [one]}))
     return path
+
+
+QUOTED = "".join(KEYS["Google refresh token"])
+
+
+def test_keys_that_are_quoted_in_a_url(tmp_path: Path) -> None:
+    """A key with punctuation, which URLs quote, is neither shown nor left by scrub; the rest of the URL stays."""
+    url = f"{URL}?page=a%20b&next={quote(QUOTED, safe='')}&again={quote(quote(QUOTED, safe=''), safe='')}"
+    one = HttpInteraction(RecordedRequest("GET", url), RecordedResponse(200))
+    scrubbed = scrub_cassette(Cassette((one,)))
+    assert scrubbed.cassette.http[0].request.url == f"{URL}?page=a%20b&next=[REDACTED]&again=[REDACTED]"
+    assert scrubbed.remaining == ()
+    path = leaking(tmp_path)
+    path.write_text(path.read_text().replace(f"{URL}?auth={PASSWORD}", url))
+    assert QUOTED[5:] not in command("show", "--body", str(path)).out
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["lines", "json"])
+def test_check(words: list[str], tmp_path: Path) -> None:
+    """`mellite check` shows neither in the answers nor in the reasons what looks like a key."""
+    ran = run("check", str(leaking(tmp_path)), "--require", r"not-regex=glpat\S+", "--require", "max-words=1", *words)
+    assert ran.code == 1
+    assert KEY not in ran.out + ran.err
+    assert "max-words" in ran.out or "at most 1 words" in ran.out
 
 
 @pytest.mark.parametrize(
