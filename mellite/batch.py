@@ -15,7 +15,7 @@ from .thunk import ModelOutputThunk
 if TYPE_CHECKING:
     from .generation import Consumer, Pump
 
-__all__ = ["Batch", "check_concurrency", "thunks_of"]
+__all__ = ["Batch", "thunks_of"]
 
 T = TypeVar("T")
 
@@ -33,17 +33,6 @@ def thunks_of(what: str, given: tuple[Any, ...]) -> tuple[ModelOutputThunk[Any],
             msg = f"{what} takes thunks, or one list of them, not {type(thunk).__name__} (at index {index})"
             raise InvalidRequest(msg)
     return given
-
-
-def check_concurrency(name: str, value: Any) -> None:
-    """Refuse what is neither None, for no limit, nor a whole number of at least 1.
-
-    Raises:
-        InvalidRequest: naming the argument.
-    """
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        msg = f"{name!r} must be a whole number of at least 1, or None for no limit, not {value!r}"
-        raise InvalidRequest(msg, parameter=name)
 
 
 @final

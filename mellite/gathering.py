@@ -9,7 +9,8 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 
 from . import loops
-from .batch import Batch, check_concurrency, thunks_of
+from .batch import Batch, thunks_of
+from .places import check_concurrency
 from .thunk import ModelOutputThunk, settle_all
 
 if TYPE_CHECKING:

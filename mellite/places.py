@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, final
 
-from . import loops
+from . import forking, loops
 from .errors import InvalidRequest
 
-__all__ = ["Limit", "Place", "Rests", "generation"]
+__all__ = ["Limit", "Place", "Rests", "check_concurrency", "generation"]
 
-# How it works: a limit is a pile of tokens and a queue of those who wait for one, both deques, whose `pop` and `append`
-# are atomic. There is no lock: who gives a token back may be the garbage collector, inside whatever code, and a child
-# may be forked at any time. No wake-up is lost: who waits stands in the queue first and then looks at the pile again;
-# who gives back puts the token on the pile first and then looks at the queue again.
+# How it works: a limit is a pile of tokens and a queue of those who wait for one, made of deques and a counter, whose
+# steps are atomic. There is no lock: who gives a token back may be the garbage collector, inside whatever code, and a
+# child may be forked at any time. No wake-up is lost: who waits stands in the queue first and then looks at the pile
+# again; who gives back puts the token on the pile first and then looks at the queue again.
 
 
 class Rests(Protocol):
@@ -33,24 +33,15 @@ class Rests(Protocol):
 generation: Final[ContextVar[Rests | None]] = ContextVar("mellite_generation", default=None)
 
 
-class _Forks:
-    """Counts how often this process is a forked child of the one before; a limit of the parent's starts afresh."""
+def check_concurrency(name: str, value: Any) -> None:
+    """Refuse what is neither None, for no limit, nor a whole number of at least 1.
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._watching = False
-
-    def watch(self) -> None:
-        """Notice forks from now on."""
-        if not self._watching and hasattr(os, "register_at_fork"):
-            self._watching = True
-            os.register_at_fork(after_in_child=self._forked)
-
-    def _forked(self) -> None:
-        self.count += 1
-
-
-_forks: Final = _Forks()
+    Raises:
+        InvalidRequest: naming the argument.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        msg = f"{name!r} must be a whole number of at least 1, or None for no limit, not {value!r}"
+        raise InvalidRequest(msg, parameter=name)
 
 
 @final
@@ -58,25 +49,18 @@ class Limit:
     """At most so many places at the same time, from any loop and thread; who comes first is served first.
 
     Args:
-        most: how many places there are.
-
-    Raises:
-        InvalidRequest: if that is no whole number of at least 1.
+        most: how many places there are, at least 1.
     """
 
-    __slots__ = ("_forked", "_free", "_queue", "most")
+    __slots__ = ("_free", "_process", "_queue", "most")
 
     def __init__(self, most: int) -> None:
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            msg = f"'max_concurrency' must be a whole number of at least 1, or None for no limit, not {most!r}"
-            raise InvalidRequest(msg, parameter="max_concurrency")
         self.most = most
-        _forks.watch()
         self._begin()
 
     def _begin(self) -> None:
-        self._forked = _forks.count
-        self._free: deque[None] = deque([None] * self.most)
+        self._process = forking.process.number
+        self._free = _Tokens(self.most)
         self._queue: deque[_Ticket] = deque()
 
     def place(self) -> Place:
@@ -84,7 +68,7 @@ class Limit:
 
         In a forked child all places are free: the generations that hold them run in the parent.
         """
-        if self._forked != _forks.count:
+        if self._process != forking.process.number:
             self._begin()
         return Place(self._free, self._queue, self.most)
 
@@ -105,7 +89,7 @@ class Place:
 
     __slots__ = ("_free", "_held", "_over", "_queue", "most")
 
-    def __init__(self, free: deque[None], queue: deque[_Ticket], most: int) -> None:
+    def __init__(self, free: _Tokens, queue: deque[_Ticket], most: int) -> None:
         self.most = most
         self._free = free
         self._queue = queue
@@ -133,7 +117,7 @@ class Place:
         """Give the place to others for a while; from the task that generates."""
         if self._held:
             self._held = False
-            self._free.append(None)
+            self._free.put_back()
             _serve(self._free, self._queue)
 
     def give_back(self) -> None:
@@ -145,12 +129,8 @@ class Place:
         self.rest()
 
     def _take_token(self) -> bool:
-        try:
-            self._free.pop()
-        except IndexError:
-            return False
-        self._held = True
-        return True
+        self._held = self._free.take()
+        return self._held
 
     def _register(self) -> None:
         """Have the generation give the place up while it pauses."""
@@ -167,10 +147,34 @@ class Place:
             await ticket.waiter.wait()
         except BaseException:
             if not ticket.claim():  # it was served in the same moment: pass it on
-                self._free.append(None)
+                self._free.put_back()
                 _serve(self._free, self._queue)
             raise
         self._held = True
+
+
+@final
+class _Tokens:
+    """A pile of tokens. Each is made when it is first needed: a limit may be as large as `sys.maxsize`."""
+
+    __slots__ = ("_back", "_made", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._made = itertools.count(1)
+        self._back: deque[None] = deque()  # those that were taken and have come back
+
+    def take(self) -> bool:
+        """Take a token, if there is one."""
+        try:
+            self._back.pop()
+        except IndexError:
+            return next(self._made) <= self._most
+        return True
+
+    def put_back(self) -> None:
+        """Give a token back, from anywhere."""
+        self._back.append(None)
 
 
 @final
@@ -193,15 +197,13 @@ class _Ticket:
         return True
 
 
-def _serve(free: deque[None], queue: deque[_Ticket]) -> None:
+def _serve(free: _Tokens, queue: deque[_Ticket]) -> None:
     """Hand tokens to those who wait, in their order, as long as there are both."""
     while queue:
-        try:
-            free.pop()
-        except IndexError:
+        if not free.take():
             return
         if not _serve_one(queue):
-            free.append(None)
+            free.put_back()
             # Somebody may have come after the queue was found empty: look again.
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..calling import Backend
 from ..events import Event
-from ..places import Limit
+from ..places import Limit, check_concurrency
 from ..request import Options, Request, Timeouts
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
@@ -70,6 +70,7 @@ class LiveBackend(Backend):
         max_answer_values: int | None = DEFAULT_BOUNDS.max_values,
         **options: Any,
     ) -> None:
+        check_concurrency("max_concurrency", max_concurrency)
         self._limit = None if max_concurrency is None else Limit(max_concurrency)
         defaults = Request.of("", **options)
         own = defaults.options.merged(Options.of({"timeouts": timeouts})) if timeouts is not None else defaults.options

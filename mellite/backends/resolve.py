@@ -11,6 +11,7 @@ from ..cassettes.http import load_cassette
 from ..cassettes.matching import decoded
 from ..cassettes.recorder import ReplayTransport
 from ..errors import ConfigurationError, UnknownProvider
+from ..places import check_concurrency
 from ..providers import catalog, recorded
 from ..request import Request, Timeouts
 from ..spelling import nearest
@@ -76,6 +77,7 @@ def backend(
     if not isinstance(spec, str) or not spec.strip():
         msg = f"a backend is named by a str such as 'openai:gpt-4o-mini' or 'cassette:DIRECTORY', not {spec!r:.100}"
         raise ConfigurationError(msg)
+    check_concurrency("max_concurrency", max_concurrency)
     kind, _, rest = spec.partition(":")
     if is_offline(spec):
         if api_key is not None or base_url is not None or transport is not None:

@@ -7,8 +7,9 @@ import copy
 import gc
 import os
 import pickle
+import sys
 import threading
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -183,6 +184,15 @@ def test_a_limit_that_is_none(most: Any) -> None:
     with pytest.raises(InvalidRequest, match="at least 1") as caught:
         limited(Server(), most)
     assert caught.value.parameter == "max_concurrency"
+    for name in ("fake:echo", "cassette:answers"):
+        with pytest.raises(InvalidRequest, match="at least 1"):
+            mellite.backend(name, max_concurrency=most)
+
+
+def test_a_limit_above_all_numbers_of_calls() -> None:
+    """A limit takes no memory for places that nobody takes."""
+    place = cast("Limit", limited(Server(), sys.maxsize)._limit).place()
+    assert place.take_if_free()
 
 
 async def test_every_end_gives_the_place_back() -> None:
@@ -277,7 +287,9 @@ def test_over_loops_and_threads() -> None:
         thread.join(60)
     assert found == ["xx"] * 150
     assert server.most <= 3
-    assert len(backend._limit._free) == 3  # type: ignore[union-attr]  # no place was lost, none came of nothing
+    limit = cast("Limit", backend._limit)
+    places = [limit.place() for _ in range(4)]
+    assert [place.take_if_free() for place in places] == [True, True, True, False]  # none was lost or came of nothing
 
 
 def test_a_loop_that_is_closed_keeps_no_place() -> None:
