@@ -298,7 +298,8 @@ def _concluded(state: CohereState, answer: dict[str, Any] | None = None) -> Sequ
     if state.response_id:
         state.inputs.id_stem = f"call_{state.response_id}"
     calls = list(state.inputs.finish(cut_short=is_cut_short(word)))
-    events += _planned(calls, "".join(state.merged.plan))
+    said = any(block.kind == "text" for block in state.merged.blocks.values())
+    events += _planned(calls, "".join(state.merged.plan), () if said else state.merged.citations)
     if answer is None:
         answer = state.merged.finished(tool_calls=state.inputs.merged())
     logprobs = answer.get("logprobs")
@@ -307,13 +308,15 @@ def _concluded(state: CohereState, answer: dict[str, Any] | None = None) -> Sequ
     return events
 
 
-def _planned(events: Sequence[Event], plan: str) -> list[Event]:
-    """The events of tool calls; the first call carries the plan, which goes back with the history."""
+def _planned(events: Sequence[Event], plan: str, citations: Sequence[Any]) -> list[Event]:
+    """The events of tool calls; the first carries the plan, and what it cites, which go back with the history."""
     noted = list(events)
+    found = {"tool_plan": plan, "citations": list(citations)}
+    facts = {name: fact for name, fact in found.items() if fact}
     for position, event in enumerate(noted):
-        if plan and isinstance(event, ToolCallEvent):
+        if facts and isinstance(event, ToolCallEvent):
             known = event.call.provider_metadata or {}
-            call = evolve(event.call, provider_metadata={**known, "cohere": {"tool_plan": plan}})
+            call = evolve(event.call, provider_metadata={**known, "cohere": facts})
             noted[position] = ToolCallEvent(call)
             break
     return noted

@@ -190,6 +190,19 @@ async def test_history() -> None:
     ]
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_a_plan_cites(*, stream: bool) -> None:
+    """The citations of a plan, where there is no text for them to stand with, go back with it."""
+    cited = {**CITATION, "type": "PLAN"}
+    values = [*CALLS[:-1], event("citation-start", index=0, delta={"message": {"citations": cited}}), CALLS[-1]]
+    merged = events_of(values)[-1]
+    assert isinstance(merged, Finish)
+    thunk = ask(sse(values) if stream else json.dumps(merged.response).encode(), stream=stream)
+    thunk.result()
+    answered = lower(Request.of([Message.user("Hi"), thunk.message], model="m"), stream=False)["messages"][1]
+    assert (answered["tool_plan"], answered["citations"]) == ("I will look.", [cited])
+
+
 def test_thinking_of_others_stays_here() -> None:
     """Thinking of another company is not sent as Cohere's."""
     history = [Message.user("Hi"), Message.assistant(Reasoning("Hm."), Text("Ho")), Message.user("Hi")]
