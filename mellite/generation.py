@@ -22,8 +22,7 @@ from .calls import CallInfo, name_of, opener, resolved
 from .errors import BackendError, InvalidProviderOutput
 from .events import Event, Finish
 from .outcome import Clock, Outcome, conclude
-from .places import Place
-from .places import generation as _inside
+from .places import Place, current_generation
 
 __all__ = ["AHEAD", "Consumer", "Pump"]
 
@@ -155,7 +154,7 @@ class Pump:
 
     def is_inside(self) -> bool:
         """Whether the code that asks runs inside this generation's own stream."""
-        return _inside.get() is self
+        return current_generation.get() is self
 
     async def wait_settled(self, consumer: Consumer | None = None) -> None:
         """Wait until it is settled; `consumer`, already joined, leaves by cancellation if this is cancelled."""
@@ -222,7 +221,7 @@ class Pump:
         failure: BaseException | None = None
         asked: str | None = None  # why cancellation had been asked for when it went wrong
         source: AsyncIterator[Event] | None = None
-        _inside.set(self)
+        current_generation.set(self)
         try:
             try:
                 self.request = await resolved(self.call, self.settle_all)

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, final
 from . import forking, loops
 from .errors import InvalidRequest
 
-__all__ = ["Limit", "Place", "Rests", "check_concurrency", "generation"]
+__all__ = ["Limit", "Place", "Rests", "check_concurrency", "current_generation"]
 
 # How it works: a limit is a pile of tokens and a queue of those who wait for one, made of deques and a counter, whose
 # steps are atomic. There is no lock: who gives a token back may be the garbage collector, inside whatever code, and a
@@ -30,7 +30,7 @@ class Rests(Protocol):
 
 
 #: The generation in whose stream this code runs, if any.
-generation: Final[ContextVar[Rests | None]] = ContextVar("mellite_generation", default=None)
+current_generation: Final[ContextVar[Rests | None]] = ContextVar("mellite_generation", default=None)
 
 
 def check_concurrency(name: str, value: Any) -> None:
@@ -134,7 +134,7 @@ class Place:
 
     def _register(self) -> None:
         """Have the generation give the place up while it pauses."""
-        owner = generation.get()
+        owner = current_generation.get()
         if owner is not None:
             owner.places = (*owner.places, self)
 
