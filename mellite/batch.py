@@ -111,7 +111,7 @@ class Batch(Generic[T]):
                     await waiter.wait()
 
     def block(self, timeout: float | None) -> ModelOutputThunk[T] | None:
-        """As `next`, for code without a loop.
+        """Wait as `next` does, for code without a loop.
 
         Raises:
             TimeoutError: if none settles within `timeout` seconds; it has no message.

@@ -1,4 +1,4 @@
-"""What `thunk.cancel()` gives: await it to wait until the generation has settled, or drop it."""
+"""The awaitable that `thunk.cancel()` gives: wait with it until the generation has settled, or drop it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Results(list[ModelOutputThunk[T]]):
-    """What `gather` gives: the thunks, settled, in the order in which they were given. It is a list.
+    """The settled thunks that `gather` gives, as a list, in the order in which they were given.
 
     Example:
         >>> from mellite.backends import Scripted
@@ -40,7 +40,7 @@ class Results(list[ModelOutputThunk[T]]):
 
     @property
     def errors(self) -> list[Exception]:
-        """What those failed with that failed, in order."""
+        """The errors of the thunks that failed, in order."""
         return [error for thunk in self if (error := thunk.error) is not None]
 
     @property
@@ -117,7 +117,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
         return self._gathered().__await__()
 
     def result(self, timeout: float | None = None) -> Results[T]:
-        """As awaiting it, for code without await; generates on mellite's background loop.
+        """Wait for all and return them, for code without await; generates on mellite's background loop.
 
         Args:
             timeout: how long to wait, in seconds; leaving cancels the generations that nobody else waits for.
@@ -214,29 +214,29 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
 
     @property
     def cr_frame(self) -> FrameType | None:
-        """As of a coroutine; debuggers, anyio and trio look at it, and likewise at the following."""
+        """The frame of the coroutine; debuggers, anyio and trio read these attributes."""
         frame: FrameType | None = self._running().cr_frame
         return frame
 
     @property
     def cr_code(self) -> CodeType:
-        """As of a coroutine."""
+        """The code of the coroutine."""
         code: CodeType = self._running().cr_code
         return code
 
     @property
     def cr_running(self) -> bool:
-        """As of a coroutine."""
+        """Whether the coroutine runs at this moment."""
         return bool(self._run is not None and self._running().cr_running)
 
     @property
     def cr_suspended(self) -> bool:
-        """As of a coroutine."""
+        """Whether the coroutine has begun and waits."""
         return bool(self._run is not None and self._running().cr_suspended)
 
     @property
     def cr_await(self) -> Any:
-        """As of a coroutine."""
+        """The awaitable that the coroutine waits for; None if there is none."""
         return None if self._run is None else self._running().cr_await
 
 
