@@ -53,7 +53,7 @@ def step(state: CohereState, data: bytes, event: str = "message") -> Sequence[Ev
 
     Args:
         data: its JSON.
-        event: its name, which the JSON says again.
+        event: its name, which the JSON mostly says again.
 
     Raises:
         InvalidProviderOutput: for what is no event of an answer.
@@ -108,7 +108,7 @@ def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
     except MelliteError as error:
         error.usage = state.usage
         raise
-    kind = value.get("type")
+    kind = value.get("type", event)
     handler = _HANDLERS.get(kind) if isinstance(kind, str) else None
     events: list[Event] = []
     if handler is not None:

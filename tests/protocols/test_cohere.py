@@ -277,6 +277,13 @@ def test_the_error_at_the_end(error: Any, kind: type[MelliteError], word: str | 
     assert (caught.value.partial, caught.value.usage is None) == ("Sunny.", False)
 
 
+def test_types_that_only_the_events_names_say() -> None:
+    """Gateways leave the type out of the JSON, and name the event alone."""
+    named = [(value["type"], {name: fact for name, fact in value.items() if name != "type"}) for value in TEXT]
+    body = "".join([f"event: {kind}\ndata: {json.dumps(value)}\n\n" for kind, value in named])
+    assert ask(body.encode()).result() == "Sunny."
+
+
 @pytest.mark.parametrize("end", [{}, {"finish_reason": None}, {"finish_reason": "null"}, None])
 def test_an_end_without_a_reason(end: Any) -> None:
     """A stream that never says why it ended is not whole."""
