@@ -124,8 +124,10 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
 
         Raises:
             TimeoutError: if not all have settled by then.
+            InvalidRequest: if the timeout is no number.
             SyncInsideLoop: inside a running event loop, unless all are settled.
         """
+        loops.check_timeout(timeout)
         if not all(thunk.is_computed() for thunk in self._thunks):
             loops.forbid_inside_loop("mellite.gather(...).result()", "`await mellite.gather(...)`")
             self._block(timeout)

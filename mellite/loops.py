@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 import weakref
@@ -10,12 +11,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast, final
 
 from . import forking
-from .errors import SyncInsideLoop
+from .errors import InvalidRequest, SyncInsideLoop
 from .trio_loop import TrioLoop, TrioWaiter
 
 __all__ = [
     "Loop",
     "Waiter",
+    "check_timeout",
     "current",
     "forbid_inside_loop",
     "imported_trio",
@@ -185,6 +187,17 @@ def forbid_inside_loop(call: str, instead: str) -> None:
         raise SyncInsideLoop(msg)
 
 
+def check_timeout(value: Any) -> None:
+    """Refuse what is no number of seconds, before anything is begun that would then be cancelled.
+
+    Raises:
+        InvalidRequest: for anything but None, for no limit, and an int or float that is a number.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value)):
+        msg = f"'timeout' must be a number of seconds, or None for no limit, not {value!r:.80}"
+        raise InvalidRequest(msg, parameter="timeout")
+
+
 #: Whether this thread is about to make a task: where tasks are eager, that may run code that makes more.
 _eager: Final = threading.local()
 
@@ -341,7 +354,7 @@ class ThreadWaiter:
 
     def block(self, timeout: float | None) -> bool:
         """Wait in this thread, at most `timeout` seconds; whether it was woken."""
-        return self.event.wait(timeout)
+        return self.event.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
 
 def thread_waiter() -> ThreadWaiter:

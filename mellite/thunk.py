@@ -108,8 +108,10 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
         Raises:
             TimeoutError: if it is not settled by then.
+            InvalidRequest: if the timeout is no number.
             SyncInsideLoop: inside a running event loop, unless the thunk is settled.
         """
+        loops.check_timeout(timeout)
         outcome = self._settled()
         if outcome is None:
             loops.forbid_inside_loop("thunk.result()", "`await thunk`")

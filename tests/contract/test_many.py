@@ -167,6 +167,18 @@ async def test_result_inside_a_loop():
     assert gathering.result().texts == ["0", "1"]
 
 
+@pytest.mark.parametrize("door", [lambda thunk: thunk, mellite.gather], ids=["thunk", "gather"])
+def test_a_timeout_that_is_none(door):
+    """A timeout that is no number is refused and costs nothing; one that is endless waits to the end."""
+    thunk = Echo().generate("Hi.")
+    for timeout in ("3", True, [], float("nan")):
+        with pytest.raises(InvalidRequest, match="number of seconds") as caught:
+            door(thunk).result(timeout=timeout)
+        assert caught.value.parameter == "timeout"
+    assert thunk.state == "pending"
+    assert door(thunk).result(timeout=float("inf")) in ("Hi.", [thunk])
+
+
 def test_result_with_a_timeout():
     """`result` gives up in time, and says how many are missing; what nobody else waits for is cancelled."""
 
