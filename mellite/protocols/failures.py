@@ -296,7 +296,7 @@ _QUOTATION: Final = re.compile(r"(?<!\w)(['\"`])(?![\s{\[]).{1,1000}?\1(?!\w)", 
 _NEAR: Final = 40  # characters before a quotation
 #: What stands before the words of another server; nothing, where they are all that there is.
 _PASSED_ON: Final = re.compile(
-    r"(^|['\"](message|msg|detail|details|description|error|status_msg)['\"]\s*:\s*|(error|exception|returned)\s*[:-]\s*)\Z"
+    r"(^|['\"](message|msg|details?|description|error|status_msg|code|type)['\"]\s*:\s*|(error|exception|returned)\s*[:-]\s*)\Z"
 )
 
 

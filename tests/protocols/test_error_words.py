@@ -39,6 +39,7 @@ SAID: list[tuple[int, str, str | None, str]] = [
     (400, "Total tokens of image and text exceed max message tokens", None, "ContextOverflow"),
     (400, "BedrockException - b'{\"message\":\"Input is too long for requested model.\"}'", None, "ContextOverflow"),
     (400, "Error code: 400 - {'error': {'message': 'prompt is too long: 5003 tokens'}}", None, "ContextOverflow"),
+    (400, "Error code: 400 - {'error': {'code': 'context_length_exceeded'}}", None, "ContextOverflow"),
     (400, "'prompt is too long'", None, "ContextOverflow"),
     # What the server quotes is the user's.
     (400, "Invalid value for messages[0].content: 'Why is my prompt is too long?'", None, "InvalidRequest"),
