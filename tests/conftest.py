@@ -6,6 +6,7 @@ import gc
 import itertools
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -52,6 +53,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     others = set(needy[1:])
     config.hook.pytest_deselected(items=needy[1:])
     items[:] = [item for item in items if item not in others]
+
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would every program that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # --- no network -----------------------------------------------------------------------------------
