@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -381,7 +382,8 @@ class Late:
         with connection.protocol_mutex:
             for message in self._messages:
                 connection.protocol.send_text((message if isinstance(message, str) else json.dumps(message)).encode())
-            connection.send_data()
+            with contextlib.suppress(OSError):  # a client that has read too much hangs up at once
+                connection.send_data()
         self.told.set()
 
 
