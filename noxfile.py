@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 HERE = Path(__file__).parent
 PROJECT = nox.project.load_toml(HERE / "pyproject.toml")
@@ -75,8 +76,12 @@ def lowest_versions() -> list[str]:
         needed = Requirement(line)
         named = [row for extra in needed.extras for row in extras[extra]] if needed.name == "mellite" else [line]
         wanted += [Requirement(row) for row in named]
-    lowest = [(each.name, part.version) for each in wanted for part in each.specifier if part.operator == ">="]
-    return [f"{name}=={version}" for name, version in lowest]
+    lowest: dict[str, Version] = {}
+    for each in wanted:
+        for part in each.specifier:
+            if part.operator == ">=":
+                lowest[each.name] = max(Version(part.version), lowest.get(each.name, Version("0")))
+    return [f"{name}=={version}" for name, version in lowest.items()]
 
 
 @nox.session

@@ -68,6 +68,11 @@ def _is_local(part: Part) -> bool:
     return isinstance(part, (ToolCall, ToolResult)) and not part.provider_executed
 
 
+def _is_result(part: Part) -> bool:
+    """Whether it is a result of a tool that ran here."""
+    return isinstance(part, ToolResult) and not part.provider_executed
+
+
 def _is_in_order(request: Request, rules: HistoryRules) -> bool:
     """Whether there is nothing to mend, found out fast; may be False also where there is nothing."""
     waiting: set[str] = set()
@@ -142,7 +147,7 @@ class _Mender:
             waiting: dict[str, list[_Answer]] = {}
             for id in {call.id for call in asked.values()}:
                 end = min([at for at in calls[id] if at > position], default=len(self._messages))
-                among = [answer for answer in answers[id] if position < answer.place[0] < end]
+                among = [answer for answer in answers[id] if position <= answer.place[0] < end]
                 waiting[id] = among[-sum(call.id == id for call in asked.values()) :]
             found = {number: waiting[call.id].pop(0) if waiting[call.id] else None for number, call in asked.items()}
             yield _Turn(position, asked, answers=found)
@@ -161,15 +166,15 @@ class _Mender:
             turn = self._turns.get(position)
             if turn is not None:
                 yield from self._turn(message, turn)
-            elif any(isinstance(part, ToolResult) and _is_local(part) for part in message.content):
+            elif any(_is_result(part) for part in message.content):
                 yield from self._left_over(position, message)
             else:
                 yield message
 
     def _turn(self, message: Message, turn: _Turn) -> Iterator[Message]:
-        """A message with calls, and right behind it the results."""
+        """A message with calls, and right behind it the results, those that stood in the message itself included."""
         calls = {number: self._call(call) for number, call in turn.calls.items()}
-        parts = [calls.get(number, part) for number, part in enumerate(message.content)]
+        parts = [calls.get(number, part) for number, part in enumerate(message.content) if not _is_result(part)]
         if self._rules.calls_last:
             parts = self._calls_last(parts)
         yield message if tuple(parts) == message.content else evolve(message, content=parts)
@@ -183,12 +188,25 @@ class _Mender:
             else:
                 found[answer.place[0]].append(evolve(answer.result, id=call.id, name=call.name))
         for position in sorted(found):
-            if not all(each.role == "tool" for each in self._messages[turn.message + 1 : position + 1]):
+            between = self._messages[turn.message + 1 : position + 1]
+            if position == turn.message or not all(each.role == "tool" for each in between):
                 names = ", ".join([repr(result.id) for result in found[position]])
                 self.changes.append(f"the result of tool call {names} is moved up to its call")
             yield self._results(position, found[position])
         if missing:
             yield Message("tool", tuple(missing))
+        yield from self._strays_of(message, turn)
+
+    def _strays_of(self, message: Message, turn: _Turn) -> Iterator[Message]:
+        """What becomes of results in a message with calls that answer none of them."""
+        unclaimed = [
+            part
+            for number, part in enumerate(message.content)
+            if isinstance(part, ToolResult) and _is_local(part) and (turn.message, number) not in self._claimed
+        ]
+        rest = [part for result in unclaimed for part in self._stray(result)]
+        if rest:
+            yield Message("tool" if all(isinstance(part, ToolResult) for part in rest) else "user", tuple(rest))
 
     def _results(self, position: int, results: list[ToolResult]) -> Message:
         """The results as a message; the one they came in, where it is nothing else."""
@@ -219,7 +237,7 @@ class _Mender:
         """What remains of a message with results, when those that belong to calls are with them."""
         rest: list[Part] = []
         for number, part in enumerate(message.content):
-            if not (isinstance(part, ToolResult) and _is_local(part)):
+            if not _is_result(part):
                 rest.append(part)
             elif (position, number) not in self._claimed:
                 rest += self._stray(part)

@@ -193,6 +193,17 @@ MESSAGES = st.builds(
 RULES = st.builds(HistoryRules, ids=st.sampled_from(["any", "claude", "mistral", "openai"]), calls_last=st.booleans())
 
 
+def test_a_result_inside_the_message_of_its_call() -> None:
+    """A result that an assistant message has beside its call goes behind it; mended once, nothing is left to mend."""
+    inside = Message("assistant", (ToolCall("a", "f", {}), ToolResult("a", "f", "ok"), ToolResult("b", "g", "stray")))
+    request, changes = mend(Request.of([Message.assistant(ToolCall("a", "f", {})), inside]), rules=HistoryRules())
+    roles = [message.role for message in request.messages]
+    assert roles == ["assistant", "tool", "assistant", "tool", "user"]
+    assert request.messages[3].content[0].result.value == "ok"  # type: ignore[union-attr]
+    assert len(changes) == 4
+    assert mend(request, rules=HistoryRules()) == (request, ())
+
+
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.lists(MESSAGES, min_size=1, max_size=7), RULES)
