@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2s
 from itertools import count
-from typing import Final, Literal
+from typing import Final, Literal, TypeGuard
 
 from attrs import evolve, field, frozen
 
@@ -68,7 +68,7 @@ def _is_local(part: Part) -> bool:
     return isinstance(part, (ToolCall, ToolResult)) and not part.provider_executed
 
 
-def _is_result(part: Part) -> bool:
+def _is_result(part: Part) -> TypeGuard[ToolResult]:
     """Whether it is a result of a tool that ran here."""
     return isinstance(part, ToolResult) and not part.provider_executed
 
@@ -202,7 +202,7 @@ class _Mender:
         unclaimed = [
             part
             for number, part in enumerate(message.content)
-            if isinstance(part, ToolResult) and _is_local(part) and (turn.message, number) not in self._claimed
+            if _is_result(part) and (turn.message, number) not in self._claimed
         ]
         rest = [part for result in unclaimed for part in self._stray(result)]
         if rest:
