@@ -99,6 +99,7 @@ JSON = ["[", "]", "{", "}", ":", ",", '"a"', '"', "true", "nul", "1", "-0.5e3", 
 texts = st.lists(st.sampled_from(MARKS + SPACES + WORDS + CODE + JSON) | st.characters(), max_size=25).map("".join)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHUNKINGS)
 @settings(max_examples=60, deadline=None)
 @given(text=texts)
@@ -141,6 +142,7 @@ def text_deltas(data: str) -> list[str]:
     return [text for text in candidates if isinstance(text, str) and text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHUNKINGS)
 def test_recorded_streams(name: str, recorded: list[list[str]]) -> None:
     """Recorded answers of real providers give the same chunks as sent, by character, and at every single cut."""

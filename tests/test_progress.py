@@ -75,6 +75,7 @@ def last_frame(drawn: str) -> str:
     return re.sub(r" +", " ", [frame for frame in plain if frame][-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_gather_on_a_terminal(loop: str) -> None:
     """`gather(progress=True)` shows count, tokens, cost, rate and time left on standard error, and cleans up."""
@@ -220,6 +221,7 @@ def test_strategies_on_a_terminal(loop: str) -> None:
     assert printed.splitlines()[1:] == ["True 1", "False 6"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_bars_at_the_same_time(loop: str) -> None:
     """Bars that run at the same time are drawn below each other, and none is left behind when one is cancelled."""

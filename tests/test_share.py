@@ -671,6 +671,7 @@ async def test_long_answers_are_read_ahead_a_little():
     assert source.calls == 1
 
 
+@pytest.mark.slow
 async def test_a_thousand_share():
     """A thousand equal thunks and a thousand different ones: one call for the equal ones, one for each other."""
     source = Source(["a", "b"], suspend=False)

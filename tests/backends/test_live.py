@@ -213,6 +213,7 @@ async def test_the_three_clocks(server: Server, steps: list[Any], clocks: Timeou
         script.gone(2)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_code_that_blocks_the_loop_runs_into_no_clock(server: Server) -> None:
     """What has arrived while somebody's code held up the whole loop counts as in time, however long that took."""

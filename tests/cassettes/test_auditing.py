@@ -84,6 +84,7 @@ def test_what_is_a_cassette(tmp_path: Path) -> None:
         list(find_cassettes([str(tmp_path / "none")]))
 
 
+@pytest.mark.slow
 def test_nothing_wrong(tmp_path: Path, corpora: Path) -> None:
     """Good cassettes of every format, and JSON about something else, are no trouble."""
     write(tmp_path / "a.json", interaction())

@@ -189,6 +189,7 @@ async def test_recordings_are_for_their_owner(tmp_path: Path) -> None:
 # --- sockets ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_a_miss_opens_no_socket(tmp_path: Path, loop: str) -> None:
     """What replays contacts nobody, looks up no name and makes no socket but the loop's own, also for a miss."""

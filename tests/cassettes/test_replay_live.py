@@ -60,6 +60,7 @@ async def test_a_copy_too_many(corpora: Path) -> None:
     assert (values, errors) == ({"Hello!", None}, {type(None), CassetteMiss})  # trio says which of them comes first
 
 
+@pytest.mark.slow
 async def test_thousands_of_interactions_cost_what_one_does() -> None:
     """Each request is compared with the one whose turn it is, and with no other."""
     recorded = [interaction(number) for number in range(2000)]

@@ -267,6 +267,7 @@ for number in range(count):
 """
 
 
+@pytest.mark.slow
 def test_processes(tmp_path: Path) -> None:
     """Eight processes that record into one directory lose nothing, of one answer there is one, and nothing is torn."""
     count = 12

@@ -46,6 +46,7 @@ def test_an_answer_does_not_meet_it(texts: Path) -> None:
     assert ran.out.splitlines()[-1] == "1 of 3 answers passed"
 
 
+@pytest.mark.slow
 def test_as_json(texts: Path) -> None:
     """--json prints one object for each answer, with every verdict in the order of the requirements."""
     ran = run("check", str(texts), "--require", "contains=Paris", "--require", "json", "--json")
@@ -129,6 +130,7 @@ def test_no_answers(tmp_path: Path) -> None:
     assert "there is no answer in" in ran.err
 
 
+@pytest.mark.slow
 def test_damaged_cassettes(tmp_path: Path) -> None:
     """A damaged cassette is an error that names the file; in a folder it fails, and the others are judged."""
     path = tmp_path / key("a")
@@ -146,6 +148,7 @@ def test_damaged_cassettes(tmp_path: Path) -> None:
     assert str(path) in ran.err
 
 
+@pytest.mark.slow
 def test_http_cassette(tmp_path: Path) -> None:
     """Every answer of an HTTP cassette is judged as its protocol reads it; a failed one meets nothing."""
     error = json.dumps({"error": {"message": "slow down", "type": "rate_limit"}})
@@ -161,6 +164,7 @@ def test_http_cassette(tmp_path: Path) -> None:
     assert run("check", str(good), "--require", "contains=Paris", OPENAI_API_KEY="").code == 0
 
 
+@pytest.mark.slow
 def test_unknown_protocol(tmp_path: Path) -> None:
     """An answer that no protocol reads is not passed over: it is named, and the command ends with 1."""
     path = cassette(tmp_path / "c.json", "Where?", ["Paris"], url="https://example.com/weather")

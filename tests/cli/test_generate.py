@@ -20,6 +20,7 @@ def texts(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_text_cassettes(texts: Path) -> None:
     """With a directory of text cassettes the recorded answer is printed, and nothing else."""
     ran = run("generate", QUESTION, "--cassette-dir", str(texts))
@@ -28,12 +29,14 @@ def test_text_cassettes(texts: Path) -> None:
     assert (ran.code, ran.out, ran.err) == (0, "Hello from gpt-4o.\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["MELLITE_CASSETTE_DIR", "MOCHI_LLM_CASSETTE_DIR"])
 def test_directory_from_the_environment(texts: Path, variable: str) -> None:
     """Either variable names the directory."""
     assert run("generate", QUESTION, **{variable: str(texts)}).out == "Hello from anyone.\n"
 
 
+@pytest.mark.slow
 def test_stream(texts: Path) -> None:
     """--stream prints the same text; with --json one object for each delta, and then everything."""
     arguments = ["generate", QUESTION, "--cassette-dir", str(texts), "--stream"]
@@ -54,6 +57,7 @@ def test_json_of_an_http_cassette(tmp_path: Path) -> None:
     assert (said["response_id"], said["status"], said["streaming"]) == ("chatcmpl-1", 200, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [[], ["--stream"]])
 def test_half_a_character_is_printed_as_an_escape(tmp_path: Path, how: list[str]) -> None:
     """Half a surrogate pair, which no terminal takes, is printed as its escape; the answer is not lost for it."""

@@ -20,6 +20,7 @@ def tosses(tmp_path: Path) -> str:
     return f"cassette:{cassette(tmp_path / 'coin.json', QUESTION, ['heads', 'tails', 'tails', 'edge'])}"
 
 
+@pytest.mark.slow
 def test_majority(tosses: str) -> None:
     """The answer that most samples give is printed, and nothing else."""
     ran = run("sample", QUESTION, "-n", "3", "--strategy", "majority", "--model", tosses)
@@ -36,6 +37,7 @@ def test_rejection(tosses: str) -> None:
     assert ran.json["cost_usd"] == "0.00042"
 
 
+@pytest.mark.slow
 def test_nothing_is_good_enough(tosses: str) -> None:
     """Without a good answer nothing is printed but why, and the command ends with 1; JSON has all the same."""
     arguments = ["sample", QUESTION, "-n", "2", "--require", "contains=coin", "--model", tosses]
@@ -46,6 +48,7 @@ def test_nothing_is_good_enough(tosses: str) -> None:
     assert (as_json.code, as_json.json["success"], as_json.json["value"]) == (1, False, "heads")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["best-of-n", "minimum-bayes-risk", "repair", "multi-turn-repair"])
 def test_other_strategies(tosses: str, strategy: str) -> None:
     """Every strategy of the library that needs no more than numbers and requirements is there."""

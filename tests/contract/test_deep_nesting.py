@@ -183,6 +183,7 @@ class TestSharing:
             one, other = inside[0]
         assert (one._call.request.text, other._call.request.text) == ("a", "b")
 
+    @pytest.mark.slow
     def test_trees(self, again):
         """Wide trees and combs of thunks are copied whole."""
         echo = Echo()

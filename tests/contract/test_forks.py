@@ -329,6 +329,7 @@ LIVE = """
 """
 
 
+@pytest.mark.slow
 def test_connections_stay_with_their_process():
     """A child opens connections of its own; those of the parent go on, whatever the child does with its backend."""
     done = run_child(textwrap.dedent(FORKING) + textwrap.dedent(LIVE))

@@ -70,6 +70,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_in_a_patched_process(program):
     """Sync calls wait as a greenlet does, in a process where gevent has patched everything."""

@@ -157,6 +157,7 @@ def text_of(item):
 
 
 class TestOneOfSeveral:
+    @pytest.mark.slow
     @every_way
     @every_consumer
     async def test_the_others_are_untouched(self, leave, kind):
@@ -231,6 +232,7 @@ class TestOneOfSeveral:
 
 
 class TestTheLast:
+    @pytest.mark.slow
     @every_way
     @every_consumer
     async def test_cancels_the_generation(self, leave, kind):
@@ -434,6 +436,7 @@ every_poll = pytest.mark.parametrize(("anyio_backend", "poll"), POLLS)
 
 
 class TestPolling:
+    @pytest.mark.slow
     @every_poll
     @every_iterator
     async def test_loses_nothing(self, poll, kind):
@@ -531,6 +534,7 @@ class TestPolling:
             gate.allow(9)
         assert other.value == source.text
 
+    @pytest.mark.slow
     @every_way
     @every_iterator
     async def test_as_a_local_variable(self, leave, kind):
@@ -724,6 +728,7 @@ class TestBreak:
         assert (thunk.state, source.open) == ("running", 1)
         await thunk.cancel_generation()
 
+    @pytest.mark.slow
     @every_iterator
     async def test_a_reader_that_stops_reading(self, kind):
         """The source does not run away from an iterator that is kept but not read."""
@@ -737,6 +742,7 @@ class TestBreak:
         assert source.handed < 1_500 + LOOK_AHEAD
         assert len([1 async for item in iterator if text_of(item)]) == 5_000 - 1_499
 
+    @pytest.mark.slow
     @every_consumer
     async def test_a_later_consumer_goes_on(self, kind):
         """After a `break` a later consumer of any kind goes on where it stopped, and nothing is lost."""
@@ -1000,6 +1006,7 @@ class TestResult:
         other.join()
         assert got == [source.text]
 
+    @pytest.mark.slow
     def test_race_of_leaving_and_joining(self):
         """Callers that give up again and again, while others join, neither stop the pump nor cancel for the others."""
         interval = sys.getswitchinterval()

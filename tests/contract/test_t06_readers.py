@@ -265,6 +265,7 @@ POLLS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("anyio_backend", "poll"), POLLS)
 @every_iterator
 async def test_a_task_of_one_step_is_no_reader(poll, kind):

@@ -94,6 +94,7 @@ class TestAsking:
         assert [thunk.state for thunk in thunks] == ["cancelled"] * 3
         await asyncio.gather(*waiting)
 
+    @pytest.mark.slow
     async def test_at_any_moment(self):
         """A signal handler may call it between any two lines of mellite's: nothing hangs, nothing is left running."""
         home = str(Path(mellite.__file__).parent)

@@ -105,6 +105,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("ending", ENDINGS)
 async def test_no_task_is_left(make, ending):
@@ -415,6 +416,7 @@ def test_programs_end_in_silence(program, loop):
     )
 
 
+@pytest.mark.slow
 def test_sync_programs_end_in_silence():
     """So does a program without a loop that leaves generations running in the background."""
     run_child(
@@ -434,6 +436,7 @@ def test_sync_programs_end_in_silence():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_keyboard_interrupt_in_a_loop(loop):
     """Ctrl-C in a program that awaits a thunk ends it with KeyboardInterrupt alone, its source closed."""

@@ -160,6 +160,7 @@ class Operations:
 
 
 class TestLinear:
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("anyio_backend", ["asyncio"])
     async def test_number_of_operations(self, kind):

@@ -94,6 +94,7 @@ def test_a_place_holder_is_never_told() -> None:
         assert "".join(deltas) == told
 
 
+@pytest.mark.slow
 def test_a_name_with_every_piece_costs_no_more_than_one() -> None:
     """Thousands of pieces that each bear the name, and end as a whole object would, are one call."""
     pieces = [call(0, None, "f", '{"x":"'), *[call(0, None, "f", "}}}}")] * 20_000, call(0, None, "f", '"}')]

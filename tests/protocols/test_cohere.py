@@ -422,6 +422,7 @@ EVENTS = VALUES | st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(EVENTS, max_size=6), st.booleans())
 def test_any_stream(values: list[Any], ends: bool) -> None:

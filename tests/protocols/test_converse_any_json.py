@@ -66,6 +66,7 @@ def check(events: list[Event]) -> None:
         json.dumps(body_of(talk, model=model))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(EVENTS, max_size=6))
 def test_any_stream(values: list[Any]) -> None:
@@ -77,6 +78,7 @@ def test_any_stream(values: list[Any]) -> None:
     check(events)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     VALUES
@@ -95,6 +97,7 @@ def test_any_answer(answer: Any) -> None:
     check(events)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(VALUES, st.sampled_from([200, 400, 403, 424, 429, 500]), WORDS, st.binary(max_size=20))
 def test_any_error(value: Any, status: int, type: str, noise: bytes) -> None:

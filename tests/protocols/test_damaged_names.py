@@ -60,6 +60,7 @@ async def come_of(spec: str, spoken: Spoken, pieces: list[bytes], *, stream: boo
         return type(error).__name__
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("protocol", ANSWERS)

@@ -315,6 +315,7 @@ def test_merged_streams_have_the_shape_of_one_piece(corpora: Path) -> None:
     assert read > 20
 
 
+@pytest.mark.slow
 def test_random_changes_are_typed_or_valid(corpora: Path) -> None:
     """Whatever bytes are changed, dropped or doubled: a typed error, or one valid answer."""
     dice = random.Random(4)

@@ -251,6 +251,7 @@ def check_signature(received: Received, port: str) -> None:
     assert SECRET not in str(received.headers)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_signed_call(server: Server, stream: bool) -> None:

@@ -303,6 +303,7 @@ async def test_a_provider_answers(server: Server, name: str, row: Row) -> None:
         assert KEY not in repr(thunk.raw)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", sorted(ROWS))
 async def test_a_provider_refuses(server: Server, name: str, row: Row) -> None:
@@ -370,6 +371,7 @@ async def test_a_key_is_shown_nowhere(name: str, row: Row) -> None:
         assert KEY.encode() not in pickle.dumps((backend, route, thunk, caught.value))
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", sorted(ROWS))
 async def test_a_key_that_cannot_be_sent(name: str, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:

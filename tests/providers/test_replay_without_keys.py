@@ -54,6 +54,7 @@ def test_every_provider_is_tried() -> None:
     assert set(names()) <= set(EVERY)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_nothing")
 @pytest.mark.parametrize("what", sorted(EVERY))
 async def test_replay_without_anything(what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

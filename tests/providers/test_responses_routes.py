@@ -135,6 +135,7 @@ def test_what_responses_cannot_honour() -> None:
 # --- whole calls ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("spec", ["openai:gpt-test", "azure:gpt-test", "xai:grok-4"])
 @pytest.mark.parametrize("streaming", [True, False])

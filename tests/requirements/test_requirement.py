@@ -392,6 +392,7 @@ async def test_a_requirement_for_chunks_only_judges_whole_texts():
     assert (await whole.validate(good)).passed
 
 
+@pytest.mark.slow
 @anyio_test
 async def test_a_whole_text_takes_as_long_as_its_chunks():
     """The timeout of a requirement for chunks is for each chunk, also when a whole text is judged."""

@@ -95,6 +95,7 @@ def composed(dice: random.Random, backends: list[Moody], depth: int = 3) -> mell
     return dice.choice(kinds)(inside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 async def test_whatever_is_composed(seed):
     """Any composition ends with a result or a SamplingError that add up, and leaves no task and no open stream."""

@@ -52,6 +52,7 @@ class Numbered(mellite.Backend):
             self.open -= 1
 
 
+@pytest.mark.slow
 async def test_order_and_totals():
     """A thousand copies under a concurrency of fifty: each once, in order, with exact totals."""
     before = live_tasks()

@@ -165,6 +165,7 @@ async def test_a_cancelled_caller_closes_everything(backend):
     assert len(script.requests(6)) == 6
 
 
+@pytest.mark.slow
 async def test_a_thousand_over_sockets(server):
     """A thousand copies under a concurrency of fifty over real connections: each once, and no socket is left."""
     sse = head(200, {"content-type": "text/event-stream"})

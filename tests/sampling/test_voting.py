@@ -85,6 +85,7 @@ async def test_a_tie_that_is_decided_by_lineage_ends_it():
     assert (result.value, backend.calls) == ("b", 4)
 
 
+@pytest.mark.slow
 async def test_early_exit_never_changes_the_vote():
     """Whatever the answers and their order, the vote that stops early is the one that a full count gives."""
     rng = random.Random(7)

@@ -59,6 +59,7 @@ def hardest(shape: KeyShape) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(0, len(SHAPES), 15))
 def test_every_row(part: int) -> None:
     """Each row of the table takes linear time for what nearly is such a key, many times over."""

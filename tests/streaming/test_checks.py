@@ -230,6 +230,7 @@ async def test_partial_is_the_text_so_far():
     assert s.success
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 async def test_checks_are_bounded(whole):
     """However much text there is, in one piece or in many, at most 16 checks of a requirement run at the same time."""

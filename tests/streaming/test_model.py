@@ -57,6 +57,7 @@ def random_requirement(generator: random.Random, bad: set[str], **more: object) 
 bad_words = st.lists(st.sets(st.sampled_from(WORDS), max_size=2), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32), attempts=st.lists(bad_words, min_size=1, max_size=3), resting=st.booleans())
 async def test_against_the_model(seed: int, attempts: list[list[set[str]]], resting: bool) -> None:

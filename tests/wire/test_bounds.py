@@ -218,6 +218,7 @@ def slowly(text: str) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_values_outside_of_strings_are_counted(seed: int) -> None:
     """Quotes, backslashes and what they escape are read as JSON has them, also where blocks are cut."""

@@ -70,6 +70,7 @@ def test_pieces_make_no_difference(text: bytes, cuts: list[int], name: str) -> N
     assert decode(encoding, *(data[a:b] for a, b in itertools.pairwise(places))) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPRESSED)
 def test_at_the_border_of_a_piece(name: str) -> None:
     """A body is whole also where its last bytes are left inside the decompressor when a piece is full."""

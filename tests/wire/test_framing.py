@@ -274,6 +274,7 @@ class TestLimit:
         assert 16 * 1024 * 1024 < decoder.limit < most < 64 * 1024 * 1024
         assert most < 64 * 1024 * 1024
 
+    @pytest.mark.slow
     def test_endless_data_lines(self) -> None:
         """So is an event of ever more lines, also when each is tiny."""
         decoder, piece = SseDecoder(limit=512 * 1024), b"data: ab\n" * 1000

@@ -310,6 +310,7 @@ async def test_a_refusal_is_an_answer() -> None:
             await response.aclose()
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [404, 405, 426, 501])
 async def test_a_server_without_websockets_is_asked_over_http(status: int) -> None:

@@ -25,6 +25,7 @@ from tests.wire.transports.support import Make, fetch, in_thread, post
 class TestCancellation:
     """A request may be given up at any point."""
 
+    @pytest.mark.slow
     @pytest.mark.anyio
     @pytest.mark.parametrize("stage", ["connecting", "headers", "body"])
     async def test_pool_survives(self, server: Server, make: Make, stage: str) -> None:
@@ -74,6 +75,7 @@ class TestCancellation:
             await anyio.wait_all_tasks_blocked()
             assert len(os.listdir("/dev/fd")) <= before + 1  # trio keeps one of its own
 
+    @pytest.mark.slow
     @pytest.mark.anyio
     async def test_answered_while_sending(self, make: Make) -> None:
         """Closing an answer that came while the request was still being sent leaves no connection open."""
@@ -163,6 +165,7 @@ class TestTimeouts:
             assert 0.2 <= time.monotonic() - started < 0.5
             await in_thread(partial(script.gone, 1))
 
+    @pytest.mark.slow
     @pytest.mark.anyio
     async def test_body(self, server: Server, make: Make) -> None:
         """`read` gives up after its timeout, counted from each read anew, and the response can then be closed."""
@@ -186,6 +189,7 @@ class TestTimeouts:
             await response.aclose()
             await in_thread(partial(script.gone, 1))
 
+    @pytest.mark.slow
     @pytest.mark.anyio
     async def test_no_clock_runs_while_nobody_reads(self, server: Server, make: Make) -> None:
         """Timeouts count while something is waited for, not while the reader is busy elsewhere."""
