@@ -20,190 +20,106 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from . import backends, cassettes, errors, events, requirements, streaming
-    from .asking import generate
-    from .backends.resolve import backend
-    from .calling import Backend
-    from .calls import CallInfo
-    from .chunking import chunk
-    from .errors import MelliteError
-    from .gathering import Gathering, Results, as_completed, gather
-    from .messages import (
-        Audio,
-        CacheHint,
-        Document,
-        Image,
-        Message,
-        Reasoning,
-        Text,
-        ToolCall,
-        ToolResult,
-        ToolValue,
-        Video,
-    )
-    from .mochi import mochi_llm_generate, mochi_llm_stream
-    from .records import GenerateLog, GenerationMetadata, RawProviderResponse
-    from .request import CachePolicy, HttpOptions, Options, Request, Timeouts, ToolChoice, ToolDefinition
-    from .requirements import Requirement, ValidationResult, check
-    from .sampling import (
-        BestOfN,
-        BudgetForcing,
-        Escalate,
-        Fallback,
-        Hedge,
-        MajorityVote,
-        MinimumBayesRisk,
-        ModelFriendlyRepair,
-        MultiTurnRepair,
-        RejectionSampling,
-        RepairSampling,
-        SamplingResult,
-    )
-    from .sharing import share
-    from .streaming import stream
-    from .thunk import ModelOutputThunk
-    from .usage import Usage
-
-__all__ = [
-    "Audio",
-    "Backend",
-    "BestOfN",
-    "BudgetForcing",
-    "CacheHint",
-    "CachePolicy",
-    "CallInfo",
-    "Document",
-    "Escalate",
-    "Fallback",
-    "Gathering",
-    "GenerateLog",
-    "GenerationMetadata",
-    "Hedge",
-    "HttpOptions",
-    "Image",
-    "MajorityVote",
-    "MelliteError",
-    "Message",
-    "MinimumBayesRisk",
-    "ModelFriendlyRepair",
-    "ModelOutputThunk",
-    "MultiTurnRepair",
-    "Options",
-    "RawProviderResponse",
-    "Reasoning",
-    "RejectionSampling",
-    "RepairSampling",
-    "Request",
-    "Requirement",
-    "Results",
-    "SamplingResult",
-    "Text",
-    "Timeouts",
-    "ToolCall",
-    "ToolChoice",
-    "ToolDefinition",
-    "ToolResult",
-    "ToolValue",
-    "Usage",
-    "ValidationResult",
-    "Video",
-    "__version__",
-    "as_completed",
-    "backend",
-    "backends",
-    "cassettes",
-    "check",
-    "chunk",
-    "errors",
-    "events",
-    "gather",
-    "generate",
-    "mochi_llm_generate",
-    "mochi_llm_stream",
-    "requirements",
-    "share",
-    "stream",
-    "streaming",
-]
-
 __version__ = "0.1.0"
 
-#: Public name -> the module that holds it; a name that is a module itself maps to "".
-_HOME = {
-    "Audio": "messages",
-    "Backend": "calling",
-    "BestOfN": "sampling",
-    "BudgetForcing": "sampling",
-    "CacheHint": "messages",
-    "CachePolicy": "request",
-    "CallInfo": "calls",
-    "Document": "messages",
-    "Escalate": "sampling",
-    "Fallback": "sampling",
-    "Gathering": "gathering",
-    "GenerateLog": "records",
-    "GenerationMetadata": "records",
-    "Hedge": "sampling",
-    "HttpOptions": "request",
-    "Image": "messages",
-    "MajorityVote": "sampling",
-    "MelliteError": "errors",
-    "Message": "messages",
-    "MinimumBayesRisk": "sampling",
-    "ModelFriendlyRepair": "sampling",
-    "ModelOutputThunk": "thunk",
-    "MultiTurnRepair": "sampling",
-    "Options": "request",
-    "RawProviderResponse": "records",
-    "Reasoning": "messages",
-    "RejectionSampling": "sampling",
-    "RepairSampling": "sampling",
-    "Request": "request",
-    "Requirement": "requirements",
-    "Results": "gathering",
-    "SamplingResult": "sampling",
-    "Text": "messages",
-    "Timeouts": "request",
-    "ToolCall": "messages",
-    "ToolChoice": "request",
-    "ToolDefinition": "request",
-    "ToolResult": "messages",
-    "ToolValue": "messages",
-    "Usage": "events",
-    "ValidationResult": "requirements",
-    "Video": "messages",
-    "as_completed": "gathering",
-    "backend": "backends.resolve",
-    "backends": "",
-    "cassettes": "",
-    "check": "requirements",
-    "chunk": "chunking",
-    "errors": "",
-    "events": "",
-    "gather": "gathering",
-    "generate": "asking",
-    "mochi_llm_generate": "mochi",
-    "mochi_llm_stream": "mochi",
-    "requirements": "",
-    "share": "sharing",
-    "stream": "streaming",
-    "streaming": "",
-}
+if TYPE_CHECKING:
+    from . import (
+        backends as backends,
+        cassettes as cassettes,
+        errors as errors,
+        events as events,
+        requirements as requirements,
+        streaming as streaming,
+    )
+    from .backends.asking import generate as generate
+    from .backends.by_name import backend as backend
+    from .backends.mochi import mochi_llm_generate as mochi_llm_generate, mochi_llm_stream as mochi_llm_stream
+    from .strategies.gathering import (
+        Gathering as Gathering,
+        Results as Results,
+        as_completed as as_completed,
+        gather as gather,
+    )
+    from .strategies.requirements import (
+        Requirement as Requirement,
+        ValidationResult as ValidationResult,
+        check as check,
+    )
+    from .strategies.sampling import (
+        BestOfN as BestOfN,
+        BudgetForcing as BudgetForcing,
+        Escalate as Escalate,
+        Fallback as Fallback,
+        Hedge as Hedge,
+        MajorityVote as MajorityVote,
+        MinimumBayesRisk as MinimumBayesRisk,
+        ModelFriendlyRepair as ModelFriendlyRepair,
+        MultiTurnRepair as MultiTurnRepair,
+        RejectionSampling as RejectionSampling,
+        RepairSampling as RepairSampling,
+        SamplingResult as SamplingResult,
+    )
+    from .strategies.streaming import stream as stream
+    from .thunk.backend import Backend as Backend
+    from .thunk.call import CallInfo as CallInfo
+    from .thunk.sharing import share as share
+    from .thunk.thunk import ModelOutputThunk as ModelOutputThunk
+    from .values.chunking import chunk as chunk
+    from .values.errors import MelliteError as MelliteError
+    from .values.messages import (
+        Audio as Audio,
+        CacheHint as CacheHint,
+        Document as Document,
+        Image as Image,
+        Message as Message,
+        Reasoning as Reasoning,
+        Text as Text,
+        ToolCall as ToolCall,
+        ToolResult as ToolResult,
+        ToolValue as ToolValue,
+        Video as Video,
+    )
+    from .values.records import (
+        GenerateLog as GenerateLog,
+        GenerationMetadata as GenerationMetadata,
+        RawProviderResponse as RawProviderResponse,
+    )
+    from .values.request import (
+        CachePolicy as CachePolicy,
+        HttpOptions as HttpOptions,
+        Options as Options,
+        Request as Request,
+        Timeouts as Timeouts,
+        ToolChoice as ToolChoice,
+        ToolDefinition as ToolDefinition,
+    )
+    from .values.usage import Usage as Usage
+else:
+    from .values.lazily import attach
 
-
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        msg = f"module 'mellite' has no attribute {name!r}"
-        raise AttributeError(msg)
-    from importlib import import_module
-
-    module = import_module(f"mellite.{home or name}")
-    value = getattr(module, name) if home else module
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "": "backends cassettes errors events requirements streaming",
+            ".backends.asking": "generate",
+            ".backends.by_name": "backend",
+            ".backends.mochi": "mochi_llm_generate mochi_llm_stream",
+            ".strategies.gathering": "Gathering Results as_completed gather",
+            ".strategies.requirements": "Requirement ValidationResult check",
+            ".strategies.sampling": "BestOfN BudgetForcing Escalate Fallback Hedge MajorityVote MinimumBayesRisk "
+            "ModelFriendlyRepair MultiTurnRepair RejectionSampling RepairSampling SamplingResult",
+            ".strategies.streaming": "stream",
+            ".thunk.backend": "Backend",
+            ".thunk.call": "CallInfo",
+            ".thunk.sharing": "share",
+            ".thunk.thunk": "ModelOutputThunk",
+            ".values.chunking": "chunk",
+            ".values.errors": "MelliteError",
+            ".values.messages": "Audio CacheHint Document Image Message Reasoning Text ToolCall ToolResult ToolValue "
+            "Video",
+            ".values.records": "GenerateLog GenerationMetadata RawProviderResponse",
+            ".values.request": "CachePolicy HttpOptions Options Request Timeouts ToolChoice ToolDefinition",
+            ".values.usage": "Usage",
+        },
+    )
+    __all__ += ["__version__"]

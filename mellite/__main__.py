@@ -17,12 +17,12 @@ def command_line() -> click.Group:
     Raises:
         ModuleNotFoundError: without the `cli` extra.
     """
-    from .cli import app, cassette
-    from .cli_cassettes import ls, show, stats
-    from .cli_cassettes_changes import convert, diff, scrub, verify
-    from .cli_checking import check
-    from .cli_prices import prices
-    from .cli_sampling import sample
+    from .cli.app import app, cassette
+    from .cli.cassette_changes import convert, diff, scrub, verify
+    from .cli.cassettes import ls, show, stats
+    from .cli.check import check
+    from .cli.prices import prices
+    from .cli.sample import sample
 
     for command in (check, prices, sample):
         app.add_command(command)
@@ -39,7 +39,7 @@ def main() -> None:
         if error.name is None or error.name.partition(".")[0] not in ("click", "rich"):
             raise
         if sys.argv[1:] == ["demo"]:
-            from .demo import run
+            from .cli.demo import run
 
             sys.exit(run())
         print(f"mellite: the command line needs {error.name}: pip install 'mellite[cli]'", file=sys.stderr)

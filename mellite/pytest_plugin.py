@@ -28,11 +28,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pytest
 
 if TYPE_CHECKING:
+    from .backends.conformance import (
+        check_backend as check_backend,  # noqa: PLC0414 - for type checkers it is here
+        check_protocol as check_protocol,  # noqa: PLC0414
+    )
     from .backends.fake import Answer, Answerer, Scripted
     from .cassettes.modes import Mode
-    from .cassettes.using import CassetteTransport
-    from .conformance import check_backend as check_backend  # noqa: PLC0414 - for type checkers it is here
-    from .conformance import check_protocol as check_protocol  # noqa: PLC0414
+    from .cassettes.opening import CassetteTransport
 
 __all__ = ["UnusedInteractions"]
 
@@ -50,7 +52,7 @@ class UnusedInteractions(pytest.PytestWarning):
 def __getattr__(name: str) -> object:
     # Not in __all__ or dir(): pytest gets every name that it sees there, and would load half of mellite.
     if name in ("check_backend", "check_protocol"):
-        from . import conformance
+        from .backends import conformance
 
         return getattr(conformance, name)
     msg = f"module 'mellite.pytest_plugin' has no attribute {name!r}"
@@ -157,7 +159,7 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
         if transport.offline and not given.get("live"):
             stack.enter_context(_no_network(f"it replays a cassette; {_ADVICE}", request.config))
         if given.get("install", True):
-            from .wire.transport import standing_in
+            from .wire.transports.default import standing_in
 
             stack.enter_context(standing_in(transport.over))
         yield transport
@@ -183,7 +185,7 @@ _NOTHING: Final = (
 def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteTransport:
     """The cassette of a test, in the mode that was asked for; or the test is skipped."""
     from .cassettes.of_tests import cassette_of_test
-    from .errors import MelliteError
+    from .values.errors import MelliteError
 
     path = _path(request, given)
     transport: CassetteTransport | None = None
@@ -403,7 +405,7 @@ class _Blocking:
 @contextmanager
 def _no_network(why: str, config: pytest.Config) -> Generator[None]:
     """Refuse every connection to another machine, and every look-up of its name, in all threads."""
-    from .pytest_loops import watched
+    from .loops.connections import watched
 
     if not _hooked:
         _hooked.append(True)  # an audit hook cannot be taken away again

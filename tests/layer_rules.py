@@ -1,6 +1,6 @@
-"""Which module of mellite may import which: the layers and arrows as tables.
+"""Which module of mellite may import which: the rooms from bottom to top, as one list.
 
-A new module needs a row in LAYERS, or lies in a folder that has one. Imports inside functions, those for type checkers
+A new module lies in a room. Imports inside functions, those for type checkers
 only and those by a name in a string count like any other: a lazy import upwards is still an arrow upwards.
 """
 
@@ -12,136 +12,102 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-LAYERS = {
-    10: (
-        "__main__",
-        "cli",
-        "cli_cassettes",
-        "cli_cassettes_changes",
-        "cli_checking",
-        "cli_output",
-        "cli_prices",
-        "cli_requirements",
-        "cli_sampling",
-        "demo",
-        "mochi",
-        "pytest_loops",
-        "pytest_plugin",
-    ),
-    9: (
-        "answer_bodies",
-        "asking",
-        "batch",
-        "comparing",
-        "conformance",
-        "converting",
-        "entries",
-        "gathering",
-        "journal",
-        "progress",
-        "recorded",
-        "requirements",
-        "sampling",
-        "steps",
-        "streaming",
-        "tallying",
-        "toolloop",
-    ),
-    8: ("hooks", "resilience", "telemetry"),
-    7: ("backends",),
-    6: ("cassettes",),
-    5: ("providers",),
-    4: ("protocols",),
-    3: ("wire",),
-    2: (
-        "answer",
-        "calling",
-        "calls",
-        "cancelling",
-        "forking",
-        "generation",
-        "iteration",
-        "loops",
-        "nesting",
-        "outcome",
-        "places",
-        "readers",
-        "records",
-        "sharing",
-        "thunk",
-        "trio_loop",
-    ),
-    1: ("chunking", "fold", "jsonschema", "pricelist", "pricing", "secrets", "templates", "terminal", "tools"),
-    0: ("chat_messages", "errors", "events", "messages", "option_names", "prompts", "request", "spelling", "usage"),
-}
-"""Layer -> its modules and folders. mellite/__init__.py is above all of them and imported by nobody."""
+ROOMS: tuple[tuple[str, ...], ...] = (
+    ("values",),
+    ("loops",),
+    ("thunk", "wire"),
+    ("protocols", "cassettes"),
+    ("providers",),
+    ("backends",),
+    ("strategies", "archive"),
+    ("cli", "pytest_plugin"),
+    ("__main__",),
+)
+"""The rooms of mellite from bottom to top. A room imports those below it; the two of one row never import each other.
 
-APART = (4, 8, 10)
-"""Layers whose modules do not import each other ..."""
+mellite/__init__.py is above all of them, and so are the faces: nobody imports either.
+"""
 
-TOGETHER = {
-    "__main__": ("cli", "cli_*", "demo"),
-    "cli": ("demo",),
-    "pytest_plugin": ("pytest_loops",),
-    "cli_*": ("cli", "cli_cassettes", "cli_output", "cli_requirements"),
-    "protocols.openai_chat": ("protocols.chat_*",),  # one protocol in several files
-    "protocols.chat_*": ("protocols.chat_*",),
-    "protocols.anthropic_*": ("protocols.anthropic_*",),
-    "protocols.cohere_*": ("protocols.cohere_*",),
-    "protocols.openai_responses": ("protocols.responses_*",),
-    "protocols.responses_*": ("protocols.responses_*",),
-    "protocols.bedrock_converse": ("protocols.converse_*",),  # likewise
-    "protocols.converse_*": ("protocols.converse_*",),
-    "protocols.gemini*": ("protocols.gemini_*",),  # likewise
-    "protocols.failures": ("protocols.failure_*",),  # the tables, and how bodies are read
-    "protocols.*": (
-        "protocols.caching",
-        "protocols.failures",
-        "protocols.finish_words",
-        "protocols.history",
-        "protocols.media",
-        "protocols.toolcalls",
-        "protocols.toolinputs",
+FACES = ("errors", "events", "messages", "mochi", "request", "requirements", "sampling", "streaming")
+"""Files of a few lines that stand where a public path always was, and hand on what is in a room."""
+
+INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "cassettes": (
+        ("interactions", "bodies", "timeline", "compression", "modes"),
+        ("secrets",),
+        ("files",),
+        ("recording", "replaying", "text"),
+        ("opening", "scrub", "scrub_files", "audit", "of_tests"),
+    ),
+    "protocols": (
+        (
+            "json_values",
+            "media",
+            "history",
+            "cache_marks",
+            "error_answers",
+            "error_bodies",
+            "error_words",
+            "finish_words",
+            "tool_calls",
+            "tool_inputs",
+        ),
+        ("anthropic_messages", "bedrock_converse", "cohere_chat", "gemini", "openai_chat", "openai_responses"),
+        ("writing",),
     ),
 }
-"""... but for these: importer -> imported."""
+"""Rows within a room, from bottom to top. Modules of one row may import each other, folders of one row never do."""
 
 NARROWED = (
-    ("wire*", 2, ("forking", "loops"), "wire/ is bytes and knows no thunk"),
-    ("protocols*", 3, ("wire.protocol",), "a protocol is JSON and knows no bytes, URLs or keys"),
-    ("protocols*", 2, ("records",), "a protocol turns JSON into events and knows no thunk"),
-    ("cassettes*", 5, (), "a cassette knows no vendor"),
-    ("cassettes*", 4, (), "a cassette knows no vendor"),
-    ("cassettes*", 2, ("forking", "loops", "records"), "a cassette knows no thunk"),
+    ("protocols", "wire", ("wire.protocol",), "a protocol is JSON and knows no bytes, URLs or keys"),
+    ("protocols", "thunk", (), "a protocol turns JSON into events and knows no thunk"),
     (
-        "backends*",
-        2,
-        ("calling", "forking", "loops", "places", "records"),
-        "a backend only yields events and knows no thunk",
+        "cassettes",
+        "wire",
+        (
+            "wire.content_encoding",
+            "wire.error_context",
+            "wire.http",
+            "wire.transports.default",
+            "wire.transports.scripted",
+        ),
+        "a cassette stands in for a server and knows no route, framing or key",
     ),
+    ("cassettes", "thunk", (), "a cassette knows no thunk"),
+    ("backends", "thunk", ("thunk.backend",), "a backend only yields events and knows no thunk"),
 )
-"""(importer, a layer below it, all that it may import of that layer, why)."""
+"""(room, a room below it, all that it may import of that one, why)."""
 
-TRANSPORTS = ("wire.transport", "wire.transport_*")
+EXEMPT = {
+    "backends.asking": "it is what makes thunks for everybody: its types are the thunk's",
+    "backends.conformance": "it checks backends by what they make of a thunk",
+}
+"""Modules to which NARROWED does not apply, and why."""
+
+TRANSPORTS = ("wire.transports", "wire.transports.*")
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("aiohttp", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS),
-    "botocore": ("wire.aws_profile",),
-    "websockets": ("wire.websocket_connection",),
-    **dict.fromkeys(("asyncio", "sniffio", "trio"), ("loops", "readers", "trio_loop", *TRANSPORTS)),
-    "click": ("__main__", "cli", "cli_*", "demo"),
-    "rich": ("__main__", "cli", "cli_*", "demo", "progress", "sampling.result", "sampling.table"),
-    "opentelemetry": ("telemetry",),
+    "botocore": ("wire.auth.aws_profile",),
+    "websockets": TRANSPORTS,
+    **dict.fromkeys(("asyncio", "sniffio", "trio"), ("loops.*", *TRANSPORTS)),
+    "click": ("__main__", "cli.*"),
+    "rich": ("__main__", "cli.*", "strategies.progress", "strategies.sampling.result", "strategies.sampling.table"),
+    "opentelemetry": ("backends.wrappers.tracing",),
     "pytest": ("pytest_plugin",),
     "lz4": ("cassettes.compression",),
-    "yaml": ("cassettes.safe_yaml",),
+    "yaml": ("cassettes.files.yaml",),
 }
 """Library -> the only modules of mellite that import it."""
 
-PURE_BELOW = 2
+PURE = ("values", *FACES)
 IMPURE = ("anyio", "concurrent", "http", "random", "secrets", "socket", "ssl", "subprocess", "threading", "time")
-"""What a module below layer 2 does not import: it has no clock and does no I/O."""
+"""What the rooms in PURE do not import: they have no clock and do no I/O."""
 
-IMPORTERS = {"import_module", "__import__"}
+IMPORTERS = {"attach", "import_module", "__import__"}
+"""Functions that import what a string names."""
+
+LOADER = "values.lazily"
+"""The one module that imports by names that it is handed: they stand in tables of the packages that call it."""
 
 
 class Import(NamedTuple):
@@ -248,10 +214,10 @@ def problems(package: Path) -> list[str]:
     modules = modules_below(package)
     out = []
     for module in modules.values():
-        if module.name and layer_of(module.name) is None:
+        if module.name and row_of(module.name) is None:
             out.append(
-                f"{module.name} ({module.path.name}) is in no layer: add it to LAYERS in tests/layer_rules.py, "
-                "to the lowest layer that has all it imports below it"
+                f"{module.name} ({module.path.name}) is in no room: put it into the lowest room that has all "
+                "it imports below it, or add a row to ROOMS or INSIDE in tests/layer_rules.py"
             )
             continue
         out += [
@@ -264,10 +230,23 @@ def problems(package: Path) -> list[str]:
     return [*out, *cycles(modules)]
 
 
-def layer_of(name: str) -> int | None:
-    """The layer of a module, by the row of its first word; None without a row."""
-    first = name.partition(".")[0]
-    return next((layer for layer, row in LAYERS.items() if first in row), None)
+def row(name: str, rows: tuple[tuple[str, ...], ...]) -> int | None:
+    """The number of the row in which a name stands; None if it stands in none."""
+    return next((number for number, each in enumerate(rows) if name in each), None)
+
+
+def row_of(name: str) -> tuple[int, ...] | None:
+    """Where a module is from bottom to top: its room's row, and its row within the room if that has rows."""
+    room, _, rest = name.partition(".")
+    if room in FACES:
+        return (len(ROOMS),)
+    outer = row(room, ROOMS)
+    if outer is None or room not in INSIDE:
+        return None if outer is None else (outer,)
+    if not rest:
+        return (outer, len(INSIDE[room]))  # its __init__.py, above all that is in it
+    inner = row(rest.partition(".")[0], INSIDE[room])
+    return None if inner is None else (outer, inner)
 
 
 def fits(name: str, patterns: Iterable[str]) -> bool:
@@ -286,17 +265,29 @@ def own_trouble(importer: str, target: str) -> str | None:
         return None
     if not target:
         return "nobody imports mellite/__init__.py; import the module that defines the name"
-    upper, lower = layer_of(importer), layer_of(target)
+    if target in FACES:
+        return "a face is for users; import the module that defines the name"
+    upper, lower = row_of(importer), row_of(target)
     if upper is None or lower is None:
-        return "it is in no layer"
+        return "it is in no room"
+    room, below = importer.partition(".")[0], target.partition(".")[0]
+    if room != below and lower[0] == upper[0]:
+        return f"{room} and {below} never import each other; move what both need into a room below"
     if lower > upper:
-        return f"an arrow up, from layer {upper} to layer {lower}; move the code down or pass the thing in"
-    together = any(fits(importer, [who]) and fits(target, allowed) for who, allowed in TOGETHER.items())
-    if lower == upper and upper in APART and not together and not target.startswith(f"{importer}."):
-        return f"the modules of layer {upper} do not import each other"
-    for who, layer, allowed, why in NARROWED:
-        if fits(importer, [who]) and lower == layer and target not in allowed:
-            return f"{why}; of layer {layer} it may import {', '.join(allowed) or 'nothing'}"
+        return f"an arrow up, from {importer} to {target}; move the code down or pass the thing in"
+    if room == below:
+        return trouble_inside(importer, target) if len(upper) == len(lower) > 1 and upper == lower else None
+    for who, whom, allowed, why in NARROWED:
+        if (who, whom) == (room, below) and target not in allowed and importer not in EXEMPT:
+            return f"{why}; of {whom} it may import {', '.join(allowed) or 'nothing'}"
+    return None
+
+
+def trouble_inside(importer: str, target: str) -> str | None:
+    """What is wrong when a module imports one of the same row within a room, if anything."""
+    ours, theirs = importer.split("."), target.split(".")
+    if ours[1] != theirs[1] and (len(ours) > 2 or len(theirs) > 2):
+        return f"the folders of one row in {ours[0]} never import each other; move what both need down"
     return None
 
 
@@ -305,15 +296,14 @@ def library_trouble(importer: str, found: Import) -> str | None:
     library = found.target.partition(".")[0]
     if library in ONLY_IN and not fits(importer, ONLY_IN[library]):
         return f"only {', '.join(ONLY_IN[library])} may"
-    layer = layer_of(importer)
-    if library in IMPURE and layer is not None and layer < PURE_BELOW and importer:
-        return f"layer {layer} is pure: no clock, no I/O"
+    if library in IMPURE and importer.partition(".")[0] in PURE:
+        return "values are pure: no clock, no I/O"
     return None
 
 
 def unreadable_imports(module: Module) -> Iterator[str]:
     """Imports by a name that is put together at run time, where no whole name in the file can be checked instead."""
-    if any(found.ours for found in module.imports):
+    if module.name == LOADER or any(found.ours for found in module.imports):
         return
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call) and called(node) in IMPORTERS and not (node.args and text_of(node.args[0])):

@@ -1,4 +1,4 @@
-"""Make mellite/price_data/snapshot.json out of the price catalogue of genai-prices; `nox -s prices` runs this.
+"""Make the price snapshot that mellite ships out of the catalogue of genai-prices; `nox -s prices` runs this.
 
 Only the numbers and the patterns of names are taken, for models that are priced by tokens; the licence of the
 catalogue (MIT) stands beside the snapshot. Arguments: where to write, and the date of the snapshot, today by default.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 HERE = Path(__file__).parent
-TARGET = HERE.parent / "mellite" / "price_data" / "snapshot.json"
+TARGET = HERE.parent / "mellite" / "values" / "prices" / "price_data" / "snapshot.json"
 
 UNITS = {
     "input_mtok": "input",

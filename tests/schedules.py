@@ -21,7 +21,7 @@ from attrs import define, field
 import mellite
 from mellite.errors import ConnectionLost, GenerationCancelled, IncompleteStream, MelliteError, RequestError
 from mellite.events import Finish, TextDelta
-from tests.contract.support import blocked, live_tasks
+from tests.thunk.support import blocked, live_tasks
 
 
 class Erratic(mellite.Backend):

@@ -22,26 +22,44 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "
 """Names that say nothing about what is inside, with or without a leading underscore."""
 
 WIDE_EXCEPTS = {
-    "mellite/conformance.py::_stops": "what a backend raises while it is closed is what the check reports",
-    "mellite/conformance.py::_Check.damages": "what a protocol raises for damaged bytes is what the check reports",
-    "mellite/generation.py::Pump.run": "whatever a backend raises settles the thunk",
-    "mellite/generation.py::Pump._close": "a backend that fails while closing does not undo its answer; the log has it",
-    "mellite/iteration.py::Chunks.__anext__": "kept, and raised after the chunks that were cut before it",
-    "mellite/outcome.py::conclude": "an event that cannot be read fails the thunk, which keeps what came before it",
-    "mellite/outcome.py::_fails": "asked in order to find that event",
-    "mellite/requirements/requirement.py::Requirement._awaited": "a check that raises is a verdict that does not pass",
-    "mellite/requirements/requirement.py::Requirement.checker": "a check that cannot be made does not pass, either",
-    "mellite/requirements/requirement.py::Requirement.begin": "a check that raises is a verdict that does not pass",
-    "mellite/requirements/requirement.py::Requirement.begin_chunk": "a check that raises is a verdict of failure",
-    "mellite/sampling/bestof.py::BestOfN._by_waiting": "a score that raises fails its sample, which keeps the error",
-    "mellite/sampling/bestof.py::BestOfN._scored": "a score that raises fails its sample, which keeps the error",
-    "mellite/sampling/running.py::Run.guarded": "raised again when no task is left",
-    "mellite/sampling/voting.py::_Ballot._by_function": "a key that raises fails its sample, which keeps the error",
-    "mellite/wire/aws_profile.py::ProfileKeys._find": "raised without what botocore keeps of a program's output",
-    "mellite/wire/transport_aiohttp.py::AiohttpTransport.open": "translated, and raised without what the client keeps",
-    "mellite/wire/transport_aiohttp.py::_Response.read": "translated, and raised without what the client keeps",
-    "mellite/wire/transport_httpx2.py::Httpx2Transport.open": "translated, and raised without what the client keeps",
-    "mellite/wire/transport_httpx2.py::_Response.read": "translated, and raised without what the client keeps",
+    "mellite/backends/conformance.py::_stops": "what a backend raises while it is closed is what the check reports",
+    "mellite/backends/conformance.py::_Check.damages": (
+        "what a protocol raises for damaged bytes is what the check reports"
+    ),
+    "mellite/thunk/pump.py::Pump.run": "whatever a backend raises settles the thunk",
+    "mellite/thunk/pump.py::Pump._close": "a backend that fails while closing does not undo its answer; the log has it",
+    "mellite/thunk/iterators.py::Chunks.__anext__": "kept, and raised after the chunks that were cut before it",
+    "mellite/thunk/outcome.py::conclude": (
+        "an event that cannot be read fails the thunk, which keeps what came before it"
+    ),
+    "mellite/thunk/outcome.py::_fails": "asked in order to find that event",
+    "mellite/strategies/requirements/requirement.py::Requirement._awaited": (
+        "a check that raises is a verdict that does not pass"
+    ),
+    "mellite/strategies/requirements/requirement.py::Requirement.checker": (
+        "a check that cannot be made does not pass, either"
+    ),
+    "mellite/strategies/requirements/requirement.py::Requirement.begin": (
+        "a check that raises is a verdict that does not pass"
+    ),
+    "mellite/strategies/requirements/requirement.py::Requirement.begin_chunk": (
+        "a check that raises is a verdict of failure"
+    ),
+    "mellite/strategies/sampling/best_of_n.py::BestOfN._by_waiting": (
+        "a score that raises fails its sample, which keeps the error"
+    ),
+    "mellite/strategies/sampling/best_of_n.py::BestOfN._scored": (
+        "a score that raises fails its sample, which keeps the error"
+    ),
+    "mellite/strategies/sampling/run.py::Run.guarded": "raised again when no task is left",
+    "mellite/strategies/sampling/voting.py::_Ballot._by_function": (
+        "a key that raises fails its sample, which keeps the error"
+    ),
+    "mellite/wire/auth/aws_profile.py::ProfileKeys._find": "raised without what botocore keeps of a program's output",
+    "mellite/wire/transports/aiohttp.py::AiohttpTransport.open": "translated, and raised without what the client keeps",
+    "mellite/wire/transports/aiohttp.py::_Response.read": "translated, and raised without what the client keeps",
+    "mellite/wire/transports/httpx2.py::Httpx2Transport.open": "translated, and raised without what the client keeps",
+    "mellite/wire/transports/httpx2.py::_Response.read": "translated, and raised without what the client keeps",
 }
 """``path::function`` -> why it may catch every exception and go on."""
 
@@ -170,7 +188,7 @@ def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) 
             )
 
 
-SEES_MODULES = "mellite/loops.py::imported_trio"
+SEES_MODULES = "mellite/loops/current.py::imported_trio"
 """The one ``path::function`` that looks into `sys.modules`, and knows that a module may stand there half imported."""
 
 
@@ -189,7 +207,7 @@ def half_imported(source: Source) -> Iterator[str]:
 
 
 LOCKS = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"}
-MAKES_LOCKS = "mellite/forking.py"
+MAKES_LOCKS = "mellite/loops/forking.py"
 """The one file that makes locks: those that a forked child finds open."""
 
 

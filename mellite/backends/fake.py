@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
 import anyio
 from attrs import define, field
 
-from mellite import forking
-from mellite.calling import Backend
-from mellite.errors import ConfigurationError
-from mellite.events import Event, Finish, ResponseStart, TextDelta
-from mellite.messages import Text
-from mellite.request import Request
-from mellite.usage import Usage
+from ..loops import forking
+from ..thunk.backend import Backend
+from ..values.errors import ConfigurationError
+from ..values.events import Event, Finish, ResponseStart, TextDelta
+from ..values.messages import Text
+from ..values.request import Request
+from ..values.usage import Usage
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-from ..calling import Backend
-from ..events import Event
-from ..places import Limit, check_concurrency
-from ..request import Options, Request, Timeouts
+from ..loops.places import Limit, check_concurrency
+from ..thunk.backend import Backend
+from ..values.events import Event
+from ..values.request import Options, Request, Timeouts
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
 from ..wire.route import Route
-from ..wire.transport import in_place_of
+from ..wire.transports.default import in_place_of
 
 __all__ = ["MOST", "LiveBackend"]
 
@@ -31,7 +31,7 @@ class LiveBackend(Backend):
         route: which provider, over which protocol; see `mellite.providers.catalog.find`.
         model: the model's id, for requests that name none.
         transport: what sends the requests; by default the one that the route names, made for this
-            backend and closed with it, or what `mellite.wire.transport.standing_in` puts in its place.
+            backend and closed with it, or what `mellite.wire.transports.default.standing_in` puts in its place.
         timeouts: the clocks of each call, unless a request says otherwise.
         max_concurrency: how many generations may run at the same time at most, over all loops and threads of the
             process, counted from sending to the end of the answer; None for any number. Others wait their turn, as

@@ -5,115 +5,59 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .codecs import Body
-    from .files import cassette_path
-    from .http import load_cassette, read_cassette
+    from ..wire.transports.scripted import ScriptedTransport as ScriptedTransport
+    from .bodies import Body as Body
+    from .files.disk import cassette_path as cassette_path
+    from .files.read import load_cassette as load_cassette, read_cassette as read_cassette
+    from .files.vcr import Imported as Imported, import_vcr as import_vcr
     from .interactions import (
-        Cassette,
-        HttpInteraction,
-        RecordedRequest,
-        RecordedResponse,
-        WebSocketClose,
-        WebSocketConnection,
-        WebSocketEvent,
-        WebSocketInteraction,
-        WebSocketOpen,
+        Cassette as Cassette,
+        HttpInteraction as HttpInteraction,
+        RecordedRequest as RecordedRequest,
+        RecordedResponse as RecordedResponse,
+        WebSocketClose as WebSocketClose,
+        WebSocketConnection as WebSocketConnection,
+        WebSocketEvent as WebSocketEvent,
+        WebSocketInteraction as WebSocketInteraction,
+        WebSocketOpen as WebSocketOpen,
     )
-    from .journal import CassetteWriter
-    from .matching import Difference, Snapshot, differences, snapshot
-    from .modes import Selection
-    from .recorder import ReplayTransport
-    from .recording import RecordTransport
-    from .redaction import Redaction
-    from .scripted import ScriptedTransport
-    from .sidecars import Sidecar
-    from .sockets import ReplaySockets
-    from .text import TextCassette, TextDirectory, djb2_key
-    from .using import CassetteTransport, use
-    from .vcr import Imported, import_vcr
+    from .modes import Selection as Selection
+    from .opening import CassetteTransport as CassetteTransport, use as use
+    from .recording.journal import CassetteWriter as CassetteWriter
+    from .recording.transport import RecordTransport as RecordTransport
+    from .replaying.matching import (
+        Difference as Difference,
+        Snapshot as Snapshot,
+        differences as differences,
+        snapshot as snapshot,
+    )
+    from .replaying.sockets import ReplaySockets as ReplaySockets
+    from .replaying.transport import ReplayTransport as ReplayTransport
+    from .secrets.redaction import Redaction as Redaction
+    from .text.directory import TextCassette as TextCassette, TextDirectory as TextDirectory, djb2_key as djb2_key
+    from .text.sidecar import Sidecar as Sidecar
+else:
+    from ..values.lazily import attach
 
-__all__ = [
-    "Body",
-    "Cassette",
-    "CassetteTransport",
-    "CassetteWriter",
-    "Difference",
-    "HttpInteraction",
-    "Imported",
-    "RecordTransport",
-    "RecordedRequest",
-    "RecordedResponse",
-    "Redaction",
-    "ReplaySockets",
-    "ReplayTransport",
-    "ScriptedTransport",
-    "Selection",
-    "Sidecar",
-    "Snapshot",
-    "TextCassette",
-    "TextDirectory",
-    "WebSocketClose",
-    "WebSocketConnection",
-    "WebSocketEvent",
-    "WebSocketInteraction",
-    "WebSocketOpen",
-    "cassette_path",
-    "differences",
-    "djb2_key",
-    "import_vcr",
-    "load_cassette",
-    "read_cassette",
-    "snapshot",
-    "use",
-]
-
-_HOME = {
-    "Body": "codecs",
-    "Cassette": "interactions",
-    "CassetteTransport": "using",
-    "CassetteWriter": "journal",
-    "Difference": "matching",
-    "HttpInteraction": "interactions",
-    "Imported": "vcr",
-    "RecordTransport": "recording",
-    "RecordedRequest": "interactions",
-    "RecordedResponse": "interactions",
-    "Redaction": "redaction",
-    "ReplaySockets": "sockets",
-    "ReplayTransport": "recorder",
-    "ScriptedTransport": "scripted",
-    "Selection": "modes",
-    "Sidecar": "sidecars",
-    "Snapshot": "matching",
-    "TextCassette": "text",
-    "TextDirectory": "text",
-    "WebSocketClose": "interactions",
-    "WebSocketConnection": "interactions",
-    "WebSocketEvent": "interactions",
-    "WebSocketInteraction": "interactions",
-    "WebSocketOpen": "interactions",
-    "cassette_path": "files",
-    "differences": "matching",
-    "djb2_key": "text",
-    "import_vcr": "vcr",
-    "load_cassette": "http",
-    "read_cassette": "http",
-    "snapshot": "matching",
-    "use": "using",
-}
-
-
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        msg = f"module 'mellite.cassettes' has no attribute {name!r}"
-        raise AttributeError(msg)
-    from importlib import import_module
-
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "..wire.transports.scripted": "ScriptedTransport",
+            ".bodies": "Body",
+            ".files.disk": "cassette_path",
+            ".files.read": "load_cassette read_cassette",
+            ".files.vcr": "Imported import_vcr",
+            ".interactions": "Cassette HttpInteraction RecordedRequest RecordedResponse WebSocketClose "
+            "WebSocketConnection WebSocketEvent WebSocketInteraction WebSocketOpen",
+            ".modes": "Selection",
+            ".opening": "CassetteTransport use",
+            ".recording.journal": "CassetteWriter",
+            ".recording.transport": "RecordTransport",
+            ".replaying.matching": "Difference Snapshot differences snapshot",
+            ".replaying.sockets": "ReplaySockets",
+            ".replaying.transport": "ReplayTransport",
+            ".secrets.redaction": "Redaction",
+            ".text.directory": "TextCassette TextDirectory djb2_key",
+            ".text.sidecar": "Sidecar",
+        },
+    )

@@ -6,8 +6,8 @@ import gzip
 from importlib import import_module
 from typing import Any, Final, Literal, TypeAlias
 
-from ..errors import InvalidCassette, InvalidProviderOutput, MissingExtra, OutputTooLarge
-from ..wire.decoding import BodyDecoder
+from ..values.errors import InvalidCassette, InvalidProviderOutput, MissingExtra, OutputTooLarge
+from ..wire.content_encoding import BodyDecoder
 
 __all__ = ["ENDINGS", "Compression", "compress", "compression_of", "expand"]
 

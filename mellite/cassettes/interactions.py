@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from ..request import EMPTY
-from .codecs import Body
+from ..values.request import EMPTY
+from .bodies import Body
 
 __all__ = [
     "Cassette",

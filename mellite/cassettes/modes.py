@@ -17,8 +17,8 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-from ..errors import ConfigurationError, RecordingForbidden
-from ..spelling import nearest
+from ..values.errors import ConfigurationError, RecordingForbidden
+from ..values.spelling import nearest
 
 __all__ = ["MODES", "Mode", "Selection", "in_ci", "mode_of", "permitted"]
 

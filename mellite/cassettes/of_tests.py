@@ -13,17 +13,17 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from ..errors import CassetteMiss
-from .claiming import part_of
-from .http import load_cassette
+from ..values.errors import CassetteMiss
+from .files.locks import lock, same_file
+from .files.read import load_cassette
+from .files.storing import make_directory, unwritable
 from .interactions import HttpInteraction, Interaction
-from .journal import CassetteWriter, WriteMode
-from .locks import lock, same_file
 from .modes import Mode
-from .scanning import SecretScan
-from .storing import make_directory, unwritable
-from .timing import KEY
-from .using import CassetteTransport, stem_of
+from .opening import CassetteTransport, stem_of
+from .recording.journal import CassetteWriter, WriteMode
+from .replaying.claims import part_of
+from .secrets.scan import SecretScan
+from .timeline import KEY
 
 __all__ = ["CassetteOfTest", "HeldRecording", "cassette_of_test"]
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from ..errors import ProviderInternal
-from ..events import FinishReason
-from ..usage import Usage
+from ..values.errors import ProviderInternal
+from ..values.events import FinishReason
+from ..values.usage import Usage
 
 __all__ = ["finish_reason", "is_cut_short", "is_unfinished"]
 

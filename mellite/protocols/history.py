@@ -11,9 +11,9 @@ from typing import Final, Literal, TypeGuard
 
 from attrs import evolve, field, frozen
 
-from ..messages import Message, Part, Text, ToolCall, ToolResult, ToolValue
-from ..request import Request
-from .toolcalls import result_text
+from ..values.messages import Message, Part, Text, ToolCall, ToolResult, ToolValue
+from ..values.request import Request
+from .tool_calls import result_text
 
 __all__ = ["HistoryRules", "mend"]
 

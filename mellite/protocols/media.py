@@ -6,8 +6,8 @@ import base64
 from collections.abc import Collection
 from typing import Final
 
-from ..errors import InvalidRequest
-from ..messages import Media
+from ..values.errors import InvalidRequest
+from ..values.messages import Media
 
 __all__ = ["IMAGE_TYPES", "LARGEST", "base64_of", "data_url", "media_type_of", "web_url"]
 

@@ -7,12 +7,12 @@ from typing import Final
 
 from attrs import evolve
 
-from ..protocols.anthropic_messages import ANTHROPIC, protocol
-from ..wire.auth import Environment, bearer, header, none
+from ..protocols.anthropic_messages.stream import ANTHROPIC, protocol
+from ..wire.auth.keys import Environment, bearer, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from ..wire.versions import Versions
-from .keys import withheld
+from .environment_keys import withheld
 
 __all__ = ["BASE_URL", "OLDER_FIELDS", "VERSION", "VERSIONS", "messages_route"]
 

@@ -7,11 +7,12 @@ from typing import Final
 
 from attrs import evolve
 
-from ..protocols import openai_chat, openai_responses
-from ..wire.auth import Auth, header
+from ..protocols.openai_chat import stream as openai_chat
+from ..protocols.openai_responses import stream as openai_responses
+from ..wire.auth.keys import Auth, header
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
-from .keys import key_of
+from .environment_keys import key_of
 
 __all__ = ["chat_route", "responses_route"]
 

@@ -6,14 +6,14 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..protocols.bedrock_converse import protocol
-from ..wire.auth import Auth, Environment, bearer, none
+from ..protocols.bedrock_converse.stream import protocol
+from ..wire.auth.aws_profile import DefaultKeys, ProfileKeys
+from ..wire.auth.keys import Auth, Environment, bearer, none
+from ..wire.auth.sigv4 import AwsKeys, SigV4
 from ..wire.aws import EventStreamDecoder
-from ..wire.aws_profile import DefaultKeys, ProfileKeys
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
-from ..wire.sigv4 import AwsKeys, SigV4
-from .keys import withheld
+from .environment_keys import withheld
 
 __all__ = ["converse_route"]
 
@@ -46,7 +46,7 @@ def converse_route(
             host, nothing of the environment is sent there.
         model: the model's id, that of an inference profile, or an ARN.
         region: as in ``eu-central-1``.
-        keys: an AWS access key, such as ``GivenKeys(id, secret, token)`` of `mellite.wire.sigv4`.
+        keys: an AWS access key, such as ``GivenKeys(id, secret, token)`` of `mellite.wire.auth.sigv4`.
         profile: the name of a profile of AWS's own tools; needs ``mellite[bedrock]``.
 
     Raises:

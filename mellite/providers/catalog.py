@@ -7,8 +7,8 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
-from ..errors import ConfigurationError, UnknownProvider
-from ..spelling import nearest
+from ..values.errors import ConfigurationError, UnknownProvider
+from ..values.spelling import nearest
 from ..wire.protocol import Protocol
 from ..wire.route import Route
 
@@ -191,7 +191,7 @@ def providers_of(model: str) -> list[str]:
         >>> providers_of("gpt-4o-mini"), providers_of("no-such-model")
         (['openai', 'azure'], [])
     """
-    from ..pricelist import prices
+    from ..values.prices.pricelist import prices
 
     try:
         listed = prices()

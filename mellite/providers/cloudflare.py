@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocols.openai_chat import ChatDialect, protocol
-from ..wire.auth import Environment, bearer
+from ..protocols.openai_chat.stream import ChatDialect, protocol
+from ..wire.auth.keys import Environment, bearer
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
 from .compatible import ACCOUNT
-from .keys import key_of
+from .environment_keys import key_of
 
 __all__ = ["gateway_route"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocols.cohere_chat import protocol
-from ..wire.auth import bearer
+from ..protocols.cohere_chat.stream import protocol
+from ..wire.auth.keys import bearer
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from .keys import key_of
+from .environment_keys import key_of
 
 __all__ = ["BASE_URL", "chat_route"]
 

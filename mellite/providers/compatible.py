@@ -8,13 +8,13 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from ..errors import ConfigurationError
-from ..protocols.openai_chat import ChatDialect, protocol
-from ..request import EMPTY
-from ..wire.auth import bearer
+from ..protocols.openai_chat.stream import ChatDialect, protocol
+from ..values.errors import ConfigurationError
+from ..values.request import EMPTY
+from ..wire.auth.keys import bearer
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
-from .keys import key_of
+from .environment_keys import key_of
 
 __all__ = ["HOSTS", "Host", "any_route", "chat_route", "maker_of"]
 

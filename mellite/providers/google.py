@@ -6,11 +6,11 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from ..protocols.gemini import protocol
-from ..wire.auth import Environment, header, none
+from ..protocols.gemini.stream import protocol
+from ..wire.auth.keys import Environment, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from .keys import withheld
+from .environment_keys import withheld
 
 __all__ = ["gemini_route"]
 

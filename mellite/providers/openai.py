@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocols import openai_chat, openai_responses
-from ..protocols.responses_dialogue import ResponsesDialogue
-from ..wire.auth import Auth, Environment, bearer, header
+from ..protocols.openai_chat import stream as openai_chat
+from ..protocols.openai_responses import stream as openai_responses
+from ..protocols.openai_responses.dialogue import ResponsesDialogue
+from ..wire.auth.keys import Auth, Environment, bearer, header
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from ..wire.transport import default_transport
-from ..wire.websocket import WebSocketTransport
-from .keys import key_of
+from ..wire.transports.default import default_transport
+from ..wire.transports.websocket import WebSocketTransport
+from .environment_keys import key_of
 
 __all__ = ["chat_route", "responses_route", "websocket_route", "websocket_transport"]
 

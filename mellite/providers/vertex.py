@@ -7,12 +7,12 @@ import re
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from ..protocols.gemini import GOOGLE, GeminiDialect, protocol
-from ..wire.auth import Auth, Credential, Environment, bearer, header, none
+from ..protocols.gemini.stream import GOOGLE, GeminiDialect, protocol
+from ..wire.auth.keys import Auth, Credential, Environment, bearer, header, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
-from .google_login import Login
-from .keys import withheld
+from .environment_keys import withheld
+from .google_credentials import Login
 
 __all__ = ["gemini_route"]
 
@@ -99,7 +99,7 @@ def gemini_route(
     What is not given comes from the environment when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the
     location from ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and who is asking from ``GOOGLE_VERTEX_API_KEY``,
     ``GOOGLE_VERTEX_ACCESS_TOKEN``, ``CLOUDSDK_AUTH_ACCESS_TOKEN`` or the application default credentials, see
-    `mellite.providers.google_login`. A key needs no project; an access token does.
+    `mellite.providers.google_credentials`. A key needs no project; an access token does.
 
     Args:
         api_key: a key of Vertex AI; or an access token, which begins with ``ya29.``.
@@ -108,7 +108,7 @@ def gemini_route(
         model: the model's id; ``endpoints/4711`` for a model of one's own.
         project: the project's id.
         location: the region, as in ``europe-west4``, ``eu`` or ``global``.
-        access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.tokens.Refreshing` that
+        access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.auth.tokens.Refreshing` that
             fetches it, because it expires after an hour. By default mellite fetches it, where it can.
 
     Raises:

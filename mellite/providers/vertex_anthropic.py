@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from ..protocols.anthropic_messages import AnthropicDialect, protocol
-from ..wire.auth import Credential, bearer, none
+from ..protocols.anthropic_messages.stream import AnthropicDialect, protocol
+from ..wire.auth.keys import Credential, bearer, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
 from ..wire.versions import Versions
 from .anthropic import OLDER_FIELDS, VERSION
-from .google_login import Login
-from .keys import withheld
+from .environment_keys import withheld
+from .google_credentials import Login
 from .vertex import LOCATIONS, PROJECTS, TOKENS, _Vertex
 
 __all__ = ["messages_route"]
@@ -63,7 +63,7 @@ def messages_route(
 
     What is not given comes from the environment when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the
     location from ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and the access token from ``GOOGLE_VERTEX_ACCESS_TOKEN``
-    or ``CLOUDSDK_AUTH_ACCESS_TOKEN``, else from the login that `mellite.providers.google_login` describes.
+    or ``CLOUDSDK_AUTH_ACCESS_TOKEN``, else from the login that `mellite.providers.google_credentials` describes.
 
     Args:
         api_key: an access token, too: Vertex AI has no keys for Claude.
@@ -72,7 +72,7 @@ def messages_route(
         model: the model's id, as in ``claude-sonnet-4-5@20250929``.
         project: the project's id.
         location: the region, as in ``europe-west1``, ``eu`` or ``global``.
-        access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.tokens.Refreshing` that
+        access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.auth.tokens.Refreshing` that
             fetches it, because it expires after an hour.
         version: the version of the API, as in ``vertex-2023-10-16``; see `mellite.providers.anthropic.messages_route`.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocols.openai_responses import ResponsesDialect, protocol
+from ..protocols.openai_responses.stream import ResponsesDialect, protocol
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from . import compatible
-from .keys import key_of
+from .environment_keys import key_of
 from .openai import websocket_transport
 
 __all__ = ["chat_route", "responses_route", "websocket_route"]

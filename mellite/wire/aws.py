@@ -16,7 +16,7 @@ from zlib import crc32
 
 import msgspec
 
-from ..errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge
+from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge
 
 __all__ = ["LIMIT", "EventStreamDecoder", "EventStreamMessage", "HeaderValue"]
 

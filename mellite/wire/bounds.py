@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from ..errors import InvalidRequest, OutputTooLarge
+from ..values.errors import InvalidRequest, OutputTooLarge
 
 __all__ = ["DEFAULT_BOUNDS", "AnswerBounds", "held", "values_in"]
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Final, cast
 
-from ..errors import TransportError
+from ..values.errors import TransportError
 from .http import HttpRequest, shown_url
 
 __all__ = ["causes", "how_it_broke", "unforeseen", "what_is_wrong"]

@@ -10,7 +10,7 @@ import zlib
 from importlib import import_module
 from typing import Any, Final, Protocol
 
-from ..errors import MissingExtra
+from ..values.errors import MissingExtra
 
 __all__ = ["BrotliDecompressor", "Decompressor", "ZlibDecompressor", "ZstdDecompressor"]
 

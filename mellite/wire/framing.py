@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from ..errors import OutputTooLarge
+from ..values.errors import OutputTooLarge
 
 __all__ = ["DEFAULT_LIMIT", "ServerSentEvent", "SseDecoder"]
 

@@ -7,16 +7,15 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
-from typing import Protocol as Interface
+from typing import Any, Final, Protocol as Interface
 
-from ..errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge, TransportError
-from ..events import Event, Finish, RawChunk
-from ..request import Request
-from ..usage import Usage
+from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge, TransportError
+from ..values.events import Event, Finish, RawChunk
+from ..values.request import Request
+from ..values.usage import Usage
 from .bounds import DEFAULT_BOUNDS, AnswerBounds, held, values_in
 from .protocol import Protocol, State
-from .reading import BodyReader
+from .response import BodyReader
 
 __all__ = ["Frame", "Framing", "Parser", "each"]
 

@@ -10,15 +10,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from reprlib import Repr
-from typing import Any, Final, Generic, NoReturn, TypeVar
-from typing import Protocol as Interface
+from typing import Any, Final, Generic, NoReturn, Protocol as Interface, TypeVar
 
 import msgspec
 from attrs import frozen
 
-from ..errors import InvalidProviderOutput, InvalidRequest, MelliteError
-from ..events import Event
-from ..request import Request
+from ..values.errors import InvalidProviderOutput, InvalidRequest, MelliteError
+from ..values.events import Event
+from ..values.request import Request
 
 __all__ = ["Protocol", "State", "decode_json", "is_done", "json_text", "listed", "shown", "wrong"]
 

@@ -8,11 +8,11 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..errors import MelliteError, UnknownProviderError
+from ..values.errors import MelliteError, UnknownProviderError
 from .framing import SseDecoder
 from .http import shown_url
 from .protocol import Protocol
-from .reading import BodyReader
+from .response import BodyReader
 
 __all__ = ["advice", "refusal", "said_in"]
 

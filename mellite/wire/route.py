@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Final
-from typing import Protocol as Interface
+from typing import Any, Final, Protocol as Interface
 
 import anyio
 from attrs import evolve, field, frozen
 
-from ..errors import (
+from ..values.errors import (
     AuthenticationError,
     ConfigurationError,
     InvalidProviderOutput,
@@ -19,20 +18,20 @@ from ..errors import (
     TotalTimeout,
     UnsupportedOption,
 )
-from ..events import Event, ResponseStart
-from ..request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
-from .auth import Auth, Scrubber, lacks_something, none
-from .body import encoded, merged, merged_http
+from ..values.events import Event, ResponseStart
+from ..values.request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
+from .auth.keys import Auth, Scrubber, lacks_something, none
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint, is_private_link
+from .error_context import Informing, request_id, safe_headers
 from .framing import SseDecoder
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
-from .informing import Informing, request_id, safe_headers
+from .json_body import encoded, merged, merged_http
 from .parsing import Frame, Framing, Parser, each
 from .protocol import Protocol
-from .reading import BodyReader, open_response
 from .refusals import refusal
-from .transport import default_transport
+from .response import BodyReader, open_response
+from .transports.default import default_transport
 from .versions import Versions
 
 __all__ = ["Frame", "Framing", "Route"]
@@ -46,7 +45,7 @@ _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
 
 
 class Place(Interface):
-    """A place among a limited number of generations; see `mellite.places.Place`."""
+    """A place among a limited number of generations; see `mellite.loops.places.Place`."""
 
     def take_if_free(self) -> bool:
         """Take it if nobody has to be waited for; whether that was so."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from ..errors import UnsupportedOption
+from ..values.errors import UnsupportedOption
 
 __all__ = ["Versions"]
 

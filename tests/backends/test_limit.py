@@ -18,10 +18,10 @@ import mellite
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import ConnectError, InvalidRequest, TotalTimeout
-from mellite.places import Limit
+from mellite.loops.places import Limit
 from mellite.request import Timeouts
 from mellite.wire.http import HttpRequest, HttpResponse
-from tests.contract.support import blocked
+from tests.thunk.support import blocked
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,7 @@ from mellite.cassettes import (
     ReplayTransport,
     use,
 )
-from mellite.wire.transport import Transport, default_transport
+from mellite.wire.transports.default import Transport, default_transport
 from tests.benchmarks.measure import pin, report, side_by_side
 from tests.benchmarks.server import running
 

@@ -10,12 +10,12 @@ import pytest
 from attrs import evolve
 
 from mellite.cassettes import Cassette, ReplayTransport, ScriptedTransport, load_cassette
-from mellite.cassettes.journal import CassetteWriter
 from mellite.cassettes.of_tests import CassetteOfTest, HeldRecording, cassette_of_test
-from mellite.cassettes.scanning import SecretScan
+from mellite.cassettes.recording.journal import CassetteWriter
+from mellite.cassettes.secrets.scan import SecretScan
 from mellite.errors import CassetteError, CassetteMismatch, CassetteMiss, InvalidCassette, UnsafeCassette
-from mellite.wire.transport import standing_in
-from tests.cassettes.test_claiming import answer, asked, pair
+from mellite.wire.transports.default import standing_in
+from tests.cassettes.replaying.test_claims import answer, asked, pair
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from mellite.cassettes import Redaction, ScriptedTransport, Sidecar, TextDirecto
 from mellite.cassettes.modes import Mode
 from mellite.errors import InvalidCassette, UnsafeCassette
 from mellite.wire.http import HttpRequest
-from tests.contract.support import run_child
+from tests.thunk.support import run_child
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "sk-" + "proj-AbCd0123EfGh4567IjKl89Mn"

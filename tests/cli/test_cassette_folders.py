@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mellite.cassettes import Sidecar, TextDirectory, djb2_key
-from mellite.cassettes.finding import cassette_folders, find_cassettes
+from mellite.cassettes.files.find import cassette_folders, find_cassettes
 from tests.cli.programs import COMMAND, ROOT, URL, cassette, command, surroundings
 from tests.terminal import COLUMNS, on_terminal
 

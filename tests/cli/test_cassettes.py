@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mellite.cassettes import Sidecar, TextDirectory, djb2_key
-from mellite.usage import Usage
+from mellite.values.usage import Usage
 from tests.cli.programs import COMMAND, cassette, command, run, surroundings
 from tests.terminal import on_terminal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mellite.cassettes.text import djb2_key
+from mellite.cassettes.text.directory import djb2_key
 from tests.cli.programs import cassette, run
 
 QUESTION = "Say hello."

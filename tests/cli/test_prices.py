@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mellite.pricelist import prices
+from mellite.values.prices.pricelist import prices
 from tests.cli.programs import COMMAND, run, surroundings
 from tests.terminal import on_terminal
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mellite.cassettes.text import djb2_key
+from mellite.cassettes.text.directory import djb2_key
 from tests.cli.programs import COMMAND, cassette, run, surroundings
 from tests.terminal import on_terminal
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from time import monotonic
 
 from mellite.cassettes import Sidecar, TextDirectory
-from mellite.cassettes.auditing import Audit
+from mellite.cassettes.audit import Audit
 from mellite.cassettes.compression import Compression
-from mellite.cassettes.scanning import SecretScan
+from mellite.cassettes.secrets.scan import SecretScan
 from mellite.errors import CassetteMiss
 from tests.crash.crowds import EIGHT, at_once, flat
 from tests.crash.killing import Acknowledge, in_child

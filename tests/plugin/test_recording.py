@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mellite.cassettes.auditing import Audit
+from mellite.cassettes.audit import Audit
 from tests.plugin.runs import ASYNCIO, Run, greeting, stored
 from tests.wire.server import Script
 
@@ -261,7 +261,8 @@ def test_marker_is_registered(run: Run) -> None:
 @pytest.mark.slow
 def test_conformance_suites_are_there() -> None:
     """`check_backend` and `check_protocol` come from the plugin, too."""
-    from mellite import conformance, pytest_plugin
+    from mellite import pytest_plugin
+    from mellite.backends import conformance
 
     assert pytest_plugin.check_backend is conformance.check_backend
     assert pytest_plugin.check_protocol is conformance.check_protocol

@@ -19,11 +19,11 @@ from attrs import evolve, frozen
 from mellite import Message, ModelOutputThunk
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
-from mellite.cassettes.http import load_cassette
+from mellite.cassettes.files.read import load_cassette
 from mellite.errors import IncompleteStream, InvalidRequest
 from mellite.messages import CacheHint, Image, Text, ToolCall, ToolResult
 from mellite.providers.catalog import find
-from mellite.providers.recorded import route_of
+from mellite.providers.recognize import route_of
 from mellite.request import Request, ToolDefinition
 from mellite.wire.route import Route
 

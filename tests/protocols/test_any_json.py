@@ -6,29 +6,18 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mellite.errors import MelliteError
 from mellite.events import Event, Finish
-from mellite.fold import fold
-from mellite.messages import (
-    CacheHint,
-    Document,
-    Image,
-    Message,
-    Part,
-    Reasoning,
-    Text,
-    ToolCall,
-    ToolResult,
-)
-from mellite.protocols.failures import classify, failure_of
-from mellite.protocols.openai_chat import protocol, unary
+from mellite.messages import CacheHint, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from mellite.protocols.error_answers import classify, failure_of
+from mellite.protocols.openai_chat.stream import protocol, unary
 from mellite.providers.compatible import HOSTS
 from mellite.request import Request
+from mellite.values.fold import fold
 from mellite.wire.protocol import Protocol
-from tests.protocols.chunks import DONE, delta, events_of
+from tests.protocols.openai_chat.chunks import DONE, delta, events_of
 
 FIELDS = (
     "annotations", "arguments", "choices", "content", "created", "custom", "delta", "error", "function",

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from mellite.protocols import failure_words
-from mellite.protocols.failure_words import MINIMAX, ZAI, Words
-from mellite.protocols.failures import classify, failure_of
+from mellite.protocols import error_words as failure_words
+from mellite.protocols.error_answers import classify, failure_of
+from mellite.protocols.error_words import MINIMAX, ZAI, Words
 
 TABLES = {name: rows for name, rows in vars(failure_words).items() if name.isupper() and isinstance(rows, tuple)}
 

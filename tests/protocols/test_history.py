@@ -7,8 +7,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport

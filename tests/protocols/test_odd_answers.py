@@ -10,10 +10,10 @@ import pytest
 from mellite import ModelOutputThunk, backend
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import InvalidProviderOutput, MelliteError, ProviderInternal
-from tests.protocols import claude, converse
-from tests.protocols.chunks import call as chat_call
-from tests.protocols.chunks import delta
-from tests.protocols.gemini_chunks import chunk
+from tests.protocols.anthropic_messages import claude
+from tests.protocols.bedrock_converse import converse
+from tests.protocols.gemini.chunks import chunk
+from tests.protocols.openai_chat.chunks import call as chat_call, delta
 from tests.protocols.streams import asked, whole, wire
 
 BOM = b"\xef\xbb\xbf"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from mellite.errors import BackendError, MelliteError
-from tests.protocols import claude, converse
-from tests.protocols.chunks import call as chat_call
-from tests.protocols.chunks import delta
-from tests.protocols.gemini_chunks import call, chunk, thought
+from tests.protocols.anthropic_messages import claude
+from tests.protocols.bedrock_converse import converse
+from tests.protocols.gemini.chunks import call, chunk, thought
+from tests.protocols.openai_chat.chunks import call as chat_call, delta
 from tests.protocols.streams import asked, whole
 
 VALUES: tuple[Any, ...] = (None, True, 5, -1.5, "x", [5], {"a": [1]})

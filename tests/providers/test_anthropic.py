@@ -18,13 +18,13 @@ from mellite.errors import (
     UnsupportedOption,
 )
 from mellite.messages import Message, Reasoning
-from mellite.protocols.anthropic_messages import AnthropicRaw
+from mellite.protocols.anthropic_messages.stream import AnthropicRaw
 from mellite.providers import vertex_anthropic
 from mellite.providers.anthropic import messages_route
 from mellite.providers.catalog import find
 from mellite.providers.vertex import LOCATIONS, PROJECTS
 from mellite.request import HttpOptions, Request
-from tests.protocols.claude import SAYS_A, end
+from tests.protocols.anthropic_messages.claude import SAYS_A, end
 
 KEY = "sk-ant-sentinel-4711-do-not-show"
 STREAM = "".join([f"event: {each['type']}\ndata: {json.dumps(each)}   \n\n" for each in [*SAYS_A, *end()]]).encode()

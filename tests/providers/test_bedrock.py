@@ -30,16 +30,15 @@ from mellite.errors import (
     RateLimited,
     UnsupportedOption,
 )
-from mellite.protocols.bedrock_converse import BedrockConverseRaw
+from mellite.protocols.bedrock_converse.stream import BedrockConverseRaw
 from mellite.providers.bedrock import converse_route
 from mellite.providers.catalog import find
 from mellite.request import HttpOptions, Request
-from mellite.wire.sigv4 import GivenKeys
-from tests.protocols.converse import CLAUDE, SAYS_A, answer, called, end, more, stop, text
+from mellite.wire.auth.sigv4 import GivenKeys
+from tests.protocols.bedrock_converse.converse import CLAUDE, SAYS_A, answer, called, end, more, stop, text
 from tests.wire.answers import shown
 from tests.wire.frames import event, exception
-from tests.wire.server import LAST, Received, Server, head, piece, serve
-from tests.wire.server import answer as served
+from tests.wire.server import LAST, Received, Server, answer as served, head, piece, serve
 
 KEY = "bedrock-api-key-sentinel-4711"
 ID, SECRET, TOKEN = "AKIASENTINEL", "secret/sentinel+0815=", "token-sentinel/2342=="

@@ -20,7 +20,7 @@ from mellite.errors import AuthenticationError, InvalidCredential, MelliteError,
 from mellite.providers.catalog import find, names
 from mellite.request import Request
 from mellite.wire.http import HttpRequest, HttpResponse, Transport
-from mellite.wire.transport import default_transport
+from mellite.wire.transports.default import default_transport
 from tests.providers.answers import ANSWERS
 from tests.wire.answers import shown
 from tests.wire.server import LAST, Received, Script, Server, answer, head, piece, serve

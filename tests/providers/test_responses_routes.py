@@ -20,10 +20,10 @@ from mellite.errors import (
 from mellite.messages import Message
 from mellite.providers import azure
 from mellite.providers.catalog import find
-from mellite.providers.recorded import route_of
+from mellite.providers.recognize import route_of
 from mellite.request import HttpOptions, Request
 from mellite.wire.http import HttpRequest
-from tests.protocols.response_events import added, completed, done, message, text, thinking
+from tests.protocols.openai_responses.events import added, completed, done, message, text, thinking
 from tests.wire.server import answer, serve
 
 KEY = "key-of-a-test"

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import running
-from .gauntlet import STEPS, Difference, Seat, run
-from .listed import reason_for
+from tests.servers import running
+from tests.servers.gauntlet import STEPS, Difference, Seat, run
+from tests.servers.listed import reason_for
 
 ANSWERS: tuple[dict[str, object], ...] = (
     {

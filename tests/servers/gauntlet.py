@@ -11,10 +11,9 @@ import anyio.to_thread
 import attrs
 
 import mellite
-
-from .asking import COUNT, FAIL, HELLO, LONGEST, RIVERS, THINK, WEATHER, Asked, Said
-from .ours import asking, said, thunk_of
-from .sdks import SDKS
+from tests.servers.asking import COUNT, FAIL, HELLO, LONGEST, RIVERS, THINK, WEATHER, Asked, Said
+from tests.servers.ours import asking, said, thunk_of
+from tests.servers.sdks import SDKS
 
 __all__ = ["STEPS", "Difference", "Seat", "run"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Final
 
-from .gauntlet import Difference
+from tests.servers.gauntlet import Difference
 
 __all__ = ["reason_for"]
 

@@ -11,10 +11,9 @@ from mellite.backends import LiveBackend
 from mellite.messages import ToolCall, ToolResult
 from mellite.request import HttpOptions, ToolDefinition
 from tests.corpus_adapter import USAGE, reported_usage
-
-from .asking import RESULT, WEATHER_TOOL, Asked, Said
-from .running import KEY
-from .sdks import LONGEST
+from tests.servers.asking import RESULT, WEATHER_TOOL, Asked, Said
+from tests.servers.running import KEY
+from tests.servers.sdks import LONGEST
 
 __all__ = ["BASES", "asking", "said", "thunk_of"]
 

@@ -10,11 +10,10 @@ import anthropic
 import cohere
 import openai
 from google import genai
-from google.genai import errors as google_errors
-from google.genai import types as google
+from google.genai import errors as google_errors, types as google
 
-from .asking import RESULT, WEATHER_TOOL, Asked, Said
-from .running import KEY
+from tests.servers.asking import RESULT, WEATHER_TOOL, Asked, Said
+from tests.servers.running import KEY
 
 __all__ = ["SDKS"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 from mellite import ModelOutputThunk
-from mellite.protocols.anthropic_messages import (
+from mellite.protocols.anthropic_messages.stream import (
     ANTHROPIC,
     AnthropicBlock,
     AnthropicDialect,
@@ -15,7 +15,7 @@ from mellite.protocols.anthropic_messages import (
     protocol,
 )
 from mellite.providers.anthropic import messages_route
-from mellite.records import RawProviderResponse
+from mellite.values.records import RawProviderResponse
 from mellite.wire.protocol import Protocol
 from mellite.wire.route import Route
 

@@ -13,7 +13,7 @@ import mellite
 from mellite import Message, ModelOutputThunk, Request
 from mellite.backends import Constant, Echo, Failing, Scripted
 from mellite.events import Event, Finish, FinishReason, TextDelta, Usage
-from mellite.records import RawProviderResponse
+from mellite.values.records import RawProviderResponse
 
 
 @frozen

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any, assert_type
 
 from mellite import ModelOutputThunk
-from mellite.protocols.bedrock_converse import BedrockConverseRaw, ConverseResponse, ConverseState, protocol
+from mellite.protocols.bedrock_converse.stream import BedrockConverseRaw, ConverseResponse, ConverseState, protocol
 from mellite.providers.bedrock import converse_route
-from mellite.records import RawProviderResponse
+from mellite.values.records import RawProviderResponse
+from mellite.wire.auth.aws_profile import ProfileKeys
+from mellite.wire.auth.sigv4 import GivenKeys, RevealedKeys
 from mellite.wire.aws import EventStreamDecoder, EventStreamMessage, HeaderValue
-from mellite.wire.aws_profile import ProfileKeys
 from mellite.wire.protocol import Protocol
 from mellite.wire.route import Route
-from mellite.wire.sigv4 import GivenKeys, RevealedKeys
 
 
 def narrowed(thunk: ModelOutputThunk[str]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 import mellite
-from mellite.protocols.gemini import GeminiRaw, GeminiResponse
-from mellite.protocols.gemini_answer import GeminiCandidate, GeminiContent
-from mellite.protocols.openai_chat import OpenAIChatRaw
-from mellite.records import RawProviderResponse
+from mellite.protocols.gemini.answer import GeminiCandidate, GeminiContent
+from mellite.protocols.gemini.stream import GeminiRaw, GeminiResponse
+from mellite.protocols.openai_chat.stream import OpenAIChatRaw
+from mellite.values.records import RawProviderResponse
 
 
 async def narrowing() -> None:

@@ -8,9 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import (
-    MelliteError,
-)
+from mellite.errors import MelliteError
 from mellite.events import Event, TextDelta
 from mellite.providers.openai import chat_route
 from mellite.request import Request

@@ -27,7 +27,7 @@ from tests.providers.answers import AMAZON, ANSWERS, SSE
 from tests.wire.answers import STREAM
 from tests.wire.frames import event
 from tests.wire.sockets import talking
-from tests.wire.test_reading import Fixed, Silent
+from tests.wire.test_response import Fixed, Silent
 
 MOST = 500
 FULL = {"junk": [[]] * MOST}

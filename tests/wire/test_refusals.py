@@ -20,7 +20,7 @@ from mellite.errors import (
     UnknownProviderError,
 )
 from mellite.providers.catalog import find
-from mellite.wire.transport_aiohttp import AiohttpTransport
+from mellite.wire.transports.aiohttp import AiohttpTransport
 from tests.wire.answers import KEY, shown
 from tests.wire.sockets import hang_up, talking
 from tests.wire.transports.support import post

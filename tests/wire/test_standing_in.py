@@ -12,7 +12,7 @@ import pytest
 import mellite
 from mellite.cassettes import ScriptedTransport, load_cassette, use
 from mellite.errors import ConfigurationError
-from mellite.wire.transport import in_place_of, standing_in
+from mellite.wire.transports.default import in_place_of, standing_in
 from tests.providers.test_responses_websocket import delta, last
 from tests.wire.answers import STREAM
 from tests.wire.server import LAST, Script, Server, head, piece, serve

@@ -15,10 +15,10 @@ import pytest
 from websockets.sync.server import ServerConnection
 
 from mellite.errors import ConnectError, ConnectionLost, InvalidProviderOutput
-from mellite.protocols.responses_dialogue import ResponsesDialogue
+from mellite.protocols.openai_responses.dialogue import ResponsesDialogue
 from mellite.wire.http import HttpRequest, HttpResponse
-from mellite.wire.transport import default_transport
-from mellite.wire.websocket import WebSocketTransport
+from mellite.wire.transports.default import default_transport
+from mellite.wire.transports.websocket import WebSocketTransport
 from tests.wire.server import head, serve
 from tests.wire.sockets import close, hang_up, talking
 

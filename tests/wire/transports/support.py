@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import anyio
 import trio
 
-from mellite.wire.transport import HttpRequest, HttpResponse, Transport, default_transport
-from mellite.wire.transport_aiohttp import AiohttpTransport
-from mellite.wire.transport_httpx2 import Httpx2Transport
+from mellite.wire.transports.aiohttp import AiohttpTransport
+from mellite.wire.transports.default import HttpRequest, HttpResponse, Transport, default_transport
+from mellite.wire.transports.httpx2 import Httpx2Transport
 from tests.wire.server import Script
 
 KEY = "sk-SECRET-0123456789"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mellite.wire.transport import HttpRequest
+from mellite.wire.transports.default import HttpRequest
 from tests.wire.server import LAST, Server, answer, gate, head, piece, send
 from tests.wire.transports.support import KEY, Make, fetch, in_thread, post, whole
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mellite.errors import ConnectionLost, InvalidProviderOutput
-from mellite.wire.transport import Transport
+from mellite.wire.transports.default import Transport
 from tests.wire.transports.support import Make, leaks_nothing, post, read_all
 
 OK = None

@@ -11,11 +11,7 @@ from functools import partial
 import anyio
 import pytest
 
-from mellite.errors import (
-    ConnectionLost,
-    InvalidProviderOutput,
-    MelliteError,
-)
+from mellite.errors import ConnectionLost, InvalidProviderOutput, MelliteError
 from tests.wire.server import LAST, Server, answer, gate, head, many_files, piece, send
 from tests.wire.transports.support import Make, fetch, in_thread, post, whole
 

@@ -12,13 +12,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mellite.errors import (
-    ConnectError,
-    ConnectionLost,
-    InvalidProviderOutput,
-    MelliteError,
-)
-from mellite.wire.transport import Transport
+from mellite.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
+from mellite.wire.transports.default import Transport
 from tests.wire.server import CLOSE, RESET, Script, Server, Step, answer, gate, head, piece, send
 from tests.wire.transports.support import KEY, Make, fetch, leaks_nothing, post, read_all
 

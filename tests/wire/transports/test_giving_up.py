@@ -12,12 +12,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from mellite.errors import (
-    ConnectionLost,
-)
-from mellite.wire.transport import HttpRequest
-from mellite.wire.transport_aiohttp import AiohttpTransport
-from mellite.wire.transport_httpx2 import Httpx2Transport
+from mellite.errors import ConnectionLost
+from mellite.wire.transports.aiohttp import AiohttpTransport
+from mellite.wire.transports.default import HttpRequest
+from mellite.wire.transports.httpx2 import Httpx2Transport
 from tests.wire.server import LAST, Server, answer, gate, head, piece
 from tests.wire.transports.support import Make, fetch, in_thread, post
 

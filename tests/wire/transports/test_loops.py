@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from mellite.wire.http import HttpResponse
-from mellite.wire.transport_aiohttp import AiohttpTransport
+from mellite.wire.transports.aiohttp import AiohttpTransport
 from tests.wire.server import LAST, Server, answer, gate, head, piece
 from tests.wire.transports.support import LOOPS, fetch, in_thread, post, whole
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mellite.errors import (
-    InvalidCredential,
-    InvalidRequest,
-)
-from mellite.wire.transport import HttpRequest
+from mellite.errors import InvalidCredential, InvalidRequest
+from mellite.wire.transports.default import HttpRequest
 from tests.wire.transports.support import KEY, Make, leaks_nothing, post
 
 

@@ -1,0 +1,1 @@
+"""What was generated before: replayed, listed, compared, counted and converted, with knowledge of vendors."""

@@ -1,0 +1,226 @@
+"""Compare two cassettes: which requests differ, which answers changed, and what that means in tokens and dollars."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Hashable, Iterator, Sequence
+from decimal import Decimal
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import Any, Final, Literal, TypeAlias
+
+from attrs import evolve, frozen
+
+from ..cassettes.files.find import Failed
+from ..cassettes.replaying.matching import Difference, differences
+from ..values.secrets.names import environment_secrets
+from .entries import Answer, Entry, entries_below
+
+__all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare"]
+
+#: ``same``: nothing differs; ``answer``: the same request, another answer; ``request``: the request differs;
+#: ``removed`` and ``added``: only one side has it.
+Change: TypeAlias = Literal["same", "answer", "request", "removed", "added"]
+
+CHANGES: Final[tuple[Change, ...]] = ("same", "answer", "request", "removed", "added")
+
+
+@frozen(kw_only=True)
+class Pair:
+    """A call of one cassette and the call of the other that it belongs to.
+
+    Args:
+        change: how they differ.
+        left: the call in the first cassette; None if only the second has it.
+        right: the call in the second.
+        request: in what the requests differ.
+        answer: in what the answers differ: what, the first, the second.
+        file: the name of the file in both folders; empty where two files or texts are compared.
+    """
+
+    change: Change
+    left: Entry | None = None
+    right: Entry | None = None
+    request: tuple[Difference, ...] = ()
+    answer: tuple[tuple[str, Any, Any], ...] = ()
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The call: its file, if there are several, and its number, or both numbers if they differ."""
+        numbers = dict.fromkeys([entry.name for entry in (self.left, self.right) if entry is not None])
+        return f"{self.file} {'/'.join(numbers)}".lstrip()
+
+
+@frozen(kw_only=True)
+class Comparison:
+    """Two cassettes beside each other.
+
+    Args:
+        pairs: every call of both, in order.
+        input_tokens: how many more the second used; likewise `output_tokens` and, in USD, `cost_usd`. None if one side
+            does not say.
+    """
+
+    pairs: tuple[Pair, ...]
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: Decimal | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return all(pair.change == "same" for pair in self.pairs)
+
+    @property
+    def first(self) -> Pair | None:
+        """The first call whose request differs, or that only one side has."""
+        return next((pair for pair in self.pairs if pair.change in ("request", "removed", "added")), None)
+
+    def count(self, change: Change) -> int:
+        """How many calls differ in one way."""
+        return sum([pair.change == change for pair in self.pairs])
+
+
+def compare(left: str, right: str, *, failed: Failed | None = None) -> Comparison:
+    """Compare two cassettes, or two folders of them.
+
+    Calls are aligned by their requests, so one that is added in the middle moves nothing. Where calls of a file ran at
+    the same time, their order is chance and does not count: equal requests belong together wherever they stand, and of
+    several equal ones those with equal answers. Calls of text cassettes are aligned by their keys, and in folders those
+    of files with the same name.
+
+    Args:
+        left: the first file or folder, the older one as a rule.
+        right: the second.
+        failed: told of a cassette in a folder that cannot be read, while the others are compared; without it, that is
+            raised.
+
+    Raises:
+        CassetteMiss: if one is not there.
+        InvalidCassette: if a cassette is damaged.
+        MissingExtra: for a format whose package is not installed.
+
+    Example:
+        >>> compare("mellite/demo_cassettes/chat.json", "mellite/demo_cassettes/chat.json").same
+        True
+    """
+    ours, theirs = [_grouped(path, failed) for path in (left, right)]
+    pairs: list[Pair] = []
+    for name in [*ours, *[name for name in theirs if name not in ours]]:
+        sides = ours.get(name, []), theirs.get(name, [])
+        found = _pooled(*sides) if any(_overlap(side) for side in sides) else _aligned(*sides)
+        pairs += [evolve(pair, file=name) for pair in found]
+    both = [pair.left for pair in pairs], [pair.right for pair in pairs]
+    one, other = [_totals([entry.answer for entry in side if entry is not None]) for side in both]
+    return Comparison(
+        pairs=tuple(pairs),
+        input_tokens=_delta(one[0], other[0]),
+        output_tokens=_delta(one[1], other[1]),
+        cost_usd=_delta(one[2], other[2]),
+    )
+
+
+def _grouped(path: str, failed: Failed | None) -> dict[str, list[Entry]]:
+    """The calls below a path, by what tells which file of the other side belongs to theirs."""
+    groups: dict[str, list[Entry]] = {}
+    folder = os.path.isdir(path)
+    for entry in entries_below([path], failed=failed if folder else None):
+        # Two files may have different names, and text cassettes are known by their keys.
+        name = os.path.relpath(entry.path, path) if folder and entry.format != "text" else ""
+        groups.setdefault(name, []).append(entry)
+    return groups
+
+
+def _aligned(left: Sequence[Entry], right: Sequence[Entry]) -> Iterator[Pair]:
+    keys = [_key(entry) for entry in left], [_key(entry) for entry in right]
+    for what, one, one_end, other, other_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+        ours, theirs = left[one:one_end], right[other:other_end]
+        if what == "replace" and all(entry.format != "text" for entry in (*ours, *theirs)):
+            common = min(len(ours), len(theirs))
+            yield from [_pair(*two) for two in zip(ours[:common], theirs[:common], strict=True)]
+            ours, theirs = ours[common:], theirs[common:]
+        elif what == "equal":
+            yield from [_pair(*two) for two in zip(ours, theirs, strict=True)]
+            continue
+        yield from [Pair(change="removed", left=entry) for entry in ours]
+        yield from [Pair(change="added", right=entry) for entry in theirs]
+
+
+def _overlap(entries: Sequence[Entry]) -> bool:
+    """Whether some of the calls ran at the same time."""
+    spans = sorted([entry.span for entry in entries if entry.span is not None])
+    return any(following[0] < span[1] for span, following in pairwise(spans))
+
+
+def _pooled(left: Sequence[Entry], right: Sequence[Entry]) -> list[Pair]:
+    """The calls of both sides by their requests, in whatever order; first those whose answers are the same, too."""
+    partners: dict[int, int] = {}
+    for key in (_key_with_answer, _key):
+        waiting: dict[Hashable, deque[int]] = {}
+        taken = set(partners.values())
+        for place, entry in enumerate(right):
+            if place not in taken:
+                waiting.setdefault(key(entry), deque()).append(place)
+        for place, entry in enumerate(left):
+            if place not in partners and (found := waiting.get(key(entry))):
+                partners[place] = found.popleft()
+    pairs = [_pair(left[place], right[partners[place]]) for place in sorted(partners)]
+    taken = set(partners.values())
+    ours = [entry for place, entry in enumerate(left) if place not in partners]
+    theirs = [entry for place, entry in enumerate(right) if place not in taken]
+    return [*pairs, *_aligned(ours, theirs)]
+
+
+def _key_with_answer(entry: Entry) -> Hashable:
+    answer = entry.answer
+    said = entry.body if answer is None else (answer.text, answer.thinking, repr(answer.tool_calls), answer.error)
+    return _key(entry), entry.status, entry.end, said
+
+
+def _key(entry: Entry) -> Hashable:
+    asked = entry.request
+    if asked is None:
+        return entry.format, entry.name
+    body = json.dumps(asked.body, sort_keys=True) if asked.is_json else asked.body
+    return asked.method, asked.url, tuple(sorted(asked.headers.items())), body
+
+
+def _pair(left: Entry, right: Entry) -> Pair:
+    asked: list[Difference] = []
+    if left.request is not None and right.request is not None:
+        asked = differences(left.request, right.request, secrets=environment_secrets(os.environ))
+    changed = tuple(_answer_changes(left, right))
+    change: Change = "request" if asked else "answer" if changed else "same"
+    return Pair(change=change, left=left, right=right, request=tuple(asked), answer=changed)
+
+
+def _answer_changes(left: Entry, right: Entry) -> Iterator[tuple[str, Any, Any]]:
+    for name in ("status", "end", "ending"):
+        one, other = getattr(left, name), getattr(right, name)
+        if one != other:
+            yield name, one, other
+    if left.answer is None or right.answer is None:
+        if left.body != right.body:
+            yield "body", f"{len(left.body):,} bytes", f"{len(right.body):,} bytes"
+        return
+    for name in ("text", "thinking", "tool_calls", "finish_reason", "error"):
+        one, other = getattr(left.answer, name), getattr(right.answer, name)
+        if one != other:
+            yield name, one, other
+
+
+def _totals(answers: Sequence[Answer | None]) -> tuple[int | None, int | None, Decimal | None]:
+    """Input and output tokens and dollars; None where none of the answers says."""
+    known = [answer for answer in answers if answer is not None]
+    usages = [answer.usage for answer in known if answer.usage is not None]
+    taken = [usage.input_tokens for usage in usages if usage.input_tokens is not None]
+    given = [usage.output_tokens for usage in usages if usage.output_tokens is not None]
+    costs = [answer.cost_usd for answer in known if answer.cost_usd is not None]
+    return sum(taken) if taken else None, sum(given) if given else None, sum(costs, Decimal(0)) if costs else None
+
+
+def _delta(one: Any, other: Any) -> Any:
+    return None if one is None and other is None else (other or 0) - (one or 0)

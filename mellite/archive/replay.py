@@ -1,0 +1,161 @@
+"""Read every answer in an HTTP cassette as a settled thunk, whatever was asked and by whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from attrs import evolve
+
+from ..backends.live import LiveBackend
+from ..cassettes.bodies import Body, decoded
+from ..cassettes.files.read import load_cassette
+from ..cassettes.interactions import Cassette, HttpInteraction, RecordedRequest, RecordedResponse, WebSocketInteraction
+from ..cassettes.replaying.transport import ReplayTransport
+from ..cassettes.timeline import Timeline
+from ..providers.recognize import question_of, route_of
+from ..values.errors import MelliteError
+from ..values.messages import Message
+from ..values.request import Request, Timeouts
+from ..wire.http import HttpRequest, HttpResponse
+from ..wire.route import Route
+
+if TYPE_CHECKING:
+    from ..thunk.thunk import ModelOutputThunk
+
+__all__ = ["calls_of", "replay_all", "replay_one", "route_and_body"]
+
+_IN_URLS: Final = "!#$%&'()*+,/:;=?@[]~"
+
+
+def replay_all(path: str | PathLike[str]) -> Iterator[tuple[str, ModelOutputThunk[Any] | None]]:
+    """Read each recorded answer through the protocol that its request spoke.
+
+    Args:
+        path: the file of the cassette.
+
+    Yields:
+        The URL of each interaction, and its settled thunk: done, or failed with the error that the answer stands for.
+        None in the place of the thunk where mellite does not know the protocol.
+
+    Raises:
+        CassetteMiss: if there is no such file.
+        InvalidCassette: if it is damaged.
+
+    Example:
+        >>> for url, thunk in replay_all("mellite/demo_cassettes/chat.json"):
+        ...     print(url, thunk.value)
+        https://api.openai.com/v1/chat/completions The Amazon, the Nile and the Danube.
+    """
+    for interaction in load_cassette(path).interactions:
+        if isinstance(interaction, HttpInteraction):
+            yield interaction.request.url, replay_one(interaction)
+        else:
+            known = interaction.open or interaction.connection
+            yield (known.url if known is not None else None) or "", None
+
+
+def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
+    """The settled thunk of one recorded answer, as `replay_all` gives it; None for a protocol that is not known.
+
+    One whose reader went away while it was recorded failed here: there is nothing to wait for. No question is asked
+    again, so that what was asked may be anything, and wrong: a picture, results of tools, what the server refused.
+    """
+    route, body = route_and_body(interaction)
+    if route is None:
+        return None
+
+    def recorded_body(request: Request, *, stream: bool) -> dict[str, Any]:  # noqa: ARG001
+        return dict(body)
+
+    protocol = evolve(route.protocol, lower=recorded_body, mend=lambda request: (request, ()))
+    backend = LiveBackend(
+        route.with_(model=route.model or "unknown", protocol=protocol),
+        transport=_Answer(interaction),
+        timeouts=_recorded_clocks(interaction),
+    )
+    thunk = backend.generate([Message.user(question_of(body))])
+    try:
+        thunk.result()
+    except MelliteError as error:
+        if error is not thunk.error:  # an error of reading is a value here; any other is not
+            raise
+    return thunk
+
+
+def route_and_body(interaction: HttpInteraction) -> tuple[Route | None, Mapping[str, Any]]:
+    """The route that a recorded request took, and its JSON; None and nothing where mellite does not know it."""
+    is_json, body = decoded(interaction.request.body.characters)
+    if not is_json or not isinstance(body, dict):
+        return None, {}
+    # A recorder may have put what no URL holds in the place of a name, as in /accounts/{account}/.
+    url = quote(interaction.request.url, safe=_IN_URLS)
+    try:
+        return route_of(url, body), body
+    except ValueError:  # it is no URL after all
+        return None, body
+
+
+def calls_of(socket: WebSocketInteraction) -> list[HttpInteraction]:
+    """The calls that went over a WebSocket, as they would have gone over HTTP; none if mellite does not know how.
+
+    What the client sends begins a call, and what the server sends until then is the answer, a stream of events.
+
+    Args:
+        socket: what went over it. OpenAI's Responses is known.
+    """
+    known = socket.open or socket.connection
+    url = (known.url if known is not None else None) or ""
+    if not url.startswith(("wss://", "ws://")):
+        return []
+    calls: list[tuple[dict[str, Any], list[str]]] = []
+    for event in socket.events:
+        is_json, value = decoded(event.body.text)
+        if not is_json or not isinstance(value, dict):
+            return []
+        if event.direction == "server" and calls:
+            calls[-1][1].append(f"data: {event.body.text}\n\n")
+        elif event.direction == "server" or value.pop("type", None) != "response.create":
+            return []
+        else:
+            calls.append((value, []))
+    return [
+        HttpInteraction(
+            RecordedRequest("POST", f"http{url[2:]}", body=Body(json.dumps({**asked, "stream": True}))),
+            RecordedResponse(200, headers={"content-type": "text/event-stream"}, body=Body("".join(answer))),
+        )
+        for asked, answer in calls
+    ]
+
+
+def _recorded_clocks(interaction: HttpInteraction) -> Timeouts:
+    """The clocks with which the recorded timeout happens again; an older file does not say which clock it was."""
+    timeline = Timeline.of(interaction.extra)
+    if timeline is None or timeline.fault is None or timeline.fault.type != "TimeoutError":
+        return Timeouts()
+    if timeline.fault.clock is not None:
+        clocks: dict[str, float | None] = {"first_byte": None, "idle": None, "total": None}
+        return Timeouts(**{**clocks, timeline.fault.clock: timeline.fault.seconds})
+    last = max([at for _, at in timeline.pieces()], default=timeline.opened or 0)
+    seconds = max(round((timeline.ended - last) / 1_000_000, 3), 0.001)
+    return Timeouts(first_byte=seconds, idle=seconds)
+
+
+class _Answer:
+    """A transport that gives one recorded answer to whatever is asked."""
+
+    def __init__(self, interaction: HttpInteraction) -> None:
+        self._interaction = interaction
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        """Answer; see `Transport.open`."""
+        recorded = self._interaction.request
+        replay = ReplayTransport(Cassette((self._interaction,)), deadline=0)
+        body = recorded.body.data
+        return await replay.open(
+            HttpRequest(recorded.method, recorded.url, headers=recorded.headers, body=body, context=request.context),
+            timeout=timeout,
+        )

@@ -1,0 +1,86 @@
+"""generate() for everybody: of a backend, or of the name of one, as in generate("openai:gpt-4o-mini", "Hello.")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, TypeVar, overload
+
+from ..thunk import backend as calling
+from ..thunk.backend import Backend
+from ..thunk.call import Streams
+from ..thunk.thunk import ModelOutputThunk
+from ..values.request import Prompt, System
+
+__all__ = ["generate", "named"]
+
+T = TypeVar("T")
+
+
+@overload
+def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, the second one fits
+    backend: Streams | str,
+    prompt: Prompt,
+    *,
+    system: System | None = None,
+    tools: Sequence[Any] | None = None,
+    output: type[T],
+    **options: Any,
+) -> ModelOutputThunk[T]: ...
+
+
+@overload
+def generate(
+    backend: Streams | str,
+    prompt: Prompt,
+    *,
+    system: System | None = None,
+    tools: Sequence[Any] | None = None,
+    **options: Any,
+) -> ModelOutputThunk[str]: ...
+
+
+def generate(backend: Streams | str, prompt: Prompt, **options: Any) -> ModelOutputThunk[Any]:
+    """Make a thunk; nothing is sent until it is awaited, iterated over or asked for its `result`.
+
+    Args:
+        backend: anything with ``stream(request)``, an async generator of events; or what `mellite.backend` takes, as in
+            ``openai:gpt-4o-mini``. All calls that name the same provider and model share one backend, and with it its
+            connections.
+        prompt: a str, a message, a Request, a sequence of messages (the history), or a sequence of str, parts and
+            thunks (one user message). A message is a `Message`, a dict with a role and a content, or in a list a pair.
+            With a Request, the keywords override its own.
+        **options: ``system``, instructions that stand before the conversation; ``tools``, what the model may call;
+            ``output``, the type of the parsed answer, str by default; the fields of `mellite.request.Options`; and
+            ``model``, ``tool_choice``, ``provider_options``, ``http``, ``cache`` and ``metadata``.
+
+    Raises:
+        InvalidRequest: for a prompt or value of the wrong type.
+        UnknownOption: for a misspelled option, with the nearest name.
+        ConfigurationError: if `backend` has no ``stream``, or names none.
+
+    Example:
+        >>> generate("fake:constant:Hello.", "Greet me.").result()
+        'Hello.'
+    """
+    return calling.generate(named(backend) if isinstance(backend, str) else backend, prompt, **options)
+
+
+def named(spec: str) -> Backend:
+    """Return the backend that a name stands for: a shared one where it is asked over the network.
+
+    Cassettes and fakes are made anew: a cassette is read, and replayed from its beginning, for each that is made.
+
+    Raises:
+        UnknownProvider, ConfigurationError, CassetteMiss: as `mellite.backend` does.
+    """
+    from .by_name import backend, is_offline
+
+    return backend(spec) if is_offline(spec) else _shared(spec)
+
+
+@lru_cache(maxsize=64)
+def _shared(spec: str) -> Backend:
+    from .by_name import backend
+
+    return backend(spec)

@@ -1,0 +1,145 @@
+"""Make a backend from a string: 'openai:gpt-4o-mini', 'cassette:DIRECTORY_OR_FILE' or 'fake:echo'."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Final
+
+from ..cassettes.bodies import decoded
+from ..cassettes.files.read import load_cassette
+from ..cassettes.replaying.transport import ReplayTransport
+from ..loops.places import check_concurrency
+from ..providers import catalog, recognize as recorded
+from ..thunk.backend import Backend
+from ..values.errors import ConfigurationError, UnknownProvider
+from ..values.request import Request, Timeouts
+from ..values.spelling import nearest
+from ..wire.http import Transport
+from .fake import Constant, Echo
+from .live import MOST, LiveBackend
+from .text_cassette import TextCassetteBackend
+
+__all__ = ["backend", "is_offline"]
+
+_OFFLINE: Final = ("cassette", "fake")
+_FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT"
+
+
+#: What an HTTP cassette's name ends in: mellite's own, or VCR's, compressed or not.
+_FILE: Final = re.compile(r"\.(?:json|ya?ml|toml)(?:\.gz|\.lz4)?$")
+
+
+def backend(
+    spec: str,
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    transport: Transport | None = None,
+    timeouts: Timeouts | None = None,
+    max_concurrency: int | None = MOST,
+    **options: Any,
+) -> Backend:
+    """Make a backend from a string.
+
+    ``provider:model`` (or ``provider/model``, whichever separator comes first) asks that provider over the network.
+    ``cassette:DIRECTORY`` answers from the text cassettes in a directory, ``cassette:FILE.json`` from an HTTP cassette
+    (also VCR's ``.yaml``, or compressed, ``.json.gz``), in the recorded order. ``fake:echo`` answers with the prompt,
+    ``fake:constant:TEXT`` with a text. Nothing is opened, read from the environment or sent before the first thunk is
+    generated, but for the file of an HTTP cassette.
+
+    Args:
+        spec: the string.
+        api_key: the key; without one the provider's own environment variable is read when a call is made.
+        base_url: another server; then no key of the environment is sent there.
+        transport: what sends the requests, instead of the network.
+        timeouts: the clocks of each call, in seconds, unless a call says otherwise.
+        max_concurrency: how many generations may run at the same time at most, over all loops and threads of the
+            process; None for any number. The others wait their turn. Cassettes and fakes have no limit.
+        **options: defaults for every call, the same as those of `mellite.generate`; and ``max_answer_bytes``,
+            ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. For a directory of text cassettes
+            ``provider`` and ``model`` are those of the keys.
+
+    Raises:
+        UnknownProvider: if there is none of that name; it names the nearest.
+        UnknownOption: for an option that does not exist; it names the nearest.
+        InvalidRequest: for an option of the wrong type, or a `max_concurrency` below 1.
+        ConfigurationError: if the string or the base URL makes no sense.
+        CassetteMiss: if there is no such HTTP cassette.
+        InvalidCassette: if it is damaged.
+
+    Example:
+        >>> backend("fake:echo").generate("Anyone there?").result()
+        'Anyone there?'
+        >>> backend("cassette:cassettes/text", provider="openai").generate("Say hello.").result()
+        'Hello! It is good to meet you.'
+    """
+    if not isinstance(spec, str) or not spec.strip():
+        msg = f"a backend is named by a str such as 'openai:gpt-4o-mini' or 'cassette:DIRECTORY', not {spec!r:.100}"
+        raise ConfigurationError(msg)
+    check_concurrency("max_concurrency", max_concurrency)
+    kind, _, rest = spec.partition(":")
+    if is_offline(spec):
+        if api_key is not None or base_url is not None or transport is not None:
+            msg = f"{spec!r} asks nobody: it takes no api_key, base_url or transport"
+            raise ConfigurationError(msg)
+        if kind.strip().lower() == "fake":
+            Request.of("", **options)
+            return _fake(spec, rest)
+        return _cassette(spec, rest, timeouts, options)
+    name, _ = catalog.split(spec)
+    if not catalog.knows(name):
+        near = nearest(name, _OFFLINE)
+        if near is not None:
+            msg = f"there is no provider {name!r} (from {spec!r}); did you mean '{near}:'?"
+            raise UnknownProvider(msg, provider=name)
+    route = catalog.find(spec, api_key=api_key, base_url=base_url)
+    return LiveBackend(route, transport=transport, timeouts=timeouts, max_concurrency=max_concurrency, **options)
+
+
+def is_offline(spec: str) -> bool:
+    """Whether a string names a cassette or a fake, which ask nobody.
+
+    Example:
+        >>> is_offline("fake:echo"), is_offline("openai:gpt-4o-mini")
+        (True, False)
+    """
+    kind, separator, _ = spec.partition(":")
+    return bool(separator) and kind.strip().lower() in _OFFLINE
+
+
+def _fake(spec: str, rest: str) -> Backend:
+    kind, separator, text = rest.partition(":")
+    if kind == "echo" and not separator:
+        return Echo()
+    if kind == "constant" and separator:
+        return Constant(text)
+    msg = f"there is no fake backend {spec!r}; {_FAKES}"
+    raise ConfigurationError(msg)
+
+
+def _cassette(spec: str, path: str, timeouts: Timeouts | None, options: dict[str, Any]) -> Backend:
+    if not path:
+        msg = f"{spec!r} names no cassette: write cassette:DIRECTORY or cassette:FILE.json"
+        raise ConfigurationError(msg)
+    if _FILE.search(path) and not os.path.isdir(path):
+        return _replayed(path, timeouts, options)
+    provider = options.pop("provider", "")
+    model = options.pop("model", None) or ""
+    Request.of("", **options)
+    return TextCassetteBackend(path, provider=provider, model=model)
+
+
+def _replayed(path: str, timeouts: Timeouts | None, options: dict[str, Any]) -> Backend:
+    cassette = load_cassette(path)
+    for interaction in cassette.http:
+        is_json, body = decoded(interaction.request.body.characters)
+        if is_json and isinstance(body, dict):
+            route = recorded.route_of(interaction.request.url, body)
+            if route is not None:
+                return LiveBackend(route, transport=ReplayTransport(cassette), timeouts=timeouts, **options)
+    msg = (
+        f"cassette {path!r} holds no request of a protocol that mellite knows; replay it with a backend of your own "
+        "over mellite.cassettes.ReplayTransport"
+    )
+    raise ConfigurationError(msg)

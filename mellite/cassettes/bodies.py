@@ -1,0 +1,228 @@
+"""Strict JSON for cassette files, and bodies kept as text or as base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from attrs import field, frozen
+
+from ..values.errors import InvalidCassette
+
+__all__ = ["Body", "Encoding", "decode_json", "decoded", "malformed"]
+
+Encoding: TypeAlias = Literal["text", "base64"]
+
+_BOM: Final = b"\xef\xbb\xbf"
+_BYTE: Final = re.compile(r"\(byte (\d+)\)$")
+# A \ud800 to \udfff that is not one half of a pair, outside of \\u (an escaped backslash before a plain u).
+_SURROGATE: Final = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
+)
+_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:]', re.DOTALL)
+
+
+class _Duplicate(ValueError):
+    pass
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _Duplicate(twice)
+    return result
+
+
+def _constant(name: str) -> Any:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool = False) -> Any:
+    """Decode JSON and refuse what readers disagree about: a key twice, a lone surrogate, NaN, a BOM.
+
+    Args:
+        data: the bytes of the whole file.
+        path: the file, for the error.
+        lone_surrogates: accept half of a surrogate pair; such a text cannot be encoded.
+
+    Raises:
+        InvalidCassette: naming the file and the byte at which reading failed, also for JSON that is nested too deeply.
+
+    Example:
+        >>> decode_json(b'{"version": 1}')
+        {'version': 1}
+    """
+    try:
+        try:
+            msgspec.json.decode(data)  # the stricter of the two, and it knows the byte; but it lets a key come twice
+        except msgspec.DecodeError:
+            if not (lone_surrogates and _SURROGATE.search(data)):
+                raise
+        return json.loads(data.decode(), object_pairs_hook=_pairs, parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
+        raise malformed(data, error, path=path) from error
+
+
+def decoded(text: str) -> tuple[bool, Any]:
+    """Whether a text is JSON, and its value if it is. NaN and what is nested too deeply count as no JSON."""
+    if not text:
+        return False, None
+    try:
+        return True, msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        pass  # also what msgspec alone refuses: a lone surrogate, a number without bounds
+    try:
+        return True, json.loads(text, parse_constant=_constant)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def malformed(data: bytes, error: Exception, *, path: str | None = None) -> InvalidCassette:
+    """The error for a file that is not the JSON it should be, with the byte where that shows."""
+    name = "the cassette" if path is None else f"cassette {path!r}"
+    offset, reason = _place(data, error)
+    where = "" if offset is None else f" at byte {offset}"
+    return InvalidCassette(f"{name} is damaged{where}: {reason}", path=path, offset=offset)
+
+
+def _place(data: bytes, error: Exception) -> tuple[int | None, str]:
+    if not data.strip():
+        return 0, "it is empty"
+    if data.startswith(_BOM):
+        return 0, "it begins with a byte order mark; save it as UTF-8 without one"
+    if data.startswith(b"\x1f\x8b"):
+        return 0, "it is compressed with gzip"
+    if isinstance(error, RecursionError):
+        return None, "it is nested too deeply"
+    if isinstance(error, _Duplicate):
+        return _second(data), f"the key {str(error)!r:.80} is there twice in one object"
+    try:
+        data.decode()
+    except UnicodeDecodeError as broken:
+        return broken.start, "it is not UTF-8"
+    found = _BYTE.search(str(error))
+    lone = _SURROGATE.search(data)
+    if lone and (found is None or int(found[1]) >= lone.start()):
+        return lone.end() - 1, "it has half of a surrogate pair, which no text can hold"
+    if found:
+        reason = _BYTE.sub("", str(error)).removeprefix("JSON is malformed: ").strip()
+        # msgspec counts one more for what follows the end than for what is wrong inside.
+        return int(found[1]) - reason.startswith("trailing"), f"{reason}, so it is not JSON"
+    if "truncated" in str(error):
+        return len(data), "it ends in the middle of the JSON"
+    return None, str(error)
+
+
+def _second(data: bytes) -> int | None:
+    """Where a key comes for the second time in its object."""
+    objects: list[set[str]] = []
+    string, start = b"", 0
+    for token in _TOKEN.finditer(data):
+        kind = token[0][:1]
+        if kind == b'"':
+            string, start = token[0], token.start()
+        elif kind in b"{[":
+            objects.append(set())
+        elif kind in b"}]":
+            objects.pop()
+        else:  # a colon: the string before it was a key
+            key: str = json.loads(string)
+            if key in objects[-1]:
+                return start
+            objects[-1].add(key)
+    return None
+
+
+@frozen(eq=False)
+class Body:
+    r"""A body as it lies in a cassette: text or base64, decoded only when it is asked for.
+
+    Args:
+        stored: the text itself, or its JSON token in the file, quotes included.
+        encoding: ``base64`` for bytes that are no text; None where the file does not say, which means text.
+        path: the cassette, for errors.
+        where: which body of it, for errors.
+        offset: the byte of the file at which it begins, for errors.
+
+    Example:
+        >>> Body.of(b"Hello.").text, Body.of(b"\xff\x00").encoding
+        ('Hello.', 'base64')
+    """
+
+    stored: str | bytes | memoryview = field(repr=lambda stored: f"<{len(stored)}>")
+    encoding: Encoding | None = field(default=None, kw_only=True)
+    path: str | None = field(default=None, kw_only=True)
+    where: str = field(default="the body", kw_only=True)
+    offset: int | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def of(cls, content: str | bytes) -> Body:
+        """Text as it is, and bytes as text if they are UTF-8, else in base64."""
+        if isinstance(content, str):
+            return cls(content)
+        try:
+            return cls(content.decode())
+        except UnicodeDecodeError:
+            return cls(base64.b64encode(content).decode(), encoding="base64")
+
+    @property
+    def characters(self) -> str:
+        """What stands in the file: the text, or the base64.
+
+        Raises:
+            InvalidCassette: if it is not a JSON string after all.
+        """
+        if isinstance(self.stored, str):
+            return self.stored
+        try:
+            return msgspec.json.decode(self.stored, type=str)
+        except (ValueError, RecursionError) as error:
+            place, reason = _place(bytes(self.stored), error)
+            offset = None if place is None else place + (self.offset or 0)
+            msg = f"{self._name()} is damaged at byte {offset}: {reason}"
+            raise InvalidCassette(msg, path=self.path, offset=offset) from error
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that went over the wire.
+
+        Raises:
+            InvalidCassette: if it is not base64 though it should be, or text that no bytes stand for.
+        """
+        characters = self.characters
+        try:
+            if self.encoding == "base64":
+                return base64.b64decode(characters, validate=True)
+            return characters.encode()
+        except (binascii.Error, ValueError) as error:
+            msg = f"{self._name()} is damaged: it is not {self.encoding or 'text'}: {error}"
+            raise InvalidCassette(msg, path=self.path, offset=self.offset) from error
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 become U+FFFD."""
+        return self.data.decode(errors="replace") if self.encoding == "base64" else self.characters
+
+    def _name(self) -> str:
+        return self.where if self.path is None else f"{self.where} of cassette {self.path!r}"
+
+    def __reduce__(self) -> tuple[Callable[..., Body], tuple[str | bytes]]:
+        stored = self.stored if isinstance(self.stored, str) else bytes(self.stored)  # a view into the file cannot go
+        return partial(Body, encoding=self.encoding, path=self.path, where=self.where, offset=self.offset), (stored,)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Body):
+            return NotImplemented
+        return self.data == other.data and (self.encoding == "base64") == (other.encoding == "base64")
+
+    def __hash__(self) -> int:
+        return hash(self.data)

@@ -1,0 +1,239 @@
+"""The journals beside a cassette: interactions on a line each as they were recorded, and how they become its file.
+
+``case.json.journal`` holds what is added to ``case.json``, ``case.json.rewrite`` what is to replace it. A line is
+``mj1 <length> <digest> <JSON>``, with a newline before it and another one behind it. One that is shorter than it says,
+and that no newline of its own follows, was being written when its process died, was never acknowledged, and counts for
+nothing. One that was written to its end and is shorter, or does not have its digest, is damage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+from attrs import field, frozen
+
+from ...values.errors import CassetteMiss, InvalidCassette
+from ..compression import compression_of, expand
+from .disk import MAX_BYTES, read_file
+from .locks import same_file
+from .write import pretty
+
+__all__ = ["JOURNAL", "REWRITE", "Record", "Stored", "encode_record", "read_records", "unfolded"]
+
+#: The ending of the journal whose interactions are added to the cassette.
+JOURNAL: Final = ".journal"
+
+#: The ending of the journal whose interactions replace those of the cassette, once the recording has ended well.
+REWRITE: Final = ".rewrite"
+
+_LINE: Final = re.compile(rb"mj(\d{1,9}) (\d{1,15}) ([0-9a-f]{32}) (.*)", re.DOTALL)
+# What can be left of a line that was being written.
+_TORN: Final = re.compile(rb"m(j(\d+( (\d+( ([0-9a-f]{0,32})?)?)?)?)?)?")
+_NOTHING: Final = msgspec.Raw(b"")
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One line of a journal."""
+
+    interaction: msgspec.Raw = _NOTHING
+    """An interaction, as it stands in a cassette file."""
+    metadata: msgspec.Raw = _NOTHING
+    """What a new cassette says of itself."""
+    key: str | None = None
+    """Which interactions are the same: only the first with a key counts."""
+    writer: str | None = None
+    """Who wrote it."""
+    started: float | None = None
+    """When its request was sent, in seconds since 1970."""
+    folded: str | None = None
+    """The SHA-256 of the cassette that holds all before it: written before that cassette comes to its place."""
+    ended: bool = False
+    """The recording ended well."""
+
+
+def encode_record(**values: object) -> bytes:
+    """A line for a journal; the newline in front keeps it apart from a torn line before it."""
+    data = msgspec.json.encode(values)
+    return b"\nmj1 %d %s %s\n" % (len(data), _digest(data), data)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).hexdigest().encode()
+
+
+def read_records(data: bytes, path: str, *, start: int = 0) -> list[Record]:
+    """The records of a journal that are whole.
+
+    Args:
+        data: the journal's bytes, or those from `start` on.
+        path: the journal, for errors.
+        start: the byte of the journal at which `data` begins, for errors.
+
+    Raises:
+        InvalidCassette: if it is damaged, or a newer mellite wrote it.
+    """
+    records: list[Record] = []
+    offset = start
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        # Behind its own newline there is the one before the next record, or the end: an empty line in either case.
+        ended = number < len(lines) and not lines[number]
+        record = _record(line, path, offset, ended=ended, last=number == len(lines)) if line else None
+        if record is not None:
+            records.append(record)
+        offset += len(line) + 1
+    return records
+
+
+def _record(line: bytes, path: str, offset: int, *, ended: bool, last: bool) -> Record | None:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        if (_TORN.fullmatch(line) and not ended) or (
+            last and b"\0" in line
+        ):  # zeros: the power went before the data were on disk
+            return None
+        raise _damaged(path, offset, "it is no line of a journal")
+    version, length, digest, data = found.groups()
+    if version != b"1":
+        raise _damaged(path, offset, f"it has version {version.decode()}, which only a newer mellite reads")
+    if (len(data) < int(length) and not ended) or (last and b"\0" in data):
+        return None
+    if len(data) < int(length):
+        missing = int(length) - len(data)
+        raise _damaged(path, offset, f"it was written to its end, and yet lacks bytes: {missing} of {int(length)}")
+    if len(data) > int(length) or _digest(data) != digest:
+        raise _damaged(path, offset, "its digest does not fit")
+    try:
+        return msgspec.json.decode(data, type=Record)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise _damaged(path, offset, str(error)) from error
+
+
+def _damaged(path: str, offset: int, reason: str) -> InvalidCassette:
+    msg = f"the journal {path!r} of a cassette is damaged in the line at byte {offset}: {reason}; it is left as it is"
+    return InvalidCassette(msg, path=path, offset=offset)
+
+
+# --- journals and cassette together -----------------------------------------------------------------
+
+
+def unfolded(records: Sequence[Record], cassette: bytes | None) -> Sequence[Record]:
+    """The records that the cassette does not hold yet."""
+    for place in range(len(records) - 1, -1, -1):
+        folded = records[place].folded
+        if folded is not None and cassette is not None and folded == hashlib.sha256(cassette).hexdigest():
+            return records[place + 1 :]
+    return records
+
+
+def _first_of_each(records: Iterable[Record]) -> Iterable[msgspec.Raw]:
+    """The interactions in the order in which their requests were sent, of those with one key the first."""
+    keys: set[str] = set()
+    found: list[Record] = []
+    for record in records:
+        if record.interaction == _NOTHING or record.key in keys:
+            continue
+        if record.key is not None:
+            keys.add(record.key)
+        found.append(record)
+    if all(record.started is not None for record in found):
+        found.sort(key=lambda record: record.started or 0.0)
+    return [record.interaction for record in found]
+
+
+@frozen
+class _Open:
+    """A journal that is held open while the cassette is read, so that its inode cannot be given to another file."""
+
+    path: str
+    descriptor: int | None
+
+    @classmethod
+    def of(cls, path: str) -> _Open:
+        try:
+            return cls(path, os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)))
+        except (OSError, ValueError):  # not there; or unreadable, and then reading it says why
+            return cls(path, None)
+
+    def read(self) -> list[Record]:
+        try:
+            return read_records(read_file(self.path), self.path)
+        except CassetteMiss:
+            return []
+
+    def unchanged(self) -> bool:
+        if self.descriptor is None:
+            return not os.path.lexists(self.path)
+        return same_file(self.descriptor, self.path)
+
+    def close(self) -> None:
+        if self.descriptor is not None:
+            with suppress(OSError):
+                os.close(self.descriptor)
+
+
+@frozen
+class Stored:
+    """What lies on the disk for one cassette, at one moment.
+
+    Args:
+        cassette: the bytes of its file, decompressed; None if there is none.
+        added: the records of its journal.
+        replacing: the records of its rewriting journal.
+    """
+
+    cassette: bytes | None
+    added: Sequence[Record]
+    replacing: Sequence[Record] = field(kw_only=True)
+
+    @classmethod
+    def read(cls, path: str, *, limit: int = MAX_BYTES) -> Stored:
+        """Read a cassette and its journals, also while others record or fold theirs in.
+
+        Raises:
+            InvalidCassette: if a journal is damaged, or something cannot be read.
+        """
+        while True:
+            journals = [_Open.of(path + JOURNAL), _Open.of(path + REWRITE)]
+            try:
+                added, replacing = [one.read() for one in journals]
+                try:
+                    data = read_file(path, limit=limit)
+                    cassette: bytes | None = expand(data, compression_of(path), path=path, limit=limit)
+                except CassetteMiss:
+                    cassette = None
+                if all(one.unchanged() for one in journals):
+                    return cls(cassette, added, replacing=replacing)
+            finally:
+                for one in journals:
+                    one.close()
+
+    @property
+    def replaced(self) -> bool:
+        """Whether a recording that is to replace the cassette has ended well, and has not done so yet."""
+        return any(one.ended for one in unfolded(self.replacing, self.cassette))
+
+    def folded(self) -> bytes | None:
+        """The cassette file with what its journals hold, which must itself be sound; None if nothing is new."""
+        new = list(unfolded(self.added, self.cassette))
+        if self.replaced:
+            new = [*unfolded(self.replacing, self.cassette), *new]
+        interactions = list(_first_of_each(new))
+        if not interactions and not self.replaced:
+            return None
+        document: dict[str, msgspec.Raw] = {"version": msgspec.Raw(b"1")}
+        old: list[msgspec.Raw] = []
+        if self.cassette is not None:
+            document = msgspec.json.decode(self.cassette, type=dict[str, msgspec.Raw])
+            old = msgspec.json.decode(document.pop("interactions"), type=list[msgspec.Raw])
+        metadata = next((one.metadata for one in new if one.metadata != _NOTHING), None)
+        if metadata is not None and (self.replaced or "metadata" not in document):
+            document["metadata"] = metadata
+        kept = [] if self.replaced else old
+        return pretty(msgspec.json.encode({**document, "interactions": [*kept, *interactions]}))

@@ -1,0 +1,198 @@
+"""Turn cassettes and interactions into the JSON of their files; what was read comes out as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ...values.errors import InvalidCassette
+from ..bodies import Body
+from ..interactions import (
+    Cassette,
+    HttpInteraction,
+    Interaction,
+    WebSocketClose,
+    WebSocketConnection,
+    WebSocketEvent,
+    WebSocketInteraction,
+    WebSocketOpen,
+)
+
+__all__ = ["encode_cassette", "encode_interaction", "encode_metadata", "pretty"]
+
+#: The version of the format that is written.
+_VERSION = 1
+
+
+def encode_cassette(cassette: Cassette) -> bytes:
+    r"""The bytes of a cassette's file: JSON, indented by two, with a newline at its end.
+
+    Raises:
+        InvalidCassette: if it holds something that is not JSON in UTF-8.
+
+    Example:
+        >>> encode_cassette(Cassette())
+        b'{\n  "version": 1,\n  "interactions": []\n}\n'
+    """
+    document: dict[str, Any] = {"version": _VERSION}
+    if cassette.metadata is not None:
+        document["metadata"] = dict(cassette.metadata)
+    document["interactions"] = [_interaction(one) for one in cassette.interactions]
+    return pretty(_encode({**document, **cassette.extra}))
+
+
+def encode_interaction(interaction: Interaction) -> bytes:
+    """One interaction as JSON on one line; it can be read again.
+
+    Raises:
+        InvalidCassette: if it holds something that is not JSON in UTF-8, or not what belongs there.
+    """
+    data = _encode(_interaction(interaction))
+    try:
+        msgspec.json.decode(data, type=_Http if isinstance(interaction, HttpInteraction) else _WebSocket)
+    except (msgspec.DecodeError, RecursionError) as error:
+        msg = f"this cannot be stored in a cassette, since it could not be read again: {error}"
+        raise InvalidCassette(msg) from error
+    return data
+
+
+class _Side(msgspec.Struct, kw_only=True):
+    body: str
+    headers: dict[str, str] = {}
+    bodyEncoding: Literal["text", "base64"] = "text"  # noqa: N815
+
+
+class _Request(_Side, kw_only=True):
+    method: str
+    url: str
+
+
+class _Response(_Side, kw_only=True):
+    status: Annotated[int, msgspec.Meta(ge=100, le=999)]
+
+
+class _Http(msgspec.Struct):
+    request: _Request
+    response: _Response
+    transport: Literal["http"] = "http"
+
+
+class _Event(msgspec.Struct):
+    direction: Literal["client", "server"]
+    kind: Literal["text", "binary"]
+    body: str
+    bodyEncoding: Literal["text", "base64"] = "text"  # noqa: N815
+
+
+class _Open(msgspec.Struct):
+    url: str
+    headers: dict[str, str]
+
+
+class _Close(msgspec.Struct):
+    code: int | None = None
+    reason: str | None = None
+
+
+class _Connection(msgspec.Struct):
+    sequence: int | None = None
+    url: str | None = None
+    protocols: list[str] = []
+    close: _Close | None = None
+
+
+class _WebSocket(msgspec.Struct):
+    events: list[_Event]
+    transport: Literal["websocket"]
+    open: _Open | None = None
+    connection: _Connection | None = None
+
+
+def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
+    """What a cassette says of itself as JSON on one line.
+
+    Raises:
+        InvalidCassette: if it holds something that is not JSON in UTF-8.
+    """
+    return _encode(dict(metadata))
+
+
+def pretty(data: bytes) -> bytes:
+    """JSON in the layout of a cassette file; texts and numbers stay as they are written."""
+    return msgspec.json.format(data, indent=2) + b"\n"
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        msg = f"this cannot be stored in a cassette: {error}"
+        raise InvalidCassette(msg) from error
+
+
+def _interaction(one: Interaction) -> dict[str, Any]:
+    if isinstance(one, WebSocketInteraction):
+        return _websocket(one)
+    request, response = one.request, one.response
+    return {
+        **_given(transport=one.transport),
+        "request": {
+            "method": request.method,
+            "url": request.url,
+            "headers": dict(request.headers),
+            **_body(request.body),
+            **request.extra,
+        },
+        "response": {
+            "status": response.status,
+            "headers": dict(response.headers),
+            **_body(response.body),
+            **response.extra,
+        },
+        **one.extra,
+    }
+
+
+def _websocket(one: WebSocketInteraction) -> dict[str, Any]:
+    return {
+        "transport": "websocket",
+        **_given(
+            open=None if one.open is None else _opened(one.open),
+            connection=None if one.connection is None else _connection(one.connection),
+        ),
+        "events": [_event(event) for event in one.events],
+        **one.extra,
+    }
+
+
+def _opened(opened: WebSocketOpen) -> dict[str, Any]:
+    return {"url": opened.url, "headers": dict(opened.headers), **opened.extra}
+
+
+def _connection(connection: WebSocketConnection) -> dict[str, Any]:
+    return {
+        **_given(sequence=connection.sequence, url=connection.url),
+        "protocols": list(connection.protocols),
+        **_given(close=None if connection.close is None else _close(connection.close)),
+        **connection.extra,
+    }
+
+
+def _close(close: WebSocketClose) -> dict[str, Any]:
+    return {**_given(code=close.code, reason=close.reason), **close.extra}
+
+
+def _event(event: WebSocketEvent) -> dict[str, Any]:
+    return {"direction": event.direction, "kind": event.kind, **_body(event.body), **event.extra}
+
+
+def _body(body: Body) -> dict[str, Any]:
+    # A body that was read and not changed goes out as the token that stood in the file, without being decoded.
+    stored = body.stored if isinstance(body.stored, str) else msgspec.Raw(body.stored)
+    return {"body": stored, **_given(bodyEncoding=body.encoding)}
+
+
+def _given(**values: object) -> Mapping[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,173 @@
+"""Read YAML that may come from anybody: plain values only, of bounded depth and size.
+
+The usual safe loader refuses tags that run code, but a few kilobytes of brackets crash its C parser, aliases of aliases
+grow without bound where they are written out, and of a key that comes twice the first value vanishes. So the events of
+the parser are looked at first.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, Final
+
+from attrs import define, field
+
+from ...values.errors import InvalidCassette, MissingExtra
+
+__all__ = ["decode_yaml"]
+
+#: Deeper than this no value may lie.
+DEEPEST: Final = 200
+
+#: At most this many values, those that aliases stand for counted each time.
+MOST: Final = 2_000_000
+
+#: The tags of plain values, as YAML 1.1 names them; "!" asks for the plain one. Any other may stand for an object.
+PLAIN_TAGS: Final = frozenset(
+    {"!", *(f"tag:yaml.org,2002:{kind}" for kind in ("binary", "bool", "float", "int", "map", "null", "seq", "str"))}
+)
+
+
+def decode_yaml(data: bytes, *, path: str | None = None) -> Any:
+    r"""Decode one YAML document of plain values: mappings, lists, texts, numbers, booleans, null and ``!!binary``.
+
+    What looks like a date is a text, as in JSON.
+
+    Args:
+        data: the bytes of the whole file, in UTF-8 or UTF-16.
+        path: the file, for the error.
+
+    Raises:
+        InvalidCassette: if it is not YAML, has a tag for anything else, is too deep or too large, or has a key twice;
+            it names the file and the byte.
+        MissingExtra: without the package PyYAML.
+
+    Example:
+        >>> decode_yaml(b"answer: 42\ncolours: [red, '2024-01-01', 2024-01-01]")
+        {'answer': 42, 'colours': ['red', '2024-01-01', '2024-01-01']}
+    """
+    yaml = _yaml()
+    loader = _loader(yaml)
+    try:
+        _Check(path, data, yaml).run(yaml.parse(data, Loader=loader))
+        return yaml.load(data, Loader=loader)
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise _invalid(path, data, f"{reason:.200}", mark) from error
+
+
+def _yaml() -> Any:
+    try:
+        return import_module("yaml")
+    except ImportError as error:
+        msg = "cassettes in YAML need the package PyYAML: pip install 'mellite[yaml]'"
+        raise MissingExtra(msg) from error
+
+
+def _loader(yaml: Any) -> Any:
+    """The safe loader, in C where there is one, to which dates are texts."""
+    safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    timestamp = "tag:yaml.org,2002:timestamp"
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in rows if tag != timestamp]
+        for first, rows in safe.yaml_implicit_resolvers.items()
+    }
+    loader: Any = type("Loader", (safe,), {"yaml_implicit_resolvers": resolvers})
+    for special in ("merge", "value"):  # "<<" and "=" are texts, but where "<<" is a key
+        loader.add_constructor(f"tag:yaml.org,2002:{special}", yaml.constructor.SafeConstructor.construct_yaml_str)
+    return loader
+
+
+def _invalid(path: str | None, data: bytes, reason: str, mark: Any = None) -> InvalidCassette:
+    name = "the cassette" if path is None else f"cassette {path!r}"
+    # The parser counts characters.
+    offset = None if mark is None else len(data.decode(errors="replace")[: mark.index].encode())
+    where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+    return InvalidCassette(f"{name} is damaged{where}: {reason}", path=path, offset=offset)
+
+
+@define
+class _Open:
+    """A mapping or list that has begun: its anchor, how many values it has, its keys so far, whether a key is next."""
+
+    anchor: str | None
+    size: int = 1
+    keys: set[str] | None = None
+    at_key: bool = True
+
+
+@define
+class _Check:
+    """Looks at the events of a parser, and refuses what must not be loaded."""
+
+    path: str | None
+    data: bytes
+    yaml: Any
+    sizes: dict[str, int] = field(factory=dict)
+    waiting: list[_Open] = field(factory=list)
+
+    def run(self, events: Iterator[Any]) -> None:
+        yaml = self.yaml
+        for event in events:
+            self._refuse_tag(event)
+            if isinstance(event, yaml.ScalarEvent):
+                self._name(event)
+                self._decodable(event)
+                if event.anchor is not None:
+                    self.sizes[event.anchor] = 1
+                self._add(1, event)
+            elif isinstance(event, yaml.AliasEvent):
+                # An alias to what it stands in would be a value inside itself; that one has no size yet.
+                if event.anchor not in self.sizes:
+                    raise _invalid(
+                        self.path, self.data, f"the alias {event.anchor!r:.80} stands for nothing", event.start_mark
+                    )
+                self._add(self.sizes[event.anchor], event)
+            elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+                if len(self.waiting) >= DEEPEST:
+                    raise _invalid(self.path, self.data, f"it is nested more than {DEEPEST} deep", event.start_mark)
+                keys = set[str]() if isinstance(event, yaml.MappingStartEvent) else None
+                if event.anchor is not None:
+                    self.sizes.pop(event.anchor, None)
+                self.waiting.append(_Open(event.anchor, keys=keys))
+            elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+                done = self.waiting.pop()
+                if done.anchor is not None:
+                    self.sizes[done.anchor] = done.size
+                self._add(done.size, event)
+
+    def _name(self, event: Any) -> None:
+        """If a text stands where a key must, note it."""
+        inside = self.waiting[-1] if self.waiting else None
+        if inside is not None and inside.keys is not None and inside.at_key:
+            if event.value in inside.keys:
+                raise _invalid(self.path, self.data, f"the key {event.value!r:.80} is there twice", event.start_mark)
+            inside.keys.add(event.value)
+
+    def _refuse_tag(self, event: Any) -> None:
+        """Refuse a tag for anything but a plain value, before a loader can act on it."""
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag not in PLAIN_TAGS:
+            reason = f"the tag {tag!r:.80} stands for no plain value"
+            raise _invalid(self.path, self.data, reason, event.start_mark)
+
+    def _decodable(self, event: Any) -> None:
+        """Refuse base64 that is none: the loader passes over what it does not know."""
+        if event.tag == "tag:yaml.org,2002:binary":
+            try:
+                base64.b64decode("".join(event.value.split()), validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise _invalid(self.path, self.data, f"it is not base64: {error}", event.start_mark) from error
+
+    def _add(self, size: int, event: Any) -> None:
+        if not self.waiting:
+            return
+        inside = self.waiting[-1]
+        inside.size += size
+        inside.at_key = not inside.at_key
+        if inside.size > MOST:
+            raise _invalid(self.path, self.data, f"it comes to more than {MOST:,} values", event.start_mark)

@@ -1,0 +1,335 @@
+"""One door to cassettes: a transport that replays a file, records it, or does both, as its mode says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, final
+
+from ..values.errors import CassetteError, CassetteMismatch, CassetteMiss
+from ..wire.http import HttpRequest, HttpResponse, Transport
+from .files.disk import cassette_path
+from .files.read import load_cassette
+from .interactions import Cassette, HttpInteraction
+from .modes import Mode, Selection, mode_of, permitted
+from .recording.journal import CassetteWriter, WriteMode, recover
+from .recording.transport import RecordTransport, Sink
+from .replaying.claims import Match, part_of
+from .replaying.cutting import Cut
+from .replaying.transport import DEADLINE, ReplayTransport
+from .secrets.redaction import Redaction
+from .secrets.scan import SecretScan
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from typing import Self
+
+__all__ = ["CassetteTransport", "stem_of", "use"]
+
+
+def use(
+    path: str | PathLike[str],
+    *,
+    mode: Mode | None = None,
+    match: Match = "cursor",
+    live: Transport | None = None,
+    directory: str | PathLike[str] | None = None,
+    cut: Cut = "recorded",
+    speed: float | None = None,
+    deadline: float = DEADLINE,
+    redaction: Redaction | None = None,
+    allowed: Collection[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    even_in_ci: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> CassetteTransport:
+    """A transport on a cassette file, for ``mellite.backend(..., transport=...)``. Leave its block to end a recording.
+
+    The block is ``with`` or ``async with``: the former is for code without await, and ends a recording as well.
+
+    A call that is done is recorded: it survives the death of the process at once, and a power cut when the recording
+    has ended. Nothing that looks like a secret is written; a call whose answer holds one is not recorded, and leaving
+    the block raises the reason.
+
+    Args:
+        path: the file; or with `directory` a name as in ``group/case``, which cannot lead out of it.
+        mode: ``none``, ``once``, ``new_episodes``, ``all`` or ``rewrite``, see `mellite.cassettes.modes`;
+            None is what RECORD or MOCHI_LLM_CASSETTE_RECORD say, for the cassettes that the variables
+            RECORDED_PREFIX, RECORDED_PROVIDER, RECORDED_TAGS and RECORDED_TEST select, and ``none`` otherwise.
+        match: how requests find their answers: ``cursor``, ``pool`` or ``keyed``, see `ReplayTransport`.
+        live: what sends requests when recording; by default a transport over the network.
+        directory: where cassettes are kept.
+        cut: how answers are cut into pieces, likewise; and `speed`, `deadline`.
+        redaction: what of requests and responses is kept and compared.
+        allowed: texts that look like secrets and are none, and may be recorded.
+        metadata: what a new cassette says of itself, beside its name and when, from whom and how it was recorded.
+        even_in_ci: record although ``CI=true``.
+        environment: the variables; ``os.environ`` by default.
+
+    Raises:
+        CassetteMiss: if there is no such file and it may not be recorded.
+        InvalidCassette: if it is damaged; it is left as it is.
+        InvalidCassetteName: for a name that would lead out of `directory`.
+        RecordingForbidden: for ``all`` and ``rewrite`` with ``CI=true``.
+        ConfigurationError: for an argument that makes no sense.
+
+    Example:
+        >>> import asyncio, mellite
+        >>> async def main():
+        ...     async with use("mellite/demo_cassettes/chat.json", match="pool") as transport:
+        ...         return transport.mode, len(transport.unused)
+        >>> asyncio.run(main())
+        ('none', 1)
+    """
+    environment = os.environ if environment is None else environment
+    name = os.fspath(path)
+    file = name if directory is None else cassette_path(directory, name)
+    wanted = mode_of(environment, mode)
+    about = {"name": stem_of(name if directory is not None else os.path.basename(name)), **(metadata or {})}
+    if mode is None and not Selection.of(environment).has(about["name"], tags=_tags(about)):
+        wanted = "none"
+    return CassetteTransport(
+        file,
+        permitted(wanted, environment, even_in_ci=even_in_ci),
+        live=live,
+        about=about,
+        redaction=redaction,
+        allowed=allowed,
+        replaying={"match": match, "cut": cut, "speed": speed, "deadline": deadline},
+    )
+
+
+class CassetteTransport:
+    """A transport that answers from a cassette, and records what the mode lets it; made by `use`.
+
+    Attributes:
+        path: the file.
+        mode: what it does, after a look at ``CI``.
+        advice: what to do about a request that was not recorded.
+    """
+
+    advice = (
+        "to record it, run this with RECORD=true, or with the mode 'new_episodes' to keep the rest (CI=true forbids "
+        "both)"
+    )
+
+    def __init__(
+        self,
+        path: str,
+        mode: Mode,
+        *,
+        live: Transport | None = None,
+        about: Mapping[str, Any],
+        redaction: Redaction | None = None,
+        allowed: Collection[str] = (),
+        replaying: Mapping[str, Any],
+    ) -> None:
+        self.path = path
+        self.mode: Mode = mode
+        self._remade: Callable[[], CassetteTransport] = partial(
+            type(self),
+            path,
+            mode,
+            live=live,
+            about=about,
+            redaction=redaction,
+            allowed=allowed,
+            replaying=replaying,
+        )
+        self._allowed = allowed
+        self._about = about
+        self._part: str | None = replaying.get("part")
+        cassette = self._stored()
+        self._replay = ReplayTransport(cassette or Cassette(path=path), redaction=redaction, **replaying)
+        records = mode in ("new_episodes", "all", "rewrite") or (mode == "once" and self._is_new(cassette))
+        self._recorder = RecordTransport(live, self._writer, redaction=redaction, quick=True) if records else None
+
+    def _stored(self) -> Cassette | None:
+        """What is replayed; None if nothing is there, or all of it is to be recorded anew."""
+        if self.mode in ("all", "rewrite"):
+            return None
+        with suppress(CassetteError):  # where nothing can be written, what is left beside the file is read all the same
+            recover(self.path)
+        try:
+            return load_cassette(self.path)
+        except CassetteMiss as error:
+            if self.mode == "none":
+                msg = f"{error}; {self.advice}"
+                raise CassetteMiss(msg, path=self.path) from None
+            return None
+
+    def _is_new(self, cassette: Cassette | None) -> bool:
+        """Whether there is no cassette yet; or only parts of it that belong to other tests."""
+        if cassette is None or self._part is None:
+            return cassette is None
+        return all(part_of(one) not in (None, self._part) for one in cassette.http)
+
+    def _writer(self, request: Mapping[str, Any]) -> Sink:
+        about = {
+            "recordedAt": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}Z",
+            "transport": "http",
+            **request,
+            **self._about,
+        }
+        about["tags"] = _tags(about)
+        return self._sink(about, SecretScan(allowed=self._allowed))
+
+    def _sink(self, metadata: Mapping[str, Any], scan: SecretScan) -> Sink:
+        """Where what is recorded goes."""
+        how: WriteMode = "rewrite" if self.mode == "rewrite" else "append"
+        return CassetteWriter.open(self.path, how, metadata=metadata, scan=scan)
+
+    @property
+    def recorder(self) -> RecordTransport | None:
+        """What records; None if nothing is recorded."""
+        return self._recorder
+
+    @property
+    def offline(self) -> bool:
+        """Whether it only replays, so that nothing is ever sent and no key is needed."""
+        return self._recorder is None
+
+    @property
+    def used(self) -> int:
+        """How many interactions have been replayed."""
+        return self._replay.used
+
+    @property
+    def recorded(self) -> int:
+        """How many interactions have been recorded."""
+        return 0 if self._recorder is None else self._recorder.stored
+
+    @property
+    def unused(self) -> tuple[HttpInteraction, ...]:
+        """The interactions of the file that no request has come for; none where all is recorded anew."""
+        return self._replay.unused
+
+    def check_used(self) -> None:
+        """Make sure that every interaction was replayed; for the end of a test.
+
+        Raises:
+            CassetteMismatch: if some were not.
+        """
+        self._replay.check_used()
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        """Answer from the cassette, or send the request and record it; see `Transport.open`.
+
+        Raises:
+            CassetteMiss: if it is not recorded, and may not be.
+            CassetteMismatch: if it is not the request whose turn it is, and nothing may be recorded.
+            CassetteError: if the cassette cannot be written; nothing was sent.
+        """
+        return await self._opened(request, timeout, None)
+
+    def over(self, own: Callable[[], Transport]) -> Transport:
+        """The same cassette, but what has to be sent goes over another transport, unless ``live`` was given.
+
+        `mellite.wire.transports.default.standing_in` wants this: a backend that asks over a WebSocket is recorded so.
+
+        Args:
+            own: gives that transport.
+        """
+        return _Over(self, own)
+
+    async def _opened(
+        self, request: HttpRequest, timeout: float | None, own: Callable[[], Transport] | None
+    ) -> HttpResponse:
+        answer = await self._replay.answer(request, timeout=timeout)
+        if answer is not None:
+            return answer
+        if self._recorder is None:
+            raise await self._refusal(request)
+        return await self._recorder.open(request, timeout=timeout, own=own)
+
+    async def _refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
+        error = await self._replay.refused(request)
+        error.args = (f"{error}\n{self.advice}",)
+        return error
+
+    def finish(self) -> None:
+        """End the recording well, if there is one; for code without a loop. Again, it does nothing.
+
+        Raises:
+            CassetteError: if something could not be stored.
+        """
+        if self._recorder is not None:
+            self._recorder.finish()
+
+    def abandon(self) -> None:
+        """End a recording that went wrong: a cassette that was to be replaced stays as it was."""
+        if self._recorder is not None:
+            self._recorder.abandon()
+
+    async def aclose(self) -> None:
+        """End the recording well, and close what was made for it.
+
+        Raises:
+            CassetteError: if something could not be stored.
+        """
+        if self._recorder is not None:
+            await self._recorder.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """As leaving an ``async with``; connections that were opened are closed with the loop they belong to."""
+        if kind is None:
+            self.finish()
+        else:
+            self.abandon()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._recorder is not None:
+            await self._recorder.__aexit__(kind, error, trace)
+
+    def __reduce__(self) -> tuple[Callable[[], CassetteTransport], tuple[()]]:
+        return self._remade, ()
+
+    def __repr__(self) -> str:
+        return f"CassetteTransport({self.path!r}, {self.mode!r}, {self.used} replayed, {self.recorded} recorded)"
+
+
+@final
+class _Over:
+    """A cassette as one backend sees it, over whose own transport it records."""
+
+    __slots__ = ("_cassette", "_own")
+
+    def __init__(self, cassette: CassetteTransport, own: Callable[[], Transport]) -> None:
+        self._cassette = cassette
+        self._own = own
+
+    @property
+    def offline(self) -> bool:
+        return self._cassette.offline
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        return await self._cassette._opened(request, timeout, self._own)
+
+
+def stem_of(name: str) -> str:
+    """What a cassette is called that was given no other name: its file's name without the endings."""
+    for ending in (".gz", ".lz4", ".json"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def _tags(about: Mapping[str, Any]) -> list[str]:
+    """The tags of a cassette: those that were given, and its provider and protocol."""
+    given = about.get("tags", ())
+    tags = [tag for tag in given if isinstance(tag, str)] if isinstance(given, (list, tuple)) else []
+    named = [f"{name}:{about[name]}" for name in ("provider", "protocol") if isinstance(about.get(name), str)]
+    return [*[tag for tag in named if tag not in tags], *tags]

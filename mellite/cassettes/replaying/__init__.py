@@ -1,0 +1,1 @@
+"""Replaying: a transport that answers from a cassette, and never sends anything."""

@@ -1,0 +1,212 @@
+"""A recorded answer given again: the same pieces, at once or in recorded time, and the same end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ...values import errors
+from ...values.errors import CassetteMismatch, ConnectionLost, MelliteError
+from ...wire.http import HttpResponse
+from .order import NEVER, Order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..timeline import Fault, Timeline
+
+__all__ = ["Pace", "RecordedAnswer", "fault_of"]
+
+#: So often at most, in pieces, others have their turn: one who reads thousands must not wait a turn for each.
+_EVERY: Final = 16
+
+
+def fault_of(fault: Fault | None) -> Exception:
+    """The error that was raised when it was recorded.
+
+    A class that there is no longer, or that was never mellite's, becomes ConnectionLost.
+    """
+    if fault is None:
+        return ConnectionLost("the connection broke, as it did when this was recorded")
+    if fault.type == "TimeoutError":
+        return TimeoutError(fault.message)
+    kind = getattr(errors, fault.type, None)
+    if isinstance(kind, type) and issubclass(kind, MelliteError):
+        error = kind(fault.message)
+        if isinstance(error, ConnectionLost):
+            error.ending = fault.ending
+        return error
+    return ConnectionLost(fault.message, ending=fault.ending)
+
+
+class Pace:
+    """When a recorded answer may give what it gave: at once or in recorded time, and in its turn among others.
+
+    Args:
+        timeline: how it went; None if nobody knows, which is like at once.
+        speed: how many times as fast as recorded; None for at once.
+        deadline: how long to wait for its reader to go away where the recorded one did, in seconds.
+        order: keeps it in order with others, if it ran at the same time as any; None if nothing does.
+        index: which interaction it is.
+        name: what to call it in messages.
+        path: the cassette, for errors.
+    """
+
+    __slots__ = ("_began", "_cause", "_deadline", "_index", "_name", "_order", "_path", "_speed", "timeline")
+
+    def __init__(
+        self,
+        timeline: Timeline | None,
+        *,
+        speed: float | None = None,
+        deadline: float = 0,
+        order: Order | None = None,
+        index: int = 0,
+        name: str = "the answer",
+        path: str | None = None,
+    ) -> None:
+        self.timeline = timeline
+        self._speed = speed if timeline is not None else None
+        self._deadline = deadline
+        self._order = order if order is not None and order.concerns(index) else None
+        self._index = index
+        self._name = name
+        self._path = path
+        self._began = time.monotonic()
+        self._cause = NEVER
+        if self._order is not None and timeline is not None:
+            if timeline.end == "interrupted":
+                self._cause = self._order.cause(index, timeline.started + timeline.ended)
+            opened = timeline.ended if timeline.opened is None else timeline.opened
+            self._order.begins(index, self._moment(opened))
+
+    @property
+    def waits(self) -> bool:
+        """Whether there may be something to wait for before a piece."""
+        return self._speed is not None or self._order is not None
+
+    def _moment(self, after: int) -> int:
+        """When something was given that came so many microseconds after the start, for the order."""
+        started = 0 if self.timeline is None else self.timeline.started
+        return min(started + after, self._cause - 1)
+
+    async def until(self, after: int, timeout: float | None, *, end: bool = False) -> None:
+        """Wait until what came so many microseconds after the start may be given; `end` for the end.
+
+        Raises:
+            TimeoutError: if that takes longer than `timeout` seconds in recorded time. Waiting for others of the
+                recording does not count: that is no time that the server took.
+        """
+        if self._order is not None and self.timeline is not None:
+            await self._order.until(self._index, self._moment(after), end=end)
+        if self._speed is not None:
+            left = after / 1_000_000 / self._speed - (time.monotonic() - self._began)
+            if left > 0:
+                await anyio.sleep(left if timeout is None else min(left, timeout))
+                if timeout is not None and left > timeout:
+                    raise TimeoutError
+
+    def gives(self, times: Sequence[int], number: int) -> None:
+        """So many pieces have been given of those that came at these times."""
+        timeline = self.timeline
+        if self._order is None or timeline is None:
+            return
+        if number < len(times):
+            following = self._moment(times[number])
+        else:
+            following = NEVER if timeline.end == "interrupted" else timeline.started + timeline.ended
+        self._order.gives(self._index, following)
+
+    def over(self) -> None:
+        """The reader is done with it, or went away."""
+        if self._order is not None:
+            self._order.ends(self._index)
+
+    async def end(self, pieces: int, timeout: float | None) -> None:
+        """The end, after so many pieces: nothing, the recorded error, or waiting for the reader to go away.
+
+        Raises:
+            CassetteMismatch: if the reader does not go away, though the recorded one did.
+            TimeoutError: likewise, if it did not want to wait for so long.
+            Exception: what was raised when it was recorded.
+        """
+        timeline = self.timeline
+        if timeline is None:
+            return
+        if timeline.end != "interrupted":
+            await self.until(timeline.ended, timeout, end=True)
+            if timeline.end == "broken":
+                raise fault_of(timeline.fault)
+            return
+        self.over()
+        # Its reader went away, so it is waited for here, too: a timeout that did not end it then does not end it now.
+        await anyio.sleep(self._deadline)
+        if timeout is not None and timeout <= self._deadline:
+            raise TimeoutError
+        what = f"{pieces} piece{'' if pieces == 1 else 's'} of it" if pieces else "anything came"
+        msg = (
+            f"{self._name} is not whole: its reader went away {'after ' if pieces else 'before '}{what} when it was "
+            "recorded, and now somebody wants the rest; record it anew if that is right"
+        )
+        raise CassetteMismatch(msg, path=self._path)
+
+
+class RecordedAnswer(HttpResponse):
+    """An answer out of a cassette.
+
+    Args:
+        status: the HTTP status.
+        headers: by name, in any case.
+        pieces: what each `read` gives; none of them is empty.
+        times: of each, how many microseconds after the start it came; none if nobody knows.
+        pace: when each may be given, and how it ends.
+    """
+
+    __slots__ = ("_closed", "_count", "_pace", "_pieces", "_times", "replayed")
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], pieces: Sequence[bytes], *, times: Sequence[int], pace: Pace
+    ) -> None:
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.replayed = True
+        self._pieces = pieces
+        self._times = times if pace.waits else ()
+        self._pace = pace
+        self._count = 0
+        self._closed = False
+        pace.gives(self._times, 0)
+
+    async def read(self, timeout: float | None = None) -> bytes:
+        """The next piece; see `HttpResponse.read`.
+
+        Raises:
+            TimeoutError: if the recorded time is longer than `timeout` seconds, or the recorded reader had to wait too
+                long.
+            ConnectionLost: if the connection broke when it was recorded, or the answer was closed already.
+            CassetteMismatch: if the recorded reader went away here, and this one does not.
+        """
+        if self._closed:
+            msg = "the response was read after it was closed"
+            raise ConnectionLost(msg)
+        count = self._count
+        if count == 1 or (count and not count % _EVERY):  # the first piece came with the headers
+            await checkpoint()
+        if count >= len(self._pieces):
+            await self._pace.end(count, timeout)
+            return b""
+        if self._times:
+            await self._pace.until(self._times[count], timeout)
+            self._pace.gives(self._times, count + 1)
+        self._count = count + 1
+        return self._pieces[count]
+
+    async def aclose(self) -> None:
+        """Nothing more can be read."""
+        self._closed = True
+        self._pieces = ()
+        self._pace.over()

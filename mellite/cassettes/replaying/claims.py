@@ -1,0 +1,237 @@
+"""Which recorded interaction answers a request: the next one, the first that fits, or the one of this very copy.
+
+Each hands out every interaction once. The ways to look up are of the same cost for one interaction as for thousands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Final, Literal, Protocol, TypeAlias, cast
+
+from attrs import define, field
+
+from ...wire.http import HttpRequest
+from ..interactions import HttpInteraction
+from ..secrets.redaction import Redaction
+from ..timeline import KEY, Timeline
+from .matching import Difference, canonical_body, canonical_url, compared_headers, differences, same_json, snapshot
+
+__all__ = ["CLAIMS", "Claims", "Match", "Part", "Recorded", "fitting", "part_of"]
+
+#: How requests find their answers; see `CLAIMS`.
+Match: TypeAlias = Literal["cursor", "pool", "keyed"]
+
+
+def part_of(interaction: HttpInteraction) -> str | None:
+    """The name of the test whose part of a shared cassette an interaction belongs to; None if it does not say."""
+    own = interaction.extra.get(KEY)
+    part = cast("dict[str, object]", own).get("test") if isinstance(own, dict) else None
+    return part if isinstance(part, str) else None
+
+
+@define(eq=False)
+class Recorded:
+    """One interaction of a cassette, which can say in what a request differs from it."""
+
+    interaction: HttpInteraction
+    redaction: Redaction = field(kw_only=True)
+    path: str | None = field(default=None, kw_only=True)
+    number: int = field(default=0, kw_only=True)
+    """Its place among all interactions of the cassette, from 0 on; those over WebSockets count, too."""
+
+    @cached_property
+    def timeline(self) -> Timeline | None:
+        """How it went, if the cassette says so.
+
+        Raises:
+            InvalidCassette: if it says so in a way that cannot be read.
+        """
+        return Timeline.of(self.interaction.extra, path=self.path)
+
+    @property
+    def lineage(self) -> tuple[int, ...] | None:
+        """Which copy of a thunk asked; None if nobody said."""
+        timeline = self.timeline
+        return None if timeline is None else timeline.lineage
+
+    def differences(self, request: HttpRequest, secrets: Sequence[str] = ()) -> list[Difference]:
+        """In what a request differs from the recorded one."""
+        recorded = self.interaction.request
+        # What is the same as it stands need not be brought into the form in which it is compared.
+        same_url = request.url == recorded.url
+        same_body = same_json(request.body, recorded.body.data)
+        expected = snapshot(
+            recorded.method,
+            "" if same_url else recorded.url,
+            headers=recorded.headers,
+            body="" if same_body else recorded.body.characters,
+            redaction=self.redaction,
+            also=recorded.headers,
+        )
+        received = snapshot(
+            request.method,
+            "" if same_url else request.url,
+            headers=request.headers,
+            body="" if same_body else request.body,
+            redaction=self.redaction,
+            also=recorded.headers,
+        )
+        return differences(expected, received, secrets=secrets)
+
+    @property
+    def part(self) -> str | None:
+        """Which test asked, where several share the cassette; None if nobody said."""
+        return part_of(self.interaction)
+
+    def has_headers_of(self, request: HttpRequest) -> bool:
+        """Whether the headers that the cassette keeps are those of a request."""
+        recorded = self.interaction.request.headers
+        sides = [
+            compared_headers(headers, recorded=recorded, redaction=self.redaction)
+            for headers in (recorded, request.headers)
+        ]
+        return sides[0] == sides[1]
+
+    def __str__(self) -> str:
+        """The request's method and URL, without what may be secret."""
+        request = self.interaction.request
+        return f"{request.method} {self.redaction.url(request.url)}"
+
+
+class Claims(Protocol):
+    """Finds the interaction that answers a request, and hands it out once."""
+
+    def claim(self, request: HttpRequest) -> int | None:
+        """The index of the interaction; None if there is none left that fits."""
+        ...
+
+
+class Cursor:
+    """The first request gets the first interaction, the second the second; one that does not fit uses nothing up."""
+
+    def __init__(self, recorded: Sequence[Recorded]) -> None:
+        self._recorded = recorded
+        self._next = 0
+
+    def claim(self, request: HttpRequest) -> int | None:
+        """The next interaction, if it fits."""
+        index = self._next
+        if index >= len(self._recorded) or self._recorded[index].differences(request):
+            return None
+        self._next = index + 1
+        return index
+
+
+class Pool:
+    """A request gets the first interaction that fits and is not used; of equal ones in the order of the recording."""
+
+    def __init__(self, recorded: Sequence[Recorded]) -> None:
+        self._recorded = recorded
+        self._waiting: dict[Hashable, deque[int]] = {}  # unused interactions by what is compared, headers apart
+        for index, one in enumerate(recorded):
+            request = one.interaction.request
+            digest = _digest(request.method, request.url, request.body.data, one.redaction)
+            self._waiting.setdefault(self._key(digest, one.lineage), deque()).append(index)
+
+    def claim(self, request: HttpRequest) -> int | None:
+        """The first interaction that fits."""
+        if not self._recorded:
+            return None
+        digest = _digest(request.method, request.url, request.body, self._recorded[0].redaction)
+        for key in self._keys(digest, request.context.get("lineage")):
+            waiting = self._waiting.get(key)
+            found = None if waiting is None else self._first(waiting, request)
+            if found is not None:
+                return found
+        return None
+
+    def _first(self, waiting: deque[int], request: HttpRequest) -> int | None:
+        for index in waiting:
+            if self._recorded[index].has_headers_of(request):
+                waiting.remove(index)
+                return index
+        return None
+
+    def _key(self, digest: bytes, lineage: tuple[int, ...] | None) -> Hashable:  # noqa: ARG002
+        """What an interaction is found by."""
+        return digest
+
+    def _keys(self, digest: bytes, lineage: tuple[int, ...] | None) -> Iterable[Hashable]:  # noqa: ARG002
+        return (digest,)
+
+
+class Keyed(Pool):
+    """As `Pool`, but of equal requests each copy of a thunk gets what was recorded for that very copy.
+
+    Interactions that do not say which copy asked, such as those that other tools recorded, fit every copy.
+    """
+
+    def _key(self, digest: bytes, lineage: tuple[int, ...] | None) -> Hashable:
+        return digest, lineage
+
+    def _keys(self, digest: bytes, lineage: tuple[int, ...] | None) -> Iterable[Hashable]:
+        own = (digest, None if lineage is None else tuple(lineage))
+        return (own,) if lineage is None else (own, (digest, None))
+
+
+CLAIMS: Final[dict[str, Callable[[Sequence[Recorded]], Claims]]] = {"cursor": Cursor, "pool": Pool, "keyed": Keyed}
+
+
+class Part:
+    """The interactions of one test in a cassette that several share; then what fits of the others.
+
+    Where the cassette says of none whose it is, all of it is the test's; where it only has those of other tests, all
+    of it may be used, in whatever order, and nothing of it has to be.
+
+    Args:
+        recorded: all interactions.
+        name: the test; None where it has the cassette for itself.
+        match: how its own interactions are found; None for what fits how they were recorded.
+
+    Attributes:
+        own: the places of the test's own interactions.
+        match: how those, or all, are found.
+    """
+
+    def __init__(self, recorded: Sequence[Recorded], name: str | None, match: Match | None) -> None:
+        parts = [None if name is None else one.part for one in recorded]
+        shared = any(part is not None for part in parts)
+        self.own = [place for place, part in enumerate(parts) if not shared or part == name]
+        others = [place for place, part in enumerate(parts) if shared and part != name]
+        own = [recorded[place] for place in self.own]
+        self.match: Match = match or ("pool" if shared and not own else fitting(own))
+        self._claims = [
+            (CLAIMS[self.match](own), self.own),
+            (Pool([recorded[place] for place in others]), others),
+        ]
+
+    def claim(self, request: HttpRequest) -> int | None:
+        """The place of an interaction among all of them."""
+        for claims, places in self._claims:
+            found = claims.claim(request)
+            if found is not None:
+                return places[found]
+        return None
+
+
+def fitting(recorded: Sequence[Recorded]) -> Match:
+    """How to find the answers of requests of which some ran at the same time, or none did.
+
+    Raises:
+        InvalidCassette: if an interaction says in a way that cannot be read when it was.
+    """
+    timelines = [one.timeline for one in recorded]
+    spans = sorted([(one.started, one.started + one.ended) for one in timelines if one is not None])
+    overlap = any(following[0] < one[1] for one, following in pairwise(spans))
+    return "pool" if overlap else "cursor"
+
+
+def _digest(method: str, url: str, body: bytes, redaction: Redaction) -> bytes:
+    """What is compared of a request but for its headers, as a short text."""
+    content = canonical_body(body, redaction)
+    head = f"{method.upper()}\n{canonical_url(redaction.url(url))}\n".encode(errors="surrogateescape")
+    return hashlib.blake2b(head + content, digest_size=20).digest()

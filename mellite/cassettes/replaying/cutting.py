@@ -1,0 +1,87 @@
+"""Cut a recorded body into the pieces that are read: as they came, or at will."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+from ...values.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..timeline import Timeline
+
+__all__ = ["NO_PIECES", "Cut", "Pieces", "cut_as_recorded", "cut_body"]
+
+#: How to cut a body into the pieces that are read: ``recorded`` for those in which it came, None for one, a number of
+#: bytes for each, the places at which to cut, or a function from the body to its pieces.
+Cut: TypeAlias = "Literal['recorded'] | int | Sequence[int] | Callable[[bytes], Iterable[bytes]] | None"
+
+
+class Pieces(NamedTuple):
+    """Pieces of a body, none empty; and when each came, in microseconds since the start, where that is known."""
+
+    pieces: Sequence[bytes]
+    times: Sequence[int]
+
+
+NO_PIECES: Final = Pieces((), ())
+
+
+def cut_body(body: bytes, cut: Cut) -> list[bytes]:
+    """The pieces of a body; together they are the body.
+
+    Raises:
+        ConfigurationError: if they are not, or `cut` is no way to cut.
+
+    Example:
+        >>> cut_body(b"abcdef", 4), cut_body(b"abcdef", [1, 3])
+        ([b'abcd', b'ef'], [b'a', b'bc', b'def'])
+    """
+    if callable(cut):
+        pieces = list(cut(body))
+        if b"".join(pieces) != body:
+            name = getattr(cut, "__name__", repr(cut))
+            msg = f"the function {name} loses or adds bytes: its pieces must add up to the body exactly"
+            raise ConfigurationError(msg)
+        return pieces
+    if cut is None or cut == "recorded":
+        return [body]
+    if isinstance(cut, str):
+        msg = f"cut is 'recorded', None, a number, a list of places or a function, not {cut!r}"
+        raise ConfigurationError(msg)
+    if isinstance(cut, int):
+        if cut < 1:
+            msg = f"a body is cut into pieces of at least 1 byte, not of {cut}"
+            raise ConfigurationError(msg)
+        return [body[start : start + cut] for start in range(0, len(body), cut)]
+    places = [0, *sorted([min(max(place, 0), len(body)) for place in cut]), len(body)]
+    return [body[start:end] for start, end in pairwise(places)]
+
+
+def cut_as_recorded(body: bytes, cut: Cut, timeline: Timeline | None, *, path: str | None = None) -> Pieces:
+    """The pieces of a recorded body with their times.
+
+    Where the body is not as long as the recorded pieces together, somebody edited it: then it comes in one piece.
+
+    Raises:
+        ConfigurationError: as `cut_body`.
+        InvalidCassette: if the recorded pieces cannot be read.
+    """
+    recorded = () if timeline is None else timeline.pieces(path=path)
+    ends = list(accumulate([size for size, _ in recorded]))
+    if not ends or ends[-1] != len(body):
+        pieces = [piece for piece in cut_body(body, cut) if piece]
+        # All of it came at the end, for want of better knowledge.
+        return Pieces(pieces, [timeline.ended] * len(pieces) if timeline is not None else ())
+    if cut == "recorded":
+        cuts = [(body[end - size : end], at) for end, (size, at) in zip(ends, recorded, strict=True) if size]
+        return Pieces([piece for piece, _ in cuts], [at for _, at in cuts])
+    pieces = [piece for piece in cut_body(body, cut) if piece]
+    times: list[int] = []
+    which = 0
+    for end in accumulate([len(piece) for piece in pieces]):
+        while ends[which] < end:  # a piece can only come when its last byte has
+            which += 1
+        times.append(recorded[which][1])
+    return Pieces(pieces, times)

@@ -1,0 +1,264 @@
+"""Replay an HTTP cassette in the place of the network: each request compared with what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import checkpoint
+from attrs import evolve
+
+from ...loops import forking
+from ...values.errors import CassetteMismatch, CassetteMiss, ConfigurationError
+from ...wire.http import HttpRequest, HttpResponse
+from ..files.read import load_cassette
+from ..interactions import Cassette, HttpInteraction, RecordedResponse
+from ..secrets.redaction import Redaction
+from .answer import Pace, RecordedAnswer
+from .claims import CLAIMS, Match, Part, Recorded
+from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body
+from .matching import same_target
+from .misses import Refusal
+from .order import Order
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["DEADLINE", "Cut", "Match", "ReplayTransport", "cut_body"]
+
+#: How long a replay waits by default for a reader to go away where the recorded one did, in seconds.
+DEADLINE: Final = 5.0
+
+#: From so many interactions on, a thread looks for the nearest.
+_MANY: Final = 32
+
+#: Statuses whose responses have no body, whatever the cassette says.
+_EMPTY: Final = frozenset({204, 205, 304})
+
+
+class ReplayTransport:
+    """A transport that answers from a cassette and never opens a socket.
+
+    Method, URL, body (as JSON where it is JSON) and the headers that the cassette keeps must agree, secrets apart. A
+    request that agrees with none is refused and uses nothing up. Interactions over WebSockets are passed over. It may
+    be used from several loops and threads. A copy or a pickle of it starts again at the first interaction.
+
+    How an answer ended is replayed too, where mellite recorded it: one that broke off raises the same error after the
+    same pieces; one whose reader went away gives its pieces and then waits for this reader to go away as well.
+
+    Args:
+        cassette: the cassette, or the path of its file, which is read now.
+        match: ``cursor``: the first request must be the first that was recorded, the second the second, and so on;
+            concurrent ones count in the order in which they arrive. ``pool``: a request gets the first unused
+            interaction that fits. ``keyed``: likewise, but each copy of a thunk gets what was recorded for that very
+            copy, and answers that ran at the same time are over in the recorded order, so that the outcome is the same
+            whatever the scheduler does. None: ``pool`` if requests ran at the same time when this was recorded, else
+            ``cursor``.
+        cut: how to cut the bodies into pieces: ``recorded``, as they came (in one piece where nobody knows); or at
+            will, for tests of chunk boundaries.
+        speed: how many times as fast as recorded the pieces come; None for at once.
+        deadline: how long to wait, in seconds, for the reader of an answer to go away where the recorded one did.
+        redaction: what is not compared because no cassette may hold it.
+        part: the name of the test, where several share the cassette: its own interactions come first.
+
+    Raises:
+        CassetteMiss: if there is no such file.
+        InvalidCassette: if it is damaged.
+        ConfigurationError: for an argument that makes no sense.
+
+    Example:
+        >>> import anyio
+        >>> from mellite.cassettes import HttpInteraction, RecordedRequest, RecordedResponse
+        >>> from mellite.cassettes.bodies import Body
+        >>> pair = HttpInteraction(
+        ...     RecordedRequest("GET", "https://example.com/"), RecordedResponse(200, body=Body("Hello."))
+        ... )
+        >>> transport = ReplayTransport(Cassette((pair,)), cut=4)
+        >>> async def replayed():
+        ...     response = await transport.open(HttpRequest("GET", "https://example.com/"))
+        ...     return response.status, await response.read(), await response.read(), await response.read()
+        >>> anyio.run(replayed), transport.unused
+        ((200, b'Hell', b'o.', b''), ())
+    """
+
+    def __init__(
+        self,
+        cassette: Cassette | str | PathLike[str],
+        *,
+        match: Match | None = "cursor",
+        cut: Cut = "recorded",
+        speed: float | None = None,
+        deadline: float = DEADLINE,
+        redaction: Redaction | None = None,
+        part: str | None = None,
+    ) -> None:
+        if match is not None and match not in CLAIMS:
+            msg = f"match is one of {', '.join(CLAIMS)}, not {match!r}"
+            raise ConfigurationError(msg)
+        if speed is not None and not (isinstance(speed, (int, float)) and speed > 0):
+            msg = f"speed is a number above 0, as 1 for recorded time, or None for at once, not {speed!r}"
+            raise ConfigurationError(msg)
+        self.cassette = cassette if isinstance(cassette, Cassette) else load_cassette(cassette)
+        self._options: dict[str, Any] = {
+            "match": match,
+            "cut": cut,
+            "speed": speed,
+            "deadline": deadline,
+            "redaction": redaction,
+            "part": part,
+        }
+        self._redaction = redaction or Redaction()
+        path = self.cassette.path
+        self._recorded = [
+            Recorded(one, redaction=self._redaction, path=path, number=number)
+            for number, one in enumerate(self.cassette.interactions)
+            if isinstance(one, HttpInteraction)
+        ]
+        self._claims = Part(self._recorded, part, match)
+        self.match: Match = self._claims.match
+        self._order = Order([one.timeline for one in self._recorded]) if self.match == "keyed" else None
+        self._used = bytearray(len(self._recorded))
+        self._count = 0
+        self._lock = forking.lock()
+
+    @property
+    def offline(self) -> bool:
+        """True: nothing is ever sent, so that no key is needed."""
+        return True
+
+    @property
+    def used(self) -> int:
+        """How many interactions have been replayed."""
+        return self._count
+
+    @property
+    def unused(self) -> tuple[HttpInteraction, ...]:
+        """The interactions that no request has come for yet; of a shared cassette, those of its part."""
+        return tuple([self._recorded[place].interaction for place in self._claims.own if not self._used[place]])
+
+    def check_used(self) -> None:
+        """Make sure that every interaction was replayed; for the end of a test.
+
+        Raises:
+            CassetteMismatch: if some were not.
+        """
+        own = self._claims.own
+        following = next((place for place in own if not self._used[place]), None)
+        if following is not None:
+            used = len(own) - len(self.unused)
+            msg = (
+                f"cassette {self.cassette.name!r}: {used} of {len(own)} interactions were used; the next is "
+                f"{self._recorded[following]}; record it anew if the program asks less now"
+            )
+            raise CassetteMismatch(msg, path=self.cassette.path)
+
+    def __reduce__(self) -> tuple[Callable[..., ReplayTransport], tuple[Cassette]]:
+        return partial(ReplayTransport, **self._options), (self.cassette,)
+
+    def __repr__(self) -> str:
+        return f"ReplayTransport({self.cassette.name!r}, {self._count} of {len(self._recorded)} used)"
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        """Answer from the cassette; see `Transport.open`.
+
+        Raises:
+            CassetteMiss: if nothing is left that fits; it says what was nearest, and in what it differs.
+            CassetteMismatch: if it is not the request whose turn it is; or if the recorded reader went away before
+                anything came, and this one does not.
+            InvalidCassette: if the recorded body turns out to be damaged.
+            TransportError: if the recorded request failed so.
+            TimeoutError: if it takes longer than `timeout` seconds in recorded time, or took too long when recorded.
+        """
+        answer = await self.answer(request, timeout=timeout)
+        if answer is None:
+            raise await self.refused(request)
+        return answer
+
+    async def answer(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse | None:
+        """As `open`, but None if nothing fits."""
+        for placed in self._placed(request):
+            with self._lock:
+                index = self._claims.claim(placed)
+                if index is None:
+                    continue
+                self._used[index] = 1
+                self._count += 1
+            return await self._opened(index, placed, timeout)
+        return None
+
+    def _placed(self, request: HttpRequest) -> list[HttpRequest]:
+        """The request; or where it cannot say which host, account or region, one for each that it may be."""
+        if not request.context.get("unsaid"):
+            return [request]
+        mine = self._redaction.url(request.url)
+        urls = dict.fromkeys([one.interaction.request.url for one in self._recorded])
+        return [evolve(request, url=url) for url in urls if same_target(url, mine)] or [request]
+
+    def refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
+        """The error for a request that nothing fits."""
+        request = self._placed(request)[0]
+        places = self._claims.own or range(len(self._recorded))
+        with self._lock:
+            used = bytes([self._used[place] for place in places])
+        return Refusal(
+            cassette=self.cassette,
+            recorded=[self._recorded[place] for place in places],
+            used=used,
+            redaction=self._redaction,
+            match=self.match,
+            turn=sum(used),
+            part=self._options["part"] if len(places) < len(self._recorded) else None,
+        ).error(request)
+
+    async def refused(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
+        """As `refusal`, without holding up the loop: to find the nearest of many takes a while."""
+        if len(self._recorded) < _MANY:
+            return self.refusal(request)
+        return await anyio.to_thread.run_sync(self.refusal, request, limiter=anyio.CapacityLimiter(1))
+
+    async def _opened(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:
+        recorded = self._recorded[index]
+        timeline = recorded.timeline
+        pace = Pace(
+            timeline,
+            speed=self._options["speed"],
+            deadline=self._options["deadline"],
+            order=self._order,
+            index=index,
+            name=f"interaction {recorded.number} of cassette {self.cassette.name!r}",
+            path=self.cassette.path,
+        )
+        try:
+            await checkpoint()
+            if timeline is not None:
+                if timeline.opened is None:
+                    await pace.end(0, timeout)
+                await pace.until(timeline.opened or 0, timeout)
+            answered = self._pieces(recorded, request)
+        except BaseException:
+            pace.over()
+            raise
+        response = recorded.interaction.response
+        headers = _true_headers(response, whole=timeline is None or timeline.end == "complete")
+        return RecordedAnswer(response.status, headers, answered.pieces, times=answered.times, pace=pace)
+
+    def _pieces(self, recorded: Recorded, request: HttpRequest) -> Pieces:
+        response = recorded.interaction.response
+        if response.status in _EMPTY or request.method.upper() == "HEAD":
+            return NO_PIECES
+        return cut_as_recorded(response.body.data, self._options["cut"], recorded.timeline, path=self.cassette.path)
+
+
+def _true_headers(response: RecordedResponse, *, whole: bool) -> Mapping[str, str]:
+    """The headers without what is no longer so: whoever stored the body as text had undone its compression."""
+    body, headers = response.body, response.headers
+    if body.encoding == "base64":
+        return headers
+    wrong = {"content-encoding"}
+    length = next((value for name, value in headers.items() if name.lower() == "content-length"), None)
+    if whole and length is not None and length.strip() != str(len(body.data)):
+        wrong.add("content-length")
+    return {name: value for name, value in headers.items() if name.lower() not in wrong}

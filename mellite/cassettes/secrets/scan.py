@@ -1,0 +1,278 @@
+"""Look for secrets in what is about to be stored, and refuse to store them.
+
+Redaction takes out what is known to be secret; this is the net below it: shapes of keys, values of secret variables,
+both also in base64, compressed, behind escapes, and cut over the events of a stream.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, cast
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+import msgspec
+from attrs import Factory, field, frozen
+
+from ...values.errors import InvalidCassette, UnsafeCassette
+from ...values.secrets.names import named_secrets
+from ...values.secrets.other_forms import decoded, long_words, plain_forms
+from ...values.secrets.shapes import masked, shapes_in
+from ..bodies import Body
+from ..compression import expand
+from ..interactions import Cassette, HttpInteraction, Interaction, WebSocketInteraction
+from .condensing import Text, condensed, joined, leaves
+from .redaction import REDACTED, Redaction
+
+__all__ = ["Finding", "SecretScan", "credentials"]
+
+#: A credential that is shorter could be a word of any text.
+_SHORTEST: Final = 8
+_LONGEST_BODY: Final = 64 * 1024 * 1024
+
+
+@frozen
+class Finding:
+    """Something that looks like a secret: where it is, and why it looks so. The secret itself is not in it."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.reason})"
+
+
+def _forms(value: str) -> set[str]:
+    """How a value stands in texts: as it is, in a URL, without its backslashes, as its bytes."""
+    plain = plain_forms(value)
+    as_bytes = [text.encode(errors="replace").decode("latin-1") for text in (value, *plain)]
+    return {value, *plain, quote(value, safe="", errors="replace"), *as_bytes}
+
+
+@frozen
+class SecretScan:
+    """Looks for secrets in interactions, cassettes and texts.
+
+    Args:
+        known: values that are secret -> what to call each in messages, as in the name of its variable. The default
+            is what the variables of the environment hold whose names sound secret, as in ``OPENAI_API_KEY``.
+        allowed: texts that look like secrets and are none, as in a key of an example.
+
+    Example:
+        >>> scan = SecretScan({"correct horse battery": "MY_PASSWORD"})
+        >>> [str(one) for one in scan.text("Is it 'correct horse battery', or sk-abcdefghijklmnopqrstuvwxyz?")]
+        ["$ (key of OpenAI's form)", '$ (the value of MY_PASSWORD)']
+    """
+
+    known: Mapping[str, str] = field(factory=lambda: named_secrets(os.environ), repr=lambda known: f"<{len(known)}>")
+    allowed: Collection[str] = field(default=(), kw_only=True)
+    _needles: tuple[tuple[str, str], ...] = field(
+        default=Factory(
+            lambda self: tuple([(form, name) for value, name in self.known.items() for form in _forms(value)]),
+            takes_self=True,
+        ),
+        init=False,
+        repr=False,
+    )
+
+    def with_known(self, values: Iterable[str], name: str = "a credential of the request") -> SecretScan:
+        """The same, but looking for more values, as for the key that a request was sent with."""
+        more = {value: name for value in values if value not in self.known}
+        return SecretScan({**self.known, **more}, allowed=self.allowed) if more else self
+
+    def check(self, interaction: Interaction, *, path: str | None = None) -> None:
+        """Make sure that an interaction can be stored.
+
+        Args:
+            interaction: what is about to be stored.
+            path: the cassette, for the error.
+
+        Raises:
+            UnsafeCassette: if there is something in it that looks like a secret; ``findings`` says where and what.
+        """
+        self.refuse(self.interaction(interaction), path=path)
+
+    def refuse(self, findings: Iterable[Finding], *, path: str | None = None) -> None:
+        """Raise the error for findings, if there are any.
+
+        Raises:
+            UnsafeCassette: if there are.
+        """
+        found = tuple(findings)
+        if found:
+            name = "this" if path is None else f"cassette {path!r}"
+            shown = ", ".join([str(one) for one in found[:8]]) + (f" and {len(found) - 8} more" if found[8:] else "")
+            msg = (
+                f"refusing to write {name} because it would hold possible secrets: {shown}; redact them, or allow them"
+            )
+            raise UnsafeCassette(msg, path=path, findings=found)
+
+    def cassette(self, cassette: Cassette) -> tuple[Finding, ...]:
+        """All that looks like a secret in a cassette.
+
+        Raises:
+            InvalidCassette: if a body turns out to be damaged.
+        """
+        found = [*self._look([*_json("$.metadata", cassette.metadata), *_json("$", cassette.extra)])]
+        for number, one in enumerate(cassette.interactions):
+            found += self.interaction(one, f"$.interactions[{number}]")
+        return tuple(found)
+
+    def interaction(self, interaction: Interaction, where: str = "$") -> tuple[Finding, ...]:
+        """All that looks like a secret in one interaction, by its JSON paths.
+
+        Raises:
+            InvalidCassette: if a body turns out to be damaged.
+        """
+        texts = (
+            _http(interaction, where) if isinstance(interaction, HttpInteraction) else _websocket(interaction, where)
+        )
+        return self._look([*texts, *_json(where, interaction.extra)])
+
+    def text(self, text: str, where: str = "$") -> tuple[Finding, ...]:
+        """All that looks like a secret in a text, which may be JSON or a stream of events."""
+        return self._look(condensed(where, text))
+
+    def _look(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
+        # Nearly always there is nothing, and then one look at all of it is enough.
+        if not any(self._reasons("\n".join([text for _, text in texts]))):
+            return ()
+        places = [place for where, text in texts for place in _places(where, text)]
+        return tuple(
+            dict.fromkeys([Finding(masked(where), reason) for where, text in places for reason in self._reasons(text)])
+        )
+
+    def _reasons(self, text: str) -> Iterator[str]:
+        """Why a text looks as if it had a secret in it."""
+        forms = plain_forms(text)
+        for form in forms:
+            long = long_words(form)
+            yield from self._shapes(form, long)
+            inside = decoded(long)
+            if inside:
+                yield from [f"{reason} in base64" for reason in (*self._shapes(inside), *self._values(inside))]
+        yield from self._values(*forms, text)
+
+    def _shapes(self, text: str, long: Sequence[str] | None = None) -> Iterator[str]:
+        for shape, secret in shapes_in(text, long):
+            if not any(one in secret or secret in one for one in self.allowed):
+                yield shape.name
+
+    def _values(self, *texts: str) -> Iterator[str]:
+        for needle, name in self._needles:
+            if any(needle in text for text in texts) and needle not in self.allowed:
+                yield f"the value of {name}"
+
+
+def credentials(headers: Mapping[str, str], url: str = "", *, redaction: Redaction | None = None) -> tuple[str, ...]:
+    """What a request proves with who it is: the values of its secret headers and parameters, of 8 characters or more.
+
+    Example:
+        >>> credentials({"Authorization": "Bearer 0123456789abcdef"}, "https://example.com/?key=abcdefgh&alt=sse")
+        ('0123456789abcdef', 'abcdefgh')
+    """
+    redaction = redaction or Redaction()
+    found = [value.split()[-1] for name, value in headers.items() if value.split() and redaction.secret_header(name)]
+    try:
+        parts = urlsplit(url)
+        found += [value for name, value in parse_qsl(parts.query) if redaction.secret_parameter(name)]
+        found += [unquote(text) for text in (parts.netloc.rpartition("@")[0].partition(":")[2],)]
+    except ValueError:
+        pass  # no URL: nothing can be sent to it
+    return tuple(dict.fromkeys([value for value in found if len(value) >= _SHORTEST and value != REDACTED]))
+
+
+# --- what to look at --------------------------------------------------------------------------------
+
+
+def _http(one: HttpInteraction, where: str) -> Iterator[Text]:
+    yield f"{where}.request.method", one.request.method
+    yield from _url(f"{where}.request.url", one.request.url)
+    for side, name in ((one.request, "request"), (one.response, "response")):
+        yield from _json(f"{where}.{name}.headers", side.headers)
+        yield from _json(f"{where}.{name}", side.extra)
+        yield from _body(f"{where}.{name}.body", side.body)
+
+
+def _websocket(one: WebSocketInteraction, where: str) -> Iterator[Text]:
+    if one.open is not None:
+        yield from _url(f"{where}.open.url", one.open.url)
+        yield from _json(f"{where}.open.headers", one.open.headers)
+        yield from _json(f"{where}.open", one.open.extra)
+    if one.connection is not None:
+        yield from _url(f"{where}.connection.url", one.connection.url or "")
+        yield from _json(f"{where}.connection.protocols", one.connection.protocols)
+        yield from _json(f"{where}.connection", one.connection.extra)
+        if one.connection.close is not None:
+            yield f"{where}.connection.close.reason", one.connection.close.reason or ""
+    for number, event in enumerate(one.events):
+        yield from _body(f"{where}.events[{number}].body", event.body)
+        yield from _json(f"{where}.events[{number}]", event.extra)
+    yield from joined(
+        f"{where}.events[*].body", [event.body.text for event in one.events if event.direction == "server"]
+    )
+
+
+def _url(where: str, url: str) -> Iterator[Text]:
+    yield where, url
+    if "%" in url:
+        yield where, unquote(url)
+
+
+def _json(where: str, value: object) -> Iterator[Text]:
+    if value:
+        try:
+            yield where, msgspec.json.encode(value).decode()
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            yield where, repr(value)  # it cannot be stored anyhow, as storing it will say
+
+
+def _body(where: str, body: Body) -> Iterator[Text]:
+    if body.encoding != "base64":
+        yield from condensed(where, body.characters)
+        return
+    data = body.data
+    if data[:2] == b"\x1f\x8b":
+        with suppress(InvalidCassette):  # not gzip after all, or cut off: it is looked at as it stands
+            data = expand(data, "gzip", limit=_LONGEST_BODY)
+    yield from condensed(where, data.decode("latin-1"))
+    yield from joined(where, _payloads(data))
+
+
+def _places(where: str, text: str) -> Iterator[Text]:
+    """A text, or those inside it if it is JSON."""
+    try:
+        value = msgspec.json.decode(text) if text[:1] in "{[" else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, (dict, list)):
+        yield where, text
+        return
+    for place, item in leaves(where, value):
+        if isinstance(item, str):
+            yield place, item
+    yield where, "\n".join(_names(value))
+
+
+def _names(value: object) -> Iterator[str]:
+    waiting: list[object] = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            fields = cast("dict[str, object]", item)
+            yield from fields
+            waiting += fields.values()
+        elif isinstance(item, list):
+            waiting += cast("list[object]", item)
+
+
+def _payloads(data: bytes) -> Iterator[str]:
+    """The payloads of AWS event stream messages, if that is what a body is; checked by nobody, for looking only."""
+    start = 0
+    while start + 16 <= len(data):
+        total, headers = [int.from_bytes(data[place : place + 4], "big") for place in (start, start + 4)]
+        if not 16 + headers <= total <= len(data) - start:
+            return
+        yield data[start + 12 + headers : start + total - 4].decode(errors="replace")
+        start += total

@@ -1,0 +1,1 @@
+"""The `mellite` command: one module for each group of commands."""

@@ -1,0 +1,121 @@
+"""`mellite sample`: send a prompt several times, judge the answers, and print the one that a strategy chooses."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from .app import DEFAULT_MODEL, _backend, _errors_said
+from .requirements import HELP, requirements_of
+
+if TYPE_CHECKING:
+    from ..strategies.requirements import Requirement
+    from ..strategies.sampling import SamplingResult, Strategy
+    from ..thunk.thunk import ModelOutputThunk
+
+__all__ = ["sample"]
+
+#: What `--strategy` may say -> the strategy, and whether it takes the number of samples first.
+STRATEGIES: Final = {
+    "rejection": ("RejectionSampling", False),
+    "repair": ("RepairSampling", False),
+    "multi-turn-repair": ("MultiTurnRepair", False),
+    "model-friendly-repair": ("ModelFriendlyRepair", False),
+    "best-of-n": ("BestOfN", True),
+    "majority": ("MajorityVote", True),
+    "minimum-bayes-risk": ("MinimumBayesRisk", True),
+}
+
+
+@click.command()
+@click.argument("prompt")
+@click.option("-n", "--samples", type=int, default=3, show_default=True, help="How many answers at most.")
+@click.option(
+    "--strategy", type=click.Choice(list(STRATEGIES)), default="rejection", show_default=True, help="How to choose one."
+)
+@click.option("--require", "requires", multiple=True, metavar="NAME[=VALUE]", help=HELP)
+@click.option(
+    "--key", type=click.Choice(["exact", "numeric"]), help="What makes two answers the same vote, for majority."
+)
+@click.option("--model", metavar="PROVIDER:MODEL", help=f"Who is asked; {DEFAULT_MODEL} unless given.")
+@click.option("--temperature", type=float, help="Other than the provider's own.")
+@click.option("--concurrency", type=int, help="How many to ask at the same time; 1, or all for those that count.")
+@click.option("--max-tokens", type=int, help="Stop when all answers together have used this many tokens.")
+@click.option("--max-usd", metavar="USD", help="Stop when all answers together have cost this much.")
+@click.option("--deadline", type=float, metavar="SECONDS", help="Stop after this time, with the best there is.")
+@click.option("--progress", is_flag=True, help="Show a bar while it runs, on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every sample.")
+@click.option(
+    "--cassette-dir",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Answer from the text cassettes in DIR; MELLITE_CASSETTE_DIR and MOCHI_LLM_CASSETTE_DIR do the same.",
+)
+def sample(
+    *,
+    prompt: str,
+    samples: int,
+    strategy: str,
+    requires: tuple[str, ...],
+    key: str | None,
+    model: str | None,
+    temperature: float | None,
+    progress: bool,
+    as_json: bool,
+    cassette_dir: str | None,
+    **budgets: Any,
+) -> None:
+    """Ask PROMPT several times and print the answer that a strategy chooses ("-" reads it from standard input).
+
+    Exits with 1 if no answer meets the requirements; it is still printed, as the one that came nearest, with --json.
+    """
+    text = sys.stdin.read() if prompt == "-" else prompt
+    with _errors_said():
+        given = {name: value for name, value in budgets.items() if value is not None}
+        chosen = _strategy(strategy, samples, key, given)
+        required = requirements_of(requires)
+        thunk = _backend(model, cassette_dir, text).generate(text, temperature=temperature)
+        result = _sampled(chosen, thunk, required, progress=progress)
+    _print(result, as_json=as_json)
+    if not result.success:
+        click.echo(f"mellite: none of {result.attempts} samples was good enough ({result.stop_reason})", err=True)
+        sys.exit(1)
+
+
+def _strategy(name: str, samples: int, key: str | None, budgets: dict[str, Any]) -> Strategy:
+    from ..strategies import sampling
+    from ..values.errors import InvalidRequest
+
+    kind, counts = STRATEGIES[name]
+    if key is not None:
+        if name != "majority":
+            msg = f"--key is for --strategy majority, not for {name}"
+            raise InvalidRequest(msg, parameter="key")
+        budgets = {**budgets, "key": key}
+    make = getattr(sampling, kind)
+    made: Strategy = make(samples, **budgets) if counts else make(max_samples=samples, **budgets)
+    return made
+
+
+def _sampled(
+    strategy: Strategy, thunk: ModelOutputThunk[str], required: list[Requirement], *, progress: bool
+) -> SamplingResult[str]:
+    import anyio
+
+    return anyio.run(partial(strategy.sample, thunk, required, progress=progress))
+
+
+def _print(result: SamplingResult[str], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(result.to_json())
+        return
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(result)
+    if result.success:
+        # Lone surrogates, which models do send, cannot be encoded: they are escaped instead.
+        click.echo((result.value or "").encode("utf-8", "backslashreplace").decode())

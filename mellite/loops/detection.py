@@ -1,0 +1,147 @@
+"""Which event loop runs this code, and what a generation needs of one: asyncio and trio behind one small face."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, cast
+
+from .asyncio_loop import AsyncioLoop, AsyncioWaiter, current_asyncio_task
+from .trio_loop import TrioLoop, TrioWaiter
+
+__all__ = [
+    "Loop",
+    "Waiter",
+    "current",
+    "imported_trio",
+    "in_trio_task",
+    "is_being_cancelled",
+    "running",
+    "waiter",
+]
+
+
+class Waiter(Protocol):
+    """One wait for one wake-up; `wake` may be called from any thread, any number of times."""
+
+    def wake(self) -> None:
+        """Wake whoever waits, or will."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait for the wake-up."""
+        ...
+
+
+class Loop(Protocol):
+    """An event loop as the pump of a generation needs it.
+
+    Attributes:
+        process: the number of the process that it runs in, as in `mellite.loops.forking`.
+    """
+
+    process: int
+
+    def waiter(self) -> Waiter:
+        """A waiter for a task of this loop."""
+        ...
+
+    def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+        """Run `main` as a task of its own; call `done` when it is over, however it ended, even before it began."""
+        ...
+
+    def cancel(self) -> None:
+        """Cancel the task that was spawned; only from this loop's own thread."""
+        ...
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+        """Have `function` called in this loop, from any thread or `__del__`; False if the loop is gone."""
+        ...
+
+    def is_here(self) -> bool:
+        """Whether this is the thread the loop belongs to."""
+        ...
+
+    def is_closed(self) -> bool:
+        """Whether nothing will ever run here again, in this process."""
+        ...
+
+    def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Have `function` called once the loop is closed by hand, if it is; give what takes that back."""
+        ...
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether `error` means that the spawned task was cancelled from outside."""
+        ...
+
+    async def checkpoint(self) -> None:
+        """Let others run, and let a cancellation arrive."""
+        ...
+
+    def in_task(self) -> bool:
+        """Whether the code that asks runs in the spawned task itself."""
+        ...
+
+
+def imported_trio() -> Any:
+    """Return trio if the program has imported it, else None; never import it here.
+
+    A module that another thread is just importing stands in `sys.modules` half made. Nothing can run on it yet, so it
+    counts as not imported until ``trio.lowlevel`` is there. No other code looks into `sys.modules`.
+    """
+    trio = sys.modules.get("trio")
+    return trio if hasattr(trio, "lowlevel") else None
+
+
+def in_trio_task() -> bool:
+    """Whether this code runs in a task of trio."""
+    trio = imported_trio()
+    return trio is not None and trio.lowlevel.in_trio_task()
+
+
+def current() -> Loop:
+    """Return the loop this code runs in.
+
+    Raises:
+        RuntimeError: outside of any.
+    """
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return TrioLoop(trio.lowlevel.current_trio_token())
+    return AsyncioLoop(asyncio.get_running_loop())
+
+
+def waiter() -> Waiter:
+    """Make a waiter for the task that asks; the same as ``current().waiter()``, at half the price.
+
+    Raises:
+        RuntimeError: outside of any loop.
+    """
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return TrioWaiter(trio.lowlevel.current_trio_token())
+    return AsyncioWaiter(asyncio.get_running_loop())
+
+
+def running() -> object | None:
+    """Return what identifies the running loop, as a key: the asyncio loop, or trio's token; None outside of any."""
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return cast("object", trio.lowlevel.current_trio_token())
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def is_being_cancelled(task: object | None) -> bool:
+    """Whether the current task, or `task` where it is known, is on its way out by cancellation."""
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return bool(trio.current_effective_deadline() == -float("inf"))
+    if task is None:
+        task = current_asyncio_task()
+    if not isinstance(task, asyncio.Task):  # none, or one of trio's, whose end is noticed elsewhere
+        return False
+    return task.cancelled() if task.done() else task.cancelling() > 0

@@ -1,0 +1,220 @@
+"""Let only so many generations run at once, over all event loops and threads of the process."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final, Protocol, final
+
+from ..values.errors import InvalidRequest
+from . import forking
+from .detection import Loop, Waiter, current
+
+__all__ = ["Limit", "Place", "Rests", "check_concurrency", "current_generation"]
+
+# How it works: a limit is a pile of tokens and a queue of those who wait for one, made of deques and a counter, whose
+# steps are atomic. There is no lock: who gives a token back may be the garbage collector, inside whatever code, and a
+# child may be forked at any time. No wake-up is lost: who waits stands in the queue first and then looks at the pile
+# again; who gives back puts the token on the pile first and then looks at the queue again.
+
+
+class Rests(Protocol):
+    """Something that generates and can pause; a `mellite.thunk.pump.Pump` is one.
+
+    Attributes:
+        places: those that it holds, to be given up while it pauses.
+    """
+
+    places: tuple[Place, ...]
+
+
+#: The generation in whose stream this code runs, if any.
+current_generation: Final[ContextVar[Rests | None]] = ContextVar("mellite_generation", default=None)
+
+
+def check_concurrency(name: str, value: Any) -> None:
+    """Refuse what is neither None, for no limit, nor a whole number of at least 1.
+
+    Raises:
+        InvalidRequest: naming the argument.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        msg = f"{name!r} must be a whole number of at least 1, or None for no limit, not {value!r}"
+        raise InvalidRequest(msg, parameter=name)
+
+
+@final
+class Limit:
+    """At most so many places at the same time, from any loop and thread; who comes first is served first.
+
+    Args:
+        most: how many places there are, at least 1.
+    """
+
+    __slots__ = ("_free", "_process", "_queue", "most")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = forking.process.number
+        self._free = _Tokens(self.most)
+        self._queue: deque[_Ticket] = deque()
+
+    def place(self) -> Place:
+        """Return a place that is not held yet; `Place.take` takes it.
+
+        In a forked child all places are free: the generations that hold them run in the parent.
+        """
+        if self._process != forking.process.number:
+            self._begin()
+        return Place(self._free, self._queue, self.most)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Limit, (self.most,)
+
+    def __repr__(self) -> str:
+        return f"Limit({self.most})"
+
+
+@final
+class Place:
+    """One of the places of a `Limit`. Dropped while it is held, it is given back.
+
+    Only one task uses it at a time: that which generates. It is `take_if_free` or `take`, then any number of times
+    `rest` and `take_again`, then `give_back`.
+    """
+
+    __slots__ = ("_free", "_held", "_over", "_queue", "most")
+
+    def __init__(self, free: _Tokens, queue: deque[_Ticket], most: int) -> None:
+        self.most = most
+        self._free = free
+        self._queue = queue
+        self._held = False
+        self._over = False
+
+    def take_if_free(self) -> bool:
+        """Take the place if nobody has to be waited for; return whether it is held now."""
+        if self._queue or not self._take_token():
+            return False
+        self._register()
+        return True
+
+    async def take(self) -> None:
+        """Wait for the place, behind all who wait for one."""
+        await self._wait(self._queue.append)
+        self._register()
+
+    async def take_again(self) -> None:
+        """Wait for the place after a rest: before all who wait, as they all began later. A no-op if it is held."""
+        if not (self._held or self._over or self._take_token()):
+            await self._wait(self._queue.appendleft)
+
+    def rest(self) -> None:
+        """Give the place to others for a while; from the task that generates."""
+        if self._held:
+            self._held = False
+            self._free.put_back()
+            _serve(self._free, self._queue)
+
+    def give_back(self) -> None:
+        """Give the place back for good, from any thread; a no-op if it was."""
+        self._over = True
+        self.rest()
+
+    def __del__(self) -> None:
+        self.rest()
+
+    def _take_token(self) -> bool:
+        self._held = self._free.take()
+        return self._held
+
+    def _register(self) -> None:
+        """Have the generation give the place up while it pauses."""
+        owner = current_generation.get()
+        if owner is not None:
+            owner.places = (*owner.places, self)
+
+    async def _wait(self, queue_up: Callable[[_Ticket], None]) -> None:
+        loop = current()
+        ticket = _Ticket(loop, loop.waiter())
+        queue_up(ticket)
+        _serve(self._free, self._queue)  # a token may have come back in between
+        try:
+            await ticket.waiter.wait()
+        except BaseException:
+            if not ticket.claim():  # it was served in the same moment: pass it on
+                self._free.put_back()
+                _serve(self._free, self._queue)
+            raise
+        self._held = True
+
+
+@final
+class _Tokens:
+    """A pile of tokens. Each is made when it is first needed: a limit may be as large as `sys.maxsize`."""
+
+    __slots__ = ("_back", "_made", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._made = itertools.count(1)
+        self._back: deque[None] = deque()  # those that were taken and have come back
+
+    def take(self) -> bool:
+        """Take a token, if there is one."""
+        try:
+            self._back.pop()
+        except IndexError:
+            return next(self._made) <= self._most
+        return True
+
+    def put_back(self) -> None:
+        """Give a token back, from anywhere."""
+        self._back.append(None)
+
+
+@final
+class _Ticket:
+    """Somebody who waits for a place. It is claimed once: by who serves it, or by itself when it gives up."""
+
+    __slots__ = ("_once", "loop", "waiter")
+
+    def __init__(self, loop: Loop, waiter: Waiter) -> None:
+        self.loop = loop
+        self.waiter = waiter
+        self._once = [None]
+
+    def claim(self) -> bool:
+        """Return whether this is the first claim."""
+        try:
+            self._once.pop()
+        except IndexError:
+            return False
+        return True
+
+
+def _serve(free: _Tokens, queue: deque[_Ticket]) -> None:
+    """Hand tokens to those who wait, in their order, as long as there are both."""
+    while queue:
+        if not free.take():
+            return
+        if not _serve_one(queue):
+            free.put_back()
+            # Somebody may have come after the queue was found empty: look again.
+
+
+def _serve_one(queue: deque[_Ticket]) -> bool:
+    """Give the token in hand to the first who still waits, in a loop that still runs."""
+    while True:
+        try:
+            ticket = queue.popleft()
+        except IndexError:
+            return False
+        # Through the loop also where it is this one: this may run inside the garbage collector.
+        if ticket.claim() and ticket.loop.call_soon(ticket.waiter.wake):
+            return True

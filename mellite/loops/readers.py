@@ -1,0 +1,134 @@
+"""Notice when the task that reads an iterator is over and was cancelled, on asyncio and trio.
+
+Web frameworks keep the iterator they read in an object that a reference cycle keeps alive, long after the client has
+hung up and the reading task was cancelled. Reference counts do not see that; the end of the task does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
+from weakref import WeakKeyDictionary, WeakSet
+
+from .asyncio_loop import current_asyncio_task
+from .detection import imported_trio
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+
+    import trio
+
+__all__ = ["Reading", "current_task", "follow", "is_a_step"]
+
+
+class Reading(Protocol):
+    """An iterator that tasks read."""
+
+    def reader_cancelled(self, task: object) -> None:
+        """Take note that `task`, which has read here, is over and was cancelled; called in the thread of that task."""
+        ...
+
+
+#: What each task has read, until the task is over; neither the tasks nor the iterators are kept alive by it.
+_read_by: Final[WeakKeyDictionary[object, WeakSet[Reading]]] = WeakKeyDictionary()
+
+
+def current_task() -> object | None:
+    """Return the task that runs this code, asyncio's or trio's; None outside of any."""
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        task: object = trio.lowlevel.current_task()
+        return task
+    return current_asyncio_task()
+
+
+def follow(task: object, reading: Reading) -> None:
+    """Have `reading` told if `task`, the current one, ends by cancellation."""
+    read = _read_by.get(task)
+    if read is None:
+        read = _read_by[task] = WeakSet()
+        if isinstance(task, asyncio.Future):
+            task.add_done_callback(_asyncio_task_over)
+        else:
+            import trio
+
+            trio.lowlevel.add_instrument(cast("trio.abc.Instrument", _trio_exits))  # a no-op if this run has it already
+    read.add(reading)
+
+
+def is_a_step(task: Any, steps: frozenset[CodeType]) -> bool:
+    """Whether `task`, the current one, runs nothing but one step of an iterator, so that it reads for another task.
+
+    `asyncio.wait_for(anext(iterator), 1)` makes such a task on Python 3.11, `create_task(anext(iterator))` everywhere.
+
+    Args:
+        task: asyncio's or trio's.
+        steps: the code of those ``__anext__``; the frame that calls the caller of this function runs one of them.
+    """
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else task.coro
+    first: FrameType | None = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code not in steps:
+        frame = frame.f_back
+    while frame is not None and frame is not first:
+        frame = frame.f_back
+        if frame is None or frame.f_code in steps:
+            continue
+        if first is None and not frame.f_code.co_flags & _SUSPENDS:
+            return True  # called by the loop itself: ``anext(iterator, None)`` is a coroutine without a frame
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in _MACHINERY:
+            return False
+    return frame is not None
+
+
+_SUSPENDS: Final = (
+    inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
+)
+#: What puts coroutines of its own around an awaitable to make a task of it.
+_MACHINERY: Final = frozenset({"anyio", "asyncio", "trio"})
+
+
+def _asyncio_task_over(task: asyncio.Future[Any]) -> None:
+    read = _read_by.pop(task, ())
+    if task.cancelled() or (isinstance(task, asyncio.Task) and task.cancelling() > 0):
+        for reading in list(read):
+            reading.reader_cancelled(task)
+
+
+@final
+class _TrioExits:
+    """An instrument of trio, the only one to whom trio tells that a task is over."""
+
+    def task_exited(self, task: trio.lowlevel.Task) -> None:
+        """Tell what the task has read if it ended with `trio.Cancelled`."""
+        read = _read_by.pop(task, ())
+        if read and _ended_cancelled(task):
+            for reading in list(read):
+                reading.reader_cancelled(task)
+
+
+_trio_exits: Final = _TrioExits()
+
+
+def _ended_cancelled(task: trio.lowlevel.Task) -> bool:
+    import trio
+
+    nursery = task.parent_nursery
+    if nursery is None or not nursery.cancel_scope.cancel_called:  # as it is once a task has ended with an error
+        return False
+    # Trio keeps how a task ended for its nursery alone; the error that it ended with is the last that came there.
+    errors: list[BaseException] = getattr(nursery, "_pending_excs", [])
+    if not errors or not _began_in(errors[-1], task):
+        return False
+    error = errors[-1]
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1] is None
+    return isinstance(error, trio.Cancelled)
+
+
+def _began_in(error: BaseException, task: trio.lowlevel.Task) -> bool:
+    """Whether the outermost frame of an error is that of the task."""
+    traceback = error.__traceback__
+    return traceback is not None and traceback.tb_frame.f_code is getattr(task.coro, "cr_code", None)

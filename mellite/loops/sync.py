@@ -1,0 +1,132 @@
+"""Callers without `await`: one background loop for all of them, and a clear error where blocking would block a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from typing import Any, Final, final
+
+from ..values.errors import InvalidRequest, SyncInsideLoop
+from . import forking
+from .asyncio_loop import AsyncioLoop
+from .detection import Loop, imported_trio
+
+__all__ = ["ThreadWaiter", "check_timeout", "forbid_inside_loop", "portal", "running_here", "thread_waiter"]
+
+
+def running_here() -> str | None:
+    """Return the name of the loop that runs in this thread and that blocking would hold up; None if there is none."""
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return "trio"
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    # Threads that are greenlets (gevent) share one thread of the system, and asyncio sees in all of them the loop that
+    # runs in one. That of the portal is ours: whoever is not its thread may wait for it.
+    for one in _portals:
+        if loop is one.loop and threading.get_ident() != one.thread.ident:
+            return None
+    return "asyncio"
+
+
+def forbid_inside_loop(call: str, instead: str) -> None:
+    """Raise `SyncInsideLoop` if an event loop runs in this thread: blocking it would block everything."""
+    name = running_here()
+    if name is not None:
+        msg = f"{call} would block the running {name} event loop; write {instead} instead"
+        raise SyncInsideLoop(msg)
+
+
+def check_timeout(value: Any) -> None:
+    """Refuse what is no number of seconds, before anything is begun that would then be cancelled.
+
+    Raises:
+        InvalidRequest: for anything but None, for no limit, and an int or float that is a number.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value)):
+        msg = f"'timeout' must be a number of seconds, or None for no limit, not {value!r:.80}"
+        raise InvalidRequest(msg, parameter="timeout")
+
+
+@final
+class ThreadWaiter:
+    """A wake-up for code without a loop."""
+
+    __slots__ = ("event",)
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def wake(self) -> None:
+        self.event.set()
+
+    async def wait(self) -> None:
+        msg = "a thread waits with block()"
+        raise SyncInsideLoop(msg)
+
+    def block(self, timeout: float | None) -> bool:
+        """Wait in this thread, at most `timeout` seconds; whether it was woken."""
+        return self.event.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
+
+
+def thread_waiter() -> ThreadWaiter:
+    """A waiter for the thread that asks."""
+    return ThreadWaiter()
+
+
+@final
+class _Portal:
+    """The one background loop for callers without a loop: an asyncio loop on a daemon thread."""
+
+    def __init__(self) -> None:
+        import atexit
+
+        self.process = forking.process.number
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="mellite", daemon=True)
+        self.thread.start()
+        atexit.register(self.close)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    def close(self) -> None:
+        if self.process == forking.process.number and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join(5)
+
+    def face(self) -> AsyncioLoop:
+        return AsyncioLoop(self.loop, thread=self.thread.ident)
+
+
+_portals: Final[list[_Portal]] = []  # the one of this process, once somebody needed it
+_inherited: Final[list[_Portal]] = []  # those of the processes before: kept, or their ends would reach the parent
+_starting: Final = forking.lock()
+
+
+def portal() -> Loop:
+    """The background loop of this process, started on first need; a forked child starts its own."""
+    with _starting:
+        if _portals and _portals[0].process != forking.process.number:
+            _inherited.append(_portals.pop())
+        if _portals and not _portals[0].thread.is_alive():
+            _portals.clear()
+        if not _portals:
+            _portals.append(_Portal())
+        return _portals[0].face()

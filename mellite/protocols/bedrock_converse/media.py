@@ -1,0 +1,124 @@
+"""Images, documents, films and sounds as Converse's blocks: formats, bytes or S3, and names of documents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+from ...values.errors import InvalidRequest
+from ...values.messages import Audio, Document, Image, Media, Video
+from ..media import base64_of, media_type_of
+
+__all__ = ["WHO", "MediaBlocks"]
+
+WHO: Final = "Bedrock Converse"
+
+_OFFICE: Final = "application/vnd.openxmlformats-officedocument"
+
+#: Class -> the block's name, and the formats it takes by media type.
+_KINDS: Final[tuple[tuple[type[Media], str, Mapping[str, str]], ...]] = (
+    (Image, "image", {f"image/{name}": name for name in ("gif", "jpeg", "png", "webp")}),
+    (
+        Document,
+        "document",
+        {
+            "application/msword": "doc",
+            "application/pdf": "pdf",
+            "application/vnd.ms-excel": "xls",
+            f"{_OFFICE}.spreadsheetml.sheet": "xlsx",
+            f"{_OFFICE}.wordprocessingml.document": "docx",
+            "text/csv": "csv",
+            "text/html": "html",
+            "text/markdown": "md",
+            "text/plain": "txt",
+        },
+    ),
+    (
+        Video,
+        "video",
+        {
+            "video/3gpp": "three_gp",
+            "video/mp4": "mp4",
+            "video/mpeg": "mpeg",
+            "video/quicktime": "mov",
+            "video/webm": "webm",
+            "video/x-flv": "flv",
+            "video/x-matroska": "mkv",
+            "video/x-ms-wmv": "wmv",
+        },
+    ),
+    (
+        Audio,
+        "audio",
+        {
+            "audio/aac": "aac",
+            "audio/flac": "flac",
+            "audio/m4a": "m4a",
+            "audio/mp3": "mp3",
+            "audio/mp4": "mp4",
+            "audio/mpeg": "mp3",
+            "audio/ogg": "ogg",
+            "audio/opus": "opus",
+            "audio/wav": "wav",
+            "audio/webm": "webm",
+            "audio/x-m4a": "m4a",
+            "audio/x-matroska": "mka",
+            "audio/x-wav": "wav",
+        },
+    ),
+)
+
+_LONGEST_NAME: Final = 200
+
+
+class MediaBlocks:
+    """Makes the blocks of one request; in it each document has a name of its own."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def block(self, part: Any, *, of_tool: bool = False) -> dict[str, Any]:
+        """A part as a block.
+
+        Args:
+            of_tool: whether it stands in a tool's result, where sounds may not.
+
+        Raises:
+            InvalidRequest: for a type that Converse does not take, and for a URL other than ``s3://`` or ``data:``.
+        """
+        found = next((row for row in _KINDS if isinstance(part, row[0])), None)
+        if found is None or (of_tool and found[1] == "audio"):
+            place, kinds = (
+                ("results of tools", "Text, Image, Document and Video") if of_tool else ("messages", "others")
+            )
+            msg = f"{WHO} {place} take parts of the types {kinds}, not {type(part).__name__}"
+            raise InvalidRequest(msg, parameter="messages")
+        _, name, formats = found
+        if part.url is not None and part.url.startswith("data:"):
+            part = type(part).from_base64(part.url, media_type=part.media_type, filename=part.filename)
+        content: dict[str, Any] = {"format": formats[media_type_of(part, formats, who=WHO)]}
+        facts = (part.provider_metadata or {}).get("bedrock") or {}
+        if name == "document":
+            content["name"] = self._name(part, content["format"])
+            content.update({key: facts[key] for key in ("citations", "context") if key in facts})
+        if part.url is not None and part.url.startswith("s3://"):
+            location = {"uri": part.url}
+            if "bucketOwner" in facts:
+                location["bucketOwner"] = facts["bucketOwner"]
+            content["source"] = {"s3Location": location}
+        else:
+            content["source"] = {"bytes": base64_of(part, who=WHO)}
+        return {name: content}
+
+    def _name(self, part: Media, form: str) -> str:
+        """The file's name without its ending, in the characters that Bedrock takes: no two documents have the same."""
+        name = re.sub(r"[^a-zA-Z0-9\s()\[\]-]", "-", PurePath(part.filename or "").stem)
+        name = " ".join(name.split())[:_LONGEST_NAME] or f"document {form}"
+        number, unique = 1, name
+        while unique in self._names:
+            number += 1
+            unique = f"{name[: _LONGEST_NAME - 8]} ({number})"
+        self._names.add(unique)
+        return unique

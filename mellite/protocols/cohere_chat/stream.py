@@ -1,0 +1,388 @@
+"""Cohere's Chat, version 2: stream events, finish reasons, tool plans, citations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from attrs import evolve
+
+from ...values.errors import IncompleteStream, MelliteError, ProviderInternal, UnknownProviderError
+from ...values.events import Event, Finish, ReasoningDelta, StepFinish, TextDelta, ToolCallEvent
+from ...values.request import Request
+from ...wire.protocol import Protocol, is_done, json_text, listed, wrong
+from ..error_answers import answered, classify, decoded, failure_of, read_whole
+from ..finish_words import finish_reason, is_cut_short, is_unfinished
+from ..history import HistoryRules, mend
+from .answer import ID, CohereChatRaw, CohereResponse, decode_plain, usage_of
+from .body import OPTIONS, lower
+from .state import CohereState
+
+__all__ = [
+    "CohereChatRaw",
+    "CohereResponse",
+    "CohereState",
+    "classify",
+    "halt",
+    "initial",
+    "lower",
+    "protocol",
+    "step",
+    "unary",
+]
+
+
+#: What an event carries, by one of these names.
+_PAYLOADS: Final = ("delta", "message")
+
+
+# Parser state is in `cohere_state`
+
+
+def initial(request: Request) -> CohereState:  # noqa: ARG001 - other protocols need it
+    """A fresh state for the answer to one request."""
+    return CohereState()
+
+
+# Reading a stream
+
+
+def step(state: CohereState, data: bytes, event: str = "message") -> Sequence[Event]:
+    """The events that one stream event stands for.
+
+    Args:
+        data: its JSON.
+        event: its name, which the JSON mostly says again.
+
+    Raises:
+        InvalidProviderOutput: for what is no event of an answer.
+        MelliteError: of the kind that an error inside the stream stands for.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> start = b'{"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text"}}}}'
+        >>> delta = b'{"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Hi!"}}}}'
+        >>> step(state, start)[-1], step(state, delta)[-1]
+        (TextStart(id='text-0', provider_metadata=None), TextDelta(text='Hi!', id='text-0'))
+    """
+    block = state.flowing
+    if block is not None:
+        try:
+            plain = decode_plain(data)
+        except (ValueError, RecursionError):
+            pass  # more than a delta, or no JSON at all: the long way finds out
+        else:
+            content = plain.delta.message.content
+            text, thinking = content.text, content.thinking
+            if plain.index == state.index:
+                if text and thinking is None and block.kind == "text":
+                    block.pieces.append(text)
+                    return (TextDelta(text, block.id),)
+                if thinking and text is None and block.kind == "thinking":
+                    block.pieces.append(thinking)
+                    return (ReasoningDelta(thinking, block.id),)
+    return _take(state, data, event)
+
+
+def halt(state: CohereState) -> Sequence[Event]:
+    """What the end of the stream stands for, where no ``message-end`` came.
+
+    Raises:
+        IncompleteStream: always: a whole answer says why it ended.
+    """
+    what = "broke off before its finish reason" if state.started or state.response_id else "ended before it began"
+    msg = f"the answer {what}; what came of it is in .partial"
+    raise IncompleteStream(msg, usage=state.usage)
+
+
+def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
+    if is_done(data):
+        return halt(state)  # a whole answer has ended already, by its message-end
+    try:
+        value = decoded(data, event)
+        if value is None:
+            return ()
+        bare = isinstance(value, dict) and "type" not in value and "message" in value
+        value = answered(value, "a stream event", event="error" if bare else event, known=_PAYLOADS)
+    except MelliteError as error:
+        error.usage = state.usage
+        raise
+    kind = value.get("type", event)
+    handler = _HANDLERS.get(kind) if isinstance(kind, str) else None
+    events: list[Event] = []
+    if handler is not None:
+        handler(state, value, events)
+    return events
+
+
+def _on_message_start(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+    state.identify(value.get("id"), events)
+    state.begin(events)
+    message = _message(value)
+    known = ("content", "tool_plan", "tool_calls", "citations")  # empty here; they come in events of their own
+    state.merged.message.update({name: fact for name, fact in message.items() if name not in known})
+
+
+def _on_content_start(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+    content = _inner(_message(value), "content")
+    kind = content.get("type")
+    if kind is not None and not isinstance(kind, str):
+        raise wrong(kind, "the type of a block", "a text")
+    kind = kind or ("thinking" if content.get("thinking") is not None else "text")
+    facts = {name: fact for name, fact in content.items() if name not in ("type", "text", "thinking")}
+    if kind not in ("text", "thinking"):
+        facts = dict(content)
+    index = _index(value)
+    block = state.block(index, kind, facts, events)
+    if kind in ("text", "thinking"):
+        state.grow(index, block, _text(content.get(kind), f"the {kind} of a block"), events)
+
+
+def _on_content_delta(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+    content, index = _inner(_message(value), "content"), _index(value)
+    for kind in ("thinking", "text"):
+        text = _text(content.get(kind), f"the {kind} of a delta")
+        if text:
+            state.grow(index, state.block(index, kind, {}, events), text, events)
+    others = {name: fact for name, fact in content.items() if name not in ("type", "text", "thinking")}
+    if others and index in state.merged.blocks:
+        state.merged.blocks[index].facts.update(others)
+    if value.get("logprobs") is not None:
+        state.merged.logprobs.append(value["logprobs"])
+
+
+def _on_content_end(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+    block = state.merged.blocks.get(_index(value))
+    if block is not None and block.kind == "thinking":
+        state.close(block, events)
+
+
+def _on_tool_plan(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+    state.begin(events)
+    state.merged.plan.append(_text(_message(value).get("tool_plan"), "the tool plan"))
+
+
+def _on_tool_call(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+    calls = _message(value).get("tool_calls")
+    for call in calls if isinstance(calls, list) else [calls]:
+        if call is not None:
+            _on_call(state, call, _index(value), events)
+
+
+def _on_call(state: CohereState, call: Any, index: int, events: list[Event]) -> None:
+    function = (call.get("function") or {}) if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        raise wrong(call, "a tool call", "an object with a function")
+    state.begin(events)
+    state.close_thinking(events)
+    arguments = function.get("arguments")
+    if isinstance(arguments, (dict, list)):
+        arguments = json_text(arguments, what="the arguments")
+    id = call.get("id")
+    events += state.inputs.add(
+        index=index,
+        id=None if id is None else str(id),
+        name=_text(function.get("name"), "the name of a tool call") or None,
+        arguments=_text(arguments, "the arguments of a tool call") or None,
+    )
+
+
+def _on_citation(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+    state.begin(events)
+    found = _message(value).get("citations")
+    state.merged.citations += _citations(found if isinstance(found, list) else [found])
+
+
+def _citations(found: Sequence[Any]) -> list[Any]:
+    """Those that are any; they go back with the history, where the server would refuse others."""
+    return [citation for citation in found if isinstance(citation, dict)]
+
+
+def _on_message_end(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+    state.identify(value.get("id"), events)
+    delta = _inner(value, "delta")
+    _on_finish_reason(state, delta.get("finish_reason"))
+    _on_usage(state, delta.get("usage"))
+    _on_error(state, delta.get("error"))
+    events += _concluded(state)
+
+
+_HANDLERS: Final[dict[str, Callable[[CohereState, Mapping[str, Any], list[Event]], None]]] = {
+    "citation-start": _on_citation,
+    "content-delta": _on_content_delta,
+    "content-end": _on_content_end,
+    "content-start": _on_content_start,
+    "message-end": _on_message_end,
+    "message-start": _on_message_start,
+    "tool-call-delta": _on_tool_call,
+    "tool-call-start": _on_tool_call,
+    "tool-plan-delta": _on_tool_plan,
+}
+
+
+def _message(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _inner(_inner(value, "delta"), "message")
+
+
+def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    inner = value.get(name)
+    if inner is None:
+        return {}
+    if not isinstance(inner, dict):
+        raise wrong(inner, f"the {name} of an event", "a JSON object")
+    return inner
+
+
+def _index(value: Mapping[str, Any]) -> int:
+    index = value.get("index") or 0
+    if not isinstance(index, int):
+        raise wrong(index, "the index of an event", "a number")
+    return index
+
+
+def _text(value: Any, what: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise wrong(value, what, "a text")
+    return value
+
+
+def _on_finish_reason(state: CohereState, word: Any) -> None:
+    if word is not None and not isinstance(word, str):
+        raise wrong(word, "finish_reason", "a text")
+    if word:
+        state.finish_word = state.merged.top["finish_reason"] = word
+
+
+def _on_error(state: CohereState, error: Any) -> None:
+    """Take what broke an answer off; the kind that its words stand for, or else ProviderInternal."""
+    if error:
+        failure = failure_of({"error": error})
+        if isinstance(failure, UnknownProviderError):
+            why = failure.provider_message or failure
+            msg = f"the answer was broken off by the provider, with finish reason {state.finish_word!r}: {why}"
+            failure = ProviderInternal(msg, provider_message=failure.provider_message)
+        state.failure = failure
+
+
+def _on_usage(state: CohereState, usage: Any) -> None:
+    """Later usage replaces earlier, unless it says nothing."""
+    if isinstance(usage, dict) and usage:
+        counts = usage_of(usage)
+        if state.usage is None or not counts.is_zero:
+            state.usage = counts
+            state.merged.top["usage"] = usage
+
+
+def _concluded(state: CohereState, answer: dict[str, Any] | None = None) -> Sequence[Event]:
+    """The events that end an answer; `answer` if it came in one piece.
+
+    Raises:
+        IncompleteStream: if a stream gave no finish reason.
+        ProviderInternal: if it ended because something broke.
+        MelliteError: of the kind that the error at its end stands for.
+    """
+    if state.failure is not None:
+        state.failure.usage = state.usage
+        raise state.failure
+    word = state.finish_word
+    if answer is None and is_unfinished(word):
+        return halt(state)
+    reason = finish_reason(word, calls=bool(len(state.inputs)), usage=state.usage)
+    state.complete = state.done = True
+    events: list[Event] = []
+    state.begin(events)
+    state.close_all(events)
+    if state.response_id:
+        state.inputs.id_stem = f"call_{state.response_id}"
+    calls = list(state.inputs.finish(cut_short=is_cut_short(word)))
+    said = any(block.kind == "text" for block in state.merged.blocks.values())
+    events += _planned(calls, "".join(state.merged.plan), () if said else state.merged.citations)
+    if answer is None:
+        answer = state.merged.finished(tool_calls=state.inputs.merged())
+    logprobs = answer.get("logprobs")
+    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=state.usage))
+    events.append(Finish(reason, raw_reason=word, usage=state.usage, response=answer, logprobs=logprobs))
+    return events
+
+
+def _planned(events: Sequence[Event], plan: str, citations: Sequence[Any]) -> list[Event]:
+    """The events of tool calls; the first carries the plan, and what it cites, which go back with the history."""
+    noted = list(events)
+    found = {"tool_plan": plan, "citations": list(citations)}
+    facts = {name: fact for name, fact in found.items() if fact}
+    for position, event in enumerate(noted):
+        if facts and isinstance(event, ToolCallEvent):
+            known = event.call.provider_metadata or {}
+            call = evolve(event.call, provider_metadata={**known, "cohere": facts})
+            noted[position] = ToolCallEvent(call)
+            break
+    return noted
+
+
+# An answer in one piece
+
+
+def unary(body: bytes) -> Iterator[Event]:
+    """The events of an answer that came in one piece.
+
+    Raises:
+        InvalidProviderOutput: if it is no answer of Cohere's Chat.
+        MelliteError: of the kind that an error object, sent with status 200, stands for.
+
+    Example:
+        >>> body = b'{"message": {"content": [{"type": "text", "text": "Hi!"}]}, "finish_reason": "COMPLETE"}'
+        >>> list(unary(body))[2]
+        TextDelta(text='Hi!', id='text-0')
+    """
+    answer = read_whole(body, known=("message",))
+    message = answer.get("message") if isinstance(answer, dict) else None
+    if not isinstance(message, dict):
+        raise wrong(answer, "the answer", "an answer of Cohere's Chat with a message")
+    state = CohereState()
+    events: list[Event] = []
+    state.identify(answer.get("id"), events)
+    state.begin(events)
+    for index, block in enumerate(_content(message.get("content"))):
+        if not isinstance(block, dict):
+            raise wrong(block, "a block", "a JSON object")
+        start = {"index": index, "delta": {"message": {"content": block}}}
+        _on_content_start(state, start, events)
+        _on_content_end(state, start, events)
+    state.merged.plan.append(_text(message.get("tool_plan"), "the tool plan"))
+    state.merged.citations += _citations(listed(message.get("citations"), "citations"))
+    for index, call in enumerate(listed(message.get("tool_calls"), "tool_calls")):
+        _on_call(state, call, index, events)
+    _on_finish_reason(state, answer.get("finish_reason"))
+    _on_usage(state, answer.get("usage"))
+    yield from events  # what there is, also of an answer that was broken off
+    yield from _concluded(state, answer)
+
+
+def _content(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else listed(content, "content")
+
+
+# What all of it makes
+
+
+def protocol() -> Protocol[CohereState]:
+    """Cohere's Chat.
+
+    Example:
+        >>> protocol().id
+        'cohere-chat'
+    """
+    return Protocol(
+        id=ID,
+        options=OPTIONS,
+        lower=lower,
+        initial=initial,
+        step=step,
+        halt=halt,
+        unary=unary,
+        classify=classify,
+        mend=partial(mend, rules=HistoryRules()),
+    )

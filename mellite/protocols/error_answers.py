@@ -1,0 +1,361 @@
+"""Which error an error answer stands for: one classifier for HTTP status, error body and errors inside a stream."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from ..values.errors import (
+    AuthenticationError,
+    ContentPolicy,
+    ContextOverflow,
+    InvalidProviderOutput,
+    InvalidRequest,
+    MelliteError,
+    PayloadTooLarge,
+    ProviderInternal,
+    QuotaExceeded,
+    RateLimited,
+    UnknownProviderError,
+)
+from ..values.request import EMPTY
+from ..wire.protocol import decode_json, wrong
+from . import error_words as words
+from .error_bodies import Trouble, is_answer, is_error, read, seconds
+from .error_words import found
+
+__all__ = [
+    "answered",
+    "classify",
+    "decoded",
+    "failure_of",
+    "rate_limits",
+    "read_event",
+    "read_whole",
+    "retry_after",
+]
+
+_BEHIND: Final = "llm_provider-"  # LiteLLM puts this before the headers of the provider behind it
+_LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; whoever asks for more is not to be believed
+
+
+def classify(status: int, headers: Mapping[str, str], body: bytes) -> MelliteError:
+    """Return the error that an HTTP error answer stands for.
+
+    Example:
+        >>> classify(429, {"retry-after": "2"}, b'{"error": {"message": "Slow down."}}')
+        RateLimited('HTTP 429: Slow down.')
+    """
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff").strip()
+    value: Any = text
+    if text[:1] in ("{", "[", '"'):
+        try:
+            value = decode_json(text)
+        except InvalidProviderOutput:
+            value = text  # cut short, or only looks like JSON
+    return failure_of(value, status=status, headers=headers)
+
+
+def failure_of(
+    value: Any, *, status: int | None = None, headers: Mapping[str, str] = EMPTY, whole: bool = False
+) -> MelliteError:
+    """Return the error that a decoded error object stands for.
+
+    Args:
+        value: the body, or the object inside a stream; a str for what is not JSON.
+        status: the HTTP status of an error answer; None for an error in an answer with HTTP 200.
+        headers: of the answer, names in lower case.
+        whole: whether an error with HTTP 200 came in one piece, and not inside a stream.
+    """
+    trouble = read(value, status)
+    kind = _kind(trouble)
+    wait = retry_after(headers)
+    if wait is None:
+        wait = _wait_in(trouble.message) if trouble.wait is None and kind is RateLimited else trouble.wait
+    error = kind(
+        _message(trouble, status, whole=whole),
+        retry_after=wait,
+        request_id=trouble.request_id,
+        provider_message=trouble.message,
+        code=trouble.code or None,
+    )
+    if isinstance(error, AuthenticationError):
+        error.kind = _authentication_kind(trouble)
+    elif isinstance(error, RateLimited):
+        error.rate_limits = rate_limits(headers) or None
+    elif isinstance(error, InvalidRequest):
+        error.parameter = trouble.parameter
+    elif isinstance(error, ProviderInternal):
+        error.retryable = trouble.status not in _PERMANENT
+    return error
+
+
+def _message(trouble: Trouble, status: int | None, *, whole: bool) -> str:
+    where = "an error instead of an answer" if whole else "an error inside the stream"
+    where = where if status is None else f"HTTP {status}"
+    said = trouble.message or (f"no message, but {trouble.excerpt}" if trouble.excerpt else trouble.code)
+    return f"{where}: {said or 'no details were given'}"
+
+
+# Answers that may be errors
+
+
+def read_event(data: bytes, event: str = "message", *, known: Collection[str] = ()) -> dict[str, Any] | None:
+    """Decode the data of one stream event: a JSON object that is no error, or None for ``null``, as gateways send.
+
+    Args:
+        data: its JSON; or plain words, as some servers send in place of an error.
+        event: its name; one called ``error`` is an error whatever it holds.
+        known: the fields of an answer; see `is_error`.
+
+    Raises:
+        InvalidProviderOutput: if it is no JSON object.
+        MelliteError: of the kind that an error inside the stream stands for.
+    """
+    value = decoded(data, event)
+    return None if value is None else answered(value, "a stream event", event=event, known=known)
+
+
+def decoded(data: bytes, event: str = "message", *, whole: bool = False) -> Any:
+    """Decode the data of one stream event, or, if it is `whole`, the body of an answer in one piece.
+
+    Raises:
+        InvalidProviderOutput: if it is no JSON.
+        MelliteError: of the kind that plain words stand for, where they say what went wrong.
+    """
+    try:
+        return decode_json(data)
+    except InvalidProviderOutput:
+        text = data.decode("utf-8", "replace").strip()
+        if event == "error" or text[:1].isalpha():
+            error = failure_of(text, whole=whole)
+            if event == "error" or not isinstance(error, UnknownProviderError):
+                raise error from None
+        raise
+
+
+def read_whole(body: bytes, *, known: Collection[str] = ()) -> Any:
+    """Decode an answer that came in one piece and is no error.
+
+    Raises:
+        InvalidProviderOutput: if it is no JSON.
+        MelliteError: of the kind that an error, sent with status 200, stands for.
+    """
+    value = decoded(body, whole=True)
+    if isinstance(value, (str, dict)) or _is_list_of_errors(value):
+        return answered(value, "the answer", known=known, whole=True)
+    return value
+
+
+def answered(
+    value: Any, what: str, *, event: str = "message", known: Collection[str] = (), whole: bool = False
+) -> dict[str, Any]:
+    """Return a decoded object if it is a JSON object and no error; bare text, or a list of errors, is an error.
+
+    Raises:
+        InvalidProviderOutput: if it is something else; `what` says what it should have been.
+        MelliteError: of the kind that the error stands for.
+    """
+    if isinstance(value, str) and _WORD.search(value) is not None:
+        raise failure_of(value, whole=whole)
+    if _is_list_of_errors(value):
+        raise failure_of(value, whole=whole)
+    if not isinstance(value, dict):
+        raise wrong(value, what, "a JSON object")
+    if event == "error" or is_error(value, known=known, whole=whole):
+        raise failure_of(value, whole=whole)
+    if isinstance(value.get("message"), str) and "type" not in value and not is_answer(value, known):
+        error = failure_of(value)  # Kong: {"message": "API rate limit exceeded"}
+        if not isinstance(error, UnknownProviderError):
+            raise error
+    return value
+
+
+def _is_list_of_errors(value: Any) -> bool:
+    """Whether a value is what Vertex AI sends where an answer that is a list fails."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and bool(value[0].get("error"))
+
+
+_WORD: Final = re.compile(r"\w{3}")
+
+
+# How long to wait
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """How long the server asks to wait, in seconds; None if it does not say, or says nonsense.
+
+    Example:
+        >>> retry_after({"retry-after-ms": "250"}), retry_after({"retry-after": "soon"})
+        (0.25, None)
+    """
+    milliseconds = seconds(_header(headers, "retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = _header(headers, "retry-after").strip()
+    found = seconds(value)
+    if found is not None or not _DATE.fullmatch(value):
+        return found
+    until = _timestamp(value)
+    if until is None:
+        return None
+    now = _timestamp(headers.get("date", ""))  # by the server's own clock, where it tells it
+    wait = max(0.0, until - (time.time() if now is None else now))
+    return wait if wait <= _LONGEST_WAIT else None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """A header of the answer, or of that of the provider behind LiteLLM; empty if there is none."""
+    return headers.get(name) or headers.get(_BEHIND + name, "")
+
+
+def rate_limits(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What the headers say of limits, by what is limited: how much in all, how much is left, when it starts anew.
+
+    Example:
+        >>> rate_limits({"x-ratelimit-limit-requests": "60", "anthropic-ratelimit-tokens-remaining": "0"})
+        {'requests': {'limit': '60'}, 'tokens': {'remaining': '0'}}
+    """
+    limits: dict[str, dict[str, str]] = {}
+    for name, value in headers.items():
+        named = _LIMIT.fullmatch(name.removeprefix(_BEHIND))
+        if named is not None:
+            what = named["first"] or named["last"] or "requests"
+            limits.setdefault(what, {})[named["kind"]] = value
+    return limits
+
+
+def _timestamp(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+_LIMIT: Final = re.compile(
+    r"(x-|anthropic-)?ratelimit-((?P<first>[a-z-]+)-)?(?P<kind>limit|remaining|reset)(-(?P<last>[a-z-]+))?"
+)
+_DATE: Final = re.compile(
+    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d (GMT|UTC|\+0000)", re.ASCII
+)
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _wait_in(message: str) -> float | None:
+    """The wait in "Please try again in 1m2.5s."""
+    found = re.search(r"(?:try again|retry) in ((?:\d{1,6}(?:\.\d{1,9})?(?:ms|s|m|h))+)", message)
+    if found is None:
+        return None
+    parts = re.findall(r"([\d.]+)(ms|s|m|h)", found[1])
+    return sum([float(number) * _UNITS[unit] for number, unit in parts])
+
+
+# The rules, in order
+
+_OVERFLOW: Final = found(words.OVERFLOW)
+_NO_OVERFLOW: Final = found(words.NO_OVERFLOW)
+_TOO_LARGE: Final = found(words.TOO_LARGE)
+_POLICY: Final = found(words.POLICY)
+_QUOTA: Final = found(words.QUOTA)
+_NO_QUOTA: Final = found(words.NO_QUOTA)
+_AUTHENTICATION: Final = found(words.AUTHENTICATION)
+_AUTHENTICATION_CODES: Final = found(words.AUTHENTICATION_CODES)
+_AWS_KEY: Final = found(words.AWS_KEY)
+_RATE: Final = found(words.RATE)
+_SERVER: Final = found(words.SERVER_CODES)
+_BUSY: Final = found(words.BUSY)
+_INVALID: Final = found(words.INVALID_CODES)
+_NUMBERS: Final[Mapping[str, words.Numbers]] = {"minimax": words.MINIMAX, "zai": words.ZAI}
+_PERMANENT: Final = frozenset({501, 505, 506, 510})
+
+
+def _kind(trouble: Trouble) -> type[MelliteError]:
+    for whose, number in trouble.numbers:
+        kind = _NUMBERS[whose].get(number)
+        if kind is not None:
+            return kind
+    return next((kind for matches, kind in _RULES if matches(trouble)), UnknownProviderError)
+
+
+def _says(trouble: Trouble, pattern: re.Pattern[str]) -> bool:
+    """Whether the code or the server's own words match; what the server quotes is the user's."""
+
+    def quoted(found: re.Match[str]) -> str:
+        before = message[max(0, found.start() - _NEAR) : found.start()]
+        return "''" if pattern.search(found[0]) is not None and _PASSED_ON.search(before) is None else found[0]
+
+    message = trouble.message.lower()
+    return pattern.search(f"{trouble.code} {_QUOTATION.sub(quoted, message)}") is not None
+
+
+#: A quotation: a name or a text that a server found in the request. JSON, which gateways quote, is none.
+_QUOTATION: Final = re.compile(r"(?<!\w)(['\"`])(?![\s{\[]).{1,1000}?\1(?!\w)", re.DOTALL)
+_NEAR: Final = 40  # characters before a quotation
+#: What stands before the words of another server; nothing, where they are all that there is.
+_PASSED_ON: Final = re.compile(
+    r"(^|['\"](message|msg|details?|description|error|status_msg|code|type)['\"]\s*:\s*|(error|exception|returned)\s*[:-]\s*)\Z"
+)
+
+
+def _is_overflow(trouble: Trouble) -> bool:
+    return trouble.is_clients and _says(trouble, _OVERFLOW) and _NO_OVERFLOW.search(trouble.text) is None
+
+
+def _is_too_large(trouble: Trouble) -> bool:
+    return trouble.status == 413 or (trouble.is_clients and _says(trouble, _TOO_LARGE))
+
+
+def _is_policy(trouble: Trouble) -> bool:
+    return trouble.is_clients and trouble.status != 429 and _says(trouble, _POLICY)
+
+
+def _is_quota(trouble: Trouble) -> bool:
+    if trouble.status == 402:
+        return True
+    if trouble.status in (401, 404):  # a key or a model may have any name
+        return _QUOTA.search(trouble.code) is not None
+    return trouble.is_clients and _says(trouble, _QUOTA) and _NO_QUOTA.search(trouble.text) is None
+
+
+def _is_authentication(trouble: Trouble) -> bool:
+    if trouble.status in (401, 403) or (trouble.is_clients and _AUTHENTICATION_CODES.search(trouble.code) is not None):
+        return True
+    return trouble.status in (None, 400) and _says(trouble, _AUTHENTICATION)
+
+
+def _is_rate(trouble: Trouble) -> bool:
+    in_code = _RATE.search(trouble.code) is not None
+    return in_code or (trouble.status in (None, 429) and _RATE.search(trouble.text) is not None)
+
+
+def _is_internal(trouble: Trouble) -> bool:
+    return trouble.status != 429 and _SERVER.search(trouble.code) is not None
+
+
+_RULES: Final[tuple[tuple[Callable[[Trouble], bool], type[MelliteError]], ...]] = (
+    (_is_overflow, ContextOverflow),
+    (_is_too_large, PayloadTooLarge),
+    (_is_policy, ContentPolicy),
+    (_is_quota, QuotaExceeded),
+    (_is_authentication, AuthenticationError),
+    (_is_rate, RateLimited),
+    (_is_internal, ProviderInternal),
+    (lambda trouble: trouble.status == 429, RateLimited),
+    (lambda trouble: trouble.status in (408, 409) or (trouble.status or 0) >= 500, ProviderInternal),
+    (lambda trouble: _INVALID.search(trouble.code) is not None, InvalidRequest),
+    (lambda trouble: trouble.status in (400, 404, 422), InvalidRequest),
+    (lambda trouble: trouble.status is None and _BUSY.search(trouble.text) is not None, ProviderInternal),
+)
+
+
+def _authentication_kind(trouble: Trouble) -> Any:
+    if "expired" in trouble.text:
+        return "expired"
+    if _AWS_KEY.search(trouble.code) is not None:
+        return "invalid"
+    if trouble.status == 403 or "permission" in trouble.code or "accessdenied" in trouble.code:
+        return "insufficient-permissions"
+    return "invalid"

@@ -1,0 +1,247 @@
+"""What the parts of a Gemini answer stand for: text, thinking, function calls, hosted tools, signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ...values.errors import InvalidProviderOutput, InvalidRequest
+from ...values.events import (
+    Event,
+    ReasoningDelta,
+    ReasoningEnd,
+    ReasoningStart,
+    StepStart,
+    TextDelta,
+    TextEnd,
+    TextStart,
+    ToolCallEvent,
+    ToolInputError,
+    ToolResultEvent,
+)
+from ...values.messages import ToolCall, ToolResult, ToolValue
+from ...values.usage import Usage
+from ...wire.protocol import json_text, wrong
+from .answer import MergedGemini
+from .calls import Written, is_piece
+
+__all__ = ["MISSES", "GeminiState", "close", "finish_call", "on_part"]
+
+#: After so many chunks that held more than text, those of this answer are no longer tried as plain.
+MISSES: Final = 8
+
+
+class GeminiState:
+    """Where the parser stands in one answer.
+
+    Attributes:
+        complete: the finish reason has come, or why the prompt was blocked, and no content since.
+        done: the end has been told: by ``[DONE]``, which gateways send, or by the end of the stream.
+        numbers: the names of finish reasons that come as numbers.
+    """
+
+    __slots__ = (
+        "block",
+        "block_id",
+        "blocked",
+        "blocks",
+        "calls",
+        "code_id",
+        "complete",
+        "done",
+        "finish_word",
+        "hosted",
+        "id_stem",
+        "last_usage",
+        "merged",
+        "message",
+        "misses",
+        "numbers",
+        "plain",
+        "response_id",
+        "response_model",
+        "started",
+        "usage",
+        "written",
+    )
+
+    def __init__(self, numbers: Mapping[int, str]) -> None:
+        self.numbers = numbers
+        self.complete = False
+        self.done = False
+        self.plain = ""  # what is flowing, "text" or "reasoning", so that the next chunk is likely to be more of it
+        self.misses = 0
+        self.started = False
+        self.response_id: str | None = None
+        self.response_model: str | None = None
+        self.block = ""  # the open one: "text", "reasoning" or none
+        self.block_id = ""
+        self.blocks = {"text": 0, "reasoning": 0}  # so far
+        self.calls = 0  # that somebody here has to answer
+        self.written: Written | None = None  # the call whose arguments are streamed
+        self.code_id = ""  # of the code that was run last
+        self.hosted = 0  # calls of the provider's own tools without an id
+        self.id_stem = ""
+        self.merged = MergedGemini()
+        self.finish_word: str | None = None
+        self.blocked: str | None = None
+        self.message: str | None = None  # the provider's own words about the end
+        self.usage: Usage | None = None
+        self.last_usage: bytes | memoryview = b""  # the last of many, undecoded
+
+    def go_on(self) -> None:
+        """Content has come: a finish reason before it was none, as after each round of Gemini's own tools."""
+        if self.complete:
+            self.complete = False
+            self.finish_word = self.blocked = self.message = None
+
+
+def on_part(state: GeminiState, part: Mapping[str, Any], events: list[Event]) -> None:
+    """One part: what it stands for is put behind the events.
+
+    Raises:
+        InvalidProviderOutput: if it is not what Gemini's parts look like.
+    """
+    signature = part.get("thoughtSignature")
+    if signature is not None and not isinstance(signature, str):
+        raise wrong(signature, "a thoughtSignature", "a text")
+    text = part.get("text")
+    if text is not None and not isinstance(text, str):
+        raise wrong(text, "the text of a part", "a text")
+    if not state.started:
+        state.started = True
+        events.append(StepStart())
+    call = part.get("functionCall")
+    if call is not None:
+        _on_call(state, call, signature, events)
+    elif text is None:
+        _on_other(state, part, events)
+    elif text or signature:
+        _on_text(state, "reasoning" if part.get("thought") is True else "text", text, signature, events)
+
+
+def _on_text(state: GeminiState, kind: str, text: str, signature: str | None, events: list[Event]) -> None:
+    if state.block != kind:
+        close(state, events)
+        state.block, state.block_id = kind, f"{kind}-{state.blocks[kind]}"
+        state.blocks[kind] += 1
+        events.append(TextStart(state.block_id) if kind == "text" else ReasoningStart(state.block_id))
+    if text:
+        state.go_on()
+        events.append(TextDelta(text, state.block_id) if kind == "text" else ReasoningDelta(text, state.block_id))
+    if signature:
+        close(state, events, signature)
+    else:
+        state.plain = kind if state.misses < MISSES else ""
+
+
+def close(state: GeminiState, events: list[Event], signature: str | None = None) -> None:
+    """End the open block, if there is one; a signature belongs to all of it."""
+    if state.block:
+        metadata = {"google": {"thoughtSignature": signature}} if signature else None
+        end = TextEnd if state.block == "text" else ReasoningEnd
+        events.append(end(state.block_id, provider_metadata=metadata))
+        state.block = state.plain = ""
+
+
+def _on_call(state: GeminiState, call: Any, signature: str | None, events: list[Event]) -> None:
+    if not isinstance(call, dict):
+        raise wrong(call, "a functionCall", "an object")
+    name, id, arguments = call.get("name"), call.get("id"), call.get("args")
+    id = id if isinstance(id, str) and id else None
+    if not isinstance(arguments or {}, dict):
+        raise wrong(arguments, "the args of a functionCall", "an object")
+    close(state, events)
+    pieces = is_piece(call)
+    if state.written is not None and not (pieces and (name or state.written.name) == state.written.name):
+        finish_call(state, events)
+    if pieces and state.written is None and not name:
+        return  # the end of a call that is complete already
+    state.go_on()
+    if not pieces or state.written is None:
+        if not isinstance(name, str) or not name:
+            raise wrong(name, "the name of a functionCall", "a text")
+        state.written = Written(name, id, arguments or {})
+    state.written.pieces = pieces
+    state.written.signature = state.written.signature or signature
+    state.written.add(call.get("partialArgs"))
+    if not call.get("willContinue"):
+        finish_call(state, events)
+
+
+def finish_call(state: GeminiState, events: list[Event], *, cut_short: bool = False) -> None:
+    """The function call that is being written is complete, if there is one.
+
+    Args:
+        cut_short: the answer hit its limit, so that a call which is not whole is no call.
+    """
+    call, state.written = state.written, None
+    if call is None:
+        return
+    id = call.id or f"{state.id_stem}_{state.calls}"
+    arguments = call.arguments
+    try:
+        raw = json_text(arguments, what="the arguments")
+    except InvalidRequest as error:  # of what was read before, only depth can be the trouble
+        msg = f"the args of the functionCall {call.name!r} are nested too deeply"
+        raise InvalidProviderOutput(msg) from error
+    if cut_short:
+        events.append(ToolInputError(id, call.name, raw=raw))
+        return
+    known: dict[str, Any] = {}
+    if call.id:
+        known["id"] = call.id  # the provider's own, which it wants to see again
+    if call.signature:
+        known["thoughtSignature"] = call.signature
+    metadata = {"google": known} if known else None
+    events.append(ToolCallEvent(ToolCall(id, call.name, arguments, raw_arguments=raw, provider_metadata=metadata)))
+    if call.pieces:
+        state.merged.add_call(call.whole())
+    state.calls += 1
+
+
+def _on_other(state: GeminiState, part: Mapping[str, Any], events: list[Event]) -> None:
+    """What the provider ran itself, and what no part of a message can hold: noted as it is, to be sent back."""
+    if not part.keys() - {"thought"}:
+        return
+    state.go_on()
+    close(state, events)
+    metadata = {"google": {"part": dict(part)}}
+    code, output, call, answer = (
+        part.get(name) for name in ("executableCode", "codeExecutionResult", "toolCall", "toolResponse")
+    )
+    if isinstance(code, dict):
+        state.code_id = _hosted_id(state, code)
+        arguments = {name: value for name, value in code.items() if name != "id"}
+        events.append(_hosted_call(state.code_id, "code_execution", arguments, metadata))
+    elif isinstance(call, dict):
+        arguments = call.get("args") or {}
+        events.append(_hosted_call(_hosted_id(state, call), str(call.get("toolType") or "tool"), arguments, metadata))
+    elif isinstance(output, dict):
+        good = output.get("outcome") in (None, "OUTCOME_OK", 1)  # 1: its number, see `gemini_enums`
+        value = ToolValue("text" if good else "error", output.get("output") or "")
+        id = output.get("id") or state.code_id or _hosted_id(state, output)
+        events.append(_hosted_result(str(id), "code_execution", value, metadata))
+    elif isinstance(answer, dict):
+        value = ToolValue("json", answer.get("response"))
+        events.append(_hosted_result(_hosted_id(state, answer), str(answer.get("toolType") or "tool"), value, metadata))
+    else:
+        id = f"text-{state.blocks['text']}"
+        state.blocks["text"] += 1
+        events += [TextStart(id), TextEnd(id, provider_metadata=metadata)]
+
+
+def _hosted_id(state: GeminiState, value: Mapping[str, Any]) -> str:
+    id = value.get("id")
+    if isinstance(id, str) and id:
+        return id
+    state.hosted += 1
+    return f"{state.id_stem}_hosted_{state.hosted}"
+
+
+def _hosted_call(id: str, name: str, arguments: Any, metadata: Mapping[str, Any]) -> ToolCallEvent:
+    return ToolCallEvent(ToolCall(id, name, arguments, provider_executed=True, provider_metadata=metadata))
+
+
+def _hosted_result(id: str, name: str, value: ToolValue, metadata: Mapping[str, Any]) -> ToolResultEvent:
+    return ToolResultEvent(ToolResult(id, name, value, provider_executed=True, provider_metadata=metadata))

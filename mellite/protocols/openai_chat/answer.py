@@ -1,0 +1,398 @@
+"""A chat completion as a value: its typed shape, what it used, and how one is put together from stream chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
+
+import msgspec
+
+from ...values.errors import InvalidProviderOutput
+from ...values.records import RawProviderResponse
+from ...values.usage import Usage
+from ...wire.protocol import shown
+
+__all__ = [
+    "ID",
+    "REASONING_FIELDS",
+    "ChatChoice",
+    "ChatCompletion",
+    "ChatDelta",
+    "ChatMessage",
+    "MergedChat",
+    "OpenAIChatRaw",
+    "decode_plain",
+    "filtered_for",
+    "usage_of",
+]
+
+ID: Final = "openai-chat"
+
+
+class ChatMessage(TypedDict, total=False):
+    """The ``message`` of a choice."""
+
+    role: str
+    content: str | list[dict[str, Any]] | None
+    refusal: str | None
+    reasoning_content: str
+    tool_calls: list[dict[str, Any]]
+
+
+class ChatChoice(TypedDict):
+    """One of the ``choices`` of a chat completion."""
+
+    index: int
+    message: ChatMessage
+    finish_reason: str | None
+    logprobs: NotRequired[dict[str, Any] | None]
+
+
+class ChatCompletion(TypedDict, total=False):
+    """A chat completion as the provider sends it; hosts add fields of their own."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: dict[str, Any] | None
+    service_tier: str | None
+    system_fingerprint: str | None
+
+
+class OpenAIChatRaw(RawProviderResponse, protocol=ID):
+    """The raw answer of any host that speaks Chat Completions."""
+
+    __slots__ = ()
+
+    response: ChatCompletion | None
+
+
+def usage_of(raw: Mapping[str, Any]) -> Usage:
+    """The counts in a usage object, whose names differ from host to host."""
+    prompt, completion = _inner(raw, "prompt_tokens_details"), _inner(raw, "completion_tokens_details")
+    reasoning = _count(completion, "reasoning_tokens")
+    cached = _count(prompt, "cached_tokens")
+    if cached is None:  # DeepSeek; Together and Z.ai; Mistral
+        cached = _count(raw, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+    return Usage.of(
+        input_tokens=_count(raw, "prompt_tokens"),
+        output_tokens=_count(raw, "completion_tokens"),
+        total_tokens=_count(raw, "total_tokens"),
+        cache_read_input_tokens=cached,
+        cache_write_input_tokens=_count(prompt, "cache_write_tokens"),
+        reasoning_tokens=_count(raw, "reasoning_tokens") if reasoning is None else reasoning,  # Perplexity
+        raw=raw,
+    )
+
+
+def filtered_for(choice: Mapping[str, Any]) -> str | None:
+    """What a choice was filtered for, by Azure's notes on it.
+
+    https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
+
+    Example:
+        >>> filtered_for({"content_filter_results": {"hate": {"filtered": True, "severity": "high"}, "violence": {}}})
+        'filtered: hate (high)'
+    """
+    found = []
+    for name, result in _inner(choice, "content_filter_results").items():
+        if isinstance(result, Mapping) and result.get("filtered") is True:
+            severity = result.get("severity")
+            found.append(f"{name} ({severity})" if isinstance(severity, str) else name)
+    return f"filtered: {', '.join(found)}" if found else None
+
+
+def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = raw.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(raw: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = raw.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+            return int(value)
+    return None
+
+
+# Chunks of nothing but text. These name all that such a chunk may hold; any other does not decode.
+
+
+class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: str | None = None
+    reasoning_content: str | None = None
+    role: Any = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    annotations: None = None
+    reasoning: None = None
+
+
+class _PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    delta: _PlainDelta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    logprobs: None = None
+    native_finish_reason: None = None
+    stop_reason: None = None
+    token_ids: None = None
+
+
+class _PlainChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    choices: tuple[_PlainChoice]
+    usage: None = None
+    id: Any = None
+    object: Any = None
+    created: Any = None
+    model: Any = None
+    provider: Any = None
+    service_tier: Any = None
+    system_fingerprint: Any = None
+    obfuscation: Any = None
+
+
+#: Decodes a chunk of nothing but text, in half the time of any chunk; raises ValueError for one with more in it.
+decode_plain: Final = msgspec.json.Decoder(_PlainChunk).decode
+
+
+# Putting one together
+
+#: Where hosts put the thinking; the first that says something counts.
+REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_text")
+
+#: In a delta these say the same each time; every other text there is the next piece.
+_SAID_AGAIN: Final = frozenset({"format", "id", "name", "role", "type"})
+
+#: Padding and what is merged by other rules.
+_TOP_APART: Final = frozenset({"choices", "error", "obfuscation", "usage"})
+_CHOICE_APART: Final = frozenset({"delta", "index", "message", "usage"})
+
+#: What an answer is made of, as opposed to what is said about it.
+_SPOKEN: Final = ("content", "refusal", "tool_calls", "function_call", *REASONING_FIELDS)
+
+
+class _Pieces(list[Any]):
+    """A text while it grows, joined at the end, so that n pieces cost n; some providers mix other parts in."""
+
+
+class ChatDelta(NamedTuple):
+    """What a chunk adds to one choice.
+
+    Args:
+        choice: the choice in the chunk.
+        delta: what is new of its message.
+        whole: whether the chunk has the whole message, so that each of its tool calls is all of one.
+    """
+
+    choice: Mapping[str, Any]
+    delta: Mapping[str, Any]
+    whole: bool
+
+
+class MergedChat:
+    """A chat completion that grows by chunks; keeps every field, also those nobody has heard of.
+
+    Attributes:
+        content: the pieces of the first choice's text; whoever knows that a chunk has nothing else adds to it directly.
+        reasoning: likewise for ``reasoning_content``.
+    """
+
+    __slots__ = ("_choices", "_top", "content", "reasoning")
+
+    def __init__(self) -> None:
+        self._top: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+        self.content: list[str] = _Pieces()
+        self.reasoning: list[str] = _Pieces()
+
+    def add(self, chunk: Mapping[str, Any]) -> list[ChatDelta]:
+        """Merge one chunk; return what it adds to each choice that it has.
+
+        Its ``choices``, if any, must be a list of objects whose deltas and messages are objects or null.
+
+        Raises:
+            InvalidProviderOutput: if a whole message says something else than what came before it.
+        """
+        top = self._top
+        for name, value in chunk.items():
+            if value is None:
+                top.setdefault(name, None)
+            elif name not in _TOP_APART:
+                known = top.get(name)
+                top[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+        return [self._add_choice(choice) for choice in chunk.get("choices") or ()]
+
+    def _add_choice(self, choice: Mapping[str, Any]) -> ChatDelta:
+        index = choice.get("index") or 0
+        known = self._choices.get(index)
+        if known is None:
+            known = self._choices[index] = {"index": index, "message": {}, "finish_reason": None}
+            if index == 0:
+                known["message"] = {"content": self.content, "reasoning_content": self.reasoning}
+        for name, value in choice.items():
+            if name in _CHOICE_APART:
+                continue
+            if value is None:
+                known.setdefault(name, None)
+            elif name == "logprobs" and isinstance(value, Mapping):
+                merged = known[name] = known.get(name) or {}
+                _add_delta(merged, value)
+            elif name == "text" and isinstance(value, str):
+                _add_delta(known, {name: value})
+            elif isinstance(value, list) and isinstance(known.get(name), list):
+                known[name].extend(value)
+            else:
+                known[name] = value
+        delta, message = choice.get("delta") or {}, choice.get("message")
+        if "delta" not in choice and "message" not in choice and isinstance(choice.get("text"), str):
+            delta = {"content": choice["text"]}  # as the older Completions say it
+        whole = bool(message) and not any(delta.get(name) for name in _SPOKEN)
+        if whole:
+            delta = _rest_of(message or {}, known["message"])
+        _add_delta(known["message"], delta)
+        return ChatDelta(choice, delta, whole)
+
+    def first(self) -> dict[str, Any]:
+        """What is known of the first choice, but for its text."""
+        choice = self._choices.get(0, {"message": {}})
+        message = {name: value for name, value in choice["message"].items() if not isinstance(value, _Pieces)}
+        known: dict[str, Any] = _finished({**choice, "message": message})
+        return known
+
+    def finished(self, *, usage: Mapping[str, Any] | None, tool_calls: list[dict[str, Any]]) -> dict[str, Any]:
+        """The whole answer.
+
+        Args:
+            usage: the usage that counts.
+            tool_calls: those of the first choice, put together with more care than here.
+        """
+        answer = {**self._top, "choices": []}
+        if "object" in answer:
+            answer["object"] = "chat.completion"
+        if usage is not None:
+            answer["usage"] = dict(usage)
+        for index in sorted(self._choices):
+            choice = {**self._choices[index]}
+            message = choice["message"] = {"role": "assistant", **_finished(choice["message"])}
+            if index == 0:
+                if not self.content:
+                    message["content"] = None
+                if not self.reasoning:
+                    del message["reasoning_content"]
+                if tool_calls:
+                    message["tool_calls"] = tool_calls
+            answer["choices"].append(_finished(choice))
+        return answer
+
+
+def _rest_of(message: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a whole message has not come in deltas.
+
+    That is all of it, where a server streams an answer in one piece; the end or nothing, where one tells with every
+    delta, or at the end, what the message has come to (Perplexity).
+
+    Raises:
+        InvalidProviderOutput: if it says something else than what came.
+    """
+    rest: dict[str, Any] = {}
+    thought = max([_joined(known.get(name)) for name in REASONING_FIELDS], key=len)
+    for name, value in message.items():
+        held = known.get(name)
+        came = thought if name in REASONING_FIELDS else _joined(held)
+        if name == "function_call" and isinstance(value, Mapping) and isinstance(held, Mapping):
+            rest[name] = _rest_of(value, held)
+        elif name == "tool_calls" or not (came or held):
+            rest[name] = value
+        elif isinstance(value, str) and name not in _SAID_AGAIN:
+            if not value.startswith(came) and not came.startswith(value):
+                msg = f"{name} came as {shown(came)}, and then, in a whole message, as {shown(value)}"
+                raise InvalidProviderOutput(msg)
+            rest[name] = value[len(came) :]
+        elif isinstance(value, list) and name == "content":
+            said = "".join([part["text"] for part in value if isinstance(part, dict) and _is_text(part)])
+            if said != came:
+                msg = f"content came as {shown(came)}, and then, in a whole message, as {shown(value)}"
+                raise InvalidProviderOutput(msg)
+    return rest
+
+
+def _joined(value: Any) -> str:
+    return "".join([piece for piece in value if isinstance(piece, str)]) if isinstance(value, _Pieces) else ""
+
+
+def _is_text(part: Mapping[str, Any]) -> bool:
+    return part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _add_delta(known: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    for name, value in delta.items():
+        held = known.get(name)
+        if value is None:
+            known.setdefault(name, None)
+        elif isinstance(value, str) and name not in _SAID_AGAIN:
+            if isinstance(held, _Pieces):
+                held.append(value)
+            else:
+                known[name] = _Pieces([value] if held is None else [*([held] if isinstance(held, str) else []), value])
+        elif isinstance(value, Mapping):
+            inner = known[name] = held if isinstance(held, dict) else {}
+            _add_delta(inner, value)
+        elif isinstance(value, list):
+            if not isinstance(held, list):
+                held = known[name] = []
+            _add_items(held, value)
+        else:
+            known[name] = value
+
+
+def _add_items(known: list[Any], items: list[Any]) -> None:
+    """Items that bear an index belong to the item of that index and type; others are further items.
+
+    OpenRouter counts the summary and the encrypted form of one thought alike.
+    """
+    for item in items:
+        index = item.get("index") if isinstance(item, Mapping) else None
+        if index is None:
+            known.append(item)
+            continue
+        held = next((other for other in known if _is_same(other, item)), None)
+        if held is None:
+            held = {}
+            known.append(held)
+        _add_delta(held, item)
+
+
+def _is_same(known: Any, item: Mapping[str, Any]) -> bool:
+    if not isinstance(known, dict) or known.get("index") != item["index"]:
+        return False
+    kind = item.get("type")
+    return kind is None or known.get("type") in (None, kind)
+
+
+def _finished(value: Any) -> Any:
+    if isinstance(value, _Pieces):
+        return _text(value)
+    if isinstance(value, list):
+        return [_finished(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _finished(item) for name, item in value.items()}
+    return value
+
+
+def _text(pieces: _Pieces) -> Any:
+    """The pieces as one text; as a list of parts, where there are parts among them."""
+    try:
+        return "".join(pieces)
+    except TypeError:
+        parts: list[Any] = []
+    for piece in pieces:
+        if not isinstance(piece, str):
+            parts.append(piece)
+        elif parts and isinstance(parts[-1], _Pieces):
+            parts[-1].append(piece)
+        elif piece:
+            parts.append(_Pieces([piece]))
+    return [{"type": "text", "text": "".join(part)} if isinstance(part, _Pieces) else part for part in parts]

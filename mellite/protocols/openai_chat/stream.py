@@ -1,0 +1,316 @@
+"""OpenAI Chat Completions, spoken by most companies: request body, stream chunks, finish reasons, usage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from ...values.errors import IncompleteStream, MelliteError
+from ...values.events import Event, Finish, ReasoningDelta, ResponseStart, StepFinish, TextDelta, TextEnd
+from ...values.request import Request
+from ...wire.protocol import Protocol, is_done, listed, wrong
+from ..error_answers import classify, failure_of, read_event, read_whole
+from ..finish_words import finish_reason, is_cut_short, is_unfinished
+from ..history import HistoryRules, mend
+from .answer import ID, ChatCompletion, OpenAIChatRaw, decode_plain, filtered_for, usage_of
+from .body import OPENAI, ChatDialect, lower, options_of
+from .deltas import MISSES, ChatState, begin, end_reasoning, on_delta
+
+__all__ = [
+    "OPENAI",
+    "ChatCompletion",
+    "ChatDialect",
+    "ChatState",
+    "OpenAIChatRaw",
+    "classify",
+    "halt",
+    "initial",
+    "lower",
+    "protocol",
+    "step",
+    "unary",
+]
+
+
+#: The fields of an answer, in one piece or a chunk of it.
+_ANSWER: Final = ("choices",)
+
+
+# Parser state is in `chat_deltas`
+
+
+def initial(request: Request, *, dialect: ChatDialect = OPENAI) -> ChatState:  # noqa: ARG001 - other protocols need it
+    """A fresh state for the answer to one request."""
+    return ChatState(dialect)
+
+
+# Reading a stream
+
+
+def step(state: ChatState, data: bytes, event: str = "message") -> Sequence[Event]:
+    """The events that one stream event stands for.
+
+    Args:
+        data: its JSON, or ``[DONE]``.
+        event: its name.
+
+    Raises:
+        InvalidProviderOutput: for what is no chat chunk.
+        IncompleteStream: for ``[DONE]`` before a finish reason.
+        MelliteError: of the kind that an error inside the stream stands for.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> step(state, b'{"choices": [{"index": 0, "delta": {"content": "Hi!"}}]}')[-1]
+        TextDelta(text='Hi!', id='text-0')
+    """
+    plain = state.plain
+    if plain:
+        try:
+            delta = decode_plain(data).choices[0].delta
+        except (ValueError, RecursionError):
+            _miss(state)  # more than text, or no JSON at all: the long way finds out
+        else:
+            text, thinking = delta.content, delta.reasoning_content
+            if text and not thinking and plain == "text":
+                state.merged.content.append(text)
+                return (TextDelta(text),)
+            if thinking and not text and plain == "reasoning":
+                state.merged.reasoning.append(thinking)
+                return (ReasoningDelta(thinking, state.reasoning_id),)
+    return _take(state, data, event)
+
+
+def halt(state: ChatState) -> Sequence[Event]:
+    """What the end of the stream stands for, where no ``[DONE]`` came.
+
+    Raises:
+        IncompleteStream: if no finish reason came either.
+    """
+    if state.finish_word and not state.complete:  # it came with the beginning of arguments
+        msg = "the answer broke off inside the arguments of a tool call; what came of it is in .partial"
+        raise IncompleteStream(msg, usage=state.usage)
+    return _concluded(state)
+
+
+def _miss(state: ChatState) -> None:
+    state.misses += 1
+    if state.misses >= MISSES:
+        state.plain = ""
+
+
+def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
+    if is_done(data):
+        return _concluded(state)
+    try:
+        chunk = read_event(data, event, known=_ANSWER)
+    except MelliteError as error:
+        error.usage = state.usage
+        raise
+    if chunk is None:
+        return ()
+    _check_choices(chunk)
+    events: list[Event] = []
+    _identify(state, chunk, events)
+    for choice, delta, whole in state.merged.add(chunk):
+        if not choice.get("index"):
+            grown = state.inputs.grown
+            on_delta(state, delta, events, whole=whole)
+            _on_finish_reason(state, choice.get("finish_reason"), in_call=state.inputs.grown != grown)
+            _on_error(state, choice)
+            _on_usage(state, choice.get("usage"))
+    groq = chunk.get("x_groq")
+    if isinstance(groq, dict):  # https://console.groq.com/docs/api-reference#chat-create
+        if groq.get("error"):
+            raise _failure(state, groq)
+        _on_usage(state, groq.get("usage"))
+    _on_usage(state, chunk.get("usage"))
+    return events
+
+
+def _check_choices(chunk: Mapping[str, Any]) -> None:
+    """Look at all that is relied upon later.
+
+    Raises:
+        InvalidProviderOutput: if something is of another type.
+    """
+    for choice in listed(chunk.get("choices"), "choices"):
+        if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
+            raise wrong(choice, "a choice", "an object with a delta")
+        if not isinstance(choice.get("message") or {}, dict):
+            raise wrong(choice["message"], "the message of a choice", "an object")
+        if not isinstance(choice.get("index") or 0, int):
+            raise wrong(choice["index"], "the index of a choice", "a number")
+
+
+def _failure(state: ChatState, value: Mapping[str, Any]) -> MelliteError:
+    error = failure_of(value)
+    error.usage = state.usage
+    return error
+
+
+def _identify(state: ChatState, answer: Mapping[str, Any], events: list[Event]) -> None:
+    """Say which answer of which model this is, as soon as it is known."""
+    id, model = answer.get("id"), answer.get("model")
+    id = id if isinstance(id, str) and id and state.response_id is None else None
+    model = model if isinstance(model, str) and model and state.response_model is None else None
+    if id or model:
+        state.response_id = id or state.response_id
+        state.response_model = model or state.response_model
+        events.append(ResponseStart(response_id=id, response_model=model))
+
+
+def _on_finish_reason(state: ChatState, word: Any, *, in_call: bool = False) -> None:
+    """Take a finish reason; `in_call` if its chunk has arguments of a tool call, which may go on (LiteLLM)."""
+    if word is not None and not isinstance(word, str):
+        raise wrong(word, "finish_reason", "a text")
+    if word and not is_unfinished(word):
+        state.finish_word = word
+        state.plain = ""  # what comes now has to be looked at
+        state.complete = not (in_call and state.inputs.is_open and not is_cut_short(word))
+
+
+def _on_error(state: ChatState, choice: Mapping[str, Any], *, whole: bool = False) -> None:
+    """The error of a choice, as OpenRouter has it; what came before it in the answer is not lost."""
+    if choice.get("error"):
+        state.failure = failure_of({"error": choice["error"]}, whole=whole)
+        state.finish_word = state.finish_word or "error"
+        state.complete = True
+
+
+def _on_usage(state: ChatState, usage: Any) -> None:
+    """Later usage replaces earlier, unless it says nothing: some hosts send zeros at the end."""
+    if isinstance(usage, dict) and usage:
+        counts = usage_of(usage)
+        if state.usage is None or not counts.is_zero:
+            state.usage = counts
+
+
+def _concluded(
+    state: ChatState, answer: dict[str, Any] | None = None, choice: Mapping[str, Any] | None = None
+) -> Sequence[Event]:
+    """The events that end an answer; `answer` and its first `choice` if it came in one piece.
+
+    Raises:
+        IncompleteStream: if a stream gave no finish reason.
+        ProviderInternal: if the reason is that something broke.
+        MelliteError: of the kind that the error of the choice stands for.
+    """
+    word = state.finish_word
+    usage = state.usage
+    if not word and answer is None and state.dialect.finish_required:
+        what = "broke off before its finish reason" if state.response_id or state.started else "ended before it began"
+        msg = f"the answer {what}; what came of it is in .partial"
+        raise IncompleteStream(msg, usage=usage)
+    if state.failure is not None:
+        state.failure.usage = usage
+        raise state.failure
+    reason = finish_reason(word, calls=bool(len(state.inputs)), usage=usage)
+    state.complete = state.done = True
+    events: list[Event] = []
+    begin(state, events)
+    first = choice if choice is not None else state.merged.first()
+    end_reasoning(state, (first.get("message") or {}).get("reasoning_details"), events)
+    if state.text_open:
+        events.append(TextEnd("text-0"))
+    if state.response_id:
+        state.inputs.id_stem = f"call_{state.response_id}"  # different in every turn
+    events += state.inputs.finish(cut_short=is_cut_short(word))
+    if answer is None:
+        counted = usage.raw if usage is not None else None
+        calls = [] if state.old_call else state.inputs.merged()
+        answer = state.merged.finished(usage=counted, tool_calls=calls)
+    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=usage))
+    events.append(
+        Finish(
+            reason,
+            raw_reason=word,
+            usage=usage,
+            response=answer,
+            refusal="".join(state.refusal) or (filtered_for(first) if reason == "content-filter" else None),
+            logprobs=first.get("logprobs"),
+        )
+    )
+    return events
+
+
+# An answer in one piece
+
+
+def unary(body: bytes) -> Sequence[Event] | Iterator[Event]:
+    """The events of an answer that came in one piece.
+
+    Raises:
+        InvalidProviderOutput: if it is no chat completion.
+        MelliteError: of the kind that an error object, sent with status 200, stands for.
+
+    Example:
+        >>> unary(b'{"choices": [{"message": {"content": "Hi!"}, "finish_reason": "stop"}]}')[2]
+        TextDelta(text='Hi!', id='text-0')
+    """
+    answer = read_whole(body, known=_ANSWER)
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise wrong(answer, "the answer", "a chat completion with choices")
+    first = next((choice for choice in choices if isinstance(choice, dict) and not choice.get("index")), choices[0])
+    message = first.get("message") if isinstance(first, dict) else None
+    if message is None and isinstance(first, dict) and isinstance(first.get("text"), str):
+        message = {"content": first["text"]}  # as the older Completions say it
+    elif message is None and _is_filtered(first):
+        message = {}
+    if not isinstance(message, dict):
+        raise wrong(first, "a choice", "an object with a message")
+    state = ChatState(OPENAI)
+    events: list[Event] = []
+    _identify(state, answer, events)
+    on_delta(state, message, events, whole=True)
+    _on_finish_reason(state, first.get("finish_reason"))
+    state.finish_word = first.get("finish_reason")
+    _on_error(state, first, whole=True)
+    _on_usage(state, answer.get("usage"))
+    if state.failure is not None:
+        return _broken_off(events, state)
+    events += _concluded(state, answer, first)
+    return events
+
+
+def _broken_off(events: Sequence[Event], state: ChatState) -> Iterator[Event]:
+    """What there is of an answer whose choice names an error, and then that error."""
+    yield from events
+    yield from _concluded(state)
+
+
+def _is_filtered(choice: Any) -> bool:
+    """Whether a choice has no message because it was filtered, as Azure does.
+
+    https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
+
+    Raises:
+        ProviderInternal: if the finish reason says that something broke.
+    """
+    word = choice.get("finish_reason") if isinstance(choice, dict) else None
+    return isinstance(word, str) and finish_reason(word, calls=False) == "content-filter"
+
+
+# What all of it makes
+
+
+def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
+    """Chat Completions as one company speaks it.
+
+    Example:
+        >>> protocol().id
+        'openai-chat'
+    """
+    return Protocol(
+        id=ID,
+        options=options_of(dialect),
+        lower=partial(lower, dialect=dialect),
+        initial=partial(initial, dialect=dialect),
+        step=step,
+        halt=halt,
+        unary=unary,
+        classify=classify,
+        mend=partial(mend, rules=HistoryRules(ids=dialect.tool_ids)),
+    )

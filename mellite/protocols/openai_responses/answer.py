@@ -1,0 +1,176 @@
+"""An answer of OpenAI Responses as a value: its typed shape, what it used, and what its items stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+import msgspec
+
+from ...values.records import RawProviderResponse
+from ...values.usage import Usage
+
+__all__ = [
+    "APPROVAL",
+    "HOSTED",
+    "ID",
+    "OpenAIResponsesRaw",
+    "ResponseObject",
+    "ResponseOutputItem",
+    "arguments_of_hosted",
+    "decode_plain",
+    "log_probabilities",
+    "refusal_of",
+    "usage_of",
+    "whole",
+]
+
+ID: Final = "openai-responses"
+
+
+class ResponseOutputItem(TypedDict, total=False):
+    """One of the ``output`` items: a message, thinking, a tool call, ...; each type has fields of its own."""
+
+    type: str
+    id: str
+    status: str
+    role: str
+    content: list[dict[str, Any]]
+    summary: list[dict[str, Any]]
+    encrypted_content: str | None
+    call_id: str
+    name: str
+    arguments: str
+    phase: str | None
+
+
+class ResponseObject(TypedDict, total=False):
+    """A response as the provider sends it; hosts add fields of their own."""
+
+    id: str
+    object: str
+    created_at: float
+    model: str
+    status: str
+    output: list[ResponseOutputItem]
+    usage: dict[str, Any] | None
+    error: dict[str, Any] | None
+    incomplete_details: dict[str, Any] | None
+    previous_response_id: str | None
+    service_tier: NotRequired[str | None]
+
+
+class OpenAIResponsesRaw(RawProviderResponse, protocol=ID):
+    """The raw answer of any host that speaks Responses."""
+
+    __slots__ = ()
+
+    response: ResponseObject | None
+
+
+def usage_of(raw: Mapping[str, Any]) -> Usage:
+    """The counts in a usage object."""
+    given, made = _inner(raw, "input_tokens_details"), _inner(raw, "output_tokens_details")
+    return Usage.of(
+        input_tokens=_count(raw, "input_tokens"),
+        output_tokens=_count(raw, "output_tokens"),
+        total_tokens=_count(raw, "total_tokens"),
+        cache_read_input_tokens=_count(given, "cached_tokens"),
+        cache_write_input_tokens=_count(given, "cache_write_tokens"),
+        reasoning_tokens=_count(made, "reasoning_tokens"),
+        raw=raw,
+    )
+
+
+def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = raw.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(raw: Mapping[str, Any], name: str) -> int | None:
+    value = raw.get(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    return None
+
+
+# Stream events of nothing but text
+
+
+class _PlainDelta(msgspec.Struct, gc=False):
+    type: Literal["response.output_text.delta"]
+    delta: str
+    item_id: str | None = None
+    output_index: int | None = None
+    content_index: int | None = None  # no default of 0: a name that was damaged must not be read as one
+    sequence_number: int | None = None
+
+
+#: Decodes a stream event that is more of a text; raises ValueError for any other. All that it passes over comes again
+#: with the end of the answer.
+decode_plain: Final = msgspec.json.Decoder(_PlainDelta).decode
+
+
+# Tools that the provider runs
+
+#: Types of items whose tool the provider ran itself -> what to call the tool.
+HOSTED: Final[Mapping[str, str]] = {
+    "code_interpreter_call": "code_interpreter",
+    "file_search_call": "file_search",
+    "image_generation_call": "image_generation",
+    "mcp_call": "mcp",
+    "web_search_call": "web_search",
+    "web_search_preview_call": "web_search_preview",
+}
+#: The type of the items by which the provider asks whether it may run a tool of an MCP server.
+APPROVAL: Final = "mcp_approval_request"
+_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "code_interpreter_call": ("code", "container_id"),
+    "file_search_call": ("queries",),
+    "mcp_call": ("server_label", "name", "arguments"),
+}
+
+
+def arguments_of_hosted(item: Mapping[str, Any]) -> Any:
+    """What the model wanted of a tool that the provider ran.
+
+    Example:
+        >>> arguments_of_hosted({"type": "file_search_call", "id": "fs_1", "queries": ["rain"]})
+        {'queries': ['rain']}
+    """
+    names = _ARGUMENTS.get(item.get("type", ""))
+    if names is None:
+        action = item.get("action")
+        return action if isinstance(action, Mapping) else {}
+    return {name: item[name] for name in names if item.get(name) is not None}
+
+
+# The whole answer
+
+
+def whole(response: Mapping[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The answer as it would have come in one piece.
+
+    Args:
+        response: as the last stream event has it; some hosts leave its output empty.
+        items: the items that were streamed, in order.
+    """
+    return dict(response) if response.get("output") or not items else {**response, "output": items}
+
+
+def log_probabilities(output: list[Any]) -> list[Any] | None:
+    """Those of all texts of the output, one after the other; None if there are none."""
+    given = [part.get("logprobs") for part in _said(output)]
+    return [each for found in given if isinstance(found, list) for each in found] or None
+
+
+def refusal_of(output: list[Any]) -> str | None:
+    """What the model said in place of an answer; None if it did answer."""
+    found = [part.get("refusal") for part in _said(output) if part.get("type") == "refusal"]
+    return "".join([text for text in found if isinstance(text, str)]) or None
+
+
+def _said(output: list[Any]) -> Iterator[Mapping[str, Any]]:
+    for item in output:
+        content = item.get("content") if isinstance(item, Mapping) and item.get("type") == "message" else None
+        yield from [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else ()

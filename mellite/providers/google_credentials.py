@@ -1,0 +1,201 @@
+"""Log in to Google Cloud as gcloud does: application default credentials, of a user or of one of Google's machines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from attrs import frozen
+
+from ..values.errors import AuthenticationError, ConfigurationError, InvalidProviderOutput, ProviderInternal
+from ..values.request import Timeouts
+from ..wire.auth.keys import Credential, Scrubber
+from ..wire.auth.tokens import Refreshing, Token
+from ..wire.bounds import AnswerBounds
+from ..wire.http import HttpRequest, Transport
+from ..wire.protocol import decode_json
+from ..wire.response import open_response
+from ..wire.transports.default import default_transport
+
+__all__ = ["Login"]
+
+FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
+_TOKENS: Final = "https://oauth2.googleapis.com/token"
+_MACHINE: Final = "metadata.google.internal"
+_OWN_TOKEN: Final = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105 - a path
+_ON_GOOGLE: Final = ("GCE_METADATA_HOST", "K_SERVICE", "GAE_ENV", "CLOUD_RUN_JOB")
+_PRODUCT: Final = "/sys/class/dmi/id/product_name"
+_TIMEOUTS: Final = Timeouts(first_byte=10, idle=10, total=20)
+_BOUNDS: Final = AnswerBounds(max_bytes=64 * 1024)
+_NAME: Final = "Google's application default credentials"
+
+
+@frozen(init=False)
+class Login(Credential):
+    """Access tokens for Google Cloud: from the environment, else fetched when a call is made, before they expire.
+
+    They are fetched for the user who ran ``gcloud auth application-default login``, by the file that it left (or the
+    one that ``GOOGLE_APPLICATION_CREDENTIALS`` names); else, on Google's own machines, for the machine. Nothing is
+    asked anywhere where there is neither. Service accounts by key file need a signature that mellite does not make:
+    let ``google-auth`` make it, inside of a `mellite.wire.auth.tokens.Refreshing`.
+
+    Args:
+        variables: environment variables that may hold an access token.
+        transport: what asks for tokens; by default one over the network.
+
+    Example:
+        >>> Login("GOOGLE_VERTEX_ACCESS_TOKEN").describe()
+        "GOOGLE_VERTEX_ACCESS_TOKEN or Google's application default credentials"
+    """
+
+    variables: tuple[str, ...]
+    fetched: Refreshing
+
+    def __init__(self, *variables: str, transport: Transport | None = None) -> None:
+        object.__setattr__(self, "variables", variables)
+        object.__setattr__(self, "fetched", Refreshing(partial(_fetch, transport), name=_NAME))
+
+    async def ready(self) -> None:
+        """Fetch a token, unless there is one.
+
+        Raises:
+            AuthenticationError: if there is none to be had.
+            ConfigurationError: if the file is no such file.
+        """
+        if self._given() is None:
+            self._look()
+            await self.fetched.ready()
+
+    def reveal(self) -> str:
+        """The token.
+
+        Raises:
+            AuthenticationError: with kind ``missing`` if there is none.
+        """
+        token = self._given()
+        if token is not None:
+            return token
+        self._look()
+        return self.fetched.reveal()
+
+    def describe(self) -> str:
+        """Where it comes from."""
+        return " or ".join([*self.variables, self.fetched.describe()])
+
+    def _given(self) -> str | None:
+        return next((value for name in self.variables if (value := os.environ.get(name))), None)
+
+    def _look(self) -> None:
+        if _file() is None and not _on_google():
+            variables = " or ".join(self.variables)
+            way = f"set the environment variable {variables}, or " if variables else ""
+            msg = f"no credentials of Google: {way}log in with 'gcloud auth application-default login'"
+            raise AuthenticationError(msg, kind="missing")
+
+
+async def _fetch(transport: Transport | None) -> Token:
+    found = _file()
+    if found is not None:
+        asked, secrets = _as_user(found)
+    else:
+        host = os.environ.get("GCE_METADATA_HOST") or _MACHINE
+        asked = HttpRequest("GET", f"http://{host}{_OWN_TOKEN}", headers={"metadata-flavor": "Google"})
+        secrets = Scrubber()
+    own = transport or default_transport()
+    try:
+        return await _token(own, asked, secrets)
+    finally:
+        close = getattr(own, "aclose", None)
+        if transport is None and close is not None:
+            await close()
+
+
+async def _token(transport: Transport, asked: HttpRequest, secrets: Scrubber) -> Token:
+    shown = asked.url
+    reader = await open_response(transport, asked, _TIMEOUTS, shown=shown, bounds=_BOUNDS)
+    try:
+        body = await reader.rest()
+    finally:
+        await reader.abandon()
+    status = reader.response.status
+    if status >= 500:
+        msg = f"HTTP {status} from {shown}, which gives out access tokens; try again"
+        raise ProviderInternal(msg, status=status)
+    try:
+        answer = decode_json(body)
+    except InvalidProviderOutput:
+        answer = None
+    token = answer.get("access_token") if isinstance(answer, dict) else None
+    life = answer.get("expires_in") if isinstance(answer, dict) else None
+    if status == 200 and isinstance(token, str) and token:
+        return Token(token, expires_in=float(life) if isinstance(life, (int, float)) else None)
+    said = answer if isinstance(answer, dict) else {}
+    why = secrets.scrub(" ".join([str(said[name]) for name in ("error", "error_description") if said.get(name)])[:200])
+    del body, answer, said, token  # a traceback shows the locals of this frame
+    msg = f"{_NAME} were refused with HTTP {status}: {why or 'no reason'}; run 'gcloud auth application-default login'"
+    raise AuthenticationError(msg, kind="expired" if "invalid_grant" in why else "invalid", status=status)
+
+
+def _file() -> Path | None:
+    """The file with the credentials; None if there is none."""
+    named = os.environ.get(FILE, "").strip()
+    if named:
+        return Path(named)
+    folder = os.environ.get("CLOUDSDK_CONFIG", "").strip()
+    file = (Path(folder) if folder else Path.home() / ".config" / "gcloud") / "application_default_credentials.json"
+    return file if file.is_file() else None
+
+
+def _on_google() -> bool:
+    """Whether this is one of Google's machines, told without asking anybody."""
+    if any(os.environ.get(name) for name in _ON_GOOGLE):
+        return True
+    try:
+        return "Google" in Path(_PRODUCT).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _as_user(file: Path) -> tuple[HttpRequest, Scrubber]:
+    """Ask for an access token with what a user left."""
+    known = _read(file)
+    names = ("client_id", "client_secret", "refresh_token")
+    kind = known.get("type")
+    missing = [name for name in names if not isinstance(known.get(name), str) or not known[name]]
+    if kind != "authorized_user" or missing:
+        del known  # a traceback shows the locals of this frame
+        raise _unusable(file, kind, missing)
+    form = {"grant_type": "refresh_token", **{name: known[name] for name in names}}
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    request = HttpRequest("POST", _TOKENS, headers=headers, body=urlencode(form).encode())
+    return request, Scrubber([known["client_secret"], known["refresh_token"]])
+
+
+def _unusable(file: Path, kind: object, missing: Sequence[str]) -> ConfigurationError:
+    if kind == "authorized_user":
+        msg = f"{str(file)!r} has no {missing[0]}; run 'gcloud auth application-default login' again"
+    else:
+        msg = (
+            f"{str(file)!r} holds credentials of the type {kind!r}, with which mellite cannot log in; let google-auth "
+            "do it, and give the token as access_token=..., or as a mellite.wire.auth.tokens.Refreshing that fetches it"
+        )
+    return ConfigurationError(msg)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"cannot read {str(file)!r}, which {FILE} names: {error.strerror or error}"
+        raise ConfigurationError(msg) from None
+    except (ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict):
+        msg = f"{str(file)!r} holds no credentials of Google, which are a JSON object"
+        raise ConfigurationError(msg)
+    return known

@@ -1,0 +1,6 @@
+"""What an answer must be: requirements, checked at the end or while it streams."""
+
+from .strategies import requirements as _room
+from .strategies.requirements import *  # noqa: F403 - all that the room offers
+
+__all__ = _room.__all__

@@ -1,0 +1,6 @@
+"""Strategies: several answers to one request, and which of them is taken."""
+
+from .strategies import sampling as _room
+from .strategies.sampling import *  # noqa: F403 - all that the room offers
+
+__all__ = _room.__all__

@@ -1,0 +1,1 @@
+"""Many thunks: awaited together, sampled, checked while they stream, chosen among."""

@@ -1,0 +1,334 @@
+"""gather() and as_completed(): generate many thunks at once, with a limit and a progress bar if they are asked for."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Iterator
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
+
+from .. import loops
+from ..loops.places import check_concurrency
+from ..thunk.thunk import ModelOutputThunk, settle_all
+from .batch import Batch, thunks_of
+
+if TYPE_CHECKING:
+    from .progress import Bar
+
+__all__ = ["Completed", "Gathering", "Results", "as_completed", "gather"]
+
+T = TypeVar("T")
+
+
+class Results(list[ModelOutputThunk[T]]):
+    """The settled thunks that `gather` gives, as a list, in the order in which they were given.
+
+    Example:
+        >>> from mellite.backends import Scripted
+        >>> results = gather(Scripted(["one", ValueError("no"), "three"]).generate("Count.").resample(3)).result()
+        >>> results.texts, results.errors
+        (['one', None, 'three'], [BackendError('backend Scripted raised ValueError: no')])
+    """
+
+    __slots__ = ()
+
+    @property
+    def texts(self) -> list[str | None]:
+        """The texts, in order; None for a thunk that failed or was cancelled."""
+        return [thunk.value for thunk in self]
+
+    @property
+    def errors(self) -> list[Exception]:
+        """The errors of the thunks that failed, in order."""
+        return [error for thunk in self if (error := thunk.error) is not None]
+
+    @property
+    def done(self) -> list[ModelOutputThunk[T]]:
+        """The thunks that are done, in order; the others failed or were cancelled."""
+        return [thunk for thunk in self if thunk.state == "done"]
+
+
+@overload
+def gather(
+    thunks: Iterable[ModelOutputThunk[T]], /, *, concurrency: int | None = None, progress: bool = False
+) -> Gathering[T]: ...
+
+
+@overload
+def gather(*thunks: ModelOutputThunk[T], concurrency: int | None = None, progress: bool = False) -> Gathering[T]: ...
+
+
+@overload
+def gather(
+    *thunks: ModelOutputThunk[Any] | Iterable[ModelOutputThunk[Any]],
+    concurrency: int | None = None,
+    progress: bool = False,
+) -> Gathering[Any]: ...
+
+
+def gather(*thunks: Any, concurrency: int | None = None, progress: bool = False) -> Gathering[Any]:
+    """Generate many at once and wait for all; nothing is sent until the result is awaited or asked for its `result`.
+
+    Awaiting gives the thunks as `Results`, in order, and raises for none that failed or was cancelled. Where waiting is
+    cancelled, the generations that nobody else waits for are.
+
+    Args:
+        *thunks: in any state; or one list of them.
+        concurrency: how many of them run at the same time at most; None for all of them. See also ``max_concurrency``
+            of `mellite.backend`, which holds for all calls of a backend.
+        progress: show a bar on a terminal, with tokens, cost, rate and time left; nothing is drawn in a pipe.
+
+    Raises:
+        InvalidRequest: for what is no thunk, or a concurrency below 1.
+        MissingExtra: when awaited, if a bar has to be drawn, and rich is not installed.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite.backends import Echo
+        >>> echo = Echo()
+        >>> results = asyncio.run(gather(echo.generate("one"), echo.generate("two")))
+        >>> print(*[r.value for r in results if r.error is None and not r.cancelled])
+        one two
+        >>> gather([echo.generate(str(number)) for number in range(5)], concurrency=2).result().texts
+        ['0', '1', '2', '3', '4']
+    """
+    check_concurrency("concurrency", concurrency)
+    return Gathering(thunks_of("gather", thunks), concurrency=concurrency, progress=progress)
+
+
+@final
+class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
+    """Many thunks to be waited for together; made by `gather`.
+
+    ``await`` it, any number of times, in any task and loop; hand it to ``asyncio.run``, ``create_task`` and the like,
+    which take it for a coroutine; or call `result` where there is no loop. Dropped unused it warns of nothing.
+    """
+
+    __slots__ = ("__weakref__", "_concurrency", "_progress", "_run", "_thunks")
+
+    def __init__(self, thunks: Iterable[ModelOutputThunk[T]], *, concurrency: int | None, progress: bool) -> None:
+        self._thunks = tuple(thunks)
+        self._concurrency = concurrency
+        self._progress = progress
+        self._run: Coroutine[Any, Any, Results[T]] | None = None  # driven by `send`; each `await` has its own
+
+    def __await__(self) -> Generator[Any, Any, Results[T]]:
+        return self._gathered().__await__()
+
+    def result(self, timeout: float | None = None) -> Results[T]:
+        """Wait for all and return them, for code without await; generates on mellite's background loop.
+
+        Args:
+            timeout: how long to wait, in seconds; leaving cancels the generations that nobody else waits for.
+
+        Raises:
+            TimeoutError: if not all have settled by then.
+            InvalidRequest: if the timeout is no number.
+            SyncInsideLoop: inside a running event loop, unless all are settled.
+        """
+        loops.check_timeout(timeout)
+        if not all(thunk.is_computed() for thunk in self._thunks):
+            loops.forbid_inside_loop("mellite.gather(...).result()", "`await mellite.gather(...)`")
+            self._block(timeout)
+        return Results(self._thunks)
+
+    def _block(self, timeout: float | None) -> None:
+        ends = None if timeout is None else time.monotonic() + timeout
+        batch = Batch(self._thunks, self._concurrency, loops.portal)
+        from .progress import progress_bar
+
+        with progress_bar("generating", len(batch), wanted=self._progress) as bar:
+            try:
+                while True:
+                    thunk = batch.block(None if ends is None else max(0.0, ends - time.monotonic()))
+                    if thunk is None:
+                        return
+                    _count(bar, thunk)
+            except TimeoutError:
+                msg = f"{batch.waiting} of {len(batch)} thunks did not settle within {timeout} s"
+                batch.leave()
+                raise TimeoutError(msg) from None
+            except BaseException:
+                batch.leave()
+                raise
+
+    async def _gathered(self) -> Results[T]:
+        if self._concurrency is None and not self._progress:
+            await settle_all(*self._thunks)
+            return Results(self._thunks)
+        from .progress import progress_bar
+
+        batch = Batch(self._thunks, self._concurrency)
+        with progress_bar("generating", len(batch), wanted=self._progress) as bar:
+            try:
+                while (thunk := await batch.next()) is not None:
+                    _count(bar, thunk)
+            except GeneratorExit:  # nothing can be awaited any more
+                batch.leave()
+                raise
+            except BaseException:
+                for pump in batch.leave():
+                    await pump.linger()
+                for thunk in batch.settled():
+                    _count(bar, thunk)
+                raise
+        return Results(self._thunks)
+
+    def __repr__(self) -> str:
+        return f"<Gathering of {len(self._thunks)} thunks>"
+
+    # As a coroutine, for loops that want one. Driven to its end it can be driven again.
+
+    def _running(self) -> Any:
+        if self._run is None:
+            self._run = self._gathered()
+        return self._run
+
+    def send(self, value: Any, /) -> Any:
+        """Run until it has to wait; see `collections.abc.Coroutine`."""
+        try:
+            return self._running().send(value)
+        except BaseException:
+            self._run = None
+            raise
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception where it waits; see `collections.abc.Coroutine`."""
+        try:
+            return self._running().throw(*error)
+        except BaseException:
+            self._run = None
+            raise
+
+    def close(self) -> None:
+        """End it where it waits, if it does; what has begun is cancelled if nobody else waits for it."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    @property
+    def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return "gather"  # what a task of asyncio shows
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        """The frame of the coroutine; debuggers, anyio and trio read these attributes."""
+        frame: FrameType | None = self._running().cr_frame
+        return frame
+
+    @property
+    def cr_code(self) -> CodeType:
+        """The code of the coroutine."""
+        code: CodeType = self._running().cr_code
+        return code
+
+    @property
+    def cr_running(self) -> bool:
+        """Whether the coroutine runs at this moment."""
+        return bool(self._run is not None and self._running().cr_running)
+
+    @property
+    def cr_suspended(self) -> bool:
+        """Whether the coroutine has begun and waits."""
+        return bool(self._run is not None and self._running().cr_suspended)
+
+    @property
+    def cr_await(self) -> Any:
+        """The awaitable that the coroutine waits for; None if there is none."""
+        return None if self._run is None else self._running().cr_await
+
+
+def _count(bar: Bar | None, thunk: ModelOutputThunk[Any]) -> None:
+    if bar is not None:
+        bar.count(thunk.generation, good=thunk.state == "done")
+
+
+@overload
+def as_completed(thunks: Iterable[ModelOutputThunk[T]], /, *, concurrency: int | None = None) -> Completed[T]: ...
+
+
+@overload
+def as_completed(*thunks: ModelOutputThunk[T], concurrency: int | None = None) -> Completed[T]: ...
+
+
+@overload
+def as_completed(
+    *thunks: ModelOutputThunk[Any] | Iterable[ModelOutputThunk[Any]], concurrency: int | None = None
+) -> Completed[Any]: ...
+
+
+def as_completed(*thunks: Any, concurrency: int | None = None) -> Completed[Any]:
+    """Generate many at once, and give each as soon as it has settled: the first one first.
+
+    Read it with ``async for thunk in mellite.as_completed(thunks)``, or with a plain ``for`` where there is no loop.
+    None of them is raised for: look at ``thunk.error`` and ``thunk.cancelled``, or await it. Nothing is sent before the
+    first is asked for. Leaving the loop leaves what runs as leaving an iterator over a thunk does: by ``break`` it
+    pauses, by cancellation it is cancelled.
+
+    Args:
+        *thunks: in any state, each given once; or one list of them.
+        concurrency: how many of them run at the same time at most; one that you have not taken yet counts.
+
+    Raises:
+        InvalidRequest: for what is no thunk, or a concurrency below 1.
+        SyncInsideLoop: from a plain ``for`` inside a running event loop.
+
+    Example:
+        >>> from mellite.backends import Echo
+        >>> [thunk.value for thunk in as_completed([Echo().generate("one"), Echo().generate("two")], concurrency=1)]
+        ['one', 'two']
+    """
+    check_concurrency("concurrency", concurrency)
+    return Completed(thunks_of("as_completed", thunks), concurrency=concurrency)
+
+
+@final
+class Completed(AsyncIterator[ModelOutputThunk[T]], Iterator[ModelOutputThunk[T]]):
+    """Thunks in the order in which they settle; made by `as_completed`."""
+
+    __slots__ = ("_batch", "_cancelled", "_concurrency", "_task", "_thunks")
+
+    def __init__(self, thunks: Iterable[ModelOutputThunk[T]], *, concurrency: int | None) -> None:
+        self._thunks = tuple(thunks)
+        self._concurrency = concurrency
+        self._batch: Batch[T] | None = None
+        self._cancelled = False
+        self._task: weakref.ref[Any] | None = None
+
+    async def __anext__(self) -> ModelOutputThunk[T]:
+        batch = self._batch
+        if batch is None:
+            batch = self._batch = Batch(self._thunks, self._concurrency)
+        task = loops.current_asyncio_task()
+        self._task = weakref.ref(task) if task is not None else None
+        self._cancelled = True  # until it comes back: dropped now, it leaves by cancellation
+        try:
+            thunk = await batch.next()
+        except BaseException:
+            del self  # the error knows this frame: who keeps it must not keep the iterator
+            raise
+        self._cancelled = False
+        if thunk is None:
+            raise StopAsyncIteration
+        return thunk
+
+    def __next__(self) -> ModelOutputThunk[T]:
+        loops.forbid_inside_loop("`for thunk in mellite.as_completed(...)`", "`async for`")
+        if self._batch is None:
+            self._batch = Batch(self._thunks, self._concurrency, loops.portal)
+        self._cancelled = True
+        thunk = self._batch.block(None)
+        self._cancelled = False
+        if thunk is None:
+            raise StopIteration
+        return thunk
+
+    def __del__(self) -> None:
+        if self._batch is not None:
+            task = self._task() if self._task is not None else None
+            cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
+            self._batch.drop(cancelled=cancelled)

@@ -1,0 +1,174 @@
+"""A progress bar for many generations: how many, tokens, cost, rate and time left; on a terminal, when asked for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..loops import forking
+from ..thunk.thunk import ModelOutputThunk
+from ..values.errors import MissingExtra
+from ..values.prices.pricelist import prices
+from ..values.records import GenerationMetadata
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["Bar", "progress_bar"]
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None = None, *, wanted: bool = True) -> Generator[Bar | None]:
+    """A bar on standard error while the block runs; None if it is not wanted, or standard error is no terminal.
+
+    Bars that run at the same time are drawn below each other.
+
+    Args:
+        title: what is going on.
+        total: how many generations there will be, if that is known already.
+        wanted: whether the caller asked for it.
+
+    Raises:
+        MissingExtra: if it has to be drawn, and rich is not installed.
+        ConfigurationError: if it has to be drawn, and MELLITE_PRICES names a file that is no price list.
+
+    Example:
+        >>> with progress_bar("generating", wanted=False) as bar:
+        ...     print(bar)
+        None
+    """
+    if not wanted or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    prices()  # what is wrong with them is said here, and not where a generation ends
+    bar = Bar(_screen.open(), title, total)
+    try:
+        yield bar
+    finally:
+        bar.close()
+        _screen.close()
+
+
+class _Sample(Protocol):
+    @property
+    def thunk(self) -> ModelOutputThunk[Any]: ...
+
+
+class Bar:
+    """One progress bar. It may be told of generations from any thread; a strategy takes it as its ``watch``."""
+
+    def __init__(self, display: Progress, title: str, total: int | None) -> None:
+        self._display = display
+        self._total = total
+        self._began = time.perf_counter()
+        self._lock = forking.lock()
+        self._closed = False
+        self._seen: set[str] = set()
+        self._done = self._failed = self._tokens = 0
+        self._cost: Decimal | None = None
+        self._unpriced = False
+        self._task: TaskID = display.add_task(title, total=total, said="")
+
+    def expects(self, total: int) -> None:
+        """There will be this many generations."""
+        with self._lock:
+            self._total = total
+            self._draw()
+
+    def started(self, thunk: ModelOutputThunk[Any]) -> None:
+        """A generation has begun: nothing to draw."""
+
+    def ended(self, sample: _Sample) -> None:
+        """A copy that a strategy sent has settled."""
+        self.count(sample.thunk.generation, good=sample.thunk.state == "done")
+
+    def count(self, made: GenerationMetadata, *, good: bool) -> None:
+        """Count a settled generation; one that several thunks share is paid for once."""
+        with self._lock:
+            if self._closed:  # whoever drew it has gone; the generation went on for somebody else
+                return
+            self._done += 1
+            self._failed += not good
+            if made.generation_id is None or made.generation_id not in self._seen:
+                self._seen.add(made.generation_id or "")
+                self._pay(made)
+            self._draw()
+
+    def _pay(self, made: GenerationMetadata) -> None:
+        usage, cost = made.usage, made.cost_usd
+        if usage is not None:
+            self._tokens += usage.total_tokens or 0
+        if cost is not None:
+            self._cost = cost if self._cost is None else self._cost + cost
+        elif usage is not None and not usage.is_zero:
+            self._unpriced = True
+
+    def _draw(self) -> None:
+        said = [f"{self._tokens:,} tokens"]
+        if self._cost is not None:
+            said.append(f"{'at least ' if self._unpriced else ''}${self._cost:,.4f}")
+        seconds = time.perf_counter() - self._began
+        said.append(f"{self._done / seconds if seconds > 0 else 0:.1f}/s")
+        if self._failed:
+            said.append(f"{self._failed} failed")
+        total = None if self._total is None else max(self._total, self._done)
+        self._display.update(self._task, completed=self._done, total=total, said=" · ".join(said))
+
+    def close(self) -> None:
+        """Draw it for the last time."""
+        with self._lock:
+            self._closed = True
+        self._display.stop_task(self._task)
+
+
+class _Screen:
+    """The one display for all bars of the process: two that draw on one terminal would overwrite each other."""
+
+    def __init__(self) -> None:
+        self._lock = forking.lock()
+        self._display: Progress | None = None
+        self._bars = 0
+
+    def open(self) -> Progress:
+        """A display for one more bar."""
+        with self._lock:
+            if self._display is None:
+                display = _new_display()
+                display.start()
+                self._display = display
+            self._bars += 1
+            return self._display
+
+    def close(self) -> None:
+        """One bar less; the last one takes the display with it."""
+        with self._lock:
+            self._bars -= 1
+            if self._bars == 0 and self._display is not None:
+                display, self._display = self._display, None
+                display.stop()
+
+
+def _new_display() -> Progress:
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+    except ModuleNotFoundError as error:
+        msg = f"a progress bar needs {(error.name or 'rich').partition('.')[0]}: pip install 'mellite[cli]'"
+        raise MissingExtra(msg) from error
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),  # so that only the bar shrinks on a narrow terminal
+        TextColumn("{task.fields[said]}", markup=False),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        console=Console(stderr=True),
+        expand=True,
+    )
+
+
+_screen: Final = _Screen()

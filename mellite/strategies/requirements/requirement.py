@@ -1,0 +1,246 @@
+"""A requirement: what is asked of an output in words, and a function that checks it, whole or chunk by chunk."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+
+import anyio
+from attrs import field, frozen
+
+from ... import loops
+from ...values.chunking import Chunking, chunker_for
+from ...values.errors import GenerationCancelled, InvalidRequest, MelliteError
+from .verdict import PASSED, ChunkVerdict, ValidationResult, as_chunk_verdict, as_verdict, failed
+
+if TYPE_CHECKING:
+    from ...thunk.thunk import ModelOutputThunk
+    from ...values.messages import Message
+
+__all__ = ["CheckChunk", "Requirement", "custom"]
+
+#: A check while streaming: of a chunk, and the text so far with the chunk at its end.
+CheckChunk: TypeAlias = Callable[[str, str], Any]
+
+_Form: TypeAlias = Literal["thunk", "both", "keyword"]
+_CONTEXT_NAMES: Final = ("context", "ctx")
+
+
+@frozen
+class Requirement:
+    """A check on an output, with its description in words.
+
+    Args:
+        description: what is required, as one would tell a model.
+        check: ``check(thunk)`` or ``check(thunk, context)``, told by its signature, sync or async; gives a bool or a
+            `ValidationResult`. An exception in it is a verdict with ``error``, never a pass. The context is the
+            messages before the one that asked; a parameter with a default gets it only if it is called ``context``.
+        check_chunk: ``check_chunk(chunk, partial)``, sync or async, for checking while it streams; gives "pass",
+            "fail" or "unknown", or a bool, a `ValidationResult`, or None for unknown. ``partial`` is the text so far,
+            with the chunk at its end. It is called for the chunks in order; while an async one waits, it may be called
+            for the chunks behind. If it has a method ``fresh()``, that gives the function for one text: a place for
+            counting.
+        timeout: how long an async check may take, in seconds; longer is a verdict with ``error``. A sync check that
+            blocks cannot be interrupted.
+        chunking: how the text is cut for ``check_chunk``; None takes the chunks of the stream.
+
+    Raises:
+        InvalidRequest: if neither check nor check_chunk is given, one of them cannot be called like that, or the
+            timeout is not positive.
+
+    Example:
+        >>> short = Requirement("at most ten words", lambda thunk: len(thunk.value.split()) <= 10)
+        >>> short.description
+        'at most ten words'
+    """
+
+    description: str
+    check: Callable[..., Any] | None = field(default=None, repr=False)
+    check_chunk: CheckChunk | None = field(default=None, kw_only=True, repr=False)
+    timeout: float | None = field(default=None, kw_only=True)
+    chunking: Chunking = field(default=None, kw_only=True)
+    _form: _Form = field(default="thunk", init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.description, str):
+            msg = f"a requirement begins with its description, a str, not {self.description!r}"
+            raise InvalidRequest(msg, parameter="description")
+        if self.check is None and self.check_chunk is None:
+            msg = f"the requirement {self.description!r} checks nothing: give it check=... or check_chunk=..."
+            raise InvalidRequest(msg, parameter="check")
+        for name in ("check", "check_chunk"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                msg = f"{name} of the requirement {self.description!r} must be a function, not {function!r}"
+                raise InvalidRequest(msg, parameter=name)
+        if self.timeout is not None and not _is_positive(self.timeout):
+            msg = f"timeout of the requirement {self.description!r} must be seconds above 0, not {self.timeout!r}"
+            raise InvalidRequest(msg, parameter="timeout")
+        chunker_for(self.chunking)
+        if self.check is not None:
+            object.__setattr__(self, "_form", _form_of(self.check, self.description))
+
+    async def validate(self, thunk: ModelOutputThunk[Any], context: Sequence[Message] = ()) -> ValidationResult:
+        """The verdict on a whole output; it is generated if it is not yet. Raises for nothing but cancellation.
+
+        A requirement without ``check`` judges the text chunk by chunk, as it would have while streaming.
+        """
+        await thunk.settle()
+        given = self.begin(thunk, context)
+        return given if isinstance(given, ValidationResult) else await self.finish(given)
+
+    def begin(self, thunk: ModelOutputThunk[Any], context: Sequence[Message] = ()) -> ValidationResult | Awaitable[Any]:
+        """Call the check on a settled thunk: its verdict, or what to give to `finish`."""
+        if thunk.value is None:
+            why = thunk.error or GenerationCancelled("the generation was cancelled", partial=thunk.partial)
+            return failed(f"there is no whole answer to check: {why}", error=why)
+        if self.check is None:
+            return self._chunk_by_chunk(thunk.value)
+        try:
+            if self._form == "thunk":
+                given = self.check(thunk)
+            elif self._form == "both":
+                given = self.check(thunk, context)
+            else:
+                given = self.check(thunk, context=context)
+            return given if inspect.isawaitable(given) else as_verdict(given)
+        except Exception as error:
+            return self._raised(error)
+
+    async def finish(self, given: Awaitable[Any]) -> ValidationResult:
+        """The verdict of an async check that has begun."""
+        value = await (given if self.check is None else self._awaited(given))
+        try:
+            return as_verdict(value)
+        except InvalidRequest as error:
+            return self._raised(error)
+
+    async def validate_chunk(self, chunk: str, partial: str) -> tuple[ChunkVerdict, ValidationResult | None]:
+        """The verdict on a chunk, given the text so far with it at the end. Raises for nothing but cancellation."""
+        if self.check_chunk is None:
+            return "unknown", None
+        given = self.begin_chunk(self.check_chunk, chunk, partial)
+        return given if isinstance(given, tuple) else await self.finish_chunk(given)
+
+    def checker(self) -> CheckChunk | None:
+        """The function that checks the chunks of one text, which may count what it has seen; None if there is none."""
+        fresh = getattr(self.check_chunk, "fresh", None)
+        if fresh is None:
+            return self.check_chunk
+        try:
+            return cast("CheckChunk", fresh())
+        except Exception as error:
+            return _broken(error)
+
+    def begin_chunk(
+        self, function: CheckChunk, chunk: str, partial: str
+    ) -> tuple[ChunkVerdict, ValidationResult | None] | Awaitable[Any]:
+        """Call what `checker` gave: its verdict, or what to give to `finish_chunk`."""
+        try:
+            given = function(chunk, partial)
+            if given is None or given is True or isinstance(given, str):  # at once: this is done for every chunk
+                return as_chunk_verdict(given)
+            return given if inspect.isawaitable(given) else as_chunk_verdict(given)
+        except Exception as error:
+            return "fail", self._raised(error)
+
+    async def finish_chunk(self, given: Awaitable[Any]) -> tuple[ChunkVerdict, ValidationResult | None]:
+        """The verdict of an async check of a chunk that has begun."""
+        value = await self._awaited(given)
+        try:
+            return as_chunk_verdict(value)
+        except InvalidRequest as error:
+            return "fail", self._raised(error)
+
+    async def _chunk_by_chunk(self, text: str) -> ValidationResult:
+        check = self.checker()
+        chunker = chunker_for(self.chunking)
+        partial = ""
+        for chunk in [*chunker.feed(text), *chunker.end()] if check is not None else ():
+            partial += str(chunk)
+            given = self.begin_chunk(check, chunk, partial) if check is not None else ("unknown", None)
+            verdict, result = given if isinstance(given, tuple) else await self.finish_chunk(given)
+            if verdict == "fail":
+                return failed() if result is None else result
+        return PASSED
+
+    async def _awaited(self, given: Awaitable[Any]) -> Any:
+        """What an awaitable gives; the verdict that stands for what goes wrong."""
+        try:
+            if self.timeout is None:
+                return await given
+            with anyio.move_on_after(self.timeout):
+                return await given
+        except Exception as error:
+            return self._raised(error)
+        except anyio.get_cancelled_exc_class() as error:
+            if not _is_foreign():
+                raise
+            foreign = MelliteError("the check waited for something that was cancelled")
+            foreign.__cause__ = error
+            return self._raised(foreign)
+        return self._raised(TimeoutError(f"the check gave no verdict within {self.timeout} s"))
+
+    def _raised(self, error: Exception) -> ValidationResult:
+        reason = f"the check of {self.description!r} failed: {type(error).__name__}: {error}"
+        return failed(reason, error=error)
+
+
+def custom(
+    function: Callable[..., Any], description: str | None = None, *, timeout: float | None = None
+) -> Requirement:
+    """A requirement of a function of the thunk (and the context); named after it if it has no description.
+
+    Raises:
+        InvalidRequest: if it is no function of one or two arguments.
+
+    Example:
+        >>> def is_polite(thunk): return "please" in thunk.value
+        >>> custom(is_polite).description
+        'is_polite'
+    """
+    name = description if description is not None else getattr(function, "__name__", type(function).__name__)
+    return Requirement(name, function, timeout=timeout)
+
+
+def _broken(error: Exception) -> CheckChunk:
+    """A check of chunks that could not be made: it raises for every chunk, and so is a verdict that does not pass."""
+
+    def check(_chunk: str, _partial: str) -> None:
+        raise error
+
+    return check
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+def _form_of(check: Callable[..., Any], description: str) -> _Form:
+    """How to call a check: with the thunk alone, with the context behind it, or with the context as a keyword."""
+    try:
+        parameters = inspect.signature(check).parameters.values()
+    except (TypeError, ValueError):  # some functions written in C do not say
+        return "thunk"
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p for p in places if p.default is p.empty]
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    missing = [p.name for p in keywords if p.default is p.empty and p.name != "context"]
+    if len(needed) > 2 or missing or not (places or any_number):
+        msg = (
+            f"the check of {description!r} is called as check(thunk) or check(thunk, context); "
+            f"its signature is {inspect.signature(check)}"
+        )
+        raise InvalidRequest(msg, parameter="check")
+    if len(needed) == 2 or (len(places) > 1 and places[1].name in _CONTEXT_NAMES):
+        return "both"
+    return "keyword" if any(p.name == "context" for p in keywords) else "thunk"
+
+
+def _is_foreign() -> bool:
+    """Whether a cancellation came out of what was awaited, and was not meant for the task that waits."""
+    task = loops.current_asyncio_task()
+    return task is not None and task.cancelling() == 0

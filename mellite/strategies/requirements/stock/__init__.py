@@ -1,0 +1,1 @@
+"""Requirements that come with mellite: texts, formats, judges, similarity, tool calls."""

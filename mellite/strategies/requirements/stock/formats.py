@@ -1,0 +1,186 @@
+"""Stock requirements on the form of the answer: JSON that fits a schema or a type, and Python that parses."""
+
+from __future__ import annotations
+
+import json as stdlib_json
+import math
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from ....thunk.outcome import parse
+from ....values.chunking import chunk
+from ....values.errors import InvalidRequest, MissingExtra, OutputValidationError
+from ..requirement import Requirement
+from ..verdict import PASSED, ValidationResult, failed
+from .json_prefix import JsonPrefix
+
+if TYPE_CHECKING:
+    from ....thunk.thunk import ModelOutputThunk
+
+__all__ = ["json", "python_syntax"]
+
+
+def json(*, schema: Mapping[str, Any] | bool | None = None, type: Any = None) -> Requirement:
+    """The answer is JSON and nothing else; what cannot become JSON any more is noticed while it streams.
+
+    Args:
+        schema: a JSON Schema that it must fit (the extra ``schema``). Remote references are refused, never fetched.
+        type: a type that it must fit: an attrs class, a dataclass, a msgspec Struct, a TypedDict, a pydantic model.
+
+    Raises:
+        MissingExtra: for a schema without jsonschema-rs.
+        InvalidRequest: for a schema that is none, or refers to another document.
+
+    Example:
+        >>> json(type=list[int]).description
+        'The answer is JSON that fits list[int].'
+    """
+    fits = []
+    if schema is not None:
+        fits.append("the JSON Schema " + stdlib_json.dumps(schema, ensure_ascii=False, default=str))
+    if type is not None:
+        fits.append(str(type) if getattr(type, "__args__", None) else getattr(type, "__name__", str(type)))
+    words = "The answer is JSON" + (f" that fits {' and '.join(fits)}" if fits else ", and nothing else") + "."
+    check = _Json(schema, type)
+    _ = check.validator if schema is not None else None  # a schema that is none is noticed now
+    return Requirement(words, check, check_chunk=JsonPrefix())
+
+
+@frozen(slots=False)
+class _Json:
+    schema: Mapping[str, Any] | bool | None
+    type: Any
+
+    @cached_property
+    def validator(self) -> Any:
+        """Made once; it can be neither copied nor pickled."""
+        return _validator(self.schema if self.schema is not None else True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"schema": self.schema, "type": self.type}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __deepcopy__(self, memo: object) -> _Json:
+        return self
+
+    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+        text = thunk.value or ""
+        try:
+            value = strict_json(text)
+        except (ValueError, RecursionError) as error:
+            return failed(f"it is not JSON: {error}")
+        if self.schema is not None:
+            errors = [_told(error) for error in self.validator.iter_errors(value)]
+            if errors:
+                more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+                return failed(f"it does not fit the JSON Schema: {'; '.join(errors[:3])}{more}")
+        if self.type is not None:
+            try:
+                parse(text, self.type)
+            except OutputValidationError as error:
+                return failed(f"it does not fit the type: {error.__cause__ or error}")
+        return PASSED
+
+
+def strict_json(text: str) -> Any:
+    """Decode JSON as RFC 8259 has it: no NaN, no comments, nothing behind it; lone surrogates are tolerated.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):  # a lone surrogate, a number of 5,000 digits, or really broken
+        return stdlib_json.loads(text, parse_constant=_no_constant, parse_int=_int)
+
+
+def _no_constant(name: str) -> Any:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
+
+
+def _int(digits: str) -> int | float:
+    return int(digits) if len(digits) < 4_000 else math.copysign(math.inf, -1 if digits[0] == "-" else 1)
+
+
+def _told(error: Any) -> str:
+    path = "".join([f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path])
+    return f"${path}: {error.message[:200]}"
+
+
+def _refuse(uri: str) -> Any:
+    msg = f"the schema refers to {uri!r}, which is not fetched; put what it holds under $defs"
+    raise ValueError(msg)
+
+
+def _validator(schema: Any) -> Any:
+    """A validator that fetches nothing, and takes linear time for every pattern."""
+    try:
+        import jsonschema_rs
+    except ImportError as error:
+        msg = "checking against a JSON Schema needs jsonschema-rs: pip install 'mellite[schema]'"
+        raise MissingExtra(msg) from error
+    try:
+        return jsonschema_rs.validator_for(
+            dict(schema) if isinstance(schema, Mapping) else schema,
+            retriever=_refuse,
+            pattern_options=jsonschema_rs.RegexOptions(),
+        )
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, TypeError) as error:
+        msg = f"this is no JSON Schema that can be used: {str(error)[:300]}"
+        raise InvalidRequest(msg, parameter="schema") from error
+
+
+def python_syntax() -> Requirement:
+    """The answer is Python that parses; if it has fenced code blocks, each of those that are Python is.
+
+    Nothing is run or imported. It is parsed by the Python that runs this.
+
+    Example:
+        >>> python_syntax().description
+        'The answer is valid Python.'
+    """
+    return Requirement("The answer is valid Python.", _PythonSyntax())
+
+
+@frozen
+class _PythonSyntax:
+    languages: frozenset[str] = field(default=frozenset({"", "py", "python", "python3"}), init=False)
+
+    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+        text = thunk.value or ""
+        blocks = [block for block in chunk(text, "code-fences") if getattr(block, "kind", "") == "code"]
+        codes = [getattr(block, "content", "") for block in blocks if self._language(block) in self.languages]
+        if blocks and not codes:
+            return failed("it has code blocks, and none of them is Python")
+        for code in codes or [text]:
+            if wrong := _syntax_error(code):
+                return failed(wrong)
+        return PASSED
+
+    def _language(self, block: str) -> str:
+        info = block.lstrip().partition("\n")[0].strip().lstrip("`~").split()
+        return info[0].lower() if info else ""
+
+
+def _syntax_error(code: str) -> str | None:
+    import ast
+    import textwrap
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a doubtful escape: it parses
+            ast.parse(textwrap.dedent(code))
+    except SyntaxError as error:
+        return f"it is not valid Python: {error.msg} in line {error.lineno}"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"it is not valid Python: {str(error) or type(error).__name__}"
+    return None

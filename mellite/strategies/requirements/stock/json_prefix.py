@@ -1,0 +1,207 @@
+"""Tell at the first character that is wrong that a growing text cannot become JSON any more."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, final
+
+from ..verdict import ValidationResult, failed
+
+__all__ = ["JsonPrefix"]
+
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_PLAIN: Final = re.compile(r'[^"\\\x00-\x1f]*')
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
+_LITERALS: Final = {"t": "true", "f": "false", "n": "null"}
+
+_DIGITS: Final = "0123456789"
+
+#: State of a number -> what may follow in it -> the state after that; a number may end in those of `_WHOLE`.
+_NUMBER: Final[dict[str, dict[str, str]]] = {
+    "-": {"0": "zero", "123456789": "digits"},
+    "zero": {".": "point", "eE": "e"},
+    "digits": {_DIGITS: "digits", ".": "point", "eE": "e"},
+    "point": {_DIGITS: "fraction"},
+    "fraction": {_DIGITS: "fraction", "eE": "e"},
+    "e": {"+-": "sign", _DIGITS: "exponent"},
+    "sign": {_DIGITS: "exponent"},
+    "exponent": {_DIGITS: "exponent"},
+}
+_WHOLE: Final = frozenset({"zero", "digits", "fraction", "exponent"})
+
+
+class _NotJson(Exception):
+    """The text cannot become JSON any more."""
+
+
+@final
+class JsonPrefix:
+    """Checks the chunks of a text that is to be JSON, as RFC 8259 has it.
+
+    Called without `fresh` it looks at all of the text each time; what `fresh` gives looks at each character once.
+
+    Example:
+        >>> JsonPrefix()("Sure", "Sure").reason
+        "it is not JSON: 'S' where a value should be, at character 0"
+        >>> JsonPrefix()('{"a": ', '{"a": ') is None
+        True
+    """
+
+    __slots__ = ("_at", "_counting", "_expects", "_inside", "_open", "_rest")
+
+    def __init__(self, *, counting: bool = False) -> None:
+        self._counting = counting
+        self._at = 0
+        self._open: list[str] = []  # the brackets that are open
+        self._expects = "value"  # value, value-or-end, key, key-or-end, colon, comma, nothing
+        self._inside = ""  # string, key-string, escape, hex, literal, or the state of a number
+        self._rest = ""  # what is to come of a literal or of four hex digits; which string an escape stands in
+
+    def fresh(self) -> JsonPrefix:
+        """One that counts along with a text."""
+        return JsonPrefix(counting=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JsonPrefix) and not self._counting and not other._counting
+
+    __hash__ = None  # type: ignore[assignment]  # it counts: two that are equal now need not stay so
+
+    def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
+        """None as long as the text can still become JSON."""
+        checker, text = (self, chunk) if self._counting else (JsonPrefix(counting=True), partial)
+        try:
+            checker._read(text)
+        except _NotJson as error:
+            return failed(f"it is not JSON: {error}")
+        return None
+
+    def _read(self, text: str) -> None:
+        at = 0
+        while at < len(text):
+            inside = self._inside
+            if inside in ("string", "key-string"):
+                at = self._string(text, at)
+            elif inside in ("escape", "hex", "literal"):
+                self._one_of_few(text[at], at)
+                at += 1
+            elif inside:
+                at = self._number(text, at)
+            else:
+                at = _end(_SPACE, text, at)
+                if at < len(text):
+                    self._token(text[at], at)
+                    at += 1
+        self._at += len(text)
+
+    def _string(self, text: str, at: int) -> int:
+        at = _end(_PLAIN, text, at)
+        if at == len(text):
+            return at
+        if text[at] == '"':
+            self._expects = "colon" if self._inside == "key-string" else self._after_value()
+            self._inside = ""
+        elif text[at] == "\\":
+            self._inside, self._rest = "escape", self._inside
+        else:
+            raise self._wrong(text[at], at, "a string should not have it")
+        return at + 1
+
+    def _one_of_few(self, character: str, at: int) -> None:
+        """The next character of an escape or a literal."""
+        if self._inside == "escape":
+            if character == "u":
+                self._inside, self._rest = "hex", f"{self._rest}4"
+            elif character in '"\\/bfnrt':
+                self._inside = self._rest
+            else:
+                raise self._wrong(character, at, "an escape should be")
+        elif self._inside == "hex":
+            if character not in _HEX:
+                raise self._wrong(character, at, "a hex digit should be")
+            string, left = self._rest[:-1], int(self._rest[-1]) - 1
+            self._inside, self._rest = ("hex", f"{string}{left}") if left else (string, "")
+        elif character == self._rest[0]:
+            self._rest = self._rest[1:]
+            if not self._rest:
+                self._inside, self._expects = "", self._after_value()
+        else:
+            raise self._wrong(character, at, f"{self._rest!r} should be")
+
+    def _number(self, text: str, at: int) -> int:
+        while at < len(text):
+            state = _next_of_number(self._inside, text[at])
+            if state is None:
+                break
+            self._inside = state
+            at += 1
+        else:
+            return at
+        if self._inside not in _WHOLE:
+            raise self._wrong(text[at], at, "a digit should be")
+        self._inside, self._expects = "", self._after_value()
+        return at
+
+    def _token(self, character: str, at: int) -> None:
+        expects = self._expects
+        if character in "]}" and self._may_close(character):
+            self._open.pop()
+            self._expects = self._after_value()
+        elif expects in ("value", "value-or-end"):
+            self._value(character, at)
+        elif expects in ("key", "key-or-end") and character == '"':
+            self._inside = "key-string"
+        elif expects == "colon" and character == ":":
+            self._expects = "value"
+        elif expects == "comma" and character == ",":
+            self._expects = "key" if self._open[-1] == "{" else "value"
+        else:
+            raise self._wrong(character, at, _SHOULD[expects])
+
+    def _may_close(self, character: str) -> bool:
+        wanted = {"]": "[", "}": "{"}[character]
+        ends = ("comma", "value-or-end" if wanted == "[" else "key-or-end")
+        return self._expects in ends and self._open[-1:] == [wanted]
+
+    def _value(self, character: str, at: int) -> None:
+        if character == '"':
+            self._inside = "string"
+        elif character in "[{":
+            self._open.append(character)
+            self._expects = "value-or-end" if character == "[" else "key-or-end"
+        elif character in _LITERALS:
+            self._inside, self._rest = "literal", _LITERALS[character][1:]
+        elif character == "-":
+            self._inside = "-"
+        elif (state := _next_of_number("-", character)) is not None:
+            self._inside = state
+        else:
+            raise self._wrong(character, at, _SHOULD["value"])
+
+    def _after_value(self) -> str:
+        return "comma" if self._open else "nothing"
+
+    def _wrong(self, character: str, at: int, should: str) -> _NotJson:
+        return _NotJson(f"{character!r} where {should}, at character {self._at + at}")
+
+
+_SHOULD: Final = {
+    "value": "a value should be",
+    "value-or-end": "a value or ']' should be",
+    "key": "a key in quotes should be",
+    "key-or-end": "a key in quotes or '}' should be",
+    "colon": "':' should be",
+    "comma": "',' or the closing bracket should be",
+    "nothing": "the end should be",
+}
+
+
+def _next_of_number(state: str, character: str) -> str | None:
+    for allowed, following in _NUMBER[state].items():
+        if character in allowed:
+            return following
+    return None
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    return found.end() if found is not None else at

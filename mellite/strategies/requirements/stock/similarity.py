@@ -1,0 +1,101 @@
+"""Stock requirement: the answer is similar to a reference, by the distance between texts (the extra `similarity`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from ....values.errors import InvalidRequest, MissingExtra
+from ..requirement import Requirement
+from ..verdict import ValidationResult, failed
+
+if TYPE_CHECKING:
+    from ....thunk.thunk import ModelOutputThunk
+
+__all__ = ["Measure", "similar", "similarity"]
+
+#: How to compare two texts; a function gives a number from 0 to 1.
+Measure: TypeAlias = "Literal['characters', 'words', 'word-set'] | Callable[[str, str], float]"
+
+
+def similarity(first: str, second: str, measure: Measure = "characters") -> float:
+    """How similar two texts are, from 0 (nothing in common) to 1 (equal).
+
+    Args:
+        measure: ``characters`` counts the characters to insert and delete; ``words`` does so after the words have
+            been sorted, so that their order does not count; ``word-set`` compares the sets of words; a function of
+            both texts is asked itself.
+
+    Raises:
+        MissingExtra: without rapidfuzz, unless the measure is a function.
+        InvalidRequest: for an unknown measure.
+
+    Example:
+        >>> similarity("the cat sat", "sat the cat", "words")
+        1.0
+    """
+    return _score_of(measure)(first, second)
+
+
+def similar(reference: str, at_least: float = 0.8, *, measure: Measure = "characters") -> Requirement:
+    """The answer is similar to a reference; the similarity is the score of the verdict.
+
+    Args:
+        reference: what to compare with.
+        at_least: the lowest similarity that passes, from 0 to 1.
+        measure: see `similarity`.
+
+    Raises:
+        MissingExtra: without rapidfuzz, unless the measure is a function.
+        InvalidRequest: for an unknown measure, or a bound outside 0 to 1.
+
+    Example:
+        >>> similar("Paris", 0.9).description
+        "The answer is similar to 'Paris' (0.9 or more of 1)."
+    """
+    if not isinstance(reference, str):
+        msg = f"similar compares with a str, not {type(reference).__name__}"
+        raise InvalidRequest(msg, parameter="reference")
+    if isinstance(at_least, bool) or not isinstance(at_least, (int, float)) or not 0 <= at_least <= 1:
+        msg = f"at_least is a similarity from 0 to 1, not {at_least!r}"
+        raise InvalidRequest(msg, parameter="at_least")
+    _score_of(measure)
+    shown = repr(reference if len(reference) <= 60 else reference[:57] + "...")
+    return Requirement(
+        f"The answer is similar to {shown} ({at_least} or more of 1).", _Similar(reference, at_least, measure=measure)
+    )
+
+
+@frozen
+class _Similar:
+    reference: str
+    at_least: float
+    measure: Measure = field(kw_only=True)
+
+    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+        score = _score_of(self.measure)(thunk.value or "", self.reference)
+        if not isinstance(score, (int, float)) or math.isnan(score):
+            msg = f"a measure gives a number from 0 to 1, not {score!r}"
+            raise InvalidRequest(msg, parameter="measure")
+        if score >= self.at_least:
+            return ValidationResult(passed=True, score=score)
+        return failed(f"its similarity is {score:.2f}, less than {self.at_least}", score)
+
+
+def _score_of(measure: Measure) -> Callable[[str, str], float]:
+    if callable(measure):
+        return measure
+    try:
+        from rapidfuzz import fuzz
+    except ImportError as error:
+        msg = "comparing texts needs rapidfuzz: pip install 'mellite[similarity]', or pass a function as the measure"
+        raise MissingExtra(msg) from error
+    known = {"characters": fuzz.ratio, "words": fuzz.token_sort_ratio, "word-set": fuzz.token_set_ratio}
+    if measure not in known:
+        msg = f"a measure is {', '.join(map(repr, known))} or a function, not {measure!r}"
+        raise InvalidRequest(msg, parameter="measure")
+    compare = known[measure]
+    return lambda first, second: compare(first, second) / 100

@@ -1,0 +1,74 @@
+"""Stock requirement: the model called a tool, with arguments that are acceptable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from ....values.errors import InvalidRequest
+from ..requirement import Requirement
+from ..verdict import PASSED, ValidationResult, failed
+
+if TYPE_CHECKING:
+    from ....thunk.thunk import ModelOutputThunk
+    from ....values.messages import ToolCall
+
+__all__ = ["tool_called"]
+
+
+def tool_called(
+    name: str | None = None, *, arguments: Mapping[str, Any] | Callable[[Any], bool] | None = None
+) -> Requirement:
+    """The model asked for a tool.
+
+    Args:
+        name: which one; None for any.
+        arguments: what its arguments hold, by name (others may stand beside them); or a function of the decoded
+            arguments that says whether they are acceptable.
+
+    Raises:
+        InvalidRequest: for a name or arguments of the wrong type.
+
+    Example:
+        >>> tool_called("get_weather", arguments={"city": "Paris"}).description
+        "The tool 'get_weather' is called with the right arguments."
+    """
+    if name is not None and not isinstance(name, str):
+        msg = f"tool_called takes the name of a tool, not {name!r}"
+        raise InvalidRequest(msg, parameter="name")
+    if arguments is not None and not isinstance(arguments, Mapping) and not callable(arguments):
+        msg = f"arguments are a mapping by name, or a function of the decoded arguments, not {arguments!r}"
+        raise InvalidRequest(msg, parameter="arguments")
+    what = f"The tool {name!r}" if name is not None else "A tool"
+    words = f"{what} is called{' with the right arguments' if arguments is not None else ''}."
+    return Requirement(words, _ToolCalled(name, arguments=arguments))
+
+
+@frozen
+class _ToolCalled:
+    name: str | None
+    arguments: Mapping[str, Any] | Callable[[Any], bool] | None = field(kw_only=True)
+
+    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+        calls = thunk.tool_calls
+        named = [call for call in calls if self.name in (None, call.name)]
+        if not named:
+            called = ", ".join(sorted({repr(call.name) for call in calls})) or "no tool"
+            return failed(f"it calls {called}" + (f", not {self.name!r}" if self.name else ""))
+        if any(self._fits(call) for call in named):
+            return PASSED
+        given = ", ".join(call.raw_arguments or repr(call.arguments) for call in named)
+        return failed(f"it calls {named[0].name!r} with other arguments: {given[:200]}")
+
+    def _fits(self, call: ToolCall) -> bool:
+        if self.arguments is None:
+            return True
+        if isinstance(self.arguments, Mapping):
+            given = call.arguments
+            missing = object()
+            return isinstance(given, Mapping) and all(
+                given.get(name, missing) == value for name, value in self.arguments.items()
+            )
+        return bool(self.arguments(call.arguments))

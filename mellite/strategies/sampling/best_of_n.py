@@ -1,0 +1,142 @@
+"""Best of n: generate n answers, score each, keep the best."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from attrs import Factory, evolve, field, frozen
+
+from ...thunk.thunk import ModelOutputThunk
+from ...values.errors import InvalidRequest, SamplingError
+from ..requirements import Requirement
+from .budget import check_count
+from .run import Run
+from .sample import Sample, StopReason
+from .strategy import Strategy
+
+__all__ = ["BestOfN", "Fixed", "Score"]
+
+#: How good an answer is; higher is better.
+Score: TypeAlias = "Callable[[ModelOutputThunk[Any]], float | Awaitable[float]] | Requirement"
+
+
+@frozen
+class Fixed(Strategy):
+    """What the strategies with a fixed number of samples share.
+
+    Args:
+        n: how many attempts. `max_samples` and `concurrency` are n too, unless given.
+    """
+
+    n: int
+    max_samples: int = field(default=Factory(lambda self: self.n, takes_self=True), kw_only=True)
+    concurrency: int = field(default=Factory(lambda self: self.n, takes_self=True), kw_only=True)
+
+    def _check_arguments(self) -> None:
+        check_count("n", self.n)
+        Strategy._check_arguments(self)
+
+    def _attempts(self, thunk: ModelOutputThunk[Any]) -> int:
+        return min(self.n, self.max_samples)
+
+    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+        return None
+
+    def _end(self, run: Run) -> StopReason:
+        return "completed" if run.limit == self.n else "max_samples"
+
+
+@frozen
+class BestOfN(Fixed):
+    """Generate n answers at once and keep the one with the highest score; of equals, the first.
+
+    Only answers that pass the requirements are scored. The other arguments are those of `Strategy`.
+
+    Args:
+        n: how many answers to choose from.
+        score: a function of the thunk that gives a number, sync or async; or a requirement whose verdicts have a score,
+            such as an LLM judge. Without it, the mean of the scores that the requirements give decides.
+        enough: stop as soon as an answer has this score, and cancel the rest.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite.backends import Scripted
+        >>> thunk = Scripted(["short", "much longer", "longer"]).generate("Say something long.")
+        >>> result = asyncio.run(BestOfN(3, score=lambda thunk: len(thunk.value)).sample(thunk))
+        >>> result.value, [sample.score for sample in result.samples]
+        ('much longer', [5.0, 11.0, 6.0])
+    """
+
+    score: Score | None = field(default=None, kw_only=True)
+    enough: float | None = field(default=None, kw_only=True)
+
+    def _check_arguments(self) -> None:
+        Fixed._check_arguments(self)
+        if self.score is not None and not callable(self.score) and not isinstance(self.score, Requirement):
+            msg = f"'score' must be a function of a thunk or a Requirement, not {type(self.score).__name__}"
+            raise InvalidRequest(msg, parameter="score")
+        if self.enough is not None and not (isinstance(self.enough, (int, float)) and math.isfinite(self.enough)):
+            msg = f"'enough' must be a finite number, not {self.enough!r}"
+            raise InvalidRequest(msg, parameter="enough")
+
+    def _check_required(self, thunk: ModelOutputThunk[Any], required: Sequence[Requirement]) -> None:
+        if self.score is None and not required:
+            msg = "BestOfN needs a score to choose by: score=..., or requirements"
+            raise InvalidRequest(msg, parameter="score")
+
+    async def _attempt(self, run: Run, copy: ModelOutputThunk[Any]) -> Sample[Any]:
+        sample = await Fixed._attempt(self, run, copy)
+        return await run.judged(sample, self._scored) if sample.passed else sample
+
+    def _scored(self, sample: Sample[Any]) -> Sample[Any] | Awaitable[Sample[Any]]:
+        score = self.score
+        if isinstance(score, Requirement):
+            return self._by_verdict(sample, score)
+        try:
+            if score is None:
+                return _with(sample, _mean([verdict.score for verdict in sample.validations]))
+            found = score(sample.thunk)
+            return self._by_waiting(sample, found) if inspect.isawaitable(found) else _with(sample, found)
+        except Exception as error:
+            return _failed(sample, error)
+
+    async def _by_waiting(self, sample: Sample[Any], found: Awaitable[Any]) -> Sample[Any]:
+        try:
+            return _with(sample, await found)
+        except Exception as error:
+            return _failed(sample, error)
+
+    async def _by_verdict(self, sample: Sample[Any], score: Requirement) -> Sample[Any]:
+        verdict = await score.validate(sample.thunk, sample.thunk._call.context)
+        sample = evolve(sample, verdict=verdict)
+        if verdict.error is not None:
+            return _failed(sample, verdict.error)
+        return _with(sample, float(verdict.passed) if verdict.score is None else verdict.score)
+
+    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+        good = sample.passed and sample.score is not None and self.enough is not None and sample.score >= self.enough
+        return "accepted" if good else None
+
+    async def _choose(self, run: Run) -> Sample[Any] | None:
+        passed = [sample for sample in run.ordered() if sample.passed]
+        return max(passed, key=lambda sample: -math.inf if sample.score is None else sample.score, default=None)
+
+
+def _mean(scores: Sequence[float | None]) -> float:
+    given = [score for score in scores if score is not None]
+    return math.fsum(given) / len(given) if given else 0.0
+
+
+def _with(sample: Sample[Any], score: Any) -> Sample[Any]:
+    """The sample with its score."""
+    if not isinstance(score, (int, float)) or not math.isfinite(score):
+        msg = f"a score must be a finite number, not {score!r}"
+        return _failed(sample, SamplingError(msg))
+    return Sample(sample.thunk, sample.validations, score=float(score), verdict=sample.verdict, checked=True)
+
+
+def _failed(sample: Sample[Any], error: Exception) -> Sample[Any]:
+    return evolve(sample, error=error)

@@ -1,0 +1,197 @@
+"""Budget forcing: make a model think for longer, or stop it thinking and have it answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+
+from ...thunk.thunk import ModelOutputThunk
+from ...values.errors import InvalidRequest, MelliteError
+from ...values.events import Event, ReasoningDelta, TextDelta
+from ...values.messages import Message, Part, Reasoning, Text, ToolCall
+from .budget import check_count
+from .repair import asking
+from .run import Run
+from .sample import Sample
+from .strategy import Strategy
+
+__all__ = ["BudgetForcing", "rough_tokens"]
+
+_OPEN: Final = "<think>"
+_CLOSE: Final = "</think>"
+
+_SPENT: Final = "its budget of thinking is spent"
+
+
+def rough_tokens(text: str) -> float:
+    """Tokens at a guess, without a tokenizer: a token is about four characters of English."""
+    return len(text) / 4
+
+
+@frozen
+class BudgetForcing(Strategy):
+    """Hold the thinking of a model between two bounds, by going on with the conversation; works with any chat model.
+
+    An answer that was thought over too briefly is followed by a turn that asks to think again. Thinking that gets too
+    long is cut off: the generation is cancelled, unless it is over already, and the next turn asks for the final
+    answer. So one attempt may be several calls. All of them are in ``samples`` and are paid for; the winner is the
+    thunk of the last.
+
+    What counts as thinking: what the provider sends as such, and text between ``<think>`` and ``</think>`` at the start
+    of an answer. It is measured in tokens, by the provider's count where it gives one, by `count` before that. In the
+    next turn it goes back as it came where it bears the provider's signature, and as text otherwise, because most
+    providers drop earlier thinking.
+
+    The other arguments are those of `Strategy`, but for ``inner``. As the inner strategy of another one it makes each
+    of its attempts. Without requirements, the first answer is taken.
+
+    Args:
+        most: how many tokens it may think.
+        least: how many tokens it has to think.
+        rounds: how often to ask it at most to think again.
+        again: what to say to make it think again.
+        final: what to say to make it answer.
+        answer_tokens: the longest final answer, in tokens.
+        count: how many tokens a piece of text is, for thinking that is still going on.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite.backends import Scripted
+        >>> from mellite.events import Finish, ReasoningDelta
+        >>> endless = [ReasoningDelta("Hmm, let me see. ")] * 1000 + ["never", Finish("stop")]
+        >>> thunk = Scripted([endless, "It is 42."]).generate("What is 6 times 7?")
+        >>> result = asyncio.run(BudgetForcing(100).sample(thunk))
+        >>> result.value, [sample.status for sample in result.samples]
+        ('It is 42.', ['cancelled', 'passed'])
+    """
+
+    most: int = 4096
+    least: int = field(default=0, kw_only=True)
+    rounds: int = field(default=3, kw_only=True)
+    again: str = field(default="Wait. Think about it again, look for mistakes, and answer again.", kw_only=True)
+    final: str = field(default="Stop thinking here. Give the final answer now.", kw_only=True)
+    answer_tokens: int | None = field(default=None, kw_only=True)
+    count: Callable[[str], float] = field(default=rough_tokens, kw_only=True)
+
+    def _check_arguments(self) -> None:
+        Strategy._check_arguments(self)
+        check_count("most", self.most)
+        check_count("least", self.least, least=0)
+        check_count("rounds", self.rounds, least=0)
+        if self.answer_tokens is not None:
+            check_count("answer_tokens", self.answer_tokens)
+        if self.least > self.most:
+            msg = f"'least' ({self.least}) must not be more than 'most' ({self.most})"
+            raise InvalidRequest(msg, parameter="least")
+        if self.inner is not None:
+            msg = (
+                "BudgetForcing takes no inner strategy, it makes its attempts itself; make it the inner one of another"
+            )
+            raise InvalidRequest(msg, parameter="inner")
+
+    async def _attempt(self, run: Run, copy: ModelOutputThunk[Any]) -> Sample[Any]:
+        spent, thunk = 0.0, copy
+        turn = 0
+        while True:
+            meter = _Meter(self.count, self.most - spent)
+            sample = await run.generated(thunk, meter.watching(thunk))
+            spent += meter.total(thunk)
+            if run.stopped is not None or not (meter.cut or thunk.state == "done"):
+                break
+            if meter.cut and thunk.cancelled:
+                sample = await run.generated(self._next(copy, thunk, self.final, last=True))
+                break
+            if spent >= self.least or turn == self.rounds:
+                break
+            turn += 1
+            thunk = self._next(copy, thunk, self.again)
+        return await run.checked(sample)
+
+    def _next(
+        self, copy: ModelOutputThunk[Any], so_far: ModelOutputThunk[Any], said: str, *, last: bool = False
+    ) -> ModelOutputThunk[Any]:
+        """The next turn of the conversation."""
+        options = {"max_tokens": self.answer_tokens} if last and self.answer_tokens is not None else {}
+        following = copy.resample(1, **options)[0]
+        messages = (*so_far._call.request.messages, Message.assistant(*_turn(so_far)), Message.user(said))
+        return asking(following, evolve(following._call.request, messages=messages))
+
+
+class _Meter:
+    """Counts the thinking in an answer while it arrives, and cuts it off."""
+
+    def __init__(self, count: Callable[[str], float], most: float) -> None:
+        self._count = count
+        self._most = most
+        self._counted = 0.0
+        self._head = ""  # of the text, until it is known whether it begins with thinking
+        self._tail = ""  # of thinking within the text, where its end may be cut in two
+        self._inside: bool | None = None
+        self.cut = False
+
+    def watching(self, thunk: ModelOutputThunk[Any]) -> Callable[[], Awaitable[object]]:
+        """Waits until a thunk is settled, and cancels it when its thinking gets too long."""
+
+        async def drive() -> None:
+            async with thunk:  # so that its connection is closed before this ends, also when this is cancelled
+                with suppress(MelliteError):  # what went wrong is in the thunk
+                    async for event in thunk.events():
+                        if self._add(event) and self._counted > self._most:
+                            self.cut = True
+                            await thunk.cancel_generation(_SPENT)
+                            break
+                await thunk.settle()
+
+        return drive
+
+    def total(self, thunk: ModelOutputThunk[Any]) -> float:
+        """The tokens of thinking in an answer, by the provider's count if there is one."""
+        usage = thunk.generation.usage
+        return (usage.reasoning_tokens if usage is not None else None) or self._counted
+
+    def _add(self, event: Event) -> bool:
+        """Count an event; whether it was thinking."""
+        thought = ""
+        if isinstance(event, ReasoningDelta):
+            thought = event.text
+        elif isinstance(event, TextDelta) and self._inside is not False:
+            thought = self._in_text(event.text)
+        self._counted += self._count(thought) if thought else 0.0
+        return bool(thought)
+
+    def _in_text(self, text: str) -> str:
+        """The thinking in the next piece of text."""
+        if self._inside is None:
+            self._head += text
+            head = self._head.lstrip()
+            if _OPEN.startswith(head):
+                return ""
+            self._inside = head.startswith(_OPEN)
+            if not self._inside:
+                return ""
+            text = head.removeprefix(_OPEN)
+        seen = len(self._tail)
+        joined = self._tail + text
+        end = joined.find(_CLOSE)
+        if end >= 0:
+            self._inside = False
+            return joined[seen:end]
+        self._tail = joined[1 - len(_CLOSE) :]
+        return text
+
+
+def _turn(thunk: ModelOutputThunk[Any]) -> list[Part]:
+    """What the model said so far, as a message that every provider passes on to it."""
+    parts = [part for part in thunk.message.content if not isinstance(part, ToolCall)]
+    thoughts = [part for part in parts if isinstance(part, Reasoning)]
+    said: list[Part] = [*parts]
+    if thunk.state != "done" or not all(part.provider_metadata or part.encrypted for part in thoughts):
+        text = "".join([part.text for part in parts if isinstance(part, Text)])
+        if text.lstrip().startswith(_OPEN) and _CLOSE not in text:
+            text = f"{text}\n{_CLOSE}"
+        thinking = "".join([part.text for part in thoughts])
+        said = [Text(f"{_OPEN}\n{thinking}\n{_CLOSE}\n{text}" if thinking else text)]
+    return said if any(isinstance(part, Text) and part.text for part in said) else [*said, Text("(no answer yet)")]

@@ -1,0 +1,112 @@
+"""Fall back and escalate: ask one model after the other, until one gives an answer that passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, TypeAlias, cast
+
+from attrs import Factory, evolve, field, frozen
+
+from ...backends.asking import named
+from ...thunk.call import Streams
+from ...thunk.thunk import ModelOutputThunk
+from ...values.errors import InvalidRequest
+from .run import Run
+from .strategy import Strategy
+
+__all__ = ["Escalate", "Fallback", "Models", "on_backend"]
+
+#: Who may be asked: a backend, its name as ``mellite.backend`` takes it, or several of them.
+Models: TypeAlias = "Streams | str | Iterable[Streams | str]"
+
+
+def backends_of(models: Any) -> tuple[Streams, ...]:
+    """The backends that are meant.
+
+    Raises:
+        InvalidRequest: for something that is no backend, or for none at all.
+        ConfigurationError: for a name that ``mellite.backend`` does not know.
+    """
+    several = isinstance(models, Iterable) and not isinstance(models, str) and not hasattr(models, "stream")
+    listed: list[Any] = list(cast("Iterable[Any]", models)) if several else [models]
+    if not listed:
+        msg = "name at least one backend"
+        raise InvalidRequest(msg, parameter="backends")
+    found = [named(model) if isinstance(model, str) else model for model in listed]
+    for model in found:
+        if not callable(getattr(model, "stream", None)):
+            msg = f"a backend has a method stream(request); {type(model).__name__} has none"
+            raise InvalidRequest(msg, parameter="backends")
+    return tuple(found)
+
+
+def on_backend(copy: ModelOutputThunk[Any], backend: Streams) -> ModelOutputThunk[Any]:
+    """A copy of the same lineage that asks another backend.
+
+    The model's name and the raw additions to HTTP, which may hold a key, are meant for the first backend only.
+    """
+    call = copy._call
+    if backend is call.backend:
+        return copy
+    return type(copy)(evolve(call, backend=backend, request=evolve(call.request, model=None, http=None)))
+
+
+@frozen
+class Fallback(Strategy):
+    """Ask the thunk's own backend, then each of the others in turn, until an answer passes.
+
+    It goes on after an error and after a failed check. Without requirements, the first answer is taken. Each backend is
+    one attempt: ``inner=RejectionSampling(...)`` makes it several. The other arguments are those of `Strategy`.
+
+    Args:
+        backends: who is asked when the thunk's own backend fails: a backend, a name such as ``openai:gpt-4o-mini``, or
+            several. If the thunk's own backend is among them, this is the whole order. A backend that is made of a name
+            lives as long as the strategy, its connections as long as their event loop.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite.backends import Constant, Failing
+        >>> from mellite.errors import ConnectError
+        >>> thunk = Failing(ConnectError("nobody is there")).generate("Hello?")
+        >>> result = asyncio.run(Fallback(Constant("Here!")).sample(thunk))
+        >>> result.value, [sample.status for sample in result.samples]
+        ('Here!', ['failed', 'passed'])
+    """
+
+    backends: Sequence[Streams] = field(converter=backends_of)
+    max_samples: int = field(default=Factory(lambda self: len(self.backends) + 1, takes_self=True), kw_only=True)
+
+    def _asked(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
+        own = thunk._call.backend
+        return self.backends if any(each is own for each in self.backends) else (own, *self.backends)
+
+    def _attempts(self, thunk: ModelOutputThunk[Any]) -> int:
+        return min(self.max_samples, len(self._asked(thunk)))
+
+    def _repeats(self) -> bool:
+        return False
+
+    def _copy(self, run: Run, thunk: ModelOutputThunk[Any]) -> ModelOutputThunk[Any]:
+        return on_backend(thunk.resample(1)[0], self._asked(thunk)[run.launched])
+
+
+@frozen
+class Escalate(Fallback):
+    """Ask a fast model, and a slower, better one only if the answer of the fast one fails its checks.
+
+    It works as `Fallback` does, and needs requirements: without them nothing tells that an answer is not good enough.
+
+    Args:
+        backends: the slower model or models; the thunk's own backend is the fast one.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite import Requirement
+        >>> from mellite.backends import Constant
+        >>> sure = Requirement("a clear answer", lambda thunk: "not sure" not in thunk.value)
+        >>> thunk = Constant("I am not sure.").generate("Is it safe?")
+        >>> asyncio.run(Escalate(Constant("No.")).sample(thunk, [sure])).value
+        'No.'
+    """
+
+    _needs_requirements: ClassVar[bool] = True

@@ -1,0 +1,90 @@
+"""Hedging: when a copy is late, start another one; the first good answer wins, the loser is cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+from attrs import Factory, field, frozen
+
+from ...thunk.call import Streams
+from ...thunk.thunk import ModelOutputThunk
+from .budget import check_seconds
+from .fallback import backends_of, on_backend
+from .run import Run
+from .strategy import Strategy
+
+__all__ = ["Hedge"]
+
+
+def _optional(models: Any) -> tuple[Streams, ...]:
+    return () if models is None or models == () else backends_of(models)
+
+
+@frozen
+class Hedge(Strategy):
+    """Start a second copy when the first has not given its answer after some time; the first answer that passes wins.
+
+    A copy that fails is replaced at once. Every copy that is late costs another one: choose ``after`` so that few are,
+    such as the time within which 95 of 100 answers come. The other arguments are those of `Strategy`.
+
+    Args:
+        after: how long to wait for a copy before the next one starts, in seconds.
+        backends: who is asked by the second copy and later ones: a backend or several, in turn; by default the thunk's
+            own. The last of them is asked again by all that follow.
+        max_samples: how many copies there may be; 2 unless given, or one more than there are `backends`.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite.backends import Constant, Scripted
+        >>> slow = Scripted(["much too late"], delay=60)
+        >>> result = asyncio.run(Hedge(0.01, backends=Constant("in time")).sample(slow.generate("Quick!")))
+        >>> result.value, [sample.status for sample in result.samples]
+        ('in time', ['cancelled', 'passed'])
+    """
+
+    after: float
+    backends: Sequence[Streams] = field(default=(), converter=_optional, kw_only=True)
+    max_samples: int = field(
+        default=Factory(lambda self: max(2, len(self.backends) + 1), takes_self=True), kw_only=True
+    )
+    concurrency: int = field(default=Factory(lambda self: self.max_samples, takes_self=True), kw_only=True)
+
+    def _check_arguments(self) -> None:
+        check_seconds("after", self.after)
+        Strategy._check_arguments(self)
+
+    def _copy(self, run: Run, thunk: ModelOutputThunk[Any]) -> ModelOutputThunk[Any]:
+        copy = thunk.resample(1)[0]
+        if not run.launched or not self.backends:
+            return copy
+        return on_backend(copy, self.backends[min(run.launched, len(self.backends)) - 1])
+
+    def _asked(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
+        return (thunk._call.backend, *self.backends)
+
+    def _repeats(self) -> bool:
+        return not self.backends
+
+    async def _draw(self, run: Run, thunk: ModelOutputThunk[Any]) -> None:
+        outside = run.group
+        async with anyio.create_task_group() as group:
+            run.group = group
+            while run.may_start():
+                copy = self._copy(run, thunk)
+                run.begin(copy)
+                ended = run.state = anyio.Event()
+                group.start_soon(run.guarded, self._race, run, copy)
+                full = len(run.unfinished()) >= self.concurrency
+                with anyio.move_on_after(None if full else self.after):
+                    await ended.wait()
+        run.group = outside
+        run.raise_failure()
+
+    async def _race(self, run: Run, copy: ModelOutputThunk[Any]) -> None:
+        try:
+            if run.stopped is None:  # another copy may have answered since this one was due
+                await self._finish(run, copy)
+        finally:
+            run.state.set()

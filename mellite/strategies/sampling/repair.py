@@ -1,0 +1,183 @@
+"""Repair: ask again and tell the model what was wrong, in the same message or in a conversation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+from attrs import evolve, field, frozen
+
+from ...thunk.thunk import ModelOutputThunk
+from ...values.errors import InvalidRequest, OutputValidationError, SamplingError
+from ...values.messages import Message, Text, ToolCall
+from ...values.request import Request
+from ..requirements import Requirement
+from .run import Run
+from .sample import Sample
+from .strategy import Strategy
+
+__all__ = ["Feedback", "ModelFriendlyRepair", "MultiTurnRepair", "RepairSampling", "model_friendly", "plain"]
+
+#: Says to the model what was wrong with a sample; "" if there is nothing that the model could do better.
+Feedback: TypeAlias = Callable[[Sample[Any], Sequence[Requirement]], str]
+
+
+def plain(sample: Sample[Any], requirements: Sequence[Requirement]) -> str:
+    """List what was not met, with the reasons that the checks gave."""
+    faults = [f"- {what}: {reason}" if reason else f"- {what}" for what, reason in _faults(sample, requirements)]
+    return "\n".join(["An earlier answer did not meet these requirements:", *faults]) if faults else ""
+
+
+def model_friendly(sample: Sample[Any], requirements: Sequence[Requirement]) -> str:
+    """Say what was found, what is wanted instead, what was right, and what to send back, in steps to follow.
+
+    Models do better when told where the fault is and what to do about it than when told that there is one. What is no
+    fault of the model, a check that broke, is left out.
+    """
+    faults = _faults(sample, requirements)
+    if not faults:
+        return ""
+    lines = ["Your answer was checked and needs changes. Do the following:"]
+    for number, (what, reason) in enumerate(faults, 1):
+        found = f" What the check found: {reason}" if reason else " Your answer did not do this."
+        lines.append(f"{number}. Make sure of this: {what}.{found}")
+    if kept := _met(sample, requirements):
+        lines += ["These were right, keep them so:", *[f"- {what}" for what in kept]]
+    lines += ["Your answer was:", *[f"> {line}" for line in _excerpt(sample.thunk.partial).splitlines()]]
+    lines.append("Write the whole answer again with these changes, and nothing else.")
+    return "\n".join(lines)
+
+
+@frozen(kw_only=True)
+class RepairSampling(Strategy):
+    """Ask again in a single turn: the same prompt, with what was wrong with the latest answer added to it.
+
+    The arguments are those of `Strategy`, and:
+
+    Args:
+        feedback: says to the model what was wrong; `plain`, `model_friendly`, or a function of your own of the sample
+            and the requirements.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite import Requirement, ValidationResult
+        >>> from mellite.backends import Scripted
+        >>> lower = Requirement("only small letters", lambda thunk: thunk.value.islower())
+        >>> backend = Scripted(["Hello", "hello"])
+        >>> result = asyncio.run(RepairSampling().sample(backend.generate("Greet me."), [lower]))
+        >>> print(result.value, "|", backend.requests[1].text)
+        hello | Greet me.
+        <BLANKLINE>
+        An earlier answer did not meet these requirements:
+        - only small letters
+    """
+
+    _needs_requirements: ClassVar[bool] = True
+
+    feedback: Feedback = field(default=plain)
+
+    def _check_arguments(self) -> None:
+        Strategy._check_arguments(self)
+        if not callable(self.feedback):
+            msg = f"'feedback' must be a function of a sample and the requirements, not {self.feedback!r}"
+            raise InvalidRequest(msg, parameter="feedback")
+
+    def _copy(self, run: Run, thunk: ModelOutputThunk[Any]) -> ModelOutputThunk[Any]:
+        copy = thunk.resample(1)[0]
+        for sample in reversed(run.ordered()):
+            said = self._said(sample, run.requirements)
+            if said:
+                return asking(copy, self._repaired(thunk._call.request, sample.thunk, said))
+        return copy
+
+    def _said(self, sample: Sample[Any], requirements: Sequence[Requirement]) -> str:
+        try:
+            return self.feedback(sample, requirements)
+        except Exception as error:
+            name = getattr(self.feedback, "__name__", repr(self.feedback))
+            msg = f"the feedback function {name} raised {type(error).__name__}: {error}"
+            raise SamplingError(msg) from error
+
+    def _repaired(self, request: Request, failed: ModelOutputThunk[Any], said: str) -> Request:
+        """The request to send next."""
+        *before, last = request.messages
+        if last.role == "user":
+            messages = (*before, evolve(last, content=(*last.content, Text(f"\n\n{said}"))))
+        else:
+            messages = (*request.messages, Message.user(said))
+        return evolve(request, messages=messages)
+
+
+@frozen(kw_only=True)
+class MultiTurnRepair(RepairSampling):
+    """Ask again in a conversation: the answer that failed, then what was wrong with it, and so on.
+
+    The arguments are those of `RepairSampling`. Every turn makes the prompt longer; `RepairSampling` does not.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite import Requirement
+        >>> from mellite.backends import Scripted
+        >>> lower = Requirement("only small letters", lambda thunk: thunk.value.islower())
+        >>> backend = Scripted(["Hello", "hello"])
+        >>> result = asyncio.run(MultiTurnRepair().sample(backend.generate("Greet me."), [lower]))
+        >>> [message.role for message in backend.requests[1].messages], result.value
+        (['user', 'assistant', 'user'], 'hello')
+    """
+
+    def _repaired(self, request: Request, failed: ModelOutputThunk[Any], said: str) -> Request:
+        # A tool call would have to be followed by its result, and an empty message is refused by providers.
+        parts = [part for part in failed.message.content if not isinstance(part, ToolCall)]
+        if not any(isinstance(part, Text) for part in parts):
+            return RepairSampling._repaired(self, request, failed, said)
+        asked = failed._call.request
+        return evolve(request, messages=(*asked.messages, Message.assistant(*parts), Message.user(said)))
+
+
+@frozen(kw_only=True)
+class ModelFriendlyRepair(RepairSampling):
+    """As `RepairSampling`, with feedback that models act on better: see `model_friendly`."""
+
+    feedback: Feedback = field(default=model_friendly)
+
+
+def asking(copy: ModelOutputThunk[Any], request: Request) -> ModelOutputThunk[Any]:
+    """A copy of the same lineage that asks something else."""
+    return type(copy)(evolve(copy._call, request=request))
+
+
+def _faults(sample: Sample[Any], requirements: Sequence[Requirement]) -> list[tuple[str, str | None]]:
+    """What the model did not do, and the reasons; a check that broke is not among them."""
+    if isinstance(sample.error, OutputValidationError):
+        return [(_shape(sample.thunk._call.request.output), str(sample.error))]
+    pairs = zip(requirements, sample.validations, strict=False)
+    return [
+        (requirement.description, verdict.reason)
+        for requirement, verdict in pairs
+        if not verdict.passed and verdict.error is None
+    ]
+
+
+def _met(sample: Sample[Any], requirements: Sequence[Requirement]) -> list[str]:
+    pairs = zip(requirements, sample.validations, strict=False)
+    return [requirement.description for requirement, verdict in pairs if verdict.passed]
+
+
+def _shape(output: Any) -> str:
+    """What JSON is wanted, in words and as a JSON Schema."""
+    import msgspec
+
+    schema: Any
+    try:
+        described = getattr(output, "model_json_schema", None)  # pydantic models describe themselves
+        schema = described() if described is not None else msgspec.json.schema(output)
+    except TypeError:  # a type without a schema
+        return "the answer must be JSON, without any text around it"
+    return f"the answer must be JSON that fits this JSON Schema, without any text around it: {json.dumps(schema)}"
+
+
+def _excerpt(text: str, most: int = 2_000) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}\n[...]\n{text[-most // 2 :]}"

@@ -1,0 +1,125 @@
+"""What sampling gives: the winner, every sample, what they cost together, and why it stopped."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import frozen
+
+from ...thunk.thunk import ModelOutputThunk
+from ...values.usage import Usage
+from .sample import Sample, StopReason, counts, exact, total_cost, total_usage
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["SamplingResult"]
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True, repr=False)
+class SamplingResult(Generic[T]):
+    """What a strategy found; true in a condition if it was successful.
+
+    Args:
+        winner: the thunk that was chosen; if there was no success, the one that came nearest.
+        success: whether the winner passed every check. Look at it before you use `value`.
+        samples: every copy that was sent, in the order of their lineage, whichever finished first.
+        stop_reason: why no more was generated:
+            ``accepted``: a sample passed;
+            ``decided``: what is left could not change the outcome;
+            ``completed``: all n samples are there;
+            ``max_samples``, ``max_tokens``, ``max_usd``, ``deadline``: that budget is spent;
+            ``hopeless``: it failed in a way that asking again does not mend, such as a wrong key.
+        strategy: the name of the strategy.
+        requirements: their descriptions, in the order of the verdicts.
+        duration_ms: how long all of it took, in ms.
+    """
+
+    winner: ModelOutputThunk[T]
+    success: bool
+    samples: tuple[Sample[T], ...]
+    stop_reason: StopReason
+    strategy: str = ""
+    requirements: tuple[str, ...] = ()
+    duration_ms: float | None = None
+
+    @property
+    def value(self) -> str | None:
+        """The winner's text."""
+        return self.winner.value
+
+    @property
+    def parsed_repr(self) -> T | None:
+        """The winner's parsed value."""
+        return self.winner.parsed_repr
+
+    @property
+    def attempts(self) -> int:
+        """How many copies were sent."""
+        return len(self.samples)
+
+    @property
+    def errors(self) -> tuple[Exception, ...]:
+        """What went wrong in the samples, in their order: in generations, and in your own checks and scores."""
+        return tuple([error for sample in self.samples for error in sample.errors])
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of all samples and their judges together, as far as providers told; None if none did."""
+        return total_usage(self.samples)
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What all samples and their judges cost together, in USD; None if one used tokens at an unknown price."""
+        return total_cost(self.samples)
+
+    @property
+    def unmetered(self) -> int:
+        """How many samples ended before their provider said what they used; `usage` and `cost_usd` lack them."""
+        return sum(sample.usage is None for sample in self.samples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON knows values; costs are exact, as str."""
+        index = next((at for at, sample in enumerate(self.samples) if sample.thunk is self.winner), None)
+        return {
+            "strategy": self.strategy,
+            "success": self.success,
+            "stop_reason": self.stop_reason,
+            "value": self.value,
+            "winner": index,
+            "requirements": list(self.requirements),
+            "attempts": self.attempts,
+            "unmetered": self.unmetered,
+            "usage": counts(self.usage),
+            "cost_usd": exact(self.cost_usd),
+            "duration_ms": self.duration_ms,
+            "samples": [sample.to_dict() for sample in self.samples],
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The result as a JSON text; only ASCII, so that every text of a model survives any file."""
+        import json
+
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def __bool__(self) -> bool:
+        return self.success
+
+    def __repr__(self) -> str:
+        text = self.value or ""
+        shown = text if len(text) <= 40 else text[:37] + "..."
+        how = "success" if self.success else "no success"
+        errors = self.errors
+        first = f", {len(errors)} x error, first {type(errors[0]).__name__}({str(errors[0])[:80]!r})" if errors else ""
+        return f"<SamplingResult {how}, {self.stop_reason} after {self.attempts}, value={shown!r}{first}>"
+
+    def __rich__(self) -> Table:
+        from .table import table_of, totals_of
+
+        how = "success" if self.success else "no success"
+        title = f"{self.strategy}: {how}, {self.stop_reason}"
+        totals = totals_of(self.attempts, self.usage, self.cost_usd, self.duration_ms, self.unmetered)
+        return table_of(self.samples, self.winner, title=title, totals=totals)

@@ -1,0 +1,79 @@
+"""The rich table that a terminal shows for the result of sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from ...thunk.thunk import ModelOutputThunk
+from ...values.terminal import one_line
+from ...values.usage import Usage
+from .sample import Sample, Status
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["MOST_ROWS", "table_of", "totals_of"]
+
+#: How many samples are shown; of more, the first ones and the winner.
+MOST_ROWS: Final = 40
+
+_STYLES: Final[dict[Status, str]] = {
+    "passed": "green",
+    "rejected": "yellow",
+    "unchecked": "dim",
+    "failed": "red",
+    "cancelled": "dim",
+}
+
+
+def table_of(samples: Sequence[Sample[Any]], winner: ModelOutputThunk[Any], *, title: str, totals: str) -> Table:
+    """One row for each sample: what became of it, its verdicts, tokens, cost and time, and the start of its text."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, caption=totals)
+    for name in ("", "sample", "status", "score", "checks", "tokens", "USD", "s"):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("score", "tokens", "USD", "s") else "left")
+    table.add_column("answer", ratio=1)
+    for index, sample in enumerate(samples):
+        won = sample.thunk is winner
+        if index < MOST_ROWS or won:
+            cells = ["*" if won else "", *_cells(sample)]
+            table.add_row(*[Text(cell) for cell in cells], style=_STYLES[sample.status])
+    hidden = len(samples) - table.row_count
+    if hidden:
+        table.add_row(*[""] * 8, Text(f"and {hidden} more"), style="dim")
+    return table
+
+
+def totals_of(count: int, usage: Usage | None, cost: Decimal | None, duration_ms: float | None, unmetered: int) -> str:
+    """What all samples used together, in a line."""
+    missing = f", {unmetered} without a count" if unmetered else ""
+    tokens = _shown(usage.total_tokens if usage is not None else None, ",d")
+    return f"{count} samples, {tokens} tokens{missing}, {_shown(cost, 'f')} USD, {_seconds(duration_ms)} s"
+
+
+def _cells(sample: Sample[Any]) -> list[str]:
+    tokens = sample.usage.total_tokens if sample.usage is not None else None
+    errors = sample.errors
+    text = f"{type(errors[0]).__name__}: {errors[0]}" if errors else sample.thunk.partial
+    return [
+        ".".join(map(str, sample.lineage)),
+        sample.status,
+        "" if sample.score is None else f"{sample.score:g}",
+        "".join(["x!"[verdict.error is not None] if not verdict.passed else "." for verdict in sample.validations]),
+        _shown(tokens, ",d"),
+        _shown(sample.cost_usd, "f"),
+        _seconds(sample.duration_ms),
+        one_line(text, 200),
+    ]
+
+
+def _seconds(duration_ms: float | None) -> str:
+    return _shown(None if duration_ms is None else duration_ms / 1000, ".2f")
+
+
+def _shown(value: Any, format: str) -> str:
+    return "?" if value is None else f"{value:{format}}"

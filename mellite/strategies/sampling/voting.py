@@ -1,0 +1,289 @@
+"""Majority vote and minimum Bayes risk: choose the answer that the others agree with most."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from bisect import insort
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Final, Literal, TypeAlias
+
+import anyio.lowlevel
+from attrs import evolve, field, frozen
+
+from ...thunk.thunk import ModelOutputThunk
+from ...values.errors import InvalidRequest, SamplingError
+from .agreement import closeness, number_in, same_text, word_overlap
+from .best_of_n import Fixed
+from .run import Run
+from .sample import Sample, StopReason
+
+__all__ = ["Key", "MajorityVote", "MinimumBayesRisk", "Similarity"]
+
+#: What makes two answers the same vote; see `MajorityVote`.
+Key: TypeAlias = Literal["exact", "numeric"] | Callable[..., Any]
+
+#: How alike two answers are, from 0 to 1; see `MinimumBayesRisk`.
+Similarity: TypeAlias = Literal["words", "exact", "numeric"] | Callable[[str, str], float | Awaitable[float]]
+
+#: How alike two answers are that count as the same vote.
+_SAME: Final = 0.5
+
+_SIMILARITIES: Final[dict[str, Callable[[str, str], float]]] = {
+    "exact": same_text,
+    "numeric": closeness,
+    "words": word_overlap,
+}
+
+
+def _key(key: Key | None) -> Key:
+    return "exact" if key is None else key
+
+
+@frozen
+class MajorityVote(Fixed):
+    """Generate n answers at once and take the one that most of them give; of equal votes, the one with the first.
+
+    Only answers that pass the requirements vote. As soon as what is missing cannot change the outcome, it is cancelled.
+    The other arguments are those of `Strategy`.
+
+    Args:
+        n: how many may vote.
+        key: what makes two answers the same vote: ``exact`` or None, equal parsed values, or texts equal but for white
+            space around them; ``numeric``, the last number in the text, an answer without one does not vote; a function
+            of the text that gives the vote, None for no vote; or a function of two texts that says whether they are the
+            same, or how alike they are (the same from 0.5 on). Each answer is compared with the first of each group.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite.backends import Scripted
+        >>> thunk = Scripted(["It is 42.", "41", "42.0"]).generate("What is 6 times 7?")
+        >>> result = asyncio.run(MajorityVote(3, key="numeric").sample(thunk))
+        >>> result.value, [sample.score for sample in result.samples]
+        ('It is 42.', [2.0, 1.0, 2.0])
+    """
+
+    key: Key = field(default="exact", converter=_key, kw_only=True)
+
+    def _check_arguments(self) -> None:
+        Fixed._check_arguments(self)
+        if self.key not in ("exact", "numeric") and not callable(self.key):
+            msg = f"'key' must be 'exact', 'numeric' or a function of texts, not {self.key!r}"
+            raise InvalidRequest(msg, parameter="key")
+
+    async def _draw(self, run: Run, thunk: ModelOutputThunk[Any]) -> None:
+        run.state = _Ballot()
+        await Fixed._draw(self, run, thunk)
+
+    async def _attempt(self, run: Run, copy: ModelOutputThunk[Any]) -> Sample[Any]:
+        sample = await Fixed._attempt(self, run, copy)
+        return await run.judged(sample, run.state.voting(self.key)) if sample.passed else sample
+
+    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+        ballot: _Ballot = run.state
+        if run.missing and ballot.is_decided(run.missing, min(run.unfinished(), default=None)):
+            return "decided"
+        return None
+
+    async def _choose(self, run: Run) -> Sample[Any] | None:
+        ballot: _Ballot = run.state
+        for group in ballot.groups:
+            for sample in group.votes:
+                run.note(evolve(sample, score=float(len(group.votes))))
+        best = ballot.ranked()
+        return best[0].votes[0] if best else None
+
+
+class _Group:
+    """The samples that gave the same answer, in the order of their lineage."""
+
+    __slots__ = ("example", "votes")
+
+    def __init__(self, sample: Sample[Any]) -> None:
+        self.example: str = sample.thunk.value or ""
+        self.votes = [sample]
+
+    def add(self, sample: Sample[Any]) -> None:
+        insort(self.votes, sample, key=lambda vote: vote.lineage)
+
+    @property
+    def rank(self) -> tuple[int, tuple[int, ...]]:
+        """Groups with more votes come first, then those with the earlier first vote."""
+        return -len(self.votes), self.votes[0].lineage
+
+
+class _Ballot:
+    """The votes so far."""
+
+    def __init__(self) -> None:
+        self.groups: list[_Group] = []
+        self._by_key: dict[Hashable, _Group] = {}
+        self._most = 0
+
+    def ranked(self) -> list[_Group]:
+        """The groups, the winning one first."""
+        return sorted(self.groups, key=lambda group: group.rank)
+
+    def voting(self, key: Key) -> Callable[[Sample[Any]], Sample[Any] | Awaitable[Sample[Any]]]:
+        """The function that lets a sample vote."""
+
+        def vote(sample: Sample[Any]) -> Sample[Any] | Awaitable[Sample[Any]]:
+            if callable(key):
+                return self._by_function(sample, key)
+            try:
+                self._by_answer(sample, _answer_of(sample.thunk, key))
+            except (TypeError, ValueError, RecursionError) as error:  # a value that no JSON can hold
+                return evolve(sample, error=error)
+            return sample
+
+        return vote
+
+    async def _by_function(self, sample: Sample[Any], key: Callable[..., Any]) -> Sample[Any]:
+        text = sample.thunk.value or ""
+        try:
+            if _compares(key):
+                self._count(sample, await self._like(text, key))
+            else:
+                found = key(text)
+                self._by_answer(sample, await found if inspect.isawaitable(found) else found)
+        except Exception as error:
+            return evolve(sample, error=error)
+        return sample
+
+    def _by_answer(self, sample: Sample[Any], answer: Hashable) -> None:
+        if answer is not None:
+            self._by_key[answer] = self._count(sample, self._by_key.get(answer))
+
+    def _count(self, sample: Sample[Any], group: _Group | None) -> _Group:
+        if group is not None:
+            group.add(sample)
+        else:
+            group = _Group(sample)
+            self.groups.append(group)
+        self._most = max(self._most, len(group.votes))
+        return group
+
+    async def _like(self, text: str, same: Callable[[str, str], Any]) -> _Group | None:
+        # A group that another sample makes meanwhile is at the end of the list, and is compared too.
+        for group in self.groups:
+            found = same(group.example, text)
+            alike = await found if inspect.isawaitable(found) else found
+            if alike >= _SAME if isinstance(alike, float) else alike:
+                return group
+        return None
+
+    def is_decided(self, missing: int, earliest: tuple[int, ...] | None) -> bool:
+        """Whether `missing` votes cannot change the winner; the one of them with the earliest lineage may be known."""
+        if self._most < missing or not self.groups:
+            return False
+        ranked = self.ranked()
+        ahead, first = len(ranked[0].votes), ranked[0].votes[0].lineage
+        second = ranked[1] if len(ranked) > 1 else None
+        most = missing + (len(second.votes) if second is not None else 0)
+        if ahead != most:
+            return ahead > most
+        # All that is missing would have to join the second, and the one with the first vote would win.
+        return all(lineage > first for lineage in (earliest, second.votes[0].lineage if second else None) if lineage)
+
+
+def _compares(key: Callable[..., Any]) -> bool:
+    """Whether a function takes two texts to compare, and not one to make a vote of."""
+    try:
+        parameters = inspect.signature(key).parameters.values()
+    except (TypeError, ValueError):  # some built-in functions do not say
+        return False
+    needed = [each for each in parameters if each.default is each.empty and each.kind in _POSITIONAL]
+    return len(needed) == 2
+
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _answer_of(thunk: ModelOutputThunk[Any], key: Literal["exact", "numeric"]) -> Hashable:
+    text = thunk.value or ""
+    if key == "numeric":
+        return number_in(text)
+    parsed = thunk.parsed_repr
+    if parsed is None or isinstance(parsed, str):
+        return text.strip()
+    try:
+        hash(parsed)
+    except TypeError:  # a dict or a list: equal ones print alike when their keys are sorted
+        import msgspec
+
+        return msgspec.json.encode(parsed, order="sorted", enc_hook=repr)
+    return type(parsed), parsed
+
+
+@frozen
+class MinimumBayesRisk(Fixed):
+    """Generate n answers at once and take the one that is most like all others; of equals, the first.
+
+    Where answers are rarely the same, such as prose, this is what a vote is where they are. Only answers that pass the
+    requirements take part. The other arguments are those of `Strategy`.
+
+    Args:
+        n: how many answers to choose from.
+        similarity: how alike two answers are: ``words``, the words they have in common; ``exact``, 1 or 0; ``numeric``,
+            how near the last numbers in them are; or a function of an answer and another one to hold it against, sync
+            or async. It is called for every ordered pair.
+
+    Raises:
+        SamplingError: out of `sample`, if your similarity raises or gives no finite number.
+
+    Example:
+        >>> import asyncio
+        >>> from mellite.backends import Scripted
+        >>> thunk = Scripted(["the cat sat", "a dog ran", "the cat sat down"]).generate("What happened?")
+        >>> asyncio.run(MinimumBayesRisk(3).sample(thunk)).value
+        'the cat sat'
+    """
+
+    similarity: Similarity = field(default="words", kw_only=True)
+
+    def _check_arguments(self) -> None:
+        Fixed._check_arguments(self)
+        if not callable(self.similarity) and self.similarity not in _SIMILARITIES:
+            msg = f"'similarity' must be 'words', 'exact', 'numeric' or a function of texts, not {self.similarity!r}"
+            raise InvalidRequest(msg, parameter="similarity")
+
+    async def _choose(self, run: Run) -> Sample[Any] | None:
+        passed = [sample for sample in run.ordered() if sample.passed]
+        if not passed:
+            return None
+        texts = [sample.thunk.value or "" for sample in passed]
+        means = await _means(texts, self.similarity)
+        scored = [run.note(evolve(sample, score=mean)) for sample, mean in zip(passed, means, strict=True)]
+        return max(scored, key=lambda sample: sample.score or 0.0)
+
+
+async def _means(texts: list[str], similarity: Similarity) -> list[float]:
+    """For each text, its mean similarity to the others; 1.0 for a single one."""
+    others = len(texts) - 1
+    if not others:
+        return [1.0]
+    sums = [0.0] * len(texts)
+    for at, text in enumerate(texts):
+        for against, other in enumerate(texts):
+            if callable(similarity):
+                sums[at] += await _alike(similarity, text, other) if at != against else 0.0
+            elif against > at:  # ours are the same both ways
+                value = _SIMILARITIES[similarity](text, other)
+                sums[at] += value
+                sums[against] += value
+        await anyio.lowlevel.checkpoint()  # a thousand texts are a million pairs: let others run
+    return [total / others for total in sums]
+
+
+async def _alike(similarity: Callable[[str, str], Any], text: str, other: str) -> float:
+    name = getattr(similarity, "__name__", repr(similarity))
+    try:
+        found = similarity(text, other)
+        value = await found if inspect.isawaitable(found) else found
+        if math.isfinite(value):
+            return float(value)
+    except Exception as error:
+        msg = f"the similarity {name} raised {type(error).__name__}: {error}"
+        raise SamplingError(msg) from error
+    msg = f"the similarity {name} gave {value!r}; it must give a finite number"
+    raise SamplingError(msg)

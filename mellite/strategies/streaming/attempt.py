@@ -1,0 +1,350 @@
+"""One attempt: read a generation, cut it, check each chunk, release what passed, stop with the first failure."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+import anyio
+from attrs import define, field
+
+from ... import loops
+from ...loops.turns import Turns
+from ...thunk.iterators import Events
+from ...thunk.thunk import ModelOutputThunk
+from ...values.chunking import Chunk, Chunker, Chunking, chunker_for
+from ...values.errors import InvalidRequest, MelliteError
+from ...values.events import ReasoningDelta, TextDelta, ToolInputDelta
+from ...values.fold import CompactLog
+from ..requirements import CheckChunk, ChunkVerdict, Requirement, ValidationResult
+from ..requirements.checking import let_go
+from .events import ChunkEvent, Failure, QuickCheckEvent, StreamEvent, ThinkingEvent, ToolInputEvent
+from .repair import is_futile
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+__all__ = ["Attempt", "Outlet"]
+
+#: Takes text, None at its end, and anything to go on after it had to wait, which it says with True.
+_Track: TypeAlias = Generator[bool, str | None, None]
+
+#: How far a generation runs ahead of the checks, in events: what comes behind a failure is paid for in vain.
+AHEAD: Final = 8
+
+#: How many chunks wait to be taken before reading pauses, and with it the generation.
+WINDOW: Final = 256
+
+#: How many async checks of one requirement run at the same time.
+CHECKS_AT_ONCE: Final = 16
+
+
+@define(eq=False)
+class Outlet:
+    """Where an attempt puts what it releases, and what it waits on; one for a whole stream."""
+
+    #: What has been released and not been taken yet.
+    items: deque[Chunk | StreamEvent] = field(factory=deque, init=False)
+    #: Whether somebody wants more than chunks.
+    detailed: bool = field(default=False, init=False)
+    group: TaskGroup | None = field(default=None, init=False)
+    _takers: list[loops.Waiter] = field(factory=list, init=False)
+    _reader: loops.Waiter | None = field(default=None, init=False)
+
+    def put(self, item: Chunk | StreamEvent) -> None:
+        """Release something, and wake who waits for it."""
+        self.items.append(item)
+        while self._takers:
+            self._takers.pop().wake()
+
+    def taken(self) -> None:
+        """Somebody took something: reading may go on when there is room again."""
+        if self._reader is not None and len(self.items) <= WINDOW // 2:
+            self.wake_reader()
+
+    async def wait_for_item(self) -> None:
+        """Wait until there is something to take."""
+        while not self.items:
+            waiter = loops.current().waiter()
+            self._takers.append(waiter)
+            await waiter.wait()
+
+    def wake_reader(self) -> None:
+        """Let the reader look again whether it can go on."""
+        if self._reader is not None:
+            self._reader.wake()
+            self._reader = None
+
+    async def reader_waits(self) -> None:
+        """The reader waits until it is woken."""
+        waiter = self._reader = loops.current().waiter()
+        await waiter.wait()
+
+
+class _Check:
+    """An async check of one chunk, under way."""
+
+    __slots__ = ("chunk", "given", "lane", "scope", "turn")
+
+    def __init__(self, lane: _Lane, chunk: Chunk, given: Awaitable[Any], turn: int) -> None:
+        self.lane = lane
+        self.chunk = chunk
+        self.given = given
+        self.turn = turn
+        self.scope = anyio.CancelScope()
+
+
+class _Lane:
+    """One requirement over the chunks of one attempt."""
+
+    __slots__ = ("begin", "check", "end", "pending", "requirement")
+
+    def __init__(self, requirement: Requirement, check: CheckChunk) -> None:
+        self.requirement = requirement
+        self.begin = requirement.begin_chunk
+        self.check = check
+        self.end = 0  # of the last chunk that it was given
+        self.pending: dict[int, _Check] = {}  # where a chunk begins -> its check, in order
+
+    def judged(self) -> int:
+        """Up to where all of the text is judged."""
+        return next(iter(self.pending)) if self.pending else self.end
+
+
+@define(eq=False)
+class Attempt:
+    """One generation on its way through the checks.
+
+    Attributes:
+        failures: the requirements that it did not meet, in the order of the text.
+        error: what the generation failed with, if it did.
+        limit: where the first chunk that failed begins: nothing from there on is released.
+    """
+
+    thunk: ModelOutputThunk[Any]
+    number: int = field(kw_only=True)
+    requirements: tuple[Requirement, ...] = field(kw_only=True)
+    chunking: Chunking = field(kw_only=True)
+    outlet: Outlet = field(kw_only=True)
+    judged: Callable[[ValidationResult], None] = field(kw_only=True)
+    failures: list[Failure] = field(factory=list, init=False)
+    error: Exception | None = field(default=None, init=False)
+    limit: float = field(default=math.inf, init=False)
+    _lanes: list[_Lane] = field(factory=list, init=False)
+    _tracks: list[_Track] = field(factory=list, init=False)
+    _waiting: deque[Chunk] = field(factory=deque, init=False)
+    _checks: set[_Check] = field(factory=set, init=False)
+    _turns: Turns = field(factory=Turns, init=False)
+    _cannot_cut: bool = field(default=False, init=False)
+    _is_last: bool = field(default=True, init=False)
+    _fed: int = field(default=0, init=False)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether a requirement has failed."""
+        return bool(self.failures)
+
+    async def read(self, *, last: bool) -> None:
+        """Read the whole generation; stops it with the first failure.
+
+        Args:
+            last: whether no other attempt follows: then what stands before the failure is still released.
+        """
+        self._is_last = last
+        try:
+            self._lay_tracks()
+            await self._read()
+        except MelliteError as error:
+            if not self.failures and self.error is None:
+                self.error = error.with_traceback(_settled_traceback(self.thunk))  # without these frames: no cycle
+        last = self._is_last = last or (self.error is not None and is_futile(self.error))
+        if not self.rejected and (self.error is None or last):
+            await self._feed(None)  # the rest of the text, also of one that broke off
+            while self._checks and not self._is_over():
+                await self.outlet.reader_waits()
+        if not last:
+            self.abandon()
+        if self._is_over():
+            await self.stop()
+        while last and self._checks:
+            await self.outlet.reader_waits()
+
+    def _is_over(self) -> bool:
+        """Whether the outcome is decided: a requirement or the chunker has failed."""
+        return bool(self.failures) or self._cannot_cut
+
+    async def stop(self) -> None:
+        """Cancel the generation at once; nothing happens if it has ended."""
+        why = f"rejected: {self.failures[0].reason}" if self.failures else str(self.error)
+        await self.thunk.cancel_generation(why)
+
+    def abandon(self) -> None:
+        """Cancel every check that is still under way; nothing is released any more."""
+        self.limit = -1
+        for check in self._checks:
+            check.scope.cancel()
+
+    def close(self) -> None:
+        """Let go of checks that never began, when all tasks are over."""
+        for check in self._checks:
+            let_go(check.given)
+        for track in self._tracks:
+            track.close()
+
+    def _lay_tracks(self) -> None:
+        checkers = [(requirement, requirement.checker()) for requirement in self.requirements]
+        lanes = [_Lane(requirement, check) for requirement, check in checkers if check is not None]
+        self._lanes = lanes
+        self._cannot_cut = True  # until it is certain that every chunker can be made
+        shared = [lane for lane in lanes if lane.requirement.chunking is None]
+        self._tracks.append(self._track(chunker_for(self.chunking), shared, deliver=True))
+        self._tracks += [
+            self._track(chunker_for(lane.requirement.chunking), [lane], deliver=False)
+            for lane in lanes
+            if lane.requirement.chunking is not None
+        ]
+        for track in self._tracks:
+            next(track)
+        self._cannot_cut = False
+
+    async def _read(self) -> None:
+        outlet = self.outlet
+        async for event in Events(self.thunk._gen, self.thunk._opener(), CompactLog.events, ahead=AHEAD):
+            kind = type(event)
+            if kind is TextDelta:
+                await self._feed(cast("TextDelta", event).text)
+            elif outlet.detailed:
+                self._tell(event)
+            while self._is_crowded() and not self._is_over():
+                await outlet.reader_waits()
+            if self.failures or self._cannot_cut:
+                return
+
+    def _tell(self, event: object) -> None:
+        if type(event) is ReasoningDelta:
+            self.outlet.put(ThinkingEvent(event.text, attempt=self.number))
+        elif type(event) is ToolInputDelta:
+            self.outlet.put(ToolInputEvent(event.name, event.text, id=event.id, attempt=self.number))
+
+    def _is_crowded(self) -> bool:
+        if len(self.outlet.items) >= WINDOW:
+            return True
+        if not self._checks:
+            return False  # what waits then, waits for more text
+        return len(self._waiting) >= WINDOW or any(len(lane.pending) >= CHECKS_AT_ONCE for lane in self._lanes)
+
+    async def _feed(self, text: str | None) -> None:
+        """Cut and check more text; None is its end. Waits while too many checks are under way."""
+        if self._cannot_cut:
+            return
+        fed = self._fed
+        self._fed += len(text or "")
+        try:
+            for track in self._tracks:
+                if self.failures:
+                    if text is None or not self._is_last or self.limit <= fed:
+                        break
+                    text = text[: int(self.limit) - fed]  # what stands before the failure may still pass
+                is_busy = track.send(text)
+                while is_busy:
+                    self._release()
+                    await self.outlet.reader_waits()
+                    is_busy = track.send(None)
+        except InvalidRequest as error:  # out of somebody's own chunker
+            self.error, self._cannot_cut = error.with_traceback(None), True
+        self._release()
+
+    def _track(self, chunker: Chunker, lanes: list[_Lane], *, deliver: bool) -> _Track:
+        """Cuts the text that it is sent, and has some requirements judge the chunks; gives True when it has to wait."""
+        partial = ""  # a local: CPython adds to it in place, which makes all additions together linear
+        while True:
+            text = yield False
+            for chunk in cast("list[Chunk]", chunker.end() if text is None else chunker.feed(text)):
+                partial += str(chunk)
+                if deliver:
+                    self._waiting.append(chunk)
+                self._judge(lanes, chunk, partial)
+                while self._checks and self._is_crowded() and not self.failures:
+                    yield True
+                if chunk.end > self.limit:
+                    break
+
+    def _judge(self, lanes: list[_Lane], chunk: Chunk, partial: str) -> None:
+        """Have requirements judge a chunk; async checks begin when no other one has failed it."""
+        later: list[tuple[_Lane, Awaitable[Any]]] = []
+        detailed = self.outlet.detailed
+        for lane in lanes:
+            given = lane.begin(lane.check, chunk, partial)
+            if type(given) is not tuple:
+                later.append((lane, cast("Awaitable[Any]", given)))
+                continue
+            lane.end = chunk.end
+            verdict, result = given
+            if result is not None or detailed:
+                self._note(lane, chunk, verdict, result)
+                if verdict == "fail":
+                    break
+        for lane, given in later:
+            if chunk.end > self.limit:
+                let_go(given)
+            else:
+                self._start(lane, chunk, given)
+
+    def _start(self, lane: _Lane, chunk: Chunk, given: Awaitable[Any]) -> None:
+        check = _Check(lane, chunk, given, self._turns.take())
+        lane.pending[chunk.start] = check
+        lane.end = chunk.end
+        self._checks.add(check)
+        if self.outlet.group is not None:
+            self.outlet.group.start_soon(self._finish, check)
+
+    async def _finish(self, check: _Check) -> None:
+        lane, chunk = check.lane, check.chunk
+        judged: tuple[ChunkVerdict, ValidationResult | None] | None = None
+        with check.scope:
+            await self._turns.wait(check.turn)
+            judged = await lane.requirement.finish_chunk(check.given)
+        self._checks.discard(check)
+        if judged is None:
+            let_go(check.given)  # it may have been cancelled before it began
+        elif chunk.start <= self.limit:  # what stands behind a failure does not matter any more
+            self._note(lane, chunk, *judged)
+            del lane.pending[chunk.start]
+            self._release()
+        self.outlet.wake_reader()
+        if self.rejected:
+            await self.stop()
+
+    def _note(self, lane: _Lane, chunk: Chunk, verdict: ChunkVerdict, result: ValidationResult | None) -> None:
+        """A verdict is there."""
+        if self.outlet.detailed:
+            self.outlet.put(QuickCheckEvent(lane.requirement, verdict, chunk=chunk, result=result, attempt=self.number))
+        if result is not None:
+            self.judged(result)
+        if verdict == "fail" and result is not None:
+            self.failures.append(Failure(lane.requirement, result, chunk=chunk, attempt=self.number))
+            self.failures.sort(key=lambda failure: failure.chunk.start if failure.chunk is not None else sys.maxsize)
+            self.limit = min(self.limit, chunk.start)
+            for check in self._checks:
+                if check.chunk.start >= self.limit:
+                    check.scope.cancel()
+
+    def _release(self) -> None:
+        """Hand on every chunk that all requirements have judged."""
+        waiting = self._waiting
+        if not waiting:
+            return
+        cleared = min([self.limit, *[lane.judged() for lane in self._lanes]])
+        outlet, detailed = self.outlet, self.outlet.detailed
+        while waiting and waiting[0].end <= cleared:
+            chunk = waiting.popleft()
+            outlet.put(ChunkEvent(chunk, attempt=self.number) if detailed else chunk)
+
+
+def _settled_traceback(thunk: ModelOutputThunk[Any]) -> TracebackType | None:
+    outcome = thunk._settled()
+    return outcome.traceback if outcome is not None else None

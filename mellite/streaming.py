@@ -1,0 +1,6 @@
+"""Streams that are checked while they come."""
+
+from .strategies import streaming as _room
+from .strategies.streaming import *  # noqa: F403 - all that the room offers
+
+__all__ = _room.__all__

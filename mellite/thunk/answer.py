@@ -1,0 +1,227 @@
+"""What a thunk has given so far: its text, message, usage, cost and error, in every state."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+
+from ..values.errors import InvalidRequest
+from ..values.messages import Deferred, Message, Part, Text, ToolCall
+from .call import CallInfo, name_of
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from ..values.events import FinishReason
+    from ..values.fold import Folded
+    from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
+    from ..values.usage import Usage
+    from .outcome import Outcome, State
+    from .pump import Pump
+
+# What is only needed of a thunk that runs or has settled is imported then, as in `mellite.thunk`.
+
+__all__ = ["Answer"]
+
+T = TypeVar("T")
+
+#: How many characters of a prompt or an answer a repr shows, and how many of an error.
+_SHOWN_TEXT: Final = 40
+_SHOWN_ERROR: Final = 120
+
+
+class Answer(Deferred, Generic[T]):
+    """What a thunk has given so far; `mellite.ModelOutputThunk` is one.
+
+    Every property may be read in every state, from any thread, and none of them generates anything.
+    """
+
+    __slots__ = ()
+
+    _call: CallInfo
+
+    @property
+    def state(self) -> State:
+        """``pending``, ``running``, ``done``, ``failed`` or ``cancelled``."""
+        outcome = self._settled()
+        if outcome is not None:
+            return outcome.state
+        return "pending" if self._in_flight() is None else "running"
+
+    def is_computed(self) -> bool:
+        """Whether it is settled: done, failed or cancelled."""
+        return self._settled() is not None
+
+    @property
+    def value(self) -> str | None:
+        """The text; None until it is done."""
+        outcome = self._settled()
+        return outcome.text if outcome is not None and outcome.state == "done" else None
+
+    @property
+    def text(self) -> str:
+        """The text of a thunk that is done; as ``thunk.value``, but always a str.
+
+        Raises:
+            InvalidRequest: while it is pending or running; read `partial` for the text so far.
+            MelliteError: what it failed with, or `GenerationCancelled`, as ``await thunk`` does.
+        """
+        outcome = self._settled()
+        if outcome is None:
+            msg = (
+                f"this thunk is {self.state} and has no text yet: await it first; or, to make its answer part of a "
+                "prompt, give the thunk itself, as in generate(['Summarise: ', thunk]), instead of an f-string"
+            )
+            raise InvalidRequest(msg)
+        outcome.raise_error()
+        return outcome.text
+
+    @property
+    def partial(self) -> str:
+        """The text so far, in every state; joined on each access."""
+        outcome = self._settled()
+        return outcome.text if outcome is not None else self._so_far().text
+
+    @property
+    def parsed_repr(self) -> T | None:
+        """The parsed value; None until it is done. The same as `value` where no output type was asked for."""
+        outcome = self._settled()
+        return cast("T", outcome.parsed) if outcome is not None and outcome.state == "done" else None
+
+    @property
+    def thinking(self) -> str | None:
+        """The model's thinking so far, as far as the provider shows it; None if there is none."""
+        outcome = self._settled()
+        return outcome.thinking if outcome is not None else self._so_far().thinking
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the model asks for."""
+        outcome = self._settled()
+        return outcome.tool_calls if outcome is not None else self._so_far().tool_calls
+
+    @property
+    def message(self) -> Message:
+        """The assistant's message, to put in a history; what there is of it until the thunk is done."""
+        outcome = self._settled()
+        parts: tuple[Part, ...] | None
+        if outcome is None:
+            parts = self._so_far().parts
+        elif outcome.parts is None:
+            parts = (Text(outcome.text),) if outcome.text else ()
+        else:
+            parts = outcome.parts
+        return Message("assistant", parts)
+
+    @property
+    def generation(self) -> GenerationMetadata:
+        """Ids, model, usage, times and how it finished, as far as they are known."""
+        outcome = self._settled()
+        if outcome is not None:
+            return outcome.generation
+        from .outcome import Clock, metadata_of
+
+        pump = self._in_flight()
+        id, clock = (pump.generation_id, pump.clock) if pump is not None else (None, Clock())
+        return metadata_of(self._so_far(), self._call.request, id, clock)
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens used so far, as ``thunk.generation.usage``; None while the provider has said nothing."""
+        return self.generation.usage
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """The cost in USD, as ``thunk.generation.cost_usd``; None when the price or the usage is unknown."""
+        return self.generation.cost_usd
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the answer ended, as ``thunk.generation.finish_reason``; None until it has."""
+        return self.generation.finish_reason
+
+    @property
+    def model(self) -> str | None:
+        """The model that was asked, as ``thunk.generation.model``; None where it is left to the backend so far."""
+        return self.generation.model
+
+    @property
+    def raw(self) -> RawProviderResponse:
+        """The provider's own answer; ``isinstance`` and ``match`` narrow it to its protocol's class."""
+        outcome = self._settled()
+        if outcome is not None:
+            return outcome.raw
+        from .outcome import raw_of
+
+        return raw_of(self._so_far(), None)
+
+    @property
+    def error(self) -> Exception | None:
+        """What made the generation fail; None otherwise, also if it was cancelled."""
+        outcome = self._settled()
+        return outcome.error if outcome is not None and outcome.state == "failed" else None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the generation was cancelled, by a consumer or by `cancel_generation`."""
+        outcome = self._settled()
+        return outcome is not None and outcome.state == "cancelled"
+
+    @property
+    def generate_log(self) -> GenerateLog | None:
+        """The log entry of this generation; None until it is settled. A strategy may put a new one in its place."""
+        outcome = self._settled()
+        return outcome.generate_log(name_of(self._call.backend)) if outcome is not None else None
+
+    @generate_log.setter
+    def generate_log(self, log: GenerateLog) -> None:
+        outcome = self._settled()
+        if outcome is None:
+            msg = "a thunk has a log once it is settled; await it first"
+            raise InvalidRequest(msg)
+        outcome.log = log
+
+    def __repr__(self) -> str:
+        state = self.state
+        shown = []
+        if state in ("pending", "failed"):
+            shown.append(f"prompt={_shortened(self._call.request.text)!r}")
+        if state != "pending" and (state != "failed" or self.partial):
+            shown.append(f"text={_shortened(self.partial)!r}")
+        error = self.error
+        if error is not None:
+            shown.append(f"error={type(error).__name__}({_shortened(str(error), _SHOWN_ERROR)!r})")
+        return f"<ModelOutputThunk {state} {' '.join(shown)}>"
+
+    def __format__(self, spec: str) -> str:
+        """Format the text, so that an f-string holds the answer; ``!r`` and ``!s`` give the repr.
+
+        Raises:
+            InvalidRequest: while it is pending or running; and what `text` raises.
+        """
+        return format(self.text, spec)
+
+    def deferred_text(self) -> str:
+        """The text, where the thunk is a part of a prompt; raises as `text` does."""
+        return self.text
+
+    # How it is found out
+
+    @abstractmethod
+    def _settled(self) -> Outcome | None:
+        """The outcome, once there is one."""
+
+    @abstractmethod
+    def _in_flight(self) -> Pump | None:
+        """The generation, while it runs."""
+
+    def _so_far(self) -> Folded:
+        """What has arrived of a generation that is not settled."""
+        from ..values.fold import fold
+
+        pump = self._in_flight()
+        return fold(list(pump.events) if pump is not None else [])
+
+
+def _shortened(text: str, most: int = _SHOWN_TEXT) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,0 +1,130 @@
+"""Where a thunk came from: its request, backend and lineage; and how thunks in a prompt become text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
+
+from attrs import evolve, field, frozen
+
+from ..values.errors import MelliteError, RequestError
+from ..values.messages import Deferred, Message, Part, Text
+from ..values.request import Request
+
+if TYPE_CHECKING:
+    from ..values.events import Event
+
+__all__ = ["CallInfo", "Opener", "Streams", "name_of", "opener", "resolved"]
+
+#: Gives the stream of events for a generation (a `mellite.thunk.pump.Pump`) that begins.
+Opener: TypeAlias = "Callable[[Any], AsyncIterator[Event]]"
+
+#: What opens streams in place of their backends in this context, if anything does: see `mellite.share`.
+opener: Final[ContextVar[Opener | None]] = ContextVar("mellite_opener", default=None)
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """All that a backend must have: one method, an async generator of events."""
+
+    def stream(self, request: Request) -> AsyncIterator[Event]:
+        """The events of the answer to a request, as they arrive."""
+        ...
+
+
+@frozen
+class CallInfo:
+    """The call that a thunk stands for; kept when the thunk is copied.
+
+    Args:
+        request: what is asked.
+        backend: who is asked; shared by all copies.
+        lineage: which copy of which copy this is; () for an original, (0, 2) for the third copy of the first copy.
+    """
+
+    request: Request
+    backend: Streams
+    lineage: tuple[int, ...] = field(default=(), kw_only=True)
+
+    @property
+    def action(self) -> Message | None:
+        """The message that asks: the last one."""
+        return self.request.messages[-1] if self.request.messages else None
+
+    @property
+    def context(self) -> tuple[Message, ...]:
+        """The messages before it."""
+        return self.request.messages[:-1]
+
+    @property
+    def model_options(self) -> Mapping[str, Any]:
+        """The options that were given, by name."""
+        return self.request.options.given()
+
+
+def name_of(backend: object) -> str:
+    """What to call a backend in messages and logs."""
+    describe = getattr(backend, "describe", None)
+    return str(describe()) if callable(describe) else type(backend).__name__
+
+
+async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]]) -> Request:
+    """The request as a backend gets it: thunks settled and replaced by their text, the lineage in its metadata.
+
+    Args:
+        settle_all: settles any number of thunks at once, and raises for none of them.
+
+    Raises:
+        RequestError: if a thunk in the prompt failed or was cancelled; that is its cause.
+    """
+    request = call.request
+    metadata = {**request.metadata, "lineage": call.lineage}
+    messages = request.messages
+    deferred = [part for message in messages for part in message.content if isinstance(part, Deferred)]
+    if deferred:
+        await settle_all(*deferred)
+        messages = tuple([_with_text(message, index) for index, message in enumerate(messages)])
+    return Request(  # attrs.evolve takes three times as long, and this is done for every generation
+        messages,
+        request.model,
+        system=request.system,
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        options=request.options,
+        provider_options=request.provider_options,
+        http=request.http,
+        cache=request.cache,
+        output=request.output,
+        metadata=metadata,
+    )
+
+
+def _with_text(message: Message, index: int) -> Message:
+    if not any(isinstance(part, Deferred) for part in message.content):
+        return message
+    return evolve(message, content=[_text_of(part, index) for part in message.content])
+
+
+def _text_of(part: Part, index: int) -> Part:
+    if not isinstance(part, Deferred):
+        return part
+    try:
+        return Text(part.deferred_text())
+    except MelliteError as error:
+        # Where that one failed for the same reason, its message is not repeated: they would grow with each level.
+        depth = error.__dict__.get("depth", 0) + 1
+        reason = error.__dict__.get("reason_below") or _bounded(str(error))
+        below = "" if depth == 1 else f", because the innermost of {depth:,} thunks, one inside another, gave none"
+        msg = f"a thunk in message {index} of the prompt gave no text{below}: {reason}"
+        failed = RequestError(msg)
+        failed.__dict__.update(depth=depth, reason_below=reason)  # for the next level only; no part of the class
+        raise failed from error
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+
+
+#: How much of an error is told again by the thunk around it, in characters; its ``__cause__`` has all of it.
+_LONGEST_REASON: Final = 1000

@@ -1,0 +1,309 @@
+"""Iterate over a thunk: text deltas, all events or chunks, live or afterwards, with and without await."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+
+from .. import loops
+from ..loops import readers
+from ..values.chunking import Chunker
+from ..values.events import Event, TextDelta
+from ..values.fold import CompactLog
+from .pump import AHEAD, Consumer, Pump
+
+if TYPE_CHECKING:
+    from .outcome import Outcome
+
+__all__ = ["Chunks", "Events", "SyncTexts", "Texts"]
+
+Item = TypeVar("Item")
+
+
+class _Position(Generic[Item]):
+    """Where one iterator is in one generation; it counts as a consumer until it is exhausted or dropped.
+
+    It also leaves, referenced or not, when the task that last waited in it is over and was cancelled; it counts again
+    if another task goes on reading.
+
+    The generation runs up to `ahead` events ahead of it. What its steps raise knows their frames, so they forget
+    the iterator (``del self``) before: whoever keeps the error must not keep the iterator, nor the error itself.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_ahead",
+        "_cancelled",
+        "_consumer",
+        "_events",
+        "_gen",
+        "_index",
+        "_open",
+        "_outcome",
+        "_pump",
+        "_read",
+        "_refresh",
+        "_replay",
+        "_task",
+    )
+
+    def __init__(
+        self,
+        gen: object,
+        open: Callable[[], Pump | Outcome],
+        read: Callable[[CompactLog], Iterator[Item]],
+        *,
+        begun: bool = False,
+        ahead: int = AHEAD,
+    ) -> None:
+        self._gen = gen  # an iterator keeps the generation running even if the thunk is dropped
+        self._open: Callable[[], Pump | Outcome] | None = open
+        self._read = read
+        self._pump: Pump | None = None
+        self._events: list[Event] = []
+        self._outcome: Outcome | None = None
+        self._replay: Iterator[Item] | None = None
+        self._ahead = ahead
+        self._consumer = Consumer(ahead)
+        self._index = 0
+        self._refresh = ahead // 2  # ask for more when this many of what was asked for are left
+        self._cancelled = False
+        self._task: weakref.ref[Any] | None = None  # the task that last waited here
+        if begun:  # it counts from now on
+            self._begin(open)
+
+    def _begin(self, start: Callable[[], Pump | Outcome]) -> None:
+        self._open = None
+        found = start()
+        if isinstance(found, Pump):
+            self._pump = found
+            self._events = found.events
+            found.join(self._consumer)
+        else:
+            self._outcome = found
+            self._replay = self._read(found.compact)
+
+    def _ask(self, index: int) -> None:
+        """Let the pump run on, well before this iterator has nothing left."""
+        pump = self._pump
+        if pump is not None:
+            want = index + self._ahead
+            consumer = self._consumer
+            consumer.want = want
+            self._refresh = index + self._ahead // 2
+            if consumer.gone:  # its reader had left; another one goes on
+                consumer.gone = False
+                pump.join(consumer)
+            pump.raise_demand(want)
+
+    def _waits(self, index: int) -> None:
+        """Mark this iterator as waiting: if dropped now, it left by cancellation."""
+        self._ask(index)
+        task = readers.current_task()
+        if task is not None and (self._task is None or self._task() is not task):
+            self._read_by(task)
+        self._cancelled = True
+
+    def _read_by(self, task: object) -> None:
+        """Take `task`, which is about to wait, for the reader, unless it reads one step for another task."""
+        if not readers.is_a_step(task, _STEPS):
+            self._task = weakref.ref(task)
+            readers.follow(task, self)
+
+    def reader_cancelled(self, task: object) -> None:
+        """Leave by cancellation if `task`, which is over, was the last to wait here."""
+        pump = self._pump
+        if pump is None or self._task is None or self._task() is not task or self._consumer not in pump.consumers:
+            return
+        self._consumer.gone = True
+        pump.leave(self._consumer, cancelled=True)
+
+    def _ends(self, pump: Pump, index: int) -> Outcome | None:
+        """What it has come to if all has been read; this iterator leaves then."""
+        outcome = pump.outcome
+        if outcome is None or index < len(self._events):
+            return None
+        pump.leave(self._consumer, cancelled=False)
+        return outcome
+
+    def __del__(self) -> None:
+        pump = self._pump
+        if pump is None or pump.outcome is not None or self._consumer not in pump.consumers:
+            return
+        task = self._task() if self._task is not None else None
+        # It may have been handed on: the task that drops it counts as well as the one that waited last.
+        cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
+        self._consumer.gone = True
+        pump.loop.call_soon(partial(pump.leave, self._consumer, cancelled=cancelled))
+
+
+@final
+class Texts(_Position[str], AsyncIterator[str]):
+    """The text deltas of a thunk, each as soon as it arrives."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> str:
+        if self._open is not None:
+            self._begin(self._open)
+        self._cancelled = False
+        replay = self._replay
+        if replay is not None:
+            for text in replay:
+                return text
+            ended = cast("Outcome", self._outcome)
+            del self
+            ended.raise_error()
+            raise StopAsyncIteration
+        pump = cast("Pump", self._pump)
+        events = self._events
+        while True:
+            index = self._index
+            while index < len(events):
+                event = events[index]
+                index += 1
+                if type(event) is TextDelta:
+                    self._index = index
+                    if index > self._refresh:
+                        self._ask(index)
+                    return event.text
+            self._index = index
+            outcome = self._ends(pump, index)
+            if outcome is not None:
+                del self, pump, events
+                outcome.raise_error()
+                raise StopAsyncIteration
+            self._waits(index)
+            try:
+                await pump.wait_beyond(index)
+            except BaseException:
+                del self
+                raise
+            self._cancelled = False
+
+
+@final
+class Events(_Position[Event], AsyncIterator[Event]):
+    """All events of a thunk; a late iterator gets equal ones."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> Event:
+        if self._open is not None:
+            self._begin(self._open)
+        self._cancelled = False
+        replay = self._replay
+        if replay is not None:
+            for event in replay:
+                return event
+            ended = cast("Outcome", self._outcome)
+            del self
+            ended.raise_error()
+            raise StopAsyncIteration
+        pump = cast("Pump", self._pump)
+        events = self._events
+        while True:
+            index = self._index
+            if index < len(events):
+                self._index = index + 1
+                if index >= self._refresh:
+                    self._ask(index)
+                return events[index]
+            outcome = self._ends(pump, index)
+            if outcome is not None:
+                del self, pump, events
+                outcome.raise_error()
+                raise StopAsyncIteration
+            self._waits(index)
+            try:
+                await pump.wait_beyond(index)
+            except BaseException:
+                del self
+                raise
+            self._cancelled = False
+
+
+@final
+class Chunks(AsyncIterator[str]):
+    """The text of a thunk, cut by a chunking strategy."""
+
+    __slots__ = ("_chunker", "_ended", "_ready", "_texts")
+
+    def __init__(self, texts: Texts, chunker: Chunker) -> None:
+        self._texts = texts
+        self._chunker = chunker
+        self._ready: list[str] = []
+        self._ended: BaseException | None = None
+
+    async def __anext__(self) -> str:
+        while not self._ready:
+            ended = self._ended
+            if ended is not None:
+                try:
+                    raise ended
+                finally:
+                    del self, ended
+            try:
+                self._ready = [*reversed(self._chunker.feed(await self._texts.__anext__()))]
+            except Exception as error:  # the end, or what went wrong: after the rest of the text
+                self._ended = error.with_traceback(None)
+                self._ready = [*reversed(self._chunker.end())]
+            except BaseException:
+                del self
+                raise
+        return self._ready.pop()
+
+
+#: The code of one step of each iterator.
+_STEPS: Final = frozenset(kind.__anext__.__code__ for kind in (Texts, Events, Chunks))
+
+
+@final
+class SyncTexts(_Position[str], Iterator[str]):
+    """The text deltas for code without await, from the background loop."""
+
+    __slots__ = ()
+
+    def __next__(self) -> str:
+        if self._open is not None:
+            self._begin(self._open)
+        replay = self._replay
+        if replay is not None:
+            for text in replay:
+                return text
+            ended = cast("Outcome", self._outcome)
+            del self
+            ended.raise_error()
+            raise StopIteration
+        pump = cast("Pump", self._pump)
+        events = self._events
+        while True:
+            while self._index < len(events):
+                event = events[self._index]
+                self._index += 1
+                if type(event) is TextDelta:
+                    if self._index >= self._refresh:
+                        self._ask(self._index)
+                    return event.text
+            outcome = self._ends(pump, self._index)
+            if outcome is not None:
+                del self, pump, events
+                outcome.raise_error()
+                raise StopIteration
+            self._block(pump)
+
+    def _block(self, pump: Pump) -> None:
+        loops.forbid_inside_loop("iterating over thunk.iter()", "`async for delta in thunk`")
+        self._ask(self._index)
+        waiter = loops.thread_waiter()
+        pump.progress.append(waiter)
+        pump.check_loop()
+        if len(self._events) > self._index or pump.outcome is not None:
+            return
+        try:
+            waiter.block(None)
+        except BaseException:  # KeyboardInterrupt: this iterator leaves by cancellation when it is dropped
+            self._cancelled = True
+            raise

@@ -1,0 +1,75 @@
+"""Copy and pickle thunks inside of thunks: the innermost first, so that their depth costs no recursion."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Final, Protocol, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+from .call import CallInfo
+
+__all__ = ["Nested", "innermost_first", "shortcut"]
+
+
+class Nested(Protocol):
+    """A thunk, as far as this is about it."""
+
+    _call: CallInfo
+
+
+T = TypeVar("T", bound=Nested)
+
+
+def innermost_first(thunk: T, known: Container[int] = ()) -> list[T]:
+    """List `thunk` and all thunks in its prompt, at whatever depth, each once and after those in its own prompt.
+
+    Args:
+        thunk: the outermost.
+        known: ids of thunks to leave out, with what is in them.
+    """
+    found: dict[T, None] = {}
+    waiting = [thunk]
+    while waiting:
+        last = waiting[-1]
+        missing = [part for part in _directly_in(last) if part not in found and id(part) not in known]
+        if missing:
+            waiting += missing
+        else:
+            found[waiting.pop()] = None
+    return list(found)
+
+
+def _directly_in(thunk: T) -> list[T]:
+    messages = thunk._call.request.messages
+    return [cast("T", part) for message in messages for part in message.content if isinstance(part, type(thunk))]
+
+
+#: How deep each thunk is, and its shortcut, once asked for.
+_ways: Final[WeakKeyDictionary[Nested, tuple[int, Nested | None]]] = WeakKeyDictionary()
+
+
+def shortcut(thunk: Nested) -> Nested | None:
+    """Return a thunk further in, to be pickled before `thunk`; None if there is none in it.
+
+    Pickle goes into a thing before it goes on, some calls deeper each time. These shortcuts are those of a skew-binary
+    list: where each thunk is pickled after its shortcut, pickle is never more than about log2(depth) thunks deep.
+    """
+    if thunk not in _ways:
+        for each in innermost_first(thunk):
+            if each not in _ways:
+                _ways[each] = _way(each)
+    return _ways[thunk][1]
+
+
+def _way(thunk: Nested) -> tuple[int, Nested | None]:
+    deepest, depth, far = None, -1, None
+    for part in _directly_in(thunk):
+        its_depth, its_shortcut = _ways[part]
+        if its_depth > depth:
+            deepest, depth, far = part, its_depth, its_shortcut
+    if deepest is None or far is None:
+        return depth + 1, deepest
+    far_depth, farther = _ways[far]
+    if farther is not None and depth - far_depth == far_depth - _ways[farther][0]:
+        return depth + 1, farther
+    return depth + 1, deepest

@@ -1,0 +1,304 @@
+"""What a settled generation leaves behind: done, failed or cancelled, with everything received by then."""
+
+from __future__ import annotations
+
+import copy
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Literal
+
+from attrs import define, evolve, field, fields_dict
+
+from ..values.errors import (
+    BackendError,
+    GenerationCancelled,
+    IncompleteStream,
+    InvalidProviderOutput,
+    MelliteError,
+    OutputValidationError,
+)
+from ..values.events import Event
+from ..values.fold import CompactLog, Folded, fold
+from ..values.messages import Part, Text, ToolCall
+from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
+from ..values.request import Request
+
+__all__ = ["Outcome", "State", "conclude", "metadata_of", "parse", "raw_of"]
+
+State = Literal["pending", "running", "done", "failed", "cancelled"]
+
+
+@define(eq=False, kw_only=True)
+class Outcome:
+    """A settled generation. Shared by copies of a thunk; only ``log`` may be replaced."""
+
+    state: Literal["done", "failed", "cancelled"]
+    text: str
+    thinking: str | None
+    parts: tuple[Part, ...] | None  # None: just the text
+    tool_calls: tuple[ToolCall, ...]
+    generation: GenerationMetadata
+    raw: RawProviderResponse
+    parsed: Any
+    error: Exception | None  # what `await` raises: the failure, or a GenerationCancelled
+    traceback: TracebackType | None
+    compact: CompactLog
+    prompt: Request
+    extra: Mapping[str, Any] | None = None
+    log: GenerateLog | None = None
+
+    def raise_error(self) -> None:
+        """Raise what went wrong, with the traceback it settled with, so that it does not grow."""
+        error, traceback = self.error, self.traceback
+        if error is not None:
+            try:
+                raise error.with_traceback(traceback)
+            finally:
+                del self, error, traceback  # the error knows this frame: keep no cycle
+
+    def generate_log(self, backend: str) -> GenerateLog:
+        """The log entry, made when first asked for."""
+        if self.log is None:
+            request = self.prompt
+            self.log = GenerateLog(
+                date=self.generation.started_at,
+                prompt=request.messages,
+                backend=backend,
+                model_options=request.options.given(),
+                model_output=self.text,
+                action=request.messages[-1] if request.messages else None,
+                result=self.parsed,
+                attempts=self.generation.attempts,
+                extra=dict(self.extra or {}),
+            )
+        return self.log
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Outcome:
+        changes = {
+            name: copy.deepcopy(getattr(self, name), memo)
+            for name in ("parts", "tool_calls", "generation", "raw", "parsed", "compact", "prompt", "extra", "log")
+        }
+        return evolve(self, **changes)  # the error is shared, and strings are what they are
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in fields_dict(Outcome) if name != "traceback"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.traceback = None
+
+
+@define(kw_only=True)
+class Clock:
+    """When a generation started, and how long it took to begin and to end."""
+
+    started_at: datetime | None = None
+    ttfb_ms: float | None = None
+    duration_ms: float | None = None
+    extra: dict[str, Any] | None = field(default=None)
+
+
+_UNTIMED: Final = Clock()
+
+
+def metadata_of(folded: Folded, request: Request, generation_id: str | None, clock: Clock) -> GenerationMetadata:
+    """The metadata that the events of one generation give."""
+    start, finish = folded.start, folded.finish
+    ended = finish or folded.step
+    return GenerationMetadata(
+        generation_id=generation_id,
+        model=start.model if start.model is not None else request.model,
+        provider=start.provider,
+        protocol=start.protocol,
+        response_model=start.response_model,
+        response_id=start.response_id,
+        request_id=start.request_id,
+        finish_reason=ended.reason if ended else None,
+        raw_finish_reason=ended.raw_reason if ended else None,
+        refusal=finish.refusal if finish else None,
+        logprobs=finish.logprobs if finish else None,
+        usage=folded.usage,
+        service_tier=_tier(finish.response) if finish else None,
+        streaming=bool(start.streaming),
+        started_at=clock.started_at,
+        ttfb_ms=clock.ttfb_ms,
+        duration_ms=clock.duration_ms,
+        attempts=start.attempts if start.attempts is not None else (1 if generation_id else None),
+        replayed=bool(start.replayed),
+        repairs=start.repairs or (),
+    )
+
+
+def _tier(response: Any) -> str | None:
+    """What the provider's final object says of how it was served, at its top; some say it in the usage instead."""
+    facts: Mapping[str, Any] = response if isinstance(response, Mapping) else {}
+    tier = facts.get("service_tier") or facts.get("serviceTier")
+    tier = tier.get("type") if isinstance(tier, Mapping) else tier
+    return tier if isinstance(tier, str) else None
+
+
+def raw_of(folded: Folded, log: CompactLog | None) -> RawProviderResponse:
+    """The raw response that the events of one generation give, in its protocol's own class."""
+    start = folded.start
+    return RawProviderResponse.for_protocol(start.protocol)(
+        provider=start.provider,
+        protocol=start.protocol,
+        response=folded.finish.response if folded.finish else None,
+        status=start.status,
+        headers=start.headers,
+        request_body=start.request_body,
+        log=log,
+    )
+
+
+def parse(text: str, output: Any) -> Any:
+    """Turn the text into the output type that was asked for.
+
+    Raises:
+        OutputValidationError: if it does not fit.
+    """
+    if output is str:
+        return text
+    validate = getattr(output, "model_validate_json", None)  # pydantic models parse themselves
+    try:
+        if validate is not None:
+            return validate(text)
+        import msgspec
+
+        return msgspec.json.decode(text, type=output)
+    except Exception as error:
+        name = getattr(output, "__name__", str(output))
+        msg = f"the answer does not fit the output type {name}: {error}"
+        raise OutputValidationError(msg) from error
+
+
+def conclude(
+    events: list[Event],
+    *,
+    request: Request,
+    backend: str,
+    generation_id: str | None = None,
+    clock: Clock = _UNTIMED,
+    error: BaseException | None = None,
+    cancelled: str | None = None,
+) -> Outcome:
+    """Settle: fold the events and decide between done, failed and cancelled.
+
+    Args:
+        error: what came out of the backend, if anything did.
+        cancelled: why it was cancelled, if it was; a cancellation after the finish event comes too late.
+    """
+    weigh = partial(_weigh, request=request, backend=backend, generation_id=generation_id, clock=clock)
+    try:
+        return weigh(events, error=error, cancelled=cancelled)
+    except Exception as trouble:
+        if not events:
+            raise
+        # An event holds what it must not: what came before it is kept. Each event more fails like the one before.
+        first = bisect_left(range(len(events)), 1, key=lambda count: _fails(weigh, events[: count + 1]))
+        broken = InvalidProviderOutput(
+            f"{backend} yielded an event that cannot be read, {events[first]!r:.200}: {trouble}"
+        )
+        broken.__cause__ = trouble
+        return weigh(events[:first], error=broken, cancelled=None)
+
+
+def _fails(weigh: Callable[..., Outcome], events: list[Event]) -> bool:
+    try:
+        weigh(events, error=None, cancelled=None)
+    except Exception:
+        return True
+    return False
+
+
+def _weigh(
+    events: list[Event],
+    *,
+    request: Request,
+    backend: str,
+    generation_id: str | None,
+    clock: Clock,
+    error: BaseException | None,
+    cancelled: str | None,
+) -> Outcome:
+    folded = fold(events)
+    if folded.usage is None and isinstance(error, MelliteError) and error.usage is not None:
+        folded = evolve(folded, usage=error.usage)  # what the provider had told by then, in no event yet
+    generation = metadata_of(folded, request, generation_id, clock)
+    failure: Exception | None = None
+    parsed: Any = None
+    if error is not None:
+        failure = _ours(error, backend)
+    elif folded.finish is None and cancelled is None:
+        failure = IncompleteStream(
+            f"the stream of {backend} stopped without a finish event; what came before it is in .partial"
+        )
+    elif folded.finish is not None:
+        try:
+            parsed = None if _nothing_to_parse(folded) else parse(folded.text, request.output)
+        except OutputValidationError as invalid:
+            failure = invalid
+    state: Literal["done", "failed", "cancelled"] = "done"
+    if failure is not None:
+        state = "failed"
+        _inform(failure, folded, generation)
+    elif folded.finish is None:
+        state = "cancelled"
+        failure = GenerationCancelled(
+            f"the generation was cancelled: {cancelled}", reason=cancelled, partial=folded.text, usage=folded.usage
+        )
+    compact = CompactLog.of(events, text=folded.text, thinking=folded.thinking)
+    parts = folded.parts
+    plain = len(parts) <= 1 and all(isinstance(part, Text) and part.provider_metadata is None for part in parts)
+    return Outcome(
+        state=state,
+        text=folded.text,
+        thinking=folded.thinking,
+        parts=None if plain else parts,
+        tool_calls=folded.tool_calls,
+        generation=generation,
+        raw=raw_of(folded, compact),
+        parsed=parsed,
+        error=failure,
+        traceback=failure.__traceback__ if failure is not None else None,
+        compact=compact,
+        prompt=request,
+        extra=clock.extra,
+    )
+
+
+def _nothing_to_parse(folded: Folded) -> bool:
+    # A turn that asks for tools, or a refusal, has no answer to parse yet: that is no validation error.
+    return not folded.text and bool(folded.tool_calls)
+
+
+def _ours(error: BaseException, backend: str) -> Exception:
+    """The error as mellite raises it, without the frames of the machinery."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in _MACHINERY:
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback
+    if isinstance(error, MelliteError):
+        return error
+    wrapped = BackendError(f"backend {backend} raised {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+_MACHINERY: Final = frozenset({"mellite.thunk.pump", "mellite.thunk.outcome", "mellite.thunk.sharing"})
+
+
+def _inform(failure: Exception, folded: Folded, generation: GenerationMetadata) -> None:
+    if not isinstance(failure, MelliteError):
+        return
+    if failure.partial is None:
+        failure.partial = folded.text
+    if failure.usage is None:
+        failure.usage = folded.usage
+    for name in ("provider", "model", "request_id"):
+        if getattr(failure, name) is None:
+            setattr(failure, name, getattr(generation, name))

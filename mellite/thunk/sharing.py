@@ -1,0 +1,216 @@
+"""share(): requests that are equal and asked at the same time are generated once."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, final
+
+from .. import loops
+from ..loops import forking
+from ..values.errors import InvalidRequest
+from ..values.events import Event
+from ..values.request import Request
+from .call import CallInfo, opener
+from .pump import AHEAD, Consumer, Pump
+
+if TYPE_CHECKING:
+    from .call import Opener, Streams
+    from .outcome import Outcome
+
+__all__ = ["Sharing", "share"]
+
+
+def share() -> Sharing:
+    """While this context is open, equal requests to the same backend are generated once, for all thunks that ask.
+
+    It holds for thunks that are driven inside the block, and in tasks started inside it, on asyncio and trio, wherever
+    they were made. Requests are equal if all their values are: messages, model, options, metadata and the rest, with
+    thunks in the prompt replaced by their text. Copies (``copy.copy``, ``resample``, sampling) never share: they are
+    there to be different.
+
+    Each thunk stays its own: it can be awaited, iterated over and cancelled by itself, and the generation is cancelled
+    when the last one that shares it is. An error is everybody's. All show the same ``generation_id``, usage and cost,
+    which is that of the one generation. An answer is kept until the block ends, so later equal requests get it too; a
+    failed or cancelled one is not kept. Running generations are shared within one event loop, answers everywhere.
+
+    Example:
+        >>> import asyncio
+        >>> import mellite
+        >>> backend = mellite.backends.Scripted(["generated once"])
+        >>> async def main():
+        ...     with mellite.share() as shared:
+        ...         first, second = backend.generate("Hello."), backend.generate("Hello.")
+        ...         return await asyncio.gather(first, second), shared.saved
+        >>> asyncio.run(main())
+        (['generated once', 'generated once'], 1)
+    """
+    return Sharing()
+
+
+@final
+class Sharing:
+    """The context that `share` makes.
+
+    Attributes:
+        generations: how many generations were begun in it.
+        saved: how many thunks took part in one of them instead of beginning their own.
+    """
+
+    def __init__(self) -> None:
+        self.generations = 0
+        self.saved = 0
+        self._lock = forking.lock()
+        self._known: dict[tuple[object, ...], list[_Generation]] = {}
+        self._open = False
+        self._before: contextvars.Token[Opener | None] | None = None
+
+    def __enter__(self) -> Self:
+        if self._open:
+            msg = "this share() is open already; make another one with mellite.share()"
+            raise InvalidRequest(msg)
+        self._open = True
+        self._before = opener.set(self._stream)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False  # for tasks started inside that go on: their context still knows this
+        self._known.clear()
+        before, self._before = self._before, None
+        if before is not None:
+            try:
+                opener.reset(before)
+            except ValueError:  # left in another context than it was entered in, as fixtures do: closed all the same
+                return
+
+    def _stream(self, pump: Pump) -> AsyncIterator[Event]:
+        """The events for a thunk that begins: its backend's own, or those of a generation that it shares."""
+        if not self._open or pump.call.lineage:
+            return pump.call.backend.stream(pump.request)
+        with self._lock:
+            generation, new = self._joinable(pump)
+            followed = _Following(generation, pump)
+        if new:
+            generation.start()
+        return followed
+
+    def _joinable(self, pump: Pump) -> tuple[_Generation, bool]:
+        request, backend = pump.request, pump.call.backend
+        known = self._known.setdefault((id(backend), request.model, request.text), [])
+        for generation in known:
+            if generation.can_be_joined() and _same(generation.request, request):
+                self.saved += 1
+                return generation, False
+        known[:] = [generation for generation in known if not generation.is_over()]
+        generation = _Generation(request, backend, pump)
+        known.append(generation)
+        self.generations += 1
+        return generation, True
+
+
+def _same(one: Request, other: Request) -> bool:
+    """Whether two requests are equal to a model, too: 1 and True, which are equal to Python, are not."""
+    try:
+        return one == other and repr(one) == repr(other)
+    except (TypeError, ValueError, RecursionError):  # a value in it cannot be compared, as arrays cannot
+        return False
+
+
+@final
+class _Generation:
+    """One generation that thunks share: running, or the answer it gave."""
+
+    __slots__ = ("answer", "backend", "pump", "request")
+
+    def __init__(self, request: Request, backend: Streams, first: Pump) -> None:
+        self.request = request
+        self.backend = backend  # kept, so that no other one gets its id
+        self.answer: Outcome | None = None
+        self.pump: Pump | None = Pump(CallInfo(request, backend), loops.current(), first.settle_all)
+        self.pump.done.append(self)
+
+    def start(self) -> None:
+        """Begin. What its backend asks of others is not shared."""
+        pump = self.pump
+        if pump is not None:
+            context = contextvars.copy_context()
+            context.run(opener.set, None)
+            context.run(pump.start)
+
+    def can_be_joined(self) -> bool:
+        """Whether another thunk may take part: it has an answer, or runs in this loop and is not being cancelled."""
+        pump = self.pump
+        if pump is None:
+            return self.answer is not None
+        return pump.loop.is_here() and not pump.loop.is_closed() and pump.cancel_reason is None
+
+    def is_over(self) -> bool:
+        """Whether it failed or was cancelled."""
+        return self.pump is None and self.answer is None
+
+    def wake(self) -> None:
+        """Called when it has settled: only an answer is kept, in its compact form."""
+        outcome = self.pump.outcome if self.pump is not None else None
+        if outcome is not None and outcome.state == "done":
+            self.answer = outcome
+        self.pump = None
+
+    async def wait(self) -> None:
+        """Not used: it is woken, and waits for nothing."""
+
+
+@final
+class _Following(AsyncIterator[Event]):
+    """The events of a shared generation, as the stream of one of the thunks that share it."""
+
+    __slots__ = ("_answer", "_consumer", "_events", "_index", "_leader", "_pump")
+
+    def __init__(self, generation: _Generation, pump: Pump) -> None:
+        leader, answer = generation.pump, generation.answer
+        self._pump = pump
+        self._leader = leader
+        self._answer: Iterator[Event] = iter(()) if answer is None else answer.compact.events()
+        self._consumer = Consumer(AHEAD)
+        self._events: list[Event] = []
+        self._index = 0
+        if leader is not None:
+            self._events = leader.events
+            pump.generation_id = leader.generation_id
+            leader.join(self._consumer)
+        elif answer is not None:
+            pump.generation_id = answer.generation.generation_id or pump.generation_id
+
+    async def __anext__(self) -> Event:
+        leader = self._leader
+        if leader is None:
+            for event in self._answer:
+                return event
+            raise StopAsyncIteration
+        while True:
+            index = self._index
+            if index < len(self._events):
+                self._index = index + 1
+                return self._events[index]
+            outcome = leader.outcome
+            if outcome is not None and index == len(self._events):
+                return await self._end(outcome)
+            self._consumer.want = index + AHEAD
+            leader.raise_demand(index + AHEAD)
+            await leader.wait_beyond(index)
+
+    async def _end(self, outcome: Outcome) -> Event:
+        self._leader = None
+        if outcome.state == "cancelled":  # by no thunk that shares it, or this one would not be here
+            self._pump.request_cancel(getattr(outcome.error, "reason", None) or "the shared generation was cancelled")
+            await self._pump.loop.checkpoint()
+        outcome.raise_error()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Take part no longer; the last one to leave a running generation cancels it, and waits until it is closed."""
+        leader, self._leader = self._leader, None
+        if leader is not None and leader.leave(self._consumer, cancelled=True):
+            await leader.linger()

@@ -1,0 +1,416 @@
+"""The thunk: a model output that has not been generated yet, generated once for however many wait for it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
+
+from attrs import define, field
+
+from .. import loops
+from ..loops import forking
+from ..values.errors import InvalidRequest
+from ..values.request import Request
+from .answer import Answer
+from .call import CallInfo, name_of
+from .cancelling import Cancellation
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ..values.chunking import Chunking
+    from .iterators import Chunks, Events, Texts
+    from .outcome import Outcome
+    from .pump import Consumer, Pump
+
+# What only a driven thunk needs is imported when one is driven: that halves the time that importing this takes.
+
+__all__ = ["GenerationState", "ModelOutputThunk", "settle_all"]
+
+T = TypeVar("T")
+
+#: Held for a moment when a thunk starts or is settled unstarted, so that two threads do not do it twice.
+#: A signal handler or finalizer that cancels may come in between, hence reentrant.
+_starting: Final = forking.rlock()
+
+
+class GenerationState:
+    """Everything in flight of one thunk; fresh on every copy. Kept by the thunk and its iterators only."""
+
+    __slots__ = ("__weakref__", "pump")
+
+    def __init__(self) -> None:
+        self.pump: Pump | None = None
+
+    def __del__(self) -> None:
+        pump = self.pump
+        if pump is not None and pump.outcome is None:
+            pump.request_cancel("the thunk was dropped while it was running", from_del=True)
+
+
+@define(eq=False, repr=False)
+class ModelOutputThunk(Answer[T], Generic[T]):
+    """A model output that has not been generated yet.
+
+    Made by ``backend.generate(...)``, which sends nothing. Awaiting it, iterating over it or calling `result`
+    generates it: once, for any number of consumers, on asyncio and trio, from any thread.
+
+    * ``await thunk`` gives the parsed value, and raises if the generation failed or was cancelled;
+      ``await thunk.settle()`` gives the thunk itself and raises for neither.
+    * ``async for delta in thunk`` gives the text as it arrives, from the first delta, to every consumer.
+    * `asyncio.gather`, `wait_for`, `as_completed` and `shield` take thunks as they are. `asyncio.create_task`,
+      `asyncio.run` and `asyncio.wait` want coroutines: ``create_task(thunk.settle())`` or ``(thunk.avalue())``.
+    * ``thunk.cancel()`` stops it from anywhere; ``async with thunk:`` and ``with thunk:`` stop it at their end.
+    * ``copy.copy(thunk)`` is a new thunk for the same call; ``thunk.resample(5)`` gives five.
+
+    Example:
+        >>> from mellite.backends import Echo
+        >>> thunk = Echo().generate("Hello.")
+        >>> thunk.state, thunk.result(), thunk.state
+        ('pending', 'Hello.', 'done')
+    """
+
+    _call: CallInfo
+    _gen: GenerationState = field(factory=GenerationState, init=False)
+    _outcome: Outcome | None = field(default=None, init=False)
+    _copies: int = field(default=0, init=False)
+
+    # Waiting for it
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        outcome = self._settled()
+        if outcome is None:
+            outcome = yield from self._wait().__await__()
+        if outcome.error is not None:
+            outcome.raise_error()
+        return cast("T", outcome.parsed)
+
+    async def avalue(self) -> str:
+        """As ``await thunk``, but always the text, whatever output type was asked for."""
+        outcome = self._settled()
+        if outcome is None:
+            outcome = await self._wait()
+        outcome.raise_error()
+        return outcome.text
+
+    async def settle(self) -> Self:
+        """Wait until it is done, failed or cancelled, and give the thunk itself; raises for none of them."""
+        if self._settled() is None:
+            await self._wait()
+        return self
+
+    def result(self, timeout: float | None = None) -> T:
+        """As ``await thunk``, for code without await; generates on mellite's background loop.
+
+        Args:
+            timeout: how long to wait, in seconds; leaving cancels the generation if nobody else waits for it.
+
+        Raises:
+            TimeoutError: if it is not settled by then.
+            InvalidRequest: if the timeout is no number.
+            SyncInsideLoop: inside a running event loop, unless the thunk is settled.
+        """
+        loops.check_timeout(timeout)
+        outcome = self._settled()
+        if outcome is None:
+            loops.forbid_inside_loop("thunk.result()", "`await thunk`")
+            outcome = self._block(timeout)
+        outcome.raise_error()
+        return cast("T", outcome.parsed)
+
+    async def _wait(self) -> Outcome:
+        pump = self._start()
+        if pump is not None:
+            await pump.wait_settled(pump.enter())
+        return cast("Outcome", self._settled())
+
+    def _block(self, timeout: float | None) -> Outcome:
+        pump = self._start(loops.portal)
+        if pump is None:
+            return cast("Outcome", self._settled())
+        consumer = pump.enter()
+        waiter = loops.thread_waiter()
+        pump.done.append(waiter)
+        try:
+            if pump.outcome is None and not waiter.block(timeout):
+                msg = f"the generation did not settle within {timeout} s"
+                raise TimeoutError(msg)
+        except BaseException:
+            pump.leave(consumer, cancelled=True)
+            raise
+        return cast("Outcome", self._settled())
+
+    # Reading it as it comes
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self._texts()
+
+    def _texts(self) -> Texts:
+        from ..values.fold import CompactLog
+        from .iterators import Texts
+
+        return Texts(self._gen, self._opener(), CompactLog.texts, begun=self._gen.pump is not None)
+
+    def events(self) -> Events:
+        """All events of the answer, from the first, as they arrive; a late iterator gets equal ones."""
+        from ..values.fold import CompactLog
+        from .iterators import Events
+
+        return Events(self._gen, self._opener(), CompactLog.events, begun=self._gen.pump is not None)
+
+    def astream(self, chunking: Chunking = None) -> Chunks:
+        """The text in chunks, as they become whole.
+
+        Args:
+            chunking: None for the deltas as they were sent, or how to cut: ``words``, ``sentences``, ``paragraphs``,
+                ``lines``, ``code-fences``, ``json``, a number of characters, a regular expression, or your own; see
+                `mellite.chunk`.
+
+        Raises:
+            InvalidRequest: if there is no such chunking, or it loses or adds text.
+        """
+        from ..values.chunking import chunker_for
+        from .iterators import Chunks
+
+        return Chunks(self._texts(), chunker_for(chunking))
+
+    def iter(self) -> Iterator[str]:
+        """The text deltas as they arrive, for code without await.
+
+        Raises:
+            SyncInsideLoop: inside a running event loop, unless the thunk is settled.
+        """
+        from ..values.fold import CompactLog
+        from .iterators import SyncTexts
+
+        if self._settled() is None:
+            loops.forbid_inside_loop("thunk.iter()", "`async for delta in thunk`")
+        return SyncTexts(self._gen, self._opener(loops.portal), CompactLog.texts, begun=self._gen.pump is not None)
+
+    # Stopping it
+
+    def cancel(self, reason: str | None = None) -> Cancellation:
+        """Ask to stop generating, at once: from any thread or signal handler; never blocks; a no-op when settled.
+
+        It settles as cancelled, with the text, usage, raw answer and log so far, and its connection is closed.
+
+        Returns:
+            An awaitable that waits until it has settled. Inside its own stream that does not wait.
+
+        Example:
+            >>> from mellite.backends import Echo
+            >>> thunk = Echo().generate("Hello.")
+            >>> thunk.cancel("not needed")
+            <Cancellation settled>
+            >>> thunk.state
+            'cancelled'
+        """
+        return Cancellation(self._ask_to_stop("cancel() was called" if reason is None else reason))
+
+    async def cancel_generation(self, reason: str | None = None) -> None:
+        """Stop generating, and wait until that is done: ``await thunk.cancel(reason)`` as a coroutine."""
+        await Cancellation(self._ask_to_stop("cancel_generation() was called" if reason is None else reason))
+
+    def _ask_to_stop(self, why: str) -> Pump | None:
+        """Have the generation cancelled; give it as long as it has not settled."""
+        pump = self._gen.pump
+        if pump is None:
+            with _starting:
+                pump = self._gen.pump
+                if pump is None:
+                    if self._outcome is None:
+                        self._outcome = self._unstarted(why)
+                    return None
+        if self._settled() is not None:
+            return None
+        pump.request_cancel(why)
+        return pump
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pump = self._ask_to_stop("its `async with` block ended")
+        if pump is not None:
+            await pump.linger()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pump = self._ask_to_stop("its `with` block ended")
+        if pump is not None:
+            pump.linger_in_thread()
+
+    if not TYPE_CHECKING:  # a thunk is no Iterable, also to type checkers; this is what a plain `for` comes across
+
+        def __getitem__(self, index: object) -> NoReturn:
+            msg = (
+                "a thunk is no sequence: its text comes with `async for delta in thunk`, in code without await with "
+                "`for delta in thunk.iter()`; once it is done, all of it is `thunk.text`"
+            )
+            raise InvalidRequest(msg)
+
+    # Copies
+
+    def __copy__(self) -> ModelOutputThunk[T]:
+        outcome = self._settled()
+        twin = ModelOutputThunk[T](self._call if outcome is not None else self._descend(self._call.request))
+        twin._outcome = outcome
+        twin._copies = self._copies if outcome is not None else 0
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ModelOutputThunk[T]:
+        from .nesting import innermost_first
+
+        try:
+            for thunk in innermost_first(self, memo):
+                memo[id(thunk)] = thunk._copied_deeply(memo)
+        except RecursionError as error:
+            msg = "what is in this thunk, or in its answer, is nested too deeply to be copied"
+            raise InvalidRequest(msg) from error
+        return cast("ModelOutputThunk[T]", memo[id(self)])
+
+    def _copied_deeply(self, memo: dict[int, Any]) -> ModelOutputThunk[T]:
+        """Copy it, once those in its prompt are copied."""
+        outcome = self._settled()
+        # The backend is the world outside, also where the request refers to it: shared, never copied.
+        memo[id(self._call.backend)] = self._call.backend
+        request = copy.deepcopy(self._call.request, memo)
+        if outcome is None:
+            twin = ModelOutputThunk[T](self._descend(request))
+        else:
+            twin = ModelOutputThunk[T](CallInfo(request, self._call.backend, lineage=self._call.lineage))
+            twin._outcome = copy.deepcopy(outcome, memo)
+            twin._copies = self._copies
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .nesting import shortcut
+
+        return _restored, (shortcut(self), type(self), self._call, self._settled(), self._copies)
+
+    def resample(self, n: int, **options: Any) -> list[ModelOutputThunk[T]]:
+        """Make n pending thunks for the same call, whatever the state of this one.
+
+        Args:
+            n: how many, at least 1.
+            **options: override the call's own, as in ``backend.generate``.
+
+        Raises:
+            InvalidRequest: if n is not a whole number of at least 1, or an option is wrong.
+            UnknownOption: for a misspelled option.
+        """
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            msg = f"resample takes a whole number of at least 1, not {n!r}"
+            raise InvalidRequest(msg, parameter="n")
+        request = Request.of(self._call.request, **options) if options else self._call.request
+        return [ModelOutputThunk[T](self._descend(request)) for _ in range(n)]
+
+    def _descend(self, request: Request) -> CallInfo:
+        """The call of the next copy."""
+        with _starting:
+            count = self._copies
+            self._copies = count + 1
+        return CallInfo(request, self._call.backend, lineage=(*self._call.lineage, count))
+
+    # The generation behind it
+
+    def _settled(self) -> Outcome | None:
+        outcome = self._outcome
+        if outcome is None:
+            pump = self._gen.pump
+            if pump is not None:
+                outcome = pump.outcome
+                if outcome is None:
+                    if not pump.loop.is_closed():
+                        return None
+                    pump.check_loop()
+                    outcome = pump.outcome
+                self._outcome = outcome
+                self._gen.pump = None  # with all its events: the outcome has them in a compact form
+        return outcome
+
+    def _in_flight(self) -> Pump | None:
+        return self._gen.pump
+
+    def _start(self, loop: Callable[[], loops.Loop] = loops.current) -> Pump | None:
+        """The generation, begun in the loop that `loop` gives unless it runs already; None if it is settled."""
+        pump = self._gen.pump
+        if pump is None and self._outcome is None:
+            from .pump import Pump
+
+            home = loop()
+            made: Pump | None = None
+            with _starting:
+                pump = self._gen.pump
+                if pump is None and self._outcome is None:
+                    pump = made = self._gen.pump = Pump(self._call, home, settle_all)
+                    if self._outcome is not None:  # cancelled by a signal handler, in the middle of this
+                        self._gen.pump = pump = made = None
+            # Not under the lock: where tasks are eager, this runs the stream, which may start other thunks.
+            if made is not None:
+                if home.is_here():
+                    made.start()
+                else:
+                    home.call_soon(made.start)
+        return pump if self._settled() is None else None
+
+    def _opener(self, loop: Callable[[], loops.Loop] = loops.current) -> Callable[[], Pump | Outcome]:
+        """What an iterator begins with; it lets go of the thunk then, so that dropping the thunk is noticed."""
+
+        def begin() -> Pump | Outcome:
+            pump = self._start(loop)
+            return pump if pump is not None else cast("Outcome", self._settled())
+
+        return begin
+
+    def _unstarted(self, why: str) -> Outcome:
+        from .outcome import Clock, conclude
+
+        return conclude(
+            [], request=self._call.request, backend=name_of(self._call.backend), clock=Clock(), cancelled=why
+        )
+
+
+def _restored(
+    _before: object,  # what had to be restored before its call
+    cls: type[ModelOutputThunk[Any]],
+    call: CallInfo,
+    outcome: Outcome | None,
+    copies: int,
+) -> ModelOutputThunk[Any]:
+    thunk = cls(call)
+    thunk._outcome = outcome
+    thunk._copies = copies
+    return thunk
+
+
+async def settle_all(*thunks: ModelOutputThunk[Any]) -> None:
+    """Generate many at once and wait until all are settled; see `mellite.gather`."""
+    waiting: list[tuple[Pump, Consumer]] = []
+    try:
+        for thunk in thunks:
+            pump = thunk._start()
+            if pump is not None:
+                waiting.append((pump, pump.enter()))
+        for pump, _ in waiting:
+            if pump.outcome is None:
+                await pump.wait_settled()
+    except GeneratorExit:  # nothing can be awaited any more
+        for pump, consumer in waiting:
+            pump.leave(consumer, cancelled=True)
+        raise
+    except BaseException:
+        ended = [pump for pump, consumer in waiting if pump.leave(consumer, cancelled=True)]
+        for pump in ended:
+            await pump.linger()
+        raise
+    for thunk in thunks:
+        thunk._settled()

@@ -1,0 +1,357 @@
+"""Every error that mellite raises, in one tree.
+
+    MelliteError
+    ├── ConfigurationError      UnknownProvider, UnknownOption, MissingExtra, InvalidCredential
+    ├── RequestError            InvalidRequest, UnsupportedOption, ContextOverflow, PayloadTooLarge
+    ├── ProviderError           AuthenticationError(kind), RateLimited, QuotaExceeded, ContentPolicy,
+    │                           ProviderInternal, UnknownProviderError
+    ├── TransportError          ConnectError, ConnectionLost, FirstByteTimeout, IdleTimeout, TotalTimeout
+    ├── InvalidProviderOutput   IncompleteStream, OutputTooLarge
+    ├── OutputValidationError   an answer that does not fit the output type
+    ├── BackendError            any foreign exception out of a backend, as ``__cause__``
+    ├── GenerationCancelled
+    ├── ToolFailure
+    ├── SamplingError           StreamRejected
+    ├── CassetteError           CassetteMiss, CassetteMismatch, InvalidCassette, InvalidCassetteName,
+    │                           UnsafeCassette, RecordingForbidden
+    └── SyncInsideLoop
+
+Each says what happened, to what, and what to do. None of them ever holds a key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from .spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .usage import Usage
+
+__all__ = [
+    "AuthenticationError",
+    "BackendError",
+    "CassetteError",
+    "CassetteMismatch",
+    "CassetteMiss",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectionLost",
+    "ContentPolicy",
+    "ContextOverflow",
+    "FirstByteTimeout",
+    "GenerationCancelled",
+    "IdleTimeout",
+    "IncompleteStream",
+    "InvalidCassette",
+    "InvalidCassetteName",
+    "InvalidCredential",
+    "InvalidProviderOutput",
+    "InvalidRequest",
+    "MelliteError",
+    "MissingExtra",
+    "OutputTooLarge",
+    "OutputValidationError",
+    "PayloadTooLarge",
+    "ProviderError",
+    "ProviderInternal",
+    "QuotaExceeded",
+    "RateLimited",
+    "RecordingForbidden",
+    "RequestError",
+    "SamplingError",
+    "StreamRejected",
+    "SyncInsideLoop",
+    "ToolFailure",
+    "TotalTimeout",
+    "TransportError",
+    "UnknownOption",
+    "UnknownProvider",
+    "UnknownProviderError",
+    "UnsafeCassette",
+    "UnsupportedOption",
+]
+
+
+class MelliteError(Exception):
+    """Any error of mellite; catch this to catch them all.
+
+    Attributes, each None where it is not known:
+        provider: the provider's name, as in ``openai``.
+        model: the model that was asked for.
+        status: the HTTP status, an int.
+        request_id: the provider's id of the request, to quote in a support ticket.
+        partial: the text received before it went wrong.
+        usage: what had been used by then.
+        retryable: whether asking again could help.
+        retry_after: how long the provider asked to wait, in seconds.
+        provider_message: what the provider's error answer said, in its own words.
+        code: the provider's own code for it.
+
+    A subclass of your own takes as keywords what it declares: ``class Mine(MelliteError): rule: str | None = None``.
+
+    Raises:
+        TypeError: for a keyword that is no attribute of the class, with the nearest that is.
+
+    Example:
+        >>> error = RateLimited("openai asked to wait", provider="openai", retry_after=2.0)
+        >>> error.retryable, error.retry_after
+        (True, 2.0)
+    """
+
+    default_retryable: ClassVar[bool] = False
+
+    provider: str | None
+    model: str | None
+    status: int | None
+    request_id: str | None
+    partial: str | None
+    usage: Usage | None
+    retryable: bool
+    retry_after: float | None
+    provider_message: str | None = None
+    code: str | None = None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        partial: str | None = None,
+        usage: Usage | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message)
+        if details:
+            _check_details(type(self), details)
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.request_id = request_id
+        self.partial = partial
+        self.usage = usage
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retry_after = retry_after
+        # What a subclass declares (a cassette's path, a parameter's name): plain attributes, so that pickle keeps them.
+        self.__dict__.update(details)
+
+
+def _check_details(kind: type[MelliteError], details: Mapping[str, Any]) -> None:
+    """Raise TypeError for a keyword that no class of this error declares as an attribute, with the nearest one."""
+    declared = [name for cls in kind.__mro__ for name in getattr(cls, "__annotations__", ()) if name[0] != "_"]
+    known = sorted({name for name in declared if name != "default_retryable"})
+    for name in details:
+        if name not in known:
+            msg = f"{kind.__name__}() got an unexpected keyword argument {name!r}; {did_you_mean(name, known)}"
+            raise TypeError(msg)
+
+
+class ConfigurationError(MelliteError):
+    """mellite was set up wrongly; nothing was sent."""
+
+
+class UnknownProvider(ConfigurationError):
+    """No provider or backend has this name."""
+
+
+class UnknownOption(ConfigurationError):
+    """No generation option has this name; ``option`` holds it and ``nearest`` the closest one there is."""
+
+    option: str | None = None
+    nearest: str | None = None
+
+
+class MissingExtra(ConfigurationError):
+    """A feature needs a package that is not installed; the message gives the pip command."""
+
+
+class InvalidCredential(ConfigurationError):
+    """A key that cannot be sent, for instance because it holds a line break."""
+
+
+class RequestError(MelliteError):
+    """The request cannot be answered as it is; asking again unchanged does not help."""
+
+
+class InvalidRequest(RequestError):
+    """The request is malformed; ``parameter`` names the offending part where it is known."""
+
+    parameter: str | None = None
+
+
+class UnsupportedOption(RequestError):
+    """The route or backend cannot honour ``option``."""
+
+    option: str | None = None
+
+
+class ContextOverflow(RequestError):
+    """The prompt is longer than the model can read."""
+
+
+class PayloadTooLarge(RequestError):
+    """The request has more bytes than the provider, or a limit set here, allows."""
+
+
+class ProviderError(MelliteError):
+    """The provider answered with an error."""
+
+
+class AuthenticationError(ProviderError):
+    """The provider did not accept who is asking; ``kind`` says why, as far as it is known."""
+
+    kind: Literal["missing", "invalid", "expired", "insufficient-permissions", "unknown"] = "unknown"
+
+
+class RateLimited(ProviderError):
+    """Too many requests for now; ``retry_after`` says how long to wait, in seconds, if the provider did.
+
+    ``rate_limits`` has what the headers say of limits, as in ``{"tokens": {"limit": "60000", "remaining": "0"}}``.
+    """
+
+    default_retryable = True
+    rate_limits: Mapping[str, Mapping[str, str]] | None = None
+
+
+class QuotaExceeded(ProviderError):
+    """The account has no budget left."""
+
+
+class ContentPolicy(ProviderError):
+    """The provider refused the content."""
+
+
+class ProviderInternal(ProviderError):
+    """Something broke on the provider's side, or it is overloaded."""
+
+    default_retryable = True
+
+
+class UnknownProviderError(ProviderError):
+    """An error answer that fits no other class."""
+
+
+class TransportError(MelliteError):
+    """The bytes did not get through."""
+
+
+class ConnectError(TransportError):
+    """No connection could be made: refused, no such host, TLS."""
+
+    default_retryable = True
+
+
+class ConnectionLost(TransportError):
+    """The connection broke before the answer was complete.
+
+    ``ending`` says how, where it is known: ``cut`` if the other side closed it in good order too early, as in a body
+    without its last chunk, or ``reset`` if it failed.
+    """
+
+    default_retryable = True
+    ending: Literal["cut", "reset"] | None = None
+
+
+class FirstByteTimeout(TransportError):
+    """The answer did not begin in time."""
+
+    default_retryable = True
+
+
+class IdleTimeout(TransportError):
+    """The answer stopped arriving: no event for too long (comments and pings do not count)."""
+
+    default_retryable = True
+
+
+class TotalTimeout(TransportError):
+    """The answer was not complete in the time given for all of it."""
+
+
+class InvalidProviderOutput(MelliteError):
+    """The answer breaks the provider's protocol: not JSON, wrong types, events after the end."""
+
+
+class IncompleteStream(InvalidProviderOutput):
+    """The stream stopped without its finish event; the text so far is in ``partial``."""
+
+    default_retryable = True
+
+
+class OutputTooLarge(InvalidProviderOutput):
+    """An answer has more bytes or more values of JSON than it may have: ``max_answer_bytes``, ``max_answer_values``."""
+
+
+class OutputValidationError(MelliteError):
+    """The answer is complete but does not fit the output type that was asked for."""
+
+
+class BackendError(MelliteError):
+    """A backend raised something that is not mellite's; the original is ``__cause__``."""
+
+
+class GenerationCancelled(MelliteError):
+    """The generation was cancelled; ``reason`` says why, if anybody did."""
+
+    reason: str | None = None
+
+
+class ToolFailure(MelliteError):
+    """A tool tells the model that it failed; raise it in a tool."""
+
+
+class SamplingError(MelliteError):
+    """Sampling gave no answer; ``errors`` has what went wrong in each sample, and ``__cause__`` is a group of them."""
+
+    errors: tuple[Exception, ...] = ()
+
+
+class StreamRejected(SamplingError):
+    """A stream failed its requirements and no attempts remained; ``failures`` says which, in every attempt."""
+
+    failures: tuple[Any, ...] = ()
+
+
+class CassetteError(MelliteError):
+    """Something is wrong with a cassette; ``path`` names the file where there is one."""
+
+    path: str | None = None
+
+
+class CassetteMiss(CassetteError):
+    """Nothing was recorded for this request."""
+
+
+class CassetteMismatch(CassetteError):
+    """Something was recorded, but for a different request."""
+
+
+class InvalidCassette(CassetteError):
+    """A damaged cassette; ``offset`` is the byte where reading failed, if known. The file is left as it is."""
+
+    offset: int | None = None
+
+
+class InvalidCassetteName(CassetteError):
+    """A name that is empty, or would leave the cassette directory."""
+
+
+class UnsafeCassette(CassetteError):
+    """A cassette would have held something that looks like a secret, and was not written; ``findings`` says where."""
+
+    findings: tuple[Any, ...] = ()
+
+
+class RecordingForbidden(CassetteError):
+    """Recording was asked for where nothing may be recorded (``CI=true``)."""
+
+
+class SyncInsideLoop(MelliteError):
+    """A blocking call was made inside a running event loop; the message says what to await instead."""

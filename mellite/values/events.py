@@ -1,0 +1,241 @@
+"""The steps of an answer as it arrives: text, thinking and tool-call deltas, usage, and how it finished.
+
+Bare `TextDelta` events and one `Finish` are a valid answer; a delta for an unseen id opens its block.
+Delta events are msgspec Structs, because there are thousands of them; the others are frozen attrs classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from attrs import field, frozen
+
+from .messages import ProviderMetadata, ToolCall, ToolResult
+from .usage import Usage
+
+__all__ = [
+    "Event",
+    "Finish",
+    "FinishReason",
+    "RawChunk",
+    "ReasoningDelta",
+    "ReasoningEnd",
+    "ReasoningStart",
+    "ResponseStart",
+    "StepFinish",
+    "StepStart",
+    "TextDelta",
+    "TextEnd",
+    "TextStart",
+    "ToolCallEvent",
+    "ToolErrorEvent",
+    "ToolInputDelta",
+    "ToolInputEnd",
+    "ToolInputError",
+    "ToolInputStart",
+    "ToolResultEvent",
+    "Usage",
+]
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool-calls", "content-filter", "error", "unknown"]
+
+
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
+    """More text, as the provider sent it."""
+
+    text: str
+    id: str = "text-0"
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
+    """More thinking."""
+
+    text: str
+    id: str = "reasoning-0"
+
+
+class ToolInputDelta(msgspec.Struct, frozen=True, gc=False):
+    """More of the raw JSON of a tool call's arguments."""
+
+    id: str
+    name: str
+    text: str
+
+
+class RawChunk(msgspec.Struct, frozen=True, gc=False):
+    """One piece of the provider's answer as it came: the JSON of one stream event, undecoded."""
+
+    data: bytes
+
+
+@frozen(kw_only=True)
+class ResponseStart:
+    """What is known of the answer at its start; it may come again, and later values that are not None win.
+
+    Args:
+        streaming: whether the answer comes in pieces.
+        headers: of the HTTP response, names in lower case, secrets removed.
+        request_body: the JSON that was sent, decoded.
+        attempts: how many requests were sent, this one included.
+        replayed: whether it comes from a cassette.
+        repairs: what was changed in the history so that the provider takes it, a sentence each.
+    """
+
+    provider: str | None = None
+    protocol: str | None = None
+    model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    status: int | None = None
+    headers: Mapping[str, str] | None = None
+    request_body: Any = field(default=None, repr=False)
+    attempts: int | None = None
+    replayed: bool | None = None
+    streaming: bool | None = None
+    repairs: tuple[str, ...] | None = None
+
+
+@frozen
+class StepStart:
+    """A step of the answer begins; there is more than one only where tools ran in between."""
+
+    index: int = 0
+
+
+@frozen
+class _Block:
+    id: str
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+
+class TextStart(_Block):
+    """A block of text begins."""
+
+    __slots__ = ()
+
+
+class TextEnd(_Block):
+    """A block of text is complete."""
+
+    __slots__ = ()
+
+
+class ReasoningStart(_Block):
+    """A block of thinking begins."""
+
+    __slots__ = ()
+
+
+class ReasoningEnd(_Block):
+    """A block of thinking is complete; ``provider_metadata`` may hold its signature."""
+
+    __slots__ = ()
+
+
+@frozen
+class _ToolInput:
+    id: str
+    name: str
+    provider_executed: bool = field(default=False, kw_only=True)
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+
+class ToolInputStart(_ToolInput):
+    """The model begins to write the arguments of a tool call."""
+
+    __slots__ = ()
+
+
+class ToolInputEnd(_ToolInput):
+    """The arguments of a tool call are complete."""
+
+    __slots__ = ()
+
+
+@frozen
+class ToolInputError:
+    """The arguments of a tool call are not JSON; ``raw`` is what the model wrote. The stream goes on."""
+
+    id: str
+    name: str
+    raw: str = field(kw_only=True)
+
+
+@frozen
+class ToolCallEvent:
+    """A whole tool call."""
+
+    call: ToolCall
+
+
+@frozen
+class ToolResultEvent:
+    """A tool has run: here, or at the provider's."""
+
+    result: ToolResult
+
+
+@frozen
+class ToolErrorEvent:
+    """A tool has failed; ``message`` is what the model is told."""
+
+    id: str
+    name: str
+    message: str = field(default="", kw_only=True)
+    error: Exception | None = field(default=None, kw_only=True, eq=False)
+
+
+@frozen
+class StepFinish:
+    """A step of the answer is complete."""
+
+    index: int = 0
+    reason: FinishReason = field(default="stop", kw_only=True)
+    raw_reason: str | None = field(default=None, kw_only=True)
+    usage: Usage | None = field(default=None, kw_only=True)
+
+
+@frozen
+class Finish:
+    """The answer is complete; exactly one ends every good stream.
+
+    Args:
+        reason: why it ended, in mellite's words.
+        raw_reason: in the provider's own word.
+        usage: the tokens used.
+        response: the provider's own final object; a streamed answer is merged to the shape of the unary one.
+        refusal: the provider's text when the model declined.
+        logprobs: the provider's log probabilities, as it sent them.
+    """
+
+    reason: FinishReason
+    raw_reason: str | None = field(default=None, kw_only=True)
+    usage: Usage | None = field(default=None, kw_only=True)
+    response: Any = field(default=None, kw_only=True, repr=False)
+    refusal: str | None = field(default=None, kw_only=True)
+    logprobs: Any = field(default=None, kw_only=True, repr=False)
+
+
+Event: TypeAlias = (
+    ResponseStart
+    | RawChunk
+    | StepStart
+    | TextStart
+    | TextDelta
+    | TextEnd
+    | ReasoningStart
+    | ReasoningDelta
+    | ReasoningEnd
+    | ToolInputStart
+    | ToolInputDelta
+    | ToolInputEnd
+    | ToolInputError
+    | ToolCallEvent
+    | ToolResultEvent
+    | ToolErrorEvent
+    | StepFinish
+    | Finish
+)

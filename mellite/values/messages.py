@@ -1,0 +1,404 @@
+"""Messages and their parts: text, images, audio and files, thinking, tool calls and tool results."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from .errors import InvalidRequest
+from .spelling import did_you_mean
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from typing import Self
+
+__all__ = [
+    "Audio",
+    "CacheHint",
+    "Content",
+    "Deferred",
+    "Document",
+    "Image",
+    "Media",
+    "Message",
+    "Part",
+    "ProviderMetadata",
+    "Reasoning",
+    "Role",
+    "Text",
+    "ToolCall",
+    "ToolResult",
+    "ToolValue",
+    "Video",
+]
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+#: What one provider wants to see again, by provider name: ``{"anthropic": {"signature": "..."}}``.
+ProviderMetadata: TypeAlias = Mapping[str, Mapping[str, Any]]
+
+
+class Deferred:
+    """A part whose text is not known yet; a thunk is one.
+
+    It is settled before the message is sent, and only its text is.
+    """
+
+    __slots__ = ()
+
+    def deferred_text(self) -> str:
+        """The text, once it is settled; raises what went wrong if it is not to be had."""
+        msg = f"{type(self).__name__} does not say what its text is"
+        raise InvalidRequest(msg)
+
+
+@frozen
+class CacheHint:
+    """Ask the provider to cache the prompt up to here.
+
+    Args:
+        type: ``ephemeral`` or ``persistent``; providers treat both alike today.
+        ttl_seconds: how long, in seconds; from 3600 on the provider's long cache is used where it has one.
+    """
+
+    type: Literal["ephemeral", "persistent"] = "ephemeral"
+    ttl_seconds: int | None = field(default=None, kw_only=True)
+
+
+@frozen
+class Text:
+    """Plain text.
+
+    Example:
+        >>> Text("Hello.").text
+        'Hello.'
+    """
+
+    text: str
+    cache: CacheHint | None = field(default=None, kw_only=True)
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            msg = f"Text takes a str, not {type(self.text).__name__}: {_short(self.text)}"
+            raise InvalidRequest(msg)
+
+
+@frozen
+class Media:
+    """Something to look at, listen to or read: its bytes, or a URL that the provider fetches.
+
+    mellite never fetches a URL. Use one of the subclasses.
+
+    Args:
+        data: the bytes themselves (not base64); None if `url` is given.
+        url: where the provider finds it.
+        media_type: the MIME type, as in ``image/png``.
+        filename: a name to show the model, where the protocol has a place for it.
+
+    Raises:
+        InvalidRequest: if there is neither data nor a URL, or both.
+
+    Example:
+        >>> Image(b"GIF89a", media_type="image/gif").media_type
+        'image/gif'
+    """
+
+    data: bytes | None = field(default=None, repr=lambda data: "None" if data is None else f"<{len(data)} bytes>")
+    url: str | None = field(default=None, kw_only=True)
+    media_type: str | None = field(default=None, kw_only=True)
+    filename: str | None = field(default=None, kw_only=True)
+    cache: CacheHint | None = field(default=None, kw_only=True)
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        kind = type(self).__name__
+        if (self.data is None) == (self.url is None):
+            msg = f"{kind} takes its bytes or a url, one of the two: {kind}(data, media_type=...) or {kind}(url=...)"
+            raise InvalidRequest(msg)
+        if self.data is not None and not isinstance(self.data, bytes):
+            msg = (
+                f"{kind} takes bytes, not {type(self.data).__name__}; for a file use {kind}.from_path(...), "
+                f"for base64 {kind}.from_base64(...)"
+            )
+            raise InvalidRequest(msg)
+
+    @classmethod
+    def from_path(cls, path: str | PathLike[str], *, media_type: str | None = None) -> Self:
+        """Read a file now; the MIME type follows from its name unless given.
+
+        Raises:
+            InvalidRequest: if the file cannot be read, or its type is unknown.
+        """
+        import mimetypes
+        from pathlib import Path
+
+        file = Path(path)
+        media_type = media_type or mimetypes.guess_type(file.name)[0]
+        if media_type is None:
+            msg = f"cannot tell the media type of {file.name!r} from its name; say media_type=..."
+            raise InvalidRequest(msg)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            msg = f"cannot read {str(file)!r}: {error.strerror or error}"
+            raise InvalidRequest(msg) from error
+        return cls(data, media_type=media_type, filename=file.name)
+
+    @classmethod
+    def from_base64(cls, text: str, *, media_type: str | None = None, filename: str | None = None) -> Self:
+        """Decode base64, or a base64 ``data:`` URL, which brings its own MIME type.
+
+        Raises:
+            InvalidRequest: if it is not valid base64, or names another type than `media_type`.
+        """
+        if text.startswith("data:"):
+            head, comma, text = text.partition(",")
+            named, _, rest = head[len("data:") :].partition(";")
+            if not comma or "base64" not in rest.split(";"):
+                msg = "a data URL for media must be base64: data:image/png;base64,..."
+                raise InvalidRequest(msg)
+            if media_type is not None and named and named != media_type:
+                msg = f"media type {media_type!r} does not match the data URL's {named!r}"
+                raise InvalidRequest(msg)
+            media_type = media_type or named or None
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            msg = f"{cls.__name__} data is not valid base64: {error}"
+            raise InvalidRequest(msg) from error
+        return cls(data, media_type=media_type, filename=filename)
+
+
+class Image(Media):
+    """A picture.
+
+    Example:
+        >>> Image(url="https://example.com/cat.png").url
+        'https://example.com/cat.png'
+    """
+
+    __slots__ = ()
+
+
+class Audio(Media):
+    """A sound recording."""
+
+    __slots__ = ()
+
+
+class Video(Media):
+    """A film."""
+
+    __slots__ = ()
+
+
+class Document(Media):
+    """A file to read, such as a PDF."""
+
+    __slots__ = ()
+
+
+@frozen
+class Reasoning:
+    """The model's thinking; kept in the history because some providers want it back.
+
+    Args:
+        text: the thinking as far as the provider shows it.
+        encrypted: the provider's signature or its encrypted thinking, sent back unchanged.
+    """
+
+    text: str
+    encrypted: str | None = field(default=None, kw_only=True)
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+
+@frozen
+class ToolCall:
+    """The model asks for a tool to be run: a part of a message, of an event, and of ``thunk.tool_calls``.
+
+    Args:
+        id: the provider's id of this call; the result refers to it.
+        name: the tool.
+        arguments: the decoded JSON, usually a dict; None if what the model wrote is not JSON.
+        raw_arguments: the text that the model wrote, kept beside the decoded object.
+        provider_executed: the provider runs it itself (web search and the like); do not run it.
+
+    Example:
+        >>> ToolCall("call_1", "get_weather", {"city": "Paris"}).arguments["city"]
+        'Paris'
+    """
+
+    id: str
+    name: str
+    arguments: Any = None
+    raw_arguments: str | None = field(default=None, kw_only=True)
+    provider_executed: bool = field(default=False, kw_only=True)
+    cache: CacheHint | None = field(default=None, kw_only=True)
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+
+@frozen
+class ToolValue:
+    """What a tool gave back, and how it is to be shown: as JSON, text, an error or parts."""
+
+    type: Literal["json", "text", "error", "content"]
+    value: Any = None
+
+
+def _tool_value(value: Any) -> ToolValue:
+    if isinstance(value, ToolValue):
+        return value
+    if isinstance(value, str):
+        return ToolValue("text", value)
+    if isinstance(value, (Text, Media)):
+        return ToolValue("content", (value,))
+    if isinstance(value, (list, tuple)) and value and all(isinstance(part, (Text, Media)) for part in value):
+        return ToolValue("content", tuple(value))
+    return ToolValue("json", value)
+
+
+@frozen
+class ToolResult:
+    """What running a tool gave, for the model to read.
+
+    Args:
+        id: the id of the tool call that it answers.
+        name: the tool.
+        result: a str is sent as text, Text and Image parts as they are, anything else as JSON;
+            ``ToolValue("error", "...")`` tells the model that it failed.
+
+    Example:
+        >>> ToolResult("call_1", "get_weather", {"temperature": 22}).result.type
+        'json'
+    """
+
+    id: str
+    name: str
+    result: ToolValue = field(converter=_tool_value)
+    provider_executed: bool = field(default=False, kw_only=True)
+    cache: CacheHint | None = field(default=None, kw_only=True)
+    provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+
+Part: TypeAlias = Text | Media | Reasoning | ToolCall | ToolResult | Deferred
+
+#: What a message constructor takes: a part, or a str for a Text.
+Content: TypeAlias = str | Part
+
+_PARTS = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
+
+
+def _part(value: Any) -> Part:
+    if isinstance(value, str):
+        return Text(value)
+    if isinstance(value, _PARTS):
+        return value
+    msg = (
+        f"a message is made of str, Text, Image, Audio, Video, Document, Reasoning, ToolCall, ToolResult "
+        f"or a thunk, not {type(value).__name__}: {_short(value)}"
+    )
+    raise InvalidRequest(msg)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _parts(content: str | Part | Sequence[Content]) -> tuple[Part, ...]:
+    if isinstance(content, (list, tuple)):
+        return tuple([_part(item) for item in content])
+    return (_part(content),)
+
+
+_ROLES = ("system", "user", "assistant", "tool")
+
+#: What other libraries call the roles; only ``developer`` is taken for what it means.
+_OTHER_ROLES = {
+    "ai": "assistant",
+    "bot": "assistant",
+    "chatbot": "assistant",
+    "developer": "system",
+    "function": "tool",
+    "human": "user",
+    "instructions": "system",
+    "model": "assistant",
+}
+
+
+def _role(value: Any) -> Role:
+    if value in _ROLES:
+        role: Role = value
+        return role
+    if value == "developer":
+        return "system"
+    if not isinstance(value, str):
+        msg = f"a role is one of {', '.join(map(repr, _ROLES))}, not {_short(value)}"
+        raise InvalidRequest(msg, parameter="role")
+    said = did_you_mean(value, _ROLES, aliases=_OTHER_ROLES, otherwise="the roles are")
+    msg = f"there is no role {_short(value)}; {said}"
+    raise InvalidRequest(msg, parameter="role")
+
+
+@frozen
+class Message:
+    """One turn of a conversation: who speaks, and the parts of what is said.
+
+    Usually made with `Message.system`, `Message.user`, `Message.assistant` or `Message.tool`.
+
+    Args:
+        role: ``system``, ``user``, ``assistant`` or ``tool``; ``developer``, as OpenAI says, is ``system``.
+        content: the parts; a str stands for a Text, one part for a tuple of one.
+        id: the caller's own id, never sent.
+        metadata: the caller's own notes, never sent.
+        native: what one protocol wants to see again and no part can hold.
+
+    Raises:
+        InvalidRequest: for an unknown role, with the nearest one; and for a part of a type that messages are not
+            made of.
+
+    Example:
+        >>> Message.user("What is this?", Image(url="https://example.com/cat.png")).text
+        'What is this?'
+    """
+
+    role: Role = field(converter=_role)
+    content: tuple[Part, ...] = field(converter=_parts)
+    id: str | None = field(default=None, kw_only=True)
+    metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    native: Mapping[str, Any] | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def system(cls, *content: Content) -> Message:
+        """Instructions from whoever runs the conversation, at this point of it."""
+        return cls("system", content)
+
+    @classmethod
+    def user(cls, *content: Content) -> Message:
+        """What the user says: text, pictures, files, thunks."""
+        return cls("user", content)
+
+    @classmethod
+    def assistant(cls, *content: Content) -> Message:
+        """What the model said; ``thunk.message`` is one."""
+        return cls("assistant", content)
+
+    @classmethod
+    def tool(cls, *results: ToolResult) -> Message:
+        """The results of the tools that the message before asked for."""
+        return cls("tool", results)
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined; thinking, tool calls and files are left out."""
+        return "".join([part.text for part in self.content if isinstance(part, Text)])
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls among the parts, in order."""
+        return tuple([part for part in self.content if isinstance(part, ToolCall)])

@@ -1,0 +1,443 @@
+"""The price list: a dated snapshot of what providers charge, found by provider and model, or a file of your own.
+
+A file of your own, named by MELLITE_PRICES, is used in place of the snapshot. It may be as short as this, in USD per
+million tokens (web searches and requests: per thousand), and as long as price_data/snapshot.json, which shows the rest:
+
+    {
+      "version": 1,
+      "date": "2026-11-21",
+      "providers": {
+        "acme": {
+          "models": {
+            "acme-large": {
+              "match": ["=acme-large", "^acme-large-2"],
+              "prices": [
+                {"input": 2, "cache_read": "0.20", "output": [8, 200000, 12]},
+                {"from": "2027-01-01", "input": 1, "output": 4}
+              ]
+            }
+          }
+        }
+      }
+    }
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from ..errors import ConfigurationError
+from ..usage import Usage
+from .price import UNITS, Place, Price, Rate, Tiers, billed, charged, place
+
+__all__ = ["PriceList", "prices"]
+
+SNAPSHOT: Final = os.path.join(os.path.dirname(__file__), "price_data", "snapshot.json")
+
+#: What providers call the ordinary way of serving an answer.
+_ORDINARY: Final = frozenset({"", "default", "standard", "auto", "on_demand"})
+
+# The file. Prices are USD per million tokens (web searches and requests: per thousand), as JSON numbers or strings.
+
+#: One of these has to fit; in an inner list, all. "=" equals, "^" begins with, "$" ends with, "*" contains, "~" regex.
+_Pattern: TypeAlias = str | list[str]
+
+#: A price, or the price of short prompts followed by pairs: a number of input tokens and the price above it.
+_Amount: TypeAlias = Decimal | list[Decimal]
+
+
+class _Point(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
+    """Prices at one time, or for one way of being served."""
+
+    since: date | None = None
+    daily: tuple[str, str] | None = None
+    when: dict[str, str] = {}
+    input: _Amount | None = None
+    cache_read: _Amount | None = None
+    cache_write: _Amount | None = None
+    cache_write_1h: _Amount | None = None
+    output: _Amount | None = None
+    reasoning: _Amount | None = None
+    citation: _Amount | None = None
+    input_audio: _Amount | None = None
+    cache_read_audio: _Amount | None = None
+    output_audio: _Amount | None = None
+    input_image: _Amount | None = None
+    cache_read_image: _Amount | None = None
+    output_image: _Amount | None = None
+    input_video: _Amount | None = None
+    output_video: _Amount | None = None
+    web_search: _Amount | None = None
+    request: _Amount | None = None
+
+    def rates(self) -> dict[str, Rate]:
+        return {unit: _rate(unit, given) for unit in UNITS if (given := getattr(self, unit)) is not None}
+
+    def applies(self, at: datetime) -> bool:
+        if self.since is not None and at.date() < self.since:
+            return False
+        if self.daily is None:
+            return True
+        begin, end = (time.fromisoformat(each) for each in self.daily)
+        now = at.time()
+        return begin <= now < end if begin <= end else now >= begin or now < end
+
+
+class _Model(msgspec.Struct, forbid_unknown_fields=True):
+    """A model: the names it goes by, its prices (the last that applies counts), and those for other tiers."""
+
+    prices: list[_Point]
+    match: list[_Pattern] = []
+    variants: list[_Point] = []
+
+
+class _Provider(msgspec.Struct, forbid_unknown_fields=True):
+    """A provider: its models, whose models it sells too, and where counts stand in its raw usage."""
+
+    models: dict[str, _Model]
+    also: list[str] = []
+    counts: dict[str, list[str]] = {}
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    """The whole file; a provider is read when it is first asked for."""
+
+    version: int
+    date: date
+    providers: dict[str, msgspec.Raw]
+    known_as: dict[str, str] = {}
+    source: str = ""
+
+
+def _rate(unit: str, given: _Amount) -> Rate:
+    """A price as it is written in the file, checked."""
+    numbers = given if isinstance(given, list) else [given]
+    steps = numbers[1::2]
+    if len(numbers) % 2 == 0 or not all(number.is_finite() and number >= 0 for number in numbers):
+        msg = f"{unit} must be a number of at least 0, or such a number followed by pairs of a step and a number"
+        raise ValueError(msg)
+    if any(step != int(step) for step in steps) or steps != sorted(steps):
+        msg = f"{unit} must have whole numbers of tokens as its steps, in rising order"
+        raise ValueError(msg)
+    if not steps:
+        return numbers[0]
+    return Tiers(numbers[0], tuple(zip(map(int, steps), numbers[2::2], strict=True)))
+
+
+def _fits(patterns: Sequence[_Pattern], name: str) -> bool:
+    return any(
+        all(_fits_one(each, name) for each in pattern) if isinstance(pattern, list) else _fits_one(pattern, name)
+        for pattern in patterns
+    )
+
+
+def _fits_one(pattern: str, name: str) -> bool:
+    return _TESTS[pattern[0]](name, pattern[1:])
+
+
+_TESTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
+    "=": str.__eq__,
+    "^": str.startswith,
+    "$": str.endswith,
+    "*": str.__contains__,
+    "~": lambda name, pattern: re.search(pattern, name) is not None,
+}
+
+_COMPACT_DATE: Final = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
+
+
+def _spellings(model: str) -> Iterator[str]:
+    """The names to look for: as it is, without the path or ARN around it, with its date as OpenAI writes dates."""
+    name = model.strip().lower()
+    yield name
+    bare = name.rpartition("/")[2] if name.startswith("arn:") else name.rpartition("models/")[2]
+    if bare != name:
+        yield bare
+    dashed = _COMPACT_DATE.sub(r"-\1-\2-\3", bare)
+    if dashed != bare:
+        yield dashed
+
+
+def _utc(at: datetime) -> datetime:
+    """The time in UTC, without saying so; a time that does not say is taken to be."""
+    return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
+
+
+class _Found(NamedTuple):
+    """A model, at the provider that sells it."""
+
+    provider: str
+    model: str
+    row: _Model
+
+
+_T = TypeVar("_T")
+
+#: How many names to remember the place of.
+_MOST_KEPT: Final = 4096
+
+
+class PriceList:
+    """What models cost, as of a day. Made by `prices`, which reads a file once.
+
+    Attributes:
+        date: the day of the snapshot.
+        source: where the prices come from.
+        path: the file.
+
+    Example:
+        >>> prices().find("gpt-4o-2024-08-06", "openai").model
+        'gpt-4o'
+    """
+
+    def __init__(self, data: bytes, path: str) -> None:
+        self.path = path
+        file = self._read(data, _File)
+        if file.version != 1:
+            msg = f"it has version {file.version}, and this mellite reads version 1"
+            raise _damaged(path, msg)
+        self.date = file.date
+        self.source = file.source
+        self._raw = file.providers
+        self._names = {**file.known_as, **{id.lower(): id for id in file.providers}}
+        self._providers: dict[str, _Provider] = {}
+        self._found: dict[tuple[str, str], _Found | None] = {}
+        self._made: dict[tuple[object, ...], Price] = {}
+
+    def __repr__(self) -> str:
+        return f"<PriceList of {self.date} from {self.source or self.path!r}>"
+
+    @property
+    def providers(self) -> Sequence[str]:
+        """The providers in it, by the names it has for them."""
+        return list(self._raw)
+
+    def provider(self, name: str) -> str | None:
+        """What the list calls a provider that is known by this name; None if it has no prices of it.
+
+        Example:
+            >>> prices().provider("bedrock"), prices().provider("my own computer")
+            ('aws', None)
+        """
+        return self._names.get(name) or self._names.get(name.strip().lower().replace("_", "-"))
+
+    def models(self) -> Iterator[tuple[str, str]]:
+        """Every provider and model in it."""
+        for provider in self._raw:
+            for model in self._provider(provider).models:
+                yield provider, model
+
+    def find(
+        self, model: str, provider: str, *, at: datetime | None = None, served: Mapping[str, str | None] | None = None
+    ) -> Price | None:
+        """The price of a model at a provider; None if it is not known.
+
+        Args:
+            model: an id as the provider writes it, dated or not, or one of its aliases.
+            provider: mellite's name for the provider, or the price list's.
+            at: when it was used; the day of the snapshot if it is not given.
+            served: how it was served, where that has a price: ``{"service_tier": "flex"}``.
+
+        Example:
+            >>> prices().find("gpt-4o-mini", "openai").rates["cache_read"]
+            Decimal('0.075')
+            >>> prices().find("gpt-4o-mini", "my own computer") is None
+            True
+        """
+        id = self.provider(provider)
+        found = self._lookup(id, model) if id is not None else None
+        return None if found is None else self._price(found, at, served or {})
+
+    def search(self, model: str, *, at: datetime | None = None) -> list[Price]:
+        """The prices of a model at every provider that has it under this name."""
+        found = [self._lookup(id, model) for id in self._raw]
+        made = [self._price(each, at, {}) for each in found if each is not None]
+        return [price for price in made if price is not None]
+
+    def cost(
+        self,
+        usage: Usage,
+        *,
+        provider: str | None,
+        models: Sequence[str | None],
+        at: datetime | None = None,
+        served: Mapping[str, str | None] | None = None,
+    ) -> Decimal | None:
+        """What an answer cost, in USD, exact: the provider's own bill where it sends one, else by the price list.
+
+        Args:
+            usage: what was used.
+            provider: who answered; the cost is unknown without it.
+            models: the ids that the model goes by; the first that has a price counts.
+            at: when it was generated; the day of the snapshot if it is not given.
+            served: how it was served, where that has a price; a way without a price makes the cost unknown.
+
+        Returns:
+            None if the price, or a count that it needs, is unknown; never 0 for that.
+        """
+        id = self.provider(provider) if provider is not None else None
+        if id is None:
+            return None
+        paid = billed(id, usage.raw) if usage.raw is not None else None
+        if paid is not None:
+            return paid
+        for model in models:
+            found = self._lookup(id, model) if model else None
+            if found is not None:
+                price = self._price(found, at, served or {})
+                return None if price is None else price.cost(charged(id, usage))
+        return None
+
+    # Finding
+
+    def _provider(self, id: str) -> _Provider:
+        known = self._providers.get(id)
+        if known is None:
+            known = self._providers[id] = self._read(self._raw[id], _Provider, f"provider {id!r}: ")
+        return known
+
+    def _lookup(self, id: str, model: str) -> _Found | None:
+        key = (id, model)
+        if key not in self._found:
+            if len(self._found) >= _MOST_KEPT:
+                self._found.clear()
+            self._found[key] = self._search(id, model)
+        return self._found[key]
+
+    def _search(self, id: str, model: str) -> _Found | None:
+        # A name as it is before one that was made of it; a provider's own models before those of others that it sells.
+        for name in _spellings(model):
+            for owner in (id, *self._provider(id).also):
+                for known, row in self._provider(owner).models.items():
+                    if _fits(row.match or ["=" + known.lower()], name):
+                        return _Found(id, known, row)
+        return None
+
+    # Prices
+
+    def _price(self, found: _Found, at: datetime | None, served: Mapping[str, str | None]) -> Price | None:
+        provider, model, row = found
+        ways = {
+            key: value for key, value in served.items() if isinstance(value, str) and value.lower() not in _ORDINARY
+        }
+        point, chosen = 0, []
+        if len(row.prices) > 1 or ways:
+            now = datetime.combine(self.date, time()) if at is None else _utc(at)
+            point = next((index for index in reversed(range(len(row.prices))) if row.prices[index].applies(now)), 0)
+            chosen = [
+                index
+                for index, variant in enumerate(row.variants)
+                if variant.when.items() <= ways.items() and variant.applies(now)
+            ]
+            if ways.keys() - {key for index in chosen for key in row.variants[index].when}:
+                return None  # served in a way that has no price here
+        key = (provider, model, id(row), point, *chosen)
+        made = self._made.get(key)
+        if made is None:
+            points = [row.prices[point], *(row.variants[index] for index in chosen)]
+            rates = {unit: rate for each in points for unit, rate in each.rates().items()}
+            places = {unit: self._places(provider, unit) for unit in rates}
+            made = self._made[key] = Price(provider, model, rates=rates, places=places)
+        return made
+
+    def _places(self, provider: str, unit: str) -> tuple[Place, ...]:
+        paths = [
+            path
+            for owner in (provider, *self._provider(provider).also)
+            for path in self._provider(owner).counts.get(unit, ())
+        ]
+        return tuple(place(path) for path in dict.fromkeys(paths))
+
+    # Reading
+
+    def check(self) -> None:
+        """Read all of it.
+
+        Raises:
+            ConfigurationError: naming the file, and what is wrong with it.
+        """
+        for name, id in self._names.items():
+            if id not in self._raw:
+                msg = f"{name!r} is known as {id!r}, which is not there"
+                raise _damaged(self.path, msg)
+        for id in self._raw:
+            provider = self._provider(id)
+            for other in provider.also:
+                if other not in self._raw:
+                    msg = f"provider {id!r} sells the models of {other!r}, which is not there"
+                    raise _damaged(self.path, msg)
+            for name, row in provider.models.items():
+                try:
+                    _check(row)
+                except ValueError as error:
+                    msg = f"model {name!r} of {id!r}: {error}"
+                    raise _damaged(self.path, msg) from error
+
+    def _read(self, data: Any, kind: type[_T], where: str = "") -> _T:
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _damaged(self.path, where + str(error)) from error
+
+
+def _damaged(path: str, what: str) -> ConfigurationError:
+    return ConfigurationError(f"the price list {path!r} cannot be used: {what}")
+
+
+def _check(row: _Model) -> None:
+    if not row.prices:
+        msg = "it has no prices; leave it out, and its price is unknown"
+        raise ValueError(msg)
+    for point in (*row.prices, *row.variants):
+        point.rates()
+        point.applies(datetime(9999, 1, 1))  # noqa: DTZ001 - any day after all others
+    for pattern in row.match:
+        for each in pattern if isinstance(pattern, list) else [pattern]:
+            if each[:1] not in _TESTS:
+                msg = f"the pattern {each!r} must begin with one of {' '.join(_TESTS)}"
+                raise ValueError(msg)
+            try:
+                _fits_one(each, "")
+            except re.error as error:
+                msg = f"the pattern {each!r} is no regular expression: {error}"
+                raise ValueError(msg) from error
+
+
+_read: Final[dict[str, PriceList]] = {}
+
+
+def prices(path: str | os.PathLike[str] | None = None) -> PriceList:
+    """The price list in use: this file, else that of the environment variable MELLITE_PRICES, else mellite's snapshot.
+
+    A file is read once per process.
+
+    Raises:
+        ConfigurationError: if the file cannot be read, or is no price list.
+
+    Example:
+        >>> prices().find("claude-opus-4-5-20251101", "anthropic").rates["output"]
+        Decimal('25')
+    """
+    chosen = os.fspath(path or os.environ.get("MELLITE_PRICES") or SNAPSHOT)
+    known = _read.get(chosen)
+    return known if known is not None else _read.setdefault(chosen, _from_file(chosen))
+
+
+def _from_file(path: str) -> PriceList:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        msg = f"the price list {path!r} cannot be read: {error.strerror or error}"
+        raise ConfigurationError(msg) from error
+    made = PriceList(data, path)
+    if path != SNAPSHOT:
+        made.check()  # the snapshot is checked when it is made
+    return made

@@ -1,0 +1,1 @@
+"""Keys on requests: credentials, short-lived tokens, AWS signatures."""

@@ -1,0 +1,224 @@
+"""Read one HTTP answer against the three clocks: first byte, idle between events, and total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from ..values.errors import (
+    FirstByteTimeout,
+    IdleTimeout,
+    InvalidProviderOutput,
+    MissingExtra,
+    TotalTimeout,
+    TransportError,
+)
+from ..values.request import Timeouts
+from .bounds import DEFAULT_BOUNDS, AnswerBounds
+from .content_encoding import BodyDecoder
+from .http import HttpRequest, HttpResponse, Transport
+
+__all__ = ["BodyReader", "open_response"]
+
+_DRAIN_SECONDS: Final = 0.05  # what it may cost to get a connection back into the pool
+_DRAIN_BYTES: Final = 64 * 1024
+_PIECE: Final = 64 * 1024  # the most that is handed on at once, so that nobody works on one read for long
+
+
+class _Clocks:
+    """The clocks of one call; they start when it is made."""
+
+    __slots__ = ("_timeouts", "_total_ends")
+
+    def __init__(self, timeouts: Timeouts, since: float | None = None) -> None:
+        self._timeouts = timeouts
+        total = timeouts.total
+        self._total_ends = None if total is None else (anyio.current_time() if since is None else since) + total
+
+    def left(self, limit: float | None, since: float, now: float) -> tuple[float | None, bool]:
+        """How long may still be waited, and whether it is the total that says so."""
+        left = None if limit is None else limit - (now - since)
+        if self._total_ends is not None and (left is None or self._total_ends - now <= left):
+            return self._total_ends - now, True
+        return left, False
+
+    def is_over(self) -> bool:
+        """Whether the time in all is up."""
+        return self._total_ends is not None and anyio.current_time() >= self._total_ends
+
+    def ran_out(self, url: str, *, total: bool, first: bool) -> TransportError:
+        """The error that says which clock it was."""
+        timeouts = self._timeouts
+        if total:
+            msg = f"the answer of {url} was not complete within {timeouts.total} s; raise Timeouts(total=...) for more"
+            return TotalTimeout(msg)
+        if first:
+            msg = f"no answer from {url} within {timeouts.first_byte} s; raise Timeouts(first_byte=...) to wait longer"
+            return FirstByteTimeout(msg)
+        msg = f"no event from {url} for {timeouts.idle} s; raise Timeouts(idle=...) to wait longer"
+        return IdleTimeout(msg)
+
+    @property
+    def first_byte(self) -> float | None:
+        return self._timeouts.first_byte
+
+    @property
+    def idle(self) -> float | None:
+        return self._timeouts.idle
+
+
+async def open_response(
+    transport: Transport,
+    request: HttpRequest,
+    timeouts: Timeouts,
+    *,
+    shown: str,
+    bounds: AnswerBounds = DEFAULT_BOUNDS,
+    since: float | None = None,
+) -> BodyReader:
+    """Send a request and wait for the status.
+
+    Args:
+        shown: the URL as messages may show it.
+        bounds: how much the body may be.
+        since: when the total began, on the loop's clock; None for now.
+
+    Raises:
+        FirstByteTimeout, TotalTimeout: if it takes too long; and whatever `Transport.open` raises.
+    """
+    clocks = _Clocks(timeouts, since)
+    now = anyio.current_time()
+    timeout, total = clocks.left(clocks.first_byte, now, now)
+    try:
+        return BodyReader(await transport.open(request, timeout=timeout), clocks, shown, bounds)
+    except TimeoutError:
+        pass
+    raise clocks.ran_out(shown, total=total, first=True)
+
+
+def _slices(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), _PIECE):
+        yield data[start : start + _PIECE]
+
+
+class BodyReader:
+    """Reads the body of one answer, decompressed, and says which clock ran out or which bound was passed.
+
+    What one read of the network gives, and what that inflates to, is handed on in slices. Between two of them the
+    clocks are looked at and the loop has its turn.
+
+    Attributes:
+        response: the answer.
+        waiting: since when it has been waited for an event; whoever sees one sets this to None.
+    """
+
+    __slots__ = ("_bounds", "_clocks", "_decoder", "_head", "_pieces", "_shown", "_taken", "response", "waiting")
+
+    def __init__(self, response: HttpResponse, clocks: _Clocks, shown: str, bounds: AnswerBounds) -> None:
+        self.response = response
+        self.waiting: float | None = None
+        self._clocks = clocks
+        self._shown = shown
+        self._bounds = bounds
+        self._taken = 0  # bytes of the body, decompressed
+        self._decoder: BodyDecoder | None = None
+        self._pieces: Iterator[bytes] = iter(())
+        self._head = b""
+
+    async def read(self) -> bytes:
+        """The next piece of the body, of 64 KiB at most; empty at its end.
+
+        Raises:
+            IdleTimeout, TotalTimeout: if nothing came in time.
+            ConnectionLost: if the connection broke.
+            InvalidProviderOutput: if the body is not what its ``content-encoding`` says, or ends too soon.
+            OutputTooLarge: if the body is larger than its bound.
+        """
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        piece = await self._next()
+        self._taken += len(piece)
+        if self._bounds.max_bytes is not None and self._taken > self._bounds.max_bytes:
+            raise self._bounds.too_long()
+        return piece
+
+    async def _next(self) -> bytes:
+        for piece in self._pieces:  # more of the last read
+            await checkpoint()
+            if self._clocks.is_over():
+                raise self._clocks.ran_out(self._shown, total=True, first=False)
+            return piece
+        decoder = self._decoder
+        if decoder is None:
+            decoder = self._decoder = BodyDecoder(self.response.headers.get("content-encoding"))
+        while True:
+            data = await self._receive()
+            if not data:
+                decoder.end()
+                return b""
+            if decoder.identity and len(data) <= _PIECE:
+                return data
+            self._pieces = _slices(data) if decoder.identity else decoder.feed(data)
+            for piece in self._pieces:
+                return piece
+
+    async def _receive(self) -> bytes:
+        now = anyio.current_time()
+        since = self.waiting
+        if since is None:
+            since = self.waiting = now
+        timeout, total = self._clocks.left(self._clocks.idle, since, now)
+        if timeout is None or timeout > 0:
+            try:
+                return await self.response.read(timeout)
+            except TimeoutError:
+                pass
+        raise self._clocks.ran_out(self._shown, total=total, first=False)
+
+    async def peek(self) -> bytes:
+        """What the body begins with, up to its first byte that is no white space; `read` gives it again."""
+        head = b""
+        while not head.lstrip(b"\xef\xbb\xbf \t\r\n") and len(head) < _DRAIN_BYTES:
+            piece = await self.read()
+            if not piece:
+                break
+            head += piece
+        self._head = head
+        return head
+
+    async def rest(self) -> bytes:
+        """All that is left of the body.
+
+        Raises:
+            OutputTooLarge: if it is larger than its bound; and what `read` raises.
+        """
+        body = bytearray()
+        while piece := await self.read():
+            body += piece
+            self.waiting = None  # of an answer in one piece, every piece is progress
+        return bytes(body)
+
+    async def start(self, limit: int) -> bytes:
+        """The first `limit` bytes, or as many as there are: for error answers, whose status counts for more."""
+        body = bytearray()
+        with suppress(TransportError, InvalidProviderOutput, MissingExtra):
+            while len(body) < limit and (piece := await self.read()):
+                body += piece
+        return bytes(body[:limit])
+
+    async def drain(self) -> None:
+        """After the answer: read what is left, if it comes at once, so that the connection can be used again."""
+        read = 0
+        with suppress(TimeoutError, TransportError):
+            while read < _DRAIN_BYTES and (piece := await self.response.read(_DRAIN_SECONDS)):
+                read += len(piece)
+
+    async def abandon(self) -> None:
+        """Close the answer where it stands, also while being cancelled."""
+        with anyio.CancelScope(shield=True):
+            await self.response.aclose()

@@ -1,0 +1,380 @@
+"""Send HTTP requests on asyncio, with aiohttp.
+
+aiohttp is imported on the first request. All its timeouts are off, because mellite has clocks of its own; redirects,
+cookies, proxies and ``.netrc`` are not used; bodies are handed on compressed, as they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import io
+import weakref
+from typing import TYPE_CHECKING, Final, Literal, final
+
+from attrs import define
+
+from ... import loops
+from ...loops.per_loop import ClientPerLoop, release
+from ...values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
+from ..broken import how_it_broke, unforeseen, what_is_wrong
+from ..http import (
+    MAX_CONNECTIONS,
+    HttpRequest,
+    HttpResponse,
+    check_request,
+    received_headers,
+    sent_headers,
+    shown_url,
+    tls_context,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    import aiohttp
+    import yarl
+
+__all__ = ["AiohttpTransport"]
+
+_KEEP_ALIVE: Final = 30.0  # seconds that an unused connection is kept
+_HEADER_SIZE: Final = 64 * 1024  # bytes of one header, and of the status line
+_HEADER_COUNT: Final = 1000
+_LARGE_BODY: Final = 1024 * 1024  # aiohttp writes larger bytes in one go, and warns; files it writes in pieces
+
+
+@final
+class AiohttpTransport:
+    """The `Transport` for asyncio.
+
+    Args:
+        max_connections: how many connections to have at most in one loop; further requests wait their turn.
+        ssl_context: the TLS settings; by default those of the system, shared by the process.
+
+    Example:
+        >>> transport = AiohttpTransport(max_connections=10)
+    """
+
+    __slots__ = ("_clients", "_max_connections", "_ssl_context")
+
+    def __init__(self, *, max_connections: int = MAX_CONNECTIONS, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._max_connections = max_connections
+        self._ssl_context = ssl_context
+        self._clients = ClientPerLoop(functools.partial(_connect, max_connections), _disconnect, _discard)
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        """Send the request; see `Transport.open`."""
+        check_request(request)
+        loop = asyncio.get_running_loop()
+        client = self._clients.find(loop) or await self._clients.start(loop)
+        failure: MelliteError | None = None
+        deadline = None if timeout is None else _Deadline(loop, timeout)
+        try:
+            return await self._send(client, request)
+        except asyncio.CancelledError:
+            if deadline is None or not deadline.is_the_only_reason():
+                raise
+        except Exception as error:
+            failure = _failure(error, request)
+        finally:
+            if deadline is not None:
+                deadline.end()
+        # Raised here, not above: the exceptions of the HTTP client hold the headers, and are not to be kept.
+        raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
+
+    async def _send(self, client: _Client, request: HttpRequest) -> HttpResponse:
+        body = request.body
+        response = await client.session.request(
+            request.method,
+            client.url(request.url, encoded=True),
+            headers=sent_headers(request),
+            skip_auto_headers=None if "content-type" in request.headers else ("content-type",),
+            data=io.BytesIO(body) if len(body) > _LARGE_BODY else body or None,
+            allow_redirects=False,
+            ssl=self._ssl_context or (tls_context() if request.url[:5].lower() == "https" else True),
+        )
+        return _Response(response, client, request.url)
+
+    async def aclose(self) -> None:
+        """Close the connections of all loops: this loop's before it returns, the others soon."""
+        await self._clients.aclose(loops.running())
+
+
+@final
+class _Deadline:
+    """What `asyncio.timeout` does, by the same rules, at a third of its cost."""
+
+    __slots__ = ("_cancelled_before", "_expired", "_task", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        task = asyncio.current_task(loop)
+        if task is None:
+            msg = "a request with a timeout must be sent from a task"
+            raise RuntimeError(msg)
+        self._task = task
+        self._cancelled_before = task.cancelling()
+        self._expired = False
+        self._timer = loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def is_the_only_reason(self) -> bool:
+        """Whether the cancellation that arrived is ours, and nobody else wants the task cancelled too."""
+        return self._expired and self._task.cancelling() - 1 <= self._cancelled_before
+
+    def end(self) -> None:
+        """Take everything back; to be called in every case."""
+        self._timer.cancel()
+        if self._expired:
+            self._task.uncancel()
+
+
+class _GivenUp(Exception):  # never leaves this module
+    """A connection was closed on this side: its bytes break the rules of HTTP, or the transport was closed."""
+
+
+@final
+class _Response(HttpResponse):
+    """One wake-up per network read; while data is there to be read, no timer and no suspension."""
+
+    __slots__ = (
+        "_client",
+        "_content",
+        "_deadline",
+        "_expired",
+        "_loop",
+        "_lost",
+        "_response",
+        "_timer",
+        "_url",
+    )
+
+    def __init__(self, response: aiohttp.ClientResponse, client: _Client, url: str) -> None:
+        self.status = response.status
+        self.headers = received_headers(response.raw_headers)
+        self._response = response
+        self._content = response.content
+        self._client = client
+        self._url = url
+        self._loop = client.loop
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
+        self._lost: asyncio.Future[None] | None = None
+        if response.connection is not None and response.connection.protocol is not None:
+            self._lost = response.connection.protocol.closed
+        if self._lost is not None:  # else the body has arrived whole
+            self._lost.add_done_callback(self._broken_off)
+
+    async def read(self, timeout: float | None = None) -> bytes:
+        """The next piece of the body; see `HttpResponse.read`."""
+        content = self._content
+        failure: Exception | None = None
+        try:
+            data = content.read_nowait()
+            if data:
+                return data
+            if not content.is_eof():
+                if timeout is not None:
+                    self._watch(timeout)
+                data = await content.readany()
+            if not data:
+                self._finish()
+            return data
+        except Exception as error:
+            rest = self._rest(error)
+            if rest:
+                return rest
+            failure = error
+        finally:
+            self._deadline = 0.0
+        if self._expired:
+            msg = f"nothing more came from {shown_url(self._url)} within {timeout} s"
+            raise TimeoutError(msg)
+        raise _lost(failure, shown_url(self._url), self._lost)
+
+    def _rest(self, error: Exception) -> bytes:
+        """What had arrived before the body broke off: aiohttp has it, but gives the error only."""
+        self._content.set_exception(None)  # type: ignore[arg-type]
+        try:
+            return self._content.read_nowait()
+        finally:
+            self._content.set_exception(error)
+
+    def _watch(self, timeout: float) -> None:
+        # One timer for many waits: while data keeps coming it is left where it is, and looks at the deadline when it
+        # goes off. A timer per wait would cost more than the rest of the read.
+        self._deadline = deadline = self._loop.time() + timeout
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= deadline:
+                return
+            timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._deadline:  # nobody is waiting
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+            return
+        self._expired = True
+        self._fail(TimeoutError())
+
+    def _broken_off(self, lost: asyncio.Future[None]) -> None:
+        # aiohttp tells the reader of most of what goes wrong, but neither of every violation of HTTP inside a body nor
+        # of its session being closed.
+        reason = None if lost.cancelled() else lost.exception()
+        if self._content.exception() is None:
+            self._fail(reason if isinstance(reason, Exception) else _GivenUp())
+
+    def _fail(self, error: Exception) -> None:
+        """End the body with this error, also for who is waiting for it."""
+        if not self._content.is_eof():
+            self._content.set_exception(error)
+
+    def _finish(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._broken_off)
+            self._lost = None
+
+    async def aclose(self) -> None:
+        """Give back or close the connection; see `HttpResponse.aclose`."""
+        self._finish()
+        connection = self._response.connection
+        if connection is None:
+            return
+        if self._loop.is_closed():
+            _discard(self._client)
+            connection.close()
+        elif connection.transport is not None:
+            # Aborted, not closed: nothing that is still to be sent, or to be said in TLS, may hold the socket.
+            connection.transport.abort()
+        self._response.close()
+
+
+@define(eq=False)
+class _Client:
+    """A session of aiohttp's, and what else of it is needed for each request."""
+
+    session: aiohttp.ClientSession
+    loop: asyncio.AbstractEventLoop
+    url: type[yarl.URL]
+    transports: weakref.WeakSet[asyncio.Transport]
+    connections: weakref.WeakSet[aiohttp.connector.Connection]
+
+
+def _connect(max_connections: int) -> _Client:
+    import aiohttp
+    import yarl
+
+    transports = weakref.WeakSet[asyncio.Transport]()
+    connections = weakref.WeakSet["aiohttp.connector.Connection"]()
+    connector = aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE)
+    session = aiohttp.ClientSession(
+        connector=connector,
+        response_class=_response_class(transports, connections),
+        timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        max_line_size=_HEADER_SIZE,
+        max_field_size=_HEADER_SIZE,
+        max_headers=_HEADER_COUNT,
+    )
+    return _Client(session, asyncio.get_running_loop(), yarl.URL, transports, connections)
+
+
+async def _disconnect(client: _Client) -> None:
+    await client.session.close()
+
+
+def _discard(client: _Client) -> None:
+    # asyncio.run closes what is open before it closes the loop. A loop that was closed without that cannot close
+    # sockets any more; what is left is to let go of them one by one, as their transports would have.
+    connector = client.session.connector
+    client.session.detach()
+    if connector is not None:
+        with contextlib.suppress(RuntimeError):
+            for _ in connector.close().__await__():
+                break
+    for transport in list(client.transports):
+        release(transport)
+    for connection in list(client.connections):
+        with contextlib.suppress(RuntimeError):
+            connection.close()
+
+
+def _response_class(
+    transports: weakref.WeakSet[asyncio.Transport], connections: weakref.WeakSet[aiohttp.connector.Connection]
+) -> type[aiohttp.ClientResponse]:
+    import aiohttp
+
+    class Response(aiohttp.ClientResponse):
+        async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+            transport = connection.transport
+            connections.add(connection)
+            if transport is not None:
+                transports.add(transport)
+            try:
+                return await super().start(connection)
+            except BaseException:
+                # Given up or broken: what is still to be sent must not hold the socket.
+                if transport is not None:
+                    transport.abort()
+                raise
+
+    return Response
+
+
+def _failure(error: Exception, request: HttpRequest) -> MelliteError:
+    """The error of ours that stands for one of aiohttp's, raised before the headers were there."""
+    import aiohttp
+    from aiohttp import http_exceptions
+
+    url = shown_url(request.url)
+    if isinstance(error, MelliteError):
+        return error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", None) or type(error).__name__
+        return ConnectError(f"the certificate of {url} is not trusted: {reason}", retryable=False)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        what = "the host was not found" if isinstance(error, aiohttp.ClientConnectorDNSError) else "no connection"
+        return ConnectError(f"cannot connect to {url}: {what}: {how_it_broke(error.os_error)}")
+    if isinstance(error, (aiohttp.ClientResponseError, http_exceptions.HttpProcessingError)):
+        return InvalidProviderOutput(f"{url} sent an answer that breaks the rules of HTTP: {what_is_wrong(error)}")
+    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError)):
+        return _lost(error, url)
+    return unforeseen(error, request)
+
+
+def _lost(error: Exception | None, url: str, closed: asyncio.Future[None] | None = None) -> ConnectionLost:
+    msg = f"the connection to {url} broke before the answer was complete: {how_it_broke(error)}"
+    failure = closed.exception() if closed is not None and closed.done() and not closed.cancelled() else None
+    if failure is not None:
+        # Of a body that breaks off aiohttp says the same, however it does; the reason is with the connection.
+        cause = failure.__cause__
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return ConnectionLost(msg, ending="reset")
+    return ConnectionLost(msg, ending=_ending(error))
+
+
+def _ending(error: Exception | None) -> Literal["cut", "reset"] | None:
+    """How the other side ended the connection; None if it did not, but what it sent breaks the rules of HTTP."""
+    import aiohttp
+    from aiohttp import http_exceptions
+
+    if isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, Exception):
+        return _ending(error.__cause__)
+    if isinstance(error, OSError):
+        return None if error.errno is None else "reset"
+    early = (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)
+    early_too = (http_exceptions.ContentLengthError, http_exceptions.TransferEncodingError)
+    return "cut" if isinstance(error, (*early, *early_too)) else None

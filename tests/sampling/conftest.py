@@ -1,5 +1,0 @@
-"""Fixtures for the tests of sampling: a test that hangs fails."""
-
-from __future__ import annotations
-
-from tests.contract.conftest import _no_hang  # noqa: F401 - a fixture
