@@ -28,7 +28,11 @@ if TYPE_CHECKING:
         cassettes as cassettes,
         errors as errors,
         events as events,
+        messages as messages,
+        mochi as mochi,
+        request as request,
         requirements as requirements,
+        sampling as sampling,
         streaming as streaming,
     )
     from .backends.asking import generate as generate
@@ -100,10 +104,9 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events requirements streaming",
+            "": "backends cassettes errors events messages mochi request requirements sampling streaming",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
-            ".backends.mochi": "mochi_llm_generate mochi_llm_stream",
             ".strategies.gathering": "Gathering Results as_completed gather",
             ".strategies.requirements": "Requirement ValidationResult check",
             ".strategies.sampling": "BestOfN BudgetForcing Escalate Fallback Hedge MajorityVote MinimumBayesRisk "
@@ -121,5 +124,6 @@ else:
             ".values.request": "CachePolicy HttpOptions Options Request Timeouts ToolChoice ToolDefinition",
             ".values.usage": "Usage",
         },
+        own="__version__",
+        unlisted={".backends.mochi": "mochi_llm_generate mochi_llm_stream"},
     )
-    __all__ += ["__version__"]

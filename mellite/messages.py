@@ -3,4 +3,5 @@
 from .values import messages as _room
 from .values.messages import *  # noqa: F403 - all that the room offers
 
-__all__ = _room.__all__
+__all__: list[str] = []
+__all__ += _room.__all__

@@ -3,4 +3,5 @@
 from .values import request as _room
 from .values.request import *  # noqa: F403 - all that the room offers
 
-__all__ = _room.__all__
+__all__: list[str] = []
+__all__ += _room.__all__

@@ -3,4 +3,5 @@
 from .strategies import sampling as _room
 from .strategies.sampling import *  # noqa: F403 - all that the room offers
 
-__all__ = _room.__all__
+__all__: list[str] = []
+__all__ += _room.__all__

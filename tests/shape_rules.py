@@ -188,7 +188,7 @@ def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) 
             )
 
 
-SEES_MODULES = "mellite/loops/current.py::imported_trio"
+SEES_MODULES = "mellite/loops/detection.py::imported_trio"
 """The one ``path::function`` that looks into `sys.modules`, and knows that a module may stand there half imported."""
 
 

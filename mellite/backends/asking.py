@@ -10,6 +10,7 @@ from ..thunk import backend as calling
 from ..thunk.backend import Backend
 from ..thunk.call import Streams
 from ..thunk.thunk import ModelOutputThunk
+from ..values.public_names import publish
 from ..values.request import Prompt, System
 
 __all__ = ["generate", "named"]
@@ -84,3 +85,6 @@ def _shared(spec: str) -> Backend:
     from .by_name import backend
 
     return backend(spec)
+
+
+publish(globals(), "mellite", "generate")

@@ -13,6 +13,7 @@ from ..loops.places import check_concurrency
 from ..providers import catalog, recognize as recorded
 from ..thunk.backend import Backend
 from ..values.errors import ConfigurationError, UnknownProvider
+from ..values.public_names import publish
 from ..values.request import Request, Timeouts
 from ..values.spelling import nearest
 from ..wire.http import Transport
@@ -143,3 +144,6 @@ def _replayed(path: str, timeouts: Timeouts | None, options: dict[str, Any]) -> 
         "over mellite.cassettes.ReplayTransport"
     )
     raise ConfigurationError(msg)
+
+
+publish(globals(), "mellite", "backend")

@@ -22,6 +22,7 @@ from ..thunk.backend import Backend
 from ..values.errors import ConfigurationError
 from ..values.events import Event, Finish, ResponseStart, TextDelta
 from ..values.messages import Text
+from ..values.public_names import publish
 from ..values.request import Request
 from ..values.usage import Usage
 
@@ -287,3 +288,6 @@ def _check(answer: object) -> None:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+publish(globals(), "mellite.backends", "Constant", "Echo", "Failing", "Scripted")

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ..loops.places import Limit, check_concurrency
 from ..thunk.backend import Backend
 from ..values.events import Event
+from ..values.public_names import publish
 from ..values.request import Options, Request, Timeouts
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
@@ -128,3 +129,6 @@ class LiveBackend(Backend):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_own_transport": None}
+
+
+publish(globals(), "mellite.backends", "LiveBackend")

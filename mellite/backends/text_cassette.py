@@ -23,6 +23,7 @@ from ..values.chunking import Chunking, chunker_for
 from ..values.errors import CassetteError, ConfigurationError
 from ..values.events import Event, Finish, FinishReason, ResponseStart, TextDelta, ToolCallEvent
 from ..values.messages import ToolCall
+from ..values.public_names import publish
 from ..values.request import Request
 
 if TYPE_CHECKING:
@@ -260,3 +261,6 @@ class _Take:
             response_model=self.response_model,
         )
         return "".join(self.chunks), sidecar
+
+
+publish(globals(), "mellite.backends", "TextCassetteBackend")

@@ -14,6 +14,7 @@ import msgspec
 from attrs import field, frozen
 
 from ..values.errors import InvalidCassette
+from ..values.public_names import publish
 
 __all__ = ["Body", "Encoding", "decode_json", "decoded", "malformed"]
 
@@ -226,3 +227,6 @@ class Body:
 
     def __hash__(self) -> int:
         return hash(self.data)
+
+
+publish(globals(), "mellite.cassettes", "Body")

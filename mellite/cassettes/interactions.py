@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from ..values.public_names import publish
 from ..values.request import EMPTY
 from .bodies import Body
 
@@ -187,3 +188,18 @@ class Cassette:
         if isinstance(named, str) and named:
             return named
         return self.path or "in memory"
+
+
+publish(
+    globals(),
+    "mellite.cassettes",
+    "Cassette",
+    "HttpInteraction",
+    "RecordedRequest",
+    "RecordedResponse",
+    "WebSocketClose",
+    "WebSocketConnection",
+    "WebSocketEvent",
+    "WebSocketInteraction",
+    "WebSocketOpen",
+)

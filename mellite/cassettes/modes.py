@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import frozen
 
 from ..values.errors import ConfigurationError, RecordingForbidden
+from ..values.public_names import publish
 from ..values.spelling import nearest
 
 __all__ = ["MODES", "Mode", "Selection", "in_ci", "mode_of", "permitted"]
@@ -179,3 +180,6 @@ class Selection:
 def _group(cassette: str, tags: Collection[str]) -> str:
     tagged = next((tag.removeprefix("prefix:") for tag in sorted(tags) if tag.startswith("prefix:")), None)
     return cassette.lower().rpartition("/")[0] if tagged is None else tagged
+
+
+publish(globals(), "mellite.cassettes", "Selection")

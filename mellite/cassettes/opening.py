@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, final
 
 from ..values.errors import CassetteError, CassetteMismatch, CassetteMiss
+from ..values.public_names import publish
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .files.disk import cassette_path
 from .files.read import load_cassette
@@ -333,3 +334,6 @@ def _tags(about: Mapping[str, Any]) -> list[str]:
     tags = [tag for tag in given if isinstance(tag, str)] if isinstance(given, (list, tuple)) else []
     named = [f"{name}:{about[name]}" for name in ("provider", "protocol") if isinstance(about.get(name), str)]
     return [*[tag for tag in named if tag not in tags], *tags]
+
+
+publish(globals(), "mellite.cassettes", "CassetteTransport", "use")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-CASSETTES = Path(__file__).with_name("demo_cassettes")
+CASSETTES = Path(__file__).parent.with_name("demo_cassettes")
 
 Say = Callable[[str], None]
 

@@ -39,9 +39,11 @@ class AsyncioLoop:
         self.thread = threading.get_ident() if thread is None else thread
 
     def waiter(self) -> AsyncioWaiter:
+        """Make a waiter for a task of this loop."""
         return AsyncioWaiter(self.loop)
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+        """Run `main` as a task of its own; call `done` when it is over, however it ended."""
         if self.loop.get_task_factory() is None:
             self._spawn(main, done)
         elif getattr(_eager, "depth", 0):
@@ -71,12 +73,14 @@ class AsyncioLoop:
             task.cancel()
 
     def cancel(self) -> None:
+        """Cancel the task that was spawned; only from this loop's own thread."""
         if self.task is not None:
             self.task.cancel()
         else:
             self.asked = True
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+        """Have `function` called in this loop, from any thread or `__del__`; return False if the loop is gone."""
         if self.process != forking.process.number:
             return False  # what wakes the loop up is shared with the parent
         try:
@@ -86,12 +90,15 @@ class AsyncioLoop:
         return True
 
     def is_here(self) -> bool:
+        """Whether this is the thread the loop belongs to."""
         return threading.get_ident() == self.thread
 
     def is_closed(self) -> bool:
+        """Whether nothing will ever run here again, in this process."""
         return self.process != forking.process.number or self.loop.is_closed()
 
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Have `function` called if the loop is closed by hand; return what takes that back."""
         # Loops tell nobody that they are closed. But they drop their timers then, and what the timers hold.
         timer = weakref.ref(self.loop.call_later(_NEVER, _Farewell.hold, _Farewell(self.loop, function)))
 
@@ -103,13 +110,16 @@ class AsyncioLoop:
         return take_back
 
     def is_cancellation(self, error: BaseException) -> bool:
+        """Whether `error` means that the spawned task was cancelled from outside."""
         # A CancelledError that nobody sent to this task comes out of the backend: an error like any other.
         return isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling() > 0
 
     async def checkpoint(self) -> None:
+        """Let others run, and let a cancellation arrive."""
         await asyncio.sleep(0)
 
     def in_task(self) -> bool:
+        """Whether the code that asks runs in the spawned task itself."""
         return self.task is not None and self.task is current_asyncio_task()
 
 
@@ -147,6 +157,7 @@ class AsyncioWaiter:
         self.thread = threading.get_ident()
 
     def wake(self) -> None:
+        """Wake whoever waits, or will; from any thread, any number of times."""
         try:
             if threading.get_ident() == self.thread:
                 self._set()
@@ -160,4 +171,5 @@ class AsyncioWaiter:
             self.future.set_result(None)
 
     async def wait(self) -> None:
+        """Wait for the wake-up."""
         await self.future

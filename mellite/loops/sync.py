@@ -61,9 +61,11 @@ class ThreadWaiter:
         self.event = threading.Event()
 
     def wake(self) -> None:
+        """Wake the thread that waits, or will; from any thread, any number of times."""
         self.event.set()
 
     async def wait(self) -> None:
+        """Refuse: a thread waits with `block`."""
         msg = "a thread waits with block()"
         raise SyncInsideLoop(msg)
 

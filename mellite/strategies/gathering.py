@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 from .. import loops
 from ..loops.places import check_concurrency
 from ..thunk.thunk import ModelOutputThunk, settle_all
+from ..values.public_names import publish
 from .batch import Batch, thunks_of
 
 if TYPE_CHECKING:
@@ -279,8 +280,9 @@ def as_completed(*thunks: Any, concurrency: int | None = None) -> Completed[Any]
 
     Example:
         >>> from mellite.backends import Echo
-        >>> [thunk.value for thunk in as_completed([Echo().generate("one"), Echo().generate("two")], concurrency=1)]
-        ['one', 'two']
+        >>> settled = as_completed([Echo().generate("one"), Echo().generate("two")], concurrency=1)
+        >>> " and ".join(thunk.text for thunk in settled)
+        'one and two'
     """
     check_concurrency("concurrency", concurrency)
     return Completed(thunks_of("as_completed", thunks), concurrency=concurrency)
@@ -332,3 +334,6 @@ class Completed(AsyncIterator[ModelOutputThunk[T]], Iterator[ModelOutputThunk[T]
             task = self._task() if self._task is not None else None
             cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
             self._batch.drop(cancelled=cancelled)
+
+
+publish(globals(), "mellite", "Gathering", "Results", "as_completed", "gather")

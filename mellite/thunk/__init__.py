@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 else:
     from ..values.lazily import attach
 
-    __getattr__, __dir__, __all__ = attach(__name__, {".thunk": "ModelOutputThunk _restored"})
+    __getattr__, __dir__, __all__ = attach(__name__, {".thunk": "ModelOutputThunk"}, unlisted={".thunk": "_restored"})

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..values.errors import ConfigurationError
+from ..values.public_names import publish
 from ..values.request import Prompt, Request, System
 from .call import CallInfo, Streams
 from .thunk import ModelOutputThunk
@@ -134,3 +135,6 @@ class Backend(abc.ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+publish(globals(), "mellite", "Backend", "generate")

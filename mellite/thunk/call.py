@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 
 from ..values.errors import MelliteError, RequestError
 from ..values.messages import Deferred, Message, Part, Text
+from ..values.public_names import publish
 from ..values.request import Request
 
 if TYPE_CHECKING:
@@ -128,3 +129,5 @@ def _bounded(text: str) -> str:
 
 #: How much of an error is told again by the thunk around it, in characters; its ``__cause__`` has all of it.
 _LONGEST_REASON: Final = 1000
+
+publish(globals(), "mellite", "CallInfo")

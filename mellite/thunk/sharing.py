@@ -11,6 +11,7 @@ from .. import loops
 from ..loops import forking
 from ..values.errors import InvalidRequest
 from ..values.events import Event
+from ..values.public_names import publish
 from ..values.request import Request
 from .call import CallInfo, opener
 from .pump import AHEAD, Consumer, Pump
@@ -214,3 +215,6 @@ class _Following(AsyncIterator[Event]):
         leader, self._leader = self._leader, None
         if leader is not None and leader.leave(self._consumer, cancelled=True):
             await leader.linger()
+
+
+publish(globals(), "mellite", "share")

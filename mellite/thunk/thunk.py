@@ -12,6 +12,7 @@ from attrs import define, field
 from .. import loops
 from ..loops import forking
 from ..values.errors import InvalidRequest
+from ..values.public_names import publish
 from ..values.request import Request
 from .answer import Answer
 from .call import CallInfo, name_of
@@ -414,3 +415,6 @@ async def settle_all(*thunks: ModelOutputThunk[Any]) -> None:
         raise
     for thunk in thunks:
         thunk._settled()
+
+
+publish(globals(), "mellite", "ModelOutputThunk")

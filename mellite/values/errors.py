@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from .public_names import publish
 from .spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -355,3 +356,6 @@ class RecordingForbidden(CassetteError):
 
 class SyncInsideLoop(MelliteError):
     """A blocking call was made inside a running event loop; the message says what to await instead."""
+
+
+publish(globals(), "mellite.errors")

@@ -13,6 +13,7 @@ import msgspec
 from attrs import field, frozen
 
 from .messages import ProviderMetadata, ToolCall, ToolResult
+from .public_names import publish
 from .usage import Usage
 
 __all__ = [
@@ -239,3 +240,5 @@ Event: TypeAlias = (
     | StepFinish
     | Finish
 )
+
+publish(globals(), "mellite.events")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 
@@ -10,7 +9,7 @@ __all__ = ["attach"]
 
 
 def attach(
-    package: str, table: Mapping[str, str]
+    package: str, table: Mapping[str, str], *, own: str = "", unlisted: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], object], Callable[[], list[str]], list[str]]:
     """Make the ``__getattr__``, ``__dir__`` and ``__all__`` of a package whose names load when they are first used.
 
@@ -18,13 +17,16 @@ def attach(
         package: its ``__name__``.
         table: name of a module, relative to the package -> the names that it gives, separated by white space. The
             names of modules that are public themselves stand under "".
+        own: names that the package defines itself.
+        unlisted: the same as `table`, for names that can be imported and are offered nowhere.
 
     Example:
         >>> _, _, names = attach("mellite", {"": "errors", ".values.messages": "Message Text"})
         >>> names
         ['Message', 'Text', 'errors']
     """
-    home = {name: module for module, names in table.items() for name in names.split()}
+    names = sorted(" ".join([own, *table.values()]).split())
+    home = {name: module for module, row in [*table.items(), *(unlisted or {}).items()] for name in row.split()}
 
     def get(name: str) -> object:
         """Load a public name, and keep it in the package: this is called once for each."""
@@ -34,8 +36,7 @@ def attach(
             raise AttributeError(msg)
         loaded = import_module(module or f".{name}", package)
         value = getattr(loaded, name) if module else loaded
-        setattr(sys.modules[package], name, value)
+        setattr(import_module(package), name, value)
         return value
 
-    names = sorted(home)
     return get, lambda: sorted(names), names

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from attrs import field, frozen
 
 from .errors import InvalidRequest
+from .public_names import publish
 from .spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -402,3 +403,6 @@ class Message:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls among the parts, in order."""
         return tuple([part for part in self.content if isinstance(part, ToolCall)])
+
+
+publish(globals(), "mellite.messages")

@@ -13,6 +13,7 @@ from attrs import field, fields, frozen
 from .events import FinishReason
 from .fold import CompactLog
 from .messages import Message
+from .public_names import publish
 from .usage import Usage
 
 __all__ = ["GenerateLog", "GenerationMetadata", "RawProviderResponse"]
@@ -190,3 +191,6 @@ class GenerateLog:
     is_final_result: bool | None = None
     attempts: int | None = None
     extra: Mapping[str, Any] = field(factory=dict)
+
+
+publish(globals(), "mellite")

@@ -12,6 +12,7 @@ from .errors import InvalidRequest
 from .messages import CacheHint, Content, Message, Part, Text
 from .option_names import unknown_option
 from .prompts import messages_of, system_of
+from .public_names import publish
 
 __all__ = [
     "EMPTY",
@@ -449,3 +450,6 @@ def _tools(tools: Any) -> tuple[ToolDefinition, ...]:
             msg = f"two tools are called {name!r}; give each a name of its own"
             raise InvalidRequest(msg, parameter="tools")
     return definitions
+
+
+publish(globals(), "mellite.request")

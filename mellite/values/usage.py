@@ -7,6 +7,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from .public_names import publish
+
 __all__ = ["Usage"]
 
 _COUNTS = (
@@ -114,3 +116,6 @@ def _is_apart(output: int, reasoning: int, spent: int | None, *, said: bool | No
     if said is not None:
         return said
     return reasoning > output and (spent is None or spent > output + reasoning)
+
+
+publish(globals(), "mellite", "Usage")

@@ -21,7 +21,7 @@ from mellite.values.usage import Usage
 from tests.cli.programs import cassette
 
 KEY = "sk-" + "abcdefghijklmnopqrstuvwxyz"
-SHIPPED = Path(__file__).parents[1] / "cassettes" / "text"
+SHIPPED = Path(__file__).parents[2] / "cassettes" / "text"
 
 
 @pytest.fixture(autouse=True)

@@ -246,8 +246,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
         import os, random, resource, signal
         from pathlib import Path
         from mellite.cassettes import Sidecar, TextDirectory
-        from mellite.cassettes.scrubbing_files import scrub_files
-        from mellite.cassettes.storing import store_file
+        from mellite.cassettes.scrub_files import scrub_files
+        from mellite.cassettes.files.storing import store_file
         from mellite.errors import CassetteError
 
         folder = {str(tmp_path)!r}

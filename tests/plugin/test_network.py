@@ -133,8 +133,8 @@ def test_every_loop_is_seen(pytester: pytest.Pytester, run: Run) -> None:
 
 WORDS = """
     import asyncio, mellite, pytest
-    from mellite.wire.transport_httpx2 import Httpx2Transport
-    from mellite.wire.transport_aiohttp import AiohttpTransport
+    from mellite.wire.transports.httpx2 import Httpx2Transport
+    from mellite.wire.transports.aiohttp import AiohttpTransport
 
     TRANSPORTS = [Httpx2Transport, AiohttpTransport]
 

@@ -57,7 +57,7 @@ TESTS = """
         assert backend.generate("seven").result() == "Hello, you."
 
     def test_after_all():
-        from mellite.wire.transport import in_place_of
+        from mellite.wire.transports.default import in_place_of
 
         assert in_place_of(lambda: None) is None
 """
@@ -102,7 +102,7 @@ def test_after_a_failure(run: Run, script: Script) -> None:
     """A test that fails or is interrupted leaves nothing behind for the next."""
     source = f"""
         import mellite, pytest
-        from mellite.wire.transport import in_place_of
+        from mellite.wire.transports.default import in_place_of
 
         @pytest.fixture
         def broken(cassette):

@@ -102,7 +102,7 @@ def test_nothing_unless_asked() -> None:
         """
         await mellite.gather(*[Model().generate("hi") for _ in range(3)])
         await mellite.MajorityVote(3).sample(Model().generate("hi"))
-        from mellite.progress import progress_bar
+        from mellite.strategies.progress import progress_bar
         with progress_bar("not wanted", wanted=False) as bar:
             print(bar, "rich" in sys.modules)
         """

@@ -132,7 +132,7 @@ def test_in_a_loop():
 
 
 AT_EVERY_LOCK = """
-    from mellite import forking
+    from mellite.loops import forking
 
     def held():
         return any(repr(each).startswith("<locked") for each in list(forking._renewed))
@@ -179,8 +179,8 @@ AT_EVERY_LOCK = """
 
 USES = """
     import contextvars
-    from mellite.cassettes.recording import RecordTransport
-    from mellite.cassettes.scripted import ScriptedTransport
+    from mellite.cassettes.recording.transport import RecordTransport
+    from mellite.wire.transports.scripted import ScriptedTransport
 
     BODY = '{"choices": [{"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]}'
 
@@ -224,7 +224,7 @@ def test_while_another_thread_holds_a_lock(use):
 
 IN_FLIGHT = {
     "a key is fetched": """
-        from mellite.wire.tokens import Refreshing
+        from mellite.wire.auth.tokens import Refreshing
 
         def fetch():
             if os.getpid() == parent:
@@ -239,9 +239,9 @@ IN_FLIGHT = {
             assert key.reveal() == "secret"
     """,
     "an answer is stored": """
-        from mellite.cassettes.recording import RecordTransport
-        from mellite.cassettes.scripted import ScriptedTransport
-        from mellite.wire.transport import HttpRequest
+        from mellite.cassettes.recording.transport import RecordTransport
+        from mellite.wire.transports.scripted import ScriptedTransport
+        from mellite.wire.transports.default import HttpRequest
 
         class Disk:
             def append(self, interaction, **_):

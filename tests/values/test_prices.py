@@ -32,7 +32,7 @@ from mellite.request import Request
 from mellite.values.prices.price import Price, Tiers
 from mellite.values.prices.pricelist import PriceList, prices
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SNAPSHOT = ROOT / "mellite" / "values" / "prices" / "price_data" / "snapshot.json"
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from ...values.errors import CassetteMiss, InvalidCassette, InvalidCassetteName
+from ...values.public_names import publish
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -134,3 +135,6 @@ def _reason(name: object, suffix: str) -> str | None:
         if len(part.encode()) + len(suffix) > _LONGEST_SEGMENT:
             return f"a part of it is longer than {_LONGEST_SEGMENT - len(suffix)} bytes"
     return None
+
+
+publish(globals(), "mellite.cassettes", "cassette_path")

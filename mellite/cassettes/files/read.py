@@ -17,6 +17,7 @@ import msgspec
 from attrs import define, frozen
 
 from ...values.errors import CassetteMiss, InvalidCassette
+from ...values.public_names import publish
 from ...values.request import EMPTY
 from ...values.secrets.shapes import REDACTED, looks_secret
 from ..bodies import Body, decode_json, malformed
@@ -343,3 +344,6 @@ class _Reader:
         shown = _SHOWN.get(type(found)) or (REDACTED if looks_secret(str(found)) else f"{found!r:.80}")
         msg = f"{name} is damaged: at {where} expected {wanted}, found {shown}"
         raise InvalidCassette(msg, path=self.path)
+
+
+publish(globals(), "mellite.cassettes", "load_cassette", "read_cassette")

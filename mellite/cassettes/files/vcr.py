@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from attrs import define, field, frozen
 
 from ...values.errors import InvalidCassette, InvalidProviderOutput, MissingExtra, OutputTooLarge
+from ...values.public_names import publish
 from ...wire.content_encoding import BodyDecoder
 from ..bodies import Body, decode_json
 from ..compression import compression_of, expand
@@ -334,3 +335,6 @@ def _is_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return all(character >= " " or character in "\t\r\n" for character in text[:_LOOKED_AT])
+
+
+publish(globals(), "mellite.cassettes", "Imported", "import_vcr")

@@ -17,6 +17,7 @@ import msgspec
 
 from ...loops import forking
 from ...values.errors import CassetteError, CassetteMiss
+from ...values.public_names import publish
 from ..compression import compress, compression_of
 from ..files.disk import MAX_BYTES
 from ..files.journal_lines import JOURNAL, REWRITE, Stored, encode_record, read_records, unfolded
@@ -418,3 +419,6 @@ def _mark(journal: str, digest: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+publish(globals(), "mellite.cassettes", "CassetteWriter")

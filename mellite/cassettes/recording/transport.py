@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from ...loops import forking
 from ...values.errors import CassetteError, InvalidProviderOutput, TransportError
+from ...values.public_names import publish
 from ...wire.http import HttpRequest, HttpResponse, Transport
 from ...wire.transports.default import default_transport
 from ..interactions import Cassette, Interaction
@@ -353,3 +354,6 @@ class _RecordingResponse(HttpResponse):
         finally:
             if stopped:
                 await self._recorder.store(self._take)
+
+
+publish(globals(), "mellite.cassettes", "RecordTransport")

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import msgspec
 from attrs import field, frozen
 
+from ...values.public_names import publish
 from ...values.secrets.shapes import looks_secret
 from ..bodies import decoded
 from ..secrets.redaction import REDACTED, Redaction
@@ -398,3 +399,6 @@ def _cut(text: str, start: int) -> str:
     before = "..." if start else ""
     after = "..." if start + LONGEST < len(text) else ""
     return f"{before}{piece}{after}"
+
+
+publish(globals(), "mellite.cassettes", "Difference", "Snapshot", "differences", "snapshot")

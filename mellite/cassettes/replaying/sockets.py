@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from ...loops import forking
 from ...values.errors import CassetteMismatch, CassetteMiss, ConnectionLost
+from ...values.public_names import publish
 from ...values.request import EMPTY
 from ...values.secrets.names import environment_secrets
 from ...wire.http import HttpRequest
@@ -199,3 +200,6 @@ class _Socket:
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+publish(globals(), "mellite.cassettes", "ReplaySockets")

@@ -13,6 +13,7 @@ from attrs import evolve
 
 from ...loops import forking
 from ...values.errors import CassetteMismatch, CassetteMiss, ConfigurationError
+from ...values.public_names import publish
 from ...wire.http import HttpRequest, HttpResponse
 from ..files.read import load_cassette
 from ..interactions import Cassette, HttpInteraction, RecordedResponse
@@ -262,3 +263,6 @@ def _true_headers(response: RecordedResponse, *, whole: bool) -> Mapping[str, st
     if whole and length is not None and length.strip() != str(len(body.data)):
         wrong.add("content-length")
     return {name: value for name, value in headers.items() if name.lower() not in wrong}
+
+
+publish(globals(), "mellite.cassettes", "ReplayTransport")

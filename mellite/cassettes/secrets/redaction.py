@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 import msgspec
 from attrs import field, frozen
 
+from ...values.public_names import publish
 from ...values.secrets.names import FIELDS, HEADERS, QUERY, is_secret_header, plain_name
 from ...values.secrets.shapes import REDACTED
 
@@ -169,3 +170,6 @@ class Redaction:
             return msgspec.json.encode(value).decode(), True
         except (ValueError, RecursionError):
             return text, False
+
+
+publish(globals(), "mellite.cassettes", "Redaction")

@@ -15,6 +15,7 @@ from typing import Final
 from attrs import field, frozen
 
 from ...values.errors import CassetteMismatch, CassetteMiss, InvalidCassette, MissingExtra
+from ...values.public_names import publish
 from ..compression import ENDINGS, Compression, compress, compression_of, expand
 from ..files.disk import read_file
 from ..files.storing import TEMPORARY, clear_temporary, store_file, unwritable
@@ -365,3 +366,6 @@ def _check_safe(text: str, sidecar: Sidecar, path: str) -> None:
     calls = repr([(call.arguments, call.raw_arguments) for call in sidecar.tool_calls]) if sidecar.tool_calls else ""
     places = {"$.prompt": sidecar.prompt, "$.text": text, "$.tool_calls": calls, "$.refusal": sidecar.refusal or ""}
     scan.refuse([found for where, value in places.items() for found in scan.text(value, where)], path=path)
+
+
+publish(globals(), "mellite.cassettes", "TextCassette", "TextDirectory", "djb2_key")

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from ...values.errors import InvalidCassette, InvalidRequest
 from ...values.messages import ToolCall
+from ...values.public_names import publish
 from ...values.request import EMPTY
 from ...values.usage import Usage
 from ..bodies import decode_json
@@ -226,3 +227,6 @@ def _string(value: object, name: str, path: str) -> str:
 def _wrong(path: str, wanted: str, value: object) -> InvalidCassette:
     shown = f"{value!r:.80}" if isinstance(value, (str, int, float)) else type(value).__name__
     return InvalidCassette(f"the sidecar {path!r} is damaged: expected {wanted}, found {shown}", path=path)
+
+
+publish(globals(), "mellite.cassettes", "Sidecar")

@@ -13,6 +13,7 @@ A requirement never passes by accident: a check that raises, takes too long or g
 
 from __future__ import annotations
 
+from ...values.public_names import publish
 from .checking import Subject, as_requirements, check, verdicts
 from .requirement import CheckChunk, Requirement, custom
 from .stock.formats import json, python_syntax
@@ -45,3 +46,5 @@ __all__ = [
     "tool_called",
     "verdicts",
 ]
+
+publish(globals(), "mellite.requirements")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...values.public_names import publish
 from .best_of_n import BestOfN
 from .budget_forcing import BudgetForcing
 from .fallback import Escalate, Fallback
@@ -29,3 +30,5 @@ __all__ = [
     "SamplingResult",
     "Strategy",
 ]
+
+publish(globals(), "mellite.sampling")

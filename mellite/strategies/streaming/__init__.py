@@ -10,6 +10,7 @@ A generation is cancelled with its first failure, so that nothing is generated o
 
 from __future__ import annotations
 
+from ...values.public_names import publish
 from .events import (
     ChunkEvent,
     CompletedEvent,
@@ -41,3 +42,5 @@ __all__ = [
     "ValidatedStream",
     "stream",
 ]
+
+publish(globals(), "mellite.streaming")

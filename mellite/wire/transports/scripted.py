@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from ...loops import forking
 from ...values.errors import ConfigurationError, ConnectionLost
+from ...values.public_names import publish
 from ..http import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
@@ -219,3 +220,6 @@ def _is_error(value: object) -> TypeIs[Error]:
 def _fresh(error: Error) -> BaseException:
     """The error without the traceback of the last time it was raised."""
     return error() if isinstance(error, type) else error.with_traceback(None)
+
+
+publish(globals(), "mellite.cassettes", "ScriptedTransport")
