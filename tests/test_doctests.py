@@ -27,7 +27,7 @@ class Finder(doctest.DocTestFinder):
             tree = ast.parse(inspect.getsource(module))
             return any(isinstance(node, ast.ClassDef) and node.name == object.__name__ for node in tree.body)
         if module is not None and inspect.isfunction(object):
-            return object.__globals__ is vars(module)
+            return inspect.unwrap(object).__globals__ is vars(module)
         return super()._from_module(module, object)  # type: ignore[misc]
 
 
