@@ -6,6 +6,7 @@ import inspect
 import pkgutil
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import attrs
 import pytest
@@ -44,7 +45,7 @@ def place(name: str) -> tuple[int, str]:
 
 def own_objects(module: ModuleType) -> list[tuple[str, object]]:
     """The classes and functions that a module lists in its ``__all__``."""
-    things = [(name, getattr(module, name)) for name in listed(module)]
+    things = [(name, getattr(module, name)) for name in listed(module) if getattr(module, name) is not Any]
     return [(name, thing) for name, thing in things if inspect.isclass(thing) or inspect.isfunction(thing)]
 
 
