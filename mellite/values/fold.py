@@ -180,8 +180,8 @@ class _Folder:
         self._use(event.usage)
 
     def _use(self, usage: Usage | None) -> None:
-        if usage is not None and (self.usage is None or not usage.is_zero):
-            self.usage = usage
+        if usage is not None:
+            self.usage = usage.replacing(self.usage)
 
     def _finish(self, event: Finish) -> None:
         self.finish = event

@@ -95,8 +95,21 @@ class Usage:
 
     @property
     def is_zero(self) -> bool:
-        """Whether no count says anything: such a report never replaces a real one."""
+        """Whether no count says anything: each is 0 or unknown."""
         return not (self.input_tokens or self.output_tokens or self.total_tokens)
+
+    def replacing(self, earlier: Usage | None) -> Usage:
+        """Return this report, or `earlier` if there is one and this one is all zero.
+
+        Some hosts end a stream with a usage of zeros, which says nothing and must not wipe out a real report.
+
+        Example:
+            >>> Usage(input_tokens=0).replacing(Usage(input_tokens=5)).input_tokens
+            5
+            >>> Usage(input_tokens=7).replacing(Usage(input_tokens=5)).input_tokens
+            7
+        """
+        return earlier if earlier is not None and self.is_zero else self
 
     def __add__(self, other: Usage) -> Usage:
         """Both together; a count stays None only where both are. The raw objects are dropped."""

@@ -75,9 +75,7 @@ class ConverseState:
     def use(self, usage: Any) -> None:
         """Later usage replaces earlier, unless it says nothing."""
         if isinstance(usage, dict) and usage:
-            counts = usage_of(usage)
-            if self.usage is None or not counts.is_zero:
-                self.usage = counts
+            self.usage = usage_of(usage).replacing(self.usage)
 
     def block(self, index: int, kind: str, events: list[Event]) -> Block:
         """The open block of this index, if it is of this kind; else a new one."""

@@ -271,8 +271,8 @@ def _on_usage(state: CohereState, usage: Any) -> None:
     """Later usage replaces earlier, unless it says nothing."""
     if isinstance(usage, dict) and usage:
         counts = usage_of(usage)
-        if state.usage is None or not counts.is_zero:
-            state.usage = counts
+        state.usage = counts.replacing(state.usage)
+        if state.usage is counts:
             state.merged.top["usage"] = usage
 
 

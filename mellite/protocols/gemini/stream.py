@@ -184,9 +184,7 @@ def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Any]) -> None:
 
 def _use(state: GeminiState, raw: Mapping[str, Any]) -> None:
     """Later usage replaces earlier, unless it says nothing."""
-    counts = usage_of(raw)
-    if state.usage is None or not counts.is_zero:
-        state.usage = counts
+    state.usage = usage_of(raw).replacing(state.usage)
 
 
 def _usage(state: GeminiState) -> Usage | None:

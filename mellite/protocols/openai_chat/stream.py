@@ -182,9 +182,7 @@ def _on_error(state: ChatState, choice: Mapping[str, Any], *, whole: bool = Fals
 def _on_usage(state: ChatState, usage: Any) -> None:
     """Later usage replaces earlier, unless it says nothing: some hosts send zeros at the end."""
     if isinstance(usage, dict) and usage:
-        counts = usage_of(usage)
-        if state.usage is None or not counts.is_zero:
-            state.usage = counts
+        state.usage = usage_of(usage).replacing(state.usage)
 
 
 def _concluded(
