@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from .. import loops
-from ..thunk.thunk import ModelOutputThunk
+from ..thunk.thunk import AnyThunk, ModelOutputThunk
 from ..values.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["Batch", "thunks_of"]
 T = TypeVar("T")
 
 
-def thunks_of(what: str, given: tuple[Any, ...]) -> tuple[ModelOutputThunk[Any], ...]:
+def thunks_of(what: str, given: tuple[Any, ...]) -> tuple[AnyThunk, ...]:
     """Return the thunks that a caller gave: one by one, or all in one list.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 
 from .. import loops
 from ..loops.places import check_concurrency
-from ..thunk.thunk import ModelOutputThunk, settle_all
+from ..thunk.thunk import AnyThunk, ModelOutputThunk, settle_all
 from ..values.public_names import publish
 from .batch import Batch, thunks_of
 
@@ -62,7 +62,7 @@ def gather(*thunks: ModelOutputThunk[T], concurrency: int | None = None, progres
 
 @overload
 def gather(
-    *thunks: ModelOutputThunk[Any] | Iterable[ModelOutputThunk[Any]],
+    *thunks: AnyThunk | Iterable[AnyThunk],
     concurrency: int | None = None,
     progress: bool = False,
 ) -> Gathering[Any]: ...
@@ -243,7 +243,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
         return None if self._run is None else self._running().cr_await
 
 
-def _count(bar: Bar | None, thunk: ModelOutputThunk[Any]) -> None:
+def _count(bar: Bar | None, thunk: AnyThunk) -> None:
     if bar is not None:
         bar.count(thunk.generation, good=thunk.state == "done")
 
@@ -257,9 +257,7 @@ def as_completed(*thunks: ModelOutputThunk[T], concurrency: int | None = None) -
 
 
 @overload
-def as_completed(
-    *thunks: ModelOutputThunk[Any] | Iterable[ModelOutputThunk[Any]], concurrency: int | None = None
-) -> Completed[Any]: ...
+def as_completed(*thunks: AnyThunk | Iterable[AnyThunk], concurrency: int | None = None) -> Completed[Any]: ...
 
 
 def as_completed(*thunks: Any, concurrency: int | None = None) -> Completed[Any]:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..loops import forking
-from ..thunk.thunk import ModelOutputThunk
+from ..thunk.thunk import AnyThunk
 from ..values.errors import MissingExtra
 from ..values.prices.pricelist import prices
 from ..values.records import GenerationMetadata
@@ -55,7 +55,7 @@ def progress_bar(title: str, total: int | None = None, *, wanted: bool = True) -
 
 class _Sample(Protocol):
     @property
-    def thunk(self) -> ModelOutputThunk[Any]: ...
+    def thunk(self) -> AnyThunk: ...
 
 
 class Bar:
@@ -79,7 +79,7 @@ class Bar:
             self._total = total
             self._draw()
 
-    def started(self, thunk: ModelOutputThunk[Any]) -> None:
+    def started(self, thunk: AnyThunk) -> None:
         """A generation has begun: nothing to draw."""
 
     def ended(self, sample: _Sample) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 from attrs import define, field
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # What only a driven thunk needs is imported when one is driven: that halves the time that importing this takes.
 
-__all__ = ["GenerationState", "ModelOutputThunk", "settle_all"]
+__all__ = ["AnyThunk", "GenerationState", "ModelOutputThunk", "settle_all"]
 
 T = TypeVar("T")
 
@@ -380,6 +380,10 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         )
 
 
+#: A thunk whose output type does not matter to the code that handles it.
+AnyThunk: TypeAlias = ModelOutputThunk[Any]
+
+
 def _restored(
     _before: object,  # what had to be restored before its call
     cls: type[ModelOutputThunk[Any]],
@@ -393,7 +397,7 @@ def _restored(
     return thunk
 
 
-async def settle_all(*thunks: ModelOutputThunk[Any]) -> None:
+async def settle_all(*thunks: AnyThunk) -> None:
     """Generate many at once and wait until all are settled; see `mellite.gather`."""
     waiting: list[tuple[Pump, Consumer]] = []
     try:

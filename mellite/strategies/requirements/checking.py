@@ -10,7 +10,7 @@ import anyio
 from ...loops.turns import Turns
 from ...thunk.call import CallInfo
 from ...thunk.outcome import conclude
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest
 from ...values.events import Event, Finish, TextDelta
 from ...values.request import Request
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Subject", "as_requirements", "check", "let_go", "verdicts"]
 
 #: What can be checked: a thunk, a text, or the events of an answer.
-Subject: TypeAlias = "ModelOutputThunk[Any] | str | Iterable[Event] | AsyncIterable[Event]"
+Subject: TypeAlias = "AnyThunk | str | Iterable[Event] | AsyncIterable[Event]"
 
 _EVENTS = get_args(Event)
 
@@ -88,7 +88,7 @@ def _as_requirement(each: object) -> Requirement:
 
 async def verdicts(
     requirements: Sequence[Requirement],
-    thunk: ModelOutputThunk[Any],
+    thunk: AnyThunk,
     context: Sequence[Message] = (),
     *,
     until_failure: bool = False,
@@ -152,7 +152,7 @@ def let_go(given: Awaitable[Any]) -> None:
             return
 
 
-async def _settled(subject: Subject) -> ModelOutputThunk[Any]:
+async def _settled(subject: Subject) -> AnyThunk:
     """What is to be checked as a settled thunk."""
     if isinstance(subject, ModelOutputThunk):
         return await subject.settle()
@@ -177,12 +177,12 @@ class _Recorded:
             yield event
 
 
-def _of_events(events: list[Event]) -> ModelOutputThunk[Any]:
+def _of_events(events: list[Event]) -> AnyThunk:
     for event in events:
         if not isinstance(event, _EVENTS):
             msg = f"check takes the events of an answer (mellite.events), not {type(event).__name__}: {event!r}"
             raise InvalidRequest(msg, parameter="subject")
     request = Request(())
-    thunk: ModelOutputThunk[Any] = ModelOutputThunk(CallInfo(request, _Recorded(events)))
+    thunk: AnyThunk = ModelOutputThunk(CallInfo(request, _Recorded(events)))
     thunk._outcome = conclude(events, request=request, backend="the recorded answer")
     return thunk

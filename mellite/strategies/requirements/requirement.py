@@ -16,7 +16,7 @@ from ...values.errors import GenerationCancelled, InvalidRequest, MelliteError
 from .verdict import PASSED, ChunkVerdict, ValidationResult, as_chunk_verdict, as_verdict, failed
 
 if TYPE_CHECKING:
-    from ...thunk.thunk import ModelOutputThunk
+    from ...thunk.thunk import AnyThunk
     from ...values.messages import Message
 
 __all__ = ["CheckChunk", "Requirement", "custom"]
@@ -82,7 +82,7 @@ class Requirement:
         if self.check is not None:
             object.__setattr__(self, "_form", _form_of(self.check, self.description))
 
-    async def validate(self, thunk: ModelOutputThunk[Any], context: Sequence[Message] = ()) -> ValidationResult:
+    async def validate(self, thunk: AnyThunk, context: Sequence[Message] = ()) -> ValidationResult:
         """The verdict on a whole output; it is generated if it is not yet. Raises for nothing but cancellation.
 
         A requirement without ``check`` judges the text chunk by chunk, as it would have while streaming.
@@ -91,7 +91,7 @@ class Requirement:
         given = self.begin(thunk, context)
         return given if isinstance(given, ValidationResult) else await self.finish(given)
 
-    def begin(self, thunk: ModelOutputThunk[Any], context: Sequence[Message] = ()) -> ValidationResult | Awaitable[Any]:
+    def begin(self, thunk: AnyThunk, context: Sequence[Message] = ()) -> ValidationResult | Awaitable[Any]:
         """Call the check on a settled thunk: its verdict, or what to give to `finish`."""
         if thunk.value is None:
             why = thunk.error or GenerationCancelled("the generation was cancelled", partial=thunk.partial)

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from ...values.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from ...thunk.thunk import ModelOutputThunk
+    from ...thunk.thunk import AnyThunk
 
 __all__ = ["PASSED", "ChunkVerdict", "ValidationResult", "as_chunk_verdict", "as_verdict", "failed", "plain_bool"]
 
@@ -55,7 +55,7 @@ class ValidationResult:
     reason: str | None = None
     score: float | None = None
     error: Exception | None = field(default=None, eq=False)
-    thunk: ModelOutputThunk[Any] | None = field(default=None, kw_only=True, eq=False, repr=False)
+    thunk: AnyThunk | None = field(default=None, kw_only=True, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.passed and self.error is not None:

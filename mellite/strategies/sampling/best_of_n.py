@@ -9,18 +9,18 @@ from typing import Any, TypeAlias
 
 from attrs import Factory, evolve, field, frozen
 
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
 from ..requirements import Requirement
 from .budget import check_count
 from .run import Run
-from .sample import Sample, StopReason
+from .sample import AnySample, Sample, StopReason
 from .strategy import Strategy
 
 __all__ = ["BestOfN", "Fixed", "Score"]
 
 #: How good an answer is; higher is better.
-Score: TypeAlias = "Callable[[ModelOutputThunk[Any]], float | Awaitable[float]] | Requirement"
+Score: TypeAlias = "Callable[[AnyThunk], float | Awaitable[float]] | Requirement"
 
 
 @frozen
@@ -39,10 +39,10 @@ class Fixed(Strategy):
         check_count("n", self.n)
         Strategy._check_arguments(self)
 
-    def _attempts(self, thunk: ModelOutputThunk[Any]) -> int:
+    def _attempts(self, thunk: AnyThunk) -> int:
         return min(self.n, self.max_samples)
 
-    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+    def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
         return None
 
     def _end(self, run: Run) -> StopReason:
@@ -82,16 +82,16 @@ class BestOfN(Fixed):
             msg = f"'enough' must be a finite number, not {self.enough!r}"
             raise InvalidRequest(msg, parameter="enough")
 
-    def _check_required(self, thunk: ModelOutputThunk[Any], required: Sequence[Requirement]) -> None:
+    def _check_required(self, thunk: AnyThunk, required: Sequence[Requirement]) -> None:
         if self.score is None and not required:
             msg = "BestOfN needs a score to choose by: score=..., or requirements"
             raise InvalidRequest(msg, parameter="score")
 
-    async def _attempt(self, run: Run, copy: ModelOutputThunk[Any]) -> Sample[Any]:
+    async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
         sample = await Fixed._attempt(self, run, copy)
         return await run.judged(sample, self._scored) if sample.passed else sample
 
-    def _scored(self, sample: Sample[Any]) -> Sample[Any] | Awaitable[Sample[Any]]:
+    def _scored(self, sample: AnySample) -> AnySample | Awaitable[AnySample]:
         score = self.score
         if isinstance(score, Requirement):
             return self._by_verdict(sample, score)
@@ -103,24 +103,24 @@ class BestOfN(Fixed):
         except Exception as error:
             return _failed(sample, error)
 
-    async def _by_waiting(self, sample: Sample[Any], found: Awaitable[Any]) -> Sample[Any]:
+    async def _by_waiting(self, sample: AnySample, found: Awaitable[Any]) -> AnySample:
         try:
             return _with(sample, await found)
         except Exception as error:
             return _failed(sample, error)
 
-    async def _by_verdict(self, sample: Sample[Any], score: Requirement) -> Sample[Any]:
+    async def _by_verdict(self, sample: AnySample, score: Requirement) -> AnySample:
         verdict = await score.validate(sample.thunk, sample.thunk._call.context)
         sample = evolve(sample, verdict=verdict)
         if verdict.error is not None:
             return _failed(sample, verdict.error)
         return _with(sample, float(verdict.passed) if verdict.score is None else verdict.score)
 
-    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+    def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
         good = sample.passed and sample.score is not None and self.enough is not None and sample.score >= self.enough
         return "accepted" if good else None
 
-    async def _choose(self, run: Run) -> Sample[Any] | None:
+    async def _choose(self, run: Run) -> AnySample | None:
         passed = [sample for sample in run.ordered() if sample.passed]
         return max(passed, key=lambda sample: -math.inf if sample.score is None else sample.score, default=None)
 
@@ -130,7 +130,7 @@ def _mean(scores: Sequence[float | None]) -> float:
     return math.fsum(given) / len(given) if given else 0.0
 
 
-def _with(sample: Sample[Any], score: Any) -> Sample[Any]:
+def _with(sample: AnySample, score: Any) -> AnySample:
     """The sample with its score."""
     if not isinstance(score, (int, float)) or not math.isfinite(score):
         msg = f"a score must be a finite number, not {score!r}"
@@ -138,5 +138,5 @@ def _with(sample: Sample[Any], score: Any) -> Sample[Any]:
     return Sample(sample.thunk, sample.validations, score=float(score), verdict=sample.verdict, checked=True)
 
 
-def _failed(sample: Sample[Any], error: Exception) -> Sample[Any]:
+def _failed(sample: AnySample, error: Exception) -> AnySample:
     return evolve(sample, error=error)

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, TypeAlias
 
 from ...thunk.call import Streams, name_of
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
 
 __all__ = ["Meter", "check_count", "check_priced", "check_seconds", "dollars"]
@@ -28,7 +28,7 @@ class Meter:
         self.tokens = 0
         self.usd = Decimal(0)
 
-    def charge(self, thunk: ModelOutputThunk[Any]) -> None:
+    def charge(self, thunk: AnyThunk) -> None:
         """Count what a settled thunk used.
 
         Raises:
@@ -80,7 +80,7 @@ def check_priced(backends: Iterable[Streams]) -> None:
             raise SamplingError(msg, model=model, provider=provider)
 
 
-def _unknown(thunk: ModelOutputThunk[Any], what: str, budget: Spent) -> SamplingError:
+def _unknown(thunk: AnyThunk, what: str, budget: Spent) -> SamplingError:
     about = thunk.generation
     model = about.response_model or about.model
     msg = (

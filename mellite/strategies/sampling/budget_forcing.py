@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from attrs import evolve, field, frozen
 
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.events import Event, ReasoningDelta, TextDelta
 from ...values.messages import Message, Part, Reasoning, Text, ToolCall
 from .budget import check_count
 from .repair import asking
 from .run import Run
-from .sample import Sample
+from .sample import AnySample
 from .strategy import Strategy
 
 __all__ = ["BudgetForcing", "rough_tokens"]
@@ -92,7 +92,7 @@ class BudgetForcing(Strategy):
             )
             raise InvalidRequest(msg, parameter="inner")
 
-    async def _attempt(self, run: Run, copy: ModelOutputThunk[Any]) -> Sample[Any]:
+    async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
         spent, thunk = 0.0, copy
         turn = 0
         while True:
@@ -110,9 +110,7 @@ class BudgetForcing(Strategy):
             thunk = self._next(copy, thunk, self.again)
         return await run.checked(sample)
 
-    def _next(
-        self, copy: ModelOutputThunk[Any], so_far: ModelOutputThunk[Any], said: str, *, last: bool = False
-    ) -> ModelOutputThunk[Any]:
+    def _next(self, copy: AnyThunk, so_far: AnyThunk, said: str, *, last: bool = False) -> AnyThunk:
         """The next turn of the conversation."""
         options = {"max_tokens": self.answer_tokens} if last and self.answer_tokens is not None else {}
         following = copy.resample(1, **options)[0]
@@ -132,7 +130,7 @@ class _Meter:
         self._inside: bool | None = None
         self.cut = False
 
-    def watching(self, thunk: ModelOutputThunk[Any]) -> Callable[[], Awaitable[object]]:
+    def watching(self, thunk: AnyThunk) -> Callable[[], Awaitable[object]]:
         """Waits until a thunk is settled, and cancels it when its thinking gets too long."""
 
         async def drive() -> None:
@@ -147,7 +145,7 @@ class _Meter:
 
         return drive
 
-    def total(self, thunk: ModelOutputThunk[Any]) -> float:
+    def total(self, thunk: AnyThunk) -> float:
         """The tokens of thinking in an answer, by the provider's count if there is one."""
         usage = thunk.generation.usage
         return (usage.reasoning_tokens if usage is not None else None) or self._counted
@@ -183,7 +181,7 @@ class _Meter:
         return text
 
 
-def _turn(thunk: ModelOutputThunk[Any]) -> list[Part]:
+def _turn(thunk: AnyThunk) -> list[Part]:
     """What the model said so far, as a message that every provider passes on to it."""
     parts = [part for part in thunk.message.content if not isinstance(part, ToolCall)]
     thoughts = [part for part in parts if isinstance(part, Reasoning)]

@@ -9,7 +9,7 @@ from attrs import Factory, evolve, field, frozen
 
 from ...backends.asking import named
 from ...thunk.call import Streams
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest
 from .run import Run
 from .strategy import Strategy
@@ -40,7 +40,7 @@ def backends_of(models: Any) -> tuple[Streams, ...]:
     return tuple(found)
 
 
-def on_backend(copy: ModelOutputThunk[Any], backend: Streams) -> ModelOutputThunk[Any]:
+def on_backend(copy: AnyThunk, backend: Streams) -> AnyThunk:
     """A copy of the same lineage that asks another backend.
 
     The model's name and the raw additions to HTTP, which may hold a key, are meant for the first backend only.
@@ -76,17 +76,17 @@ class Fallback(Strategy):
     backends: Sequence[Streams] = field(converter=backends_of)
     max_samples: int = field(default=Factory(lambda self: len(self.backends) + 1, takes_self=True), kw_only=True)
 
-    def _asked(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
+    def _asked(self, thunk: AnyThunk) -> Sequence[Streams]:
         own = thunk._call.backend
         return self.backends if any(each is own for each in self.backends) else (own, *self.backends)
 
-    def _attempts(self, thunk: ModelOutputThunk[Any]) -> int:
+    def _attempts(self, thunk: AnyThunk) -> int:
         return min(self.max_samples, len(self._asked(thunk)))
 
     def _repeats(self) -> bool:
         return False
 
-    def _copy(self, run: Run, thunk: ModelOutputThunk[Any]) -> ModelOutputThunk[Any]:
+    def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
         return on_backend(thunk.resample(1)[0], self._asked(thunk)[run.launched])
 
 

@@ -9,7 +9,7 @@ import anyio
 from attrs import Factory, field, frozen
 
 from ...thunk.call import Streams
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from .budget import check_seconds
 from .fallback import backends_of, on_backend
 from .run import Run
@@ -55,19 +55,19 @@ class Hedge(Strategy):
         check_seconds("after", self.after)
         Strategy._check_arguments(self)
 
-    def _copy(self, run: Run, thunk: ModelOutputThunk[Any]) -> ModelOutputThunk[Any]:
+    def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
         copy = thunk.resample(1)[0]
         if not run.launched or not self.backends:
             return copy
         return on_backend(copy, self.backends[min(run.launched, len(self.backends)) - 1])
 
-    def _asked(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
+    def _asked(self, thunk: AnyThunk) -> Sequence[Streams]:
         return (thunk._call.backend, *self.backends)
 
     def _repeats(self) -> bool:
         return not self.backends
 
-    async def _draw(self, run: Run, thunk: ModelOutputThunk[Any]) -> None:
+    async def _draw(self, run: Run, thunk: AnyThunk) -> None:
         outside = run.group
         async with anyio.create_task_group() as group:
             run.group = group
@@ -82,7 +82,7 @@ class Hedge(Strategy):
         run.group = outside
         run.raise_failure()
 
-    async def _race(self, run: Run, copy: ModelOutputThunk[Any]) -> None:
+    async def _race(self, run: Run, copy: AnyThunk) -> None:
         try:
             if run.stopped is None:  # another copy may have answered since this one was due
                 await self._finish(run, copy)

@@ -8,28 +8,28 @@ from typing import Any, ClassVar, TypeAlias
 
 from attrs import evolve, field, frozen
 
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, OutputValidationError, SamplingError
 from ...values.messages import Message, Text, ToolCall
 from ...values.request import Request
 from ..requirements import Requirement
 from .run import Run
-from .sample import Sample
+from .sample import AnySample
 from .strategy import Strategy
 
 __all__ = ["Feedback", "ModelFriendlyRepair", "MultiTurnRepair", "RepairSampling", "model_friendly", "plain"]
 
 #: Says to the model what was wrong with a sample; "" if there is nothing that the model could do better.
-Feedback: TypeAlias = Callable[[Sample[Any], Sequence[Requirement]], str]
+Feedback: TypeAlias = Callable[[AnySample, Sequence[Requirement]], str]
 
 
-def plain(sample: Sample[Any], requirements: Sequence[Requirement]) -> str:
+def plain(sample: AnySample, requirements: Sequence[Requirement]) -> str:
     """List what was not met, with the reasons that the checks gave."""
     faults = [f"- {what}: {reason}" if reason else f"- {what}" for what, reason in _faults(sample, requirements)]
     return "\n".join(["An earlier answer did not meet these requirements:", *faults]) if faults else ""
 
 
-def model_friendly(sample: Sample[Any], requirements: Sequence[Requirement]) -> str:
+def model_friendly(sample: AnySample, requirements: Sequence[Requirement]) -> str:
     """Say what was found, what is wanted instead, what was right, and what to send back, in steps to follow.
 
     Models do better when told where the fault is and what to do about it than when told that there is one. What is no
@@ -83,7 +83,7 @@ class RepairSampling(Strategy):
             msg = f"'feedback' must be a function of a sample and the requirements, not {self.feedback!r}"
             raise InvalidRequest(msg, parameter="feedback")
 
-    def _copy(self, run: Run, thunk: ModelOutputThunk[Any]) -> ModelOutputThunk[Any]:
+    def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
         copy = thunk.resample(1)[0]
         for sample in reversed(run.ordered()):
             said = self._said(sample, run.requirements)
@@ -91,7 +91,7 @@ class RepairSampling(Strategy):
                 return asking(copy, self._repaired(thunk._call.request, sample.thunk, said))
         return copy
 
-    def _said(self, sample: Sample[Any], requirements: Sequence[Requirement]) -> str:
+    def _said(self, sample: AnySample, requirements: Sequence[Requirement]) -> str:
         try:
             return self.feedback(sample, requirements)
         except Exception as error:
@@ -99,7 +99,7 @@ class RepairSampling(Strategy):
             msg = f"the feedback function {name} raised {type(error).__name__}: {error}"
             raise SamplingError(msg) from error
 
-    def _repaired(self, request: Request, failed: ModelOutputThunk[Any], said: str) -> Request:
+    def _repaired(self, request: Request, failed: AnyThunk, said: str) -> Request:
         """The request to send next."""
         *before, last = request.messages
         if last.role == "user":
@@ -126,7 +126,7 @@ class MultiTurnRepair(RepairSampling):
         (['user', 'assistant', 'user'], 'hello')
     """
 
-    def _repaired(self, request: Request, failed: ModelOutputThunk[Any], said: str) -> Request:
+    def _repaired(self, request: Request, failed: AnyThunk, said: str) -> Request:
         # A tool call would have to be followed by its result, and an empty message is refused by providers.
         parts = [part for part in failed.message.content if not isinstance(part, ToolCall)]
         if not any(isinstance(part, Text) for part in parts):
@@ -142,12 +142,12 @@ class ModelFriendlyRepair(RepairSampling):
     feedback: Feedback = field(default=model_friendly)
 
 
-def asking(copy: ModelOutputThunk[Any], request: Request) -> ModelOutputThunk[Any]:
+def asking(copy: AnyThunk, request: Request) -> AnyThunk:
     """A copy of the same lineage that asks something else."""
     return type(copy)(evolve(copy._call, request=request))
 
 
-def _faults(sample: Sample[Any], requirements: Sequence[Requirement]) -> list[tuple[str, str | None]]:
+def _faults(sample: AnySample, requirements: Sequence[Requirement]) -> list[tuple[str, str | None]]:
     """What the model did not do, and the reasons; a check that broke is not among them."""
     if isinstance(sample.error, OutputValidationError):
         return [(_shape(sample.thunk._call.request.output), str(sample.error))]
@@ -159,7 +159,7 @@ def _faults(sample: Sample[Any], requirements: Sequence[Requirement]) -> list[tu
     ]
 
 
-def _met(sample: Sample[Any], requirements: Sequence[Requirement]) -> list[str]:
+def _met(sample: AnySample, requirements: Sequence[Requirement]) -> list[str]:
     pairs = zip(requirements, sample.validations, strict=False)
     return [requirement.description for requirement, verdict in pairs if verdict.passed]
 

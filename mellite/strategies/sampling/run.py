@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import anyio
 
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.errors import AuthenticationError, ConfigurationError, QuotaExceeded, RequestError
 from ..requirements import Requirement, ValidationResult, verdicts
 from .budget import Meter
-from .sample import Sample, StopReason
+from .sample import AnySample, Sample, StopReason
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -44,10 +44,10 @@ class Watch(Protocol):
     def expects(self, total: int) -> None:
         """At most this many attempts will be made; told once, before the first."""
 
-    def started(self, thunk: ModelOutputThunk[Any]) -> None:
+    def started(self, thunk: AnyThunk) -> None:
         """This copy is about to be sent."""
 
-    def ended(self, sample: Sample[Any]) -> None:
+    def ended(self, sample: AnySample) -> None:
         """A copy that was started has settled; its checks may still be to come."""
 
 
@@ -61,7 +61,7 @@ class _Job:
 
     __slots__ = ("scope", "thunk")
 
-    def __init__(self, thunk: ModelOutputThunk[Any], scope: anyio.CancelScope | None = None) -> None:
+    def __init__(self, thunk: AnyThunk, scope: anyio.CancelScope | None = None) -> None:
         self.thunk = thunk
         self.scope = scope  # of its checks, once it is generated
 
@@ -119,14 +119,14 @@ class Run:
         self._check_all = check_all
         self._outer = outer
         self._watch: Watch | None = outer._watch if outer is not None else watch
-        self._book: dict[ModelOutputThunk[Any], Sample[Any]] = outer._book if outer is not None else {}
+        self._book: dict[AnyThunk, AnySample] = outer._book if outer is not None else {}
         self._children: dict[Run, None] = {}
         self._jobs: dict[_Job, None] = {}
-        self._open: dict[ModelOutputThunk[Any], None] = {}
+        self._open: dict[AnyThunk, None] = {}
         self._failure: Exception | None = None
         self.group: TaskGroup | None = None
         self.launched = 0
-        self.outcomes: list[Sample[Any]] = []
+        self.outcomes: list[AnySample] = []
         self.stopped: StopReason | None = None
         self.state: Any = None
         if outer is not None:
@@ -148,11 +148,11 @@ class Run:
         """The lineages of the copies that attempts have begun with and not ended."""
         return [copy._call.lineage for copy in self._open]
 
-    def ordered(self) -> list[Sample[Any]]:
+    def ordered(self) -> list[AnySample]:
         """The outcomes of the attempts, in the order of their lineage."""
         return sorted(self.outcomes, key=lambda sample: sample.lineage)
 
-    def samples(self) -> list[Sample[Any]]:
+    def samples(self) -> list[AnySample]:
         """Everything that was sent, in the order of the lineage, inner runs and the outer one included."""
         return sorted(self._book.values(), key=lambda sample: sample.lineage)
 
@@ -162,23 +162,21 @@ class Run:
 
     # Making samples
 
-    def begin(self, copy: ModelOutputThunk[Any]) -> None:
+    def begin(self, copy: AnyThunk) -> None:
         """Count an attempt that begins with this copy."""
         self.launched += 1
         self._open[copy] = None
 
-    def end(self, copy: ModelOutputThunk[Any], outcome: Sample[Any]) -> None:
+    def end(self, copy: AnyThunk, outcome: AnySample) -> None:
         """Take in what came of the attempt that began with this copy."""
         del self._open[copy]
         self.outcomes.append(outcome)
 
-    async def attempt(self, thunk: ModelOutputThunk[Any]) -> Sample[Any]:
+    async def attempt(self, thunk: AnyThunk) -> AnySample:
         """Generate a copy and check its answer."""
         return await self.checked(await self.generated(thunk))
 
-    async def generated(
-        self, thunk: ModelOutputThunk[Any], drive: Callable[[], Awaitable[object]] | None = None
-    ) -> Sample[Any]:
+    async def generated(self, thunk: AnyThunk, drive: Callable[[], Awaitable[object]] | None = None) -> AnySample:
         """Generate a copy, note it, and count what it used against the budgets.
 
         Args:
@@ -201,7 +199,7 @@ class Run:
         self._charge(thunk)
         return sample
 
-    async def checked(self, sample: Sample[Any]) -> Sample[Any]:
+    async def checked(self, sample: AnySample) -> AnySample:
         """Check an answer against the requirements, unless there is none, or it no longer matters."""
         thunk = sample.thunk
         if thunk.state != "done":
@@ -211,8 +209,8 @@ class Run:
         return await self.judged(sample, self._check)
 
     async def judged(
-        self, sample: Sample[Any], judge: Callable[[Sample[Any]], Sample[Any] | Awaitable[Sample[Any]]]
-    ) -> Sample[Any]:
+        self, sample: AnySample, judge: Callable[[AnySample], AnySample | Awaitable[AnySample]]
+    ) -> AnySample:
         """What `judge` makes of a sample; the sample as it was if the outcome is decided before."""
         if self.stopped in _OUTCOMES or self.stopped == "deadline":
             return sample
@@ -232,17 +230,17 @@ class Run:
             self._charge(thunk)
         return sample
 
-    async def _check(self, sample: Sample[Any]) -> Sample[Any]:
+    async def _check(self, sample: AnySample) -> AnySample:
         thunk = sample.thunk
         found = await verdicts(self.requirements, thunk, thunk._call.context, until_failure=not self._check_all)
         return Sample(thunk, tuple([_LEFT_OUT if verdict is None else verdict for verdict in found]), checked=True)
 
-    def note(self, sample: Sample[Any]) -> Sample[Any]:
+    def note(self, sample: AnySample) -> AnySample:
         """Keep what is known of a sample, in place of what was known before."""
         self._book[sample.thunk] = sample
         return sample
 
-    def _charge(self, thunk: ModelOutputThunk[Any]) -> None:
+    def _charge(self, thunk: AnyThunk) -> None:
         for run in self._lines():
             run._meter.charge(thunk)
         for run in self._lines():

@@ -9,11 +9,11 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.usage import Usage
 from ..requirements import ValidationResult
 
-__all__ = ["Sample", "Status", "StopReason", "counts", "exact", "total_cost", "total_usage"]
+__all__ = ["AnySample", "Sample", "Status", "StopReason", "counts", "exact", "total_cost", "total_usage"]
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Sample(Generic[T]):
         return "passed" if self.passed else "rejected"
 
     @property
-    def judges(self) -> tuple[ModelOutputThunk[Any], ...]:
+    def judges(self) -> tuple[AnyThunk, ...]:
         """What models answered that were asked to judge it."""
         verdicts = self.validations if self.verdict is None else (*self.validations, self.verdict)
         return tuple([verdict.thunk for verdict in verdicts if verdict.thunk is not None])
@@ -127,11 +127,14 @@ class Sample(Generic[T]):
         }
 
 
+#: A sample whose output type does not matter to the code that handles it.
+AnySample: TypeAlias = Sample[Any]
+
 #: More digits than any sum of costs has, whatever the caller's own decimal context says.
 _EXACT: Final = Context(prec=100)
 
 
-def total_usage(samples: Iterable[Sample[Any]]) -> Usage | None:
+def total_usage(samples: Iterable[AnySample]) -> Usage | None:
     """The tokens of some samples and their judges together; None if none of them knows."""
     total: Usage | None = None
     for thunk in _paid(samples):
@@ -141,7 +144,7 @@ def total_usage(samples: Iterable[Sample[Any]]) -> Usage | None:
     return total
 
 
-def total_cost(samples: Iterable[Sample[Any]]) -> Decimal | None:
+def total_cost(samples: Iterable[AnySample]) -> Decimal | None:
     """The cost of some samples and their judges together; None if one of them used tokens at an unknown price."""
     total: Decimal | None = None
     for thunk in _paid(samples):
@@ -154,7 +157,7 @@ def total_cost(samples: Iterable[Sample[Any]]) -> Decimal | None:
     return total
 
 
-def _paid(samples: Iterable[Sample[Any]]) -> Iterator[ModelOutputThunk[Any]]:
+def _paid(samples: Iterable[AnySample]) -> Iterator[AnyThunk]:
     for sample in samples:
         yield sample.thunk
         yield from sample.judges

@@ -11,13 +11,13 @@ import anyio
 from attrs import evolve, field, frozen
 
 from ...thunk.call import Streams
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest, SamplingError
 from ..requirements import Requirement, as_requirements
 from .budget import Meter, check_count, check_priced, check_seconds, dollars
 from .result import SamplingResult
 from .run import Run, Watch, is_hopeless
-from .sample import Sample, StopReason, total_usage
+from .sample import AnySample, Sample, StopReason, total_usage
 
 __all__ = ["Strategy"]
 
@@ -117,17 +117,17 @@ class Strategy:
             msg = f"'inner' must be a strategy, not {type(self.inner).__name__}"
             raise InvalidRequest(msg, parameter="inner")
 
-    def _check_required(self, thunk: ModelOutputThunk[Any], required: Sequence[Requirement]) -> None:
+    def _check_required(self, thunk: AnyThunk, required: Sequence[Requirement]) -> None:
         """Raise `InvalidRequest` if this is nothing to work with."""
         if self._needs_requirements and not required and thunk._call.request.output is str:
             msg = f"{type(self).__name__} needs requirements, or an output type: nothing else can fail"
             raise InvalidRequest(msg, parameter="requirements")
 
-    def _attempts(self, thunk: ModelOutputThunk[Any]) -> int:
+    def _attempts(self, thunk: AnyThunk) -> int:
         """How many attempts there may be for this thunk."""
         return self.max_samples
 
-    def _asked(self, thunk: ModelOutputThunk[Any]) -> Sequence[Streams]:
+    def _asked(self, thunk: AnyThunk) -> Sequence[Streams]:
         """The backends that may be asked."""
         return (thunk._call.backend,)
 
@@ -135,15 +135,15 @@ class Strategy:
         """Whether every attempt asks the same backend, so that an error like a wrong key makes others pointless."""
         return self.inner is None
 
-    def _copy(self, run: Run, thunk: ModelOutputThunk[Any]) -> ModelOutputThunk[Any]:
+    def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
         """The copy that the next attempt begins with."""
         return thunk.resample(1)[0]
 
-    async def _attempt(self, run: Run, copy: ModelOutputThunk[Any]) -> Sample[Any]:
+    async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
         """Make one attempt."""
         return await run.attempt(copy) if self.inner is None else await self.inner._within(run, copy)
 
-    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+    def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
         """Whether the outcome is decided, now that this attempt has ended."""
         return "accepted" if sample.passed else None
 
@@ -151,11 +151,11 @@ class Strategy:
         """Why it stopped when all attempts were made and none of them decided it."""
         return "max_samples"
 
-    async def _choose(self, run: Run) -> Sample[Any] | None:
+    async def _choose(self, run: Run) -> AnySample | None:
         """The winner among the outcomes; None if none is good enough."""
         return next((sample for sample in run.ordered() if sample.passed), None)
 
-    async def _draw(self, run: Run, thunk: ModelOutputThunk[Any]) -> None:
+    async def _draw(self, run: Run, thunk: AnyThunk) -> None:
         """Make attempts until it is decided, or no more may be made."""
         width = min(self.concurrency, run.limit)
         if width == 1:
@@ -175,7 +175,7 @@ class Strategy:
         return Meter(self.max_tokens, self.max_usd)
 
     def _checked(
-        self, thunk: ModelOutputThunk[Any], requirements: Sequence[Requirement | Callable[..., Any]] | None
+        self, thunk: AnyThunk, requirements: Sequence[Requirement | Callable[..., Any]] | None
     ) -> tuple[Requirement, ...]:
         """The requirements, when everything that can be wrong before anything is sent has been looked at."""
         if not isinstance(thunk, ModelOutputThunk):
@@ -193,7 +193,7 @@ class Strategy:
             check_priced(asked.values())
         return required
 
-    async def _within(self, outer: Run, thunk: ModelOutputThunk[Any]) -> Sample[Any]:
+    async def _within(self, outer: Run, thunk: AnyThunk) -> AnySample:
         """Run as an attempt of another strategy."""
         required, check_all = outer.requirements, self.check_all
         run = Run(self._attempts(thunk), self._meter(), requirements=required, check_all=check_all, outer=outer)
@@ -204,7 +204,7 @@ class Strategy:
         outcomes = run.ordered()
         return chosen or nearest(outcomes) or (outcomes[-1] if outcomes else Sample(thunk))
 
-    async def _run(self, run: Run, thunk: ModelOutputThunk[Any]) -> Sample[Any] | None:
+    async def _run(self, run: Run, thunk: AnyThunk) -> AnySample | None:
         if self.deadline is None:
             await self._draw(run, thunk)
         else:
@@ -218,13 +218,13 @@ class Strategy:
             run.raise_failure()
         return await self._choose(run)
 
-    async def _work(self, run: Run, thunk: ModelOutputThunk[Any]) -> None:
+    async def _work(self, run: Run, thunk: AnyThunk) -> None:
         while run.may_start():
             copy = self._copy(run, thunk)
             run.begin(copy)
             await self._finish(run, copy)
 
-    async def _finish(self, run: Run, copy: ModelOutputThunk[Any]) -> None:
+    async def _finish(self, run: Run, copy: AnyThunk) -> None:
         """Make the attempt that begins with this copy, and stop if it decides the outcome."""
         sample = await self._attempt(run, copy)
         run.end(copy, sample)
@@ -234,7 +234,7 @@ class Strategy:
         elif self._repeats() and run.may_start() and is_hopeless(sample.thunk.error):
             run.stop("hopeless")
 
-    def _result(self, run: Run, chosen: Sample[Any] | None, duration_ms: float) -> SamplingResult[Any]:
+    def _result(self, run: Run, chosen: AnySample | None, duration_ms: float) -> SamplingResult[Any]:
         samples = run.samples()
         reason = run.stopped or self._end(run)
         best = chosen or nearest(run.ordered()) or nearest(samples)
@@ -258,7 +258,7 @@ class Strategy:
         )
 
 
-def nearest(samples: list[Sample[Any]]) -> Sample[Any] | None:
+def nearest(samples: list[AnySample]) -> AnySample | None:
     """The answer that meets the most requirements, the first of several; None if there is no answer at all.
 
     One over which a check raised comes behind all that were judged.
@@ -267,7 +267,7 @@ def nearest(samples: list[Sample[Any]]) -> Sample[Any] | None:
     return max(answers, key=lambda sample: (not sample.misjudged, sum(map(bool, sample.validations))), default=None)
 
 
-def _nothing(strategy: str, samples: list[Sample[Any]], reason: StopReason) -> SamplingError:
+def _nothing(strategy: str, samples: list[AnySample], reason: StopReason) -> SamplingError:
     """The error for a run without any answer."""
     errors = tuple([sample.error for sample in samples if sample.error is not None])
     first = f"; the first error: {type(errors[0]).__name__}: {errors[0]}" if errors else ""
@@ -283,7 +283,7 @@ def _nothing(strategy: str, samples: list[Sample[Any]], reason: StopReason) -> S
     return error
 
 
-def _misjudged(strategy: str, samples: list[Sample[Any]], judged: list[Sample[Any]]) -> SamplingError:
+def _misjudged(strategy: str, samples: list[AnySample], judged: list[AnySample]) -> SamplingError:
     """The error for a run in which your own check or score raised over every answer that it was given."""
     errors = tuple([error for sample in judged for error in sample.errors])
     first = errors[0]

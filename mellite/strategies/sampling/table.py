@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.terminal import one_line
 from ...values.usage import Usage
-from .sample import Sample, Status
+from .sample import AnySample, Status
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +28,7 @@ _STYLES: Final[dict[Status, str]] = {
 }
 
 
-def table_of(samples: Sequence[Sample[Any]], winner: ModelOutputThunk[Any], *, title: str, totals: str) -> Table:
+def table_of(samples: Sequence[AnySample], winner: AnyThunk, *, title: str, totals: str) -> Table:
     """One row for each sample: what became of it, its verdicts, tokens, cost and time, and the start of its text."""
     from rich.table import Table
     from rich.text import Text
@@ -55,7 +55,7 @@ def totals_of(count: int, usage: Usage | None, cost: Decimal | None, duration_ms
     return f"{count} samples, {tokens} tokens{missing}, {_shown(cost, 'f')} USD, {_seconds(duration_ms)} s"
 
 
-def _cells(sample: Sample[Any]) -> list[str]:
+def _cells(sample: AnySample) -> list[str]:
     tokens = sample.usage.total_tokens if sample.usage is not None else None
     errors = sample.errors
     text = f"{type(errors[0]).__name__}: {errors[0]}" if errors else sample.thunk.partial

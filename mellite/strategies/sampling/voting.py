@@ -11,12 +11,12 @@ from typing import Any, Final, Literal, TypeAlias
 import anyio.lowlevel
 from attrs import evolve, field, frozen
 
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
 from .agreement import closeness, number_in, same_text, word_overlap
 from .best_of_n import Fixed
 from .run import Run
-from .sample import Sample, StopReason
+from .sample import AnySample, StopReason
 
 __all__ = ["Key", "MajorityVote", "MinimumBayesRisk", "Similarity"]
 
@@ -71,21 +71,21 @@ class MajorityVote(Fixed):
             msg = f"'key' must be 'exact', 'numeric' or a function of texts, not {self.key!r}"
             raise InvalidRequest(msg, parameter="key")
 
-    async def _draw(self, run: Run, thunk: ModelOutputThunk[Any]) -> None:
+    async def _draw(self, run: Run, thunk: AnyThunk) -> None:
         run.state = _Ballot()
         await Fixed._draw(self, run, thunk)
 
-    async def _attempt(self, run: Run, copy: ModelOutputThunk[Any]) -> Sample[Any]:
+    async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
         sample = await Fixed._attempt(self, run, copy)
         return await run.judged(sample, run.state.voting(self.key)) if sample.passed else sample
 
-    def _decided(self, run: Run, sample: Sample[Any]) -> StopReason | None:
+    def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
         ballot: _Ballot = run.state
         if run.missing and ballot.is_decided(run.missing, min(run.unfinished(), default=None)):
             return "decided"
         return None
 
-    async def _choose(self, run: Run) -> Sample[Any] | None:
+    async def _choose(self, run: Run) -> AnySample | None:
         ballot: _Ballot = run.state
         for group in ballot.groups:
             for sample in group.votes:
@@ -99,11 +99,11 @@ class _Group:
 
     __slots__ = ("example", "votes")
 
-    def __init__(self, sample: Sample[Any]) -> None:
+    def __init__(self, sample: AnySample) -> None:
         self.example: str = sample.thunk.value or ""
         self.votes = [sample]
 
-    def add(self, sample: Sample[Any]) -> None:
+    def add(self, sample: AnySample) -> None:
         insort(self.votes, sample, key=lambda vote: vote.lineage)
 
     @property
@@ -124,10 +124,10 @@ class _Ballot:
         """The groups, the winning one first."""
         return sorted(self.groups, key=lambda group: group.rank)
 
-    def voting(self, key: Key) -> Callable[[Sample[Any]], Sample[Any] | Awaitable[Sample[Any]]]:
+    def voting(self, key: Key) -> Callable[[AnySample], AnySample | Awaitable[AnySample]]:
         """The function that lets a sample vote."""
 
-        def vote(sample: Sample[Any]) -> Sample[Any] | Awaitable[Sample[Any]]:
+        def vote(sample: AnySample) -> AnySample | Awaitable[AnySample]:
             if callable(key):
                 return self._by_function(sample, key)
             try:
@@ -138,7 +138,7 @@ class _Ballot:
 
         return vote
 
-    async def _by_function(self, sample: Sample[Any], key: Callable[..., Any]) -> Sample[Any]:
+    async def _by_function(self, sample: AnySample, key: Callable[..., Any]) -> AnySample:
         text = sample.thunk.value or ""
         try:
             if _compares(key):
@@ -150,11 +150,11 @@ class _Ballot:
             return evolve(sample, error=error)
         return sample
 
-    def _by_answer(self, sample: Sample[Any], answer: Hashable) -> None:
+    def _by_answer(self, sample: AnySample, answer: Hashable) -> None:
         if answer is not None:
             self._by_key[answer] = self._count(sample, self._by_key.get(answer))
 
-    def _count(self, sample: Sample[Any], group: _Group | None) -> _Group:
+    def _count(self, sample: AnySample, group: _Group | None) -> _Group:
         if group is not None:
             group.add(sample)
         else:
@@ -199,7 +199,7 @@ def _compares(key: Callable[..., Any]) -> bool:
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def _answer_of(thunk: ModelOutputThunk[Any], key: Literal["exact", "numeric"]) -> Hashable:
+def _answer_of(thunk: AnyThunk, key: Literal["exact", "numeric"]) -> Hashable:
     text = thunk.value or ""
     if key == "numeric":
         return number_in(text)
@@ -247,7 +247,7 @@ class MinimumBayesRisk(Fixed):
             msg = f"'similarity' must be 'words', 'exact', 'numeric' or a function of texts, not {self.similarity!r}"
             raise InvalidRequest(msg, parameter="similarity")
 
-    async def _choose(self, run: Run) -> Sample[Any] | None:
+    async def _choose(self, run: Run) -> AnySample | None:
         passed = [sample for sample in run.ordered() if sample.passed]
         if not passed:
             return None

@@ -15,7 +15,7 @@ from attrs import define, field
 from ... import loops
 from ...loops.turns import Turns
 from ...thunk.iterators import Events
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunk, Chunker, Chunking, chunker_for
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.events import ReasoningDelta, TextDelta, ToolInputDelta
@@ -125,7 +125,7 @@ class Attempt:
         limit: where the first chunk that failed begins: nothing from there on is released.
     """
 
-    thunk: ModelOutputThunk[Any]
+    thunk: AnyThunk
     number: int = field(kw_only=True)
     requirements: tuple[Requirement, ...] = field(kw_only=True)
     chunking: Chunking = field(kw_only=True)
@@ -345,6 +345,6 @@ class Attempt:
             outlet.put(ChunkEvent(chunk, attempt=self.number) if detailed else chunk)
 
 
-def _settled_traceback(thunk: ModelOutputThunk[Any]) -> TracebackType | None:
+def _settled_traceback(thunk: AnyThunk) -> TracebackType | None:
     outcome = thunk._settled()
     return outcome.traceback if outcome is not None else None

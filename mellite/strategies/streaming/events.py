@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from attrs import field, frozen
 
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunk
 from ..requirements import ChunkVerdict, Requirement, ValidationResult
 
@@ -104,7 +104,7 @@ class DoneEvent(_Event):
     """The answer is complete, and no chunk of it failed; the requirements on the whole of it come next."""
 
     type = "done"
-    thunk: ModelOutputThunk[Any]
+    thunk: AnyThunk
     attempt: int = field(default=1, kw_only=True)
 
 

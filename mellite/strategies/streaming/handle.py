@@ -11,7 +11,7 @@ import anyio
 
 from ...backends.asking import generate
 from ...thunk.call import Streams
-from ...thunk.thunk import ModelOutputThunk
+from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.chunking import Chunk, Chunking, chunker_for
 from ...values.errors import InvalidRequest, StreamRejected
 from ...values.request import Prompt, Request, System
@@ -37,7 +37,7 @@ __all__ = ["StreamEvents", "ValidatedStream", "stream"]
 
 
 def stream(
-    source: ModelOutputThunk[Any] | Prompt,
+    source: AnyThunk | Prompt,
     *,
     requirements: Iterable[Requirement | Callable[..., Any]] = (),
     chunking: Chunking = None,
@@ -101,7 +101,7 @@ def stream(
     )
 
 
-def _first(source: Any, backend: Streams | str | None, changes: dict[str, Any]) -> ModelOutputThunk[Any]:
+def _first(source: Any, backend: Streams | str | None, changes: dict[str, Any]) -> AnyThunk:
     """The first attempt."""
     if isinstance(source, ModelOutputThunk):
         if backend is not None:
@@ -131,7 +131,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
 
     def __init__(
         self,
-        thunk: ModelOutputThunk[Any],
+        thunk: AnyThunk,
         *,
         requirements: tuple[Requirement, ...],
         chunking: Chunking,
@@ -142,9 +142,9 @@ class ValidatedStream(AsyncIterator[Chunk]):
         self.completed = False
         self.error: Exception | None = None
         self.failures: list[Failure] = []
-        self.thunks: list[ModelOutputThunk[Any]] = []
+        self.thunks: list[AnyThunk] = []
         self.validations: list[ValidationResult | None] = []
-        self.judges: list[ModelOutputThunk[Any]] = []
+        self.judges: list[AnyThunk] = []
         self._origin = thunk
         self._requirements = requirements
         self._chunking = chunking
@@ -366,7 +366,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
                     return
                 self._outlet.put(RetryEvent(tuple(attempt.failures), attempt=number + 1))
 
-    def _begin(self, thunk: ModelOutputThunk[Any], number: int) -> Attempt:
+    def _begin(self, thunk: AnyThunk, number: int) -> Attempt:
         self.thunks.append(thunk)
         self.validations = []
         attempt = Attempt(
@@ -411,7 +411,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
         if outlet.detailed and self._requirements:
             outlet.put(FullValidationEvent(tuple(validations), attempt=attempt.number))
 
-    async def _next_thunk(self) -> ModelOutputThunk[Any]:
+    async def _next_thunk(self) -> AnyThunk:
         """A fresh copy, plain or with the reasons in its prompt."""
         origin = self._origin
         request = await repaired(self._repair, origin._call.request, self.failures)
@@ -434,7 +434,7 @@ class StreamEvents(AsyncIterator[StreamEvent]):
         return ChunkEvent(item, attempt=self._stream.attempts) if isinstance(item, Chunk) else item
 
 
-def _another(thunk: ModelOutputThunk[Any], request: Request) -> ModelOutputThunk[Any]:
+def _another(thunk: AnyThunk, request: Request) -> AnyThunk:
     """Return a pending copy of `thunk` that asks something else."""
     return ModelOutputThunk(thunk._descend(request))
 
@@ -452,7 +452,7 @@ def _shown(errors: tuple[Exception, ...]) -> str:
     return f" error={type(errors[0]).__name__}({str(errors[0])[:80]!r})" if errors else ""
 
 
-def _tokens(thunk: ModelOutputThunk[Any]) -> int:
+def _tokens(thunk: AnyThunk) -> int:
     usage = thunk.generation.usage
     known = usage.output_tokens if usage is not None else None
     return known if known is not None else len(thunk.partial) // 4

@@ -19,7 +19,7 @@ from ..verdict import PASSED, ValidationResult, failed
 from .json_prefix import JsonPrefix
 
 if TYPE_CHECKING:
-    from ....thunk.thunk import ModelOutputThunk
+    from ....thunk.thunk import AnyThunk
 
 __all__ = ["json", "python_syntax"]
 
@@ -69,7 +69,7 @@ class _Json:
     def __deepcopy__(self, memo: object) -> _Json:
         return self
 
-    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
         text = thunk.value or ""
         try:
             value = strict_json(text)
@@ -155,7 +155,7 @@ def python_syntax() -> Requirement:
 class _PythonSyntax:
     languages: frozenset[str] = field(default=frozenset({"", "py", "python", "python3"}), init=False)
 
-    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
         text = thunk.value or ""
         blocks = [block for block in chunk(text, "code-fences") if getattr(block, "kind", "") == "code"]
         codes = [getattr(block, "content", "") for block in blocks if self._language(block) in self.languages]

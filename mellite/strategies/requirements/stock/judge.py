@@ -19,7 +19,7 @@ from ..requirement import Requirement
 from ..verdict import ValidationResult, failed
 
 if TYPE_CHECKING:
-    from ....thunk.thunk import ModelOutputThunk
+    from ....thunk.thunk import AnyThunk
     from ....values.messages import Message
 
 __all__ = ["Judgement", "judge"]
@@ -105,7 +105,7 @@ class _Judge:
     instructions: str = field(kw_only=True)
     options: Mapping[str, Any] = field(kw_only=True)
 
-    async def __call__(self, thunk: ModelOutputThunk[Any], context: Sequence[Message]) -> ValidationResult:
+    async def __call__(self, thunk: AnyThunk, context: Sequence[Message]) -> ValidationResult:
         log = thunk.generate_log
         conversation = log.prompt if log is not None else (*context,)
         return await self._ask(thunk._call.lineage, answer=thunk.value or "", conversation=_turns(conversation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -13,7 +13,7 @@ from ..requirement import Requirement
 from ..verdict import ValidationResult, failed
 
 if TYPE_CHECKING:
-    from ....thunk.thunk import ModelOutputThunk
+    from ....thunk.thunk import AnyThunk
 
 __all__ = ["Measure", "similar", "similarity"]
 
@@ -75,7 +75,7 @@ class _Similar:
     at_least: float
     measure: Measure = field(kw_only=True)
 
-    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
         score = _score_of(self.measure)(thunk.value or "", self.reference)
         if not isinstance(score, (int, float)) or math.isnan(score):
             msg = f"a measure gives a number from 0 to 1, not {score!r}"

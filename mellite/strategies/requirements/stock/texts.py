@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import define, field, frozen
 
@@ -13,7 +13,7 @@ from ..requirement import Requirement
 from ..verdict import PASSED, ValidationResult, failed
 
 if TYPE_CHECKING:
-    from ....thunk.thunk import ModelOutputThunk
+    from ....thunk.thunk import AnyThunk
 
 __all__ = ["contains", "length", "not_contains", "one_of", "regex"]
 
@@ -54,7 +54,7 @@ class _Length:
     max: int | None
     words: bool
 
-    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
         text = thunk.value or ""
         count = len(text.split()) if self.words else len(text)
         noun = "words" if self.words else "characters"
@@ -146,11 +146,11 @@ class _Contains:
             text = text.casefold()
         return [given for wanted, given in self._wanted if (wanted in text) is present]
 
-    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
         missing = self._found(thunk.value or "", present=False)
         return failed(f"it does not contain {_listed(missing)}") if missing else PASSED
 
-    def absent(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def absent(self, thunk: AnyThunk) -> ValidationResult:
         found = self._found(thunk.value or "", present=True)
         return failed(f"it contains {_listed(found)}") if found else PASSED
 
@@ -210,12 +210,12 @@ class _Pattern:
     def _search(self, text: str) -> re.Match[str] | None:
         return self.pattern.fullmatch(text) if self.full else self.pattern.search(text)
 
-    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
         if self._search(thunk.value or ""):
             return PASSED
         return failed(f"it does not match {self.pattern.pattern!r}")
 
-    def absent(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def absent(self, thunk: AnyThunk) -> ValidationResult:
         verdict = self._verdict(self._search(thunk.value or ""))
         return PASSED if verdict is None else verdict  # not `or`: a verdict that does not pass is false
 
@@ -257,7 +257,7 @@ class _OneOf:
     def _folded(self, text: str) -> str:
         return text.casefold() if self.ignore_case else text
 
-    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
         text = self._folded((thunk.value or "").strip())
         if any(self._folded(option.strip()) == text for option in self.options):
             return PASSED

@@ -12,7 +12,7 @@ from ..requirement import Requirement
 from ..verdict import PASSED, ValidationResult, failed
 
 if TYPE_CHECKING:
-    from ....thunk.thunk import ModelOutputThunk
+    from ....thunk.thunk import AnyThunk
     from ....values.messages import ToolCall
 
 __all__ = ["tool_called"]
@@ -51,7 +51,7 @@ class _ToolCalled:
     name: str | None
     arguments: Mapping[str, Any] | Callable[[Any], bool] | None = field(kw_only=True)
 
-    def __call__(self, thunk: ModelOutputThunk[Any]) -> ValidationResult:
+    def __call__(self, thunk: AnyThunk) -> ValidationResult:
         calls = thunk.tool_calls
         named = [call for call in calls if self.name in (None, call.name)]
         if not named:
