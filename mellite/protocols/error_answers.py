@@ -22,10 +22,10 @@ from ..values.errors import (
     UnknownProviderError,
 )
 from ..values.request import EMPTY
-from ..wire.protocol import decode_json, wrong
 from . import error_words as words
 from .error_bodies import Trouble, is_answer, is_error, read, seconds
 from .error_words import found
+from .json_values import decode_json, wrong
 
 __all__ = [
     "answered",

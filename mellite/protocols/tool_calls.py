@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..values.errors import InvalidProviderOutput
 from ..values.messages import Media, Text, ToolCall, ToolResult
-from ..wire.protocol import decode_json, json_text
+from .json_values import decode_json, json_text
 
 __all__ = ["NO_INPUT", "arguments_object", "arguments_text", "parse_arguments", "result_text"]
 

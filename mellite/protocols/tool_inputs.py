@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..values.errors import InvalidProviderOutput
 from ..values.events import Event, ToolCallEvent, ToolInputDelta, ToolInputEnd, ToolInputError, ToolInputStart
 from ..values.messages import ToolCall
-from ..wire.protocol import shown
+from .json_values import shown
 from .tool_calls import parse_arguments
 
 __all__ = ["ToolInputs"]

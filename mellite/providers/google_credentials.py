@@ -12,13 +12,13 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
+from ..protocols.json_values import decode_json
 from ..values.errors import AuthenticationError, ConfigurationError, InvalidProviderOutput, ProviderInternal
 from ..values.request import Timeouts
 from ..wire.auth.keys import Credential, Scrubber
 from ..wire.auth.tokens import Refreshing, Token
 from ..wire.bounds import AnswerBounds
 from ..wire.http import HttpRequest, Transport
-from ..wire.protocol import decode_json
 from ..wire.response import open_response
 from ..wire.transports.default import default_transport
 

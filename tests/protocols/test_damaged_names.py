@@ -11,9 +11,9 @@ import pytest
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import InvalidProviderOutput, MelliteError
+from mellite.protocols.json_values import decode_json
 from mellite.providers.catalog import find
 from mellite.wire.aws import EventStreamDecoder
-from mellite.wire.protocol import decode_json
 from tests.providers.answers import ANSWERS, Spoken
 from tests.wire.frames import message
 from tests.wire.sockets import talking

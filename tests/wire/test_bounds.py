@@ -17,11 +17,11 @@ import mellite
 from mellite.backends import LiveBackend
 from mellite.cassettes import RecordTransport, ReplayTransport, ScriptedTransport
 from mellite.errors import InvalidRequest, OutputTooLarge, TotalTimeout
+from mellite.protocols.json_values import decode_json
 from mellite.providers.catalog import find
 from mellite.request import Timeouts
 from mellite.wire.bounds import held, values_in
 from mellite.wire.http import HttpResponse
-from mellite.wire.protocol import decode_json
 from tests.protocols.test_damaged_names import MODELS
 from tests.providers.answers import AMAZON, ANSWERS, SSE
 from tests.wire.answers import STREAM

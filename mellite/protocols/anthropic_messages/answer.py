@@ -11,7 +11,7 @@ import msgspec
 from ...values.errors import InvalidProviderOutput, InvalidRequest
 from ...values.events import Usage
 from ...values.records import RawProviderResponse
-from ...wire.protocol import json_text
+from ..json_values import count, json_text
 from ..tool_calls import parse_arguments
 
 __all__ = [
@@ -75,25 +75,18 @@ class AnthropicRaw(RawProviderResponse, protocol=ID):
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a usage object. Anthropic counts what was cached apart; mellite's totals are inclusive."""
-    input, read = _count(raw, "input_tokens"), _count(raw, "cache_read_input_tokens")
-    written = _count(raw, "cache_creation_input_tokens")
+    input, read = count(raw, "input_tokens"), count(raw, "cache_read_input_tokens")
+    written = count(raw, "cache_creation_input_tokens")
     details = raw.get("output_tokens_details")
     return Usage.of(
         input_tokens=None if input is None else input + (read or 0) + (written or 0),
-        output_tokens=_count(raw, "output_tokens"),
+        output_tokens=count(raw, "output_tokens"),
         cache_read_input_tokens=read,
         cache_write_input_tokens=written,
-        reasoning_tokens=_count(details, "thinking_tokens") if isinstance(details, Mapping) else None,
+        reasoning_tokens=count(details, "thinking_tokens") if isinstance(details, Mapping) else None,
         reasoning_apart=False,
         raw=raw,
     )
-
-
-def _count(raw: Mapping[str, Any], name: str) -> int | None:
-    value = raw.get(name)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-        return int(value)
-    return None
 
 
 def merged_usage(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,10 @@ from ...values.events import (
 from ...values.messages import ToolCall, ToolResult, ToolValue
 from ...values.request import Request
 from ...values.usage import Usage
-from ...wire.protocol import Protocol, is_done, listed, shown, wrong
+from ...wire.protocol import Protocol
 from ..error_answers import classify, read_event, read_whole
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
+from ..json_values import is_done, listed, shown, wrong
 from ..tool_calls import NO_INPUT, parse_arguments
 from .answer import (
     ID,

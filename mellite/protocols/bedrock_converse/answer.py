@@ -12,6 +12,7 @@ import msgspec
 from ...values.errors import InvalidProviderOutput
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
+from ..json_values import count
 from ..tool_calls import parse_arguments
 
 __all__ = [
@@ -66,25 +67,17 @@ class BedrockConverseRaw(RawProviderResponse, protocol=ID):
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a usage object. Bedrock counts what it read from and wrote to its cache beside the input."""
-    new, output = _count(raw, "inputTokens"), _count(raw, "outputTokens")
-    read = _count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
-    written = _count(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    new, output = count(raw, "inputTokens"), count(raw, "outputTokens")
+    read = count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
+    written = count(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
     return Usage.of(
         input_tokens=None if new is None else new + (read or 0) + (written or 0),
         output_tokens=output,
-        total_tokens=_count(raw, "totalTokens"),
+        total_tokens=count(raw, "totalTokens"),
         cache_read_input_tokens=read,
         cache_write_input_tokens=written,
         raw=raw,
     )
-
-
-def _count(raw: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:
-        value = raw.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-            return int(value)
-    return None
 
 
 # Events of nothing but more of the same. These name all that such an event may hold; any other does not decode.

@@ -13,9 +13,9 @@ from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import CacheHint, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from ...values.output import schema_of, strict_schema
 from ...values.request import CachePolicy, Request, ToolChoice, ToolDefinition
-from ...wire.protocol import decode_json, json_text
 from ..cache_marks import is_long, marked
 from ..history import HistoryRules, mend as mended
+from ..json_values import decode_json, json_text
 from ..tool_calls import result_text
 from .media import WHO, MediaBlocks
 from .models import Family, family_of

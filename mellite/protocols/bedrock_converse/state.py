@@ -24,7 +24,7 @@ from ...values.events import (
 )
 from ...values.messages import ToolCall, ToolResult, ToolValue
 from ...values.usage import Usage
-from ...wire.protocol import json_text, wrong
+from ..json_values import json_text, wrong
 from ..tool_calls import NO_INPUT, parse_arguments
 from .answer import Block, MergedConverse, usage_of
 

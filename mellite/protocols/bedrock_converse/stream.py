@@ -8,9 +8,10 @@ from typing import Any, Final
 from ...values.errors import IncompleteStream, InvalidProviderOutput, MelliteError
 from ...values.events import Event, Finish, ReasoningDelta, StepFinish, TextDelta, ToolCallEvent, ToolInputDelta
 from ...values.request import Request
-from ...wire.protocol import Protocol, decode_json, listed, wrong
+from ...wire.protocol import Protocol
 from ..error_answers import answered, classify as classify_any, decoded, failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
+from ..json_values import decode_json, listed, wrong
 from .answer import ID, BedrockConverseRaw, Block, ConverseResponse, PlainDelta, decode_plain
 from .body import OPTIONS, lower, mend
 from .state import ConverseState

@@ -9,6 +9,7 @@ import msgspec
 
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
+from ..json_values import count
 
 __all__ = [
     "ID",
@@ -65,22 +66,15 @@ cache_read_input_tokens=None, cache_write_input_tokens=None, reasoning_tokens=No
     """
     tokens = raw.get("tokens") or raw.get("billed_units")
     tokens = tokens if isinstance(tokens, Mapping) else {}
-    input, cached = _count(tokens, "input_tokens"), _count(raw, "cached_tokens")
+    input, cached = count(tokens, "input_tokens"), count(raw, "cached_tokens")
     if input is not None and cached is not None:
         cached = min(cached, input)
     return Usage.of(
         input_tokens=input,
-        output_tokens=_count(tokens, "output_tokens"),
+        output_tokens=count(tokens, "output_tokens"),
         cache_read_input_tokens=cached,
         raw=raw,
     )
-
-
-def _count(raw: Mapping[str, Any], name: str) -> int | None:
-    value = raw.get(name)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-        return int(value)
-    return None
 
 
 # Events of nothing but more of one block. These name all that such an event may hold; any other does not decode.

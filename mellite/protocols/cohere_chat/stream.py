@@ -11,10 +11,11 @@ from attrs import evolve
 from ...values.errors import IncompleteStream, MelliteError, ProviderInternal, UnknownProviderError
 from ...values.events import Event, Finish, ReasoningDelta, StepFinish, TextDelta, ToolCallEvent
 from ...values.request import Request
-from ...wire.protocol import Protocol, is_done, json_text, listed, wrong
+from ...wire.protocol import Protocol
 from ..error_answers import answered, classify, decoded, failure_of, read_whole
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..history import HistoryRules, mend
+from ..json_values import is_done, json_text, listed, wrong
 from .answer import ID, CohereChatRaw, CohereResponse, decode_plain, usage_of
 from .body import OPTIONS, lower
 from .state import CohereState

@@ -9,6 +9,7 @@ import msgspec
 
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
+from ..json_values import count
 from .calls import is_piece
 
 __all__ = [
@@ -84,24 +85,19 @@ class GeminiRaw(RawProviderResponse, protocol=ID):
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a ``usageMetadata``, which counts thinking and the prompts of hosted tools apart."""
-    prompt, tools = _count(raw, "promptTokenCount"), _count(raw, "toolUsePromptTokenCount")
-    written, thought = _count(raw, "candidatesTokenCount"), _count(raw, "thoughtsTokenCount")
+    prompt, tools = count(raw, "promptTokenCount"), count(raw, "toolUsePromptTokenCount")
+    written, thought = count(raw, "candidatesTokenCount"), count(raw, "thoughtsTokenCount")
     if written is None and thought is not None:
         written = 0
     return Usage.of(
         input_tokens=None if prompt is None else prompt + (tools or 0),
         output_tokens=written,
-        total_tokens=_count(raw, "totalTokenCount"),
-        cache_read_input_tokens=_count(raw, "cachedContentTokenCount"),
+        total_tokens=count(raw, "totalTokenCount"),
+        cache_read_input_tokens=count(raw, "cachedContentTokenCount"),
         reasoning_tokens=thought,
         reasoning_apart=True,
         raw=raw,
     )
-
-
-def _count(raw: Mapping[str, Any], name: str) -> int | None:
-    value = raw.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 # Chunks of nothing but text. These name all that such a chunk may hold; any other does not decode.

@@ -14,8 +14,8 @@ from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from ...values.output import schema_of
 from ...values.request import Options, Request, ToolChoice, ToolDefinition
-from ...wire.protocol import decode_json
 from ..history import HistoryRules, mend
+from ..json_values import decode_json
 from ..media import base64_of, media_type_of
 from ..tool_calls import arguments_text, result_text
 from .schema import parameters_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...wire.protocol import wrong
+from ..json_values import wrong
 
 __all__ = ["BLOCK_REASONS", "FINISH_REASONS", "name_of"]
 

@@ -21,7 +21,7 @@ from ...values.events import (
 )
 from ...values.messages import ToolCall, ToolResult, ToolValue
 from ...values.usage import Usage
-from ...wire.protocol import json_text, wrong
+from ..json_values import json_text, wrong
 from .answer import MergedGemini
 from .calls import Written, is_piece
 

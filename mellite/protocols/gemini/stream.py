@@ -20,9 +20,10 @@ from ...values.events import (
 )
 from ...values.request import Request
 from ...values.usage import Usage
-from ...wire.protocol import Protocol, decode_json, is_done, listed, wrong
+from ...wire.protocol import Protocol
 from ..error_answers import answered, classify, read_event, read_whole
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
+from ..json_values import decode_json, is_done, listed, wrong
 from .answer import ID, GeminiRaw, GeminiResponse, decode_plain, numbered, usage_of
 from .body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
 from .enums import BLOCK_REASONS, FINISH_REASONS, name_of

@@ -10,7 +10,7 @@ import msgspec
 from ...values.errors import InvalidProviderOutput
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
-from ...wire.protocol import shown
+from ..json_values import count, inner, shown
 
 __all__ = [
     "ID",
@@ -71,18 +71,18 @@ class OpenAIChatRaw(RawProviderResponse, protocol=ID):
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a usage object, whose names differ from host to host."""
-    prompt, completion = _inner(raw, "prompt_tokens_details"), _inner(raw, "completion_tokens_details")
-    reasoning = _count(completion, "reasoning_tokens")
-    cached = _count(prompt, "cached_tokens")
+    prompt, completion = inner(raw, "prompt_tokens_details"), inner(raw, "completion_tokens_details")
+    reasoning = count(completion, "reasoning_tokens")
+    cached = count(prompt, "cached_tokens")
     if cached is None:  # DeepSeek; Together and Z.ai; Mistral
-        cached = _count(raw, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+        cached = count(raw, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
     return Usage.of(
-        input_tokens=_count(raw, "prompt_tokens"),
-        output_tokens=_count(raw, "completion_tokens"),
-        total_tokens=_count(raw, "total_tokens"),
+        input_tokens=count(raw, "prompt_tokens"),
+        output_tokens=count(raw, "completion_tokens"),
+        total_tokens=count(raw, "total_tokens"),
         cache_read_input_tokens=cached,
-        cache_write_input_tokens=_count(prompt, "cache_write_tokens"),
-        reasoning_tokens=_count(raw, "reasoning_tokens") if reasoning is None else reasoning,  # Perplexity
+        cache_write_input_tokens=count(prompt, "cache_write_tokens"),
+        reasoning_tokens=count(raw, "reasoning_tokens") if reasoning is None else reasoning,  # Perplexity
         raw=raw,
     )
 
@@ -97,24 +97,11 @@ def filtered_for(choice: Mapping[str, Any]) -> str | None:
         'filtered: hate (high)'
     """
     found = []
-    for name, result in _inner(choice, "content_filter_results").items():
+    for name, result in inner(choice, "content_filter_results").items():
         if isinstance(result, Mapping) and result.get("filtered") is True:
             severity = result.get("severity")
             found.append(f"{name} ({severity})" if isinstance(severity, str) else name)
     return f"filtered: {', '.join(found)}" if found else None
-
-
-def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = raw.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _count(raw: Mapping[str, Any], *names: str) -> int | None:
-    for name in names:
-        value = raw.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-            return int(value)
-    return None
 
 
 # Chunks of nothing but text. These name all that such a chunk may hold; any other does not decode.
@@ -338,8 +325,8 @@ def _add_delta(known: dict[str, Any], delta: Mapping[str, Any]) -> None:
             else:
                 known[name] = _Pieces([value] if held is None else [*([held] if isinstance(held, str) else []), value])
         elif isinstance(value, Mapping):
-            inner = known[name] = held if isinstance(held, dict) else {}
-            _add_delta(inner, value)
+            below = known[name] = held if isinstance(held, dict) else {}
+            _add_delta(below, value)
         elif isinstance(value, list):
             if not isinstance(held, list):
                 held = known[name] = []

@@ -8,7 +8,7 @@ from typing import Any, Final
 from ...values.errors import MelliteError
 from ...values.events import Event, ReasoningDelta, ReasoningEnd, ReasoningStart, StepStart, TextDelta, TextStart
 from ...values.usage import Usage
-from ...wire.protocol import json_text, listed, wrong
+from ..json_values import json_text, listed, wrong
 from ..tool_inputs import ToolInputs
 from .answer import REASONING_FIELDS, MergedChat
 from .body import ChatDialect

@@ -9,10 +9,11 @@ from typing import Any, Final
 from ...values.errors import IncompleteStream, MelliteError
 from ...values.events import Event, Finish, ReasoningDelta, ResponseStart, StepFinish, TextDelta, TextEnd
 from ...values.request import Request
-from ...wire.protocol import Protocol, is_done, listed, wrong
+from ...wire.protocol import Protocol
 from ..error_answers import classify, failure_of, read_event, read_whole
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..history import HistoryRules, mend
+from ..json_values import is_done, listed, wrong
 from .answer import ID, ChatCompletion, OpenAIChatRaw, decode_plain, filtered_for, usage_of
 from .body import OPENAI, ChatDialect, lower, options_of
 from .deltas import MISSES, ChatState, begin, end_reasoning, on_delta

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from ...values.errors import InvalidProviderOutput
-from ...wire.protocol import shown
+from ..json_values import shown
 from ..tool_calls import parse_arguments
 
 __all__ = [

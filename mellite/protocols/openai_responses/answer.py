@@ -9,6 +9,7 @@ import msgspec
 
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
+from ..json_values import count, inner
 
 __all__ = [
     "APPROVAL",
@@ -70,28 +71,16 @@ class OpenAIResponsesRaw(RawProviderResponse, protocol=ID):
 
 def usage_of(raw: Mapping[str, Any]) -> Usage:
     """The counts in a usage object."""
-    given, made = _inner(raw, "input_tokens_details"), _inner(raw, "output_tokens_details")
+    given, made = inner(raw, "input_tokens_details"), inner(raw, "output_tokens_details")
     return Usage.of(
-        input_tokens=_count(raw, "input_tokens"),
-        output_tokens=_count(raw, "output_tokens"),
-        total_tokens=_count(raw, "total_tokens"),
-        cache_read_input_tokens=_count(given, "cached_tokens"),
-        cache_write_input_tokens=_count(given, "cache_write_tokens"),
-        reasoning_tokens=_count(made, "reasoning_tokens"),
+        input_tokens=count(raw, "input_tokens"),
+        output_tokens=count(raw, "output_tokens"),
+        total_tokens=count(raw, "total_tokens"),
+        cache_read_input_tokens=count(given, "cached_tokens"),
+        cache_write_input_tokens=count(given, "cache_write_tokens"),
+        reasoning_tokens=count(made, "reasoning_tokens"),
         raw=raw,
     )
-
-
-def _inner(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = raw.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _count(raw: Mapping[str, Any], name: str) -> int | None:
-    value = raw.get(name)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-        return int(value)
-    return None
 
 
 # Stream events of nothing but text

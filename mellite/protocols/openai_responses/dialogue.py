@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from ...values.errors import InvalidProviderOutput
-from ...wire.protocol import decode_json
+from ..json_values import decode_json
 
 __all__ = ["ResponsesDialogue"]
 

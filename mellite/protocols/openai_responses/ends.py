@@ -16,7 +16,7 @@ from ...values.events import (
     ToolResultEvent,
 )
 from ...values.messages import ToolCall, ToolResult, ToolValue
-from ...wire.protocol import wrong
+from ..json_values import wrong
 from ..tool_calls import parse_arguments
 from .agreement import agreed_arguments
 from .answer import APPROVAL, HOSTED, arguments_of_hosted

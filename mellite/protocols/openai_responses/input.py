@@ -8,7 +8,7 @@ from typing import Any, Final
 from ...values.errors import InvalidRequest
 from ...values.messages import Document, Image, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from ...values.request import Request
-from ...wire.protocol import shown
+from ..json_values import shown
 from ..media import IMAGE_TYPES, data_url, web_url
 from ..tool_calls import arguments_text, result_text
 from .answer import APPROVAL

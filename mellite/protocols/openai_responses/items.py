@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ...values.errors import InvalidProviderOutput
 from ...values.events import Event
-from ...wire.protocol import wrong
+from ..json_values import wrong
 from .agreement import agrees, aligned, contradiction, lost, rest_of, same_arguments, text_of
 from .ends import closing
 from .pieces import CALLS, Block, Item, Kind

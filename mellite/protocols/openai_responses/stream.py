@@ -10,8 +10,9 @@ from ...values.errors import IncompleteStream, MelliteError
 from ...values.events import Event, Finish, FinishReason, ResponseStart, StepFinish, StepStart, TextDelta
 from ...values.request import Request
 from ...values.usage import Usage
-from ...wire.protocol import Protocol, is_done, wrong
+from ...wire.protocol import Protocol
 from ..error_answers import answered, classify, decoded, failure_of
+from ..json_values import is_done, wrong
 from .agreement import SequenceNumbers
 from .answer import (
     ID,

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from mellite.errors import InvalidProviderOutput, InvalidRequest
-from mellite.wire.protocol import decode_json, json_text
+from mellite.protocols.json_values import decode_json, json_text
 
 
 def test_known_json(corpora: Path) -> None:
