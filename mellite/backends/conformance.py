@@ -22,9 +22,8 @@ from ..values.errors import IncompleteStream, MelliteError
 from ..values.events import Event, Finish, TextDelta
 from ..values.fold import fold
 from ..values.request import Request
-from ..wire.framing import SseDecoder
+from ..wire.framing import Framing, SseDecoder
 from ..wire.protocol import Protocol
-from ..wire.route import Framing
 
 __all__ = ["Recorded", "check_backend", "check_protocol"]
 

@@ -41,6 +41,9 @@ _ALIASES: Final = {
     "xai-responses": "xai",
 }
 
+_RESELLERS: Final = frozenset({"azure", "bedrock", "openrouter", "vertex", "vertex-anthropic"})
+_GOOGLE: Final = frozenset({"google", "vertex"})
+
 #: Makes a route, given ``api_key``, ``base_url`` and ``model``, each of which may be None.
 Maker = Callable[..., Route]
 
@@ -201,10 +204,6 @@ def providers_of(model: str) -> list[str]:
     if "claude" in model.lower() and found & _GOOGLE:  # which is one company to the price list
         found = (found - _GOOGLE) | {"vertex-anthropic"}
     return sorted(found, key=lambda name: (name in _RESELLERS, name))
-
-
-_RESELLERS: Final = frozenset({"azure", "bedrock", "openrouter", "vertex", "vertex-anthropic"})
-_GOOGLE: Final = frozenset({"google", "vertex"})
 
 
 def _brought(name: str) -> list[EntryPoint]:

@@ -7,13 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from attrs import frozen
 
 from ..protocols.json_values import decode_json
 from ..values.errors import AuthenticationError, ConfigurationError, InvalidProviderOutput, ProviderInternal
+from ..values.provider_json import Json
 from ..values.request import Timeouts
 from ..wire.auth.keys import Credential, Scrubber
 from ..wire.auth.tokens import Refreshing, Token
@@ -187,7 +188,7 @@ def _unusable(file: Path, kind: object, missing: Sequence[str]) -> Configuration
     return ConfigurationError(msg)
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def _read(file: Path) -> Mapping[str, Json]:
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
@@ -14,6 +14,7 @@ from ..protocols.anthropic_messages import stream as anthropic_messages
 from ..protocols.gemini import stream as gemini
 from ..protocols.openai_chat.stream import OPENAI, ChatDialect, protocol
 from ..protocols.openai_responses import stream as openai_responses
+from ..values.provider_json import Json
 from ..values.request import Options
 from ..wire.auth.keys import none
 from ..wire.endpoint import Endpoint
@@ -33,7 +34,7 @@ _COHERE: Final = re.compile(r"(https?://[^/?#]+(?:/[^?#]*)?/v2)/chat(?:[?#]|$)")
 _CONVERSE: Final = re.compile(r"(https?://[^/?#]+[^?#]*)/model/([^/?#]+)/converse(-stream)?")
 
 
-def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
+def route_of(url: str, body: Mapping[str, Json]) -> Route | None:
     """The route that a recorded request took, without a key; None if mellite does not know its protocol.
 
     What may be said in more than one way (the field for the most tokens, whether ``store`` is sent) is said as the
@@ -70,7 +71,7 @@ def route_of(url: str, body: Mapping[str, Any]) -> Route | None:
     return None if asked is None else _gemini(asked, body)
 
 
-def _chat(base: str, body: Mapping[str, Any]) -> Route:
+def _chat(base: str, body: Mapping[str, Json]) -> Route:
     provider, dialect = _host(base)
     streams = body.get("stream") is True
     dialect = evolve(
@@ -96,7 +97,7 @@ def _chat(base: str, body: Mapping[str, Any]) -> Route:
     )
 
 
-def _responses(base: str, body: Mapping[str, Any]) -> Route:
+def _responses(base: str, body: Mapping[str, Json]) -> Route:
     provider, _ = _host(base)
     model, include = body.get("model"), body.get("include")
     encrypted = isinstance(include, list) and "reasoning.encrypted_content" in include
@@ -117,7 +118,7 @@ def _responses(base: str, body: Mapping[str, Any]) -> Route:
     )
 
 
-def _messages(base: str, body: Mapping[str, Any]) -> Route:
+def _messages(base: str, body: Mapping[str, Json]) -> Route:
     host, model = urlsplit(base).hostname, body.get("model")
     ours = host == urlsplit(anthropic.BASE_URL).hostname
     dialect = anthropic_messages.AnthropicDialect(cache="cache_control" in repr(body))
@@ -138,13 +139,13 @@ def _converse(base: str, model: str, streams: str | None) -> Route:
     return route.with_(auth=none(), options=Options(stream=streams is not None))
 
 
-def _cohere(base: str, body: Mapping[str, Any]) -> Route:
+def _cohere(base: str, body: Mapping[str, Json]) -> Route:
     model = body.get("model")
     route = cohere.chat_route(base_url=base, model=model if isinstance(model, str) else None)
     return route.with_(auth=none(), options=Options(stream=body.get("stream") is True))
 
 
-def _gemini(asked: re.Match[str], body: Mapping[str, Any]) -> Route:
+def _gemini(asked: re.Match[str], body: Mapping[str, Json]) -> Route:
     base, collection, name, operation = asked.groups()
     make = google.gemini_route if collection in ("models/", "tunedModels/") else vertex.gemini_route
     route = make(base_url=base, model=unquote(name) if collection.endswith("models/") else collection + unquote(name))
@@ -164,7 +165,7 @@ def _host(base: str) -> tuple[str, ChatDialect]:
     return host or "unknown", ChatDialect()
 
 
-def _says_strict(body: Mapping[str, Any]) -> bool:
+def _says_strict(body: Mapping[str, Json]) -> bool:
     tools = body.get("tools")
     if not isinstance(tools, list):
         return False
@@ -172,7 +173,7 @@ def _says_strict(body: Mapping[str, Any]) -> bool:
     return any("strict" in function for function in functions if isinstance(function, dict))
 
 
-def question_of(body: Mapping[str, Any]) -> str:
+def question_of(body: Mapping[str, Json]) -> str:
     """The text of the last turn of the user in a recorded request, of whatever protocol; empty if there is none.
 
     Example:
@@ -193,7 +194,7 @@ def question_of(body: Mapping[str, Any]) -> str:
     return ""
 
 
-def shown_question(body: Mapping[str, Any]) -> str:
+def shown_question(body: Mapping[str, Json]) -> str:
     """The question of a recorded request for people: its text, and a word for whatever else was asked with it.
 
     Example:
@@ -206,10 +207,10 @@ def shown_question(body: Mapping[str, Any]) -> str:
     return " ".join([text for text in (question_of(body), *dict.fromkeys(marks)) if text])
 
 
-def _asking_turns(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _asking_turns(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     """What was said after the last answer of the model."""
     turns = next((found for name in ("messages", "input", "contents") if isinstance(found := body.get(name), list)), [])
-    asking: list[Mapping[str, Any]] = []
+    asking: list[Mapping[str, Json]] = []
     for turn in reversed(turns):
         if not isinstance(turn, dict) or turn.get("role") in ("assistant", "model"):
             break
@@ -219,7 +220,7 @@ def _asking_turns(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return asking
 
 
-def _words_of(turn: Mapping[str, Any]) -> list[str]:
+def _words_of(turn: Mapping[str, Json]) -> list[str]:
     """A word for each part of a turn that is not text."""
     content = turn.get("content", turn.get("parts"))
     kind = turn.get("type")
@@ -242,7 +243,7 @@ _WORDS: Final = (
 )
 
 
-def _word_of(part: Mapping[str, Any]) -> str | None:
+def _word_of(part: Mapping[str, Json]) -> str | None:
     kind = part.get("type")
     names = [kind] if isinstance(kind, str) else [*part]
     blob = part.get("inlineData", part.get("fileData"))

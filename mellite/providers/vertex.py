@@ -14,7 +14,7 @@ from ..wire.route import Route
 from .environment_keys import withheld
 from .google_credentials import Login
 
-__all__ = ["gemini_route"]
+__all__ = ["VertexEndpoint", "gemini_route"]
 
 VERSION: Final = "v1beta1"
 BASE_URL_VARIABLE: Final = "GOOGLE_VERTEX_BASE_URL"
@@ -40,7 +40,7 @@ def model_path(model: str) -> str:
     return f"{collection}/{quote(name, safe='')}"
 
 
-class _Vertex(Endpoint):
+class VertexEndpoint(Endpoint):
     """A host per region, and a path per project."""
 
     __slots__ = ()
@@ -68,7 +68,7 @@ class _Vertex(Endpoint):
         return bool(os.environ.get(KEY))
 
 
-class _Express(_Vertex):
+class _Express(VertexEndpoint):
     """The same, with a key that was given in code."""
 
     __slots__ = ()
@@ -125,7 +125,7 @@ def gemini_route(
         "location": Setting(location, variables=LOCATIONS, default="global"),
         "project": Setting(project, variables=PROJECTS),
     }
-    endpoint = (Endpoint if base_url is not None else _Vertex if api_key is None else _Express)(
+    endpoint = (Endpoint if base_url is not None else VertexEndpoint if api_key is None else _Express)(
         base_url or "https://aiplatform.googleapis.com",
         "/{model}:generateContent",
         streaming_path="/{model}:streamGenerateContent",

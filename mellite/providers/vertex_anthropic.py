@@ -16,7 +16,7 @@ from ..wire.versions import Versions
 from .anthropic import OLDER_FIELDS, VERSION
 from .environment_keys import withheld
 from .google_credentials import Login
-from .vertex import LOCATIONS, PROJECTS, TOKENS, _Vertex
+from .vertex import LOCATIONS, PROJECTS, TOKENS, VertexEndpoint
 
 __all__ = ["messages_route"]
 
@@ -29,7 +29,7 @@ VERSIONS: Final = Versions(
 )
 
 
-class _Endpoint(_Vertex):
+class _Endpoint(VertexEndpoint):
     """As for Gemini, but that there are no keys that stand for a project."""
 
     __slots__ = ()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from attrs import field, frozen
@@ -16,6 +16,11 @@ from ..values.errors import ConfigurationError
 from ..values.request import EMPTY
 
 __all__ = ["Endpoint", "Setting", "host_of", "is_private_link"]
+
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSIONED: Final = re.compile(r"/v\d[a-z0-9]*/?$")
+_LAST_CONTROL: Final = 0x20
+_LAST_ASCII: Final = 0x7E
 
 
 @frozen
@@ -163,13 +168,7 @@ class Endpoint:
         return _joined(base, path, tuple({**self.query, **query}.items()))
 
 
-_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_VERSIONED: Final = re.compile(r"/v\d[a-z0-9]*/?$")
-_LAST_CONTROL: Final = 0x20
-_LAST_ASCII: Final = 0x7E
-
-
-def _split(url: Any, name: str) -> SplitResult:
+def _split(url: object, name: str) -> SplitResult:
     """Take a base URL apart, or say what is wrong with it; a URL that may hold a password is not repeated."""
     if not isinstance(url, str) or not url:
         msg = f"{name} must be a URL such as 'https://api.example.com/v1', not {url!r}"

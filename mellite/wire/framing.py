@@ -7,13 +7,14 @@ event counts only once its blank line has arrived.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import msgspec
 
-from ..values.errors import OutputTooLarge
+from ..values.errors import MelliteError, OutputTooLarge
 
-__all__ = ["DEFAULT_LIMIT", "ServerSentEvent", "SseDecoder"]
+__all__ = ["DEFAULT_LIMIT", "Frame", "Framing", "ServerSentEvent", "SseDecoder"]
 
 #: The most bytes one event may have, 32 MiB: a base64 image of 24 MiB fits, a stream that never ends its line does not.
 DEFAULT_LIMIT: Final = 32 * 1024 * 1024
@@ -25,6 +26,43 @@ _MOST_DIGITS: Final = 1000  # of a `retry`; int() refuses more than 4,300, and a
 _CR: Final = 13
 _LF: Final = 10
 _SPACE: Final = 32
+
+
+class Frame(Protocol):
+    """A piece that a framing cut out of the stream."""
+
+    @property
+    def event(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def raw(self) -> bytes:
+        """Its data."""
+        ...
+
+
+class Framing(Protocol):
+    """Cuts a stream of bytes into frames."""
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something was passed over that may have been a frame once."""
+        ...
+
+    @property
+    def stray(self) -> bytes:
+        """What came that is no part of a frame, and may be an error that a server sent as it liked."""
+        ...
+
+    @property
+    def failure(self) -> MelliteError | None:
+        """What stopped it behind the frames that it gave."""
+        ...
+
+    def feed(self, data: bytes) -> Sequence[Frame]:
+        """Take the next bytes; give the frames that they complete."""
+        ...
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):

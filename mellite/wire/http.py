@@ -65,6 +65,9 @@ class HttpRequest:
         body: the bytes to send.
         context: notes for transports that record or match, such as ``lineage``; never sent.
 
+    Attributes:
+        checked: whether `check_request` has passed this very request; a changed copy has to be checked again.
+
     Raises:
         InvalidRequest: if a header is not a str.
 
@@ -78,6 +81,7 @@ class HttpRequest:
     headers: Mapping[str, str] = field(default=EMPTY, kw_only=True, converter=_lower)
     body: bytes = field(default=b"", kw_only=True)
     context: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    checked: bool = field(default=False, init=False, eq=False)
 
     def __repr__(self) -> str:
         return (
@@ -167,10 +171,13 @@ def check_request(request: HttpRequest) -> None:
         InvalidRequest: for a bad method, URL, header or body, named in ``parameter``.
         InvalidCredential: for a bad value in a header that holds a credential. The value is never shown.
     """
+    if request.checked:
+        return
     # The frame that raises holds nothing but the request, whose repr is safe: tracebacks may show local variables.
     error = _fault(request)
     if error is not None:
         raise error
+    object.__setattr__(request, "checked", True)  # a note about the request, which stays frozen
 
 
 def _fault(request: HttpRequest) -> InvalidRequest | InvalidCredential | None:

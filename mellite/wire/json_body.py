@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from ..values.errors import InvalidRequest
+from ..values.provider_json import Json, JsonObject
 from ..values.request import HttpOptions
 
 __all__ = ["encoded", "merged", "merged_http"]
 
 
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(under: Mapping[str, Json], over: Mapping[str, Json]) -> JsonObject:
     """`over` laid over `under`, deeply; lists are replaced."""
     result = dict(under)
     for name, value in over.items():
@@ -36,7 +36,7 @@ def merged_http(under: HttpOptions | None, over: HttpOptions | None) -> HttpOpti
     )
 
 
-def encoded(body: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+def encoded(body: JsonObject) -> tuple[bytes, JsonObject]:
     """The body as bytes, and as it is sent: lone surrogates, which servers refuse, become U+FFFD."""
     try:
         try:
@@ -49,14 +49,14 @@ def encoded(body: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         raise InvalidRequest(msg) from error
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Json) -> Json:
     if isinstance(value, Mapping):
         return dict(value)
     msg = f"a {type(value).__name__} cannot stand in a JSON body"
     raise TypeError(msg)
 
 
-def _well_formed(value: Any) -> Any:
+def _well_formed(value: Json) -> Json:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, (list, tuple)):

@@ -7,59 +7,23 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, Protocol as Interface
+from typing import Final
 
 from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge, TransportError
 from ..values.events import Event, Finish, RawChunk
 from ..values.request import Request
 from ..values.usage import Usage
 from .bounds import DEFAULT_BOUNDS, AnswerBounds, held, values_in
+from .framing import Framing
 from .protocol import Protocol, State
 from .response import BodyReader
 
-__all__ = ["Frame", "Framing", "Parser", "each"]
+__all__ = ["Parser", "each"]
 
 #: Events that only keep the connection alive.
 _PINGS: Final = frozenset({"ping", "keepalive"})
 _MOST_LINES: Final = 10  # that are no part of an event and are looked at one by one
 _SENTENCE: Final = re.compile(rb"[A-Za-z]{2}\S*\s+\S*[A-Za-z]{2}")
-
-
-class Frame(Interface):
-    """A piece that a framing cut out of the stream."""
-
-    @property
-    def event(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def raw(self) -> bytes:
-        """Its data."""
-        ...
-
-
-class Framing(Interface):
-    """Cuts a stream of bytes into frames."""
-
-    @property
-    def damaged(self) -> bool:
-        """Whether something was passed over that may have been a frame once."""
-        ...
-
-    @property
-    def stray(self) -> bytes:
-        """What came that is no part of a frame, and may be an error that a server sent as it liked."""
-        ...
-
-    @property
-    def failure(self) -> MelliteError | None:
-        """What stopped it behind the frames that it gave."""
-        ...
-
-    def feed(self, data: bytes) -> Sequence[Frame]:
-        """Take the next bytes; give the frames that they complete."""
-        ...
 
 
 class Parser:
@@ -89,7 +53,7 @@ class Parser:
 
     def __init__(
         self,
-        protocol: Protocol[Any],
+        protocol: Protocol[State],
         framing: Framing,
         request: Request,
         bounds: AnswerBounds = DEFAULT_BOUNDS,

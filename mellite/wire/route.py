@@ -19,26 +19,30 @@ from ..values.errors import (
     UnsupportedOption,
 )
 from ..values.events import Event, ResponseStart
+from ..values.provider_json import JsonObject
 from ..values.request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
 from .auth.keys import Auth, Scrubber, lacks_something, none
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint, is_private_link
 from .error_context import Informing, request_id, safe_headers
-from .framing import SseDecoder
+from .framing import Framing, SseDecoder
 from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 from .json_body import encoded, merged, merged_http
-from .parsing import Frame, Framing, Parser, each
+from .parsing import Parser, each
 from .protocol import Protocol
 from .refusals import refusal
 from .response import BodyReader, open_response
 from .transports.default import default_transport
 from .versions import Versions
 
-__all__ = ["Frame", "Framing", "Route"]
+__all__ = ["Route"]
 
 _EXCERPT: Final = 200
 _EVENTS: Final = re.compile("event-?stream")  # server-sent events, and AWS's own kind
 _OK: Final = range(200, 300)
+_HALF: Final = re.compile("[\ud800-\udfff]")
+_DEFAULT_TIMEOUTS: Final = Timeouts()
+_NO_HTTP: Final = HttpOptions()
 
 #: The options that a route honours itself, whatever its protocol.
 _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
@@ -65,7 +69,7 @@ class _Call:
     """One request, compiled."""
 
     request: Request
-    body: dict[str, Any]
+    body: JsonObject
     http: HttpRequest
     scrubber: Scrubber
     streaming: bool
@@ -73,9 +77,6 @@ class _Call:
     @property
     def timeouts(self) -> Timeouts:
         return self.request.options.timeouts or _DEFAULT_TIMEOUTS
-
-
-_DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 @frozen(kw_only=True)
@@ -172,7 +173,7 @@ class Route:
         data, body = encoded(body)
         headers["content-type"] = "application/json"
         lineage = request.metadata.get("lineage")
-        context: dict[str, Any] = {
+        context: dict[str, object] = {
             "provider": self.provider,
             "protocol": self.protocol.id,
             "model": request.model,
@@ -183,8 +184,8 @@ class Route:
         if unsaid:
             context["unsaid"] = unsaid  # what the base URL depends on: only what follows it is known
         http = HttpRequest("POST", url, headers=headers, body=data, context=context)
-        check_request(http)
         http, scrubber = self._signed(http, offline=offline)
+        check_request(http)
         return _Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming)
 
     def _with_defaults(self, request: Request) -> Request:
@@ -358,7 +359,7 @@ class Route:
         return first not in (b"{", b"[") and _EVENTS.search(response.headers.get("content-type", "")) is not None
 
 
-def _check_words(model: str | None, query: Mapping[str, Any]) -> None:
+def _check_words(model: str | None, query: Mapping[str, str]) -> None:
     """Refuse what could not stand in a URL or would name another model: half a surrogate pair.
 
     Raises:
@@ -368,7 +369,3 @@ def _check_words(model: str | None, query: Mapping[str, Any]) -> None:
         if isinstance(word, str) and not word.isascii() and _HALF.search(word) is not None:
             msg = f"{word!r} holds half a surrogate pair, which is no text that can be sent: copy it again"
             raise InvalidRequest(msg, parameter=parameter)
-
-
-_HALF: Final = re.compile("[\ud800-\udfff]")
-_NO_HTTP: Final = HttpOptions()

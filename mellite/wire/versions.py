@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from attrs import frozen
 
 from ..values.errors import UnsupportedOption
+from ..values.provider_json import Json, JsonObject
 
 __all__ = ["Versions"]
 
@@ -38,8 +38,8 @@ class Versions:
     named: str | None = None
 
     def applied(
-        self, body: Mapping[str, Any], headers: Mapping[str, str], *, route: str, drop: bool
-    ) -> tuple[dict[str, Any], dict[str, str]]:
+        self, body: Mapping[str, Json], headers: Mapping[str, str], *, route: str, drop: bool
+    ) -> tuple[JsonObject, dict[str, str]]:
         """Return the body and the headers of a request with the version that it is to be asked in.
 
         Args:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 import brotli
 import pytest
+from attrs import evolve
 from backports import zstd
 
 from mellite.cassettes import ScriptedTransport
@@ -18,6 +19,7 @@ from mellite.errors import (
     ConnectionLost,
     ContextOverflow,
     IncompleteStream,
+    InvalidCredential,
     InvalidProviderOutput,
     InvalidRequest,
     MelliteError,
@@ -30,7 +32,9 @@ from mellite.errors import (
 from mellite.events import Event, Finish, RawChunk, ResponseStart
 from mellite.providers.openai import chat_route
 from mellite.request import HttpOptions, Options, Request, ToolDefinition
+from mellite.wire.auth.keys import Auth
 from mellite.wire.endpoint import Endpoint
+from mellite.wire.http import HttpRequest, check_request
 from tests.wire.answers import DONE, JSON, KEY, STREAM, WHOLE, body_of, chunk, received, route, run, shown, text_of
 
 # --- what is sent ---------------------------------------------------------------------------------
@@ -95,6 +99,30 @@ def test_a_key_does_not_travel_over_plain_http() -> None:
     typed = Request.of("hi", http=HttpOptions(headers={"content-type": "text/plain"}))
     unsigned = chat_route(base_url="http://example.com/v1", model="m").prepare(typed)
     assert unsigned.headers == {"content-type": "application/json"}
+
+
+class Badge(Auth):
+    """Somebody's own way to say who is asking, with a line break where the key was copied."""
+
+    def headers(self, request: HttpRequest) -> dict[str, str]:
+        return {"x-badge-key": f"{KEY}\r\nx-admin: 1"}
+
+    def describe(self) -> str:
+        return "the badge"
+
+
+def test_a_request_is_checked_once_with_what_auth_adds_to_it() -> None:
+    """What `prepare` gives has passed the check, headers of auth included; a changed copy has not."""
+    http = route().prepare(Request.of("hi"))
+    assert http.checked
+    check_request(http)
+    changed = evolve(http, headers={"x-a": "1\r\nx-b: 2"})
+    assert not changed.checked
+    with pytest.raises(InvalidRequest, match="line break"):
+        check_request(changed)
+    with pytest.raises(InvalidCredential, match="x-badge-key") as caught:
+        route().with_(auth=Badge()).prepare(Request.of("hi"))
+    assert KEY not in shown(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,10 @@ class Given(Credential):
             _missing("the key was given in code, and keys are never pickled; give it again after unpickling")
         return self._reveal() or _missing("the key given in code is empty")
 
+    def forget(self) -> None:
+        """Drop the key; from now on it is missing."""
+        self._reveal = None
+
     def describe(self) -> str:
         """That it was given in code."""
         return "the key given in code"
@@ -98,7 +102,7 @@ class Given(Credential):
 
 def _lost() -> Given:
     given = Given("")
-    given._reveal = None
+    given.forget()
     return given
 
 

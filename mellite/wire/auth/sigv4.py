@@ -120,8 +120,8 @@ class EnvironmentKeys(AwsKeys):
         if missing:
             msg = f"no AWS access key: set the environment variable {' and '.join(missing)}, or give the key in code"
             raise AuthenticationError(msg, kind="missing")
-        id, secret, token = [os.environ.get(name, "") for name in _VARIABLES]
-        return RevealedKeys(id, secret, token or None)
+        key_id, secret, token = [os.environ.get(name, "") for name in _VARIABLES]
+        return RevealedKeys(key_id, secret, token or None)
 
     def describe(self) -> str:
         """The names of the variables."""

@@ -37,7 +37,7 @@ class Token:
         return "<a token>"
 
 
-class _Round:
+class _Fetching:
     """One fetching: how it went, and who waits for it."""
 
     __slots__ = ("failure", "kept", "over", "waiters")
@@ -68,7 +68,7 @@ class Refreshing(Credential):
         _Header(name='authorization', credential=<the Vertex token>, prefix='Bearer ', optional=False)
     """
 
-    __slots__ = ("__weakref__", "_early", "_fetch", "_held", "_lock", "_name", "_round", "_until")
+    __slots__ = ("__weakref__", "_early", "_fetch", "_fetching", "_held", "_lock", "_name", "_until")
 
     def __init__(
         self,
@@ -83,11 +83,11 @@ class Refreshing(Credential):
         self._held: Given | None = None
         self._until = 0.0
         self._lock = forking.lock()  # never held while anything is awaited
-        self._round: _Round | None = None
+        self._fetching: _Fetching | None = None
         forking.renewed(self)
 
     def _at_fork_reinit(self) -> None:
-        self._round = None  # whoever is fetching does so in the parent
+        self._fetching = None  # whoever is fetching does so in the parent
 
     def reveal(self) -> str:
         """The key as it was last fetched.
@@ -113,42 +113,42 @@ class Refreshing(Credential):
         """
         while self._held is None or time.monotonic() >= self._until:
             with self._lock:
-                running = self._round
-                round = self._round = running or _Round()
+                running = self._fetching
+                fetching = self._fetching = running or _Fetching()
             if running is None:
-                await self._run(round)
+                await self._run(fetching)
                 return
-            await self._over(round)
-            if round.failure is not None:
-                raise self._failed(round.failure) from round.failure
-            if round.kept:
+            await self._over(fetching)
+            if fetching.failure is not None:
+                raise self._failed(fetching.failure) from fetching.failure
+            if fetching.kept:
                 return
 
-    async def _run(self, round: _Round) -> None:
+    async def _run(self, fetching: _Fetching) -> None:
         try:
             fetched: Any = self._fetch()
             if inspect.isawaitable(fetched):
                 fetched = await fetched
             self._keep(fetched if isinstance(fetched, Token) else Token(fetched))
-            round.kept = True
+            fetching.kept = True
         except Exception as error:
-            round.failure = error
+            fetching.failure = error
             raise self._failed(error) from error
         finally:
             fetched = None  # a traceback shows the locals of this frame
             with self._lock:
-                self._round = None
-                round.over = True
-            for waiter in round.waiters:
+                self._fetching = None
+                fetching.over = True
+            for waiter in fetching.waiters:
                 waiter.wake()
 
-    async def _over(self, round: _Round) -> None:
+    async def _over(self, fetching: _Fetching) -> None:
         """Wait for the end of a fetching in whatever loop."""
         waiter = loops.current().waiter()
         with self._lock:
-            if round.over:
+            if fetching.over:
                 return
-            round.waiters.append(waiter)
+            fetching.waiters.append(waiter)
         await waiter.wait()
 
     def _failed(self, error: Exception) -> MelliteError:
@@ -177,5 +177,5 @@ class Refreshing(Credential):
         return self
 
 
-def _again(fetch: Callable[[], Any], name: str, early: float) -> Refreshing:
+def _again(fetch: Callable[[], str | Token | Awaitable[str | Token]], name: str, early: float) -> Refreshing:
     return Refreshing(fetch, name=name, early=early)

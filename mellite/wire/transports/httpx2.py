@@ -229,12 +229,12 @@ class _Stream(Protocol):
 class _Socket:
     """A connection of httpcore's that knows until when to wait for the next bytes, and does not leak in TLS."""
 
-    __slots__ = ("__weakref__", "all", "closed", "deadline", "inner")
+    __slots__ = ("__weakref__", "closed", "deadline", "inner", "sockets")
 
-    def __init__(self, inner: httpcore2.AsyncNetworkStream, all: weakref.WeakSet[_Socket]) -> None:
+    def __init__(self, inner: httpcore2.AsyncNetworkStream, sockets: weakref.WeakSet[_Socket]) -> None:
         self.inner = inner
-        self.all = all  # of one loop
-        all.add(self)
+        self.sockets = sockets  # of one loop
+        sockets.add(self)
         self.closed = False
         self.deadline: float | None = None  # by time.monotonic()
 
@@ -255,7 +255,7 @@ class _Socket:
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> _Socket:
         try:
-            return _Socket(await self.inner.start_tls(ssl_context, server_hostname, timeout), self.all)
+            return _Socket(await self.inner.start_tls(ssl_context, server_hostname, timeout), self.sockets)
         except BaseException:  # httpcore closes it after errors, but not when cancelled
             with anyio.move_on_after(_CLOSING_TIME, shield=True):
                 await self.inner.aclose()
