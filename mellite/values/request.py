@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NoReturn, TypeAlias, cast
 
 from attrs import evolve, field, fields_dict, frozen
@@ -39,25 +39,23 @@ Pair: TypeAlias = "tuple[str, Any]"
 System: TypeAlias = "str | Text | Sequence[str | Text]"
 
 
-class _Empty(Mapping[str, Any]):
-    """A mapping of nothing that cannot be written to, is shared by all requests, and survives copy and pickle."""
+def _refuse_to_write(*_: object, **__: object) -> NoReturn:
+    msg = "EMPTY is shared by all requests and cannot be written to; make a dict"
+    raise TypeError(msg)
+
+
+class _Empty(dict[str, Any]):
+    """A mapping of nothing that refuses to be written to, is shared by all requests, and survives copy and pickle.
+
+    A dict, because every call unpacks some: a class of Python's own `Mapping` would be asked method by method.
+    """
 
     __slots__ = ()
 
-    def __getitem__(self, key: str) -> Any:
-        raise KeyError(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-    def __repr__(self) -> str:
-        return "{}"
-
     def __reduce__(self) -> str:
         return "EMPTY"
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = cast("Any", _refuse_to_write)
 
 
 EMPTY: Final[Mapping[str, Any]] = _Empty()

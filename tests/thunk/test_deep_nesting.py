@@ -109,7 +109,7 @@ def test_eager_tasks():
     run_child(
         """
         import asyncio, mellite
-        from tests.contract.test_deep_nesting import Short, nested
+        from tests.thunk.test_deep_nesting import Short, nested
 
         async def main():
             if hasattr(asyncio, "eager_task_factory"):
