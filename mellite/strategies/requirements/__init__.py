@@ -1,4 +1,4 @@
-"""Requirements: checks on an output, whole or while it streams, the verdicts they give, and the stock ones.
+"""Requirements: checks on an output, whole or while it streams; their verdicts; and the stock requirements.
 
     requirements = [
         mellite.requirements.length(max=200, unit="words"),

@@ -1,9 +1,9 @@
-"""Check an output against requirements: a thunk, a text, or recorded events, without generating anything again."""
+"""Check an output against requirements: a thunk, a text or recorded events. Nothing is generated twice."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import anyio
 
@@ -14,7 +14,7 @@ from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest
 from ...values.events import Event, Finish, TextDelta
 from ...values.request import Request
-from .requirement import Requirement, custom
+from .requirement import Check, Requirement, custom
 from .verdict import ValidationResult
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Subject", "as_requirements", "check", "let_go", "verdicts"]
 
-#: What can be checked: a thunk, a text, or the events of an answer.
+#: An output to check: a thunk, a text, or the events of an answer.
 Subject: TypeAlias = "AnyThunk | str | Iterable[Event] | AsyncIterable[Event]"
 
 _EVENTS = get_args(Event)
@@ -30,19 +30,19 @@ _EVENTS = get_args(Event)
 
 async def check(
     subject: Subject,
-    requirements: Iterable[Requirement | Callable[..., Any]],
+    requirements: Iterable[Requirement | Check],
     *,
     context: Sequence[Message] | None = None,
 ) -> list[ValidationResult]:
-    """Check one output: the verdicts, in the order of the requirements. Async checks run at the same time.
+    """Check one output and return the verdicts, in the order of the requirements. Async checks run concurrently.
 
     Args:
-        subject: a thunk, which is generated if it is not yet; a text; or the events of an answer, as recorded.
-        requirements: a list of `Requirement`; a function is one, named after it.
-        context: what the checks that want it get; by default the messages before the one that the thunk answers.
+        subject: a thunk, which is generated first if it is not settled; a text; or the recorded events of an answer.
+        requirements: each a `Requirement`, or a function of a thunk, which becomes a requirement named after it.
+        context: the messages for checks that take a context; by default those before the one that the thunk answers.
 
     Raises:
-        InvalidRequest: for what is no requirement, or no output.
+        InvalidRequest: if `subject` is no output, or an element of `requirements` no requirement.
 
     Example:
         >>> import anyio
@@ -57,11 +57,11 @@ async def check(
     return [verdict for verdict in found if verdict is not None]
 
 
-def as_requirements(requirements: Iterable[Requirement | Callable[..., Any]] | None) -> tuple[Requirement, ...]:
-    """Requirements as callers write them: a function becomes a requirement named after it.
+def as_requirements(requirements: Iterable[Requirement | Check] | None) -> tuple[Requirement, ...]:
+    """Return what a caller wrote as requirements; a function becomes a requirement named after it.
 
     Raises:
-        InvalidRequest: for anything else; a str is no requirement, because nothing could check it.
+        InvalidRequest: for anything else. A str is no requirement: there is nothing to check it with.
     """
     if requirements is None:
         return ()
@@ -93,14 +93,16 @@ async def verdicts(
     *,
     until_failure: bool = False,
 ) -> list[ValidationResult | None]:
-    """The verdicts on a settled thunk, in order; async checks begin in that order and run at the same time.
+    """Return the verdicts on a settled thunk, in the order of the requirements.
+
+    Sync checks run first. Then the async checks start, in order, and run concurrently.
 
     Args:
-        until_failure: whether one failure decides: then async checks do not begin when a sync one has failed, and
-            end when one of them fails. Their verdicts are None.
+        until_failure: stop at the first failure. If a sync check fails, no async check starts; if an async check
+            fails, the others are cancelled. The verdict of a check that was stopped or not started is None.
     """
     found: list[ValidationResult | None] = [None] * len(requirements)
-    waiting: list[tuple[int, Awaitable[Any]]] = []
+    waiting: list[tuple[int, Awaitable[object]]] = []
     for index, requirement in enumerate(requirements):
         given = requirement.begin(thunk, context)
         if isinstance(given, ValidationResult):
@@ -120,12 +122,12 @@ async def verdicts(
 
 async def _finished(
     requirements: Sequence[Requirement],
-    waiting: Sequence[tuple[int, Awaitable[Any]]],
+    waiting: Sequence[tuple[int, Awaitable[object]]],
     found: list[ValidationResult | None],
     *,
     until_failure: bool,
 ) -> None:
-    """Wait for the async checks, and put their verdicts in their places."""
+    """Wait for the async checks and write their verdicts into `found`, each at its index."""
     if len(waiting) == 1:
         index, given = waiting[0]
         found[index] = await requirements[index].finish(given)
@@ -133,7 +135,7 @@ async def _finished(
         turns = Turns()
         async with anyio.create_task_group() as group:
 
-            async def finish(index: int, given: Awaitable[Any], turn: int) -> None:
+            async def finish(index: int, given: Awaitable[object], turn: int) -> None:
                 await turns.wait(turn)
                 verdict = found[index] = await requirements[index].finish(given)
                 if until_failure and not verdict.passed:
@@ -143,8 +145,8 @@ async def _finished(
                 group.start_soon(finish, index, given, turns.take())
 
 
-def let_go(given: Awaitable[Any]) -> None:
-    """Let go of an async check whose verdict nobody needs: a coroutine that never ran would complain."""
+def let_go(given: Awaitable[object]) -> None:
+    """Close or cancel an async check that is no longer needed: a coroutine that never ran warns when collected."""
     for name in ("close", "cancel"):
         end = getattr(given, name, None)
         if callable(end):
@@ -153,7 +155,7 @@ def let_go(given: Awaitable[Any]) -> None:
 
 
 async def _settled(subject: Subject) -> AnyThunk:
-    """What is to be checked as a settled thunk."""
+    """Return what is to be checked as a settled thunk."""
     if isinstance(subject, ModelOutputThunk):
         return await subject.settle()
     if isinstance(subject, str):
@@ -167,12 +169,12 @@ async def _settled(subject: Subject) -> AnyThunk:
 
 
 class _Recorded:
-    """A backend that gives events that there are already."""
+    """A backend that replays events which are already there."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
 
-    async def stream(self, request: Request) -> AsyncIterator[Event]:  # noqa: ARG002 - the answer is there already
+    async def stream(self, request: Request) -> AsyncIterator[Event]:  # noqa: ARG002 - the answer does not depend on it
         for event in self.events:
             yield event
 

@@ -1,11 +1,11 @@
-"""A requirement: what is asked of an output in words, and a function that checks it, whole or chunk by chunk."""
+"""A requirement: a demand on an output in words, and a function that checks it, whole or chunk by chunk."""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 import anyio
 from attrs import field, frozen
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from ...thunk.thunk import AnyThunk
     from ...values.messages import Message
 
-__all__ = ["CheckChunk", "Requirement", "custom"]
+__all__ = ["Check", "CheckChunk", "JudgedChunk", "Requirement", "custom"]
 
-#: A check while streaming: of a chunk, and the text so far with the chunk at its end.
-CheckChunk: TypeAlias = Callable[[str, str], Any]
+#: A check of a whole output, called as ``check(thunk)`` or ``check(thunk, context)``.
+Check: TypeAlias = Callable[..., object]
+
+#: A check of a chunk, called as ``check(chunk, partial)``; ``partial`` is the text so far, with the chunk at its end.
+CheckChunk: TypeAlias = Callable[[str, str], object]
+
+#: The verdict on a chunk, and the result if there is more to say.
+JudgedChunk: TypeAlias = "tuple[ChunkVerdict, ValidationResult | None]"
 
 _Form: TypeAlias = Literal["thunk", "both", "keyword"]
 _CONTEXT_NAMES: Final = ("context", "ctx")
@@ -33,22 +39,23 @@ class Requirement:
     """A check on an output, with its description in words.
 
     Args:
-        description: what is required, as one would tell a model.
-        check: ``check(thunk)`` or ``check(thunk, context)``, told by its signature, sync or async; gives a bool or a
-            `ValidationResult`. An exception in it is a verdict with ``error``, never a pass. The context is the
-            messages before the one that asked; a parameter with a default gets it only if it is called ``context``.
-        check_chunk: ``check_chunk(chunk, partial)``, sync or async, for checking while it streams; gives "pass",
-            "fail" or "unknown", or a bool, a `ValidationResult`, or None for unknown. ``partial`` is the text so far,
-            with the chunk at its end. It is called for the chunks in order; while an async one waits, it may be called
-            for the chunks behind. If it has a method ``fresh()``, that gives the function for one text: a place for
-            counting.
-        timeout: how long an async check may take, in seconds; longer is a verdict with ``error``. A sync check that
-            blocks cannot be interrupted.
-        chunking: how the text is cut for ``check_chunk``; None takes the chunks of the stream.
+        description: the demand in words, as you would tell a model.
+        check: ``check(thunk)`` or ``check(thunk, context)``, sync or async; returns a bool or a `ValidationResult`.
+            If it raises, the verdict fails and has the exception as its ``error``. The context is the messages before
+            the one that the thunk answers. Whether it is passed is read from the signature: a parameter with a default
+            gets it only if it is called ``context``.
+        check_chunk: ``check_chunk(chunk, partial)``, sync or async, called while the answer streams; returns "pass",
+            "fail" or "unknown", a bool, a `ValidationResult`, or None for unknown. ``partial`` is the text so far, with
+            the chunk at its end. It is called for the chunks in order. While an async call waits, the next chunks may
+            be given to further calls. To keep a state for each text, give it a method ``fresh()`` that returns the
+            function for a new text.
+        timeout: the longest that an async check may take, in seconds; after that, the verdict fails with an ``error``.
+            A sync check cannot be interrupted.
+        chunking: how the text is cut for ``check_chunk``; None for the chunks of the stream.
 
     Raises:
-        InvalidRequest: if neither check nor check_chunk is given, one of them cannot be called like that, or the
-            timeout is not positive.
+        InvalidRequest: if both check and check_chunk are missing, one of them cannot be called as above, or the timeout
+            is not positive.
 
     Example:
         >>> short = Requirement("at most ten words", lambda thunk: len(thunk.value.split()) <= 10)
@@ -57,7 +64,7 @@ class Requirement:
     """
 
     description: str
-    check: Callable[..., Any] | None = field(default=None, repr=False)
+    check: Check | None = field(default=None, repr=False)
     check_chunk: CheckChunk | None = field(default=None, kw_only=True, repr=False)
     timeout: float | None = field(default=None, kw_only=True)
     chunking: Chunking = field(default=None, kw_only=True)
@@ -83,16 +90,16 @@ class Requirement:
             object.__setattr__(self, "_form", _form_of(self.check, self.description))
 
     async def validate(self, thunk: AnyThunk, context: Sequence[Message] = ()) -> ValidationResult:
-        """The verdict on a whole output; it is generated if it is not yet. Raises for nothing but cancellation.
+        """Check a whole output, generating it first if it is not settled. Raises only when cancelled.
 
-        A requirement without ``check`` judges the text chunk by chunk, as it would have while streaming.
+        Without ``check``, the text is cut and judged chunk by chunk, as it would have been while streaming.
         """
         await thunk.settle()
         given = self.begin(thunk, context)
         return given if isinstance(given, ValidationResult) else await self.finish(given)
 
-    def begin(self, thunk: AnyThunk, context: Sequence[Message] = ()) -> ValidationResult | Awaitable[Any]:
-        """Call the check on a settled thunk: its verdict, or what to give to `finish`."""
+    def begin(self, thunk: AnyThunk, context: Sequence[Message] = ()) -> ValidationResult | Awaitable[object]:
+        """Call the check on a settled thunk; return its verdict, or an awaitable to pass to `finish`."""
         if thunk.value is None:
             why = thunk.error or GenerationCancelled("the generation was cancelled", partial=thunk.partial)
             return failed(f"there is no whole answer to check: {why}", error=why)
@@ -109,23 +116,23 @@ class Requirement:
         except Exception as error:
             return self._raised(error)
 
-    async def finish(self, given: Awaitable[Any]) -> ValidationResult:
-        """The verdict of an async check that has begun."""
+    async def finish(self, given: Awaitable[object]) -> ValidationResult:
+        """Wait for a check that `begin` started, and return its verdict."""
         value = await (given if self.check is None else self._awaited(given))
         try:
             return as_verdict(value)
         except InvalidRequest as error:
             return self._raised(error)
 
-    async def validate_chunk(self, chunk: str, partial: str) -> tuple[ChunkVerdict, ValidationResult | None]:
-        """The verdict on a chunk, given the text so far with it at the end. Raises for nothing but cancellation."""
+    async def validate_chunk(self, chunk: str, partial: str) -> JudgedChunk:
+        """Check one chunk; `partial` is the text so far, with the chunk at its end. Raises only when cancelled."""
         if self.check_chunk is None:
             return "unknown", None
         given = self.begin_chunk(self.check_chunk, chunk, partial)
         return given if isinstance(given, tuple) else await self.finish_chunk(given)
 
     def checker(self) -> CheckChunk | None:
-        """The function that checks the chunks of one text, which may count what it has seen; None if there is none."""
+        """Return the function that checks the chunks of one text, made fresh if it keeps a state; None without one."""
         fresh = getattr(self.check_chunk, "fresh", None)
         if fresh is None:
             return self.check_chunk
@@ -134,20 +141,18 @@ class Requirement:
         except Exception as error:
             return _broken(error)
 
-    def begin_chunk(
-        self, function: CheckChunk, chunk: str, partial: str
-    ) -> tuple[ChunkVerdict, ValidationResult | None] | Awaitable[Any]:
-        """Call what `checker` gave: its verdict, or what to give to `finish_chunk`."""
+    def begin_chunk(self, function: CheckChunk, chunk: str, partial: str) -> JudgedChunk | Awaitable[object]:
+        """Call the function from `checker`; return its verdict, or an awaitable to pass to `finish_chunk`."""
         try:
             given = function(chunk, partial)
-            if given is None or given is True or isinstance(given, str):  # at once: this is done for every chunk
+            if given is None or given is True or isinstance(given, str):  # common: decided first
                 return as_chunk_verdict(given)
             return given if inspect.isawaitable(given) else as_chunk_verdict(given)
         except Exception as error:
             return "fail", self._raised(error)
 
-    async def finish_chunk(self, given: Awaitable[Any]) -> tuple[ChunkVerdict, ValidationResult | None]:
-        """The verdict of an async check of a chunk that has begun."""
+    async def finish_chunk(self, given: Awaitable[object]) -> JudgedChunk:
+        """Wait for a check that `begin_chunk` started, and return its verdict."""
         value = await self._awaited(given)
         try:
             return as_chunk_verdict(value)
@@ -166,8 +171,8 @@ class Requirement:
                 return failed() if result is None else result
         return PASSED
 
-    async def _awaited(self, given: Awaitable[Any]) -> Any:
-        """What an awaitable gives; the verdict that stands for what goes wrong."""
+    async def _awaited(self, given: Awaitable[object]) -> object:
+        """Wait for a check, and return its result; if it raises or takes too long, a verdict that says so."""
         try:
             if self.timeout is None:
                 return await given
@@ -188,13 +193,16 @@ class Requirement:
         return failed(reason, error=error)
 
 
-def custom(
-    function: Callable[..., Any], description: str | None = None, *, timeout: float | None = None
-) -> Requirement:
-    """A requirement of a function of the thunk (and the context); named after it if it has no description.
+def custom(function: Check, description: str | None = None, *, timeout: float | None = None) -> Requirement:
+    """Make a requirement of a function of the thunk, and maybe the context.
+
+    Args:
+        function: the check; see `Requirement`.
+        description: the demand in words; by default the name of the function.
+        timeout: the longest that an async check may take, in seconds.
 
     Raises:
-        InvalidRequest: if it is no function of one or two arguments.
+        InvalidRequest: unless the function takes one or two arguments.
 
     Example:
         >>> def is_polite(thunk): return "please" in thunk.value
@@ -206,7 +214,7 @@ def custom(
 
 
 def _broken(error: Exception) -> CheckChunk:
-    """A check of chunks that could not be made: it raises for every chunk, and so is a verdict that does not pass."""
+    """Stand in for a check that could not be made: raise `error` for every chunk, so that none of them passes."""
 
     def check(_chunk: str, _partial: str) -> None:
         raise error
@@ -214,15 +222,15 @@ def _broken(error: Exception) -> CheckChunk:
     return check
 
 
-def _is_positive(value: Any) -> bool:
+def _is_positive(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-def _form_of(check: Callable[..., Any], description: str) -> _Form:
-    """How to call a check: with the thunk alone, with the context behind it, or with the context as a keyword."""
+def _form_of(check: Check, description: str) -> _Form:
+    """Tell how to call a check: with the thunk alone, with the context as second argument, or as a keyword."""
     try:
         parameters = inspect.signature(check).parameters.values()
-    except (TypeError, ValueError):  # some functions written in C do not say
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return "thunk"
     places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     needed = [p for p in places if p.default is p.empty]
@@ -241,6 +249,6 @@ def _form_of(check: Callable[..., Any], description: str) -> _Form:
 
 
 def _is_foreign() -> bool:
-    """Whether a cancellation came out of what was awaited, and was not meant for the task that waits."""
+    """Tell whether a cancellation came out of the awaitable, and was not aimed at the task that waits for it."""
     task = loops.current_asyncio_task()
     return task is not None and task.cancelling() == 0

@@ -1,8 +1,8 @@
-"""The verdict of a requirement: passed or not, why, how good, and what went wrong with the check itself."""
+"""The verdict of a requirement: whether it passed, the reason, the score, and the error of a broken check."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PASSED", "ChunkVerdict", "ValidationResult", "as_chunk_verdict", "as_verdict", "failed", "plain_bool"]
 
-#: What a check of a chunk may say; a bool or a ValidationResult mean pass or fail, None means unknown.
+#: The verdict on a chunk. A check may also return a bool or a ValidationResult (pass or fail) or None (unknown).
 ChunkVerdict: TypeAlias = Literal["pass", "fail", "unknown"]
 
 
 def plain_bool(value: object) -> bool | None:
-    """The bool that a value is, numpy's included; None for anything else: that something is there is no verdict."""
+    """Return `value` if it is a bool, numpy's included; else None, because truthiness is no verdict."""
     if isinstance(value, bool):
         return value
     return bool(value) if type(value).__name__ in ("bool_", "bool") and hasattr(value, "__bool__") else None
@@ -34,17 +34,17 @@ def _passed(value: object) -> bool:
 
 @frozen
 class ValidationResult:
-    """The verdict of one requirement on one output; true in a condition if it passed.
+    """The verdict of one requirement on one output. Truthy if it passed.
 
     Args:
         passed: whether the output is acceptable.
-        reason: why, in words that a model can use to do better.
-        score: how good it is, if the check says so; higher is better.
-        error: what a check raised instead of giving a verdict; never together with ``passed``.
-        thunk: what a judge answered, with its usage and cost; None where no model was asked.
+        reason: the reason, in words that help a model to do better.
+        score: how good the output is, if the check gives a score; higher is better.
+        error: the exception of a check that gave no verdict; such a verdict never passes.
+        thunk: the judge's answer, with its usage and cost; None if no model was asked.
 
     Raises:
-        InvalidRequest: if ``passed`` is no bool, or an error came with a pass.
+        InvalidRequest: if ``passed`` is not a bool, or is True together with an error.
 
     Example:
         >>> bool(ValidationResult(False, "too long"))
@@ -66,20 +66,26 @@ class ValidationResult:
         return self.passed
 
 
-#: Nothing to say against it.
+#: The verdict of a check that has nothing to add to its pass.
 PASSED: Final = ValidationResult(passed=True)
 
 
-def failed(reason: str | None = None, score: float | None = None, **more: Any) -> ValidationResult:
-    """A verdict that does not pass; `more` are the error and the thunk."""
-    return ValidationResult(passed=False, reason=reason, score=score, **more)
+def failed(
+    reason: str | None = None,
+    score: float | None = None,
+    *,
+    error: Exception | None = None,
+    thunk: AnyThunk | None = None,
+) -> ValidationResult:
+    """Return a verdict that does not pass."""
+    return ValidationResult(passed=False, reason=reason, score=score, error=error, thunk=thunk)
 
 
 def as_verdict(value: object) -> ValidationResult:
-    """The verdict that a check gave.
+    """Return what a check gave as a verdict.
 
     Raises:
-        InvalidRequest: if it is neither a bool nor a ValidationResult.
+        InvalidRequest: if `value` is neither a bool nor a ValidationResult.
     """
     if isinstance(value, ValidationResult):
         return value
@@ -91,10 +97,10 @@ def as_verdict(value: object) -> ValidationResult:
 
 
 def as_chunk_verdict(value: object) -> tuple[ChunkVerdict, ValidationResult | None]:
-    """The verdict that a check of a chunk gave.
+    """Return what a check of a chunk gave as a verdict, with its result if there is more to say.
 
     Raises:
-        InvalidRequest: if it is none.
+        InvalidRequest: if `value` is no verdict.
     """
     if value is None or value == "unknown":
         return "unknown", None

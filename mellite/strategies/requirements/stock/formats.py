@@ -1,4 +1,4 @@
-"""Stock requirements on the form of the answer: JSON that fits a schema or a type, and Python that parses."""
+"""Stock requirements on the form of the answer: JSON that fits a schema or a type; Python that parses."""
 
 from __future__ import annotations
 
@@ -7,33 +7,38 @@ import math
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from attrs import field, frozen
 
 from ....thunk.outcome import parse
 from ....values.chunking import chunk
 from ....values.errors import InvalidRequest, MissingExtra, OutputValidationError
+from ....values.provider_json import Json
 from ..requirement import Requirement
 from ..verdict import PASSED, ValidationResult, failed
 from .json_prefix import JsonPrefix
 
 if TYPE_CHECKING:
+    from jsonschema_rs import ValidationError, Validator
+
     from ....thunk.thunk import AnyThunk
 
 __all__ = ["json", "python_syntax"]
 
 
-def json(*, schema: Mapping[str, Any] | bool | None = None, type: Any = None) -> Requirement:
-    """The answer is JSON and nothing else; what cannot become JSON any more is noticed while it streams.
+def json(*, schema: Mapping[str, object] | bool | None = None, type: object = None) -> Requirement:
+    """Require that the answer is JSON and nothing else. A stream that can no longer become JSON fails at once.
 
     Args:
-        schema: a JSON Schema that it must fit (the extra ``schema``). Remote references are refused, never fetched.
-        type: a type that it must fit: an attrs class, a dataclass, a msgspec Struct, a TypedDict, a pydantic model.
+        schema: a JSON Schema that the value must fit (needs the extra ``schema``). Remote references are refused, never
+            fetched.
+        type: a type that the value must fit: an attrs class, a dataclass, a msgspec Struct, a TypedDict, a pydantic
+            model.
 
     Raises:
-        MissingExtra: for a schema without jsonschema-rs.
-        InvalidRequest: for a schema that is none, or refers to another document.
+        MissingExtra: if a schema is given, and jsonschema-rs is not installed.
+        InvalidRequest: if `schema` is no JSON Schema, or refers to another document.
 
     Example:
         >>> json(type=list[int]).description
@@ -46,24 +51,24 @@ def json(*, schema: Mapping[str, Any] | bool | None = None, type: Any = None) ->
         fits.append(str(type) if getattr(type, "__args__", None) else getattr(type, "__name__", str(type)))
     words = "The answer is JSON" + (f" that fits {' and '.join(fits)}" if fits else ", and nothing else") + "."
     check = _Json(schema, type)
-    _ = check.validator if schema is not None else None  # a schema that is none is noticed now
+    _ = check.validator if schema is not None else None  # raises for an invalid schema now
     return Requirement(words, check, check_chunk=JsonPrefix())
 
 
 @frozen(slots=False)
 class _Json:
-    schema: Mapping[str, Any] | bool | None
-    type: Any
+    schema: Mapping[str, object] | bool | None
+    type: object
 
     @cached_property
-    def validator(self) -> Any:
-        """Made once; it can be neither copied nor pickled."""
+    def validator(self) -> Validator:
+        """The compiled schema, made on first use; it can be neither copied nor pickled."""
         return _validator(self.schema if self.schema is not None else True)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"schema": self.schema, "type": self.type}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
 
     def __deepcopy__(self, memo: object) -> _Json:
@@ -88,21 +93,21 @@ class _Json:
         return PASSED
 
 
-def strict_json(text: str) -> Any:
-    """Decode JSON as RFC 8259 has it: no NaN, no comments, nothing behind it; lone surrogates are tolerated.
+def strict_json(text: str) -> Json:
+    """Decode JSON as in RFC 8259: no NaN, no comments, nothing after the value. Lone surrogates are tolerated.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: if the text is not such JSON.
     """
     import msgspec
 
     try:
         return msgspec.json.decode(text)
-    except (ValueError, RecursionError):  # a lone surrogate, a number of 5,000 digits, or really broken
+    except (ValueError, RecursionError):  # a lone surrogate, a number of 5,000 digits, or no JSON
         return stdlib_json.loads(text, parse_constant=_no_constant, parse_int=_int)
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     msg = f"{name} is no JSON"
     raise ValueError(msg)
 
@@ -111,18 +116,18 @@ def _int(digits: str) -> int | float:
     return int(digits) if len(digits) < 4_000 else math.copysign(math.inf, -1 if digits[0] == "-" else 1)
 
 
-def _told(error: Any) -> str:
+def _told(error: ValidationError) -> str:
     path = "".join([f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path])
     return f"${path}: {error.message[:200]}"
 
 
-def _refuse(uri: str) -> Any:
+def _refuse(uri: str) -> NoReturn:
     msg = f"the schema refers to {uri!r}, which is not fetched; put what it holds under $defs"
     raise ValueError(msg)
 
 
-def _validator(schema: Any) -> Any:
-    """A validator that fetches nothing, and takes linear time for every pattern."""
+def _validator(schema: Json) -> Validator:
+    """Return a validator that fetches nothing, and matches every pattern in linear time."""
     try:
         import jsonschema_rs
     except ImportError as error:
@@ -140,9 +145,9 @@ def _validator(schema: Any) -> Any:
 
 
 def python_syntax() -> Requirement:
-    """The answer is Python that parses; if it has fenced code blocks, each of those that are Python is.
+    """Require that the answer parses as Python; if it has fenced code blocks, that each Python block does.
 
-    Nothing is run or imported. It is parsed by the Python that runs this.
+    The code is parsed by the running Python version. Nothing is run or imported.
 
     Example:
         >>> python_syntax().description
@@ -177,7 +182,7 @@ def _syntax_error(code: str) -> str | None:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a doubtful escape: it parses
+            warnings.simplefilter("ignore")  # a doubtful escape gives one, and parses
             ast.parse(textwrap.dedent(code))
     except SyntaxError as error:
         return f"it is not valid Python: {error.msg} in line {error.lineno}"

@@ -1,4 +1,4 @@
-"""Tell at the first character that is wrong that a growing text cannot become JSON any more."""
+"""Notice, at the first wrong character, that a growing text can no longer become JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LITERALS: Final = {"t": "true", "f": "false", "n": "null"}
 
 _DIGITS: Final = "0123456789"
 
-#: State of a number -> what may follow in it -> the state after that; a number may end in those of `_WHOLE`.
+#: State within a number -> characters that may follow -> the next state. A number may end in the states of `_WHOLE`.
 _NUMBER: Final[dict[str, dict[str, str]]] = {
     "-": {"0": "zero", "123456789": "digits"},
     "zero": {".": "point", "eE": "e"},
@@ -29,16 +29,27 @@ _NUMBER: Final[dict[str, dict[str, str]]] = {
 }
 _WHOLE: Final = frozenset({"zero", "digits", "fraction", "exponent"})
 
+#: What the text should go on with, by what the checker expects.
+_SHOULD: Final = {
+    "value": "a value should be",
+    "value-or-end": "a value or ']' should be",
+    "key": "a key in quotes should be",
+    "key-or-end": "a key in quotes or '}' should be",
+    "colon": "':' should be",
+    "comma": "',' or the closing bracket should be",
+    "nothing": "the end should be",
+}
+
 
 class _NotJson(Exception):
-    """The text cannot become JSON any more."""
+    """The text can no longer become JSON."""
 
 
 @final
 class JsonPrefix:
-    """Checks the chunks of a text that is to be JSON, as RFC 8259 has it.
+    """A check of chunks: the text so far can still become JSON, as in RFC 8259.
 
-    Called without `fresh` it looks at all of the text each time; what `fresh` gives looks at each character once.
+    A checker made by `fresh` follows one text and reads each character once; any other reads the whole text each time.
 
     Example:
         >>> JsonPrefix()("Sure", "Sure").reason
@@ -52,25 +63,26 @@ class JsonPrefix:
     def __init__(self, *, counting: bool = False) -> None:
         self._counting = counting
         self._at = 0
-        self._open: list[str] = []  # the brackets that are open
+        self._open: list[str] = []  # the open brackets, outermost first
         self._expects = "value"  # value, value-or-end, key, key-or-end, colon, comma, nothing
         self._inside = ""  # string, key-string, escape, hex, literal, or the state of a number
-        self._rest = ""  # what is to come of a literal or of four hex digits; which string an escape stands in
+        self._rest = ""  # the rest of a literal; or the string around an escape, with the number of hex digits left
 
     def fresh(self) -> JsonPrefix:
-        """One that counts along with a text."""
+        """Return a checker that follows one new text."""
         return JsonPrefix(counting=True)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, JsonPrefix) and not self._counting and not other._counting
 
-    __hash__ = None  # type: ignore[assignment]  # it counts: two that are equal now need not stay so
+    __hash__ = None  # type: ignore[assignment]  # it changes as it reads: equal now may differ later
 
     def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
-        """None as long as the text can still become JSON."""
-        checker, text = (self, chunk) if self._counting else (JsonPrefix(counting=True), partial)
+        """Return a failed verdict once the text can no longer become JSON, else None."""
+        if not self._counting:
+            return self.fresh()(partial, partial)
         try:
-            checker._read(text)
+            self._read(chunk)
         except _NotJson as error:
             return failed(f"it is not JSON: {error}")
         return None
@@ -107,7 +119,7 @@ class JsonPrefix:
         return at + 1
 
     def _one_of_few(self, character: str, at: int) -> None:
-        """The next character of an escape or a literal."""
+        """Read the next character of an escape or a literal."""
         if self._inside == "escape":
             if character == "u":
                 self._inside, self._rest = "hex", f"{self._rest}4"
@@ -182,17 +194,6 @@ class JsonPrefix:
 
     def _wrong(self, character: str, at: int, should: str) -> _NotJson:
         return _NotJson(f"{character!r} where {should}, at character {self._at + at}")
-
-
-_SHOULD: Final = {
-    "value": "a value should be",
-    "value-or-end": "a value or ']' should be",
-    "key": "a key in quotes should be",
-    "key-or-end": "a key in quotes or '}' should be",
-    "colon": "':' should be",
-    "comma": "',' or the closing bracket should be",
-    "nothing": "the end should be",
-}
 
 
 def _next_of_number(state: str, character: str) -> str | None:

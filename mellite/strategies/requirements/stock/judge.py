@@ -1,4 +1,4 @@
-"""An LLM as a judge: a requirement that another model decides, with a verdict in a fixed form."""
+"""LLM as a judge: a requirement in words, on which another model gives a verdict of a fixed form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Answer with a JSON object and nothing else: {"reason": <one sentence that says w
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What a judge answers with: the reason first, so that the verdict follows from it."""
+    """The answer of a judge. The reason comes first, so that the model decides after giving it."""
 
     reason: str
     passed: bool
@@ -52,22 +52,22 @@ def judge(
     timeout: float | None = None,
     **options: Any,
 ) -> Requirement:
-    """A requirement in words, judged by a model; what it answered, with usage and cost, is the verdict's ``thunk``.
+    """Make a requirement that a model judges. The judge's answer, with its usage and cost, is the verdict's ``thunk``.
 
     Args:
-        backend: which model judges; any backend, or its name as in ``openai:gpt-4o-mini``.
-        requirement: what is required, in words.
-        at_least: pass by the score, from 0 to 1, instead of by the model's yes or no.
-        instructions: the judge's system prompt, if the stock one does not do.
-        streaming: judge while it streams too, chunk by chunk, each together with the text before it: that costs a call
-            for each chunk.
+        backend: the judge: a backend, or its name as in ``openai:gpt-4o-mini``.
+        requirement: the demand, in words.
+        at_least: the lowest score that passes, from 0 to 1; by default the model's yes or no decides.
+        instructions: the judge's system prompt.
+        streaming: also judge each chunk while the answer streams, in view of the text before it. Costs one call for
+            each chunk.
         chunking: how the text is cut for that.
-        timeout: how long the judge may take, in seconds.
-        **options: of the generation, as for `mellite.generate`: ``temperature=0``, ``max_tokens=200``, ...
+        timeout: the longest that the judge may take, in seconds.
+        **options: options of the judge's generation, as for `mellite.generate`: ``temperature=0``, ``max_tokens=200``.
 
     Raises:
-        InvalidRequest: for a requirement without words, or a bound outside 0 to 1.
-        ConfigurationError: if the backend is none.
+        InvalidRequest: if `requirement` is empty, or `at_least` is outside 0 to 1.
+        ConfigurationError: if `backend` is no backend.
         UnknownOption: for a misspelled option.
 
     Example:
@@ -90,7 +90,7 @@ def judge(
     if not callable(getattr(backend, "stream", None)):
         msg = f"a judge needs a backend with a method stream(request); {type(backend).__name__} has none"
         raise ConfigurationError(msg)
-    Request.of("", **options)  # a misspelled option is noticed now, not by the first answer
+    Request.of("", **options)  # raises for a misspelled option now, not when the first answer is judged
     asked = _Judge(backend, requirement, at_least=at_least, instructions=instructions, options=options)
     if not streaming:
         return Requirement(requirement, asked, timeout=timeout)
@@ -111,7 +111,7 @@ class _Judge:
         return await self._ask(thunk._call.lineage, answer=thunk.value or "", conversation=_turns(conversation))
 
     async def chunk(self, chunk: str, partial: str) -> ValidationResult:
-        """The verdict on a chunk; the judge sees what stands before it."""
+        """Judge a chunk; the judge is shown the text before it."""
         return await self._ask(answer=chunk, before=partial[: len(partial) - len(chunk)])
 
     async def _ask(self, lineage: tuple[int, ...] = (), *, answer: str, **more: Any) -> ValidationResult:
@@ -120,7 +120,7 @@ class _Judge:
             material["text before the answer, judged already"] = material.pop("before")
         prompt = json.dumps({**material, "answer": answer}, ensure_ascii=False, indent=1)
         asked = generate(self.backend, prompt, system=self.instructions, output=Judgement, **self.options)
-        # Copies that gave the same answer are judged with the same words: a cassette tells them apart by the lineage.
+        # Equal answers are judged by equal requests; only the lineage lets a cassette tell these apart.
         asked = type(asked)(evolve(asked._call, lineage=lineage))
         try:
             judgement = await asked

@@ -1,4 +1,4 @@
-"""Stock requirement: the answer is similar to a reference, by the distance between texts (the extra `similarity`)."""
+"""Stock requirement: the answer is similar to a reference text (the extra `similarity`)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Measure", "similar", "similarity"]
 
-#: How to compare two texts; a function gives a number from 0 to 1.
+#: How to compare two texts; a function returns a number from 0 to 1.
 Measure: TypeAlias = "Literal['characters', 'words', 'word-set'] | Callable[[str, str], float]"
 
 
 def similarity(first: str, second: str, measure: Measure = "characters") -> float:
-    """How similar two texts are, from 0 (nothing in common) to 1 (equal).
+    """Return how similar two texts are, from 0 (nothing in common) to 1 (equal).
 
     Args:
-        measure: ``characters`` counts the characters to insert and delete; ``words`` does so after the words have
-            been sorted, so that their order does not count; ``word-set`` compares the sets of words; a function of
-            both texts is asked itself.
+        first: one text.
+        second: the other text.
+        measure: ``characters`` counts the characters to insert and delete; ``words`` does so after sorting the words,
+            so that their order does not count; ``word-set`` compares the sets of words; a function of both texts
+            returns the similarity itself.
 
     Raises:
-        MissingExtra: without rapidfuzz, unless the measure is a function.
+        MissingExtra: if rapidfuzz is not installed, unless the measure is a function.
         InvalidRequest: for an unknown measure.
 
     Example:
@@ -41,15 +43,15 @@ def similarity(first: str, second: str, measure: Measure = "characters") -> floa
 
 
 def similar(reference: str, at_least: float = 0.8, *, measure: Measure = "characters") -> Requirement:
-    """The answer is similar to a reference; the similarity is the score of the verdict.
+    """Require an answer similar to `reference`; the similarity becomes the score of the verdict.
 
     Args:
-        reference: what to compare with.
+        reference: the text to compare with.
         at_least: the lowest similarity that passes, from 0 to 1.
-        measure: see `similarity`.
+        measure: how to compare; see `similarity`.
 
     Raises:
-        MissingExtra: without rapidfuzz, unless the measure is a function.
+        MissingExtra: if rapidfuzz is not installed, unless the measure is a function.
         InvalidRequest: for an unknown measure, or a bound outside 0 to 1.
 
     Example:

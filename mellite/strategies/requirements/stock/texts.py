@@ -1,4 +1,4 @@
-"""Stock requirements on the text: its length, what it contains or must not contain, patterns, a choice of answers."""
+"""Stock requirements on the text: length, texts that must or must not occur, patterns, a choice of answers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["contains", "length", "not_contains", "one_of", "regex"]
 
 
 def length(*, min: int | None = None, max: int | None = None, unit: Literal["chars", "words"] = "chars") -> Requirement:
-    """At least and at most so many characters or words; too long is noticed while it streams.
+    """Require at least `min` and at most `max` characters or words. A stream that gets too long fails at once.
 
     Args:
-        min: the shortest that is acceptable.
-        max: the longest that is acceptable.
-        unit: what to count; words are what white space separates.
+        min: the least number that passes.
+        max: the greatest number that passes.
+        unit: what to count; words are separated by white space.
 
     Raises:
-        InvalidRequest: if neither is given, or they exclude every text.
+        InvalidRequest: if both limits are missing, or no text could meet them.
 
     Example:
         >>> length(max=20, unit="words").description
@@ -67,18 +67,16 @@ class _Length:
 
 @define
 class _TooLong:
-    """Counts along with one text; called without `fresh` it counts the whole text each time."""
+    """A check of chunks. One made by `fresh` counts along with one text; this one counts the whole text each time."""
 
     max: int
     words: bool = field(kw_only=True)
-    _counting: bool = field(default=False, init=False)
+    _counting: bool = field(default=False, kw_only=True)
     _count: int = field(default=0, init=False)
     _in_word: bool = field(default=False, init=False)
 
     def fresh(self) -> _TooLong:
-        counter = _TooLong(self.max, words=self.words)
-        counter._counting = True
-        return counter
+        return _TooLong(self.max, words=self.words, counting=True)
 
     def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
         if not self.words:
@@ -101,10 +99,10 @@ class _TooLong:
 
 
 def contains(*texts: str, ignore_case: bool = False) -> Requirement:
-    """All of these texts are in the answer.
+    """Require that all of these texts occur in the answer.
 
     Raises:
-        InvalidRequest: if there is none, or an empty one.
+        InvalidRequest: if no text is given, or one is empty.
 
     Example:
         >>> contains("Paris").description
@@ -115,10 +113,10 @@ def contains(*texts: str, ignore_case: bool = False) -> Requirement:
 
 
 def not_contains(*texts: str, ignore_case: bool = False) -> Requirement:
-    """None of these texts is in the answer; one that appears is noticed while it streams.
+    """Require that none of these texts occurs in the answer. A stream in which one appears fails at once.
 
     Raises:
-        InvalidRequest: if there is none, or an empty one.
+        InvalidRequest: if no text is given, or one is empty.
 
     Example:
         >>> not_contains("as an AI", ignore_case=True).description
@@ -155,32 +153,32 @@ class _Contains:
         return failed(f"it contains {_listed(found)}") if found else PASSED
 
     def appears(self, chunk: str, partial: str) -> ValidationResult | None:
-        # A text that was not there before ends in this chunk; folding case makes no text shorter.
+        # The chunks before did not contain it, so it ends in this one. Case folding never shortens a text.
         found = self._found(partial[-(len(chunk) + self._longest) :], present=True)
         return failed(f"it contains {_listed(found)}") if found else None
 
 
-#: How far back a forbidden pattern is looked for while streaming, in characters; the whole text is searched at the end.
+#: How many characters before a new chunk are searched for a forbidden pattern; the whole text is searched at the end.
 _WINDOW: Final = 256
 
-#: What a match can depend on text behind it with: then one at the end of the text may still become none.
+#: Parts of a pattern that look at the text behind a match: more text may undo a match at the end.
 _LOOKS_AHEAD: Final = re.compile(r"\$|\\[zZbB]|\(\?[=!]")
 
 
 def regex(pattern: str | re.Pattern[str], *, forbid: bool = False, full: bool = False) -> Requirement:
-    r"""A regular expression is found in the answer; or, with `forbid`, is not, which is noticed while it streams.
+    r"""Require that a regular expression matches, or with `forbid` that it does not. A forbidden match stops a stream.
 
-    Python's ``re`` can take exponential time for some patterns, such as ``(a+)+$``, and cannot be interrupted then:
-    use patterns of your own, none that you were sent.
+    Python's ``re`` takes exponential time for some patterns, such as ``(a+)+$``, and cannot be interrupted. Use only
+    patterns that you trust.
 
     Args:
         pattern: a str or a compiled pattern.
-        forbid: whether it must not be found. While streaming, a match of up to 256 characters and the chunk is seen; a
-            pattern that looks ahead must not look past the next character.
-        full: whether the whole answer has to match.
+        forbid: require that there is no match. While streaming, a match is found if it begins in the new chunk or in
+            the 256 characters before, and if the pattern looks at most one character ahead.
+        full: require that the pattern matches the whole answer.
 
     Raises:
-        InvalidRequest: if it is no regular expression of str.
+        InvalidRequest: if `pattern` is not a valid regular expression of str.
 
     Example:
         >>> regex(r"https?://\S+", forbid=True).description
@@ -217,7 +215,7 @@ class _Pattern:
 
     def absent(self, thunk: AnyThunk) -> ValidationResult:
         verdict = self._verdict(self._search(thunk.value or ""))
-        return PASSED if verdict is None else verdict  # not `or`: a verdict that does not pass is false
+        return PASSED if verdict is None else verdict  # not `or`: a failed verdict is falsy
 
     def appears(self, chunk: str, partial: str) -> ValidationResult | None:
         found = self.pattern.search(partial, max(0, len(partial) - len(chunk) - _WINDOW))
@@ -232,10 +230,10 @@ class _Pattern:
 
 
 def one_of(options: Sequence[str], *, ignore_case: bool = False) -> Requirement:
-    """The answer is one of these, white space around it aside; one that cannot become any is noticed while it streams.
+    """Require one of these answers, white space around it aside. A stream that can become none of them fails at once.
 
     Raises:
-        InvalidRequest: if there are no options, or one is empty.
+        InvalidRequest: if `options` is empty, or has an empty text.
 
     Example:
         >>> one_of(["yes", "no"]).description

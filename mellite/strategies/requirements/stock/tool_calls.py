@@ -1,9 +1,9 @@
-"""Stock requirement: the model called a tool, with arguments that are acceptable."""
+"""Stock requirement: the model called a tool, with acceptable arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
@@ -14,22 +14,23 @@ from ..verdict import PASSED, ValidationResult, failed
 if TYPE_CHECKING:
     from ....thunk.thunk import AnyThunk
     from ....values.messages import ToolCall
+    from ....values.provider_json import Json
 
 __all__ = ["tool_called"]
 
 
 def tool_called(
-    name: str | None = None, *, arguments: Mapping[str, Any] | Callable[[Any], bool] | None = None
+    name: str | None = None, *, arguments: Mapping[str, object] | Callable[[Json], bool] | None = None
 ) -> Requirement:
-    """The model asked for a tool.
+    """Require that the model called a tool.
 
     Args:
-        name: which one; None for any.
-        arguments: what its arguments hold, by name (others may stand beside them); or a function of the decoded
-            arguments that says whether they are acceptable.
+        name: the name of the tool; None for any.
+        arguments: the values that the call must have, by name, among others; or a function that takes the decoded
+            arguments and tells whether they are acceptable.
 
     Raises:
-        InvalidRequest: for a name or arguments of the wrong type.
+        InvalidRequest: if `name` or `arguments` is of the wrong type.
 
     Example:
         >>> tool_called("get_weather", arguments={"city": "Paris"}).description
@@ -49,7 +50,7 @@ def tool_called(
 @frozen
 class _ToolCalled:
     name: str | None
-    arguments: Mapping[str, Any] | Callable[[Any], bool] | None = field(kw_only=True)
+    arguments: Mapping[str, object] | Callable[[Json], bool] | None = field(kw_only=True)
 
     def __call__(self, thunk: AnyThunk) -> ValidationResult:
         calls = thunk.tool_calls
