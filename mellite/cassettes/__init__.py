@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     )
     from .modes import Selection as Selection
     from .opening import CassetteTransport as CassetteTransport, use as use
-    from .recording.journal import CassetteWriter as CassetteWriter
     from .recording.transport import RecordTransport as RecordTransport
+    from .recording.writer import CassetteWriter as CassetteWriter
     from .replaying.matching import (
         Difference as Difference,
         Snapshot as Snapshot,
@@ -51,7 +51,7 @@ else:
             "WebSocketConnection WebSocketEvent WebSocketInteraction WebSocketOpen",
             ".modes": "Selection",
             ".opening": "CassetteTransport use",
-            ".recording.journal": "CassetteWriter",
+            ".recording.writer": "CassetteWriter",
             ".recording.transport": "RecordTransport",
             ".replaying.matching": "Difference Snapshot differences snapshot",
             ".replaying.sockets": "ReplaySockets",

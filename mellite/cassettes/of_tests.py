@@ -20,7 +20,7 @@ from .files.storing import make_directory, unwritable
 from .interactions import HttpInteraction, Interaction
 from .modes import Mode
 from .opening import CassetteTransport, stem_of
-from .recording.journal import CassetteWriter, WriteMode
+from .recording.writer import CassetteWriter, WriteMode
 from .replaying.claims import part_of
 from .secrets.scan import SecretScan
 from .timeline import KEY

@@ -17,8 +17,9 @@ from .files.disk import cassette_path
 from .files.read import load_cassette
 from .interactions import Cassette, HttpInteraction
 from .modes import Mode, Selection, mode_of, permitted
-from .recording.journal import CassetteWriter, WriteMode, recover
+from .recording.journal import recover
 from .recording.transport import RecordTransport, Sink
+from .recording.writer import CassetteWriter, WriteMode
 from .replaying.claims import Match, part_of
 from .replaying.cutting import Cut
 from .replaying.transport import DEADLINE, ReplayTransport

@@ -21,7 +21,7 @@ from .interactions import (
     WebSocketEvent,
     WebSocketInteraction,
 )
-from .recording.take import _redacted, resized
+from .secrets.bodies import redacted_body, resized
 from .secrets.redaction import REDACTED, Redaction
 from .secrets.scan import Finding, SecretScan
 from .timeline import Timeline, packed
@@ -181,7 +181,7 @@ class _Scrubber:
         if body.encoding == "base64":
             return body  # bytes have lengths and checksums inside; what is found in them remains
         data = body.data
-        clean = scrub_text(_redacted(data, self.redaction).decode("utf-8", "surrogateescape"), self.scan)
+        clean = scrub_text(redacted_body(data, self.redaction).decode("utf-8", "surrogateescape"), self.scan)
         after = clean.encode("utf-8", "surrogateescape")
         if after == data:
             return body

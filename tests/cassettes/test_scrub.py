@@ -11,9 +11,16 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from mellite.cassettes import Cassette, ReplayTransport, Sidecar, TextDirectory, load_cassette, read_cassette
+from mellite.cassettes import (
+    Cassette,
+    CassetteWriter,
+    ReplayTransport,
+    Sidecar,
+    TextDirectory,
+    load_cassette,
+    read_cassette,
+)
 from mellite.cassettes.bodies import Body
-from mellite.cassettes.recording.journal import CassetteWriter
 from mellite.cassettes.scrub import scrub_cassette, scrub_text
 from mellite.cassettes.scrub_files import scrub_files
 from mellite.cassettes.secrets.scan import SecretScan

@@ -14,9 +14,8 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from mellite.cassettes import load_cassette
+from mellite.cassettes import CassetteWriter, load_cassette
 from mellite.cassettes.files.storing import store_file
-from mellite.cassettes.recording.journal import CassetteWriter
 from mellite.errors import CassetteError
 from tests.crash.killing import Acknowledge, in_child, url_of
 from tests.crash.records import OLD, Report, begin_with, check, interaction, noted, numbers_in, stored

@@ -17,12 +17,11 @@ from types import FrameType
 
 import anyio
 
-from mellite.cassettes import ScriptedTransport
+from mellite.cassettes import CassetteWriter, ScriptedTransport
 from mellite.cassettes.compression import compress, compression_of
 from mellite.cassettes.files.storing import store_file
 from mellite.cassettes.interactions import HttpInteraction, Interaction
 from mellite.cassettes.opening import use
-from mellite.cassettes.recording.journal import CassetteWriter
 from mellite.wire.http import HttpRequest
 from tests.crash.records import Report, begin_with, check, interaction, noted, stored
 

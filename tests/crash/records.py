@@ -11,12 +11,18 @@ from typing import TypeVar
 
 from attrs import define, field
 
-from mellite.cassettes import Cassette, HttpInteraction, RecordedRequest, RecordedResponse, load_cassette
+from mellite.cassettes import (
+    Cassette,
+    CassetteWriter,
+    HttpInteraction,
+    RecordedRequest,
+    RecordedResponse,
+    load_cassette,
+)
 from mellite.cassettes.bodies import Body
 from mellite.cassettes.files.journal_lines import REWRITE, read_records
 from mellite.cassettes.files.write import encode_cassette
 from mellite.cassettes.interactions import Interaction
-from mellite.cassettes.recording.journal import CassetteWriter
 from mellite.errors import CassetteMiss
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Record what goes through a transport: every piece is handed on as it arrives, and stored when its answer is over."""
+"""Record what goes through a transport: hand on each piece as it arrives, and store an answer when it is over."""
 
 from __future__ import annotations
 
@@ -29,25 +29,28 @@ __all__ = ["Memory", "RecordTransport", "Sink"]
 
 _log: Final = logging.getLogger(__name__)
 
-#: An answer of fewer bytes is stored before another task could have its turn.
+#: An answer of fewer bytes is stored in the event loop: handing it to a thread would take longer.
 _SMALL: Final = 16 * 1024
 
 
 class Sink(Protocol):
-    """Where recorded interactions go, such as a `mellite.cassettes.recording.journal.CassetteWriter`. It may block."""
+    """Where recorded interactions go, such as a `mellite.cassettes.CassetteWriter`.
+
+    Its methods may block, and are called by one thread at a time, not always the same one.
+    """
 
     def append(
         self, interaction: Interaction, *, started: float | None = None, secrets: Collection[str] = ()
     ) -> object:
-        """Store one, which must not hold any of the secrets; when this returns it is safe."""
+        """Store one interaction safely before returning. Raise UnsafeCassette if it contains one of the secrets."""
         ...
 
     def finish(self) -> None:
-        """The recording has ended well."""
+        """End a recording that went well."""
         ...
 
     def abandon(self) -> None:
-        """The recording went wrong."""
+        """End a recording that failed."""
         ...
 
 
@@ -59,7 +62,7 @@ class Memory:
 
     @property
     def cassette(self) -> Cassette:
-        """What was recorded so far, in the order in which the requests were sent."""
+        """The interactions so far, in the order in which their requests were sent."""
         return Cassette(tuple([interaction for _, _, interaction in sorted(self._kept, key=lambda kept: kept[:2])]))
 
     def append(
@@ -69,32 +72,37 @@ class Memory:
         started: float | None = None,
         secrets: Collection[str] = (),  # noqa: ARG002
     ) -> None:
-        """Keep one; whoever writes it to a file looks for secrets then."""
+        """Keep one interaction. Secrets are looked for when a cassette is written to a file."""
         self._kept.append((started or 0.0, len(self._kept), interaction))
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the interactions are kept."""
 
     def abandon(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the interactions are kept."""
 
 
 class RecordTransport:
     """A transport that sends requests over another one and records what comes back.
 
-    Nothing is held back: a piece is handed on when it arrives. An answer is stored when it is over and before its end
-    is handed on, so a call that is done is recorded. One whose reader goes away is stored as interrupted, with the
-    pieces until then; one that breaks off as broken, with its error. What was never sent is not stored.
+    A piece is handed on when it arrives. An answer is stored when it is over and before its end is handed on, so a
+    call that is done is recorded. An answer whose reader goes away is stored as interrupted, with the pieces until
+    then; one that breaks off is stored as broken, with its error. A request that was never sent is not stored.
 
-    A recording that fails, because of a secret or a full disk, does not fail the call: the error is kept, and raised
-    when the recording ends. It may be used from several loops and threads.
+    If an interaction cannot be stored, because of a secret or a full disk, the call does not fail: the error is kept,
+    and raised when the recording ends.
+
+    Tasks of several loops and threads may use one recorder. An answer that ends is admitted by the turnstile first;
+    then a thread takes ``_storing``, and under it the sink takes its own locks. ``_opening`` is taken on its own, for
+    the first request. No lock is held across an ``await``. In a forked child the locks are open and the turnstile is
+    empty; answers that are on their way belong to the parent.
 
     Args:
         live: what sends the requests; by default a transport over the network, closed with this one.
-        into: where to; in memory by default. A function is called when the first request is about to be sent, with
-            what the cassette may say of itself.
+        into: where interactions are stored; in memory by default. A function is called when the first request is
+            about to be sent, with the metadata for a new cassette.
         redaction: what is kept of a request and a response.
-        quick: storing does not wait for a disk: what is small is not worth a thread then.
+        quick: whether `into` stores without waiting for a disk, so that small answers are stored in the event loop.
 
     Example:
         >>> import anyio
@@ -134,12 +142,12 @@ class RecordTransport:
 
     @property
     def cassette(self) -> Cassette:
-        """What was recorded so far, if it is kept in memory; empty if it goes elsewhere."""
+        """The interactions so far, if they are kept in memory; empty if they go elsewhere."""
         return self._into.cassette if isinstance(self._into, Memory) else Cassette()
 
     @property
     def problems(self) -> tuple[CassetteError, ...]:
-        """Why interactions could not be stored, if some could not; the first of them is raised at the end."""
+        """The errors of interactions that could not be stored; the first is raised when the recording ends."""
         return tuple(self._problems)
 
     def __repr__(self) -> str:
@@ -155,7 +163,7 @@ class RecordTransport:
         Args:
             request: what to send.
             timeout: how long to wait for the headers, in seconds.
-            own: gives what to send it over, unless ``live`` was given; by default the recorder's own transport.
+            own: makes the transport to send it over, unless ``live`` was given; by default the recorder's own.
 
         Raises:
             CassetteError: if the cassette cannot be written, or the recording is over; nothing was sent.
@@ -171,10 +179,12 @@ class RecordTransport:
         except (TransportError, InvalidProviderOutput, TimeoutError) as error:
             await self.ended(take, error)
             raise
-        except (GeneratorExit, Exception):  # nothing can be awaited any more; or it was not sent
+        # A closed coroutine may not await, so nothing is stored for GeneratorExit. Any other Exception means that
+        # the request was not sent.
+        except (GeneratorExit, Exception):
             self._turnstile.inside -= 1
             raise
-        except BaseException:  # a cancellation: whoever asked went away
+        except BaseException:  # cancelled while waiting for the headers
             take.stops()
             await self.store(take)
             raise
@@ -189,6 +199,7 @@ class RecordTransport:
         return self._own
 
     def _begin(self, request: HttpRequest) -> None:
+        """Open the sink, if this is the first request. May block."""
         with self._opening:
             if self._over:
                 msg = "the recording is over, and this request came after its end; begin another one"
@@ -200,9 +211,9 @@ class RecordTransport:
     # --- storing ------------------------------------------------------------------------------------
 
     async def ended(self, take: Take, error: Exception | None = None) -> None:
-        """Store an interaction that has come to its end: when this returns, its reader may be told.
+        """Store an interaction that has ended. Once this returns, its reader may be told of the end.
 
-        Two that end in the same moment are told one after the other.
+        The turnstile lets the ends through one at a time.
         """
         if take.end is not None:
             return
@@ -214,12 +225,10 @@ class RecordTransport:
             self._turnstile.leave()
 
     async def store(self, take: Take) -> None:
-        """Store an interaction that is over; when this returns, it is safe, or its problem is kept.
-
-        Being cancelled does not stop it.
-        """
+        """Store an interaction that is over, or keep the error if that fails. Shielded from cancellation."""
         self._turnstile.inside -= 1
         self._waiting.append(take)
+        # The loop must not wait for a lock: if a thread is storing, a thread stores this one, too.
         small = self._quick and take.size < _SMALL
         if small and self._storing.acquire(blocking=False):
             try:
@@ -230,20 +239,21 @@ class RecordTransport:
             await self._blocking(self._store_waiting)
 
     async def _blocking(self, function: Callable[..., None], *args: Any) -> None:
-        """Call a function that may have to wait for a disk, without making others wait."""
+        """Call a function that may block, in a thread unless the sink is memory. Shielded from cancellation."""
         if isinstance(self._into, Memory):
             function(*args)
             return
         with anyio.CancelScope(shield=True):
-            # A limiter of its own: the threads that all share may be taken by those who wait for this very answer.
+            # Not the shared limiter: its threads may all be taken by callers that wait for this very answer.
             await anyio.to_thread.run_sync(function, *args, limiter=anyio.CapacityLimiter(1))
 
     def _store_waiting(self) -> None:
-        """Store all that is over, in the order in which it came to its end; others may have done so meanwhile."""
+        """Store the takes that are waiting, in the order in which they ended; another thread may have done so."""
         with self._storing:
             self._store_all()
 
     def _store_all(self) -> None:
+        """Store the takes that are waiting. Call with ``_storing`` held."""
         while self._waiting:
             take = self._waiting.popleft()
             try:
@@ -267,7 +277,7 @@ class RecordTransport:
     # --- the end ------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """End the recording well; again, it does nothing. It may have to wait for a disk.
+        """End a recording that went well. Idempotent; may block.
 
         Raises:
             CassetteError: if something could not be stored.
@@ -275,7 +285,7 @@ class RecordTransport:
         self._end(well=True)
 
     def abandon(self) -> None:
-        """End a recording that went wrong: a cassette that was to be replaced stays as it was."""
+        """End a failed recording: a cassette that was to be replaced stays as it was. Idempotent; may block."""
         self._end(well=False)
 
     def _end(self, *, well: bool) -> None:
@@ -293,10 +303,11 @@ class RecordTransport:
             raise self._problems[0]
 
     async def aclose(self) -> None:
-        """End the recording well, and close what was made for it."""
+        """Finish the recording, and close the recorder's own transport."""
         await self._closed(self.finish)
 
     async def _closed(self, end: Callable[[], None]) -> None:
+        """End the recording, and close the recorder's own transport even if that fails."""
         try:
             await self._blocking(end)
         finally:
@@ -315,7 +326,7 @@ class RecordTransport:
 
 
 def _about(request: HttpRequest) -> dict[str, Any]:
-    """What a new cassette can say of itself: who is asked, in what language, for which model."""
+    """Return the metadata that a request gives a new cassette: provider, protocol and model."""
     names = ("provider", "protocol", "model")
     return {name: value for name in names if isinstance(value := request.context.get(name), str) and value}
 
@@ -333,7 +344,7 @@ class _RecordingResponse(HttpResponse):
         self._recorder = recorder
 
     async def read(self, timeout: float | None = None) -> bytes:
-        """The next piece; see `HttpResponse.read`."""
+        """Read the next piece; see `HttpResponse.read`."""
         take = self._take
         try:
             piece = await self._inner.read(timeout)
@@ -347,7 +358,7 @@ class _RecordingResponse(HttpResponse):
         return piece
 
     async def aclose(self) -> None:
-        """Close the answer; if it is not over, it is stored as far as it came."""
+        """Close the answer. Store what came of it, if it was not over."""
         stopped = self._take.stops()
         try:
             await self._inner.aclose()

@@ -1,4 +1,4 @@
-"""Let the ends of recorded answers through one after the other, so that there is an order that a replay can keep."""
+"""Put the ends of recorded answers in an order that a replay can keep, by letting them through one at a time."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from ...loops.turns import TURNS
 
 __all__ = ["Turnstile"]
 
-#: Within so many seconds after an end its reader may still have to act on it.
+#: For so many seconds after an end, its reader may not have acted on it yet.
 _RECENT: Final = 0.05
 
 
 class Turnstile:
-    """One at a time, in the order in which they come; after the end of another answer not before its reader acted.
+    """Admit one waiter at a time, FIFO, leaving the previous reader time to react.
 
-    When two answers of twenty end in the same turn of the loop, it is chance which of them is accepted first, and what
-    is asked next because of it. Half a millisecond makes it an order.
+    When two answers of twenty end in the same turn of the loop, chance decides which of them is accepted first, and
+    what is asked next because of that. A wait of half a millisecond makes it an order.
+
+    Tasks of several loops and threads may use one turnstile. ``_lock`` is held for a few instructions only, and no
+    other lock is taken under it.
 
     Attributes:
-        inside: how many answers are on their way; with only one there is nothing to wait for.
+        inside: how many answers are on their way. With only one, `enter` does not wait.
     """
 
     def __init__(self) -> None:
@@ -36,13 +39,13 @@ class Turnstile:
         forking.renewed(self)
 
     def _at_fork_reinit(self) -> None:
-        """Forget who is inside, and waits: they do so in the parent."""
+        """Forget the answers and waiters of the parent, which do not go on in a forked child."""
         self.inside = 0
         self._taken = False
         self._waiting.clear()
 
     async def enter(self) -> None:
-        """Wait for one's turn; `leave` must follow."""
+        """Wait until admitted. `leave` must follow, unless this raises."""
         waiter: Waiter | None = None
         with self._lock:
             if self._taken:
@@ -60,6 +63,7 @@ class Turnstile:
             raise
 
     def _give_up(self, waiter: Waiter | None) -> None:
+        """Withdraw a cancelled waiter; if it was admitted already, admit the next one in its place."""
         with self._lock:
             if waiter is not None and waiter in self._waiting:
                 self._waiting.remove(waiter)
@@ -67,10 +71,10 @@ class Turnstile:
         self.leave(ended=False)
 
     def leave(self, *, ended: bool = True) -> None:
-        """Let the next one in.
+        """Admit the next waiter.
 
         Args:
-            ended: whether an answer ended here.
+            ended: whether the caller let an answer end, so that its reader needs time to react.
         """
         if ended:
             self._last = time.monotonic()

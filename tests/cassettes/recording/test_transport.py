@@ -12,7 +12,6 @@ import pytest
 
 from mellite.cassettes import HttpInteraction, RecordTransport, Redaction, ReplayTransport, ScriptedTransport
 from mellite.cassettes.interactions import Interaction
-from mellite.cassettes.recording.take import resized
 from mellite.cassettes.timeline import Timeline
 from mellite.errors import CassetteError, ConnectError, ConnectionLost, InvalidRequest
 from mellite.wire.http import HttpRequest, HttpResponse, Transport
@@ -243,17 +242,6 @@ async def test_secret_fields_however_they_are_spelled(name: str, *, secret: bool
     await read(recorder)
     await read(recorder)
     assert [("hush" in one.response.body.text) for one in recorder.cassette.http] == [not secret] * 2
-
-
-@pytest.mark.parametrize(
-    ("sizes", "found"),
-    [([9, 1, 4], [4, 1, 4]), ([3, 7, 4], [3, 2, 4]), ([6, 8], [4, 5]), ([14], [9]), ([1] * 14, None)],
-)
-def test_borders_when_lines_change(sizes: list[int], found: list[int] | None) -> None:
-    """The sizes of pieces add up to the new body, and borders between lines stay there."""
-    before, after = b"secret--x\nabc\n", b"####\nabc\n"
-    new = resized(before, after, sizes)
-    assert new == found or (found is None and sum(new) == len(after) and min(new) >= 0)
 
 
 async def test_more_headers_on_request() -> None:

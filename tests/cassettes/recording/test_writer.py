@@ -28,7 +28,8 @@ from mellite.cassettes.files.write import encode_cassette
 from mellite.cassettes.interactions import Interaction
 from mellite.cassettes.modes import Mode
 from mellite.cassettes.opening import use
-from mellite.cassettes.recording.journal import WriteMode, recover
+from mellite.cassettes.recording.journal import recover
+from mellite.cassettes.recording.writer import WriteMode
 from mellite.errors import CassetteError, CassetteMiss, InvalidCassette, UnsafeCassette
 from mellite.wire.http import HttpRequest
 
