@@ -65,7 +65,7 @@ def cassette_directory(directory: str | PathLike[str] | None = None) -> TextDire
     return TextDirectory(directory)
 
 
-def _directory(value: object) -> str | None:
+def _directory(value: str | os.PathLike[str] | None) -> str | None:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if path is None or (isinstance(path, str) and path):
         return path
@@ -73,7 +73,7 @@ def _directory(value: object) -> str | None:
     raise ConfigurationError(msg)
 
 
-def _string(value: object) -> str:
+def _string(value: str) -> str:
     if isinstance(value, str):
         return value
     msg = f"provider and model are str, empty for any provider's default model, not {value!r:.100}"

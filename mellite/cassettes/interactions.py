@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from ..values.public_names import publish
 from ..values.request import EMPTY
+from ..values.signatures import write_signature
 from .bodies import Body
 
 __all__ = [
@@ -203,3 +204,6 @@ publish(
     "WebSocketInteraction",
     "WebSocketOpen",
 )
+
+write_signature(RecordedRequest, {"body": "Body('')"})
+write_signature(RecordedResponse, {"body": "Body('')"})

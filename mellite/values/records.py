@@ -14,6 +14,7 @@ from .events import FinishReason
 from .fold import CompactLog
 from .messages import Message
 from .public_names import publish
+from .signatures import write_signature
 from .usage import Usage
 
 __all__ = ["GenerateLog", "GenerationMetadata", "RawProviderResponse"]
@@ -194,3 +195,6 @@ class GenerateLog:
 
 
 publish(globals(), "mellite")
+
+write_signature(GenerationMetadata, {"cost_usd": "..."}, types={"cost_usd": "Decimal | None"})
+write_signature(GenerateLog, {"model_options": "{}", "extra": "{}"})

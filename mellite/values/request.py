@@ -13,6 +13,7 @@ from .messages import CacheHint, Content, Message, Part, Text
 from .option_names import unknown_option
 from .prompts import messages_of, system_of
 from .public_names import publish
+from .signatures import write_signature
 
 __all__ = [
     "EMPTY",
@@ -451,3 +452,6 @@ def _tools(tools: Any) -> tuple[ToolDefinition, ...]:
 
 
 publish(globals(), "mellite.request")
+
+write_signature(Request, {"options": "Options()"})
+write_signature(ToolDefinition, {"input_schema": "{'type': 'object', 'properties': {}}"})

@@ -5,22 +5,26 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import Factory, evolve, field, frozen
 
 from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
+from ...values.signatures import write_signature
 from ..requirements import Requirement
 from .budget import check_count
 from .run import Run
 from .sample import AnySample, Sample, StopReason
 from .strategy import Strategy
 
-__all__ = ["BestOfN", "Fixed", "Score"]
+__all__ = ["ALL_AT_ONCE", "BestOfN", "Fixed", "Score"]
 
 #: How good an answer is; higher is better.
 Score: TypeAlias = "Callable[[AnyThunk], float | Awaitable[float]] | Requirement"
+
+#: What `Fixed` puts in for these arguments.
+ALL_AT_ONCE: Final = {"max_samples": "n", "concurrency": "n"}
 
 
 @frozen
@@ -140,3 +144,6 @@ def _with(sample: AnySample, score: Any) -> AnySample:
 
 def _failed(sample: AnySample, error: Exception) -> AnySample:
     return evolve(sample, error=error)
+
+
+write_signature(BestOfN, ALL_AT_ONCE)

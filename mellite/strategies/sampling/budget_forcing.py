@@ -12,6 +12,7 @@ from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.events import Event, ReasoningDelta, TextDelta
 from ...values.messages import Message, Part, Reasoning, Text, ToolCall
+from ...values.signatures import write_signature
 from .budget import check_count
 from .repair import asking
 from .run import Run
@@ -193,3 +194,6 @@ def _turn(thunk: AnyThunk) -> list[Part]:
         thinking = "".join([part.text for part in thoughts])
         said = [Text(f"{_OPEN}\n{thinking}\n{_CLOSE}\n{text}" if thinking else text)]
     return said if any(isinstance(part, Text) and part.text for part in said) else [*said, Text("(no answer yet)")]
+
+
+write_signature(BudgetForcing, {"count": "rough_tokens"})

@@ -11,6 +11,7 @@ from ...backends.asking import named
 from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest
+from ...values.signatures import write_signature
 from .run import Run
 from .strategy import Strategy
 
@@ -20,7 +21,7 @@ __all__ = ["Escalate", "Fallback", "Models", "on_backend"]
 Models: TypeAlias = "Streams | str | Iterable[Streams | str]"
 
 
-def backends_of(models: Any) -> tuple[Streams, ...]:
+def backends_of(models: Models) -> tuple[Streams, ...]:
     """The backends that are meant.
 
     Raises:
@@ -110,3 +111,7 @@ class Escalate(Fallback):
     """
 
     _needs_requirements: ClassVar[bool] = True
+
+
+write_signature(Fallback, {"max_samples": "len(backends) + 1"})
+write_signature(Escalate, {"max_samples": "len(backends) + 1"})

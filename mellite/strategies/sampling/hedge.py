@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import anyio
 from attrs import Factory, field, frozen
 
 from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk
+from ...values.signatures import write_signature
 from .budget import check_seconds
-from .fallback import backends_of, on_backend
+from .fallback import Models, backends_of, on_backend
 from .run import Run
 from .strategy import Strategy
 
 __all__ = ["Hedge"]
 
 
-def _optional(models: Any) -> tuple[Streams, ...]:
+def _optional(models: Models | None) -> tuple[Streams, ...]:
     return () if models is None or models == () else backends_of(models)
 
 
@@ -88,3 +88,6 @@ class Hedge(Strategy):
                 await self._finish(run, copy)
         finally:
             run.state.set()
+
+
+write_signature(Hedge, {"max_samples": "max(2, len(backends) + 1)", "concurrency": "max_samples"})

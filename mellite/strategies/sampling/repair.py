@@ -12,6 +12,7 @@ from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, OutputValidationError, SamplingError
 from ...values.messages import Message, Text, ToolCall
 from ...values.request import Request
+from ...values.signatures import write_signature
 from ..requirements import Requirement
 from .run import Run
 from .sample import AnySample
@@ -181,3 +182,8 @@ def _excerpt(text: str, most: int = 2_000) -> str:
     if len(text) <= most:
         return text
     return f"{text[: most // 2]}\n[...]\n{text[-most // 2 :]}"
+
+
+write_signature(RepairSampling, {"feedback": "plain"})
+write_signature(MultiTurnRepair, {"feedback": "plain"})
+write_signature(ModelFriendlyRepair, {"feedback": "model_friendly"})

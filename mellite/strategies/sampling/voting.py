@@ -13,8 +13,9 @@ from attrs import evolve, field, frozen
 
 from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest, SamplingError
+from ...values.signatures import write_signature
 from .agreement import closeness, number_in, same_text, word_overlap
-from .best_of_n import Fixed
+from .best_of_n import ALL_AT_ONCE, Fixed
 from .run import Run
 from .sample import AnySample, StopReason
 
@@ -287,3 +288,7 @@ async def _alike(similarity: Callable[[str, str], Any], text: str, other: str) -
         raise SamplingError(msg) from error
     msg = f"the similarity {name} gave {value!r}; it must give a finite number"
     raise SamplingError(msg)
+
+
+write_signature(MajorityVote, ALL_AT_ONCE)
+write_signature(MinimumBayesRisk, ALL_AT_ONCE)

@@ -46,7 +46,7 @@ def judge(
     requirement: str,
     *,
     at_least: float | None = None,
-    instructions: str = INSTRUCTIONS,
+    instructions: str | None = None,
     streaming: bool = False,
     chunking: Chunking = "paragraphs",
     timeout: float | None = None,
@@ -58,7 +58,7 @@ def judge(
         backend: the judge: a backend, or its name as in ``openai:gpt-4o-mini``.
         requirement: the demand, in words.
         at_least: the lowest score that passes, from 0 to 1; by default the model's yes or no decides.
-        instructions: the judge's system prompt.
+        instructions: the judge's system prompt; None for the stock one.
         streaming: also judge each chunk while the answer streams, in view of the text before it. Costs one call for
             each chunk.
         chunking: how the text is cut for that.
@@ -91,7 +91,7 @@ def judge(
         msg = f"a judge needs a backend with a method stream(request); {type(backend).__name__} has none"
         raise ConfigurationError(msg)
     Request.of("", **options)  # raises for a misspelled option now, not when the first answer is judged
-    asked = _Judge(backend, requirement, at_least=at_least, instructions=instructions, options=options)
+    asked = _Judge(backend, requirement, at_least=at_least, instructions=instructions or INSTRUCTIONS, options=options)
     if not streaming:
         return Requirement(requirement, asked, timeout=timeout)
     return Requirement(requirement, asked, check_chunk=asked.chunk, chunking=chunking, timeout=timeout)
