@@ -19,7 +19,8 @@ from ..cassettes.timeline import Timeline
 from ..providers.recognize import question_of, route_of
 from ..values.errors import MelliteError
 from ..values.messages import Message
-from ..values.request import Request, Timeouts
+from ..values.options import Timeouts
+from ..values.request import Request
 from ..wire.http import HttpRequest, HttpResponse
 from ..wire.route import Route
 

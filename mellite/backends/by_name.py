@@ -13,8 +13,9 @@ from ..loops.places import check_concurrency
 from ..providers import catalog, recognize as recorded
 from ..thunk.backend import Backend
 from ..values.errors import ConfigurationError, UnknownProvider
+from ..values.options import Timeouts
 from ..values.public_names import publish
-from ..values.request import Request, Timeouts
+from ..values.request import Request
 from ..values.spelling import nearest
 from ..wire.http import Transport
 from .fake import Constant, Echo

@@ -8,8 +8,9 @@ from typing import Any, Final
 from ..loops.places import Limit, check_concurrency
 from ..thunk.backend import Backend
 from ..values.events import Event
+from ..values.options import Options, Timeouts
 from ..values.public_names import publish
-from ..values.request import Options, Request, Timeouts
+from ..values.request import Request
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
 from ..wire.route import Route

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from ..values.empty import EMPTY
 from ..values.public_names import publish
-from ..values.request import EMPTY
 from ..values.signatures import write_signature
 from .bodies import Body
 

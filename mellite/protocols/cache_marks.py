@@ -9,7 +9,8 @@ from typing import Any, Final, TypeAlias
 from attrs import evolve
 
 from ..values.messages import CacheHint, Media, Message, Part, Text, ToolCall, ToolResult
-from ..values.request import CachePolicy, Request
+from ..values.options import CachePolicy
+from ..values.request import Request
 
 __all__ = ["MARKS", "is_long", "marked"]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from ..values.empty import EMPTY
 from ..values.errors import (
     AuthenticationError,
     ContentPolicy,
@@ -21,7 +22,6 @@ from ..values.errors import (
     RateLimited,
     UnknownProviderError,
 )
-from ..values.request import EMPTY
 from . import error_words as words
 from .error_bodies import Trouble, is_answer, is_error, read, seconds
 from .error_words import found

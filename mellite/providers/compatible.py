@@ -9,8 +9,8 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from ..protocols.openai_chat.stream import ChatDialect, protocol
+from ..values.empty import EMPTY
 from ..values.errors import ConfigurationError
-from ..values.request import EMPTY
 from ..wire.auth.keys import bearer
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route

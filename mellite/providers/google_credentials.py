@@ -14,8 +14,8 @@ from attrs import frozen
 
 from ..protocols.json_values import decode_json
 from ..values.errors import AuthenticationError, ConfigurationError, InvalidProviderOutput, ProviderInternal
+from ..values.options import Timeouts
 from ..values.provider_json import Json
-from ..values.request import Timeouts
 from ..wire.auth.keys import Credential, Scrubber
 from ..wire.auth.tokens import Refreshing, Token
 from ..wire.bounds import AnswerBounds

@@ -14,8 +14,8 @@ from ..protocols.anthropic_messages import stream as anthropic_messages
 from ..protocols.gemini import stream as gemini
 from ..protocols.openai_chat.stream import OPENAI, ChatDialect, protocol
 from ..protocols.openai_responses import stream as openai_responses
+from ..values.options import Options
 from ..values.provider_json import Json
-from ..values.request import Options
 from ..wire.auth.keys import none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 from .. import loops
 from ..loops import readers
 from ..values.chunking import Chunker
+from ..values.compact import CompactLog
 from ..values.events import Event, TextDelta
-from ..values.fold import CompactLog
 from .pump import AHEAD, Consumer, Pump
 
 if TYPE_CHECKING:

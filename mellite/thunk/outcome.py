@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from attrs import define, evolve, field, fields_dict
 
+from ..values.compact import CompactLog
 from ..values.errors import (
     BackendError,
     GenerationCancelled,
@@ -21,12 +22,13 @@ from ..values.errors import (
     OutputValidationError,
 )
 from ..values.events import Event
-from ..values.fold import CompactLog, Folded, fold
+from ..values.fold import Folded, fold
 from ..values.messages import Part, Text, ToolCall
+from ..values.output import parse
 from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
 from ..values.request import Request
 
-__all__ = ["Outcome", "State", "conclude", "metadata_of", "parse", "raw_of"]
+__all__ = ["Outcome", "State", "conclude", "metadata_of", "raw_of"]
 
 State = Literal["pending", "running", "done", "failed", "cancelled"]
 
@@ -153,27 +155,6 @@ def raw_of(folded: Folded, log: CompactLog | None) -> RawProviderResponse:
         request_body=start.request_body,
         log=log,
     )
-
-
-def parse(text: str, output: Any) -> Any:
-    """Turn the text into the output type that was asked for.
-
-    Raises:
-        OutputValidationError: if it does not fit.
-    """
-    if output is str:
-        return text
-    validate = getattr(output, "model_validate_json", None)  # pydantic models parse themselves
-    try:
-        if validate is not None:
-            return validate(text)
-        import msgspec
-
-        return msgspec.json.decode(text, type=output)
-    except Exception as error:
-        name = getattr(output, "__name__", str(output))
-        msg = f"the answer does not fit the output type {name}: {error}"
-        raise OutputValidationError(msg) from error
 
 
 def conclude(

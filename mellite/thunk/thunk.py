@@ -149,14 +149,14 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return self._texts()
 
     def _texts(self) -> Texts:
-        from ..values.fold import CompactLog
+        from ..values.compact import CompactLog
         from .iterators import Texts
 
         return Texts(self._gen, self._opener(), CompactLog.texts, begun=self._gen.pump is not None)
 
     def events(self) -> Events:
         """All events of the answer, from the first, as they arrive; a late iterator gets equal ones."""
-        from ..values.fold import CompactLog
+        from ..values.compact import CompactLog
         from .iterators import Events
 
         return Events(self._gen, self._opener(), CompactLog.events, begun=self._gen.pump is not None)
@@ -183,7 +183,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         Raises:
             SyncInsideLoop: inside a running event loop, unless the thunk is settled.
         """
-        from ..values.fold import CompactLog
+        from ..values.compact import CompactLog
         from .iterators import SyncTexts
 
         if self._settled() is None:

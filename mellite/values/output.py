@@ -1,4 +1,4 @@
-"""JSON Schema of a Python type, for answers in a given shape; and the strict form that some providers enforce."""
+"""Answers in a given shape: parsing them, the JSON Schema of a Python type, and the strict form of a schema."""
 
 from __future__ import annotations
 
@@ -8,9 +8,28 @@ from typing import Any, cast
 
 import msgspec
 
-from .errors import InvalidRequest
+from .errors import InvalidRequest, OutputValidationError
 
-__all__ = ["is_object", "schema_of", "strict_schema"]
+__all__ = ["is_object", "parse", "schema_of", "strict_schema"]
+
+
+def parse(text: str, output: Any) -> Any:
+    """Turn the text into the output type that was asked for.
+
+    Raises:
+        OutputValidationError: if it does not fit.
+    """
+    if output is str:
+        return text
+    validate = getattr(output, "model_validate_json", None)  # pydantic models parse themselves
+    try:
+        if validate is not None:
+            return validate(text)
+        return msgspec.json.decode(text, type=output)
+    except Exception as error:
+        name = getattr(output, "__name__", str(output))
+        msg = f"the answer does not fit the output type {name}: {error}"
+        raise OutputValidationError(msg) from error
 
 
 def schema_of(kind: Any) -> dict[str, Any]:

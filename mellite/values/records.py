@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from attrs import field, fields, frozen
 
+from .compact import CompactLog
 from .events import FinishReason
-from .fold import CompactLog
 from .messages import Message
 from .public_names import publish
 from .signatures import write_signature

@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, url
 
 from attrs import field, frozen
 
+from ..values.empty import EMPTY
 from ..values.errors import ConfigurationError
-from ..values.request import EMPTY
 
 __all__ = ["Endpoint", "Setting", "host_of", "is_private_link"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import field, frozen
 
+from ..values.empty import EMPTY
 from ..values.errors import InvalidCredential, InvalidRequest
-from ..values.request import EMPTY
 
 if TYPE_CHECKING:
     import ssl

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from ..values.errors import InvalidRequest
+from ..values.options import HttpOptions
 from ..values.provider_json import Json, JsonObject
-from ..values.request import HttpOptions
 
 __all__ = ["encoded", "merged", "merged_http"]
 

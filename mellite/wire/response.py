@@ -17,7 +17,7 @@ from ..values.errors import (
     TotalTimeout,
     TransportError,
 )
-from ..values.request import Timeouts
+from ..values.options import Timeouts
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .content_encoding import BodyDecoder
 from .http import HttpRequest, HttpResponse, Transport

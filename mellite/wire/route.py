@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol as Interface
 import anyio
 from attrs import evolve, field, frozen
 
+from ..values.empty import EMPTY
 from ..values.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -19,8 +20,9 @@ from ..values.errors import (
     UnsupportedOption,
 )
 from ..values.events import Event, ResponseStart
+from ..values.options import NO_OPTIONS, HttpOptions, Options, Timeouts
 from ..values.provider_json import JsonObject
-from ..values.request import EMPTY, NO_OPTIONS, HttpOptions, Options, Request, Timeouts
+from ..values.request import Request
 from .auth.keys import Auth, Scrubber, lacks_something, none
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint, is_private_link

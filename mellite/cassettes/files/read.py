@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 import msgspec
 from attrs import define, frozen
 
+from ...values.empty import EMPTY
 from ...values.errors import CassetteMiss, InvalidCassette
 from ...values.public_names import publish
-from ...values.request import EMPTY
 from ...values.secrets.shapes import REDACTED, looks_secret
 from ..bodies import Body, decode_json, malformed
 from ..compression import compression_of, expand

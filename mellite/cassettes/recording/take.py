@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ...values.errors import ConnectionLost, MelliteError
-from ...values.request import Timeouts
+from ...values.options import Timeouts
 from ...wire.content_encoding import BodyDecoder
 from ...wire.error_context import safe_headers
 from ...wire.http import HttpRequest, HttpResponse

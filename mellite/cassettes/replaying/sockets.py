@@ -10,9 +10,9 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ...loops import forking
+from ...values.empty import EMPTY
 from ...values.errors import CassetteMismatch, CassetteMiss, ConnectionLost
 from ...values.public_names import publish
-from ...values.request import EMPTY
 from ...values.secrets.names import environment_secrets
 from ...wire.http import HttpRequest
 from ..files.read import load_cassette

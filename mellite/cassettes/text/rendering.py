@@ -50,7 +50,8 @@ from ...values.messages import (
     Video,
 )
 from ...values.output import schema_of
-from ...values.request import Request, ToolDefinition
+from ...values.request import Request
+from ...values.tools import ToolDefinition
 
 __all__ = ["MARK", "render"]
 

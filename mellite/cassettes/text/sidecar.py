@@ -9,10 +9,10 @@ from typing import Any, Final, cast
 
 from attrs import field, frozen
 
+from ...values.empty import EMPTY
 from ...values.errors import InvalidCassette, InvalidRequest
 from ...values.messages import ToolCall
 from ...values.public_names import publish
-from ...values.request import EMPTY
 from ...values.usage import Usage
 from ..bodies import decode_json
 

@@ -9,8 +9,10 @@ from attrs import frozen
 
 from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import Message, Text
+from ...values.options import Options
 from ...values.output import schema_of
-from ...values.request import Options, Request, ToolChoice, ToolDefinition
+from ...values.request import Request
+from ...values.tools import ToolChoice, ToolDefinition
 from ..cache_marks import MARKS, marked
 from .content import cached, messages_of, system_of
 from .models import ClaudeFacts, facts_of

@@ -11,8 +11,10 @@ from attrs import evolve
 
 from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import CacheHint, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from ...values.options import CachePolicy
 from ...values.output import schema_of, strict_schema
-from ...values.request import CachePolicy, Request, ToolChoice, ToolDefinition
+from ...values.request import Request
+from ...values.tools import ToolChoice, ToolDefinition
 from ..cache_marks import is_long, marked
 from ..history import HistoryRules, mend as mended
 from ..json_values import decode_json, json_text

@@ -8,8 +8,10 @@ from xml.sax.saxutils import escape
 
 from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from ...values.options import Options
 from ...values.output import is_object, schema_of
-from ...values.request import Options, Request, ToolDefinition
+from ...values.request import Request
+from ...values.tools import ToolDefinition
 from ..media import IMAGE_TYPES, LARGEST, data_url, media_type_of, web_url
 from ..tool_calls import arguments_text, result_text
 

@@ -12,8 +12,10 @@ from attrs import evolve, frozen
 
 from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from ...values.options import Options
 from ...values.output import schema_of
-from ...values.request import Options, Request, ToolChoice, ToolDefinition
+from ...values.request import Request
+from ...values.tools import ToolChoice, ToolDefinition
 from ..history import HistoryRules, mend
 from ..json_values import decode_json
 from ..media import base64_of, media_type_of

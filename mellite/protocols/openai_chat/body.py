@@ -11,8 +11,10 @@ from attrs import evolve, frozen
 
 from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import Audio, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from ...values.options import CachePolicy
 from ...values.output import is_object, schema_of, strict_schema
-from ...values.request import CachePolicy, Request, ToolChoice, ToolDefinition
+from ...values.request import Request
+from ...values.tools import ToolChoice, ToolDefinition
 from ..cache_marks import is_long, marked
 from ..media import IMAGE_TYPES, base64_of, data_url, media_type_of, web_url
 from ..tool_calls import arguments_text, result_text

@@ -9,8 +9,10 @@ from typing import Any, Final
 from attrs import frozen
 
 from ...values.errors import InvalidRequest
+from ...values.options import Options
 from ...values.output import is_object, schema_of, strict_schema
-from ...values.request import Options, Request, ToolChoice, ToolDefinition
+from ...values.request import Request
+from ...values.tools import ToolChoice, ToolDefinition
 from ..history import HistoryRules, mend
 from .input import InputWriter
 

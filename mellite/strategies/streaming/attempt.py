@@ -17,9 +17,9 @@ from ...loops.turns import Turns
 from ...thunk.iterators import Events
 from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunk, Chunker, Chunking, chunker_for
+from ...values.compact import CompactLog
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.events import ReasoningDelta, TextDelta, ToolInputDelta
-from ...values.fold import CompactLog
 from ..requirements import CheckChunk, ChunkVerdict, Requirement, ValidationResult
 from ..requirements.checking import let_go
 from .events import ChunkEvent, Failure, QuickCheckEvent, StreamEvent, ThinkingEvent, ToolInputEvent

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
+from ...values.empty import EMPTY
 from ...values.errors import AuthenticationError, ConfigurationError, InvalidCredential, MelliteError
-from ...values.request import EMPTY
 
 if TYPE_CHECKING:
     from ..http import HttpRequest

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from attrs import field, frozen
 
-from ....thunk.outcome import parse
 from ....values.chunking import chunk
 from ....values.errors import InvalidRequest, MissingExtra, OutputValidationError
+from ....values.output import parse
 from ....values.provider_json import Json
 from ..requirement import Requirement
 from ..verdict import PASSED, ValidationResult, failed

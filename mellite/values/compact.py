@@ -1,0 +1,130 @@
+"""The compact log: the events of a settled generation in little more memory than their text."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from attrs import frozen
+
+from .events import Event, RawChunk, ReasoningDelta, TextDelta, ToolInputDelta
+
+__all__ = ["CompactLog"]
+
+# One number per event, and what the deltas say joined. One object kept per delta costs 14 times the text;
+# this costs two bytes per event more than the text.
+_OTHER, _TEXT, _THINKING, _INPUT, _RAW, _SWITCH = range(6)
+_LONGEST_SHORT: Final = 0xFFFF >> 3
+
+
+@frozen(kw_only=True)
+class CompactLog:
+    """The events of a settled generation in a small form, from which equal events can be made again.
+
+    Args:
+        marks: per event its kind (low three bits) and its length, in characters or bytes.
+        others: the events that are no deltas, in order.
+        blocks: the ids (and names) that deltas switch to, in order.
+        raw: the raw chunks, joined.
+    """
+
+    marks: array[int]
+    others: tuple[Event, ...]
+    blocks: tuple[tuple[int, str, str], ...]
+    text: str
+    thinking: str
+    inputs: str
+    raw: bytes
+
+    @classmethod
+    def of(cls, events: Sequence[Event], *, text: str, thinking: str | None) -> CompactLog:
+        """Compact `events`; `text` and `thinking` are what their deltas give, joined (kept, not copied)."""
+        marks: list[int] = []
+        mark = marks.append
+        others: list[Event] = []
+        blocks: list[tuple[int, str, str]] = []
+        inputs: list[str] = []
+        raw: list[bytes] = []
+        text_id, thinking_id, input_id = "text-0", "reasoning-0", ("", "")
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta:
+                if event.id != text_id:  # type: ignore[union-attr]
+                    text_id = event.id  # type: ignore[union-attr]
+                    blocks.append((_TEXT, text_id, ""))
+                    mark(_SWITCH)
+                mark(len(event.text) << 3 | _TEXT)  # type: ignore[union-attr]
+            elif kind is RawChunk:
+                raw.append(event.data)  # type: ignore[union-attr]
+                mark(len(event.data) << 3 | _RAW)  # type: ignore[union-attr]
+            elif kind is ReasoningDelta:
+                if event.id != thinking_id:  # type: ignore[union-attr]
+                    thinking_id = event.id  # type: ignore[union-attr]
+                    blocks.append((_THINKING, thinking_id, ""))
+                    mark(_SWITCH)
+                mark(len(event.text) << 3 | _THINKING)  # type: ignore[union-attr]
+            elif kind is ToolInputDelta:
+                if (event.id, event.name) != input_id:  # type: ignore[union-attr]
+                    input_id = (event.id, event.name)  # type: ignore[union-attr]
+                    blocks.append((_INPUT, *input_id))
+                    mark(_SWITCH)
+                inputs.append(event.text)  # type: ignore[union-attr]
+                mark(len(event.text) << 3 | _INPUT)  # type: ignore[union-attr]
+            else:
+                others.append(event)
+                mark(_OTHER)
+        longest = max(marks, default=0) >> 3
+        return cls(
+            marks=array("H" if longest <= _LONGEST_SHORT else "Q", marks),
+            others=tuple(others),
+            blocks=tuple(blocks),
+            text=text,
+            thinking=thinking or "",
+            inputs="".join(inputs),
+            raw=b"".join(raw),
+        )
+
+    def texts(self) -> Iterator[str]:
+        """The text deltas, one by one."""
+        at = 0
+        for mark in self.marks:
+            if mark & 7 == _TEXT:
+                end = at + (mark >> 3)
+                yield self.text[at:end]
+                at = end
+
+    def events(self) -> Iterator[Event]:
+        """All events again, equal to the first time and with the same boundaries."""
+        others, blocks = iter(self.others), iter(self.blocks)
+        ids = {_TEXT: ("text-0", ""), _THINKING: ("reasoning-0", ""), _INPUT: ("", "")}
+        at = [0] * 6
+        for mark in self.marks:
+            kind = mark & 7
+            if kind == _OTHER:
+                yield next(others)
+                continue
+            if kind == _SWITCH:
+                of, id, name = next(blocks)
+                ids[of] = (id, name)
+                continue
+            start = at[kind]
+            end = at[kind] = start + (mark >> 3)
+            if kind == _TEXT:
+                yield TextDelta(self.text[start:end], ids[_TEXT][0])
+            elif kind == _RAW:
+                yield RawChunk(self.raw[start:end])
+            elif kind == _THINKING:
+                yield ReasoningDelta(self.thinking[start:end], ids[_THINKING][0])
+            else:
+                id, name = ids[_INPUT]
+                yield ToolInputDelta(id, name, self.inputs[start:end])
+
+    def raw_chunks(self) -> Iterator[bytes]:
+        """The raw chunks, one by one."""
+        at = 0
+        for mark in self.marks:
+            if mark & 7 == _RAW:
+                end = at + (mark >> 3)
+                yield self.raw[at:end]
+                at = end

@@ -1,0 +1,278 @@
+"""How to generate: options, timeouts, marks for the cache, raw additions to the HTTP request; and their checks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NoReturn, TypedDict, TypeGuard
+
+from attrs import evolve, frozen
+
+from .empty import EMPTY
+from .errors import InvalidRequest
+from .public_names import publish
+from .tools import Tool, ToolChoice
+
+__all__ = [
+    "NO_OPTIONS",
+    "REQUEST_OPTIONS",
+    "CachePolicy",
+    "CommonOptions",
+    "GenerateOptions",
+    "HttpOptions",
+    "Options",
+    "Timeouts",
+    "refuse",
+]
+
+
+@frozen(kw_only=True)
+class Timeouts:
+    """The three clocks of a generation, in seconds; None switches one off.
+
+    Args:
+        first_byte: from sending the request to the first byte of the answer.
+        idle: between two events of a stream; comments and pings do not count.
+        total: from start to end.
+
+    Raises:
+        InvalidRequest: if one is not a positive number.
+
+    Example:
+        >>> Timeouts(total=30).first_byte
+        60
+    """
+
+    first_byte: float | None = 60
+    idle: float | None = 60
+    total: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("first_byte", "idle", "total"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and value > 0):
+                msg = f"timeout {name!r} must be a number of seconds above 0, or None: {value!r}"
+                raise InvalidRequest(msg, parameter=name)
+
+
+@frozen(kw_only=True)
+class CachePolicy:
+    """Which parts of the prompt to mark for the provider's cache, where the protocol has marks.
+
+    Args:
+        tools: mark the tool definitions.
+        system: mark the system prompt.
+        messages: mark the latest user or assistant message, or the last n messages (an int).
+        ttl_seconds: how long to keep it, in seconds.
+    """
+
+    tools: bool = False
+    system: bool = False
+    messages: Literal["latest-user-message", "latest-assistant"] | int | None = None
+    ttl_seconds: int | None = None
+
+
+@frozen(kw_only=True)
+class HttpOptions:
+    """Raw additions to the HTTP request: merged over the JSON body, the headers and the query."""
+
+    body: Mapping[str, Any] = EMPTY
+    headers: Mapping[str, str] = EMPTY
+    query: Mapping[str, str] = EMPTY
+
+
+def refuse(name: str, wanted: str, value: object) -> NoReturn:
+    """Raise InvalidRequest for an option that has a value of the wrong kind.
+
+    Args:
+        name: the option.
+        wanted: what its value must be, as the end of a sentence.
+        value: what was given.
+    """
+    msg = f"option {name!r} must be {wanted}, not {value!r}"
+    raise InvalidRequest(msg, parameter=name)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        refuse(name, "a whole number of at least 1", value)
+    return value
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        refuse(name, "a whole number", value)
+    return value
+
+
+def _number(name: str, value: object) -> float:
+    if not _is_number(value):
+        refuse(name, "a number", value)
+    return value
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        refuse(name, "True or False", value)
+    return value
+
+
+def _string(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        refuse(name, "a str", value)
+    return value
+
+
+def _strings(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    refuse(name, "a str or a sequence of str", value)
+
+
+def _timeouts(name: str, value: object) -> Timeouts:
+    if isinstance(value, Timeouts):
+        return value
+    refuse(name, "a Timeouts(first_byte=..., idle=..., total=...)", value)
+
+
+_CHECKS: Final[dict[str, Callable[[str, object], object]]] = {
+    "max_tokens": _count,
+    "temperature": _number,
+    "top_p": _number,
+    "top_k": _count,
+    "frequency_penalty": _number,
+    "presence_penalty": _number,
+    "seed": _whole,
+    "stop": _strings,
+    "reasoning_effort": _string,
+    "reasoning_budget": _whole,
+    "parallel_tool_calls": _flag,
+    "timeouts": _timeouts,
+    "stream": _flag,
+    "drop_unsupported": _flag,
+}
+
+#: What else a call takes among its options: these are no fields of `Options`, but of the request itself.
+REQUEST_OPTIONS: Final = ("model", "tool_choice", "provider_options", "http", "cache", "metadata")
+
+#: All keywords of a call, for the error about one that is none.
+_KEYWORDS: Final = (*_CHECKS, *REQUEST_OPTIONS, "system", "tools", "output")
+
+
+@frozen(kw_only=True)
+class Options:
+    """How to generate; None leaves it to the backend or the provider.
+
+    An option that a route cannot honour is an error, unless `drop_unsupported` allows leaving it out.
+
+    Args:
+        max_tokens: the longest answer, in tokens.
+        temperature: 0 picks the likeliest token every time.
+        top_p: sample from the likeliest tokens that add up to this probability.
+        top_k: sample from this many of the likeliest tokens.
+        frequency_penalty: against tokens used often already.
+        presence_penalty: against tokens used at all already.
+        seed: for repeatable sampling, as far as the provider can.
+        stop: texts at which to stop; one str stands for a tuple of one.
+        reasoning_effort: how hard to think, in the provider's words (``low``, ``medium``, ``high``, ...).
+        reasoning_budget: how many tokens to think at most.
+        parallel_tool_calls: whether several tools may be asked for at once.
+        timeouts: the clocks of this call.
+        stream: False asks the provider for the answer in one piece; by default it streams.
+        drop_unsupported: leave out what the route cannot honour instead of refusing the call.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    reasoning_effort: str | None = None
+    reasoning_budget: int | None = None
+    parallel_tool_calls: bool | None = None
+    timeouts: Timeouts | None = None
+    stream: bool | None = None
+    drop_unsupported: bool | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, object]) -> Options:
+        """Check options by name and type.
+
+        Raises:
+            UnknownOption: for a name that is no option, with the nearest that is.
+            InvalidRequest: for a value of the wrong type or out of range.
+
+        Example:
+            >>> Options.of({"temperature": 0, "stop": "END"}).stop
+            ('END',)
+        """
+        checked: dict[str, Any] = {}
+        for name, value in values.items():
+            check = _CHECKS.get(name)
+            if check is None:
+                from .option_names import unknown_option  # tables that only a misspelled option needs
+
+                raise unknown_option(name, _KEYWORDS)
+            checked[name] = None if value is None else check(name, value)
+        return cls(**checked)
+
+    def merged(self, over: Options) -> Options:
+        """Return these options, with everything that `over` sets taken from there."""
+        if over is NO_OPTIONS:
+            return self
+        if self is NO_OPTIONS:
+            return over
+        return evolve(self, **over.given())
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that are set, by name."""
+        return {name: value for name in _CHECKS if (value := getattr(self, name)) is not None}
+
+
+#: No option set; shared, so that a plain call makes no object for it.
+NO_OPTIONS: Final = Options()
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options that calls and backends take alike, for signatures: all but ``model`` and ``timeouts``."""
+
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+    reasoning_effort: str | None
+    reasoning_budget: int | None
+    parallel_tool_calls: bool | None
+    stream: bool | None
+    drop_unsupported: bool | None
+    tool_choice: str | ToolChoice | Tool | None
+    provider_options: Mapping[str, Any] | None
+    http: HttpOptions | None
+    cache: Literal["auto", "none"] | CachePolicy | None
+    metadata: Mapping[str, Any] | None
+
+
+class GenerateOptions(CommonOptions, total=False):
+    """Every option of a call, for signatures: ``**options: Unpack[GenerateOptions]`` beside what is written out there.
+
+    At run time `Options.of` and `Request.of` check them.
+    """
+
+    model: str | None
+    timeouts: Timeouts | None
+
+
+publish(globals(), "mellite.request", "CachePolicy", "HttpOptions", "Options", "Timeouts")
