@@ -1,11 +1,11 @@
-"""Stream with validation: chunks as they arrive, each checked; stopped the moment it goes wrong, tried again.
+"""Streams with validation: chunks are checked as they arrive; a failure stops the generation and starts another.
 
     async with mellite.stream(thunk, requirements=[...], chunking="sentences", attempts=3) as s:
         async for chunk in s:
             print(chunk, end="")
     if s.success: ...
 
-A generation is cancelled with its first failure, so that nothing is generated or paid for that no longer matters.
+The first failure cancels the generation, so that you do not pay for text that is thrown away.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from .events import (
     ThinkingEvent,
     ToolInputEvent,
 )
-from .handle import StreamEvents, ValidatedStream, stream
+from .handle import StreamEvents, ValidatedStream
+from .opening import stream
 
 __all__ = [
     "ChunkEvent",

@@ -1,4 +1,9 @@
-"""One attempt: read a generation, cut it, check each chunk, release what passed, stop with the first failure."""
+"""One attempt: read a generation, cut it into chunks, check them, release those that pass, stop at the first failure.
+
+All of an attempt runs in one event loop: a reader (the task that calls `Attempt.read`), a task for each async check,
+and the consumer, which takes from the `Outlet`. They hand over to each other only at an ``await``, so that no lock is
+needed. The consumer waits for items; the reader waits for room, for checks, or for both.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import anyio
 from attrs import define, field
@@ -30,67 +35,68 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "Outlet"]
 
-#: Takes text, None at its end, and anything to go on after it had to wait, which it says with True.
+#: A coroutine that cuts and checks. Send it text, or None at the end; it yields True to wait, and goes on at any send.
 _Track: TypeAlias = Generator[bool, str | None, None]
 
-#: How far a generation runs ahead of the checks, in events: what comes behind a failure is paid for in vain.
+#: How many events a generation may run ahead of the checks. Events after a failure are paid for in vain.
 AHEAD: Final = 8
 
-#: How many chunks wait to be taken before reading pauses, and with it the generation.
+#: How many chunks may wait for the consumer or for verdicts before reading, and with it the generation, pauses.
 WINDOW: Final = 256
 
-#: How many async checks of one requirement run at the same time.
+#: How many async checks of one requirement may run at the same time.
 CHECKS_AT_ONCE: Final = 16
 
 
 @define(eq=False)
 class Outlet:
-    """Where an attempt puts what it releases, and what it waits on; one for a whole stream."""
+    """The queue from the attempts of a stream to its consumer, and the reader's place to wait. One for each stream."""
 
-    #: What has been released and not been taken yet.
+    #: Released and not taken yet.
     items: deque[Chunk | StreamEvent] = field(factory=deque, init=False)
-    #: Whether somebody wants more than chunks.
+    #: Whether the consumer wants events, and not chunks alone.
     detailed: bool = field(default=False, init=False)
+    #: The task group of the stream, while its block is open; async checks run in it.
     group: TaskGroup | None = field(default=None, init=False)
     _takers: list[loops.Waiter] = field(factory=list, init=False)
     _reader: loops.Waiter | None = field(default=None, init=False)
 
     def put(self, item: Chunk | StreamEvent) -> None:
-        """Release something, and wake who waits for it."""
+        """Release an item, and wake the consumer."""
         self.items.append(item)
         while self._takers:
             self._takers.pop().wake()
 
     def taken(self) -> None:
-        """Somebody took something: reading may go on when there is room again."""
+        """Wake the reader if there is room again. The consumer calls this after taking an item."""
         if self._reader is not None and len(self.items) <= WINDOW // 2:
             self.wake_reader()
 
     async def wait_for_item(self) -> None:
-        """Wait until there is something to take."""
+        """Wait until there is an item to take."""
         while not self.items:
             waiter = loops.current().waiter()
             self._takers.append(waiter)
             await waiter.wait()
 
     def wake_reader(self) -> None:
-        """Let the reader look again whether it can go on."""
+        """Wake the reader, so that it checks again whether it can go on."""
         if self._reader is not None:
             self._reader.wake()
             self._reader = None
 
     async def reader_waits(self) -> None:
-        """The reader waits until it is woken."""
+        """Wait until `wake_reader` is called. Only the reader may call this."""
         waiter = self._reader = loops.current().waiter()
         await waiter.wait()
 
 
 class _Check:
-    """An async check of one chunk, under way."""
+    """A running async check of one chunk."""
 
     __slots__ = ("chunk", "given", "lane", "scope", "turn")
 
-    def __init__(self, lane: _Lane, chunk: Chunk, given: Awaitable[Any], turn: int) -> None:
+    def __init__(self, lane: _Lane, chunk: Chunk, given: Awaitable[object], turn: int) -> None:
         self.lane = lane
         self.chunk = chunk
         self.given = given
@@ -99,7 +105,7 @@ class _Check:
 
 
 class _Lane:
-    """One requirement over the chunks of one attempt."""
+    """The way of one requirement through the chunks of one attempt."""
 
     __slots__ = ("begin", "check", "end", "pending", "requirement")
 
@@ -107,11 +113,11 @@ class _Lane:
         self.requirement = requirement
         self.begin = requirement.begin_chunk
         self.check = check
-        self.end = 0  # of the last chunk that it was given
-        self.pending: dict[int, _Check] = {}  # where a chunk begins -> its check, in order
+        self.end = 0  # the end of the last chunk that was given to it
+        self.pending: dict[int, _Check] = {}  # start of a chunk -> its check, in the order of the text
 
     def judged(self) -> int:
-        """Up to where all of the text is judged."""
+        """Return the offset up to which every chunk has a verdict."""
         return next(iter(self.pending)) if self.pending else self.end
 
 
@@ -119,10 +125,18 @@ class _Lane:
 class Attempt:
     """One generation on its way through the checks.
 
+    Args:
+        thunk: the generation.
+        number: the number of the attempt, counted from 1.
+        requirements: the demands on the answer.
+        chunking: how the text is cut.
+        outlet: where chunks and events are put.
+        judged: called with each verdict that has a result.
+
     Attributes:
-        failures: the requirements that it did not meet, in the order of the text.
-        error: what the generation failed with, if it did.
-        limit: where the first chunk that failed begins: nothing from there on is released.
+        failures: the chunks that failed, in the order of the text.
+        error: the error of the generation, if any.
+        limit: the start of the first chunk that failed: nothing from there on is released.
     """
 
     thunk: AnyThunk
@@ -145,14 +159,14 @@ class Attempt:
 
     @property
     def rejected(self) -> bool:
-        """Whether a requirement has failed."""
+        """Whether a requirement has failed a chunk."""
         return bool(self.failures)
 
     async def read(self, *, last: bool) -> None:
-        """Read the whole generation; stops it with the first failure.
+        """Read the generation to its end, or stop it at the first failure.
 
         Args:
-            last: whether no other attempt follows: then what stands before the failure is still released.
+            last: whether no attempt follows. Then chunks before the failure are still checked and released.
         """
         self._is_last = last
         try:
@@ -163,7 +177,7 @@ class Attempt:
                 self.error = error.with_traceback(_settled_traceback(self.thunk))  # without these frames: no cycle
         last = self._is_last = last or (self.error is not None and is_futile(self.error))
         if not self.rejected and (self.error is None or last):
-            await self._feed(None)  # the rest of the text, also of one that broke off
+            await self._feed(None)  # the rest of the text, also if it broke off
             while self._checks and not self._is_over():
                 await self.outlet.reader_waits()
         if not last:
@@ -174,22 +188,22 @@ class Attempt:
             await self.outlet.reader_waits()
 
     def _is_over(self) -> bool:
-        """Whether the outcome is decided: a requirement or the chunker has failed."""
+        """Tell whether the attempt is decided: a requirement or the chunker has failed."""
         return bool(self.failures) or self._cannot_cut
 
     async def stop(self) -> None:
-        """Cancel the generation at once; nothing happens if it has ended."""
+        """Cancel the generation at once; a no-op if it has ended."""
         why = f"rejected: {self.failures[0].reason}" if self.failures else str(self.error)
         await self.thunk.cancel_generation(why)
 
     def abandon(self) -> None:
-        """Cancel every check that is still under way; nothing is released any more."""
+        """Cancel every running check, and release nothing more."""
         self.limit = -1
         for check in self._checks:
             check.scope.cancel()
 
     def close(self) -> None:
-        """Let go of checks that never began, when all tasks are over."""
+        """Close the checks that never began. Called when all tasks of the stream have ended."""
         for check in self._checks:
             let_go(check.given)
         for track in self._tracks:
@@ -199,7 +213,7 @@ class Attempt:
         checkers = [(requirement, requirement.checker()) for requirement in self.requirements]
         lanes = [_Lane(requirement, check) for requirement, check in checkers if check is not None]
         self._lanes = lanes
-        self._cannot_cut = True  # until it is certain that every chunker can be made
+        self._cannot_cut = True  # until every chunker has been made
         shared = [lane for lane in lanes if lane.requirement.chunking is None]
         self._tracks.append(self._track(chunker_for(self.chunking), shared, deliver=True))
         self._tracks += [
@@ -234,11 +248,11 @@ class Attempt:
         if len(self.outlet.items) >= WINDOW:
             return True
         if not self._checks:
-            return False  # what waits then, waits for more text
+            return False  # the chunks that wait then need more text
         return len(self._waiting) >= WINDOW or any(len(lane.pending) >= CHECKS_AT_ONCE for lane in self._lanes)
 
     async def _feed(self, text: str | None) -> None:
-        """Cut and check more text; None is its end. Waits while too many checks are under way."""
+        """Cut and check more text, or finish with None. Wait while too many checks are running."""
         if self._cannot_cut:
             return
         fed = self._fed
@@ -248,19 +262,19 @@ class Attempt:
                 if self.failures:
                     if text is None or not self._is_last or self.limit <= fed:
                         break
-                    text = text[: int(self.limit) - fed]  # what stands before the failure may still pass
+                    text = text[: int(self.limit) - fed]  # chunks before the failure may still pass
                 is_busy = track.send(text)
                 while is_busy:
                     self._release()
                     await self.outlet.reader_waits()
                     is_busy = track.send(None)
-        except InvalidRequest as error:  # out of somebody's own chunker
+        except InvalidRequest as error:  # raised by a chunker of the user's
             self.error, self._cannot_cut = error.with_traceback(None), True
         self._release()
 
     def _track(self, chunker: Chunker, lanes: list[_Lane], *, deliver: bool) -> _Track:
-        """Cuts the text that it is sent, and has some requirements judge the chunks; gives True when it has to wait."""
-        partial = ""  # a local: CPython adds to it in place, which makes all additions together linear
+        """Cut the text that is sent, and have the requirements of `lanes` judge the chunks; yield True to wait."""
+        partial = ""  # a local variable: CPython appends to it in place, so that all of it takes linear time
         while True:
             text = yield False
             for chunk in cast("list[Chunk]", chunker.end() if text is None else chunker.feed(text)):
@@ -274,13 +288,13 @@ class Attempt:
                     break
 
     def _judge(self, lanes: list[_Lane], chunk: Chunk, partial: str) -> None:
-        """Have requirements judge a chunk; async checks begin when no other one has failed it."""
-        later: list[tuple[_Lane, Awaitable[Any]]] = []
+        """Have the requirements of `lanes` judge a chunk: sync checks first, then, unless one failed, the async."""
+        later: list[tuple[_Lane, Awaitable[object]]] = []
         detailed = self.outlet.detailed
         for lane in lanes:
             given = lane.begin(lane.check, chunk, partial)
             if type(given) is not tuple:
-                later.append((lane, cast("Awaitable[Any]", given)))
+                later.append((lane, cast("Awaitable[object]", given)))
                 continue
             lane.end = chunk.end
             verdict, result = given
@@ -294,7 +308,7 @@ class Attempt:
             else:
                 self._start(lane, chunk, given)
 
-    def _start(self, lane: _Lane, chunk: Chunk, given: Awaitable[Any]) -> None:
+    def _start(self, lane: _Lane, chunk: Chunk, given: Awaitable[object]) -> None:
         check = _Check(lane, chunk, given, self._turns.take())
         lane.pending[chunk.start] = check
         lane.end = chunk.end
@@ -310,8 +324,8 @@ class Attempt:
             judged = await lane.requirement.finish_chunk(check.given)
         self._checks.discard(check)
         if judged is None:
-            let_go(check.given)  # it may have been cancelled before it began
-        elif chunk.start <= self.limit:  # what stands behind a failure does not matter any more
+            let_go(check.given)  # cancelled, maybe before it began
+        elif chunk.start <= self.limit:  # a verdict behind the failure no longer matters
             self._note(lane, chunk, *judged)
             del lane.pending[chunk.start]
             self._release()
@@ -320,7 +334,7 @@ class Attempt:
             await self.stop()
 
     def _note(self, lane: _Lane, chunk: Chunk, verdict: ChunkVerdict, result: ValidationResult | None) -> None:
-        """A verdict is there."""
+        """Record a verdict. A failure cancels all checks from the chunk on."""
         if self.outlet.detailed:
             self.outlet.put(QuickCheckEvent(lane.requirement, verdict, chunk=chunk, result=result, attempt=self.number))
         if result is not None:
@@ -334,7 +348,7 @@ class Attempt:
                     check.scope.cancel()
 
     def _release(self) -> None:
-        """Hand on every chunk that all requirements have judged."""
+        """Release the chunks that every requirement has judged, in order."""
         waiting = self._waiting
         if not waiting:
             return

@@ -1,4 +1,4 @@
-"""What happens in a stream with validation: chunks, checks, thinking, retries, errors, and how it ended."""
+"""The events of a stream with validation: chunks, checks, thinking, retries, errors, and the end."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = [
 
 @frozen
 class Failure:
-    """Why an attempt failed: a requirement that was not met, or a generation that went wrong.
+    """The reason why an attempt failed: a requirement that was not met, or a generation that went wrong.
 
     Args:
-        requirement: which one; None where the generation itself failed.
-        result: its verdict, with the reason, and what went wrong with the check or the generation in ``error``.
-        chunk: the chunk that failed; None where the whole answer did.
-        attempt: in which attempt, counted from 1.
+        requirement: the requirement; None if the generation itself failed.
+        result: the verdict, with the reason; its ``error`` is the exception of the check or the generation, if any.
+        chunk: the chunk that failed; None if the whole answer did.
+        attempt: the number of the attempt, counted from 1.
     """
 
     requirement: Requirement | None
@@ -43,24 +43,24 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """Why, in words: the verdict's reason, or else what was required."""
+        """The verdict's reason, or else the description of the requirement."""
         return self.result.reason or (self.requirement.description if self.requirement is not None else "it failed")
 
     @property
     def error(self) -> Exception | None:
-        """What a check raised, or what the generation failed with."""
+        """The exception of the check or the generation, if any."""
         return self.result.error
 
 
 @frozen
 class _Event:
-    #: What kind of event it is, as a word.
+    #: The kind of event, as a word.
     type: ClassVar[str]
 
 
 @frozen
 class ChunkEvent(_Event):
-    """A chunk that no requirement has failed; one with ``chunk.start == 0`` begins an attempt."""
+    """A chunk that passed all requirements. The first of an attempt has ``chunk.start == 0``."""
 
     type = "chunk"
     chunk: Chunk
@@ -69,7 +69,7 @@ class ChunkEvent(_Event):
 
 @frozen
 class QuickCheckEvent(_Event):
-    """A requirement has judged a chunk; it may be a chunk of its own chunking."""
+    """A requirement has judged a chunk, cut by the chunking of the requirement if it has one."""
 
     type = "quick-check"
     requirement: Requirement
@@ -81,7 +81,7 @@ class QuickCheckEvent(_Event):
 
 @frozen
 class ThinkingEvent(_Event):
-    """More of the model's thinking; it is not checked."""
+    """More of the model's thinking, which is not checked."""
 
     type = "thinking"
     text: str
@@ -90,7 +90,7 @@ class ThinkingEvent(_Event):
 
 @frozen
 class ToolInputEvent(_Event):
-    """More of the raw JSON of a tool call's arguments; it is not checked."""
+    """More of the raw JSON of a tool call's arguments, which is not checked."""
 
     type = "tool-input"
     name: str
@@ -101,7 +101,7 @@ class ToolInputEvent(_Event):
 
 @frozen
 class DoneEvent(_Event):
-    """The answer is complete, and no chunk of it failed; the requirements on the whole of it come next."""
+    """The answer is complete, and no chunk failed. The checks of the whole answer come next."""
 
     type = "done"
     thunk: AnyThunk
@@ -110,7 +110,7 @@ class DoneEvent(_Event):
 
 @frozen
 class FullValidationEvent(_Event):
-    """The verdicts on the whole answer, in the order of the requirements; None for a check that was not needed."""
+    """The verdicts on a whole answer, in the order of the requirements; None for a check that was not needed."""
 
     type = "full-validation"
     validations: tuple[ValidationResult | None, ...]
@@ -119,11 +119,11 @@ class FullValidationEvent(_Event):
 
 @frozen
 class RetryEvent(_Event):
-    """An attempt failed, and another one begins: the text starts anew.
+    """An attempt failed, and the next one begins, with a new text.
 
     Args:
-        failures: why the one before failed.
-        attempt: the number of the one that begins.
+        failures: the failures of the attempt before.
+        attempt: the number of the attempt that begins.
     """
 
     type = "retry"
@@ -133,7 +133,7 @@ class RetryEvent(_Event):
 
 @frozen
 class ErrorEvent(_Event):
-    """A generation went wrong: it broke off, or its answer does not parse."""
+    """A generation went wrong: it broke off, or its answer does not parse as the output type."""
 
     type = "error"
     error: Exception
@@ -142,13 +142,13 @@ class ErrorEvent(_Event):
 
 @frozen
 class CompletedEvent(_Event):
-    """The end, and always the last event.
+    """The end of the stream; always the last event.
 
     Args:
         success: whether an answer met all requirements.
-        failures: of all attempts.
-        error: what made the last attempt fail, if it was no requirement.
-        attempts: how many there were.
+        failures: the failures of all attempts.
+        error: the error of the last attempt, unless a requirement failed it.
+        attempts: the number of attempts.
     """
 
     type = "completed"
@@ -158,6 +158,7 @@ class CompletedEvent(_Event):
     attempts: int = field(default=1, kw_only=True)
 
 
+#: Everything that ``s.events()`` gives.
 StreamEvent: TypeAlias = (
     ChunkEvent
     | QuickCheckEvent

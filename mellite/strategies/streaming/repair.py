@@ -1,32 +1,34 @@
-"""What the next attempt of a stream is asked: plainly again, or told why the ones before were rejected."""
+"""The request of the next attempt of a stream: the same again, or with the reasons why earlier ones failed."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from attrs import evolve
 
 from ...values.errors import ConfigurationError, GenerationCancelled, InvalidRequest, ProviderError, RequestError
 from ...values.messages import Message, Text
-from ...values.request import Request
+from ...values.request import Prompt, Request
 from .events import Failure
 
 __all__ = ["Repair", "is_futile", "repaired", "with_reasons"]
 
-#: How to ask again: plainly, with the reasons in the prompt, or as a function of the request and the failures says.
-Repair: TypeAlias = "bool | Callable[[Request, tuple[Failure, ...]], Any]"
+#: How to ask again: False, the same request; True, with the reasons in the prompt; or a function that returns a prompt.
+Repair: TypeAlias = "bool | Callable[[Request, tuple[Failure, ...]], Prompt | Awaitable[Prompt]]"
 
 
 async def repaired(repair: Repair, request: Request, failures: Sequence[Failure]) -> Request:
-    """The request of the next attempt.
+    """Return the request of the next attempt.
 
     Args:
-        failures: of all attempts so far.
+        repair: how to ask again.
+        request: the request of the first attempt.
+        failures: the failures of all attempts so far.
 
     Raises:
-        InvalidRequest: if a function of the user's raises, or gives no prompt.
+        InvalidRequest: if the user's function raises, or does not return a prompt.
     """
     if isinstance(repair, bool):
         return with_reasons(request, failures) if repair else request
@@ -41,7 +43,7 @@ async def repaired(repair: Repair, request: Request, failures: Sequence[Failure]
 
 
 def with_reasons(request: Request, failures: Sequence[Failure]) -> Request:
-    """The request with the reasons of failures at the end of what the user asks, each once."""
+    """Return the request with the reasons for the failures, each once, added to the end of the user's message."""
     reasons = list(dict.fromkeys([_reason(failure) for failure in failures if failure.requirement is not None]))
     if not reasons:
         return request
@@ -57,14 +59,14 @@ def with_reasons(request: Request, failures: Sequence[Failure]) -> Request:
 
 
 def _reason(failure: Failure) -> str:
-    """What was required, and why it was not met; that a check itself went wrong is nothing a model can mend."""
+    """Say what was required, and why it was not met. An error in the check itself is left out: no model can mend it."""
     what = failure.requirement.description if failure.requirement is not None else ""
     told = failure.error is None and failure.result.reason
     return f"- {what} ({failure.result.reason})" if told else f"- {what}"
 
 
 def is_futile(error: Exception) -> bool:
-    """Whether another attempt would only fail again: a wrong request, no key, no money; or it is not wanted."""
+    """Tell whether a retry is pointless: the request is wrong, the key or the money is missing, or it was cancelled."""
     if isinstance(error, ProviderError):
         return not error.retryable
     return isinstance(error, (ConfigurationError, RequestError, GenerationCancelled))

@@ -1,0 +1,102 @@
+"""mellite.stream: take a thunk or a prompt, check the arguments, and make the stream of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...backends.asking import generate
+from ...thunk.call import Streams
+from ...thunk.thunk import AnyThunk, ModelOutputThunk
+from ...values.chunking import Chunking, chunker_for
+from ...values.errors import InvalidRequest
+from ...values.request import Prompt, Request, System
+from ..requirements import Requirement, as_requirements
+from ..requirements.requirement import Check
+from .handle import ValidatedStream
+from .repair import Repair
+from .retries import Retries, asking
+
+__all__ = ["stream"]
+
+
+def stream(
+    source: AnyThunk | Prompt,
+    *,
+    requirements: Iterable[Requirement | Check] = (),
+    chunking: Chunking = None,
+    attempts: int = 1,
+    repair: Repair = False,
+    backend: Streams | str | None = None,
+    system: System | None = None,
+    tools: Sequence[Any] | None = None,
+    output: Any = None,
+    **options: Any,
+) -> ValidatedStream:
+    """Read an answer in chunks as it arrives, each checked; use it as ``async with mellite.stream(...) as s:``.
+
+    Nothing is sent before the first chunk is asked for. Each chunk is then given to the requirements that check chunks,
+    while the next ones arrive; async checks run concurrently. A chunk is handed on once all of these requirements have
+    judged the text up to its end, and none has failed it.
+
+    The first failure cancels the generation and closes its connection. If attempts remain, a fresh copy begins, and its
+    first chunk has ``chunk.start == 0``. When an answer is complete, the requirements with a ``check`` judge the whole
+    of it. When no attempts remain, the loop simply ends, with ``s.success`` False. A generation that broke off raises
+    after its last chunk.
+
+    Args:
+        source: a thunk, which becomes the first attempt itself, or a prompt for `backend`, as for `mellite.generate`. A
+            thunk that is done is judged without generating; one that failed or was cancelled is replaced by a copy.
+        requirements: each a `Requirement`, or a function of a thunk.
+        chunking: how the text is cut, as for `mellite.chunk`; None for the deltas as they were sent.
+        attempts: how many generations there may be, at least 1.
+        repair: whether further attempts are told why the earlier ones failed. A function ``repair(request, failures)``,
+            sync or async, returns the next prompt instead; it is given the request of the first attempt and the
+            failures of all.
+        backend: who answers a prompt: a backend, or its name as in ``openai:gpt-4o-mini``.
+        system: as for `mellite.generate`, as are `tools`, `output` and the options; for a thunk they override its own.
+        tools: see `system`.
+        output: see `system`.
+        **options: see `system`.
+
+    Raises:
+        InvalidRequest: for arguments that cannot work, before anything is sent.
+        UnknownOption: for a misspelled option.
+
+    Example:
+        >>> import anyio
+        >>> from mellite.backends import Constant
+        >>> from mellite.requirements import length
+        >>> async def main():
+        ...     thunk = Constant("One. Two. Three.").generate("Count.")
+        ...     async with stream(thunk, requirements=[length(max=12)], chunking="sentences") as s:
+        ...         chunks = [chunk async for chunk in s]
+        ...     return chunks, s.success, s.failures[0].reason
+        >>> anyio.run(main)
+        (['One. ', 'Two. '], False, 'it is longer than 12 characters')
+    """
+    given = {"system": system, "tools": tools, "output": output}
+    changes = {**{name: value for name, value in given.items() if value is not None}, **options}
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        msg = f"attempts is a whole number of at least 1, not {attempts!r}"
+        raise InvalidRequest(msg, parameter="attempts")
+    if not isinstance(repair, bool) and not callable(repair):
+        msg = f"repair is True, False, or a function of the request and the failures, not {repair!r}"
+        raise InvalidRequest(msg, parameter="repair")
+    chunker_for(chunking)
+    checks = as_requirements(requirements)
+    first = _first(source, backend, changes)
+    return ValidatedStream(Retries(first, requirements=checks, chunking=chunking, most=attempts, repair=repair))
+
+
+def _first(source: AnyThunk | Prompt, backend: Streams | str | None, changes: dict[str, Any]) -> AnyThunk:
+    """Return the thunk of the first attempt."""
+    if isinstance(source, ModelOutputThunk):
+        if backend is not None:
+            msg = "a thunk has a backend already; to ask another one about it, write stream([thunk], backend=...)"
+            raise InvalidRequest(msg, parameter="backend")
+        return asking(source, Request.of(source._call.request, **changes)) if changes else source
+    if backend is None:
+        msg = "a prompt needs to be asked of somebody: stream(prompt, backend=...), or stream(backend.generate(prompt))"
+        raise InvalidRequest(msg, parameter="backend")
+    return generate(backend, source, **changes)
