@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.layer_rules import FACES, ROOMS
 from tests.pages import PAGES, ROOT, Difference, blocks, run_page
 
 
@@ -36,6 +37,15 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not file.is_file() or (heading and heading not in anchors(file)):
             broken.append(f"{target}#{heading}")
     assert broken == []
+
+
+def test_files_of_the_house_exist() -> None:
+    """Every file and folder of the package that docs/design.md names is there, and the page names every room."""
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+(?:/|\.py))`", text)
+    assert [name for name in named if not (ROOT / "mellite" / name).exists() and not (ROOT / name).exists()] == []
+    rooms = {f"{room}/" for row in ROOMS for room in row if (ROOT / "mellite" / room).is_dir()}
+    assert rooms | {f"{face}.py" for face in FACES} <= set(named)
 
 
 def test_every_page_is_in_the_navigation() -> None:
