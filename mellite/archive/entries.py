@@ -13,7 +13,7 @@ from ..cassettes.audit import is_to_be_told
 from ..cassettes.files.find import Failed, Found, find_cassettes
 from ..cassettes.files.read import load_cassette
 from ..cassettes.interactions import Cassette, HttpInteraction, WebSocketInteraction
-from ..cassettes.replaying.matching import Snapshot, snapshot
+from ..cassettes.replaying.canonical import Snapshot, snapshot
 from ..cassettes.secrets.redaction import Redaction
 from ..cassettes.text.directory import TextCassette, TextDirectory
 from ..cassettes.timeline import Timeline

@@ -25,12 +25,8 @@ if TYPE_CHECKING:
     from .opening import CassetteTransport as CassetteTransport, use as use
     from .recording.transport import RecordTransport as RecordTransport
     from .recording.writer import CassetteWriter as CassetteWriter
-    from .replaying.matching import (
-        Difference as Difference,
-        Snapshot as Snapshot,
-        differences as differences,
-        snapshot as snapshot,
-    )
+    from .replaying.canonical import Snapshot as Snapshot, snapshot as snapshot
+    from .replaying.matching import Difference as Difference, differences as differences
     from .replaying.sockets import ReplaySockets as ReplaySockets
     from .replaying.transport import ReplayTransport as ReplayTransport
     from .secrets.redaction import Redaction as Redaction
@@ -53,7 +49,8 @@ else:
             ".opening": "CassetteTransport use",
             ".recording.writer": "CassetteWriter",
             ".recording.transport": "RecordTransport",
-            ".replaying.matching": "Difference Snapshot differences snapshot",
+            ".replaying.canonical": "Snapshot snapshot",
+            ".replaying.matching": "Difference differences",
             ".replaying.sockets": "ReplaySockets",
             ".replaying.transport": "ReplayTransport",
             ".secrets.redaction": "Redaction",

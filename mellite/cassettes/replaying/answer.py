@@ -1,4 +1,4 @@
-"""A recorded answer given again: the same pieces, at once or in recorded time, and the same end."""
+"""A recorded answer that is replayed: the same pieces, at once or in recorded time, and the same end."""
 
 from __future__ import annotations
 
@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Pace", "RecordedAnswer", "fault_of"]
 
-#: So often at most, in pieces, others have their turn: one who reads thousands must not wait a turn for each.
+#: A read lets other tasks run once in so many pieces: a turn of the loop for each would cost more than the reading.
 _EVERY: Final = 16
 
 
 def fault_of(fault: Fault | None) -> Exception:
-    """The error that was raised when it was recorded.
-
-    A class that there is no longer, or that was never mellite's, becomes ConnectionLost.
-    """
+    """Make the recorded error anew. A class that is not one of mellite's errors becomes ConnectionLost."""
     if fault is None:
         return ConnectionLost("the connection broke, as it did when this was recorded")
     if fault.type == "TimeoutError":
@@ -44,15 +41,17 @@ def fault_of(fault: Fault | None) -> Exception:
 
 
 class Pace:
-    """When a recorded answer may give what it gave: at once or in recorded time, and in its turn among others.
+    """When a recorded answer may give its pieces: at once or in recorded time, and in its turn among others.
+
+    Only the reader of the answer uses it.
 
     Args:
-        timeline: how it went; None if nobody knows, which is like at once.
+        timeline: the recorded times and end; None if they are not known, and then everything comes at once.
         speed: how many times as fast as recorded; None for at once.
-        deadline: how long to wait for its reader to go away where the recorded one did, in seconds.
-        order: keeps it in order with others, if it ran at the same time as any; None if nothing does.
-        index: which interaction it is.
-        name: what to call it in messages.
+        deadline: how long to wait for the reader to go away where the recorded one did, in seconds.
+        order: the order among answers that ran at the same time; None if it does not matter.
+        index: which interaction this is.
+        name: what to call the answer in messages.
         path: the cassette, for errors.
     """
 
@@ -86,20 +85,20 @@ class Pace:
 
     @property
     def waits(self) -> bool:
-        """Whether there may be something to wait for before a piece."""
+        """Whether `until` may wait before a piece."""
         return self._speed is not None or self._order is not None
 
     def _moment(self, after: int) -> int:
-        """When something was given that came so many microseconds after the start, for the order."""
+        """Return the moment, for the order, of what came `after` microseconds after the start."""
         started = 0 if self.timeline is None else self.timeline.started
         return min(started + after, self._cause - 1)
 
     async def until(self, after: int, timeout: float | None, *, end: bool = False) -> None:
-        """Wait until what came so many microseconds after the start may be given; `end` for the end.
+        """Wait until a piece, or the `end`, may be given that came `after` microseconds after the start.
 
         Raises:
-            TimeoutError: if that takes longer than `timeout` seconds in recorded time. Waiting for others of the
-                recording does not count: that is no time that the server took.
+            TimeoutError: if that takes longer than `timeout` seconds in recorded time. Waiting for other answers does
+                not count, because the server did not take that time.
         """
         if self._order is not None and self.timeline is not None:
             await self._order.until(self._index, self._moment(after), end=end)
@@ -111,7 +110,7 @@ class Pace:
                     raise TimeoutError
 
     def gives(self, times: Sequence[int], number: int) -> None:
-        """So many pieces have been given of those that came at these times."""
+        """Tell the order that `number` pieces have been given of those that came at `times`."""
         timeline = self.timeline
         if self._order is None or timeline is None:
             return
@@ -122,17 +121,17 @@ class Pace:
         self._order.gives(self._index, following)
 
     def over(self) -> None:
-        """The reader is done with it, or went away."""
+        """Tell the order that the reader is done, or went away. Idempotent."""
         if self._order is not None:
             self._order.ends(self._index)
 
     async def end(self, pieces: int, timeout: float | None) -> None:
-        """The end, after so many pieces: nothing, the recorded error, or waiting for the reader to go away.
+        """Replay the end, after so many pieces: return, raise the recorded error, or wait for the reader to go away.
 
         Raises:
             CassetteMismatch: if the reader does not go away, though the recorded one did.
-            TimeoutError: likewise, if it did not want to wait for so long.
-            Exception: what was raised when it was recorded.
+            TimeoutError: likewise, if its timeout is no longer than the deadline.
+            Exception: the recorded error.
         """
         timeline = self.timeline
         if timeline is None:
@@ -143,7 +142,8 @@ class Pace:
                 raise fault_of(timeline.fault)
             return
         self.over()
-        # Its reader went away, so it is waited for here, too: a timeout that did not end it then does not end it now.
+        # Sleep for the whole deadline, whatever the timeout: the recorded reader went away before its own timeout,
+        # so this one must be given the time to do the same.
         await anyio.sleep(self._deadline)
         if timeout is not None and timeout <= self._deadline:
             raise TimeoutError
@@ -156,14 +156,14 @@ class Pace:
 
 
 class RecordedAnswer(HttpResponse):
-    """An answer out of a cassette.
+    """An answer from a cassette.
 
     Args:
         status: the HTTP status.
         headers: by name, in any case.
-        pieces: what each `read` gives; none of them is empty.
-        times: of each, how many microseconds after the start it came; none if nobody knows.
-        pace: when each may be given, and how it ends.
+        pieces: what each `read` returns; none is empty.
+        times: for each piece, how many microseconds after the start it came; empty if that is not known.
+        pace: when each piece may be given, and how the answer ends.
     """
 
     __slots__ = ("_closed", "_count", "_pace", "_pieces", "_times", "replayed")
@@ -182,11 +182,11 @@ class RecordedAnswer(HttpResponse):
         pace.gives(self._times, 0)
 
     async def read(self, timeout: float | None = None) -> bytes:
-        """The next piece; see `HttpResponse.read`.
+        """Read the next piece; see `HttpResponse.read`.
 
         Raises:
-            TimeoutError: if the recorded time is longer than `timeout` seconds, or the recorded reader had to wait too
-                long.
+            TimeoutError: if the piece comes after more than `timeout` seconds in recorded time, or a timeout was
+                recorded here.
             ConnectionLost: if the connection broke when it was recorded, or the answer was closed already.
             CassetteMismatch: if the recorded reader went away here, and this one does not.
         """
@@ -194,7 +194,7 @@ class RecordedAnswer(HttpResponse):
             msg = "the response was read after it was closed"
             raise ConnectionLost(msg)
         count = self._count
-        if count == 1 or (count and not count % _EVERY):  # the first piece came with the headers
+        if count == 1 or (count and not count % _EVERY):  # no turn before the first piece: `open` has given one
             await checkpoint()
         if count >= len(self._pieces):
             await self._pace.end(count, timeout)
@@ -206,7 +206,7 @@ class RecordedAnswer(HttpResponse):
         return self._pieces[count]
 
     async def aclose(self) -> None:
-        """Nothing more can be read."""
+        """Close the answer, and tell the order that its reader went away."""
         self._closed = True
         self._pieces = ()
         self._pace.over()

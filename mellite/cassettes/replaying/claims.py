@@ -1,6 +1,7 @@
 """Which recorded interaction answers a request: the next one, the first that fits, or the one of this very copy.
 
-Each hands out every interaction once. The ways to look up are of the same cost for one interaction as for thousands.
+Each interaction is handed out once. A lookup costs the same in a cassette of one interaction as in one of thousands.
+Nothing here locks: `ReplayTransport` calls `claim` under its lock.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from ...wire.http import HttpRequest
 from ..interactions import HttpInteraction
 from ..secrets.redaction import Redaction
 from ..timeline import KEY, Timeline
-from .matching import Difference, canonical_body, canonical_url, compared_headers, differences, same_json, snapshot
+from .canonical import canonical_body, canonical_url, compared_headers, same_json, snapshot
+from .matching import Difference, differences
 
 __all__ = ["CLAIMS", "Claims", "Match", "Part", "Recorded", "fitting", "part_of"]
 
-#: How requests find their answers; see `CLAIMS`.
+#: How requests find their answers; see `mellite.cassettes.ReplayTransport`.
 Match: TypeAlias = Literal["cursor", "pool", "keyed"]
 
 
 def part_of(interaction: HttpInteraction) -> str | None:
-    """The name of the test whose part of a shared cassette an interaction belongs to; None if it does not say."""
+    """Return the name of the test to which an interaction of a shared cassette belongs; None if it does not say."""
     own = interaction.extra.get(KEY)
     part = cast("dict[str, object]", own).get("test") if isinstance(own, dict) else None
     return part if isinstance(part, str) else None
@@ -35,33 +37,33 @@ def part_of(interaction: HttpInteraction) -> str | None:
 
 @define(eq=False)
 class Recorded:
-    """One interaction of a cassette, which can say in what a request differs from it."""
+    """One interaction of a cassette, to be compared with requests."""
 
     interaction: HttpInteraction
     redaction: Redaction = field(kw_only=True)
     path: str | None = field(default=None, kw_only=True)
     number: int = field(default=0, kw_only=True)
-    """Its place among all interactions of the cassette, from 0 on; those over WebSockets count, too."""
+    """The place among all interactions of the cassette, from 0 on, including those over WebSockets."""
 
     @cached_property
     def timeline(self) -> Timeline | None:
-        """How it went, if the cassette says so.
+        """The recorded times and end, if the cassette has them.
 
         Raises:
-            InvalidCassette: if it says so in a way that cannot be read.
+            InvalidCassette: if they cannot be read.
         """
         return Timeline.of(self.interaction.extra, path=self.path)
 
     @property
     def lineage(self) -> tuple[int, ...] | None:
-        """Which copy of a thunk asked; None if nobody said."""
+        """The lineage of the copy of a thunk that asked; None if the cassette does not say."""
         timeline = self.timeline
         return None if timeline is None else timeline.lineage
 
     def differences(self, request: HttpRequest, secrets: Sequence[str] = ()) -> list[Difference]:
-        """In what a request differs from the recorded one."""
+        """Compare a request with the recorded one."""
         recorded = self.interaction.request
-        # What is the same as it stands need not be brought into the form in which it is compared.
+        # Canonical forms are costly, so what is equal as it stands is left out on both sides.
         same_url = request.url == recorded.url
         same_body = same_json(request.body, recorded.body.data)
         expected = snapshot(
@@ -84,11 +86,11 @@ class Recorded:
 
     @property
     def part(self) -> str | None:
-        """Which test asked, where several share the cassette; None if nobody said."""
+        """The name of the test that asked, if several share the cassette; None if the cassette does not say."""
         return part_of(self.interaction)
 
     def has_headers_of(self, request: HttpRequest) -> bool:
-        """Whether the headers that the cassette keeps are those of a request."""
+        """Whether a request has the headers that the cassette keeps."""
         recorded = self.interaction.request.headers
         sides = [
             compared_headers(headers, recorded=recorded, redaction=self.redaction)
@@ -106,19 +108,19 @@ class Claims(Protocol):
     """Finds the interaction that answers a request, and hands it out once."""
 
     def claim(self, request: HttpRequest) -> int | None:
-        """The index of the interaction; None if there is none left that fits."""
+        """Claim an interaction that fits and return its index; None if there is none left."""
         ...
 
 
 class Cursor:
-    """The first request gets the first interaction, the second the second; one that does not fit uses nothing up."""
+    """Interactions claimed in the recorded order. A request that does not fit the next one uses nothing up."""
 
     def __init__(self, recorded: Sequence[Recorded]) -> None:
         self._recorded = recorded
         self._next = 0
 
     def claim(self, request: HttpRequest) -> int | None:
-        """The next interaction, if it fits."""
+        """Claim the next interaction, if it fits."""
         index = self._next
         if index >= len(self._recorded) or self._recorded[index].differences(request):
             return None
@@ -127,7 +129,7 @@ class Cursor:
 
 
 class Pool:
-    """A request gets the first interaction that fits and is not used; of equal ones in the order of the recording."""
+    """Interactions claimed in any order. Of equal ones the first unused one is next."""
 
     def __init__(self, recorded: Sequence[Recorded]) -> None:
         self._recorded = recorded
@@ -138,7 +140,7 @@ class Pool:
             self._waiting.setdefault(self._key(digest, one.lineage), deque()).append(index)
 
     def claim(self, request: HttpRequest) -> int | None:
-        """The first interaction that fits."""
+        """Claim the first unused interaction that fits."""
         if not self._recorded:
             return None
         digest = _digest(request.method, request.url, request.body, self._recorded[0].redaction)
@@ -157,10 +159,11 @@ class Pool:
         return None
 
     def _key(self, digest: bytes, lineage: tuple[int, ...] | None) -> Hashable:  # noqa: ARG002
-        """What an interaction is found by."""
+        """Return the key under which an interaction is kept."""
         return digest
 
     def _keys(self, digest: bytes, lineage: tuple[int, ...] | None) -> Iterable[Hashable]:  # noqa: ARG002
+        """Return the keys under which a request looks for interactions, in turn."""
         return (digest,)
 
 
@@ -182,19 +185,19 @@ CLAIMS: Final[dict[str, Callable[[Sequence[Recorded]], Claims]]] = {"cursor": Cu
 
 
 class Part:
-    """The interactions of one test in a cassette that several share; then what fits of the others.
+    """The interactions of one test in a cassette that several tests share, and after them those of the other tests.
 
-    Where the cassette says of none whose it is, all of it is the test's; where it only has those of other tests, all
-    of it may be used, in whatever order, and nothing of it has to be.
+    If no interaction names a test, all of them are this test's. If all of them name other tests, each may be used in
+    any order, and none has to be.
 
     Args:
         recorded: all interactions.
-        name: the test; None where it has the cassette for itself.
-        match: how its own interactions are found; None for what fits how they were recorded.
+        name: the test; None if it has the cassette for itself.
+        match: how its own interactions are found; None for the way that fits how they were recorded.
 
     Attributes:
         own: the places of the test's own interactions.
-        match: how those, or all, are found.
+        match: how they are found.
     """
 
     def __init__(self, recorded: Sequence[Recorded], name: str | None, match: Match | None) -> None:
@@ -210,7 +213,7 @@ class Part:
         ]
 
     def claim(self, request: HttpRequest) -> int | None:
-        """The place of an interaction among all of them."""
+        """Claim an interaction of this test, or else of another one, and return its place; None if none fits."""
         for claims, places in self._claims:
             found = claims.claim(request)
             if found is not None:
@@ -219,10 +222,10 @@ class Part:
 
 
 def fitting(recorded: Sequence[Recorded]) -> Match:
-    """How to find the answers of requests of which some ran at the same time, or none did.
+    """Return ``pool`` if some requests ran at the same time when they were recorded, else ``cursor``.
 
     Raises:
-        InvalidCassette: if an interaction says in a way that cannot be read when it was.
+        InvalidCassette: if the recorded times cannot be read.
     """
     timelines = [one.timeline for one in recorded]
     spans = sorted([(one.started, one.started + one.ended) for one in timelines if one is not None])
@@ -231,7 +234,7 @@ def fitting(recorded: Sequence[Recorded]) -> Match:
 
 
 def _digest(method: str, url: str, body: bytes, redaction: Redaction) -> bytes:
-    """What is compared of a request but for its headers, as a short text."""
+    """Hash what is compared of a request, apart from its headers."""
     content = canonical_body(body, redaction)
     head = f"{method.upper()}\n{canonical_url(redaction.url(url))}\n".encode(errors="surrogateescape")
     return hashlib.blake2b(head + content, digest_size=20).digest()

@@ -1,4 +1,4 @@
-"""Cut a recorded body into the pieces that are read: as they came, or at will."""
+"""Cut a recorded body into the pieces that are read: as they came, or at chosen places."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_PIECES", "Cut", "Pieces", "cut_as_recorded", "cut_body"]
 
-#: How to cut a body into the pieces that are read: ``recorded`` for those in which it came, None for one, a number of
-#: bytes for each, the places at which to cut, or a function from the body to its pieces.
+#: How to cut a body into pieces: ``recorded`` for the pieces in which it came, None for a single one, a number of bytes
+#: for each, the places at which to cut, or a function from the body to its pieces.
 Cut: TypeAlias = "Literal['recorded'] | int | Sequence[int] | Callable[[bytes], Iterable[bytes]] | None"
 
 
 class Pieces(NamedTuple):
-    """Pieces of a body, none empty; and when each came, in microseconds since the start, where that is known."""
+    """The pieces of a body, none empty, and when each came, in microseconds since the start, if that is known."""
 
     pieces: Sequence[bytes]
     times: Sequence[int]
@@ -29,10 +29,10 @@ NO_PIECES: Final = Pieces((), ())
 
 
 def cut_body(body: bytes, cut: Cut) -> list[bytes]:
-    """The pieces of a body; together they are the body.
+    """Cut a body into pieces.
 
     Raises:
-        ConfigurationError: if they are not, or `cut` is no way to cut.
+        ConfigurationError: if the pieces do not add up to the body, or `cut` is no way to cut.
 
     Example:
         >>> cut_body(b"abcdef", 4), cut_body(b"abcdef", [1, 3])
@@ -60,9 +60,9 @@ def cut_body(body: bytes, cut: Cut) -> list[bytes]:
 
 
 def cut_as_recorded(body: bytes, cut: Cut, timeline: Timeline | None, *, path: str | None = None) -> Pieces:
-    """The pieces of a recorded body with their times.
+    """Cut a recorded body into pieces, with their times.
 
-    Where the body is not as long as the recorded pieces together, somebody edited it: then it comes in one piece.
+    If the body is not as long as its recorded pieces together, it was edited: then ``recorded`` gives a single piece.
 
     Raises:
         ConfigurationError: as `cut_body`.
@@ -72,7 +72,7 @@ def cut_as_recorded(body: bytes, cut: Cut, timeline: Timeline | None, *, path: s
     ends = list(accumulate([size for size, _ in recorded]))
     if not ends or ends[-1] != len(body):
         pieces = [piece for piece in cut_body(body, cut) if piece]
-        # All of it came at the end, for want of better knowledge.
+        # The best known time is the end.
         return Pieces(pieces, [timeline.ended] * len(pieces) if timeline is not None else ())
     if cut == "recorded":
         cuts = [(body[end - size : end], at) for end, (size, at) in zip(ends, recorded, strict=True) if size]
@@ -81,7 +81,7 @@ def cut_as_recorded(body: bytes, cut: Cut, timeline: Timeline | None, *, path: s
     times: list[int] = []
     which = 0
     for end in accumulate([len(piece) for piece in pieces]):
-        while ends[which] < end:  # a piece can only come when its last byte has
+        while ends[which] < end:  # a piece came when its last byte did
             which += 1
         times.append(recorded[which][1])
     return Pieces(pieces, times)

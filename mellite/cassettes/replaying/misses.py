@@ -1,4 +1,4 @@
-"""Say why a request has no recorded answer: what was nearest, in what it differs, what was used already."""
+"""Say why a request has no recorded answer: which one is nearest, in what it differs, which are used already."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .matching import explained
 
 __all__ = ["Refusal"]
 
-#: At most this many interactions are compared to find the nearest.
+#: How many interactions are compared at most to find the nearest.
 _COMPARED: Final = 500
 
 _OTHERWISE: Final = "match='pool' says that the order does not count, as where calls run at the same time"
@@ -30,13 +30,13 @@ class Refusal:
     """What is known when a request finds no answer. Interactions are numbered from 0 on, as everywhere.
 
     Args:
-        cassette: that it came to.
-        recorded: the interactions.
-        used: of each, whether it was handed out; not 0 if so.
+        cassette: the cassette that was asked.
+        recorded: the interactions that could have answered.
+        used: for each, not 0 if it was handed out already.
         redaction: what is not shown.
-        match: how they are looked up.
-        turn: whose turn it is, for ``cursor``.
-        part: the test whose interactions these are, where others have some in the same cassette.
+        match: how answers are found.
+        turn: the place of the interaction whose turn it is, for ``cursor``.
+        part: the test whose interactions these are, if it shares the cassette with other tests.
     """
 
     cassette: Cassette
@@ -48,7 +48,7 @@ class Refusal:
     part: str | None = None
 
     def error(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
-        """The error to raise."""
+        """Return the error to raise for a request."""
         if self.match != "cursor":
             return self._nothing_fits(request)
         if self.turn < len(self.recorded):
@@ -86,7 +86,7 @@ class Refusal:
         return CassetteMiss(msg, path=self.cassette.path)
 
     def _nearest(self, request: HttpRequest, turn: int | None = None) -> str:
-        """A line about the interaction that fits best, unless that is the one whose turn it is."""
+        """Return a line about the interaction that fits best, unless that is the one whose turn it is."""
         compared = [(len(one.differences(request)), place) for place, one in enumerate(self.recorded[:_COMPARED])]
         if not compared:
             return ""

@@ -1,9 +1,9 @@
-"""Keep recorded answers that ran at the same time in the order in which they came, whatever the scheduler does.
+"""Replay answers that ran at the same time in the order in which they were recorded, whatever the scheduler does.
 
-Which of twenty copies is accepted first decides which of the others are cancelled, and what of them was there by then.
-So a recorded answer ends only when all has been given again that had been given by then, and nothing that came later is
-given before the reader of that answer has had time to act on its end. Nothing waits for ever: a program that asks
-something else than the recorded one only loses a moment.
+Which of twenty copies is accepted first decides which of the others are cancelled, and how much of them had come by
+then. So a replayed answer ends only after everything that had come before its end in the recording. After that end,
+nothing more is given until the reader has had time to act on it. No wait is for ever: a program that asks for something
+else than the recorded one only loses a moment.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from ..timeline import Timeline
 
 __all__ = ["NEVER", "Order"]
 
-#: A moment that does not come.
+#: A moment later than any other.
 NEVER: Final = 1 << 62
 
-#: Within so many microseconds a reader has acted on the end of an answer.
+#: A reader that went away within so many microseconds after the end of another answer may have done so because of it.
 _ACTED: Final = 50_000
 
-#: How long to wait for a request that came before in the recording and has not come yet; and, once, in all.
+#: How long to wait for a recorded request that has not arrived yet, in seconds. Once this has run out, no wait for an
+#: absent request follows.
 _ABSENT_SECONDS: Final = 0.25
 
-#: How long to wait for a reader that does not go on with its answer.
+#: How long to wait for a reader that does not read on, in seconds.
 _IDLE_SECONDS: Final = 1.0
 
 
 class _Running:
-    """An answer that is being given.
+    """A recorded answer that is being replayed.
 
     Attributes:
-        following: when it gave what it gives next; NEVER when all is given and its reader is to go away.
-        ends: when it ended; NEVER if its reader went away.
-        waiters: who waits until it has given all before some moment.
+        following: the recorded time of its next piece or end; NEVER once only its reader's leaving is to come.
+        ends: the recorded time of its end; NEVER if its reader went away when it was recorded.
+        waiters: those that wait until ``following`` has reached a moment, with that moment.
     """
 
     __slots__ = ("ends", "following", "waiters")
@@ -52,12 +53,17 @@ class _Running:
 
 
 class Order:
-    """What recorded answers gave, in the order in which they did, and how far a replay has got in it.
+    """The recorded order of pieces and ends, and how far a replay has got in it.
 
-    All moments are in microseconds since 1970.
+    All moments are recorded ones, in microseconds since 1970.
+
+    Tasks of several loops and threads may use one order: `begins`, `gives` and `ends` come from the reader of each
+    answer, and so does `until`. ``_lock`` is held for a few instructions only; no other lock is taken and nothing is
+    awaited under it, and `ReplayTransport` gives its own lock back before it comes here. No wake-up is lost: a waiter
+    adds itself and then looks at the state once more, and whoever changes the state looks at the waiters afterwards.
 
     Args:
-        timelines: of all interactions; None for those that do not say when they were.
+        timelines: one for each interaction; None for those that do not say when they were.
     """
 
     def __init__(self, timelines: Sequence[Timeline | None]) -> None:
@@ -69,7 +75,7 @@ class Order:
         self._by_start = _Unclaimed([(span[0], index) for span, index in known])
         self._by_end = _Unclaimed([(span[1], index) for span, index in known])
         self._running: dict[int, _Running] = {}
-        self._over: set[int] = set()  # ended, and the reader may still have to act on it
+        self._over: set[int] = set()  # ended, and the reader may not have acted on it yet
         self._settling = False
         self._settled: list[Waiter] = []
         self._claimed: dict[int, list[Waiter]] = {}
@@ -78,7 +84,7 @@ class Order:
         forking.renewed(self)
 
     def _at_fork_reinit(self) -> None:
-        """Forget what is running, and waits: it does so in the parent."""
+        """Forget the answers and waiters of the parent, which do not go on in a forked child."""
         self._running, self._claimed = {}, {}
         self._over, self._settled = set(), []
         self._settling = False
@@ -88,9 +94,10 @@ class Order:
         return index in self._overlapping
 
     def cause(self, index: int, moment: int) -> int:
-        """When the answer ended that may have been why the reader of this one went away at a moment; else that moment.
+        """Return the moment before which interaction `index`, whose reader went away at `moment`, gives everything.
 
-        What came in between had been read when the reader went away, so it is to be given before that end.
+        That is the end of another answer shortly before, which may be why the reader went away: what came in between
+        had been read by then. Without such an end it is `moment` itself.
         """
         place = bisect_left(self._ends, moment) - 1
         span = self._spans[index]
@@ -98,10 +105,10 @@ class Order:
             return moment
         return self._ends[place]
 
-    # What happens
+    # --- progress -----------------------------------------------------------------------------------
 
     def begins(self, index: int, following: int) -> None:
-        """A request has come for this interaction, which gives something next that it gave at this moment."""
+        """Claim interaction `index`; `following` is the time of its next piece."""
         span = self._spans[index]
         if span is None:
             return
@@ -114,7 +121,7 @@ class Order:
             waiter.wake()
 
     def gives(self, index: int, following: int) -> None:
-        """This interaction has given something, and what it gives next it gave at this moment."""
+        """Note that interaction `index` has given a piece; `following` is the time of its next piece or end."""
         running = self._running.get(index)
         if running is None:
             return
@@ -123,7 +130,7 @@ class Order:
             self._wake(running)
 
     def ends(self, index: int) -> None:
-        """This interaction has given its end, or its reader went away."""
+        """Note that interaction `index` is over: it has given its end, or its reader went away."""
         with self._lock:
             running = self._running.pop(index, None)
             if running is None:
@@ -134,21 +141,22 @@ class Order:
         self._wake(running)
 
     def _wake(self, running: _Running) -> None:
+        """Wake the waiters whose moment an answer has reached."""
         with self._lock:
             passed = [waiter for moment, waiter in running.waiters if moment <= running.following]
             running.waiters = [each for each in running.waiters if each[0] > running.following]
         for waiter in passed:
             waiter.wake()
 
-    # Waiting
+    # --- waiting ------------------------------------------------------------------------------------
 
     async def until(self, index: int, moment: int, *, end: bool) -> None:
-        """Wait until an interaction may give what it gave at this moment.
+        """Wait until interaction `index` may give what it gave at `moment`.
 
         Args:
             index: which interaction.
-            moment: when it did.
-            end: whether that is its end.
+            moment: the recorded time of the piece or end.
+            end: whether that is the end. A piece only waits for ends before it, an end for everything before it.
         """
         span = self._spans[index]
         while span is not None:
@@ -163,7 +171,11 @@ class Order:
                 return
 
     def _absent(self, start: int, moment: int, *, end: bool) -> int | None:
-        """A request that has not come though it had: before the end of another one, or its end before a piece."""
+        """The next recorded request that has not arrived yet, if any.
+
+        For an end that is one which had begun by then, for a piece one which had ended; in either case while this
+        interaction was running.
+        """
         if not self._patient:
             return None
         index = (self._by_start if end else self._by_end).last(moment)
@@ -171,7 +183,7 @@ class Order:
         return index if span is not None and span[1] > start else None
 
     def _behind(self, index: int, moment: int, *, end: bool) -> _Running | None:
-        """Of the answers that have still to give something, the one that gave it last; it waits for others itself."""
+        """The running answer that is due latest before `moment`, if any. It waits for the earlier ones itself."""
         found: _Running | None = None
         latest = -1
         for other, running in list(self._running.items()):
@@ -181,6 +193,7 @@ class Order:
         return found
 
     async def _until_claimed(self, index: int) -> None:
+        """Wait for a request that has not arrived. If it does not come in time, stop waiting for absent requests."""
         waiter = current().waiter()
         with self._lock:
             if index in self._running or not self._by_start.has(index):
@@ -192,19 +205,22 @@ class Order:
         self._patient = False
 
     async def _until_passed(self, running: _Running, moment: int) -> None:
+        """Wait until an answer has given everything before `moment`. If its reader is idle, stop waiting for it."""
         waiter = current().waiter()
+        entry = (moment, waiter)
         with self._lock:
-            if running.following >= moment:
+            running.waiters.append(entry)
+            if running.following >= moment:  # `gives`, in another thread, may have looked for waiters just before
+                running.waiters.remove(entry)
                 return
-            running.waiters.append((moment, waiter))
         with anyio.move_on_after(_IDLE_SECONDS):
             await waiter.wait()
             return
-        running.following = running.ends = NEVER  # its reader has other things to do
+        running.following = running.ends = NEVER
         self._wake(running)
 
     async def _until_settled(self) -> None:
-        """Give the readers of answers that ended some turns of the loop; one does so, and the others wait for it."""
+        """Give the readers of answers that have ended some turns of the loop. One task does so; the others wait."""
         waiter = current().waiter()
         with self._lock:
             first = not self._settling
@@ -228,38 +244,42 @@ class Order:
 
 
 class _Unclaimed:
-    """Interactions in some order of time, and which of them no request has come for."""
+    """Interactions in an order of time, and which of them no request has claimed.
+
+    A union-find structure (https://en.wikipedia.org/wiki/Disjoint-set_data_structure) with path compression: from the
+    place of each interaction a link leads to the nearest unclaimed one up to there.
+    """
 
     def __init__(self, places: list[tuple[int, int]]) -> None:
         places.sort()
         self._times = [time for time, _ in places]
         self._indices = [index for _, index in places]
         self._places = {index: place for place, index in enumerate(self._indices)}
-        self._chain = list(range(-1, len(places)))  # for each place + 1, the nearest unclaimed one up to it
+        self._chain = list(range(-1, len(places)))  # at place + 1: the nearest unclaimed place up to it, or -1
 
     def claim(self, index: int) -> None:
-        """A request has come for it."""
+        """Mark an interaction as claimed."""
         place = self._places[index]
         self._chain[place + 1] = self._chain[place]
 
     def has(self, index: int) -> bool:
-        """Whether no request has come for it."""
+        """Whether an interaction is unclaimed."""
         place = self._places[index]
         return self._chain[place + 1] == place
 
     def last(self, moment: int) -> int | None:
-        """The last one before a moment that is unclaimed."""
+        """Return the last unclaimed interaction before `moment`, if any."""
         chain = self._chain
         way = [bisect_left(self._times, moment)]
         while (place := chain[way[-1]]) >= 0 and chain[place + 1] != place:
             way.append(place + 1)
-        for step in way:  # shorten the way for whoever asks next
+        for step in way:  # path compression
             chain[step] = place
         return self._indices[place] if place >= 0 else None
 
 
 def _span(timeline: Timeline) -> tuple[int, int]:
-    """When it began and ended; for one whose reader went away, when the last of it came."""
+    """Return when an interaction began and ended. If its reader went away, it ended with its last piece."""
     start = timeline.started
     if timeline.end != "interrupted":
         return start, start + timeline.ended
@@ -268,11 +288,12 @@ def _span(timeline: Timeline) -> tuple[int, int]:
 
 
 def _overlapping(known: Sequence[tuple[tuple[int, int], int]]) -> set[int]:
-    """Those of some spans during which there was another one."""
+    """Return the interactions that overlap with another one in time."""
     return set(_touching(sorted(known)))
 
 
 def _touching(known: Sequence[tuple[tuple[int, int], int]]) -> Iterator[int]:
+    """Yield both of each overlapping pair, by one sweep over spans that are sorted by their start."""
     latest, last = -1, -1
     for (start, end), index in known:
         if start <= latest:

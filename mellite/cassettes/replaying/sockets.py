@@ -18,7 +18,8 @@ from ...wire.http import HttpRequest
 from ..files.read import load_cassette
 from ..interactions import Cassette, WebSocketInteraction
 from ..secrets.redaction import Redaction
-from .matching import canonical_url, differences, explained, snapshot
+from .canonical import canonical_url, snapshot
+from .matching import differences, explained
 
 if TYPE_CHECKING:
     import ssl
@@ -26,19 +27,22 @@ if TYPE_CHECKING:
 
 __all__ = ["ReplaySockets"]
 
-#: How a WebSocket is closed in good order.
+#: Close codes of a WebSocket that ended in good order; https://datatracker.ietf.org/doc/html/rfc6455#section-7.4.1.
 _CLEAN: Final = (None, 1000, 1001, 1005)
 
 
 class ReplaySockets:
-    """Dials recorded WebSockets: the first connection is the first that was recorded, and so on. Opens no socket.
+    """Recorded WebSockets, dialled in the recorded order. Opens no socket.
 
-    What is said on a connection must be what was said when it was recorded, compared as JSON without secrets; then the
-    recorded messages of the server come, one at a time, up to the next that the client has to send.
+    The client must send what it sent when this was recorded, compared as JSON without secrets. After each of its
+    messages the recorded messages of the server come, one at a time, up to the next one that the client has to send.
+
+    It may be dialled from several loops and threads; ``_lock`` guards the count of connections. A connection belongs
+    to the task that dialled it.
 
     Args:
         cassette: the cassette, or the path of its file, which is read now.
-        deadline: how long to wait, in seconds, for a client that has to speak next.
+        deadline: how long to wait, in seconds, for a client that has to send something next.
         redaction: what is not compared because no cassette may hold it.
 
     Raises:
@@ -70,7 +74,7 @@ class ReplaySockets:
 
     @property
     def unused(self) -> tuple[WebSocketInteraction, ...]:
-        """The connections that nobody has opened yet."""
+        """The connections that have not been opened yet."""
         return self._recorded[self._used :]
 
     async def __call__(self, request: HttpRequest, ssl_context: ssl.SSLContext | None = None) -> _Socket:  # noqa: ARG002
@@ -78,7 +82,7 @@ class ReplaySockets:
 
         Raises:
             CassetteMiss: if all have been opened.
-            CassetteMismatch: if it leads elsewhere.
+            CassetteMismatch: if it was recorded with another URL.
         """
         await checkpoint()
         with self._lock:
@@ -105,7 +109,7 @@ class ReplaySockets:
 
 
 def _address(url: str, redaction: Redaction) -> str:
-    """A URL without secrets; ``https`` and ``wss`` are the same here."""
+    """Return a URL without secrets, with ``ws`` for ``http`` and ``wss`` for ``https``."""
     plain = canonical_url(redaction.url(url))
     return f"ws{plain[4:]}" if plain.startswith("http") else plain
 
@@ -114,7 +118,7 @@ class _Socket:
     """One recorded connection.
 
     Attributes:
-        headers: of the answer to the handshake, which no cassette keeps.
+        headers: those of the answer to the handshake; empty, since no cassette keeps them.
     """
 
     def __init__(
@@ -126,15 +130,15 @@ class _Socket:
         self._redaction = redaction
         self._deadline = deadline
         self._path = path
-        self._said = 0  # messages of the client
-        self._given = 0  # events that are over
+        self._said = 0  # how many messages the client has sent
+        self._given = 0  # how many recorded events are over
 
     async def send(self, message: bytes) -> None:
-        """Say something.
+        """Send a message, which must be the one that was recorded next.
 
         Raises:
-            ConnectionLost: if nothing more was said on this connection.
-            CassetteMismatch: if it is not what was said next when this was recorded.
+            ConnectionLost: if the client sent nothing more when this was recorded.
+            CassetteMismatch: if it is another message.
         """
         await checkpoint()
         recorded = [event for event in self._one.events if event.direction == "client"]
@@ -153,11 +157,11 @@ class _Socket:
         self._said += 1
 
     async def receive(self) -> list[bytes]:
-        """The next message of the server; none if it closed the connection in good order.
+        """Return the next message of the server; an empty list if it closed the connection in good order.
 
         Raises:
             ConnectionLost: if it was closed otherwise.
-            CassetteMismatch: if the client was to speak first, and does not.
+            CassetteMismatch: if the client has to send something first, and does not before the deadline.
         """
         await checkpoint()
         said = sum(1 for event in self._one.events[: self._given] if event.direction == "client")
@@ -176,7 +180,7 @@ class _Socket:
         return []
 
     async def waiting(self) -> list[bytes]:
-        """The messages that the server sent before the client spoke again."""
+        """Return the messages that the server sent before the client's next one."""
         await checkpoint()
         messages: list[bytes] = []
         said = sum(1 for event in self._one.events[: self._given] if event.direction == "client")
@@ -191,15 +195,16 @@ class _Socket:
         return messages
 
     async def _wait(self) -> list[bytes]:
+        """Wait for the reader to go away, and refuse if it does not before the deadline."""
         await anyio.sleep(self._deadline)
         msg = f"{self._name}: the server said nothing more here before message {self._said} of the client"
         raise CassetteMismatch(msg, path=self._path)
 
     async def abort(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no socket is open."""
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no socket is open."""
 
 
 publish(globals(), "mellite.cassettes", "ReplaySockets")

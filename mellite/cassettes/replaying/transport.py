@@ -19,9 +19,9 @@ from ..files.read import load_cassette
 from ..interactions import Cassette, HttpInteraction, RecordedResponse
 from ..secrets.redaction import Redaction
 from .answer import Pace, RecordedAnswer
+from .canonical import same_target
 from .claims import CLAIMS, Match, Part, Recorded
 from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body
-from .matching import same_target
 from .misses import Refusal
 from .order import Order
 
@@ -33,37 +33,40 @@ __all__ = ["DEADLINE", "Cut", "Match", "ReplayTransport", "cut_body"]
 #: How long a replay waits by default for a reader to go away where the recorded one did, in seconds.
 DEADLINE: Final = 5.0
 
-#: From so many interactions on, a thread looks for the nearest.
+#: From so many interactions on, a thread looks for the nearest one, so that the event loop goes on meanwhile.
 _MANY: Final = 32
 
-#: Statuses whose responses have no body, whatever the cassette says.
+#: Statuses whose responses have no body; https://datatracker.ietf.org/doc/html/rfc9110#section-6.4.1.
 _EMPTY: Final = frozenset({204, 205, 304})
 
 
 class ReplayTransport:
     """A transport that answers from a cassette and never opens a socket.
 
-    Method, URL, body (as JSON where it is JSON) and the headers that the cassette keeps must agree, secrets apart. A
-    request that agrees with none is refused and uses nothing up. Interactions over WebSockets are passed over. It may
-    be used from several loops and threads. A copy or a pickle of it starts again at the first interaction.
+    Method, URL, body (as JSON if it is JSON) and the headers that the cassette keeps must agree, secrets apart. A
+    request that agrees with none is refused and uses nothing up. Interactions over WebSockets are passed over. A copy
+    or a pickle of a transport starts again at the first interaction.
 
-    How an answer ended is replayed too, where mellite recorded it: one that broke off raises the same error after the
-    same pieces; one whose reader went away gives its pieces and then waits for this reader to go away as well.
+    The end of an answer is replayed, too, if mellite recorded it. An answer that broke off raises the same error after
+    the same pieces. An answer whose reader went away gives its pieces, and then waits for this reader to go away.
+
+    Tasks of several loops and threads may use one transport. ``_lock`` guards which interactions are used; nothing is
+    awaited and no other lock is taken under it. A forked child goes on from there with its own copy.
 
     Args:
         cassette: the cassette, or the path of its file, which is read now.
         match: ``cursor``: the first request must be the first that was recorded, the second the second, and so on;
             concurrent ones count in the order in which they arrive. ``pool``: a request gets the first unused
             interaction that fits. ``keyed``: likewise, but each copy of a thunk gets what was recorded for that very
-            copy, and answers that ran at the same time are over in the recorded order, so that the outcome is the same
+            copy, and answers that ran at the same time end in the recorded order, so that the outcome is the same
             whatever the scheduler does. None: ``pool`` if requests ran at the same time when this was recorded, else
             ``cursor``.
-        cut: how to cut the bodies into pieces: ``recorded``, as they came (in one piece where nobody knows); or at
-            will, for tests of chunk boundaries.
+        cut: how to cut bodies into pieces: ``recorded``, as they came (in one piece if that is not known); or
+            otherwise, for tests of chunk boundaries.
         speed: how many times as fast as recorded the pieces come; None for at once.
         deadline: how long to wait, in seconds, for the reader of an answer to go away where the recorded one did.
         redaction: what is not compared because no cassette may hold it.
-        part: the name of the test, where several share the cassette: its own interactions come first.
+        part: the name of the test, if several share the cassette: its own interactions come first.
 
     Raises:
         CassetteMiss: if there is no such file.
@@ -127,17 +130,17 @@ class ReplayTransport:
 
     @property
     def offline(self) -> bool:
-        """True: nothing is ever sent, so that no key is needed."""
+        """True: nothing is ever sent, so no key is needed."""
         return True
 
     @property
     def used(self) -> int:
-        """How many interactions have been replayed."""
+        """The number of interactions that have been replayed."""
         return self._count
 
     @property
     def unused(self) -> tuple[HttpInteraction, ...]:
-        """The interactions that no request has come for yet; of a shared cassette, those of its part."""
+        """The interactions that no request has claimed yet; of a shared cassette, those of this test's part."""
         return tuple([self._recorded[place].interaction for place in self._claims.own if not self._used[place]])
 
     def check_used(self) -> None:
@@ -179,7 +182,7 @@ class ReplayTransport:
         return answer
 
     async def answer(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse | None:
-        """As `open`, but None if nothing fits."""
+        """Answer from the cassette as `open` does, but return None if nothing fits."""
         for placed in self._placed(request):
             with self._lock:
                 index = self._claims.claim(placed)
@@ -191,7 +194,7 @@ class ReplayTransport:
         return None
 
     def _placed(self, request: HttpRequest) -> list[HttpRequest]:
-        """The request; or where it cannot say which host, account or region, one for each that it may be."""
+        """Return the request with each URL that it may mean: several if it leaves out host, account or region."""
         if not request.context.get("unsaid"):
             return [request]
         mine = self._redaction.url(request.url)
@@ -199,7 +202,7 @@ class ReplayTransport:
         return [evolve(request, url=url) for url in urls if same_target(url, mine)] or [request]
 
     def refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
-        """The error for a request that nothing fits."""
+        """Return the error for a request that nothing fits. Slow for a large cassette; see `refused`."""
         request = self._placed(request)[0]
         places = self._claims.own or range(len(self._recorded))
         with self._lock:
@@ -215,12 +218,13 @@ class ReplayTransport:
         ).error(request)
 
     async def refused(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
-        """As `refusal`, without holding up the loop: to find the nearest of many takes a while."""
+        """Return the same as `refusal` without blocking the event loop."""
         if len(self._recorded) < _MANY:
             return self.refusal(request)
         return await anyio.to_thread.run_sync(self.refusal, request, limiter=anyio.CapacityLimiter(1))
 
     async def _opened(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:
+        """Wait until the recorded headers may be given, and return the answer."""
         recorded = self._recorded[index]
         timeline = recorded.timeline
         pace = Pace(
@@ -254,7 +258,7 @@ class ReplayTransport:
 
 
 def _true_headers(response: RecordedResponse, *, whole: bool) -> Mapping[str, str]:
-    """The headers without what is no longer so: whoever stored the body as text had undone its compression."""
+    """Return the headers that are true of the stored body: a body that is stored as text was decompressed before."""
     body, headers = response.body, response.headers
     if body.encoding == "base64":
         return headers

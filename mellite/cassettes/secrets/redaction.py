@@ -50,7 +50,7 @@ def _json_fields(names: Collection[str]) -> frozenset[str]:
 
 @frozen(kw_only=True)
 class Redaction:
-    """What is kept of a request and a response, and what is taken out of it. The arguments add to the defaults.
+    """What a cassette keeps of a request and a response, and what is redacted. The arguments add to the defaults.
 
     Args:
         request_headers: names of request headers to keep beside content-type, accept and openai-beta.
@@ -60,7 +60,7 @@ class Redaction:
         json_fields: names of JSON fields, at any depth, whose value is never kept, also in JSON that is a string in it,
             as the arguments of tools are.
 
-    Of the names of secrets only letters and digits count: ``api_key`` is ``apiKey`` and ``API-Key``.
+    Names of secrets are compared by their letters and digits: ``api_key`` is ``apiKey`` and ``API-Key``.
 
     Example:
         >>> Redaction().url("https://example.com/v1?key=abc&alt=sse")
@@ -74,7 +74,7 @@ class Redaction:
     json_fields: frozenset[str] = field(default=frozenset(), converter=_json_fields)
 
     def headers(self, headers: Mapping[str, str], allowed: Collection[str]) -> dict[str, str]:
-        """The allowed headers by lower-case name, sorted; a sensitive one keeps its name only."""
+        """Return the allowed headers by lower-case name, sorted. A sensitive one keeps its name only."""
         kept = {name.lower(): value for name, value in headers.items() if name.lower() in allowed}
         return {name: REDACTED if self._is_sensitive(name) else kept[name] for name in sorted(kept)}
 
@@ -90,9 +90,9 @@ class Redaction:
         return plain_name(name) in self.query
 
     def url(self, url: str) -> str:
-        """The URL without user and password, and without the values of secret query parameters.
+        """Return a URL without user, password and the values of secret query parameters.
 
-        What is no URL is redacted whole.
+        A text that is no URL is redacted whole.
         """
         try:
             parts = urlsplit(url)
@@ -101,10 +101,13 @@ class Redaction:
         user, _, host = parts.netloc.rpartition("@")
         netloc = f"{_QUOTED}@{host}" if user else parts.netloc
         query = "&".join([self._parameter(pair) for pair in parts.query.split("&")])
-        fragment = "&".join([self._parameter(pair) for pair in parts.fragment.split("&")])  # of OAuth's implicit flow
+        # OAuth's implicit flow puts a token there; https://datatracker.ietf.org/doc/html/rfc6749#section-4.2.2.
+        fragment = "&".join([self._parameter(pair) for pair in parts.fragment.split("&")])
         if (netloc, query, fragment) == (parts.netloc, parts.query, parts.fragment):
             return url
-        return urlunsplit(parts._replace(netloc=netloc, query=query, fragment=fragment))
+        # Once more, until nothing changes: urlunsplit may drop the slashes before a path, which makes a host of it;
+        # https://github.com/python/cpython/issues/67693.
+        return self.url(urlunsplit((parts.scheme, netloc, parts.path, query, fragment)))
 
     def _parameter(self, pair: str) -> str:
         name, equals, _ = pair.partition("=")
@@ -115,7 +118,7 @@ class Redaction:
         return plain_name(name) in self.json_fields
 
     def text(self, text: str) -> str:
-        """A text without the values of secret fields, if it is JSON.
+        """Return a text without the values of secret fields, if it is JSON.
 
         Example:
             >>> Redaction().text('{"passwd": "hunter2"}'), Redaction().text("passwd")
@@ -124,7 +127,7 @@ class Redaction:
         return self._text(text, _DEEPEST)[0]
 
     def json(self, value: Any) -> Any:
-        """Replace, in place, the values of secret fields at any depth of decoded JSON; gives it back."""
+        """Replace the values of secret fields at any depth of decoded JSON, in place, and return it."""
         self._redact(value, _DEEPEST)
         return value
 
@@ -157,9 +160,9 @@ class Redaction:
         return found
 
     def _text(self, text: str, deepest: int) -> tuple[str, bool]:
-        """Redact a string that is JSON itself; return it, and whether there was something.
+        """Redact a string that is JSON itself; return it, and whether it has a secret field.
 
-        One with a secret field is always written anew, in one form, so that it is the same whatever its blanks were.
+        A string that has one is encoded anew, so that differences in white space do not show.
         """
         if not deepest or len(text) < _SHORTEST_JSON or text[:_MOST_BLANKS].lstrip()[:1] not in ("{", "["):
             return text, False
