@@ -109,7 +109,7 @@ async def _answers(ask: _Ask) -> None:
 
 async def _events_end_once(ask: _Ask) -> None:
     seen: list[Event] = []
-    async for event in ask.backend.stream(ask.thunk()._call.request):
+    async for event in ask.backend.stream(ask.thunk().call.request):
         if not isinstance(event, _EVENT_TYPES):
             ask.fail(f"yielded a {type(event).__name__}, which is no event of mellite.events")
         seen.append(event)
@@ -128,7 +128,7 @@ async def _stops(ask: _Ask) -> None:
     await thunk.cancel_generation("enough")
     if thunk.state not in ("cancelled", "done"):
         ask.fail(f"could not be stopped: it is {thunk.state}, {thunk.error}", thunk.error)
-    stream: Any = ask.backend.stream(ask.thunk()._call.request)
+    stream: Any = ask.backend.stream(ask.thunk().call.request)
     async for _ in stream:
         break
     try:

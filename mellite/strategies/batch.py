@@ -74,7 +74,7 @@ class Batch(Generic[T]):
             if index >= len(self._thunks):
                 return
             self._next = index + 1
-            pump = self._thunks[index]._start(self._loop)
+            pump = self._thunks[index].begin(self._loop)
             if pump is None:
                 self._open[index] = None
                 self._board.settled.append(index)

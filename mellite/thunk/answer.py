@@ -41,6 +41,16 @@ class Answer(Deferred, Generic[T]):
     _call: CallInfo
 
     @property
+    def call(self) -> CallInfo:
+        """The call that the thunk stands for: its request, backend and lineage."""
+        return self._call
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """All that the generation left behind, in one object, for code that judges thunks; None until it is settled."""
+        return self._settled()
+
+    @property
     def state(self) -> State:
         """``pending``, ``running``, ``done``, ``failed`` or ``cancelled``."""
         outcome = self._settled()

@@ -14,7 +14,10 @@ __all__ = ["Nested", "innermost_first", "shortcut"]
 class Nested(Protocol):
     """A thunk, as far as this is about it."""
 
-    _call: CallInfo
+    @property
+    def call(self) -> CallInfo:
+        """The call that it stands for."""
+        ...
 
 
 T = TypeVar("T", bound=Nested)
@@ -40,7 +43,7 @@ def innermost_first(thunk: T, known: Container[int] = ()) -> list[T]:
 
 
 def _directly_in(thunk: T) -> list[T]:
-    messages = thunk._call.request.messages
+    messages = thunk.call.request.messages
     return [cast("T", part) for message in messages for part in message.content if isinstance(part, type(thunk))]
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from .. import loops
 from ..loops import forking
@@ -66,6 +66,8 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     * ``thunk.cancel()`` stops it from anywhere; ``async with thunk:`` and ``with thunk:`` stop it at their end.
     * ``copy.copy(thunk)`` is a new thunk for the same call; ``thunk.resample(5)`` gives five.
 
+    Code that works on thunks makes them of a `CallInfo`, and one that is settled already with ``outcome=...``.
+
     Example:
         >>> from mellite.backends import Echo
         >>> thunk = Echo().generate("Hello.")
@@ -75,8 +77,8 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
     _call: CallInfo
     _gen: GenerationState = field(factory=GenerationState, init=False)
-    _outcome: Outcome | None = field(default=None, init=False)
-    _copies: int = field(default=0, init=False)
+    _outcome: Outcome | None = field(default=None, kw_only=True, alias="outcome")
+    _copies: int = field(default=0, kw_only=True, alias="copies")
 
     # Waiting for it
 
@@ -122,13 +124,13 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return cast("T", outcome.parsed)
 
     async def _wait(self) -> Outcome:
-        pump = self._start()
+        pump = self.begin()
         if pump is not None:
             await pump.wait_settled(pump.enter())
         return cast("Outcome", self._settled())
 
     def _block(self, timeout: float | None) -> Outcome:
-        pump = self._start(loops.portal)
+        pump = self.begin(loops.portal)
         if pump is None:
             return cast("Outcome", self._settled())
         consumer = pump.enter()
@@ -154,12 +156,26 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
         return Texts(self._gen, self._opener(), CompactLog.texts, begun=self._gen.pump is not None)
 
-    def events(self) -> Events:
-        """All events of the answer, from the first, as they arrive; a late iterator gets equal ones."""
+    def events(self, *, ahead: int | None = None) -> Events:
+        """Iterate over all events of the answer, from the first, as they arrive; a late iterator gets equal ones.
+
+        Args:
+            ahead: how many events the generation may run ahead of this iterator, at least 1; by default some hundreds.
+                A reader that may stop it keeps this small: what lies ahead then was paid for in vain.
+
+        Raises:
+            InvalidRequest: if `ahead` is not a whole number of at least 1.
+        """
+        if ahead is not None:
+            _check_whole("ahead", ahead)
         from ..values.compact import CompactLog
         from .iterators import Events
+        from .pump import AHEAD
 
-        return Events(self._gen, self._opener(), CompactLog.events, begun=self._gen.pump is not None)
+        begun = self._gen.pump is not None
+        return Events(
+            self._gen, self._opener(), CompactLog.events, begun=begun, ahead=AHEAD if ahead is None else ahead
+        )
 
     def astream(self, chunking: Chunking = None) -> Chunks:
         """The text in chunks, as they become whole.
@@ -262,17 +278,16 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
     def __copy__(self) -> ModelOutputThunk[T]:
         outcome = self._settled()
-        twin = ModelOutputThunk[T](self._call if outcome is not None else self._descend(self._call.request))
-        twin._outcome = outcome
-        twin._copies = self._copies if outcome is not None else 0
-        return twin
+        if outcome is None:
+            return ModelOutputThunk[T](self._descend(self._call.request))
+        return ModelOutputThunk[T](self._call, outcome=outcome, copies=self._copies)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ModelOutputThunk[T]:
         from .nesting import innermost_first
 
         try:
             for thunk in innermost_first(self, memo):
-                memo[id(thunk)] = thunk._copied_deeply(memo)
+                memo[id(thunk)] = ModelOutputThunk._copied_deeply(thunk, memo)
         except RecursionError as error:
             msg = "what is in this thunk, or in its answer, is nested too deeply to be copied"
             raise InvalidRequest(msg) from error
@@ -285,12 +300,9 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         memo[id(self._call.backend)] = self._call.backend
         request = copy.deepcopy(self._call.request, memo)
         if outcome is None:
-            twin = ModelOutputThunk[T](self._descend(request))
-        else:
-            twin = ModelOutputThunk[T](CallInfo(request, self._call.backend, lineage=self._call.lineage))
-            twin._outcome = copy.deepcopy(outcome, memo)
-            twin._copies = self._copies
-        return twin
+            return ModelOutputThunk[T](self._descend(request))
+        call = evolve(self._call, request=request)
+        return ModelOutputThunk[T](call, outcome=copy.deepcopy(outcome, memo), copies=self._copies)
 
     def __reduce__(self) -> tuple[Any, ...]:
         from .nesting import shortcut
@@ -308,9 +320,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             InvalidRequest: if n is not a whole number of at least 1, or an option is wrong.
             UnknownOption: for a misspelled option.
         """
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            msg = f"resample takes a whole number of at least 1, not {n!r}"
-            raise InvalidRequest(msg, parameter="n")
+        _check_whole("n", n)
         request = Request.of(self._call.request, **options) if options else self._call.request
         return [ModelOutputThunk[T](self._descend(request)) for _ in range(n)]
 
@@ -341,8 +351,15 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     def _in_flight(self) -> Pump | None:
         return self._gen.pump
 
-    def _start(self, loop: Callable[[], loops.Loop] = loops.current) -> Pump | None:
-        """The generation, begun in the loop that `loop` gives unless it runs already; None if it is settled."""
+    def begin(self, loop: Callable[[], loops.Loop] = loops.current) -> Pump | None:
+        """Return the running generation, begun now unless it runs already; None if it is settled.
+
+        For code that waits for many thunks, as `mellite.gather` does; everybody else awaits or iterates. Nothing of it
+        arrives before a consumer enters it (`Pump.enter`).
+
+        Args:
+            loop: gives the loop to begin it in; by default the running one.
+        """
         pump = self._gen.pump
         if pump is None and self._outcome is None:
             from .pump import Pump
@@ -367,7 +384,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         """What an iterator begins with; it lets go of the thunk then, so that dropping the thunk is noticed."""
 
         def begin() -> Pump | Outcome:
-            pump = self._start(loop)
+            pump = self.begin(loop)
             return pump if pump is not None else cast("Outcome", self._settled())
 
         return begin
@@ -384,6 +401,12 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 AnyThunk: TypeAlias = ModelOutputThunk[Any]
 
 
+def _check_whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        msg = f"{name!r} must be a whole number of at least 1, not {value!r}"
+        raise InvalidRequest(msg, parameter=name)
+
+
 def _restored(
     _before: object,  # what had to be restored before its call
     cls: type[ModelOutputThunk[Any]],
@@ -391,10 +414,7 @@ def _restored(
     outcome: Outcome | None,
     copies: int,
 ) -> ModelOutputThunk[Any]:
-    thunk = cls(call)
-    thunk._outcome = outcome
-    thunk._copies = copies
-    return thunk
+    return cls(call, outcome=outcome, copies=copies)
 
 
 async def settle_all(*thunks: AnyThunk) -> None:
@@ -402,7 +422,7 @@ async def settle_all(*thunks: AnyThunk) -> None:
     waiting: list[tuple[Pump, Consumer]] = []
     try:
         for thunk in thunks:
-            pump = thunk._start()
+            pump = thunk.begin()
             if pump is not None:
                 waiting.append((pump, pump.enter()))
         for pump, _ in waiting:
@@ -418,7 +438,7 @@ async def settle_all(*thunks: AnyThunk) -> None:
             await pump.linger()
         raise
     for thunk in thunks:
-        thunk._settled()
+        thunk.is_computed()  # takes over the outcome
 
 
 publish(globals(), "mellite", "ModelOutputThunk")

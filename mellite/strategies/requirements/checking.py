@@ -53,7 +53,7 @@ async def check(
     """
     checks = as_requirements(requirements)
     thunk = await _settled(subject)
-    found = await verdicts(checks, thunk, thunk._call.context if context is None else context)
+    found = await verdicts(checks, thunk, thunk.call.context if context is None else context)
     return [verdict for verdict in found if verdict is not None]
 
 
@@ -185,6 +185,5 @@ def _of_events(events: list[Event]) -> AnyThunk:
             msg = f"check takes the events of an answer (mellite.events), not {type(event).__name__}: {event!r}"
             raise InvalidRequest(msg, parameter="subject")
     request = Request(())
-    thunk: AnyThunk = ModelOutputThunk(CallInfo(request, _Recorded(events)))
-    thunk._outcome = conclude(events, request=request, backend="the recorded answer")
-    return thunk
+    outcome = conclude(events, request=request, backend="the recorded answer")
+    return ModelOutputThunk(CallInfo(request, _Recorded(events)), outcome=outcome)

@@ -41,7 +41,7 @@ class Fixed(Strategy):
 
     def _check_arguments(self) -> None:
         check_count("n", self.n)
-        Strategy._check_arguments(self)
+        super()._check_arguments()
 
     def _attempts(self, thunk: AnyThunk) -> int:
         return min(self.n, self.max_samples)
@@ -78,7 +78,7 @@ class BestOfN(Fixed):
     enough: float | None = field(default=None, kw_only=True)
 
     def _check_arguments(self) -> None:
-        Fixed._check_arguments(self)
+        super()._check_arguments()
         if self.score is not None and not callable(self.score) and not isinstance(self.score, Requirement):
             msg = f"'score' must be a function of a thunk or a Requirement, not {type(self.score).__name__}"
             raise InvalidRequest(msg, parameter="score")
@@ -86,13 +86,13 @@ class BestOfN(Fixed):
             msg = f"'enough' must be a finite number, not {self.enough!r}"
             raise InvalidRequest(msg, parameter="enough")
 
-    def _check_required(self, thunk: AnyThunk, required: Sequence[Requirement]) -> None:
+    def check_required(self, thunk: AnyThunk, required: Sequence[Requirement]) -> None:
         if self.score is None and not required:
             msg = "BestOfN needs a score to choose by: score=..., or requirements"
             raise InvalidRequest(msg, parameter="score")
 
     async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
-        sample = await Fixed._attempt(self, run, copy)
+        sample = await super()._attempt(run, copy)
         return await run.judged(sample, self._scored) if sample.passed else sample
 
     def _scored(self, sample: AnySample) -> AnySample | Awaitable[AnySample]:
@@ -114,7 +114,7 @@ class BestOfN(Fixed):
             return _failed(sample, error)
 
     async def _by_verdict(self, sample: AnySample, score: Requirement) -> AnySample:
-        verdict = await score.validate(sample.thunk, sample.thunk._call.context)
+        verdict = await score.validate(sample.thunk, sample.thunk.call.context)
         sample = evolve(sample, verdict=verdict)
         if verdict.error is not None:
             return _failed(sample, verdict.error)

@@ -84,7 +84,7 @@ def _unknown(thunk: AnyThunk, what: str, budget: Spent) -> SamplingError:
     about = thunk.generation
     model = about.response_model or about.model
     msg = (
-        f"model {model!r} of {about.provider or name_of(thunk._call.backend)} {what}, so {budget} cannot be kept; "
+        f"model {model!r} of {about.provider or name_of(thunk.call.backend)} {what}, so {budget} cannot be kept; "
         f"leave {budget} out, or make it known"
     )
     return SamplingError(msg, model=model, provider=about.provider, partial=thunk.partial, usage=about.usage)

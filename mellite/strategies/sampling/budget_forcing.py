@@ -78,7 +78,7 @@ class BudgetForcing(Strategy):
     count: Callable[[str], float] = field(default=rough_tokens, kw_only=True)
 
     def _check_arguments(self) -> None:
-        Strategy._check_arguments(self)
+        super()._check_arguments()
         check_count("most", self.most)
         check_count("least", self.least, least=0)
         check_count("rounds", self.rounds, least=0)
@@ -115,8 +115,8 @@ class BudgetForcing(Strategy):
         """The next turn of the conversation."""
         options = {"max_tokens": self.answer_tokens} if last and self.answer_tokens is not None else {}
         following = copy.resample(1, **options)[0]
-        messages = (*so_far._call.request.messages, Message.assistant(*_turn(so_far)), Message.user(said))
-        return asking(following, evolve(following._call.request, messages=messages))
+        messages = (*so_far.call.request.messages, Message.assistant(*_turn(so_far)), Message.user(said))
+        return asking(following, evolve(following.call.request, messages=messages))
 
 
 class _Meter:

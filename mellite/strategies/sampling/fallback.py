@@ -46,7 +46,7 @@ def on_backend(copy: AnyThunk, backend: Streams) -> AnyThunk:
 
     The model's name and the raw additions to HTTP, which may hold a key, are meant for the first backend only.
     """
-    call = copy._call
+    call = copy.call
     if backend is call.backend:
         return copy
     return type(copy)(evolve(call, backend=backend, request=evolve(call.request, model=None, http=None)))
@@ -77,18 +77,18 @@ class Fallback(Strategy):
     backends: Sequence[Streams] = field(converter=backends_of)
     max_samples: int = field(default=Factory(lambda self: len(self.backends) + 1, takes_self=True), kw_only=True)
 
-    def _asked(self, thunk: AnyThunk) -> Sequence[Streams]:
-        own = thunk._call.backend
+    def asked_backends(self, thunk: AnyThunk) -> Sequence[Streams]:
+        own = thunk.call.backend
         return self.backends if any(each is own for each in self.backends) else (own, *self.backends)
 
     def _attempts(self, thunk: AnyThunk) -> int:
-        return min(self.max_samples, len(self._asked(thunk)))
+        return min(self.max_samples, len(self.asked_backends(thunk)))
 
     def _repeats(self) -> bool:
         return False
 
     def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
-        return on_backend(thunk.resample(1)[0], self._asked(thunk)[run.launched])
+        return on_backend(thunk.resample(1)[0], self.asked_backends(thunk)[run.launched])
 
 
 @frozen

@@ -53,7 +53,7 @@ class Hedge(Strategy):
 
     def _check_arguments(self) -> None:
         check_seconds("after", self.after)
-        Strategy._check_arguments(self)
+        super()._check_arguments()
 
     def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
         copy = thunk.resample(1)[0]
@@ -61,8 +61,8 @@ class Hedge(Strategy):
             return copy
         return on_backend(copy, self.backends[min(run.launched, len(self.backends)) - 1])
 
-    def _asked(self, thunk: AnyThunk) -> Sequence[Streams]:
-        return (thunk._call.backend, *self.backends)
+    def asked_backends(self, thunk: AnyThunk) -> Sequence[Streams]:
+        return (thunk.call.backend, *self.backends)
 
     def _repeats(self) -> bool:
         return not self.backends

@@ -79,7 +79,7 @@ class RepairSampling(Strategy):
     feedback: Feedback = field(default=plain)
 
     def _check_arguments(self) -> None:
-        Strategy._check_arguments(self)
+        super()._check_arguments()
         if not callable(self.feedback):
             msg = f"'feedback' must be a function of a sample and the requirements, not {self.feedback!r}"
             raise InvalidRequest(msg, parameter="feedback")
@@ -89,7 +89,7 @@ class RepairSampling(Strategy):
         for sample in reversed(run.ordered()):
             said = self._said(sample, run.requirements)
             if said:
-                return asking(copy, self._repaired(thunk._call.request, sample.thunk, said))
+                return asking(copy, self._repaired(thunk.call.request, sample.thunk, said))
         return copy
 
     def _said(self, sample: AnySample, requirements: Sequence[Requirement]) -> str:
@@ -131,8 +131,8 @@ class MultiTurnRepair(RepairSampling):
         # A tool call would have to be followed by its result, and an empty message is refused by providers.
         parts = [part for part in failed.message.content if not isinstance(part, ToolCall)]
         if not any(isinstance(part, Text) for part in parts):
-            return RepairSampling._repaired(self, request, failed, said)
-        asked = failed._call.request
+            return super()._repaired(request, failed, said)
+        asked = failed.call.request
         return evolve(request, messages=(*asked.messages, Message.assistant(*parts), Message.user(said)))
 
 
@@ -145,13 +145,13 @@ class ModelFriendlyRepair(RepairSampling):
 
 def asking(copy: AnyThunk, request: Request) -> AnyThunk:
     """A copy of the same lineage that asks something else."""
-    return type(copy)(evolve(copy._call, request=request))
+    return type(copy)(evolve(copy.call, request=request))
 
 
 def _faults(sample: AnySample, requirements: Sequence[Requirement]) -> list[tuple[str, str | None]]:
     """What the model did not do, and the reasons; a check that broke is not among them."""
     if isinstance(sample.error, OutputValidationError):
-        return [(_shape(sample.thunk._call.request.output), str(sample.error))]
+        return [(_shape(sample.thunk.call.request.output), str(sample.error))]
     pairs = zip(requirements, sample.validations, strict=False)
     return [
         (requirement.description, verdict.reason)

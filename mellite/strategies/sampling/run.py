@@ -85,22 +85,22 @@ class Run:
     """
 
     __slots__ = (
-        "_book",
         "_check_all",
-        "_children",
         "_failure",
-        "_jobs",
         "_limit",
-        "_meter",
         "_open",
-        "_outer",
-        "_watch",
+        "book",
         "group",
+        "jobs",
         "launched",
+        "meter",
         "outcomes",
+        "outer",
         "requirements",
         "state",
         "stopped",
+        "watch",
+        "within",
     )
 
     def __init__(
@@ -114,14 +114,14 @@ class Run:
         watch: Watch | None = None,
     ) -> None:
         self._limit = limit
-        self._meter = meter
+        self.meter = meter
         self.requirements = requirements
         self._check_all = check_all
-        self._outer = outer
-        self._watch: Watch | None = outer._watch if outer is not None else watch
-        self._book: dict[AnyThunk, AnySample] = outer._book if outer is not None else {}
-        self._children: dict[Run, None] = {}
-        self._jobs: dict[_Job, None] = {}
+        self.outer = outer
+        self.watch: Watch | None = outer.watch if outer is not None else watch
+        self.book: dict[AnyThunk, AnySample] = outer.book if outer is not None else {}
+        self.within: dict[Run, None] = {}
+        self.jobs: dict[_Job, None] = {}
         self._open: dict[AnyThunk, None] = {}
         self._failure: Exception | None = None
         self.group: TaskGroup | None = None
@@ -130,7 +130,7 @@ class Run:
         self.stopped: StopReason | None = None
         self.state: Any = None
         if outer is not None:
-            outer._children[self] = None
+            outer.within[self] = None
 
     # What there is
 
@@ -146,7 +146,7 @@ class Run:
 
     def unfinished(self) -> list[tuple[int, ...]]:
         """The lineages of the copies that attempts have begun with and not ended."""
-        return [copy._call.lineage for copy in self._open]
+        return [copy.call.lineage for copy in self._open]
 
     def ordered(self) -> list[AnySample]:
         """The outcomes of the attempts, in the order of their lineage."""
@@ -154,7 +154,7 @@ class Run:
 
     def samples(self) -> list[AnySample]:
         """Everything that was sent, in the order of the lineage, inner runs and the outer one included."""
-        return sorted(self._book.values(), key=lambda sample: sample.lineage)
+        return sorted(self.book.values(), key=lambda sample: sample.lineage)
 
     def may_start(self) -> bool:
         """Whether another attempt may be begun."""
@@ -186,16 +186,16 @@ class Run:
             SamplingError: if there is a budget, and what it used of it is not known.
         """
         job = _Job(thunk)
-        self._jobs[job] = None
+        self.jobs[job] = None
         try:
-            if self._watch is not None:
-                self._watch.started(thunk)
+            if self.watch is not None:
+                self.watch.started(thunk)
             await (thunk.settle() if drive is None else drive())
         finally:
-            del self._jobs[job]
+            del self.jobs[job]
         sample = self.note(Sample(thunk, error=thunk.error))
-        if self._watch is not None:
-            self._watch.ended(sample)
+        if self.watch is not None:
+            self.watch.ended(sample)
         self._charge(thunk)
         return sample
 
@@ -220,32 +220,32 @@ class Run:
         known = sample.judges
         scope = anyio.CancelScope()
         job = _Job(sample.thunk, scope)
-        self._jobs[job] = None
+        self.jobs[job] = None
         try:
             with scope:
                 sample = self.note(await given)
         finally:
-            del self._jobs[job]
+            del self.jobs[job]
         for thunk in sample.judges[len(known) :]:
             self._charge(thunk)
         return sample
 
     async def _check(self, sample: AnySample) -> AnySample:
         thunk = sample.thunk
-        found = await verdicts(self.requirements, thunk, thunk._call.context, until_failure=not self._check_all)
+        found = await verdicts(self.requirements, thunk, thunk.call.context, until_failure=not self._check_all)
         return Sample(thunk, tuple([_LEFT_OUT if verdict is None else verdict for verdict in found]), checked=True)
 
     def note(self, sample: AnySample) -> AnySample:
         """Keep what is known of a sample, in place of what was known before."""
-        self._book[sample.thunk] = sample
+        self.book[sample.thunk] = sample
         return sample
 
     def _charge(self, thunk: AnyThunk) -> None:
         for run in self._lines():
-            run._meter.charge(thunk)
+            run.meter.charge(thunk)
         for run in self._lines():
-            spent = run._meter.spent()
-            if spent is not None and (run.may_start() or any(below._jobs for below in run._below())):
+            spent = run.meter.spent()
+            if spent is not None and (run.may_start() or any(below.jobs for below in run.below())):
                 run.stop(spent)
 
     # Stopping
@@ -256,14 +256,14 @@ class Run:
         What a spent budget stops are generations: an answer that has been paid for is still checked. After a hopeless
         failure, what is in flight may still come to a good end.
         """
-        for run in self._below():
+        for run in self.below():
             if run.stopped is None or reason in _OUTCOMES:
                 run.stopped = reason
             if reason == "hopeless":
                 continue
-            for job in run._jobs:
+            for job in run.jobs:
                 if job.scope is None:
-                    run._open_group().start_soon(job.thunk.cancel_generation, _WHY[reason])
+                    run.open_group().start_soon(job.thunk.cancel_generation, _WHY[reason])
                 elif reason not in ("max_tokens", "max_usd"):
                     job.scope.cancel()
 
@@ -294,9 +294,9 @@ class Run:
 
     def forget(self, inner: Run) -> None:
         """Let go of an inner run that is over."""
-        del self._children[inner]
+        del self.within[inner]
 
-    def _open_group(self) -> TaskGroup:
+    def open_group(self) -> TaskGroup:
         """The nearest task group that is open around what runs here."""
         group = next((run.group for run in self._lines() if run.group is not None), None)
         if group is None:  # nothing can ask for this: only one thing runs at a time where there is no group
@@ -309,10 +309,10 @@ class Run:
         run: Run | None = self
         while run is not None:
             yield run
-            run = run._outer
+            run = run.outer
 
-    def _below(self) -> Iterator[Run]:
+    def below(self) -> Iterator[Run]:
         """This run and those within it."""
         yield self
-        for child in self._children:
-            yield from child._below()
+        for child in self.within:
+            yield from child.below()

@@ -51,7 +51,7 @@ class Sample(Generic[T]):
     @property
     def lineage(self) -> tuple[int, ...]:
         """Which copy it is; samples are listed in this order."""
-        return self.thunk._call.lineage
+        return self.thunk.call.lineage
 
     @property
     def errors(self) -> tuple[Exception, ...]:

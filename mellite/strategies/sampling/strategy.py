@@ -117,9 +117,9 @@ class Strategy:
             msg = f"'inner' must be a strategy, not {type(self.inner).__name__}"
             raise InvalidRequest(msg, parameter="inner")
 
-    def _check_required(self, thunk: AnyThunk, required: Sequence[Requirement]) -> None:
+    def check_required(self, thunk: AnyThunk, required: Sequence[Requirement]) -> None:
         """Raise `InvalidRequest` if this is nothing to work with."""
-        if self._needs_requirements and not required and thunk._call.request.output is str:
+        if self._needs_requirements and not required and thunk.call.request.output is str:
             msg = f"{type(self).__name__} needs requirements, or an output type: nothing else can fail"
             raise InvalidRequest(msg, parameter="requirements")
 
@@ -127,9 +127,9 @@ class Strategy:
         """How many attempts there may be for this thunk."""
         return self.max_samples
 
-    def _asked(self, thunk: AnyThunk) -> Sequence[Streams]:
+    def asked_backends(self, thunk: AnyThunk) -> Sequence[Streams]:
         """The backends that may be asked."""
-        return (thunk._call.backend,)
+        return (thunk.call.backend,)
 
     def _repeats(self) -> bool:
         """Whether every attempt asks the same backend, so that an error like a wrong key makes others pointless."""
@@ -141,7 +141,7 @@ class Strategy:
 
     async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
         """Make one attempt."""
-        return await run.attempt(copy) if self.inner is None else await self.inner._within(run, copy)
+        return await run.attempt(copy) if self.inner is None else await self.inner.sample_within(run, copy)
 
     def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
         """Whether the outcome is decided, now that this attempt has ended."""
@@ -185,15 +185,15 @@ class Strategy:
         strategy: Strategy | None = self
         priced, asked = False, dict[int, Streams]()
         while strategy is not None:
-            strategy._check_required(thunk, required)
+            strategy.check_required(thunk, required)
             priced = priced or strategy.max_usd is not None
-            asked.update((id(backend), backend) for backend in strategy._asked(thunk))
+            asked.update((id(backend), backend) for backend in strategy.asked_backends(thunk))
             strategy = strategy.inner
         if priced:
             check_priced(asked.values())
         return required
 
-    async def _within(self, outer: Run, thunk: AnyThunk) -> AnySample:
+    async def sample_within(self, outer: Run, thunk: AnyThunk) -> AnySample:
         """Run as an attempt of another strategy."""
         required, check_all = outer.requirements, self.check_all
         run = Run(self._attempts(thunk), self._meter(), requirements=required, check_all=check_all, outer=outer)

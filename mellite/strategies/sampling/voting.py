@@ -67,17 +67,17 @@ class MajorityVote(Fixed):
     key: Key = field(default="exact", converter=_key, kw_only=True)
 
     def _check_arguments(self) -> None:
-        Fixed._check_arguments(self)
+        super()._check_arguments()
         if self.key not in ("exact", "numeric") and not callable(self.key):
             msg = f"'key' must be 'exact', 'numeric' or a function of texts, not {self.key!r}"
             raise InvalidRequest(msg, parameter="key")
 
     async def _draw(self, run: Run, thunk: AnyThunk) -> None:
         run.state = _Ballot()
-        await Fixed._draw(self, run, thunk)
+        await super()._draw(run, thunk)
 
     async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
-        sample = await Fixed._attempt(self, run, copy)
+        sample = await super()._attempt(run, copy)
         return await run.judged(sample, run.state.voting(self.key)) if sample.passed else sample
 
     def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
@@ -243,7 +243,7 @@ class MinimumBayesRisk(Fixed):
     similarity: Similarity = field(default="words", kw_only=True)
 
     def _check_arguments(self) -> None:
-        Fixed._check_arguments(self)
+        super()._check_arguments()
         if not callable(self.similarity) and self.similarity not in _SIMILARITIES:
             msg = f"'similarity' must be 'words', 'exact', 'numeric' or a function of texts, not {self.similarity!r}"
             raise InvalidRequest(msg, parameter="similarity")

@@ -19,10 +19,8 @@ from attrs import define, field
 
 from ... import loops
 from ...loops.turns import Turns
-from ...thunk.iterators import Events
 from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunk, Chunker, Chunking, chunker_for
-from ...values.compact import CompactLog
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.events import ReasoningDelta, TextDelta, ToolInputDelta
 from ..requirements import CheckChunk, ChunkVerdict, Requirement, ValidationResult
@@ -227,7 +225,7 @@ class Attempt:
 
     async def _read(self) -> None:
         outlet = self.outlet
-        async for event in Events(self.thunk._gen, self.thunk._opener(), CompactLog.events, ahead=AHEAD):
+        async for event in self.thunk.events(ahead=AHEAD):
             kind = type(event)
             if kind is TextDelta:
                 await self._feed(cast("TextDelta", event).text)
@@ -360,5 +358,5 @@ class Attempt:
 
 
 def _settled_traceback(thunk: AnyThunk) -> TracebackType | None:
-    outcome = thunk._settled()
+    outcome = thunk.outcome
     return outcome.traceback if outcome is not None else None

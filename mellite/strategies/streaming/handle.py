@@ -110,7 +110,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
         """
         stopped = [thunk for thunk in self.thunks if thunk.cancelled]
         whole = [_tokens(thunk) for thunk in self.thunks if thunk.value is not None]
-        expected = max(whole) if whole else self._retries.origin._call.request.options.max_tokens
+        expected = max(whole) if whole else self._retries.origin.call.request.options.max_tokens
         if not stopped:
             return 0
         return None if expected is None else sum(max(0, expected - _tokens(thunk)) for thunk in stopped)
@@ -244,7 +244,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
 
     @property
     def _traceback(self) -> TracebackType | None:
-        outcome = self.thunks[-1]._settled() if self.thunks else None
+        outcome = self.thunks[-1].outcome if self.thunks else None
         return outcome.traceback if outcome is not None and outcome.error is self.error else None
 
     def _completed(self) -> CompletedEvent:

@@ -95,7 +95,7 @@ def _first(source: AnyThunk | Prompt, backend: Streams | str | None, changes: di
         if backend is not None:
             msg = "a thunk has a backend already; to ask another one about it, write stream([thunk], backend=...)"
             raise InvalidRequest(msg, parameter="backend")
-        return asking(source, Request.of(source._call.request, **changes)) if changes else source
+        return asking(source, Request.of(source.call.request, **changes)) if changes else source
     if backend is None:
         msg = "a prompt needs to be asked of somebody: stream(prompt, backend=...), or stream(backend.generate(prompt))"
         raise InvalidRequest(msg, parameter="backend")

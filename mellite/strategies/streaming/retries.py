@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.chunking import Chunking
@@ -125,7 +125,7 @@ class Retries:
         found = await verdicts(
             [each for _, each in whole],
             attempt.thunk,
-            attempt.thunk._call.context,
+            attempt.thunk.call.context,
             until_failure=not self.repair,
         )
         validations: list[ValidationResult | None] = [ValidationResult(passed=True) for _ in self.requirements]
@@ -140,10 +140,10 @@ class Retries:
 
     async def _next_thunk(self) -> AnyThunk:
         """Return a fresh copy for the next attempt, with the reasons in its prompt if that is wanted."""
-        request = await repaired(self.repair, self.origin._call.request, self.failures)
+        request = await repaired(self.repair, self.origin.call.request, self.failures)
         return asking(self.origin, request)
 
 
 def asking(thunk: AnyThunk, request: Request) -> AnyThunk:
     """Return a pending copy of `thunk` that makes another request."""
-    return ModelOutputThunk(thunk._descend(request))
+    return ModelOutputThunk(evolve(thunk.resample(1)[0].call, request=request))

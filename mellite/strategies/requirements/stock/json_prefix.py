@@ -82,12 +82,13 @@ class JsonPrefix:
         if not self._counting:
             return self.fresh()(partial, partial)
         try:
-            self._read(chunk)
+            self.read(chunk)
         except _NotJson as error:
             return failed(f"it is not JSON: {error}")
         return None
 
-    def _read(self, text: str) -> None:
+    def read(self, text: str) -> None:
+        """Take in the next characters; raise `_NotJson` at the first that no JSON could have there."""
         at = 0
         while at < len(text):
             inside = self._inside

@@ -108,7 +108,7 @@ class _Judge:
     async def __call__(self, thunk: AnyThunk, context: Sequence[Message]) -> ValidationResult:
         log = thunk.generate_log
         conversation = log.prompt if log is not None else (*context,)
-        return await self._ask(thunk._call.lineage, answer=thunk.value or "", conversation=_turns(conversation))
+        return await self._ask(thunk.call.lineage, answer=thunk.value or "", conversation=_turns(conversation))
 
     async def chunk(self, chunk: str, partial: str) -> ValidationResult:
         """Judge a chunk; the judge is shown the text before it."""
@@ -121,7 +121,7 @@ class _Judge:
         prompt = json.dumps({**material, "answer": answer}, ensure_ascii=False, indent=1)
         asked = generate(self.backend, prompt, system=self.instructions, output=Judgement, **self.options)
         # Equal answers are judged by equal requests; only the lineage lets a cassette tell these apart.
-        asked = type(asked)(evolve(asked._call, lineage=lineage))
+        asked = type(asked)(evolve(asked.call, lineage=lineage))
         try:
             judgement = await asked
         except MelliteError as error:

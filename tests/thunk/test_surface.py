@@ -1,0 +1,67 @@
+"""What a thunk offers to code that drives and judges thunks: its call, its outcome, events with little read-ahead."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from attrs import evolve
+
+import mellite
+from mellite.backends import Constant
+from mellite.errors import InvalidRequest
+from mellite.events import Event, Finish, TextDelta
+
+
+class Counting:
+    """A backend of many short deltas that counts those it has given."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        for _ in range(100):
+            self.given += 1
+            yield TextDelta("x")
+            await anyio.lowlevel.checkpoint()
+        yield Finish("stop")
+
+
+@pytest.mark.anyio
+async def test_a_generation_runs_no_further_ahead_than_asked() -> None:
+    backend = Counting()
+    thunk = mellite.generate(backend, "Count.")
+    events = thunk.events(ahead=3)
+    await anext(events)
+    for _ in range(50):
+        await anyio.lowlevel.checkpoint()
+    assert 1 <= backend.given <= 4
+    assert await thunk == "x" * 100
+
+
+@pytest.mark.parametrize("ahead", [0, -1, 1.5, True, "3"])
+def test_ahead_is_a_whole_number(ahead: object) -> None:
+    with pytest.raises(InvalidRequest, match="'ahead' must be a whole number"):
+        Constant("x").generate("hi").events(ahead=ahead)
+
+
+@pytest.mark.anyio
+async def test_a_thunk_is_made_of_a_call() -> None:
+    """So strategies ask another backend, or something else, and keep the lineage."""
+    first = Constant("one").generate("hi", temperature=0).resample(1)[0]
+    other = mellite.ModelOutputThunk(evolve(first.call, backend=Constant("two")))
+    assert (await first, await other) == ("one", "two")
+    assert other.call.lineage == first.call.lineage == (0,)
+    assert other.call.request is first.call.request
+
+
+@pytest.mark.anyio
+async def test_a_thunk_is_made_of_an_outcome() -> None:
+    """Settled from the start: awaiting it asks nobody."""
+    thunk = Constant("one").generate("hi")
+    assert thunk.outcome is None
+    await thunk
+    assert thunk.outcome is not None
+    again = mellite.ModelOutputThunk(evolve(thunk.call, backend=Constant("never asked")), outcome=thunk.outcome)
+    assert (again.state, await again, again.outcome) == ("done", "one", thunk.outcome)
