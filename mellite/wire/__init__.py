@@ -1,1 +1,1 @@
-"""Bytes between mellite and a server: transports, framings, content encodings; no vendor, no thunk."""
+"""The bytes between mellite and a server: transports, framings, content encodings, credentials; no vendor, no thunk."""

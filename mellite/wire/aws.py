@@ -1,8 +1,8 @@
-"""Cut an AWS event stream (``application/vnd.amazon.eventstream``) into messages, checking every checksum; no I/O.
+"""A framing: cuts AWS event streams (``application/vnd.amazon.eventstream``) into messages, checksums checked; no I/O.
 
 A message is ``[length u32][length of headers u32][CRC of these 8 bytes][headers][payload][CRC of all before]``, numbers
-big-endian. A header is ``[length u8][name][type u8][value]``, with ten types of values. Source: AWS's description at
-https://docs.aws.amazon.com/lexv2/latest/dg/event-stream-encoding.html, with the limits of its SDKs.
+big-endian. A header is ``[length u8][name][type u8][value]``, with ten types of values. The format is described at
+https://docs.aws.amazon.com/lexv2/latest/dg/event-stream-encoding.html; the limits are those of AWS's SDKs.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteErro
 
 __all__ = ["LIMIT", "EventStreamDecoder", "EventStreamMessage", "HeaderValue"]
 
-#: The most bytes that the payload of one message may have, 24 MiB, as in AWS's own SDKs.
+#: The most bytes of one message's payload, 24 MiB, as in AWS's own SDKs.
 LIMIT: Final = 24 * 1024 * 1024
 
-#: A header's value: numbers and timestamps (milliseconds since 1970) are int, binary values and UUIDs bytes.
+#: The value of a header. Numbers and timestamps (milliseconds since 1970) are int, binary values and UUIDs bytes.
 HeaderValue: TypeAlias = bool | int | str | bytes
 
 _LARGEST_HEADERS: Final = 128 * 1024
 _PRELUDE: Final = struct.Struct(">III")
 _CRC: Final = struct.Struct(">I")
 _OVERHEAD: Final = _PRELUDE.size + _CRC.size
-_KNOWN_HEADERS: Final = 64  # the same few header blocks come again and again
+_KNOWN_HEADERS: Final = 64  # header blocks to cache, as a stream repeats the same few
 
 
 class EventStreamMessage(msgspec.Struct, frozen=True):
-    r"""One message.
+    r"""One message of an event stream: an event, an exception or an error.
 
     Args:
-        headers: by name; those of an event are ``:message-type``, ``:event-type`` and ``:content-type``.
-        payload: for an event its JSON.
+        headers: the headers by name; an event has ``:message-type``, ``:event-type`` and ``:content-type``.
+        payload: the content; JSON for an event.
 
     Example:
         >>> message = EventStreamMessage({":message-type": "event", ":event-type": "messageStop"}, b'{"x":1}')
@@ -51,7 +51,7 @@ class EventStreamMessage(msgspec.Struct, frozen=True):
 
     @property
     def event(self) -> str:
-        """What it tells of: the event, the exception, or ``error`` for an error that has no type; may be empty."""
+        """The type of the event or exception; ``error`` for an error without a type; empty for other messages."""
         headers = self.headers
         name = headers.get(":event-type") or headers.get(":exception-type")
         if isinstance(name, str):
@@ -60,7 +60,7 @@ class EventStreamMessage(msgspec.Struct, frozen=True):
 
     @property
     def raw(self) -> bytes:
-        """The payload under the name of its event, as AWS's SDKs show it; an error's code and message likewise."""
+        """JSON with the event's type as key and the payload as value, as in AWS's SDKs; for errors code and message."""
         event = self.event
         if not event:
             return self.payload
@@ -80,15 +80,15 @@ def _opening(event: str) -> bytes:
 
 
 class EventStreamDecoder:
-    r"""Decodes an AWS event stream from bytes that arrive in any pieces; the pieces make no difference.
+    r"""A decoder for one AWS event stream. The result does not depend on how the bytes are cut.
 
     Args:
-        limit: the most bytes that the payload of one message may have.
+        limit: the most bytes of one message's payload.
 
     Attributes:
         failure: the error that stopped the decoder, or None.
-        damaged: never; what is damaged is an error here.
-        stray: nothing; likewise.
+        damaged: always False: damage raises an error here.
+        stray: always empty, for the same reason.
 
     Example:
         >>> decoder = EventStreamDecoder()
@@ -106,17 +106,17 @@ class EventStreamDecoder:
         self.damaged = False
         self.stray = b""
         self._rest = bytearray()
-        self._wanted = 0  # with fewer bytes than these there is no message
+        self._wanted = 0  # the bytes that the next message needs at least
         self._known: dict[bytes, dict[str, HeaderValue]] = {}
 
     def feed(self, data: bytes) -> list[EventStreamMessage]:
-        """Take the next bytes; give the messages that they complete.
+        """Take the next bytes; return the messages that they complete.
 
-        Messages that were complete before one that is damaged are still given; the error comes with the next call.
+        Messages before a damaged one are still returned; the next call raises.
 
         Raises:
             InvalidProviderOutput: if a checksum, a length or a header is wrong.
-            OutputTooLarge: if a message says that its payload has more than `limit` bytes, before these are kept.
+            OutputTooLarge: if a message announces a payload of more than `limit` bytes.
         """
         if self.failure is not None:
             raise self.failure
@@ -139,10 +139,10 @@ class EventStreamDecoder:
         return messages
 
     def end(self) -> list[EventStreamMessage]:
-        """The stream is over: gives nothing.
+        """Mark the end of the stream; return an empty list.
 
         Raises:
-            IncompleteStream: if it ended inside a message.
+            IncompleteStream: if the stream ended inside a message.
             MelliteError: the error that stopped the decoder before.
         """
         if self.failure is not None:
@@ -153,7 +153,7 @@ class EventStreamDecoder:
         return []
 
     def _take(self, data: bytes, messages: list[EventStreamMessage]) -> int:
-        """Take whole messages; where the first begins that is not whole."""
+        """Append all whole messages to *messages*; return the offset of the first that is not whole."""
         pos, size = 0, len(data)
         view = memoryview(data)
         while size - pos >= _PRELUDE.size:
@@ -206,7 +206,11 @@ def _damaged(why: str) -> InvalidProviderOutput:
 
 
 def _decode_headers(block: bytes) -> dict[str, HeaderValue]:
-    """The headers of one message; raises IndexError, ValueError or struct.error for what are none."""
+    """Decode the headers of one message.
+
+    Raises:
+        IndexError, ValueError, struct.error: if they are malformed.
+    """
     headers: dict[str, HeaderValue] = {}
     pos = 0
     while pos < len(block):
@@ -232,7 +236,7 @@ _TRUE, _FALSE, _BYTES, _TEXT, _UUID = 0, 1, 6, 7, 9
 
 
 def _decode_value(block: bytes, pos: int) -> tuple[HeaderValue, int]:
-    """The value whose type stands at `pos`, and where it ends."""
+    """Decode the value whose type is at *pos*; return the value and the offset of its end."""
     kind = block[pos]
     pos += 1
     if kind in (_TRUE, _FALSE):

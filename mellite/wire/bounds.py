@@ -1,7 +1,7 @@
-"""How much one answer may be: bytes, and values of JSON, counted before anything is decoded.
+"""Bounds on one answer: bytes, and JSON values, which are counted before they are decoded.
 
-A short body of repetitive JSON takes forty times its size as Python objects, and compressed it is shorter still by a
-factor of a thousand.
+Repetitive JSON takes forty times its size as Python objects, and a thousandth of its size when compressed. So a small
+response could fill the memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OTHERS: Final = bytes(sorted(set(range(256)) - set(_STRUCTURE)))
 _BESIDE_QUOTES: Final = bytes(sorted(set(range(256)) - set(_STRUCTURE + b'"')))
 _BACKSLASH: Final = b"\\"
 _LEAVES: Final = (str, bytes, bytearray, int, float, type(None))
-_FEW: Final = 8  # children of a container that is not worth being remembered
+_FEW: Final = 8  # a container with at most so many children is counted again rather than remembered
 
 
 def _bound(value: Any, name: str) -> None:
@@ -31,15 +31,15 @@ def _bound(value: Any, name: str) -> None:
 
 @frozen(kw_only=True)
 class AnswerBounds:
-    """What one answer may be at most; None stands for no bound.
+    """The largest answer to accept; None stands for no bound.
 
     Args:
-        max_bytes: of the body, decompressed; one event of a stream may have half of it.
-        max_values: of the JSON that is decoded at once: objects, lists, their members and elements. A stream may keep
-            as many.
+        max_bytes: the most bytes of the decompressed body. One event of a stream may have half as many.
+        max_values: the most values of JSON to decode at once: objects, lists, their members and elements. The parser of
+            a stream may keep as many.
 
     Raises:
-        InvalidRequest: if one is no number of at least 1.
+        InvalidRequest: if a bound is not a whole number of at least 1.
 
     Example:
         >>> AnswerBounds(max_values=2).check(b'{"a": [1, 2, 3]}')
@@ -62,22 +62,22 @@ max_answer_values
         return None if self.max_bytes is None else max(1, self.max_bytes // 2)
 
     def check(self, data: bytes) -> None:
-        """Refuse JSON that would become too many values.
+        """Refuse JSON with too many values.
 
         Raises:
-            OutputTooLarge: if it would.
+            OutputTooLarge: if *data* has more than `max_values`.
         """
         most = self.max_values
         if most is not None and len(data) > most and values_in(data, most) > most:
             raise self.too_many()
 
     def too_many(self) -> OutputTooLarge:
-        """The error for too many values."""
+        """Return the error for too many values."""
         msg = f"the answer has more than {self.max_values:,} values of JSON; if that is right, raise max_answer_values"
         return OutputTooLarge(msg)
 
     def too_long(self) -> OutputTooLarge:
-        """The error for too many bytes."""
+        """Return the error for too many bytes."""
         msg = f"the answer is larger than {self.max_bytes:,} bytes; if that is right, raise max_answer_bytes"
         return OutputTooLarge(msg)
 
@@ -86,10 +86,10 @@ DEFAULT_BOUNDS: Final = AnswerBounds()
 
 
 def values_in(data: bytes, most: int) -> int:
-    """Count the values in JSON, from above: the signs that begin or part them.
+    """Return an upper bound for the number of values in JSON: the count of the characters ``{``, ``[``, ``,``, ``:``.
 
-    All such signs are counted first, which is fast; those outside of strings only if they are more than `most`. The
-    count stops a little above `most`.
+    Count those in strings, too, which is fast; leave them out only if the result is above *most*. The count may stop
+    anywhere above *most*.
 
     Example:
         >>> values_in(b'{"a": [1, 2]}', 10), values_in(b'{"a": ",,,,"}', 3)
@@ -104,7 +104,7 @@ def _outside_of_strings(data: bytes, most: int) -> int:
     while pos < len(data) and count <= most:
         end = min(pos + _BLOCK, len(data))
         while end < len(data) and data[end - 1 : end] == _BACKSLASH:
-            end += 1  # what is escaped belongs to its backslash
+            end += 1  # do not part a backslash from the character that it escapes
         block = data[pos:end].replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _BESIDE_QUOTES)
         parts = block.split(b'"')  # outside, inside, outside, ...
         count += sum(map(len, parts[1::2] if inside else parts[::2]))
@@ -114,7 +114,7 @@ def _outside_of_strings(data: bytes, most: int) -> int:
 
 
 def held(root: object, most: int) -> int:
-    """Count the values that an object keeps in dicts, lists, tuples and attributes; stop a little above `most`."""
+    """Count the values that *root* holds in dicts, lists, tuples and attributes. The count may stop above *most*."""
     count = 0
     rest, seen = [root], set[int]()
     while rest and count <= most:

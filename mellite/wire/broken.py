@@ -1,4 +1,4 @@
-"""Say in our own words how a connection broke or an answer failed to be HTTP, whatever an HTTP client calls it."""
+"""Describe broken connections and malformed responses in the same words for every HTTP client."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .http import HttpRequest, shown_url
 __all__ = ["causes", "how_it_broke", "unforeseen", "what_is_wrong"]
 
 _LONGEST: Final = 500
-_SHORTEST_SECRET: Final = 8  # characters of a header's value that must not be repeated
+_SHORTEST_SECRET: Final = 8  # header values of at least so many characters must not be repeated
 
-#: Classes of exceptions, by name -> what they say of a connection that was open.
+#: Name of an exception class -> what it means for a connection that was open.
 _BROKE: Final = {
     "ClientPayloadError": "its body ended too soon, or is not framed as HTTP asks",
     "ContentLengthError": "its body is shorter than it says",
@@ -28,7 +28,7 @@ _BROKE: Final = {
     "ClosedResourceError": "it was closed on this side",
     "_GivenUp": "given up on this side, because its bytes break the rules of HTTP or the transport was closed",
 }
-#: Classes of exceptions, by name -> what they say of an answer that is no HTTP.
+#: Name of an exception class -> what it means for a response that is not HTTP.
 _WRONG: Final = {
     "BadStatusLine": "it does not begin with a status line",
     "ContentLengthError": "its length is malformed",
@@ -39,39 +39,39 @@ _WRONG: Final = {
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it came from, one after the other."""
+    """Yield *error*, then its cause or context, and so on."""
     while error is not None:
         yield error
         group = cast("BaseExceptionGroup[BaseException]", error) if isinstance(error, BaseExceptionGroup) else None
-        # A group holds one error for each address that was tried.
+        # Connecting raises a group with one error for each address that was tried; the first stands for all.
         error = group.exceptions[0] if group is not None else error.__cause__ or error.__context__
 
 
 def how_it_broke(error: BaseException | None) -> str:
-    """Return how an open connection broke, as the system calls it or in our own words."""
+    """Return how an open connection broke: in the words of the operating system, or in ours."""
     said = ""
     for cause in causes(error):
         if isinstance(cause, OSError):
             if cause.errno is not None:
-                # Where errno says it all, error.strerror holds what asyncio has to say.
+                # asyncio replaces strerror by a text of its own; errno still has the system's reason.
                 return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
-            if type(cause).__name__ not in _BROKE:  # neither the system nor a client: whoever guards the network
+            if type(cause).__name__ not in _BROKE:  # raised by neither system nor client, but by a guard of the network
                 said = " ".join(str(cause).split())[:_LONGEST]
     found = next((_BROKE[name] for cause in causes(error) if (name := type(cause).__name__) in _BROKE), None)
     return said or found or "it ended before its time"
 
 
 def what_is_wrong(error: BaseException) -> str:
-    """Return what is wrong with an answer that breaks the rules of HTTP."""
+    """Return what is wrong with a response that breaks the rules of HTTP."""
     found = next((_WRONG[name] for cause in causes(error) if (name := type(cause).__name__) in _WRONG), None)
     return found or "its head is malformed"
 
 
 def unforeseen(error: Exception, request: HttpRequest) -> TransportError:
-    """Return the error for what nobody thought of: with the original's text, and with the original as its cause.
+    """Return the error for an unexpected exception, with the exception's text and the exception as ``__cause__``.
 
-    The original is kept without its traceback and its attributes, which may hold the headers of the request, and is
-    left out where its text repeats one of them.
+    The exception loses its traceback and attributes, which may hold the request's headers. If its text repeats the
+    value of a header, both text and cause are left out.
     """
     what = f"the request to {shown_url(request.url)} failed in an unforeseen way: {type(error).__name__}"
     text = " ".join(str(error).split())[:_LONGEST]

@@ -1,7 +1,7 @@
-"""Undo the compression of an HTTP body, in bounded pieces and to the very end.
+"""Decompress HTTP bodies in bounded pieces, and notice bodies that end too soon.
 
-HTTP clients pass a body whose compressed data stops too early without a word, and inflate a small one without bound.
-So the transports hand on raw bytes, and this is where they are decompressed.
+HTTP clients accept compressed data that stops early, and inflate a small body to any size. So transports return
+bodies as they arrived, and they are decompressed here.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from .decompressors import BrotliDecompressor, Decompressor, ZlibDecompressor, Z
 
 __all__ = ["BodyDecoder"]
 
-_PIECE: Final = 64 * 1024  # the most that one step of decompression may give
-_SLICE: Final = 16 * 1024  # the most that one step may take: zlib copies what it leaves over, again and again
+_PIECE: Final = 64 * 1024  # the most bytes to take out of a decompressor in one step
+_SLICE: Final = 16 * 1024  # the most to put in: zlib copies its unused input at every step
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's codes for the containers
 _NAMES: Final = ("gzip", "deflate", "br", "zstd")
 _WITH_MEMBERS: Final = frozenset({"gzip", "zstd"})
 
 
 class BodyDecoder:
-    """Decodes one HTTP body according to its ``content-encoding``.
+    """A decoder for one HTTP body with a given ``content-encoding``.
 
     Args:
-        content_encoding: the header as it came; None and empty stand for ``identity``.
+        content_encoding: the value of the header; None and empty stand for ``identity``.
         limit: the most bytes of the decoded body, or None for any number.
 
     Attributes:
-        identity: whether there is nothing to undo, so that the decoder may as well be left out.
+        identity: whether the body is not encoded, so that the decoder can be skipped.
 
     Raises:
-        InvalidProviderOutput: for an encoding other than gzip, deflate, br, zstd and identity, or several on top of
-            each other; they were not asked for.
+        InvalidProviderOutput: for an encoding other than gzip, deflate, br, zstd and identity, or for several at once;
+            mellite asks for neither.
 
     Example:
         >>> import gzip
@@ -52,18 +52,18 @@ class BodyDecoder:
         self._given = 0
         self._inflater: Decompressor | None = None
         self._started = False
-        self._held = b""  # what has come of a header too short to tell what it is
+        self._held = b""  # the start of the data, while too short to tell which format it has
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes of the body; give what they decode to, in pieces of at most 64 KiB.
+        """Decode the next bytes of the body; yield the result in pieces of at most 64 KiB.
 
-        The pieces are made as they are asked for, so a body that inflates a thousandfold never lies in memory whole.
-        Take all of them before feeding more.
+        Each piece is made when it is asked for, so a body that inflates a thousandfold is never in memory as a whole.
+        Exhaust the iterator before the next call.
 
         Raises:
-            InvalidProviderOutput: if the bytes are not what the encoding says.
+            InvalidProviderOutput: if the bytes do not have the encoding's format.
             MissingExtra: for br and zstd without their packages.
-            OutputTooLarge: if the body decodes to more than `limit` bytes. The pieces below the limit came before.
+            OutputTooLarge: if the body decodes to more than `limit` bytes, after the pieces below the limit.
         """
         pieces = iter((data,)) if self.identity else self._inflate(data)
         for piece in pieces:
@@ -75,10 +75,10 @@ class BodyDecoder:
                 yield piece
 
     def end(self) -> None:
-        """The body is over.
+        """Mark the end of the body.
 
         Raises:
-            InvalidProviderOutput: if the compressed data is not: something is missing.
+            InvalidProviderOutput: if the compressed data has not ended: something is missing.
         """
         if self._held or self._inflater is not None:
             msg = f"the answer's {self._encoding} data ends too soon after {self._given:,} decoded bytes"
@@ -113,10 +113,10 @@ class BodyDecoder:
                 return
 
     def _begin(self, data: bytes) -> bytes:
-        """Start on a member of the body if enough has come to tell what it is; give the bytes left to decode."""
+        """Start to decompress a member once its format is known; return the bytes to decompress."""
         data = self._held + data
         self._held = b""
-        if self._started:  # after a whole member there may be padding, or with some another member
+        if self._started:  # a member is complete: padding may follow, and in gzip and zstd another member
             data = data.lstrip(b"\0")
             if not data:
                 return b""
@@ -131,14 +131,15 @@ class BodyDecoder:
         return data
 
     def _made(self, data: bytes) -> Decompressor:
-        """A decompressor for what begins with these bytes."""
+        """Make a decompressor for a member that begins with *data*."""
         if self._encoding == "br":
             return BrotliDecompressor()
         if self._encoding == "zstd":
             return ZstdDecompressor()
         if self._encoding == "gzip":
             return ZlibDecompressor(_GZIP)
-        # By the book deflate is the zlib format; some servers send the bare data.
+        # "deflate" means the zlib format, but some servers send bare deflate data:
+        # https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.2
         wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
         return ZlibDecompressor(_ZLIB if wrapped else _RAW)
 

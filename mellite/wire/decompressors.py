@@ -1,6 +1,6 @@
-"""One face for the decompressors of gzip, deflate, Zstandard and Brotli: bounded steps, and an end that is noticed.
+"""One interface for the decompressors of gzip, deflate, Zstandard and Brotli, with bounded steps and a known end.
 
-The last two come from packages that are loaded when a body first needs them.
+The packages for Zstandard and Brotli are imported when a body first needs them.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from ..values.errors import MissingExtra
 
 __all__ = ["BrotliDecompressor", "Decompressor", "ZlibDecompressor", "ZstdDecompressor"]
 
-# A frame that needs a larger window than 8 MiB is refused before that memory is taken; the content coding allows no
-# more: https://www.rfc-editor.org/rfc/rfc9659.
+# A frame with a window of more than 8 MiB is refused before the memory is allocated. The content coding allows no
+# more: https://www.rfc-editor.org/rfc/rfc9659
 _ZSTD_WINDOW_LOG: Final = 23
 
-# Brotli counts its output in blocks that grow, and stops after the one in which it passes the limit: 96 KiB with this.
+# Brotli writes output in growing blocks and stops after the block that passes its limit: at 96 KiB with this one.
 _BROTLI_STEP: Final = 64 * 1024
 
 
 class Decompressor(Protocol):
-    """Undoes one compressed member, step by step."""
+    """A decompressor for one compressed member."""
 
     @property
     def eof(self) -> bool:
-        """Whether the member is over."""
+        """Whether the member has ended."""
         ...
 
     @property
     def pending(self) -> bool:
-        """Whether `decompress` gives more without more input."""
+        """Whether `decompress` may return more without more input."""
         ...
 
     @property
@@ -41,19 +41,19 @@ class Decompressor(Protocol):
         ...
 
     def decompress(self, data: bytes, most: int, /) -> bytes:
-        """Take more bytes, and return at most so many decompressed ones.
+        """Take more input; return at most *most* decompressed bytes.
 
         Raises:
-            ValueError: if the bytes are not such data.
+            ValueError: if the input does not have the format.
         """
         ...
 
 
 class ZlibDecompressor:
-    """Gzip, zlib's own format and bare deflate data.
+    """A decompressor for gzip, the zlib format or bare deflate data.
 
     Args:
-        window_bits: zlib's code for the container.
+        window_bits: zlib's code for the format.
     """
 
     __slots__ = ("_inner", "pending")
@@ -64,7 +64,7 @@ class ZlibDecompressor:
 
     @property
     def eof(self) -> bool:
-        """Whether the member is over."""
+        """Whether the member has ended."""
         return self._inner.eof
 
     @property
@@ -73,18 +73,18 @@ class ZlibDecompressor:
         return self._inner.unused_data
 
     def decompress(self, data: bytes, most: int, /) -> bytes:
-        """Take more bytes; see `Decompressor.decompress`."""
+        """Take more input; see `Decompressor.decompress`."""
         try:
             piece = self._inner.decompress(self._inner.unconsumed_tail + data, most)
         except zlib.error as error:
             raise ValueError(str(error)) from None
-        # After a full piece there may be more of it inside.
+        # zlib may hold back output after a full piece, even if it has consumed all input.
         self.pending = bool(self._inner.unconsumed_tail) or len(piece) == most
         return piece
 
 
 class ZstdDecompressor:
-    """One frame of Zstandard.
+    """A decompressor for one Zstandard frame.
 
     Raises:
         MissingExtra: before Python 3.14 without the package backports.zstd.
@@ -100,13 +100,13 @@ class ZstdDecompressor:
 
     @property
     def eof(self) -> bool:
-        """Whether the frame is over."""
+        """Whether the frame has ended."""
         eof: bool = self._inner.eof
         return eof
 
     @property
     def pending(self) -> bool:
-        """Whether there is more without more input."""
+        """Whether `decompress` may return more without more input."""
         needs_input: bool = self._inner.needs_input
         return not needs_input
 
@@ -117,7 +117,7 @@ class ZstdDecompressor:
         return unused
 
     def decompress(self, data: bytes, most: int, /) -> bytes:
-        """Take more bytes; see `Decompressor.decompress`."""
+        """Take more input; see `Decompressor.decompress`."""
         try:
             piece: bytes = self._inner.decompress(data, most)
         except self._error as error:
@@ -126,7 +126,7 @@ class ZstdDecompressor:
 
 
 class BrotliDecompressor:
-    """Brotli. What follows its end is an error, as Brotli has no members.
+    """A decompressor for Brotli. Bytes after the end are an error, as Brotli data has no members.
 
     Raises:
         MissingExtra: without the package brotli.
@@ -142,22 +142,22 @@ class BrotliDecompressor:
 
     @property
     def eof(self) -> bool:
-        """Whether the data is over, and all of it given."""
+        """Whether the data has ended and all of it was returned."""
         finished: bool = self._inner.is_finished()
         return finished and not self.pending
 
     @property
     def unused_data(self) -> bytes:
-        """Nothing: the bytes after the end are an error."""
+        """Always empty: bytes after the end are an error."""
         return b""
 
     def decompress(self, data: bytes, most: int, /) -> bytes:
-        """Take more bytes; see `Decompressor.decompress`."""
+        """Take more input; see `Decompressor.decompress`."""
         try:
             piece: bytes = self._inner.process(data, output_buffer_limit=min(most, _BROTLI_STEP))
         except self._error as error:
             raise ValueError(str(error)) from None
-        self.pending = bool(piece)  # only an empty piece says that nothing is left inside
+        self.pending = bool(piece)  # only an empty piece tells that no output is held back
         return piece
 
 

@@ -1,4 +1,4 @@
-"""Where a request goes: base URL + path + query, checked, with environment variables that move it."""
+"""The URL of a request: base URL, path and query, checked; environment variables may replace the base URL."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Setting:
     """A word in a base URL that differs from account to account: a project, a region, a resource.
 
     Args:
-        value: the word; None looks into the environment.
-        variables: environment variables that may hold it, in order; read at call time.
-        default: what holds where neither says anything.
+        value: the word; None to look into the environment.
+        variables: environment variables that may hold the word; the first that is set counts. Read at call time.
+        default: the word if neither gives one.
 
     Example:
         >>> Setting("eu-west-1", variables=("AWS_REGION",)).of("region")
@@ -43,17 +43,17 @@ class Setting:
 
     @property
     def is_given(self) -> bool:
-        """Whether somebody said something, here or in the environment."""
+        """Whether code or environment gives a word; the default does not count."""
         return bool(self.value) or any(os.environ.get(name, "").strip() for name in self.variables)
 
     def of(self, name: str) -> str:
-        """The word in force now.
+        """Return the word in force now.
 
         Args:
-            name: what it is called, for the error.
+            name: the setting's name, for the error.
 
         Raises:
-            ConfigurationError: if there is none, or it holds what cannot stand in a host name or a path.
+            ConfigurationError: if there is no word, or it has a character that a host name or path cannot have.
         """
         found = [(f"{name}=...", self.value), *[(each, os.environ.get(each, "").strip()) for each in self.variables]]
         where, value = next(((where, value) for where, value in found if value), ("", self.default))
@@ -73,21 +73,21 @@ class Endpoint:
     """A base URL and the path of one operation below it.
 
     Args:
-        base_url: ``https://host/v1``; a slash at its end makes no difference. ``{name}`` stands for a setting.
-        path: what follows it; ``{model}`` stands for the model's id, percent-encoded.
-        version: what stands between the two, as in ``/v1``, where the base URL does not end with a version itself:
-            some companies' own variables hold it without, other people's URLs with it.
-        streaming_path: the path where the answer is streamed, if that is another.
-        query: what always stands in the query.
-        streaming_query: what stands there besides, where the answer is streamed.
-        variables: environment variables that replace `base_url`, the first that is set; read at call time.
+        base_url: ``https://host/v1``, with or without a slash at the end. ``{name}`` stands for a setting.
+        path: the path below the base URL. ``{model}`` stands for the model's id, percent-encoded.
+        version: a path such as ``/v1`` to insert between the two if the base URL does not end in a version. Base URLs
+            of some companies' environment variables lack the version, those of compatible servers have it.
+        streaming_path: the path for streamed answers, if another.
+        query: parameters of every request.
+        streaming_query: further parameters of requests for streamed answers.
+        variables: environment variables that replace `base_url`; the first that is set counts. Read at call time.
         settings: the words in `base_url` that differ from account to account, by name.
-        model_path: how a model's id is spelled in the path, for ids that are paths themselves; it must see to it that
-            the id leads nowhere else.
+        model_path: spells a model's id in the path, for ids that are paths themselves; must escape the id so that it
+            cannot lead to another path.
 
     Raises:
         ConfigurationError: if `base_url` is no http or https URL, or holds a user name, a fragment or characters that
-            do not belong into a URL.
+            a URL cannot have.
 
     Example:
         >>> Endpoint("https://api.example.com/v1/", "/chat/completions").url()
@@ -111,7 +111,7 @@ class Endpoint:
         _split(self.base_url, "base_url")
 
     def base(self) -> str:
-        """The base URL in force now: the first variable that is set, else `base_url` with its settings.
+        """Return the base URL in force now: the first variable that is set, else `base_url` with its settings.
 
         Raises:
             ConfigurationError: if an environment variable holds no URL, or a setting is missing.
@@ -129,9 +129,9 @@ class Endpoint:
         return base
 
     def unsaid(self) -> list[str]:
-        """The names of the settings on which the base URL depends and which neither code nor environment gives.
+        """Return the names of the settings in the base URL that neither code nor environment gives.
 
-        One that has a default is among them: a recording may have been made with another one.
+        Settings with a default are among them: a recording may have been made with another word.
         """
         if any(os.environ.get(name, "").strip() for name in self.variables):
             return []
@@ -146,11 +146,13 @@ class Endpoint:
         streaming: bool = False,
         base: str | None = None,
     ) -> str:
-        """The whole URL; `query` replaces values of the same name.
+        """Return the whole URL.
 
         Args:
-            streaming: whether the answer is asked for as a stream.
-            base: what to put in the place of the base URL in force now.
+            model: the model's id, for a path that holds ``{model}``.
+            query: parameters to add, or to replace those of the same name.
+            streaming: whether the answer is to be streamed.
+            base: a base URL to use instead of the one in force now.
 
         Raises:
             ConfigurationError: if an environment variable holds no URL, or a setting is missing.
@@ -169,7 +171,11 @@ class Endpoint:
 
 
 def _split(url: object, name: str) -> SplitResult:
-    """Take a base URL apart, or say what is wrong with it; a URL that may hold a password is not repeated."""
+    """Split and check a base URL; *name* says in errors where it comes from.
+
+    Raises:
+        ConfigurationError: if it cannot be used. A URL that may hold a password is not repeated in the message.
+    """
     if not isinstance(url, str) or not url:
         msg = f"{name} must be a URL such as 'https://api.example.com/v1', not {url!r}"
         raise ConfigurationError(msg)
@@ -202,13 +208,13 @@ def _joined(base: str, path: str, query: tuple[tuple[str, str], ...]) -> str:
 
 
 def host_of(url: str) -> str:
-    """The host of a URL, in lower case, with its port if it names one."""
+    """Return the host of a URL in lower case, with the port if the URL names one."""
     return urlsplit(url).netloc.lower()
 
 
 @lru_cache(maxsize=64)
 def is_private_link(url: str) -> bool:
-    """Whether nobody on the way can read what is sent there: https, or a server on this machine."""
+    """Return whether what is sent to *url* is safe from eavesdroppers: over https, or to a server on this machine."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     if parts.scheme == "https" or host == "localhost" or host.endswith(".localhost"):

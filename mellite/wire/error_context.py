@@ -1,4 +1,4 @@
-"""What is known of a call, put into its errors: provider, model, status, usage and the like; and safe headers."""
+"""Add what is known of a call to its errors: provider, model, status, usage and request id. Also: safe headers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Informing", "request_id", "safe_headers"]
 
-#: The response headers that are kept: none of them can hold a secret.
+#: Response headers to keep; none of them can hold a secret.
 _KEPT_HEADERS: Final = frozenset(
     {"content-encoding", "content-length", "content-type", "date", "retry-after", "retry-after-ms", "server"}
 )
-#: Headers with the id of a request, in order: what everybody calls it, then each company's own name, then what only a
-#: part of the way knows.
+#: Headers with the id of a request, in order: the common names, then those of companies, then those of proxies and
+#: networks on the way.
 _REQUEST_IDS: Final = (
     "x-request-id",  # OpenAI, Groq, Fireworks, vLLM, Dynamo and most
     "request-id",  # Anthropic
@@ -52,24 +52,24 @@ _REQUEST_IDS: Final = (
     "x-trace-id",
     "cf-ray",
 )
-#: LiteLLM hands on the headers of the provider behind it with this before their names.
+#: LiteLLM's proxy passes on the headers of its provider with this prefix.
 _BEHIND: Final = "llm_provider-"
 _KEPT_WORDS: Final = ("ratelimit", "processing-ms", "openai-version", "openai-model", "upstream-service-time")
 
 
 _NO_KEY: Final = Scrubber()
 
-#: What of an error no server wrote: names that were asked for, and the text of the answer, which is the model's.
+#: Attributes of an error that no server wrote: names given by the caller, and the text of the answer, by the model.
 _OURS: Final = frozenset({"provider", "model", "partial"})
 
 
 class Informing:
-    """Puts into every error that leaves its block what is known, and takes the key out of what a server wrote.
+    """A context manager that completes every `MelliteError` that leaves its block, and removes keys from the texts.
 
     Attributes:
-        scrubber: knows the key, once it has been put on the request.
-        response: the answer, once it is there.
-        usage: asks what has been used by now, once there is something to ask.
+        scrubber: removes the key; set once the key is on the request.
+        response: the response, once its headers have arrived.
+        usage: returns the usage so far; set once a stream is being parsed.
     """
 
     __slots__ = ("_auth", "_model", "_provider", "response", "scrubber", "usage")
@@ -90,7 +90,7 @@ class Informing:
             self._inform(error)
 
     def _inform(self, error: MelliteError) -> None:
-        if error.provider is None:  # else it has been here before
+        if error.provider is None:  # an error that names a provider has been completed before
             error.provider = self._provider
             text = f"{error.provider}: {error}"
             if isinstance(error, AuthenticationError) and error.kind != "missing":
@@ -106,17 +106,18 @@ class Informing:
         if self.response is not None:
             if error.status is None:
                 error.status = self.response.status
-            error.request_id = request_id(self.response) or error.request_id  # a body may name another server's
+            # The header counts: a body may hold the id of a server behind this one.
+            error.request_id = request_id(self.response) or error.request_id
 
     def _clean(self, text: str) -> str:
-        """A text without the key that was sent, and without what looks like another: of a gateway's own, for one."""
+        """Return *text* without the key that was sent, and without what looks like a key, such as a gateway's own."""
         from ..values.secrets.shapes import masked
 
         return masked(self.scrubber.scrub(text))
 
 
 def request_id(response: HttpResponse) -> str | None:
-    """The provider's id of the request, under whatever name it has."""
+    """Return the provider's id of the request, by whichever header names it."""
     for before in ("", _BEHIND):
         for name in _REQUEST_IDS:
             value = response.headers.get(before + name)
@@ -126,7 +127,7 @@ def request_id(response: HttpResponse) -> str | None:
 
 
 def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that cannot hold a secret: by a list of those, not of the others."""
+    """Return the headers that cannot hold a secret. Unknown headers are left out."""
     return {name: value for name, value in headers.items() if _is_kept(name)}
 
 

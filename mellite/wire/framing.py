@@ -1,8 +1,8 @@
-"""Cut a byte stream into server-sent events, by the rules browsers follow; no I/O.
+"""Framings: what cuts a byte stream into frames. Here the decoder of server-sent events; no I/O.
 
-The rules are the WHATWG's (https://html.spec.whatwg.org/multipage/server-sent-events.html): lines end in LF, CR or CRLF
-and in nothing else, one byte order mark at the very start is dropped, bytes are UTF-8 whatever the server says, and an
-event counts only once its blank line has arrived.
+Server-sent events follow the WHATWG's rules (https://html.spec.whatwg.org/multipage/server-sent-events.html): lines end
+in LF, CR or CRLF and in nothing else, one byte order mark at the very start is dropped, bytes are UTF-8 whatever the
+server says, and an event counts only once its blank line has arrived. The other framing is `mellite.wire.aws`.
 """
 
 from __future__ import annotations
@@ -16,62 +16,62 @@ from ..values.errors import MelliteError, OutputTooLarge
 
 __all__ = ["DEFAULT_LIMIT", "Frame", "Framing", "ServerSentEvent", "SseDecoder"]
 
-#: The most bytes one event may have, 32 MiB: a base64 image of 24 MiB fits, a stream that never ends its line does not.
+#: The most bytes of one event, 32 MiB: room for a base64 image of 24 MiB, but an end to a line that never ends.
 DEFAULT_LIMIT: Final = 32 * 1024 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
-_MOST_STRAY: Final = 16 * 1024  # bytes of what is no field that are kept
+_MOST_STRAY: Final = 16 * 1024  # bytes to keep of lines that are no fields
 _FIELDS: Final = (b"", b"data", b"event", b"id", b"retry")
-_MOST_DIGITS: Final = 1000  # of a `retry`; int() refuses more than 4,300, and any of this length means "never"
+_MOST_DIGITS: Final = 1000  # of a `retry` value; int() refuses more than 4,300, and a wait this long means "never"
 _CR: Final = 13
 _LF: Final = 10
 _SPACE: Final = 32
 
 
 class Frame(Protocol):
-    """A piece that a framing cut out of the stream."""
+    """One event of a stream, cut out but not decoded."""
 
     @property
     def event(self) -> str:
-        """Its name."""
+        """The name of the event."""
         ...
 
     @property
     def raw(self) -> bytes:
-        """Its data."""
+        """The data of the event."""
         ...
 
 
 class Framing(Protocol):
-    """Cuts a stream of bytes into frames."""
+    """A decoder that cuts one stream of bytes into frames."""
 
     @property
     def damaged(self) -> bool:
-        """Whether something was passed over that may have been a frame once."""
+        """Whether bytes were skipped that may once have been a frame."""
         ...
 
     @property
     def stray(self) -> bytes:
-        """What came that is no part of a frame, and may be an error that a server sent as it liked."""
+        """The bytes that belong to no frame: perhaps an error message in a form of the server's own."""
         ...
 
     @property
     def failure(self) -> MelliteError | None:
-        """What stopped it behind the frames that it gave."""
+        """The error that stopped decoding after the frames returned so far, if any."""
         ...
 
     def feed(self, data: bytes) -> Sequence[Frame]:
-        """Take the next bytes; give the frames that they complete."""
+        """Take the next bytes; return the frames that they complete."""
         ...
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event.
+    """One server-sent event.
 
     Args:
-        event: its type, ``message`` unless the server named one.
-        raw: its data as it arrived: the bytes of its data lines, joined by LF. Meant to be UTF-8, but unchecked.
-        id: the last event id that the stream has given so far; empty before the first.
+        event: the type, ``message`` unless the server named one.
+        raw: the bytes of the data lines, joined by LF. Should be UTF-8, but that is not checked.
+        id: the last event id in the stream so far; empty before the first.
         retry: the reconnection time in milliseconds, if this event set one.
 
     Example:
@@ -86,22 +86,22 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def data(self) -> str:
-        """`raw` as text; what is not UTF-8 becomes U+FFFD, as the rules ask."""
+        """`raw` as text, with U+FFFD for bytes that are not UTF-8, as the rules demand."""
         return self.raw.decode("utf-8", "replace")
 
 
 class SseDecoder:
-    r"""Decodes server-sent events from bytes that arrive in any pieces; the pieces make no difference.
+    r"""A decoder for one stream of server-sent events. The result does not depend on how the bytes are cut.
 
     Args:
-        limit: the most bytes that one event, or one line of any kind, may have.
+        limit: the most bytes of one event, or of one line of any kind.
 
     Attributes:
         last_event_id: the id in force after the last blank line; empty if there was none.
         reconnection_ms: the last valid ``retry``, in milliseconds, or None.
         failure: the error that stopped the decoder, or None.
-        damaged: whether a line that was passed over, as unknown fields are, began with bytes that are no text at all,
-            or with a byte order mark in the middle of the stream; it may have been an event once.
+        damaged: whether a skipped line began with bytes that are not text, or with a byte order mark in the middle of
+            the stream. Unknown fields are skipped by the rules, but such a line may once have been an event.
 
     Example:
         >>> decoder = SseDecoder()
@@ -135,8 +135,8 @@ class SseDecoder:
         self.reconnection_ms: int | None = None
         self.failure: OutputTooLarge | None = None
         self.damaged = False
-        self._awkward = True  # the next bytes need a look before they are cut: stream start, or a CR just went by
-        self._clean = False  # nothing is held, and nothing is awkward or wrong
+        self._awkward = True  # the next bytes may begin with a byte order mark, or with the LF of a CRLF
+        self._clean = False  # nothing is held, awkward or wrong: the fast path may be taken
         self._started = False
         self._rest = bytearray()  # a line that has not ended
         self._stray = bytearray()
@@ -147,9 +147,9 @@ class SseDecoder:
         self._retry: int | None = None
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """Take the next bytes; give the events that they complete.
+        """Take the next bytes; return the events that they complete.
 
-        Events that were complete before one grew too large are still given; the error comes with the next call.
+        When an event grows too large, the events before it are still returned; the next call raises.
 
         Raises:
             OutputTooLarge: if an event or a line has more than `limit` bytes.
@@ -173,20 +173,20 @@ class SseDecoder:
 
     @property
     def stray(self) -> bytes:
-        """The lines so far that are no fields of an event stream, or their beginning; servers send errors so."""
+        """The start of what came in lines that are no fields of an event stream; some servers send errors this way."""
         if not self._rest:
             return bytes(self._stray)
         name = bytes(self._rest[:_MOST_STRAY]).partition(b":")[0]
         return bytes(self._stray) + (b"" if name in _FIELDS else bytes(self._rest[:_MOST_STRAY]))
 
     def end(self) -> list[ServerSentEvent]:
-        """The stream is over. An event without its blank line is dropped, so this gives nothing and never raises."""
+        """Mark the end of the stream. Drops an event without its blank line; always returns an empty list."""
         self._rest.clear()
         self._clear()
         return []
 
     def _untangle(self, data: bytes) -> bytes:
-        """Drop the byte order mark at the start of the stream, and turn every line end into LF."""
+        """Drop a byte order mark at the start of the stream; turn every line end into LF."""
         if not self._started:
             data = bytes(self._rest) + data
             self._rest.clear()
@@ -198,13 +198,13 @@ class SseDecoder:
         elif self._awkward:
             if not data:
                 return data
-            if data[0] == _LF:  # the second half of a CRLF; its CR has ended the line already
+            if data[0] == _LF:  # the second half of a CRLF, whose CR has ended the line already
                 data = data[1:]
         self._awkward = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _take_whole(self, data: bytes, pos: int, events: list[ServerSentEvent]) -> int:
-        """Take events of one data line, with at most their name before it: nearly all there are. Where it stopped."""
+        """Fast path for events of one data line, with or without a name. Return the offset where it stopped."""
         find, last, limit, last_event_id = data.find, len(data) - 1, self.limit, self.last_event_id
         while True:
             start, name = pos, "message"
@@ -224,7 +224,7 @@ class SseDecoder:
                 return pos
 
     def _take_lines(self, data: bytes, pos: int, events: list[ServerSentEvent]) -> list[ServerSentEvent]:
-        """Take everything, line by line where need be."""
+        """Take all of *data* from *pos* on, line by line where the fast path stops."""
         find, limit = data.find, self.limit
         while True:
             size = self._size
@@ -279,7 +279,7 @@ class SseDecoder:
         self._size += len(line) + 1
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
-        """A blank line after at least one field."""
+        """End the event, at a blank line after at least one field; append it to *events* if it has data."""
         if self._id is not None:
             self.last_event_id = self._id
         if self._data is not None:
@@ -295,7 +295,7 @@ class SseDecoder:
         self._retry = None
 
     def _within_limit(self, events: list[ServerSentEvent], length: int) -> list[ServerSentEvent]:
-        """The events, unless the line of `length` bytes makes its event too large."""
+        """Return *events*, unless the line of *length* bytes makes the current event too large."""
         if not length or self._size + length <= self.limit:
             return events
         self._clean = False

@@ -1,4 +1,4 @@
-"""One HTTP request, its answer as it arrives, and what no socket may see."""
+"""HTTP requests and responses, the `Transport` protocol, and the check that a request passes before it is sent."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = [
     "tls_context",
 ]
 
-#: How many connections a transport opens at most in one loop, unless told otherwise; further requests wait their turn.
+#: The default for the most connections of a transport in one event loop; further requests wait.
 MAX_CONNECTIONS: Final = 1000
 
-#: Sent with every request that does not say otherwise. The encodings are those that `BodyDecoder` can undo.
+#: Headers of every request that does not set its own. `BodyDecoder` can undo these encodings.
 DEFAULT_HEADERS: Final[Mapping[str, str]] = {
     "accept": "*/*",
     "accept-encoding": "gzip, deflate",
@@ -55,18 +55,18 @@ def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 @frozen(repr=False)
 class HttpRequest:
-    """One HTTP request, ready to be sent. Its repr shows neither header values nor the query, which may hold keys.
+    """One HTTP request, ready to be sent. The repr shows neither header values nor the query, which may hold keys.
 
     Args:
         method: ``POST``, ``GET`` and so on.
-        url: absolute, ``http`` or ``https``, sent as it is: percent-encode what needs it.
-        headers: by lower-case name (other names are lowered). Transports add host, content-length and those of
-            accept, accept-encoding and user-agent that are missing.
+        url: an absolute ``http`` or ``https`` URL, percent-encoded where needed; sent unchanged.
+        headers: the headers by name; names are turned into lower case. Transports add host and content-length, and
+            accept, accept-encoding and user-agent where they are missing.
         body: the bytes to send.
-        context: notes for transports that record or match, such as ``lineage``; never sent.
+        context: notes for transports that record or match requests, such as ``lineage``; never sent.
 
     Attributes:
-        checked: whether `check_request` has passed this very request; a changed copy has to be checked again.
+        checked: whether this request has passed `check_request`. A changed copy has not.
 
     Raises:
         InvalidRequest: if a header is not a str.
@@ -91,13 +91,14 @@ class HttpRequest:
 
 
 class HttpResponse(abc.ABC):
-    """An answer whose status and headers are there and whose body is still arriving.
+    """A response with status and headers, whose body is still arriving.
 
-    Close it in every case (`contextlib.aclosing` does); only a body read to its end leaves the connection usable.
+    Use a response in the event loop that opened it. Close every response, as with `contextlib.aclosing`; the
+    connection can be used again only if the body was read to its end.
 
     Attributes:
         status: the HTTP status, an int.
-        headers: by lower-case name; repeated ones are joined with ``, ``.
+        headers: the headers by lower-case name; repeated headers are joined with ``, ``.
     """
 
     __slots__ = ("__weakref__", "headers", "status")
@@ -107,44 +108,45 @@ class HttpResponse(abc.ABC):
 
     @abc.abstractmethod
     async def read(self, timeout: float | None = None) -> bytes:
-        """The next piece of the body as it came over the wire (not decompressed); empty at the end of a whole body.
+        """Read the next piece of the body, still compressed; return ``b""`` at the end of a complete body.
 
-        One reader at a time. Cancelling it loses no byte on asyncio with aiohttp; elsewhere it ends the response.
+        Only one task may read at a time. A cancelled read loses no byte on asyncio with aiohttp; elsewhere it ends the
+        response.
 
         Args:
-            timeout: how long to wait for it, in seconds.
+            timeout: how long to wait, in seconds.
 
         Raises:
-            TimeoutError: if nothing came in time; the response can then only be closed.
-            ConnectionLost: if the connection broke, or the body's framing is wrong or ends too soon.
+            TimeoutError: if nothing arrived in time; the response can then only be closed.
+            ConnectionLost: if the connection broke, or the body is framed wrongly or ends too soon.
         """
 
     @abc.abstractmethod
     async def aclose(self) -> None:
-        """Give the connection back if the body was read to its end, else close it. May be called again."""
+        """Return the connection to its pool if the body was read to its end, else close the connection. Idempotent."""
 
 
 class Transport(Protocol):
-    """Anything that can send a request.
+    """Anything that can send an HTTP request.
 
-    It may also have ``async def aclose(self)``, which ends what it keeps open; and an attribute ``offline``, True where
-    nothing is ever sent, so that a missing key, project, account or region does not matter.
+    A transport may also have ``async def aclose(self)``, which closes its connections, and an attribute ``offline``,
+    which is True if nothing is ever sent: then no key, project, account or region is needed.
     """
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
-        """Send the request and wait for status and headers. Redirects are answers like any other: not followed.
+        """Send the request and wait for status and headers. Redirects are returned, never followed.
 
         Args:
-            request: what to send.
-            timeout: how long to wait for the headers, in seconds, connecting included.
+            request: the request.
+            timeout: how long connecting, sending and waiting for the headers may take together, in seconds.
 
         Raises:
-            InvalidRequest: if it cannot be sent as it is; no socket was opened.
+            InvalidRequest: if the request cannot be sent as it is; no socket was opened.
             InvalidCredential: likewise, because of a header that holds a credential.
-            TimeoutError: if the headers did not come in time.
+            TimeoutError: if the headers did not arrive in time.
             ConnectError: if no connection could be made.
-            ConnectionLost: if it broke before the headers were there.
-            InvalidProviderOutput: if what came is not HTTP.
+            ConnectionLost: if the connection broke before the headers arrived.
+            InvalidProviderOutput: if the response is not HTTP.
         """
         ...
 
@@ -152,7 +154,7 @@ class Transport(Protocol):
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
 _SECRET_NAME: Final = re.compile(r"auth|key|token|secret|cookie|credential|password|signature")
-#: Headers by which a request could be made to mean two things, or to wait for what never comes.
+#: Headers that could give a request a second meaning (RFC 9112, section 11.2), or make the server wait for ever.
 _FORBIDDEN: Final = frozenset({"expect", "trailer", "transfer-encoding", "upgrade"})
 _URL: Final = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9_-]{0,62}(?:\.[a-z0-9_-]{1,63})*\.?)"  # scheme, host
@@ -165,7 +167,9 @@ _DOTS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 
 
 def check_request(request: HttpRequest) -> None:
-    """Refuse what must not reach a socket. Transports that use the network call it first.
+    """Refuse a request that must not reach a socket. Transports that use the network call this first.
+
+    A request that has passed is not checked again; see `HttpRequest.checked`.
 
     Raises:
         InvalidRequest: for a bad method, URL, header or body, named in ``parameter``.
@@ -173,7 +177,7 @@ def check_request(request: HttpRequest) -> None:
     """
     if request.checked:
         return
-    # The frame that raises holds nothing but the request, whose repr is safe: tracebacks may show local variables.
+    # This frame, which raises, holds only the request, whose repr is safe: tracebacks may show local variables.
     error = _fault(request)
     if error is not None:
         raise error
@@ -197,7 +201,7 @@ def _fault(request: HttpRequest) -> InvalidRequest | InvalidCredential | None:
 
 
 def shown_url(url: str) -> str:
-    """A URL that may be shown: without query, fragment, user and password, which may be secret."""
+    """Return a URL for messages, without query, fragment, user and password, which may be secret."""
     shown = re.sub(r"//[^/?#]*@", "//...@", url)
     return re.sub(r"([?#]).*", r"\1...", shown, flags=re.DOTALL)
 
@@ -235,12 +239,12 @@ def _bad_header(name: str, value: str) -> InvalidRequest | InvalidCredential:
 
 
 def sent_headers(request: HttpRequest) -> dict[str, str]:
-    """The headers to send, without those that depend on the connection."""
+    """Return the headers to send, without those that depend on the connection."""
     return {**DEFAULT_HEADERS, **request.headers}
 
 
 def received_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers as they came, by lower-case name; repeated ones joined with a comma."""
+    """Decode received headers: by lower-case name, repeated headers joined with a comma."""
     headers: dict[str, str] = {}
     for name, value in raw:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -250,7 +254,7 @@ def received_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """The TLS settings of this process: the system's certificates, made once because it takes milliseconds."""
+    """Return TLS settings with the system's certificates. Cached for the process: loading them takes milliseconds."""
     import ssl
 
     return ssl.create_default_context()

@@ -1,4 +1,4 @@
-"""The JSON body of a request as bytes; and how raw additions of the caller are laid over it."""
+"""Write the JSON body of a request as bytes, and merge the caller's raw additions into it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["encoded", "merged", "merged_http"]
 
 
 def merged(under: Mapping[str, Json], over: Mapping[str, Json]) -> JsonObject:
-    """`over` laid over `under`, deeply; lists are replaced."""
+    """Return *under* with *over* merged into it: objects recursively, everything else replaced."""
     result = dict(under)
     for name, value in over.items():
         known = result.get(name)
@@ -26,7 +26,7 @@ def merged(under: Mapping[str, Json], over: Mapping[str, Json]) -> JsonObject:
 
 
 def merged_http(under: HttpOptions | None, over: HttpOptions | None) -> HttpOptions | None:
-    """The additions of both, those of `over` winning."""
+    """Merge two sets of additions; those of *over* win."""
     if under is None or over is None:
         return over if under is None else under
     return HttpOptions(
@@ -37,7 +37,13 @@ def merged_http(under: HttpOptions | None, over: HttpOptions | None) -> HttpOpti
 
 
 def encoded(body: JsonObject) -> tuple[bytes, JsonObject]:
-    """The body as bytes, and as it is sent: lone surrogates, which servers refuse, become U+FFFD."""
+    """Return the body as bytes, and the object that they stand for.
+
+    Lone surrogates, which servers refuse, become U+FFFD in both.
+
+    Raises:
+        InvalidRequest: if the body cannot be written as JSON.
+    """
     try:
         try:
             return msgspec.json.encode(body, enc_hook=_plain), body

@@ -1,4 +1,4 @@
-"""Bytes of an answer in, events out; and what to make of trouble on the way."""
+"""Turn the bytes of an answer into events, and decide what errors in the middle of a stream mean."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ __all__ = ["Parser", "each"]
 
 #: Events that only keep the connection alive.
 _PINGS: Final = frozenset({"ping", "keepalive"})
-_MOST_LINES: Final = 10  # that are no part of an event and are looked at one by one
+_MOST_LINES: Final = 10  # lines outside of events that are searched for an error one by one
 _SENTENCE: Final = re.compile(rb"[A-Za-z]{2}\S*\s+\S*[A-Za-z]{2}")
 
 
 class Parser:
-    """Bytes in, events out; and what to make of trouble on the way.
+    """The parser of one streamed answer: call `next` and `take` in turn until `over`.
+
+    An error never overtakes the events before it: `take` returns these and keeps the error, and `next` raises it.
 
     Attributes:
-        over: nothing more needs to be read.
+        over: whether nothing more needs to be read.
     """
 
     __slots__ = (
@@ -66,18 +68,22 @@ class Parser:
         self._halt = protocol.halt
         self._framing = framing
         self._bounds = bounds
-        self._few = sys.maxsize if bounds.max_values is None else bounds.max_values  # bytes have no more values
-        self._bytes = 0  # of events
-        self._values = 0  # that the state may keep of them; counted once there may be too many
+        self._few = sys.maxsize if bounds.max_values is None else bounds.max_values  # n bytes hold at most n values
+        self._bytes = 0  # of all events so far
+        self._values = 0  # an upper bound on the values that the state keeps; counted only once `_bytes` is large
         self._keep_raw = keep_raw
-        self._framed = False  # an event of the stream has come
-        self._strayed = 0  # bytes of what is none that were looked at
+        self._framed = False  # an event of the stream has arrived
+        self._strayed = 0  # bytes outside of events that have been searched for an error
         self._progress = True
         self._failure: MelliteError | None = None
         self.over = False
 
     async def next(self, reader: BodyReader) -> bytes:
-        """The next bytes; empty at the end, and where the connection breaks after all that matters has come."""
+        """Read the next bytes; return none at the end, or when the connection breaks after a complete answer.
+
+        Raises:
+            MelliteError: the error that `take` has kept, or the one of reading.
+        """
         if self._failure is not None:
             raise self._failure
         if self._progress:
@@ -90,7 +96,10 @@ class Parser:
             raise
 
     def take(self, data: bytes) -> Sequence[Event]:
-        """The events in some bytes; what goes wrong after the first is raised by `next`, so that none is lost."""
+        """Return the events in *data*, or those of the end of the stream if it is empty.
+
+        An error in the middle of *data* is kept for `next` to raise, so that the events before it are not lost.
+        """
         if not data:
             self.over = True
             return self._ended()
@@ -98,7 +107,7 @@ class Parser:
         self._progress = False
         try:
             frames = self._framing.feed(data)
-            if self._framing.damaged:  # nothing of these bytes is given, as nobody knows where the gap is
+            if self._framing.damaged:  # return none of these events: the gap may lie before any of them
                 msg = "the stream is damaged: a line of it is neither an event nor text, so something may be missing"
                 raise InvalidProviderOutput(msg)
             for frame in frames:
@@ -106,7 +115,7 @@ class Parser:
                 if not raw:
                     continue
                 self._framed = True
-                if frame.event not in _PINGS:  # which say that the server lives, not that the answer goes on
+                if frame.event not in _PINGS:  # a ping says that the server lives, not that the answer goes on
                     self._progress = True
                 if self._keep_raw:
                     events.append(RawChunk(raw))
@@ -128,7 +137,7 @@ class Parser:
         return events
 
     def _look_beside(self) -> None:
-        """Look for an error in what came and is no event."""
+        """Look for an error message in the bytes that belong to no event."""
         stray = self._framing.stray
         if len(stray) != self._strayed:
             self._strayed = len(stray)
@@ -136,13 +145,13 @@ class Parser:
                 self._failure = self._told(stray) or self._failure
 
     def _weigh(self, raw: bytes) -> None:
-        """Look at an event of a long stream before it is decoded.
+        """Check an event of a long stream against the bound on values, before the event is decoded.
 
-        Most of what is decoded of a stream is gone with the next event. So what the parser really keeps is counted only
-        where as many values have gone through it as it may keep.
+        Most decoded values are garbage by the next event, and counting what the state keeps is slow. So it is counted
+        only when as many values have passed through the parser as it may keep.
 
         Raises:
-            OutputTooLarge: if there are too many values in it, or kept of all that came before.
+            OutputTooLarge: if the event holds too many values, or the state keeps too many.
         """
         most = self._few
         self._values += values_in(raw, most)
@@ -152,10 +161,15 @@ class Parser:
             kept = held(self._state, most)
             if kept > most:
                 raise self._bounds.too_many()
-            self._values = min(kept, most * 3 // 4)  # so that this is done seldom, however much is kept
+            self._values = min(kept, most * 3 // 4)  # leave room, so that the next count is far off
 
     def _ended(self) -> Sequence[Event]:
-        """What the end of the bytes stands for."""
+        """Return the events that the end of the stream stands for.
+
+        Raises:
+            MelliteError: the error that the server sent in place of the rest of the answer, if there is one.
+            IncompleteStream: if the answer had not finished.
+        """
         try:
             return _readable(lambda: self._halt(self._state))
         except IncompleteStream as error:
@@ -166,7 +180,7 @@ class Parser:
         raise told
 
     def _told(self, stray: bytes, *, at_end: bool = False) -> MelliteError | None:
-        """Return the error that a server sent without the form of an event, if it did.
+        """Return the error that the server sent outside of any event, if it did.
 
         llama.cpp sent ``error: {...}``, lemonade a line of JSON without ``data:``; gateways answer in plain words.
         """
@@ -185,9 +199,9 @@ class Parser:
         return None
 
     def _failure_of(self, data: bytes, name: str) -> MelliteError | None:
-        """Return the error that some data stands for; None if it says nothing of what is wrong, or not yet."""
+        """Return the error that *data* stands for, or None if it is no error, or not yet whole."""
         try:
-            self._step(self._initial(), data, name)  # a fresh state: what is no error must leave no trace
+            self._step(self._initial(), data, name)  # a state of its own: a mere attempt must leave no trace
         except (InvalidProviderOutput, RecursionError):
             return None
         except MelliteError as error:
@@ -195,10 +209,10 @@ class Parser:
         return None
 
     def usage(self) -> Usage | None:
-        """What has been used by now, as far as the provider said: what the answer would say if it ended here."""
-        if self.over:  # it has ended, and told what it knows
+        """Return the usage that the answer would report if it ended now; None if unknown, or already reported."""
+        if self.over:  # the events of the end have reported the usage
             return None
-        if isinstance(self._failure, OutputTooLarge):  # no more work on it than is needed
+        if isinstance(self._failure, OutputTooLarge):  # the answer is too large already: do no more work on it
             known = [getattr(self._state, name, None) for name in ("counts", "usage")]
             return next((each for each in known if isinstance(each, Usage)), None)
         try:
@@ -209,10 +223,11 @@ class Parser:
 
 
 def each(parse: Callable[[bytes], Iterable[Event]], body: bytes) -> Iterator[Event]:
-    """The events of an answer in one piece.
+    """Yield the events of an answer that came in one piece.
 
     Raises:
-        InvalidProviderOutput: if it is nested too deeply; and whatever `parse` raises, behind the events before it.
+        InvalidProviderOutput: if the answer is nested too deeply.
+        MelliteError: what *parse* raises, after the events before the error.
     """
     try:
         yield from parse(body)

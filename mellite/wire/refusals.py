@@ -1,4 +1,4 @@
-"""What an HTTP answer with another status than 200 stands for: its error, and what is usually wrong with the URL."""
+"""Turn an HTTP error answer into the error to raise, with advice on what is usually wrong with the URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .response import BodyReader
 
 __all__ = ["advice", "refusal", "said_in"]
 
-_LARGEST: Final = 1024 * 1024  # as much of an error answer as is read
+_LARGEST: Final = 1024 * 1024  # bytes of an error answer to read
 _NOT_FOUND: Final = (404, 405)
 _MOVED: Final = (301, 302, 303, 307, 308)
 _OTHERWISE: Final = range(100, 400)
@@ -25,13 +25,13 @@ _STREAMED: Final = (b"data:", b"event:", b"id:", b"retry:", b"error:", b":")
 
 
 async def refusal(reader: BodyReader, protocol: Protocol[Any], *, url: str, path: str, provider: str) -> MelliteError:
-    """Read the answer and return the error that it stands for.
+    """Read an error answer and return the error to raise for it.
 
     Args:
-        reader: of the answer, whose status is not one of success.
-        protocol: what was spoken.
-        url: where it was asked.
-        path: what stands behind the base URL.
+        reader: the reader of the answer, whose status is not a success.
+        protocol: the protocol of the request.
+        url: the URL of the request.
+        path: the part of the URL that mellite put behind the base URL.
         provider: the provider's name.
     """
     response = reader.response
@@ -43,7 +43,8 @@ async def refusal(reader: BodyReader, protocol: Protocol[Any], *, url: str, path
     if status in _NOT_FOUND:
         said = str(getattr(error, "provider_message", ""))
         elsewhere = protocol.elsewhere.format(provider=provider)
-        ways = [] if "model" in said.lower() else advice(url, path, elsewhere=elsewhere)  # else the URL is right
+        # A server that says the model does not exist knows the URL.
+        ways = [] if "model" in said.lower() else advice(url, path, elsewhere=elsewhere)
         told = f"{error}".rstrip(". ")
         error.args = (f"{told}; asked was {shown_url(url)}{'; ' if ways else ''}{', or '.join(ways)}",)
     return error
@@ -66,7 +67,7 @@ def _no_answer(status: int, headers: Mapping[str, str], url: str) -> UnknownProv
 
 
 def said_in(body: bytes) -> bytes:
-    r"""Return what an error body says: of a stream of events that of its error, else all of it.
+    r"""Return the data of the error event if an error body is a stream of events, else the body itself.
 
     Example:
         >>> said_in(b'event: error\ndata: {"message": "overloaded"}\n\n')
@@ -83,12 +84,12 @@ def said_in(body: bytes) -> bytes:
 
 
 def advice(url: str, path: str, *, elsewhere: str = "") -> list[str]:
-    """Return what is usually wrong with a URL that a server does not know, in words.
+    """Return what to change about a URL that a server does not know, as the parts of a sentence.
 
     Args:
-        url: the URL that was asked.
-        path: what mellite puts behind the base URL, as in ``/chat/completions``.
-        elsewhere: what else to try, where nothing in the URL is doubled.
+        url: the URL of the request.
+        path: the part that mellite put behind the base URL, as in ``/chat/completions``.
+        elsewhere: what else to try, if no part of the URL is doubled.
 
     Example:
         >>> advice("http://localhost:8000/v1/v1/chat/completions", "/chat/completions")

@@ -1,4 +1,4 @@
-"""Read one HTTP answer against the three clocks: first byte, idle between events, and total."""
+"""Read one HTTP response under the three timeouts: first byte, idle between events, and total."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .http import HttpRequest, HttpResponse, Transport
 
 __all__ = ["BodyReader", "open_response"]
 
-_DRAIN_SECONDS: Final = 0.05  # what it may cost to get a connection back into the pool
+_DRAIN_SECONDS: Final = 0.05  # how long to read on so that the connection can be used again
 _DRAIN_BYTES: Final = 64 * 1024
-_PIECE: Final = 64 * 1024  # the most that is handed on at once, so that nobody works on one read for long
+_PIECE: Final = 64 * 1024  # the largest piece to return at once, so that the event loop gets its turn in between
 
 
 class _Clocks:
-    """The clocks of one call; they start when it is made."""
+    """The timeouts of one call, counted from when this object is made, or the total from *since*."""
 
     __slots__ = ("_timeouts", "_total_ends")
 
@@ -40,18 +40,21 @@ class _Clocks:
         self._total_ends = None if total is None else (anyio.current_time() if since is None else since) + total
 
     def left(self, limit: float | None, since: float, now: float) -> tuple[float | None, bool]:
-        """How long may still be waited, and whether it is the total that says so."""
+        """Return the seconds left of *limit*, counted from *since*, or of the total if that ends first.
+
+        The second value tells whether the total ends first. None stands for no limit.
+        """
         left = None if limit is None else limit - (now - since)
         if self._total_ends is not None and (left is None or self._total_ends - now <= left):
             return self._total_ends - now, True
         return left, False
 
     def is_over(self) -> bool:
-        """Whether the time in all is up."""
+        """Return whether the total timeout has passed."""
         return self._total_ends is not None and anyio.current_time() >= self._total_ends
 
     def ran_out(self, url: str, *, total: bool, first: bool) -> TransportError:
-        """The error that says which clock it was."""
+        """Return the error for the timeout that has passed."""
         timeouts = self._timeouts
         if total:
             msg = f"the answer of {url} was not complete within {timeouts.total} s; raise Timeouts(total=...) for more"
@@ -80,15 +83,19 @@ async def open_response(
     bounds: AnswerBounds = DEFAULT_BOUNDS,
     since: float | None = None,
 ) -> BodyReader:
-    """Send a request and wait for the status.
+    """Send a request and wait for status and headers.
 
     Args:
-        shown: the URL as messages may show it.
-        bounds: how much the body may be.
-        since: when the total began, on the loop's clock; None for now.
+        transport: sends the request.
+        request: the request.
+        timeouts: the timeouts of the call.
+        shown: the URL for messages.
+        bounds: the largest body to accept.
+        since: when the total timeout began, on the loop's clock; None for now.
 
     Raises:
-        FirstByteTimeout, TotalTimeout: if it takes too long; and whatever `Transport.open` raises.
+        FirstByteTimeout, TotalTimeout: if the headers did not arrive in time.
+        MelliteError: what `Transport.open` raises.
     """
     clocks = _Clocks(timeouts, since)
     now = anyio.current_time()
@@ -106,14 +113,15 @@ def _slices(data: bytes) -> Iterator[bytes]:
 
 
 class BodyReader:
-    """Reads the body of one answer, decompressed, and says which clock ran out or which bound was passed.
+    """The reader of one response body: decompresses it under timeouts and bounds. For one task at a time.
 
-    What one read of the network gives, and what that inflates to, is handed on in slices. Between two of them the
-    clocks are looked at and the loop has its turn.
+    A large read, or the much larger data that it inflates to, is returned in slices. Between two slices the total
+    timeout is checked and the event loop gets its turn.
 
     Attributes:
-        response: the answer.
-        waiting: since when it has been waited for an event; whoever sees one sets this to None.
+        response: the response.
+        waiting: when the wait for the next event began, on the loop's clock. The parser sets it to None at each event,
+            which restarts the idle timeout.
     """
 
     __slots__ = ("_bounds", "_clocks", "_decoder", "_head", "_pieces", "_shown", "_taken", "response", "waiting")
@@ -130,12 +138,12 @@ class BodyReader:
         self._head = b""
 
     async def read(self) -> bytes:
-        """The next piece of the body, of 64 KiB at most; empty at its end.
+        """Read the next piece of the body, at most 64 KiB; return ``b""`` at the end.
 
         Raises:
-            IdleTimeout, TotalTimeout: if nothing came in time.
+            IdleTimeout, TotalTimeout: if nothing arrived in time.
             ConnectionLost: if the connection broke.
-            InvalidProviderOutput: if the body is not what its ``content-encoding`` says, or ends too soon.
+            InvalidProviderOutput: if the body does not match its ``content-encoding``, or ends too soon.
             OutputTooLarge: if the body is larger than its bound.
         """
         if self._head:
@@ -148,7 +156,7 @@ class BodyReader:
         return piece
 
     async def _next(self) -> bytes:
-        for piece in self._pieces:  # more of the last read
+        for piece in self._pieces:  # left from the last read
             await checkpoint()
             if self._clocks.is_over():
                 raise self._clocks.ran_out(self._shown, total=True, first=False)
@@ -181,7 +189,7 @@ class BodyReader:
         raise self._clocks.ran_out(self._shown, total=total, first=False)
 
     async def peek(self) -> bytes:
-        """What the body begins with, up to its first byte that is no white space; `read` gives it again."""
+        """Return the start of the body, up to a byte that is not white space. `read` returns these bytes again."""
         head = b""
         while not head.lstrip(b"\xef\xbb\xbf \t\r\n") and len(head) < _DRAIN_BYTES:
             piece = await self.read()
@@ -192,19 +200,19 @@ class BodyReader:
         return head
 
     async def rest(self) -> bytes:
-        """All that is left of the body.
+        """Read the rest of the body.
 
         Raises:
-            OutputTooLarge: if it is larger than its bound; and what `read` raises.
+            MelliteError: what `read` raises.
         """
         body = bytearray()
         while piece := await self.read():
             body += piece
-            self.waiting = None  # of an answer in one piece, every piece is progress
+            self.waiting = None  # without events, every piece counts as progress
         return bytes(body)
 
     async def start(self, limit: int) -> bytes:
-        """The first `limit` bytes, or as many as there are: for error answers, whose status counts for more."""
+        """Read the first *limit* bytes; fewer if the body ends or fails: the status of an error answer counts more."""
         body = bytearray()
         with suppress(TransportError, InvalidProviderOutput, MissingExtra):
             while len(body) < limit and (piece := await self.read()):
@@ -212,13 +220,13 @@ class BodyReader:
         return bytes(body[:limit])
 
     async def drain(self) -> None:
-        """After the answer: read what is left, if it comes at once, so that the connection can be used again."""
+        """Read what follows the answer, if it arrives at once, so that the connection can be used again."""
         read = 0
         with suppress(TimeoutError, TransportError):
             while read < _DRAIN_BYTES and (piece := await self.response.read(_DRAIN_SECONDS)):
                 read += len(piece)
 
     async def abandon(self) -> None:
-        """Close the answer where it stands, also while being cancelled."""
+        """Close the response at once, even while the task is being cancelled."""
         with anyio.CancelScope(shield=True):
             await self.response.aclose()

@@ -1,4 +1,4 @@
-"""A route: protocol x endpoint x auth x framing. Compiles a request to HTTP, and turns the answer into events."""
+"""A route to one provider: protocol, endpoint, auth and framing. Turns requests into HTTP and answers into events."""
 
 from __future__ import annotations
 
@@ -40,35 +40,35 @@ from .versions import Versions
 __all__ = ["Route"]
 
 _EXCERPT: Final = 200
-_EVENTS: Final = re.compile("event-?stream")  # server-sent events, and AWS's own kind
+_EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
 _OK: Final = range(200, 300)
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 _NO_HTTP: Final = HttpOptions()
 
-#: The options that a route honours itself, whatever its protocol.
+#: The options that a route honours itself, with every protocol.
 _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
 
 
 class Place(Interface):
-    """A place among a limited number of generations; see `mellite.loops.places.Place`."""
+    """One place among a limited number of generations; see `mellite.loops.places.Place`."""
 
     def take_if_free(self) -> bool:
-        """Take it if nobody has to be waited for; whether that was so."""
+        """Take the place if that needs no waiting; return whether it was taken."""
         ...
 
     async def take(self) -> None:
-        """Wait for it."""
+        """Wait until the place is free, then take it."""
         ...
 
     def give_back(self) -> None:
-        """Give it back."""
+        """Give the place back for good, whether it was taken or not. Idempotent."""
         ...
 
 
 @frozen(kw_only=True)
 class _Call:
-    """One request, compiled."""
+    """One request in every form that sending it needs."""
 
     request: Request
     body: JsonObject
@@ -83,20 +83,20 @@ class _Call:
 
 @frozen(kw_only=True)
 class Route:
-    """Everything needed to ask one provider over one protocol. A value; `with_` changes it.
+    """Everything needed to ask one provider over one protocol. An immutable value; `with_` returns a changed copy.
 
     Args:
-        id: its name in messages, as in ``openai-chat``.
+        id: the route's name in messages, as in ``openai-chat``.
         provider: the provider's name, as in ``openai``.
-        protocol: the JSON that is spoken.
-        endpoint: where.
-        auth: who is asking.
-        framing: makes a decoder for one stream.
-        transport: makes what sends the requests, for a backend that is given none.
+        protocol: the format of requests and answers.
+        endpoint: the URL.
+        auth: the credentials.
+        framing: makes the decoder for one stream.
+        transport: makes the transport, for a backend that is given none.
         model: the model's id, for requests that name none.
-        headers: always sent.
-        versions: which version of the API to ask for, where it has several.
-        options: defaults for the options of a request; likewise `provider_options` and `http`.
+        headers: headers of every request.
+        versions: the API versions to choose from, for providers that have several.
+        options: defaults for the options of a request; `provider_options` and `http` likewise.
 
     Example:
         >>> from mellite.providers.openai import chat_route
@@ -128,7 +128,7 @@ class Route:
         headers: Mapping[str, str] = EMPTY,
         **changes: Any,
     ) -> Route:
-        """A route with these defaults merged over its own, and its other fields replaced.
+        """Return a copy with these defaults merged over the present ones and the other fields replaced.
 
         Raises:
             TypeError: for a name that is no field of a route.
@@ -145,10 +145,10 @@ class Route:
     # From a request to HTTP
 
     def prepare(self, request: Request) -> HttpRequest:
-        """What would be sent, without sending it.
+        """Return the HTTP request that would be sent, without sending it.
 
         Raises:
-            InvalidRequest: if no model is named, or the protocol cannot say what is asked.
+            InvalidRequest: if no model is named, or the protocol cannot express the request.
             UnsupportedOption: for an option that the route cannot honour, unless ``drop_unsupported`` is set.
             AuthenticationError: with kind ``missing`` if there is no key.
             ConfigurationError: for a key or URL that cannot be used, or a key that would go over plain http.
@@ -184,7 +184,7 @@ class Route:
             "timeouts": request.options.timeouts or _DEFAULT_TIMEOUTS,
         }
         if unsaid:
-            context["unsaid"] = unsaid  # what the base URL depends on: only what follows it is known
+            context["unsaid"] = unsaid  # the base URL depends on these, so only the rest of the URL is known
         http = HttpRequest("POST", url, headers=headers, body=data, context=context)
         http, scrubber = self._signed(http, offline=offline)
         check_request(http)
@@ -217,7 +217,7 @@ class Route:
         return evolve(request, **changes) if changes else request
 
     def _signed(self, http: HttpRequest, *, offline: bool) -> tuple[HttpRequest, Scrubber]:
-        # Nothing may fail in this frame while `added` is there: a traceback shows the locals.
+        # Nothing may raise in this frame while `added` exists: tracebacks with locals would show the key.
         try:
             added = self.auth.headers(http)
         except (AuthenticationError, ConfigurationError) as error:
@@ -250,17 +250,20 @@ class Route:
         bounds: AnswerBounds = DEFAULT_BOUNDS,
         place: Place | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """Send the request and give the events of the answer; exactly one Finish ends it.
+        """Send the request and yield the events of the answer, the last of which is the only Finish.
+
+        The response is closed however the generator ends: by the end of the answer, an error, `aclose` or
+        cancellation.
 
         Args:
-            request: what is asked.
-            transport: what sends it; where that is ``offline``, keys and settings that are missing do not matter.
-            keep_raw: whether each stream event is also given as it came, as a RawChunk.
-            bounds: how much the answer may be.
-            place: its place among those that generate at the same time; held from sending to the end of the answer.
+            request: the request.
+            transport: sends the request; one that is ``offline`` needs no keys and no settings.
+            keep_raw: whether to yield each stream event as it arrived, too, as a RawChunk.
+            bounds: the largest answer to accept.
+            place: the place to hold among the generations that may run at once, from sending to the end of the answer.
 
         Raises:
-            MelliteError: of any kind; it names provider, model, status and request id as far as they are known.
+            MelliteError: of any kind, with provider, model, status and request id as far as they are known.
         """
         offline = getattr(transport, "offline", False) is True
         with Informing(self.provider, request.model or self.model, self.auth) as known:
@@ -301,9 +304,9 @@ class Route:
                     place.give_back()
 
     async def _wait_for(self, place: Place, request: Request) -> float:
-        """Wait until the request may be sent; return since when, on the loop's clock.
+        """Take *place*; return when the wait began, on the loop's clock, for the total timeout to count from.
 
-        The request is signed afterwards: signatures and tokens expire.
+        Call this before signing the request: signatures and tokens expire.
         """
         since = anyio.current_time()
         timeouts = self.options.merged(request.options).timeouts or _DEFAULT_TIMEOUTS
@@ -317,7 +320,7 @@ class Route:
         raise TotalTimeout(msg)
 
     def _framing(self, bounds: AnswerBounds) -> Framing:
-        """The decoder for one stream; how large an event may be goes with the bounds of the answer."""
+        """Make the decoder for one stream, with the largest event that *bounds* allow."""
         framing = self.framing()
         if isinstance(framing, SseDecoder) and bounds.max_event != DEFAULT_BOUNDS.max_event:
             framing.limit = sys.maxsize if bounds.max_event is None else bounds.max_event
@@ -339,10 +342,12 @@ class Route:
         )
 
     async def _is_stream(self, call: _Call, reader: BodyReader) -> bool:
-        """Whether the body is a stream of events or one piece: by what it begins with, as headers lie.
+        """Tell from the first bytes whether the body is a stream of events or one JSON value.
+
+        A body that begins like JSON is JSON: some servers send the wrong content type.
 
         Raises:
-            MelliteError: what an HTTP error or a web page stands for.
+            MelliteError: the error that an HTTP error status or a web page stands for.
         """
         response = reader.response
         if response.status not in _OK:
@@ -362,7 +367,7 @@ class Route:
 
 
 def _check_words(model: str | None, query: Mapping[str, str]) -> None:
-    """Refuse what could not stand in a URL or would name another model: half a surrogate pair.
+    """Refuse half a surrogate pair: a URL cannot hold one, and replacing it would name another model.
 
     Raises:
         InvalidRequest: if the model's id or the query holds one.

@@ -1,4 +1,4 @@
-"""Say which version of its API a provider is asked in, where a request needs an older one than the newest."""
+"""Choose the version of a provider's API for each request: the newest, or an older one that a field needs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Versions"]
 
 @frozen(kw_only=True)
 class Versions:
-    """The versions of one API that differ in what they take. A value.
+    """Two versions of one API that accept different fields. An immutable value.
 
     Args:
-        newest: the version that is asked for.
-        older: the version that is asked for where a request has a field that the newest does not take.
-        older_fields: those fields of the body; they are options of the same names.
-        header: the header that says the version, in lower case.
-        field: the field of the body that says the version, where no header does.
-        named: the version that was named in code; it is asked for, whatever the request has.
+        newest: the version to use by default.
+        older: the version for requests with a field that the newest refuses.
+        older_fields: the fields of the body that only `older` accepts; the options for them have the same names.
+        header: the header that names the version, in lower case.
+        field: the field of the body that names the version, if no header does.
+        named: the version given in code, for every request.
 
     Example:
         >>> versions = Versions(newest="2", older="1", older_fields=frozenset({"top_k"}), header="api-version")
@@ -40,16 +40,16 @@ class Versions:
     def applied(
         self, body: Mapping[str, Json], headers: Mapping[str, str], *, route: str, drop: bool
     ) -> tuple[JsonObject, dict[str, str]]:
-        """Return the body and the headers of a request with the version that it is to be asked in.
+        """Return copies of a request's body and headers that name the version to use.
 
         Args:
-            body: of the request; it may name a version, too.
-            headers: by lower-case name; likewise.
+            body: the body of the request. A version that it names already is kept.
+            headers: the headers by lower-case name. A version that they name already is kept.
             route: the id of the route, for messages.
-            drop: whether fields that the version does not take may be left out.
+            drop: whether to drop fields that the version refuses.
 
         Raises:
-            UnsupportedOption: for a field that the version which was named in code does not take.
+            UnsupportedOption: for a field that the version given in code refuses.
         """
         body, headers = dict(body), dict(headers)
         older = sorted(self.older_fields & body.keys())

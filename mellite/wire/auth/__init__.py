@@ -1,1 +1,1 @@
-"""Keys on requests: credentials, short-lived tokens, AWS signatures."""
+"""Credentials for requests: keys, tokens that expire, AWS signatures."""

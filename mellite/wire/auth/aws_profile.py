@@ -1,4 +1,4 @@
-"""AWS access keys from where AWS's own tools keep them: profiles, single sign-on, roles, containers; by botocore."""
+"""AWS access keys as AWS's own tools find them: in profiles, by single sign-on, roles or containers. Uses botocore."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ __all__ = ["DefaultKeys", "ProfileKeys"]
 
 
 class ProfileKeys(AwsKeys):
-    """The access key that AWS's own tools would use: found, and renewed when it expires, by botocore in a thread.
+    """The access key that AWS's own tools would use. botocore finds and renews it, in a worker thread.
 
-    It may be used from several loops and threads. Copies share what was found; a pickle has only how to look for it.
+    One object may be used from several event loops and threads. Copies share the key. A pickle holds the arguments,
+    never the key.
 
     Args:
-        profile: the profile of ``~/.aws/config``; None for that of ``AWS_PROFILE``, else the default one.
-        instance: whether to ask the metadata service of the machine, too: for EC2; elsewhere it takes seconds to fail.
+        profile: a profile of ``~/.aws/config``; None for the one in ``AWS_PROFILE``, else the default profile.
+        instance: whether to ask the metadata service of an EC2 instance, too; on other machines that takes seconds to
+            fail.
 
     Example:
         >>> ProfileKeys("work").describe()
@@ -35,24 +37,26 @@ class ProfileKeys(AwsKeys):
     def __init__(self, profile: str | None = None, *, instance: bool = False) -> None:
         self._profile = profile
         self._instance = instance
-        self._lock = forking.lock()  # held in threads only
+        # Held while botocore looks for the key, which may take seconds: so only in worker threads, never in a loop.
+        self._lock = forking.lock()
         self._credentials: Callable[[], Any] | None = None
         self._found: Callable[[], RevealedKeys] | None = None
 
     async def ready(self) -> None:
-        """Find the key, or renew it when it is about to expire.
+        """Find the key, or renew it if it is about to expire.
 
         Raises:
-            AuthenticationError: if there is none, with kind ``missing``; if it cannot be had, with kind ``unknown``.
+            AuthenticationError: with kind ``missing`` if there is no key, ``expired`` if a login has expired, or
+                ``unknown`` if looking for the key failed otherwise.
             MissingExtra: if botocore is not installed.
         """
         await anyio.to_thread.run_sync(self._find)
 
     def reveal(self) -> RevealedKeys:
-        """The key as it was found last.
+        """Return the key that `ready` found last.
 
         Raises:
-            AuthenticationError: with kind ``missing`` if it was not looked for yet.
+            AuthenticationError: with kind ``missing`` if `ready` has not found a key yet.
         """
         found = self._found
         if found is None:
@@ -62,11 +66,11 @@ class ProfileKeys(AwsKeys):
 
     @property
     def is_there(self) -> bool:
-        """Whether a key was found."""
+        """Whether `ready` has found a key."""
         return self._found is not None
 
     def describe(self) -> str:
-        """Which profile."""
+        """Return which profile the key comes from, for messages."""
         return "the AWS profile in use" if self._profile is None else f"the AWS profile {self._profile!r}"
 
     def _find(self) -> None:
@@ -85,11 +89,12 @@ class ProfileKeys(AwsKeys):
             raise
         except Exception as error:
             failure = AuthenticationError(f"{self.describe()} gives no access key: {error}", kind=_kind(error))
-        if failure is not None:  # outside, as what went wrong may hold what a program printed, key and all
+        # Raised outside of `except`: the original error may hold the output of a credential process, with the key.
+        if failure is not None:
             raise failure
 
     def _opened(self, session: Any) -> Callable[[], Any]:
-        """A function that gives the key, renewed if need be."""
+        """Open the profile; return a function that returns its key and renews it when needed."""
         opened = session.Session(profile=self._profile)
         if not self._instance:
             opened.get_component("credential_provider").remove("iam-role")
@@ -125,7 +130,7 @@ def _again(profile: str | None, instance: bool) -> ProfileKeys:  # noqa: FBT001 
 
 @frozen
 class DefaultKeys(AwsKeys):
-    """The access key of the environment; where there is none, that of the AWS profile in use, if botocore is here.
+    """The access key of the environment; without one, the key of the AWS profile in use, if botocore is installed.
 
     Example:
         >>> DefaultKeys().describe()
@@ -139,7 +144,7 @@ class DefaultKeys(AwsKeys):
         """Find the key.
 
         Raises:
-            AuthenticationError: if there is none, with kind ``missing``; if it cannot be had, with another.
+            AuthenticationError: with kind ``missing`` if there is no key, else as `ProfileKeys.ready` does.
         """
         if self.environment.is_there:
             return
@@ -156,7 +161,11 @@ class DefaultKeys(AwsKeys):
         raise self._missing(why)
 
     def reveal(self) -> RevealedKeys:
-        """The key as it is now."""
+        """Return the key of the environment, else the one that `ready` found.
+
+        Raises:
+            AuthenticationError: with kind ``missing`` if there is neither.
+        """
         if self.environment.is_there:
             return self.environment.reveal()
         if self.profile.is_there:
@@ -169,7 +178,7 @@ class DefaultKeys(AwsKeys):
         return AuthenticationError(msg, kind="missing")
 
     def describe(self) -> str:
-        """The names of the variables; the profile, if the key comes from there."""
+        """Return the names of the variables, or the profile if the key comes from one."""
         if self.profile.is_there and not self.environment.is_there:
             return self.profile.describe()
         return self.environment.describe()

@@ -1,4 +1,8 @@
-"""Put a key on a request: bearer token or header, from a value or an environment variable, never shown or pickled."""
+"""Put a key on a request: as a bearer token or in a header, given in code or by an environment variable.
+
+Keys are never shown and never pickled. A key that must not appear in tracebacks with local variables is held in a
+closure, and deleted from a frame before that frame raises.
+"""
 
 from __future__ import annotations
 
@@ -32,33 +36,33 @@ __all__ = [
 
 
 class Credential(abc.ABC):
-    """Where a key comes from; it is looked up when a request is made."""
+    """The source of a key, which is looked up for each request."""
 
     __slots__ = ()
 
     @abc.abstractmethod
     def reveal(self) -> str:
-        """The key.
+        """Return the key.
 
         Raises:
-            AuthenticationError: with kind ``missing`` if there is none.
+            AuthenticationError: with kind ``missing`` if there is no key.
         """
 
     @abc.abstractmethod
     def describe(self) -> str:
-        """Where it comes from, for messages."""
+        """Return where the key comes from, for messages."""
 
     async def ready(self) -> None:
-        """Do what has to be done before the key can be revealed; see `mellite.wire.auth.tokens`.
+        """Make the key available, such as by fetching a token. Awaited before `reveal` is called for a request.
 
         Raises:
-            AuthenticationError: if there is no key to be had, so that `Auth.or_else` looks for the other.
+            AuthenticationError: if no key is available; `Auth.or_else` then tries the other auth.
         """
         self.reveal()
 
 
 class Given(Credential):
-    """A key given in code. Its repr, `vars` and pickle do not hold it: after unpickling it is missing.
+    """A key given in code. Neither repr nor `vars` nor pickles show the key: after unpickling it is missing.
 
     Example:
         >>> Given("sk-secret")
@@ -74,17 +78,21 @@ class Given(Credential):
         self._reveal: Callable[[], str] | None = lambda: value
 
     def reveal(self) -> str:
-        """The key, unless it was lost by pickling."""
+        """Return the key.
+
+        Raises:
+            AuthenticationError: with kind ``missing`` if the key was lost by pickling, or is empty.
+        """
         if self._reveal is None:
             _missing("the key was given in code, and keys are never pickled; give it again after unpickling")
         return self._reveal() or _missing("the key given in code is empty")
 
     def forget(self) -> None:
-        """Drop the key; from now on it is missing."""
+        """Drop the key; `reveal` then raises."""
         self._reveal = None
 
     def describe(self) -> str:
-        """That it was given in code."""
+        """Return the words for a key given in code."""
         return "the key given in code"
 
     def __repr__(self) -> str:
@@ -108,7 +116,7 @@ def _lost() -> Given:
 
 @frozen(init=False)
 class Environment(Credential):
-    """The first of some environment variables that is set and not empty; read at call time.
+    """A key in the first of some environment variables that is set and not empty; read at call time.
 
     Example:
         >>> Environment("MY_KEY", "MY_OTHER_KEY").describe()
@@ -121,7 +129,11 @@ class Environment(Credential):
         object.__setattr__(self, "names", names)
 
     def reveal(self) -> str:
-        """The key, by the environment as it is now."""
+        """Return the key that the environment holds now.
+
+        Raises:
+            AuthenticationError: with kind ``missing`` if no variable is set.
+        """
         for name in self.names:
             value = os.environ.get(name)
             if value:
@@ -130,7 +142,7 @@ class Environment(Credential):
         return _missing(f"no key: {place}give api_key=...")
 
     def describe(self) -> str:
-        """The names of the variables."""
+        """Return the names of the variables."""
         return " or ".join(self.names)
 
 
@@ -139,40 +151,40 @@ def _missing(msg: str) -> NoReturn:
 
 
 class Auth(abc.ABC):
-    """How a request says who is asking. A value; combined with `or_else` and `and_then`."""
+    """The way in which a request is authenticated. An immutable value; combine two with `or_else` or `and_then`."""
 
     __slots__ = ()
 
     @abc.abstractmethod
     def headers(self, request: HttpRequest) -> Mapping[str, str | None]:
-        """The headers to set on `request`, names in lower case; None for one to take away.
+        """Return the headers to set on *request*, by lower-case name; None removes a header.
 
         Raises:
             AuthenticationError: with kind ``missing`` if there is no key.
-            InvalidCredential: if the key cannot stand in a header.
+            InvalidCredential: if a header cannot hold the key.
         """
 
     @abc.abstractmethod
     def describe(self) -> str:
-        """Where the key comes from, for messages; empty if none is sent."""
+        """Return where the key comes from, for messages; empty if no key is sent."""
 
     def advice(self) -> str:
-        """What to do when the server did not accept it."""
+        """Return what to do if the server refuses the key."""
         return f"check {self.describe()}"
 
     async def ready(self) -> None:  # noqa: B027 - most have nothing to do
-        """Do what has to be done before `headers` can be asked for, such as fetching a token.
+        """Make the key available, such as by fetching a token. Awaited before `headers` is called for a request.
 
         Raises:
-            AuthenticationError: if there is no key to be had.
+            AuthenticationError: if no key is available.
         """
 
     def or_else(self, other: Auth) -> Auth:
-        """This, or `other` where the key for this is missing."""
+        """Return an auth that uses this one, or *other* if the key for this one is missing."""
         return _OrElse(self, other)
 
     def and_then(self, other: Auth) -> Auth:
-        """Both; where they set the same header, `other` wins."""
+        """Return an auth that uses both; if they set the same header, *other* wins."""
         return _AndThen(self, other)
 
 
@@ -277,7 +289,7 @@ def none(why: str = "") -> Auth:
     """Send no key.
 
     Args:
-        why: what to tell somebody whose request was refused for the lack of one.
+        why: the advice if the server demands a key.
     """
     return _None(why)
 
@@ -286,9 +298,9 @@ def bearer(credential: str | Credential, *, name: str = "authorization", optiona
     """Send ``Authorization: Bearer <key>``.
 
     Args:
-        credential: the key, or where it comes from.
-        name: of the header, where it is another.
-        optional: send nothing where it is missing, instead of raising.
+        credential: the key or its source.
+        name: the name of the header, if another.
+        optional: whether to send nothing if the key is missing, instead of raising.
 
     Example:
         >>> bearer("sk-secret")
@@ -298,18 +310,18 @@ def bearer(credential: str | Credential, *, name: str = "authorization", optiona
 
 
 def header(name: str, credential: str | Credential, *, optional: bool = False) -> Auth:
-    """Send the key as a header of this name.
+    """Send the key as the value of a header.
 
     Args:
-        name: as in ``x-api-key``.
-        credential: the key, or where it comes from.
-        optional: send nothing where it is missing, instead of raising.
+        name: the name of the header, as in ``x-api-key``.
+        credential: the key or its source.
+        optional: whether to send nothing if the key is missing, instead of raising.
     """
     return _Header(name.lower(), _credential(credential), optional=optional)
 
 
 def remove(name: str) -> Auth:
-    """Take a header away that the route, the caller or what stands before this in `Auth.and_then` has set.
+    """Remove a header that the route, the caller or the first auth of an `Auth.and_then` has set.
 
     Example:
         >>> from mellite.wire.http import HttpRequest
@@ -324,7 +336,7 @@ def _credential(value: str | Credential) -> Credential:
 
 
 def lacks_something(error: MelliteError) -> bool:
-    """Whether a request could not be signed because a key or a setting is missing, and not because one is wrong."""
+    """Return whether an error means that a key or a setting is missing, not that one is wrong."""
     if isinstance(error, AuthenticationError):
         return error.kind == "missing"
     return type(error) is ConfigurationError
@@ -336,7 +348,7 @@ _NAMES: Final = {"\r": "a line break", "\n": "a line break", "\0": "a NUL", " ":
 
 
 def _problem(value: str) -> str | None:
-    """What in a key would break the header it stands in, and where; never the key itself."""
+    """Describe the character of a key that a header cannot hold, without showing the key; None if there is none."""
     wrong = _UNSENDABLE.search(value)
     if wrong is None:
         return None
@@ -348,10 +360,10 @@ _SHORTEST_SECRET: Final = 4
 
 
 class Scrubber:
-    """Takes the keys that were sent out of texts that a server wrote; shows none of them itself.
+    """Replaces the keys of a request in texts that a server wrote. The repr does not show the keys.
 
     Args:
-        values: the header values that auth put on the request.
+        values: the values of the headers that auth set on the request.
 
     Example:
         >>> Scrubber(["Bearer sk-secret"]).scrub("no such key: sk-secret")
@@ -364,7 +376,7 @@ class Scrubber:
         self._values: Callable[[], Iterable[str]] = lambda: values
 
     def scrub(self, text: str) -> str:
-        """The text with ``[REDACTED]`` where a key stood."""
+        """Return *text* with ``[REDACTED]`` in place of the keys."""
         found: set[str] = set()
         for value in self._values():
             secret = value.removeprefix("Bearer ")

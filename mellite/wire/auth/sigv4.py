@@ -1,6 +1,6 @@
-"""Sign a request for AWS with Signature Version 4: only a signature is sent, never the secret key.
+"""Sign requests for AWS with Signature Version 4, which sends a signature and never the secret key.
 
-Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+The algorithm: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ __all__ = ["AwsKeys", "EnvironmentKeys", "GivenKeys", "RevealedKeys", "SigV4"]
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
-#: What stands on the way between us and AWS may change these.
+#: Headers that clients and proxies on the way may change, so that they are left out of the signature.
 _UNSIGNED: Final = frozenset({"authorization", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 _UNSENDABLE: Final = re.compile(r"[^!-~]")
 _VARIABLES: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class RevealedKeys(NamedTuple):
-    """An access key in the clear; not to be kept.
+    """An access key in the clear. Use it at once; do not keep it. The repr does not show it.
 
     Attributes:
         id: the access key's id, as in ``AKIA...``.
-        secret: its secret.
-        token: the session token that belongs to a temporary key.
+        secret: the secret access key.
+        token: the session token of a temporary key, or None.
     """
 
     id: str
@@ -52,28 +52,28 @@ class RevealedKeys(NamedTuple):
 
 
 class AwsKeys(abc.ABC):
-    """Where an AWS access key comes from; it is looked up when a request is made."""
+    """The source of an AWS access key, which is looked up for each request."""
 
     __slots__ = ()
 
     @abc.abstractmethod
     def reveal(self) -> RevealedKeys:
-        """The key as it is now.
+        """Return the key that is valid now.
 
         Raises:
-            AuthenticationError: with kind ``missing`` if there is none.
+            AuthenticationError: with kind ``missing`` if there is no key.
         """
 
     @abc.abstractmethod
     def describe(self) -> str:
-        """Where it comes from, for messages."""
+        """Return where the key comes from, for messages."""
 
     async def ready(self) -> None:  # noqa: B027 - most have nothing to do
-        """Do what has to be done before the key can be revealed."""
+        """Make the key available. Awaited before `reveal` is called for a request."""
 
 
 class GivenKeys(AwsKeys):
-    """An access key given in code. Its repr, `vars` and pickle do not hold it: after unpickling it is missing.
+    """An access key given in code. Neither repr nor `vars` nor pickles show the key: after unpickling it is missing.
 
     Example:
         >>> GivenKeys("AKIAEXAMPLE", "secret")
@@ -88,12 +88,16 @@ class GivenKeys(AwsKeys):
         self._token = None if token is None else Given(token)
 
     def reveal(self) -> RevealedKeys:
-        """The key, unless it was lost by pickling."""
+        """Return the key.
+
+        Raises:
+            AuthenticationError: with kind ``missing`` if the key was lost by pickling, or is empty.
+        """
         token = self._token
         return RevealedKeys(self._id.reveal(), self._secret.reveal(), None if token is None else token.reveal())
 
     def describe(self) -> str:
-        """That it was given in code."""
+        """Return the words for an access key given in code."""
         return "the AWS access key given in code"
 
     def __repr__(self) -> str:
@@ -102,7 +106,9 @@ class GivenKeys(AwsKeys):
 
 @frozen
 class EnvironmentKeys(AwsKeys):
-    """``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and, if it is set, ``AWS_SESSION_TOKEN``; read at call time.
+    """An access key in ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``; read at call time.
+
+    The session token is optional.
 
     Example:
         >>> EnvironmentKeys().describe()
@@ -111,11 +117,15 @@ class EnvironmentKeys(AwsKeys):
 
     @property
     def is_there(self) -> bool:
-        """Whether there is a key, or a part of one."""
+        """Whether the environment holds a key or a part of one."""
         return any(os.environ.get(name) for name in _VARIABLES[:2])
 
     def reveal(self) -> RevealedKeys:
-        """The key, by the environment as it is now."""
+        """Return the key that the environment holds now.
+
+        Raises:
+            AuthenticationError: with kind ``missing`` if a variable is not set.
+        """
         missing = [name for name in _VARIABLES[:2] if not os.environ.get(name)]
         if missing:
             msg = f"no AWS access key: set the environment variable {' and '.join(missing)}, or give the key in code"
@@ -124,7 +134,7 @@ class EnvironmentKeys(AwsKeys):
         return RevealedKeys(key_id, secret, token or None)
 
     def describe(self) -> str:
-        """The names of the variables."""
+        """Return the names of the variables."""
         return " and ".join(_VARIABLES[:2])
 
 
@@ -134,13 +144,13 @@ def _now() -> datetime:
 
 @frozen
 class SigV4(Auth):
-    """Sign each request: its method, its URL, its headers and its body, as they are sent.
+    """An auth that signs the method, URL, headers and body of each request.
 
     Args:
-        keys: who signs.
+        keys: the source of the access key.
         service: AWS's name of the service, as in ``bedrock``.
-        region: where it runs, as in ``us-east-1``.
-        clock: tells the time, with its time zone.
+        region: the region of the service, as in ``us-east-1``.
+        clock: returns the time, with a time zone.
 
     Example:
         >>> from mellite.wire.http import HttpRequest
@@ -155,11 +165,11 @@ class SigV4(Auth):
     clock: Callable[[], datetime] = field(default=_now, kw_only=True, repr=False)
 
     def headers(self, request: HttpRequest) -> Mapping[str, str]:
-        """The signature, the time it was made and, for temporary keys, their session token.
+        """Return the headers with the signature, its time and, for a temporary key, the session token.
 
         Raises:
             AuthenticationError: with kind ``missing`` if there is no key.
-            InvalidCredential: if the key cannot be sent.
+            InvalidCredential: if a header cannot hold the key.
             ConfigurationError: if there is no region.
         """
         time = self.clock().astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -173,16 +183,16 @@ class SigV4(Auth):
         return _signed(request, keys, time, scope)
 
     def describe(self) -> str:
-        """Where the key comes from."""
+        """Return where the key comes from, for messages."""
         return self.keys.describe()
 
     async def ready(self) -> None:
-        """Have the keys looked up, if that takes a while."""
+        """Make the access key available; see `AwsKeys.ready`."""
         await self.keys.ready()
 
 
 def _problem(keys: RevealedKeys) -> str | None:
-    """What is wrong with a key; never the key itself."""
+    """Describe the character of a key that a header cannot hold, without showing the key; None if there is none."""
     for name, value in zip(RevealedKeys._fields, keys, strict=True):
         wrong = _UNSENDABLE.search(value or "")
         if wrong is not None:
@@ -190,7 +200,7 @@ def _problem(keys: RevealedKeys) -> str | None:
     return None
 
 
-# Nothing may fail below while a key is there: a traceback shows the locals.
+# Nothing below may raise while a key is in a frame: tracebacks with local variables would show the key.
 
 
 def _signed(request: HttpRequest, keys: RevealedKeys, time: str, scope: str) -> dict[str, str]:
@@ -215,7 +225,7 @@ def _signature(secret: str, scope: str, text: str) -> str:
 
 
 def _canonical(request: HttpRequest, headers: Mapping[str, str]) -> str:
-    """The request in the one spelling that both sides make the signature of."""
+    """Return the canonical request, from which both sides compute the signature."""
     parts = urlsplit(request.url)
     names = sorted(headers)
     return "\n".join(
@@ -237,14 +247,14 @@ def _query(query: str) -> str:
 
 
 def _path(path: str) -> str:
-    """The path, percent-encoded once more than it is sent, without empty steps."""
+    """Return the canonical path: without empty segments, and percent-encoded once more than the path that is sent."""
     steps = [step for step in path.split("/") if step]
     slash = "/" if path.endswith("/") and steps else ""
     return quote(f"/{'/'.join(steps)}{slash}", safe="/~")
 
 
 def _host(url: str) -> str:
-    """What clients send as the host: in lower case, with the port unless it is the usual one."""
+    """Return the host header that HTTP clients send: in lower case, with the port unless it is the default."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host

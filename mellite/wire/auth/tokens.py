@@ -1,4 +1,4 @@
-"""Keys that expire: fetched when a call is made, kept until shortly before their end, fetched once for all who wait."""
+"""Keys that expire: fetched at the first call, shared, and fetched again shortly before they expire."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Refreshing", "Token"]
 
 @frozen(repr=False)
 class Token:
-    """A key that expires. Its repr does not show it.
+    """A key that expires. The repr does not show the key.
 
     Args:
-        value: the key itself.
-        expires_in: how long it is good for from now on, in seconds; None for ever.
+        value: the key.
+        expires_in: the seconds from now until the key expires; None for never.
 
     Example:
         >>> Token("ya29.secret", expires_in=3600)
@@ -38,27 +38,32 @@ class Token:
 
 
 class _Fetching:
-    """One fetching: how it went, and who waits for it."""
+    """One attempt to fetch the key, and the calls that wait for its result.
+
+    `waiters` and `over` are guarded by the lock of the `Refreshing`. The others are written by the call that fetches,
+    before it sets `over`, and read by the waiting calls after that.
+    """
 
     __slots__ = ("failure", "kept", "over", "waiters")
 
     def __init__(self) -> None:
         self.waiters: list[loops.Waiter] = []
         self.failure: Exception | None = None
-        self.kept = False  # it may end without either, when it is cancelled
+        self.kept = False  # a cancelled attempt ends with neither a failure nor a key
         self.over = False
 
 
 class Refreshing(Credential):
     """A key that is fetched, and fetched again before it expires.
 
-    It may be used from several loops and threads; however many calls need a new one at once, one of them fetches it.
-    Copies share the key. A pickle has how to fetch it, never the key.
+    One object may be used from several event loops and threads. If many calls need a new key at once, one of them
+    fetches it and the others wait. If that one is cancelled, one of the others takes over. Copies share the key. A
+    pickle holds `fetch`, never the key.
 
     Args:
-        fetch: gives the key as a str or a `Token`; a function or an ``async def``. One that blocks, blocks the loop.
-        name: what to call it in messages.
-        early: how long before its end it is no longer used, in seconds.
+        fetch: returns the key, a str or a `Token`. May be an ``async def``; a function that blocks, blocks the loop.
+        name: the name of the key in messages.
+        early: how many seconds before it expires the key is no longer used.
 
     Example:
         >>> from mellite.wire.auth.keys import bearer
@@ -82,18 +87,18 @@ class Refreshing(Credential):
         self._early = early
         self._held: Given | None = None
         self._until = 0.0
-        self._lock = forking.lock()  # never held while anything is awaited
+        self._lock = forking.lock()  # guards `_fetching` and its waiters; never held across an await or a wake-up
         self._fetching: _Fetching | None = None
         forking.renewed(self)
 
     def _at_fork_reinit(self) -> None:
-        self._fetching = None  # whoever is fetching does so in the parent
+        self._fetching = None  # in a forked child: the call that was fetching goes on in the parent only
 
     def reveal(self) -> str:
-        """The key as it was last fetched.
+        """Return the key that was fetched last.
 
         Raises:
-            AuthenticationError: with kind ``missing`` if it was not fetched yet.
+            AuthenticationError: with kind ``missing`` if no key was fetched yet.
         """
         held = self._held
         if held is None:
@@ -102,14 +107,14 @@ class Refreshing(Credential):
         return held.reveal()
 
     def describe(self) -> str:
-        """What it is called."""
+        """Return the name of the key."""
         return self._name
 
     async def ready(self) -> None:
-        """Fetch the key, unless the one that is held is good.
+        """Wait until the key is valid: fetch it, or wait for another call that does.
 
         Raises:
-            AuthenticationError: if it cannot be fetched; with kind ``missing`` if there is none.
+            AuthenticationError: if the key cannot be fetched; with kind ``missing`` if there is none.
         """
         while self._held is None or time.monotonic() >= self._until:
             with self._lock:
@@ -135,7 +140,7 @@ class Refreshing(Credential):
             fetching.failure = error
             raise self._failed(error) from error
         finally:
-            fetched = None  # a traceback shows the locals of this frame
+            fetched = None  # the key must not be in this frame if it raises: tracebacks may show local variables
             with self._lock:
                 self._fetching = None
                 fetching.over = True
@@ -143,7 +148,10 @@ class Refreshing(Credential):
                 waiter.wake()
 
     async def _over(self, fetching: _Fetching) -> None:
-        """Wait for the end of a fetching in whatever loop."""
+        """Wait until *fetching* is over, in whichever event loop it runs.
+
+        No wake-up is lost: under the lock, either `over` is set already or the waiter is registered before it is.
+        """
         waiter = loops.current().waiter()
         with self._lock:
             if fetching.over:

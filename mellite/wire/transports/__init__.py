@@ -1,1 +1,1 @@
-"""What sends requests: aiohttp and httpx2, WebSockets, scripted answers; the only place for HTTP clients."""
+"""Transports, which send requests: over aiohttp, httpx2 or WebSockets, or scripted. HTTP clients are used only here."""

@@ -1,7 +1,11 @@
-"""Send HTTP requests on asyncio, with aiohttp.
+"""The HTTP transport for asyncio, by aiohttp.
 
-aiohttp is imported on the first request. All its timeouts are off, because mellite has clocks of its own; redirects,
-cookies, proxies and ``.netrc`` are not used; bodies are handed on compressed, as they came.
+aiohttp is imported at the first request. Its timeouts are off, as mellite has its own; redirects, cookies, proxies and
+``.netrc`` are not used; bodies are returned compressed, as they arrived.
+
+The transport may be used from any number of loops and threads. Everything below it, a client with its responses and
+deadlines, belongs to one loop and is touched only there, so nothing here needs a lock. The exception is `_discard`,
+which runs when the loop has been closed.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ __all__ = ["AiohttpTransport"]
 _KEEP_ALIVE: Final = 30.0  # seconds that an unused connection is kept
 _HEADER_SIZE: Final = 64 * 1024  # bytes of one header, and of the status line
 _HEADER_COUNT: Final = 1000
-_LARGE_BODY: Final = 1024 * 1024  # aiohttp writes larger bytes in one go, and warns; files it writes in pieces
+_LARGE_BODY: Final = 1024 * 1024  # above this size aiohttp warns of bytes, written in one go; files go in pieces
 
 
 @final
@@ -49,7 +53,7 @@ class AiohttpTransport:
     """The `Transport` for asyncio.
 
     Args:
-        max_connections: how many connections to have at most in one loop; further requests wait their turn.
+        max_connections: the most connections in one event loop; further requests wait.
         ssl_context: the TLS settings; by default those of the system, shared by the process.
 
     Example:
@@ -80,7 +84,7 @@ class AiohttpTransport:
         finally:
             if deadline is not None:
                 deadline.end()
-        # Raised here, not above: the exceptions of the HTTP client hold the headers, and are not to be kept.
+        # Raised outside of `except`, so that the client's exception, which holds the headers, is no __context__.
         raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
 
     async def _send(self, client: _Client, request: HttpRequest) -> HttpResponse:
@@ -97,13 +101,18 @@ class AiohttpTransport:
         return _Response(response, client, request.url)
 
     async def aclose(self) -> None:
-        """Close the connections of all loops: this loop's before it returns, the others soon."""
+        """Close the connections of all loops: this loop's before returning, those of other loops soon after."""
         await self._clients.aclose(loops.running())
 
 
 @final
 class _Deadline:
-    """What `asyncio.timeout` does, by the same rules, at a third of its cost."""
+    """A timeout for the current task, by the rules of `asyncio.timeout` at a third of its cost.
+
+    The timer cancels the task. Whether a cancellation is the timer's or somebody else's, too, is told by
+    `Task.cancelling`; `end` takes the timer's back. See
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel
+    """
 
     __slots__ = ("_cancelled_before", "_expired", "_task", "_timer")
 
@@ -122,23 +131,23 @@ class _Deadline:
         self._task.cancel()
 
     def is_the_only_reason(self) -> bool:
-        """Whether the cancellation that arrived is ours, and nobody else wants the task cancelled too."""
+        """Return whether only the timer has cancelled the task, and no other code."""
         return self._expired and self._task.cancelling() - 1 <= self._cancelled_before
 
     def end(self) -> None:
-        """Take everything back; to be called in every case."""
+        """Stop the timer and take back its cancellation. Must be called in every case."""
         self._timer.cancel()
         if self._expired:
             self._task.uncancel()
 
 
 class _GivenUp(Exception):  # never leaves this module
-    """A connection was closed on this side: its bytes break the rules of HTTP, or the transport was closed."""
+    """A connection was closed on this side: the server broke the rules of HTTP, or the transport was closed."""
 
 
 @final
 class _Response(HttpResponse):
-    """One wake-up per network read; while data is there to be read, no timer and no suspension."""
+    """A response that costs one wake-up per network read, and no timer or suspension while data is buffered."""
 
     __slots__ = (
         "_client",
@@ -166,11 +175,11 @@ class _Response(HttpResponse):
         self._lost: asyncio.Future[None] | None = None
         if response.connection is not None and response.connection.protocol is not None:
             self._lost = response.connection.protocol.closed
-        if self._lost is not None:  # else the body has arrived whole
+        if self._lost is not None:  # without a connection the whole body has arrived
             self._lost.add_done_callback(self._broken_off)
 
     async def read(self, timeout: float | None = None) -> bytes:
-        """The next piece of the body; see `HttpResponse.read`."""
+        """Read the next piece of the body; see `HttpResponse.read`."""
         content = self._content
         failure: Exception | None = None
         try:
@@ -197,7 +206,7 @@ class _Response(HttpResponse):
         raise _lost(failure, shown_url(self._url), self._lost)
 
     def _rest(self, error: Exception) -> bytes:
-        """What had arrived before the body broke off: aiohttp has it, but gives the error only."""
+        """Take out what had arrived before *error*, as aiohttp raises the error first."""
         self._content.set_exception(None)  # type: ignore[arg-type]
         try:
             return self._content.read_nowait()
@@ -205,8 +214,8 @@ class _Response(HttpResponse):
             self._content.set_exception(error)
 
     def _watch(self, timeout: float) -> None:
-        # One timer for many waits: while data keeps coming it is left where it is, and looks at the deadline when it
-        # goes off. A timer per wait would cost more than the rest of the read.
+        # One timer for many waits: each wait only moves the deadline, which the timer checks when it goes off. A timer
+        # for each wait would cost more than the rest of the read.
         self._deadline = deadline = self._loop.time() + timeout
         timer = self._timer
         if timer is not None:
@@ -217,7 +226,7 @@ class _Response(HttpResponse):
 
     def _look(self) -> None:
         self._timer = None
-        if not self._deadline:  # nobody is waiting
+        if not self._deadline:  # no read is waiting
             return
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._look)
@@ -226,14 +235,13 @@ class _Response(HttpResponse):
         self._fail(TimeoutError())
 
     def _broken_off(self, lost: asyncio.Future[None]) -> None:
-        # aiohttp tells the reader of most of what goes wrong, but neither of every violation of HTTP inside a body nor
-        # of its session being closed.
+        # aiohttp does not tell the reader of every violation of HTTP inside a body, nor of a closed session.
         reason = None if lost.cancelled() else lost.exception()
         if self._content.exception() is None:
             self._fail(reason if isinstance(reason, Exception) else _GivenUp())
 
     def _fail(self, error: Exception) -> None:
-        """End the body with this error, also for who is waiting for it."""
+        """End the body with *error*, which wakes a waiting read, too."""
         if not self._content.is_eof():
             self._content.set_exception(error)
 
@@ -246,7 +254,7 @@ class _Response(HttpResponse):
             self._lost = None
 
     async def aclose(self) -> None:
-        """Give back or close the connection; see `HttpResponse.aclose`."""
+        """Return or close the connection; see `HttpResponse.aclose`."""
         self._finish()
         connection = self._response.connection
         if connection is None:
@@ -255,14 +263,14 @@ class _Response(HttpResponse):
             _discard(self._client)
             connection.close()
         elif connection.transport is not None:
-            # Aborted, not closed: nothing that is still to be sent, or to be said in TLS, may hold the socket.
+            # Abort instead of close: a close would first send what is buffered, and wait for TLS to shut down.
             connection.transport.abort()
         self._response.close()
 
 
 @define(eq=False)
 class _Client:
-    """A session of aiohttp's, and what else of it is needed for each request."""
+    """The aiohttp session of one loop, with what each request and `_discard` need."""
 
     session: aiohttp.ClientSession
     loop: asyncio.AbstractEventLoop
@@ -297,8 +305,8 @@ async def _disconnect(client: _Client) -> None:
 
 
 def _discard(client: _Client) -> None:
-    # asyncio.run closes what is open before it closes the loop. A loop that was closed without that cannot close
-    # sockets any more; what is left is to let go of them one by one, as their transports would have.
+    # For a loop that was closed without closing its client first, as `asyncio.run` would have. Such a loop cannot close
+    # sockets any more, so release each one as its transport would have. May run in the garbage collector.
     connector = client.session.connector
     client.session.detach()
     if connector is not None:
@@ -326,7 +334,7 @@ def _response_class(
             try:
                 return await super().start(connection)
             except BaseException:
-                # Given up or broken: what is still to be sent must not hold the socket.
+                # Cancelled or broken: a close would wait until what is buffered has been sent.
                 if transport is not None:
                     transport.abort()
                 raise
@@ -335,7 +343,7 @@ def _response_class(
 
 
 def _failure(error: Exception, request: HttpRequest) -> MelliteError:
-    """The error of ours that stands for one of aiohttp's, raised before the headers were there."""
+    """Return mellite's error for one of aiohttp's, raised before the headers arrived."""
     import aiohttp
     from aiohttp import http_exceptions
 
@@ -359,7 +367,7 @@ def _lost(error: Exception | None, url: str, closed: asyncio.Future[None] | None
     msg = f"the connection to {url} broke before the answer was complete: {how_it_broke(error)}"
     failure = closed.exception() if closed is not None and closed.done() and not closed.cancelled() else None
     if failure is not None:
-        # Of a body that breaks off aiohttp says the same, however it does; the reason is with the connection.
+        # aiohttp raises the same error for every body that breaks off; only the connection knows the reason.
         cause = failure.__cause__
         if isinstance(cause, OSError) and cause.errno is not None:
             return ConnectionLost(msg, ending="reset")
@@ -367,7 +375,7 @@ def _lost(error: Exception | None, url: str, closed: asyncio.Future[None] | None
 
 
 def _ending(error: Exception | None) -> Literal["cut", "reset"] | None:
-    """How the other side ended the connection; None if it did not, but what it sent breaks the rules of HTTP."""
+    """Return how the server ended the connection; None if it did not, but sent bytes that break the rules of HTTP."""
     import aiohttp
     from aiohttp import http_exceptions
 

@@ -1,10 +1,11 @@
-"""What sends an HTTP request: the one seam, the transport used by default, and what may stand in for it in tests.
+"""The default transport, which chooses an HTTP client for the running event loop, and its replacement in tests.
 
-`Transport.open` is the whole seam; what records, replays or scripts traffic is a Transport too. The two that use the
-network are `mellite.wire.transports.aiohttp` (asyncio) and `mellite.wire.transports.httpx2` (trio).
+Everything that sends, records, replays or scripts requests is a `Transport`, with the one method ``open``. Two
+transports use HTTP over the network: `mellite.wire.transports.aiohttp` (asyncio) and `mellite.wire.transports.httpx2`
+(trio).
 
-`standing_in` is the only place where a process, and not a backend, decides what sends the requests. The pytest plugin
-uses it, so that code under test that makes its own backends need not be handed a transport.
+`standing_in` is the only way to replace the transports of a whole process. The pytest plugin uses it, so that code
+under test can make backends of its own without passing a transport.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ __all__ = [
 
 
 def default_transport() -> Transport:
-    """A transport for whatever loop runs: aiohttp on asyncio, httpx2 on trio, chosen at each `open`.
+    """Make a transport that uses aiohttp on asyncio and httpx2 on trio, chosen at each ``open``.
 
-    It keeps one client per loop, made on the first request and closed with its loop, by ``aclose()``, or when the
-    transport is dropped. It can be used in any number of loops, one after the other or at once in several threads.
+    The transport keeps one client per event loop, made at the first request. A client is closed with its loop, by
+    ``aclose()``, or when the transport is dropped. Any number of loops may use the transport, one after the other or
+    in several threads at once.
 
     Raises:
-        MissingExtra: when opened on trio without httpx2.
+        MissingExtra: from ``open`` on trio without httpx2.
 
     Example:
         >>> transport = default_transport()
@@ -51,11 +53,13 @@ def default_transport() -> Transport:
 
 @final
 class _DefaultTransport:
-    """Hands each request to the transport that fits the running loop."""
+    """A transport that passes each request to the one for the running event loop."""
 
     __slots__ = ("_asyncio", "_trio")
 
     def __init__(self) -> None:
+        # Two threads may each make a transport at their first request; the one that is overwritten closes its client
+        # when it is dropped.
         self._asyncio: AiohttpTransport | None = None
         self._trio: Httpx2Transport | None = None
 
@@ -74,7 +78,7 @@ class _DefaultTransport:
         return await self._asyncio.open(request, timeout=timeout)
 
     async def aclose(self) -> None:
-        """Close the clients of all loops: this loop's before it returns, the others soon."""
+        """Close the clients of all loops: this loop's before returning, those of other loops soon after."""
         for transport in (self._asyncio, self._trio):
             if transport is not None:
                 await transport.aclose()
@@ -82,29 +86,30 @@ class _DefaultTransport:
 
 # --- standing in ------------------------------------------------------------------------------------
 
-#: Gives the transport to use in the place of a backend's own one, which its argument makes or has made before.
+#: Returns the transport to use instead of a backend's own, which calling the argument returns.
 StandIn: TypeAlias = Callable[[Callable[[], Transport]], Transport]
 
-#: The stand-in of this process, under its only key. Operations on a dict are atomic, so threads need no lock.
+#: The stand-in of this process, if any, under the one key. Threads need no lock: `setdefault`, `get` and `pop` of a
+#: dict are atomic.
 _standing: Final[dict[str, tuple[StandIn]]] = {}
 _KEY: Final = "stand-in"
 
 
 @contextmanager
 def standing_in(stand_in: StandIn) -> Generator[None]:
-    """Replace the default transport of every backend, until the block ends.
+    """Replace the default transport of every backend until the block ends.
 
-    That holds for all requests that are made meanwhile, in whatever thread or event loop, over HTTP or a WebSocket, and
-    whenever the backend was made. A backend that was given a ``transport=`` keeps that one. A request that is under way
-    when the block begins or ends stays with the transport it began with. A forked child has what stood in when it was
-    forked; other processes are not concerned.
+    All requests of the process that begin within the block are affected: in any thread or event loop, over HTTP or a
+    WebSocket, and by backends made before or within the block. A backend that was given a ``transport=`` keeps it. A
+    request under way when the block begins or ends keeps the transport that it began with. A forked child inherits the
+    replacement; other processes are not affected.
 
     Args:
-        stand_in: called for each request with a function that gives the backend's own transport, which is what to send
-            over where something has to be sent; gives the transport to use.
+        stand_in: returns the transport to use; called for each request with a function that returns the backend's own
+            transport, for a stand-in that sends requests.
 
     Raises:
-        ConfigurationError: if something stands in already: there is one place, whichever thread asks for it.
+        ConfigurationError: if a stand-in is active already, in whichever thread.
 
     Example:
         >>> import mellite
@@ -130,10 +135,10 @@ def standing_in(stand_in: StandIn) -> Generator[None]:
 
 
 def in_place_of(own: Callable[[], Transport]) -> Transport:
-    """Return what sends a backend's next request: its own transport, unless something stands in.
+    """Return the transport for a backend's next request: its own, unless `standing_in` replaces it.
 
     Args:
-        own: gives the backend's own transport; not called where that is not needed.
+        own: returns the backend's own transport; called only if it is needed.
     """
     standing = _standing.get(_KEY)
     return own() if standing is None else standing[0](own)

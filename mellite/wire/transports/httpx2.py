@@ -1,7 +1,11 @@
-"""Send HTTP requests on trio, or on asyncio when asked, with httpx2.
+"""The HTTP transport for trio, by httpx2; on asyncio it can be used, too.
 
-httpx2 is imported on the first request, and is an extra: ``pip install 'mellite[trio]'``. What is used of it is its
-core, httpcore2: the client above that would log URLs, follow redirects, keep cookies and read the environment.
+httpx2 is an extra, ``pip install 'mellite[trio]'``, and imported at the first request. Only its core, httpcore2, is
+used: the client above would log URLs, follow redirects, keep cookies and read the environment.
+
+The transport may be used from any number of loops and threads. Everything below it, a client with its pools, sockets
+and responses, belongs to one loop and is touched only there, so nothing here needs a lock. The exception is
+`_discard`, which runs when an asyncio loop has been closed.
 """
 
 from __future__ import annotations
@@ -40,15 +44,15 @@ __all__ = ["Httpx2Transport"]
 
 _KEEP_ALIVE: Final = 30.0  # seconds that an unused connection is kept
 _CLOSING_TIME: Final = 1.0  # seconds that closing a connection may take
-_POOL_SIZE: Final = 64  # connections of one pool: httpcore looks at all of them at the start and end of each request
+_POOL_SIZE: Final = 64  # connections of one pool: httpcore visits all of them at the start and end of each request
 
 
 @final
 class Httpx2Transport:
-    """The `Transport` for trio; it works on asyncio too, at several times the cost of `AiohttpTransport`.
+    """The `Transport` for trio. On asyncio it works at several times the cost of `AiohttpTransport`.
 
     Args:
-        max_connections: how many connections to have at most in one loop; further requests wait their turn.
+        max_connections: the most connections in one event loop; further requests wait.
         ssl_context: the TLS settings; by default those of the system, shared by the process.
 
     Example:
@@ -79,11 +83,11 @@ class Httpx2Transport:
             pass
         except Exception as error:
             failure = _failure(error, request)
-        # Raised here, not above: the exceptions of the HTTP client hold the headers, and are not to be kept.
+        # Raised outside of `except`, so that the client's exception, which holds the headers, is no __context__.
         raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
 
     async def aclose(self) -> None:
-        """Close the connections of all loops: this loop's before it returns, the others soon."""
+        """Close the connections of all loops: this loop's before returning, those of other loops soon after."""
         await self._clients.aclose(loops.running())
 
 
@@ -91,12 +95,12 @@ class Httpx2Transport:
 class _Pool:
     inner: httpcore2.AsyncConnectionPool
     size: int
-    busy: int = 0  # requests that were sent or wait for a connection
+    busy: int = 0  # requests that hold a connection or wait for one
 
 
 @final
 class _Client:
-    """Several small pools: the first that has room is taken, so that few requests share few connections."""
+    """The connections of one loop, in several small pools. The first pool with room is used, so that few stay open."""
 
     def __init__(
         self, pools: Sequence[_Pool], request: type[httpcore2.Request], sockets: weakref.WeakSet[_Socket]
@@ -127,7 +131,7 @@ class _Client:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """What goes into the host header, and what is asked of that host, as it was written."""
+    """Return the host header and the request target of a URL, spelled as in the URL."""
     scheme, rest = url.split("://", 1)
     at = min((i for i in (rest.find("/"), rest.find("?")) if i >= 0), default=len(rest))
     host, target = rest[:at], rest[at:]
@@ -149,17 +153,18 @@ class _Response(HttpResponse):
     def __init__(self, response: httpcore2.Response, pool: _Pool, url: str) -> None:
         self.status = response.status
         self.headers = received_headers(response.headers)
-        # Two opinions on where the body ends: what comes next on this connection cannot be trusted.
+        # With both, the end of the body is in doubt, and the connection must not be used again:
+        # https://www.rfc-editor.org/rfc/rfc9112#section-6.3
         self._ambiguous = "content-length" in self.headers and "transfer-encoding" in self.headers
         self._stream = cast("_Stream", response.stream)
         self._pieces = aiter(self._stream)
         self._socket = cast("_Socket", cast("dict[str, object]", response.extensions)["network_stream"])
         self._pool = pool
-        self._state = "open"  # or "broken" (what was read may not be all), "ended", "closed"
+        self._state = "open"  # or "broken" (a read was interrupted or failed), "ended" (read to its end), "closed"
         self._url = url
 
     async def read(self, timeout: float | None = None) -> bytes:
-        """The next piece of the body; see `HttpResponse.read`."""
+        """Read the next piece of the body; see `HttpResponse.read`."""
         if self._state == "ended":
             return b""
         if self._state != "open":
@@ -167,8 +172,9 @@ class _Response(HttpResponse):
                 f"the answer of {shown_url(self._url)} cannot be read on: it was closed, or reading it was interrupted"
             )
             raise ConnectionLost(msg)
-        self._state = "broken"  # unless this read goes well: a generator that was interrupted looks as if it had ended
-        # The clock is with the socket: most pieces are there already, and need none.
+        # "broken" unless this read succeeds: a generator that was interrupted looks as if it had ended.
+        self._state = "broken"
+        # The socket keeps the deadline: most pieces have arrived already, and need no timeout.
         self._socket.deadline = None if timeout is None else time.monotonic() + timeout
         failure: Exception
         try:
@@ -192,11 +198,11 @@ class _Response(HttpResponse):
         return _lost(error, shown_url(self._url))
 
     async def aclose(self) -> None:
-        """Give back or close the connection; see `HttpResponse.aclose`."""
+        """Return or close the connection; see `HttpResponse.aclose`."""
         if self._state == "open":
-            # If the end of the body has arrived but was not read, take it, so that the connection can be used again.
+            # If the end of the body has arrived, read it, so that the connection can be used again.
             with anyio.CancelScope() as scope:
-                scope.cancel()  # it must not wait
+                scope.cancel()  # only what has arrived: do not wait
                 try:
                     await anext(self._pieces, None)
                 except _network_errors():
@@ -213,12 +219,12 @@ class _Response(HttpResponse):
                 if self._ambiguous:
                     await self._socket.aclose()
                 await self._stream.aclose()
-            except _network_errors():  # it is gone, which is what was wanted
+            except _network_errors():  # the connection is gone, as intended
                 return
 
 
 class _Stream(Protocol):
-    """A body as httpcore hands it out."""
+    """The body of a response in httpcore."""
 
     def __aiter__(self) -> AsyncGenerator[bytes, None]: ...  # noqa: PYI058
 
@@ -227,16 +233,16 @@ class _Stream(Protocol):
 
 @final
 class _Socket:
-    """A connection of httpcore's that knows until when to wait for the next bytes, and does not leak in TLS."""
+    """A network stream for httpcore that has a deadline for reads, and is closed if starting TLS is cancelled."""
 
     __slots__ = ("__weakref__", "closed", "deadline", "inner", "sockets")
 
     def __init__(self, inner: httpcore2.AsyncNetworkStream, sockets: weakref.WeakSet[_Socket]) -> None:
         self.inner = inner
-        self.sockets = sockets  # of one loop
+        self.sockets = sockets  # all of this loop
         sockets.add(self)
         self.closed = False
-        self.deadline: float | None = None  # by time.monotonic()
+        self.deadline: float | None = None  # for the next read, by time.monotonic()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.deadline is not None:
@@ -244,7 +250,7 @@ class _Socket:
         return await self.inner.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.deadline = None  # a new request on this connection
+        self.deadline = None  # a new request begins: forget the deadline of the last one
         await self.inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -256,20 +262,20 @@ class _Socket:
     ) -> _Socket:
         try:
             return _Socket(await self.inner.start_tls(ssl_context, server_hostname, timeout), self.sockets)
-        except BaseException:  # httpcore closes it after errors, but not when cancelled
+        except BaseException:  # httpcore closes the stream after errors, but not when cancelled
             with anyio.move_on_after(_CLOSING_TIME, shield=True):
                 await self.inner.aclose()
             raise
 
     def get_extra_info(self, info: str) -> Any:
-        if self.closed and info == "is_readable":  # which is how a pool asks whether to throw it away
+        if self.closed and info == "is_readable":  # a pool discards an idle connection that is readable
             return True
         return self.inner.get_extra_info(info)
 
 
 @final
 class _Network:
-    """Opens the connections of a pool."""
+    """The network backend of a pool: opens its connections."""
 
     __slots__ = ("inner", "sockets")
 
@@ -317,7 +323,7 @@ async def _disconnect(client: _Client) -> None:
 
 
 def _discard(client: _Client) -> None:
-    """Close the sockets of an asyncio loop that was closed without its clean-up."""
+    """Release the sockets of an asyncio loop that was closed before its client. May run in the garbage collector."""
     for socket in list(client.sockets):
         release(socket.inner)
 
@@ -338,7 +344,7 @@ def _network_errors() -> tuple[type[Exception], ...]:
 
 
 def _failure(error: Exception, request: HttpRequest) -> MelliteError:
-    """The error of ours that stands for one of httpcore's, raised before the headers were there."""
+    """Return mellite's error for one of httpcore's, raised before the headers arrived."""
     import socket
     import ssl
 
@@ -369,7 +375,7 @@ def _lost(error: Exception, url: str) -> ConnectionLost:
 
 
 def _ending(error: Exception) -> Literal["cut", "reset"] | None:
-    """How the other side ended the connection; None if it did not, but what it sent breaks the rules of HTTP."""
+    """Return how the server ended the connection; None if it did not, but sent bytes that break the rules of HTTP."""
     import httpcore2
 
     chain = list(causes(error))

@@ -1,4 +1,4 @@
-"""HTTP answers made up in a test: bodies in order, without a network and without a file."""
+"""A transport for tests that answers requests from a list, without network or files."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ __all__ = ["PieceResponse", "ScriptedTransport"]
 #: What to raise: an error, or its class.
 Error: TypeAlias = BaseException | type[BaseException]
 
-#: A part of a body: bytes to hand on alone, an error to raise at this point, or a function to call (and to await, if
-#: it is async) before the parts that follow.
+#: A part of a body: bytes to return from one read, an error to raise at this point, or a function to call (and to
+#: await, if it is async) before the parts that follow.
 Piece: TypeAlias = bytes | str | Error | Callable[[], object]
 
 #: A body in one piece, or as the list of its pieces.
 ScriptedBody: TypeAlias = bytes | str | Sequence[Piece]
 
-#: A body, sent with status 200; a whole answer; or what to raise instead of one.
+#: A body, for an answer with status 200; an answer with status, headers and body; or an error to raise instead.
 ScriptedAnswer: TypeAlias = ScriptedBody | tuple[int, Mapping[str, str], ScriptedBody] | Error
 
-#: A function of the request that gives an answer.
+#: A function that takes the request and returns an answer.
 ScriptedAnswerer: TypeAlias = Callable[[HttpRequest], ScriptedAnswer | Awaitable[ScriptedAnswer]]
 
 
 class PieceResponse(HttpResponse):
-    """An answer whose body is known already, handed on piece by piece.
+    """A response whose body is known in advance and read piece by piece.
 
     Args:
         status: the HTTP status.
-        headers: by name, in any case.
-        pieces: what each `read` gives; an error among them is raised when its turn comes, a function is called.
-        replayed: whether it comes from a cassette.
+        headers: the headers by name, in any case.
+        pieces: the result of each `read`; an error among them is raised in its turn, a function is called.
+        replayed: whether the response comes from a cassette.
     """
 
     __slots__ = ("_pieces", "_started", "closed", "replayed")
@@ -59,16 +59,16 @@ class PieceResponse(HttpResponse):
         self._pieces = iter(pieces)
 
     async def read(self, timeout: float | None = None) -> bytes:
-        """The next piece; empty at the end.
+        """Return the next piece; ``b""`` at the end.
 
         Raises:
-            TimeoutError: if a function among the pieces took longer than `timeout` seconds.
-            ConnectionLost: if it was closed already.
+            TimeoutError: if an async function among the pieces took longer than *timeout* seconds.
+            ConnectionLost: if the response was closed before.
         """
         if self.closed:
             msg = "the response was read after it was closed"
             raise ConnectionLost(msg)
-        if self._started:  # the first piece came with the headers; before another one others may have their turn
+        if self._started:  # the first piece came with the headers; before the others, let other tasks run
             await checkpoint()
         for piece in self._pieces:
             if _is_error(piece):
@@ -81,7 +81,7 @@ class PieceResponse(HttpResponse):
         return b""
 
     async def aclose(self) -> None:
-        """Nothing more can be read."""
+        """Close the response; nothing more can be read."""
         self.closed = True
         self._pieces = iter(())
 
@@ -95,26 +95,25 @@ async def _call(function: Callable[..., Any], timeout: float | None, *args: obje
 
 
 class ScriptedTransport:
-    """A transport that answers with the next of a list, and keeps the requests that it was sent.
+    """A transport that answers each request with the next of a list, and keeps the requests in ``requests``.
 
     An answer is
 
     - bytes or a str: the body of an answer with status 200;
-    - a list: the body in these pieces, each read alone; an error in it is raised at this point, and a function is
-      called (and awaited, if it is async) before what follows;
+    - a list: the pieces of such a body, each returned by one read; an error in the list is raised in its turn, and a
+      function is called (and awaited, if it is async) before the pieces that follow;
     - ``(status, headers, body)``, with a body as above;
     - an error, raised instead of an answer;
-    - a function of the `HttpRequest`, async or not, that gives one of those.
+    - a function, async or not, that takes the `HttpRequest` and returns one of those.
 
-    Where no content type is given it is ``application/json`` for a body that begins like JSON, else
-    ``text/event-stream``. It may be used from several loops and threads. A copy or a pickle of it starts again at the
-    first answer.
+    Without a content type, a body that begins like JSON is ``application/json``, any other ``text/event-stream``. One
+    transport may be used from several event loops and threads. A copy or a pickle starts again at the first answer.
 
     Args:
-        answers: one for each request, in order of arrival.
+        answers: one answer for each request, in order of arrival.
 
     Raises:
-        ConfigurationError: for an answer that is none of these; and, from `open`, for a request after the last.
+        ConfigurationError: for an answer of another kind; from `open`, for a request after the last answer.
 
     Example:
         >>> import anyio
@@ -144,15 +143,15 @@ class ScriptedTransport:
 
     @property
     def remaining(self) -> int:
-        """How many answers have not been given."""
+        """The number of answers that are left."""
         return max(0, len(self._answers) - len(self.requests))
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
-        """Give the next answer; see `Transport.open`.
+        """Return the next answer; see `Transport.open`.
 
         Raises:
-            ConfigurationError: if there is none left.
-            TimeoutError: if a function that gives the answer took longer than `timeout` seconds.
+            ConfigurationError: if no answer is left.
+            TimeoutError: if an async function for the answer took longer than *timeout* seconds.
         """
         with self._lock:
             index = len(self.requests)
@@ -218,7 +217,7 @@ def _is_error(value: object) -> TypeIs[Error]:
 
 
 def _fresh(error: Error) -> BaseException:
-    """The error without the traceback of the last time it was raised."""
+    """Return an error to raise, without the traceback of an earlier time."""
     return error() if isinstance(error, type) else error.with_traceback(None)
 
 

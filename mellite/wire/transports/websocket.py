@@ -1,7 +1,11 @@
-"""Ask over WebSockets that stay open: each request is a message, and the messages that come back read like a stream.
+"""A transport over WebSockets that stay open: a request is one message, and the messages of the answer are its body.
 
-The answer is given as server-sent events, one for each message, so that routes, cassettes and cancellation work as
-they do over HTTP. What is said, and when an answer is over, a `Dialogue` knows; this module only moves bytes.
+Each message of the answer becomes one server-sent event, so that routes, cassettes and cancellation work as they do
+over HTTP. A `Dialogue` knows the messages, and when an answer is over; this module only moves bytes.
+
+The transport may be used from any number of loops and threads. A pool and its connections belong to one loop and are
+touched only there, so nothing here needs a lock. The exception is `_Pool.discard`, which runs when an asyncio loop has
+been closed.
 """
 
 from __future__ import annotations
@@ -26,84 +30,85 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel", "Dialogue", "WebSocketTransport"]
 
-_IDLE: Final = 8  # connections that are kept open for what may come
-#: How servers refuse that know no WebSockets.
+_IDLE: Final = 8  # connections to keep open between requests
+#: The statuses with which servers without WebSockets answer a handshake.
 _HTTP_ONLY: Final = frozenset({404, 405, 426, 501})
 
 
 class Dialogue(Protocol):
-    """Knows what is said on one connection, turn by turn."""
+    """The protocol of one connection, turn by turn: which messages to send, and what the server's messages mean."""
 
     def continues(self, body: bytes) -> bool:
-        """Whether a request goes on where the last answer on this connection ended."""
+        """Return whether a request continues the last answer on this connection."""
         ...
 
     def ask(self, body: bytes) -> bytes:
-        """The message that starts a turn, made of the body of an HTTP request."""
+        """Return the message that starts a turn, made from the body of an HTTP request."""
         ...
 
     def again(self) -> bytes:
-        """The same turn for a server that has forgotten the one before."""
+        """Return the message that repeats the turn in full, for a server that has forgotten the one before."""
         ...
 
     def hear(self, message: bytes) -> Literal["more", "last", "again", "elsewhere"]:
-        """What a message of the server means for the connection.
+        """Take a message from the server.
 
         Returns:
-            ``more`` if the answer goes on; ``last`` if it is over; ``again`` if the server wants to be told `again`;
-            ``elsewhere`` if another connection is to be asked.
+            ``more`` if the answer goes on; ``last`` if the answer is complete; ``again`` to send the message of
+            `again`; ``elsewhere`` to repeat the request on another connection.
         """
         ...
 
     def is_left_over(self, message: bytes) -> bool:
-        """Whether a message that came between two turns is a part of an answer."""
+        """Return whether a message that arrived between two turns is part of an answer."""
         ...
 
 
 class Channel(Protocol):
-    """An open connection on which messages go to and fro; see `Connection`."""
+    """An open connection for messages; see `mellite.wire.transports.websocket_connection.Connection`."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Of the answer to the handshake, by lower-case name."""
+        """The headers of the handshake's response, by lower-case name."""
         ...
 
     async def send(self, message: bytes) -> None:
-        """Send one message; ConnectionLost if the connection is closed."""
+        """Send one message; raise ConnectionLost if the connection is closed."""
         ...
 
     async def receive(self) -> list[bytes]:
-        """The next messages; none if the server closed the connection in good order."""
+        """Wait for messages and return them; return none if the server closed the connection properly."""
         ...
 
     async def waiting(self) -> list[bytes]:
-        """The messages that have come by now, without waiting; ConnectionLost if the connection is closed."""
+        """Return the messages that have arrived, without waiting; raise ConnectionLost if the connection is closed."""
         ...
 
     async def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once."""
         ...
 
     async def aclose(self) -> None:
-        """End the connection in good order."""
+        """Close the connection properly, with a close frame."""
         ...
 
 
 @final
 class WebSocketTransport:
-    """A `Transport` that keeps WebSockets open, and asks on the one where the conversation was.
+    """A `Transport` that keeps WebSockets open, and sends each request on the connection of its conversation.
 
-    A connection answers one request at a time; others get connections of their own. One that turns out to be dead
-    before anything came is replaced once. A request whose reader goes away ends its connection, and so does a server
-    that says more than the answer: what is left over would be taken for the beginning of the next one.
+    A connection serves one request at a time; concurrent requests get connections of their own. An old connection that
+    turns out to be dead before the first message of an answer is replaced by a new one, once. A connection is closed
+    if its response is closed early, or if the server sends more than the answer, which would be mistaken for the start
+    of the next one.
 
     Args:
         dialogue: makes the `Dialogue` of a new connection.
-        fallback: what sends the requests to a server that knows no WebSockets; without it, its refusal is the answer.
-        max_age: how long a connection is used, in seconds; OpenAI closes one after an hour.
-        max_idle: how long one may wait for its next turn, in seconds; meanwhile nobody answers the server's pings.
+        fallback: the transport for servers without WebSockets; without one, the server's refusal is the response.
+        max_age: how many seconds a connection is used; OpenAI closes one after an hour.
+        max_idle: how many seconds a connection is kept for its next turn, while the server's pings are not answered.
         ssl_context: the TLS settings; by default those of the system, shared by the process.
-        dial: what opens connections; by default over the network, as in `connect`.
+        dial: opens a connection; by default over the network, by `connect`.
 
     Example:
         >>> from mellite.protocols.openai_responses.dialogue import ResponsesDialogue
@@ -148,7 +153,7 @@ class WebSocketTransport:
         raise TimeoutError(msg)
 
     async def _answer(self, pool: _Pool, request: HttpRequest) -> HttpResponse:
-        """Ask on a connection that is there, or on a new one; on a new one too where an old one fails at once."""
+        """Send the request on an open connection if one suits; on a new one otherwise, or if the open one fails."""
         line = await pool.take(request)
         while line is not None and not await line.is_in_step():
             await line.connection.abort()
@@ -170,7 +175,7 @@ class WebSocketTransport:
         return answer
 
     async def _asked(self, pool: _Pool, line: _Line, request: HttpRequest) -> _Answer | None:
-        """The answer to a request on one connection; None if the connection has to be given up."""
+        """Send the request on *line* and wait for the first message; return None, connection closed, to try another."""
         answer = _Answer(pool, line, request.url)
         try:
             await line.connection.send(line.dialogue.ask(request.body))
@@ -189,7 +194,7 @@ class WebSocketTransport:
         return answer
 
     async def aclose(self) -> None:
-        """Close the connections of all loops: this loop's before it returns, the others soon."""
+        """Close the connections of all loops: this loop's before returning, those of other loops soon after."""
         await self._pools.aclose(loops.running())
         close = getattr(self._fallback, "aclose", None)
         if close is not None:
@@ -197,13 +202,13 @@ class WebSocketTransport:
 
 
 def _address(request: HttpRequest) -> bytes:
-    """What connections must have in common: where they go, and as whom; as a digest, as it holds the key."""
+    """Return a digest of what a connection must share with a request: URL and headers. Hashed, as they hold the key."""
     said = [request.url, *[f"{name}: {value}" for name, value in sorted(handshake_headers(request).items())]]
     return blake2s("\n".join(said).encode()).digest()
 
 
 class _Line:
-    """A connection and what was said on it."""
+    """An open connection with its dialogue."""
 
     __slots__ = ("address", "connection", "dialogue", "since", "turns", "waits_since")
 
@@ -212,10 +217,10 @@ class _Line:
         self.dialogue = dialogue
         self.address = address
         self.since = self.waits_since = anyio.current_time()
-        self.turns = 0  # that were answered
+        self.turns = 0  # the number of complete answers
 
     async def is_in_step(self) -> bool:
-        """Tell whether the next message will be of the next turn: nothing is left of the one before."""
+        """Return whether the connection is open and nothing is left of the last answer."""
         try:
             messages = await self.connection.waiting()
         except ConnectionLost:
@@ -227,7 +232,7 @@ class _Line:
 
 
 class _Pool:
-    """The connections of one loop that wait for their next turn, the one longest idle first."""
+    """The idle connections of one loop, the longest idle first; a connection in use is not in the pool."""
 
     __slots__ = ("_closed", "_idle", "_max_age", "_max_idle", "opened")
 
@@ -239,7 +244,7 @@ class _Pool:
         self.opened: weakref.WeakSet[Channel] = weakref.WeakSet()
 
     async def take(self, request: HttpRequest) -> _Line | None:
-        """The connection where the conversation was; any, where enough are open; else none."""
+        """Take out the connection of the request's conversation, or any with its address if the pool is full."""
         now = anyio.current_time()
         old = [
             line for line in self._idle if now - line.since > self._max_age or now - line.waits_since > self._max_idle
@@ -272,7 +277,7 @@ class _Pool:
             await self._idle.pop().connection.aclose()
 
     def discard(self) -> None:
-        """Close the sockets of an asyncio loop that was closed without its clean-up."""
+        """Release the sockets of an asyncio loop that was closed before its pool. May run in the garbage collector."""
         self._closed = True
         for connection in list(self.opened):
             release(connection)
@@ -280,7 +285,7 @@ class _Pool:
 
 @final
 class _Answer(HttpResponse):
-    """The messages of one turn as server-sent events."""
+    """A response whose body is the messages of one turn, as server-sent events."""
 
     __slots__ = ("_line", "_pieces", "_pool", "_state", "_url")
 
@@ -294,7 +299,7 @@ class _Answer(HttpResponse):
         self._state = "open"  # or "over" (the connection was given back), "closed"
 
     async def begin(self) -> bool:
-        """Wait for the first message; False if another connection has to be asked."""
+        """Wait for the first message; return False if the request must be sent on another connection."""
         while not self._pieces and self._state == "open":
             messages = await self._line.connection.receive()
             if not messages:
@@ -305,7 +310,7 @@ class _Answer(HttpResponse):
                     return False
                 if heard == "again":
                     await self._line.connection.send(self._line.dialogue.again())
-                    break  # what else has come is of the turn that was refused
+                    break  # the other messages belong to the turn that was refused
                 self._take(message)
                 if heard == "last":
                     await self._end(messages[number:])
@@ -314,14 +319,14 @@ class _Answer(HttpResponse):
 
     def _heard(self, message: bytes) -> Literal["more", "last", "again", "elsewhere"]:
         if _is_too_much(message):
-            return "more"  # whoever reads the answer decides, and ends the connection
+            return "more"  # not decoded here: the reader of the answer refuses the message, and closes the response
         return self._line.dialogue.hear(message)
 
     def _take(self, message: bytes) -> None:
         self._pieces.append(b"data: %s\n\n" % message.replace(b"\r", b" ").replace(b"\n", b" "))
 
     async def _end(self, left: Sequence[bytes]) -> None:
-        """The answer is over: keep the connection for the next turn, unless more came than the answer."""
+        """End the answer. Keep the connection, unless *left*, which followed the answer, holds parts of another."""
         self._state = "over"
         if any(_is_too_much(message) or self._line.dialogue.is_left_over(message) for message in left):
             await self._line.connection.abort()
@@ -329,7 +334,7 @@ class _Answer(HttpResponse):
             await self._pool.give_back(self._line)
 
     async def read(self, timeout: float | None = None) -> bytes:
-        """The next messages; see `HttpResponse.read`."""
+        """Read the next messages; see `HttpResponse.read`."""
         if self._pieces:
             data = b"".join(self._pieces)
             self._pieces.clear()
@@ -348,28 +353,28 @@ class _Answer(HttpResponse):
                     await self._end(messages[number:])
                     break
             if not messages:
-                self._state = "over"  # closed in good order, whatever is missing
+                self._state = "over"  # the server closed properly; the parser notices if the answer is incomplete
                 await self._line.connection.abort()
             return await self.read()
         msg = f"nothing more came from {shown_url(self._url)} within {timeout} s"
         raise TimeoutError(msg)
 
     async def aclose(self) -> None:
-        """End the connection if the answer is not over; see `HttpResponse.aclose`."""
+        """Close the connection unless the answer is over; see `HttpResponse.aclose`."""
         if self._state == "open":
             self._state = "closed"
             await self._line.connection.abort()
 
 
 def _is_too_much(message: bytes) -> bool:
-    """Whether a message is more than may be decoded here, where nobody knows the bounds of the answer."""
+    """Return whether a message exceeds the default bounds: too large to decode here, where the call's are not known."""
     most = DEFAULT_BOUNDS.max_values
     return most is not None and len(message) > most and values_in(message, most) > most
 
 
 @final
 class _Refusal(HttpResponse):
-    """The answer of a server that did not open the WebSocket."""
+    """A response from a server that did not open the WebSocket."""
 
     __slots__ = ("_body",)
 
@@ -379,9 +384,9 @@ class _Refusal(HttpResponse):
         self._body = refused.body
 
     async def read(self, timeout: float | None = None) -> bytes:  # noqa: ARG002 - all of it is here
-        """The body; see `HttpResponse.read`."""
+        """Return the body, then ``b""``; see `HttpResponse.read`."""
         body, self._body = self._body, b""
         return body
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the connection is closed already."""

@@ -1,4 +1,4 @@
-"""One WebSocket on asyncio or trio: the handshake, messages out, messages in. The rules are those of `websockets`."""
+"""One WebSocket on asyncio or trio: handshake, messages out, messages in. Frames are left to `websockets`."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Refused", "connect", "handshake_headers"]
 
 _LARGEST: Final = 64 * 1024 * 1024  # bytes of one message
-_CLOSING_TIME: Final = 1.0  # seconds that closing in good order may take
+_CLOSING_TIME: Final = 1.0  # seconds that a proper close may take
+# Close codes, from https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 _CLEAN: Final = frozenset({1000, 1001, 1005})
 _TOO_BIG: Final = 1009
-_TURNS: Final = 8  # of the loop: a select, a wake-up and a read, with TLS between them, and room
+_TURNS: Final = 8  # turns of the event loop that suffice for a select, a wake-up and a read, with TLS between them
 
-#: Headers of an HTTP request that mean nothing on a WebSocket.
+#: Headers of an HTTP request that have no meaning in a WebSocket handshake.
 _NOT_SENT: Final = frozenset({"accept", "accept-encoding", "content-length", "content-type"})
 
-#: Says nothing, ever: the library would log headers, with the key in them.
-_SILENT: Final = logging.Logger(  # noqa: LOG001 - nobody is to find and configure it
+#: A logger that is always silent: the library would log headers, and the key with them.
+_SILENT: Final = logging.Logger(  # noqa: LOG001 - not registered, so that it cannot be configured to speak
     "mellite.wire.transports.websocket", logging.CRITICAL + 1
 )
 
 
-class Refused(Exception):  # it is the answer of a server, and never leaves the transport
-    """The server did not open a WebSocket; what it answered instead."""
+class Refused(Exception):  # a server's response; never leaves the transport
+    """The server's HTTP response when it did not open a WebSocket."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(status)
@@ -60,16 +61,17 @@ async def connect(asked: HttpRequest, ssl_context: ssl.SSLContext | None = None)
     """Open a WebSocket.
 
     Args:
-        asked: where and as whom; ``http`` and ``https`` stand for ``ws`` and ``wss``, its headers go along.
+        asked: the request with the URL, where ``http`` and ``https`` stand for ``ws`` and ``wss``, and the headers.
         ssl_context: the TLS settings; by default those of the system.
 
     Raises:
         MissingExtra: if websockets is not installed.
-        ConnectError: if no connection could be made; ConnectionLost if it broke.
-        Refused: if the server answered the handshake otherwise.
-        InvalidProviderOutput: if what came is no answer to a handshake.
+        ConnectError: if no connection could be made.
+        ConnectionLost: if the connection broke.
+        Refused: if the server did not open a WebSocket.
+        InvalidProviderOutput: if the response is malformed.
     """
-    # No frame that may raise holds the headers: a traceback shows the locals.
+    # No frame that may raise holds the headers: tracebacks may show local variables.
     try:
         from websockets.client import ClientProtocol
         from websockets.uri import parse_uri
@@ -90,14 +92,14 @@ async def connect(asked: HttpRequest, ssl_context: ssl.SSLContext | None = None)
 
 
 def handshake_headers(asked: HttpRequest) -> dict[str, str]:
-    """The headers of a request that a handshake has, too."""
+    """Return the headers of a request that belong into a handshake."""
     return {name: value for name, value in sent_headers(asked).items() if name not in _NOT_SENT}
 
 
 def _greet(protocol: ClientProtocol, asked: HttpRequest) -> None:
     greeting = protocol.connect()
     for name, value in handshake_headers(asked).items():
-        if name not in greeting.headers:  # what the handshake itself needs
+        if name not in greeting.headers:  # the handshake's own headers come first
             greeting.headers[name] = value
     protocol.send_request(greeting)
 
@@ -129,10 +131,10 @@ async def _dial(url: str, ssl_context: ssl.SSLContext | None) -> ByteStream:
 
 @final
 class Connection:
-    """An open WebSocket.
+    """An open WebSocket, for one task at a time in the event loop that opened it.
 
     Attributes:
-        headers: of the answer to the handshake, by lower-case name.
+        headers: the headers of the handshake's response, by lower-case name.
     """
 
     __slots__ = ("__weakref__", "_flushing", "_messages", "_pieces", "_protocol", "_stream", "_url", "headers")
@@ -142,12 +144,16 @@ class Connection:
         self._stream = stream
         self._protocol = protocol
         self._url = url
-        self._messages: list[bytes] = []  # whole ones that nobody has taken yet
-        self._pieces: list[bytes] = []  # of one that is not whole
-        self._flushing = False  # bytes are on their way out, and must not be cut off
+        self._messages: list[bytes] = []  # whole messages that were not returned yet
+        self._pieces: list[bytes] = []  # fragments of a message that is not whole
+        self._flushing = False  # a send is under way; if it is cancelled, a part of a frame may have been sent
 
     async def shake_hands(self) -> None:
-        """Send the handshake, and wait for the answer to it."""
+        """Send the handshake and wait for the response.
+
+        Raises:
+            Refused, ConnectionLost, InvalidProviderOutput: as `connect` does.
+        """
         from websockets.exceptions import InvalidStatus
 
         await self._flush()
@@ -178,12 +184,12 @@ class Connection:
         await self._flush()
 
     async def receive(self) -> list[bytes]:
-        """The next messages, all that are there; none if the server closed the connection in good order.
+        """Wait for messages; return all that have arrived, or none if the server closed the connection properly.
 
         Raises:
-            ConnectionLost: if the connection broke, or was closed for another reason.
+            ConnectionLost: if the connection broke, or was closed with an error code.
             OutputTooLarge: if a message is too large.
-            InvalidProviderOutput: if what came breaks the rules.
+            InvalidProviderOutput: if the server's bytes break the rules of WebSockets.
         """
         while not self._messages:
             if self._protocol.state.name in ("CLOSING", "CLOSED"):
@@ -193,15 +199,18 @@ class Connection:
         return messages
 
     async def waiting(self) -> list[bytes]:
-        """Take the messages that have come by now, without waiting for more; also answer the server's pings.
+        """Return the messages that have arrived, without waiting for more; answer the server's pings.
+
+        A task reads for a few turns of the loop and is cancelled then. If that may have cut off a message that was
+        being received or sent, the connection counts as lost.
 
         Raises:
-            ConnectionLost: if the connection broke or was closed meanwhile.
+            ConnectionLost: if the connection is broken or closed.
         """
         failures: list[MelliteError] = []
         async with anyio.create_task_group() as group:
             group.start_soon(self._listen, failures)
-            for _ in range(_TURNS):  # of the loop, in which what is there already is taken in
+            for _ in range(_TURNS):  # time for the task to read what has arrived
                 await checkpoint()
             group.cancel_scope.cancel()
         if failures or self._flushing or self._pieces or self._protocol.state.name != "OPEN":
@@ -232,7 +241,7 @@ class Connection:
         return []
 
     async def _pull(self) -> None:
-        """Take in what has come, and answer what wants to be answered."""
+        """Receive bytes once; keep their messages, and send the replies that they demand, such as pongs."""
         try:
             data = await self._stream.receive()
         except anyio.EndOfStream:
@@ -252,7 +261,7 @@ class Connection:
         await self._flush()
 
     def _take(self, event: Frame) -> None:
-        if event.opcode in (0, 1, 2):  # a continuation, text, bytes
+        if event.opcode in (0, 1, 2):  # continuation, text, binary
             self._pieces.append(bytes(event.data))
             if event.fin:
                 self._messages.append(b"".join(self._pieces))
@@ -261,30 +270,30 @@ class Connection:
     async def _flush(self) -> None:
         for data in self._protocol.data_to_send():
             if not data:
-                return  # nothing more is sent on this connection
+                return  # an empty piece means that the sending side is closed
             try:
                 self._flushing = True
                 await self._stream.send(data)
                 self._flushing = False
             except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
                 if self._messages:
-                    return  # what has come counts for more than an answer to a ping
+                    return  # the messages that have arrived count more than the reply to a ping
                 self._lose(how_it_broke(error))
 
     async def abort(self) -> None:
-        """Close it where it stands, also while being cancelled."""
+        """Close the connection at once, even while the task is being cancelled."""
         with anyio.CancelScope(shield=True):
             await anyio.aclose_forcefully(self._stream)
 
     async def aclose(self) -> None:
-        """Close it in good order, if that goes quickly."""
+        """Close the connection with a close frame, or without one if sending it takes too long."""
         with anyio.move_on_after(_CLOSING_TIME, shield=True):
             try:
                 if self._protocol.state.name == "OPEN":
                     self._protocol.send_close(1000)
                     await self._flush()
             except ConnectionLost:
-                pass  # it is gone, which is what was wanted
+                pass  # the connection is gone, as intended
             finally:
                 await anyio.aclose_forcefully(self._stream)
 
