@@ -18,6 +18,7 @@ Every public name loads its module when it is first used, so that ``import melli
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -127,3 +128,17 @@ else:
         own="__version__",
         unlisted={".backends.mochi": "mochi_llm_generate mochi_llm_stream"},
     )
+
+    class _FormerPaths:
+        """Finds modules by the paths that they had in earlier versions, for pickles made then: asked last of all."""
+
+        @staticmethod
+        def find_spec(path: str, _folders: object = None, _target: object = None) -> object:
+            """Return how to load a former module of mellite."""
+            if not path.startswith(f"{__name__}."):
+                return None
+            from .values.former_paths import find
+
+            return find(path)
+
+    sys.meta_path.append(_FormerPaths)

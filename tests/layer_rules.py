@@ -106,8 +106,8 @@ IMPURE = ("anyio", "concurrent", "http", "random", "secrets", "socket", "ssl", "
 IMPORTERS = {"attach", "import_module", "__import__"}
 """Functions that import what a string names."""
 
-LOADER = "values.lazily"
-"""The one module that imports by names that it is handed: they stand in tables of the packages that call it."""
+LOADERS = ("values.former_paths", "values.lazily")
+"""The modules that import by names that they are handed: by the packages that call them, and by old pickles."""
 
 
 class Import(NamedTuple):
@@ -303,7 +303,7 @@ def library_trouble(importer: str, found: Import) -> str | None:
 
 def unreadable_imports(module: Module) -> Iterator[str]:
     """Imports by a name that is put together at run time, where no whole name in the file can be checked instead."""
-    if module.name == LOADER or any(found.ours for found in module.imports):
+    if module.name in LOADERS or any(found.ours for found in module.imports):
         return
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call) and called(node) in IMPORTERS and not (node.args and text_of(node.args[0])):

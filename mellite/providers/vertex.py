@@ -68,6 +68,9 @@ class VertexEndpoint(Endpoint):
         return bool(os.environ.get(KEY))
 
 
+_Vertex = VertexEndpoint  # as pickles of earlier versions call it
+
+
 class _Express(VertexEndpoint):
     """The same, with a key that was given in code."""
 

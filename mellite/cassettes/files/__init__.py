@@ -1,1 +1,8 @@
 """Cassette files on the disk: reading, writing, finding and locking them, and the formats of others."""
+
+
+def __getattr__(name: str) -> object:
+    """Return what a module at this path had under a name, for pickles made before it became a package."""
+    from ...values.former_paths import moved
+
+    return moved(__name__, name)

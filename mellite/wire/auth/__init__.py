@@ -1,1 +1,8 @@
 """Credentials for requests: keys, tokens that expire, AWS signatures."""
+
+
+def __getattr__(name: str) -> object:
+    """Return what a module at this path had under a name, for pickles made before it became a package."""
+    from ...values.former_paths import moved
+
+    return moved(__name__, name)
