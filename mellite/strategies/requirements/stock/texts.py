@@ -71,7 +71,7 @@ class _TooLong:
 
     max: int
     words: bool = field(kw_only=True)
-    counting: bool = field(default=False, kw_only=True)
+    _counting: bool = field(default=False, kw_only=True)
     _count: int = field(default=0, init=False)
     _in_word: bool = field(default=False, init=False)
 
@@ -81,7 +81,7 @@ class _TooLong:
     def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
         if not self.words:
             count = len(partial)
-        elif self.counting:
+        elif self._counting:
             count = self._count = self._count + self._words_in(chunk)
         else:
             count = len(partial.split())
