@@ -1,4 +1,4 @@
-"""Backends: who answers. Live providers, cassettes, and fakes for tests; each loads when it is first used."""
+"""Backends, which answer requests: live providers, text cassettes, and fakes for tests. Each is imported when used."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ def generate(backend: Streams | str, prompt: Prompt, **options: Any) -> ModelOut
 
 
 def named(spec: str) -> Backend:
-    """Return the backend that a name stands for: a shared one where it is asked over the network.
+    """Return the backend with a name: for a provider the one that all calls share, for a cassette or fake a new one.
 
-    Cassettes and fakes are made anew: a cassette is read, and replayed from its beginning, for each that is made.
+    Each new backend of a cassette replays the cassette from its start.
 
     Raises:
         UnknownProvider, ConfigurationError, CassetteMiss: as `mellite.backend` does.

@@ -28,7 +28,7 @@ _OFFLINE: Final = ("cassette", "fake")
 _FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT"
 
 
-#: What an HTTP cassette's name ends in: mellite's own, or VCR's, compressed or not.
+#: The endings of HTTP cassettes' names: mellite's own and VCR's, compressed or not.
 _FILE: Final = re.compile(r"\.(?:json|ya?ml|toml)(?:\.gz|\.lz4)?$")
 
 
@@ -44,31 +44,31 @@ def backend(
 ) -> Backend:
     """Make a backend from a string.
 
-    ``provider:model`` (or ``provider/model``, whichever separator comes first) asks that provider over the network.
-    ``cassette:DIRECTORY`` answers from the text cassettes in a directory, ``cassette:FILE.json`` from an HTTP cassette
-    (also VCR's ``.yaml``, or compressed, ``.json.gz``), in the recorded order. ``fake:echo`` answers with the prompt,
-    ``fake:constant:TEXT`` with a text. Nothing is opened, read from the environment or sent before the first thunk is
-    generated, but for the file of an HTTP cassette.
+    ``provider:model`` (or ``provider/model``; the first separator counts) asks a provider over the network.
+    ``cassette:DIRECTORY`` answers from the text cassettes in a directory. ``cassette:FILE.json`` answers from an HTTP
+    cassette (also from VCR's ``.yaml``, or compressed, ``.json.gz``), in the recorded order. ``fake:echo`` answers with
+    the prompt, ``fake:constant:TEXT`` with a text. The file of an HTTP cassette is read at once. Otherwise nothing is
+    opened, read from the environment or sent before the first thunk is generated.
 
     Args:
         spec: the string.
-        api_key: the key; without one the provider's own environment variable is read when a call is made.
-        base_url: another server; then no key of the environment is sent there.
-        transport: what sends the requests, instead of the network.
-        timeouts: the clocks of each call, in seconds, unless a call says otherwise.
-        max_concurrency: how many generations may run at the same time at most, over all loops and threads of the
-            process; None for any number. The others wait their turn. Cassettes and fakes have no limit.
+        api_key: the key; by default from the provider's environment variable, read when a call is made.
+        base_url: another server; no key of the environment is sent there.
+        transport: sends the requests, instead of the network.
+        timeouts: the default timeouts of calls, in seconds.
+        max_concurrency: the most generations that run at once, over all loops and threads of the process; None for no
+            limit. The others wait. Cassettes and fakes have no limit.
         **options: defaults for every call, the same as those of `mellite.generate`; and ``max_answer_bytes``,
             ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. For a directory of text cassettes
             ``provider`` and ``model`` are those of the keys.
 
     Raises:
-        UnknownProvider: if there is none of that name; it names the nearest.
-        UnknownOption: for an option that does not exist; it names the nearest.
+        UnknownProvider: if there is no such provider; names the nearest.
+        UnknownOption: for an option that does not exist; names the nearest.
         InvalidRequest: for an option of the wrong type, or a `max_concurrency` below 1.
         ConfigurationError: if the string or the base URL makes no sense.
         CassetteMiss: if there is no such HTTP cassette.
-        InvalidCassette: if it is damaged.
+        InvalidCassette: if the HTTP cassette is damaged.
 
     Example:
         >>> backend("fake:echo").generate("Anyone there?").result()
@@ -100,7 +100,7 @@ def backend(
 
 
 def is_offline(spec: str) -> bool:
-    """Whether a string names a cassette or a fake, which ask nobody.
+    """Return whether a spec names a cassette or a fake, which use no network.
 
     Example:
         >>> is_offline("fake:echo"), is_offline("openai:gpt-4o-mini")

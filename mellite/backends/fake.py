@@ -1,8 +1,8 @@
-"""Fake models for tests and examples: echo, constant, scripted and failing answers, with no network.
+"""Fake backends for tests and examples, without network: echo, constant, scripted and failing answers.
 
-They stream, report usage, can be cancelled and can fail halfway, as a real backend does. One object may be
-used from several event loops and threads, on asyncio and on trio. Generation options are accepted and have no
-effect, but for ``stream=False``, which gives the text in one piece. Usage counts words, not tokens.
+As real backends, they stream, report usage, can be cancelled and can fail halfway. One object may be used from several
+event loops and threads, on asyncio and on trio. Generation options are accepted without effect, except for
+``stream=False``, which sends the text in one piece. Usage counts words, not tokens.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = ["Constant", "Echo", "Failing", "Scripted"]
 #: One step of a scripted answer: a piece of text, an event, or an error raised at this point.
 Piece: TypeAlias = str | Event | BaseException | type[BaseException]
 
-#: What `Scripted` answers with, when the request does not matter.
+#: An answer of `Scripted` that does not depend on the request.
 Answer: TypeAlias = str | BaseException | type[BaseException] | Sequence[Piece]
 
-#: A function of the request that gives an answer.
+#: A function that takes the request and returns an answer.
 Answerer: TypeAlias = Callable[[Request], Answer | Awaitable[Answer]]
 
 _EVENTS: Final = get_args(Event)
@@ -45,7 +45,7 @@ _EVENTS: Final = get_args(Event)
 
 @define(eq=False)
 class Echo(Backend):
-    """Answers every request with the text of its last user message, word by word.
+    """A backend that answers with the text of the last user message, word by word.
 
     Example:
         >>> import mellite
@@ -61,7 +61,7 @@ class Echo(Backend):
 
 @define(eq=False)
 class Constant(Backend):
-    """Answers every request with the same text, word by word.
+    """A backend that always answers with the same text, word by word.
 
     Args:
         text: the answer.
@@ -82,12 +82,12 @@ class Constant(Backend):
 
 @define(eq=False)
 class Failing(Backend):
-    """Raises an error for every request, at once or after some of the answer.
+    """A backend that always raises an error, at once or after a part of the answer.
 
     Args:
-        error: what to raise: an exception or its class. What is not a `MelliteError` reaches the caller as a
-            `BackendError` with it as the cause, as from any backend.
-        after: how many text deltas to send before (the words of the last user message, again and again).
+        error: the exception to raise, or its class. As from any backend, an exception that is no `MelliteError` reaches
+            the caller as the cause of a `BackendError`.
+        after: the number of text deltas to send first: the words of the last user message, again and again.
 
     Example:
         >>> import mellite
@@ -120,26 +120,24 @@ class Failing(Backend):
 
 @define(eq=False)
 class Scripted(Backend):
-    """Answers with the next of a list, and keeps the requests that it was asked.
+    """A backend that answers with the next answer of a list, and keeps the requests in ``requests``.
 
     An answer is
 
     - a str: sent word by word;
     - a list of str: sent in these pieces;
-    - a list with an event in it: sent exactly as it is, so it ends with a `Finish` (a str in it is a `TextDelta`);
-    - an exception, or a list that has one: raised where it stands, after what is before it;
-    - a function of the request, `async` or not, that gives one of those.
+    - a list with an event: sent as it is, so it should end with a `Finish`; a str in the list becomes a `TextDelta`;
+    - an exception, or a list with one: raised in its turn, after the pieces before it;
+    - a function, `async` or not, that takes the request and returns one of those.
 
-    A copy or a pickle of it is made of its arguments: it starts again at the first answer.
+    A copy or a pickle starts again at the first answer.
 
     Args:
-        answers: one for each call, in order.
-        delay: how long to wait before each piece, event or error of an answer, in seconds; not before the start
-            and the finish.
+        answers: one answer for each call, in order.
+        delay: seconds to wait before each piece, event or error of an answer, but not before start and finish.
 
     Raises:
-        ConfigurationError: for an answer that is none of these; and, out of the thunk, when a call comes after
-            the last answer has been given.
+        ConfigurationError: for an answer of another kind; from the thunk, for a call after the last answer.
 
     Example:
         >>> import mellite
@@ -152,7 +150,7 @@ class Scripted(Backend):
 
     answers: Sequence[Answer | Answerer]
     delay: float = 0
-    #: The requests that were asked, in the order in which they came.
+    #: The requests so far, in order of arrival.
     requests: list[Request] = field(init=False, factory=list[Request], repr=False)
     _lock: threading.Lock = field(init=False, factory=forking.lock, repr=False)
 
@@ -167,7 +165,7 @@ class Scripted(Backend):
 
     @property
     def calls(self) -> int:
-        """How often it was asked, calls that ran out of answers included."""
+        """The number of calls so far, including those for which no answer was left."""
         return len(self.requests)
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
@@ -207,7 +205,7 @@ def _start(backend: Backend, request: Request) -> ResponseStart:
 
 
 def _words(text: str) -> list[str]:
-    """Cut text into words, each with the white space behind it, so that joining them gives the text."""
+    """Cut text into words, each with the white space after it, so that joining them gives the text."""
     return re.findall(r"^\s+|\S+\s*", text)
 
 
@@ -221,14 +219,14 @@ def _text_answer(backend: Backend, request: Request, pieces: Sequence[str]) -> I
 
 
 def _usage(request: Request, text: str) -> Usage:
-    """Count words: no model, hence no tokenizer, is involved."""
+    """Count words as tokens, as there is no model with a tokenizer."""
     asked = [part.text for part in request.system]
     asked += [part.text for message in request.messages for part in message.content if isinstance(part, Text)]
     return Usage.of(input_tokens=sum(len(words.split()) for words in asked), output_tokens=len(text.split()))
 
 
 def _steps(backend: Backend, request: Request, answer: Answer) -> Iterator[Event | BaseException | type[BaseException]]:
-    """Turn a checked answer into what is to be sent and raised, one by one."""
+    """Yield the events and errors of a checked answer, one by one."""
     if isinstance(answer, str):
         yield from _text_answer(backend, request, _words(answer))
         return
@@ -239,7 +237,7 @@ def _steps(backend: Backend, request: Request, answer: Answer) -> Iterator[Event
     texts: list[str] = []
     for piece in pieces:
         if not isinstance(piece, str):
-            yield from list(_text_answer(backend, request, texts))[:-1]  # what came before it, without the finish
+            yield from list(_text_answer(backend, request, texts))[:-1]  # the texts before it, without the finish
             yield piece
             return
         texts.append(piece)
@@ -255,7 +253,7 @@ def _is_answerer(value: object) -> TypeIs[Answerer]:
 
 
 def _clean(error: BaseException | type[BaseException]) -> BaseException:
-    """Make the error ready to be raised (again): the traceback of an earlier time would go on growing."""
+    """Return the error to raise, without the traceback of an earlier time, which would grow each time."""
     return error.with_traceback(None) if isinstance(error, BaseException) else error()
 
 
@@ -271,7 +269,7 @@ def _checked(answers: object) -> tuple[Answer | Answerer, ...]:
 
 
 def _check(answer: object) -> None:
-    """Refuse what is no answer, when it is given rather than when it is sent."""
+    """Refuse what is no answer, before the first call rather than in the middle of a test."""
     if isinstance(answer, str) or _is_error(answer):
         return
     listed = isinstance(answer, (list, tuple))

@@ -1,4 +1,4 @@
-"""A live backend: sends each request over a route, through a transport, and hands on what comes back as it comes."""
+"""The live backend: sends each request over a route and a transport, and yields the events as they arrive."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from ..wire.transports.default import in_place_of
 
 __all__ = ["MOST", "LiveBackend"]
 
-#: How many generations of one backend run at the same time, unless somebody says otherwise: what a pool of connections
-#: to one server bears, and providers let an ordinary account do.
+#: The default for the most generations of one backend at once: what a connection pool to one server bears, and what
+#: providers allow an ordinary account.
 MOST: Final = 64
 
 
 class LiveBackend(Backend):
-    """A provider, asked over HTTP.
+    """A backend that asks a provider over the network.
 
-    Usually made by ``mellite.backend("openai:gpt-4o-mini")``. It may be used from several loops and threads, one after
-    the other or at once. Pickling it keeps how it was made, but never a key that was given in code.
+    Usually made by ``mellite.backend("openai:gpt-4o-mini")``. One backend may be used from several event loops and
+    threads, one after the other or at once. A pickle holds the arguments, but never a key that was given in code.
 
     Args:
-        route: which provider, over which protocol; see `mellite.providers.catalog.find`.
+        route: the route to the provider; see `mellite.providers.catalog.find`.
         model: the model's id, for requests that name none.
-        transport: what sends the requests; by default the one that the route names, made for this
-            backend and closed with it, or what `mellite.wire.transports.default.standing_in` puts in its place.
-        timeouts: the clocks of each call, unless a request says otherwise.
-        max_concurrency: how many generations may run at the same time at most, over all loops and threads of the
-            process, counted from sending to the end of the answer; None for any number. Others wait their turn, as
-            ``running``; their ``total`` runs meanwhile, ``first_byte`` and ``idle`` do not. One that pauses because
-            nobody reads on lets others go first. Where the transport only replays, there is no limit.
-        keep_raw: whether to keep each stream event as it came, for ``thunk.raw.streamed_chunks``.
-        max_answer_bytes: the most bytes of one answer, decompressed, streamed or not, of which one event of a stream
-            may be half; more is OutputTooLarge. None is no bound.
-        max_answer_values: the most values of JSON (objects, lists, their members and elements) that are decoded at once
-            or kept of a stream; more is OutputTooLarge, before they take memory. None is no bound.
+        transport: sends the requests; by default the route's transport, made for this backend and closed with it, or
+            the one with which `mellite.wire.transports.default.standing_in` replaces it.
+        timeouts: the default timeouts of calls.
+        max_concurrency: the most generations that run at once, from sending to the end of the answer, over all loops
+            and threads of the process; None for no limit. The others wait, as ``running``, and their ``total`` timeout
+            runs meanwhile, ``first_byte`` and ``idle`` do not. A generation that pauses, because no consumer reads on,
+            lets others go first. There is no limit if the transport only replays.
+        keep_raw: whether to keep each stream event as it arrived, for ``thunk.raw.streamed_chunks``.
+        max_answer_bytes: the most bytes of one answer, decompressed; one event of a stream may have half as many. More
+            raises OutputTooLarge. None for no bound.
+        max_answer_values: the most values of JSON (objects, lists, their members and elements) to decode at once, or to
+            keep of a stream. More raises OutputTooLarge, before they take memory. None for no bound.
         **options: defaults for every call, the fields of `mellite.request.Options`; and ``provider_options``, ``http``.
 
     Raises:
-        UnknownOption: for an option that does not exist, with the nearest name.
-        InvalidRequest: for one of the wrong type, or a bound that is no number of at least 1.
+        UnknownOption: for an option that does not exist; names the nearest.
+        InvalidRequest: for an option of the wrong type, or a bound that is not a whole number of at least 1.
 
     Example:
         >>> from mellite.cassettes import ScriptedTransport
@@ -86,11 +86,11 @@ class LiveBackend(Backend):
 
     @property
     def route(self) -> Route:
-        """The route, with the defaults of this backend in it."""
+        """The route, with the defaults of this backend."""
         return self._route
 
     def prepare(self, request: Request) -> HttpRequest:
-        """What would be sent for a request, without sending it.
+        """Return the HTTP request that would be sent, without sending it.
 
         Raises:
             MelliteError: as `mellite.wire.route.Route.prepare` does.
@@ -98,7 +98,7 @@ class LiveBackend(Backend):
         return self._route.prepare(request)
 
     def stream(self, request: Request) -> AsyncGenerator[Event, None]:
-        """The events of the answer, as they arrive."""
+        """Send the request; yield the events of the answer as they arrive."""
         transport = self._transport
         if transport is None:
             transport = in_place_of(self._default_transport)
@@ -107,19 +107,23 @@ class LiveBackend(Backend):
         return self._route.stream(request, transport, keep_raw=self._keep_raw, bounds=self._bounds, place=place)
 
     def _default_transport(self) -> Transport:
-        """The transport that the route names, made once."""
+        """Return this backend's own transport; make it at the first call.
+
+        Two threads may each make one at their first call. The one that is overwritten serves its request, and closes
+        its connections when it is dropped.
+        """
         transport = self._own_transport
         if transport is None:
             transport = self._own_transport = self._route.transport()
         return transport
 
     def describe(self) -> str:
-        """As in ``openai:gpt-4o-mini``."""
+        """Return provider and model, as in ``openai:gpt-4o-mini``."""
         route = self._route
         return f"{route.provider}:{route.model}" if route.model else route.provider
 
     async def aclose(self) -> None:
-        """Close the pooled connections. A transport that was given is closed by whoever made it."""
+        """Close the connections of the backend's own transport. The caller closes a transport given as an argument."""
         transport, self._own_transport = self._own_transport, None
         close = getattr(transport, "aclose", None)
         if close is not None:

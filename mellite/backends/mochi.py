@@ -1,4 +1,4 @@
-"""mochi_llm_generate(): one answer for one call, recorded or live, as compiled Mochi programs ask for it."""
+"""`mochi_llm_generate` and `mochi_llm_stream`: the runtime functions for ``generate`` in compiled Mochi programs."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _VARIABLE: Final = "MOCHI_LLM_CASSETTE_DIR"
 
 
 def mochi_llm_generate(provider: str, model: str, prompt: str) -> str:
-    """The text that was recorded for a call, in the directory that MOCHI_LLM_CASSETTE_DIR names now.
+    """Return the text that was recorded for a call in the directory that MOCHI_LLM_CASSETTE_DIR names now.
 
-    Where there is none it says so on stderr and gives the empty text, so that a program runs to its end, as with
-    Mochi's other runtimes. What is there but damaged, or the answer to another call, is an error all the same.
+    Without a directory or a recording, print a line to stderr and return the empty text, so that the program runs to
+    its end, as Mochi's other runtimes do. A damaged file, or the answer to another call, is an error all the same.
 
-    When recording is on (``MOCHI_LLM_CASSETTE_RECORD=1``, or ``RECORD=true`` to record anew what is there), the
-    provider is asked for what is missing, and the answer is stored. Providers are ``openai``, ``anthropic``,
-    ``google`` and ``llama`` (a llama.cpp server on this machine, or where LLAMA_BASE_URL says), and any other that
-    `mellite.backend` knows if a model is named. An answer that cannot be stored is given all the same, and logged.
+    When recording is on (``MOCHI_LLM_CASSETTE_RECORD=1``, or ``RECORD=true`` to record existing answers again), ask the
+    provider for an answer that is missing, and store it. Providers are ``openai``, ``anthropic``, ``google`` and
+    ``llama`` (a llama.cpp server on this machine, or at the URL in LLAMA_BASE_URL), and with a model all others of
+    `mellite.backend`. An answer that cannot be stored is logged and returned all the same.
 
     Args:
-        provider: as in ``openai``.
+        provider: the provider's name, as in ``openai``.
         model: the model's id; empty for the provider's default.
-        prompt: what is asked.
+        prompt: the prompt.
 
     Raises:
-        CassetteMismatch: if the file is the answer to another call with the same key.
+        CassetteMismatch: if the file holds the answer to another call with the same key.
         InvalidCassette: if the file, or its sidecar, is damaged.
         RecordingForbidden: for ``RECORD=true`` with ``CI=true``.
         UnknownProvider: when recording, if there is no such provider.
         SyncInsideLoop: when recording inside of a running event loop; use `mochi_llm_stream` there.
-        MelliteError: when recording, for whatever goes wrong with the live call.
+        MelliteError: when recording, for any failure of the live call.
 
     Example:
         >>> os.environ["MOCHI_LLM_CASSETTE_DIR"] = "cassettes/text"
@@ -65,15 +65,15 @@ def mochi_llm_generate(provider: str, model: str, prompt: str) -> str:
 
 
 def mochi_llm_stream(provider: str, model: str, prompt: str) -> AsyncIterator[str]:
-    """As `mochi_llm_generate`, but in the pieces in which the answer came, or comes. Nothing is asked before the first.
+    """Like `mochi_llm_generate`, but iterate over the pieces of the answer. No request is sent before the first.
 
     Args:
-        provider: as in ``openai``.
+        provider: the provider's name, as in ``openai``.
         model: the model's id; empty for the provider's default.
-        prompt: what is asked.
+        prompt: the prompt.
 
     Raises:
-        CassetteMismatch: if the file is the answer to another call with the same key.
+        CassetteMismatch: if the file holds the answer to another call with the same key.
         InvalidCassette: if the file, or its sidecar, is damaged.
         RecordingForbidden: for ``RECORD=true`` with ``CI=true``.
         UnknownProvider: when recording, if there is no such provider.
@@ -95,12 +95,13 @@ def mochi_llm_stream(provider: str, model: str, prompt: str) -> AsyncIterator[st
     if mode == "none" and TextDirectory(path).find(provider, model, prompt) is None:
         _say_missing(path, provider, model, prompt)
         return _Nothing()
-    # Not an async generator of our own: one that is left by `break` closes what is behind it too late.
+    # Not an async generator: after a `break`, the thunk's iterator inside of one would be closed only when the garbage
+    # collector or the event loop closes the generator; see https://peps.python.org/pep-0525/#finalization
     return aiter(_backend(path, provider, model, mode).generate(prompt))
 
 
 class _Nothing(AsyncIterator[str]):
-    """No pieces."""
+    """An iterator without pieces."""
 
     async def __anext__(self) -> str:
         raise StopAsyncIteration
@@ -113,7 +114,7 @@ def _mode() -> Mode:
 
 
 def _backend(path: str, provider: str, model: str, mode: Mode) -> TextCassetteBackend:
-    """A backend that answers from the directory, and live where the mode says so."""
+    """Make a backend that answers from the directory, and from the provider if the mode says so."""
     from .text_cassette import TextCassetteBackend
 
     if mode == "none":
@@ -124,7 +125,7 @@ def _backend(path: str, provider: str, model: str, mode: Mode) -> TextCassetteBa
     return TextCassetteBackend(path, provider=provider, model=model, live=live, mode=mode)
 
 
-@lru_cache(maxsize=16)  # for its connections: a program asks the same few again and again
+@lru_cache(maxsize=16)  # keeps connections open: a program asks the same few models again and again
 def _live(spec: str) -> Backend:
     from .by_name import backend
 

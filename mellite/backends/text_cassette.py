@@ -1,4 +1,4 @@
-"""Answers from text cassettes: recorded texts found by provider, model and prompt, replayed in chunks."""
+"""The backend of text cassettes: replays texts recorded by provider, model and prompt, and records new ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DIRECTORY_VARIABLES", "Streams", "TextCassetteBackend", "cassette_directory"]
 
-#: The environment variables that name the directory where no argument does; the first that is set counts.
+#: The environment variables for the directory, if no argument names it; the first that is set counts.
 DIRECTORY_VARIABLES: Final = ("MELLITE_CASSETTE_DIR", "MOCHI_LLM_CASSETTE_DIR")
 
 PROTOCOL: Final = "text-cassette"
@@ -49,10 +49,10 @@ _WORDS: Final = re.compile(r"\s*\S+|\s+")
 
 
 def cassette_directory(directory: str | PathLike[str] | None = None) -> TextDirectory:
-    """The directory of text cassettes: this one, or the one that the environment names now.
+    """Return the directory of text cassettes: *directory*, or the one that the environment names now.
 
     Raises:
-        ConfigurationError: if there is neither.
+        ConfigurationError: if neither names a directory.
     """
     if directory is None:
         directory = next((value for name in DIRECTORY_VARIABLES if (value := os.environ.get(name))), None)
@@ -81,39 +81,39 @@ def _string(value: str) -> str:
 
 
 class Streams(Protocol):
-    """What can be asked: any backend."""
+    """Anything that answers requests with events: any backend."""
 
     def stream(self, request: Request) -> AsyncIterator[Event]:
-        """The events of the answer, as they arrive."""
+        """Yield the events of the answer as they arrive."""
         ...
 
 
 @define(eq=False)
 class TextCassetteBackend(Backend):
-    """Answers with the text that was recorded for a call, found by provider, model and prompt; and records, if asked.
+    """A backend that replays the text recorded for a call's provider, model and prompt, and can record new ones.
 
-    The prompt of the key is the text of the only message; a request that is more than that has a rendering, see
-    `mellite.cassettes.text.rendering`. The model of the request, if it has one, comes before the backend's. Generation
-    options are accepted and change nothing: they are not in the key, and what was recorded was generated already
-    (``stream=False`` gives it in one piece).
+    The prompt in the key is the text of the only message; other requests are rendered to text, see
+    `mellite.cassettes.text.rendering`. The model in the key is the request's, else the backend's. Generation options
+    are accepted without effect, as they are not in the key and the text was generated before; only ``stream=False``
+    sends the text in one piece.
 
-    With a `live` backend it records. Every event is handed on as it arrives; the answer is stored when it is complete,
-    before its end is handed on. One that breaks off or is cancelled is not stored. A recording that fails, because of
-    a secret or a full disk, does not fail the call: the error is kept in ``problems``, and raised by `aclose`.
-    A directory holds one answer for each call: of several copies of a thunk the first one that ends is recorded.
+    A backend with a `live` backend records. Every event is passed on as it arrives, and a complete answer is stored
+    before its `Finish` is passed on. An answer that breaks off or is cancelled is not stored. A recording that fails,
+    as because of a secret or a full disk, does not fail the call: the error is appended to ``problems``, and raised by
+    `aclose`. A directory holds one answer for each call: of several copies of a thunk, the first to end is recorded.
 
     Args:
-        directory: where the cassettes lie; None for what MELLITE_CASSETTE_DIR or else MOCHI_LLM_CASSETTE_DIR says
-            when a thunk is generated.
+        directory: the directory of the cassettes; None for the one that MELLITE_CASSETTE_DIR or else
+            MOCHI_LLM_CASSETTE_DIR names when a thunk is generated.
         provider: the provider in the key, as in ``openai``.
-        model: the model in the key, which the live backend is asked for; empty stands for the default one.
-        chunking: how to cut the text into deltas; None takes the chunks in which it was recorded, or else words.
-        live: who is asked for what is not recorded; closed by whoever made it.
-        mode: what to record: see `mellite.cassettes.modes`; None for what the environment says. A directory has a
-            file for each call, so ``once`` and ``new_episodes`` record what is missing, and ``all`` and ``rewrite``
-            replace the answer to each call that is made.
-        compression: of the files that are written: ``gzip``, ``lz4`` or None.
-        even_in_ci: record although ``CI=true``.
+        model: the model in the key and for the live backend; empty for the default model.
+        chunking: how to cut the text into deltas; None for the recorded chunks, or words if there are none.
+        live: the backend for answers that are not recorded. The caller closes it.
+        mode: what to record, see `mellite.cassettes.modes`; None to ask the environment. As a directory has a file for
+            each call, ``once`` and ``new_episodes`` record missing answers, ``all`` and ``rewrite`` replace the answer
+            to every call.
+        compression: the compression of new files: ``gzip``, ``lz4`` or None.
+        even_in_ci: whether to record in spite of ``CI=true``.
 
     Raises:
         ConfigurationError: for an argument of the wrong type.
@@ -136,15 +136,15 @@ class TextCassetteBackend(Backend):
     _tidied: str | None = field(default=None, init=False, repr=False)
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
-        """Send the recorded text, or the live answer while it is recorded.
+        """Yield the events of the recorded answer, or those of a live answer while it is being recorded.
 
         Raises:
             UnsupportedOption: for raw additions to the HTTP request.
-            ConfigurationError: if there is no directory.
-            CassetteMiss: if nothing was recorded, and nothing is to be; it says what was nearest.
-            CassetteMismatch: if what was recorded under the key is the answer to another call; nothing is sent.
-            InvalidCassette: if the cassette or its sidecar is damaged; nothing is sent.
-            RecordingForbidden: if recording was asked for where nothing may be recorded.
+            ConfigurationError: if no directory is named.
+            CassetteMiss: if no answer was recorded, and none is to be; names the nearest recording.
+            CassetteMismatch: if the answer under the key belongs to another call.
+            InvalidCassette: if the cassette or its sidecar is damaged.
+            RecordingForbidden: if `mode` demands recording where it is forbidden.
         """
         directory = cassette_directory(self.directory)
         model = (self.model if request.model is None else request.model) or ""
@@ -152,7 +152,7 @@ class TextCassetteBackend(Backend):
         mode = "none" if self.live is None else self._mode()
         found = directory.find(self.provider, model, prompt)
         if self.live is None or mode == "none" or (found is not None and mode in ("once", "new_episodes")):
-            if found is None:  # to say what is nearest takes a look into many files
+            if found is None:  # search many files for the nearest recording, in a thread
                 find = partial(directory.read, self.provider, model, prompt)
                 found = await anyio.to_thread.run_sync(find, limiter=anyio.CapacityLimiter(1))
             for event in self._replayed(found, request, model):
@@ -215,18 +215,18 @@ class TextCassetteBackend(Backend):
             directory.record(text, sidecar, compression=self.compression, replace=replace)
 
         try:
-            with anyio.CancelScope(shield=True):  # what is half written would be written again
-                # A limiter of its own: the threads that all share may be taken by those who wait for this very answer.
+            with anyio.CancelScope(shield=True):  # a cancelled write would have to be made again
+                # With a limiter of its own: all threads of the shared one may be waiting for this very answer.
                 await anyio.to_thread.run_sync(store, limiter=anyio.CapacityLimiter(1))
         except CassetteError as error:
             _log.warning("an answer is not recorded: %s", error)
             self.problems.append(error)
 
     async def aclose(self) -> None:
-        """End the recording.
+        """End the recording and empty ``problems``.
 
         Raises:
-            CassetteError: if an answer could not be stored; the first of ``problems``, which are forgotten then.
+            CassetteError: the first of ``problems``, if an answer could not be stored.
         """
         problems, self.problems = self.problems, []
         if problems:
@@ -235,7 +235,7 @@ class TextCassetteBackend(Backend):
 
 @define
 class _Take:
-    """An answer while it is being recorded."""
+    """The parts of one answer, while it is being recorded."""
 
     sidecar: Sidecar
     chunks: list[str] = field(factory=list)

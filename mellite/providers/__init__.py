@@ -1,1 +1,1 @@
-"""Companies: their names, URLs and environment variables; the only place where routes are put together."""
+"""Providers: for each company its name, URL, keys and environment variables. Only here are routes put together."""

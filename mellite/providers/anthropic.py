@@ -1,4 +1,4 @@
-"""Anthropic, the company of Claude: its URL, its key and its headers, for Messages."""
+"""Anthropic, which makes Claude: URL, key and API version, for Messages."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["BASE_URL", "OLDER_FIELDS", "VERSION", "VERSIONS", "messages_route"]
 
 BASE_URL: Final = "https://api.anthropic.com/v1"
 KEY: Final = "ANTHROPIC_API_KEY"
-TOKEN: Final = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105 - a name, not a token
+TOKEN: Final = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105 - the name of the variable
 BASE_URL_VARIABLE: Final = "ANTHROPIC_BASE_URL"
 
 #: The newest version of the API: https://platform.claude.com/docs/en/api/versioning
 VERSION: Final = "2026-10-21"
 
-#: What the newest version answers with HTTP 400, even where it says what would hold anyway.
+#: Fields that the newest version refuses with HTTP 400, even with their default values.
 OLDER_FIELDS: Final = frozenset({"temperature", "top_k", "top_p"})
 VERSIONS: Final = Versions(newest=VERSION, older="2023-06-01", older_fields=OLDER_FIELDS, header="anthropic-version")
 
-#: Microsoft Foundry takes a bearer token for one of Entra, and keys only in ``x-api-key``:
+#: Microsoft Foundry takes every bearer token for one of Entra ID, and API keys only in ``x-api-key``:
 #: https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry
 _FOUNDRY: Final = re.compile(r"https://[^/?#]+\.azure\.com(:\d+)?([/?#]|$)", re.IGNORECASE)
 
@@ -40,20 +40,19 @@ def messages_route(
     model: str | None = None,
     version: str | None = None,
 ) -> Route:
-    """Anthropic over Messages, which is what ``anthropic:...`` means.
+    """Make the route to Anthropic over Messages, for ``anthropic:...``.
 
-    The key comes from ``ANTHROPIC_AUTH_TOKEN`` or ``ANTHROPIC_API_KEY``, and the base URL from ``ANTHROPIC_BASE_URL``
-    where they are not given. The key is sent as a bearer token, as Anthropic's own libraries do from 2.0 on, but
-    to Microsoft Foundry, which wants ``x-api-key``. With a
-    `base_url` given here no key of the environment is sent: it is for Anthropic, not for whoever answers at that URL. A
-    beta is asked for with ``http=HttpOptions(headers={"anthropic-beta": "..."})``.
+    By default the key comes from ``ANTHROPIC_AUTH_TOKEN`` or ``ANTHROPIC_API_KEY``, and the base URL from
+    ``ANTHROPIC_BASE_URL``. The key is sent as a bearer token, as by Anthropic's own libraries from 2.0 on; only
+    Microsoft Foundry gets it as ``x-api-key``. With *base_url*, no key of the environment is sent, as those are for
+    Anthropic only. Beta features are requested by ``http=HttpOptions(headers={"anthropic-beta": "..."})``.
 
     Args:
         api_key: the key.
-        base_url: another server that speaks this protocol, with its version at the end or without it.
+        base_url: another server with this protocol; the version at the end may be left out.
         model: the model's id.
-        version: the version of the API, as in ``2023-06-01``, for every call. Without it the newest is asked for, or
-            the one before where a call has an option that only that takes, such as ``temperature``.
+        version: the version of the API for every call, as in ``2023-06-01``. By default the newest, or the one before
+            for a call with an option that only that one accepts, such as ``temperature``.
 
     Raises:
         ConfigurationError: if `base_url` is no URL.

@@ -1,4 +1,4 @@
-"""Azure OpenAI: models by the names of their deployments, at the URL of one's own resource."""
+"""Azure OpenAI: URL of the customer's resource and key, for Responses and Chat Completions; models are deployments."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def responses_route(
     model: str | None = None,
     resource: str | None = None,
 ) -> Route:
-    """Azure OpenAI over Responses, which is what ``azure:...`` means.
+    """Make the route to Azure OpenAI over Responses, for ``azure:...``.
 
-    The key comes from ``AZURE_OPENAI_API_KEY`` and goes into the header ``api-key``; where to ask comes from
-    ``AZURE_OPENAI_ENDPOINT``, as the portal shows it, or else from ``AZURE_RESOURCE_NAME``. With a `base_url` given
-    here the key of the environment is not sent.
+    By default the key comes from ``AZURE_OPENAI_API_KEY``; it is sent in the header ``api-key``. The server comes from
+    ``AZURE_OPENAI_ENDPOINT``, as the portal shows it, or else from ``AZURE_RESOURCE_NAME``. With *base_url*, the key of
+    the environment is not sent.
 
     Args:
         api_key: the key.
-        base_url: the whole of it, as in ``https://mine.openai.azure.com/openai/v1``.
+        base_url: the whole base URL, as in ``https://mine.openai.azure.com/openai/v1``.
         model: the name of the deployment.
         resource: the name of the resource, the first word of its host name.
 
@@ -66,11 +66,11 @@ def chat_route(
     model: str | None = None,
     resource: str | None = None,
 ) -> Route:
-    """Azure OpenAI over Chat Completions, which is what ``azure-chat:...`` means.
+    """Make the route to Azure OpenAI over Chat Completions, for ``azure-chat:...``.
 
     Args:
-        api_key: the key; this and the others as `responses_route` takes them.
-        base_url: the whole of it, as in ``https://mine.openai.azure.com/openai/v1``.
+        api_key: the key; all arguments as for `responses_route`.
+        base_url: the whole base URL, as in ``https://mine.openai.azure.com/openai/v1``.
         model: the name of the deployment.
         resource: the name of the resource, the first word of its host name.
 

@@ -1,4 +1,4 @@
-"""AWS Bedrock: its regions and keys, for Converse."""
+"""AWS Bedrock: URL of the region, and keys, for Converse."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def converse_route(
     keys: AwsKeys | None = None,
     profile: str | None = None,
 ) -> Route:
-    """Converse on AWS Bedrock, for the models of many companies.
+    """Make the route to AWS Bedrock over Converse, for ``bedrock:...``: models of many companies.
 
-    What is not given comes from the environment when a call is made: the region from ``AWS_REGION`` or
-    ``AWS_DEFAULT_REGION`` (else ``us-east-1``), and who is asking from ``AWS_BEARER_TOKEN_BEDROCK``, or from
-    ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``, which sign each request. Without these
-    the profile that AWS's own tools would use is looked for, if ``mellite[bedrock]`` is installed.
+    By default the environment is read when a call is made: the region from ``AWS_REGION`` or ``AWS_DEFAULT_REGION``
+    (else ``us-east-1``), and a key from ``AWS_BEARER_TOKEN_BEDROCK``, or from ``AWS_ACCESS_KEY_ID``,
+    ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``, with which each request is signed. Without any of these, the
+    key is the one that AWS's own tools would use, if ``mellite[bedrock]`` is installed.
 
     Args:
-        api_key: a key of Bedrock.
-        base_url: another server that speaks this protocol, or an endpoint of one's own network. Unless AWS owns its
-            host, nothing of the environment is sent there.
-        model: the model's id, that of an inference profile, or an ARN.
-        region: as in ``eu-central-1``.
-        keys: an AWS access key, such as ``GivenKeys(id, secret, token)`` of `mellite.wire.auth.sigv4`.
+        api_key: an API key of Bedrock.
+        base_url: another server with this protocol, or a private endpoint. Unless the host is one of AWS's, no key of
+            the environment is sent there.
+        model: the id of a model or an inference profile, or an ARN.
+        region: the region, as in ``eu-central-1``.
+        keys: the source of an AWS access key, such as ``GivenKeys(id, secret, token)`` of `mellite.wire.auth.sigv4`.
         profile: the name of a profile of AWS's own tools; needs ``mellite[bedrock]``.
 
     Raises:
@@ -91,13 +91,13 @@ def _auth(api_key: str | None, keys: AwsKeys | None, region: Setting, *, elsewhe
 
 
 def _is_amazons(base_url: str) -> bool:
-    """Whether AWS owns the host: a region's, one of an endpoint in a network of one's own, one for IPv6."""
+    """Return whether the host is one of AWS's: of a region, of a private endpoint, or for IPv6."""
     parts = urlsplit(base_url)
     host = (parts.hostname or "").lower()
     return parts.scheme == "https" and host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def _region_in(base_url: str) -> str | None:
-    """The region that one of AWS's hosts names: signatures for another would be refused."""
+    """Return the region in the name of an AWS host, as the signature must name the same one; None if there is none."""
     found = re.search(r"[./](?:bedrock-runtime(?:-fips)?)\.([a-z]{2}(?:-[a-z]+)+-\d+)\.", base_url)
     return found[1] if found else None

@@ -1,4 +1,4 @@
-"""Find a provider by name: 'groq:llama-3.3-70b-versatile' becomes a route with its model."""
+"""Find a provider by name: turn 'groq:llama-3.3-70b-versatile' into a route with its model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..wire.route import Route
 
 __all__ = ["PROTOCOLS", "PROVIDERS", "find", "find_protocol", "knows", "names", "providers_of", "split"]
 
-#: The entry points of packages that bring a provider or a protocol of their own.
+#: The groups of entry points with which other packages add providers and protocols.
 PROVIDERS: Final = "mellite.providers"
 PROTOCOLS: Final = "mellite.protocols"
 
-#: Other names that people use.
+#: Other names for providers.
 _ALIASES: Final = {
     "amazon-bedrock": "bedrock",
     "claude": "anthropic",
@@ -49,10 +49,11 @@ Maker = Callable[..., Route]
 
 
 def split(spec: str) -> tuple[str, str | None]:
-    """The provider's name, in lower case, and the model's id, which may hold more separators.
+    """Split a spec into the provider's name, in lower case, and the model's id, or None.
 
     Args:
-        spec: ``provider:model`` or ``provider/model``, whichever separator comes first; or a provider alone.
+        spec: ``provider:model`` or ``provider/model``, or a provider alone. The first separator counts; the model's id
+            may hold more.
 
     Example:
         >>> split("openrouter:openai/gpt-4o-mini"), split("openai/gpt-4o-mini"), split("ollama")
@@ -63,7 +64,7 @@ def split(spec: str) -> tuple[str, str | None]:
 
 
 def _makers() -> dict[str, tuple[str, str]]:
-    """Where the route of each provider with a module of its own is made: module and function."""
+    """Return, for each provider with a module of its own, the module and function that make the route."""
     return {
         "anthropic": ("mellite.providers.anthropic", "messages_route"),
         "google": ("mellite.providers.google", "gemini_route"),
@@ -86,7 +87,7 @@ def _makers() -> dict[str, tuple[str, str]]:
 
 
 def names() -> list[str]:
-    """The names of all providers, sorted; those that other packages bring included.
+    """Return the sorted names of all providers, with those of other packages.
 
     Example:
         >>> "groq" in names()
@@ -98,26 +99,26 @@ def names() -> list[str]:
 
 
 def knows(name: str) -> bool:
-    """Whether there is a provider of this name, or one that is also called so."""
+    """Return whether *name* is the name or another name of a provider."""
     from .compatible import HOSTS
 
     return name in _ALIASES or name in _makers() or name in HOSTS or bool(_brought(name))
 
 
 def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) -> Route:
-    """The route to a provider and its model.
+    """Return the route to a provider and its model.
 
-    Providers of other packages, see ``docs/how-to/add-a-provider.md``, come after mellite's own: none of them can take
-    a name, and with it a key, that is taken.
+    mellite's own providers come before those of other packages (see ``docs/how-to/add-a-provider.md``), so that no
+    package can take over a name and receive the key for it.
 
     Args:
         spec: ``provider:model`` or ``provider/model``.
-        api_key: the key; without one the provider's own environment variable is read when a call is made.
-        base_url: another server; then no key of the environment is sent there.
+        api_key: the key; by default from the provider's environment variable, read when a call is made.
+        base_url: another server; no key of the environment is sent there.
 
     Raises:
-        UnknownProvider: if there is none of that name, with the nearest one.
-        ConfigurationError: if `base_url` is no URL, or the package that brings the provider is broken.
+        UnknownProvider: if there is no such provider; names the nearest one.
+        ConfigurationError: if `base_url` is no URL, or the package with the provider is broken.
 
     Example:
         >>> route = find("groq:llama-3.3-70b-versatile", api_key="gsk-test")
@@ -133,10 +134,10 @@ def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) 
 
 
 def find_protocol(id: str) -> Protocol[Any]:
-    """A protocol that another package brings, by its id; to make routes that speak it.
+    """Return a protocol of another package by its id, to make routes with.
 
     Raises:
-        ConfigurationError: if there is none, or the package that brings it is broken.
+        ConfigurationError: if there is no such protocol, or its package is broken.
     """
     for found in entry_points(group=PROTOCOLS, name=id):
         protocol = _loaded(found, "protocol")
@@ -170,7 +171,7 @@ def _maker(name: str, spec: str) -> Maker:
 
 
 def _unknown(name: str, spec: str) -> str:
-    """What to say of a provider that does not exist: a model may have been named without one."""
+    """Return the message for a provider that does not exist; perhaps the spec is a model without its provider."""
     model = split(spec)[1] or spec.strip()
     known = {**{each: each for each in names()}, **_ALIASES}
     near = nearest(name, known)
@@ -188,7 +189,7 @@ def _unknown(name: str, spec: str) -> str:
 
 
 def providers_of(model: str) -> list[str]:
-    """The providers that have a model of this name, as far as the price list knows; those who make it come first.
+    """Return the providers that have a model, by the price list: first the model's makers, then resellers.
 
     Example:
         >>> providers_of("gpt-4o-mini"), providers_of("no-such-model")
@@ -198,16 +199,16 @@ def providers_of(model: str) -> list[str]:
 
     try:
         listed = prices()
-    except ConfigurationError:  # of a file of the user's, which is told where prices are asked for
+    except ConfigurationError:  # the user's own price list is broken, which is reported where a price is needed
         return []
     found = {name for name in names() if listed.provider(name) is not None and listed.find(model, name) is not None}
-    if "claude" in model.lower() and found & _GOOGLE:  # which is one company to the price list
+    if "claude" in model.lower() and found & _GOOGLE:  # the price list knows Google as one company
         found = (found - _GOOGLE) | {"vertex-anthropic"}
     return sorted(found, key=lambda name: (name in _RESELLERS, name))
 
 
 def _brought(name: str) -> list[EntryPoint]:
-    """The providers of this name that other packages bring; case makes no difference."""
+    """Return the entry points of other packages for a provider of this name, in any case."""
     return [found for found in entry_points(group=PROVIDERS) if found.name.lower() == name]
 
 

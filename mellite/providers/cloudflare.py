@@ -1,4 +1,4 @@
-"""Cloudflare AI Gateway: its URL of account and gateway, its own key beside that of the provider behind it."""
+"""Cloudflare AI Gateway: URL of account and gateway, and the gateway's key beside that of the provider behind it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ GATEWAY: Final = Setting(variables=("CLOUDFLARE_GATEWAY_ID", "CF_AIG_GATEWAY_ID"
 
 
 def gateway_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Cloudflare AI Gateway over Chat Completions.
+    """Make the route to Cloudflare AI Gateway over Chat Completions, for ``cloudflare-ai-gateway:...``.
 
-    Models are named with the provider behind the gateway, as in ``workers-ai/@cf/meta/llama-3.1-8b-instruct``. The
-    account is in ``CLOUDFLARE_ACCOUNT_ID``, the gateway in ``CLOUDFLARE_GATEWAY_ID`` (else it is ``default``), and the
-    gateway's key in ``CLOUDFLARE_API_TOKEN`` or ``CF_AIG_TOKEN``. With a `base_url` given here nothing of the
+    A model's id begins with the provider behind the gateway, as in ``workers-ai/@cf/meta/llama-3.1-8b-instruct``. The
+    environment gives the account in ``CLOUDFLARE_ACCOUNT_ID``, the gateway in ``CLOUDFLARE_GATEWAY_ID`` (else
+    ``default``), and the gateway's key in ``CLOUDFLARE_API_TOKEN`` or ``CF_AIG_TOKEN``. With *base_url*, no key of the
     environment is sent.
 
     Args:
-        api_key: the key of the provider behind the gateway, where the gateway does not keep it; with it, the gateway's
-            own key is sent only if there is one.
+        api_key: the key of the provider behind the gateway, unless the gateway stores it. With this key, the gateway's
+            own key is optional.
         base_url: another server.
         model: the model's id.
 

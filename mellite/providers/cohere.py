@@ -1,4 +1,4 @@
-"""Cohere: its URL and its key, for its own Chat."""
+"""Cohere: URL and key, for its own Chat API."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["BASE_URL", "chat_route"]
 
 BASE_URL: Final = "https://api.cohere.com/v2"
 
-#: As Cohere's own SDK reads them, in this order; the second is not documented.
+#: The variables that Cohere's own SDK reads, in this order; the second is not documented.
 KEYS: Final = ("CO_API_KEY", "COHERE_API_KEY")
 BASE_URL_VARIABLE: Final = "CO_API_URL"
 
 
 def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Cohere over its Chat, version 2, which is what ``cohere:...`` means.
+    """Make the route to Cohere over version 2 of its Chat API, for ``cohere:...``.
 
-    The key comes from ``CO_API_KEY`` or ``COHERE_API_KEY``, and the base URL from ``CO_API_URL`` where they are not
-    given. With a `base_url` given here no key of the environment is sent: that is for Cohere, not for whoever answers
-    there. Documents to cite are `mellite.messages.Document` parts of text; what only Cohere has goes into
+    By default the key comes from ``CO_API_KEY`` or ``COHERE_API_KEY``, and the base URL from ``CO_API_URL``. With
+    *base_url*, no key of the environment is sent, as those are for Cohere only. Documents to cite are
+    `mellite.messages.Document` parts with text. Options that only Cohere has are given as
     ``provider_options={"cohere": {"safety_mode": "STRICT"}}``.
 
     Args:
         api_key: the key.
-        base_url: another server that speaks this protocol, with its version at the end or without it.
+        base_url: another server with this protocol; the version at the end may be left out.
         model: the model's id.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A table of companies and local servers that speak OpenAI's Chat Completions: one row each."""
+"""Companies and local servers that offer OpenAI's Chat Completions: a table with one row for each."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Host:
     """One company, or one kind of local server.
 
     Args:
-        name: what to call it, as in ``groq:llama-3.3-70b-versatile``.
-        base_url: where it answers.
+        name: the provider's name, as in ``groq:llama-3.3-70b-versatile``.
+        base_url: the base URL.
         keys: environment variables that may hold the key, in order; none for servers without keys.
         base_urls: environment variables that may hold another base URL.
-        key_required: whether a call without a key makes sense.
-        dialect: how its protocol differs.
+        key_required: whether a call needs a key.
+        dialect: the differences from OpenAI's protocol.
         settings: the words in `base_url` that differ from account to account.
     """
 
@@ -47,8 +47,8 @@ ACCOUNT: Final = Setting(variables=("CLOUDFLARE_ACCOUNT_ID",))
 ZAI: Final = ChatDialect(json_schema=False, tool_stream=True)
 _LOCAL: Final = ChatDialect(more_options=_TOP_K)
 
-# What differs is from the companies' own references, and from what their servers were recorded to answer. What is not
-# known to differ is sent like anything else: the host says itself if it does not take it.
+# The differences are from the companies' own references and from recorded answers of their servers. Where no difference
+# is known, the request is OpenAI's, and the server refuses what it does not accept.
 _ROWS: Final = (
     Host("baseten", "https://inference.baseten.co/v1", keys=("BASETEN_API_KEY",)),
     Host(
@@ -85,8 +85,8 @@ _ROWS: Final = (
         dialect=ChatDialect(max_tokens="max_completion_tokens", reasoning_field="reasoning"),
     ),
     Host("huggingface", "https://router.huggingface.co/v1", keys=("HF_TOKEN", "HUGGINGFACE_API_KEY")),
-    # Mistral and Perplexity give the usage of every stream unasked. Their own SDKs (mistralai 3.7, perplexityai 0.46)
-    # know no `stream_options`, and Mistral answers 422 to it: https://github.com/BerriAI/litellm/issues/8978
+    # Mistral and Perplexity report the usage of every stream unasked. Their SDKs (mistralai 3.7, perplexityai 0.46)
+    # have no `stream_options`, and Mistral answers 422 to it: https://github.com/BerriAI/litellm/issues/8978
     Host(
         "mistral",
         "https://api.mistral.ai/v1",
@@ -145,7 +145,7 @@ _ROWS: Final = (
         keys=("ZAI_API_KEY", "Z_AI_API_KEY"),
         dialect=ZAI,
     ),
-    # Servers on this machine, or wherever the variable says; they only want a key if they were started with one.
+    # Servers on this machine, or at the URL in the variable; they demand a key only if they were started with one.
     Host(
         "llama.cpp",
         "http://localhost:8080/v1",
@@ -186,10 +186,10 @@ HOSTS: Final = {host.name: host for host in _ROWS}
 def chat_route(
     host: Host, *, api_key: str | None = None, base_url: str | None = None, model: str | None = None
 ) -> Route:
-    """One host over Chat Completions.
+    """Make the route to one host over Chat Completions.
 
-    Its entries of ``provider_options`` are those under its own name, laid over those under ``openai``. With a
-    `base_url` given here no key of the environment is sent: that is for the host itself, not for whoever answers there.
+    The route reads ``provider_options`` under ``openai`` and under the host's name, which wins. With *base_url*, no key
+    of the environment is sent, as that is for the host only.
 
     Raises:
         ConfigurationError: if `base_url` is no URL.
@@ -214,10 +214,10 @@ def chat_route(
 
 
 def any_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Any server that speaks Chat Completions, at the `base_url` that has to be given; a key is sent if one is given.
+    """Make the route to any server with Chat Completions, for ``openai-compatible:...``; the key is optional.
 
     Raises:
-        ConfigurationError: if there is no base URL, or it is none.
+        ConfigurationError: if *base_url* is missing or no URL.
 
     Example:
         >>> any_route(base_url="http://localhost:9000/v1", model="mine").endpoint.url()
@@ -231,5 +231,5 @@ def any_route(*, api_key: str | None = None, base_url: str | None = None, model:
 
 
 def maker_of(host: Host) -> Callable[..., Route]:
-    """What makes the route of one row, as the catalog wants it."""
+    """Return the function that makes a host's route, for the catalog."""
     return partial(chat_route, host)

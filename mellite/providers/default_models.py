@@ -1,4 +1,4 @@
-"""The models that are asked where a program names none, and the names that Mochi has for providers."""
+"""The default models of some providers, for programs that name none, and Mochi's names for providers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Final
 
 __all__ = ["DEFAULT_MODELS", "spec_of"]
 
-#: Provider -> the model that is asked by default; with Mochi's names.
+#: Provider, by Mochi's name -> the default model.
 DEFAULT_MODELS: Final = {
     "anthropic": "claude-haiku-4-5",
     "google": "gemini-2.5-flash",
-    "llama": "default",  # a llama.cpp server answers with the model that it was started with, whatever it is asked for
+    "llama": "default",  # a llama.cpp server ignores the name and uses the model that it was started with
     "openai": "gpt-4o-mini",
 }
 
@@ -18,7 +18,9 @@ _PROVIDERS: Final = {"llama": "llama.cpp"}
 
 
 def spec_of(provider: str, model: str) -> str:
-    """What `mellite.backend` takes for a provider of Mochi's, or of ours, and a model; empty for the default one.
+    """Return the spec for `mellite.backend`, given a provider by Mochi's name or mellite's, and a model.
+
+    An empty model stands for the provider's default.
 
     Example:
         >>> spec_of("llama", ""), spec_of("groq", "llama-3.3-70b-versatile")

@@ -1,4 +1,4 @@
-"""Which key goes where: one of the environment only to the provider that it belongs to."""
+"""Choose the key for a server: given in code, or from the environment, and then only for the provider itself."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def key_of(
     elsewhere: bool,
     send: Callable[[str | Credential], Auth] = bearer,
 ) -> Auth:
-    """The key that was given, else that of the environment, which is never sent to another server.
+    """Return the auth for a key given in code, else for the key of the environment unless the server is another's.
 
     Args:
         api_key: the key, if one was given in code.
-        variables: the environment variables that may hold it.
-        owner: whom the key in the environment is for, for the error.
-        elsewhere: whether another server was named in code.
-        send: how a key is sent.
+        variables: the environment variables that may hold the key.
+        owner: the provider that the key in the environment is for, for the error.
+        elsewhere: whether code named another server.
+        send: makes the auth that sends a key.
 
     Example:
         >>> key_of(None, ("ACME_API_KEY",), "Acme", elsewhere=True).advice()
@@ -39,5 +39,5 @@ def key_of(
 
 
 def withheld(variables: str, owner: str) -> str:
-    """Why no key of the environment was sent to a base URL that was given in code."""
+    """Return the advice for a base URL given in code, to which no key of the environment is sent."""
     return f"no key was sent: {variables} is for {owner} only; give api_key=... with base_url=..."

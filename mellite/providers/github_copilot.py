@@ -1,4 +1,4 @@
-"""GitHub Copilot: its URL and its token; newer GPT models over Responses, all others over Chat Completions."""
+"""GitHub Copilot: URL and token; newer GPT models over Responses, all others over Chat Completions."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _NAMESPACES: Final = ("openai", NAME)
 
 
 def route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Copilot over the protocol that it offers for a model: Responses for GPT-5 and later, but for ``gpt-5-mini``.
+    """Make the route to Copilot for ``github-copilot:...``, over the protocol that Copilot offers for the model.
 
-    The token comes from ``GITHUB_COPILOT_TOKEN`` where it is not given. Copilot wants to know which editor asks: give
-    its headers with ``route.with_(headers=...)``.
+    That is Responses for GPT-5 and later except ``gpt-5-mini``, else Chat Completions. By default the token comes from
+    ``GITHUB_COPILOT_TOKEN``. Copilot expects headers that name an editor: add them by ``route.with_(headers=...)``.
 
     Args:
         api_key: the token.
-        base_url: another server, such as that of a company; no token of the environment is sent there.
-        model: the model's id; it decides on the protocol, whatever a request names later.
+        base_url: another server, such as a company's own; no token of the environment is sent there.
+        model: the model's id, which decides on the protocol, even if requests name other models later.
 
     Raises:
         ConfigurationError: if `base_url` is no URL.
@@ -46,7 +46,7 @@ def route(*, api_key: str | None = None, base_url: str | None = None, model: str
 
 
 def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Copilot over Chat Completions, whatever the model."""
+    """Make the route to Copilot over Chat Completions, for any model."""
     return Route(
         id=f"{NAME}-chat",
         provider=NAME,
@@ -58,7 +58,7 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
 
 
 def responses_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Copilot over Responses, whatever the model."""
+    """Make the route to Copilot over Responses, for any model."""
     return Route(
         id=f"{NAME}-responses",
         provider=NAME,

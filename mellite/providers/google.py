@@ -1,4 +1,4 @@
-"""Google AI Studio: its URL and its key, for Gemini."""
+"""Google AI Studio: URL and key, for Gemini."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY
 
 
 def model_path(model: str) -> str:
-    """How AI Studio spells a model in a path; ids may bring their collection along, as in ``tunedModels/my-model``.
+    """Return a model's path in URLs of AI Studio; the id may name its collection, as in ``tunedModels/my-model``.
 
     Example:
         >>> model_path("gemini-2.5-flash"), model_path("models/gemini-2.5-flash"), model_path("tunedModels/my-model")
@@ -32,7 +32,7 @@ def model_path(model: str) -> str:
 
 
 def endpoint(base_url: str, *, variables: tuple[str, ...] = ()) -> Endpoint:
-    """Where Gemini answers: streams have a path of their own."""
+    """Make the endpoint of Gemini, with another path for streams."""
     return Endpoint(
         base_url,
         "/{model}:generateContent",
@@ -45,15 +45,15 @@ def endpoint(base_url: str, *, variables: tuple[str, ...] = ()) -> Endpoint:
 
 
 def gemini_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Gemini on Google AI Studio.
+    """Make the route to Gemini on Google AI Studio, for ``google:...``.
 
-    The key comes from ``GEMINI_API_KEY``, ``GOOGLE_API_KEY`` or ``GOOGLE_GENERATIVE_AI_API_KEY`` and the base URL from
-    ``GOOGLE_GEMINI_BASE_URL`` where they are not given. With a `base_url` given here no key of the environment is sent:
-    that is for Google, not for whoever answers at that URL.
+    By default the key comes from ``GEMINI_API_KEY``, ``GOOGLE_API_KEY`` or ``GOOGLE_GENERATIVE_AI_API_KEY``, and the
+    base URL from ``GOOGLE_GEMINI_BASE_URL``. With *base_url*, no key of the environment is sent, as those are for
+    Google only.
 
     Args:
         api_key: the key.
-        base_url: another server that speaks this protocol; ``/v1beta`` follows unless it ends with a version itself.
+        base_url: another server with this protocol; ``/v1beta`` is appended unless the URL ends with a version.
         model: the model's id.
 
     Raises:

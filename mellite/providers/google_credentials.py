@@ -1,4 +1,7 @@
-"""Log in to Google Cloud as gcloud does: application default credentials, of a user or of one of Google's machines."""
+"""Access tokens for Google Cloud by application default credentials: of a user's gcloud login, or of a Google machine.
+
+How they are found: https://cloud.google.com/docs/authentication/application-default-credentials
+"""
 
 from __future__ import annotations
 
@@ -38,16 +41,16 @@ _NAME: Final = "Google's application default credentials"
 
 @frozen(init=False)
 class Login(Credential):
-    """Access tokens for Google Cloud: from the environment, else fetched when a call is made, before they expire.
+    """An access token for Google Cloud: from the environment, else fetched when needed.
 
-    They are fetched for the user who ran ``gcloud auth application-default login``, by the file that it left (or the
-    one that ``GOOGLE_APPLICATION_CREDENTIALS`` names); else, on Google's own machines, for the machine. Nothing is
-    asked anywhere where there is neither. Service accounts by key file need a signature that mellite does not make:
-    let ``google-auth`` make it, inside of a `mellite.wire.auth.tokens.Refreshing`.
+    The token is fetched with the file that ``gcloud auth application-default login`` has written, or the one that
+    ``GOOGLE_APPLICATION_CREDENTIALS`` names; without a file, and on Google's own machines, from the metadata server.
+    Elsewhere no request is made. Key files of service accounts need a signature that mellite does not make: use
+    ``google-auth`` in the function of a `mellite.wire.auth.tokens.Refreshing`.
 
     Args:
         variables: environment variables that may hold an access token.
-        transport: what asks for tokens; by default one over the network.
+        transport: sends the requests for tokens; by default over the network.
 
     Example:
         >>> Login("GOOGLE_VERTEX_ACCESS_TOKEN").describe()
@@ -62,21 +65,21 @@ class Login(Credential):
         object.__setattr__(self, "fetched", Refreshing(partial(_fetch, transport), name=_NAME))
 
     async def ready(self) -> None:
-        """Fetch a token, unless there is one.
+        """Fetch a token unless a valid one is there.
 
         Raises:
-            AuthenticationError: if there is none to be had.
-            ConfigurationError: if the file is no such file.
+            AuthenticationError: if there are no credentials, or they are refused.
+            ConfigurationError: if the file with the credentials cannot be used.
         """
         if self._given() is None:
             self._look()
             await self.fetched.ready()
 
     def reveal(self) -> str:
-        """The token.
+        """Return the token.
 
         Raises:
-            AuthenticationError: with kind ``missing`` if there is none.
+            AuthenticationError: with kind ``missing`` if there is no token.
         """
         token = self._given()
         if token is not None:
@@ -85,7 +88,7 @@ class Login(Credential):
         return self.fetched.reveal()
 
     def describe(self) -> str:
-        """Where it comes from."""
+        """Return where the token comes from, for messages."""
         return " or ".join([*self.variables, self.fetched.describe()])
 
     def _given(self) -> str | None:
@@ -137,13 +140,13 @@ async def _token(transport: Transport, asked: HttpRequest, secrets: Scrubber) ->
         return Token(token, expires_in=float(life) if isinstance(life, (int, float)) else None)
     said = answer if isinstance(answer, dict) else {}
     why = secrets.scrub(" ".join([str(said[name]) for name in ("error", "error_description") if said.get(name)])[:200])
-    del body, answer, said, token  # a traceback shows the locals of this frame
+    del body, answer, said, token  # keep secrets out of tracebacks with local variables
     msg = f"{_NAME} were refused with HTTP {status}: {why or 'no reason'}; run 'gcloud auth application-default login'"
     raise AuthenticationError(msg, kind="expired" if "invalid_grant" in why else "invalid", status=status)
 
 
 def _file() -> Path | None:
-    """The file with the credentials; None if there is none."""
+    """Return the path of the file with the credentials: as named in the environment, or gcloud's if it exists."""
     named = os.environ.get(FILE, "").strip()
     if named:
         return Path(named)
@@ -153,7 +156,7 @@ def _file() -> Path | None:
 
 
 def _on_google() -> bool:
-    """Whether this is one of Google's machines, told without asking anybody."""
+    """Return whether this machine is one of Google's, without network access."""
     if any(os.environ.get(name) for name in _ON_GOOGLE):
         return True
     try:
@@ -163,13 +166,13 @@ def _on_google() -> bool:
 
 
 def _as_user(file: Path) -> tuple[HttpRequest, Scrubber]:
-    """Ask for an access token with what a user left."""
+    """Make the request for an access token with a user's credentials, and a scrubber for the secrets in it."""
     known = _read(file)
     names = ("client_id", "client_secret", "refresh_token")
     kind = known.get("type")
     missing = [name for name in names if not isinstance(known.get(name), str) or not known[name]]
     if kind != "authorized_user" or missing:
-        del known  # a traceback shows the locals of this frame
+        del known  # keep secrets out of tracebacks with local variables
         raise _unusable(file, kind, missing)
     form = {"grant_type": "refresh_token", **{name: known[name] for name in names}}
     headers = {"content-type": "application/x-www-form-urlencoded"}

@@ -1,4 +1,4 @@
-"""OpenAI: its URL, its key and its headers, for Responses and for Chat Completions."""
+"""OpenAI: URL, key and headers, for Responses (over HTTP or a WebSocket) and Chat Completions."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ BASE_URL_VARIABLE: Final = "OPENAI_BASE_URL"
 
 
 def responses_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """OpenAI over Responses, which is what ``openai:...`` means.
+    """Make the route to OpenAI over Responses, for ``openai:...``.
 
-    The key comes from ``OPENAI_API_KEY`` and the base URL from ``OPENAI_BASE_URL`` where they are not given;
-    ``OPENAI_ORG_ID`` and ``OPENAI_PROJECT_ID`` are sent if they are set. With a `base_url` given here nothing of the
-    environment is sent: the key there is for OpenAI, not for whoever answers at that URL.
+    By default the key comes from ``OPENAI_API_KEY``, and the base URL from ``OPENAI_BASE_URL``; ``OPENAI_ORG_ID`` and
+    ``OPENAI_PROJECT_ID`` are sent if they are set. With *base_url*, nothing of the environment is sent, as the key
+    there is for OpenAI only.
 
-    Answers are not stored unless ``provider_options={"openai": {"store": True}}`` says so, and models that think are
-    asked for their thinking in encrypted form, so that it can go back with the history.
+    OpenAI stores no answers unless told to by ``provider_options={"openai": {"store": True}}``. Reasoning models are
+    asked for their reasoning in encrypted form, so that it can be sent back with the history.
 
     Args:
         api_key: the key.
-        base_url: another server that speaks this protocol, as in ``http://localhost:8000/v1``.
+        base_url: another server with this protocol, as in ``http://localhost:8000/v1``.
         model: the model's id.
 
     Raises:
@@ -49,14 +49,14 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
 
 
 def websocket_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """OpenAI over Responses on a WebSocket that stays open, which is what ``openai-websocket:...`` means.
+    """Make the route to OpenAI over Responses on a WebSocket that stays open, for ``openai-websocket:...``.
 
-    Needs ``pip install 'mellite[websocket]'``. Turns of one conversation that follow each other go over one connection,
-    and only what is new is sent, which saves time where many tools are called. Answers always stream.
+    Needs ``pip install 'mellite[websocket]'``. The turns of a conversation share a connection, and each sends only what
+    is new, which saves time when many tools are called. Answers always stream.
 
     Args:
-        api_key: the key; this and the others as `responses_route` takes them.
-        base_url: another server that speaks this protocol, as in ``https://example.com/v1``.
+        api_key: the key; all arguments as for `responses_route`.
+        base_url: another server with this protocol, as in ``https://example.com/v1``.
         model: the model's id.
 
     Raises:
@@ -71,16 +71,16 @@ def websocket_route(*, api_key: str | None = None, base_url: str | None = None, 
 
 
 def websocket_transport() -> WebSocketTransport:
-    """What sends Responses over WebSockets, to whichever company; over HTTP to servers that know no WebSockets."""
+    """Make a transport for Responses over WebSockets, of any company; it uses HTTP for servers without WebSockets."""
     return WebSocketTransport(ResponsesDialogue, fallback=default_transport())
 
 
 def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """OpenAI over Chat Completions, which is what ``openai-chat:...`` means.
+    """Make the route to OpenAI over Chat Completions, for ``openai-chat:...``.
 
     Args:
-        api_key: the key; this and the others as `responses_route` takes them.
-        base_url: another server that speaks this protocol, as in ``http://localhost:8000/v1``.
+        api_key: the key; all arguments as for `responses_route`.
+        base_url: another server with this protocol, as in ``http://localhost:8000/v1``.
         model: the model's id.
 
     Raises:
@@ -96,7 +96,7 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
 
 
 def _place(api_key: str | None, base_url: str | None, path: str) -> tuple[Endpoint, Auth]:
-    """Where to ask, and as whom."""
+    """Return the endpoint and the auth of a route."""
     if base_url is None:
         auth = bearer(Environment(KEY) if api_key is None else api_key).and_then(_account())
         return Endpoint(BASE_URL, path, variables=(BASE_URL_VARIABLE,)), auth

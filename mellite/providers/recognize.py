@@ -1,4 +1,4 @@
-"""Who answered a recorded request, and over which route it was asked: read from its URL and its body."""
+"""Recognize recorded requests by URL and body: the provider, the route that they took, and the question in them."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _CONVERSE: Final = re.compile(r"(https?://[^/?#]+[^?#]*)/model/([^/?#]+)/convers
 
 
 def route_of(url: str, body: Mapping[str, Json]) -> Route | None:
-    """The route that a recorded request took, without a key; None if mellite does not know its protocol.
+    """Return the route that a recorded request took, without a key; None if the protocol is unknown.
 
-    What may be said in more than one way (the field for the most tokens, whether ``store`` is sent) is said as the
-    recorded request says it, so that the same question gives the same body again. Whether it streams is as recorded,
-    too, unless a call says otherwise.
+    The route writes requests as the recorded one was written, where there are several ways (the field for the most
+    tokens, whether ``store`` is sent), so that the same question gives the same body again. It streams by default if
+    the recorded request did.
 
     Args:
-        url: of the request.
-        body: its JSON.
+        url: the URL of the request.
+        body: the JSON body of the request.
 
     Example:
         >>> route = route_of("https://api.groq.com/openai/v1/chat/completions", {"model": "llama-3.3-70b-versatile"})
@@ -155,7 +155,7 @@ def _gemini(asked: re.Match[str], body: Mapping[str, Json]) -> Route:
 
 
 def _host(base: str) -> tuple[str, ChatDialect]:
-    """The company whose host it is and its dialect; whoever it is, it speaks as OpenAI does."""
+    """Return the provider at a base URL and its dialect; for an unknown host, the host's name and OpenAI's protocol."""
     host = urlsplit(base).hostname
     for row in compatible.HOSTS.values():
         if row.key_required and urlsplit(row.base_url).hostname == host:
@@ -174,7 +174,7 @@ def _says_strict(body: Mapping[str, Json]) -> bool:
 
 
 def question_of(body: Mapping[str, Json]) -> str:
-    """The text of the last turn of the user in a recorded request, of whatever protocol; empty if there is none.
+    """Return the text of the user's last turn in a recorded request of any protocol; empty if there is none.
 
     Example:
         >>> question_of({"messages": [{"role": "user", "content": "Name three rivers."}]})
@@ -195,7 +195,7 @@ def question_of(body: Mapping[str, Json]) -> str:
 
 
 def shown_question(body: Mapping[str, Json]) -> str:
-    """The question of a recorded request for people: its text, and a word for whatever else was asked with it.
+    """Return the question of a recorded request for display: its text, and a word in brackets for each other part.
 
     Example:
         >>> picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}
@@ -208,7 +208,7 @@ def shown_question(body: Mapping[str, Json]) -> str:
 
 
 def _asking_turns(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
-    """What was said after the last answer of the model."""
+    """Return the turns after the last answer of the model."""
     turns = next((found for name in ("messages", "input", "contents") if isinstance(found := body.get(name), list)), [])
     asking: list[Mapping[str, Json]] = []
     for turn in reversed(turns):
@@ -221,7 +221,7 @@ def _asking_turns(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
 
 
 def _words_of(turn: Mapping[str, Json]) -> list[str]:
-    """A word for each part of a turn that is not text."""
+    """Return a word for each part of a turn that is not text."""
     content = turn.get("content", turn.get("parts"))
     kind = turn.get("type")
     if turn.get("role") in ("tool", "function") or (isinstance(kind, str) and kind.endswith("_output")):
@@ -230,7 +230,7 @@ def _words_of(turn: Mapping[str, Json]) -> list[str]:
     return [word for part in parts if (word := _word_of(part))]
 
 
-#: What stands in the type of a part, or in its only key -> the word for it. The first that fits counts.
+#: A piece of a part's type, key or MIME type -> the word for the part. The first that is found counts.
 _WORDS: Final = (
     ("result", "tool result"),
     ("functionresponse", "tool result"),

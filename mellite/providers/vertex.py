@@ -1,4 +1,4 @@
-"""Google Vertex AI: its projects, regions and keys, for Gemini."""
+"""Google Vertex AI: URL of project and region, keys and access tokens, for Gemini."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LOCATIONS: Final = ("GOOGLE_CLOUD_LOCATION", "GOOGLE_VERTEX_LOCATION")
 TOKENS: Final = ("GOOGLE_VERTEX_ACCESS_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN")
 KEY: Final = "GOOGLE_VERTEX_API_KEY"
 
-_ACCESS_TOKEN: Final = "ya29."  # noqa: S105 - what Google's access tokens begin with
+_ACCESS_TOKEN: Final = "ya29."  # noqa: S105 - the prefix of Google's access tokens
 _MULTI_REGIONS: Final = frozenset({"eu", "us"})
 
 
 def model_path(model: str) -> str:
-    """How Vertex AI spells a model in a path, below project and location; ids may bring their collection along.
+    """Return a model's path in URLs of Vertex AI, below project and location; the id may name its collection.
 
     Example:
         >>> model_path("gemini-2.5-flash"), model_path("endpoints/4711")
@@ -41,7 +41,7 @@ def model_path(model: str) -> str:
 
 
 class VertexEndpoint(Endpoint):
-    """A host per region, and a path per project."""
+    """The endpoint of Vertex AI, with a host for each region and a path for each project."""
 
     __slots__ = ()
 
@@ -64,7 +64,7 @@ class VertexEndpoint(Endpoint):
         return [name for name in needed if not self.settings[name].is_given]
 
     def _is_express(self) -> bool:
-        """Whether there is a key, which stands for a project of its own."""
+        """Return whether the environment holds a key, which belongs to a project and makes naming one needless."""
         return bool(os.environ.get(KEY))
 
 
@@ -72,7 +72,7 @@ _Vertex = VertexEndpoint  # as pickles of earlier versions call it
 
 
 class _Express(VertexEndpoint):
-    """The same, with a key that was given in code."""
+    """The endpoint of Vertex AI for a key given in code, which makes naming a project needless."""
 
     __slots__ = ()
 
@@ -97,22 +97,23 @@ def gemini_route(
     location: str | None = None,
     access_token: str | Credential | None = None,
 ) -> Route:
-    """Gemini on Google Vertex AI.
+    """Make the route to Gemini on Google Vertex AI, for ``vertex:...``.
 
-    What is not given comes from the environment when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the
-    location from ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and who is asking from ``GOOGLE_VERTEX_API_KEY``,
-    ``GOOGLE_VERTEX_ACCESS_TOKEN``, ``CLOUDSDK_AUTH_ACCESS_TOKEN`` or the application default credentials, see
-    `mellite.providers.google_credentials`. A key needs no project; an access token does.
+    By default the environment is read when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the location from
+    ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and the credentials from ``GOOGLE_VERTEX_API_KEY``,
+    ``GOOGLE_VERTEX_ACCESS_TOKEN``, ``CLOUDSDK_AUTH_ACCESS_TOKEN`` or the application default credentials (see
+    `mellite.providers.google_credentials`). An access token needs a project, a key does not.
 
     Args:
         api_key: a key of Vertex AI; or an access token, which begins with ``ya29.``.
-        base_url: another server that speaks this protocol, with everything before ``/publishers``; nothing of the
-            environment is sent there.
-        model: the model's id; ``endpoints/4711`` for a model of one's own.
+        base_url: another server with this protocol: everything before ``/publishers``. No credentials of the
+            environment are sent there.
+        model: the model's id; ``endpoints/4711`` for a deployed model.
         project: the project's id.
         location: the region, as in ``europe-west4``, ``eu`` or ``global``.
-        access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.auth.tokens.Refreshing` that
-            fetches it, because it expires after an hour. By default mellite fetches it, where it can.
+        access_token: an access token, as from ``gcloud auth print-access-token``; or a
+            `mellite.wire.auth.tokens.Refreshing` that fetches one, as they expire after an hour. By default mellite
+            fetches one with the application default credentials.
 
     Raises:
         ConfigurationError: if `base_url` is no URL.

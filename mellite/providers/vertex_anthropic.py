@@ -1,4 +1,4 @@
-"""Claude on Google Vertex AI: Anthropic's Messages, with Google's projects, regions and access tokens."""
+"""Claude on Google Vertex AI: URL of project and region, and access tokens, for Anthropic's Messages."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .vertex import LOCATIONS, PROJECTS, TOKENS, VertexEndpoint
 
 __all__ = ["messages_route"]
 
-#: The model stands in the URL.
+#: The URL names the model, so the body does not.
 DIALECT: Final = AnthropicDialect(names_model=False)
 
-#: The version stands in the body instead of a header; the older one has a name of its own here.
+#: The body names the version, instead of a header; the older version has another name than at Anthropic.
 VERSIONS: Final = Versions(
     newest=VERSION, older="vertex-2023-10-16", older_fields=OLDER_FIELDS, field="anthropic_version"
 )
 
 
 class _Endpoint(VertexEndpoint):
-    """As for Gemini, but that there are no keys that stand for a project."""
+    """The endpoint of Vertex AI without keys: a project must always be named."""
 
     __slots__ = ()
 
@@ -39,7 +39,7 @@ class _Endpoint(VertexEndpoint):
 
 
 def model_path(model: str) -> str:
-    """How Vertex AI spells one of Anthropic's models in a path, below project and location.
+    """Return the path of one of Anthropic's models in URLs of Vertex AI, below project and location.
 
     Example:
         >>> model_path("claude-sonnet-4-5@20250929")
@@ -59,21 +59,22 @@ def messages_route(
     access_token: str | Credential | None = None,
     version: str | None = None,
 ) -> Route:
-    """Claude on Google Vertex AI, which is what ``vertex-anthropic:...`` means.
+    """Make the route to Claude on Google Vertex AI, for ``vertex-anthropic:...``.
 
-    What is not given comes from the environment when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the
-    location from ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and the access token from ``GOOGLE_VERTEX_ACCESS_TOKEN``
-    or ``CLOUDSDK_AUTH_ACCESS_TOKEN``, else from the login that `mellite.providers.google_credentials` describes.
+    By default the environment is read when a call is made: the project from ``GOOGLE_CLOUD_PROJECT``, the location from
+    ``GOOGLE_CLOUD_LOCATION`` (else ``global``), and the access token from ``GOOGLE_VERTEX_ACCESS_TOKEN`` or
+    ``CLOUDSDK_AUTH_ACCESS_TOKEN``, else by the application default credentials (see
+    `mellite.providers.google_credentials`).
 
     Args:
-        api_key: an access token, too: Vertex AI has no keys for Claude.
-        base_url: another server that speaks this protocol, with everything before ``/publishers``; nothing of the
-            environment is sent there.
+        api_key: an access token, too, as Vertex AI has no keys for Claude.
+        base_url: another server with this protocol: everything before ``/publishers``. No credentials of the
+            environment are sent there.
         model: the model's id, as in ``claude-sonnet-4-5@20250929``.
         project: the project's id.
         location: the region, as in ``europe-west1``, ``eu`` or ``global``.
-        access_token: as ``gcloud auth print-access-token`` prints it; or a `mellite.wire.auth.tokens.Refreshing` that
-            fetches it, because it expires after an hour.
+        access_token: an access token, as from ``gcloud auth print-access-token``; or a
+            `mellite.wire.auth.tokens.Refreshing` that fetches one, as they expire after an hour.
         version: the version of the API, as in ``vertex-2023-10-16``; see `mellite.providers.anthropic.messages_route`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""xAI: its URL and its key, for Responses; and for Chat Completions, which it no longer develops."""
+"""xAI: URL and key, for Responses (over HTTP or a WebSocket) and Chat Completions, which xAI no longer develops."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _DIALECT: Final = ResponsesDialect(namespaces=("openai", "xai"), reasoning_model
 
 
 def responses_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Grok over Responses, which is what ``xai:...`` means.
+    """Make the route to Grok over Responses, for ``xai:...``.
 
-    The key comes from ``XAI_API_KEY`` where it is not given. Answers are not stored unless
-    ``provider_options={"xai": {"store": True}}`` says so, and models that think are asked for their thinking in
-    encrypted form, so that it can go back with the history.
+    By default the key comes from ``XAI_API_KEY``. xAI stores no answers unless told to by
+    ``provider_options={"xai": {"store": True}}``. Reasoning models are asked for their reasoning in encrypted form, so
+    that it can be sent back with the history.
 
     Args:
         api_key: the key.
-        base_url: another server that speaks this protocol; no key of the environment is sent there.
+        base_url: another server with this protocol; no key of the environment is sent there.
         model: the model's id.
 
     Raises:
@@ -47,13 +47,13 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
 
 
 def websocket_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Grok over Responses on a WebSocket that stays open, which is what ``xai-websocket:...`` means.
+    """Make the route to Grok over Responses on a WebSocket that stays open, for ``xai-websocket:...``.
 
     See `mellite.providers.openai.websocket_route`.
 
     Args:
-        api_key: the key; this and the others as `responses_route` takes them.
-        base_url: another server that speaks this protocol; no key of the environment is sent there.
+        api_key: the key; all arguments as for `responses_route`.
+        base_url: another server with this protocol; no key of the environment is sent there.
         model: the model's id.
 
     Raises:
@@ -68,11 +68,11 @@ def websocket_route(*, api_key: str | None = None, base_url: str | None = None, 
 
 
 def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
-    """Grok over Chat Completions, which is what ``xai-chat:...`` means.
+    """Make the route to Grok over Chat Completions, for ``xai-chat:...``.
 
     Args:
-        api_key: the key; this and the others as `responses_route` takes them.
-        base_url: another server that speaks this protocol; no key of the environment is sent there.
+        api_key: the key; all arguments as for `responses_route`.
+        base_url: another server with this protocol; no key of the environment is sent there.
         model: the model's id.
 
     Raises:
