@@ -1,4 +1,4 @@
-"""Sampling: several tries for one good answer, by rejection, repair, votes, fallbacks and hedges, under budgets."""
+"""Sampling: several attempts at one good answer, by rejection, repair, votes, fallbacks and hedges, under budgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When two answers are the same, or how alike they are: exactly, as numbers, or by their words."""
+"""Compare two answers: exactly, as numbers, or by their words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NUMBER: Final = re.compile(
 
 
 def number_in(text: str) -> Decimal | None:
-    """The last number in a text, where answers have their result; None if there is none.
+    """Return the last number in a text, which is where answers put their result; None if there is none.
 
     Example:
         >>> number_in("6 times 7 makes 42.0."), number_in("1,024"), number_in("none")
@@ -26,17 +26,19 @@ def number_in(text: str) -> Decimal | None:
         return None
     try:
         return Decimal(found[-1].replace(",", "").replace("\u2212", "-"))
-    except InvalidOperation:  # an exponent beyond what Decimal holds
+    except InvalidOperation:  # the exponent is too large for Decimal
         return None
 
 
 def same_text(one: str, other: str) -> float:
-    """1.0 if both are equal but for white space around them, else 0.0."""
+    """Return 1.0 if the texts are equal, white space around them aside, else 0.0."""
     return float(one.strip() == other.strip())
 
 
 def closeness(one: str, other: str) -> float:
-    """How near the numbers in two texts are: 1.0 for equal ones, 0.0 from twice as much on, or without a number.
+    """Return how close the last numbers of two texts are: 1 minus their difference relative to the larger one.
+
+    The lowest value is 0.0, also for a text without a number.
 
     Example:
         >>> closeness("it is 42", "42.0"), closeness("10", "9"), closeness("10", "-10")
@@ -53,7 +55,7 @@ def closeness(one: str, other: str) -> float:
 
 
 def word_overlap(one: str, other: str) -> float:
-    """The share of words that two texts have in common, whatever their order: the F1 score of their words.
+    """Return the share of words that two texts have in common, in any order: the F1 score of their words.
 
     Example:
         >>> word_overlap("The cat sat.", "the cat sat"), word_overlap("a b", "b c"), word_overlap("a", "b")

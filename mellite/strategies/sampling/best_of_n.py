@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import Factory, evolve, field, frozen
 
@@ -20,19 +20,19 @@ from .strategy import Strategy
 
 __all__ = ["ALL_AT_ONCE", "BestOfN", "Fixed", "Score"]
 
-#: How good an answer is; higher is better.
+#: What scores an answer; higher is better.
 Score: TypeAlias = "Callable[[AnyThunk], float | Awaitable[float]] | Requirement"
 
-#: What `Fixed` puts in for these arguments.
+#: The defaults of these arguments of `Fixed`, for signatures.
 ALL_AT_ONCE: Final = {"max_samples": "n", "concurrency": "n"}
 
 
 @frozen
 class Fixed(Strategy):
-    """What the strategies with a fixed number of samples share.
+    """The base of the strategies with a fixed number of samples.
 
     Args:
-        n: how many attempts. `max_samples` and `concurrency` are n too, unless given.
+        n: the number of attempts; also the default of `max_samples` and `concurrency`.
     """
 
     n: int
@@ -55,14 +55,14 @@ class Fixed(Strategy):
 
 @frozen
 class BestOfN(Fixed):
-    """Generate n answers at once and keep the one with the highest score; of equals, the first.
+    """Generate n answers at once and keep the one with the highest score; in a tie, the first.
 
     Only answers that pass the requirements are scored. The other arguments are those of `Strategy`.
 
     Args:
-        n: how many answers to choose from.
-        score: a function of the thunk that gives a number, sync or async; or a requirement whose verdicts have a score,
-            such as an LLM judge. Without it, the mean of the scores that the requirements give decides.
+        n: the number of answers to choose from.
+        score: a function of the thunk, sync or async, that returns a number; or a requirement whose verdicts have a
+            score, such as an LLM judge. By default, the mean of the requirements' scores.
         enough: stop as soon as an answer has this score, and cancel the rest.
 
     Example:
@@ -107,7 +107,7 @@ class BestOfN(Fixed):
         except Exception as error:
             return _failed(sample, error)
 
-    async def _by_waiting(self, sample: AnySample, found: Awaitable[Any]) -> AnySample:
+    async def _by_waiting(self, sample: AnySample, found: Awaitable[object]) -> AnySample:
         try:
             return _with(sample, await found)
         except Exception as error:
@@ -134,8 +134,8 @@ def _mean(scores: Sequence[float | None]) -> float:
     return math.fsum(given) / len(given) if given else 0.0
 
 
-def _with(sample: AnySample, score: Any) -> AnySample:
-    """The sample with its score."""
+def _with(sample: AnySample, score: object) -> AnySample:
+    """Return the sample with its score; or with an error, if the score is no finite number."""
     if not isinstance(score, (int, float)) or not math.isfinite(score):
         msg = f"a score must be a finite number, not {score!r}"
         return _failed(sample, SamplingError(msg))

@@ -1,11 +1,11 @@
-"""Budgets of sampling: checks what a caller allows, and counts the tokens and dollars that samples used."""
+"""The budgets of sampling: check what the caller allows, and count the tokens and dollars used."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from ...thunk.call import Streams, name_of
 from ...thunk.thunk import AnyThunk
@@ -13,12 +13,12 @@ from ...values.errors import InvalidRequest, SamplingError
 
 __all__ = ["Meter", "check_count", "check_priced", "check_seconds", "dollars"]
 
-#: A budget that samples use up.
+#: The name of a budget that samples use up.
 Spent: TypeAlias = Literal["max_tokens", "max_usd"]
 
 
 class Meter:
-    """What the samples of one run have used, against what they may."""
+    """The budgets of one run, and what has been used of them."""
 
     __slots__ = ("max_tokens", "max_usd", "tokens", "usd")
 
@@ -29,14 +29,14 @@ class Meter:
         self.usd = Decimal(0)
 
     def charge(self, thunk: AnyThunk) -> None:
-        """Count what a settled thunk used.
+        """Add what a settled thunk used.
 
         Raises:
-            SamplingError: if that is not known, and there is a budget for it.
+            SamplingError: if there is a budget, and how much of it was used is unknown.
         """
         about = thunk.generation
         usage = about.usage
-        # A generation that broke off before its provider reported anything is no proof of use; a whole one is.
+        # Without a report, only a complete answer proves that something was used: others may have broken off before.
         used = thunk.state == "done" if usage is None else not usage.is_zero
         if not used:
             return
@@ -51,7 +51,7 @@ class Meter:
             self.usd += about.cost_usd
 
     def spent(self) -> Spent | None:
-        """The budget of which nothing is left, if there is one."""
+        """Return the name of a budget that is used up, if one is."""
         if self.max_tokens is not None and self.tokens >= self.max_tokens:
             return "max_tokens"
         if self.max_usd is not None and self.usd >= self.max_usd:
@@ -60,12 +60,12 @@ class Meter:
 
 
 def check_priced(backends: Iterable[Streams]) -> None:
-    """Refuse backends of providers that have no prices at all, before they are asked.
+    """Refuse backends of providers without any price, before they are asked.
 
-    Whether a model has a price is only certain when it has answered: providers answer with dated names.
+    Whether the model itself has a price is only known from its answer: providers answer with dated names of models.
 
     Raises:
-        SamplingError: naming provider and model.
+        SamplingError: with the names of provider and model.
     """
     from ...values.prices.pricelist import prices
 
@@ -90,34 +90,33 @@ def _unknown(thunk: AnyThunk, what: str, budget: Spent) -> SamplingError:
     return SamplingError(msg, model=model, provider=about.provider, partial=thunk.partial, usage=about.usage)
 
 
-def check_count(name: str, value: Any, *, least: int = 1) -> None:
-    """Refuse what is not a whole number of at least `least`.
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Refuse a value that is not a whole number of at least `least`.
 
     Raises:
-        InvalidRequest: naming the argument.
+        InvalidRequest: with the name of the argument.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         msg = f"{name!r} must be a whole number of at least {least}, not {value!r}"
         raise InvalidRequest(msg, parameter=name)
 
 
-def check_seconds(name: str, value: Any) -> None:
-    """Refuse what is not a number of seconds above 0.
+def check_seconds(name: str, value: object) -> None:
+    """Refuse a value that is not a number of seconds above 0.
 
     Raises:
-        InvalidRequest: naming the argument.
+        InvalidRequest: with the name of the argument.
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
         msg = f"{name!r} must be a number of seconds above 0, not {value!r}"
         raise InvalidRequest(msg, parameter=name)
 
 
 def dollars(value: Decimal | float | str | None) -> Decimal | None:
-    """An amount above 0, exact: a float counts as what it prints as.
+    """Return an amount as an exact Decimal; a float is taken as it prints. None stays None.
 
     Raises:
-        InvalidRequest: for anything else.
+        InvalidRequest: unless the amount is above 0.
     """
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Budget forcing: make a model think for longer, or stop it thinking and have it answer."""
+"""Budget forcing: make a model think longer, or stop its thinking and make it answer."""
 
 from __future__ import annotations
 
@@ -28,35 +28,34 @@ _SPENT: Final = "its budget of thinking is spent"
 
 
 def rough_tokens(text: str) -> float:
-    """Tokens at a guess, without a tokenizer: a token is about four characters of English."""
+    """Estimate the tokens of a text without a tokenizer: four characters, as in English, make one."""
     return len(text) / 4
 
 
 @frozen
 class BudgetForcing(Strategy):
-    """Hold the thinking of a model between two bounds, by going on with the conversation; works with any chat model.
+    """Keep the thinking of a model between two bounds by further turns of the conversation. Works with any chat model.
 
-    An answer that was thought over too briefly is followed by a turn that asks to think again. Thinking that gets too
-    long is cut off: the generation is cancelled, unless it is over already, and the next turn asks for the final
-    answer. So one attempt may be several calls. All of them are in ``samples`` and are paid for; the winner is the
-    thunk of the last.
+    After too little thinking, the next turn asks the model to think again. Thinking that gets too long is cut off: the
+    generation is cancelled, unless it has ended, and the next turn asks for the final answer. So one attempt may be
+    several calls. All of them are in ``samples`` and are paid for; the winner is the thunk of the last.
 
-    What counts as thinking: what the provider sends as such, and text between ``<think>`` and ``</think>`` at the start
-    of an answer. It is measured in tokens, by the provider's count where it gives one, by `count` before that. In the
-    next turn it goes back as it came where it bears the provider's signature, and as text otherwise, because most
-    providers drop earlier thinking.
+    Thinking is what the provider sends as such, and text between ``<think>`` and ``</think>`` at the start of an
+    answer. It is measured in tokens: by `count` while it arrives, then by the provider's own count, if it gives one. In
+    the next turn, signed thinking goes back as it came; other thinking goes back as text, because most providers drop
+    earlier thinking.
 
-    The other arguments are those of `Strategy`, but for ``inner``. As the inner strategy of another one it makes each
-    of its attempts. Without requirements, the first answer is taken.
+    The other arguments are those of `Strategy`, except for ``inner``; this strategy can itself be the inner one of
+    another. Without requirements, the first answer is taken.
 
     Args:
-        most: how many tokens it may think.
-        least: how many tokens it has to think.
-        rounds: how often to ask it at most to think again.
-        again: what to say to make it think again.
-        final: what to say to make it answer.
+        most: the most tokens of thinking.
+        least: the least tokens of thinking.
+        rounds: how often to ask the model at most to think again.
+        again: the words that ask it to think again.
+        final: the words that ask for the final answer.
         answer_tokens: the longest final answer, in tokens.
-        count: how many tokens a piece of text is, for thinking that is still going on.
+        count: how to estimate the tokens of a text while thinking goes on.
 
     Example:
         >>> import asyncio
@@ -112,7 +111,7 @@ class BudgetForcing(Strategy):
         return await run.checked(sample)
 
     def _next(self, copy: AnyThunk, so_far: AnyThunk, said: str, *, last: bool = False) -> AnyThunk:
-        """The next turn of the conversation."""
+        """Make the thunk of the next turn of the conversation."""
         options = {"max_tokens": self.answer_tokens} if last and self.answer_tokens is not None else {}
         following = copy.resample(1, **options)[0]
         messages = (*so_far.call.request.messages, Message.assistant(*_turn(so_far)), Message.user(said))
@@ -132,11 +131,11 @@ class _Meter:
         self.cut = False
 
     def watching(self, thunk: AnyThunk) -> Callable[[], Awaitable[object]]:
-        """Waits until a thunk is settled, and cancels it when its thinking gets too long."""
+        """Return a function that waits until a thunk is settled, and cancels it if its thinking gets too long."""
 
         async def drive() -> None:
-            async with thunk:  # so that its connection is closed before this ends, also when this is cancelled
-                with suppress(MelliteError):  # what went wrong is in the thunk
+            async with thunk:  # closes the connection before this ends, also when this is cancelled
+                with suppress(MelliteError):  # the thunk keeps the error
                     async for event in thunk.events():
                         if self._add(event) and self._counted > self._most:
                             self.cut = True
@@ -147,12 +146,12 @@ class _Meter:
         return drive
 
     def total(self, thunk: AnyThunk) -> float:
-        """The tokens of thinking in an answer, by the provider's count if there is one."""
+        """Return the tokens of thinking in an answer: the provider's count, or else the estimate."""
         usage = thunk.generation.usage
         return (usage.reasoning_tokens if usage is not None else None) or self._counted
 
     def _add(self, event: Event) -> bool:
-        """Count an event; whether it was thinking."""
+        """Count the thinking in an event, and tell whether there was any."""
         thought = ""
         if isinstance(event, ReasoningDelta):
             thought = event.text
@@ -162,7 +161,7 @@ class _Meter:
         return bool(thought)
 
     def _in_text(self, text: str) -> str:
-        """The thinking in the next piece of text."""
+        """Return the thinking in the next piece of text."""
         if self._inside is None:
             self._head += text
             head = self._head.lstrip()
@@ -183,7 +182,7 @@ class _Meter:
 
 
 def _turn(thunk: AnyThunk) -> list[Part]:
-    """What the model said so far, as a message that every provider passes on to it."""
+    """Return what the model has said so far, as the content of a message that every provider passes on to it."""
     parts = [part for part in thunk.message.content if not isinstance(part, ToolCall)]
     thoughts = [part for part in parts if isinstance(part, Reasoning)]
     said: list[Part] = [*parts]

@@ -1,4 +1,4 @@
-"""Fall back and escalate: ask one model after the other, until one gives an answer that passes."""
+"""Fallback and escalation: ask one model after another until an answer passes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .strategy import Strategy
 
 __all__ = ["Escalate", "Fallback", "Models", "on_backend"]
 
-#: Who may be asked: a backend, its name as ``mellite.backend`` takes it, or several of them.
+#: A backend, its name as for ``mellite.backend``, or several of them.
 Models: TypeAlias = "Streams | str | Iterable[Streams | str]"
 
 
 def backends_of(models: Models) -> tuple[Streams, ...]:
-    """The backends that are meant.
+    """Return backends for what a caller wrote as one or several.
 
     Raises:
-        InvalidRequest: for something that is no backend, or for none at all.
+        InvalidRequest: if one is no backend, or there is none at all.
         ConfigurationError: for a name that ``mellite.backend`` does not know.
     """
     several = isinstance(models, Iterable) and not isinstance(models, str) and not hasattr(models, "stream")
@@ -42,9 +42,9 @@ def backends_of(models: Models) -> tuple[Streams, ...]:
 
 
 def on_backend(copy: AnyThunk, backend: Streams) -> AnyThunk:
-    """A copy of the same lineage that asks another backend.
+    """Return a thunk of the same lineage that asks another backend.
 
-    The model's name and the raw additions to HTTP, which may hold a key, are meant for the first backend only.
+    The model's name and the raw HTTP additions, which may hold a key, are dropped: they are meant for the first one.
     """
     call = copy.call
     if backend is call.backend:
@@ -56,13 +56,14 @@ def on_backend(copy: AnyThunk, backend: Streams) -> AnyThunk:
 class Fallback(Strategy):
     """Ask the thunk's own backend, then each of the others in turn, until an answer passes.
 
-    It goes on after an error and after a failed check. Without requirements, the first answer is taken. Each backend is
-    one attempt: ``inner=RejectionSampling(...)`` makes it several. The other arguments are those of `Strategy`.
+    An error and a failed check both lead to the next backend. Without requirements, the first answer is taken. Each
+    backend gets one attempt; ``inner=RejectionSampling(...)`` gives it several. The other arguments are those of
+    `Strategy`.
 
     Args:
-        backends: who is asked when the thunk's own backend fails: a backend, a name such as ``openai:gpt-4o-mini``, or
-            several. If the thunk's own backend is among them, this is the whole order. A backend that is made of a name
-            lives as long as the strategy, its connections as long as their event loop.
+        backends: the backends to ask when the thunk's own fails: a backend, a name such as ``openai:gpt-4o-mini``, or
+            several. If the thunk's own backend is among them, they are asked in exactly this order. A backend made from
+            a name lives as long as the strategy, its connections as long as their event loop.
 
     Example:
         >>> import asyncio
@@ -93,9 +94,9 @@ class Fallback(Strategy):
 
 @frozen
 class Escalate(Fallback):
-    """Ask a fast model, and a slower, better one only if the answer of the fast one fails its checks.
+    """Ask a fast model first, and a slower, better one only if the fast answer fails its checks.
 
-    It works as `Fallback` does, and needs requirements: without them nothing tells that an answer is not good enough.
+    Like `Fallback`, but requirements are needed: without them, nothing tells that an answer is not good enough.
 
     Args:
         backends: the slower model or models; the thunk's own backend is the fast one.

@@ -1,4 +1,4 @@
-"""Hedging: when a copy is late, start another one; the first good answer wins, the loser is cancelled."""
+"""Hedging: when a copy is late, start another; the first good answer wins, and the others are cancelled."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def _optional(models: Models | None) -> tuple[Streams, ...]:
 
 @frozen
 class Hedge(Strategy):
-    """Start a second copy when the first has not given its answer after some time; the first answer that passes wins.
+    """Start another copy when the one before has not answered after some time; the first answer that passes wins.
 
-    A copy that fails is replaced at once. Every copy that is late costs another one: choose ``after`` so that few are,
+    A copy that fails is replaced at once. Every late copy costs another one: choose ``after`` so that few are late,
     such as the time within which 95 of 100 answers come. The other arguments are those of `Strategy`.
 
     Args:
-        after: how long to wait for a copy before the next one starts, in seconds.
-        backends: who is asked by the second copy and later ones: a backend or several, in turn; by default the thunk's
-            own. The last of them is asked again by all that follow.
-        max_samples: how many copies there may be; 2 unless given, or one more than there are `backends`.
+        after: the seconds to wait for a copy before the next one starts.
+        backends: the backends of the second copy, the third, and so on; further copies ask the last of them. By default
+            the thunk's own.
+        max_samples: the most copies; by default one more than `backends`, and at least 2.
 
     Example:
         >>> import asyncio
@@ -84,7 +84,7 @@ class Hedge(Strategy):
 
     async def _race(self, run: Run, copy: AnyThunk) -> None:
         try:
-            if run.stopped is None:  # another copy may have answered since this one was due
+            if run.stopped is None:  # another copy may have answered before this task began
                 await self._finish(run, copy)
         finally:
             run.state.set()

@@ -15,8 +15,8 @@ __all__ = ["RejectionSampling"]
 class RejectionSampling(Strategy):
     """Send the same call again until an answer passes.
 
-    The arguments are those of `Strategy`. With ``concurrency`` above 1, that many copies race, and the first that
-    passes ends it.
+    The arguments are those of `Strategy`. With ``concurrency`` above 1, that many copies race, and the first answer
+    that passes wins.
 
     Example:
         >>> import asyncio

@@ -1,4 +1,4 @@
-"""Repair: ask again and tell the model what was wrong, in the same message or in a conversation."""
+"""Repair: ask again, and tell the model what was wrong, in the same message or in a conversation."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .strategy import Strategy
 
 __all__ = ["Feedback", "ModelFriendlyRepair", "MultiTurnRepair", "RepairSampling", "model_friendly", "plain"]
 
-#: Says to the model what was wrong with a sample; "" if there is nothing that the model could do better.
+#: Writes what was wrong with a sample, for the model; "" if the model could do nothing better.
 Feedback: TypeAlias = Callable[[AnySample, Sequence[Requirement]], str]
 
 
 def plain(sample: AnySample, requirements: Sequence[Requirement]) -> str:
-    """List what was not met, with the reasons that the checks gave."""
+    """List the requirements that were not met, with the reasons that the checks gave."""
     faults = [f"- {what}: {reason}" if reason else f"- {what}" for what, reason in _faults(sample, requirements)]
     return "\n".join(["An earlier answer did not meet these requirements:", *faults]) if faults else ""
 
 
 def model_friendly(sample: AnySample, requirements: Sequence[Requirement]) -> str:
-    """Say what was found, what is wanted instead, what was right, and what to send back, in steps to follow.
+    """Write steps to follow: what was found, what is wanted instead, what was right, and what to send back.
 
-    Models do better when told where the fault is and what to do about it than when told that there is one. What is no
-    fault of the model, a check that broke, is left out.
+    Models do better when told where a fault is and how to mend it than when told that there is one. A check that raised
+    is left out, because that is not the model's fault.
     """
     faults = _faults(sample, requirements)
     if not faults:
@@ -52,13 +52,13 @@ def model_friendly(sample: AnySample, requirements: Sequence[Requirement]) -> st
 
 @frozen(kw_only=True)
 class RepairSampling(Strategy):
-    """Ask again in a single turn: the same prompt, with what was wrong with the latest answer added to it.
+    """Ask again in a single turn: the same prompt, followed by what was wrong with the latest answer.
 
     The arguments are those of `Strategy`, and:
 
     Args:
-        feedback: says to the model what was wrong; `plain`, `model_friendly`, or a function of your own of the sample
-            and the requirements.
+        feedback: writes what was wrong, for the model: `plain`, `model_friendly`, or a function of your own of the
+            sample and the requirements.
 
     Example:
         >>> import asyncio
@@ -101,7 +101,7 @@ class RepairSampling(Strategy):
             raise SamplingError(msg) from error
 
     def _repaired(self, request: Request, failed: AnyThunk, said: str) -> Request:
-        """The request to send next."""
+        """Return the request to send next."""
         *before, last = request.messages
         if last.role == "user":
             messages = (*before, evolve(last, content=(*last.content, Text(f"\n\n{said}"))))
@@ -112,9 +112,10 @@ class RepairSampling(Strategy):
 
 @frozen(kw_only=True)
 class MultiTurnRepair(RepairSampling):
-    """Ask again in a conversation: the answer that failed, then what was wrong with it, and so on.
+    """Ask again in a conversation: the failed answer, then what was wrong with it, and so on.
 
-    The arguments are those of `RepairSampling`. Every turn makes the prompt longer; `RepairSampling` does not.
+    The arguments are those of `RepairSampling`. The prompt grows with every turn, which that of `RepairSampling` does
+    not.
 
     Example:
         >>> import asyncio
@@ -128,7 +129,7 @@ class MultiTurnRepair(RepairSampling):
     """
 
     def _repaired(self, request: Request, failed: AnyThunk, said: str) -> Request:
-        # A tool call would have to be followed by its result, and an empty message is refused by providers.
+        # A tool call would need its result behind it, so it is left out. Providers would refuse an empty message.
         parts = [part for part in failed.message.content if not isinstance(part, ToolCall)]
         if not any(isinstance(part, Text) for part in parts):
             return super()._repaired(request, failed, said)
@@ -138,18 +139,18 @@ class MultiTurnRepair(RepairSampling):
 
 @frozen(kw_only=True)
 class ModelFriendlyRepair(RepairSampling):
-    """As `RepairSampling`, with feedback that models act on better: see `model_friendly`."""
+    """`RepairSampling` with feedback that models act on better: see `model_friendly`."""
 
     feedback: Feedback = field(default=model_friendly)
 
 
 def asking(copy: AnyThunk, request: Request) -> AnyThunk:
-    """A copy of the same lineage that asks something else."""
+    """Return a thunk of the same lineage that makes another request."""
     return type(copy)(evolve(copy.call, request=request))
 
 
 def _faults(sample: AnySample, requirements: Sequence[Requirement]) -> list[tuple[str, str | None]]:
-    """What the model did not do, and the reasons; a check that broke is not among them."""
+    """Return what the model did not do, with the reasons; without checks that raised."""
     if isinstance(sample.error, OutputValidationError):
         return [(_shape(sample.thunk.call.request.output), str(sample.error))]
     pairs = zip(requirements, sample.validations, strict=False)
@@ -166,7 +167,7 @@ def _met(sample: AnySample, requirements: Sequence[Requirement]) -> list[str]:
 
 
 def _shape(output: Any) -> str:
-    """What JSON is wanted, in words and as a JSON Schema."""
+    """Describe the JSON that is wanted, in words and as a JSON Schema."""
     import msgspec
 
     schema: Any

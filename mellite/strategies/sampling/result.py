@@ -1,4 +1,4 @@
-"""What sampling gives: the winner, every sample, what they cost together, and why it stopped."""
+"""The result of sampling: the winner, every sample, their total cost, and the reason why it stopped."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 @frozen(kw_only=True, repr=False)
 class SamplingResult(Generic[T]):
-    """What a strategy found; true in a condition if it was successful.
+    """The result of a strategy. Truthy on success.
 
     Args:
-        winner: the thunk that was chosen; if there was no success, the one that came nearest.
-        success: whether the winner passed every check. Look at it before you use `value`.
-        samples: every copy that was sent, in the order of their lineage, whichever finished first.
+        winner: the thunk that was chosen; without success, the one that came closest.
+        success: whether the winner passed every check. Look at this before you use `value`.
+        samples: every copy that was sent, in the order of the lineage, whichever finished first.
         stop_reason: why no more was generated:
             ``accepted``: a sample passed;
-            ``decided``: what is left could not change the outcome;
-            ``completed``: all n samples are there;
-            ``max_samples``, ``max_tokens``, ``max_usd``, ``deadline``: that budget is spent;
-            ``hopeless``: it failed in a way that asking again does not mend, such as a wrong key.
+            ``decided``: the missing samples could not change the outcome;
+            ``completed``: all n samples have come;
+            ``max_samples``, ``max_tokens``, ``max_usd``, ``deadline``: that budget was spent;
+            ``hopeless``: a sample failed in a way that a retry cannot mend, such as a wrong key.
         strategy: the name of the strategy.
-        requirements: their descriptions, in the order of the verdicts.
-        duration_ms: how long all of it took, in ms.
+        requirements: the descriptions of the requirements, in the order of the verdicts.
+        duration_ms: how long the sampling took, in ms.
     """
 
     winner: ModelOutputThunk[T]
@@ -58,31 +58,31 @@ class SamplingResult(Generic[T]):
 
     @property
     def attempts(self) -> int:
-        """How many copies were sent."""
+        """The number of copies that were sent."""
         return len(self.samples)
 
     @property
     def errors(self) -> tuple[Exception, ...]:
-        """What went wrong in the samples, in their order: in generations, and in your own checks and scores."""
+        """The errors of the samples, in their order: of generations, and of your own checks and scores."""
         return tuple([error for sample in self.samples for error in sample.errors])
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of all samples and their judges together, as far as providers told; None if none did."""
+        """The tokens of all samples and their judges together, as far as reported; None if none were."""
         return total_usage(self.samples)
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """What all samples and their judges cost together, in USD; None if one used tokens at an unknown price."""
+        """The cost of all samples and their judges together, in USD; None if one used tokens at an unknown price."""
         return total_cost(self.samples)
 
     @property
     def unmetered(self) -> int:
-        """How many samples ended before their provider said what they used; `usage` and `cost_usd` lack them."""
+        """The number of samples whose usage was never reported; `usage` and `cost_usd` do not count them."""
         return sum(sample.usage is None for sample in self.samples)
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON knows values; costs are exact, as str."""
+        """Return the result as values that JSON knows; costs are exact, as str."""
         index = next((at for at, sample in enumerate(self.samples) if sample.thunk is self.winner), None)
         return {
             "strategy": self.strategy,
@@ -100,7 +100,7 @@ class SamplingResult(Generic[T]):
         }
 
     def to_json(self, indent: int | None = None) -> str:
-        """The result as a JSON text; only ASCII, so that every text of a model survives any file."""
+        """Return the result as JSON, in ASCII, so that any text survives in a file of any encoding."""
         import json
 
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)

@@ -1,4 +1,4 @@
-"""One run of a strategy: sends copies under budgets, checks what comes back, and cancels what no longer matters."""
+"""One run of a strategy: send copies under budgets, check the answers, cancel what no longer matters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Watch", "is_hopeless"]
 
-#: Why a copy is cancelled: what its thunk says as its reason.
+#: Reason to stop -> the reason that cancelled copies give.
 _WHY: Final[dict[StopReason, str]] = {
     "accepted": "another sample was accepted",
     "decided": "it cannot change the outcome any more",
@@ -30,29 +30,28 @@ _WHY: Final[dict[StopReason, str]] = {
     "hopeless": "another sample failed in a way that asking again does not mend",
 }
 
-#: An outcome, which says more than that a budget was spent at the same time.
+#: Reasons to stop that mean a result. They replace a budget that ran out at the same time.
 _OUTCOMES: Final = ("accepted", "decided")
 
-
-#: In place of a verdict that could not change that the answer is refused.
+#: Stands for the verdict of a check that was not needed, because another one had failed.
 _LEFT_OUT: Final = ValidationResult(passed=False, reason="not checked: another check had failed already")
 
 
 class Watch(Protocol):
-    """Somebody who wants to see the samples while they are made, such as a progress bar."""
+    """An observer of the samples while they are made, such as a progress bar. Called in the loop of the sampling."""
 
     def expects(self, total: int) -> None:
-        """At most this many attempts will be made; told once, before the first."""
+        """Note that at most `total` attempts will be made. Called once, before the first."""
 
     def started(self, thunk: AnyThunk) -> None:
-        """This copy is about to be sent."""
+        """Note that a copy is about to be sent."""
 
     def ended(self, sample: AnySample) -> None:
-        """A copy that was started has settled; its checks may still be to come."""
+        """Note that a copy has settled. Its checks may still follow."""
 
 
 def is_hopeless(error: Exception | None) -> bool:
-    """Whether the same call would fail in the same way again: a wrong key, a malformed request, an empty account."""
+    """Tell whether the same call would fail again: because of a wrong key, a malformed request, an empty account."""
     return isinstance(error, (AuthenticationError, ConfigurationError, QuotaExceeded, RequestError))
 
 
@@ -63,36 +62,44 @@ class _Job:
 
     def __init__(self, thunk: AnyThunk, scope: anyio.CancelScope | None = None) -> None:
         self.thunk = thunk
-        self.scope = scope  # of its checks, once it is generated
+        self.scope = scope  # of the checks, once the copy is generated
 
 
 class Run:
-    """One run of a strategy, maybe within a run of another one.
+    """One run of a strategy, maybe as an attempt of another run.
+
+    A run and all runs inside it belong to one event loop; no lock is needed. Its methods are called by the strategy,
+    from the task of the caller and from tasks of the open task group, and change the run only between two ``await``.
 
     Args:
         limit: how many attempts may be made.
-        meter: what they may use.
-        requirements: what every answer is checked against.
-        check_all: whether an answer is checked further when a check has failed.
-        outer: the run that this one is an attempt of; its budgets hold here too.
-        watch: who wants to see the samples; an inner run has that of the outer one.
+        meter: the budgets, and what has been used of them.
+        requirements: the demands on every answer.
+        check_all: whether the checks of an answer go on when one has failed.
+        outer: the run that this one is an attempt of; its budgets hold for this one, too.
+        watch: told of the samples; an inner run takes over that of the outer one.
 
     Attributes:
         launched: how many attempts have begun.
-        outcomes: what came of those that have ended, in the order in which they did.
-        stopped: why it goes on no longer, if it was stopped.
-        state: whatever the strategy keeps while it runs.
+        outcomes: the samples of the attempts that have ended, in the order in which they ended.
+        stopped: the reason why nothing more is begun; None while the run goes on.
+        group: the task group that is open around the attempts, if any.
+        outer: the run around this one.
+        within: the runs inside this one, as keys.
+        book: every sample by its thunk; shared with the runs around and inside.
+        jobs: the copies in flight, as keys.
+        state: what the strategy keeps while it runs.
     """
 
     __slots__ = (
         "_check_all",
         "_failure",
-        "_limit",
         "_open",
         "book",
         "group",
         "jobs",
         "launched",
+        "limit",
         "meter",
         "outcomes",
         "outer",
@@ -113,7 +120,7 @@ class Run:
         outer: Run | None = None,
         watch: Watch | None = None,
     ) -> None:
-        self._limit = limit
+        self.limit = limit
         self.meter = meter
         self.requirements = requirements
         self._check_all = check_all
@@ -132,43 +139,38 @@ class Run:
         if outer is not None:
             outer.within[self] = None
 
-    # What there is
-
-    @property
-    def limit(self) -> int:
-        """How many attempts may be made."""
-        return self._limit
+    # State
 
     @property
     def missing(self) -> int:
-        """How many attempts are still to end or to begin."""
-        return self._limit - len(self.outcomes)
+        """The number of attempts that have not ended or not begun."""
+        return self.limit - len(self.outcomes)
 
     def unfinished(self) -> list[tuple[int, ...]]:
-        """The lineages of the copies that attempts have begun with and not ended."""
+        """Return the lineages of the copies whose attempts have begun and not ended."""
         return [copy.call.lineage for copy in self._open]
 
     def ordered(self) -> list[AnySample]:
-        """The outcomes of the attempts, in the order of their lineage."""
+        """Return the outcomes of the attempts, in the order of the lineage."""
         return sorted(self.outcomes, key=lambda sample: sample.lineage)
 
     def samples(self) -> list[AnySample]:
-        """Everything that was sent, in the order of the lineage, inner runs and the outer one included."""
+        """Return everything that was sent, also by the runs around and inside, in the order of the lineage."""
         return sorted(self.book.values(), key=lambda sample: sample.lineage)
 
     def may_start(self) -> bool:
-        """Whether another attempt may be begun."""
-        return self.stopped is None and self.launched < self._limit
+        """Tell whether another attempt may begin."""
+        return self.stopped is None and self.launched < self.limit
 
-    # Making samples
+    # Samples
 
     def begin(self, copy: AnyThunk) -> None:
-        """Count an attempt that begins with this copy."""
+        """Note that an attempt begins, with this copy."""
         self.launched += 1
         self._open[copy] = None
 
     def end(self, copy: AnyThunk, outcome: AnySample) -> None:
-        """Take in what came of the attempt that began with this copy."""
+        """Note the outcome of the attempt that began with this copy."""
         del self._open[copy]
         self.outcomes.append(outcome)
 
@@ -177,13 +179,14 @@ class Run:
         return await self.checked(await self.generated(thunk))
 
     async def generated(self, thunk: AnyThunk, drive: Callable[[], Awaitable[object]] | None = None) -> AnySample:
-        """Generate a copy, note it, and count what it used against the budgets.
+        """Generate a copy, note the sample, and charge the budgets.
 
         Args:
-            drive: waits until the thunk is settled, if that is to be done in another way than by waiting.
+            thunk: the copy.
+            drive: waits until the thunk is settled, and may do more; by default its ``settle``.
 
         Raises:
-            SamplingError: if there is a budget, and what it used of it is not known.
+            SamplingError: if there is a budget, and how much of it was used is unknown.
         """
         job = _Job(thunk)
         self.jobs[job] = None
@@ -200,7 +203,7 @@ class Run:
         return sample
 
     async def checked(self, sample: AnySample) -> AnySample:
-        """Check an answer against the requirements, unless there is none, or it no longer matters."""
+        """Check an answer against the requirements, unless there is no answer, or it no longer matters."""
         thunk = sample.thunk
         if thunk.state != "done":
             return sample
@@ -211,7 +214,7 @@ class Run:
     async def judged(
         self, sample: AnySample, judge: Callable[[AnySample], AnySample | Awaitable[AnySample]]
     ) -> AnySample:
-        """What `judge` makes of a sample; the sample as it was if the outcome is decided before."""
+        """Return the sample that `judge` makes of this one, or this one if the outcome is decided before."""
         if self.stopped in _OUTCOMES or self.stopped == "deadline":
             return sample
         given = judge(sample)
@@ -236,11 +239,12 @@ class Run:
         return Sample(thunk, tuple([_LEFT_OUT if verdict is None else verdict for verdict in found]), checked=True)
 
     def note(self, sample: AnySample) -> AnySample:
-        """Keep what is known of a sample, in place of what was known before."""
+        """Enter a sample in the book, in place of what it said about the same thunk, and return it."""
         self.book[sample.thunk] = sample
         return sample
 
     def _charge(self, thunk: AnyThunk) -> None:
+        """Charge a settled thunk to this run and those around it, and stop those whose budget is spent."""
         for run in self._lines():
             run.meter.charge(thunk)
         for run in self._lines():
@@ -248,13 +252,13 @@ class Run:
             if spent is not None and (run.may_start() or any(below.jobs for below in run.below())):
                 run.stop(spent)
 
-    # Stopping
+    # The end
 
     def stop(self, reason: StopReason) -> None:
-        """Begin nothing more, and cancel what is in flight.
+        """Begin nothing more in this run and those inside it, and cancel what is in flight.
 
-        What a spent budget stops are generations: an answer that has been paid for is still checked. After a hopeless
-        failure, what is in flight may still come to a good end.
+        A spent budget cancels generations only: an answer that has been paid for is still checked. A hopeless failure
+        cancels nothing: what is in flight may still succeed.
         """
         for run in self.below():
             if run.stopped is None or reason in _OUTCOMES:
@@ -268,13 +272,13 @@ class Run:
                     job.scope.cancel()
 
     async def ring(self, seconds: float, scope: anyio.CancelScope) -> None:
-        """Stop when the deadline has passed, unless `scope` is cancelled before."""
+        """Wait for `seconds`, then stop the run; the caller cancels `scope` when the run ends before."""
         with scope:
             await anyio.sleep(seconds)
             self.stop("deadline")
 
-    async def guarded(self, function: Callable[..., Awaitable[object]], *args: Any) -> None:
-        """Run a part of it in a task: what it raises is kept for `raise_failure`, and stops the rest."""
+    async def guarded(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run a part of the sampling in a task; if it raises, stop the run and keep the error for `raise_failure`."""
         try:
             await function(*args)
         except Exception as error:
@@ -283,36 +287,36 @@ class Run:
             self.stop("decided")
 
     def raise_failure(self) -> None:
-        """Raise what a guarded part raised, if one did; no task may be left then."""
+        """Raise the first exception of a guarded part, if any. Called when all tasks have ended."""
         failure, self._failure = self._failure, None
         if failure is None:
             return
         try:
             raise failure
         finally:
-            del failure  # its traceback knows this frame: keep no cycle
+            del failure  # break the cycle: error, traceback, this frame, error
 
     def forget(self, inner: Run) -> None:
-        """Let go of an inner run that is over."""
+        """Remove an inner run that has ended."""
         del self.within[inner]
 
     def open_group(self) -> TaskGroup:
-        """The nearest task group that is open around what runs here."""
+        """Return the innermost open task group, of this run or of those around it."""
         group = next((run.group for run in self._lines() if run.group is not None), None)
-        if group is None:  # nothing can ask for this: only one thing runs at a time where there is no group
+        if group is None:  # cannot happen: without a group, one task does everything, and cancels no other
             msg = "a sample is stopped from outside without a task group to do it in"
             raise RuntimeError(msg)
         return group
 
     def _lines(self) -> Iterator[Run]:
-        """This run and those around it, from the inside."""
+        """Give this run and those around it, from the inside out."""
         run: Run | None = self
         while run is not None:
             yield run
             run = run.outer
 
     def below(self) -> Iterator[Run]:
-        """This run and those within it."""
+        """Give this run and all inside it."""
         yield self
         for child in self.within:
             yield from child.below()

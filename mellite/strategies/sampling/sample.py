@@ -1,4 +1,4 @@
-"""A sample: one copy that was sent, with its answer or error, its verdicts, tokens, cost and time."""
+"""A sample: one copy that was sent, with its answer or error, verdicts, tokens, cost and time."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["AnySample", "Sample", "Status", "StopReason", "counts", "exact", "to
 
 T = TypeVar("T")
 
-#: Why sampling stopped; see `SamplingResult`.
+#: The reason why sampling stopped; see `SamplingResult`.
 StopReason: TypeAlias = Literal[
     "accepted", "decided", "completed", "max_samples", "max_tokens", "max_usd", "deadline", "hopeless"
 ]
 
-#: What became of a sample; see `Sample.status`.
+#: The outcome of a sample; see `Sample.status`.
 Status: TypeAlias = Literal["passed", "rejected", "unchecked", "failed", "cancelled"]
 
 
 @frozen
 class Sample(Generic[T]):
-    """One copy that was sent, and what came of it.
+    """One copy that was sent, and its outcome.
 
     Args:
         thunk: the copy, settled.
         validations: the verdicts, in the order of the requirements.
-        error: what went wrong: in the generation, in parsing the answer, or in scoring it. What checks raised is in
-            `errors`, and in their verdicts.
-        score: how good the strategy found it: the score of `BestOfN`, the votes for its answer in `MajorityVote`, the
-            mean similarity to the others in `MinimumBayesRisk`; None for the other strategies.
-        verdict: what the requirement said that gave the score, if one did.
-        checked: whether it went through the checks; not so for a loser, or for a step on the way to an answer.
+        error: the error of the generation, of parsing the answer, or of scoring it. The exceptions of checks are in
+            `errors`, and in the verdicts.
+        score: the score given by the strategy: that of `BestOfN`; in `MajorityVote`, the votes for the answer; in
+            `MinimumBayesRisk`, the mean similarity to the other answers; None in other strategies.
+        verdict: the verdict of the requirement that gave the score, if one did.
+        checked: whether the answer was checked. Answers of losers, and steps on the way to an answer, are not.
     """
 
     thunk: ModelOutputThunk[T]
@@ -50,28 +50,28 @@ class Sample(Generic[T]):
 
     @property
     def lineage(self) -> tuple[int, ...]:
-        """Which copy it is; samples are listed in this order."""
+        """The lineage of the copy; samples are listed in this order."""
         return self.thunk.call.lineage
 
     @property
     def errors(self) -> tuple[Exception, ...]:
-        """All that went wrong: `error`, and what checks raised instead of giving a verdict."""
+        """All errors of the sample: `error`, and the exceptions that checks raised."""
         found = [self.error, *[verdict.error for verdict in self.validations]]
         return tuple({id(error): error for error in found if error is not None}.values())
 
     @property
     def misjudged(self) -> bool:
-        """Whether there is an answer, and a check, a score or a key raised over it."""
+        """Whether there is an answer on which a check, a score or a key raised."""
         return self.thunk.state == "done" and bool(self.errors)
 
     @property
     def passed(self) -> bool:
-        """Whether it is an answer that every check accepts."""
+        """Whether every check accepts the answer."""
         return self.checked and self.error is None and all(self.validations)
 
     @property
     def status(self) -> Status:
-        """``passed`` or ``rejected`` by the checks, ``unchecked``, ``failed`` (see `errors`), or ``cancelled``."""
+        """The outcome: ``passed`` or ``rejected`` by the checks, ``unchecked``, ``failed`` or ``cancelled``."""
         if self.thunk.cancelled:
             return "cancelled"
         if self.errors:
@@ -82,27 +82,27 @@ class Sample(Generic[T]):
 
     @property
     def judges(self) -> tuple[AnyThunk, ...]:
-        """What models answered that were asked to judge it."""
+        """The thunks of the models that judged the sample."""
         verdicts = self.validations if self.verdict is None else (*self.validations, self.verdict)
         return tuple([verdict.thunk for verdict in verdicts if verdict.thunk is not None])
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens used, as far as the provider told; without those of judges."""
+        """The tokens used, if the provider reported them; without those of judges."""
         return self.thunk.generation.usage
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """What it cost, in USD; None when the price or the usage is unknown. Without judges."""
+        """The cost in USD, without that of judges; None if the price or the usage is unknown."""
         return self.thunk.generation.cost_usd
 
     @property
     def duration_ms(self) -> float | None:
-        """How long it took, in ms."""
+        """The duration of the generation, in ms."""
         return self.thunk.generation.duration_ms
 
     def to_dict(self) -> dict[str, Any]:
-        """The sample as JSON knows values: dict, list, str, int, float, bool and None."""
+        """Return the sample as values that JSON knows: dict, list, str, int, float, bool and None."""
         about = self.thunk.generation
         return {
             "lineage": list(self.lineage),

@@ -1,9 +1,9 @@
-"""What all sampling strategies share: budgets, concurrency, one strategy inside another, and the result."""
+"""The base of all sampling strategies: budgets, concurrency, nesting, and the result."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 
@@ -14,6 +14,7 @@ from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest, SamplingError
 from ..requirements import Requirement, as_requirements
+from ..requirements.requirement import Check
 from .budget import Meter, check_count, check_priced, check_seconds, dollars
 from .result import SamplingResult
 from .run import Run, Watch, is_hopeless
@@ -26,20 +27,20 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class Strategy:
-    """How to get one good answer out of copies of a thunk: the arguments that all strategies have.
+    """A way to get one good answer out of copies of a thunk: the arguments that all strategies share.
 
-    Use one of its subclasses. They compose: with ``inner``, every attempt is a run of another strategy, as in
+    Use one of the subclasses. Strategies nest: with ``inner``, each attempt is a run of another strategy, as in
     ``Fallback([backup], inner=BestOfN(3, score=...))`` or ``MajorityVote(5, inner=Hedge(after=2))``.
 
     Args:
-        max_samples: how many attempts to make at most. An attempt is one copy, or one run of `inner`.
-        concurrency: how many attempts run at the same time at most.
+        max_samples: the most attempts to make. An attempt is one copy, or one run of `inner`.
+        concurrency: the most attempts that run at the same time.
         max_tokens: stop when all samples and their judges together have used this many tokens.
         max_usd: stop when they have cost this much, in USD. A model without a known price is an error.
-        deadline: stop after this many seconds, and take the best there is.
-        check_all: whether an answer is checked by all requirements, also when one has failed. With False, async checks,
-            such as a judge that has to be paid, are spared for an answer that another check refuses.
-        inner: the strategy that makes each attempt; its budgets hold for each run of it, those here for all together.
+        deadline: stop after this many seconds, and take the best answer so far.
+        check_all: check an answer by all requirements, also when one has failed. With False, an answer that fails one
+            check is spared the async ones, such as a judge that has to be paid.
+        inner: the strategy that makes each attempt. Its budgets hold for each of its runs, those here for all together.
 
     Raises:
         InvalidRequest: for an argument that makes no sense, such as a negative budget.
@@ -53,7 +54,7 @@ class Strategy:
     check_all: bool = True
     inner: Strategy | None = None
 
-    #: Whether there is nothing for it to do without a requirement, or an output type.
+    #: Whether the strategy is useless without a requirement or an output type.
     _needs_requirements: ClassVar[bool] = False
 
     def __attrs_post_init__(self) -> None:
@@ -62,7 +63,7 @@ class Strategy:
     async def sample(
         self,
         thunk: ModelOutputThunk[T],
-        requirements: Sequence[Requirement | Callable[..., Any]] | None = (),
+        requirements: Sequence[Requirement | Check] | None = (),
         *,
         watch: Watch | None = None,
         progress: bool = False,
@@ -70,17 +71,17 @@ class Strategy:
         """Send copies of a thunk, check their answers, and choose one. The thunk itself is not generated.
 
         Args:
-            thunk: what to sample, in any state.
-            requirements: what an answer must meet: requirements, or functions of the thunk that give a bool.
-            watch: told of every copy that is sent, and of what came of it.
-            progress: show a bar on a terminal, with tokens, cost, rate and time left; it is a `watch` of its own.
+            thunk: the thunk to copy, in any state.
+            requirements: the demands on an answer: requirements, or functions of the thunk that return a bool.
+            watch: told of every copy that is sent, and of its outcome.
+            progress: show a bar on a terminal, with tokens, cost, rate and time left. It takes the place of `watch`.
 
         Raises:
-            InvalidRequest: before anything is sent, for arguments that make no sense.
-            SamplingError: if no copy gave an answer at all. Its ``errors`` are those of the samples, in their order,
-                and ``__cause__`` is a group of them. Answers that fail their checks raise nothing: see
-                `SamplingResult.success`. Also if a check or score of yours raised over every answer that it judged:
-                ``__cause__`` is the first. And if a budget cannot be kept, because a price is not known.
+            InvalidRequest: for arguments that make no sense, before anything is sent.
+            SamplingError: if no copy gave an answer: ``errors`` are those of the samples, in order, and ``__cause__``
+                is a group of them. If your own checks or scores raised on every answer: ``__cause__`` is the first
+                exception. If a budget cannot be kept, because a price is unknown. Answers that merely fail their
+                checks raise nothing: see `SamplingResult.success`.
         """
         required = self._checked(thunk, requirements)
         if not progress:
@@ -103,7 +104,7 @@ class Strategy:
         chosen = await self._run(run, thunk)
         return self._result(run, chosen, (time.perf_counter() - began) * 1000)
 
-    # What subclasses may do differently
+    # Methods that subclasses override
 
     def _check_arguments(self) -> None:
         """Raise `InvalidRequest` for arguments that make no sense."""
@@ -118,25 +119,25 @@ class Strategy:
             raise InvalidRequest(msg, parameter="inner")
 
     def check_required(self, thunk: AnyThunk, required: Sequence[Requirement]) -> None:
-        """Raise `InvalidRequest` if this is nothing to work with."""
+        """Raise InvalidRequest unless there is something that can fail."""
         if self._needs_requirements and not required and thunk.call.request.output is str:
             msg = f"{type(self).__name__} needs requirements, or an output type: nothing else can fail"
             raise InvalidRequest(msg, parameter="requirements")
 
     def _attempts(self, thunk: AnyThunk) -> int:
-        """How many attempts there may be for this thunk."""
+        """Return how many attempts there may be for this thunk."""
         return self.max_samples
 
     def asked_backends(self, thunk: AnyThunk) -> Sequence[Streams]:
-        """The backends that may be asked."""
+        """Return the backends that may be asked."""
         return (thunk.call.backend,)
 
     def _repeats(self) -> bool:
-        """Whether every attempt asks the same backend, so that an error like a wrong key makes others pointless."""
+        """Tell whether all attempts ask the same backend, so that after a wrong key further ones are pointless."""
         return self.inner is None
 
     def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
-        """The copy that the next attempt begins with."""
+        """Make the copy that the next attempt begins with."""
         return thunk.resample(1)[0]
 
     async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
@@ -144,19 +145,19 @@ class Strategy:
         return await run.attempt(copy) if self.inner is None else await self.inner.sample_within(run, copy)
 
     def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
-        """Whether the outcome is decided, now that this attempt has ended."""
+        """Return the reason to stop if the outcome is decided, now that an attempt has ended; else None."""
         return "accepted" if sample.passed else None
 
     def _end(self, run: Run) -> StopReason:
-        """Why it stopped when all attempts were made and none of them decided it."""
+        """Return the reason for the end when all attempts were made, and none decided the outcome."""
         return "max_samples"
 
     async def _choose(self, run: Run) -> AnySample | None:
-        """The winner among the outcomes; None if none is good enough."""
+        """Choose the winner among the outcomes; None if none is good enough."""
         return next((sample for sample in run.ordered() if sample.passed), None)
 
     async def _draw(self, run: Run, thunk: AnyThunk) -> None:
-        """Make attempts until it is decided, or no more may be made."""
+        """Make attempts until the outcome is decided, or no more may be made."""
         width = min(self.concurrency, run.limit)
         if width == 1:
             await self._work(run, thunk)
@@ -174,10 +175,8 @@ class Strategy:
     def _meter(self) -> Meter:
         return Meter(self.max_tokens, self.max_usd)
 
-    def _checked(
-        self, thunk: AnyThunk, requirements: Sequence[Requirement | Callable[..., Any]] | None
-    ) -> tuple[Requirement, ...]:
-        """The requirements, when everything that can be wrong before anything is sent has been looked at."""
+    def _checked(self, thunk: AnyThunk, requirements: Sequence[Requirement | Check] | None) -> tuple[Requirement, ...]:
+        """Check everything that can be checked before anything is sent, and return the requirements."""
         if not isinstance(thunk, ModelOutputThunk):
             msg = f"{type(self).__name__}.sample takes a thunk, not {type(thunk).__name__}; backend.generate makes one"
             raise InvalidRequest(msg, parameter="thunk")
@@ -194,7 +193,7 @@ class Strategy:
         return required
 
     async def sample_within(self, outer: Run, thunk: AnyThunk) -> AnySample:
-        """Run as an attempt of another strategy."""
+        """Run this strategy as one attempt of another one; called by that strategy, with its run."""
         required, check_all = outer.requirements, self.check_all
         run = Run(self._attempts(thunk), self._meter(), requirements=required, check_all=check_all, outer=outer)
         try:
@@ -259,16 +258,16 @@ class Strategy:
 
 
 def nearest(samples: list[AnySample]) -> AnySample | None:
-    """The answer that meets the most requirements, the first of several; None if there is no answer at all.
+    """Return the answer that meets the most requirements, in a tie the first; None if there is no answer.
 
-    One over which a check raised comes behind all that were judged.
+    Answers on which a check raised come last.
     """
     answers = [sample for sample in samples if sample.thunk.state == "done"]
     return max(answers, key=lambda sample: (not sample.misjudged, sum(map(bool, sample.validations))), default=None)
 
 
 def _nothing(strategy: str, samples: list[AnySample], reason: StopReason) -> SamplingError:
-    """The error for a run without any answer."""
+    """Make the error for a run without any answer."""
     errors = tuple([sample.error for sample in samples if sample.error is not None])
     first = f"; the first error: {type(errors[0]).__name__}: {errors[0]}" if errors else ""
     count = f"{len(samples)} sample{'' if len(samples) == 1 else 's'}"
@@ -284,7 +283,7 @@ def _nothing(strategy: str, samples: list[AnySample], reason: StopReason) -> Sam
 
 
 def _misjudged(strategy: str, samples: list[AnySample], judged: list[AnySample]) -> SamplingError:
-    """The error for a run in which your own check or score raised over every answer that it was given."""
+    """Make the error for a run in which the caller's own checks or scores raised on every answer."""
     errors = tuple([error for sample in judged for error in sample.errors])
     first = errors[0]
     error = SamplingError(

@@ -1,10 +1,10 @@
-"""The rich table that a terminal shows for the result of sampling."""
+"""The table that rich shows in a terminal for a result of sampling."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ...thunk.thunk import AnyThunk
 from ...values.terminal import one_line
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_ROWS", "table_of", "totals_of"]
 
-#: How many samples are shown; of more, the first ones and the winner.
+#: The most samples that are shown; of more, the first ones and the winner.
 MOST_ROWS: Final = 40
 
 _STYLES: Final[dict[Status, str]] = {
@@ -29,7 +29,7 @@ _STYLES: Final[dict[Status, str]] = {
 
 
 def table_of(samples: Sequence[AnySample], winner: AnyThunk, *, title: str, totals: str) -> Table:
-    """One row for each sample: what became of it, its verdicts, tokens, cost and time, and the start of its text."""
+    """Return a table with a row for each sample: status, verdicts, tokens, cost, time, and the start of the text."""
     from rich.table import Table
     from rich.text import Text
 
@@ -49,7 +49,7 @@ def table_of(samples: Sequence[AnySample], winner: AnyThunk, *, title: str, tota
 
 
 def totals_of(count: int, usage: Usage | None, cost: Decimal | None, duration_ms: float | None, unmetered: int) -> str:
-    """What all samples used together, in a line."""
+    """Return one line with what all samples used together."""
     missing = f", {unmetered} without a count" if unmetered else ""
     tokens = _shown(usage.total_tokens if usage is not None else None, ",d")
     return f"{count} samples, {tokens} tokens{missing}, {_shown(cost, 'f')} USD, {_seconds(duration_ms)} s"
@@ -75,5 +75,5 @@ def _seconds(duration_ms: float | None) -> str:
     return _shown(None if duration_ms is None else duration_ms / 1000, ".2f")
 
 
-def _shown(value: Any, format: str) -> str:
-    return "?" if value is None else f"{value:{format}}"
+def _shown(value: float | Decimal | None, spec: str) -> str:
+    return "?" if value is None else f"{value:{spec}}"

@@ -1,4 +1,4 @@
-"""Majority vote and minimum Bayes risk: choose the answer that the others agree with most."""
+"""Majority vote and minimum Bayes risk: choose the answer that agrees most with the others."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ Key: TypeAlias = Literal["exact", "numeric"] | Callable[..., Any]
 #: How alike two answers are, from 0 to 1; see `MinimumBayesRisk`.
 Similarity: TypeAlias = Literal["words", "exact", "numeric"] | Callable[[str, str], float | Awaitable[float]]
 
-#: How alike two answers are that count as the same vote.
+#: The least similarity of two answers that count as the same vote.
 _SAME: Final = 0.5
+
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 _SIMILARITIES: Final[dict[str, Callable[[str, str], float]]] = {
     "exact": same_text,
@@ -43,17 +45,17 @@ def _key(key: Key | None) -> Key:
 
 @frozen
 class MajorityVote(Fixed):
-    """Generate n answers at once and take the one that most of them give; of equal votes, the one with the first.
+    """Generate n answers at once and take the most frequent one; in a tie, the one whose first vote is earliest.
 
-    Only answers that pass the requirements vote. As soon as what is missing cannot change the outcome, it is cancelled.
+    Only answers that pass the requirements vote. Once the missing votes cannot change the outcome, they are cancelled.
     The other arguments are those of `Strategy`.
 
     Args:
-        n: how many may vote.
-        key: what makes two answers the same vote: ``exact`` or None, equal parsed values, or texts equal but for white
-            space around them; ``numeric``, the last number in the text, an answer without one does not vote; a function
-            of the text that gives the vote, None for no vote; or a function of two texts that says whether they are the
-            same, or how alike they are (the same from 0.5 on). Each answer is compared with the first of each group.
+        n: the number of votes.
+        key: what makes two answers the same vote. ``exact`` or None: equal parsed values, or equal texts, white space
+            around them aside. ``numeric``: the same last number; an answer without a number does not vote. A function
+            of the text: the vote that it returns, None for no vote. A function of two texts: whether they are the same,
+            or how alike they are (the same from 0.5 on); each answer is compared with the first of each group.
 
     Example:
         >>> import asyncio
@@ -96,7 +98,7 @@ class MajorityVote(Fixed):
 
 
 class _Group:
-    """The samples that gave the same answer, in the order of their lineage."""
+    """Samples that gave the same answer, in the order of their lineage."""
 
     __slots__ = ("example", "votes")
 
@@ -109,7 +111,7 @@ class _Group:
 
     @property
     def rank(self) -> tuple[int, tuple[int, ...]]:
-        """Groups with more votes come first, then those with the earlier first vote."""
+        """The sort key of the group: more votes first, then the earlier first vote."""
         return -len(self.votes), self.votes[0].lineage
 
 
@@ -122,18 +124,18 @@ class _Ballot:
         self._most = 0
 
     def ranked(self) -> list[_Group]:
-        """The groups, the winning one first."""
+        """Return the groups, the winning one first."""
         return sorted(self.groups, key=lambda group: group.rank)
 
     def voting(self, key: Key) -> Callable[[AnySample], AnySample | Awaitable[AnySample]]:
-        """The function that lets a sample vote."""
+        """Return the function that counts the vote of a sample."""
 
         def vote(sample: AnySample) -> AnySample | Awaitable[AnySample]:
             if callable(key):
                 return self._by_function(sample, key)
             try:
                 self._by_answer(sample, _answer_of(sample.thunk, key))
-            except (TypeError, ValueError, RecursionError) as error:  # a value that no JSON can hold
+            except (TypeError, ValueError, RecursionError) as error:  # the parsed value cannot be written as JSON
                 return evolve(sample, error=error)
             return sample
 
@@ -165,7 +167,7 @@ class _Ballot:
         return group
 
     async def _like(self, text: str, same: Callable[[str, str], Any]) -> _Group | None:
-        # A group that another sample makes meanwhile is at the end of the list, and is compared too.
+        # While this waits, other samples may append groups; the loop reaches these as well.
         for group in self.groups:
             found = same(group.example, text)
             alike = await found if inspect.isawaitable(found) else found
@@ -174,7 +176,7 @@ class _Ballot:
         return None
 
     def is_decided(self, missing: int, earliest: tuple[int, ...] | None) -> bool:
-        """Whether `missing` votes cannot change the winner; the one of them with the earliest lineage may be known."""
+        """Tell whether `missing` more votes cannot change the winner; `earliest` is the lowest lineage among them."""
         if self._most < missing or not self.groups:
             return False
         ranked = self.ranked()
@@ -183,21 +185,18 @@ class _Ballot:
         most = missing + (len(second.votes) if second is not None else 0)
         if ahead != most:
             return ahead > most
-        # All that is missing would have to join the second, and the one with the first vote would win.
+        # The missing votes can at most make a tie with the second group, which the earlier first vote wins.
         return all(lineage > first for lineage in (earliest, second.votes[0].lineage if second else None) if lineage)
 
 
 def _compares(key: Callable[..., Any]) -> bool:
-    """Whether a function takes two texts to compare, and not one to make a vote of."""
+    """Tell whether a function compares two texts, rather than turning one into a vote."""
     try:
         parameters = inspect.signature(key).parameters.values()
-    except (TypeError, ValueError):  # some built-in functions do not say
+    except (TypeError, ValueError):  # some built-in functions have no signature
         return False
     needed = [each for each in parameters if each.default is each.empty and each.kind in _POSITIONAL]
     return len(needed) == 2
-
-
-_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _answer_of(thunk: AnyThunk, key: Literal["exact", "numeric"]) -> Hashable:
@@ -209,7 +208,7 @@ def _answer_of(thunk: AnyThunk, key: Literal["exact", "numeric"]) -> Hashable:
         return text.strip()
     try:
         hash(parsed)
-    except TypeError:  # a dict or a list: equal ones print alike when their keys are sorted
+    except TypeError:  # a dict or a list: equal ones give the same JSON with sorted keys
         import msgspec
 
         return msgspec.json.encode(parsed, order="sorted", enc_hook=repr)
@@ -218,19 +217,19 @@ def _answer_of(thunk: AnyThunk, key: Literal["exact", "numeric"]) -> Hashable:
 
 @frozen
 class MinimumBayesRisk(Fixed):
-    """Generate n answers at once and take the one that is most like all others; of equals, the first.
+    """Generate n answers at once and take the one that is most similar to all others; in a tie, the first.
 
-    Where answers are rarely the same, such as prose, this is what a vote is where they are. Only answers that pass the
-    requirements take part. The other arguments are those of `Strategy`.
+    A vote for answers that are rarely equal, such as prose. Only answers that pass the requirements take part. The
+    other arguments are those of `Strategy`.
 
     Args:
-        n: how many answers to choose from.
-        similarity: how alike two answers are: ``words``, the words they have in common; ``exact``, 1 or 0; ``numeric``,
-            how near the last numbers in them are; or a function of an answer and another one to hold it against, sync
-            or async. It is called for every ordered pair.
+        n: the number of answers to choose from.
+        similarity: how alike two answers are. ``words``: the share of words in common. ``exact``: 1 or 0. ``numeric``:
+            how close their last numbers are. A function, sync or async, of an answer and another one to compare it
+            with; it is called for every ordered pair.
 
     Raises:
-        SamplingError: out of `sample`, if your similarity raises or gives no finite number.
+        SamplingError: from `sample`, if your similarity raises or returns no finite number.
 
     Example:
         >>> import asyncio
@@ -259,7 +258,7 @@ class MinimumBayesRisk(Fixed):
 
 
 async def _means(texts: list[str], similarity: Similarity) -> list[float]:
-    """For each text, its mean similarity to the others; 1.0 for a single one."""
+    """Return for each text its mean similarity to the others; 1.0 for a single text."""
     others = len(texts) - 1
     if not others:
         return [1.0]
@@ -268,11 +267,11 @@ async def _means(texts: list[str], similarity: Similarity) -> list[float]:
         for against, other in enumerate(texts):
             if callable(similarity):
                 sums[at] += await _alike(similarity, text, other) if at != against else 0.0
-            elif against > at:  # ours are the same both ways
+            elif against > at:  # the stock measures are symmetric
                 value = _SIMILARITIES[similarity](text, other)
                 sums[at] += value
                 sums[against] += value
-        await anyio.lowlevel.checkpoint()  # a thousand texts are a million pairs: let others run
+        await anyio.lowlevel.checkpoint()  # a thousand texts are a million pairs: let other tasks run
     return [total / others for total in sums]
 
 

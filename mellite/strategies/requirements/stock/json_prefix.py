@@ -88,7 +88,7 @@ class JsonPrefix:
         return None
 
     def read(self, text: str) -> None:
-        """Take in the next characters; raise `_NotJson` at the first that no JSON could have there."""
+        """Read the next characters; raise `_NotJson` at the first that no JSON could have there."""
         at = 0
         while at < len(text):
             inside = self._inside
