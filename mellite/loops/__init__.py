@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from .asyncio_loop import current_asyncio_task
-from .detection import Loop, Waiter, current, imported_trio, in_trio_task, is_being_cancelled, running, waiter
+from .detection import Loop, Waiter, Waker, current, imported_trio, in_trio_task, is_being_cancelled, running, waiter
 from .sync import check_timeout, forbid_inside_loop, portal, running_here, thread_waiter
 
 __all__ = [
     "Loop",
     "Waiter",
+    "Waker",
     "check_timeout",
     "current",
     "current_asyncio_task",

@@ -13,6 +13,7 @@ from .trio_loop import TrioLoop, TrioWaiter
 __all__ = [
     "Loop",
     "Waiter",
+    "Waker",
     "current",
     "imported_trio",
     "in_trio_task",
@@ -22,12 +23,16 @@ __all__ = [
 ]
 
 
-class Waiter(Protocol):
-    """One wait for one wake-up; `wake` may be called from any thread, any number of times."""
+class Waker(Protocol):
+    """Something that can be told that what it is there for has happened."""
 
     def wake(self) -> None:
-        """Wake whoever waits, or will."""
+        """Note that it has happened; called from any thread, any number of times."""
         ...
+
+
+class Waiter(Waker, Protocol):
+    """One wait for one wake-up, in one task."""
 
     async def wait(self) -> None:
         """Wait for the wake-up."""

@@ -64,11 +64,6 @@ class ThreadWaiter:
         """Wake the thread that waits, or will; from any thread, any number of times."""
         self.event.set()
 
-    async def wait(self) -> None:
-        """Refuse: a thread waits with `block`."""
-        msg = "a thread waits with block()"
-        raise SyncInsideLoop(msg)
-
     def block(self, timeout: float | None) -> bool:
         """Wait in this thread, at most `timeout` seconds; whether it was woken."""
         return self.event.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))

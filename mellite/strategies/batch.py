@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from .. import loops
@@ -13,7 +12,8 @@ from ..thunk.thunk import AnyThunk, ModelOutputThunk
 from ..values.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from ..thunk.pump import Consumer, Pump
+    from ..thunk.audience import Consumer
+    from ..thunk.pump import Pump
 
 __all__ = ["Batch", "thunks_of"]
 
@@ -80,10 +80,7 @@ class Batch(Generic[T]):
                 self._board.settled.append(index)
                 continue
             self._open[index] = (pump, pump.enter())
-            notice = _Notice(self._board, index)
-            pump.done.append(notice)
-            if pump.outcome is not None:  # settled before it could see the notice
-                notice.wake()
+            pump.wake_when_settled(_Notice(self._board, index))
 
     def _take(self) -> ModelOutputThunk[T] | None:
         """Take one that has settled, if there is one, and start another in its place."""
@@ -147,8 +144,7 @@ class Batch(Generic[T]):
         for each in self._open.values():
             if each is not None:
                 pump, consumer = each
-                consumer.gone = True
-                pump.loop.call_soon(partial(pump.leave, consumer, cancelled=cancelled))
+                pump.drop(consumer, cancelled=cancelled)
         self._open.clear()
 
 
@@ -159,9 +155,9 @@ class _Board:
 
     def __init__(self) -> None:
         self.settled: deque[int] = deque()
-        self.waiters: list[loops.Waiter] = []
+        self.waiters: list[loops.Waker] = []
 
-    def watched_by(self, waiter: loops.Waiter) -> _Watch:
+    def watched_by(self, waiter: loops.Waker) -> _Watch:
         return _Watch(self, waiter)
 
 
@@ -170,7 +166,7 @@ class _Watch:
 
     __slots__ = ("_board", "_waiter")
 
-    def __init__(self, board: _Board, waiter: loops.Waiter) -> None:
+    def __init__(self, board: _Board, waiter: loops.Waker) -> None:
         self._board = board
         self._waiter = waiter
 
@@ -206,6 +202,3 @@ class _Notice:
             except IndexError:  # another thread took the last one
                 return
             waiter.wake()
-
-    async def wait(self) -> None:
-        """Not used: it is told, and waits for nothing."""

@@ -1,4 +1,32 @@
-"""One generation, for however many wait for it: the thunk, its backend, its pump."""
+"""One generation, for however many wait for it: the thunk, its backend, its pump.
+
+The rules of this room, named here once:
+
+**Threads.** `Pump.run` and what it calls run in the pump's own loop. All other methods may be called from any task,
+thread or loop, but for `Pump.start`, which is called once, in the pump's loop.
+
+**Wake-ups need no lock.** A consumer adds its waker and then looks at the events again; the pump appends an event and
+then looks at the wakers. Whichever comes second sees the other. Single operations on a list, dict or deque are atomic:
+https://docs.python.org/3/faq/library.html#what-kinds-of-global-value-mutation-are-thread-safe
+
+**Locks.** There are two: `mellite.thunk.thunk` holds one while a thunk gets its pump, `mellite.thunk.pump` one for the
+assignment of an outcome. Neither is held while the other is taken, and no code of a backend or a caller runs under
+either. A third one, of `mellite.share`, is taken before the second. Both are reentrant, because a signal handler that
+cancels may run while the same thread holds them; all are open again in a forked child (`mellite.loops.forking`).
+
+**Finalizers.** ``__del__`` runs in whichever thread drops the last reference, in the middle of any code, and so must
+take no lock: https://docs.python.org/3/reference/datamodel.html#object.__del__. Those of this room set a flag or two
+and leave the rest to the loop of the generation (`Loop.call_soon`).
+
+**Forks.** A forked child has a copy of each generation, but not the loop that runs it. In the child it settles as
+cancelled when it is first looked at, and wakes nobody: all who wait for it do so in the parent.
+
+**Cycles.** An error that is kept knows, by its traceback, the frames that it went through, and they know their
+variables: https://docs.python.org/3/library/inspect.html#the-interpreter-stack. A frame that knows the error, or an
+object that keeps it, closes a cycle, and the object is dropped only when the garbage collector comes by, too late for
+what its ``__del__`` has to notice. So functions here that let an error pass ``del`` their variables first, `self`
+included. Weak references stand where one object only has to tell another.
+"""
 
 from __future__ import annotations
 

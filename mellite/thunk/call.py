@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextvars import ContextVar
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from attrs import evolve, field, fields_dict, frozen
 
@@ -17,13 +16,7 @@ from ..values.request import Request
 if TYPE_CHECKING:
     from ..values.events import Event
 
-__all__ = ["CallInfo", "Opener", "Streams", "name_of", "opener", "resolved"]
-
-#: Gives the stream of events for a generation (a `mellite.thunk.pump.Pump`) that begins.
-Opener: TypeAlias = "Callable[[Any], AsyncIterator[Event]]"
-
-#: What opens streams in place of their backends in this context, if anything does: see `mellite.share`.
-opener: Final[ContextVar[Opener | None]] = ContextVar("mellite_opener", default=None)
+__all__ = ["CallInfo", "Streams", "name_of", "resolved"]
 
 
 @runtime_checkable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from .. import loops
@@ -12,7 +11,8 @@ from ..loops import readers
 from ..values.chunking import Chunker
 from ..values.compact import CompactLog
 from ..values.events import Event, TextDelta
-from .pump import AHEAD, Consumer, Pump
+from .audience import AHEAD, Consumer
+from .pump import Pump
 
 if TYPE_CHECKING:
     from .outcome import Outcome
@@ -89,14 +89,8 @@ class _Position(Generic[Item]):
         """Let the pump run on, well before this iterator has nothing left."""
         pump = self._pump
         if pump is not None:
-            want = index + self._ahead
-            consumer = self._consumer
-            consumer.want = want
             self._refresh = index + self._ahead // 2
-            if consumer.gone:  # its reader had left; another one goes on
-                consumer.gone = False
-                pump.join(consumer)
-            pump.raise_demand(want)
+            pump.ask(self._consumer, index + self._ahead)
 
     def _waits(self, index: int) -> None:
         """Mark this iterator as waiting: if dropped now, it left by cancellation."""
@@ -115,7 +109,7 @@ class _Position(Generic[Item]):
     def reader_cancelled(self, task: object) -> None:
         """Leave by cancellation if `task`, which is over, was the last to wait here."""
         pump = self._pump
-        if pump is None or self._task is None or self._task() is not task or self._consumer not in pump.consumers:
+        if pump is None or self._task is None or self._task() is not task or not pump.counts(self._consumer):
             return
         self._consumer.gone = True
         pump.leave(self._consumer, cancelled=True)
@@ -130,13 +124,12 @@ class _Position(Generic[Item]):
 
     def __del__(self) -> None:
         pump = self._pump
-        if pump is None or pump.outcome is not None or self._consumer not in pump.consumers:
+        if pump is None or not pump.counts(self._consumer):
             return
         task = self._task() if self._task is not None else None
         # It may have been handed on: the task that drops it counts as well as the one that waited last.
         cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
-        self._consumer.gone = True
-        pump.loop.call_soon(partial(pump.leave, self._consumer, cancelled=cancelled))
+        pump.drop(self._consumer, cancelled=cancelled)
 
 
 @final
@@ -297,13 +290,8 @@ class SyncTexts(_Position[str], Iterator[str]):
     def _block(self, pump: Pump) -> None:
         loops.forbid_inside_loop("iterating over thunk.iter()", "`async for delta in thunk`")
         self._ask(self._index)
-        waiter = loops.thread_waiter()
-        pump.progress.append(waiter)
-        pump.check_loop()
-        if len(self._events) > self._index or pump.outcome is not None:
-            return
         try:
-            waiter.block(None)
+            pump.block_beyond(self._index)
         except BaseException:  # KeyboardInterrupt: this iterator leaves by cancellation when it is dropped
             self._cancelled = True
             raise

@@ -270,7 +270,8 @@ def _ours(error: BaseException, backend: str) -> Exception:
     return wrapped
 
 
-_MACHINERY: Final = frozenset({"mellite.thunk.pump", "mellite.thunk.outcome", "mellite.thunk.sharing"})
+#: The modules whose frames are cut off the top of a traceback.
+_MACHINERY: Final = frozenset(f"{__package__}.{name}" for name in ("pump", "audience", "outcome", "sharing"))
 
 
 def _inform(failure: Exception, folded: Folded, generation: GenerationMetadata) -> None:

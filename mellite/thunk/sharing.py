@@ -7,17 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
-from .. import loops
 from ..loops import forking
 from ..values.errors import InvalidRequest
 from ..values.events import Event
 from ..values.public_names import publish
 from ..values.request import Request
-from .call import CallInfo, opener
-from .pump import AHEAD, Consumer, Pump
+from .audience import AHEAD, Consumer
+from .pump import Opener, Pump, opener
 
 if TYPE_CHECKING:
-    from .call import Opener, Streams
+    from .call import Streams
     from .outcome import Outcome
 
 __all__ = ["Sharing", "share"]
@@ -130,8 +129,9 @@ class _Generation:
         self.request = request
         self.backend = backend  # kept, so that no other one gets its id
         self.answer: Outcome | None = None
-        self.pump: Pump | None = Pump(CallInfo(request, backend), loops.current(), first.settle_all)
-        self.pump.done.append(self)
+        pump = first.apart(request)
+        pump.wake_when_settled(self)
+        self.pump: Pump | None = pump
 
     def start(self) -> None:
         """Begin. What its backend asks of others is not shared."""
@@ -146,7 +146,7 @@ class _Generation:
         pump = self.pump
         if pump is None:
             return self.answer is not None
-        return pump.loop.is_here() and not pump.loop.is_closed() and pump.cancel_reason is None
+        return pump.loop.is_here() and not pump.loop.is_closed() and not pump.is_cancelling
 
     def is_over(self) -> bool:
         """Whether it failed or was cancelled."""
@@ -158,9 +158,6 @@ class _Generation:
         if outcome is not None and outcome.state == "done":
             self.answer = outcome
         self.pump = None
-
-    async def wait(self) -> None:
-        """Not used: it is woken, and waits for nothing."""
 
 
 @final
@@ -198,8 +195,7 @@ class _Following(AsyncIterator[Event]):
             outcome = leader.outcome
             if outcome is not None and index == len(self._events):
                 return await self._end(outcome)
-            self._consumer.want = index + AHEAD
-            leader.raise_demand(index + AHEAD)
+            leader.ask(self._consumer, index + AHEAD)
             await leader.wait_beyond(index)
 
     async def _end(self, outcome: Outcome) -> Event:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..values.chunking import Chunking
+    from .audience import Consumer
     from .iterators import Chunks, Events, Texts
     from .outcome import Outcome
-    from .pump import Consumer, Pump
+    from .pump import Pump
 
 # What only a driven thunk needs is imported when one is driven: that halves the time that importing this takes.
 
@@ -134,10 +135,8 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         if pump is None:
             return cast("Outcome", self._settled())
         consumer = pump.enter()
-        waiter = loops.thread_waiter()
-        pump.done.append(waiter)
         try:
-            if pump.outcome is None and not waiter.block(timeout):
+            if not pump.block(timeout):
                 msg = f"the generation did not settle within {timeout} s"
                 raise TimeoutError(msg)
         except BaseException:
@@ -169,8 +168,8 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         if ahead is not None:
             _check_whole("ahead", ahead)
         from ..values.compact import CompactLog
+        from .audience import AHEAD
         from .iterators import Events
-        from .pump import AHEAD
 
         begun = self._gen.pump is not None
         return Events(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import anyio
 import pytest
 from attrs import evolve
 
 import mellite
+from mellite import loops
 from mellite.backends import Constant
 from mellite.errors import InvalidRequest
 from mellite.events import Event, Finish, TextDelta
+from mellite.thunk.pump import Pump
 
 
 class Counting:
@@ -65,3 +67,14 @@ async def test_a_thunk_is_made_of_an_outcome() -> None:
     assert thunk.outcome is not None
     again = mellite.ModelOutputThunk(evolve(thunk.call, backend=Constant("never asked")), outcome=thunk.outcome)
     assert (again.state, await again, again.outcome) == ("done", "one", thunk.outcome)
+
+
+def test_the_pump_shows_what_others_need_and_no_more() -> None:
+    """Its bookkeeping is its own: iterators, sharing and batches ask for what they want by name."""
+    shown = {name for kind in Pump.__mro__ for name in getattr(kind, "__slots__", ()) if not name.startswith("_")}
+    assert shown == {"call", "clock", "events", "generation_id", "loop", "outcome", "places", "request"}
+
+
+def test_what_blocks_a_thread_cannot_be_awaited() -> None:
+    assert isinstance(loops.thread_waiter().wake, Callable)
+    assert not hasattr(loops.thread_waiter(), "wait")

@@ -1,0 +1,256 @@
+"""Who waits for a generation: consumers, how many events they want, and what wakes them.
+
+Who may call what from where, and why there is no lock: see `mellite.thunk`.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from .. import loops
+from ..loops.places import Place, current_generation
+from ..values.events import Event
+
+if TYPE_CHECKING:
+    from .outcome import Outcome
+
+__all__ = ["AHEAD", "CLOSING_SECONDS", "Audience", "Consumer", "wake_all"]
+
+#: How far a generation runs ahead of an iterator, in events. Waiting for the reader after each costs 20 times as much.
+AHEAD: Final = 256
+
+#: How long a backend may take to close its stream after a cancellation, in seconds.
+CLOSING_SECONDS: Final = 5.0
+
+#: What a consumer wants that waits for the end.
+_EVERYTHING: Final = sys.maxsize
+
+
+class Consumer:
+    """One that waits for a generation: an `await`, or an iterator.
+
+    Attributes:
+        want: how many events it wants, counted from the first.
+        gone: whether it was dropped, and leaves as soon as the loop of the generation gets to it.
+    """
+
+    __slots__ = ("gone", "want")
+
+    def __init__(self, want: int) -> None:
+        self.want = want
+        self.gone = False
+
+
+class Audience(ABC):
+    """The side of a `Pump` that faces those who wait for its generation; called from any task, thread or loop.
+
+    Attributes:
+        loop: the loop that the generation runs in.
+        events: the events so far; only ever appended to.
+        outcome: what the generation came to; None while it runs, and never changed after.
+        places: those that it holds among the generations that may run at once; given up while it pauses.
+    """
+
+    __slots__ = (
+        "_cancel_reason",
+        "_consumers",
+        "_demand",
+        "_on_event",
+        "_on_settled",
+        "_paused",
+        "events",
+        "loop",
+        "outcome",
+        "places",
+    )
+
+    def __init__(self, loop: loops.Loop) -> None:
+        self.loop = loop
+        self.events: list[Event] = []
+        self.outcome: Outcome | None = None
+        self.places: tuple[Place, ...] = ()
+        self._demand = 0  # how many events the consumers want
+        self._consumers: dict[Consumer, None] = {}
+        self._on_event: list[loops.Waker] = []
+        self._on_settled: list[loops.Waker] = []
+        self._paused: loops.Waker | None = None  # wakes the pump
+        self._cancel_reason: str | None = None
+
+    @abstractmethod
+    def check_loop(self) -> None:
+        """Settle as cancelled if the loop was closed under the generation, or stayed behind in a forked process."""
+
+    # Consumers come and go.
+
+    def enter(self) -> Consumer:
+        """Add a consumer that wants everything, and return it."""
+        consumer = Consumer(_EVERYTHING)
+        self.join(consumer)
+        return consumer
+
+    def join(self, consumer: Consumer) -> None:
+        """Add `consumer`, and let the pump run as far as it wants."""
+        consumer.gone = False
+        self._consumers[consumer] = None
+        self._raise_demand(consumer.want)
+        if self.outcome is None and self.loop.is_closed():
+            self.check_loop()
+
+    def ask(self, consumer: Consumer, want: int) -> None:
+        """Let the pump run as far as `want` events, for `consumer`; it joins again if it was dropped."""
+        consumer.want = want
+        if consumer.gone:
+            self.join(consumer)
+        else:
+            self._raise_demand(want)
+
+    def counts(self, consumer: Consumer) -> bool:
+        """Whether `consumer` has joined a generation that runs, and has not left."""
+        return self.outcome is None and consumer in self._consumers
+
+    def leave(self, consumer: Consumer, *, cancelled: bool) -> bool:
+        """Remove `consumer`; if it was the last one and left by cancellation, cancel the generation.
+
+        Returns:
+            Whether it cancelled the generation.
+        """
+        self._consumers.pop(consumer, None)
+        if self.outcome is not None:
+            return False
+        left = [other for other in list(self._consumers) if not other.gone]
+        if not left and cancelled:
+            self.request_cancel("its last consumer was cancelled")
+            return True
+        if self._cancel_reason is None:
+            self._demand = max([other.want for other in left], default=0)
+        return False
+
+    def drop(self, consumer: Consumer, *, cancelled: bool) -> None:
+        """Remove `consumer` as soon as the loop gets to it; also from ``__del__``."""
+        consumer.gone = True
+        self.loop.call_soon(partial(self.leave, consumer, cancelled=cancelled))
+
+    def _raise_demand(self, want: int) -> None:
+        if want > self._demand:
+            self._demand = want
+            paused = self._paused
+            if paused is not None and self._cancel_reason is None:
+                paused.wake()
+
+    # Cancellation.
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether cancellation has been asked for."""
+        return self._cancel_reason is not None
+
+    def request_cancel(self, reason: str, *, from_del: bool = False) -> None:
+        """Ask for cancellation and do not wait; any number of times, also from inside the stream."""
+        if self.outcome is not None or self._cancel_reason is not None:
+            return
+        self._cancel_reason = reason
+        self._demand = -1  # a stream that never suspends notices at its next event
+        if not from_del and self.loop.is_here() and not self.loop.is_closed():
+            self.loop.cancel()
+        elif not self.loop.call_soon(self.loop.cancel) and not from_del:
+            self.check_loop()
+
+    def is_inside(self) -> bool:
+        """Whether the calling code runs inside this generation's own stream."""
+        return current_generation.get() is self
+
+    # Waiting.
+
+    async def wait_settled(self, consumer: Consumer | None = None) -> None:
+        """Wait until the generation has settled.
+
+        Args:
+            consumer: one that has joined; it leaves here, by cancellation if this wait is cancelled.
+        """
+        try:
+            if consumer is None:  # else `join` has just looked
+                self.check_loop()
+            while self.outcome is None:
+                waiter = loops.waiter()
+                self._on_settled.append(waiter)
+                if self.outcome is not None:
+                    break
+                await _woken(waiter, self._on_settled)
+        except GeneratorExit:  # nothing can be awaited any more
+            if consumer is not None:
+                self.leave(consumer, cancelled=True)
+            raise
+        except BaseException:
+            if consumer is not None and self.leave(consumer, cancelled=True):
+                await self.linger()
+            raise
+        if consumer is not None:
+            self._consumers.pop(consumer, None)
+
+    async def wait_beyond(self, position: int) -> None:
+        """Wait until there are more than `position` events, or the generation has settled."""
+        self.check_loop()
+        while len(self.events) <= position and self.outcome is None:
+            waiter = loops.waiter()
+            self._on_event.append(waiter)
+            if len(self.events) > position or self.outcome is not None:
+                break
+            await _woken(waiter, self._on_event)
+
+    def block(self, timeout: float | None) -> bool:
+        """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""
+        waiter = loops.thread_waiter()
+        self._on_settled.append(waiter)
+        return self.outcome is not None or waiter.block(timeout)
+
+    def block_beyond(self, position: int) -> None:
+        """Block this thread until there are more than `position` events, or the generation has settled."""
+        waiter = loops.thread_waiter()
+        self._on_event.append(waiter)
+        self.check_loop()
+        if len(self.events) <= position and self.outcome is None:
+            waiter.block(None)
+
+    def wake_when_settled(self, waker: loops.Waker) -> None:
+        """Have `waker` woken once the generation has settled, or now if it has; maybe twice."""
+        self._on_settled.append(waker)
+        if self.outcome is not None:
+            waker.wake()
+
+    async def linger(self) -> None:
+        """After asking for cancellation, wait until the stream is closed, if that happens in this loop."""
+        if not self.loop.is_here() or self.is_inside():
+            return
+        import anyio
+
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + 2 * CLOSING_SECONDS):
+            await self.wait_settled()
+
+    def linger_in_thread(self) -> None:
+        """Do what `linger` does in a thread; return at once where blocking would hold up this or another loop."""
+        if not self.loop.is_here() and loops.running_here() is None:
+            self.block(2 * CLOSING_SECONDS)
+
+
+def wake_all(wakers: list[loops.Waker]) -> None:
+    """Wake all of *wakers*, which other threads may be waking or adding to."""
+    while wakers:
+        try:
+            waker = wakers.pop(0)
+        except IndexError:  # another thread took the last one
+            return
+        waker.wake()
+
+
+async def _woken(waiter: loops.Waiter, wakers: list[loops.Waker]) -> None:
+    """Wait on *waiter*; on cancellation remove it from *wakers*."""
+    try:
+        await waiter.wait()
+    except BaseException:
+        with suppress(ValueError):  # woken in the same moment
+            wakers.remove(waiter)
+        raise
