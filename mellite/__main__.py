@@ -12,22 +12,13 @@ __all__ = ["command_line", "main"]
 
 
 def command_line() -> click.Group:
-    """All commands.
+    """Return the command with all its subcommands.
 
     Raises:
         ModuleNotFoundError: without the `cli` extra.
     """
-    from .cli.app import app, cassette
-    from .cli.cassette_changes import convert, diff, scrub, verify
-    from .cli.cassettes import ls, show, stats
-    from .cli.check import check
-    from .cli.prices import prices
-    from .cli.sample import sample
+    from .cli.app import app
 
-    for command in (check, prices, sample):
-        app.add_command(command)
-    for command in (convert, diff, ls, scrub, show, stats, verify):
-        cassette.add_command(command)
     return app
 
 

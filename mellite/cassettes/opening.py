@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -226,7 +226,7 @@ class CassetteTransport:
             CassetteMismatch: if it is not the request whose turn it is, and nothing may be recorded.
             CassetteError: if the cassette cannot be written; nothing was sent.
         """
-        return await self._opened(request, timeout, None)
+        return await self._opened(request, timeout)
 
     def over(self, own: Callable[[], Transport]) -> Transport:
         """The same cassette, but what has to be sent goes over another transport, unless ``live`` was given.
@@ -236,10 +236,10 @@ class CassetteTransport:
         Args:
             own: gives that transport.
         """
-        return _Over(self, own)
+        return _Over(self, partial(self._opened, own=own))
 
     async def _opened(
-        self, request: HttpRequest, timeout: float | None, own: Callable[[], Transport] | None
+        self, request: HttpRequest, timeout: float | None, own: Callable[[], Transport] | None = None
     ) -> HttpResponse:
         answer = await self._replay.answer(request, timeout=timeout)
         if answer is not None:
@@ -308,18 +308,22 @@ class CassetteTransport:
 class _Over:
     """A cassette as one backend sees it, over whose own transport it records."""
 
-    __slots__ = ("_cassette", "_own")
+    __slots__ = ("_cassette", "_opened")
 
-    def __init__(self, cassette: CassetteTransport, own: Callable[[], Transport]) -> None:
+    def __init__(
+        self,
+        cassette: CassetteTransport,
+        opened: Callable[[HttpRequest, float | None], Awaitable[HttpResponse]],
+    ) -> None:
         self._cassette = cassette
-        self._own = own
+        self._opened = opened
 
     @property
     def offline(self) -> bool:
         return self._cassette.offline
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
-        return await self._cassette._opened(request, timeout, self._own)
+        return await self._opened(request, timeout)
 
 
 def stem_of(name: str) -> str:

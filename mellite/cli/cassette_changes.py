@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..values.terminal import one_line, printable
-from .app import _errors_said, _print_json
-from .cassettes import AS_JSON, PATHS, Failures, as_values, money, named, short, without_secrets
-from .output import print_table
+from .cassette_calls import as_values
+from .cassettes import AS_JSON, PATHS, Failures, money, named, short, without_secrets
+from .output import errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
     from ..archive.compare import Comparison, Pair
     from ..archive.convert import Format
     from ..cassettes.compression import Compression
+    from ..values.provider_json import Json, JsonObject
 
 __all__ = ["convert", "diff", "scrub", "verify"]
 
@@ -41,12 +42,12 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
     from ..cassettes.audit import Audit
     from ..cassettes.secrets.scan import SecretScan
 
-    with _errors_said():
+    with errors_shown():
         audit = Audit(SecretScan(allowed=allowed))
         problems = list(audit.problems(named(paths)))
     if as_json:
         for one in problems:
-            _print_json({"path": one.path, "trouble": one.trouble, "message": one.message})
+            print_json({"path": one.path, "trouble": one.trouble, "message": one.message})
     else:
         if problems:
             rows = [(one.path, one.trouble, one.message) for one in problems]
@@ -71,13 +72,13 @@ def diff(*, left: str, right: str, as_json: bool) -> None:
     from ..archive.compare import compare
 
     failed = Failures()
-    with _errors_said():
+    with errors_shown():
         found = compare(left, right, failed=failed)
     if as_json:
         for pair in found.pairs:
             if pair.change != "same":
-                _print_json(_pair_values(pair))
-        _print_json(_total_values(found))
+                print_json(_pair_values(pair))
+        print_json(_total_values(found))
     else:
         _print_first(found)
         _print_changes(found)
@@ -85,7 +86,7 @@ def diff(*, left: str, right: str, as_json: bool) -> None:
     sys.exit(0 if found.same and not failed else 1)
 
 
-def _pair_values(pair: Pair) -> dict[str, Any]:
+def _pair_values(pair: Pair) -> JsonObject:
     return {
         "change": pair.change,
         "left": None if pair.left is None else as_values(pair.left),
@@ -95,7 +96,7 @@ def _pair_values(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _total_values(found: Comparison) -> dict[str, Any]:
+def _total_values(found: Comparison) -> JsonObject:
     from ..archive.compare import CHANGES
 
     return {
@@ -107,14 +108,14 @@ def _total_values(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _clean(pair: Pair) -> list[tuple[str, Any, Any]]:
-    """What changed in an answer, without secrets."""
+def _clean(pair: Pair) -> list[tuple[str, Json, Json]]:
+    """Return what changed in an answer, without secrets."""
     from ..cassettes.scrub import scrub_text
     from ..cassettes.secrets.scan import SecretScan
 
     scan = SecretScan()
 
-    def clean(value: Any) -> Any:
+    def clean(value: Json) -> Json:
         if value is None or isinstance(value, int):
             return value
         return scrub_text(value if isinstance(value, str) else repr(value), scan)
@@ -123,6 +124,7 @@ def _clean(pair: Pair) -> list[tuple[str, Any, Any]]:
 
 
 def _print_first(found: Comparison) -> None:
+    """Print where the first request differs, is missing or is new."""
     first = found.first
     if first is None:
         return
@@ -199,11 +201,11 @@ def convert(
 
     known: dict[str, Compression] = {"gzip": "gzip", "lz4": "lz4"}
     failed = Failures()
-    told = failed if os.path.isdir(source) else None  # of one file it is the whole error
-    with _errors_said():
+    told = failed if os.path.isdir(source) else None  # if the only file fails, the command fails
+    with errors_shown():
         for one in converted(source, target, to=to, compression=known.get(compression), replace=force, failed=told):
             if as_json:
-                _print_json({"source": one.source, "path": one.path, "calls": one.calls, "dropped": one.dropped})
+                print_json({"source": one.source, "path": one.path, "calls": one.calls, "dropped": one.dropped})
                 continue
             calls = f"{one.calls} call{'' if one.calls == 1 else 's'}"
             click.echo(f"{one.path}: {calls}" if one.path is not None else f"{one.source}: nothing to convert")
@@ -230,12 +232,12 @@ def scrub(*, paths: tuple[str, ...], check: bool, allowed: tuple[str, ...], as_j
     from ..cassettes.secrets.scan import SecretScan
 
     bad, failed = False, Failures()
-    with _errors_said():
+    with errors_shown():
         for one in scrub_files(paths, SecretScan(allowed=allowed), write=not check, failed=failed):
             bad = bad or bool(one.remaining) or (check and bool(one.changed))
             if as_json:
                 remaining = [str(finding) for finding in one.remaining]
-                _print_json({"path": one.path, "changed": one.changed, "remaining": remaining})
+                print_json({"path": one.path, "changed": one.changed, "remaining": remaining})
                 continue
             for place in one.changed:
                 click.echo(one_line(f"{one.path}: {'would redact' if check else 'redacted'} {place}"))

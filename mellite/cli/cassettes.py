@@ -1,4 +1,4 @@
-"""`mellite cassette ls`, `show` and `stats`: what is in cassettes, and what it cost."""
+"""`mellite cassette ls` and `stats`: what is in cassettes, and what it cost; and what these commands share."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import os
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..values.errors import CassetteError, CassetteMiss, MelliteError, MissingExtra
-from ..values.terminal import one_line, printable
-from .app import _errors_said, _print_json
-from .output import print_table
+from ..values.terminal import one_line
+from .output import errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..archive.entries import Entry
     from ..archive.tally import Tally
+    from ..values.provider_json import JsonObject
 
-__all__ = ["ls", "show", "stats"]
-
-#: At most so many numbers of calls stand in a message.
-_MOST_NAMES = 20
+__all__ = ["Failures", "ls", "money", "named", "short", "stats", "without_secrets"]
 
 PATHS = click.argument("paths", nargs=-1, type=click.Path(), metavar="[FILE_OR_FOLDER]...")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 
 def named(paths: Sequence[str]) -> list[str]:
-    """The files and folders that are meant.
+    """Return the files and folders that a command is about.
 
-    Those named; or the folder of text cassettes; or ./cassettes and each ``cassettes`` below ./tests.
+    Those that are named; else the folder of text cassettes that a variable names; else ./cassettes and each folder
+    ``cassettes`` below ./tests.
+
+    Raises:
+        CassetteMiss: if there are none.
     """
     from ..cassettes.files.find import cassette_folders
 
@@ -49,13 +49,13 @@ def named(paths: Sequence[str]) -> list[str]:
 
 
 class Failures:
-    """The files that a command cannot read: each is said on standard error, while the others are done."""
+    """The files that a command cannot read. Each is reported on standard error, and the command goes on."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
 
     def __call__(self, path: str, error: MelliteError) -> None:
-        """Say that a file cannot be read, and why."""
+        """Report that a file cannot be read, and why."""
         self.paths.append(path)
         text = str(error)
         click.echo(one_line(f"mellite: {text if path in text else f'{path}: {text}'}"), err=True)
@@ -65,7 +65,7 @@ class Failures:
 
 
 def without_secrets(text: str) -> str:
-    """A text with what looks like a secret replaced."""
+    """Replace what looks like a secret in a text."""
     from ..cassettes.scrub import scrub_text
     from ..cassettes.secrets.scan import SecretScan
 
@@ -73,7 +73,7 @@ def without_secrets(text: str) -> str:
 
 
 def short(text: str, length: int = 60) -> str:
-    """The beginning of a text."""
+    """Return the beginning of a text on one line."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 3] + "..."
 
@@ -93,12 +93,12 @@ def ls(*, paths: tuple[str, ...], as_json: bool) -> None:
     from ..cassettes.audit import is_to_be_told
     from ..cassettes.files.find import find_cassettes
 
-    rows: list[dict[str, Any]] = []
+    rows: list[JsonObject] = []
 
     def failed(path: str, error: MelliteError) -> None:
         rows.append({**_file(path, "?"), "problem": str(error)})
 
-    with _errors_said():
+    with errors_shown():
         for found in find_cassettes(named(paths), failed=failed):
             if found.kind not in ("http", "text"):
                 continue
@@ -109,18 +109,19 @@ def ls(*, paths: tuple[str, ...], as_json: bool) -> None:
                     rows.append({**_file(found.path, found.kind), "problem": str(error)})
     if as_json:
         for row in rows:
-            _print_json(row)
+            print_json(row)
     else:
         columns = ("cassette", "format", "calls", "asked", "bytes", "question")
         print_table("cassettes", columns, [_line(row) for row in rows], right=("calls", "bytes"), whole="cassette")
     sys.exit(1 if any("problem" in row for row in rows) else 0)
 
 
-def _file(path: str, kind: str) -> dict[str, Any]:
+def _file(path: str, kind: str) -> JsonObject:
     return {"path": path, "format": kind, "bytes": os.path.getsize(path) if os.path.exists(path) else 0}
 
 
-def _listed(path: str, kind: str) -> dict[str, Any]:
+def _listed(path: str, kind: str) -> JsonObject:
+    """Read one cassette, and return the values of its row."""
     from ..archive.entries import http_entries, text_entry
     from ..cassettes.files.read import load_cassette
     from ..cassettes.files.vcr import is_foreign
@@ -128,7 +129,7 @@ def _listed(path: str, kind: str) -> dict[str, Any]:
     if kind == "text":
         entry = text_entry(path)
         entries = [] if entry is None else [entry]
-        about: dict[str, Any] = {}
+        about: JsonObject = {}
     else:
         cassette = load_cassette(path)
         entries = list(http_entries(cassette, answers=False))
@@ -150,129 +151,11 @@ def _listed(path: str, kind: str) -> dict[str, Any]:
     }
 
 
-def _line(row: dict[str, Any]) -> list[str]:
+def _line(row: JsonObject) -> list[str]:
     if "problem" in row:
         return [row["path"], row["format"], "?", "", f"{row['bytes']}", f"damaged: {row['problem']}"]
     asked = ", ".join(row["asked"])
     return [row["path"], row["format"], f"{row['calls']}", asked, f"{row['bytes']}", short(row["question"])]
-
-
-# --- show -----------------------------------------------------------------------------------------
-
-
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False))
-@click.argument("number", required=False)
-@click.option("--body", "bodies", is_flag=True, help="Print the bodies of requests and answers, too.")
-@AS_JSON
-def show(*, file: str, number: str | None, bodies: bool, as_json: bool) -> None:
-    """Show what is in FILE, call by call, or only call NUMBER, as it is printed: 0 is the first interaction.
-
-    Of several calls over one WebSocket, 3.0 is the first of interaction 3, and 3 all of them. What looks like a secret
-    is not shown.
-    """
-    from ..archive.entries import entries_below
-
-    with _errors_said():
-        entries = list(entries_below([file]))
-        if number is not None:
-            chosen = [entry for entry in entries if number in (entry.name, entry.name.partition(".")[0])]
-            if not chosen:
-                names = ", ".join([entry.name for entry in entries[:_MOST_NAMES]])
-                more = ", ..." if len(entries) > _MOST_NAMES else ""
-                msg = f"{file!r} has {len(entries)} calls, {names}{more}: there is no call {number}"
-                raise click.UsageError(msg)
-            entries = chosen
-        shown = [as_values(entry, bodies=bodies) for entry in entries]
-    for values in shown:
-        if as_json:
-            _print_json(values)
-        else:
-            _print_call(values)
-
-
-def as_values(entry: Entry, *, bodies: bool = False) -> dict[str, Any]:
-    """A call as JSON-ready values, without secrets."""
-    from ..cassettes.scrub import scrub_value
-    from ..cassettes.secrets.scan import SecretScan
-
-    scan = SecretScan()
-
-    def clean(value: Any) -> Any:
-        return scrub_value(value, scan)
-
-    asked, answer = entry.request, entry.answer
-    values: dict[str, Any] = {
-        "path": entry.path,
-        "call": entry.name,
-        "format": entry.format,
-        "provider": entry.provider,
-        "model": entry.model,
-        "protocol": entry.protocol,
-        "question": clean(entry.question),
-        "status": entry.status,
-        "end": entry.end,
-        "ending": entry.ending,
-    }
-    if asked is not None:
-        values["request"] = clean({"method": asked.method, "url": asked.url, "headers": dict(asked.headers)})
-        if bodies:
-            values["request"]["body"] = clean(asked.body)
-    if answer is not None:
-        values["answer"] = {
-            "text": clean(answer.text),
-            "thinking": clean(answer.thinking),
-            "tool_calls": [{"name": name, "arguments": clean(arguments)} for name, arguments in answer.tool_calls],
-            "finish_reason": answer.finish_reason,
-            "error": None if answer.error is None else clean(answer.error),
-            "tokens": None if answer.usage is None else [answer.usage.input_tokens, answer.usage.output_tokens],
-            "cost_usd": None if answer.cost_usd is None else money(answer.cost_usd),
-        }
-    if bodies and entry.format != "text":
-        values["body"] = clean(entry.body.decode(errors="backslashreplace"))
-    return values
-
-
-def _print_call(values: dict[str, Any]) -> None:
-    asked = f"{values['provider']}:{values['model']}" if values["model"] else values["provider"] or "?"
-    head = f"{values['path']} call {values['call']}: {asked} ({values['protocol'] or values['format']})"
-    click.secho(one_line(head), bold=True)
-    request, answer = values.get("request"), values.get("answer")
-    if request is not None:
-        click.echo(one_line(f"  {request['method']} {request['url']}"))
-        for name, value in request["headers"].items():
-            click.echo(one_line(f"  {name}: {value}"))
-        if "body" in request:
-            _print_block("asked with", _pretty(request["body"]))
-    if values["status"] is not None:
-        how = [values[name] for name in ("end", "ending") if values[name] not in (None, "complete")]
-        click.echo(f"  status {values['status']}{', ' if how else ''}{': '.join(how)}")
-    _print_block("question", values["question"])
-    if answer is not None:
-        _print_block("thinking", answer["thinking"] or "")
-        _print_block("answer", answer["text"])
-        for call in answer["tool_calls"]:
-            _print_block("tool call", f"{call['name']}({_pretty(call['arguments'])})")
-        facts = [f"finish {answer['finish_reason']}"] if answer["finish_reason"] else []
-        facts += [f"tokens {answer['tokens'][0]}+{answer['tokens'][1]}"] if answer["tokens"] else []
-        facts += [f"cost ${answer['cost_usd']}"] if answer["cost_usd"] else []
-        facts += [": ".join(answer["error"])] if answer["error"] else []
-        click.echo(printable(f"  {', '.join(facts)}"))
-    if "body" in values:
-        _print_block("body", values["body"])
-    click.echo()
-
-
-def _pretty(value: Any) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-
-
-def _print_block(name: str, text: str) -> None:
-    if text:
-        lines = "\n".join([f"    {line}" for line in text.splitlines()])
-        click.echo(printable(f"  {name}:\n{lines}"))
 
 
 # --- stats ----------------------------------------------------------------------------------------
@@ -291,12 +174,12 @@ def stats(*, paths: tuple[str, ...], as_json: bool) -> None:
     from ..archive.tally import tally
 
     failed = Failures()
-    with _errors_said():
+    with errors_shown():
         rows, total = tally(entries_below(named(paths), failed=failed))
     if as_json:
         for row in rows:
-            _print_json(_tally_values(row))
-        _print_json({**_tally_values(total), "total": True})
+            print_json(_tally_values(row))
+        print_json({**_tally_values(total), "total": True})
     else:
         columns = ("asked", "calls", "failed", "unread", "input", "cached", "output", "reasoning", "cost")
         lines = [_tally_line(row, _asked(row)) for row in rows]
@@ -310,7 +193,7 @@ def _asked(row: Tally) -> str:
     return f"{row.provider}:{row.model}" if row.provider and row.model else row.provider or "?"
 
 
-def _tally_values(row: Tally) -> dict[str, Any]:
+def _tally_values(row: Tally) -> JsonObject:
     usage = row.usage
     return {
         "provider": row.provider,
@@ -339,6 +222,6 @@ def _tally_line(row: Tally, name: str) -> list[str]:
 
 
 def money(amount: Decimal) -> str:
-    """An amount without an exponent and without zeros at its end."""
+    """Format an amount without an exponent and without trailing zeros."""
     text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from ..values.errors import CassetteError, MelliteError, MissingExtra
 from ..values.terminal import one_line
-from .app import _errors_said, _print_json
 from .cassettes import without_secrets
-from .output import print_table
+from .output import errors_shown, print_json, print_table
 from .requirements import HELP, requirements_of
 
 if TYPE_CHECKING:
     from ..cassettes.files.find import Found
     from ..strategies.requirements import Requirement, Subject, ValidationResult
+    from ..values.provider_json import JsonObject
 
 __all__ = ["check"]
 
 
 class _Answer(NamedTuple):
-    """A recorded answer: what it is called, and what there is to judge; None, and why, if it cannot be read."""
+    """A recorded answer: its name and what is judged of it; None, and why, if it cannot be read."""
 
     name: str
     subject: Subject | None
@@ -45,12 +45,12 @@ def check(*, cassette: str, requires: tuple[str, ...], as_json: bool) -> None:
     from ..cassettes.scrub import scrub_value
     from ..cassettes.secrets.scan import SecretScan
 
-    with _errors_said():
+    with errors_shown():
         required = requirements_of(requires)
         judged = [(answer, _verdicts(answer, required)) for answer in _answers(cassette)]
     if as_json:
         for answer, verdicts in judged:
-            _print_json(scrub_value(_as_json(answer, required, verdicts), SecretScan()))
+            print_json(scrub_value(_as_json(answer, required, verdicts), SecretScan()))
     else:
         _print(judged, required)
     if not judged:
@@ -60,7 +60,7 @@ def check(*, cassette: str, requires: tuple[str, ...], as_json: bool) -> None:
 
 
 def _answers(cassette: str) -> Iterator[_Answer]:
-    """The answers in a file or below a folder; one of which nothing can be read for each file that is damaged."""
+    """Yield the answers in a file or below a folder, and for each damaged file an answer that cannot be read."""
     from ..cassettes.audit import is_to_be_told
     from ..cassettes.files.find import find_cassettes
 
@@ -83,7 +83,7 @@ def _answers(cassette: str) -> Iterator[_Answer]:
 
 
 def _in_file(found: Found, name: str) -> list[_Answer]:
-    """The answers of one file; `name` is that of the file, if there may be others."""
+    """Return the answers in one file; `name` is what to call the file, empty if it is the only one."""
     from ..archive.replay import replay_all
     from ..cassettes.text.directory import TextDirectory
 
@@ -103,7 +103,7 @@ def _in_file(found: Found, name: str) -> list[_Answer]:
 
 
 def _verdicts(answer: _Answer, required: Sequence[Requirement]) -> list[ValidationResult] | None:
-    """The verdicts on an answer; None if it cannot be read."""
+    """Judge an answer; return None if it cannot be read."""
     import anyio
 
     from ..strategies.requirements import check as judge
@@ -115,9 +115,7 @@ def _good(verdicts: list[ValidationResult] | None) -> bool:
     return verdicts is not None and all(verdict.passed for verdict in verdicts)
 
 
-def _as_json(
-    answer: _Answer, required: Sequence[Requirement], verdicts: list[ValidationResult] | None
-) -> dict[str, Any]:
+def _as_json(answer: _Answer, required: Sequence[Requirement], verdicts: list[ValidationResult] | None) -> JsonObject:
     return {
         "answer": answer.name,
         "passed": _good(verdicts),
@@ -160,7 +158,7 @@ def _print(judged: Sequence[tuple[_Answer, list[ValidationResult] | None]], requ
 
 
 def _why(answer: _Answer, verdicts: list[ValidationResult] | None, required: Sequence[Requirement]) -> list[str]:
-    """Why an answer did not pass: a line for each requirement, without secrets."""
+    """Return why an answer did not pass: a line for each requirement, without secrets."""
     reasons = (
         [answer.problem]
         if verdicts is None

@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 
 def run() -> int:
-    """Run the demo; gives the exit code."""
+    """Run the demo; return the exit code."""
     title, code, note = _printers()
     note("mellite: model outputs that have not been generated yet. No network, no key: all from cassettes.")
     for number, part in enumerate((awaiting, streaming, copying, cancelling, failing), 1):
@@ -36,7 +36,7 @@ def run() -> int:
 
 
 def _printers() -> tuple[Say, Say, Say]:
-    """How to print a title, a line of code and a remark: in colour on a terminal, plain in a pipe."""
+    """Return what prints a title, a line of code and a remark: in colour on a terminal, plain in a pipe."""
     if sys.stdout.isatty():
         try:
             from rich.console import Console

@@ -1,24 +1,64 @@
-"""Print the tables of the command line: as tables on a terminal, as lines with tabs in a pipe."""
+"""What all commands print: tables, which are lines with tabs in a pipe; JSON; and errors, with the exit code."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from ..values.errors import AuthenticationError, CassetteError, ConfigurationError, MelliteError, RequestError
 from ..values.terminal import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_table"]
+__all__ = ["as_json_text", "encodable", "errors_shown", "print_json", "print_table"]
 
-#: As much room as a column of a table wants at least, if it may be folded, and what its borders take.
-_FOLDED = 12
-_BORDER = 3
+#: The width that a column needs at least, if its cells may be folded.
+_FOLDED: Final = 12
+
+#: The width that the border of a column takes.
+_BORDER: Final = 3
+
+#: What goes wrong before anything is sent: exit code 2, as for a misspelled flag.
+_USAGE_ERRORS: Final = (ConfigurationError, CassetteError, RequestError)
+
+
+@contextmanager
+def errors_shown() -> Generator[None]:
+    """Print an error of mellite's to standard error and exit: with 2 for a wrong request, else with 1."""
+    try:
+        yield
+    except MelliteError as error:
+        _exit(error)
+
+
+def _exit(error: MelliteError) -> NoReturn:
+    missing_key = isinstance(error, AuthenticationError) and error.kind == "missing"
+    click.echo(f"mellite: {error}", err=True)
+    if missing_key:
+        click.echo("mellite: or answer from cassettes: mellite generate --cassette-dir DIR ...", err=True)
+    sys.exit(2 if missing_key or isinstance(error, _USAGE_ERRORS) else 1)
+
+
+def print_json(value: object) -> None:
+    """Print a value as one line of JSON."""
+    click.echo(encodable(as_json_text(value)))
+
+
+def as_json_text(value: object) -> str:
+    """Return a value as JSON, in which what JSON does not know is a string."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def encodable(text: str) -> str:
+    """Return a text with lone surrogates escaped: models do send them, and no stream can encode them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def print_table(
@@ -30,14 +70,14 @@ def print_table(
     whole: str | None = None,
     styles: Sequence[str] = (),
 ) -> None:
-    """Print rows: as a table on a terminal, else one line each, with tabs between.
+    """Print rows: as a table on a terminal, else one line each, with tabs between the cells.
 
     Args:
-        title: above the table.
-        columns: their names.
+        title: the line above the table.
+        columns: the names of the columns.
         rows: the cells.
-        right: the columns of numbers.
-        whole: a column, such as that of paths, whose cells can be copied because they are never folded. Where the
+        right: the columns of numbers, which are aligned right.
+        whole: a column, such as that of paths, whose cells are never folded, so that they can be copied. If the
             terminal is too narrow for that, each cell of it stands on a line of its own, with the others below it.
         styles: the colour of each row on a terminal.
     """
@@ -66,7 +106,7 @@ def print_table(
 
 
 def _fits(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], place: int) -> bool:
-    """Whether a table has room for the longest cell of a column, and for the others when they are folded."""
+    """Whether the longest cell of a column fits beside the other columns when those are folded."""
     from rich.cells import cell_len
 
     wanted = 1
@@ -79,7 +119,7 @@ def _fits(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]
 def _print_blocks(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], place: int, styles: Sequence[str]
 ) -> None:
-    """Print one cell of each row on a line of its own, which the terminal may break but which is copied as one."""
+    """Print one cell of each row on a line of its own: the terminal may break the line, but copies it whole."""
     click.secho(title, bold=True)
     for row, style in zip_longest(rows, styles):
         click.secho(row[place], fg=style)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from .app import _errors_said, _print_json
+from .output import errors_shown, print_json
 
 if TYPE_CHECKING:
     from ..values.prices.price import Price, Rate
     from ..values.prices.pricelist import PriceList
+    from ..values.provider_json import Json, JsonObject
 
 __all__ = ["prices"]
 
@@ -35,11 +36,11 @@ def prices(*, model: str, as_json: bool, file: str | None) -> None:
     """
     from ..values.prices.pricelist import prices as price_list
 
-    with _errors_said():
+    with errors_shown():
         listed = price_list(file)
         found = _find(listed, model)
     if as_json:
-        _print_json(_as_json(listed, model, found))
+        print_json(_as_json(listed, model, found))
     elif found:
         _print(listed, found)
     if not found:
@@ -67,7 +68,7 @@ def _nearest(listed: PriceList, model: str) -> str:
     return f"; near to it: {', '.join(near)}" if near else ""
 
 
-def _as_json(listed: PriceList, model: str, found: list[Price]) -> dict[str, Any]:
+def _as_json(listed: PriceList, model: str, found: list[Price]) -> JsonObject:
     return {
         "model": model,
         "date": listed.date.isoformat(),
@@ -84,7 +85,7 @@ def _as_json(listed: PriceList, model: str, found: list[Price]) -> dict[str, Any
     }
 
 
-def _rate_as_json(rate: Rate) -> Any:
+def _rate_as_json(rate: Rate) -> Json:
     from ..values.prices.price import Tiers
 
     if not isinstance(rate, Tiers):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..values.errors import InvalidRequest
 from ..values.spelling import did_you_mean
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "NAMES", "requirements_of"]
 
-#: What to say of ``--require``.
+#: The help text of ``--require``.
 HELP: Final = (
     "What an answer must meet; may be given several times: json, json=SCHEMA_FILE, contains=TEXT, not-contains=TEXT, "
     "regex=PATTERN, not-regex=PATTERN, full-match=PATTERN, min-words=N, max-words=N, min-chars=N, max-chars=N, "
@@ -22,10 +22,10 @@ HELP: Final = (
 
 
 def requirements_of(specs: Sequence[str]) -> list[Requirement]:
-    """The requirements that some words of a command line stand for.
+    """Return the requirements that ``--require`` names.
 
     Raises:
-        InvalidRequest: for a name that there is not, or a value that it cannot take.
+        InvalidRequest: for an unknown name, or a value that it cannot take.
         MissingExtra: if one of them needs a package that is not installed.
 
     Example:
@@ -45,6 +45,7 @@ def _requirement(spec: str) -> Requirement:
 
 
 def _needed(name: str, value: str | None) -> str:
+    """Return the value of a requirement that needs one."""
     if not value:
         msg = f"the requirement {name!r} needs a value: {name}=..."
         raise InvalidRequest(msg, parameter="require")
@@ -67,7 +68,9 @@ def _json(value: str | None) -> Requirement:
     return requirements.json(schema=schema)
 
 
-def _with_text(name: str, maker: str, **more: Any) -> Callable[[str | None], Requirement]:
+def _with_text(name: str, maker: str, **more: bool) -> Callable[[str | None], Requirement]:
+    """Make what turns a text into the requirement that `maker`, of mellite.requirements, makes of it."""
+
     def make(value: str | None) -> Requirement:
         from ..strategies import requirements
 
@@ -78,11 +81,13 @@ def _with_text(name: str, maker: str, **more: Any) -> Callable[[str | None], Req
 
 
 def _with_number(name: str, bound: str, unit: str) -> Callable[[str | None], Requirement]:
+    """Make what turns a number into a requirement on the length of an answer."""
+
     def make(value: str | None) -> Requirement:
         from ..strategies import requirements
 
         try:
-            limits: dict[str, Any] = {bound: int(_needed(name, value))}
+            limits = {bound: int(_needed(name, value))}
         except ValueError as error:
             msg = f"the requirement {name!r} needs a whole number, not {value!r}"
             raise InvalidRequest(msg, parameter="require") from error
@@ -129,5 +134,5 @@ _MAKERS: Final[dict[str, Callable[[str | None], Requirement]]] = {
     "tool": _tool,
 }
 
-#: Every name that may be written.
+#: All names of requirements.
 NAMES: Final = tuple(_MAKERS)

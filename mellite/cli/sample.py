@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .app import DEFAULT_MODEL, _backend, _errors_said
+from .generate import DEFAULT_MODEL, chosen_backend
+from .output import encodable, errors_shown
 from .requirements import HELP, requirements_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sample"]
 
-#: What `--strategy` may say -> the strategy, and whether it takes the number of samples first.
+#: The values of ``--strategy``: the strategy, and whether it takes the number of samples first.
 STRATEGIES: Final = {
     "rejection": ("RejectionSampling", False),
     "repair": ("RepairSampling", False),
@@ -73,11 +74,11 @@ def sample(
     Exits with 1 if no answer meets the requirements; it is still printed, as the one that came nearest, with --json.
     """
     text = sys.stdin.read() if prompt == "-" else prompt
-    with _errors_said():
+    with errors_shown():
         given = {name: value for name, value in budgets.items() if value is not None}
         chosen = _strategy(strategy, samples, key, given)
         required = requirements_of(requires)
-        thunk = _backend(model, cassette_dir, text).generate(text, temperature=temperature)
+        thunk = chosen_backend(model, cassette_dir, text).generate(text, temperature=temperature)
         result = _sampled(chosen, thunk, required, progress=progress)
     _print(result, as_json=as_json)
     if not result.success:
@@ -117,5 +118,4 @@ def _print(result: SamplingResult[str], *, as_json: bool) -> None:
 
         Console().print(result)
     if result.success:
-        # Lone surrogates, which models do send, cannot be encoded: they are escaped instead.
-        click.echo((result.value or "").encode("utf-8", "backslashreplace").decode())
+        click.echo(encodable(result.value or ""))
