@@ -157,7 +157,7 @@ class Scripted(Backend):
     def __attrs_post_init__(self) -> None:
         self.answers = _checked(self.answers)
 
-    def __getstate__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> tuple[object, ...]:
         return (self.answers, self.delay)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:

@@ -132,7 +132,7 @@ class LiveBackend(Backend):
     def __repr__(self) -> str:
         return f"LiveBackend({self.describe()!r})"
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_own_transport": None}
 
 

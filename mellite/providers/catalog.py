@@ -44,7 +44,7 @@ _ALIASES: Final = {
 _RESELLERS: Final = frozenset({"azure", "bedrock", "openrouter", "vertex", "vertex-anthropic"})
 _GOOGLE: Final = frozenset({"google", "vertex"})
 
-#: Makes a route, given ``api_key``, ``base_url`` and ``model``, each of which may be None.
+#: A function that makes a route from ``api_key``, ``base_url`` and ``model``, each of which may be None.
 Maker = Callable[..., Route]
 
 

@@ -173,7 +173,7 @@ class SseDecoder:
 
     @property
     def stray(self) -> bytes:
-        """The start of what came in lines that are no fields of an event stream; some servers send errors this way."""
+        """The first lines that are no fields of an event stream; some servers send errors this way."""
         if not self._rest:
             return bytes(self._stray)
         name = bytes(self._rest[:_MOST_STRAY]).partition(b":")[0]
@@ -271,7 +271,7 @@ class SseDecoder:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= _MOST_DIGITS:
             self._retry = self.reconnection_ms = int(value)
-        else:  # a comment or an unknown field; no event is made of it
+        else:  # a comment or an unknown field, which is no part of an event
             if name and len(self._stray) < _MOST_STRAY:
                 self._stray += line[:_MOST_STRAY] + b"\n"
             self.damaged = self.damaged or not (name.isascii() or _is_text(name)) or name.startswith(_BOM)

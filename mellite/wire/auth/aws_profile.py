@@ -108,7 +108,7 @@ class ProfileKeys(AwsKeys):
     def __repr__(self) -> str:
         return f"<{self.describe()}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _again, (self._profile, self._instance)
 
     def __copy__(self) -> ProfileKeys:

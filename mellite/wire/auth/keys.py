@@ -10,6 +10,7 @@ import abc
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import quote
 
@@ -47,6 +48,13 @@ class Credential(abc.ABC):
         Raises:
             AuthenticationError: with kind ``missing`` if there is no key.
         """
+
+    def find(self) -> str | None:
+        """Return the key, or None if there is no key. For keys that are optional: an error costs more than a key."""
+        try:
+            return self.reveal()
+        except AuthenticationError:
+            return None
 
     @abc.abstractmethod
     def describe(self) -> str:
@@ -134,12 +142,15 @@ class Environment(Credential):
         Raises:
             AuthenticationError: with kind ``missing`` if no variable is set.
         """
-        for name in self.names:
-            value = os.environ.get(name)
-            if value:
-                return value
+        value = self.find()
+        if value is not None:
+            return value
         place = f"set the environment variable {self.describe()}, or " if self.names else ""
         return _missing(f"no key: {place}give api_key=...")
+
+    def find(self) -> str | None:
+        """Return the key that the environment holds now, or None."""
+        return next((value for name in self.names if (value := os.environ.get(name))), None)
 
     def describe(self) -> str:
         """Return the names of the variables."""
@@ -210,19 +221,16 @@ class _Header(Auth):
     optional: bool = field(default=False, kw_only=True)
 
     async def ready(self) -> None:
-        try:
+        if not self.optional:
             await self.credential.ready()
-        except AuthenticationError:
-            if not self.optional:
-                raise
+        elif type(self.credential).ready is not Credential.ready:  # the default only looks whether there is a key
+            with suppress(AuthenticationError):
+                await self.credential.ready()
 
     def headers(self, request: HttpRequest) -> Mapping[str, str]:  # noqa: ARG002 - signatures need it
-        try:
-            value = self.credential.reveal()
-        except AuthenticationError:
-            if self.optional:
-                return EMPTY
-            raise
+        value = self.credential.find() if self.optional else self.credential.reveal()
+        if value is None:
+            return EMPTY
         problem = _problem(value)
         if problem is not None:
             del value  # a traceback shows the locals of this frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import cast
 
 from attrs import field, frozen
 
@@ -131,10 +131,10 @@ class Refreshing(Credential):
 
     async def _run(self, fetching: _Fetching) -> None:
         try:
-            fetched: Any = self._fetch()
+            fetched: object = self._fetch()
             if inspect.isawaitable(fetched):
                 fetched = await fetched
-            self._keep(fetched if isinstance(fetched, Token) else Token(fetched))
+            self._keep(fetched if isinstance(fetched, Token) else Token(cast("str", fetched)))
             fetching.kept = True
         except Exception as error:
             fetching.failure = error
@@ -175,7 +175,7 @@ class Refreshing(Credential):
     def __repr__(self) -> str:
         return f"<{self._name}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _again, (self._fetch, self._name, self._early)
 
     def __copy__(self) -> Refreshing:

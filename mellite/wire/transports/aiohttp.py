@@ -109,9 +109,8 @@ class AiohttpTransport:
 class _Deadline:
     """A timeout for the current task, by the rules of `asyncio.timeout` at a third of its cost.
 
-    The timer cancels the task. Whether a cancellation is the timer's or somebody else's, too, is told by
-    `Task.cancelling`; `end` takes the timer's back. See
-    https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel
+    The timer cancels the task. `Task.cancelling` tells whether other code has cancelled the task, too; `end` takes the
+    timer's cancellation back. See https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.uncancel
     """
 
     __slots__ = ("_cancelled_before", "_expired", "_task", "_timer")

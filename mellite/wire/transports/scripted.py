@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PieceResponse", "ScriptedTransport"]
 
-#: What to raise: an error, or its class.
+#: An error to raise, or its class.
 Error: TypeAlias = BaseException | type[BaseException]
 
 #: A part of a body: bytes to return from one read, an error to raise at this point, or a function to call (and to

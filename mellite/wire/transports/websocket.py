@@ -383,7 +383,7 @@ class _Refusal(HttpResponse):
         self.headers = refused.headers
         self._body = refused.body
 
-    async def read(self, timeout: float | None = None) -> bytes:  # noqa: ARG002 - all of it is here
+    async def read(self, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the whole body is here
         """Return the body, then ``b""``; see `HttpResponse.read`."""
         body, self._body = self._body, b""
         return body

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import traceback
+from types import FrameType
 
 import attrs
 import pytest
 
-from mellite.errors import AuthenticationError, InvalidCredential
+from mellite.errors import AuthenticationError, InvalidCredential, MelliteError
 from mellite.providers.catalog import find
 from mellite.request import Request
-from mellite.wire.auth.keys import Auth, Environment, Given, Scrubber, bearer, header, none, remove
+from mellite.wire.auth.keys import Auth, Credential, Environment, Given, Scrubber, bearer, header, none, remove
 from mellite.wire.endpoint import Endpoint
 from mellite.wire.http import HttpRequest
 
@@ -81,6 +83,55 @@ def test_and_then_sends_both() -> None:
     assert sent(both) == {"authorization": f"Bearer {KEY}", "x-org": "org-1"}
     optional = bearer(KEY).and_then(header("x-org", Environment("MELLITE_TEST_NEVER_SET"), optional=True))
     assert sent(optional) == {"authorization": f"Bearer {KEY}"}
+
+
+@pytest.mark.anyio
+async def test_an_optional_key_that_is_missing_costs_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for optional keys makes no exception, which would cost as much as writing the request."""
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    auth = find("openai-chat:gpt-4o-mini", api_key=KEY).auth
+    made: list[str] = []
+
+    def watch(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is MelliteError.__init__.__code__:
+            made.append(type(frame.f_locals["self"]).__name__)
+
+    sys.setprofile(watch)
+    try:
+        await auth.ready()
+        headers = sent(auth)
+    finally:
+        sys.setprofile(None)
+    assert headers == {"authorization": f"Bearer {KEY}"}
+    assert made == []
+
+
+@pytest.mark.anyio
+async def test_an_optional_key_of_ones_own_may_be_missing() -> None:
+    """A credential that has to be made ready is asked for an optional key, too; that it has none is no error."""
+
+    class Vault(Credential):
+        asked = 0
+
+        async def ready(self) -> None:
+            self.asked += 1
+            self.reveal()
+
+        def reveal(self) -> str:
+            msg = "the vault is empty"
+            raise AuthenticationError(msg, kind="missing")
+
+        def describe(self) -> str:
+            return "the vault"
+
+    vault = Vault()
+    auth = header("x-org", vault, optional=True)
+    await auth.ready()
+    assert sent(auth) == {}
+    assert vault.asked == 1
+    with pytest.raises(AuthenticationError, match="the vault is empty"):
+        await header("x-org", vault).ready()
 
 
 def test_a_key_is_in_no_representation() -> None:
