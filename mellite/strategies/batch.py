@@ -102,7 +102,7 @@ class Batch(Generic[T]):
             thunk = self._take()
             if thunk is not None or not self._open:
                 return thunk
-            waiter = loops.current().waiter()
+            waiter = loops.waiter()
             with self._board.watched_by(waiter) as is_quiet:
                 if is_quiet():
                     await waiter.wait()

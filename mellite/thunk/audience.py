@@ -165,8 +165,8 @@ class Audience(ABC):
 
     # Waiting.
 
-    async def wait_settled(self, consumer: Consumer | None = None) -> None:
-        """Wait until the generation has settled.
+    async def wait_settled(self, consumer: Consumer | None = None) -> Outcome:
+        """Wait until the generation has settled, and return its outcome.
 
         Args:
             consumer: one that has joined; it leaves here, by cancellation if this wait is cancelled.
@@ -174,12 +174,11 @@ class Audience(ABC):
         try:
             if consumer is None:  # else `join` has just looked
                 self.check_loop()
-            while self.outcome is None:
+            while (outcome := self.outcome) is None:
                 waiter = loops.waiter()
                 self._on_settled.append(waiter)
-                if self.outcome is not None:
-                    break
-                await _woken(waiter, self._on_settled)
+                if self.outcome is None:
+                    await _woken(waiter, self._on_settled)
         except GeneratorExit:  # nothing can be awaited any more
             if consumer is not None:
                 self.leave(consumer, cancelled=True)
@@ -190,6 +189,7 @@ class Audience(ABC):
             raise
         if consumer is not None:
             self._consumers.pop(consumer, None)
+        return outcome
 
     async def wait_beyond(self, position: int) -> None:
         """Wait until there are more than `position` events, or the generation has settled."""
@@ -197,9 +197,8 @@ class Audience(ABC):
         while len(self.events) <= position and self.outcome is None:
             waiter = loops.waiter()
             self._on_event.append(waiter)
-            if len(self.events) > position or self.outcome is not None:
-                break
-            await _woken(waiter, self._on_event)
+            if len(self.events) <= position and self.outcome is None:
+                await _woken(waiter, self._on_event)
 
     def block(self, timeout: float | None) -> bool:
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""

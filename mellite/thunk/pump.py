@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias, cast, final, get_args
+from typing import Any, Final, TypeAlias, final, get_args
 
 from .. import loops
 from ..loops import forking
@@ -145,7 +145,8 @@ class Pump(Audience):
                 "write it as `async def stream(self, request)` with `yield`"
             )
             raise BackendError(msg)
-        return cast("AsyncIterator[Event]", stream)
+        opened: AsyncIterator[Event] = stream
+        return opened
 
     async def _pull(self, source: AsyncIterator[Event]) -> None:
         events = self.events

@@ -89,7 +89,8 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             outcome = yield from self._wait().__await__()
         if outcome.error is not None:
             outcome.raise_error()
-        return cast("T", outcome.parsed)
+        parsed: T = outcome.parsed
+        return parsed
 
     async def avalue(self) -> str:
         """As ``await thunk``, but always the text, whatever output type was asked for."""
@@ -126,9 +127,11 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
     async def _wait(self) -> Outcome:
         pump = self.begin()
-        if pump is not None:
-            await pump.wait_settled(pump.enter())
-        return cast("Outcome", self._settled())
+        if pump is None:
+            return cast("Outcome", self._settled())
+        outcome = await pump.wait_settled(pump.enter())
+        self._take_over(outcome)
+        return outcome
 
     def _block(self, timeout: float | None) -> Outcome:
         pump = self.begin(loops.portal)
@@ -343,9 +346,14 @@ class ModelOutputThunk(Answer[T], Generic[T]):
                         return None
                     pump.check_loop()
                     outcome = pump.outcome
-                self._outcome = outcome
-                self._gen.pump = None  # with all its events: the outcome has them in a compact form
+                    if outcome is None:
+                        return None
+                self._take_over(outcome)
         return outcome
+
+    def _take_over(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._gen.pump = None  # with all its events: the outcome has them in a compact form
 
     def _in_flight(self) -> Pump | None:
         return self._gen.pump
@@ -377,7 +385,10 @@ class ModelOutputThunk(Answer[T], Generic[T]):
                     made.start()
                 else:
                     home.call_soon(made.start)
-        return pump if self._settled() is None else None
+        if pump is not None and pump.outcome is not None:  # already: an eager task may end before this goes on
+            self._take_over(pump.outcome)
+            return None
+        return pump
 
     def _opener(self, loop: Callable[[], loops.Loop] = loops.current) -> Callable[[], Pump | Outcome]:
         """What an iterator begins with; it lets go of the thunk then, so that dropping the thunk is noticed."""

@@ -73,7 +73,7 @@ class Outlet:
     async def wait_for_item(self) -> None:
         """Wait until there is an item to take."""
         while not self.items:
-            waiter = loops.current().waiter()
+            waiter = loops.waiter()
             self._takers.append(waiter)
             await waiter.wait()
 
@@ -85,7 +85,7 @@ class Outlet:
 
     async def reader_waits(self) -> None:
         """Wait until `wake_reader` is called. Only the reader may call this."""
-        waiter = self._reader = loops.current().waiter()
+        waiter = self._reader = loops.waiter()
         await waiter.wait()
 
 
