@@ -184,7 +184,7 @@ _NOTHING: Final = (
 
 def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteTransport:
     """The cassette of a test, in the mode that was asked for; or the test is skipped."""
-    from .cassettes.of_tests import cassette_of_test
+    from .cassettes.for_pytest import cassette_of_test
     from .values.errors import MelliteError
 
     path = _path(request, given)

@@ -37,7 +37,7 @@ INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("secrets",),
         ("files",),
         ("recording", "replaying", "text"),
-        ("opening", "scrub", "scrub_files", "audit", "of_tests"),
+        ("opening", "scrub", "scrub_files", "audit", "for_pytest"),
     ),
     "protocols": (
         (

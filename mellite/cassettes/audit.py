@@ -1,4 +1,4 @@
-"""Look over cassettes before they are committed: secrets, damage, unknown versions, and files that nothing reads."""
+"""Check cassettes before they are committed: secrets, damage, unknown versions, and files that nothing reads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TEST_FILE: Final = re.compile(r"test_\w+|\w+_test")
 
 @frozen
 class Problem:
-    """Something wrong with a cassette: which file, what kind of trouble, and what in words. It never shows a secret."""
+    """Something wrong with a cassette: the file, the kind of trouble, and a message. No secret is shown."""
 
     path: str
     trouble: Trouble
@@ -48,11 +48,11 @@ class Problem:
 
 @define
 class Audit:
-    """Looks over cassettes.
+    """A check of many cassettes.
 
     Args:
         scan: looks for secrets.
-        cassettes: how many have been looked at.
+        cassettes: how many have been checked so far.
 
     Example:
         >>> audit = Audit()
@@ -64,7 +64,7 @@ class Audit:
     cassettes: int = field(default=0, init=False)
 
     def problems(self, paths: Iterable[str]) -> Iterator[Problem]:
-        """All that is wrong with the cassettes among files and in folders.
+        """Check the cassettes among files and in folders, and yield what is wrong with them.
 
         Args:
             paths: files and folders.
@@ -121,7 +121,7 @@ class Audit:
         try:
             answer = directory.answer(key)
         except InvalidCassette as error:
-            if error.path == path:  # else it is the sidecar's, which is looked at for itself
+            if error.path == path:  # otherwise the sidecar is damaged, which is checked on its own
                 yield _damaged(path, error)
             return
         if answer is None:
@@ -164,9 +164,9 @@ def _misnamed(path: str, key: int, sidecar: Sidecar) -> Iterator[Problem]:
 
 
 def _without_test(path: str) -> Iterator[Problem]:
-    """Whether a cassette of mellite's pytest plugin, ``cassettes/<file>/<test>.json``, has lost its test.
+    """Check that the test of a cassette ``cassettes/<file>/<test>.json``, which the pytest plugin made, still exists.
 
-    In doubt it has one: names are looked for in the text of the test file, wherever they stand.
+    A test counts as existing if its name stands anywhere in the text of the test file.
     """
     folder, name = os.path.split(os.path.abspath(path))
     above, module = os.path.split(folder)
@@ -185,7 +185,7 @@ def _without_test(path: str) -> Iterator[Problem]:
 
 
 def _damaged_inside(cassette: Cassette, path: str) -> Iterator[Problem]:
-    """What shows only when the bodies and the times are read."""
+    """Check what is only decoded when it is asked for: the bodies and the times."""
     for one in cassette.interactions:
         try:
             if isinstance(one, HttpInteraction):
@@ -202,7 +202,7 @@ def _damaged_inside(cassette: Cassette, path: str) -> Iterator[Problem]:
 
 
 def is_to_be_told(found: Found) -> bool:
-    """Whether it must be said that a file cannot be read: not of a folder's JSON, YAML or TOML about something else.
+    """Whether a file that cannot be read is to be reported. JSON, YAML or TOML in a folder that is no cassette is not.
 
     Example:
         >>> is_to_be_told(Found("mellite/demo_cassettes/chat.json", "http"))
@@ -219,7 +219,7 @@ def _damaged(path: str, error: MelliteError) -> Problem:
 
 
 def _about(path: str) -> dict[str, object] | None:
-    """The decoded content of a file, if it is an object; None if that cannot be said."""
+    """Decode the object in a file; an empty one for other content, None if the file cannot be read."""
     try:
         data = expand(read_file(path), compression_of(path), path=path)
         if is_foreign(path):
@@ -240,6 +240,7 @@ def _versioned(path: str, about: dict[str, object] | None) -> Problem | None:
 
 
 def _left(path: str) -> Iterator[Problem]:
+    """Report a file that a recording left behind."""
     if path.endswith((JOURNAL, REWRITE)):
         cassette = path.removesuffix(JOURNAL).removesuffix(REWRITE)
         msg = f"a recording into {os.path.basename(cassette)!r} runs, or was killed; the next one folds it in"

@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, NoReturn, TypeAlias
 
 import msgspec
 from attrs import field, frozen
 
 from ..values.errors import InvalidCassette
+from ..values.provider_json import Json, JsonObject
 from ..values.public_names import publish
 
 __all__ = ["Body", "Encoding", "decode_json", "decoded", "malformed"]
@@ -33,7 +34,8 @@ class _Duplicate(ValueError):
     pass
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _pairs(pairs: list[tuple[str, Json]]) -> JsonObject:
+    """Make an object of its pairs, and refuse a duplicate key."""
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]
@@ -42,13 +44,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _constant(name: str) -> Any:
+def _constant(name: str) -> NoReturn:
     msg = f"{name} is not JSON"
     raise ValueError(msg)
 
 
-def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool = False) -> Any:
-    """Decode JSON and refuse what readers disagree about: a key twice, a lone surrogate, NaN, a BOM.
+def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool = False) -> Json:
+    """Decode JSON strictly: refuse duplicate keys, lone surrogates, NaN and a BOM, on which readers disagree.
 
     Args:
         data: the bytes of the whole file.
@@ -64,7 +66,8 @@ def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool =
     """
     try:
         try:
-            msgspec.json.decode(data)  # the stricter of the two, and it knows the byte; but it lets a key come twice
+            # msgspec is the stricter of the two and names the byte of an error, but accepts duplicate keys.
+            msgspec.json.decode(data)
         except msgspec.DecodeError:
             if not (lone_surrogates and _SURROGATE.search(data)):
                 raise
@@ -73,14 +76,14 @@ def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool =
         raise malformed(data, error, path=path) from error
 
 
-def decoded(text: str) -> tuple[bool, Any]:
-    """Whether a text is JSON, and its value if it is. NaN and what is nested too deeply count as no JSON."""
+def decoded(text: str) -> tuple[bool, Json]:
+    """Return whether a text is JSON, and its value if it is. NaN and JSON that is nested too deeply are not."""
     if not text:
         return False, None
     try:
         return True, msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        pass  # also what msgspec alone refuses: a lone surrogate, a number without bounds
+        pass  # not JSON; or a lone surrogate or a huge number, which only msgspec refuses
     try:
         return True, json.loads(text, parse_constant=_constant)
     except (ValueError, RecursionError):
@@ -88,7 +91,7 @@ def decoded(text: str) -> tuple[bool, Any]:
 
 
 def malformed(data: bytes, error: Exception, *, path: str | None = None) -> InvalidCassette:
-    """The error for a file that is not the JSON it should be, with the byte where that shows."""
+    """Return the error for a file that is not valid JSON, with the byte at which that shows."""
     name = "the cassette" if path is None else f"cassette {path!r}"
     offset, reason = _place(data, error)
     where = "" if offset is None else f" at byte {offset}"
@@ -96,6 +99,7 @@ def malformed(data: bytes, error: Exception, *, path: str | None = None) -> Inva
 
 
 def _place(data: bytes, error: Exception) -> tuple[int | None, str]:
+    """Return the byte at which data are no valid JSON, if it can be told, and the reason."""
     if not data.strip():
         return 0, "it is empty"
     if data.startswith(_BOM):
@@ -116,7 +120,7 @@ def _place(data: bytes, error: Exception) -> tuple[int | None, str]:
         return lone.end() - 1, "it has half of a surrogate pair, which no text can hold"
     if found:
         reason = _BYTE.sub("", str(error)).removeprefix("JSON is malformed: ").strip()
-        # msgspec counts one more for what follows the end than for what is wrong inside.
+        # For trailing characters, msgspec names the byte after the first of them.
         return int(found[1]) - reason.startswith("trailing"), f"{reason}, so it is not JSON"
     if "truncated" in str(error):
         return len(data), "it ends in the middle of the JSON"
@@ -124,7 +128,7 @@ def _place(data: bytes, error: Exception) -> tuple[int | None, str]:
 
 
 def _second(data: bytes) -> int | None:
-    """Where a key comes for the second time in its object."""
+    """Return the byte at which a key comes for the second time in its object."""
     objects: list[set[str]] = []
     string, start = b"", 0
     for token in _TOKEN.finditer(data):
@@ -145,13 +149,13 @@ def _second(data: bytes) -> int | None:
 
 @frozen(eq=False)
 class Body:
-    r"""A body as it lies in a cassette: text or base64, decoded only when it is asked for.
+    r"""A body as it is stored in a cassette: text or base64, decoded only when it is asked for.
 
     Args:
         stored: the text itself, or its JSON token in the file, quotes included.
-        encoding: ``base64`` for bytes that are no text; None where the file does not say, which means text.
+        encoding: ``base64`` for bytes that are not text; None if the file does not say, which means text.
         path: the cassette, for errors.
-        where: which body of it, for errors.
+        where: which body of the cassette it is, for errors.
         offset: the byte of the file at which it begins, for errors.
 
     Example:
@@ -167,7 +171,7 @@ class Body:
 
     @classmethod
     def of(cls, content: str | bytes) -> Body:
-        """Text as it is, and bytes as text if they are UTF-8, else in base64."""
+        """Store a text as it is, and bytes as text if they are UTF-8, else in base64."""
         if isinstance(content, str):
             return cls(content)
         try:
@@ -177,10 +181,10 @@ class Body:
 
     @property
     def characters(self) -> str:
-        """What stands in the file: the text, or the base64.
+        """The characters in the file: the text, or the base64.
 
         Raises:
-            InvalidCassette: if it is not a JSON string after all.
+            InvalidCassette: if they are not a valid JSON string.
         """
         if isinstance(self.stored, str):
             return self.stored
@@ -197,7 +201,7 @@ class Body:
         """The bytes that went over the wire.
 
         Raises:
-            InvalidCassette: if it is not base64 though it should be, or text that no bytes stand for.
+            InvalidCassette: if the base64 is malformed, or the text cannot be encoded.
         """
         characters = self.characters
         try:
@@ -217,7 +221,7 @@ class Body:
         return self.where if self.path is None else f"{self.where} of cassette {self.path!r}"
 
     def __reduce__(self) -> tuple[Callable[..., Body], tuple[str | bytes]]:
-        stored = self.stored if isinstance(self.stored, str) else bytes(self.stored)  # a view into the file cannot go
+        stored = self.stored if isinstance(self.stored, str) else bytes(self.stored)  # a memoryview has no pickle
         return partial(Body, encoding=self.encoding, path=self.path, where=self.where, offset=self.offset), (stored,)
 
     def __eq__(self, other: object) -> bool:

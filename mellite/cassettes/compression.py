@@ -1,4 +1,4 @@
-"""Cassette files compressed with gzip or LZ4: told by their ending, undone in bounded memory."""
+"""Cassette files compressed with gzip or LZ4: recognized by their ending, decompressed in bounded memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PIECE: Final = 1024 * 1024
 
 
 def compression_of(path: str) -> Compression | None:
-    """How a file is compressed, by the ending of its name; None if it is not.
+    """Return how a file is compressed, by the ending of its name; None if it is not.
 
     Example:
         >>> compression_of("123.txt.gz"), compression_of("123.txt")
@@ -30,7 +30,7 @@ def compression_of(path: str) -> Compression | None:
 
 
 def compress(data: bytes, compression: Compression | None) -> bytes:
-    """Compress the bytes of a file; the same bytes give the same again, without a time in them.
+    """Compress the bytes of a file. No time is stored, so the same bytes always give the same result.
 
     Raises:
         MissingExtra: for LZ4 without the package lz4.
@@ -50,16 +50,16 @@ def compress(data: bytes, compression: Compression | None) -> bytes:
 def expand(
     data: bytes, compression: Compression | None, *, path: str | None = None, limit: int = 256 * 1024 * 1024
 ) -> bytes:
-    """Undo the compression of a file.
+    """Decompress a file.
 
     Args:
         data: the bytes of the whole file.
-        compression: what was done to it; None gives the bytes back.
+        compression: how it is compressed; None returns the bytes as they are.
         path: the file, for errors.
-        limit: the most bytes that it may come to: a small file can hold very many.
+        limit: the most bytes to decompress to, since a small file can hold very many.
 
     Raises:
-        InvalidCassette: if it is not what it should be, ends too soon, or comes to more than `limit` bytes.
+        InvalidCassette: if the data are damaged, end too soon, or come to more than `limit` bytes.
         MissingExtra: for LZ4 without the package lz4.
     """
     if compression is None:

@@ -6,11 +6,12 @@ These are values. A body is decoded when it is asked for; keys that mellite does
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
 from ..values.empty import EMPTY
+from ..values.provider_json import Json
 from ..values.public_names import publish
 from ..values.signatures import write_signature
 from .bodies import Body
@@ -45,7 +46,7 @@ class RecordedRequest:
     url: str
     headers: Mapping[str, str] = field(default=EMPTY, kw_only=True)
     body: Body = field(factory=lambda: Body(""), kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
@@ -62,7 +63,7 @@ class RecordedResponse:
     status: int
     headers: Mapping[str, str] = field(default=EMPTY, kw_only=True)
     body: Body = field(factory=lambda: Body(""), kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
@@ -72,23 +73,23 @@ class HttpInteraction:
     Args:
         request: what was sent.
         response: what came back.
-        transport: ``http``, or None where an older file does not say.
+        transport: ``http``, or None if an older file does not say.
         extra: keys that mellite does not know.
     """
 
     request: RecordedRequest
     response: RecordedResponse
     transport: Literal["http"] | None = field(default="http", kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
 class WebSocketOpen:
-    """The request that opened a WebSocket, where it was recorded."""
+    """The request that opened a WebSocket."""
 
     url: str
     headers: Mapping[str, str] = field(default=EMPTY, kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
@@ -97,7 +98,7 @@ class WebSocketClose:
 
     code: int | None = None
     reason: str | None = None
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
@@ -105,10 +106,10 @@ class WebSocketConnection:
     """One of the connections of a recording.
 
     Args:
-        sequence: which, from 0 on.
-        url: where to.
-        protocols: the subprotocols asked for.
-        close: how it ended; None if it did not say.
+        sequence: the number of the connection, from 0 on.
+        url: the address that was dialled.
+        protocols: the subprotocols that were asked for.
+        close: how it was closed; None if the file does not say.
         extra: keys that mellite does not know.
     """
 
@@ -116,7 +117,7 @@ class WebSocketConnection:
     url: str | None = None
     protocols: tuple[str, ...] = field(default=(), kw_only=True)
     close: WebSocketClose | None = field(default=None, kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
@@ -124,8 +125,8 @@ class WebSocketEvent:
     """One frame.
 
     Args:
-        direction: who sent it.
-        kind: a text frame or a binary one.
+        direction: the side that sent it.
+        kind: ``text`` or ``binary``.
         body: its content.
         extra: keys that mellite does not know.
     """
@@ -133,24 +134,24 @@ class WebSocketEvent:
     direction: Literal["client", "server"]
     kind: Literal["text", "binary"]
     body: Body = field(kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
 class WebSocketInteraction:
-    """What went over one WebSocket, in the order in which it did.
+    """The frames that went over one WebSocket.
 
     Args:
-        events: the frames of both sides.
-        open: the request that opened it, in files that say so.
-        connection: the connection, in files that say so.
+        events: the frames of both sides, in order.
+        open: the request that opened it, if it was recorded.
+        connection: the connection, if it was recorded.
         extra: keys that mellite does not know.
     """
 
     events: tuple[WebSocketEvent, ...]
     open: WebSocketOpen | None = field(default=None, kw_only=True)
     connection: WebSocketConnection | None = field(default=None, kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
 
 Interaction: TypeAlias = HttpInteraction | WebSocketInteraction
@@ -168,9 +169,9 @@ class Cassette:
     """
 
     interactions: tuple[Interaction, ...] = ()
-    metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    metadata: Mapping[str, Json] | None = field(default=None, kw_only=True)
     path: str | None = field(default=None, kw_only=True)
-    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    extra: Mapping[str, Json] = field(default=EMPTY, kw_only=True)
 
     @property
     def http(self) -> tuple[HttpInteraction, ...]:
@@ -184,7 +185,7 @@ class Cassette:
 
     @property
     def name(self) -> str:
-        """What to call it in messages: its own name, or else its file's."""
+        """The name for messages: the cassette's own, or else that of its file."""
         named = (self.metadata or {}).get("name")
         if isinstance(named, str) and named:
             return named

@@ -1,12 +1,12 @@
-"""Whether to replay or to record, as the caller or the environment says; and which tests are meant at all.
+"""Whether to replay or to record, as the caller or the environment says, and which tests are selected.
 
-    none          replay only: what is not recorded is an error, and no socket is opened
-    once          record where there is no cassette yet, else replay only
+    none          replay only: a request that is not recorded is an error, and no socket is opened
+    once          record if there is no cassette yet, else replay only
     new_episodes  replay what is recorded, and record the rest
     all           record everything, and add it to what is there
     rewrite       record everything, and replace what is there once the recording has ended well
 
-Everything here is a function of values: the environment is handed in.
+Everything here is a function of values: the environment is an argument.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ Mode: TypeAlias = Literal["none", "once", "new_episodes", "all", "rewrite"]
 
 MODES: Final[tuple[Mode, ...]] = ("none", "once", "new_episodes", "all", "rewrite")
 
-#: The variables that ask for recording, and what each means when it only says yes. The first that says so counts.
+#: The variables that ask for recording, and the mode that each means when it only says yes. The first one set counts.
 _VARIABLES: Final[Mapping[str, Mode]] = {"RECORD": "rewrite", "MOCHI_LLM_CASSETTE_RECORD": "new_episodes"}
 
 _YES: Final = frozenset({"1", "on", "true", "yes"})
 _NO: Final = frozenset({"", "0", "false", "no", "off"})
+_NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 
 
 def mode_of(environment: Mapping[str, str], asked: str | None = None) -> Mode:
-    """What to do: what was asked for, or else what the environment says, or else ``none``.
+    """Return the mode that was asked for, or else the one that the environment sets, or else ``none``.
 
     ``RECORD=true`` means ``rewrite``, ``MOCHI_LLM_CASSETTE_RECORD=1`` means ``new_episodes``; both also take the name
     of a mode.
@@ -46,7 +47,7 @@ def mode_of(environment: Mapping[str, str], asked: str | None = None) -> Mode:
         asked: a mode.
 
     Raises:
-        ConfigurationError: for a value that is no mode, naming the nearest that is.
+        ConfigurationError: for a value that is not a mode; the message names the nearest one.
 
     Example:
         >>> mode_of({}), mode_of({"RECORD": "true"}), mode_of({"RECORD": "true"}, "once")
@@ -74,7 +75,7 @@ def _mode(value: object, name: str) -> Mode:
 
 
 def in_ci(environment: Mapping[str, str]) -> bool:
-    """Whether this runs where nothing may be recorded: ``CI`` is set, and not to 0 or false.
+    """Whether ``CI`` is set, and not to 0 or false, so that nothing may be recorded.
 
     Example:
         >>> in_ci({"CI": "true"}), in_ci({"CI": "false"}), in_ci({})
@@ -84,7 +85,7 @@ def in_ci(environment: Mapping[str, str]) -> bool:
 
 
 def permitted(mode: Mode, environment: Mapping[str, str], *, even_in_ci: bool = False) -> Mode:
-    """The mode in which to run here: with ``CI=true`` what may replay only replays.
+    """Return the mode to run in: with ``CI=true``, modes that replay as well only replay.
 
     Args:
         mode: what is wanted.
@@ -92,7 +93,7 @@ def permitted(mode: Mode, environment: Mapping[str, str], *, even_in_ci: bool = 
         even_in_ci: record there, too.
 
     Raises:
-        RecordingForbidden: for ``all`` and ``rewrite`` with ``CI=true``: nothing would be replayed by them.
+        RecordingForbidden: for ``all`` and ``rewrite`` with ``CI=true``, which would replay nothing.
 
     Example:
         >>> permitted("once", {"CI": "true"}), permitted("once", {})
@@ -109,26 +110,24 @@ def permitted(mode: Mode, environment: Mapping[str, str], *, even_in_ci: bool = 
     raise RecordingForbidden(msg)
 
 
-_NO_WORD: Final = re.compile(r"[^a-z0-9]+")
-
-
 def _kebab(text: str) -> str:
     return _NO_WORD.sub("-", text.lower()).strip("-")
 
 
 def _listed(text: str | None) -> tuple[str, ...]:
+    """Split the value of a variable at its commas, in lower case."""
     return tuple([word for piece in (text or "").split(",") if (word := piece.strip().lower())])
 
 
 @frozen(kw_only=True)
 class Selection:
-    """Which of many recorded tests are meant, to record or to replay a few: all conditions must hold.
+    """A choice of a few recorded tests, to record or to replay. All conditions that are given must hold.
 
     Args:
-        prefixes: the group is one of these.
-        providers: there is a tag ``provider:`` with one of these.
-        tags: all of these are there.
-        tests: the name of the test or of the cassette has one of these in it; as it is or with dashes.
+        prefixes: the test's group is one of these.
+        providers: the test has a tag ``provider:`` with one of these.
+        tags: the test has all of these.
+        tests: the name of the test or of its cassette contains one of these, as it is or with dashes.
 
     Example:
         >>> chosen = Selection.of({"RECORDED_PROVIDER": "openai,groq", "RECORDED_TEST": "streams text"})
@@ -143,9 +142,9 @@ class Selection:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Selection:
-        """What ``RECORDED_PREFIX``, ``RECORDED_PROVIDER``, ``RECORDED_TAGS`` and ``RECORDED_TEST`` say.
+        """Read ``RECORDED_PREFIX``, ``RECORDED_PROVIDER``, ``RECORDED_TAGS`` and ``RECORDED_TEST``.
 
-        Each is a list with commas; upper and lower case are the same. What is not set selects everything.
+        Each is a list with commas; case does not matter. A variable that is not set selects everything.
         """
         return cls(
             prefixes=_listed(environment.get("RECORDED_PREFIX")),
@@ -155,13 +154,13 @@ class Selection:
         )
 
     def has(self, cassette: str, *, test: str = "", tags: Collection[str] = (), prefix: str | None = None) -> bool:
-        """Whether a test is meant.
+        """Whether a test is selected.
 
         Args:
             cassette: the name of its cassette, as in ``group/case``.
-            test: its own name.
-            tags: as in ``provider:openai``, ``tool``.
-            prefix: its group; without it a tag ``prefix:``, or else the cassette's folder.
+            test: the name of the test.
+            tags: the tags of the test, as in ``provider:openai``, ``tool``.
+            prefix: the group of the test; by default a tag ``prefix:``, or else the cassette's folder.
         """
         known = {tag.lower() for tag in tags}
         group = _group(cassette, known) if prefix is None else prefix.lower()
@@ -178,6 +177,7 @@ class Selection:
 
 
 def _group(cassette: str, tags: Collection[str]) -> str:
+    """Return the group that a tag names, or else the cassette's folder."""
     tagged = next((tag.removeprefix("prefix:") for tag in sorted(tags) if tag.startswith("prefix:")), None)
     return cassette.lower().rpartition("/")[0] if tagged is None else tagged
 

@@ -1,4 +1,4 @@
-"""One door to cassettes: a transport that replays a file, records it, or does both, as its mode says."""
+"""The transport that replays a cassette file, records it, or does both, as its mode says."""
 
 from __future__ import annotations
 
@@ -49,33 +49,33 @@ def use(
     even_in_ci: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> CassetteTransport:
-    """A transport on a cassette file, for ``mellite.backend(..., transport=...)``. Leave its block to end a recording.
+    """Open a cassette file as a transport, for ``mellite.backend(..., transport=...)``.
 
-    The block is ``with`` or ``async with``: the former is for code without await, and ends a recording as well.
+    Use it in a block, ``async with`` or, in code without await, ``with``. Leaving the block ends a recording.
 
-    A call that is done is recorded: it survives the death of the process at once, and a power cut when the recording
-    has ended. Nothing that looks like a secret is written; a call whose answer holds one is not recorded, and leaving
-    the block raises the reason.
+    A call that is done is recorded: it survives the death of the process at once, and a power cut once the recording
+    has ended. Nothing that looks like a secret is written. A call whose answer contains a secret is not recorded, and
+    leaving the block raises the reason.
 
     Args:
-        path: the file; or with `directory` a name as in ``group/case``, which cannot lead out of it.
-        mode: ``none``, ``once``, ``new_episodes``, ``all`` or ``rewrite``, see `mellite.cassettes.modes`;
-            None is what RECORD or MOCHI_LLM_CASSETTE_RECORD say, for the cassettes that the variables
-            RECORDED_PREFIX, RECORDED_PROVIDER, RECORDED_TAGS and RECORDED_TEST select, and ``none`` otherwise.
+        path: the file; or with `directory` a name as in ``group/case``, which cannot lead out of that directory.
+        mode: ``none``, ``once``, ``new_episodes``, ``all`` or ``rewrite``, see `mellite.cassettes.modes`. None means
+            what RECORD or MOCHI_LLM_CASSETTE_RECORD say, for the cassettes that the variables RECORDED_PREFIX,
+            RECORDED_PROVIDER, RECORDED_TAGS and RECORDED_TEST select, and ``none`` for others.
         match: how requests find their answers: ``cursor``, ``pool`` or ``keyed``, see `ReplayTransport`.
         live: what sends requests when recording; by default a transport over the network.
         directory: where cassettes are kept.
-        cut: how answers are cut into pieces, likewise; and `speed`, `deadline`.
+        cut: how answers are cut into pieces, see `ReplayTransport`; likewise `speed` and `deadline`.
         redaction: what of requests and responses is kept and compared.
-        allowed: texts that look like secrets and are none, and may be recorded.
+        allowed: texts that look like secrets but are none, and may be recorded.
         metadata: what a new cassette says of itself, beside its name and when, from whom and how it was recorded.
-        even_in_ci: record although ``CI=true``.
-        environment: the variables; ``os.environ`` by default.
+        even_in_ci: whether to record even with ``CI=true``.
+        environment: the environment variables; ``os.environ`` by default.
 
     Raises:
         CassetteMiss: if there is no such file and it may not be recorded.
         InvalidCassette: if it is damaged; it is left as it is.
-        InvalidCassetteName: for a name that would lead out of `directory`.
+        InvalidCassetteName: for a name that leads out of `directory`.
         RecordingForbidden: for ``all`` and ``rewrite`` with ``CI=true``.
         ConfigurationError: for an argument that makes no sense.
 
@@ -106,12 +106,14 @@ def use(
 
 
 class CassetteTransport:
-    """A transport that answers from a cassette, and records what the mode lets it; made by `use`.
+    """A transport that answers from a cassette, and records what its mode allows. Made by `use`.
+
+    Tasks of several loops and threads may use one, as `ReplayTransport` and `RecordTransport`.
 
     Attributes:
         path: the file.
-        mode: what it does, after a look at ``CI``.
-        advice: what to do about a request that was not recorded.
+        mode: the mode; ``CI`` has been taken into account.
+        advice: what an error says to do about a request that is not recorded.
     """
 
     advice = (
@@ -151,10 +153,10 @@ class CassetteTransport:
         self._recorder = RecordTransport(live, self._writer, redaction=redaction, quick=True) if records else None
 
     def _stored(self) -> Cassette | None:
-        """What is replayed; None if nothing is there, or all of it is to be recorded anew."""
+        """Read the cassette to replay; None if there is none, or everything is recorded anew."""
         if self.mode in ("all", "rewrite"):
             return None
-        with suppress(CassetteError):  # where nothing can be written, what is left beside the file is read all the same
+        with suppress(CassetteError):  # on a read-only disk the journal cannot be folded in, but is still read
             recover(self.path)
         try:
             return load_cassette(self.path)
@@ -165,12 +167,13 @@ class CassetteTransport:
             return None
 
     def _is_new(self, cassette: Cassette | None) -> bool:
-        """Whether there is no cassette yet; or only parts of it that belong to other tests."""
+        """Whether there is no cassette yet, or all of it belongs to other tests."""
         if cassette is None or self._part is None:
             return cassette is None
         return all(part_of(one) not in (None, self._part) for one in cassette.http)
 
     def _writer(self, request: Mapping[str, Any]) -> Sink:
+        """Open the sink for a recording that begins; `request` is what its first request says of it."""
         about = {
             "recordedAt": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}Z",
             "transport": "http",
@@ -181,33 +184,33 @@ class CassetteTransport:
         return self._sink(about, SecretScan(allowed=self._allowed))
 
     def _sink(self, metadata: Mapping[str, Any], scan: SecretScan) -> Sink:
-        """Where what is recorded goes."""
+        """Open the sink; subclasses choose another one."""
         how: WriteMode = "rewrite" if self.mode == "rewrite" else "append"
         return CassetteWriter.open(self.path, how, metadata=metadata, scan=scan)
 
     @property
     def recorder(self) -> RecordTransport | None:
-        """What records; None if nothing is recorded."""
+        """The transport that records; None if nothing is recorded."""
         return self._recorder
 
     @property
     def offline(self) -> bool:
-        """Whether it only replays, so that nothing is ever sent and no key is needed."""
+        """Whether this transport only replays, so that nothing is ever sent and no key is needed."""
         return self._recorder is None
 
     @property
     def used(self) -> int:
-        """How many interactions have been replayed."""
+        """The number of interactions that have been replayed."""
         return self._replay.used
 
     @property
     def recorded(self) -> int:
-        """How many interactions have been recorded."""
+        """The number of interactions that have been recorded."""
         return 0 if self._recorder is None else self._recorder.stored
 
     @property
     def unused(self) -> tuple[HttpInteraction, ...]:
-        """The interactions of the file that no request has come for; none where all is recorded anew."""
+        """The interactions of the file that no request has claimed; empty if everything is recorded anew."""
         return self._replay.unused
 
     def check_used(self) -> None:
@@ -229,12 +232,13 @@ class CassetteTransport:
         return await self._opened(request, timeout)
 
     def over(self, own: Callable[[], Transport]) -> Transport:
-        """The same cassette, but what has to be sent goes over another transport, unless ``live`` was given.
+        """Return the same cassette, sending over another transport, unless ``live`` was given.
 
-        `mellite.wire.transports.default.standing_in` wants this: a backend that asks over a WebSocket is recorded so.
+        `mellite.wire.transports.default.standing_in` calls this, so that a backend that asks over a WebSocket is
+        recorded over its own transport.
 
         Args:
-            own: gives that transport.
+            own: makes that transport, when something has to be sent.
         """
         return _Over(self, partial(self._opened, own=own))
 
@@ -249,12 +253,13 @@ class CassetteTransport:
         return await self._recorder.open(request, timeout=timeout, own=own)
 
     async def _refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
+        """Return the error for a request that is not recorded, with the advice."""
         error = await self._replay.refused(request)
         error.args = (f"{error}\n{self.advice}",)
         return error
 
     def finish(self) -> None:
-        """End the recording well, if there is one; for code without a loop. Again, it does nothing.
+        """End a recording that went well, in code without a loop. Idempotent; may block.
 
         Raises:
             CassetteError: if something could not be stored.
@@ -263,12 +268,12 @@ class CassetteTransport:
             self._recorder.finish()
 
     def abandon(self) -> None:
-        """End a recording that went wrong: a cassette that was to be replaced stays as it was."""
+        """End a failed recording: a cassette that was to be replaced stays as it was. Idempotent; may block."""
         if self._recorder is not None:
             self._recorder.abandon()
 
     async def aclose(self) -> None:
-        """End the recording well, and close what was made for it.
+        """Finish the recording, and close the recorder's own transport.
 
         Raises:
             CassetteError: if something could not be stored.
@@ -282,7 +287,7 @@ class CassetteTransport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """As leaving an ``async with``; connections that were opened are closed with the loop they belong to."""
+        """End the recording. Connections are not closed here: each is closed with the loop that it belongs to."""
         if kind is None:
             self.finish()
         else:
@@ -306,7 +311,7 @@ class CassetteTransport:
 
 @final
 class _Over:
-    """A cassette as one backend sees it, over whose own transport it records."""
+    """A cassette as one backend sees it: what is recorded is sent over that backend's own transport."""
 
     __slots__ = ("_cassette", "_opened")
 
@@ -327,14 +332,14 @@ class _Over:
 
 
 def stem_of(name: str) -> str:
-    """What a cassette is called that was given no other name: its file's name without the endings."""
+    """Return the default name of a cassette: that of its file, without the endings."""
     for ending in (".gz", ".lz4", ".json"):
         name = name.removesuffix(ending)
     return name
 
 
 def _tags(about: Mapping[str, Any]) -> list[str]:
-    """The tags of a cassette: those that were given, and its provider and protocol."""
+    """Return the tags of a cassette: its provider and protocol, and those that were given."""
     given = about.get("tags", ())
     tags = [tag for tag in given if isinstance(tag, str)] if isinstance(given, (list, tuple)) else []
     named = [f"{name}:{about[name]}" for name in ("provider", "protocol") if isinstance(about.get(name), str)]

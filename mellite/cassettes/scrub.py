@@ -1,14 +1,15 @@
-"""Take secrets out of cassettes that were recorded with them: by name, and by look."""
+"""Take secrets out of cassettes that were recorded with them: by the name of a field or header, and by look."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from attrs import define, evolve, field, frozen
 
 from ..values.errors import InvalidCassette
+from ..values.provider_json import Json, JsonObject
 from ..values.secrets.names import sounds_secret
 from ..values.secrets.shapes import masked
 from .bodies import Body
@@ -34,9 +35,9 @@ class Scrubbed:
     """A cassette without secrets, as far as that can be done.
 
     Args:
-        cassette: what is left.
+        cassette: the clean cassette.
         changed: the JSON paths of what was taken out.
-        remaining: what still looks like a secret, and cannot be taken out without breaking what is around it.
+        remaining: what still looks like a secret, but cannot be taken out without breaking what is around it.
     """
 
     cassette: Cassette
@@ -47,11 +48,10 @@ class Scrubbed:
 def scrub_cassette(
     cassette: Cassette, *, redaction: Redaction | None = None, scan: SecretScan | None = None
 ) -> Scrubbed:
-    """Take the secrets out of a cassette. Doing it twice gives the same as doing it once.
+    """Take the secrets out of a cassette. Idempotent.
 
-    Headers whose names sound secret keep their names only; URLs and JSON fields lose what a recording would have left
-    out; and what looks like a key, wherever it stands as text, is replaced. Where the pieces of an answer were recorded
-    their sizes are put right.
+    Headers whose names sound secret keep their names only. URLs and JSON fields lose what a recording would have left
+    out. Whatever looks like a key, in any text, is replaced. The recorded sizes of pieces are adapted.
 
     Args:
         cassette: what to look at; it is not changed.
@@ -72,7 +72,7 @@ def scrub_cassette(
 
 
 def scrub_text(text: str, scan: SecretScan) -> str:
-    """A text with everything in it replaced that looks like a key.
+    """Replace everything in a text that looks like a key.
 
     Example:
         >>> scrub_text("Use sk-abcdefghijklmnopqrstuvwxyz.", SecretScan({}))
@@ -81,8 +81,8 @@ def scrub_text(text: str, scan: SecretScan) -> str:
     return masked(text, scan.known, allowed=scan.allowed)
 
 
-def scrub_value(value: Any, scan: SecretScan, redaction: Redaction | None = None) -> Any:
-    """Return a copy of a JSON-ready value without secrets, for showing: neither by the names of fields nor by look.
+def scrub_value(value: Json, scan: SecretScan, redaction: Redaction | None = None) -> Json:
+    """Return a copy of a JSON-ready value to be shown: secrets are taken out by the names of fields and by look.
 
     Example:
         >>> scrub_value({"password": "hunter2", "text": ["sk-abcdefghijklmnopqrstuvwxyz"]}, SecretScan({}))
@@ -95,7 +95,7 @@ def scrub_value(value: Any, scan: SecretScan, redaction: Redaction | None = None
         return [scrub_value(item, scan, redaction) for item in value]
     if not isinstance(value, dict):
         return value
-    fields = cast("dict[str, Any]", value)
+    fields = cast("JsonObject", value)
     return {
         name: REDACTED if redaction.secret_field(name) and item is not None else scrub_value(item, scan, redaction)
         for name, item in fields.items()
@@ -138,8 +138,8 @@ class _Scrubber:
             extra=self.json(request.extra, where),
         )
 
-    def response(self, one: HttpInteraction, where: str) -> tuple[RecordedResponse, Mapping[str, Any]]:
-        """The response, and what the interaction says besides: the sizes of the pieces follow the body."""
+    def response(self, one: HttpInteraction, where: str) -> tuple[RecordedResponse, Mapping[str, Json]]:
+        """Return the clean response, and the interaction's further keys with the sizes of the pieces adapted to it."""
         response = one.response
         body = self.body(response.body, f"{where}.body")
         timeline = Timeline.of(one.extra) if body is not response.body else None
@@ -177,9 +177,9 @@ class _Scrubber:
         return clean or headers
 
     def body(self, body: Body, where: str) -> Body:
-        """The body; the very same if there is nothing to take out, so that it is stored as it stands."""
+        """Return the clean body; the same object if there is nothing to take out, so that its form is kept."""
         if body.encoding == "base64":
-            return body  # bytes have lengths and checksums inside; what is found in them remains
+            return body  # bytes may have lengths and checksums inside, so secrets in them are reported as remaining
         data = body.data
         clean = scrub_text(redacted_body(data, self.redaction).decode("utf-8", "surrogateescape"), self.scan)
         after = clean.encode("utf-8", "surrogateescape")
@@ -188,7 +188,8 @@ class _Scrubber:
         self.changed.append(where)
         return evolve(body, stored=clean, offset=None)
 
-    def json(self, value: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    def json(self, value: Mapping[str, Json], where: str) -> Mapping[str, Json]:
+        """Return clean JSON; the same object if there is nothing to take out."""
         if not value:
             return value
         try:
@@ -199,12 +200,13 @@ class _Scrubber:
             if clean.encode() == before:
                 return value
             self.changed.append(where)
-            return cast("dict[str, Any]", msgspec.json.decode(clean))
+            return cast("JsonObject", msgspec.json.decode(clean))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             msg = f"what stands at {where} of the cassette is not JSON: {error}"
             raise InvalidCassette(msg) from error
 
     def noted(self, before: str, after: str, where: str) -> str:
+        """Return a cleaned text, and note its path if it has changed."""
         if before != after:
             self.changed.append(where)
         return after

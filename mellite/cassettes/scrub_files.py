@@ -1,4 +1,4 @@
-"""Take secrets out of cassette files, in place: each file is the old one or the clean one, whatever happens."""
+"""Take secrets out of cassette files, in place. Whatever happens, each file is the old one or the clean one."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = ["ScrubbedFile", "scrub_files"]
 
 @frozen
 class ScrubbedFile:
-    """What was done to a file.
+    """What was found in one file.
 
     Args:
         path: the file.
-        changed: the JSON paths of what was taken out.
+        changed: the JSON paths of what was taken out, or would be.
         remaining: what still looks like a secret.
     """
 
@@ -49,17 +49,17 @@ def scrub_files(
     Args:
         paths: files and folders.
         scan: what counts as a secret.
-        write: False only says what would be done.
-        failed: told of a cassette that cannot be read or written, while the others are done; without it, that is
-            raised. JSON, YAML and TOML in folders that is about something else is passed over.
+        write: whether to change the files; if not, only what would be done is returned.
+        failed: called for a cassette that cannot be read or written, and the others are done; without it, the error
+            is raised. JSON, YAML and TOML in folders that is no cassette is passed over.
 
     Yields:
-        Each file in which there was something, or still is.
+        Each file in which a secret was, or still is.
 
     Raises:
         CassetteMiss: if there is no such file or folder.
         InvalidCassette: if a cassette is damaged; it is left as it is.
-        CassetteError: if a file cannot be written, or somebody is recording into it.
+        CassetteError: if a file cannot be written, or a recording into it is going on.
         MissingExtra: for a format whose package is not installed.
 
     Example:
@@ -121,7 +121,7 @@ def _text(path: str, scan: SecretScan, *, write: bool) -> ScrubbedFile:
 
 
 def _clean(answer: TextCassette, scan: SecretScan) -> Sidecar | None:
-    """The sidecar with clean chunks, or without any where a secret was cut over several."""
+    """Return the clean sidecar. If a secret was spread over several chunks, the chunks are dropped."""
     sidecar = answer.sidecar
     if sidecar is None:
         return None

@@ -1,17 +1,17 @@
-"""How a recorded interaction went: in which chunks it came and when, how it ended, and whose copy asked.
+"""When a recorded interaction came and in which chunks, how it ended, and which copy of a thunk asked.
 
-The file format has no place for this, so it stands under a key of its own, ``mellite``, which other readers ignore::
+The file format has no place for this, so it is stored under a key ``mellite``, which other readers ignore::
 
     {"started": "2026-11-21T05:46:15.123456Z", "openedUs": 8211, "chunks": "312@95 98@20310 98x2@7", "endedUs": 90120,
      "end": "broken", "error": {"type": "ConnectionLost", "message": "..."}, "lineage": [0, 3]}
 
-``chunks`` has one word for each piece that was read: its bytes, of the body as it is stored, and the microseconds since
-the one before; ``98x2@7`` is two such pieces, one after the other.
+``chunks`` has one word for each piece that was read: its size in bytes, in the body as it is stored, and the
+microseconds since the piece before. ``98x2@7`` stands for two such pieces, one after the other.
 
 ``end`` and ``error`` say how the body ended: in good order (``complete``, without an error); closed by the other side
 before its last chunk or byte (``broken``, an error with ``"ending": "cut"``); reset (``"ending": "reset"``); or by a
-clock of the caller, with ``clock`` (``first_byte``, ``idle``, ``total``) and ``seconds``. All but ``type`` and
-``message`` may be missing from an error, as in older files.
+timeout of the caller, with ``clock`` (``first_byte``, ``idle``, ``total``) and ``seconds``. In older files an error may
+have only ``type`` and ``message``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from ..values.errors import InvalidCassette
 
 __all__ = ["KEY", "Clock", "End", "Ending", "Fault", "Stopwatch", "Timeline", "packed", "unpacked"]
 
-#: The key of an interaction under which all this stands.
+#: The key of an interaction under which all this is stored.
 KEY: Final = "mellite"
 
-#: How it ended: the whole answer came; its reader went away; or it failed.
+#: How an interaction ended: the whole answer came; its reader went away; or it failed.
 End: TypeAlias = Literal["complete", "interrupted", "broken"]
 
 #: The clocks of a call, as in `mellite.Timeouts`.
@@ -45,10 +45,11 @@ _CLOCKS: Final = ("first_byte", "idle", "total")
 _ENDS: Final = ("complete", "interrupted", "broken")
 _WORD: Final = re.compile(r"(\d{1,15})(?:x(\d{1,9}))?(?:@(\d{1,15}))?")
 _MOST_PIECES: Final = 10_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Stopwatch:
-    """Microseconds since 1970 that never go back within a process, whatever is done to the clock of the machine."""
+    """Microseconds since 1970 that never go back within a process, even if the clock of the machine is set."""
 
     __slots__ = ("_offset",)
 
@@ -62,15 +63,15 @@ class Stopwatch:
 
 @frozen
 class Fault:
-    """What went wrong on the way.
+    """The error with which an interaction ended.
 
     Args:
         type: the name of the error's class.
-        message: what it said.
-        ending: of a connection that was lost, how it ended: ``cut`` if the other side closed it in good order too
-            early, as in a body without its last chunk; ``reset`` if it failed; None if nobody said.
-        clock: of a timeout, which clock of the call ran out, as in `mellite.Timeouts`; None if nobody said.
-        seconds: what that clock was set to.
+        message: the error's message.
+        ending: for a lost connection, how it ended: ``cut`` if the other side closed it in good order but too early,
+            as in a body without its last chunk; ``reset`` if it failed; None if that is not known.
+        clock: for a timeout, which one of the call ran out, as in `mellite.Timeouts`; None if that is not known.
+        seconds: the seconds that it was set to.
     """
 
     type: str
@@ -82,16 +83,16 @@ class Fault:
 
 @frozen(kw_only=True)
 class Timeline:
-    """How one interaction went. Times are in microseconds.
+    """The times and the end of one interaction. Times are in microseconds.
 
     Args:
         started: when the request was sent, since 1970.
-        opened: how long after that the status was there; None if it never was.
+        opened: when the status arrived, after the start; None if it never did.
         chunks: the pieces of the body, packed; see `pieces`.
-        ended: how long after the start it was over.
-        end: how.
-        fault: what went wrong, if it is broken.
-        lineage: which copy of a thunk asked; None if nobody said.
+        ended: when it ended, after the start.
+        end: how it ended.
+        fault: the error, if it is broken.
+        lineage: which copy of a thunk asked; None if that is not known.
     """
 
     started: int
@@ -104,20 +105,20 @@ class Timeline:
 
     @classmethod
     def of(cls, extra: Mapping[str, Any], *, path: str | None = None) -> Timeline | None:
-        """What an interaction of a file says of itself, from its further keys; None if that is nothing.
+        """Read the timeline of an interaction from its further keys; None if it has none.
 
         Args:
-            extra: the keys of the interaction that are not those of the format.
+            extra: the keys of the interaction that the format does not know.
             path: the cassette, for the error.
 
         Raises:
-            InvalidCassette: if it says something else than it should.
+            InvalidCassette: if it is not as described above.
         """
         stored = extra.get(KEY)
         return None if stored is None else _Stored(stored, path).timeline()
 
     def to_extra(self) -> dict[str, Any]:
-        """The further keys of the interaction, as they stand in the file."""
+        """Return the further keys of the interaction, as they are stored."""
         stored: dict[str, Any] = {"started": _written(self.started)}
         if self.opened is not None:
             stored["openedUs"] = self.opened
@@ -129,13 +130,13 @@ class Timeline:
         return {KEY: stored}
 
     def pieces(self, *, path: str | None = None) -> list[tuple[int, int]]:
-        """Of each piece that was read, how many bytes it has and how long after the start it came.
+        """Unpack the pieces that were read: for each its size in bytes, and when it came after the start.
 
         Args:
             path: the cassette, for the error.
 
         Raises:
-            InvalidCassette: if they are not packed as they should be.
+            InvalidCassette: if they are not packed as described above.
         """
         try:
             return list(unpacked(self.chunks, self.opened or 0))
@@ -144,11 +145,11 @@ class Timeline:
 
 
 def packed(pieces: Iterable[tuple[int, int]], start: int = 0) -> str:
-    """Pieces (bytes, microseconds since the start) as one short text.
+    """Pack pieces (bytes, microseconds since the start) into one short text.
 
     Args:
-        pieces: in order.
-        start: from when on the first one is counted.
+        pieces: the pieces, in order.
+        start: the moment from which the first one is counted.
 
     Example:
         >>> packed([(312, 100), (98, 200), (98, 300), (7, 300)], 90)
@@ -176,10 +177,10 @@ def _word(size: int, delay: int, count: int) -> str:
 
 
 def unpacked(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
-    """The pieces of a packed text.
+    """Yield the pieces of a packed text.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if it is malformed.
 
     Example:
         >>> list(unpacked("312@10 98x2@100 7", 90))
@@ -204,12 +205,9 @@ def _written(microseconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 @frozen
 class _Stored:
-    """The JSON value under the key, read strictly: it may have been edited by hand."""
+    """The JSON value under the key. It is read strictly, since it may have been edited by hand."""
 
     value: object
     path: str | None

@@ -1,7 +1,7 @@
-"""The cassette of a test: kept if the test passes, shared with other tests, replayed in the way it was recorded.
+"""Cassettes for the pytest plugin: written only if the test passes, shared with other tests, replayed as recorded.
 
-Tests that share a file each have a part of it: the interactions that stand under their name. A test that is recorded
-anew replaces its own part.
+If tests share a file, each has a part of it: the interactions that carry its name. Recording a test anew replaces its
+own part.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def cassette_of_test(
 
     Args:
         path: the file.
-        mode: what to do, after a look at ``CI``.
-        part: the name of the test, where it shares the file with others.
+        mode: what to do; ``CI`` has been taken into account.
+        part: the name of the test, if it shares the file with others.
         metadata: what a new cassette says of itself, beside its name.
-        **replaying: how to replay; see `mellite.cassettes.ReplayTransport`. Without ``match`` it is ``pool`` where
-            requests ran at the same time when this was recorded, and ``cursor`` elsewhere.
+        **replaying: how to replay; see `mellite.cassettes.ReplayTransport`. Without ``match`` it is ``pool`` if
+            requests ran at the same time when this was recorded, else ``cursor``.
 
     Raises:
         CassetteMiss: if there is no such file and it may not be recorded.
@@ -52,10 +52,7 @@ def cassette_of_test(
 
 
 class CassetteOfTest(CassetteTransport):
-    """What the fixture ``cassette`` gives: a cassette whose recording is kept only if it ends well.
-
-    Made by `cassette_of_test`.
-    """
+    """The value of the fixture ``cassette``: its recording is written only if it ends well. See `cassette_of_test`."""
 
     advice = (
         "to record it, run pytest with --mellite-record, or with --mellite-record=new_episodes to keep what is there "
@@ -75,9 +72,10 @@ class _Held:
 
 
 class HeldRecording:
-    """A sink that keeps a recording in memory, and writes it to its cassette when it has ended well; else never.
+    """A sink that keeps a recording in memory, and writes it to the cassette only if it ends well.
 
-    Several processes may end recordings into one cassette at the same time: they do so one after the other.
+    Several processes may finish recordings into one cassette at the same time. A lock file beside it lets one in after
+    the other; it is taken before the locks of the `CassetteWriter`.
 
     Args:
         path: the cassette's file.
@@ -100,26 +98,29 @@ class HeldRecording:
         self._metadata = metadata
         self._scan = scan
         self._held: list[_Held] = []
-        with _alone(path):  # a writer that is open would delay what others write
-            CassetteWriter.open(path, metadata=metadata, scan=scan).abandon()  # what cannot be written is told at once
+        # Fail now rather than after the test if nothing can be written. Close the writer at once: while one is open,
+        # the recordings of others stay in the journal.
+        with _alone(path):
+            CassetteWriter.open(path, metadata=metadata, scan=scan).abandon()
 
     def append(self, interaction: Interaction, *, started: float | None = None, secrets: Collection[str] = ()) -> None:
-        """Keep one.
+        """Keep one interaction.
 
         Raises:
-            UnsafeCassette: if it has something in it that looks like a secret.
+            UnsafeCassette: if something in it looks like a secret.
         """
         self._scan.with_known(secrets).check(interaction, path=self._path)
         self._held.append(_Held(self._named(interaction), started or 0.0, secrets))
 
     def _named(self, interaction: Interaction) -> Interaction:
+        """Return an interaction that carries the name of the test, if the file is shared."""
         if self._part is None or not isinstance(interaction, HttpInteraction):
             return interaction
         own = {**interaction.extra.get(KEY, {}), "test": self._part}
         return evolve(interaction, extra={**interaction.extra, KEY: own})
 
     def finish(self) -> None:
-        """Write the cassette, if there is something to write.
+        """Write the cassette, if anything was recorded.
 
         Raises:
             InvalidCassette: if what is there is damaged; it is left as it is.
@@ -138,7 +139,7 @@ class HeldRecording:
                     writer.append(one.interaction, started=one.started, secrets=one.secrets)
 
     def _among_others(self, held: list[_Held]) -> list[_Held]:
-        """The interactions of the file, with the new ones in the place of those that had their name."""
+        """Return the interactions of the file, with the new ones in the place of this test's old ones."""
         try:
             stored = load_cassette(self._path).interactions
         except CassetteMiss:
@@ -153,13 +154,13 @@ class HeldRecording:
         return [evolve(one, started=float(number)) for number, one in enumerate([*kept[0], *held, *kept[1]])]
 
     def abandon(self) -> None:
-        """Keep nothing of the recording."""
+        """Drop the recording."""
         self._held.clear()
 
 
 @contextmanager
 def _alone(path: str) -> Generator[None]:
-    """Hold others off who want to change the cassette after reading it.
+    """Hold the lock file of a cassette, so that no other process changes the cassette between reading and writing.
 
     Raises:
         CassetteError: if nothing can be written there.
@@ -168,13 +169,13 @@ def _alone(path: str) -> Generator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # where an open file cannot be removed it stays
+        with suppress(OSError):  # Windows cannot remove an open file
             os.unlink(path + _LOCK)
         os.close(descriptor)
 
 
 def _locked(path: str) -> int:
-    """Open the cassette's lock file and wait until it is ours; whoever had it before has removed it."""
+    """Open and lock the cassette's lock file. If the last holder has removed it meanwhile, start again."""
     name = path + _LOCK
     try:
         make_directory(os.path.dirname(path))

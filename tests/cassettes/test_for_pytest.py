@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from mellite.cassettes import Cassette, CassetteWriter, ReplayTransport, ScriptedTransport, load_cassette
-from mellite.cassettes.of_tests import CassetteOfTest, HeldRecording, cassette_of_test
+from mellite.cassettes.for_pytest import CassetteOfTest, HeldRecording, cassette_of_test
 from mellite.cassettes.secrets.scan import SecretScan
 from mellite.errors import CassetteError, CassetteMismatch, CassetteMiss, InvalidCassette, UnsafeCassette
 from mellite.wire.transports.default import standing_in
