@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from difflib import SequenceMatcher
 from itertools import pairwise
@@ -15,7 +15,10 @@ from attrs import evolve, frozen
 
 from ..cassettes.files.find import Failed
 from ..cassettes.replaying.matching import Difference, differences
+from ..values.prices.amounts import EXACT
+from ..values.prices.totals import Totals
 from ..values.secrets.names import environment_secrets
+from ..values.usage import Usage
 from .entries import Answer, Entry, entries_below
 
 __all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare"]
@@ -60,8 +63,8 @@ class Comparison:
 
     Args:
         pairs: every call of both, in order.
-        input_tokens: how many more the second used; likewise `output_tokens` and, in USD, `cost_usd`. None if one side
-            does not say.
+        input_tokens: how many more the second used; likewise `output_tokens` and, in USD, `cost_usd`. None if that of
+            one call that differs is unknown. One that was refused with an HTTP error used nothing.
     """
 
     pairs: tuple[Pair, ...]
@@ -113,13 +116,14 @@ def compare(left: str, right: str, *, failed: Failed | None = None) -> Compariso
         sides = ours.get(name, []), theirs.get(name, [])
         found = _pooled(*sides) if any(_overlap(side) for side in sides) else _aligned(*sides)
         pairs += [evolve(pair, file=name) for pair in found]
-    both = [pair.left for pair in pairs], [pair.right for pair in pairs]
-    one, other = [_totals([entry.answer for entry in side if entry is not None]) for side in both]
+    differing = [pair for pair in pairs if not _spent_alike(pair)]
+    one, other = _totals([pair.left for pair in differing]), _totals([pair.right for pair in differing])
+    more_input, more_output = _more_tokens(one, other)
     return Comparison(
         pairs=tuple(pairs),
-        input_tokens=_delta(one[0], other[0]),
-        output_tokens=_delta(one[1], other[1]),
-        cost_usd=_delta(one[2], other[2]),
+        input_tokens=more_input,
+        output_tokens=more_output,
+        cost_usd=_more_dollars(one, other),
     )
 
 
@@ -212,15 +216,39 @@ def _answer_changes(left: Entry, right: Entry) -> Iterator[tuple[str, Any, Any]]
             yield name, one, other
 
 
-def _totals(answers: Sequence[Answer | None]) -> tuple[int | None, int | None, Decimal | None]:
-    """Input and output tokens and dollars; None where none of the answers says."""
-    known = [answer for answer in answers if answer is not None]
-    usages = [answer.usage for answer in known if answer.usage is not None]
-    taken = [usage.input_tokens for usage in usages if usage.input_tokens is not None]
-    given = [usage.output_tokens for usage in usages if usage.output_tokens is not None]
-    costs = [answer.cost_usd for answer in known if answer.cost_usd is not None]
-    return sum(taken) if taken else None, sum(given) if given else None, sum(costs, Decimal(0)) if costs else None
+def _spent_alike(pair: Pair) -> bool:
+    """Return whether both calls used and cost the same: then they differ by nothing, even where that is unknown."""
+    if pair.left is None or pair.right is None:
+        return False
+    one, other = pair.left.answer, pair.right.answer
+    if one is None or other is None:
+        return pair.change == "same"
+    return pair.change == "same" and (one.usage, one.cost_usd) == (other.usage, other.cost_usd)
 
 
-def _delta(one: Any, other: Any) -> Any:
-    return None if one is None and other is None else (other or 0) - (one or 0)
+def _totals(entries: Iterable[Entry | None]) -> Totals:
+    """Add up what calls used and cost; that of a call whose protocol mellite does not know is unknown."""
+    totals = Totals()
+    for entry in entries:
+        if entry is not None and not entry.refused:
+            answer = entry.answer or Answer()
+            totals = totals.plus(answer.usage, answer.cost_usd)
+    return totals
+
+
+def _more_tokens(one: Totals, other: Totals) -> tuple[int | None, int | None]:
+    """Return how many more input and output tokens the second took; None if those of one are unknown."""
+    if one.unmetered or other.unmetered:
+        return None, None
+    first, second = one.usage or Usage(), other.usage or Usage()
+    return (
+        (second.input_tokens or 0) - (first.input_tokens or 0),
+        (second.output_tokens or 0) - (first.output_tokens or 0),
+    )
+
+
+def _more_dollars(one: Totals, other: Totals) -> Decimal | None:
+    """Return how much more the second cost; None if the cost of one is unknown."""
+    if one.unpriced or other.unpriced:
+        return None
+    return EXACT.subtract(other.cost_usd or Decimal(0), one.cost_usd or Decimal(0))

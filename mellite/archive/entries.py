@@ -91,6 +91,12 @@ class Entry:
     span: tuple[int, int] | None = None
     answer: Answer | None = None
 
+    @property
+    def refused(self) -> bool:
+        """Whether the provider refused the call with an HTTP error: then nothing was used, and nothing is charged."""
+        no_usage = self.answer is None or self.answer.usage is None
+        return no_usage and self.status is not None and self.status >= 400
+
 
 def entries_below(paths: Iterable[str], *, answers: bool = True, failed: Failed | None = None) -> Iterator[Entry]:
     """The calls in all cassettes among files and below folders.

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from attrs import define, field
 
-from ..values.usage import Usage
+from ..values.prices.totals import Totals
 from .entries import Entry
 
 __all__ = ["Tally", "tally"]
@@ -23,10 +23,7 @@ class Tally:
         calls: how many calls there are.
         failed: how many of them stand for an error.
         unread: how many mellite cannot read, because it does not know their protocol.
-        usage: the tokens of those that say what they used.
-        unmetered: how many of the calls that were read do not say it.
-        cost_usd: what those with a known price cost, in USD.
-        unpriced: of how many with tokens the price is not known.
+        totals: what the calls that were read used and cost. A call that was refused with an HTTP error used nothing.
     """
 
     provider: str | None = None
@@ -34,10 +31,7 @@ class Tally:
     calls: int = 0
     failed: int = 0
     unread: int = 0
-    usage: Usage = field(factory=Usage)
-    unmetered: int = 0
-    cost_usd: Decimal = Decimal(0)
-    unpriced: int = 0
+    totals: Totals = field(factory=Totals)
 
     def add(self, entry: Entry) -> None:
         """Count a call."""
@@ -47,14 +41,8 @@ class Tally:
             self.unread += 1
             return
         self.failed += answer.error is not None
-        if answer.usage is None:
-            self.unmetered += 1
-            return
-        self.usage = self.usage + answer.usage
-        if answer.cost_usd is None:
-            self.unpriced += 1
-        else:
-            self.cost_usd += answer.cost_usd
+        if not entry.refused:
+            self.totals = self.totals.plus(answer.usage, answer.cost_usd)
 
 
 def tally(entries: Iterable[Entry]) -> tuple[list[Tally], Tally]:
@@ -74,5 +62,8 @@ def tally(entries: Iterable[Entry]) -> tuple[list[Tally], Tally]:
         row = rows.setdefault((entry.provider, entry.model), Tally(provider=entry.provider, model=entry.model))
         row.add(entry)
         total.add(entry)
-    ordered = sorted(rows.values(), key=lambda row: (-row.cost_usd, -row.calls, row.provider or "", row.model or ""))
-    return ordered, total
+    return sorted(rows.values(), key=_dearest_first), total
+
+
+def _dearest_first(row: Tally) -> tuple[Decimal, int, str, str]:
+    return -(row.totals.known_cost_usd or Decimal(0)), -row.calls, row.provider or "", row.model or ""

@@ -167,7 +167,7 @@ def _line(row: JsonObject) -> list[str]:
 def stats(*, paths: tuple[str, ...], as_json: bool) -> None:
     """Add up the calls, tokens and cost in cassettes, by provider and model; the last line is all of them.
 
-    Costs are by the price list in use (see mellite prices); "+n" says of how many calls the price is not known. Exits
+    Costs are by the price list in use (see mellite prices); "+n" says of how many calls the cost is not known. Exits
     with 1 if a cassette could not be read; the others are added up.
     """
     from ..archive.entries import entries_below
@@ -194,29 +194,29 @@ def _asked(row: Tally) -> str:
 
 
 def _tally_values(row: Tally) -> JsonObject:
-    usage = row.usage
+    from ..values.usage import GIVEN_COUNTS, Usage
+
+    totals = row.totals
+    usage = totals.usage or Usage()
     return {
         "provider": row.provider,
         "model": row.model,
         "calls": row.calls,
         "failed": row.failed,
         "unread": row.unread,
-        "input_tokens": usage.input_tokens,
-        "cache_read_input_tokens": usage.cache_read_input_tokens,
-        "cache_write_input_tokens": usage.cache_write_input_tokens,
-        "output_tokens": usage.output_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "total_tokens": usage.total_tokens,
-        "unmetered": row.unmetered,
-        "cost_usd": money(row.cost_usd),
-        "unpriced": row.unpriced,
+        **{name: getattr(usage, name) for name in GIVEN_COUNTS},
+        "unmetered": totals.unmetered,
+        "cost_usd": None if totals.unpriced else money(totals.known_cost_usd or Decimal(0)),
+        "known_cost_usd": money(totals.known_cost_usd or Decimal(0)),
+        "unpriced": totals.unpriced,
     }
 
 
 def _tally_line(row: Tally, name: str) -> list[str]:
-    usage = row.usage
-    counts = (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens, usage.reasoning_tokens)
-    cost = money(row.cost_usd) + (f" +{row.unpriced}" if row.unpriced else "")
+    totals, usage = row.totals, row.totals.usage
+    names = ("input_tokens", "cache_read_input_tokens", "output_tokens", "reasoning_tokens")
+    counts = [None if usage is None else getattr(usage, name) for name in names]
+    cost = money(totals.known_cost_usd or Decimal(0)) + (f" +{totals.unpriced}" if totals.unpriced else "")
     tokens = ["-" if count is None else f"{count}" for count in counts]
     return [name, f"{row.calls}", f"{row.failed}", f"{row.unread}", *tokens, cost]
 

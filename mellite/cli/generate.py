@@ -20,15 +20,6 @@ __all__ = ["DEFAULT_MODEL", "chosen_backend", "generate", "summary"]
 #: The model that is asked without ``--model``.
 DEFAULT_MODEL: Final = "openai:gpt-4o-mini"
 
-_USAGE_FIELDS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_tokens",
-)
-
 
 @click.command()
 @click.argument("prompt")
@@ -97,6 +88,8 @@ def _print_stream(thunk: ModelOutputThunk[str], as_json: bool) -> None:
 
 def summary(thunk: AnyThunk) -> JsonObject:
     """Return what a settled thunk holds as JSON-ready values."""
+    from ..values.usage import GIVEN_COUNTS
+
     made = thunk.generation
     error = thunk.error
     usage = made.usage
@@ -111,7 +104,7 @@ def summary(thunk: AnyThunk) -> JsonObject:
         "finish_reason": made.finish_reason,
         "raw_finish_reason": made.raw_finish_reason,
         "refusal": made.refusal,
-        "usage": None if usage is None else {name: getattr(usage, name) for name in _USAGE_FIELDS},
+        "usage": None if usage is None else {name: getattr(usage, name) for name in GIVEN_COUNTS},
         "provider": made.provider,
         "model": made.response_model or made.model,
         "response_id": made.response_id,

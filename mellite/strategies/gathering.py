@@ -245,7 +245,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
 
 def _count(bar: Bar | None, thunk: AnyThunk) -> None:
     if bar is not None:
-        bar.count(thunk.generation, good=thunk.state == "done")
+        bar.count(thunk)
 
 
 @overload

@@ -6,14 +6,14 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..loops import forking
 from ..thunk.thunk import AnyThunk
 from ..values.errors import MissingExtra
 from ..values.prices.pricelist import prices
-from ..values.records import GenerationMetadata
+from ..values.prices.totals import Totals
+from .spending import used_nothing
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -68,9 +68,8 @@ class Bar:
         self._lock = forking.lock()
         self._closed = False
         self._seen: set[str] = set()
-        self._done = self._failed = self._tokens = 0
-        self._cost: Decimal | None = None
-        self._unpriced = False
+        self._done = self._failed = 0
+        self._spent = Totals()
         self._task: TaskID = display.add_task(title, total=total, said="")
 
     def expects(self, total: int) -> None:
@@ -84,33 +83,28 @@ class Bar:
 
     def ended(self, sample: _Sample) -> None:
         """A copy that a strategy sent has settled."""
-        self.count(sample.thunk.generation, good=sample.thunk.state == "done")
+        self.count(sample.thunk)
 
-    def count(self, made: GenerationMetadata, *, good: bool) -> None:
+    def count(self, thunk: AnyThunk) -> None:
         """Count a settled generation; one that several thunks share is paid for once."""
+        made = thunk.generation
         with self._lock:
             if self._closed:  # whoever drew it has gone; the generation went on for somebody else
                 return
             self._done += 1
-            self._failed += not good
+            self._failed += thunk.state != "done"
             if made.generation_id is None or made.generation_id not in self._seen:
                 self._seen.add(made.generation_id or "")
-                self._pay(made)
+                if not used_nothing(thunk):
+                    self._spent = self._spent.plus(made.usage, made.cost_usd)
             self._draw()
 
-    def _pay(self, made: GenerationMetadata) -> None:
-        usage, cost = made.usage, made.cost_usd
-        if usage is not None:
-            self._tokens += usage.total_tokens or 0
-        if cost is not None:
-            self._cost = cost if self._cost is None else self._cost + cost
-        elif usage is not None and not usage.is_zero:
-            self._unpriced = True
-
     def _draw(self) -> None:
-        said = [f"{self._tokens:,} tokens"]
-        if self._cost is not None:
-            said.append(f"{'at least ' if self._unpriced else ''}${self._cost:,.4f}")
+        spent = self._spent
+        tokens = (spent.usage.total_tokens if spent.usage is not None else None) or 0
+        said = [f"{'at least ' if spent.unmetered and tokens else ''}{tokens:,} tokens"]
+        if spent.known_cost_usd is not None:
+            said.append(f"{'at least ' if spent.unpriced else ''}${spent.known_cost_usd:,.4f}")
         seconds = time.perf_counter() - self._began
         said.append(f"{self._done / seconds if seconds > 0 else 0:.1f}/s")
         if self._failed:

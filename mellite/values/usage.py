@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import field, fields_dict, frozen
 
 from .public_names import publish
 
-__all__ = ["Usage"]
-
-_COUNTS = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "non_cached_input_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_tokens",
-)
+__all__ = ["COUNTS", "GIVEN_COUNTS", "Usage"]
 
 
 @frozen(kw_only=True)
@@ -111,15 +101,26 @@ class Usage:
         """
         return earlier if earlier is not None and self.is_zero else self
 
+    def counts(self) -> dict[str, int | None]:
+        """Return the counts by name; None where one is unknown."""
+        return {name: getattr(self, name) for name in COUNTS}
+
     def __add__(self, other: Usage) -> Usage:
-        """Both together; a count stays None only where both are. The raw objects are dropped."""
+        """Add two usages. A count stays None only where both are. The raw objects are dropped."""
         if not isinstance(other, Usage):
             return NotImplemented
         sums: dict[str, Any] = {}
-        for name in _COUNTS:
+        for name in COUNTS:
             ours, theirs = getattr(self, name), getattr(other, name)
             sums[name] = None if ours is None and theirs is None else (ours or 0) + (theirs or 0)
         return Usage(**sums)
+
+
+#: The counts of a usage, by name.
+COUNTS: Final = tuple(name for name in fields_dict(Usage) if name != "raw")
+
+#: Those of them that `Usage.of` takes; the other one is worked out.
+GIVEN_COUNTS: Final = tuple(name for name in COUNTS if name != "non_cached_input_tokens")
 
 
 def _is_apart(output: int, reasoning: int, spent: int | None, *, said: bool | None) -> bool:

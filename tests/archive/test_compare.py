@@ -123,7 +123,7 @@ def test_what_is_no_url(tmp_path: Path) -> None:
 
 
 def test_sums(tmp_path: Path) -> None:
-    """The differences in tokens and in dollars are those of all answers; unknown where neither side says."""
+    """The differences in tokens and in dollars are those of all answers; unknown where a changed one does not say."""
     left = several(tmp_path / "a.json", ("one", "1"), prompt_tokens=1000, completion_tokens=100)
     right = several(tmp_path / "b.json", ("one", "1"), ("two", "2"), prompt_tokens=2000, completion_tokens=50)
     found = compared(left, right)
@@ -131,6 +131,9 @@ def test_sums(tmp_path: Path) -> None:
     assert found.cost_usd == Decimal("0.00045")
     TextDirectory(tmp_path / "t").record("x", Sidecar("", "", prompt="x"))
     found = compared(tmp_path / "t", tmp_path / "t")
+    assert (found.input_tokens, found.output_tokens, found.cost_usd) == (0, 0, 0)
+    TextDirectory(tmp_path / "u").record("y", Sidecar("", "", prompt="y"))
+    found = compared(tmp_path / "t", tmp_path / "u")
     assert (found.input_tokens, found.output_tokens, found.cost_usd) == (None, None, None)
 
 
@@ -241,13 +244,17 @@ def test_tally(tmp_path: Path) -> None:
     TextDirectory(tmp_path).record("y", Sidecar("acme", "m", prompt="y", usage=usage))
     TextDirectory(tmp_path).record("z", Sidecar("acme", "m", prompt="z"))
     rows, total = tally(entries_below([str(tmp_path)]))
-    assert [(row.provider, row.calls, row.failed, row.cost_usd, row.unpriced, row.unmetered) for row in rows] == [
-        ("openai", 1, 0, Decimal("2.5"), 0, 0),
-        ("openai", 3, 1, Decimal("0.00042"), 0, 1),
-        ("acme", 2, 0, Decimal(0), 1, 1),
+    assert [(row.provider, row.calls, row.failed, row.totals.known_cost_usd) for row in rows] == [
+        ("openai", 1, 0, Decimal("2.5")),
+        ("openai", 3, 1, Decimal("0.00042")),
+        ("acme", 2, 0, None),
     ]
-    assert (total.calls, total.failed, total.cost_usd) == (6, 1, Decimal("2.50042"))
-    assert (total.usage.input_tokens, total.usage.output_tokens) == (2_002_000, 200)
+    assert [(row.totals.unpriced, row.totals.unmetered) for row in rows] == [(0, 0), (0, 0), (2, 1)]
+    assert [row.totals.cost_usd for row in rows] == [Decimal("2.5"), Decimal("0.00042"), None]
+    assert (total.calls, total.failed) == (6, 1)
+    assert (total.totals.cost_usd, total.totals.known_cost_usd) == (None, Decimal("2.50042"))
+    assert total.totals.usage is not None
+    assert (total.totals.usage.input_tokens, total.totals.usage.output_tokens) == (2_002_000, 200)
 
 
 def test_entries(tmp_path: Path) -> None:

@@ -175,6 +175,7 @@ def test_what_it_says() -> None:
         await mellite.gather(Model("acme-1").generate("hi"), progress=True)
         await mellite.gather(Model("acme-1").generate("hi"), Model().generate("hi"), progress=True)
         await mellite.gather(failing.generate("hi"), failing.generate("ho"), progress=True)
+        await mellite.gather(Model().generate("hi"), failing.generate("ho"), progress=True)
         model = Model()
         with mellite.share():
             await mellite.gather(*[model.generate("hi") for _ in range(4)], progress=True)
@@ -191,6 +192,7 @@ def test_what_it_says() -> None:
             rf"generating 1/1 1,001,000 tokens · {rate} 0:00:00",
             rf"generating 2/2 2,002,000 tokens · at least \$2\.5100 · {rate} 0:00:00",
             rf"generating 2/2 0 tokens · {rate} · 2 failed 0:00:00",
+            rf"generating 2/2 at least 1,001,000 tokens · at least \$2\.5100 · {rate} · 1 failed 0:00:00",
             rf"generating 4/4 1,001,000 tokens · \$2\.5100 · {rate} 0:00:00",
             rf"generating 0/0 (0 tokens · {rate} )?(0:00:00|-:--:--)",
         ],

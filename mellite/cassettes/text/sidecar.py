@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from attrs import field, frozen
 
@@ -13,7 +13,7 @@ from ...values.empty import EMPTY
 from ...values.errors import InvalidCassette, InvalidRequest
 from ...values.messages import ToolCall
 from ...values.public_names import publish
-from ...values.usage import Usage
+from ...values.usage import GIVEN_COUNTS, Usage
 from ..bodies import decode_json
 
 __all__ = ["Sidecar", "call_bytes", "call_digest", "encode_sidecar", "read_sidecar"]
@@ -117,7 +117,7 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
 
 
 def _counts(usage: Usage) -> dict[str, Any]:
-    counts: dict[str, Any] = {name: count for name in _COUNTS if (count := getattr(usage, name)) is not None}
+    counts: dict[str, Any] = {name: count for name in GIVEN_COUNTS if (count := getattr(usage, name)) is not None}
     return counts if usage.raw is None else {**counts, "raw": dict(usage.raw)}
 
 
@@ -159,21 +159,11 @@ def read_sidecar(data: bytes, path: str) -> Sidecar:
     )
 
 
-_COUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_write_input_tokens",
-    "reasoning_tokens",
-)
-
-
 def _usage(item: object, path: str) -> Usage | None:
     if item is None:
         return None
     values = _object(item, path, "'usage' to be an object")
-    counts: dict[str, Any] = {name: values.get(name) for name in _COUNTS}
+    counts: dict[str, Any] = {name: values.get(name) for name in GIVEN_COUNTS}
     for name, count in counts.items():
         if count is not None and not (type(count) is int and count >= 0):
             raise _wrong(path, f"'usage.{name}' to be a count of tokens", count)

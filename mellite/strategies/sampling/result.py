@@ -9,7 +9,8 @@ from attrs import frozen
 
 from ...thunk.thunk import ModelOutputThunk
 from ...values.usage import Usage
-from .sample import Sample, StopReason, counts, exact, total_cost, total_usage
+from ..spending import spent_on
+from .sample import Sample, StopReason, exact, paid
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,22 +69,31 @@ class SamplingResult(Generic[T]):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of all samples and their judges together, as far as reported; None if none were."""
-        return total_usage(self.samples)
+        """The tokens of all samples and their judges together, as far as providers reported them; None if none did.
+
+        A lower bound if `unmetered` is above 0.
+        """
+        return spent_on(paid(self.samples), priced=False).usage
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """The cost of all samples and their judges together, in USD; None if one used tokens at an unknown price."""
-        return total_cost(self.samples)
+        """The cost of all samples and their judges together, in USD; None if the cost of one is unknown."""
+        return spent_on(paid(self.samples)).cost_usd
+
+    @property
+    def known_cost_usd(self) -> Decimal | None:
+        """The cost of those whose cost is known, in USD: a lower bound where `cost_usd` is None."""
+        return spent_on(paid(self.samples)).known_cost_usd
 
     @property
     def unmetered(self) -> int:
-        """The number of samples whose usage was never reported; `usage` and `cost_usd` do not count them."""
-        return sum(sample.usage is None for sample in self.samples)
+        """The number of generations that ended before their provider reported what they used; `usage` lacks them."""
+        return spent_on(paid(self.samples), priced=False).unmetered
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as values that JSON knows; costs are exact, as str."""
         index = next((at for at, sample in enumerate(self.samples) if sample.thunk is self.winner), None)
+        spent = spent_on(paid(self.samples))
         return {
             "strategy": self.strategy,
             "success": self.success,
@@ -92,9 +102,10 @@ class SamplingResult(Generic[T]):
             "winner": index,
             "requirements": list(self.requirements),
             "attempts": self.attempts,
-            "unmetered": self.unmetered,
-            "usage": counts(self.usage),
-            "cost_usd": exact(self.cost_usd),
+            "unmetered": spent.unmetered,
+            "usage": None if spent.usage is None else spent.usage.counts(),
+            "cost_usd": exact(spent.cost_usd),
+            "known_cost_usd": exact(spent.known_cost_usd),
             "duration_ms": self.duration_ms,
             "samples": [sample.to_dict() for sample in self.samples],
         }
@@ -121,5 +132,5 @@ class SamplingResult(Generic[T]):
 
         how = "success" if self.success else "no success"
         title = f"{self.strategy}: {how}, {self.stop_reason}"
-        totals = totals_of(self.attempts, self.usage, self.cost_usd, self.duration_ms, self.unmetered)
+        totals = totals_of(self.attempts, spent_on(paid(self.samples)), self.duration_ms)
         return table_of(self.samples, self.winner, title=title, totals=totals)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from decimal import Context, Decimal
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from decimal import Decimal
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
@@ -13,7 +13,7 @@ from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.usage import Usage
 from ..requirements import ValidationResult
 
-__all__ = ["AnySample", "Sample", "Status", "StopReason", "counts", "exact", "total_cost", "total_usage"]
+__all__ = ["AnySample", "Sample", "Status", "StopReason", "exact", "paid"]
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class Sample(Generic[T]):
             "error": _described(self.error),
             "model": about.model,
             "finish_reason": about.finish_reason,
-            "usage": counts(self.usage),
+            "usage": None if self.usage is None else self.usage.counts(),
             "cost_usd": exact(self.cost_usd),
             "duration_ms": self.duration_ms,
         }
@@ -130,34 +130,9 @@ class Sample(Generic[T]):
 #: A sample whose output type does not matter to the code that handles it.
 AnySample: TypeAlias = Sample[Any]
 
-#: More digits than any sum of costs has, whatever the caller's own decimal context says.
-_EXACT: Final = Context(prec=100)
 
-
-def total_usage(samples: Iterable[AnySample]) -> Usage | None:
-    """The tokens of some samples and their judges together; None if none of them knows."""
-    total: Usage | None = None
-    for thunk in _paid(samples):
-        usage = thunk.generation.usage
-        if usage is not None:
-            total = usage if total is None else total + usage
-    return total
-
-
-def total_cost(samples: Iterable[AnySample]) -> Decimal | None:
-    """The cost of some samples and their judges together; None if one of them used tokens at an unknown price."""
-    total: Decimal | None = None
-    for thunk in _paid(samples):
-        about = thunk.generation
-        cost = about.cost_usd
-        if cost is not None:
-            total = cost if total is None else _EXACT.add(total, cost)
-        elif about.usage is not None and not about.usage.is_zero:
-            return None
-    return total
-
-
-def _paid(samples: Iterable[AnySample]) -> Iterator[AnyThunk]:
+def paid(samples: Iterable[AnySample]) -> Iterator[AnyThunk]:
+    """Give the thunks that samples and their judges have used tokens in."""
     for sample in samples:
         yield sample.thunk
         yield from sample.judges
@@ -174,18 +149,3 @@ def exact(cost: Decimal | None) -> str | None:
 
 def _described(error: Exception | None) -> dict[str, str] | None:
     return None if error is None else {"type": type(error).__name__, "message": str(error)}
-
-
-def counts(usage: Usage | None) -> dict[str, int | None] | None:
-    """The tokens of a usage by name."""
-    if usage is None:
-        return None
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "non_cached_input_tokens": usage.non_cached_input_tokens,
-        "cache_read_input_tokens": usage.cache_read_input_tokens,
-        "cache_write_input_tokens": usage.cache_write_input_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-    }

@@ -15,10 +15,11 @@ from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest, SamplingError
 from ..requirements import Requirement, as_requirements
 from ..requirements.requirement import Check
+from ..spending import spent_on
 from .budget import Meter, check_count, check_priced, check_seconds, dollars
 from .result import SamplingResult
 from .run import Run, Watch, is_hopeless
-from .sample import AnySample, Sample, StopReason, total_usage
+from .sample import AnySample, Sample, StopReason, paid
 
 __all__ = ["Strategy"]
 
@@ -273,7 +274,7 @@ def _nothing(strategy: str, samples: list[AnySample], reason: StopReason) -> Sam
     count = f"{len(samples)} sample{'' if len(samples) == 1 else 's'}"
     error = SamplingError(
         f"{strategy} stopped ({reason}) after {count}, none of which gave an answer{first}",
-        usage=total_usage(samples),
+        usage=spent_on(paid(samples), priced=False).usage,
         retryable=any(getattr(each, "retryable", False) for each in errors),
         errors=errors,
     )
@@ -290,7 +291,7 @@ def _misjudged(strategy: str, samples: list[AnySample], judged: list[AnySample])
         f"{strategy} could judge none of {len(judged)} answers; the first error of your own checks and scores: "
         f"{type(first).__name__}: {first}",
         partial=judged[0].thunk.partial,
-        usage=total_usage(samples),
+        usage=spent_on(paid(samples), priced=False).usage,
         errors=errors,
     )
     error.__cause__ = first

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from ...thunk.thunk import AnyThunk
+from ...values.prices.totals import Totals
 from ...values.terminal import one_line
-from ...values.usage import Usage
 from .sample import AnySample, Status
 
 if TYPE_CHECKING:
@@ -48,11 +48,14 @@ def table_of(samples: Sequence[AnySample], winner: AnyThunk, *, title: str, tota
     return table
 
 
-def totals_of(count: int, usage: Usage | None, cost: Decimal | None, duration_ms: float | None, unmetered: int) -> str:
+def totals_of(count: int, spent: Totals, duration_ms: float | None) -> str:
     """Return one line with what all samples used together."""
-    missing = f", {unmetered} without a count" if unmetered else ""
-    tokens = _shown(usage.total_tokens if usage is not None else None, ",d")
-    return f"{count} samples, {tokens} tokens{missing}, {_shown(cost, 'f')} USD, {_seconds(duration_ms)} s"
+    missing = f", {spent.unmetered} without a count" if spent.unmetered else ""
+    tokens = _shown(spent.usage.total_tokens if spent.usage is not None else None, ",d")
+    cost = _shown(spent.known_cost_usd, "f")
+    if spent.unpriced and spent.known_cost_usd is not None:
+        cost = f"at least {cost}"
+    return f"{count} samples, {tokens} tokens{missing}, {cost} USD, {_seconds(duration_ms)} s"
 
 
 def _cells(sample: AnySample) -> list[str]:

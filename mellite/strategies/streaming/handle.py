@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
@@ -14,6 +14,7 @@ from ...values.chunking import Chunk
 from ...values.errors import InvalidRequest, StreamRejected
 from ...values.usage import Usage
 from ..requirements import ValidationResult
+from ..spending import spent_on
 from .events import ChunkEvent, CompletedEvent, Failure, RetryEvent, StreamEvent
 from .retries import Retries
 
@@ -87,19 +88,29 @@ class ValidatedStream(AsyncIterator[Chunk]):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of all attempts together, as far as they are known; None if none is.
+        """The tokens of all attempts together, as far as providers reported them; None if none did.
 
-        A generation that is stopped often ends before its provider reports the usage. Then more is charged than this.
+        A lower bound if `unmetered` is above 0.
         """
-        known = [thunk.generation.usage for thunk in self.thunks]
-        return sum_of([usage for usage in known if usage is not None])
+        return spent_on(self.thunks, priced=False).usage
 
     @property
     def cost_usd(self) -> Decimal | None:
         """The cost of all attempts together, in USD; None if the cost of one is unknown."""
-        costs = [thunk.generation.cost_usd for thunk in self.thunks]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known, Decimal()) if known and len(known) == len(costs) else None
+        return spent_on(self.thunks).cost_usd
+
+    @property
+    def known_cost_usd(self) -> Decimal | None:
+        """The cost of those whose cost is known, in USD: a lower bound where `cost_usd` is None."""
+        return spent_on(self.thunks).known_cost_usd
+
+    @property
+    def unmetered(self) -> int:
+        """The number of generations that ended before their provider reported what they used; `usage` lacks them.
+
+        A generation that is stopped often ends so.
+        """
+        return spent_on(self.thunks, priced=False).unmetered
 
     @property
     def tokens_saved(self) -> int | None:
@@ -268,14 +279,6 @@ class StreamEvents(AsyncIterator[StreamEvent]):
         item = await self._take()
         self._over = isinstance(item, CompletedEvent)
         return ChunkEvent(item, attempt=self._stream.attempts) if isinstance(item, Chunk) else item
-
-
-def sum_of(usages: Sequence[Usage]) -> Usage | None:
-    """Several usages together; None of none."""
-    total: Usage | None = None
-    for usage in usages:
-        total = usage if total is None else total + usage
-    return total
 
 
 def _shown(errors: tuple[Exception, ...]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Context, Decimal
-from typing import Any, Final, TypeAlias, cast
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
 
 from attrs import Factory, field, frozen
 
 from ..usage import Usage
+from .amounts import EXACT, plain
 
 __all__ = ["UNITS", "Place", "Price", "Rate", "Tiers", "billed", "charged", "place"]
 
@@ -49,9 +50,6 @@ _COUNTED: Final = {
     "output": "output_tokens",
     "reasoning": "reasoning_tokens",
 }
-
-#: More digits than any sum has, whatever the caller's own decimal context says.
-_EXACT: Final = Context(prec=100)
 
 
 @frozen
@@ -184,8 +182,8 @@ class Price:
             if left < 0 or line.rate is None:
                 return None
             rate = line.rate.at(size) if isinstance(line.rate, Tiers) else line.rate
-            total = _EXACT.fma(rate, left * line.weight, total)
-        return _plain(total.scaleb(-6, _EXACT))
+            total = EXACT.fma(rate, left * line.weight, total)
+        return plain(total.scaleb(-6, EXACT))
 
     def _count(self, unit: str, usage: Usage) -> int | None:
         name = _COUNTED.get(unit)
@@ -199,12 +197,6 @@ class Price:
             return 1
         places = self.places.get(unit)
         return _sum(usage.raw, places) if places and usage.raw is not None else None
-
-
-def _plain(amount: Decimal) -> Decimal:
-    """The same number without zeros at the end, and never as 1E+2."""
-    short = amount.normalize(_EXACT)
-    return Decimal(int(short)) if cast("int", short.as_tuple().exponent) > 0 else short
 
 
 def _sum(raw: Mapping[str, Any], places: Iterable[Place]) -> int | None:
@@ -245,10 +237,10 @@ def billed(provider: str, raw: Mapping[str, Any]) -> Decimal | None:
         # With the user's own key, `cost` is only the fee; the rest goes to whoever answered.
         details = raw.get("cost_details")
         upstream = _amount(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None
-        return None if upstream is None else _plain(_EXACT.add(paid, upstream))
+        return None if upstream is None else plain(EXACT.add(paid, upstream))
     if provider == "x-ai":
         ticks = _amount(raw.get("cost_in_usd_ticks"))
-        return None if ticks is None else _plain(ticks.scaleb(-10, _EXACT))
+        return None if ticks is None else plain(ticks.scaleb(-10, EXACT))
     if provider == "perplexity" and isinstance(cost, Mapping):
         return _amount(cost.get("total_cost"))
     return None

@@ -128,7 +128,7 @@ async def test_a_spent_budget_closes_the_rest(backend):
         assert await closed(script, 4, began) < 2 * CLOSED_WITHIN
     assert (run.result.stop_reason, run.result.usage.total_tokens) == ("max_tokens", 40)
     assert len(script.requests(6)) == 6
-    assert (run.result.cost_usd, run.result.unmetered) == (COST * 2, 4)
+    assert (run.result.cost_usd, run.result.known_cost_usd, run.result.unmetered) == (None, COST * 2, 4)
 
 
 async def test_the_deadline_closes_everything(backend):

@@ -27,6 +27,7 @@ from mellite.errors import (
 )
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
 from mellite.requirements import judge, length, not_contains
+from mellite.sampling import Sample, SamplingResult
 from tests.strategies.streaming.support import Turns, forbid
 from tests.thunk.support import Consumer, Gate, Source, blocked, caught, collected_then, traceback_length
 
@@ -535,6 +536,25 @@ async def test_usage_of_all_attempts():
     assert (s.success, s.usage.input_tokens, s.usage.output_tokens) == (True, 20, 11)
     assert s.cost_usd is None
     assert s.thunks[0].generation.usage is None
+
+
+async def test_one_rule_for_what_is_unknown():
+    """An attempt that was stopped before its usage came makes the cost unknown; sampling says the same of it."""
+    gate = Gate()
+    gate.allow(2)
+    start = ResponseStart(provider="openai", model="gpt-4o-mini", response_model="gpt-4o-mini")
+    backend = Turns(
+        Source([start, "bad ", "never"], gate=gate),
+        Source([start, "ok", Finish("stop", usage=Usage.of(input_tokens=10, output_tokens=10))]),
+    )
+    async with stream(backend.generate("x"), requirements=[forbid("bad")], attempts=2) as s:
+        _ = [chunk async for chunk in s]
+    first, last = s.thunks
+    result = SamplingResult(winner=last, success=True, samples=(Sample(first), Sample(last)), stop_reason="accepted")
+    for spent in (s, result):
+        assert spent.cost_usd is None
+        assert spent.known_cost_usd == Decimal("0.0000075")
+        assert (spent.usage.total_tokens, spent.unmetered) == (20, 1)
 
 
 async def test_cost_of_all_attempts():
