@@ -192,7 +192,7 @@ def check_protocol(
         AssertionError: if it does not; it says in what.
 
     Example:
-        >>> from mellite.protocols.openai_chat.stream import OPENAI, protocol
+        >>> from mellite.protocols.openai_chat import OPENAI, protocol
         >>> chunk = b'data: {"choices": [{"delta": {"content": "Hi."}, "finish_reason": "stop"}]}\n\n'
         >>> check_protocol(protocol(OPENAI), [chunk + b"data: [DONE]\n\n"])
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from attrs import evolve
 
@@ -25,6 +25,9 @@ _LONG: Final = 3600  # seconds; from here on the long cache is meant
 _AUTO: Final = CachePolicy(tools=True, system=True, messages=1)
 
 _TOOLS, _SYSTEM, _MESSAGES = range(3)
+
+#: Which messages a policy marks; see `CachePolicy`.
+_Which: TypeAlias = Literal["latest-user-message", "latest-assistant"] | int | None
 
 #: Where a mark stands: the section, the tool or message in it, the part of that. In the order of the prompt.
 _Place: TypeAlias = tuple[int, int, int]
@@ -135,10 +138,10 @@ def _wanted(request: Request, policy: CachePolicy, preface: int) -> Iterator[_Pl
     yield from ((_MESSAGES, at, number) for at, number in messages)
 
 
-def _chosen_messages(request: Request, which: Any, preface: int) -> Sequence[tuple[int, int]]:
+def _chosen_messages(request: Request, which: _Which, preface: int) -> Sequence[tuple[int, int]]:
     """The messages that a policy chooses, latest first, each with the number of the part to be marked."""
     count = 1 if isinstance(which, str) else which or 0
-    role = {"latest-user-message": "user", "latest-assistant": "assistant"}.get(which) if count else None
+    role = {"latest-user-message": "user", "latest-assistant": "assistant"}.get(str(which))
     found: list[tuple[int, int]] = []
     for at in range(len(request.messages) - 1, preface - 1, -1):
         if len(found) >= count:

@@ -1,12 +1,12 @@
-"""Which error an error answer stands for: one classifier for HTTP status, error body and errors inside a stream."""
+"""Tell which error an error answer is: one classifier for HTTP status, error body and errors inside a stream."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
 from ..values.empty import EMPTY
 from ..values.errors import (
@@ -22,19 +22,16 @@ from ..values.errors import (
     RateLimited,
     UnknownProviderError,
 )
+from ..values.provider_json import Json
 from . import error_words as words
-from .error_bodies import Trouble, is_answer, is_error, read, seconds
+from .error_bodies import Trouble, read, seconds
 from .error_words import found
-from .json_values import decode_json, wrong
+from .json_values import decode_json
 
 __all__ = [
-    "answered",
     "classify",
-    "decoded",
     "failure_of",
     "rate_limits",
-    "read_event",
-    "read_whole",
     "retry_after",
 ]
 
@@ -50,7 +47,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> MelliteErr
         RateLimited('HTTP 429: Slow down.')
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff").strip()
-    value: Any = text
+    value: Json = text
     if text[:1] in ("{", "[", '"'):
         try:
             value = decode_json(text)
@@ -60,7 +57,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> MelliteErr
 
 
 def failure_of(
-    value: Any, *, status: int | None = None, headers: Mapping[str, str] = EMPTY, whole: bool = False
+    value: Json, *, status: int | None = None, headers: Mapping[str, str] = EMPTY, whole: bool = False
 ) -> MelliteError:
     """Return the error that a decoded error object stands for.
 
@@ -98,88 +95,6 @@ def _message(trouble: Trouble, status: int | None, *, whole: bool) -> str:
     where = where if status is None else f"HTTP {status}"
     said = trouble.message or (f"no message, but {trouble.excerpt}" if trouble.excerpt else trouble.code)
     return f"{where}: {said or 'no details were given'}"
-
-
-# Answers that may be errors
-
-
-def read_event(data: bytes, event: str = "message", *, known: Collection[str] = ()) -> dict[str, Any] | None:
-    """Decode the data of one stream event: a JSON object that is no error, or None for ``null``, as gateways send.
-
-    Args:
-        data: its JSON; or plain words, as some servers send in place of an error.
-        event: its name; one called ``error`` is an error whatever it holds.
-        known: the fields of an answer; see `is_error`.
-
-    Raises:
-        InvalidProviderOutput: if it is no JSON object.
-        MelliteError: of the kind that an error inside the stream stands for.
-    """
-    value = decoded(data, event)
-    return None if value is None else answered(value, "a stream event", event=event, known=known)
-
-
-def decoded(data: bytes, event: str = "message", *, whole: bool = False) -> Any:
-    """Decode the data of one stream event, or, if it is `whole`, the body of an answer in one piece.
-
-    Raises:
-        InvalidProviderOutput: if it is no JSON.
-        MelliteError: of the kind that plain words stand for, where they say what went wrong.
-    """
-    try:
-        return decode_json(data)
-    except InvalidProviderOutput:
-        text = data.decode("utf-8", "replace").strip()
-        if event == "error" or text[:1].isalpha():
-            error = failure_of(text, whole=whole)
-            if event == "error" or not isinstance(error, UnknownProviderError):
-                raise error from None
-        raise
-
-
-def read_whole(body: bytes, *, known: Collection[str] = ()) -> Any:
-    """Decode an answer that came in one piece and is no error.
-
-    Raises:
-        InvalidProviderOutput: if it is no JSON.
-        MelliteError: of the kind that an error, sent with status 200, stands for.
-    """
-    value = decoded(body, whole=True)
-    if isinstance(value, (str, dict)) or _is_list_of_errors(value):
-        return answered(value, "the answer", known=known, whole=True)
-    return value
-
-
-def answered(
-    value: Any, what: str, *, event: str = "message", known: Collection[str] = (), whole: bool = False
-) -> dict[str, Any]:
-    """Return a decoded object if it is a JSON object and no error; bare text, or a list of errors, is an error.
-
-    Raises:
-        InvalidProviderOutput: if it is something else; `what` says what it should have been.
-        MelliteError: of the kind that the error stands for.
-    """
-    if isinstance(value, str) and _WORD.search(value) is not None:
-        raise failure_of(value, whole=whole)
-    if _is_list_of_errors(value):
-        raise failure_of(value, whole=whole)
-    if not isinstance(value, dict):
-        raise wrong(value, what, "a JSON object")
-    if event == "error" or is_error(value, known=known, whole=whole):
-        raise failure_of(value, whole=whole)
-    if isinstance(value.get("message"), str) and "type" not in value and not is_answer(value, known):
-        error = failure_of(value)  # Kong: {"message": "API rate limit exceeded"}
-        if not isinstance(error, UnknownProviderError):
-            raise error
-    return value
-
-
-def _is_list_of_errors(value: Any) -> bool:
-    """Whether a value is what Vertex AI sends where an answer that is a list fails."""
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and bool(value[0].get("error"))
-
-
-_WORD: Final = re.compile(r"\w{3}")
 
 
 # How long to wait
@@ -351,7 +266,7 @@ _RULES: Final[tuple[tuple[Callable[[Trouble], bool], type[MelliteError]], ...]] 
 )
 
 
-def _authentication_kind(trouble: Trouble) -> Any:
+def _authentication_kind(trouble: Trouble) -> Json:
     if "expired" in trouble.text:
         return "expired"
     if _AWS_KEY.search(trouble.code) is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
+
+from ..values.provider_json import Json
 
 __all__ = ["Trouble", "excerpt", "is_answer", "is_error", "is_status", "read", "seconds"]
 
@@ -71,7 +73,7 @@ class Trouble:
         return self.status is None or self.status // 100 == 4
 
 
-def is_error(value: Mapping[str, Any], *, known: Collection[str] = (), whole: bool = False) -> bool:
+def is_error(value: Mapping[str, Json], *, known: Collection[str] = (), whole: bool = False) -> bool:
     """Whether an object, sent in the place of an answer or of a part of it, is an error.
 
     Args:
@@ -102,12 +104,12 @@ def is_error(value: Mapping[str, Any], *, known: Collection[str] = (), whole: bo
     return any(isinstance(value.get(name), str) and _FAILING.search(value[name]) is not None for name in _CODES)
 
 
-def is_answer(value: Mapping[str, Any], known: Collection[str]) -> bool:
+def is_answer(value: Mapping[str, Json], known: Collection[str]) -> bool:
     """Whether one of the fields of an answer, `known`, holds an object or a list."""
     return any(value.get(name) and not isinstance(value[name], str) for name in known)
 
 
-def is_status(value: Any) -> int | None:
+def is_status(value: Json) -> int | None:
     """Return the HTTP error status that a field holds, as a number or as text; None if it holds something else.
 
     Example:
@@ -120,12 +122,12 @@ def is_status(value: Any) -> int | None:
     return int(value) if isinstance(value, (int, float)) and value in _STATUSES else None
 
 
-def _is_failing(code: Any) -> bool:
+def _is_failing(code: Json) -> bool:
     """Whether a code is a number that servers give to errors alone, such as SiliconFlow's 50505."""
     return isinstance(code, int) and code >= _STATUSES.start
 
 
-def read(value: Any, status: int | None) -> Trouble:
+def read(value: Json, status: int | None) -> Trouble:
     """Take in what providers make of an error: an object, an object in an object, a list of them, or bare text.
 
     Args:
@@ -159,9 +161,9 @@ def read(value: Any, status: int | None) -> Trouble:
     )
 
 
-def _flattened(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def _flattened(value: Mapping[str, Json]) -> Mapping[str, Json]:
     """The fields of an error, with those of the objects inside, which say more, over those around them."""
-    inner: Any = value
+    inner: Json = value
     for _ in range(_DEEPEST):
         inner = _inner(inner)
         if isinstance(inner, Mapping):
@@ -174,7 +176,7 @@ def _flattened(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return value
 
 
-def _inner(value: Mapping[str, Any]) -> Any:
+def _inner(value: Mapping[str, Json]) -> Json:
     """The error inside an object, under the names that it has; None if there is none."""
     for name in ("error", "errors", "base_resp", "message"):
         inner = value.get(name)
@@ -187,7 +189,7 @@ def _inner(value: Mapping[str, Any]) -> Any:
     return None
 
 
-def _decoded(text: str) -> Any:
+def _decoded(text: str) -> Json:
     """The error that a gateway passes on as the JSON that it got; None if the text is no such thing."""
     if text.lstrip()[:1] not in ("{", "[") or len(text) > _LONGEST_JSON:
         return None
@@ -197,26 +199,26 @@ def _decoded(text: str) -> Any:
         return None
 
 
-def _is_code(word: Any, status: int | None) -> bool:
+def _is_code(word: Json, status: int | None) -> bool:
     if not isinstance(word, (str, int)) or isinstance(word, bool) or word in _NOTHING:
         return False
     return is_status(word) is None or is_status(word) != status
 
 
-def _minimax(value: Mapping[str, Any]) -> str | None:
+def _minimax(value: Mapping[str, Json]) -> str | None:
     """The code in MiniMax's ``base_resp``; None if it says that all is well."""
     base = value.get("base_resp")
     number = base.get("status_code") if isinstance(base, Mapping) else None
     return str(number) if isinstance(number, (int, str)) and number and number != "0" else None
 
 
-def _numbers(value: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _numbers(value: Mapping[str, Json], fields: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
     found = [("zai", word) for name in ("code", "type") if isinstance(word := fields.get(name), str) and word.isdigit()]
     minimax = _minimax(value)
     return (*([("minimax", minimax)] if minimax else []), *found)
 
 
-def _request_id(fields: Mapping[str, Any]) -> str | None:
+def _request_id(fields: Mapping[str, Json]) -> str | None:
     for name in ("request_id", "requestId", "RequestId"):
         found = fields.get(name)
         if isinstance(found, str) and found:
@@ -231,7 +233,7 @@ class _Details:
     wait: float | None = None
 
 
-def _details(given: Any) -> _Details:
+def _details(given: Json) -> _Details:
     """What Google says beside the message: a reason, the quota that was hit, the field, how long to wait.
 
     https://cloud.google.com/apis/design/errors#error_details
@@ -251,11 +253,11 @@ def _details(given: Any) -> _Details:
     return _Details(words=tuple(words[:10]), parameter=parameter, wait=wait)
 
 
-def _rows(given: Any) -> list[Mapping[str, Any]]:
+def _rows(given: Json) -> list[Mapping[str, Json]]:
     return [row for row in given if isinstance(row, Mapping)] if isinstance(given, list) else []
 
 
-def _said(fields: Mapping[str, Any]) -> str:
+def _said(fields: Mapping[str, Json]) -> str:
     """The message; with what a router heard from the provider behind it, where it passes that on."""
     message = next((_worded(fields[name]) for name in _MESSAGES if _worded(fields.get(name))), "")
     metadata = fields.get("metadata")
@@ -265,7 +267,7 @@ def _said(fields: Mapping[str, Any]) -> str:
     return message
 
 
-def _worded(message: Any) -> str:
+def _worded(message: Json) -> str:
     """A message as text: FastAPI sends a list of what is wrong where, others an object around it."""
     if isinstance(message, list):  # [{"loc": [...], "msg": "field required"}]
         rows = [item.get("msg") if isinstance(item, Mapping) else item for item in message]
@@ -276,7 +278,7 @@ def _worded(message: Any) -> str:
     return message if isinstance(message, str) else ""
 
 
-def excerpt(value: Any) -> str:
+def excerpt(value: Json) -> str:
     """Return the beginning of a body as it came, to be shown where its shape is unknown; empty if it is."""
     if not value:
         return ""

@@ -15,7 +15,7 @@ from ..values.messages import Message, Part, Text, ToolCall, ToolResult, ToolVal
 from ..values.request import Request
 from .tool_calls import result_text
 
-__all__ = ["HistoryRules", "mend"]
+__all__ = ["LAST_SPACE", "HistoryRules", "mend", "without_last_space"]
 
 
 @frozen(kw_only=True)
@@ -36,6 +36,9 @@ class HistoryRules:
     stray_results: Literal["keep", "text"] = "text"
     approvals: bool = False
 
+
+#: What is said where `without_last_space` has changed something.
+LAST_SPACE: Final = "space at the end of the text that is to be continued is left out"
 
 #: What the model reads where a tool call was never answered.
 _NO_RESULT: Final = ToolValue("error", "There is no result: the call was not answered.")
@@ -63,41 +66,72 @@ def mend(request: Request, *, rules: HistoryRules) -> tuple[Request, tuple[str, 
     return evolve(request, messages=messages), tuple(mender.changes)
 
 
-def _is_local(part: Part) -> bool:
-    """Whether it is a call that somebody here has to answer, or an answer to one."""
-    return isinstance(part, (ToolCall, ToolResult)) and not part.provider_executed
+def without_last_space(request: Request) -> Request:
+    """Return the request without white space at the end of the text that the model is to continue.
+
+    Claude refuses to go on with a text that ends with white space.
+    """
+    last = request.messages[-1] if request.messages else None
+    end = last.content[-1] if last is not None and last.role == "assistant" and last.content else None
+    if last is None or not isinstance(end, Text) or end.text == end.text.rstrip():
+        return request
+    last = evolve(last, content=(*last.content[:-1], evolve(end, text=end.text.rstrip())))
+    return evolve(request, messages=(*request.messages[:-1], last))
+
+
+def _is_call(part: Part) -> TypeGuard[ToolCall]:
+    """Tell whether a part is a call that the caller has to answer."""
+    return isinstance(part, ToolCall) and not part.provider_executed
 
 
 def _is_result(part: Part) -> TypeGuard[ToolResult]:
-    """Whether it is a result of a tool that ran here."""
+    """Tell whether a part is a result of a tool that ran here."""
     return isinstance(part, ToolResult) and not part.provider_executed
 
 
 def _is_in_order(request: Request, rules: HistoryRules) -> bool:
-    """Whether there is nothing to mend, found out fast; may be False also where there is nothing."""
-    waiting: set[str] = set()
-    ids: _Ids | None = None
-    tools = None
+    """Check cheaply that the history needs no repair; may return False negatives."""
+    check = _Check(request, rules)
     for message in request.messages:
-        role = message.role
-        if waiting and role != "tool":
+        if check.waiting and message.role != "tool":
             return False
         called = False
         for part in message.content:
-            if isinstance(part, ToolCall) and role == "assistant" and not part.provider_executed:
-                if ids is None:
-                    ids, tools = _Ids(rules.ids), {tool.name for tool in request.tools}
-                if ids.of(part.id) != part.id or not (part.name in (tools or ()) or _NAME.fullmatch(part.name)):
+            if isinstance(part, (ToolCall, ToolResult)) and not part.provider_executed:
+                if not check.takes(part, message.role):
                     return False
-                waiting.add(part.id)
-                called = True
-            elif isinstance(part, ToolResult) and not part.provider_executed:
-                if role != "tool" or part.id not in waiting:
-                    return False
-                waiting.remove(part.id)
+                called = called or isinstance(part, ToolCall)
             elif called and rules.calls_last:
                 return False
-    return not waiting
+    return not check.waiting
+
+
+class _Check:
+    """The calls of a history that has been in order so far; `waiting` are the ids of those without a result."""
+
+    def __init__(self, request: Request, rules: HistoryRules) -> None:
+        self.waiting: set[str] = set()
+        self._request = request
+        self._rules = rules
+        self._ids: _Ids | None = None  # made with the first call: most histories have none
+        self._tools: set[str] = set()
+
+    def takes(self, part: ToolCall | ToolResult, role: str) -> bool:
+        """Take the next call or result; return whether it may stay as it is."""
+        if isinstance(part, ToolCall):
+            return role != "assistant" or self._takes_call(part)
+        if role != "tool" or part.id not in self.waiting:
+            return False
+        self.waiting.remove(part.id)
+        return True
+
+    def _takes_call(self, call: ToolCall) -> bool:
+        if self._ids is None:
+            self._ids, self._tools = _Ids(self._rules.ids), {tool.name for tool in self._request.tools}
+        if self._ids.of(call.id) != call.id or not (call.name in self._tools or _NAME.fullmatch(call.name)):
+            return False
+        self.waiting.add(call.id)
+        return True
 
 
 @frozen
@@ -138,9 +172,9 @@ class _Mender:
         answers: dict[str, list[_Answer]] = defaultdict(list)
         for position, message in enumerate(self._messages):
             for number, part in enumerate(message.content):
-                if isinstance(part, ToolResult) and _is_local(part):
+                if _is_result(part):
                     answers[part.id].append(_Answer(part, (position, number)))
-                elif isinstance(part, ToolCall) and _is_local(part) and message.role == "assistant":
+                elif _is_call(part) and message.role == "assistant":
                     calls[part.id].append(position)
                     turns[position][number] = part
         for position, asked in turns.items():
@@ -228,7 +262,7 @@ class _Mender:
         return call if (id, name) == (call.id, call.name) else evolve(call, id=id, name=name)
 
     def _calls_last(self, parts: list[Part]) -> list[Part]:
-        ordered = [*[part for part in parts if not _is_local(part)], *[part for part in parts if _is_local(part)]]
+        ordered = sorted(parts, key=lambda part: _is_call(part) or _is_result(part))
         if ordered != parts:
             self.changes.append("what an assistant says behind its tool calls is moved before them")
         return ordered

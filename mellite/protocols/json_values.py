@@ -18,7 +18,6 @@ __all__ = [
     "count",
     "decode_json",
     "inner",
-    "is_done",
     "json_text",
     "listed",
     "shown",
@@ -93,19 +92,6 @@ def _undamaged(fields: list[tuple[str, Json]]) -> JsonObject:
             msg = f"a type is not UTF-8: {value[:_LONGEST_EXCERPT]!r}"
             raise ValueError(msg)
     return dict(fields)
-
-
-def is_done(data: bytes) -> bool:
-    """Tell whether a stream event is ``[DONE]``: OpenAI's end mark, which gateways send in other protocols too.
-
-    Example:
-        >>> is_done(b" [DONE] "), is_done(b"{}")
-        (True, False)
-    """
-    return len(data) < _LONGEST_EXCERPT and data.strip(_AROUND_DONE) == b"[DONE]"
-
-
-_AROUND_DONE: Final = _BOM_BYTES + b' \t\r\n"'
 
 
 def _refuse(name: str) -> NoReturn:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from ..values.errors import InvalidProviderOutput
-from ..values.messages import Media, Text, ToolCall, ToolResult
+from ..values.errors import InvalidProviderOutput, InvalidRequest
+from ..values.events import ToolCallEvent, ToolInputError
+from ..values.messages import Media, ProviderMetadata, Text, ToolCall, ToolResult
+from ..values.provider_json import Json, JsonObject
 from .json_values import decode_json, json_text
 
-__all__ = ["NO_INPUT", "arguments_object", "arguments_text", "parse_arguments", "result_text"]
+__all__ = [
+    "NO_INPUT",
+    "arguments_object",
+    "arguments_text",
+    "call_of",
+    "given_input",
+    "parse_arguments",
+    "result_text",
+]
 
 #: Streamed arguments that say nothing: whatever else is known of them counts.
 NO_INPUT: Final = ("", "{}")
 
 
-def parse_arguments(raw: str) -> Any:
+def parse_arguments(raw: str) -> Json:
     """The arguments that a model wrote; nothing at all stands for no arguments.
 
     An empty object before more JSON is a place-holder: what hosts that translate Anthropic's events begin a call with.
@@ -30,6 +40,42 @@ def parse_arguments(raw: str) -> Any:
     if text.startswith("{}") and text[2:].lstrip().startswith("{"):
         text = text[2:]
     return decode_json(text) if text else {}
+
+
+def given_input(value: Json, what: str) -> str:
+    """Write the input that a tool call begins with as the JSON text that deltas would have brought.
+
+    Args:
+        value: the input, as JSON or as the text of JSON.
+        what: its name in the error.
+
+    Raises:
+        InvalidProviderOutput: if the input is nested too deeply to be written.
+    """
+    if value is None or isinstance(value, str):
+        return value or ""
+    try:
+        return json_text(value, what=what)
+    except InvalidRequest as error:
+        raise InvalidProviderOutput(str(error)) from None
+
+
+def call_of(
+    id: str, name: str, raw: str, *, provider_executed: bool = False, metadata: ProviderMetadata | None = None
+) -> tuple[ToolCall, ToolCallEvent | ToolInputError]:
+    """Make the call that a model wrote, and the event that tells of it.
+
+    Returns:
+        The call; and its event, which is a ToolInputError where the arguments are no JSON.
+    """
+    try:
+        arguments, whole = parse_arguments(raw), True
+    except InvalidProviderOutput:
+        arguments, whole = None, False
+    call = ToolCall(
+        id, name, arguments, raw_arguments=raw, provider_executed=provider_executed, provider_metadata=metadata
+    )
+    return call, ToolCallEvent(call) if whole else ToolInputError(id, name, raw=raw)
 
 
 def arguments_text(call: ToolCall) -> str:
@@ -51,7 +97,7 @@ def arguments_text(call: ToolCall) -> str:
     return json_text(arguments, what=f"the arguments of tool call {call.id!r}")
 
 
-def arguments_object(call: ToolCall) -> dict[str, Any]:
+def arguments_object(call: ToolCall) -> JsonObject:
     """The arguments as the JSON object that some protocols want; what is none is put into one, so that nothing is lost.
 
     Raises:

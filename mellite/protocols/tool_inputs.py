@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from ..values.errors import InvalidProviderOutput
 from ..values.events import Event, ToolCallEvent, ToolInputDelta, ToolInputEnd, ToolInputError, ToolInputStart
 from ..values.messages import ToolCall
+from ..values.provider_json import Json, JsonObject
 from .json_values import shown
 from .tool_calls import parse_arguments
 
@@ -46,7 +47,7 @@ class _Input:
         self.held = ""  # an empty object: all there is to the arguments, or a place-holder for what comes
         self.started = False
         self.broken = False  # brackets are closed, and yet it is no JSON
-        self.extra: dict[str, Any] = {}
+        self.extra: JsonObject = {}
         self._scanned = 0  # pieces
         self._depth = 0
         self._quoted = False
@@ -88,7 +89,7 @@ class _Input:
         return True
 
     @property
-    def metadata(self) -> Mapping[str, Mapping[str, Any]] | None:
+    def metadata(self) -> Mapping[str, Mapping[str, Json]] | None:
         return {"openai": self.extra} if self.extra else None
 
     def is_over(self, id: str | None, name: str) -> bool:
@@ -190,7 +191,7 @@ class ToolInputs:
         id: str | None = None,
         name: str | None = None,
         arguments: str | None = None,
-        extra: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Json] | None = None,
         fresh: bool = False,
     ) -> Iterator[Event]:
         """Take one piece; give the events that it stands for.
@@ -218,7 +219,7 @@ class ToolInputs:
         id: str | None = None,
         name: str | None = None,
         arguments: str | None = None,
-        extra: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Json] | None = None,
     ) -> Iterator[Event]:
         """Take a whole call, of which some may have come before; give the events that the rest of it stands for.
 
@@ -264,7 +265,7 @@ class ToolInputs:
         return call
 
     def _grow(
-        self, call: _Input, id: str | None, name: str | None, arguments: str | None, extra: Mapping[str, Any] | None
+        self, call: _Input, id: str | None, name: str | None, arguments: str | None, extra: Mapping[str, Json] | None
     ) -> Iterator[Event]:
         if id and not call.id:
             call.id = id
@@ -330,7 +331,7 @@ class ToolInputs:
                 ToolCall(call.id, call.name, arguments, raw_arguments=raw, provider_metadata=call.metadata)
             )
 
-    def merged(self) -> list[dict[str, Any]]:
+    def merged(self) -> list[JsonObject]:
         """The calls as an answer in one piece shows them; to be asked for after `finish`."""
         return [
             {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from attrs import field, frozen
 
+from ..values.provider_json import Json, JsonObject
 from ..values.usage import Usage
 
 __all__ = ["PROTOCOLS", "Said", "stream_of"]
@@ -51,26 +52,26 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _events(*events: Mapping[str, Any]) -> str:
+def _events(*events: Mapping[str, Json]) -> str:
     return "".join([f"event: {event['type']}\ndata: {_json(event)}\n\n" for event in events])
 
 
 def _chat(said: Said) -> str:
     start = {"id": "chatcmpl-text", "object": "chat.completion.chunk", "created": 0, "model": said.model}
-    deltas: list[dict[str, Any]] = [
+    deltas: list[JsonObject] = [
         {"role": "assistant", "content": ""},
         *[{"content": chunk} for chunk in said.chunks],
     ]
-    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices: list[JsonObject] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": "length" if said.cut_short else "stop"})
-    chunks: list[dict[str, Any]] = [{**start, "choices": [choice]} for choice in choices]
+    chunks: list[JsonObject] = [{**start, "choices": [choice]} for choice in choices]
     if said.usage is not None:
         chunks.append({**start, "choices": [], "usage": _openai_usage(said.usage, "prompt", "completion")})
     return "".join([f"data: {_json(chunk)}\n\n" for chunk in chunks]) + "data: [DONE]\n\n"
 
 
-def _openai_usage(usage: Usage, taken: str, given: str) -> dict[str, Any]:
-    counts: dict[str, Any] = {
+def _openai_usage(usage: Usage, taken: str, given: str) -> JsonObject:
+    counts: JsonObject = {
         f"{taken}_tokens": usage.input_tokens,
         f"{given}_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
@@ -80,7 +81,7 @@ def _openai_usage(usage: Usage, taken: str, given: str) -> dict[str, Any]:
     return _given(**{name: count or None if isinstance(count, dict) else count for name, count in counts.items()})
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def _given(**values: Json) -> JsonObject:
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -89,7 +90,7 @@ def _responses(said: Said) -> str:
     part = {"type": "output_text", "text": said.text, "annotations": []}
     item = {"id": "msg_text", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
     status = "incomplete" if said.cut_short else "completed"
-    response: dict[str, Any] = {"id": "resp_text", "object": "response", "created_at": 0, "model": said.model}
+    response: JsonObject = {"id": "resp_text", "object": "response", "created_at": 0, "model": said.model}
     whole = {**response, "status": status, "output": [item]}
     if said.cut_short:
         whole["incomplete_details"] = {"reason": "max_output_tokens"}
@@ -114,7 +115,7 @@ def _anthropic(said: Said) -> str:
         cache_creation_input_tokens=usage.cache_write_input_tokens,
         output_tokens=None if usage.output_tokens is None else 0,
     )
-    message: dict[str, Any] = {"id": "msg_text", "type": "message", "role": "assistant", "model": said.model}
+    message: JsonObject = {"id": "msg_text", "type": "message", "role": "assistant", "model": said.model}
     text = [{"type": "text_delta", "text": chunk} for chunk in said.chunks]
     return _events(
         {"type": "message_start", "message": {**message, "content": [], "stop_reason": None, "usage": taken}},
@@ -132,7 +133,7 @@ def _anthropic(said: Said) -> str:
 
 def _gemini(said: Said) -> str:
     usage = said.usage
-    counts: dict[str, Any] = {}
+    counts: JsonObject = {}
     if usage is not None:
         thoughts = usage.reasoning_tokens
         counts["usageMetadata"] = _given(
@@ -148,19 +149,19 @@ def _gemini(said: Said) -> str:
     for number, chunk in enumerate(pieces):
         last = number == len(pieces) - 1
         candidate = {"content": {"role": "model", "parts": [{"text": chunk}]}, "index": 0}
-        event: dict[str, Any] = {"candidates": [{**candidate, **({"finishReason": reason} if last else {})}]}
+        event: JsonObject = {"candidates": [{**candidate, **({"finishReason": reason} if last else {})}]}
         events.append({**event, **(counts if last else {}), "modelVersion": said.model})
     return "".join([f"data: {_json(event)}\n\n" for event in events])
 
 
 def _cohere(said: Said) -> str:
-    def event(kind: str, **facts: Any) -> dict[str, Any]:
+    def event(kind: str, **facts: Json) -> JsonObject:
         return {"type": kind, **facts}
 
-    def content(**facts: str) -> dict[str, Any]:
+    def content(**facts: str) -> JsonObject:
         return {"index": 0, "delta": {"message": {"content": facts}}}
 
-    end: dict[str, Any] = {"finish_reason": "MAX_TOKENS" if said.cut_short else "COMPLETE"}
+    end: JsonObject = {"finish_reason": "MAX_TOKENS" if said.cut_short else "COMPLETE"}
     if said.usage is not None:
         counts = {"input_tokens": said.usage.input_tokens, "output_tokens": said.usage.output_tokens}
         end["usage"] = {"tokens": _given(**counts), **_given(cached_tokens=said.usage.cache_read_input_tokens)}

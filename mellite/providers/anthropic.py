@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import evolve
 
-from ..protocols.anthropic_messages.stream import ANTHROPIC, protocol
+from ..protocols.anthropic_messages import ANTHROPIC, protocol
 from ..wire.auth.keys import Environment, bearer, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route

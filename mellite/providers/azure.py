@@ -7,8 +7,7 @@ from typing import Final
 
 from attrs import evolve
 
-from ..protocols.openai_chat import stream as openai_chat
-from ..protocols.openai_responses import stream as openai_responses
+from ..protocols import openai_chat, openai_responses
 from ..wire.auth.keys import Auth, header
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..protocols.bedrock_converse.stream import protocol
+from ..protocols.bedrock_converse import protocol
 from ..wire.auth.aws_profile import DefaultKeys, ProfileKeys
 from ..wire.auth.keys import Auth, Environment, bearer, none
 from ..wire.auth.sigv4 import AwsKeys, SigV4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocols.openai_chat.stream import ChatDialect, protocol
+from ..protocols.openai_chat import ChatDialect, protocol
 from ..wire.auth.keys import Environment, bearer
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocols.cohere_chat.stream import protocol
+from ..protocols.cohere_chat import protocol
 from ..wire.auth.keys import bearer
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from ..protocols.openai_chat.stream import ChatDialect, protocol
+from ..protocols.openai_chat import ChatDialect, protocol
 from ..values.empty import EMPTY
 from ..values.errors import ConfigurationError
 from ..wire.auth.keys import bearer

@@ -7,8 +7,7 @@ from typing import Final
 
 from attrs import evolve
 
-from ..protocols.openai_chat import stream as openai_chat
-from ..protocols.openai_responses import stream as openai_responses
+from ..protocols import openai_chat, openai_responses
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from .environment_keys import key_of

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from ..protocols.gemini.stream import protocol
+from ..protocols.gemini import protocol
 from ..wire.auth.keys import Environment, header, none
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocols.openai_chat import stream as openai_chat
-from ..protocols.openai_responses import stream as openai_responses
+from ..protocols import openai_chat, openai_responses
 from ..protocols.openai_responses.dialogue import ResponsesDialogue
 from ..wire.auth.keys import Auth, Environment, bearer, header
 from ..wire.endpoint import Endpoint

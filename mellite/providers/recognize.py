@@ -10,10 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
 
-from ..protocols.anthropic_messages import stream as anthropic_messages
-from ..protocols.gemini import stream as gemini
-from ..protocols.openai_chat.stream import OPENAI, ChatDialect, protocol
-from ..protocols.openai_responses import stream as openai_responses
+from ..protocols import anthropic_messages, gemini, openai_responses
+from ..protocols.openai_chat import OPENAI, ChatDialect, protocol
 from ..values.options import Options
 from ..values.provider_json import Json
 from ..wire.auth.keys import none

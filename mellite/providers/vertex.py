@@ -7,7 +7,7 @@ import re
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from ..protocols.gemini.stream import GOOGLE, GeminiDialect, protocol
+from ..protocols.gemini import GOOGLE, GeminiDialect, protocol
 from ..wire.auth.keys import Auth, Credential, Environment, bearer, header, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route

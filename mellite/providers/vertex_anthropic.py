@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from ..protocols.anthropic_messages.stream import AnthropicDialect, protocol
+from ..protocols.anthropic_messages import AnthropicDialect, protocol
 from ..wire.auth.keys import Credential, bearer, none
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..protocols.openai_responses.stream import ResponsesDialect, protocol
+from ..protocols.openai_responses import ResponsesDialect, protocol
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from . import compatible

@@ -15,7 +15,7 @@ from mellite.backends.conformance import Recorded, check_backend, check_protocol
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import IncompleteStream
 from mellite.events import Event, Finish, TextDelta
-from mellite.protocols.openai_chat import stream as openai_chat
+from mellite.protocols import openai_chat
 from tests.wire.answers import STREAM, WHOLE, route
 
 CHAT = openai_chat.protocol(openai_chat.OPENAI)

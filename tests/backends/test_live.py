@@ -30,7 +30,7 @@ from mellite.errors import (
     TotalTimeout,
     UnknownOption,
 )
-from mellite.protocols.openai_chat.stream import OpenAIChatRaw
+from mellite.protocols.openai_chat import OpenAIChatRaw
 from mellite.providers.catalog import find
 from mellite.request import HttpOptions, Timeouts
 from tests.wire.server import LAST, RESET, Script, Server, answer, gate, head, piece, serve

@@ -12,7 +12,8 @@ from mellite.errors import MelliteError
 from mellite.events import Event, Finish
 from mellite.messages import CacheHint, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from mellite.protocols.error_answers import classify, failure_of
-from mellite.protocols.openai_chat.stream import protocol, unary
+from mellite.protocols.openai_chat import protocol
+from mellite.protocols.openai_chat.stream import unary
 from mellite.providers.compatible import HOSTS
 from mellite.request import Request
 from mellite.values.fold import fold

@@ -18,7 +18,7 @@ from mellite.errors import (
     UnsupportedOption,
 )
 from mellite.messages import Message, Reasoning
-from mellite.protocols.anthropic_messages.stream import AnthropicRaw
+from mellite.protocols.anthropic_messages import AnthropicRaw
 from mellite.providers import vertex_anthropic
 from mellite.providers.anthropic import messages_route
 from mellite.providers.catalog import find

@@ -30,7 +30,7 @@ from mellite.errors import (
     RateLimited,
     UnsupportedOption,
 )
-from mellite.protocols.bedrock_converse.stream import BedrockConverseRaw
+from mellite.protocols.bedrock_converse import BedrockConverseRaw
 from mellite.providers.bedrock import converse_route
 from mellite.providers.catalog import find
 from mellite.request import HttpOptions, Request

@@ -23,7 +23,7 @@ from mellite.errors import (
     RateLimited,
     TransportError,
 )
-from mellite.protocols.gemini.stream import GeminiRaw
+from mellite.protocols.gemini import GeminiRaw
 from mellite.providers import google, vertex
 from mellite.providers.catalog import find
 from mellite.request import Request

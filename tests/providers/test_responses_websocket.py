@@ -16,7 +16,7 @@ from mellite.backends import LiveBackend
 from mellite.cassettes import RecordTransport, ReplayTransport
 from mellite.errors import AuthenticationError, ConnectionLost, IncompleteStream, RateLimited
 from mellite.messages import Message, ToolResult
-from mellite.protocols.openai_responses.stream import OPENAI, protocol
+from mellite.protocols.openai_responses import OPENAI, protocol
 from mellite.providers.catalog import find
 from mellite.providers.openai import websocket_transport
 from mellite.request import Request, ToolDefinition

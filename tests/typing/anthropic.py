@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 from mellite import ModelOutputThunk
-from mellite.protocols.anthropic_messages.stream import (
+from mellite.protocols.anthropic_messages import (
     ANTHROPIC,
     AnthropicBlock,
     AnthropicDialect,

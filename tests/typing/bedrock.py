@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_type
 
 from mellite import ModelOutputThunk
-from mellite.protocols.bedrock_converse.stream import BedrockConverseRaw, ConverseResponse, ConverseState, protocol
+from mellite.protocols.bedrock_converse import BedrockConverseRaw, ConverseResponse, ConverseState, protocol
 from mellite.providers.bedrock import converse_route
 from mellite.values.records import RawProviderResponse
 from mellite.wire.auth.aws_profile import ProfileKeys

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 import mellite
+from mellite.protocols.gemini import GeminiRaw, GeminiResponse
 from mellite.protocols.gemini.answer import GeminiCandidate, GeminiContent
-from mellite.protocols.gemini.stream import GeminiRaw, GeminiResponse
-from mellite.protocols.openai_chat.stream import OpenAIChatRaw
+from mellite.protocols.openai_chat import OpenAIChatRaw
 from mellite.values.records import RawProviderResponse
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 from mellite import ModelOutputThunk
-from mellite.protocols.openai_chat.stream import OpenAIChatRaw
-from mellite.protocols.openai_responses.stream import OpenAIResponsesRaw, ResponseObject, ResponseOutputItem
+from mellite.protocols.openai_chat import OpenAIChatRaw
+from mellite.protocols.openai_responses import OpenAIResponsesRaw, ResponseObject, ResponseOutputItem
 from mellite.values.records import RawProviderResponse
 
 

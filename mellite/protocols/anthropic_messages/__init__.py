@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from .stream import (
-    ANTHROPIC,
-    AnthropicBlock,
-    AnthropicDialect,
-    AnthropicMessage,
-    AnthropicRaw,
-    AnthropicState,
-    classify,
-    halt,
-    initial,
-    lower,
-    mend,
-    protocol,
-    step,
-    unary,
-)
+from functools import partial
+
+from ...wire.protocol import Protocol
+from ..error_answers import classify
+from .answer import ID, AnthropicBlock, AnthropicMessage, AnthropicRaw
+from .body import OPTIONS, lower, mend
+from .dialect import ANTHROPIC, AnthropicDialect
+from .state import AnthropicState
+from .stream import halt, initial, step, unary
 
 __all__ = [
     "ANTHROPIC",
@@ -26,12 +19,25 @@ __all__ = [
     "AnthropicMessage",
     "AnthropicRaw",
     "AnthropicState",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "mend",
     "protocol",
-    "step",
-    "unary",
 ]
+
+
+def protocol(dialect: AnthropicDialect = ANTHROPIC) -> Protocol[AnthropicState]:
+    """Return Anthropic Messages as one company speaks it.
+
+    Example:
+        >>> protocol().id
+        'anthropic-messages'
+    """
+    return Protocol(
+        id=ID,
+        options=OPTIONS,
+        lower=partial(lower, dialect=dialect),
+        initial=initial,
+        step=step,
+        halt=halt,
+        unary=unary,
+        classify=classify,
+        mend=mend,
+    )

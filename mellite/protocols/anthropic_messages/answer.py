@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
-from ...values.errors import InvalidProviderOutput, InvalidRequest
-from ...values.events import Usage
+from ...values.errors import InvalidProviderOutput
+from ...values.provider_json import Json, JsonObject
 from ...values.records import RawProviderResponse
-from ..json_values import count, json_text
-from ..tool_calls import parse_arguments
+from ...values.usage import Usage
+from ..json_values import count, inner
+from ..tool_calls import given_input, parse_arguments
 
 __all__ = [
     "ID",
@@ -36,15 +37,15 @@ class AnthropicBlock(TypedDict, total=False):
 
     type: str
     text: str
-    citations: list[dict[str, Any]] | None
+    citations: list[JsonObject] | None
     thinking: str
     signature: str
     data: str
     id: str
     name: str
-    input: Any
+    input: Json
     tool_use_id: str
-    content: Any
+    content: Json
 
 
 class AnthropicMessage(TypedDict):
@@ -57,9 +58,9 @@ class AnthropicMessage(TypedDict):
     content: list[AnthropicBlock]
     stop_reason: str | None
     stop_sequence: str | None
-    stop_details: NotRequired[dict[str, Any] | None]
-    container: NotRequired[dict[str, Any] | None]
-    usage: dict[str, Any]
+    stop_details: NotRequired[JsonObject | None]
+    container: NotRequired[JsonObject | None]
+    usage: JsonObject
 
 
 class AnthropicRaw(RawProviderResponse, protocol=ID):
@@ -73,24 +74,23 @@ class AnthropicRaw(RawProviderResponse, protocol=ID):
 # Usage
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
-    """The counts in a usage object. Anthropic counts what was cached apart; mellite's totals are inclusive."""
+def usage_of(raw: Mapping[str, Json]) -> Usage:
+    """Return the counts in a usage object. Anthropic counts what was cached apart; mellite's totals are inclusive."""
     input, read = count(raw, "input_tokens"), count(raw, "cache_read_input_tokens")
     written = count(raw, "cache_creation_input_tokens")
-    details = raw.get("output_tokens_details")
     return Usage.of(
         input_tokens=None if input is None else input + (read or 0) + (written or 0),
         output_tokens=count(raw, "output_tokens"),
         cache_read_input_tokens=read,
         cache_write_input_tokens=written,
-        reasoning_tokens=count(details, "thinking_tokens") if isinstance(details, Mapping) else None,
+        reasoning_tokens=count(inner(raw, "output_tokens_details"), "thinking_tokens"),
         reasoning_apart=False,
         raw=raw,
     )
 
 
-def merged_usage(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Two reports of one answer: later values win, but nothing and zero never replace a count."""
+def merged_usage(known: Mapping[str, Json], later: Mapping[str, Json]) -> JsonObject:
+    """Merge two reports of one answer: later values win, but nothing and zero never replace a count."""
     return {**known, **{name: value for name, value in later.items() if value or not known.get(name)}}
 
 
@@ -150,7 +150,7 @@ class Block:
 
     __slots__ = ("event_id", "fields", "given", "index", "kind", "open", "pieces")
 
-    def __init__(self, index: int, fields: Mapping[str, Any]) -> None:
+    def __init__(self, index: int, fields: Mapping[str, Json]) -> None:
         self.index = index
         self.fields = dict(fields)
         self.kind = _kind(self.type)
@@ -174,15 +174,15 @@ class Block:
         """Whether it is a call that the server answers itself."""
         return self.kind == "call" and self.type != "tool_use"
 
-    def noted(self, *apart: str) -> Mapping[str, Mapping[str, Any]] | None:
-        """What has to come back with it in the next request and has no place in a part; `apart` from some fields."""
+    def noted(self, *apart: str) -> Mapping[str, Mapping[str, Json]] | None:
+        """Return what goes back with the block and has no place in a part, `apart` from some fields."""
         known = {name: value for name, value in self.fields.items() if name not in apart and value}
         if known.get("caller") == {"type": "direct"}:  # that the model itself called is the rule
             del known["caller"]
         return {"anthropic": known} if known else None
 
     def first_piece(self) -> str:
-        """What it begins with: it may be all there is, as in an answer in one piece.
+        """Return what the block begins with: it may be all there is, as in an answer in one piece.
 
         The input of a call is kept apart: some hosts give it at the start and once more in deltas.
 
@@ -193,12 +193,12 @@ class Block:
             return ""
         value = self.fields.pop(_GROWING[self.kind][0], None)
         if self.kind == "call":
-            self.given = value if isinstance(value, str) else _json(value) if value else ""
+            self.given = given_input(value, "the input of a tool call") if value else ""
             return ""
-        return _text(value, self.kind)
+        return _piece(value, self.kind)
 
-    def piece(self, delta: Mapping[str, Any]) -> str:
-        """What a delta adds to what grows; anything else in it is put to the fields.
+    def piece(self, delta: Mapping[str, Json]) -> str:
+        """Return what a delta adds to what grows; put anything else in the delta to the fields.
 
         Raises:
             InvalidProviderOutput: if it is of the wrong type.
@@ -211,9 +211,9 @@ class Block:
                 self.fields["citations"].append(value)
             elif field not in ("type", name):
                 self._add(field, value)
-        return _text(delta.get(name), self.kind) if name is not None else ""
+        return _piece(delta.get(name), self.kind) if name is not None else ""
 
-    def _add(self, field: str, value: Any) -> None:
+    def _add(self, field: str, value: Json) -> None:
         known = self.fields.get(field)
         if isinstance(known, str) and isinstance(value, str) and field != "signature":  # which comes whole
             self.fields[field] = known + value
@@ -222,11 +222,11 @@ class Block:
         elif value is not None or known is None:
             self.fields[field] = value
 
-    def finished(self) -> dict[str, Any]:
-        """The whole block, as an answer in one piece shows it; input that is no JSON stays text."""
+    def finished(self) -> JsonObject:
+        """Return the whole block, as an answer in one piece shows it; input that is no JSON stays text."""
         if self.kind not in _GROWING:
             return self.fields
-        grown: Any = self.raw
+        grown: Json = self.raw
         if self.kind == "call":
             with suppress(InvalidProviderOutput):
                 grown = parse_arguments(grown)
@@ -241,17 +241,8 @@ def _kind(type: str) -> Kind:
     return "result" if type.endswith("_tool_result") else "other"
 
 
-def _json(value: Any) -> str:
-    try:
-        return json_text(value, what="the input of a tool call")
-    except InvalidRequest as error:  # it could be read, but is nested too deeply to be written
-        raise InvalidProviderOutput(str(error)) from None
-
-
-def _text(value: Any, what: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        msg = f"the {'input' if what == 'call' else what} of a block must be a text, not {type(value).__name__}"
+def _piece(value: Json, kind: str) -> str:
+    if value is not None and not isinstance(value, str):
+        msg = f"the {'input' if kind == 'call' else kind} of a block must be a text, not {type(value).__name__}"
         raise InvalidProviderOutput(msg)
-    return value
+    return value or ""

@@ -1,56 +1,35 @@
-"""The request body of Anthropic Messages: options, thinking, tools, answers in a given shape, cache marks."""
+"""The request body of Anthropic Messages: options, thinking, tools, output types, cache marks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-from attrs import frozen
+from collections.abc import Mapping
+from typing import Final
 
 from ...values.errors import InvalidRequest, UnsupportedOption
-from ...values.messages import Message, Text
 from ...values.options import Options
 from ...values.output import schema_of
+from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
+from ..body_fields import own_fields, renamed
 from ..cache_marks import MARKS, marked
-from .content import cached, messages_of, system_of
+from ..tool_definitions import native_notes, possible
+from .content import ConversationWriter, cached
+from .dialect import ANTHROPIC, AnthropicDialect
+from .history import mend
 from .models import ClaudeFacts, facts_of
 from .schema import held_to
 
-__all__ = ["ANTHROPIC", "OPTIONS", "AnthropicDialect", "lower"]
+__all__ = ["OPTIONS", "lower", "mend"]
 
 
-@frozen(kw_only=True)
-class AnthropicDialect:
-    """How one company's Anthropic Messages differ: facts, not code.
-
-    Args:
-        namespaces: whose entries of ``provider_options`` go into the body; later ones win.
-        names_model: whether the body names the model; clouds have it in the URL.
-        says_stream: whether the body says that the answer is to be streamed; likewise.
-        cache: whether parts of the prompt can be marked for a cache.
-        max_tokens: how long an answer to ask for, where neither the caller nor the model's name says.
-    """
-
-    namespaces: tuple[str, ...] = ("anthropic",)
-    names_model: bool = True
-    says_stream: bool = True
-    cache: bool = True
-    max_tokens: int | None = None
-
-
-#: The dialect of Anthropic itself.
-ANTHROPIC: Final = AnthropicDialect()
-
-# The body
+_NAMESPACE: Final = "anthropic"
 
 _SAMPLING: Final = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
+_FIELDS: Final = {**_SAMPLING, "stop": "stop_sequences"}
 
 #: The generation options that can be expressed.
-OPTIONS: Final = frozenset(
-    {*_SAMPLING, "max_tokens", "stop", "parallel_tool_calls", "reasoning_budget", "reasoning_effort"}
-)
+OPTIONS: Final = frozenset({*_FIELDS, "max_tokens", "parallel_tool_calls", "reasoning_budget", "reasoning_effort"})
 
 #: Fields of the body that a request sets itself; ``provider_options`` may not.
 _RESERVED: Final = frozenset({"messages", "model", "stream", "system", "tools"})
@@ -69,8 +48,8 @@ _BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 4096, "high": 16_384}
 _ROOM: Final = 4096  # tokens left to answer, where thinking would take all
 
 
-def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROPIC) -> dict[str, Any]:
-    """The JSON body of a request.
+def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROPIC) -> JsonObject:
+    """Write the JSON body of a request.
 
     Raises:
         InvalidRequest: for what the protocol cannot say.
@@ -82,19 +61,16 @@ def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROP
         ([{'role': 'user', 'content': [{'type': 'text', 'text': 'Hello.'}]}], 32000)
     """
     facts = facts_of(request.model)
-    own = _provider_options(request, dialect)
+    own = _own_fields(request, dialect)
     limit = MARKS if dialect.cache else 0
     request = marked(request, limit=limit - 1 if limit and own.get("cache_control") else limit)
-    body: dict[str, Any] = {"model": request.model} if dialect.names_model else {}
-    system, turns = _system(request)
-    if system:
-        body["system"] = system
-    body["messages"] = messages_of(turns, native_updates=facts.system_messages)
-    if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
-    _choose(body, request.tool_choice, [tool.name for tool in request.tools])
-    if request.options.parallel_tool_calls is False and request.tools:
-        body["tool_choice"] = {**body.get("tool_choice", {"type": "auto"}), "disable_parallel_tool_use": True}
+    body: JsonObject = {"model": request.model} if dialect.names_model else {}
+    writer = ConversationWriter(native_updates=facts.system_messages)
+    writer.write(request)
+    if writer.system:
+        body["system"] = writer.system
+    body["messages"] = writer.messages
+    _set_tools(body, request)
     if stream and dialect.says_stream:
         body["stream"] = True
     _set_options(body, request, facts)
@@ -110,27 +86,22 @@ def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROP
     return body
 
 
-def _system(request: Request) -> tuple[list[dict[str, Any]], Sequence[Message]]:
-    """The system prompt, with the system messages at the beginning; and the rest of the messages."""
-    turns = list(request.messages)
-    parts: list[Text] = list(request.system)
-    while turns and turns[0].role == "system":
-        parts += system_of(turns.pop(0))
-    return [cached({"type": "text", "text": part.text}, part) for part in parts if part.text.strip()], turns
+def _set_tools(body: JsonObject, request: Request) -> None:
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+    choice = possible(request.tool_choice, [tool.name for tool in request.tools])
+    if choice is not None:
+        body["tool_choice"] = _choice(choice)
+    if request.options.parallel_tool_calls is False and request.tools:
+        body["tool_choice"] = {**body.get("tool_choice", {"type": "auto"}), "disable_parallel_tool_use": True}
 
 
-# Tools
-
-
-def _tool(tool: ToolDefinition) -> dict[str, Any]:
-    """A tool of the caller's, or one of Anthropic's own, which its native notes under ``anthropic`` name by type."""
-    native = (tool.native or {}).get("anthropic") or {}
-    if not isinstance(native, Mapping):
-        msg = f"the native notes of tool {tool.name!r} under 'anthropic' must be a mapping, not {native!r}"
-        raise InvalidRequest(msg, parameter="tools")
+def _tool(tool: ToolDefinition) -> JsonObject:
+    """Write a tool of the caller, or one of Anthropic's own, which its native notes name by type."""
+    native = native_notes(tool, _NAMESPACE)
     if native.get("type", "custom") != "custom":
         return cached({"name": tool.name, **native}, tool)
-    entry: dict[str, Any] = {"name": tool.name}
+    entry: JsonObject = {"name": tool.name}
     if tool.description:
         entry["description"] = tool.description
     entry["input_schema"] = {**tool.input_schema, "type": "object"}
@@ -140,40 +111,22 @@ def _tool(tool: ToolDefinition) -> dict[str, Any]:
     return entry if native.get("defer_loading") else cached(entry, tool)  # what is loaded later cannot be marked
 
 
-def _choose(body: dict[str, Any], choice: ToolChoice | None, names: Sequence[str]) -> None:
-    if choice is None:
-        return
+def _choice(choice: ToolChoice) -> JsonObject:
     if choice.type == "tool":
-        if choice.name not in names:
-            msg = f"tool_choice names {choice.name!r}, which is not among the tools {', '.join(names) or '(none)'}"
-            raise InvalidRequest(msg, parameter="tool_choice")
-        body["tool_choice"] = {"type": "tool", "name": choice.name}
-    elif names:
-        body["tool_choice"] = {"type": "any" if choice.type == "required" else choice.type}
-    elif choice.type == "required":
-        msg = "tool_choice 'required' needs tools to choose from"
-        raise InvalidRequest(msg, parameter="tool_choice")
+        return {"type": "tool", "name": choice.name}
+    return {"type": "any" if choice.type == "required" else choice.type}
 
 
-# Options
-
-
-def _set_options(body: dict[str, Any], request: Request, facts: ClaudeFacts) -> None:
-    options = request.options
-    for name, field in _SAMPLING.items():
-        value = getattr(options, name)
-        if value is None:
-            continue
-        if facts.sampling:
-            body[field] = value
+def _set_options(body: JsonObject, request: Request, facts: ClaudeFacts) -> None:
+    for name, value in renamed(request.options, _FIELDS):
+        if facts.sampling or name not in _SAMPLING:
+            body[name] = value
         else:
             _refuse(name, request)
-    if options.stop is not None:
-        body["stop_sequences"] = list(options.stop)
 
 
-def _set_thinking(body: dict[str, Any], request: Request, facts: ClaudeFacts) -> None:
-    """Whether to think, and how hard: by effort, by a number of tokens, or not at all (``none``, 0)."""
+def _set_thinking(body: JsonObject, request: Request, facts: ClaudeFacts) -> None:
+    """Say whether to think and how hard: by effort, by a number of tokens, or not at all (``none``, 0)."""
     budget, effort = request.options.reasoning_budget, request.options.reasoning_effort
     if budget is not None and budget < 0:
         msg = f"option 'reasoning_budget' must be a number of tokens, or 0 for none, not {budget}"
@@ -199,7 +152,7 @@ def _set_thinking(body: dict[str, Any], request: Request, facts: ClaudeFacts) ->
         _refuse("reasoning_effort", request)
 
 
-def _set_output(body: dict[str, Any], request: Request, facts: ClaudeFacts) -> None:
+def _set_output(body: JsonObject, request: Request, facts: ClaudeFacts) -> None:
     if not facts.json_schema:
         _refuse("output", request)
         return
@@ -217,8 +170,8 @@ def _refuse(option: str, request: Request) -> None:
         raise UnsupportedOption(msg, option=option)
 
 
-def _longest(body: Mapping[str, Any], options: Options, default: int) -> int:
-    """How long the answer may be, thinking included.
+def _longest(body: Mapping[str, Json], options: Options, default: int) -> int:
+    """Return how long the answer may be, thinking included.
 
     Raises:
         InvalidRequest: if thinking is to take all of it.
@@ -241,30 +194,20 @@ def _longest(body: Mapping[str, Any], options: Options, default: int) -> int:
     return longest
 
 
-def _provider_options(request: Request, dialect: AnthropicDialect) -> dict[str, Any]:
-    """What the caller wants to stand in the body as it is.
-
-    Raises:
-        InvalidRequest: for a field that the request sets itself, and for thinking without its budget.
-    """
-    fields: dict[str, Any] = {}
+def _own_fields(request: Request, dialect: AnthropicDialect) -> JsonObject:
+    fields: JsonObject = {}
     for namespace in dialect.namespaces:
-        options = request.provider_options.get(namespace)
-        if options is None:
-            continue
-        if not isinstance(options, Mapping):
-            msg = f"provider_options[{namespace!r}] must be a mapping, not {type(options).__name__}"
-            raise InvalidRequest(msg, parameter="provider_options")
-        for name, value in options.items():
-            field: str = _ALIASES.get(name) or name
-            if field in _RESERVED:
-                msg = f"provider_options[{namespace!r}] cannot set {name!r}; the request has a field of its own for it"
-                raise InvalidRequest(msg, parameter="provider_options")
+        for name, value in own_fields(request, namespace, reserved=_RESERVED, field_of=_field_of):
+            field = _field_of(name)
             fields[field] = _thinking(value) if field == "thinking" else value
     return fields
 
 
-def _thinking(value: Any) -> Any:
+def _field_of(name: str) -> str:
+    return _ALIASES.get(name) or name
+
+
+def _thinking(value: Json) -> Json:
     if not isinstance(value, Mapping):
         return value
     fields = {"budget_tokens" if name == "budgetTokens" else name: given for name, given in value.items()}

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
-from xml.sax.saxutils import escape
+from typing import Final
 
 from ...values.errors import InvalidRequest
 from ...values.messages import CacheHint, Document, Image, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from ...values.provider_json import JsonObject
+from ...values.request import Request
+from ...values.tools import ToolDefinition
 from ..cache_marks import is_long
 from ..media import IMAGE_TYPES, base64_of, media_type_of, web_url
+from ..message_parts import noted, split_system, system_update, texts_of, unsupported
 from ..tool_calls import arguments_text, result_text
-from .history import noted, signature_of
+from .history import signature_of
 
-__all__ = ["cached", "messages_of", "system_of"]
+__all__ = ["ConversationWriter", "cached"]
 
 _WHO: Final = "Anthropic Messages"
+_NAMESPACE: Final = "anthropic"
 _PDF: Final = "application/pdf"
 _PLAIN: Final = "text/plain"
 
@@ -32,80 +36,81 @@ _RESULTS: Final = {
 }
 
 
-def messages_of(turns: Sequence[Message], *, native_updates: bool) -> list[dict[str, Any]]:
-    """The ``messages`` of the body.
+class ConversationWriter:
+    """Writes the conversation of one request.
 
     Args:
-        turns: the conversation, without the system messages at its beginning.
         native_updates: whether the model takes system messages in the middle; others get them as text of the user.
 
-    Raises:
-        InvalidRequest: for a part that a message of its role cannot carry, and for a message of the user that is empty.
+    Attributes:
+        system: the ``system`` of the body.
+        messages: the ``messages`` of the body.
     """
-    written: list[dict[str, Any]] = []
-    for at, message in enumerate(turns):
-        if message.role == "system":
-            following = next((turn for turn in turns[at + 1 :] if turn.role != "system"), None)
-            fits = native_updates and (following is None or following.role == "assistant")
-            _update(written, message, native=fits)
-        elif message.role == "assistant":
+
+    def __init__(self, *, native_updates: bool) -> None:
+        self.system: list[JsonObject] = []
+        self.messages: list[JsonObject] = []
+        self._native_updates = native_updates
+
+    def write(self, request: Request) -> None:
+        """Write the system prompt, then the conversation.
+
+        Raises:
+            InvalidRequest: for a part that a message of its role cannot carry, and for an empty message of the user.
+        """
+        system, turns = split_system(request, who=_WHO)
+        parts = [part for parts in system for part in parts if not _is_blank(part)]
+        self.system = [cached({"type": "text", "text": part.text}, part) for part in parts]
+        for at, message in enumerate(turns):
+            if message.role == "system":
+                following = next((turn for turn in turns[at + 1 :] if turn.role != "system"), None)
+                fits = self._native_updates and (following is None or following.role == "assistant")
+                self._update(message, native=fits)
+            else:
+                follows = at > 0 and turns[at - 1].role == "tool" == message.role
+                self._add(message, merge=follows)  # results of parallel calls are one turn
+
+    def _add(self, message: Message, *, merge: bool) -> None:
+        if message.role == "assistant":
             content = [block for part in message.content for block in _assistant_block(part)]
             if content:
-                written.append({"role": "assistant", "content": content})
+                self.messages.append({"role": "assistant", "content": content})
+            return
+        content = [_user_block(part, message.role) for part in message.content if not _is_blank(part)]
+        if not content:
+            msg = f"{_WHO} takes no empty messages; this one of the {message.role} says nothing"
+            raise InvalidRequest(msg, parameter="messages")
+        if merge:
+            self.messages[-1]["content"] += content
         else:
-            content = [_user_block(part, message.role) for part in message.content if not _is_blank(part)]
-            if not content:
-                msg = f"{_WHO} takes no empty messages; this one of the {message.role} says nothing"
-                raise InvalidRequest(msg, parameter="messages")
-            merge = message.role == "tool" and at > 0 and turns[at - 1].role == "tool"  # parallel calls: one turn
-            if merge:
-                written[-1]["content"] += content
-            else:
-                written.append({"role": "user", "content": content})
-    return written
+            self.messages.append({"role": "user", "content": content})
 
-
-def _update(written: list[dict[str, Any]], message: Message, *, native: bool) -> None:
-    """Instructions in the middle: as a message of their own, or at the end of what the user said before."""
-    parts = system_of(message)
-    if not parts:
-        return
-    before = written[-1]["role"] if written else None
-    if native and before in ("user", "system"):
+    def _update(self, message: Message, *, native: bool) -> None:
+        """Write instructions in the middle: as a message of their own, or behind what the user said before."""
+        parts = [part for part in texts_of(message, who=_WHO) if not _is_blank(part)]
+        if not parts:
+            return
+        before = self.messages[-1]["role"] if self.messages else None
+        if native and before in ("user", "system"):
+            if before == "user":
+                self.messages.append({"role": "system", "content": []})
+            self.messages[-1]["content"] += [cached({"type": "text", "text": part.text}, part) for part in parts]
+            return
+        hint = next((part.cache for part in reversed(parts) if part.cache is not None), None)
+        text = system_update("".join([part.text for part in parts]))
+        block = _with_hint({"type": "text", "text": text}, hint)
         if before == "user":
-            written.append({"role": "system", "content": []})
-        written[-1]["content"] += [cached({"type": "text", "text": part.text}, part) for part in parts]
-        return
-    hint = next((part.cache for part in reversed(parts) if part.cache is not None), None)
-    text = f"<system-update>\n{escape(''.join([part.text for part in parts]))}\n</system-update>"
-    block = _with_hint({"type": "text", "text": text}, hint)
-    if before == "user":
-        written[-1]["content"].append(block)
-    else:
-        written.append({"role": "user", "content": [block]})
+            self.messages[-1]["content"].append(block)
+        else:
+            self.messages.append({"role": "user", "content": [block]})
 
 
-def system_of(message: Message) -> list[Text]:
-    """The texts of a system message; those that say nothing are left out.
-
-    Raises:
-        InvalidRequest: if it holds anything but text.
-    """
-    texts: list[Text] = []
-    for part in message.content:
-        if not isinstance(part, Text):
-            raise _unsupported(part, "system", ["Text"])
-        if part.text.strip():
-            texts.append(part)
-    return texts
-
-
-def cached(block: dict[str, Any], part: Any) -> dict[str, Any]:
-    """The block, marked for the cache if the part has a hint."""
+def cached(block: JsonObject, part: Text | Media | ToolCall | ToolResult | ToolDefinition) -> JsonObject:
+    """Mark a block for the cache, if its part has a hint."""
     return _with_hint(block, part.cache)
 
 
-def _with_hint(block: dict[str, Any], hint: CacheHint | None) -> dict[str, Any]:
+def _with_hint(block: JsonObject, hint: CacheHint | None) -> JsonObject:
     if hint is None:
         return block
     mark = {"type": "ephemeral", "ttl": "1h"} if is_long(hint) else {"type": "ephemeral"}
@@ -113,43 +118,38 @@ def _with_hint(block: dict[str, Any], hint: CacheHint | None) -> dict[str, Any]:
 
 
 def _is_blank(part: Part) -> bool:
-    """Whether it is a text without any words, which is refused."""
+    """Tell whether a part is a text without any words, which is refused."""
     return isinstance(part, Text) and not part.text.strip()
-
-
-def _unsupported(part: Part, role: str, kinds: Iterable[str]) -> InvalidRequest:
-    msg = f"{_WHO} {role} messages take parts of the types {', '.join(kinds)}, not {type(part).__name__}"
-    return InvalidRequest(msg, parameter="messages")
 
 
 # What a user says, and what tools gave
 
 
-def _user_block(part: Part, role: str) -> dict[str, Any]:
+def _user_block(part: Part, role: str) -> JsonObject:
     if isinstance(part, ToolResult):
         return _result_block(part)
     if role == "tool":
-        raise _unsupported(part, role, ["ToolResult"])
+        raise unsupported(part, role, ["ToolResult"], who=_WHO)
     if isinstance(part, (Text, Media)):
         return cached(_content_block(part, role), part)
-    raise _unsupported(part, role, ["Text", "Image", "Document", "ToolResult"])
+    raise unsupported(part, role, ["Text", "Image", "Document", "ToolResult"], who=_WHO)
 
 
-def _content_block(part: Text | Media, role: str) -> dict[str, Any]:
+def _content_block(part: Text | Media, role: str) -> JsonObject:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if isinstance(part, Image):
         return {"type": "image", "source": _source(part, IMAGE_TYPES)}
     if isinstance(part, Document):
-        block: dict[str, Any] = {"type": "document", "source": _source(part, (_PDF, _PLAIN))}
+        block: JsonObject = {"type": "document", "source": _source(part, (_PDF, _PLAIN))}
         if part.filename:
             block["title"] = part.filename
-        more = {name: noted(part.provider_metadata, name) for name in ("citations", "context", "title")}
+        more = {name: noted(part, _NAMESPACE, name) for name in ("citations", "context", "title")}
         return {**block, **{name: value for name, value in more.items() if value}}
-    raise _unsupported(part, role, ["Text", "Image", "Document"])
+    raise unsupported(part, role, ["Text", "Image", "Document"], who=_WHO)
 
 
-def _source(part: Media, accepted: Iterable[str]) -> dict[str, Any]:
+def _source(part: Media, accepted: Iterable[str]) -> JsonObject:
     url = web_url(part, who=_WHO)
     if url is not None:
         if not url.startswith("data:"):
@@ -166,17 +166,17 @@ def _source(part: Media, accepted: Iterable[str]) -> dict[str, Any]:
     return {"type": "text", "media_type": media_type, "data": text}
 
 
-def _result_block(part: ToolResult) -> dict[str, Any]:
+def _result_block(part: ToolResult) -> JsonObject:
     if part.provider_executed:
         return cached(_hosted_result(part), part)
-    content: str | list[dict[str, Any]]
+    content: str | list[JsonObject]
     value = part.result
     if value.type == "content":
         parts = value.value if isinstance(value.value, (list, tuple)) else (value.value,)
         content = [_content_block(item, "tool") for item in parts if not _is_blank(item)]
     else:
         content, _ = result_text(part)
-    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": part.id, "content": content}
+    block: JsonObject = {"type": "tool_result", "tool_use_id": part.id, "content": content}
     if value.type == "error":
         block["is_error"] = True
     return cached(block, part)
@@ -185,12 +185,12 @@ def _result_block(part: ToolResult) -> dict[str, Any]:
 # What an assistant said
 
 
-def _assistant_block(part: Part) -> Sequence[dict[str, Any]]:
-    """The block that a part becomes; none for what is nothing to send back."""
+def _assistant_block(part: Part) -> Sequence[JsonObject]:
+    """Return the block that a part becomes; none for what is nothing to send back."""
     if isinstance(part, Text):
         if _is_blank(part):
             return ()
-        citations = noted(part.provider_metadata, "citations")
+        citations = noted(part, _NAMESPACE, "citations")
         block = {"type": "text", "text": part.text}
         return (cached({**block, "citations": citations} if citations else block, part),)
     if isinstance(part, Reasoning):
@@ -199,14 +199,14 @@ def _assistant_block(part: Part) -> Sequence[dict[str, Any]]:
         return _call_block(part)
     if isinstance(part, ToolResult) and part.provider_executed:
         return (cached(_hosted_result(part), part),) if _is_known(part) else ()
-    raise _unsupported(part, "assistant", ["Text", "Reasoning", "ToolCall"])
+    raise unsupported(part, "assistant", ["Text", "Reasoning", "ToolCall"], who=_WHO)
 
 
-def _thinking_block(part: Reasoning) -> Sequence[dict[str, Any]]:
-    known = noted(part.provider_metadata, "block")
+def _thinking_block(part: Reasoning) -> Sequence[JsonObject]:
+    known = noted(part, _NAMESPACE, "block")
     if isinstance(known, Mapping) and known.get("type"):
         return (dict(known),)
-    redacted = noted(part.provider_metadata, "redacted_data")
+    redacted = noted(part, _NAMESPACE, "redacted_data")
     if redacted is not None:
         return ({"type": "redacted_thinking", "data": redacted},)
     signature = signature_of(part)
@@ -215,7 +215,7 @@ def _thinking_block(part: Reasoning) -> Sequence[dict[str, Any]]:
     return ({"type": "thinking", "thinking": part.text, "signature": signature},)
 
 
-def _call_block(part: ToolCall) -> Sequence[dict[str, Any]]:
+def _call_block(part: ToolCall) -> Sequence[JsonObject]:
     if part.provider_executed and not _is_known(part):
         return ()
     more = dict((part.provider_metadata or {}).get("anthropic") or {})
@@ -229,11 +229,11 @@ def _call_block(part: ToolCall) -> Sequence[dict[str, Any]]:
 
 
 def _is_known(part: ToolCall | ToolResult) -> bool:
-    """Whether a server's tool is one of Anthropic's: those of other providers mean nothing here."""
+    """Tell whether a server's tool is one of Anthropic's: those of other providers mean nothing here."""
     return not part.provider_metadata or "anthropic" in part.provider_metadata
 
 
-def _hosted_result(part: ToolResult) -> dict[str, Any]:
+def _hosted_result(part: ToolResult) -> JsonObject:
     more = dict((part.provider_metadata or {}).get("anthropic") or {})
     type = more.pop("type", None) or _RESULTS.get(part.name)
     if type is None:

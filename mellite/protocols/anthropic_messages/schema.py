@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ...values.errors import InvalidRequest
+from ...values.provider_json import Json, JsonObject
 
 __all__ = ["held_to"]
 
@@ -23,7 +24,7 @@ _FORMATS: Final = frozenset(
 _VALUES: Final = frozenset({"const", "default", "description", "enum", "required", "title", "type"})
 
 
-def held_to(schema: Mapping[str, Any]) -> dict[str, Any]:
+def held_to(schema: Mapping[str, Json]) -> JsonObject:
     """The schema as Anthropic takes it.
 
     Every object is closed. Limits that answers cannot be held to (``minimum``, ``pattern``, ...) go into the
@@ -36,8 +37,8 @@ def held_to(schema: Mapping[str, Any]) -> dict[str, Any]:
         >>> held_to({"type": "integer", "minimum": 1})
         {'type': 'integer', 'description': '{"minimum":1}'}
     """
-    known: dict[str, Any] = {}
-    words: dict[str, Any] = {}
+    known: JsonObject = {}
+    words: JsonObject = {}
     for name, value in schema.items():
         if name == "oneOf":
             known["anyOf"] = [_inner(item) for item in value]
@@ -60,13 +61,13 @@ def held_to(schema: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _inner(value: Any) -> Any:
+def _inner(value: Json) -> Json:
     if isinstance(value, Mapping):
         return held_to(value)
     return [_inner(item) for item in value] if isinstance(value, list) else value
 
 
-def _check_closed(value: Any) -> None:
+def _check_closed(value: Json) -> None:
     if value is not False:
         msg = (
             "an output type with open-ended keys, such as dict[str, int], is nothing that Anthropic Messages can be "

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from .stream import (
-    BedrockConverseRaw,
-    ConverseResponse,
-    ConverseState,
-    classify,
-    halt,
-    initial,
-    lower,
-    mend,
-    protocol,
-    step,
-    unary,
-)
+from ...wire.protocol import Protocol
+from .answer import ID, BedrockConverseRaw, ConverseResponse
+from .body import OPTIONS, lower, mend
+from .exceptions import classify
+from .state import ConverseState
+from .stream import halt, initial, step, unary
 
-__all__ = [
-    "BedrockConverseRaw",
-    "ConverseResponse",
-    "ConverseState",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "mend",
-    "protocol",
-    "step",
-    "unary",
-]
+__all__ = ["BedrockConverseRaw", "ConverseResponse", "ConverseState", "classify", "protocol"]
+
+
+def protocol() -> Protocol[ConverseState]:
+    """Return Converse.
+
+    Example:
+        >>> protocol().id
+        'bedrock-converse'
+    """
+    return Protocol(
+        id=ID,
+        options=OPTIONS,
+        lower=lower,
+        initial=initial,
+        step=step,
+        halt=halt,
+        unary=unary,
+        classify=classify,
+        mend=mend,
+    )

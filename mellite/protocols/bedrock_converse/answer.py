@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 import msgspec
 
 from ...values.errors import InvalidProviderOutput
+from ...values.provider_json import Json, JsonObject
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
 from ..json_values import count
@@ -35,7 +36,7 @@ class ConverseMessage(TypedDict):
     """The assistant's message."""
 
     role: str
-    content: list[dict[str, Any]]
+    content: list[JsonObject]
 
 
 class ConverseOutput(TypedDict):
@@ -49,12 +50,12 @@ class ConverseResponse(TypedDict):
 
     output: ConverseOutput
     stopReason: str
-    usage: dict[str, Any]
-    metrics: dict[str, Any]
-    trace: NotRequired[dict[str, Any]]
-    additionalModelResponseFields: NotRequired[Any]
-    performanceConfig: NotRequired[dict[str, Any]]
-    serviceTier: NotRequired[dict[str, Any]]
+    usage: JsonObject
+    metrics: JsonObject
+    trace: NotRequired[JsonObject]
+    additionalModelResponseFields: NotRequired[Json]
+    performanceConfig: NotRequired[JsonObject]
+    serviceTier: NotRequired[JsonObject]
 
 
 class BedrockConverseRaw(RawProviderResponse, protocol=ID):
@@ -65,7 +66,7 @@ class BedrockConverseRaw(RawProviderResponse, protocol=ID):
     response: ConverseResponse | None
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
+def usage_of(raw: Mapping[str, Json]) -> Usage:
     """The counts in a usage object. Bedrock counts what it read from and wrote to its cache beside the input."""
     new, output = count(raw, "inputTokens"), count(raw, "outputTokens")
     read = count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
@@ -134,7 +135,7 @@ class Block:
 
     __slots__ = ("given", "id", "kind", "name", "parts", "pieces", "signature", "start")
 
-    def __init__(self, kind: str, id: str, *, name: str = "", start: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, kind: str, id: str, *, name: str = "", start: Mapping[str, Json] | None = None) -> None:
         self.kind = kind
         self.id = id
         self.name = name
@@ -142,7 +143,7 @@ class Block:
         self.pieces: list[str] = []
         self.given = ""
         self.signature: list[str] = []
-        self.parts: list[Any] = []
+        self.parts: list[Json] = []
 
     @property
     def text(self) -> str:
@@ -154,9 +155,9 @@ class Block:
         """Whether Bedrock runs this tool call itself."""
         return self.start.get("type") == "server_tool_use"
 
-    def noted(self) -> dict[str, dict[str, Any]] | None:
+    def noted(self) -> dict[str, JsonObject] | None:
         """What Bedrock wants to see again of this block."""
-        facts: dict[str, Any] = {}
+        facts: JsonObject = {}
         if self.kind == "reasoning" and self.signature:
             facts["signature"] = "".join(self.signature)
         elif self.kind == "redacted":
@@ -169,7 +170,7 @@ class Block:
             facts["toolResult"] = self.whole()["toolResult"]
         return {"bedrock": facts} if facts else None
 
-    def whole(self) -> dict[str, Any]:
+    def whole(self) -> JsonObject:
         """The block as it stands in an answer in one piece."""
         if self.kind == "text" and self.parts:
             return {"citationsContent": {"content": [{"text": self.text}], "citations": self.parts}}
@@ -206,19 +207,19 @@ class MergedConverse:
     def __init__(self) -> None:
         self.blocks: list[Block] = []
         self._role = "assistant"
-        self._top: dict[str, Any] = {}
+        self._top: JsonObject = {}
 
-    def begin(self, event: Mapping[str, Any]) -> None:
+    def begin(self, event: Mapping[str, Json]) -> None:
         """Take in what the message began with."""
         role = event.get("role")
         if isinstance(role, str):
             self._role = role
 
-    def add(self, event: Mapping[str, Any]) -> None:
+    def add(self, event: Mapping[str, Json]) -> None:
         """Take in an event about the whole answer; padding is left out."""
         self._top.update({name: value for name, value in event.items() if name != "p"})
 
-    def finished(self) -> dict[str, Any]:
+    def finished(self) -> JsonObject:
         """The whole answer."""
         content = [block.whole() for block in self.blocks]
         return {"output": {"message": {"role": self._role, "content": content}}, **self._top}
@@ -234,9 +235,9 @@ def _joined_base64(pieces: list[str]) -> str:
         return "".join(pieces)
 
 
-def _joined_texts(parts: list[Any]) -> list[Any]:
+def _joined_texts(parts: list[Json]) -> list[Json]:
     """Texts in a row are pieces of one."""
-    whole: list[Any] = []
+    whole: list[Json] = []
     for part in parts:
         text = part.get("text") if isinstance(part, dict) else None
         last = whole[-1] if whole else None
@@ -247,7 +248,7 @@ def _joined_texts(parts: list[Any]) -> list[Any]:
     return whole
 
 
-def _grown(pieces: list[Any]) -> Any:
+def _grown(pieces: list[Json]) -> Json:
     """What became of a block that nobody has heard of: texts and lists go on, objects merge, else the last counts."""
     if all(isinstance(piece, str) for piece in pieces):
         return "".join(pieces)
@@ -255,7 +256,7 @@ def _grown(pieces: list[Any]) -> Any:
         return [item for piece in pieces for item in piece]
     if not all(isinstance(piece, dict) for piece in pieces):
         return pieces[-1]
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Json]] = {}
     for piece in pieces:
         for name, value in piece.items():
             found.setdefault(name, []).append(value)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Final
 
 from ...values.errors import InvalidRequest
 from ...values.messages import Audio, Document, Image, Media, Video
+from ...values.provider_json import JsonObject
 from ..media import base64_of, media_type_of
 
 __all__ = ["WHO", "MediaBlocks"]
@@ -79,17 +80,18 @@ class MediaBlocks:
     def __init__(self) -> None:
         self._names: set[str] = set()
 
-    def block(self, part: Any, *, of_tool: bool = False) -> dict[str, Any]:
-        """A part as a block.
+    def block(self, part: object, *, of_tool: bool = False) -> JsonObject:
+        """Write a part as a block.
 
         Args:
-            of_tool: whether it stands in a tool's result, where sounds may not.
+            part: the part.
+            of_tool: whether the part stands in a tool's result, where sounds may not.
 
         Raises:
             InvalidRequest: for a type that Converse does not take, and for a URL other than ``s3://`` or ``data:``.
         """
         found = next((row for row in _KINDS if isinstance(part, row[0])), None)
-        if found is None or (of_tool and found[1] == "audio"):
+        if found is None or not isinstance(part, Media) or (of_tool and found[1] == "audio"):
             place, kinds = (
                 ("results of tools", "Text, Image, Document and Video") if of_tool else ("messages", "others")
             )
@@ -98,7 +100,7 @@ class MediaBlocks:
         _, name, formats = found
         if part.url is not None and part.url.startswith("data:"):
             part = type(part).from_base64(part.url, media_type=part.media_type, filename=part.filename)
-        content: dict[str, Any] = {"format": formats[media_type_of(part, formats, who=WHO)]}
+        content: JsonObject = {"format": formats[media_type_of(part, formats, who=WHO)]}
         facts = (part.provider_metadata or {}).get("bedrock") or {}
         if name == "document":
             content["name"] = self._name(part, content["format"])
@@ -113,7 +115,7 @@ class MediaBlocks:
         return {name: content}
 
     def _name(self, part: Media, form: str) -> str:
-        """The file's name without its ending, in the characters that Bedrock takes: no two documents have the same."""
+        """Return a file's name without its ending, in the characters that Bedrock takes, and different each time."""
         name = re.sub(r"[^a-zA-Z0-9\s()\[\]-]", "-", PurePath(part.filename or "").stem)
         name = " ".join(name.split())[:_LONGEST_NAME] or f"document {form}"
         number, unique = 1, name

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from ...values.errors import InvalidProviderOutput, InvalidRequest
 from ...values.events import (
     Event,
     ReasoningDelta,
     ReasoningEnd,
     ReasoningStart,
-    StepStart,
     TextDelta,
     TextEnd,
     TextStart,
     ToolCallEvent,
     ToolInputDelta,
     ToolInputEnd,
-    ToolInputError,
     ToolInputStart,
     ToolResultEvent,
 )
 from ...values.messages import ToolCall, ToolResult, ToolValue
-from ...values.usage import Usage
-from ..json_values import json_text, wrong
-from ..tool_calls import NO_INPUT, parse_arguments
+from ...values.provider_json import Json
+from ..answer_state import AnswerState
+from ..json_values import wrong
+from ..tool_calls import NO_INPUT, call_of, given_input
 from .answer import Block, MergedConverse, usage_of
 
 __all__ = ["ConverseState"]
@@ -34,65 +32,56 @@ __all__ = ["ConverseState"]
 _THINKING: Final = ("text", "signature", "redactedContent")
 
 
-class ConverseState:
+class ConverseState(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:
-        complete: the stop reason has come, and no content since.
-        done: the usage has come after it, which is the end.
-        started: the message has begun.
         flowing: the block of the last delta, of which the next event is likely to be more; `index` is its number.
         broken: calls whose arguments are no JSON; whether they count, the stop reason says.
         merged: the answer so far.
     """
 
-    __slots__ = ("_open", "broken", "complete", "done", "flowing", "index", "merged", "started", "stop_word", "usage")
+    __slots__ = ("_open", "broken", "finish_word", "flowing", "index", "merged")
 
     def __init__(self) -> None:
-        self.complete = False
-        self.done = False
-        self.started = False
+        super().__init__()
         self.flowing: Block | None = None
         self.index = -1
         self.broken: list[ToolCall] = []
         self.merged = MergedConverse()
-        self.stop_word: str | None = None
-        self.usage: Usage | None = None
+        self.finish_word: str | None = None
         self._open: dict[int, Block] = {}
-
-    def begin(self, events: list[Event]) -> None:
-        """The answer begins, unless it has."""
-        if not self.started:
-            self.started = True
-            events.append(StepStart())
 
     def go_on(self) -> None:
         """Content has come: a stop reason before it was none."""
         if self.complete:
             self.complete = False
-            self.stop_word = None
+            self.finish_word = None
 
-    def use(self, usage: Any) -> None:
-        """Later usage replaces earlier, unless it says nothing."""
+    def use(self, usage: Json) -> None:
+        """Note a report of usage; see `Usage.replacing`."""
         if isinstance(usage, dict) and usage:
             self.usage = usage_of(usage).replacing(self.usage)
 
     def block(self, index: int, kind: str, events: list[Event]) -> Block:
-        """The open block of this index, if it is of this kind; else a new one."""
+        """Return the open block of this index, if it is of this kind; else a new one."""
         block = self._open.get(index)
         if block is None or block.kind != kind:
             self.close(index, events)
             block = self.begin_block(index, kind, {}, events)
         return block
 
-    def begin_block(self, index: int, kind: str, facts: Mapping[str, Any], events: list[Event]) -> Block:
-        """A new block of this index.
+    def begin_block(self, index: int, kind: str, facts: Mapping[str, Json], events: list[Event]) -> Block:
+        """Begin a block.
 
         Args:
-            facts: what it began with.
+            index: the provider's number of the block.
+            kind: see `Block`.
+            facts: what the block begins with.
+            events: what the event at hand stands for so far.
 
         Raises:
-            InvalidProviderOutput: if it is a tool call without id or name.
+            InvalidProviderOutput: for a tool call without id or name.
         """
         self.begin(events)
         if kind == "toolUse":
@@ -101,7 +90,7 @@ class ConverseState:
                 raise wrong(facts, "a toolUse", "an object with a toolUseId and a name")
             self.go_on()
             block = Block(kind, id, name=name, start={key: fact for key, fact in facts.items() if key != "input"})
-            block.given = _written(facts.get("input"))
+            block.given = given_input(facts.get("input"), "the input of a tool")
             events.append(ToolInputStart(id, name, provider_executed=block.is_hosted, provider_metadata=block.noted()))
         else:
             thinks = kind in ("reasoning", "redacted")
@@ -115,11 +104,11 @@ class ConverseState:
         self.flowing, self.index = (block, index) if kind in ("text", "reasoning", "toolUse") else (None, -1)
         return block
 
-    def add_text(self, index: int, text: Any, events: list[Event]) -> None:
-        """More text.
+    def add_text(self, index: int, text: Json, events: list[Event]) -> None:
+        """Take more text.
 
         Raises:
-            InvalidProviderOutput: if it is none.
+            InvalidProviderOutput: if it is no text.
         """
         if not isinstance(text, str):
             raise wrong(text, "the text of a delta", "a text")
@@ -129,11 +118,11 @@ class ConverseState:
             block.pieces.append(text)
             events.append(TextDelta(text, block.id))
 
-    def add_thinking(self, index: int, more: Any, events: list[Event]) -> None:
-        """More thinking, its signature, or what of it is not shown.
+    def add_thinking(self, index: int, more: Json, events: list[Event]) -> None:
+        """Take more thinking, its signature, or thinking that is not shown.
 
         Raises:
-            InvalidProviderOutput: if it is none.
+            InvalidProviderOutput: if it is something else.
         """
         if not isinstance(more, dict) or not all(isinstance(more.get(name, ""), str) for name in _THINKING):
             raise wrong(more, "thinking", "an object of texts")
@@ -150,11 +139,11 @@ class ConverseState:
         if signature:
             block.signature.append(signature)
 
-    def add_input(self, index: int, more: Any, events: list[Event]) -> None:
-        """More of the arguments of a tool call.
+    def add_input(self, index: int, more: Json, events: list[Event]) -> None:
+        """Take more of the arguments of a tool call.
 
         Raises:
-            InvalidProviderOutput: if it is none, or the call has not begun.
+            InvalidProviderOutput: if it is something else, or the call has not begun.
         """
         block = self._open.get(index)
         if block is None or block.kind != "toolUse":
@@ -168,7 +157,7 @@ class ConverseState:
             events.append(ToolInputDelta(block.id, block.name, text))
 
     def close_all(self, events: list[Event]) -> None:
-        """End whatever block is open."""
+        """End all open blocks."""
         for index in list(self._open):
             self.close(index, events)
 
@@ -194,22 +183,13 @@ class ConverseState:
             events.append(ToolInputDelta(block.id, block.name, block.given))
         raw, noted, hosted = block.text, block.noted(), block.is_hosted
         events.append(ToolInputEnd(block.id, block.name, provider_executed=hosted, provider_metadata=noted))
-        arguments, whole = None, True
-        try:
-            arguments = parse_arguments(raw)
-        except InvalidProviderOutput:
-            whole = False
-        call = ToolCall(
-            block.id, block.name, arguments, raw_arguments=raw, provider_executed=hosted, provider_metadata=noted
-        )
-        if whole:
-            events.append(ToolCallEvent(call))
-        else:
-            events.append(ToolInputError(block.id, block.name, raw=raw))
+        call, told = call_of(block.id, block.name, raw, provider_executed=hosted, metadata=noted)
+        events.append(told)
+        if not isinstance(told, ToolCallEvent):
             self.broken.append(call)
 
     def _result(self, block: Block) -> ToolResult:
-        """What a tool that Bedrock ran itself gave."""
+        """Return the result of a tool that Bedrock ran itself."""
         id = str(block.start.get("toolUseId") or "")
         name = next((each.name for each in self.merged.blocks if each.kind == "toolUse" and each.id == id), "")
         content = block.whole()["toolResult"]["content"]
@@ -219,13 +199,3 @@ class ConverseState:
         else:
             value = ToolValue("error" if block.start.get("status") == "error" else "text", "\n".join(texts))
         return ToolResult(id, name, value, provider_executed=True, provider_metadata=block.noted())
-
-
-def _written(input: Any) -> str:
-    """The input that a tool call begins with, as the JSON text that deltas would have brought."""
-    if input is None or isinstance(input, str):
-        return input or ""
-    try:
-        return json_text(input, what="the input of a tool")
-    except InvalidRequest as error:  # it could be read, but is nested too deeply to be written
-        raise InvalidProviderOutput(str(error)) from None

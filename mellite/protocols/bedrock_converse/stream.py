@@ -1,53 +1,40 @@
-"""Bedrock's Converse, one protocol for the models of many companies on AWS: stream events, stop reasons, exceptions."""
+"""The stream of Converse: what each event stands for, stop reasons, exceptions; and whole answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from ...values.errors import IncompleteStream, InvalidProviderOutput, MelliteError
-from ...values.events import Event, Finish, ReasoningDelta, StepFinish, TextDelta, ToolCallEvent, ToolInputDelta
+from ...values.errors import MelliteError
+from ...values.events import Event, ReasoningDelta, TextDelta, ToolCallEvent, ToolInputDelta
+from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
-from ...wire.protocol import Protocol
-from ..error_answers import answered, classify as classify_any, decoded, failure_of
+from ..error_answers import failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
-from ..json_values import decode_json, listed, wrong
-from .answer import ID, BedrockConverseRaw, Block, ConverseResponse, PlainDelta, decode_plain
-from .body import OPTIONS, lower, mend
+from ..json_values import listed, wrong
+from ..reading import answered, decoded
+from .answer import Block, PlainDelta, decode_plain
+from .exceptions import error_value, failure_in_stream
 from .state import ConverseState
 
-__all__ = [
-    "BedrockConverseRaw",
-    "ConverseResponse",
-    "ConverseState",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "mend",
-    "protocol",
-    "step",
-    "unary",
-]
+__all__ = ["halt", "initial", "step", "unary"]
 
 
-# Parser state
-
-
-def initial(request: Request) -> ConverseState:  # noqa: ARG001 - other protocols need it
-    """A fresh state for the answer to one request."""
+def initial(request: Request) -> ConverseState:  # noqa: ARG001 - the argument of every protocol
+    """Return a fresh state for the answer to one request."""
     return ConverseState()
 
 
-# Reading a stream
+# A stream
 
 
 def step(state: ConverseState, data: bytes, event: str = "") -> Sequence[Event]:  # noqa: ARG001 - the name is in the data
-    """The events that one stream event stands for.
+    """Return the events that one stream event stands for.
 
     Args:
-        data: its JSON under its name, as in ``{"contentBlockDelta": {...}}``.
-        event: its name, once more.
+        state: where the parser stands.
+        data: the JSON of the stream event under its name, as in ``{"contentBlockDelta": {...}}``.
+        event: the name of the stream event, once more.
 
     Raises:
         InvalidProviderOutput: for what is no event of an answer.
@@ -80,7 +67,7 @@ def step(state: ConverseState, data: bytes, event: str = "") -> Sequence[Event]:
 
 
 def _flowed(block: Block, delta: PlainDelta) -> Event | None:
-    """More of the block that is flowing; None if it is not only that."""
+    """Return the event of a delta that is nothing but more of the block that is flowing; None for any other."""
     text, thought, input = delta.text, delta.reasoning_content, delta.tool_use
     if block.kind == "text":
         if text and thought is None and input is None:
@@ -97,7 +84,7 @@ def _flowed(block: Block, delta: PlainDelta) -> Event | None:
 
 
 def halt(state: ConverseState) -> Sequence[Event]:
-    """What the end of the stream stands for, where no usage came.
+    """Return what the end of the stream stands for, where no usage came.
 
     Raises:
         IncompleteStream: if no stop reason came either.
@@ -105,11 +92,11 @@ def halt(state: ConverseState) -> Sequence[Event]:
     return _concluded(state)
 
 
-def _take(state: ConverseState, event: Mapping[str, Any]) -> Sequence[Event]:
+def _take(state: ConverseState, event: Mapping[str, Json]) -> Sequence[Event]:
     events: list[Event] = []
     for name, value in event.items():
         if _is_failure(name):
-            error = _failure(name, value)
+            error = failure_in_stream(name, value)
             error.usage = state.usage
             raise error
         if value is None:
@@ -128,12 +115,12 @@ def _is_failure(name: str) -> bool:
     return name == "error" or name.endswith("Exception")
 
 
-def _on_message_start(state: ConverseState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_message_start(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
     state.merged.begin(value)
     state.begin(events)
 
 
-def _on_block_start(state: ConverseState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_block_start(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
     index = _index(value)
     start = value.get("start") or {}
     if not isinstance(start, dict):
@@ -147,7 +134,7 @@ def _on_block_start(state: ConverseState, value: Mapping[str, Any], events: list
         state.begin_block(index, kind, facts, events)
 
 
-def _on_block_delta(state: ConverseState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_block_delta(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
     index = _index(value)
     delta = value.get("delta") or {}
     if not isinstance(delta, dict):
@@ -167,17 +154,17 @@ def _on_block_delta(state: ConverseState, value: Mapping[str, Any], events: list
             state.block(index, kind, events).parts.append(more)
 
 
-def _on_block_stop(state: ConverseState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_block_stop(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
     state.close(_index(value), events)
 
 
-def _on_message_stop(state: ConverseState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_message_stop(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
     word = value.get("stopReason")
     if not isinstance(word, str) or not word:
         raise wrong(word, "stopReason", "a text")
     if is_unfinished(word):
         return
-    state.stop_word = word
+    state.finish_word = word
     state.complete = True
     state.flowing, state.index = None, -1  # what comes now has to be looked at
     state.merged.add(value)
@@ -185,14 +172,14 @@ def _on_message_stop(state: ConverseState, value: Mapping[str, Any], events: lis
         events += _concluded(state)
 
 
-def _on_metadata(state: ConverseState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_metadata(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
     state.merged.add(value)
     state.use(value.get("usage"))
     if state.complete:
         events += _concluded(state)
 
 
-_HANDLERS: Final[dict[str, Callable[[ConverseState, Mapping[str, Any], list[Event]], None]]] = {
+_HANDLERS: Final[dict[str, Callable[[ConverseState, Mapping[str, Json], list[Event]], None]]] = {
     "contentBlockDelta": _on_block_delta,
     "contentBlockStart": _on_block_start,
     "contentBlockStop": _on_block_stop,
@@ -202,24 +189,26 @@ _HANDLERS: Final[dict[str, Callable[[ConverseState, Mapping[str, Any], list[Even
 }
 
 
-def _index(value: Mapping[str, Any]) -> int:
+def _index(value: Mapping[str, Json]) -> int:
     index = value.get("contentBlockIndex", 0)
     if not isinstance(index, int):
         raise wrong(index, "contentBlockIndex", "a number")
     return index
 
 
-def _concluded(state: ConverseState, answer: dict[str, Any] | None = None) -> Sequence[Event]:
-    """The events that end an answer; `answer` if it came in one piece.
+def _concluded(state: ConverseState, answer: JsonObject | None = None) -> Sequence[Event]:
+    """Return the events that end an answer.
+
+    Args:
+        state: where the parser stands.
+        answer: the whole answer, if it came in one piece.
 
     Raises:
         IncompleteStream: if a stream gave no stop reason.
     """
-    word = state.stop_word
+    word = state.finish_word
     if not word and answer is None:
-        what = "broke off before its stop reason" if state.started else "ended before it began"
-        msg = f"the answer {what}; what came of it is in .partial"
-        raise IncompleteStream(msg, usage=state.usage)
+        raise state.broken_off(before="its stop reason")
     events: list[Event] = []
     state.begin(events)
     state.close_all(events)
@@ -227,11 +216,7 @@ def _concluded(state: ConverseState, answer: dict[str, Any] | None = None) -> Se
         events += [ToolCallEvent(call) for call in state.broken]
     calls = any(block.kind == "toolUse" and not block.is_hosted for block in state.merged.blocks)
     reason = finish_reason(word, calls=calls, usage=state.usage)
-    state.complete = state.done = True
-    if answer is None:
-        answer = state.merged.finished()
-    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=state.usage))
-    events.append(Finish(reason, raw_reason=word, usage=state.usage, response=answer))
+    state.end(reason, word, events, response=state.merged.finished() if answer is None else answer)
     return events
 
 
@@ -239,7 +224,7 @@ def _concluded(state: ConverseState, answer: dict[str, Any] | None = None) -> Se
 
 
 def unary(body: bytes) -> Sequence[Event]:
-    """The events of an answer that came in one piece.
+    """Return the events of an answer that came in one piece.
 
     Raises:
         InvalidProviderOutput: if it is no answer of Converse.
@@ -257,7 +242,7 @@ def unary(body: bytes) -> Sequence[Event]:
         content = []  # a guardrail let nothing through
     if not isinstance(content, list):
         if isinstance(answer, dict) and output is None and ("message" in answer or "__type" in answer):
-            raise failure_of(_error_value(answer, {}), whole=True)
+            raise failure_of(error_value(answer, {}), whole=True)
         if output is None:
             answered(answer, "the answer", whole=True)
         raise wrong(answer, "the answer", "an answer of Converse with an output")
@@ -272,14 +257,14 @@ def unary(body: bytes) -> Sequence[Event]:
     word = answer.get("stopReason")
     if word is not None and not isinstance(word, str):
         raise wrong(word, "stopReason", "a text")
-    state.stop_word = word
+    state.finish_word = word
     state.use(answer.get("usage"))
     events += _concluded(state, answer)
     return events
 
 
-def _on_whole_block(state: ConverseState, index: int, block: Mapping[str, Any], events: list[Event]) -> None:
-    """One block of an answer in one piece, by way of the deltas that it would have come in."""
+def _on_whole_block(state: ConverseState, index: int, block: Mapping[str, Json], events: list[Event]) -> None:
+    """Take one block of an answer in one piece, by way of the deltas that it would have come in."""
     for kind, value in block.items():
         if kind == "text":
             state.add_text(index, value, events)
@@ -296,65 +281,3 @@ def _on_whole_block(state: ConverseState, index: int, block: Mapping[str, Any], 
             state.begin_block(index, kind, facts, events).parts += listed(
                 value.get("content"), "the content of a result"
             )
-
-
-# Errors
-
-
-def classify(status: int, headers: Mapping[str, str], body: bytes) -> MelliteError:
-    """The error that an HTTP error answer stands for; AWS names its type in a header.
-
-    Example:
-        >>> classify(400, {"x-amzn-errortype": "ThrottlingException"}, b'{"message": "Too many tokens, please wait."}')
-        RateLimited('HTTP 400: Too many tokens, please wait.')
-    """
-    try:
-        value = decode_json(body)
-    except InvalidProviderOutput:
-        value = None
-    if not isinstance(value, dict):
-        return classify_any(status, headers, body)
-    return failure_of(_error_value(value, headers), status=status, headers=headers)
-
-
-def _failure(name: str, value: Any) -> MelliteError:
-    """The error that an exception inside the stream stands for."""
-    if isinstance(value, str):
-        return failure_of(value)
-    facts = value if isinstance(value, dict) else {}
-    return failure_of(_error_value({**facts, "__type": facts.get("code") or name}, {}))
-
-
-def _error_value(value: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
-    """What AWS says of an error, in the words that others use; those of others stay what they are."""
-    kind = headers.get("x-amzn-errortype") or value.get("__type") or value.get("code")
-    kind = kind.partition(":")[0].rpartition("#")[2] if isinstance(kind, str) else None
-    message = value.get("message") or value.get("Message") or ""
-    behind = value.get("originalMessage")  # what the model's own host said
-    if isinstance(behind, str) and behind and behind not in str(message):
-        message = f"{message}: {behind}" if message else behind
-    others = {name: item for name, item in value.items() if name not in ("Message", "__type", "originalMessage")}
-    return {**others, **({"code": kind} if kind else {}), **({"message": message} if message else {})}
-
-
-# What all of it makes
-
-
-def protocol() -> Protocol[ConverseState]:
-    """Converse.
-
-    Example:
-        >>> protocol().id
-        'bedrock-converse'
-    """
-    return Protocol(
-        id=ID,
-        options=OPTIONS,
-        lower=lower,
-        initial=initial,
-        step=step,
-        halt=halt,
-        unary=unary,
-        classify=classify,
-        mend=mend,
-    )

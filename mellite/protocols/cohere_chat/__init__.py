@@ -1,18 +1,32 @@
-"""Cohere's v2 Chat."""
+"""Cohere's Chat, version 2."""
 
 from __future__ import annotations
 
-from .stream import CohereChatRaw, CohereResponse, CohereState, classify, halt, initial, lower, protocol, step, unary
+from ...wire.protocol import Protocol
+from ..error_answers import classify
+from .answer import ID, CohereChatRaw, CohereResponse
+from .body import OPTIONS, lower, mend
+from .state import CohereState
+from .stream import halt, initial, step, unary
 
-__all__ = [
-    "CohereChatRaw",
-    "CohereResponse",
-    "CohereState",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "protocol",
-    "step",
-    "unary",
-]
+__all__ = ["CohereChatRaw", "CohereResponse", "CohereState", "protocol"]
+
+
+def protocol() -> Protocol[CohereState]:
+    """Return Cohere's Chat.
+
+    Example:
+        >>> protocol().id
+        'cohere-chat'
+    """
+    return Protocol(
+        id=ID,
+        options=OPTIONS,
+        lower=lower,
+        initial=initial,
+        step=step,
+        halt=halt,
+        unary=unary,
+        classify=classify,
+        mend=mend,
+    )

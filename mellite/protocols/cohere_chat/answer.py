@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
+from ...values.provider_json import Json, JsonObject
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
 from ..json_values import count
@@ -29,10 +30,10 @@ class CohereMessage(TypedDict, total=False):
     """The assistant's message."""
 
     role: str
-    content: list[dict[str, Any]]
+    content: list[JsonObject]
     tool_plan: str
-    tool_calls: list[dict[str, Any]]
-    citations: list[dict[str, Any]]
+    tool_calls: list[JsonObject]
+    citations: list[JsonObject]
 
 
 class CohereResponse(TypedDict):
@@ -41,8 +42,8 @@ class CohereResponse(TypedDict):
     id: str
     finish_reason: str
     message: CohereMessage
-    usage: NotRequired[dict[str, Any]]
-    logprobs: NotRequired[list[dict[str, Any]]]
+    usage: NotRequired[JsonObject]
+    logprobs: NotRequired[list[JsonObject]]
 
 
 class CohereChatRaw(RawProviderResponse, protocol=ID):
@@ -53,7 +54,7 @@ class CohereChatRaw(RawProviderResponse, protocol=ID):
     response: CohereResponse | None
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
+def usage_of(raw: Mapping[str, Json]) -> Usage:
     """The counts in a usage object: what the model read and wrote.
 
     What Cohere bills is less, without the words that it adds to a prompt; it stands in ``raw["billed_units"]``, and is
@@ -120,7 +121,7 @@ class Block:
 
     __slots__ = ("facts", "id", "is_open", "kind", "pieces")
 
-    def __init__(self, kind: str, id: str, facts: Mapping[str, Any]) -> None:
+    def __init__(self, kind: str, id: str, facts: Mapping[str, Json]) -> None:
         self.kind = kind
         self.id = id
         self.facts = dict(facts)
@@ -132,7 +133,7 @@ class Block:
         """All of its text so far."""
         return "".join(self.pieces)
 
-    def finished(self) -> dict[str, Any]:
+    def finished(self) -> JsonObject:
         """The block as an answer in one piece shows it."""
         if self.kind not in ("text", "thinking"):
             return self.facts
@@ -156,12 +157,12 @@ class MergedCohere:
     def __init__(self) -> None:
         self.blocks: dict[int, Block] = {}
         self.plan: list[str] = []
-        self.citations: list[Any] = []
-        self.logprobs: list[Any] = []
-        self.top: dict[str, Any] = {}
-        self.message: dict[str, Any] = {"role": "assistant"}
+        self.citations: list[Json] = []
+        self.logprobs: list[Json] = []
+        self.top: JsonObject = {}
+        self.message: JsonObject = {"role": "assistant"}
 
-    def finished(self, *, tool_calls: list[dict[str, Any]]) -> dict[str, Any]:
+    def finished(self, *, tool_calls: list[JsonObject]) -> JsonObject:
         """The whole answer; `tool_calls` as they were put together."""
         message = dict(self.message)
         if self.blocks:

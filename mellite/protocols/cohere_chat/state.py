@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ...values.errors import MelliteError
 from ...values.events import (
@@ -11,70 +10,49 @@ from ...values.events import (
     ReasoningDelta,
     ReasoningEnd,
     ReasoningStart,
-    ResponseStart,
-    StepStart,
     TextDelta,
     TextEnd,
     TextStart,
 )
-from ...values.usage import Usage
+from ...values.provider_json import Json
+from ..answer_state import AnswerState
 from ..tool_inputs import ToolInputs
 from .answer import Block, MergedCohere
 
 __all__ = ["CohereState"]
 
 
-class CohereState:
+class CohereState(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:
-        complete: the finish reason has come.
-        done: the end of the answer has come.
+        failure: what the provider says of an answer that it broke off.
+        finish_word: why the answer ended, in Cohere's word.
         flowing: the block that grows, so that the next event is likely to be more of it.
         index: the provider's number of that block.
+        inputs: the tool calls.
+        merged: the answer so far.
     """
 
-    __slots__ = (
-        "complete",
-        "done",
-        "failure",
-        "finish_word",
-        "flowing",
-        "index",
-        "inputs",
-        "merged",
-        "response_id",
-        "started",
-        "usage",
-    )
+    __slots__ = ("failure", "finish_word", "flowing", "index", "inputs", "merged")
 
     def __init__(self) -> None:
-        self.complete = False
-        self.done = False
+        super().__init__()
         self.flowing: Block | None = None
         self.index = -1
-        self.started = False
-        self.response_id: str | None = None
         self.inputs = ToolInputs()
         self.merged = MergedCohere()
         self.finish_word: str | None = None
-        self.failure: MelliteError | None = None  # what the provider says of an answer that it broke off
-        self.usage: Usage | None = None
+        self.failure: MelliteError | None = None
 
-    def begin(self, events: list[Event]) -> None:
-        """Open the step, once."""
-        if not self.started:
-            self.started = True
-            events.append(StepStart())
+    def identify_by(self, event: Mapping[str, Json], events: list[Event]) -> None:
+        """Tell which answer this is, as soon as it is known; Cohere names no model."""
+        self.identify(event.get("id"), None, events)
+        if self.response_id is not None:
+            self.merged.top["id"] = self.response_id
 
-    def identify(self, id: Any, events: list[Event]) -> None:
-        """Say which answer this is, as soon as it is known."""
-        if isinstance(id, str) and id and self.response_id is None:
-            self.response_id = self.merged.top["id"] = id
-            events.append(ResponseStart(response_id=id))
-
-    def block(self, index: int, kind: str, facts: Mapping[str, Any], events: list[Event]) -> Block:
-        """The block of this number and kind; opened if it is new."""
+    def block(self, index: int, kind: str, facts: Mapping[str, Json], events: list[Event]) -> Block:
+        """Return the block of this number and kind; open it if it is new."""
         known = self.merged.blocks.get(index)
         if known is not None and known.kind == kind and known.is_open:
             return known
@@ -99,8 +77,8 @@ class CohereState:
             events.append(TextDelta(text, block.id) if block.kind == "text" else ReasoningDelta(text, block.id))
             self.flowing, self.index = block, index
 
-    def close(self, block: Block, events: list[Event], *, citations: Sequence[Any] = ()) -> None:
-        """End a block; `citations` stand with the last text."""
+    def close(self, block: Block, events: list[Event], *, citations: Sequence[Json] = ()) -> None:
+        """End a block; `citations` go with the last text."""
         if not block.is_open:
             return
         block.is_open = False
@@ -120,7 +98,7 @@ class CohereState:
                 self.close(block, events)
 
     def close_all(self, events: list[Event]) -> None:
-        """End whatever is open; texts wait for this, since their citations may come last."""
+        """End all open blocks; texts wait for this, since their citations may come last."""
         blocks = [block for _, block in sorted(self.merged.blocks.items())]
         texts = [block for block in blocks if block.kind == "text"]
         for block in blocks:

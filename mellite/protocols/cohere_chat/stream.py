@@ -1,60 +1,44 @@
-"""Cohere's Chat, version 2: stream events, finish reasons, tool plans, citations."""
+"""The stream of Cohere's Chat: what each event stands for, finish reasons, tool plans, citations; and whole answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from attrs import evolve
 
-from ...values.errors import IncompleteStream, MelliteError, ProviderInternal, UnknownProviderError
-from ...values.events import Event, Finish, ReasoningDelta, StepFinish, TextDelta, ToolCallEvent
+from ...values.errors import MelliteError, ProviderInternal, UnknownProviderError
+from ...values.events import Event, ReasoningDelta, TextDelta, ToolCallEvent
+from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
-from ...wire.protocol import Protocol
-from ..error_answers import answered, classify, decoded, failure_of, read_whole
+from ..error_answers import failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
-from ..history import HistoryRules, mend
-from ..json_values import is_done, json_text, listed, wrong
-from .answer import ID, CohereChatRaw, CohereResponse, decode_plain, usage_of
-from .body import OPTIONS, lower
+from ..json_values import json_text, listed, text_of, wrong
+from ..reading import answered, decoded, is_done, read_whole
+from .answer import decode_plain, usage_of
 from .state import CohereState
 
-__all__ = [
-    "CohereChatRaw",
-    "CohereResponse",
-    "CohereState",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "protocol",
-    "step",
-    "unary",
-]
-
+__all__ = ["halt", "initial", "step", "unary"]
 
 #: What an event carries, by one of these names.
 _PAYLOADS: Final = ("delta", "message")
 
 
-# Parser state is in `cohere_state`
-
-
-def initial(request: Request) -> CohereState:  # noqa: ARG001 - other protocols need it
-    """A fresh state for the answer to one request."""
+def initial(request: Request) -> CohereState:  # noqa: ARG001 - the argument of every protocol
+    """Return a fresh state for the answer to one request."""
     return CohereState()
 
 
-# Reading a stream
+# A stream
 
 
 def step(state: CohereState, data: bytes, event: str = "message") -> Sequence[Event]:
-    """The events that one stream event stands for.
+    """Return the events that one stream event stands for.
 
     Args:
-        data: its JSON.
-        event: its name, which the JSON mostly says again.
+        state: where the parser stands.
+        data: the JSON of the stream event.
+        event: the name of the stream event, which the JSON mostly says again.
 
     Raises:
         InvalidProviderOutput: for what is no event of an answer.
@@ -87,28 +71,20 @@ def step(state: CohereState, data: bytes, event: str = "message") -> Sequence[Ev
 
 
 def halt(state: CohereState) -> Sequence[Event]:
-    """What the end of the stream stands for, where no ``message-end`` came.
+    """Return what the end of the stream stands for, where no ``message-end`` came.
 
     Raises:
         IncompleteStream: always: a whole answer says why it ended.
     """
-    what = "broke off before its finish reason" if state.started or state.response_id else "ended before it began"
-    msg = f"the answer {what}; what came of it is in .partial"
-    raise IncompleteStream(msg, usage=state.usage)
+    raise state.broken_off()
 
 
 def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return halt(state)  # a whole answer has ended already, by its message-end
-    try:
-        value = decoded(data, event)
-        if value is None:
-            return ()
-        bare = isinstance(value, dict) and "type" not in value and "message" in value
-        value = answered(value, "a stream event", event="error" if bare else event, known=_PAYLOADS)
-    except MelliteError as error:
-        error.usage = state.usage
-        raise
+    value = _read(state, data, event)
+    if value is None:
+        return ()
     kind = value.get("type", event)
     handler = _HANDLERS.get(kind) if isinstance(kind, str) else None
     events: list[Event] = []
@@ -117,15 +93,27 @@ def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
     return events
 
 
-def _on_message_start(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
-    state.identify(value.get("id"), events)
+def _read(state: CohereState, data: bytes, event: str) -> JsonObject | None:
+    try:
+        value = decoded(data, event)
+        if value is None:
+            return None
+        bare = isinstance(value, dict) and "type" not in value and "message" in value
+        return answered(value, "a stream event", event="error" if bare else event, known=_PAYLOADS)
+    except MelliteError as error:
+        error.usage = state.usage
+        raise
+
+
+def _on_message_start(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+    state.identify_by(value, events)
     state.begin(events)
     message = _message(value)
     known = ("content", "tool_plan", "tool_calls", "citations")  # empty here; they come in events of their own
     state.merged.message.update({name: fact for name, fact in message.items() if name not in known})
 
 
-def _on_content_start(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_content_start(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
     content = _inner(_message(value), "content")
     kind = content.get("type")
     if kind is not None and not isinstance(kind, str):
@@ -137,13 +125,13 @@ def _on_content_start(state: CohereState, value: Mapping[str, Any], events: list
     index = _index(value)
     block = state.block(index, kind, facts, events)
     if kind in ("text", "thinking"):
-        state.grow(index, block, _text(content.get(kind), f"the {kind} of a block"), events)
+        state.grow(index, block, text_of(content.get(kind), f"the {kind} of a block"), events)
 
 
-def _on_content_delta(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_content_delta(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
     content, index = _inner(_message(value), "content"), _index(value)
     for kind in ("thinking", "text"):
-        text = _text(content.get(kind), f"the {kind} of a delta")
+        text = text_of(content.get(kind), f"the {kind} of a delta")
         if text:
             state.grow(index, state.block(index, kind, {}, events), text, events)
     others = {name: fact for name, fact in content.items() if name not in ("type", "text", "thinking")}
@@ -153,25 +141,25 @@ def _on_content_delta(state: CohereState, value: Mapping[str, Any], events: list
         state.merged.logprobs.append(value["logprobs"])
 
 
-def _on_content_end(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_content_end(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
     block = state.merged.blocks.get(_index(value))
     if block is not None and block.kind == "thinking":
         state.close(block, events)
 
 
-def _on_tool_plan(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_tool_plan(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
     state.begin(events)
-    state.merged.plan.append(_text(_message(value).get("tool_plan"), "the tool plan"))
+    state.merged.plan.append(text_of(_message(value).get("tool_plan"), "the tool plan"))
 
 
-def _on_tool_call(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_tool_call(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
     calls = _message(value).get("tool_calls")
     for call in calls if isinstance(calls, list) else [calls]:
         if call is not None:
             _on_call(state, call, _index(value), events)
 
 
-def _on_call(state: CohereState, call: Any, index: int, events: list[Event]) -> None:
+def _on_call(state: CohereState, call: Json, index: int, events: list[Event]) -> None:
     function = (call.get("function") or {}) if isinstance(call, dict) else None
     if not isinstance(function, dict):
         raise wrong(call, "a tool call", "an object with a function")
@@ -184,24 +172,24 @@ def _on_call(state: CohereState, call: Any, index: int, events: list[Event]) -> 
     events += state.inputs.add(
         index=index,
         id=None if id is None else str(id),
-        name=_text(function.get("name"), "the name of a tool call") or None,
-        arguments=_text(arguments, "the arguments of a tool call") or None,
+        name=text_of(function.get("name"), "the name of a tool call") or None,
+        arguments=text_of(arguments, "the arguments of a tool call") or None,
     )
 
 
-def _on_citation(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
+def _on_citation(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
     state.begin(events)
     found = _message(value).get("citations")
     state.merged.citations += _citations(found if isinstance(found, list) else [found])
 
 
-def _citations(found: Sequence[Any]) -> list[Any]:
-    """Those that are any; they go back with the history, where the server would refuse others."""
+def _citations(found: Sequence[Json]) -> list[Json]:
+    """Return the objects among citations; they go back with the history, where the server would refuse others."""
     return [citation for citation in found if isinstance(citation, dict)]
 
 
-def _on_message_end(state: CohereState, value: Mapping[str, Any], events: list[Event]) -> None:
-    state.identify(value.get("id"), events)
+def _on_message_end(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+    state.identify_by(value, events)
     delta = _inner(value, "delta")
     _on_finish_reason(state, delta.get("finish_reason"))
     _on_usage(state, delta.get("usage"))
@@ -209,7 +197,7 @@ def _on_message_end(state: CohereState, value: Mapping[str, Any], events: list[E
     events += _concluded(state)
 
 
-_HANDLERS: Final[dict[str, Callable[[CohereState, Mapping[str, Any], list[Event]], None]]] = {
+_HANDLERS: Final[dict[str, Callable[[CohereState, Mapping[str, Json], list[Event]], None]]] = {
     "citation-start": _on_citation,
     "content-delta": _on_content_delta,
     "content-end": _on_content_end,
@@ -222,11 +210,11 @@ _HANDLERS: Final[dict[str, Callable[[CohereState, Mapping[str, Any], list[Event]
 }
 
 
-def _message(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def _message(value: Mapping[str, Json]) -> Mapping[str, Json]:
     return _inner(_inner(value, "delta"), "message")
 
 
-def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _inner(value: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     inner = value.get(name)
     if inner is None:
         return {}
@@ -235,30 +223,22 @@ def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return inner
 
 
-def _index(value: Mapping[str, Any]) -> int:
+def _index(value: Mapping[str, Json]) -> int:
     index = value.get("index") or 0
     if not isinstance(index, int):
         raise wrong(index, "the index of an event", "a number")
     return index
 
 
-def _text(value: Any, what: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise wrong(value, what, "a text")
-    return value
-
-
-def _on_finish_reason(state: CohereState, word: Any) -> None:
+def _on_finish_reason(state: CohereState, word: Json) -> None:
     if word is not None and not isinstance(word, str):
         raise wrong(word, "finish_reason", "a text")
     if word:
         state.finish_word = state.merged.top["finish_reason"] = word
 
 
-def _on_error(state: CohereState, error: Any) -> None:
-    """Take what broke an answer off; the kind that its words stand for, or else ProviderInternal."""
+def _on_error(state: CohereState, error: Json) -> None:
+    """Note the error that broke an answer off: of the kind that its words stand for, or else ProviderInternal."""
     if error:
         failure = failure_of({"error": error})
         if isinstance(failure, UnknownProviderError):
@@ -268,8 +248,8 @@ def _on_error(state: CohereState, error: Any) -> None:
         state.failure = failure
 
 
-def _on_usage(state: CohereState, usage: Any) -> None:
-    """Later usage replaces earlier, unless it says nothing."""
+def _on_usage(state: CohereState, usage: Json) -> None:
+    """Note a report of usage; see `Usage.replacing`."""
     if isinstance(usage, dict) and usage:
         counts = usage_of(usage)
         state.usage = counts.replacing(state.usage)
@@ -277,22 +257,25 @@ def _on_usage(state: CohereState, usage: Any) -> None:
             state.merged.top["usage"] = usage
 
 
-def _concluded(state: CohereState, answer: dict[str, Any] | None = None) -> Sequence[Event]:
-    """The events that end an answer; `answer` if it came in one piece.
+def _concluded(state: CohereState, answer: JsonObject | None = None) -> Sequence[Event]:
+    """Return the events that end an answer.
+
+    Args:
+        state: where the parser stands.
+        answer: the whole answer, if it came in one piece.
 
     Raises:
         IncompleteStream: if a stream gave no finish reason.
-        ProviderInternal: if it ended because something broke.
-        MelliteError: of the kind that the error at its end stands for.
+        ProviderInternal: if the answer ended because something broke.
+        MelliteError: of the kind that the error at the end of the answer stands for.
     """
     if state.failure is not None:
         state.failure.usage = state.usage
         raise state.failure
     word = state.finish_word
     if answer is None and is_unfinished(word):
-        return halt(state)
+        raise state.broken_off()
     reason = finish_reason(word, calls=bool(len(state.inputs)), usage=state.usage)
-    state.complete = state.done = True
     events: list[Event] = []
     state.begin(events)
     state.close_all(events)
@@ -303,14 +286,12 @@ def _concluded(state: CohereState, answer: dict[str, Any] | None = None) -> Sequ
     events += _planned(calls, "".join(state.merged.plan), () if said else state.merged.citations)
     if answer is None:
         answer = state.merged.finished(tool_calls=state.inputs.merged())
-    logprobs = answer.get("logprobs")
-    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=state.usage))
-    events.append(Finish(reason, raw_reason=word, usage=state.usage, response=answer, logprobs=logprobs))
+    state.end(reason, word, events, response=answer, logprobs=answer.get("logprobs"))
     return events
 
 
-def _planned(events: Sequence[Event], plan: str, citations: Sequence[Any]) -> list[Event]:
-    """The events of tool calls; the first carries the plan, and what it cites, which go back with the history."""
+def _planned(events: Sequence[Event], plan: str, citations: Sequence[Json]) -> list[Event]:
+    """Return the events of tool calls; the first carries the plan and its citations, to go back with the history."""
     noted = list(events)
     found = {"tool_plan": plan, "citations": list(citations)}
     facts = {name: fact for name, fact in found.items() if fact}
@@ -327,7 +308,7 @@ def _planned(events: Sequence[Event], plan: str, citations: Sequence[Any]) -> li
 
 
 def unary(body: bytes) -> Iterator[Event]:
-    """The events of an answer that came in one piece.
+    """Give the events of an answer that came in one piece.
 
     Raises:
         InvalidProviderOutput: if it is no answer of Cohere's Chat.
@@ -344,7 +325,7 @@ def unary(body: bytes) -> Iterator[Event]:
         raise wrong(answer, "the answer", "an answer of Cohere's Chat with a message")
     state = CohereState()
     events: list[Event] = []
-    state.identify(answer.get("id"), events)
+    state.identify_by(answer, events)
     state.begin(events)
     for index, block in enumerate(_content(message.get("content"))):
         if not isinstance(block, dict):
@@ -352,7 +333,7 @@ def unary(body: bytes) -> Iterator[Event]:
         start = {"index": index, "delta": {"message": {"content": block}}}
         _on_content_start(state, start, events)
         _on_content_end(state, start, events)
-    state.merged.plan.append(_text(message.get("tool_plan"), "the tool plan"))
+    state.merged.plan.append(text_of(message.get("tool_plan"), "the tool plan"))
     state.merged.citations += _citations(listed(message.get("citations"), "citations"))
     for index, call in enumerate(listed(message.get("tool_calls"), "tool_calls")):
         _on_call(state, call, index, events)
@@ -362,28 +343,5 @@ def unary(body: bytes) -> Iterator[Event]:
     yield from _concluded(state, answer)
 
 
-def _content(content: Any) -> list[Any]:
+def _content(content: Json) -> list[Json]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else listed(content, "content")
-
-
-# What all of it makes
-
-
-def protocol() -> Protocol[CohereState]:
-    """Cohere's Chat.
-
-    Example:
-        >>> protocol().id
-        'cohere-chat'
-    """
-    return Protocol(
-        id=ID,
-        options=OPTIONS,
-        lower=lower,
-        initial=initial,
-        step=step,
-        halt=halt,
-        unary=unary,
-        classify=classify,
-        mend=partial(mend, rules=HistoryRules()),
-    )

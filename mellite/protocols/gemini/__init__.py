@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from .stream import (
-    GOOGLE,
-    GeminiDialect,
-    GeminiRaw,
-    GeminiResponse,
-    GeminiState,
-    classify,
-    halt,
-    initial,
-    lower,
-    protocol,
-    step,
-    unary,
-)
+from functools import partial
 
-__all__ = [
-    "GOOGLE",
-    "GeminiDialect",
-    "GeminiRaw",
-    "GeminiResponse",
-    "GeminiState",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "protocol",
-    "step",
-    "unary",
-]
+from ...wire.protocol import Protocol
+from ..error_answers import classify
+from .answer import ID, GeminiRaw, GeminiResponse
+from .body import OPTIONS, lower, mend
+from .dialect import GOOGLE, GeminiDialect
+from .state import GeminiState
+from .stream import halt, initial, step, unary
+
+__all__ = ["GOOGLE", "GeminiDialect", "GeminiRaw", "GeminiResponse", "GeminiState", "protocol"]
+
+
+def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
+    """Return Gemini's protocol, as it is spoken at one place.
+
+    Example:
+        >>> protocol().id
+        'gemini'
+    """
+    return Protocol(
+        id=ID,
+        options=OPTIONS,
+        lower=partial(lower, dialect=dialect),
+        initial=partial(initial, dialect=dialect),
+        step=step,
+        halt=halt,
+        unary=partial(unary, dialect=dialect),
+        classify=classify,
+        mend=mend,
+    )

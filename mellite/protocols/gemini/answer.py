@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypedDict
+from typing import Final, Literal, TypedDict
 
 import msgspec
 
+from ...values.provider_json import Json, JsonObject
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
 from ..json_values import count
@@ -34,13 +35,13 @@ class GeminiPart(TypedDict, total=False):
     text: str
     thought: bool
     thoughtSignature: str
-    functionCall: dict[str, Any]
-    executableCode: dict[str, Any]
-    codeExecutionResult: dict[str, Any]
-    toolCall: dict[str, Any]
-    toolResponse: dict[str, Any]
-    inlineData: dict[str, Any]
-    fileData: dict[str, Any]
+    functionCall: JsonObject
+    executableCode: JsonObject
+    codeExecutionResult: JsonObject
+    toolCall: JsonObject
+    toolResponse: JsonObject
+    inlineData: JsonObject
+    fileData: JsonObject
 
 
 class GeminiContent(TypedDict, total=False):
@@ -57,10 +58,10 @@ class GeminiCandidate(TypedDict, total=False):
     content: GeminiContent
     finishReason: str
     finishMessage: str
-    safetyRatings: list[dict[str, Any]]
-    citationMetadata: dict[str, Any]
-    groundingMetadata: dict[str, Any]
-    logprobsResult: dict[str, Any]
+    safetyRatings: list[JsonObject]
+    citationMetadata: JsonObject
+    groundingMetadata: JsonObject
+    logprobsResult: JsonObject
     avgLogprobs: float
 
 
@@ -68,8 +69,8 @@ class GeminiResponse(TypedDict, total=False):
     """What ``generateContent`` answers."""
 
     candidates: list[GeminiCandidate]
-    promptFeedback: dict[str, Any]
-    usageMetadata: dict[str, Any]
+    promptFeedback: JsonObject
+    usageMetadata: JsonObject
     modelVersion: str
     responseId: str
     createTime: str
@@ -83,7 +84,7 @@ class GeminiRaw(RawProviderResponse, protocol=ID):
     response: GeminiResponse | None
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
+def usage_of(raw: Mapping[str, Json]) -> Usage:
     """The counts in a ``usageMetadata``, which counts thinking and the prompts of hosted tools apart."""
     prompt, tools = count(raw, "promptTokenCount"), count(raw, "toolUsePromptTokenCount")
     written, thought = count(raw, "candidatesTokenCount"), count(raw, "thoughtsTokenCount")
@@ -110,22 +111,22 @@ class _PlainPart(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 class _PlainContent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     parts: tuple[_PlainPart]
-    role: Any = None
+    role: Json = None
 
 
 class _PlainCandidate(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: _PlainContent
     index: Literal[0] = 0
     finishReason: None = None  # noqa: N815 - the names of the JSON
-    avgLogprobs: Any = None  # noqa: N815
+    avgLogprobs: Json = None  # noqa: N815
 
 
 class _PlainChunk(msgspec.Struct, forbid_unknown_fields=True):
     candidates: tuple[_PlainCandidate]
     usageMetadata: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    modelVersion: Any = None  # noqa: N815
-    responseId: Any = None  # noqa: N815
-    createTime: Any = None  # noqa: N815
+    modelVersion: Json = None  # noqa: N815
+    responseId: Json = None  # noqa: N815
+    createTime: Json = None  # noqa: N815
 
 
 #: Decodes a chunk of nothing but text, in half the time of any chunk; raises ValueError for one with more in it.
@@ -135,7 +136,7 @@ decode_plain: Final = msgspec.json.Decoder(_PlainChunk).decode
 # Putting one together
 
 
-def numbered(candidates: Sequence[Mapping[str, Any]] | None) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def numbered(candidates: Sequence[Mapping[str, Json]] | None) -> Iterator[tuple[int, Mapping[str, Json]]]:
     """Candidates with their indexes; where one does not tell its own, that is its place."""
     for place, candidate in enumerate(candidates or ()):
         index = candidate.get("index")
@@ -157,11 +158,11 @@ class MergedGemini:
     __slots__ = ("_candidates", "_top", "flowing")
 
     def __init__(self) -> None:
-        self._top: dict[str, Any] = {}
-        self._candidates: dict[int, dict[str, Any]] = {}
+        self._top: JsonObject = {}
+        self._candidates: dict[int, JsonObject] = {}
         self.flowing: list[str] = []
 
-    def add(self, chunk: Mapping[str, Any]) -> None:
+    def add(self, chunk: Mapping[str, Json]) -> None:
         """Merge one chunk; its ``candidates``, if any, must be objects with contents whose parts are objects."""
         for name, value in chunk.items():
             if name != "candidates":
@@ -176,7 +177,7 @@ class MergedGemini:
                 else:
                     _set(known, name, value)
 
-    def _add_content(self, known: dict[str, Any], content: Mapping[str, Any], *, flows: bool) -> None:
+    def _add_content(self, known: JsonObject, content: Mapping[str, Json], *, flows: bool) -> None:
         for name, value in content.items():
             if name != "parts":
                 _set(known, name, value)
@@ -185,11 +186,11 @@ class MergedGemini:
             if flows:
                 self.flowing = pieces
 
-    def add_call(self, part: Mapping[str, Any]) -> None:
+    def add_call(self, part: Mapping[str, Json]) -> None:
         """Add a function call that came in pieces, which `add` passes over."""
         self._candidates.setdefault(0, {"content": {"parts": []}})["content"]["parts"].append(dict(part))
 
-    def finished(self, *, usage: Mapping[str, Any] | None) -> dict[str, Any]:
+    def finished(self, *, usage: Mapping[str, Json] | None) -> JsonObject:
         """The whole answer.
 
         Args:
@@ -202,7 +203,7 @@ class MergedGemini:
             answer["candidates"] = [self._candidate(self._candidates[index]) for index in sorted(self._candidates)]
         return answer
 
-    def _candidate(self, known: Mapping[str, Any]) -> dict[str, Any]:
+    def _candidate(self, known: Mapping[str, Json]) -> JsonObject:
         content = dict(known["content"])
         content["parts"] = [
             {**part, "text": "".join(part["text"])} if isinstance(part.get("text"), list) else part
@@ -213,7 +214,7 @@ class MergedGemini:
         return {**known, "content": content} if content else {name: known[name] for name in known if name != "content"}
 
 
-def _set(known: dict[str, Any], name: str, value: Any) -> None:
+def _set(known: JsonObject, name: str, value: Json) -> None:
     """A later value replaces an earlier one, unless it says nothing; of objects, field by field."""
     held = known.get(name)
     if value is None:
@@ -224,7 +225,7 @@ def _set(known: dict[str, Any], name: str, value: Any) -> None:
         known[name] = value
 
 
-def _continued(known: Any, more: Mapping[str, Any]) -> dict[str, Any]:
+def _continued(known: Json, more: Mapping[str, Json]) -> JsonObject:
     if not isinstance(known, dict):
         return dict(more)
     for name, value in more.items():
@@ -236,7 +237,7 @@ def _continued(known: Any, more: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _add_part(parts: list[dict[str, Any]], part: Mapping[str, Any]) -> list[str]:
+def _add_part(parts: list[JsonObject], part: Mapping[str, Json]) -> list[str]:
     """Add a part, or make it one with the text before it: a signature ends what may be made one.
 
     Returns:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from ...values.errors import InvalidProviderOutput
+from ...values.provider_json import Json, JsonObject
 
 __all__ = ["Written", "is_piece"]
 
@@ -16,7 +17,7 @@ _MOST_STEPS: Final = 64
 _VALUES: Final = ("stringValue", "numberValue", "boolValue")
 
 
-def is_piece(call: Mapping[str, Any]) -> bool:
+def is_piece(call: Mapping[str, Json]) -> bool:
     """Whether it is not a whole call, but the beginning, a piece or the end of one."""
     return "partialArgs" in call or bool(call.get("willContinue")) or not call
 
@@ -43,7 +44,7 @@ class Written:
 
     __slots__ = ("_texts", "_tree", "id", "name", "pieces", "signature")
 
-    def __init__(self, name: str, id: str | None, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, id: str | None, arguments: Mapping[str, Json]) -> None:
         self.name = name
         self.id = id
         self.signature: str | None = None
@@ -51,7 +52,7 @@ class Written:
         self._tree = dict(arguments)
         self._texts: dict[str, list[str]] = {}  # by path, so that n pieces cost n
 
-    def add(self, pieces: Any) -> None:
+    def add(self, pieces: Json) -> None:
         """Take some pieces.
 
         Raises:
@@ -76,7 +77,7 @@ class Written:
             self._put(_steps(path), value)
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> JsonObject:
         """The arguments so far."""
         for path, texts in self._texts.items():
             if len(texts) > 1:
@@ -84,13 +85,13 @@ class Written:
                 self._put(_steps(path), texts[0])
         return self._tree
 
-    def whole(self) -> dict[str, Any]:
+    def whole(self) -> JsonObject:
         """The part that stands for it in an answer in one piece."""
         call = {"name": self.name, "args": self.arguments, **({"id": self.id} if self.id else {})}
         return {"functionCall": call, **({"thoughtSignature": self.signature} if self.signature else {})}
 
-    def _put(self, steps: Sequence[str | int], value: Any) -> None:
-        here: Any = self._tree
+    def _put(self, steps: Sequence[str | int], value: Json) -> None:
+        here: Json = self._tree
         for number, step in enumerate(steps):
             if not _leads_on(here, step):
                 raise _bad(steps)
@@ -106,7 +107,7 @@ class Written:
             here = inner
 
 
-def _leads_on(here: Any, step: str | int) -> bool:
+def _leads_on(here: Json, step: str | int) -> bool:
     if isinstance(step, int):
         return isinstance(here, list) and step <= min(len(here), _LONGEST_LIST)
     return isinstance(here, dict)
@@ -129,7 +130,7 @@ def _steps(path: str) -> list[str | int]:
     return steps
 
 
-def _bad(value: Any) -> InvalidProviderOutput:
+def _bad(value: Json) -> InvalidProviderOutput:
     text = repr(value)
     msg = f"a piece of a functionCall's arguments must say where it belongs: {text[:120]}"
     return InvalidProviderOutput(msg)

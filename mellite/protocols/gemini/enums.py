@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
+from ...values.provider_json import Json
 from ..json_values import wrong
 
 __all__ = ["BLOCK_REASONS", "FINISH_REASONS", "name_of"]
@@ -60,7 +61,7 @@ BLOCK_REASONS: Final[Mapping[int, str]] = {
 }
 
 
-def name_of(value: Any, names: Mapping[int, str], what: str) -> str | None:
+def name_of(value: Json, names: Mapping[int, str], what: str) -> str | None:
     """Return the name of a value of an enum; a number without a name as text.
 
     Raises:

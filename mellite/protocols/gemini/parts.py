@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ...values.errors import InvalidProviderOutput, InvalidRequest
 from ...values.events import (
@@ -11,7 +11,6 @@ from ...values.events import (
     ReasoningDelta,
     ReasoningEnd,
     ReasoningStart,
-    StepStart,
     TextDelta,
     TextEnd,
     TextStart,
@@ -20,84 +19,19 @@ from ...values.events import (
     ToolResultEvent,
 )
 from ...values.messages import ToolCall, ToolResult, ToolValue
-from ...values.usage import Usage
+from ...values.provider_json import Json, JsonObject
 from ..json_values import json_text, wrong
-from .answer import MergedGemini
 from .calls import Written, is_piece
+from .state import GeminiState
 
-__all__ = ["MISSES", "GeminiState", "close", "finish_call", "on_part"]
+__all__ = ["MISSES", "close", "finish_call", "on_part"]
 
 #: After so many chunks that held more than text, those of this answer are no longer tried as plain.
 MISSES: Final = 8
 
 
-class GeminiState:
-    """Where the parser stands in one answer.
-
-    Attributes:
-        complete: the finish reason has come, or why the prompt was blocked, and no content since.
-        done: the end has been told: by ``[DONE]``, which gateways send, or by the end of the stream.
-        numbers: the names of finish reasons that come as numbers.
-    """
-
-    __slots__ = (
-        "block",
-        "block_id",
-        "blocked",
-        "blocks",
-        "calls",
-        "code_id",
-        "complete",
-        "done",
-        "finish_word",
-        "hosted",
-        "id_stem",
-        "last_usage",
-        "merged",
-        "message",
-        "misses",
-        "numbers",
-        "plain",
-        "response_id",
-        "response_model",
-        "started",
-        "usage",
-        "written",
-    )
-
-    def __init__(self, numbers: Mapping[int, str]) -> None:
-        self.numbers = numbers
-        self.complete = False
-        self.done = False
-        self.plain = ""  # what is flowing, "text" or "reasoning", so that the next chunk is likely to be more of it
-        self.misses = 0
-        self.started = False
-        self.response_id: str | None = None
-        self.response_model: str | None = None
-        self.block = ""  # the open one: "text", "reasoning" or none
-        self.block_id = ""
-        self.blocks = {"text": 0, "reasoning": 0}  # so far
-        self.calls = 0  # that somebody here has to answer
-        self.written: Written | None = None  # the call whose arguments are streamed
-        self.code_id = ""  # of the code that was run last
-        self.hosted = 0  # calls of the provider's own tools without an id
-        self.id_stem = ""
-        self.merged = MergedGemini()
-        self.finish_word: str | None = None
-        self.blocked: str | None = None
-        self.message: str | None = None  # the provider's own words about the end
-        self.usage: Usage | None = None
-        self.last_usage: bytes | memoryview = b""  # the last of many, undecoded
-
-    def go_on(self) -> None:
-        """Content has come: a finish reason before it was none, as after each round of Gemini's own tools."""
-        if self.complete:
-            self.complete = False
-            self.finish_word = self.blocked = self.message = None
-
-
-def on_part(state: GeminiState, part: Mapping[str, Any], events: list[Event]) -> None:
-    """One part: what it stands for is put behind the events.
+def on_part(state: GeminiState, part: Mapping[str, Json], events: list[Event]) -> None:
+    """Put the events that one part stands for behind `events`.
 
     Raises:
         InvalidProviderOutput: if it is not what Gemini's parts look like.
@@ -109,8 +43,7 @@ def on_part(state: GeminiState, part: Mapping[str, Any], events: list[Event]) ->
     if text is not None and not isinstance(text, str):
         raise wrong(text, "the text of a part", "a text")
     if not state.started:
-        state.started = True
-        events.append(StepStart())
+        state.begin(events)
     call = part.get("functionCall")
     if call is not None:
         _on_call(state, call, signature, events)
@@ -144,12 +77,11 @@ def close(state: GeminiState, events: list[Event], signature: str | None = None)
         state.block = state.plain = ""
 
 
-def _on_call(state: GeminiState, call: Any, signature: str | None, events: list[Event]) -> None:
+def _on_call(state: GeminiState, call: Json, signature: str | None, events: list[Event]) -> None:
     if not isinstance(call, dict):
         raise wrong(call, "a functionCall", "an object")
-    name, id, arguments = call.get("name"), call.get("id"), call.get("args")
-    id = id if isinstance(id, str) and id else None
-    if not isinstance(arguments or {}, dict):
+    name, arguments = call.get("name"), call.get("args") or {}
+    if not isinstance(arguments, dict):
         raise wrong(arguments, "the args of a functionCall", "an object")
     close(state, events)
     pieces = is_piece(call)
@@ -158,19 +90,25 @@ def _on_call(state: GeminiState, call: Any, signature: str | None, events: list[
     if pieces and state.written is None and not name:
         return  # the end of a call that is complete already
     state.go_on()
-    if not pieces or state.written is None:
-        if not isinstance(name, str) or not name:
-            raise wrong(name, "the name of a functionCall", "a text")
-        state.written = Written(name, id, arguments or {})
-    state.written.pieces = pieces
-    state.written.signature = state.written.signature or signature
-    state.written.add(call.get("partialArgs"))
+    written = state.written if pieces and state.written is not None else _begun(call, arguments)
+    state.written = written
+    written.pieces = pieces
+    written.signature = written.signature or signature
+    written.add(call.get("partialArgs"))
     if not call.get("willContinue"):
         finish_call(state, events)
 
 
+def _begun(call: Mapping[str, Json], arguments: JsonObject) -> Written:
+    """Begin a call, which must say the name of its function."""
+    name, id = call.get("name"), call.get("id")
+    if not isinstance(name, str) or not name:
+        raise wrong(name, "the name of a functionCall", "a text")
+    return Written(name, id if isinstance(id, str) and id else None, arguments)
+
+
 def finish_call(state: GeminiState, events: list[Event], *, cut_short: bool = False) -> None:
-    """The function call that is being written is complete, if there is one.
+    """Complete the function call that is being written, if there is one.
 
     Args:
         cut_short: the answer hit its limit, so that a call which is not whole is no call.
@@ -188,7 +126,7 @@ def finish_call(state: GeminiState, events: list[Event], *, cut_short: bool = Fa
     if cut_short:
         events.append(ToolInputError(id, call.name, raw=raw))
         return
-    known: dict[str, Any] = {}
+    known: JsonObject = {}
     if call.id:
         known["id"] = call.id  # the provider's own, which it wants to see again
     if call.signature:
@@ -200,8 +138,8 @@ def finish_call(state: GeminiState, events: list[Event], *, cut_short: bool = Fa
     state.calls += 1
 
 
-def _on_other(state: GeminiState, part: Mapping[str, Any], events: list[Event]) -> None:
-    """What the provider ran itself, and what no part of a message can hold: noted as it is, to be sent back."""
+def _on_other(state: GeminiState, part: Mapping[str, Json], events: list[Event]) -> None:
+    """Take what the provider ran itself, or what is new: noted as it is, to be sent back."""
     if not part.keys() - {"thought"}:
         return
     state.go_on()
@@ -231,7 +169,7 @@ def _on_other(state: GeminiState, part: Mapping[str, Any], events: list[Event]) 
         events += [TextStart(id), TextEnd(id, provider_metadata=metadata)]
 
 
-def _hosted_id(state: GeminiState, value: Mapping[str, Any]) -> str:
+def _hosted_id(state: GeminiState, value: Mapping[str, Json]) -> str:
     id = value.get("id")
     if isinstance(id, str) and id:
         return id
@@ -239,9 +177,9 @@ def _hosted_id(state: GeminiState, value: Mapping[str, Any]) -> str:
     return f"{state.id_stem}_hosted_{state.hosted}"
 
 
-def _hosted_call(id: str, name: str, arguments: Any, metadata: Mapping[str, Any]) -> ToolCallEvent:
+def _hosted_call(id: str, name: str, arguments: Json, metadata: Mapping[str, Json]) -> ToolCallEvent:
     return ToolCallEvent(ToolCall(id, name, arguments, provider_executed=True, provider_metadata=metadata))
 
 
-def _hosted_result(id: str, name: str, value: ToolValue, metadata: Mapping[str, Any]) -> ToolResultEvent:
+def _hosted_result(id: str, name: str, value: ToolValue, metadata: Mapping[str, Json]) -> ToolResultEvent:
     return ToolResultEvent(ToolResult(id, name, value, provider_executed=True, provider_metadata=metadata))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
+
+from ...values.provider_json import Json, JsonObject
 
 __all__ = ["parameters_of"]
 
@@ -40,7 +42,7 @@ _SCALARS: Final = frozenset({"boolean", "integer", "number", "string"})
 _DEEPEST: Final = 64
 
 
-def parameters_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+def parameters_of(schema: Mapping[str, Json]) -> JsonObject:
     """The fields of a function declaration that say what arguments it takes.
 
     That is ``parameters``, in Gemini's own form; ``parametersJsonSchema``, the schema as it is, where that form cannot
@@ -73,12 +75,12 @@ class _CannotSay(Exception):
 class _Projection:
     """One schema being projected; knows the definitions that it refers to."""
 
-    def __init__(self, root: Mapping[str, Any]) -> None:
+    def __init__(self, root: Mapping[str, Json]) -> None:
         self._root = root
         self._open: list[str] = []  # references being followed: one inside itself is recursive
         self._depth = 0
 
-    def of(self, node: Any) -> dict[str, Any]:
+    def of(self, node: Json) -> JsonObject:
         """A node in Gemini's form.
 
         Raises:
@@ -92,11 +94,11 @@ class _Projection:
         finally:
             self._depth -= 1
 
-    def _followed(self, node: Mapping[str, Any]) -> dict[str, Any]:
+    def _followed(self, node: Mapping[str, Json]) -> JsonObject:
         reference = node["$ref"]
         if not isinstance(reference, str) or not reference.startswith("#/") or reference in self._open:
             raise _CannotSay
-        target: Any = self._root
+        target: Json = self._root
         for step in reference[2:].split("/"):
             target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
         if not isinstance(target, Mapping):
@@ -108,11 +110,11 @@ class _Projection:
         finally:
             self._open.pop()
 
-    def _node(self, node: Mapping[str, Any]) -> dict[str, Any]:
+    def _node(self, node: Mapping[str, Json]) -> JsonObject:
         node = self._without_all_of(node)
         if "$ref" in node:
             return self._followed(node)
-        result: dict[str, Any] = {}
+        result: JsonObject = {}
         kind, nullable = _type(node)
         variants = self._variants(node)
         if isinstance(kind, list):
@@ -136,7 +138,7 @@ class _Projection:
             raise _CannotSay
         return result
 
-    def _without_all_of(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _without_all_of(self, node: Mapping[str, Json]) -> Mapping[str, Json]:
         parts = node.get("allOf")
         if parts is None:
             return node
@@ -144,9 +146,9 @@ class _Projection:
             raise _CannotSay
         return {**parts[0], **{name: value for name, value in node.items() if name != "allOf"}}
 
-    def _variants(self, node: Mapping[str, Any]) -> list[Any]:
+    def _variants(self, node: Mapping[str, Json]) -> list[Json]:
         """The alternatives; those that are null as the word."""
-        found: list[Any] = []
+        found: list[Json] = []
         for word in ("anyOf", "oneOf"):
             given = node.get(word) or ()
             if not isinstance(given, Sequence) or (given and found):
@@ -154,7 +156,7 @@ class _Projection:
             found += ["null" if isinstance(each, Mapping) and each.get("type") == "null" else each for each in given]
         return found
 
-    def _add_values(self, result: dict[str, Any], node: Mapping[str, Any]) -> None:
+    def _add_values(self, result: JsonObject, node: Mapping[str, Json]) -> None:
         """Which values are allowed: Gemini only lists texts."""
         values = [node["const"]] if "const" in node else node.get("enum")
         kind = result.get("type")
@@ -170,7 +172,7 @@ class _Projection:
         elif node.get("format") in _FORMATS.get(str(kind), ()):
             result["format"] = node["format"]
 
-    def _add_members(self, result: dict[str, Any], node: Mapping[str, Any]) -> None:
+    def _add_members(self, result: JsonObject, node: Mapping[str, Json]) -> None:
         kind = result.get("type")
         if kind == "object":
             if isinstance(node.get("additionalProperties"), Mapping) and node["additionalProperties"]:
@@ -189,7 +191,7 @@ class _Projection:
             result["items"] = self.of(items) if isinstance(items, Mapping) and items else {"type": "string"}
 
 
-def _type(node: Mapping[str, Any]) -> tuple[Any, bool]:
+def _type(node: Mapping[str, Json]) -> tuple[Json, bool]:
     """The type, several as a list, and whether null is one of them."""
     kind = node.get("type")
     if kind is None:
@@ -204,7 +206,7 @@ def _type(node: Mapping[str, Any]) -> tuple[Any, bool]:
     return kinds if len(kinds) > 1 else next(iter(kinds), None), len(kinds) < len(kind)
 
 
-def _about(kind: str, node: Mapping[str, Any]) -> dict[str, Any]:
+def _about(kind: str, node: Mapping[str, Json]) -> JsonObject:
     """What a node with several types says about one of them."""
     if kind in _SCALARS:
         return {}
@@ -212,7 +214,7 @@ def _about(kind: str, node: Mapping[str, Any]) -> dict[str, Any]:
     return {name: node[name] for name in names if name in node}
 
 
-def _text(value: Any) -> str:
+def _text(value: Json) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):

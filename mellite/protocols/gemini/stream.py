@@ -1,71 +1,44 @@
-"""Google's Gemini, on AI Studio and Vertex AI: request body, stream chunks, finish reasons, blocked prompts, usage."""
+"""The stream of Gemini: what each chunk stands for, finish reasons, blocked prompts; and whole answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from hashlib import blake2s
-from typing import Any, Final
+from typing import Final
 
-from ...values.errors import IncompleteStream, MelliteError
-from ...values.events import (
-    Event,
-    Finish,
-    FinishReason,
-    ReasoningDelta,
-    ResponseStart,
-    StepFinish,
-    StepStart,
-    TextDelta,
-)
+from ...values.events import Event, FinishReason, ReasoningDelta, TextDelta
+from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
-from ...values.usage import Usage
-from ...wire.protocol import Protocol
-from ..error_answers import answered, classify, read_event, read_whole
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
-from ..json_values import decode_json, is_done, listed, wrong
-from .answer import ID, GeminiRaw, GeminiResponse, decode_plain, numbered, usage_of
-from .body import GOOGLE, OPTIONS, GeminiDialect, lower, mended
+from ..json_values import listed, wrong
+from ..reading import answered, is_done, read_event, read_whole
+from .answer import decode_plain, numbered
+from .dialect import GOOGLE, GeminiDialect
 from .enums import BLOCK_REASONS, FINISH_REASONS, name_of
-from .parts import MISSES, GeminiState, close, finish_call, on_part
+from .parts import MISSES, close, finish_call, on_part
+from .state import GeminiState
 
-__all__ = [
-    "GOOGLE",
-    "GeminiDialect",
-    "GeminiRaw",
-    "GeminiResponse",
-    "GeminiState",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "protocol",
-    "step",
-    "unary",
-]
-
+__all__ = ["halt", "initial", "step", "unary"]
 
 #: The fields of an answer, in one piece or a chunk of it.
 _ANSWER: Final = ("candidates", "promptFeedback", "usageMetadata")
 
 
-# Parser state is in `gemini_parts`
-
-
-def initial(request: Request, *, dialect: GeminiDialect = GOOGLE) -> GeminiState:  # noqa: ARG001 - others need it
-    """A fresh state for the answer to one request."""
+def initial(request: Request, *, dialect: GeminiDialect = GOOGLE) -> GeminiState:  # noqa: ARG001 - the argument of every protocol
+    """Return a fresh state for the answer to one request."""
     return GeminiState(FINISH_REASONS[dialect.enums])
 
 
-# Reading a stream
+# A stream
 
 
 def step(state: GeminiState, data: bytes, event: str = "message") -> Sequence[Event]:
-    """The events that one stream event stands for.
+    """Return the events that one stream event stands for.
 
     Args:
-        data: its JSON; or ``[DONE]``, which gateways send.
-        event: its name.
+        state: where the parser stands.
+        data: the JSON of the stream event; or ``[DONE]``, which gateways send.
+        event: the name of the stream event.
 
     Raises:
         InvalidProviderOutput: for what is no chunk of an answer.
@@ -97,16 +70,12 @@ def step(state: GeminiState, data: bytes, event: str = "message") -> Sequence[Ev
                 return (ReasoningDelta(text, state.block_id),)
     if is_done(data):
         return _concluded(state)
-    try:
-        said = read_event(data, event, known=_ANSWER)
-    except MelliteError as error:
-        error.usage = _usage(state)
-        raise
-    return () if said is None else _take(state, said, data)
+    value = read_event(state, data, event, known=_ANSWER)
+    return () if value is None else _take(state, value, data)
 
 
 def halt(state: GeminiState) -> Sequence[Event]:
-    """What the end of the stream stands for.
+    """Return what the end of the stream stands for.
 
     Raises:
         IncompleteStream: if no finish reason came.
@@ -114,17 +83,17 @@ def halt(state: GeminiState) -> Sequence[Event]:
     return _concluded(state)
 
 
-def _take(state: GeminiState, chunk: Mapping[str, Any], data: bytes) -> Sequence[Event]:
+def _take(state: GeminiState, chunk: Mapping[str, Json], data: bytes) -> Sequence[Event]:
     candidates = _checked(chunk)
     events: list[Event] = []
     _identify(state, chunk, data, events)
     state.merged.add(chunk)
-    _read(state, chunk, candidates, events)
+    _on_chunk(state, chunk, candidates, events)
     return events
 
 
-def _checked(chunk: Mapping[str, Any]) -> list[Any]:
-    """The candidates, after a look at all that is relied upon later."""
+def _checked(chunk: Mapping[str, Json]) -> list[Json]:
+    """Return the candidates, after a look at all that is relied upon later."""
     candidates = listed(chunk.get("candidates"), "candidates")
     for candidate in candidates:
         content = candidate.get("content") if isinstance(candidate, dict) else None
@@ -139,42 +108,35 @@ def _checked(chunk: Mapping[str, Any]) -> list[Any]:
     return candidates
 
 
-def _identify(state: GeminiState, answer: Mapping[str, Any], data: bytes, events: list[Event]) -> None:
-    """Say which answer of which model this is, as soon as it is known."""
-    id, model = answer.get("responseId"), answer.get("modelVersion")
-    id = id if isinstance(id, str) and id and state.response_id is None else None
-    model = model if isinstance(model, str) and model and state.response_model is None else None
+def _identify(state: GeminiState, answer: Mapping[str, Json], data: bytes, events: list[Event]) -> None:
+    if state.response_id is None or state.response_model is None:
+        state.identify(answer.get("responseId"), answer.get("modelVersion"), events)
     if not state.id_stem:  # for calls without an id: different in every turn, and the same whenever it is replayed
-        state.id_stem = f"call_{id or blake2s(data, digest_size=8).hexdigest()}"
-    if id or model:
-        state.response_id = id or state.response_id
-        state.response_model = model or state.response_model
-        events.append(ResponseStart(response_id=id, response_model=model))
+        state.id_stem = f"call_{state.response_id or blake2s(data, digest_size=8).hexdigest()}"
 
 
-def _read(state: GeminiState, chunk: Mapping[str, Any], candidates: Sequence[Any], events: list[Event]) -> None:
+def _on_chunk(state: GeminiState, chunk: Mapping[str, Json], candidates: Sequence[Json], events: list[Event]) -> None:
     for index, candidate in numbered(candidates):
         if index == 0:
             for part in (candidate.get("content") or {}).get("parts") or ():
                 on_part(state, part, events)
             _on_finish_reason(state, candidate)
-    feedback = chunk.get("promptFeedback")
+    feedback, usage = chunk.get("promptFeedback"), chunk.get("usageMetadata")
     if isinstance(feedback, dict):
-        word, said = (
-            name_of(feedback.get("blockReason"), BLOCK_REASONS, "blockReason"),
-            feedback.get("blockReasonMessage"),
-        )
-        if not is_unfinished(word):
-            state.blocked = word
-            state.message = said if isinstance(said, str) else None
-            state.complete = True
-    usage = chunk.get("usageMetadata")
+        _on_feedback(state, feedback)
     if isinstance(usage, dict) and usage:
-        _usage(state)  # one that is not decoded yet came before
-        _use(state, usage)
+        state.use(usage)
 
 
-def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Any]) -> None:
+def _on_feedback(state: GeminiState, feedback: Mapping[str, Json]) -> None:
+    word, said = name_of(feedback.get("blockReason"), BLOCK_REASONS, "blockReason"), feedback.get("blockReasonMessage")
+    if not is_unfinished(word):
+        state.blocked = word
+        state.message = said if isinstance(said, str) else None
+        state.complete = True
+
+
+def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Json]) -> None:
     word, said = name_of(candidate.get("finishReason"), state.numbers, "finishReason"), candidate.get("finishMessage")
     if not is_unfinished(word):  # older models give one with every chunk: the last counts
         state.finish_word = word
@@ -183,58 +145,36 @@ def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Any]) -> None:
         state.plain = ""  # what comes now has to be looked at
 
 
-def _use(state: GeminiState, raw: Mapping[str, Any]) -> None:
-    """Later usage replaces earlier, unless it says nothing."""
-    state.usage = usage_of(raw).replacing(state.usage)
+def _concluded(state: GeminiState, answer: JsonObject | None = None) -> Sequence[Event]:
+    """Return the events that end an answer.
 
-
-def _usage(state: GeminiState) -> Usage | None:
-    """The usage so far."""
-    if state.last_usage:
-        raw = decode_json(bytes(state.last_usage))
-        state.last_usage = b""
-        if isinstance(raw, dict):
-            _use(state, raw)
-    return state.usage
-
-
-def _concluded(state: GeminiState, answer: dict[str, Any] | None = None) -> Sequence[Event]:
-    """The events that end an answer; `answer` if it came in one piece.
+    Args:
+        state: where the parser stands.
+        answer: the whole answer, if it came in one piece.
 
     Raises:
         IncompleteStream: if a stream gave no finish reason.
     """
-    usage = _usage(state)
     word = state.finish_word or state.blocked
     if not word and answer is None:
-        what = "broke off before its finish reason" if state.started or state.response_id else "ended before it began"
-        msg = f"the answer {what}; what came of it is in .partial"
-        raise IncompleteStream(msg, usage=usage)
-    events: list[Event] = [] if state.started else [StepStart()]
+        raise state.broken_off()
+    usage = state.counts
+    events: list[Event] = []
+    state.begin(events)
     close(state, events)
     finish_call(state, events, cut_short=is_cut_short(word))
     if state.finish_word is None and state.blocked:
         reason: FinishReason = "content-filter"
     else:
         reason = finish_reason(word, calls=bool(state.calls), usage=usage)
-    state.complete = state.done = True
     if answer is None:
         answer = state.merged.finished(usage=usage.raw if usage is not None else None)
-    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=usage))
-    events.append(
-        Finish(
-            reason,
-            raw_reason=word,
-            usage=usage,
-            response=answer,
-            refusal=state.message if reason == "content-filter" else None,
-            logprobs=_first(answer).get("logprobsResult"),
-        )
-    )
+    refusal = state.message if reason == "content-filter" else None
+    state.end(reason, word, events, response=answer, refusal=refusal, logprobs=_first(answer).get("logprobsResult"))
     return events
 
 
-def _first(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+def _first(answer: Mapping[str, Json]) -> Mapping[str, Json]:
     return next((candidate for index, candidate in numbered(answer.get("candidates")) if index == 0), {})
 
 
@@ -242,7 +182,7 @@ def _first(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def unary(body: bytes, *, dialect: GeminiDialect = GOOGLE) -> Sequence[Event]:
-    """The events of an answer that came in one piece; a list of chunks, as a stream without ``alt=sse``, is one too.
+    """Return the events of an answer in one piece; a list of chunks, as a stream without ``alt=sse``, is one too.
 
     Raises:
         InvalidProviderOutput: if it is no answer of Gemini.
@@ -263,29 +203,6 @@ def unary(body: bytes, *, dialect: GeminiDialect = GOOGLE) -> Sequence[Event]:
         raise wrong(answer, "the answer", "an object with candidates")
     candidates = _checked(answer)
     _identify(state, answer, body, events)
-    _read(state, answer, candidates, events)
+    _on_chunk(state, answer, candidates, events)
     events += _concluded(state, answer)
     return events
-
-
-# What all of it makes
-
-
-def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
-    """Gemini's protocol.
-
-    Example:
-        >>> protocol().id
-        'gemini'
-    """
-    return Protocol(
-        id=ID,
-        options=OPTIONS,
-        lower=partial(lower, dialect=dialect),
-        initial=partial(initial, dialect=dialect),
-        step=step,
-        halt=halt,
-        unary=partial(unary, dialect=dialect),
-        classify=classify,
-        mend=mended,
-    )

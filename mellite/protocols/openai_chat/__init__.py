@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from .stream import (
-    OPENAI,
-    ChatCompletion,
-    ChatDialect,
-    ChatState,
-    OpenAIChatRaw,
-    classify,
-    halt,
-    initial,
-    lower,
-    protocol,
-    step,
-    unary,
-)
+from functools import partial
 
-__all__ = [
-    "OPENAI",
-    "ChatCompletion",
-    "ChatDialect",
-    "ChatState",
-    "OpenAIChatRaw",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "protocol",
-    "step",
-    "unary",
-]
+from ...wire.protocol import Protocol
+from ..error_answers import classify
+from .answer import ID, ChatCompletion, OpenAIChatRaw
+from .body import lower, mend, options_of
+from .dialect import OPENAI, ChatDialect
+from .state import ChatState
+from .stream import halt, initial, step, unary
+
+__all__ = ["OPENAI", "ChatCompletion", "ChatDialect", "ChatState", "OpenAIChatRaw", "protocol"]
+
+
+def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
+    """Return Chat Completions as one company speaks it.
+
+    Example:
+        >>> protocol().id
+        'openai-chat'
+    """
+    return Protocol(
+        id=ID,
+        options=options_of(dialect),
+        lower=partial(lower, dialect=dialect),
+        initial=partial(initial, dialect=dialect),
+        step=step,
+        halt=halt,
+        unary=partial(unary, dialect=dialect),
+        classify=classify,
+        mend=partial(mend, dialect=dialect),
+    )

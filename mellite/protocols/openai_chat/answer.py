@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Final, Literal, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 
 from ...values.errors import InvalidProviderOutput
+from ...values.provider_json import Json, JsonObject
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
 from ..json_values import count, inner, shown
@@ -33,10 +34,10 @@ class ChatMessage(TypedDict, total=False):
     """The ``message`` of a choice."""
 
     role: str
-    content: str | list[dict[str, Any]] | None
+    content: str | list[JsonObject] | None
     refusal: str | None
     reasoning_content: str
-    tool_calls: list[dict[str, Any]]
+    tool_calls: list[JsonObject]
 
 
 class ChatChoice(TypedDict):
@@ -45,7 +46,7 @@ class ChatChoice(TypedDict):
     index: int
     message: ChatMessage
     finish_reason: str | None
-    logprobs: NotRequired[dict[str, Any] | None]
+    logprobs: NotRequired[JsonObject | None]
 
 
 class ChatCompletion(TypedDict, total=False):
@@ -56,7 +57,7 @@ class ChatCompletion(TypedDict, total=False):
     created: int
     model: str
     choices: list[ChatChoice]
-    usage: dict[str, Any] | None
+    usage: JsonObject | None
     service_tier: str | None
     system_fingerprint: str | None
 
@@ -69,7 +70,7 @@ class OpenAIChatRaw(RawProviderResponse, protocol=ID):
     response: ChatCompletion | None
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
+def usage_of(raw: Mapping[str, Json]) -> Usage:
     """The counts in a usage object, whose names differ from host to host."""
     prompt, completion = inner(raw, "prompt_tokens_details"), inner(raw, "completion_tokens_details")
     reasoning = count(completion, "reasoning_tokens")
@@ -87,7 +88,7 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
     )
 
 
-def filtered_for(choice: Mapping[str, Any]) -> str | None:
+def filtered_for(choice: Mapping[str, Json]) -> str | None:
     """What a choice was filtered for, by Azure's notes on it.
 
     https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
@@ -110,7 +111,7 @@ def filtered_for(choice: Mapping[str, Any]) -> str | None:
 class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: str | None = None
     reasoning_content: str | None = None
-    role: Any = None
+    role: Json = None
     refusal: None = None
     tool_calls: None = None
     function_call: None = None
@@ -131,14 +132,14 @@ class _PlainChoice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 class _PlainChunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     choices: tuple[_PlainChoice]
     usage: None = None
-    id: Any = None
-    object: Any = None
-    created: Any = None
-    model: Any = None
-    provider: Any = None
-    service_tier: Any = None
-    system_fingerprint: Any = None
-    obfuscation: Any = None
+    id: Json = None
+    object: Json = None
+    created: Json = None
+    model: Json = None
+    provider: Json = None
+    service_tier: Json = None
+    system_fingerprint: Json = None
+    obfuscation: Json = None
 
 
 #: Decodes a chunk of nothing but text, in half the time of any chunk; raises ValueError for one with more in it.
@@ -161,7 +162,7 @@ _CHOICE_APART: Final = frozenset({"delta", "index", "message", "usage"})
 _SPOKEN: Final = ("content", "refusal", "tool_calls", "function_call", *REASONING_FIELDS)
 
 
-class _Pieces(list[Any]):
+class _Pieces(list[Json]):
     """A text while it grows, joined at the end, so that n pieces cost n; some providers mix other parts in."""
 
 
@@ -174,8 +175,8 @@ class ChatDelta(NamedTuple):
         whole: whether the chunk has the whole message, so that each of its tool calls is all of one.
     """
 
-    choice: Mapping[str, Any]
-    delta: Mapping[str, Any]
+    choice: Mapping[str, Json]
+    delta: Mapping[str, Json]
     whole: bool
 
 
@@ -190,12 +191,12 @@ class MergedChat:
     __slots__ = ("_choices", "_top", "content", "reasoning")
 
     def __init__(self) -> None:
-        self._top: dict[str, Any] = {}
-        self._choices: dict[int, dict[str, Any]] = {}
+        self._top: JsonObject = {}
+        self._choices: dict[int, JsonObject] = {}
         self.content: list[str] = _Pieces()
         self.reasoning: list[str] = _Pieces()
 
-    def add(self, chunk: Mapping[str, Any]) -> list[ChatDelta]:
+    def add(self, chunk: Mapping[str, Json]) -> list[ChatDelta]:
         """Merge one chunk; return what it adds to each choice that it has.
 
         Its ``choices``, if any, must be a list of objects whose deltas and messages are objects or null.
@@ -212,7 +213,7 @@ class MergedChat:
                 top[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
         return [self._add_choice(choice) for choice in chunk.get("choices") or ()]
 
-    def _add_choice(self, choice: Mapping[str, Any]) -> ChatDelta:
+    def _add_choice(self, choice: Mapping[str, Json]) -> ChatDelta:
         index = choice.get("index") or 0
         known = self._choices.get(index)
         if known is None:
@@ -224,15 +225,8 @@ class MergedChat:
                 continue
             if value is None:
                 known.setdefault(name, None)
-            elif name == "logprobs" and isinstance(value, Mapping):
-                merged = known[name] = known.get(name) or {}
-                _add_delta(merged, value)
-            elif name == "text" and isinstance(value, str):
-                _add_delta(known, {name: value})
-            elif isinstance(value, list) and isinstance(known.get(name), list):
-                known[name].extend(value)
             else:
-                known[name] = value
+                _add_fact(known, name, value)
         delta, message = choice.get("delta") or {}, choice.get("message")
         if "delta" not in choice and "message" not in choice and isinstance(choice.get("text"), str):
             delta = {"content": choice["text"]}  # as the older Completions say it
@@ -242,14 +236,14 @@ class MergedChat:
         _add_delta(known["message"], delta)
         return ChatDelta(choice, delta, whole)
 
-    def first(self) -> dict[str, Any]:
+    def first(self) -> JsonObject:
         """What is known of the first choice, but for its text."""
         choice = self._choices.get(0, {"message": {}})
         message = {name: value for name, value in choice["message"].items() if not isinstance(value, _Pieces)}
-        known: dict[str, Any] = _finished({**choice, "message": message})
+        known: JsonObject = _finished({**choice, "message": message})
         return known
 
-    def finished(self, *, usage: Mapping[str, Any] | None, tool_calls: list[dict[str, Any]]) -> dict[str, Any]:
+    def finished(self, *, usage: Mapping[str, Json] | None, tool_calls: list[JsonObject]) -> JsonObject:
         """The whole answer.
 
         Args:
@@ -275,7 +269,21 @@ class MergedChat:
         return answer
 
 
-def _rest_of(message: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _add_fact(known: JsonObject, name: str, value: Json) -> None:
+    """Merge what a chunk says of a choice beside its message."""
+    held = known.get(name)
+    if name == "logprobs" and isinstance(value, Mapping):
+        merged = known[name] = held or {}
+        _add_delta(merged, value)
+    elif name == "text" and isinstance(value, str):
+        _add_delta(known, {name: value})
+    elif isinstance(value, list) and isinstance(held, list):
+        held.extend(value)
+    else:
+        known[name] = value
+
+
+def _rest_of(message: Mapping[str, Json], known: Mapping[str, Json]) -> JsonObject:
     """Return what of a whole message has not come in deltas.
 
     That is all of it, where a server streams an answer in one piece; the end or nothing, where one tells with every
@@ -284,7 +292,7 @@ def _rest_of(message: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, 
     Raises:
         InvalidProviderOutput: if it says something else than what came.
     """
-    rest: dict[str, Any] = {}
+    rest: JsonObject = {}
     thought = max([_joined(known.get(name)) for name in REASONING_FIELDS], key=len)
     for name, value in message.items():
         held = known.get(name)
@@ -306,15 +314,15 @@ def _rest_of(message: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, 
     return rest
 
 
-def _joined(value: Any) -> str:
+def _joined(value: Json) -> str:
     return "".join([piece for piece in value if isinstance(piece, str)]) if isinstance(value, _Pieces) else ""
 
 
-def _is_text(part: Mapping[str, Any]) -> bool:
+def _is_text(part: Mapping[str, Json]) -> bool:
     return part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
-def _add_delta(known: dict[str, Any], delta: Mapping[str, Any]) -> None:
+def _add_delta(known: JsonObject, delta: Mapping[str, Json]) -> None:
     for name, value in delta.items():
         held = known.get(name)
         if value is None:
@@ -335,7 +343,7 @@ def _add_delta(known: dict[str, Any], delta: Mapping[str, Any]) -> None:
             known[name] = value
 
 
-def _add_items(known: list[Any], items: list[Any]) -> None:
+def _add_items(known: list[Json], items: list[Json]) -> None:
     """Items that bear an index belong to the item of that index and type; others are further items.
 
     OpenRouter counts the summary and the encrypted form of one thought alike.
@@ -352,14 +360,14 @@ def _add_items(known: list[Any], items: list[Any]) -> None:
         _add_delta(held, item)
 
 
-def _is_same(known: Any, item: Mapping[str, Any]) -> bool:
+def _is_same(known: Json, item: Mapping[str, Json]) -> bool:
     if not isinstance(known, dict) or known.get("index") != item["index"]:
         return False
     kind = item.get("type")
     return kind is None or known.get("type") in (None, kind)
 
 
-def _finished(value: Any) -> Any:
+def _finished(value: Json) -> Json:
     if isinstance(value, _Pieces):
         return _text(value)
     if isinstance(value, list):
@@ -369,12 +377,12 @@ def _finished(value: Any) -> Any:
     return value
 
 
-def _text(pieces: _Pieces) -> Any:
+def _text(pieces: _Pieces) -> Json:
     """The pieces as one text; as a list of parts, where there are parts among them."""
     try:
         return "".join(pieces)
     except TypeError:
-        parts: list[Any] = []
+        parts: list[Json] = []
     for piece in pieces:
         if not isinstance(piece, str):
             parts.append(piece)

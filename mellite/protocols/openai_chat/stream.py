@@ -1,60 +1,44 @@
-"""OpenAI Chat Completions, spoken by most companies: request body, stream chunks, finish reasons, usage."""
+"""The stream of Chat Completions: what each chunk stands for, finish reasons, errors of choices; and whole answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from ...values.errors import IncompleteStream, MelliteError
-from ...values.events import Event, Finish, ReasoningDelta, ResponseStart, StepFinish, TextDelta, TextEnd
+from ...values.events import Event, ReasoningDelta, TextDelta, TextEnd
+from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
-from ...wire.protocol import Protocol
-from ..error_answers import classify, failure_of, read_event, read_whole
+from ..error_answers import failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
-from ..history import HistoryRules, mend
-from ..json_values import is_done, listed, wrong
-from .answer import ID, ChatCompletion, OpenAIChatRaw, decode_plain, filtered_for, usage_of
-from .body import OPENAI, ChatDialect, lower, options_of
-from .deltas import MISSES, ChatState, begin, end_reasoning, on_delta
+from ..json_values import listed, wrong
+from ..reading import is_done, read_event, read_whole
+from .answer import decode_plain, filtered_for, usage_of
+from .deltas import MISSES, end_reasoning, on_delta
+from .dialect import OPENAI, ChatDialect
+from .state import ChatState
 
-__all__ = [
-    "OPENAI",
-    "ChatCompletion",
-    "ChatDialect",
-    "ChatState",
-    "OpenAIChatRaw",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
-    "protocol",
-    "step",
-    "unary",
-]
-
+__all__ = ["halt", "initial", "step", "unary"]
 
 #: The fields of an answer, in one piece or a chunk of it.
 _ANSWER: Final = ("choices",)
 
 
-# Parser state is in `chat_deltas`
-
-
-def initial(request: Request, *, dialect: ChatDialect = OPENAI) -> ChatState:  # noqa: ARG001 - other protocols need it
-    """A fresh state for the answer to one request."""
+def initial(request: Request, *, dialect: ChatDialect = OPENAI) -> ChatState:  # noqa: ARG001 - the argument of every protocol
+    """Return a fresh state for the answer to one request."""
     return ChatState(dialect)
 
 
-# Reading a stream
+# A stream
 
 
 def step(state: ChatState, data: bytes, event: str = "message") -> Sequence[Event]:
-    """The events that one stream event stands for.
+    """Return the events that one stream event stands for.
 
     Args:
-        data: its JSON, or ``[DONE]``.
-        event: its name.
+        state: where the parser stands.
+        data: the JSON of the stream event, or ``[DONE]``.
+        event: the name of the stream event.
 
     Raises:
         InvalidProviderOutput: for what is no chat chunk.
@@ -84,7 +68,7 @@ def step(state: ChatState, data: bytes, event: str = "message") -> Sequence[Even
 
 
 def halt(state: ChatState) -> Sequence[Event]:
-    """What the end of the stream stands for, where no ``[DONE]`` came.
+    """Return what the end of the stream stands for, where no ``[DONE]`` came.
 
     Raises:
         IncompleteStream: if no finish reason came either.
@@ -104,16 +88,12 @@ def _miss(state: ChatState) -> None:
 def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return _concluded(state)
-    try:
-        chunk = read_event(data, event, known=_ANSWER)
-    except MelliteError as error:
-        error.usage = state.usage
-        raise
+    chunk = read_event(state, data, event, known=_ANSWER)
     if chunk is None:
         return ()
     _check_choices(chunk)
     events: list[Event] = []
-    _identify(state, chunk, events)
+    state.identify(chunk.get("id"), chunk.get("model"), events)
     for choice, delta, whole in state.merged.add(chunk):
         if not choice.get("index"):
             grown = state.inputs.grown
@@ -130,7 +110,7 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
     return events
 
 
-def _check_choices(chunk: Mapping[str, Any]) -> None:
+def _check_choices(chunk: Mapping[str, Json]) -> None:
     """Look at all that is relied upon later.
 
     Raises:
@@ -145,24 +125,13 @@ def _check_choices(chunk: Mapping[str, Any]) -> None:
             raise wrong(choice["index"], "the index of a choice", "a number")
 
 
-def _failure(state: ChatState, value: Mapping[str, Any]) -> MelliteError:
+def _failure(state: ChatState, value: Mapping[str, Json]) -> MelliteError:
     error = failure_of(value)
     error.usage = state.usage
     return error
 
 
-def _identify(state: ChatState, answer: Mapping[str, Any], events: list[Event]) -> None:
-    """Say which answer of which model this is, as soon as it is known."""
-    id, model = answer.get("id"), answer.get("model")
-    id = id if isinstance(id, str) and id and state.response_id is None else None
-    model = model if isinstance(model, str) and model and state.response_model is None else None
-    if id or model:
-        state.response_id = id or state.response_id
-        state.response_model = model or state.response_model
-        events.append(ResponseStart(response_id=id, response_model=model))
-
-
-def _on_finish_reason(state: ChatState, word: Any, *, in_call: bool = False) -> None:
+def _on_finish_reason(state: ChatState, word: Json, *, in_call: bool = False) -> None:
     """Take a finish reason; `in_call` if its chunk has arguments of a tool call, which may go on (LiteLLM)."""
     if word is not None and not isinstance(word, str):
         raise wrong(word, "finish_reason", "a text")
@@ -172,43 +141,44 @@ def _on_finish_reason(state: ChatState, word: Any, *, in_call: bool = False) -> 
         state.complete = not (in_call and state.inputs.is_open and not is_cut_short(word))
 
 
-def _on_error(state: ChatState, choice: Mapping[str, Any], *, whole: bool = False) -> None:
-    """The error of a choice, as OpenRouter has it; what came before it in the answer is not lost."""
+def _on_error(state: ChatState, choice: Mapping[str, Json], *, whole: bool = False) -> None:
+    """Note the error of a choice, as OpenRouter has it; what came before the error in the answer is not lost."""
     if choice.get("error"):
         state.failure = failure_of({"error": choice["error"]}, whole=whole)
         state.finish_word = state.finish_word or "error"
         state.complete = True
 
 
-def _on_usage(state: ChatState, usage: Any) -> None:
-    """Later usage replaces earlier, unless it says nothing: some hosts send zeros at the end."""
+def _on_usage(state: ChatState, usage: Json) -> None:
+    """Note a report of usage; see `Usage.replacing`."""
     if isinstance(usage, dict) and usage:
         state.usage = usage_of(usage).replacing(state.usage)
 
 
 def _concluded(
-    state: ChatState, answer: dict[str, Any] | None = None, choice: Mapping[str, Any] | None = None
+    state: ChatState, answer: JsonObject | None = None, choice: Mapping[str, Json] | None = None
 ) -> Sequence[Event]:
-    """The events that end an answer; `answer` and its first `choice` if it came in one piece.
+    """Return the events that end an answer.
+
+    Args:
+        state: where the parser stands.
+        answer: the whole answer, if it came in one piece.
+        choice: its first choice.
 
     Raises:
         IncompleteStream: if a stream gave no finish reason.
         ProviderInternal: if the reason is that something broke.
         MelliteError: of the kind that the error of the choice stands for.
     """
-    word = state.finish_word
-    usage = state.usage
+    word, usage = state.finish_word, state.usage
     if not word and answer is None and state.dialect.finish_required:
-        what = "broke off before its finish reason" if state.response_id or state.started else "ended before it began"
-        msg = f"the answer {what}; what came of it is in .partial"
-        raise IncompleteStream(msg, usage=usage)
+        raise state.broken_off()
     if state.failure is not None:
         state.failure.usage = usage
         raise state.failure
     reason = finish_reason(word, calls=bool(len(state.inputs)), usage=usage)
-    state.complete = state.done = True
     events: list[Event] = []
-    begin(state, events)
+    state.begin(events)
     first = choice if choice is not None else state.merged.first()
     end_reasoning(state, (first.get("message") or {}).get("reasoning_details"), events)
     if state.text_open:
@@ -220,25 +190,16 @@ def _concluded(
         counted = usage.raw if usage is not None else None
         calls = [] if state.old_call else state.inputs.merged()
         answer = state.merged.finished(usage=counted, tool_calls=calls)
-    events.append(StepFinish(0, reason=reason, raw_reason=word, usage=usage))
-    events.append(
-        Finish(
-            reason,
-            raw_reason=word,
-            usage=usage,
-            response=answer,
-            refusal="".join(state.refusal) or (filtered_for(first) if reason == "content-filter" else None),
-            logprobs=first.get("logprobs"),
-        )
-    )
+    refusal = "".join(state.refusal) or (filtered_for(first) if reason == "content-filter" else None)
+    state.end(reason, word, events, response=answer, refusal=refusal, logprobs=first.get("logprobs"))
     return events
 
 
 # An answer in one piece
 
 
-def unary(body: bytes) -> Sequence[Event] | Iterator[Event]:
-    """The events of an answer that came in one piece.
+def unary(body: bytes, *, dialect: ChatDialect = OPENAI) -> Sequence[Event] | Iterator[Event]:
+    """Return the events of an answer that came in one piece.
 
     Raises:
         InvalidProviderOutput: if it is no chat completion.
@@ -260,9 +221,9 @@ def unary(body: bytes) -> Sequence[Event] | Iterator[Event]:
         message = {}
     if not isinstance(message, dict):
         raise wrong(first, "a choice", "an object with a message")
-    state = ChatState(OPENAI)
+    state = ChatState(dialect)
     events: list[Event] = []
-    _identify(state, answer, events)
+    state.identify(answer.get("id"), answer.get("model"), events)
     on_delta(state, message, events, whole=True)
     _on_finish_reason(state, first.get("finish_reason"))
     state.finish_word = first.get("finish_reason")
@@ -275,13 +236,13 @@ def unary(body: bytes) -> Sequence[Event] | Iterator[Event]:
 
 
 def _broken_off(events: Sequence[Event], state: ChatState) -> Iterator[Event]:
-    """What there is of an answer whose choice names an error, and then that error."""
+    """Give what there is of an answer whose choice names an error, and then that error."""
     yield from events
     yield from _concluded(state)
 
 
-def _is_filtered(choice: Any) -> bool:
-    """Whether a choice has no message because it was filtered, as Azure does.
+def _is_filtered(choice: Json) -> bool:
+    """Tell whether a choice has no message because it was filtered, as Azure does.
 
     https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
 
@@ -290,26 +251,3 @@ def _is_filtered(choice: Any) -> bool:
     """
     word = choice.get("finish_reason") if isinstance(choice, dict) else None
     return isinstance(word, str) and finish_reason(word, calls=False) == "content-filter"
-
-
-# What all of it makes
-
-
-def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
-    """Chat Completions as one company speaks it.
-
-    Example:
-        >>> protocol().id
-        'openai-chat'
-    """
-    return Protocol(
-        id=ID,
-        options=options_of(dialect),
-        lower=partial(lower, dialect=dialect),
-        initial=partial(initial, dialect=dialect),
-        step=step,
-        halt=halt,
-        unary=unary,
-        classify=classify,
-        mend=partial(mend, rules=HistoryRules(ids=dialect.tool_ids)),
-    )

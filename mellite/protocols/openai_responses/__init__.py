@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from .stream import (
-    OPENAI,
-    OpenAIResponsesRaw,
-    ResponseObject,
-    ResponseOutputItem,
-    ResponsesDialect,
-    ResponsesState,
-    classify,
-    halt,
-    initial,
-    lower,
-    protocol,
-    step,
-    unary,
-)
+from functools import partial
+
+from ...wire.protocol import Protocol
+from ..error_answers import classify
+from .answer import ID, OpenAIResponsesRaw, ResponseObject, ResponseOutputItem
+from .body import lower, mend, options_of
+from .dialect import OPENAI, ResponsesDialect
+from .state import ResponsesState
+from .stream import halt, initial, step, unary
 
 __all__ = [
     "OPENAI",
@@ -25,11 +19,26 @@ __all__ = [
     "ResponseOutputItem",
     "ResponsesDialect",
     "ResponsesState",
-    "classify",
-    "halt",
-    "initial",
-    "lower",
     "protocol",
-    "step",
-    "unary",
 ]
+
+
+def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
+    """Return Responses as one company speaks it.
+
+    Example:
+        >>> protocol().id
+        'openai-responses'
+    """
+    return Protocol(
+        id=ID,
+        options=options_of(dialect),
+        lower=partial(lower, dialect=dialect),
+        initial=partial(initial, dialect=dialect),
+        step=step,
+        halt=halt,
+        unary=partial(unary, dialect=dialect),
+        classify=classify,
+        mend=mend,
+        elsewhere="ask a server that only knows Chat Completions with '{provider}-chat:' instead of '{provider}:'",
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from ...values.errors import InvalidProviderOutput
+from ...values.provider_json import Json
 from ..json_values import shown
 from ..tool_calls import parse_arguments
 
@@ -170,7 +171,7 @@ def same_arguments(one: str, other: str, *, is_json: bool) -> bool:
 _BROKEN: Final = object()
 
 
-def _decoded(text: str) -> Any:
+def _decoded(text: str) -> Json:
     try:
         return parse_arguments(text)
     except InvalidProviderOutput:
@@ -200,7 +201,7 @@ class Named(Protocol):
 ItemT = TypeVar("ItemT", bound=Named)
 
 
-def aligned(items: Sequence[ItemT], output: Sequence[Any]) -> Iterator[ItemT | None]:
+def aligned(items: Sequence[ItemT], output: Sequence[Json]) -> Iterator[ItemT | None]:
     """For each item of the whole answer give the streamed one that it is; None for one that was not streamed.
 
     An id tells, else a place in the output, else the order among those of one type (and name, for a call).
@@ -229,7 +230,7 @@ def aligned(items: Sequence[ItemT], output: Sequence[Any]) -> Iterator[ItemT | N
     yield from found
 
 
-def text_of(raw: Mapping[str, Any]) -> str:
+def text_of(raw: Mapping[str, Json]) -> str:
     """Join the texts of a message as the whole answer has it."""
     content = raw.get("content")
     parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
@@ -237,14 +238,14 @@ def text_of(raw: Mapping[str, Any]) -> str:
     return "".join([text for text in texts if isinstance(text, str)])
 
 
-def _field(raw: Mapping[str, Any], name: str) -> str:
+def _field(raw: Mapping[str, Json], name: str) -> str:
     value = raw.get(name)
     return value if isinstance(value, str) else ""
 
 
 #: What two views of an item have in common, the surest first; None where the view of a streamed item does not say it.
 _SIGNS: Final[
-    tuple[tuple[Callable[[Any], Hashable | None], Callable[[int, Mapping[str, Any]], Hashable | None]], ...]
+    tuple[tuple[Callable[[Json], Hashable | None], Callable[[int, Mapping[str, Json]], Hashable | None]], ...]
 ] = (
     (
         lambda item: (item.call_id, item.id, item.index) if item.id else None,

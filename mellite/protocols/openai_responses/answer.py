@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgspec
 
+from ...values.provider_json import Json, JsonObject
 from ...values.records import RawProviderResponse
 from ...values.usage import Usage
 from ..json_values import count, inner
@@ -36,8 +37,8 @@ class ResponseOutputItem(TypedDict, total=False):
     id: str
     status: str
     role: str
-    content: list[dict[str, Any]]
-    summary: list[dict[str, Any]]
+    content: list[JsonObject]
+    summary: list[JsonObject]
     encrypted_content: str | None
     call_id: str
     name: str
@@ -54,9 +55,9 @@ class ResponseObject(TypedDict, total=False):
     model: str
     status: str
     output: list[ResponseOutputItem]
-    usage: dict[str, Any] | None
-    error: dict[str, Any] | None
-    incomplete_details: dict[str, Any] | None
+    usage: JsonObject | None
+    error: JsonObject | None
+    incomplete_details: JsonObject | None
     previous_response_id: str | None
     service_tier: NotRequired[str | None]
 
@@ -69,7 +70,7 @@ class OpenAIResponsesRaw(RawProviderResponse, protocol=ID):
     response: ResponseObject | None
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
+def usage_of(raw: Mapping[str, Json]) -> Usage:
     """The counts in a usage object."""
     given, made = inner(raw, "input_tokens_details"), inner(raw, "output_tokens_details")
     return Usage.of(
@@ -120,7 +121,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def arguments_of_hosted(item: Mapping[str, Any]) -> Any:
+def arguments_of_hosted(item: Mapping[str, Json]) -> Json:
     """What the model wanted of a tool that the provider ran.
 
     Example:
@@ -137,7 +138,7 @@ def arguments_of_hosted(item: Mapping[str, Any]) -> Any:
 # The whole answer
 
 
-def whole(response: Mapping[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
+def whole(response: Mapping[str, Json], items: list[JsonObject]) -> JsonObject:
     """The answer as it would have come in one piece.
 
     Args:
@@ -147,19 +148,19 @@ def whole(response: Mapping[str, Any], items: list[dict[str, Any]]) -> dict[str,
     return dict(response) if response.get("output") or not items else {**response, "output": items}
 
 
-def log_probabilities(output: list[Any]) -> list[Any] | None:
+def log_probabilities(output: list[Json]) -> list[Json] | None:
     """Those of all texts of the output, one after the other; None if there are none."""
     given = [part.get("logprobs") for part in _said(output)]
     return [each for found in given if isinstance(found, list) for each in found] or None
 
 
-def refusal_of(output: list[Any]) -> str | None:
+def refusal_of(output: list[Json]) -> str | None:
     """What the model said in place of an answer; None if it did answer."""
     found = [part.get("refusal") for part in _said(output) if part.get("type") == "refusal"]
     return "".join([text for text in found if isinstance(text, str)]) or None
 
 
-def _said(output: list[Any]) -> Iterator[Mapping[str, Any]]:
+def _said(output: list[Json]) -> Iterator[Mapping[str, Json]]:
     for item in output:
         content = item.get("content") if isinstance(item, Mapping) and item.get("type") == "message" else None
         yield from [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else ()

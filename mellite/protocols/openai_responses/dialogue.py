@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from ...values.errors import InvalidProviderOutput
+from ...values.provider_json import Json, JsonObject
 from ..json_values import decode_json
 
 __all__ = ["ResponsesDialogue"]
@@ -60,9 +61,10 @@ class ResponsesDialogue:
     __slots__ = ("_announces", "_asked", "_begun", "_fresh", "_known", "_output", "_shortened")
 
     def __init__(self) -> None:
-        self._known: tuple[str, str, list[Any], list[Any]] | None = None  # id, model, input and output of the last turn
-        self._asked: dict[str, Any] = {}
-        self._output: list[Any] = []
+        # The id, the model, the input and the output of the last turn.
+        self._known: tuple[str, str, list[Json], list[Json]] | None = None
+        self._asked: JsonObject = {}
+        self._output: list[Json] = []
         self._shortened = False
         self._fresh = True  # nothing has been heard of this turn
         self._begun = False  # this turn was announced by the server, or it announces none
@@ -134,14 +136,14 @@ class ResponsesDialogue:
         event = _event(message)
         return event is None or str(event.get("type")).startswith((_OF_ANSWERS, "error"))
 
-    def _remember(self, response: Any) -> None:
+    def _remember(self, response: Json) -> None:
         id = response.get("id") if isinstance(response, Mapping) else None
         said = self._asked.get("input")
         if isinstance(id, str) and isinstance(said, list) and response.get("status", "completed") == "completed":
             output = self._output or response.get("output")
             self._known = (id, str(self._asked.get("model")), said, output if isinstance(output, list) else [])
 
-    def _rest(self, message: Mapping[str, Any]) -> list[Any] | None:
+    def _rest(self, message: Mapping[str, Json]) -> list[Json] | None:
         """What a message says that is new; None if it does not go on from the last answer, or says itself from what."""
         turns = message.get("input")
         if self._known is None or not isinstance(turns, list) or "previous_response_id" in message:
@@ -152,7 +154,7 @@ class ResponsesDialogue:
         return _behind(turns[len(said) :], output)
 
 
-def _behind(turns: Sequence[Any], output: Sequence[Any]) -> list[Any] | None:
+def _behind(turns: Sequence[Json], output: Sequence[Json]) -> list[Json] | None:
     """What stands behind an answer in a conversation; None if the answer is not there, or nothing is behind it."""
     left = list(turns)
     for item in output:
@@ -165,7 +167,7 @@ def _behind(turns: Sequence[Any], output: Sequence[Any]) -> list[Any] | None:
     return left or None
 
 
-def _repeats(turn: Any, item: Mapping[str, Any]) -> bool:
+def _repeats(turn: Json, item: Mapping[str, Json]) -> bool:
     """Whether a part of the conversation is this item of the answer."""
     if not isinstance(turn, Mapping):
         return False
@@ -183,13 +185,13 @@ def _repeats(turn: Any, item: Mapping[str, Any]) -> bool:
     return turn == item
 
 
-def _texts(item: Mapping[str, Any]) -> list[Any]:
+def _texts(item: Mapping[str, Json]) -> list[Json]:
     content = item.get("content") if item.get("type", "message") == "message" else None
     parts = content if isinstance(content, list) else []
     return [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("text")]
 
 
-def _event(message: bytes) -> dict[str, Any] | None:
+def _event(message: bytes) -> JsonObject | None:
     try:
         event = decode_json(message)
     except InvalidProviderOutput:
@@ -197,17 +199,17 @@ def _event(message: bytes) -> dict[str, Any] | None:
     return event if isinstance(event, dict) else None
 
 
-def _code(event: Mapping[str, Any]) -> Any:
+def _code(event: Mapping[str, Json]) -> Json:
     error = event.get("error")
     return error.get("code") if isinstance(error, Mapping) else event.get("code")
 
 
-def _message(body: bytes) -> dict[str, Any]:
+def _message(body: bytes) -> JsonObject:
     """The message that stands for an HTTP request."""
     asked = decode_json(body)
     said = asked if isinstance(asked, dict) else {}
     return {"type": "response.create", **{name: value for name, value in said.items() if name not in _NOT_SAID}}
 
 
-def _encoded(message: Mapping[str, Any]) -> bytes:
+def _encoded(message: Mapping[str, Json]) -> bytes:
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from ...values.errors import InvalidProviderOutput
 from ...values.events import (
@@ -16,6 +16,7 @@ from ...values.events import (
     ToolResultEvent,
 )
 from ...values.messages import ToolCall, ToolResult, ToolValue
+from ...values.provider_json import Json
 from ..json_values import wrong
 from ..tool_calls import parse_arguments
 from .agreement import agreed_arguments
@@ -85,7 +86,7 @@ def _grown(item: Item, kind: Kind, *, grows: bool) -> Iterator[Event]:
         yield from item.grow(kind, grows=grows)
 
 
-def _kept(item: Item, facts: Mapping[str, Any]) -> Iterator[Event]:
+def _kept(item: Item, facts: Mapping[str, Json]) -> Iterator[Event]:
     """Give an empty block of thinking, for what is only there to be sent back."""
     id = item.id or f"reasoning-{item.number}"
     noted = {name: value for name, value in facts.items() if value is not None}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from ...values.errors import InvalidProviderOutput
 from ...values.events import Event
+from ...values.provider_json import Json, JsonObject
 from ..json_values import wrong
 from .agreement import agrees, aligned, contradiction, lost, rest_of, same_arguments, text_of
 from .ends import closing
@@ -46,13 +47,13 @@ class Items:
         """Whether there is a tool call for whoever asked to run, or to approve."""
         return any(item.started and item.closed and item.held is None for item in self._all)
 
-    def merged(self) -> list[dict[str, Any]]:
+    def merged(self) -> list[JsonObject]:
         """The output as an answer in one piece shows it."""
         return [item.merged() for item in sorted(self._all, key=lambda item: item.place) if item.held is None]
 
     # Which item
 
-    def of(self, event: Mapping[str, Any], type: str) -> Item:
+    def of(self, event: Mapping[str, Json], type: str) -> Item:
         """Find the item that a piece belongs to, or make a new one where none was announced."""
         index, id = event.get("output_index"), event.get("item_id")
         names = [name for name in (id, event.get("call_id")) if isinstance(name, str) and name]
@@ -71,7 +72,7 @@ class Items:
             self._learn(found, {"type": type, "id": id, "call_id": event.get("call_id")})
         return found
 
-    def _of_whole(self, event: Mapping[str, Any], type: str) -> Item:
+    def _of_whole(self, event: Mapping[str, Json], type: str) -> Item:
         """Find the item of which an event shows a text as a whole; it may be complete by then."""
         index = event.get("output_index")
         found = [self._by_index.get(index)] if isinstance(index, int) else []
@@ -81,7 +82,7 @@ class Items:
             found = [item for item in self._all[-1:] if item.type == type]
         return next((item for item in found if item is not None and item.type == type), None) or self.of(event, type)
 
-    def _of_item(self, raw: Mapping[str, Any], index: Any) -> Item:
+    def _of_item(self, raw: Mapping[str, Json], index: Json) -> Item:
         """Find the item that the provider shows as a whole, or make a new one if it is new."""
         type = raw.get("type")
         if not isinstance(type, str):
@@ -97,7 +98,7 @@ class Items:
             return named
         return self._new(type, index, named)
 
-    def _named(self, raw: Mapping[str, Any], type: str) -> Item | None:
+    def _named(self, raw: Mapping[str, Json], type: str) -> Item | None:
         """The item of this type that has one of these ids, and no other call id."""
         ids = [raw.get("id"), raw.get("call_id")]
         for name in ids:
@@ -106,14 +107,14 @@ class Items:
                 return item if not ids[1] or not item.call_id or item.call_id == ids[1] else None
         return None
 
-    def _new(self, type: str, index: Any, twin: Item | None = None) -> Item:
+    def _new(self, type: str, index: Json, twin: Item | None = None) -> Item:
         item = Item(type, index if isinstance(index, int) else None, len(self._all), self._namespace, twin)
         self._all.append(item)
         if item.index is not None:
             self._by_index[item.index] = item
         return item
 
-    def _learn(self, item: Item, raw: Mapping[str, Any], *, final: bool = False) -> None:
+    def _learn(self, item: Item, raw: Mapping[str, Json], *, final: bool = False) -> None:
         item.learn(raw, final=final)
         for name in (item.id, item.call_id):
             if name:
@@ -121,13 +122,13 @@ class Items:
 
     # What arrives of them
 
-    def added(self, raw: Mapping[str, Any], index: Any) -> Sequence[Event]:
+    def added(self, raw: Mapping[str, Json], index: Json) -> Sequence[Event]:
         """An item begins."""
         item = self._of_item(raw, index)
         self._learn(item, raw)
         return item.passed(item.start() if item.type in CALLS and item.call_id and item.name else ())
 
-    def done(self, raw: Mapping[str, Any], index: Any) -> Sequence[Event]:
+    def done(self, raw: Mapping[str, Json], index: Json) -> Sequence[Event]:
         """An item is complete."""
         item = self._of_item(raw, index)
         self._learn(item, raw, final=True)
@@ -138,7 +139,7 @@ class Items:
         block, events = item.write(kind, number, text)
         return block, self._passed(item, events)
 
-    def whole_text(self, event: Mapping[str, Any], kind: Kind, number: int, whole: str) -> Sequence[Event]:
+    def whole_text(self, event: Mapping[str, Json], kind: Kind, number: int, whole: str) -> Sequence[Event]:
         """Take a text of a message or of thinking as a whole; give what was not streamed of it."""
         item = self._of_whole(event, "message" if kind == "output_text" else "reasoning")
         block = item.blocks.get((kind, number))
@@ -161,7 +162,7 @@ class Items:
         """Take more of what the model writes for a tool."""
         return item.passed(item.write_input(text))
 
-    def whole_input(self, event: Mapping[str, Any], type: str, whole: str) -> Sequence[Event]:
+    def whole_input(self, event: Mapping[str, Json], type: str, whole: str) -> Sequence[Event]:
         """Take all that the model wrote for a tool; give what was not streamed of it."""
         item = self._of_whole(event, type)
         self._learn(item, {"name": event.get("name"), "call_id": event.get("call_id")})
@@ -185,7 +186,7 @@ class Items:
 
     # The end
 
-    def finish(self, output: Sequence[Any], *, cut_short: bool) -> Iterator[Event]:
+    def finish(self, output: Sequence[Json], *, cut_short: bool) -> Iterator[Event]:
         """The answer is over: give what was not streamed, and close what is still open.
 
         Args:
@@ -215,7 +216,7 @@ class Items:
             if not item.closed:
                 yield from item.passed(self._complete(item, cut_short=cut_short))
 
-    def _says_the_same(self, output: Sequence[Any]) -> bool:
+    def _says_the_same(self, output: Sequence[Json]) -> bool:
         """Whether all texts of the whole answer are those that were streamed, in whichever items and parts."""
         messages = sorted(
             [item for item in self._all if item.type == "message" and item.held is None], key=lambda item: item.place

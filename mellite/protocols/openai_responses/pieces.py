@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from ...values.events import (
     Event,
@@ -17,6 +17,7 @@ from ...values.events import (
     ToolInputStart,
 )
 from ...values.messages import ProviderMetadata
+from ...values.provider_json import Json, JsonObject
 from .agreement import agrees, rest_of
 
 __all__ = ["CALLS", "Block", "Item", "Kind"]
@@ -28,7 +29,7 @@ Kind: TypeAlias = Literal["output_text", "summary_text", "reasoning_text"]
 CALLS: Final[Mapping[str, str]] = {"function_call": "arguments", "custom_tool_call": "input"}
 
 #: Where an item has its texts of a kind, and what a text has beside its words.
-_FIELDS: Final[Mapping[Kind, tuple[str, Mapping[str, Any]]]] = {
+_FIELDS: Final[Mapping[Kind, tuple[str, Mapping[str, Json]]]] = {
     "output_text": ("content", {"annotations": []}),
     "reasoning_text": ("content", {}),
     "summary_text": ("summary", {}),
@@ -127,7 +128,7 @@ class Item:
         self.id = ""
         self.call_id = ""
         self.name = ""
-        self.raw: dict[str, Any] = {}
+        self.raw: JsonObject = {}
         self.final = False
         self.blocks: dict[tuple[Kind, int], Block] = {}
         self.wholes: dict[Kind, str] = {}
@@ -193,7 +194,7 @@ class Item:
         found = [(number, block) for (of, number), block in self.blocks.items() if of == kind]
         return sorted(found, key=lambda pair: pair[0])
 
-    def learn(self, raw: Mapping[str, Any], *, final: bool = False) -> None:
+    def learn(self, raw: Mapping[str, Json], *, final: bool = False) -> None:
         """Take in what the provider says of it as a whole."""
         self.raw = {**self.raw, **raw}
         self.final = self.final or final
@@ -215,7 +216,7 @@ class Item:
                 found.append((number, text))
         return found
 
-    def merged(self) -> dict[str, Any]:
+    def merged(self) -> JsonObject:
         """The item as an answer in one piece shows it."""
         item = dict(self.raw)
         if self.type in CALLS and self.said:
@@ -296,7 +297,7 @@ class Item:
             if self.pieces:
                 yield ToolInputDelta(self.call_id, self.name, "".join(self.pieces))
 
-    def ended(self, block: Block, **facts: Any) -> Event:
+    def ended(self, block: Block, **facts: Json) -> Event:
         """The end of one of its texts."""
         block.open = False
         if block.kind == "output_text":
@@ -304,7 +305,7 @@ class Item:
         kind = block.kind if block.kind == "reasoning_text" else None
         return ReasoningEnd(block.id, provider_metadata=self.noted(kind=kind, **facts))
 
-    def noted(self, **facts: Any) -> ProviderMetadata | None:
+    def noted(self, **facts: Json) -> ProviderMetadata | None:
         """What is to be sent back with a part of the message."""
         found = {name: value for name, value in {"item_id": self.id or None, **facts}.items() if value is not None}
         return {self.namespace: found} if found else None

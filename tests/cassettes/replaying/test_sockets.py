@@ -21,8 +21,8 @@ from mellite.cassettes import (
 )
 from mellite.errors import CassetteMismatch, CassetteMiss, ConnectionLost
 from mellite.messages import Message, ToolResult
+from mellite.protocols.openai_responses import OPENAI, protocol
 from mellite.protocols.openai_responses.dialogue import ResponsesDialogue
-from mellite.protocols.openai_responses.stream import OPENAI, protocol
 from mellite.providers.catalog import find
 from mellite.request import Request, ToolDefinition
 from mellite.wire.http import HttpRequest

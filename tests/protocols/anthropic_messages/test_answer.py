@@ -17,7 +17,9 @@ from mellite.errors import (
     RateLimited,
 )
 from mellite.events import Finish
-from mellite.protocols.anthropic_messages.stream import AnthropicRaw, classify, initial, step, unary
+from mellite.protocols.anthropic_messages import AnthropicRaw
+from mellite.protocols.anthropic_messages.stream import initial, step, unary
+from mellite.protocols.error_answers import classify
 from mellite.values.records import RawProviderResponse
 from tests.protocols.anthropic_messages.claude import (
     REQUEST,

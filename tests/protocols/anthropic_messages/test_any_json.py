@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 from mellite.errors import MelliteError
 from mellite.events import Event, Finish
 from mellite.messages import CacheHint, Document, Image, Message, Reasoning, Text, ToolCall, ToolResult, ToolValue
-from mellite.protocols.anthropic_messages.stream import lower, mend, unary
+from mellite.protocols.anthropic_messages.body import lower, mend
+from mellite.protocols.anthropic_messages.stream import unary
 from mellite.providers.anthropic import messages_route
 from mellite.request import Request
 from mellite.values.fold import fold

@@ -10,9 +10,10 @@ import pytest
 
 from mellite.errors import InvalidRequest, UnsupportedOption
 from mellite.messages import CacheHint, Message, Text
+from mellite.protocols.anthropic_messages import AnthropicDialect
+from mellite.protocols.anthropic_messages.body import lower
 from mellite.protocols.anthropic_messages.models import facts_of
 from mellite.protocols.anthropic_messages.schema import held_to
-from mellite.protocols.anthropic_messages.stream import AnthropicDialect, lower
 from mellite.request import Request, ToolDefinition
 from tests.protocols.anthropic_messages.claude import body_of
 

@@ -23,7 +23,7 @@ from mellite.messages import (
     ToolValue,
     Video,
 )
-from mellite.protocols.anthropic_messages.stream import mend
+from mellite.protocols.anthropic_messages.body import mend
 from mellite.request import Request
 from mellite.values.fold import fold
 from tests.protocols.anthropic_messages.claude import messages_of, whole

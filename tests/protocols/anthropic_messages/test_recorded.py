@@ -17,7 +17,8 @@ from mellite import Message, ModelOutputThunk
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import IncompleteStream, MelliteError
-from mellite.protocols.anthropic_messages.stream import lower, mend, unary
+from mellite.protocols.anthropic_messages.body import lower, mend
+from mellite.protocols.anthropic_messages.stream import unary
 from mellite.providers.anthropic import messages_route
 from mellite.request import Request
 from mellite.values.fold import fold

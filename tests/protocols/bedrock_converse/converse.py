@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mellite.events import Event, Finish
-from mellite.protocols.bedrock_converse.stream import halt, initial, lower, mend, step, unary
+from mellite.protocols.bedrock_converse.body import lower, mend
+from mellite.protocols.bedrock_converse.stream import halt, initial, step, unary
 from mellite.request import Request
 from mellite.values.fold import Folded, fold
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings, strategies as st
 from mellite.errors import MelliteError
 from mellite.events import Event, Finish
 from mellite.messages import CacheHint, Document, Image, Message, Reasoning, Text, ToolCall, ToolResult, ToolValue
-from mellite.protocols.bedrock_converse.stream import classify, unary
+from mellite.protocols.bedrock_converse import classify
+from mellite.protocols.bedrock_converse.stream import unary
 from mellite.providers.bedrock import converse_route
 from mellite.request import Request
 from mellite.values.fold import fold

@@ -10,7 +10,8 @@ from attrs import frozen
 
 from mellite.errors import InvalidRequest, UnsupportedOption
 from mellite.messages import Audio, CacheHint, Content, Image, Message, Reasoning, Text, ToolCall, ToolResult, ToolValue
-from mellite.protocols.bedrock_converse.stream import lower, mend, protocol
+from mellite.protocols.bedrock_converse import protocol
+from mellite.protocols.bedrock_converse.body import lower, mend
 from mellite.request import CachePolicy, Request, ToolDefinition
 from tests.protocols.bedrock_converse.converse import CLAUDE, NOVA, body_of
 

@@ -19,7 +19,8 @@ from mellite.errors import (
     UnknownProviderError,
 )
 from mellite.events import ToolCallEvent
-from mellite.protocols.bedrock_converse.stream import classify, unary
+from mellite.protocols.bedrock_converse import classify
+from mellite.protocols.bedrock_converse.stream import unary
 from tests.protocols.bedrock_converse.converse import SAYS_A, begin, called, end, events_of, more, text
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from mellite.backends import LiveBackend
 from mellite.backends.conformance import Recorded, check_protocol
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import IncompleteStream, MelliteError
-from mellite.protocols.bedrock_converse.stream import BedrockConverseRaw, protocol, unary
+from mellite.protocols.bedrock_converse import BedrockConverseRaw, protocol
+from mellite.protocols.bedrock_converse.stream import unary
 from mellite.providers.bedrock import converse_route
 from mellite.values.fold import fold
 from mellite.wire.aws import EventStreamDecoder

@@ -24,7 +24,9 @@ from mellite.errors import (
 )
 from mellite.events import Event, Finish, TextDelta, ToolCallEvent
 from mellite.messages import Reasoning, Text, ToolCall
-from mellite.protocols.cohere_chat.stream import CohereChatRaw, halt, initial, lower, step, unary
+from mellite.protocols.cohere_chat import CohereChatRaw
+from mellite.protocols.cohere_chat.body import lower
+from mellite.protocols.cohere_chat.stream import halt, initial, step, unary
 from mellite.providers.cohere import chat_route
 from mellite.providers.recognize import route_of
 from mellite.request import Request

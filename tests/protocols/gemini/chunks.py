@@ -8,7 +8,8 @@ from typing import Any
 
 from mellite.events import Event, Finish
 from mellite.messages import Message
-from mellite.protocols.gemini.stream import halt, initial, lower, step
+from mellite.protocols.gemini.body import lower
+from mellite.protocols.gemini.stream import halt, initial, step
 from mellite.request import Request
 from mellite.values.fold import Folded, fold
 

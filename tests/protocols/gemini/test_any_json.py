@@ -11,8 +11,9 @@ from hypothesis import given, settings, strategies as st
 from mellite.errors import MelliteError
 from mellite.events import Event
 from mellite.messages import Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from mellite.protocols.gemini import protocol
 from mellite.protocols.gemini.schema import parameters_of
-from mellite.protocols.gemini.stream import protocol, unary
+from mellite.protocols.gemini.stream import unary
 from mellite.request import Request
 from mellite.values.fold import fold
 from mellite.wire.json_body import encoded

@@ -9,7 +9,8 @@ from attrs import frozen
 
 from mellite.errors import InvalidRequest, UnsupportedOption
 from mellite.messages import Audio, Document, Image, Message, Reasoning, Text, ToolCall, ToolResult, ToolValue, Video
-from mellite.protocols.gemini.stream import GeminiDialect, lower, protocol
+from mellite.protocols.gemini import GeminiDialect, protocol
+from mellite.protocols.gemini.body import lower
 from mellite.request import Request, ToolDefinition
 from tests.protocols.gemini.chunks import call, chunk, contents_of, sent_back, thought
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mellite.errors import AuthenticationError, InvalidRequest, MelliteError, QuotaExceeded, RateLimited
-from mellite.protocols.gemini.stream import classify
+from mellite.protocols.error_answers import classify
 
 QUOTA = (
     "You exceeded your current quota, please check your plan and billing details. "

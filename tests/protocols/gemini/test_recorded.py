@@ -17,7 +17,9 @@ from mellite import Message, ModelOutputThunk
 from mellite.backends import LiveBackend
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import IncompleteStream, MelliteError
-from mellite.protocols.gemini.stream import GeminiRaw, lower, unary
+from mellite.protocols.gemini import GeminiRaw
+from mellite.protocols.gemini.body import lower
+from mellite.protocols.gemini.stream import unary
 from mellite.providers.google import gemini_route
 from mellite.request import Request
 from mellite.values.fold import fold

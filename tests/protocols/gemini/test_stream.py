@@ -19,7 +19,8 @@ from mellite.events import (
     TextEnd,
     TextStart,
 )
-from mellite.protocols.gemini.stream import GeminiRaw, initial, step, unary
+from mellite.protocols.gemini import GeminiRaw
+from mellite.protocols.gemini.stream import initial, step, unary
 from mellite.values.fold import fold
 from mellite.values.records import RawProviderResponse
 from tests.protocols.gemini.chunks import REQUEST, call, chunk, events_of, finish_of, read, thought

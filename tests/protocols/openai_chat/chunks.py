@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mellite.events import Event, Finish, ToolCallEvent
-from mellite.protocols.openai_chat.stream import ChatDialect, halt, initial, step
+from mellite.protocols.openai_chat import ChatDialect
+from mellite.protocols.openai_chat.stream import halt, initial, step
 from mellite.request import Request
 from mellite.values.fold import Folded, fold
 

@@ -25,7 +25,8 @@ from mellite.messages import (
     Video,
 )
 from mellite.protocols.media import LARGEST
-from mellite.protocols.openai_chat.stream import OPENAI, ChatDialect, lower, protocol
+from mellite.protocols.openai_chat import OPENAI, ChatDialect, protocol
+from mellite.protocols.openai_chat.body import lower
 from mellite.request import Request, ToolDefinition
 
 PNG = b"\x89PNG"

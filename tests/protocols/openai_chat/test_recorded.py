@@ -21,7 +21,9 @@ from mellite.cassettes import ScriptedTransport
 from mellite.errors import IncompleteStream, InvalidProviderOutput, MelliteError
 from mellite.events import Event, Finish
 from mellite.messages import Reasoning, ToolResult
-from mellite.protocols.openai_chat.stream import ChatDialect, halt, initial, lower, step, unary
+from mellite.protocols.openai_chat import ChatDialect
+from mellite.protocols.openai_chat.body import lower
+from mellite.protocols.openai_chat.stream import halt, initial, step, unary
 from mellite.providers.openai import chat_route
 from mellite.request import Request
 from mellite.values.fold import fold

@@ -26,7 +26,8 @@ from mellite.events import (
     TextEnd,
     TextStart,
 )
-from mellite.protocols.openai_chat.stream import OpenAIChatRaw, initial, step, unary
+from mellite.protocols.openai_chat import OpenAIChatRaw
+from mellite.protocols.openai_chat.stream import initial, step, unary
 from mellite.values.fold import fold
 from mellite.values.records import RawProviderResponse
 from tests.protocols.openai_chat.chunks import (

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mellite.events import Event, Finish
-from mellite.protocols.openai_responses.stream import OPENAI, ResponsesDialect, halt, initial, step
+from mellite.protocols.openai_responses import OPENAI, ResponsesDialect
+from mellite.protocols.openai_responses.stream import halt, initial, step
 from mellite.request import Request
 from mellite.values.fold import Folded, fold
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 from mellite.errors import MelliteError
 from mellite.events import Event, Finish
 from mellite.messages import Message
-from mellite.protocols.openai_responses.stream import lower, unary
+from mellite.protocols.openai_responses.body import lower
+from mellite.protocols.openai_responses.stream import unary
 from mellite.request import Request
 from mellite.values.fold import fold
 from tests.protocols.openai_responses.events import CREATED, added, call, completed, events_of, message, text, thinking

@@ -22,7 +22,8 @@ from mellite.messages import (
     Video,
 )
 from mellite.protocols.media import LARGEST
-from mellite.protocols.openai_responses.stream import OPENAI, ResponsesDialect, lower, protocol
+from mellite.protocols.openai_responses import OPENAI, ResponsesDialect, protocol
+from mellite.protocols.openai_responses.body import lower
 from mellite.request import Request, ToolDefinition
 
 PNG = b"\x89PNG"

@@ -19,7 +19,8 @@ from mellite.cassettes import ScriptedTransport
 from mellite.errors import IncompleteStream, InvalidProviderOutput, MelliteError
 from mellite.events import Event, Finish
 from mellite.messages import Image, Message, Text, ToolCall, ToolResult
-from mellite.protocols.openai_responses.stream import OPENAI, ResponsesDialect, halt, initial, protocol, step, unary
+from mellite.protocols.openai_responses import OPENAI, ResponsesDialect, protocol
+from mellite.protocols.openai_responses.stream import halt, initial, step, unary
 from mellite.providers.openai import responses_route
 from mellite.request import Request, ToolDefinition
 from mellite.values.fold import fold

@@ -29,7 +29,9 @@ from mellite.events import (
     TextStart,
 )
 from mellite.messages import Message, Reasoning, Text
-from mellite.protocols.openai_responses.stream import OpenAIResponsesRaw, initial, lower, protocol, step, unary
+from mellite.protocols.openai_responses import OpenAIResponsesRaw, protocol
+from mellite.protocols.openai_responses.body import lower
+from mellite.protocols.openai_responses.stream import initial, step, unary
 from mellite.request import Request
 from mellite.values.fold import fold
 from mellite.values.records import RawProviderResponse

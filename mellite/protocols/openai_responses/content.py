@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from ...values.errors import InvalidRequest
 from ...values.messages import Document, Image, Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ..json_values import shown
 from ..media import IMAGE_TYPES, data_url, web_url
+from ..message_parts import noted, only, split_system, texts_of, unsupported
 from ..tool_calls import arguments_text, result_text
 from .answer import APPROVAL
 
-__all__ = ["InputWriter"]
+__all__ = ["ConversationWriter"]
 
 _WHO: Final = "OpenAI Responses"
 _APPROVAL_ID: Final = "mcpr_"  # begins the ids of requests for approval; the request may be in an answer that is stored
@@ -39,55 +41,54 @@ _FILE_TYPES: Final = frozenset(
 )
 
 
-class InputWriter:
-    """Writes the items of one request.
+class ConversationWriter:
+    """Writes the conversation of one request.
 
     Args:
         namespace: where the parts of an answer keep what goes back.
         stored: whether the provider keeps its answers, so that an item of one can be named instead of repeated.
         message_ids: whether messages of the assistant have their id.
+
+    Attributes:
+        items: the ``input`` of the body.
     """
 
     def __init__(self, *, namespace: str, stored: bool, message_ids: bool) -> None:
         self._namespace = namespace
         self._stored = stored
         self._message_ids = message_ids
-        self._items: list[dict[str, Any]] = []
+        self.items: list[JsonObject] = []
         self._named: set[str] = set()  # items that were referred to
         self._kinds: dict[str, str] = {}  # tool calls that are no functions, by id
-        self._said: dict[str, Any] | None = None  # the message that the next text may belong to
-        self._thought: tuple[Any, dict[str, Any]] | None = None  # likewise the thinking, with its id
+        self._said: JsonObject | None = None  # the message that the next text may belong to
+        self._thought: tuple[Json, JsonObject] | None = None  # likewise the thinking, with its id
 
-    def written(self, request: Request) -> list[dict[str, Any]]:
-        """The items: the system prompt, then the conversation.
-
-        System messages at the beginning belong to the system prompt; later ones are updates by the developer.
+    def write(self, request: Request) -> None:
+        """Write the system prompt, then the conversation; later system messages are updates by the developer.
 
         Raises:
             InvalidRequest: for a part that a message of its role cannot carry.
         """
-        turns = list(request.messages)
-        system = [part.text for part in request.system]
-        while turns and turns[0].role == "system":
-            system.append(_system_text(turns.pop(0)))
-        text = "\n".join(system)
+        system, turns = split_system(request, who=_WHO)
+        text = "\n".join(["".join([part.text for part in parts]) for parts in system])
         if text:
-            self._items.append({"role": "system", "content": text})
+            self.items.append({"role": "system", "content": text})
         for message in turns:
             self._add(message)
-        return self._items
 
     def _add(self, message: Message) -> None:
         if message.role == "user":
-            self._items.append({"role": "user", "content": [_content(part, "user") for part in message.content]})
+            self.items.append({"role": "user", "content": [_content(part, "user") for part in message.content]})
         elif message.role == "system":
-            self._items.append({"role": "developer", "content": _system_text(message)})
+            self.items.append(
+                {"role": "developer", "content": "".join([part.text for part in texts_of(message, who=_WHO)])}
+            )
         elif message.role == "tool":
-            _only(message, (ToolResult,))
+            only(message, (ToolResult,), who=_WHO)
             for part in message.content:
                 self._part(part)
         else:
-            _only(message, (Text, Reasoning, ToolCall, ToolResult))
+            only(message, (Text, Reasoning, ToolCall, ToolResult), who=_WHO)
             self._assistant(message)
 
     # What the model said
@@ -107,32 +108,32 @@ class InputWriter:
                 self._part(part)
 
     def _text(self, part: Text) -> None:
-        """Texts of one item are one message again, and so are neighbours of which nothing else is known."""
+        """Write a text: those of one item are one message again, and so are neighbours without an item."""
         if not part.text:
             return
-        noted = self._noted(part)
-        head: dict[str, Any] = {"type": "message", "role": "assistant"}  # llama.cpp and Dynamo need the type
-        if self._message_ids and "item_id" in noted:
-            head["id"] = noted["item_id"]
-        if noted.get("phase"):
-            head["phase"] = noted["phase"]
+        known = self._noted(part)
+        head: JsonObject = {"type": "message", "role": "assistant"}  # llama.cpp and Dynamo need the type
+        if self._message_ids and "item_id" in known:
+            head["id"] = known["item_id"]
+        if known.get("phase"):
+            head["phase"] = known["phase"]
         if self._said is None or {**self._said, "content": None} != {**head, "content": None}:
             self._said = {**head, "content": []}
-            self._items.append(self._said)
+            self.items.append(self._said)
         self._said["content"].append({"type": "output_text", "text": part.text})
 
     def _reasoning(self, part: Reasoning) -> None:
-        """Thinking goes back to whoever thought it, whole: what only is a summary means nothing to the model."""
-        noted = self._noted(part)
-        if "item" in noted:  # something to be sent back as it is, of which the provider shows nothing
-            self._items.append(dict(noted["item"]))
+        """Send thinking back whole, to the provider that made it: a summary alone means nothing to the model."""
+        known = self._noted(part)
+        if "item" in known:  # something to be sent back as it is, of which the provider shows nothing
+            self.items.append(dict(known["item"]))
             return
-        id = noted.get("item_id")
+        id = known.get("item_id")
         if self._stored and id:
             self._refer(id)
             return
-        encrypted = noted.get("encrypted_content") or (None if part.provider_metadata else part.encrypted)
-        shown = noted.get("kind") == "reasoning_text"
+        encrypted = known.get("encrypted_content") or (None if part.provider_metadata else part.encrypted)
+        shown = known.get("kind") == "reasoning_text"
         if self._thought is None or self._thought[0] != id:
             self._thought = (id, {"type": "reasoning", "summary": []})
         item = self._thought[1]
@@ -142,8 +143,8 @@ class InputWriter:
             item.setdefault("content", []).append({"type": "reasoning_text", "text": part.text})
         elif part.text:
             item["summary"].append({"type": "summary_text", "text": part.text})
-        if (encrypted or shown) and not (self._items and self._items[-1] is item):
-            self._items.append(item)
+        if (encrypted or shown) and not (self.items and self.items[-1] is item):
+            self.items.append(item)
 
     # Tools
 
@@ -154,19 +155,19 @@ class InputWriter:
             self._result(part)
 
     def _call(self, call: ToolCall) -> None:
-        noted = self._noted(call)
+        known = self._noted(call)
         if call.provider_executed:
-            asked = noted.get("item")
+            asked = known.get("item")
             if isinstance(asked, Mapping) and asked.get("type") == APPROVAL:
                 self._kinds[call.id] = APPROVAL
-                self._items.append(dict(asked))
+                self.items.append(dict(asked))
             else:
-                self._hosted(noted.get("item_id"))
+                self._hosted(known.get("item_id"))
             return
-        if "item" in noted:  # a call of another kind, which only the provider's own words can repeat
-            item = dict(noted["item"])
+        if "item" in known:  # a call of another kind, which only the provider's own words can repeat
+            item = dict(known["item"])
             self._kinds[call.id] = item["type"]
-        elif noted.get("kind") == "custom_tool_call":
+        elif known.get("kind") == "custom_tool_call":
             self._kinds[call.id] = "custom_tool_call"
             text = call.raw_arguments if call.raw_arguments is not None else arguments_text(call)
             item = {"type": "custom_tool_call", "call_id": call.id, "name": call.name, "input": text}
@@ -176,9 +177,9 @@ class InputWriter:
                 "call_id": call.id,
                 "name": call.name,
                 "arguments": arguments_text(call),
-                **({"namespace": noted["namespace"]} if noted.get("namespace") else {}),
+                **({"namespace": known["namespace"]} if known.get("namespace") else {}),
             }
-        self._items.append(item)
+        self.items.append(item)
 
     def _result(self, result: ToolResult) -> None:
         if result.provider_executed:
@@ -186,10 +187,10 @@ class InputWriter:
             return
         kind = self._kinds.get(result.id, APPROVAL if result.id.startswith(_APPROVAL_ID) else "function_call")
         if kind == APPROVAL:
-            self._items.append(_approval(result))
+            self.items.append(_approval(result))
             return
         value = result.result
-        output: Any
+        output: Json
         if kind not in ("function_call", "custom_tool_call") and value.type == "json":
             output = value.value
         elif value.type == "content":
@@ -197,33 +198,33 @@ class InputWriter:
             output = [_content(part, "tool") for part in parts]
         else:
             output = result_text(result)[0]
-        self._items.append({"type": f"{kind}_output", "call_id": result.id, "output": output})
+        self.items.append({"type": f"{kind}_output", "call_id": result.id, "output": output})
 
-    def _hosted(self, id: Any) -> None:
-        """What the provider ran itself: it knows it by its id, where it keeps answers; else the answer must do."""
+    def _hosted(self, id: Json) -> None:
+        """Refer to what the provider ran itself, where it keeps answers; else the answer must do."""
         if self._stored and id:
             self._refer(id)
 
     def _refer(self, id: str) -> None:
         if id not in self._named:
             self._named.add(id)
-            self._items.append({"type": "item_reference", "id": id})
+            self.items.append({"type": "item_reference", "id": id})
 
-    def _noted(self, part: Part) -> Mapping[str, Any]:
-        """What an earlier answer noted of a part, to be sent back."""
+    def _noted(self, part: Part) -> Mapping[str, Json]:
+        """Return all that an earlier answer noted of a part, to be sent back."""
         metadata = getattr(part, "provider_metadata", None)
-        noted = metadata.get(self._namespace) if metadata else None
-        return noted if isinstance(noted, Mapping) else {}
+        known = metadata.get(self._namespace) if metadata else None
+        return known if isinstance(known, Mapping) else {}
 
 
-def _approval(result: ToolResult) -> dict[str, Any]:
-    """The answer to a request for approval: yes or no, and why.
+def _approval(result: ToolResult) -> JsonObject:
+    """Write the answer to a request for approval: yes or no, and why.
 
     Raises:
         InvalidRequest: if the result says neither.
     """
-    value: Any = result.result.value
-    reason: Any = None
+    value: Json = result.result.value
+    reason: Json = None
     if result.result.type == "error":
         value, reason = False, result_text(result)[0]
     elif isinstance(value, Mapping) and value.keys() <= {"approve", "reason"}:
@@ -238,23 +239,7 @@ def _approval(result: ToolResult) -> dict[str, Any]:
     return answer if reason is None else {**answer, "reason": str(reason)}
 
 
-def _only(message: Message, kinds: tuple[type, ...]) -> None:
-    for part in message.content:
-        if not isinstance(part, kinds):
-            raise _unsupported(part, message.role, [kind.__name__ for kind in kinds])
-
-
-def _unsupported(part: Part, role: str, kinds: Iterable[str]) -> InvalidRequest:
-    msg = f"{_WHO} {role} messages take parts of the types {', '.join(kinds)}, not {type(part).__name__}"
-    return InvalidRequest(msg, parameter="messages")
-
-
-def _system_text(message: Message) -> str:
-    _only(message, (Text,))
-    return message.text
-
-
-def _content(part: Part, role: str) -> dict[str, Any]:
+def _content(part: Part, role: str) -> JsonObject:
     if isinstance(part, Text):
         return {"type": "input_text", "text": part.text}
     if isinstance(part, Image):
@@ -266,9 +251,9 @@ def _content(part: Part, role: str) -> dict[str, Any]:
             return {"type": "input_file", "file_url": url}
         name = part.filename or "document"
         return {"type": "input_file", "filename": name, "file_data": url or data_url(part, _FILE_TYPES, who=_WHO)}
-    raise _unsupported(part, role, ["Text", "Image", "Document"])
+    raise unsupported(part, role, ["Text", "Image", "Document"], who=_WHO)
 
 
-def _detail(part: Media) -> dict[str, Any]:
-    detail = ((part.provider_metadata or {}).get("openai") or {}).get("detail")
+def _detail(part: Media) -> JsonObject:
+    detail = noted(part, "openai", "detail")
     return {} if detail is None else {"detail": detail}

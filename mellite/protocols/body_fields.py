@@ -1,0 +1,88 @@
+"""The fields of a request body that come from options: renamed, held to an output type, or the caller's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from ..values.errors import InvalidRequest
+from ..values.options import Options
+from ..values.output import is_object, schema_of, strict_schema
+from ..values.provider_json import Json, JsonObject
+from ..values.request import Request
+
+__all__ = ["name_of_output", "object_schema", "own_fields", "renamed", "strict_shape"]
+
+
+def renamed(options: Options, fields: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Give the options that are set, under the names of the protocol.
+
+    Example:
+        >>> list(renamed(Options(top_p=0.5), {"temperature": "t", "top_p": "p"}))
+        [('p', 0.5)]
+    """
+    for name, field in fields.items():
+        value = getattr(options, name)
+        if value is not None:
+            yield field, list(value) if isinstance(value, tuple) else value
+
+
+def own_fields(
+    request: Request, namespace: str, *, reserved: Collection[str], field_of: Callable[[str], str] = str
+) -> Iterator[tuple[str, Json]]:
+    """Give the caller's own fields of the body: ``provider_options`` of one namespace.
+
+    Args:
+        request: the request.
+        namespace: whose options.
+        reserved: the fields that a request sets itself.
+        field_of: gives the field of the body that an option stands for.
+
+    Raises:
+        InvalidRequest: if the options are no mapping, or one is reserved.
+    """
+    options: object = request.provider_options.get(namespace)
+    if options is None:
+        return
+    if not isinstance(options, Mapping):
+        msg = f"provider_options[{namespace!r}] must be a mapping, not {type(options).__name__}"
+        raise InvalidRequest(msg, parameter="provider_options")
+    for name, value in options.items():
+        if field_of(name) in reserved:
+            msg = f"provider_options[{namespace!r}] cannot set {name!r}; the request has a field of its own for it"
+            raise InvalidRequest(msg, parameter="provider_options")
+        yield name, value
+
+
+# Output types
+
+
+def object_schema(output: object, *, who: str) -> JsonObject:
+    """Return the JSON Schema of an output type, for a server that can only be held to an object.
+
+    Raises:
+        InvalidRequest: if the type is no JSON object; `who` is the server's name.
+    """
+    schema = schema_of(output)
+    if not is_object(schema):
+        name = getattr(output, "__name__", "answer")
+        msg = f"output type {name!r} is no JSON object, which is all that {who} can be held to; wrap it in a class"
+        raise InvalidRequest(msg, parameter="output")
+    return schema
+
+
+def strict_shape(schema: JsonObject) -> tuple[JsonObject, bool]:
+    """Return a schema in the form that servers hold a model to strictly, where there is one; and whether there is."""
+    strict = strict_schema(schema)
+    return (schema, False) if strict is None else (strict, True)
+
+
+def name_of_output(output: object) -> str:
+    """Return the name of an output type in the characters that servers take.
+
+    Example:
+        >>> name_of_output(list[int]), name_of_output(5)
+        ('list', 'answer')
+    """
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", getattr(output, "__name__", "answer"))[:64]

@@ -1,0 +1,44 @@
+"""Where the parser of a Responses answer stands: the items, the text that flows, refusals, sequence numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...values.provider_json import Json
+from ..answer_state import AnswerState
+from .agreement import SequenceNumbers
+from .dialect import ResponsesDialect
+from .items import Items
+from .pieces import Block, Item
+
+__all__ = ["Flow", "ResponsesState"]
+
+
+class Flow(NamedTuple):
+    """The text that flows at the moment, so that the next event is likely to be more of it."""
+
+    place: int | str | None  # of its item: the index in the output or, without one, the id
+    content_index: int
+    block: Block
+
+
+class ResponsesState(AnswerState):
+    """Where the parser stands in one answer.
+
+    Attributes:
+        flow: the text that flows at the moment.
+        items: the output items.
+        piece_of: the text or the call that the event at hand is a piece of.
+        refusals: what the model said in place of an answer, by item and part.
+        sequence: the sequence numbers of the events.
+    """
+
+    __slots__ = ("flow", "items", "piece_of", "refusals", "sequence")
+
+    def __init__(self, dialect: ResponsesDialect) -> None:
+        super().__init__()
+        self.items = Items(dialect.namespace)
+        self.flow: Flow | None = None
+        self.piece_of: Block | Item | None = None
+        self.refusals: dict[tuple[Json, int], str] = {}
+        self.sequence = SequenceNumbers()
