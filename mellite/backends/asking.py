@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from ..thunk import backend as calling
 from ..thunk.backend import Backend
 from ..thunk.call import Streams
 from ..thunk.thunk import ModelOutputThunk
+from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Prompt, System
+from ..values.tools import Tool
 
 __all__ = ["generate", "named"]
 
@@ -24,9 +26,9 @@ def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, 
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Any] | None = None,
+    tools: Sequence[Tool] | None = None,
     output: type[T],
-    **options: Any,
+    **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[T]: ...
 
 
@@ -36,12 +38,20 @@ def generate(
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Any] | None = None,
-    **options: Any,
+    tools: Sequence[Tool] | None = None,
+    **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[str]: ...
 
 
-def generate(backend: Streams | str, prompt: Prompt, **options: Any) -> ModelOutputThunk[Any]:
+def generate(
+    backend: Streams | str,
+    prompt: Prompt,
+    *,
+    system: System | None = None,
+    tools: Sequence[Tool] | None = None,
+    output: Any = None,
+    **options: Unpack[GenerateOptions],
+) -> ModelOutputThunk[Any]:
     """Make a thunk; nothing is sent until it is awaited, iterated over or asked for its `result`.
 
     Args:
@@ -51,9 +61,11 @@ def generate(backend: Streams | str, prompt: Prompt, **options: Any) -> ModelOut
         prompt: a str, a message, a Request, a sequence of messages (the history), or a sequence of str, parts and
             thunks (one user message). A message is a `Message`, a dict with a role and a content, or in a list a pair.
             With a Request, the keywords override its own.
-        **options: ``system``, instructions that stand before the conversation; ``tools``, what the model may call;
-            ``output``, the type of the parsed answer, str by default; the fields of `mellite.request.Options`; and
-            ``model``, ``tool_choice``, ``provider_options``, ``http``, ``cache`` and ``metadata``.
+        system: instructions that stand before the conversation.
+        tools: what the model may call.
+        output: the type of the parsed answer; str by default.
+        **options: the fields of `mellite.request.Options`, and ``model``, ``tool_choice``, ``provider_options``,
+            ``http``, ``cache`` and ``metadata``.
 
     Raises:
         InvalidRequest: for a prompt or value of the wrong type.
@@ -64,7 +76,8 @@ def generate(backend: Streams | str, prompt: Prompt, **options: Any) -> ModelOut
         >>> generate("fake:constant:Hello.", "Greet me.").result()
         'Hello.'
     """
-    return calling.generate(named(backend) if isinstance(backend, str) else backend, prompt, **options)
+    asked = named(backend) if isinstance(backend, str) else backend
+    return calling.generate(asked, prompt, system=system, tools=tools, output=output, **options)
 
 
 def named(spec: str) -> Backend:

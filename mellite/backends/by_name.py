@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Final
+from typing import Any, Final, Unpack, cast
 
 from ..cassettes.bodies import decoded
 from ..cassettes.files.read import load_cassette
@@ -13,7 +13,7 @@ from ..loops.places import check_concurrency
 from ..providers import catalog, recognize as recorded
 from ..thunk.backend import Backend
 from ..values.errors import ConfigurationError, UnknownProvider
-from ..values.options import Timeouts
+from ..values.options import CommonOptions, Timeouts
 from ..values.public_names import publish
 from ..values.request import Request
 from ..values.spelling import nearest
@@ -22,7 +22,7 @@ from .fake import Constant, Echo
 from .live import MOST, LiveBackend
 from .text_cassette import TextCassetteBackend
 
-__all__ = ["backend", "is_offline"]
+__all__ = ["BackendOptions", "backend", "is_offline"]
 
 _OFFLINE: Final = ("cassette", "fake")
 _FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT"
@@ -30,6 +30,19 @@ _FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT
 
 #: The endings of HTTP cassettes' names: mellite's own and VCR's, compressed or not.
 _FILE: Final = re.compile(r"\.(?:json|ya?ml|toml)(?:\.gz|\.lz4)?$")
+
+
+class BackendOptions(CommonOptions, total=False):
+    """The options of `mellite.backend` beside its own arguments, for signatures: ``**options: Unpack[BackendOptions]``.
+
+    They are checked when the backend is made.
+    """
+
+    model: str | None
+    provider: str
+    keep_raw: bool
+    max_answer_bytes: int | None
+    max_answer_values: int | None
 
 
 def backend(
@@ -40,7 +53,7 @@ def backend(
     transport: Transport | None = None,
     timeouts: Timeouts | None = None,
     max_concurrency: int | None = MOST,
-    **options: Any,
+    **options: Unpack[BackendOptions],
 ) -> Backend:
     """Make a backend from a string.
 
@@ -58,9 +71,9 @@ def backend(
         timeouts: the default timeouts of calls, in seconds.
         max_concurrency: the most generations that run at once, over all loops and threads of the process; None for no
             limit. The others wait. Cassettes and fakes have no limit.
-        **options: defaults for every call, the same as those of `mellite.generate`; and ``max_answer_bytes``,
-            ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. For a directory of text cassettes
-            ``provider`` and ``model`` are those of the keys.
+        **options: defaults for every call: the fields of `mellite.request.Options`, ``provider_options`` and ``http``;
+            and ``max_answer_bytes``, ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. For a
+            directory of text cassettes ``provider`` and ``model`` are those of the keys.
 
     Raises:
         UnknownProvider: if there is no such provider; names the nearest.
@@ -80,15 +93,16 @@ def backend(
         msg = f"a backend is named by a str such as 'openai:gpt-4o-mini' or 'cassette:DIRECTORY', not {spec!r:.100}"
         raise ConfigurationError(msg)
     check_concurrency("max_concurrency", max_concurrency)
+    given = cast("dict[str, Any]", options)
     kind, _, rest = spec.partition(":")
     if is_offline(spec):
         if api_key is not None or base_url is not None or transport is not None:
             msg = f"{spec!r} asks nobody: it takes no api_key, base_url or transport"
             raise ConfigurationError(msg)
         if kind.strip().lower() == "fake":
-            Request.of("", **options)
+            Request.of("", **given)
             return _fake(spec, rest)
-        return _cassette(spec, rest, timeouts, options)
+        return _cassette(spec, rest, timeouts, given)
     name, _ = catalog.split(spec)
     if not catalog.knows(name):
         near = nearest(name, _OFFLINE)
@@ -96,7 +110,7 @@ def backend(
             msg = f"there is no provider {name!r} (from {spec!r}); did you mean '{near}:'?"
             raise UnknownProvider(msg, provider=name)
     route = catalog.find(spec, api_key=api_key, base_url=base_url)
-    return LiveBackend(route, transport=transport, timeouts=timeouts, max_concurrency=max_concurrency, **options)
+    return LiveBackend(route, transport=transport, timeouts=timeouts, max_concurrency=max_concurrency, **given)
 
 
 def is_offline(spec: str) -> bool:
@@ -148,3 +162,4 @@ def _replayed(path: str, timeouts: Timeouts | None, options: dict[str, Any]) -> 
 
 
 publish(globals(), "mellite", "backend")
+publish(globals(), "mellite.backends", "BackendOptions")

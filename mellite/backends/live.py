@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, Final
+from typing import Final, Unpack
 
 from ..loops.places import Limit, check_concurrency
 from ..thunk.backend import Backend
 from ..values.events import Event
-from ..values.options import Options, Timeouts
+from ..values.options import CommonOptions, Options, Timeouts
 from ..values.public_names import publish
 from ..values.request import Request
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
@@ -70,7 +70,7 @@ class LiveBackend(Backend):
         max_concurrency: int | None = MOST,
         max_answer_bytes: int | None = DEFAULT_BOUNDS.max_bytes,
         max_answer_values: int | None = DEFAULT_BOUNDS.max_values,
-        **options: Any,
+        **options: Unpack[CommonOptions],
     ) -> None:
         check_concurrency("max_concurrency", max_concurrency)
         self._limit = None if max_concurrency is None else Limit(max_concurrency)

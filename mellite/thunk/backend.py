@@ -5,11 +5,13 @@ from __future__ import annotations
 import abc
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from ..values.errors import ConfigurationError
+from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Prompt, Request, System
+from ..values.tools import Tool
 from .call import CallInfo, Streams
 from .thunk import ModelOutputThunk
 
@@ -29,9 +31,9 @@ def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, 
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Any] | None = None,
+    tools: Sequence[Tool] | None = None,
     output: type[T],
-    **options: Any,
+    **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[T]: ...
 
 
@@ -41,8 +43,8 @@ def generate(
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Any] | None = None,
-    **options: Any,
+    tools: Sequence[Tool] | None = None,
+    **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[str]: ...
 
 
@@ -51,9 +53,9 @@ def generate(
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Any] | None = None,
+    tools: Sequence[Tool] | None = None,
     output: Any = None,
-    **options: Any,
+    **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[Any]:
     """Make a thunk; nothing is sent until it is awaited, iterated over or asked for its `result`.
 
@@ -106,19 +108,33 @@ class Backend(abc.ABC):
         prompt: Prompt,
         *,
         system: System | None = None,
-        tools: Sequence[Any] | None = None,
+        tools: Sequence[Tool] | None = None,
         output: type[T],
-        **options: Any,
+        **options: Unpack[GenerateOptions],
     ) -> ModelOutputThunk[T]: ...
 
     @overload
     def generate(
-        self, prompt: Prompt, *, system: System | None = None, tools: Sequence[Any] | None = None, **options: Any
+        self,
+        prompt: Prompt,
+        *,
+        system: System | None = None,
+        tools: Sequence[Tool] | None = None,
+        **options: Unpack[GenerateOptions],
     ) -> ModelOutputThunk[str]: ...
 
-    def generate(self, prompt: Prompt, **options: Any) -> ModelOutputThunk[Any]:
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        system: System | None = None,
+        tools: Sequence[Tool] | None = None,
+        output: Any = None,
+        **options: Unpack[GenerateOptions],
+    ) -> ModelOutputThunk[Any]:
         """Make a thunk for this backend; see `mellite.generate`, which has the same arguments."""
-        return generate(self, prompt, **options)
+        request = Request.of(prompt, system=system, tools=tools, output=output, **options)
+        return ModelOutputThunk(CallInfo(request, self))
 
     def describe(self) -> str:
         """What to call this backend in messages and logs."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack, cast
 
 from attrs import define, evolve, field
 
 from .. import loops
 from ..loops import forking
 from ..values.errors import InvalidRequest
+from ..values.options import GenerateOptions
 from ..values.public_names import publish
-from ..values.request import Request
+from ..values.request import Request, System
+from ..values.tools import Tool
 from .answer import Answer
 from .call import CallInfo, name_of
 from .cancelling import Cancellation
@@ -311,11 +313,20 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
         return _restored, (shortcut(self), type(self), self._call, self._settled(), self._copies)
 
-    def resample(self, n: int, **options: Any) -> list[ModelOutputThunk[T]]:
+    def resample(
+        self,
+        n: int,
+        *,
+        system: System | None = None,
+        tools: Sequence[Tool] | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> list[ModelOutputThunk[T]]:
         """Make n pending thunks for the same call, whatever the state of this one.
 
         Args:
             n: how many, at least 1.
+            system: instructions in place of the call's own.
+            tools: what the model may call, in place of the call's own.
             **options: override the call's own, as in ``backend.generate``.
 
         Raises:
@@ -323,7 +334,9 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             UnknownOption: for a misspelled option.
         """
         _check_whole("n", n)
-        request = Request.of(self._call.request, **options) if options else self._call.request
+        request = self._call.request
+        if options or system is not None or tools is not None:
+            request = Request.of(request, system=system, tools=tools, **options)
         return [ModelOutputThunk[T](self._descend(request)) for _ in range(n)]
 
     def _descend(self, request: Request) -> CallInfo:
@@ -358,7 +371,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     def _in_flight(self) -> Pump | None:
         return self._gen.pump
 
-    def begin(self, loop: Callable[[], loops.Loop] = loops.current) -> Pump | None:
+    def begin(self, loop: Callable[[], loops.Loop] | None = None) -> Pump | None:
         """Return the running generation, begun now unless it runs already; None if it is settled.
 
         For code that waits for many thunks, as `mellite.gather` does; everybody else awaits or iterates. Nothing of it
@@ -371,7 +384,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         if pump is None and self._outcome is None:
             from .pump import Pump
 
-            home = loop()
+            home = loops.current() if loop is None else loop()
             made: Pump | None = None
             with _starting:
                 pump = self._gen.pump
@@ -390,7 +403,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             return None
         return pump
 
-    def _opener(self, loop: Callable[[], loops.Loop] = loops.current) -> Callable[[], Pump | Outcome]:
+    def _opener(self, loop: Callable[[], loops.Loop] | None = None) -> Callable[[], Pump | Outcome]:
         """What an iterator begins with; it lets go of the thunk then, so that dropping the thunk is noticed."""
 
         def begin() -> Pump | Outcome:

@@ -243,7 +243,7 @@ NO_OPTIONS: Final = Options()
 
 
 class CommonOptions(TypedDict, total=False):
-    """The options that calls and backends take alike, for signatures: all but ``model`` and ``timeouts``."""
+    """The options that calls and backends take alike, for signatures that write out ``model`` and ``timeouts``."""
 
     max_tokens: int | None
     temperature: float | None
@@ -258,11 +258,8 @@ class CommonOptions(TypedDict, total=False):
     parallel_tool_calls: bool | None
     stream: bool | None
     drop_unsupported: bool | None
-    tool_choice: str | ToolChoice | Tool | None
     provider_options: Mapping[str, Any] | None
     http: HttpOptions | None
-    cache: Literal["auto", "none"] | CachePolicy | None
-    metadata: Mapping[str, Any] | None
 
 
 class GenerateOptions(CommonOptions, total=False):
@@ -273,6 +270,9 @@ class GenerateOptions(CommonOptions, total=False):
 
     model: str | None
     timeouts: Timeouts | None
+    tool_choice: str | ToolChoice | Tool | None
+    cache: Literal["auto", "none"] | CachePolicy | None
+    metadata: Mapping[str, Any] | None
 
 
-publish(globals(), "mellite.request", "CachePolicy", "HttpOptions", "Options", "Timeouts")
+publish(globals(), "mellite.request", "CachePolicy", "GenerateOptions", "HttpOptions", "Options", "Timeouts")

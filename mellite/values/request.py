@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, Unpack, cast
 
 from attrs import evolve, field, fields_dict, frozen
 
 from .empty import EMPTY
 from .errors import InvalidRequest
 from .messages import Content, Message, Part, Text
-from .options import NO_OPTIONS, REQUEST_OPTIONS, CachePolicy, HttpOptions, Options, Timeouts, refuse
+from .options import NO_OPTIONS, REQUEST_OPTIONS, CachePolicy, GenerateOptions, HttpOptions, Options, Timeouts, refuse
 from .prompts import messages_of, system_of
 from .public_names import publish
 from .signatures import write_signature
-from .tools import ToolChoice, ToolDefinition, definition_of
+from .tools import Tool, ToolChoice, ToolDefinition, definition_of
 
 __all__ = [
     "EMPTY",
     "CachePolicy",
+    "GenerateOptions",
     "HttpOptions",
     "Options",
     "Prompt",
@@ -68,9 +69,9 @@ class Request:
         prompt: Prompt,
         *,
         system: System | None = None,
-        tools: Sequence[Any] | None = None,
+        tools: Sequence[Tool] | None = None,
         output: Any = None,
-        **options: Any,
+        **options: Unpack[GenerateOptions],
     ) -> Request:
         """Make a request of whatever a caller writes, and check it.
 
@@ -94,8 +95,10 @@ class Request:
             'Say hello.'
         """
         changes: dict[str, Any] = {}
+        given: dict[str, Any] = {}
         if options:
-            changes = {name: options.pop(name) for name in REQUEST_OPTIONS if name in options}
+            given = cast("dict[str, Any]", options)
+            changes = {name: given.pop(name) for name in REQUEST_OPTIONS if name in given}
         if system is not None:
             changes["system"] = system_of(system)
         if tools is not None:
@@ -105,11 +108,11 @@ class Request:
         if changes:
             _check_fields(changes)
         if isinstance(prompt, Request):
-            if options:
-                changes["options"] = prompt.options.merged(Options.of(options))
+            if given:
+                changes["options"] = prompt.options.merged(Options.of(given))
             return evolve(prompt, **changes) if changes else prompt
-        if options:
-            changes["options"] = Options.of(options)
+        if given:
+            changes["options"] = Options.of(given)
         return cls(messages_of(prompt), **changes)
 
     @property

@@ -60,7 +60,7 @@ class ToolChoice:
         (ToolChoice(type='required', name=None), ToolChoice(type='tool', name='get_weather'))
     """
 
-    type: _Mode | Literal["tool"]
+    type: Literal["auto", "none", "required", "tool"]
     name: str | None = None
 
     @classmethod

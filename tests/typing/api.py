@@ -109,5 +109,5 @@ def prompts() -> None:
 
 def mistakes() -> None:
     """What must not type-check; each line is an error that the checkers expect."""
-    mellite.generate(object(), "hi")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    Echo().generate(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    mellite.generate(object(), "hi")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    Echo().generate(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]

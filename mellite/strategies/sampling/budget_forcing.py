@@ -112,8 +112,8 @@ class BudgetForcing(Strategy):
 
     def _next(self, copy: AnyThunk, so_far: AnyThunk, said: str, *, last: bool = False) -> AnyThunk:
         """Make the thunk of the next turn of the conversation."""
-        options = {"max_tokens": self.answer_tokens} if last and self.answer_tokens is not None else {}
-        following = copy.resample(1, **options)[0]
+        bounded = last and self.answer_tokens is not None
+        following = copy.resample(1, max_tokens=self.answer_tokens)[0] if bounded else copy.resample(1)[0]
         messages = (*so_far.call.request.messages, Message.assistant(*_turn(so_far)), Message.user(said))
         return asking(following, evolve(following.call.request, messages=messages))
 

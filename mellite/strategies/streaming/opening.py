@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from ...backends.asking import generate
 from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.chunking import Chunking, chunker_for
 from ...values.errors import InvalidRequest
+from ...values.options import GenerateOptions
 from ...values.request import Prompt, Request, System
+from ...values.tools import Tool
 from ..requirements import Requirement, as_requirements
 from ..requirements.requirement import Check
 from .handle import ValidatedStream
@@ -29,9 +31,9 @@ def stream(
     repair: Repair = False,
     backend: Streams | str | None = None,
     system: System | None = None,
-    tools: Sequence[Any] | None = None,
+    tools: Sequence[Tool] | None = None,
     output: Any = None,
-    **options: Any,
+    **options: Unpack[GenerateOptions],
 ) -> ValidatedStream:
     """Read an answer in chunks as it arrives, each checked; use it as ``async with mellite.stream(...) as s:``.
 

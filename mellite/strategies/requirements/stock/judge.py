@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Unpack
 
 import msgspec
 from attrs import evolve, field, frozen
@@ -14,6 +14,7 @@ from ....thunk.backend import generate
 from ....thunk.call import Streams
 from ....values.chunking import Chunking
 from ....values.errors import ConfigurationError, InvalidRequest, MelliteError
+from ....values.options import GenerateOptions
 from ....values.request import Request
 from ..requirement import Requirement
 from ..verdict import ValidationResult, failed
@@ -50,7 +51,7 @@ def judge(
     streaming: bool = False,
     chunking: Chunking = "paragraphs",
     timeout: float | None = None,
-    **options: Any,
+    **options: Unpack[GenerateOptions],
 ) -> Requirement:
     """Make a requirement that a model judges. The judge's answer, with its usage and cost, is the verdict's ``thunk``.
 
@@ -103,7 +104,7 @@ class _Judge:
     requirement: str
     at_least: float | None = field(kw_only=True)
     instructions: str = field(kw_only=True)
-    options: Mapping[str, Any] = field(kw_only=True)
+    options: GenerateOptions = field(kw_only=True)
 
     async def __call__(self, thunk: AnyThunk, context: Sequence[Message]) -> ValidationResult:
         log = thunk.generate_log
@@ -114,7 +115,7 @@ class _Judge:
         """Judge a chunk; the judge is shown the text before it."""
         return await self._ask(answer=chunk, before=partial[: len(partial) - len(chunk)])
 
-    async def _ask(self, lineage: tuple[int, ...] = (), *, answer: str, **more: Any) -> ValidationResult:
+    async def _ask(self, lineage: tuple[int, ...] = (), *, answer: str, **more: object) -> ValidationResult:
         material = {"requirement": self.requirement, **{name: what for name, what in more.items() if what}}
         if "before" in material:
             material["text before the answer, judged already"] = material.pop("before")
