@@ -1,4 +1,4 @@
-"""Framings: what cuts a byte stream into frames. Here the decoder of server-sent events; no I/O.
+"""The `Framing` interface, by which a byte stream is cut into frames, and the decoder of server-sent events; no I/O.
 
 Server-sent events follow the WHATWG's rules (https://html.spec.whatwg.org/multipage/server-sent-events.html): lines end
 in LF, CR or CRLF and in nothing else, one byte order mark at the very start is dropped, bytes are UTF-8 whatever the

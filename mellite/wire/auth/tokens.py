@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 from attrs import field, frozen
 
@@ -131,21 +130,24 @@ class Refreshing(Credential):
 
     async def _run(self, fetching: _Fetching) -> None:
         try:
-            fetched: object = self._fetch()
-            if inspect.isawaitable(fetched):
-                fetched = await fetched
-            self._keep(fetched if isinstance(fetched, Token) else Token(cast("str", fetched)))
+            self._keep(await self._fetched())
             fetching.kept = True
         except Exception as error:
             fetching.failure = error
             raise self._failed(error) from error
         finally:
-            fetched = None  # the key must not be in this frame if it raises: tracebacks may show local variables
             with self._lock:
                 self._fetching = None
                 fetching.over = True
             for waiter in fetching.waiters:
                 waiter.wake()
+
+    async def _fetched(self) -> Token:
+        """Call `fetch` and await the result. Nothing may raise after that: tracebacks may show local variables."""
+        fetched = self._fetch()
+        if inspect.isawaitable(fetched):
+            fetched = await fetched
+        return fetched if isinstance(fetched, Token) else Token(fetched)
 
     async def _over(self, fetching: _Fetching) -> None:
         """Wait until *fetching* is over, in whichever event loop it runs.
