@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from types import FunctionType
 from typing import Any, Final, ForwardRef
 
@@ -12,8 +12,8 @@ __all__ = ["publish"]
 def publish(defined: Mapping[str, Any], path: str, *names: str) -> None:
     """Give what a module offers the path by which it is public, so that tracebacks, docs and pickles say that.
 
-    `typing.get_type_hints` looks the annotations of a class up in the module that the class names. They are tied to
-    the module that they were written in before the class is renamed.
+    `typing.get_type_hints` looks the annotations of a class up in the module that the class names, so those of a
+    class are told where they were written when they are first looked at.
 
     Args:
         defined: the ``globals()`` of the module.
@@ -27,17 +27,47 @@ def publish(defined: Mapping[str, Any], path: str, *names: str) -> None:
         thing = defined[name]
         if not isinstance(thing, (type, FunctionType)) or not thing.__module__.startswith(f"{_ROOT}."):
             continue
-        if isinstance(thing, type):
-            _tie(thing)
+        if isinstance(thing, type) and "__annotations__" in vars(thing):
+            thing.__annotations__ = _Annotations(thing.__annotations__, written_in=thing.__module__)
         thing.__module__ = path
 
 
 _ROOT: Final = __name__.partition(".")[0]
 
 
-def _tie(cls: type) -> None:
-    """Tie the annotations of a class to the module that they stand in."""
-    annotations: dict[str, Any] = vars(cls).get("__annotations__", {})
-    for name, text in annotations.items():
-        if isinstance(text, str):
-            annotations[name] = ForwardRef(text, is_argument=False, module=cls.__module__, is_class=True)
+class _Annotations(dict[str, Any]):
+    """The annotations of a class, which know where they were written; most are never looked at."""
+
+    __slots__ = ("_module",)
+
+    def __init__(self, found: Mapping[str, Any], *, written_in: str) -> None:
+        super().__init__(found)
+        self._module: str | None = written_in
+
+    def _tie(self) -> None:
+        """Say in each annotation, once, in which module it stands."""
+        module, self._module = self._module, None
+        if module is not None:
+            for name, text in super().items():
+                if isinstance(text, str):
+                    super().__setitem__(name, ForwardRef(text, is_argument=False, module=module, is_class=True))
+
+    def __getitem__(self, name: str) -> Any:
+        self._tie()
+        return super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        self._tie()
+        return super().__iter__()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._tie()
+        return super().get(name, default)
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        self._tie()
+        return super().items()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        self._tie()
+        return super().values()
