@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -158,6 +157,8 @@ def _decoded(raw: str) -> Any:
     """Return the object that a text of arguments stands for; None if it is not JSON, {} if there is no text."""
     if not raw.strip():
         return {}
+    import json
+
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):

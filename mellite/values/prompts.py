@@ -14,8 +14,8 @@ __all__ = ["messages_of", "system_of"]
 
 _PARTS: Final = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
 
-#: What a thunk prints as.
-_PRINTED: Final = re.compile(r"<ModelOutputThunk (?:pending|running|done|failed|cancelled) (?:prompt|text|error)=")
+#: What a thunk prints as; compiled when something like it is seen.
+_PRINTED: Final = r"<ModelOutputThunk (?:pending|running|done|failed|cancelled) (?:prompt|text|error)="
 
 
 def messages_of(prompt: Any) -> tuple[Message, ...]:
@@ -96,7 +96,7 @@ def system_of(system: Any) -> tuple[Text, ...]:
 
 def _check_text(text: str) -> None:
     """Raise InvalidRequest for a text with a printed thunk in it, which no model is meant to read."""
-    if "<ModelOutputThunk " in text and _PRINTED.search(text) is not None:
+    if "<ModelOutputThunk " in text and re.search(_PRINTED, text) is not None:
         msg = (
             "the text holds a printed thunk instead of its answer: give the thunk itself as a part, as in "
             "generate(['Summarise: ', thunk]), or await it first; if the text is really meant, write it as Text(...)"
