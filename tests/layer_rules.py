@@ -111,8 +111,8 @@ IMPURE = ("anyio", "concurrent", "http", "random", "secrets", "socket", "ssl", "
 IMPORTERS = {"attach", "import_module", "__import__"}
 """Functions that import what a string names."""
 
-LOADERS = ("values.former_paths", "values.lazily")
-"""The modules that import by names that they are handed: by the packages that call them, and by old pickles."""
+LOADERS = ("values.former_paths", "values.lazily", "values.public_names")
+"""The modules that import by names that they are handed: by packages, by old pickles, by annotations."""
 
 
 class Import(NamedTuple):

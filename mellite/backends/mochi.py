@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ..cassettes.text.directory import TextDirectory, djb2_key
+from ..values.public_names import publish
 
 if TYPE_CHECKING:
     from ..cassettes.modes import Mode
@@ -138,3 +139,6 @@ def _say_missing(path: str, provider: str, model: str, prompt: str) -> None:
 
 def _say(what: str) -> None:
     print(f"mochi_llm: {what}", file=sys.stderr)  # noqa: T201 - this line is part of the contract
+
+
+publish(globals(), "mellite.mochi")

@@ -464,4 +464,4 @@ async def settle_all(*thunks: AnyThunk) -> None:
         thunk.is_computed()  # takes over the outcome
 
 
-publish(globals(), "mellite", "ModelOutputThunk")
+publish(globals(), "mellite", "ModelOutputThunk", elsewhere={"_outcome": "thunk.outcome"})

@@ -21,14 +21,13 @@ Each says what happened, to what, and what to do. None of them ever holds a key.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .public_names import publish
 from .spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .usage import Usage
 
 __all__ = [
@@ -358,4 +357,4 @@ class SyncInsideLoop(MelliteError):
     """A blocking call was made inside a running event loop; the message says what to await instead."""
 
 
-publish(globals(), "mellite.errors")
+publish(globals(), "mellite.errors", elsewhere={"usage": "values.usage"})

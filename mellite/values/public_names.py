@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from importlib import import_module
 from types import FunctionType
 from typing import Any, Final, ForwardRef
+
+from .empty import EMPTY
 
 __all__ = ["publish"]
 
 
-def publish(defined: Mapping[str, Any], path: str, *names: str) -> None:
+def publish(defined: Mapping[str, Any], path: str, *names: str, elsewhere: Mapping[str, str] = EMPTY) -> None:
     """Give what a module offers the path by which it is public, so that tracebacks, docs and pickles say that.
 
     `typing.get_type_hints` looks the annotations of a class up in the module that the class names, so those of a
@@ -19,6 +22,8 @@ def publish(defined: Mapping[str, Any], path: str, *names: str) -> None:
         defined: the ``globals()`` of the module.
         path: the public module, such as "mellite.errors".
         names: which names; without any, the classes and functions of mellite in its ``__all__``.
+        elsewhere: attribute -> the module that has the names in its annotation, without ``mellite.``, where this
+            module imports them for type checkers only.
 
     Example:
         At the end of mellite/values/errors.py: ``publish(globals(), "mellite.errors")``.
@@ -28,7 +33,7 @@ def publish(defined: Mapping[str, Any], path: str, *names: str) -> None:
         if not isinstance(thing, (type, FunctionType)) or not thing.__module__.startswith(f"{_ROOT}."):
             continue
         if isinstance(thing, type) and "__annotations__" in vars(thing):
-            thing.__annotations__ = _Annotations(thing.__annotations__, written_in=thing.__module__)
+            thing.__annotations__ = _Annotations(thing.__annotations__, thing.__module__, elsewhere)
         thing.__module__ = path
 
 
@@ -38,19 +43,23 @@ _ROOT: Final = __name__.partition(".")[0]
 class _Annotations(dict[str, Any]):
     """The annotations of a class, which know where they were written; most are never looked at."""
 
-    __slots__ = ("_module",)
+    __slots__ = ("_elsewhere", "_module")
 
-    def __init__(self, found: Mapping[str, Any], *, written_in: str) -> None:
+    def __init__(self, found: Mapping[str, Any], module: str, elsewhere: Mapping[str, str]) -> None:
         super().__init__(found)
-        self._module: str | None = written_in
+        self._module: str | None = module
+        self._elsewhere = elsewhere
 
     def _tie(self) -> None:
         """Say in each annotation, once, in which module it stands."""
         module, self._module = self._module, None
-        if module is not None:
-            for name, text in super().items():
-                if isinstance(text, str):
-                    super().__setitem__(name, ForwardRef(text, is_argument=False, module=module, is_class=True))
+        if module is None:
+            return
+        for name, text in super().items():
+            if isinstance(text, str):
+                home = f"{_ROOT}.{self._elsewhere[name]}" if name in self._elsewhere else module
+                import_module(home)
+                super().__setitem__(name, ForwardRef(text, is_argument=False, module=home, is_class=True))
 
     def __getitem__(self, name: str) -> Any:
         self._tie()

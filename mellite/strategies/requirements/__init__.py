@@ -47,4 +47,4 @@ __all__ = [
     "verdicts",
 ]
 
-publish(globals(), "mellite.requirements")
+publish(globals(), "mellite.requirements", elsewhere={"thunk": "thunk.thunk"})

@@ -21,7 +21,7 @@ from .strategy import Strategy
 __all__ = ["ALL_AT_ONCE", "BestOfN", "Fixed", "Score"]
 
 #: What scores an answer; higher is better.
-Score: TypeAlias = "Callable[[AnyThunk], float | Awaitable[float]] | Requirement"
+Score: TypeAlias = Callable[[AnyThunk], float | Awaitable[float]] | Requirement
 
 #: The defaults of these arguments of `Fixed`, for signatures.
 ALL_AT_ONCE: Final = {"max_samples": "n", "concurrency": "n"}

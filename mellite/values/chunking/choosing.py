@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from ..errors import InvalidRequest
+from ..public_names import publish
 from ..spelling import did_you_mean
 from .cutting import AsSent, Chunker, Every, Lines, Paragraphs, Words
 from .fences import Fences
@@ -19,7 +20,7 @@ __all__ = ["Chunking", "chunk", "chunker_for"]
 
 #: How to cut: None for as sent, a name, a number of characters, a compiled regular expression, a function that cuts a
 #: whole text into consecutive pieces, or an object with feed() and end(), or its class.
-Chunking: TypeAlias = "str | int | re.Pattern[str] | Callable[[str], Sequence[str]] | Chunker | type[Chunker] | None"
+Chunking: TypeAlias = str | int | re.Pattern[str] | Callable[[str], Sequence[str]] | Chunker | type[Chunker] | None
 
 _NAMED: Final[dict[str, Callable[[], Chunker]]] = {
     "as-sent": AsSent,
@@ -106,3 +107,6 @@ def _fresh(chunker: Any) -> Chunker:
         msg = f"the chunker {name} cannot be made anew for each text ({error!r}); pass its class instead"
         raise InvalidRequest(msg, parameter="chunking") from error
     return made
+
+
+publish(globals(), "mellite", "chunk")

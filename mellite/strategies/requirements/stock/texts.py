@@ -71,7 +71,7 @@ class _TooLong:
 
     max: int
     words: bool = field(kw_only=True)
-    _counting: bool = field(default=False, kw_only=True)
+    _counting: bool = field(default=False, kw_only=True, alias="counting")
     _count: int = field(default=0, init=False)
     _in_word: bool = field(default=False, init=False)
 
