@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 FILE_LINES = 500
-FUNCTION_LINES = 60
-FUNCTION_LINES_P90 = 25
+FILE_LINES_P90 = 370
+FUNCTION_LINES = 54
+FUNCTION_LINES_P90 = 17
+COMPLEXITY = 20
+ANY_PER_THOUSAND_LINES = 28
 SENTENCES = 0.95
 
 GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "base", "core"}
@@ -125,6 +128,40 @@ def long_functions(source: Source) -> Iterator[str]:
         lines = body_length(function)
         if lines > FUNCTION_LINES:
             yield f"{source.name}:{function.lineno} {function.name} has {lines} lines, more than {FUNCTION_LINES}"
+
+
+def complexity(function: Function) -> int:
+    """The number of independent ways through a function (McCabe's); functions inside it and ``and``/``or`` count."""
+    branches = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.Assert, ast.comprehension)
+    ways = 1
+    for node in ast.walk(function):
+        if isinstance(node, ast.BoolOp):
+            ways += len(node.values) - 1
+        elif isinstance(node, (*branches, ast.match_case)):
+            ways += 1
+    return ways
+
+
+def tangled_functions(source: Source) -> Iterator[str]:
+    """Functions with more ways through them than one can keep in mind."""
+    for function in functions(source):
+        ways = complexity(function)
+        if ways > COMPLEXITY:
+            yield f"{source.name}:{function.lineno} {function.name} has {ways} ways through it, more than {COMPLEXITY}"
+
+
+_NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+
+
+def code_tokens(source: Source) -> list[tokenize.TokenInfo]:
+    """The tokens of a file that are code: no comments, no strings on lines of their own."""
+    found = tokenize.generate_tokens(io.StringIO(source.text).readline)
+    return [
+        token
+        for token in found
+        if token.type not in _NO_CODE
+        and not (token.type == tokenize.STRING and token.line.strip().startswith(('"""', 'r"""')))
+    ]
 
 
 def grab_bag_name(source: Source) -> Iterator[str]:

@@ -29,6 +29,7 @@ def source(text: str, name: str = "mellite/made_up.py") -> rules.Source:
     [
         (rules.long_file, PACKAGE),
         (rules.long_functions, PACKAGE),
+        (rules.tangled_functions, PACKAGE),
         (rules.grab_bag_name, EVERYTHING),
         (rules.first_line, EVERYTHING),
         (rules.silenced_checkers, EVERYTHING),
@@ -46,10 +47,28 @@ def test_rule(rule: Rule, sources: list[rules.Source]) -> None:
     assert not wrong, "\n".join(["", *wrong])
 
 
-def test_most_functions_are_short() -> None:
-    """Nine of ten functions of the package are a third of a screen."""
+def test_most_functions_and_files_are_short() -> None:
+    """Nine of ten functions of the package are a third of a screen, and nine of ten files some six screens."""
     lengths = [rules.body_length(function) for each in PACKAGE for function in rules.functions(each)]
     assert statistics.quantiles(lengths, n=10)[-1] <= rules.FUNCTION_LINES_P90
+    files = [each.text.count("\n") for each in PACKAGE]
+    assert statistics.quantiles(files, n=10)[-1] <= rules.FILE_LINES_P90
+
+
+def test_most_things_have_types() -> None:
+    """`Any` is rare: the JSON of a provider is named as what it is."""
+    tokens = [rules.code_tokens(each) for each in PACKAGE]
+    anys = sum(token.string == "Any" for each in tokens for token in each)
+    lines = sum(len({token.start[0] for token in each}) for each in tokens)
+    assert 1000 * anys <= rules.ANY_PER_THOUSAND_LINES * lines, f"{1000 * anys / lines:.1f} in 1,000 lines"
+
+
+def test_any_is_counted_in_code_only() -> None:
+    """What is counted stands in code, not in comments or docstrings."""
+    text = '"""Any."""\n\nx: Any = f(Any)  # Any\ny = "Any"\n'
+    tokens = rules.code_tokens(source(text))
+    assert [token.start[0] for token in tokens if token.string == "Any"] == [3, 3]
+    assert {token.start[0] for token in tokens} == {3, 4}
 
 
 def test_tests_are_sentences() -> None:
@@ -79,8 +98,9 @@ def test_listed_places_are_there() -> None:
     ("rule", "text", "told"),
     [
         (rules.long_file, "x = 1\n" * 501, "has 501 lines"),
-        (rules.long_functions, "def f():\n" + "    x = 1\n" * 60, "f has 61 lines"),
-        (rules.long_functions, "class A:\n  async def f():\n" + "    x = 1\n" * 60, "f has 61 lines"),
+        (rules.long_functions, "def f():\n" + "    x = 1\n" * 54, "f has 55 lines"),
+        (rules.long_functions, "class A:\n  async def f():\n" + "    x = 1\n" * 54, "f has 55 lines"),
+        (rules.tangled_functions, "def f():\n" + "    if a and b: pass\n" * 10, "f has 21 ways through it"),
         (rules.first_line, "x = 1\n", "has no docstring"),
         (rules.first_line, '"""What\nis in it."""\n', "goes on in the next"),
         (rules.silenced_checkers, "x = 1  # type: ignore\n", "silences a checker"),
@@ -137,7 +157,8 @@ def test_a_grab_bag_is_told(name: str) -> None:
     ("rule", "text"),
     [
         (rules.long_file, "x = 1\n" * 500),
-        (rules.long_functions, 'def f():\n    """\n' + "    Long.\n" * 90 + '    """\n' + "    x = 1\n" * 59),
+        (rules.long_functions, 'def f():\n    """\n' + "    Long.\n" * 90 + '    """\n' + "    x = 1\n" * 53),
+        (rules.tangled_functions, "def f():\n" + "    if a and b: pass\n" * 9 + "    x = 1 if a else 2\n"),
         (rules.first_line, '"""What is in it."""\n'),
         (rules.first_line, '"""What is in it.\n\nAnd more."""\n'),
         (rules.first_line, ""),
