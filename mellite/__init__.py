@@ -1,17 +1,19 @@
 """mellite: model outputs that have not been generated yet, and everything people do with them.
 
-General layout, top to bottom; arrows point down only, and a test enforces it (docs/design.md walks it):
+The rooms, from top to bottom, which docs/design.md walks. Each imports only what lies below it, and never the room
+beside it; a test enforces that.
 
-    cli, demo                                   edges
-    sampling, streaming, requirements           many thunks: tried again, checked while they stream, judged
-    backends/                                   live, cassette, fake: they only yield events
-    cassettes/                                  recorded traffic
-    providers/                                  names, URLs and environment variables
-    protocols/                                  a vendor's JSON
-    wire/                                       bytes: routes, transports, framing, auth
-    thunk, calling, generation, loops           the thunk
-    fold, chunking                              pure functions of values
-    errors, messages, request, events           words
+    cli/, pytest_plugin                 people, terminals and tests
+    strategies/ | archive/              many thunks: gathered, sampled, checked while they stream | recordings compared
+    backends/                           who answers: live, cassettes, fakes
+    providers/                          names, URLs and environment variables
+    protocols/ | cassettes/             a vendor's JSON | recorded traffic
+    thunk/ | wire/                      one generation | bytes: routes, transports, framing, auth
+    loops/                              asyncio, trio and callers without a loop
+    values/                             requests, messages, events, usage, errors, prices, chunks
+
+The modules errors, events, messages, mochi, request, requirements, sampling and streaming are faces: public paths that
+hand on what a room defines.
 
 Every public name loads its module when it is first used, so that ``import mellite`` costs nothing.
 """

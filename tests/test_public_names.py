@@ -15,9 +15,7 @@ import pytest
 import mellite
 from tests.layer_rules import FACES, called
 from tests.pages import ROOT
-
-PUBLIC = ["mellite", *(f"mellite.{name}" for name in ("backends", "cassettes", *FACES))]
-"""The modules that users import."""
+from tests.reference_page import PUBLIC
 
 TABLES = {
     path.parent.name: text

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from mellite.values.signatures import write_signature
-from tests.test_public_names import PUBLIC
+from tests.reference_page import PUBLIC
 
 LONGEST = 80
 """Characters of one default that still say something."""

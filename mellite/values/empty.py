@@ -28,4 +28,5 @@ class _Empty(dict[str, Any]):
         return "EMPTY"
 
 
+#: A mapping of nothing, which cannot be changed: the default of fields that are mappings.
 EMPTY: Final[Mapping[str, Any]] = _Empty()

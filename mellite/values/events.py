@@ -40,6 +40,7 @@ __all__ = [
     "Usage",
 ]
 
+#: Why an answer ended, in the same words for every provider.
 FinishReason: TypeAlias = Literal["stop", "length", "tool-calls", "content-filter", "error", "unknown"]
 
 
@@ -220,6 +221,7 @@ class Finish:
     logprobs: Any = field(default=None, kw_only=True, repr=False)
 
 
+#: A step of an answer as it arrives: what a backend yields and `thunk.events()` gives.
 Event: TypeAlias = (
     ResponseStart
     | RawChunk

@@ -37,6 +37,7 @@ __all__ = [
     "Video",
 ]
 
+#: Who speaks in a message.
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 #: What one provider wants to see again, by provider name: ``{"anthropic": {"signature": "..."}}``.
@@ -286,6 +287,7 @@ class ToolResult:
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
 
 
+#: A part of a message; a thunk is one, too, as its text.
 Part: TypeAlias = Text | Media | Reasoning | ToolCall | ToolResult | Deferred
 
 #: What a message constructor takes: a part, or a str for a Text.
