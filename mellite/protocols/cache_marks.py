@@ -34,7 +34,7 @@ _Place: TypeAlias = tuple[int, int, int]
 
 
 def marked(request: Request, *, limit: int = MARKS) -> Request:
-    """The request with a `CacheHint` on every part that is to be marked, and on no other.
+    """Return the request with a `CacheHint` on every part that is to be marked, and on no other.
 
     The caller's own hints come first, also with ``cache="none"``; then the policy's marks: the last tool, the first and
     the last part of the system prompt, the messages, latest first, as far as the limit goes. A mark never stands on
@@ -68,7 +68,7 @@ def marked(request: Request, *, limit: int = MARKS) -> Request:
 
 
 def is_long(hint: CacheHint) -> bool:
-    """Whether the provider's long cache (an hour) is meant, not its usual one (five minutes).
+    """Tell whether a hint means the provider's long cache (an hour), not the usual one (five minutes).
 
     Example:
         >>> is_long(CacheHint(ttl_seconds=3600)), is_long(CacheHint())
@@ -84,7 +84,7 @@ def _rank(place: _Place) -> tuple[int, int, int]:
 
 
 def _lifetime(place: _Place, policy: CachePolicy, chosen: Mapping[_Place, CacheHint]) -> int | None:
-    """The policy's own, unless a later mark lives longer: providers refuse a short-lived mark before such a one."""
+    """Return the policy's lifetime, or that of a later mark that lives longer, which must not follow a shorter one."""
     later = [hint.ttl_seconds or 0 for at, hint in chosen.items() if at > place and is_long(hint)]
     return max(later, default=None) if policy.ttl_seconds is None or policy.ttl_seconds < _LONG else policy.ttl_seconds
 
@@ -99,12 +99,12 @@ def _markable(part: Part) -> bool:
 
 
 def _preface(request: Request) -> int:
-    """How many system messages stand at the beginning: they belong to the system prompt."""
+    """Count the system messages at the beginning, which belong to the system prompt."""
     return next((at for at, message in enumerate(request.messages) if message.role != "system"), len(request.messages))
 
 
 def _system_places(request: Request, preface: int) -> Iterator[_Place]:
-    """The parts of the system prompt; those of system messages follow those of ``request.system``."""
+    """Give the places of the system prompt: those of ``request.system``, then those of system messages."""
     own = len(request.system)
     yield from ((_SYSTEM, at, 0) for at, part in enumerate(request.system) if _markable(part))
     for at, message in enumerate(request.messages[:preface]):
@@ -112,7 +112,7 @@ def _system_places(request: Request, preface: int) -> Iterator[_Place]:
 
 
 def _hints(request: Request, preface: int) -> Iterator[tuple[_Place, CacheHint]]:
-    """The hints that the caller gave."""
+    """Give the hints of the caller, with their places."""
     for at, tool in enumerate(request.tools):
         if tool.cache is not None:
             yield (_TOOLS, at, 0), tool.cache
@@ -128,7 +128,7 @@ def _hints(request: Request, preface: int) -> Iterator[tuple[_Place, CacheHint]]
 
 
 def _wanted(request: Request, policy: CachePolicy, preface: int) -> Iterator[_Place]:
-    """What a policy marks, the most useful first."""
+    """Give the places that a policy marks, the most useful first."""
     if policy.tools and request.tools:
         yield _TOOLS, len(request.tools) - 1, 0
     if policy.system:
@@ -139,7 +139,7 @@ def _wanted(request: Request, policy: CachePolicy, preface: int) -> Iterator[_Pl
 
 
 def _chosen_messages(request: Request, which: _Which, preface: int) -> Sequence[tuple[int, int]]:
-    """The messages that a policy chooses, latest first, each with the number of the part to be marked."""
+    """Return the messages that a policy chooses, latest first, each with the number of the part to be marked."""
     count = 1 if isinstance(which, str) else which or 0
     role = {"latest-user-message": "user", "latest-assistant": "assistant"}.get(str(which))
     found: list[tuple[int, int]] = []
@@ -154,7 +154,7 @@ def _chosen_messages(request: Request, which: _Which, preface: int) -> Sequence[
 
 
 def _last_part(message: Message) -> int | None:
-    """The last part of a message that can be marked; None if there is none, as where it is nothing but thinking."""
+    """Return the last part of a message that can be marked; None if there is none, as in nothing but thinking."""
     parts = [number for number, part in enumerate(message.content) if _markable(part)]
     return parts[-1] if parts else None
 
@@ -163,7 +163,7 @@ def _last_part(message: Message) -> int | None:
 
 
 def _with_hints(request: Request, hints: Mapping[_Place, CacheHint | None]) -> Request:
-    """The request with these hints, and with None for a hint that is taken away."""
+    """Return the request with these hints, and with None for a hint that is taken away."""
     own = len(request.system)
     tools, system, messages = list(request.tools), list(request.system), list(request.messages)
     for (section, index, part), hint in hints.items():

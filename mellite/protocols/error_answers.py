@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _BEHIND: Final = "llm_provider-"  # LiteLLM puts this before the headers of the provider behind it
-_LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; whoever asks for more is not to be believed
+_LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; more is not to be believed
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> MelliteError:
@@ -101,7 +101,7 @@ def _message(trouble: Trouble, status: int | None, *, whole: bool) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """How long the server asks to wait, in seconds; None if it does not say, or says nonsense.
+    """Return how long the server asks to wait, in seconds; None if it does not say, or says nonsense.
 
     Example:
         >>> retry_after({"retry-after-ms": "250"}), retry_after({"retry-after": "soon"})
@@ -123,12 +123,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
-    """A header of the answer, or of that of the provider behind LiteLLM; empty if there is none."""
+    """Return a header of the answer, or of the provider behind LiteLLM; empty if there is none."""
     return headers.get(name) or headers.get(_BEHIND + name, "")
 
 
 def rate_limits(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """What the headers say of limits, by what is limited: how much in all, how much is left, when it starts anew.
+    """Return the limits that headers tell, by what is limited: how much in all, how much is left, when it starts anew.
 
     Example:
         >>> rate_limits({"x-ratelimit-limit-requests": "60", "anthropic-ratelimit-tokens-remaining": "0"})
@@ -160,7 +160,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _wait_in(message: str) -> float | None:
-    """The wait in "Please try again in 1m2.5s."""
+    """Return the wait in "Please try again in 1m2.5s."""
     found = re.search(r"(?:try again|retry) in ((?:\d{1,6}(?:\.\d{1,9})?(?:ms|s|m|h))+)", message)
     if found is None:
         return None
@@ -196,7 +196,7 @@ def _kind(trouble: Trouble) -> type[MelliteError]:
 
 
 def _says(trouble: Trouble, pattern: re.Pattern[str]) -> bool:
-    """Whether the code or the server's own words match; what the server quotes is the user's."""
+    """Tell whether the code or the server's own words match; a quotation is the user's."""
 
     def quoted(found: re.Match[str]) -> str:
         before = message[max(0, found.start() - _NEAR) : found.start()]

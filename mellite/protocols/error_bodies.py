@@ -15,7 +15,7 @@ __all__ = ["Trouble", "excerpt", "is_answer", "is_error", "is_status", "read", "
 
 _LONGEST: Final = 2000  # characters of a provider's message
 _LONGEST_EXCERPT: Final = 300
-_LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; whoever asks for more is not to be believed
+_LONGEST_WAIT: Final = 7 * 24 * 3600.0  # seconds; more is not to be believed
 _STATUSES: Final = range(400, 600)
 _DEEPEST: Final = 4  # errors inside of errors that are looked at
 _LONGEST_JSON: Final = 20_000  # characters of an error inside a text
@@ -74,7 +74,7 @@ class Trouble:
 
 
 def is_error(value: Mapping[str, Json], *, known: Collection[str] = (), whole: bool = False) -> bool:
-    """Whether an object, sent in the place of an answer or of a part of it, is an error.
+    """Tell whether an object, sent in the place of an answer or of a part of one, is an error.
 
     Args:
         value: the decoded object.
@@ -105,7 +105,7 @@ def is_error(value: Mapping[str, Json], *, known: Collection[str] = (), whole: b
 
 
 def is_answer(value: Mapping[str, Json], known: Collection[str]) -> bool:
-    """Whether one of the fields of an answer, `known`, holds an object or a list."""
+    """Tell whether one of the fields of an answer, `known`, holds an object or a list."""
     return any(value.get(name) and not isinstance(value[name], str) for name in known)
 
 
@@ -123,7 +123,7 @@ def is_status(value: Json) -> int | None:
 
 
 def _is_failing(code: Json) -> bool:
-    """Whether a code is a number that servers give to errors alone, such as SiliconFlow's 50505."""
+    """Tell whether a code is a number that servers give to errors alone, such as SiliconFlow's 50505."""
     return isinstance(code, int) and code >= _STATUSES.start
 
 
@@ -162,7 +162,7 @@ def read(value: Json, status: int | None) -> Trouble:
 
 
 def _flattened(value: Mapping[str, Json]) -> Mapping[str, Json]:
-    """The fields of an error, with those of the objects inside, which say more, over those around them."""
+    """Return the fields of an error; those of the objects inside say more and win."""
     inner: Json = value
     for _ in range(_DEEPEST):
         inner = _inner(inner)
@@ -177,7 +177,7 @@ def _flattened(value: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 def _inner(value: Mapping[str, Json]) -> Json:
-    """The error inside an object, under the names that it has; None if there is none."""
+    """Return the error inside an object, under any of its usual names; None if there is none."""
     for name in ("error", "errors", "base_resp", "message"):
         inner = value.get(name)
         if isinstance(inner, str):
@@ -190,7 +190,7 @@ def _inner(value: Mapping[str, Json]) -> Json:
 
 
 def _decoded(text: str) -> Json:
-    """The error that a gateway passes on as the JSON that it got; None if the text is no such thing."""
+    """Decode the error that a gateway passes on as text; None if the text is no JSON."""
     if text.lstrip()[:1] not in ("{", "[") or len(text) > _LONGEST_JSON:
         return None
     try:
@@ -206,7 +206,7 @@ def _is_code(word: Json, status: int | None) -> bool:
 
 
 def _minimax(value: Mapping[str, Json]) -> str | None:
-    """The code in MiniMax's ``base_resp``; None if it says that all is well."""
+    """Return the code in MiniMax's ``base_resp``; None if all is well."""
     base = value.get("base_resp")
     number = base.get("status_code") if isinstance(base, Mapping) else None
     return str(number) if isinstance(number, (int, str)) and number and number != "0" else None
@@ -234,7 +234,7 @@ class _Details:
 
 
 def _details(given: Json) -> _Details:
-    """What Google says beside the message: a reason, the quota that was hit, the field, how long to wait.
+    """Read what Google says beside the message: a reason, the quota that was hit, the field, how long to wait.
 
     https://cloud.google.com/apis/design/errors#error_details
     """
@@ -258,7 +258,7 @@ def _rows(given: Json) -> list[Mapping[str, Json]]:
 
 
 def _said(fields: Mapping[str, Json]) -> str:
-    """The message; with what a router heard from the provider behind it, where it passes that on."""
+    """Return the message, with the words of the provider behind a router, where they are passed on."""
     message = next((_worded(fields[name]) for name in _MESSAGES if _worded(fields.get(name))), "")
     metadata = fields.get("metadata")
     behind = metadata.get("raw") if isinstance(metadata, Mapping) else None
@@ -268,7 +268,7 @@ def _said(fields: Mapping[str, Json]) -> str:
 
 
 def _worded(message: Json) -> str:
-    """A message as text: FastAPI sends a list of what is wrong where, others an object around it."""
+    """Return a message as text: FastAPI sends a list of what is wrong where, others an object."""
     if isinstance(message, list):  # [{"loc": [...], "msg": "field required"}]
         rows = [item.get("msg") if isinstance(item, Mapping) else item for item in message]
         return "; ".join([row for row in rows if isinstance(row, str)])

@@ -1,7 +1,7 @@
 """The words and numbers by which servers say what went wrong, as tables: what to look for, and who says it.
 
 A word that only occurs somewhere in a text proves little, so phrases are long or bound to the fields that hold codes.
-Whoever adds a row adds a source, and a test that the phrase is found and that nothing near it is.
+A new row comes with a source, and a test that the phrase is found and that nothing near it is.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def found(rows: tuple[Words, ...]) -> re.Pattern[str]:
     """Return the pattern that finds any of the rows.
 
     Example:
-        >>> found((Words("too long", "somebody"), Words("too large", "somebody"))).search("it is too large") is not None
+        >>> found((Words("too long", "a server"), Words("too large", "a server"))).search("it is too large") is not None
         True
     """
     return re.compile("|".join([f"(?:{row.pattern})" for row in rows]), re.DOTALL)

@@ -110,7 +110,7 @@ def finish_reason(word: str | None, *, calls: bool, usage: Usage | None = None) 
 
     Args:
         word: the provider's own word; None if it gave none.
-        calls: whether the answer has tool calls that somebody here has to answer. Then it ended because of them,
+        calls: whether the answer has tool calls that the caller has to answer. Then it ended because of them,
             unless the word says something else: OpenAI says "stop" where a tool was forced, gateways say anything.
         usage: what was used, for the error.
 
@@ -130,7 +130,7 @@ def finish_reason(word: str | None, *, calls: bool, usage: Usage | None = None) 
 
 
 def is_cut_short(word: str | None) -> bool:
-    """Whether the word says that the answer hit a limit or a filter, so that a tool call that is not whole is none.
+    """Tell whether the answer hit a limit or a filter, so that a tool call that is not whole is none.
 
     Example:
         >>> is_cut_short("MAX_TOKENS"), is_cut_short("stop")
@@ -140,7 +140,7 @@ def is_cut_short(word: str | None) -> bool:
 
 
 def is_unfinished(word: str | None) -> bool:
-    """Whether the word says nothing, or that the answer goes on, as some hosts do with every chunk.
+    """Tell whether the word says nothing, or that the answer goes on, as some hosts do with every chunk.
 
     Example:
         >>> is_unfinished("FINISH_REASON_UNSPECIFIED"), is_unfinished("stop")

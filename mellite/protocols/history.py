@@ -45,7 +45,7 @@ _NO_RESULT: Final = ToolValue("error", "There is no result: the call was not ans
 
 
 def mend(request: Request, *, rules: HistoryRules) -> tuple[Request, tuple[str, ...]]:
-    """The request with a history that the provider takes, and a sentence for each thing that was changed.
+    """Return the request with a history that the provider takes, and a sentence for each thing that was changed.
 
     A call without a result gets one that says so; a late result moves up to its call; of two results for one call the
     later counts; a result without a call becomes text; ids are made unique and brought into the form that is taken.
@@ -195,7 +195,7 @@ class _Mender:
                 yield part.id
 
     def mended(self) -> Iterator[Message]:
-        """The messages as they are to be sent."""
+        """Give the messages as they are to be sent."""
         for position, message in enumerate(self._messages):
             turn = self._turns.get(position)
             if turn is not None:
@@ -206,7 +206,7 @@ class _Mender:
                 yield message
 
     def _turn(self, message: Message, turn: _Turn) -> Iterator[Message]:
-        """A message with calls, and right behind it the results, those that stood in the message itself included."""
+        """Give a message with calls, and right behind it the results, also those from the message itself."""
         calls = {number: self._call(call) for number, call in turn.calls.items()}
         parts = [calls.get(number, part) for number, part in enumerate(message.content) if not _is_result(part)]
         if self._rules.calls_last:
@@ -232,7 +232,7 @@ class _Mender:
         yield from self._strays_of(message, turn)
 
     def _strays_of(self, message: Message, turn: _Turn) -> Iterator[Message]:
-        """What becomes of results in a message with calls that answer none of them."""
+        """Give what becomes of results in a message with calls that answer none of them."""
         unclaimed = [
             part
             for number, part in enumerate(message.content)
@@ -243,7 +243,7 @@ class _Mender:
             yield Message("tool" if all(isinstance(part, ToolResult) for part in rest) else "user", tuple(rest))
 
     def _results(self, position: int, results: list[ToolResult]) -> Message:
-        """The results as a message; the one they came in, where it is nothing else."""
+        """Return the results as a message: the one that they came in, where it has nothing else."""
         message = self._messages[position]
         if message.role == "tool" and message.content == tuple(results):
             return message
@@ -268,7 +268,7 @@ class _Mender:
         return ordered
 
     def _left_over(self, position: int, message: Message) -> Iterator[Message]:
-        """What remains of a message with results, when those that belong to calls are with them."""
+        """Give what remains of a message with results, once those that belong to calls are with them."""
         rest: list[Part] = []
         for number, part in enumerate(message.content):
             if not _is_result(part):

@@ -19,7 +19,7 @@ LARGEST: Final = 20 * 1024 * 1024
 
 
 def media_type_of(part: Media, accepted: Collection[str], *, who: str) -> str:
-    """The media type of a part, if it is one of those accepted.
+    """Return the media type of a part, if it is one of those accepted.
 
     Args:
         who: the protocol's name, for the error.
@@ -37,7 +37,7 @@ def media_type_of(part: Media, accepted: Collection[str], *, who: str) -> str:
 
 
 def base64_of(part: Media, *, who: str) -> str:
-    """The bytes of a part as base64.
+    """Return the bytes of a part as base64.
 
     Raises:
         InvalidRequest: if there are none (only a URL), or they are empty or more than `LARGEST`.
@@ -54,7 +54,7 @@ def base64_of(part: Media, *, who: str) -> str:
 
 
 def data_url(part: Media, accepted: Collection[str], *, who: str) -> str:
-    """The part as a ``data:`` URL.
+    """Return the part as a ``data:`` URL.
 
     Raises:
         InvalidRequest: for a type that is not accepted, and for what `base64_of` refuses.
@@ -63,7 +63,7 @@ def data_url(part: Media, accepted: Collection[str], *, who: str) -> str:
 
 
 def web_url(part: Media, *, who: str) -> str | None:
-    """The URL for the provider to fetch, or None if the part is its bytes.
+    """Return the URL for the provider to fetch, or None if the part is its bytes.
 
     Raises:
         InvalidRequest: if it is neither http(s) nor a data URL: a path of this machine means nothing to a provider.

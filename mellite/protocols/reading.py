@@ -109,7 +109,7 @@ def answered(
 
 
 def _is_list_of_errors(value: Json) -> bool:
-    """Whether a value is what Vertex AI sends where an answer that is a list fails."""
+    """Tell whether a value is what Vertex AI sends where an answer that is a list fails."""
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and bool(value[0].get("error"))
 
 

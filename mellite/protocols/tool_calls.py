@@ -25,7 +25,7 @@ NO_INPUT: Final = ("", "{}")
 
 
 def parse_arguments(raw: str) -> Json:
-    """The arguments that a model wrote; nothing at all stands for no arguments.
+    """Decode the arguments that a model wrote; nothing at all stands for no arguments.
 
     An empty object before more JSON is a place-holder: what hosts that translate Anthropic's events begin a call with.
 
@@ -79,7 +79,7 @@ def call_of(
 
 
 def arguments_text(call: ToolCall) -> str:
-    """The arguments as JSON text: as the model wrote them, unless they were changed since.
+    """Return the arguments as JSON text: as the model wrote them, unless they were changed since.
 
     Raises:
         InvalidRequest: if they cannot be written as JSON.
@@ -98,7 +98,7 @@ def arguments_text(call: ToolCall) -> str:
 
 
 def arguments_object(call: ToolCall) -> JsonObject:
-    """The arguments as the JSON object that some protocols want; what is none is put into one, so that nothing is lost.
+    """Return the arguments as the JSON object that some protocols want; what is none is put into one and not lost.
 
     Raises:
         InvalidRequest: if they cannot be written as JSON.
@@ -116,7 +116,7 @@ def arguments_object(call: ToolCall) -> JsonObject:
 
 
 def result_text(result: ToolResult) -> tuple[str, tuple[Media, ...]]:
-    """A tool's result as text, and the media that text cannot hold.
+    """Return a tool's result as text, and the media that text cannot hold.
 
     Raises:
         InvalidRequest: if it cannot be written as JSON.

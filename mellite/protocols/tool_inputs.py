@@ -93,7 +93,7 @@ class _Input:
         return {"openai": self.extra} if self.extra else None
 
     def is_over(self, id: str | None, name: str) -> bool:
-        """Whether a piece with this name, and an id that is not known, begins the next call."""
+        """Tell whether a piece with this name, and an id that is not known, begins the next call."""
         if not self.name:  # it comes late
             return False
         if self.pieces or self.held:
@@ -101,7 +101,7 @@ class _Input:
         return bool(id and self.id) and name != self.name
 
     def is_followed(self, name: str, arguments: str) -> bool:
-        """Whether a piece that bears the id of this call, but another index, begins another call."""
+        """Tell whether a piece that bears the id of this call, but another index, begins another call."""
         another = name != self.name or (arguments.lstrip().startswith("{") and arguments != self.text)
         return another and not self.held and self.is_whole
 
@@ -131,7 +131,7 @@ class _Input:
         self.broken = self._quoted = self._escaped = False
 
     def rest_of(self, whole: str) -> str:
-        """What of the whole arguments has not come yet.
+        """Return what of the whole arguments has not come yet.
 
         Raises:
             InvalidProviderOutput: if they are not those that came.
@@ -242,7 +242,7 @@ class ToolInputs:
         yield from self._grow(call, None, name, arguments, None)
 
     def _find(self, index: int | None, id: str | None, name: str | None, arguments: str) -> _Input | None:
-        """The call that a piece belongs to; None if it begins one."""
+        """Return the call that a piece belongs to; None if the piece begins one."""
         known = self._by_id.get(id) if id else None
         if known is not None:
             shared = name and index not in (None, known.index) and known.is_followed(name, arguments)
@@ -332,7 +332,7 @@ class ToolInputs:
             )
 
     def merged(self) -> list[JsonObject]:
-        """The calls as an answer in one piece shows them; to be asked for after `finish`."""
+        """Return the calls as an answer in one piece shows them; to be asked for after `finish`."""
         return [
             {
                 "id": call.id,
@@ -345,7 +345,7 @@ class ToolInputs:
 
 
 def _joined(known: str, more: str) -> str:
-    """A name that comes in pieces, or whole with every piece, or as far as it is known."""
+    """Join a name that comes in pieces, or whole with every piece, or as far as it is known."""
     return more if more.startswith(known) else known + more
 
 

@@ -37,7 +37,7 @@ class Said:
 
 
 def stream_of(protocol: str, said: Said) -> str | None:
-    """The body of an answer, a stream of events; None for a protocol that this does not know.
+    """Return the body of an answer, a stream of events; None for an unknown protocol.
 
     Example:
         >>> print((stream_of("gemini", Said("m", ["Hi"])) or "").partition("}]")[0])

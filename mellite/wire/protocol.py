@@ -6,15 +6,16 @@ A protocol is not a deployment: it knows no URL, no key and no company, only the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, Protocol as Interface, TypeVar
+from inspect import signature
+from typing import Any, Generic, Protocol as Interface, SupportsIndex, TypeVar
 
-from attrs import frozen
+from attrs import asdict, field, frozen
 
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
 
-__all__ = ["Protocol", "State"]
+__all__ = ["Protocol", "State", "remade"]
 
 
 class State(Interface):
@@ -66,3 +67,39 @@ class Protocol(Generic[S]):
     classify: Callable[[int, Mapping[str, str], bytes], MelliteError]
     mend: Callable[[Request], tuple[Request, tuple[str, ...]]] = _as_it_is
     elsewhere: str = ""
+    _made_by: tuple[Callable[..., Protocol[S]], Any] | None = field(default=None, init=False, eq=False, repr=False)
+
+    def made_by(self, make: Callable[..., Protocol[S]], dialect: Any = None) -> Protocol[S]:
+        """Note the function that makes this protocol, and return the protocol.
+
+        Its pickle is then a call of that function, and holds none of the protocol's own functions, which may be renamed
+        or moved. What `attrs.evolve` makes of the protocol is another one and is pickled with its functions.
+
+        Args:
+            make: a public function; if it takes a ``dialect``, one that is usual must be its default.
+            dialect: an attrs object of plain values, with which the function was called.
+        """
+        object.__setattr__(self, "_made_by", (make, dialect))
+        return self
+
+    def __reduce_ex__(self, version: SupportsIndex) -> Any:
+        """Return how to make the protocol again."""
+        make, dialect = getattr(self, "_made_by", None) or (
+            None,
+            None,
+        )  # pickles of earlier versions have no such field
+        if make is None:
+            return super().__reduce_ex__(version)
+        return remade, (make, {} if dialect is None else asdict(dialect, recurse=False))
+
+
+def remade(make: Callable[..., Protocol[S]], facts: Mapping[str, object]) -> Protocol[S]:
+    """Make a protocol again; what the pickle of a protocol calls.
+
+    Args:
+        make: the function that makes the protocol.
+        facts: the fields of its dialect.
+    """
+    if not facts:
+        return make()
+    return make(type(signature(make).parameters["dialect"].default)(**facts))

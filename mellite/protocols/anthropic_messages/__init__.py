@@ -40,4 +40,4 @@ def protocol(dialect: AnthropicDialect = ANTHROPIC) -> Protocol[AnthropicState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    )
+    ).made_by(protocol, dialect)

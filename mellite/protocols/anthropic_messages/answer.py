@@ -64,7 +64,7 @@ class AnthropicMessage(TypedDict):
 
 
 class AnthropicRaw(RawProviderResponse, protocol=ID):
-    """The raw answer of whoever speaks Anthropic's Messages."""
+    """The raw answer of any host that speaks Anthropic's Messages."""
 
     __slots__ = ()
 
@@ -137,7 +137,7 @@ _GROWING: Final[Mapping[str, tuple[str, str]]] = {
 
 
 class Block:
-    """One block of the answer while it grows; keeps every field, also those nobody has heard of.
+    """One block of the answer while it grows; keeps every field, also unknown ones.
 
     Attributes:
         kind: what it is to us; there are many types of calls and of results.

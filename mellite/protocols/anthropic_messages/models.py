@@ -15,7 +15,7 @@ Thinking: TypeAlias = Literal["adaptive", "budget"]
 
 @frozen(kw_only=True)
 class ClaudeFacts:
-    """What one model takes. The defaults are for models that nobody here has heard of: the server says what it thinks.
+    """What one model takes. The defaults are for unknown models: the server says what it thinks.
 
     Args:
         max_tokens: the longest answer to ask for, where the caller does not say.
@@ -64,7 +64,7 @@ _VERSION_FIRST: Final = re.compile(
 
 @lru_cache(maxsize=256)
 def facts_of(model: str | None) -> ClaudeFacts:
-    """What a model takes, by its name, whatever a gateway or a cloud puts before or behind it.
+    """Return what a model takes, by its name, whatever a gateway or a cloud puts before or behind the name.
 
     Example:
         >>> facts_of("claude-3-5-haiku-latest").max_tokens, facts_of("us.anthropic.claude-opus-4-7").sampling

@@ -25,7 +25,7 @@ _VALUES: Final = frozenset({"const", "default", "description", "enum", "required
 
 
 def held_to(schema: Mapping[str, Json]) -> JsonObject:
-    """The schema as Anthropic takes it.
+    """Return the schema as Anthropic takes it.
 
     Every object is closed. Limits that answers cannot be held to (``minimum``, ``pattern``, ...) go into the
     description, for the model to read; the answer is checked against them when it is parsed.

@@ -29,4 +29,4 @@ def protocol() -> Protocol[ConverseState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    )
+    ).made_by(protocol)

@@ -67,7 +67,7 @@ class BedrockConverseRaw(RawProviderResponse, protocol=ID):
 
 
 def usage_of(raw: Mapping[str, Json]) -> Usage:
-    """The counts in a usage object. Bedrock counts what it read from and wrote to its cache beside the input."""
+    """Return the counts in a usage object. Bedrock counts what it read from and wrote to its cache apart."""
     new, output = count(raw, "inputTokens"), count(raw, "outputTokens")
     read = count(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
     written = count(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
@@ -121,16 +121,16 @@ class Block:
     """One content block while it grows.
 
     Attributes:
-        kind: ``text``, ``reasoning``, ``redacted`` (thinking that is not shown), ``toolUse``, ``toolResult``, or a name
-            that nobody has heard of.
+        kind: ``text``, ``reasoning``, ``redacted`` (thinking that is not shown), ``toolUse``, ``toolResult``, or
+            another name of Bedrock's.
         id: of the tool call; of any other block the id that its events bear.
         name: of the tool.
         start: what the block began with.
-        pieces: of its text, of the raw JSON of the arguments, or of base64; whoever knows that an event has nothing
-            else adds to them directly.
+        pieces: of its text, of the raw JSON of the arguments, or of base64; the fast path adds to
+            them directly.
         given: the input that a tool call began with; it counts if no delta brings any.
         signature: the pieces of the signature of thinking.
-        parts: what else came: citations, the parts of a result, or pieces of what nobody has heard of.
+        parts: what else came: citations, the parts of a result, or pieces of an unknown block.
     """
 
     __slots__ = ("given", "id", "kind", "name", "parts", "pieces", "signature", "start")
@@ -156,7 +156,7 @@ class Block:
         return self.start.get("type") == "server_tool_use"
 
     def noted(self) -> dict[str, JsonObject] | None:
-        """What Bedrock wants to see again of this block."""
+        """Return what Bedrock wants to see again of this block."""
         facts: JsonObject = {}
         if self.kind == "reasoning" and self.signature:
             facts["signature"] = "".join(self.signature)
@@ -171,7 +171,7 @@ class Block:
         return {"bedrock": facts} if facts else None
 
     def whole(self) -> JsonObject:
-        """The block as it stands in an answer in one piece."""
+        """Return the block as an answer in one piece shows it."""
         if self.kind == "text" and self.parts:
             return {"citationsContent": {"content": [{"text": self.text}], "citations": self.parts}}
         if self.kind == "text":
@@ -196,7 +196,7 @@ class Block:
 
 
 class MergedConverse:
-    """An answer that grows by events; keeps every field, also those nobody has heard of.
+    """An answer that grows by events; keeps every field, also unknown ones.
 
     Attributes:
         blocks: the content, in the order in which it began.
@@ -220,7 +220,7 @@ class MergedConverse:
         self._top.update({name: value for name, value in event.items() if name != "p"})
 
     def finished(self) -> JsonObject:
-        """The whole answer."""
+        """Return the whole answer."""
         content = [block.whole() for block in self.blocks]
         return {"output": {"message": {"role": self._role, "content": content}}, **self._top}
 
@@ -236,7 +236,7 @@ def _joined_base64(pieces: list[str]) -> str:
 
 
 def _joined_texts(parts: list[Json]) -> list[Json]:
-    """Texts in a row are pieces of one."""
+    """Join texts in a row, which are pieces of one."""
     whole: list[Json] = []
     for part in parts:
         text = part.get("text") if isinstance(part, dict) else None
@@ -249,7 +249,7 @@ def _joined_texts(parts: list[Json]) -> list[Json]:
 
 
 def _grown(pieces: list[Json]) -> Json:
-    """What became of a block that nobody has heard of: texts and lists go on, objects merge, else the last counts."""
+    """Merge the pieces of an unknown block: texts and lists go on, objects merge, else the last counts."""
     if all(isinstance(piece, str) for piece in pieces):
         return "".join(pieces)
     if all(isinstance(piece, list) for piece in pieces):

@@ -67,7 +67,7 @@ _OTHER: Final = Family(())
 
 
 def family_of(model: str | None) -> Family:
-    """What is known of a model by its id, which may have a region before it, or be an ARN.
+    """Return what is known of a model by its id, which may have a region before it, or be an ARN.
 
     Example:
         >>> family_of("us.anthropic.claude-sonnet-4-6").signed, family_of("mistral.mistral-large-2407-v1:0").signed

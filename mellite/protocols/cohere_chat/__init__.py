@@ -29,4 +29,4 @@ def protocol() -> Protocol[CohereState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    )
+    ).made_by(protocol)

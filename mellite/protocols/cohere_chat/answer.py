@@ -55,7 +55,7 @@ class CohereChatRaw(RawProviderResponse, protocol=ID):
 
 
 def usage_of(raw: Mapping[str, Json]) -> Usage:
-    """The counts in a usage object: what the model read and wrote.
+    """Return the counts in a usage object: what the model read and wrote.
 
     What Cohere bills is less, without the words that it adds to a prompt; it stands in ``raw["billed_units"]``, and is
     counted only where nothing else is. https://docs.cohere.com/reference/chat
@@ -112,10 +112,10 @@ class Block:
     """One block of the content while it grows.
 
     Attributes:
-        kind: ``text``, ``thinking``, or a name that nobody has heard of.
+        kind: ``text``, ``thinking``, or an unknown name.
         id: the id that its events bear.
-        facts: what it began with, and what nobody has heard of.
-        pieces: of its text; whoever knows that an event has nothing else adds to them directly.
+        facts: what it began with, unknown fields included.
+        pieces: of its text; the fast path adds to them directly.
         is_open: whether it still grows.
     """
 
@@ -134,14 +134,14 @@ class Block:
         return "".join(self.pieces)
 
     def finished(self) -> JsonObject:
-        """The block as an answer in one piece shows it."""
+        """Return the block as an answer in one piece shows it."""
         if self.kind not in ("text", "thinking"):
             return self.facts
         return {**self.facts, "type": self.kind, self.kind: self.text}
 
 
 class MergedCohere:
-    """An answer that grows by stream events; keeps every field, also those nobody has heard of.
+    """An answer that grows by stream events; keeps every field, also unknown ones.
 
     Attributes:
         blocks: the content, by the provider's number.
@@ -163,7 +163,7 @@ class MergedCohere:
         self.message: JsonObject = {"role": "assistant"}
 
     def finished(self, *, tool_calls: list[JsonObject]) -> JsonObject:
-        """The whole answer; `tool_calls` as they were put together."""
+        """Return the whole answer; `tool_calls` as they were put together."""
         message = dict(self.message)
         if self.blocks:
             message["content"] = [block.finished() for _, block in sorted(self.blocks.items())]

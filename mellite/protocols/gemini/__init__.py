@@ -32,4 +32,4 @@ def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=mend,
-    )
+    ).made_by(protocol, dialect)

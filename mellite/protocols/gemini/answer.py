@@ -85,7 +85,7 @@ class GeminiRaw(RawProviderResponse, protocol=ID):
 
 
 def usage_of(raw: Mapping[str, Json]) -> Usage:
-    """The counts in a ``usageMetadata``, which counts thinking and the prompts of hosted tools apart."""
+    """Return the counts in a ``usageMetadata``, which counts thinking and the prompts of hosted tools apart."""
     prompt, tools = count(raw, "promptTokenCount"), count(raw, "toolUsePromptTokenCount")
     written, thought = count(raw, "candidatesTokenCount"), count(raw, "thoughtsTokenCount")
     if written is None and thought is not None:
@@ -148,11 +148,11 @@ _CONTINUED: Final = frozenset({"citationMetadata", "logprobsResult"})
 
 
 class MergedGemini:
-    """An answer that grows by chunks; keeps every field, also those nobody has heard of.
+    """An answer that grows by chunks; keeps every field, also unknown ones.
 
     Attributes:
-        flowing: the pieces of the text part that is being written; whoever knows that a chunk has nothing but more of
-            it adds to it directly.
+        flowing: the pieces of the text part that is being written; the fast path adds to it
+            directly.
     """
 
     __slots__ = ("_candidates", "_top", "flowing")
@@ -191,7 +191,7 @@ class MergedGemini:
         self._candidates.setdefault(0, {"content": {"parts": []}})["content"]["parts"].append(dict(part))
 
     def finished(self, *, usage: Mapping[str, Json] | None) -> JsonObject:
-        """The whole answer.
+        """Return the whole answer.
 
         Args:
             usage: the usage that counts.
@@ -215,7 +215,7 @@ class MergedGemini:
 
 
 def _set(known: JsonObject, name: str, value: Json) -> None:
-    """A later value replaces an earlier one, unless it says nothing; of objects, field by field."""
+    """Replace an earlier value, unless the later one says nothing; of objects, field by field."""
     held = known.get(name)
     if value is None:
         known.setdefault(name, None)

@@ -18,7 +18,7 @@ _VALUES: Final = ("stringValue", "numberValue", "boolValue")
 
 
 def is_piece(call: Mapping[str, Json]) -> bool:
-    """Whether it is not a whole call, but the beginning, a piece or the end of one."""
+    """Tell whether a call is not whole, but the beginning, a piece or the end of one."""
     return "partialArgs" in call or bool(call.get("willContinue")) or not call
 
 
@@ -86,7 +86,7 @@ class Written:
         return self._tree
 
     def whole(self) -> JsonObject:
-        """The part that stands for it in an answer in one piece."""
+        """Return the part that an answer in one piece would have for the call."""
         call = {"name": self.name, "args": self.arguments, **({"id": self.id} if self.id else {})}
         return {"functionCall": call, **({"thoughtSignature": self.signature} if self.signature else {})}
 
@@ -114,7 +114,7 @@ def _leads_on(here: Json, step: str | int) -> bool:
 
 
 def _steps(path: str) -> list[str | int]:
-    """What a path such as ``$.a[0]['b']`` goes through."""
+    """Return the steps of a path such as ``$.a[0]['b']``."""
     rest = path.removeprefix("$")
     steps: list[str | int] = []
     at = 0

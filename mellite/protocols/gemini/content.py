@@ -167,7 +167,7 @@ _SCHEMES: Final = ("https://", "http://", "gs://")
 
 
 def _media_part(part: Media) -> JsonObject:
-    """A file by its bytes or its URL; with what the caller says of it, such as ``videoMetadata``."""
+    """Write a file by its bytes or its URL, with what the caller says of it, such as ``videoMetadata``."""
     beside = dict((part.provider_metadata or {}).get("google") or {})
     url = part.url
     if url is not None and url.startswith("data:"):

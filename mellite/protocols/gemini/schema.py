@@ -43,7 +43,7 @@ _DEEPEST: Final = 64
 
 
 def parameters_of(schema: Mapping[str, Json]) -> JsonObject:
-    """The fields of a function declaration that say what arguments it takes.
+    """Return the fields of a function declaration that say which arguments the function takes.
 
     That is ``parameters``, in Gemini's own form; ``parametersJsonSchema``, the schema as it is, where that form cannot
     say it (recursive types, dictionaries, tuples, anything goes); and nothing for a tool without arguments.
@@ -81,7 +81,7 @@ class _Projection:
         self._depth = 0
 
     def of(self, node: Json) -> JsonObject:
-        """A node in Gemini's form.
+        """Return a node in Gemini's form.
 
         Raises:
             _CannotSay: if that form has no words for it.
@@ -147,7 +147,7 @@ class _Projection:
         return {**parts[0], **{name: value for name, value in node.items() if name != "allOf"}}
 
     def _variants(self, node: Mapping[str, Json]) -> list[Json]:
-        """The alternatives; those that are null as the word."""
+        """Return the alternatives; those that are null as the word."""
         found: list[Json] = []
         for word in ("anyOf", "oneOf"):
             given = node.get(word) or ()
@@ -192,7 +192,7 @@ class _Projection:
 
 
 def _type(node: Mapping[str, Json]) -> tuple[Json, bool]:
-    """The type, several as a list, and whether null is one of them."""
+    """Return the type, several as a list, and whether null is one of them."""
     kind = node.get("type")
     if kind is None:
         kind = "object" if "properties" in node else "array" if "items" in node else None
@@ -207,7 +207,7 @@ def _type(node: Mapping[str, Json]) -> tuple[Json, bool]:
 
 
 def _about(kind: str, node: Mapping[str, Json]) -> JsonObject:
-    """What a node with several types says about one of them."""
+    """Return what a node with several types says about one of them."""
     if kind in _SCALARS:
         return {}
     names = ("items",) if kind == "array" else ("properties", "required", "additionalProperties")

@@ -32,4 +32,4 @@ def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=partial(mend, dialect=dialect),
-    )
+    ).made_by(protocol, dialect)

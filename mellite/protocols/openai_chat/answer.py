@@ -71,7 +71,7 @@ class OpenAIChatRaw(RawProviderResponse, protocol=ID):
 
 
 def usage_of(raw: Mapping[str, Json]) -> Usage:
-    """The counts in a usage object, whose names differ from host to host."""
+    """Return the counts in a usage object, whose names differ from host to host."""
     prompt, completion = inner(raw, "prompt_tokens_details"), inner(raw, "completion_tokens_details")
     reasoning = count(completion, "reasoning_tokens")
     cached = count(prompt, "cached_tokens")
@@ -89,7 +89,7 @@ def usage_of(raw: Mapping[str, Json]) -> Usage:
 
 
 def filtered_for(choice: Mapping[str, Json]) -> str | None:
-    """What a choice was filtered for, by Azure's notes on it.
+    """Return what a choice was filtered for, by Azure's notes on it.
 
     https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
 
@@ -181,10 +181,10 @@ class ChatDelta(NamedTuple):
 
 
 class MergedChat:
-    """A chat completion that grows by chunks; keeps every field, also those nobody has heard of.
+    """A chat completion that grows by chunks; keeps every field, also unknown ones.
 
     Attributes:
-        content: the pieces of the first choice's text; whoever knows that a chunk has nothing else adds to it directly.
+        content: the pieces of the first choice's text; the fast path adds to it directly.
         reasoning: likewise for ``reasoning_content``.
     """
 
@@ -237,14 +237,14 @@ class MergedChat:
         return ChatDelta(choice, delta, whole)
 
     def first(self) -> JsonObject:
-        """What is known of the first choice, but for its text."""
+        """Return what is known of the first choice, but for its text."""
         choice = self._choices.get(0, {"message": {}})
         message = {name: value for name, value in choice["message"].items() if not isinstance(value, _Pieces)}
         known: JsonObject = _finished({**choice, "message": message})
         return known
 
     def finished(self, *, usage: Mapping[str, Json] | None, tool_calls: list[JsonObject]) -> JsonObject:
-        """The whole answer.
+        """Return the whole answer.
 
         Args:
             usage: the usage that counts.
@@ -378,7 +378,7 @@ def _finished(value: Json) -> Json:
 
 
 def _text(pieces: _Pieces) -> Json:
-    """The pieces as one text; as a list of parts, where there are parts among them."""
+    """Join pieces to one text; to a list of parts, where there are parts among them."""
     try:
         return "".join(pieces)
     except TypeError:

@@ -41,4 +41,4 @@ def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
         classify=classify,
         mend=mend,
         elsewhere="ask a server that only knows Chat Completions with '{provider}-chat:' instead of '{provider}:'",
-    )
+    ).made_by(protocol, dialect)

@@ -71,7 +71,7 @@ class OpenAIResponsesRaw(RawProviderResponse, protocol=ID):
 
 
 def usage_of(raw: Mapping[str, Json]) -> Usage:
-    """The counts in a usage object."""
+    """Return the counts in a usage object."""
     given, made = inner(raw, "input_tokens_details"), inner(raw, "output_tokens_details")
     return Usage.of(
         input_tokens=count(raw, "input_tokens"),
@@ -122,7 +122,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def arguments_of_hosted(item: Mapping[str, Json]) -> Json:
-    """What the model wanted of a tool that the provider ran.
+    """Return what the model wanted of a tool that the provider ran.
 
     Example:
         >>> arguments_of_hosted({"type": "file_search_call", "id": "fs_1", "queries": ["rain"]})
@@ -139,7 +139,7 @@ def arguments_of_hosted(item: Mapping[str, Json]) -> Json:
 
 
 def whole(response: Mapping[str, Json], items: list[JsonObject]) -> JsonObject:
-    """The answer as it would have come in one piece.
+    """Return the answer as it would have come in one piece.
 
     Args:
         response: as the last stream event has it; some hosts leave its output empty.
@@ -149,13 +149,13 @@ def whole(response: Mapping[str, Json], items: list[JsonObject]) -> JsonObject:
 
 
 def log_probabilities(output: list[Json]) -> list[Json] | None:
-    """Those of all texts of the output, one after the other; None if there are none."""
+    """Return the log probabilities of all texts of the output, joined; None if there are none."""
     given = [part.get("logprobs") for part in _said(output)]
     return [each for found in given if isinstance(found, list) for each in found] or None
 
 
 def refusal_of(output: list[Json]) -> str | None:
-    """What the model said in place of an answer; None if it did answer."""
+    """Return what the model said in place of an answer; None if it did answer."""
     found = [part.get("refusal") for part in _said(output) if part.get("type") == "refusal"]
     return "".join([text for text in found if isinstance(text, str)]) or None
 

@@ -71,11 +71,11 @@ class ResponsesDialogue:
         self._announces = False  # every answer of this server begins with _CREATED
 
     def continues(self, body: bytes) -> bool:
-        """Whether a request goes on where the last answer ended."""
+        """Tell whether a request goes on where the last answer ended."""
         return self._rest(_message(body)) is not None
 
     def ask(self, body: bytes) -> bytes:
-        """The message that starts a turn.
+        """Start a turn; return the message that asks for it.
 
         Args:
             body: the JSON of the request as it would be sent over HTTP.
@@ -91,12 +91,12 @@ class ResponsesDialogue:
         return _encoded({**self._asked, "input": rest, "previous_response_id": self._known[0]})
 
     def again(self) -> bytes:
-        """The same turn with all that was said before, for a server that has forgotten it."""
+        """Return the same turn with all that was said before, for a server that has forgotten it."""
         self._shortened = False
         return _encoded(self._asked)
 
     def hear(self, message: bytes) -> Heard:
-        """What a message of the server means for the connection.
+        """Take a message of the server; return what it means for the connection.
 
         Returns:
             ``more`` if the answer goes on; ``last`` if it is over; ``again`` if the server asks for all that was said
@@ -108,7 +108,7 @@ class ResponsesDialogue:
             return "more"
         event = _event(message)
         if event is None:
-            return "more"  # whoever reads the answer says what is wrong with it
+            return "more"  # the reader of the answer says what is wrong with it
         type = str(event.get("type"))
         if not self._begun and type.startswith(_OF_ANSWERS):
             if type == _CREATED:
@@ -144,7 +144,7 @@ class ResponsesDialogue:
             self._known = (id, str(self._asked.get("model")), said, output if isinstance(output, list) else [])
 
     def _rest(self, message: Mapping[str, Json]) -> list[Json] | None:
-        """What a message says that is new; None if it does not go on from the last answer, or says itself from what."""
+        """Return what is new in a message; None unless it continues the last answer implicitly."""
         turns = message.get("input")
         if self._known is None or not isinstance(turns, list) or "previous_response_id" in message:
             return None
@@ -155,7 +155,7 @@ class ResponsesDialogue:
 
 
 def _behind(turns: Sequence[Json], output: Sequence[Json]) -> list[Json] | None:
-    """What stands behind an answer in a conversation; None if the answer is not there, or nothing is behind it."""
+    """Return what follows an answer in a conversation; None if the answer is not there, or nothing follows it."""
     left = list(turns)
     for item in output:
         if not isinstance(item, Mapping):
@@ -168,7 +168,7 @@ def _behind(turns: Sequence[Json], output: Sequence[Json]) -> list[Json] | None:
 
 
 def _repeats(turn: Json, item: Mapping[str, Json]) -> bool:
-    """Whether a part of the conversation is this item of the answer."""
+    """Tell whether a part of the conversation is this item of the answer."""
     if not isinstance(turn, Mapping):
         return False
     type = item.get("type")
@@ -205,7 +205,7 @@ def _code(event: Mapping[str, Json]) -> Json:
 
 
 def _message(body: bytes) -> JsonObject:
-    """The message that stands for an HTTP request."""
+    """Return the message that stands for an HTTP request."""
     asked = decode_json(body)
     said = asked if isinstance(asked, dict) else {}
     return {"type": "response.create", **{name: value for name, value in said.items() if name not in _NOT_SAID}}

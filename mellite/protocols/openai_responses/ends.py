@@ -25,7 +25,7 @@ from .pieces import CALLS, Item, Kind
 
 __all__ = ["closing"]
 
-#: Calls of tools that OpenAI defines and whoever asked has to run; and what to call those tools.
+#: Calls of tools that OpenAI defines and the caller has to run; and what to call those tools.
 _OTHER_CALLS: Final[Mapping[str, str]] = {
     "apply_patch_call": "apply_patch",
     "computer_call": "computer",
@@ -94,7 +94,7 @@ def _kept(item: Item, facts: Mapping[str, Json]) -> Iterator[Event]:
     yield ReasoningEnd(id, provider_metadata={item.namespace: noted})
 
 
-# Calls that whoever asked has to run
+# Calls that the caller has to run
 
 
 def _call(item: Item, id: str, *, cut_short: bool) -> Iterator[Event]:
@@ -153,7 +153,7 @@ def _hosted(item: Item, id: str) -> Iterator[Event]:
 
 
 def _approval(item: Item, id: str) -> Iterator[Event]:
-    """Give the call that the provider would make of a tool of an MCP server, if whoever asked says yes."""
+    """Give the call that the provider would make of a tool of an MCP server, if the caller approves."""
     item.started = True
     written = item.raw.get("arguments")
     raw = written if isinstance(written, str) else None

@@ -44,11 +44,11 @@ class Items:
 
     @property
     def has_calls(self) -> bool:
-        """Whether there is a tool call for whoever asked to run, or to approve."""
+        """Whether there is a tool call for the caller to run, or to approve."""
         return any(item.started and item.closed and item.held is None for item in self._all)
 
     def merged(self) -> list[JsonObject]:
-        """The output as an answer in one piece shows it."""
+        """Return the output as an answer in one piece shows it."""
         return [item.merged() for item in sorted(self._all, key=lambda item: item.place) if item.held is None]
 
     # Which item
@@ -99,7 +99,7 @@ class Items:
         return self._new(type, index, named)
 
     def _named(self, raw: Mapping[str, Json], type: str) -> Item | None:
-        """The item of this type that has one of these ids, and no other call id."""
+        """Return the item of this type that has one of these ids, and no other call id."""
         ids = [raw.get("id"), raw.get("call_id")]
         for name in ids:
             item = self._by_id.get(name) if isinstance(name, str) and name else None
@@ -123,13 +123,13 @@ class Items:
     # What arrives of them
 
     def added(self, raw: Mapping[str, Json], index: Json) -> Sequence[Event]:
-        """An item begins."""
+        """Take the beginning of an item."""
         item = self._of_item(raw, index)
         self._learn(item, raw)
         return item.passed(item.start() if item.type in CALLS and item.call_id and item.name else ())
 
     def done(self, raw: Mapping[str, Json], index: Json) -> Sequence[Event]:
-        """An item is complete."""
+        """Take a complete item."""
         item = self._of_item(raw, index)
         self._learn(item, raw, final=True)
         return self._passed(item, self._complete(item))
@@ -181,13 +181,13 @@ class Items:
         return passed
 
     def _may_grow(self, item: Item) -> bool:
-        """Whether more can be given of its texts: not where another such item has said something behind it."""
+        """Tell whether texts of an item may still grow: not where a later item of its type has said something."""
         return item.place >= self._spoken.get(item.type, item.place)
 
     # The end
 
     def finish(self, output: Sequence[Json], *, cut_short: bool) -> Iterator[Event]:
-        """The answer is over: give what was not streamed, and close what is still open.
+        """Finish the answer: give what was not streamed, and close what is still open.
 
         Args:
             output: all items, by the provider's word; some hosts leave it empty.
@@ -217,7 +217,7 @@ class Items:
                 yield from item.passed(self._complete(item, cut_short=cut_short))
 
     def _says_the_same(self, output: Sequence[Json]) -> bool:
-        """Whether all texts of the whole answer are those that were streamed, in whichever items and parts."""
+        """Tell whether all texts of the whole answer are those that were streamed, in whichever items and parts."""
         messages = sorted(
             [item for item in self._all if item.type == "message" and item.held is None], key=lambda item: item.place
         )

@@ -25,7 +25,7 @@ __all__ = ["CALLS", "Block", "Item", "Kind"]
 #: What the texts of items are.
 Kind: TypeAlias = Literal["output_text", "summary_text", "reasoning_text"]
 
-#: Tool calls that whoever asked has to run, and the name of the field with what the model wrote.
+#: Tool calls that the caller has to run, and the name of the field with what the model wrote.
 CALLS: Final[Mapping[str, str]] = {"function_call": "arguments", "custom_tool_call": "input"}
 
 #: Where an item has its texts of a kind, and what a text has beside its words.
@@ -173,11 +173,11 @@ class Item:
         return "".join([*self.pieces, *[piece for block in self.blocks.values() for piece in block.pieces]])
 
     def said_as(self, kind: Kind) -> str:
-        """What was streamed of its texts of one kind, in their order."""
+        """Return what was streamed of the texts of one kind, in their order."""
         return "".join([block.text for _, block in self._ordered(kind)])
 
     def contradicted(self, kind: Kind) -> tuple[str, str] | None:
-        """What was streamed of its texts of one kind, and what the provider last said they are, where that differs."""
+        """Return what was streamed of the texts of one kind, and the provider's last word on them, if that differs."""
         if kind in self.wholes:
             pairs = [(self.said_as(kind), self.wholes[kind])]
         else:
@@ -185,7 +185,7 @@ class Item:
         return next(((said, whole) for said, whole in pairs if not agrees(said, whole)), None)
 
     def gap_in(self, kind: Kind) -> tuple[int, int] | None:
-        """The sequence numbers of events that are missing in one of its texts of a kind, of which nothing is whole."""
+        """Return the sequence numbers of events that are missing in a text of one kind that came nowhere whole."""
         if kind in self.wholes:
             return None
         return next((block.gap for _, block in self._ordered(kind) if block.gap and block.whole is None), None)
@@ -207,7 +207,7 @@ class Item:
             self.written = written
 
     def parts(self, kind: Kind) -> list[tuple[int, str]]:
-        """Its texts of one kind, as the provider last showed the item as a whole, with their numbers."""
+        """Return the texts of one kind with their numbers, as the provider last showed the item as a whole."""
         parts = self.raw.get(_FIELDS[kind][0])
         found: list[tuple[int, str]] = []
         for number, part in enumerate(parts if isinstance(parts, list) else ()):
@@ -217,7 +217,7 @@ class Item:
         return found
 
     def merged(self) -> JsonObject:
-        """The item as an answer in one piece shows it."""
+        """Return the item as an answer in one piece shows it."""
         item = dict(self.raw)
         if self.type in CALLS and self.said:
             item[CALLS[self.type]] = self.said
@@ -233,7 +233,7 @@ class Item:
     # Events
 
     def block(self, kind: Kind, number: int) -> tuple[Block, list[Event]]:
-        """One text of the item, and the events of its beginning if it is new."""
+        """Return one text of the item, and the events of its beginning if it is new."""
         found = self.blocks.get((kind, number))
         if found is None:
             stem = self.id or f"{'text' if kind == 'output_text' else 'reasoning'}-{self.number}"
@@ -250,7 +250,7 @@ class Item:
         return found, [*ended, ReasoningStart(found.id)]
 
     def write(self, kind: Kind, number: int, text: str) -> tuple[Block, list[Event]]:
-        """More of one of its texts."""
+        """Take more of one text."""
         block, begun = self.block(kind, number)
         block.pieces.append(text)
         return block, [*begun, TextDelta(text, block.id) if kind == "output_text" else ReasoningDelta(text, block.id)]
@@ -284,7 +284,7 @@ class Item:
             begin = end
 
     def write_input(self, text: str) -> Iterator[Event]:
-        """More of what the model writes for a tool."""
+        """Take more of what the model writes for a tool."""
         self.pieces.append(text)
         if self.started:
             yield ToolInputDelta(self.call_id, self.name, text)
@@ -298,7 +298,7 @@ class Item:
                 yield ToolInputDelta(self.call_id, self.name, "".join(self.pieces))
 
     def ended(self, block: Block, **facts: Json) -> Event:
-        """The end of one of its texts."""
+        """End one text; return its event."""
         block.open = False
         if block.kind == "output_text":
             return TextEnd(block.id, provider_metadata=self.noted(**facts))
@@ -306,7 +306,7 @@ class Item:
         return ReasoningEnd(block.id, provider_metadata=self.noted(kind=kind, **facts))
 
     def noted(self, **facts: Json) -> ProviderMetadata | None:
-        """What is to be sent back with a part of the message."""
+        """Return what is to be sent back with a part of the message."""
         found = {name: value for name, value in {"item_id": self.id or None, **facts}.items() if value is not None}
         return {self.namespace: found} if found else None
 
