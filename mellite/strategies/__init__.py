@@ -1,1 +1,1 @@
-"""Many thunks: awaited together, sampled, checked while they stream, chosen among."""
+"""Many thunks: awaited together, sampled and chosen from, checked while they stream."""

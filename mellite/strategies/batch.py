@@ -1,4 +1,4 @@
-"""Start many thunks, at most so many at a time, and give each one back as soon as it has settled."""
+"""Start many thunks, a limited number at a time, and give each back as soon as it has settled."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 def thunks_of(what: str, given: tuple[Any, ...]) -> tuple[AnyThunk, ...]:
-    """Return the thunks that a caller gave: one by one, or all in one list.
+    """Return the thunks that a caller gave as separate arguments or as one list.
 
     Raises:
-        InvalidRequest: for what is no thunk; `what` says who was given it.
+        InvalidRequest: for an element that is no thunk; `what` is the name of the function that was called.
     """
     if len(given) == 1 and isinstance(given[0], Iterable) and not isinstance(given[0], (str, bytes)):
         given = tuple(given[0])
@@ -37,16 +37,17 @@ def thunks_of(what: str, given: tuple[Any, ...]) -> tuple[AnyThunk, ...]:
 
 @final
 class Batch(Generic[T]):
-    """Thunks on their way; each is given back once, as soon as it has settled, in whatever way.
+    """Thunks in progress. Each is given back once, as soon as it is done, failed or cancelled.
 
-    One task, or one thread, asks for the next one at a time. A thunk is started by whoever asks, in the loop that
-    `loop` gives, unless it runs already; it then has this batch as a consumer who wants everything.
+    One task or thread at a time may call `next` or `block`. That call also starts the thunks that do not run yet, in
+    the loop that `loop` returns; the batch is then a consumer of each, which wants all of it. `leave` is called from
+    the same task or thread, `drop` from anywhere.
 
     Args:
-        thunks: in any state; one that is there twice counts once.
-        concurrency: how many of them run at the same time at most; None for all. One that has settled and has not been
-            taken yet keeps its place.
-        loop: gives the loop that thunks are started in.
+        thunks: thunks in any state; duplicates count once.
+        concurrency: the most thunks that run at the same time; None for all. A settled thunk keeps its place until it
+            is taken.
+        loop: returns the loop to start thunks in.
     """
 
     __slots__ = ("_board", "_concurrency", "_loop", "_next", "_open", "_thunks")
@@ -58,7 +59,7 @@ class Batch(Generic[T]):
         loop: Callable[[], loops.Loop] = loops.current,
     ) -> None:
         self._thunks = list(dict.fromkeys(thunks))
-        self._next = 0  # the first that has not been started
+        self._next = 0  # index of the first thunk that has not been started
         self._concurrency = concurrency
         self._loop = loop
         self._open: dict[int, tuple[Pump, Consumer] | None] = {}
@@ -68,7 +69,7 @@ class Batch(Generic[T]):
         return len(self._thunks)
 
     def _fill(self) -> None:
-        """Start as many as may run."""
+        """Start as many thunks as may run."""
         while self._concurrency is None or len(self._open) < self._concurrency:
             index = self._next
             if index >= len(self._thunks):
@@ -83,20 +84,20 @@ class Batch(Generic[T]):
             pump.wake_when_settled(_Notice(self._board, index))
 
     def _take(self) -> ModelOutputThunk[T] | None:
-        """Take one that has settled, if there is one, and start another in its place."""
+        """Take a settled thunk, if there is one, and start another in its place."""
         settled = self._board.settled
         while settled:
             index = settled.popleft()
-            if index in self._open:  # else it was told twice
+            if index in self._open:  # else it was noted twice
                 del self._open[index]
                 self._fill()
                 thunk = self._thunks[index]
-                thunk.is_computed()  # so that it takes its outcome over from the generation
+                thunk.is_computed()  # takes the outcome over from the generation
                 return thunk
         return None
 
     async def next(self) -> ModelOutputThunk[T] | None:
-        """Wait for the next one that settles; None when all have been given. Cancelled, it may be called again."""
+        """Wait for the next settled thunk; None when all have been given. May be called again after a cancellation."""
         self._fill()
         while True:
             thunk = self._take()
@@ -108,10 +109,10 @@ class Batch(Generic[T]):
                     await waiter.wait()
 
     def block(self, timeout: float | None) -> ModelOutputThunk[T] | None:
-        """Wait as `next` does, for code without a loop.
+        """Wait for the next settled thunk, blocking the thread; None when all have been given.
 
         Raises:
-            TimeoutError: if none settles within `timeout` seconds; it has no message.
+            TimeoutError: if no thunk settles within `timeout` seconds; it has no message.
         """
         self._fill()
         while True:
@@ -125,22 +126,22 @@ class Batch(Generic[T]):
 
     @property
     def waiting(self) -> int:
-        """How many have not been given back."""
+        """The number of thunks that have not been given back."""
         return len(self._open) + len(self._thunks) - self._next
 
     def settled(self) -> Iterator[ModelOutputThunk[T]]:
-        """Give those that have settled by now, without waiting."""
+        """Give the thunks that have settled by now, without waiting."""
         while (thunk := self._take()) is not None:
             yield thunk
 
     def leave(self) -> list[Pump]:
-        """Leave by cancellation, and start nothing more; return the generations that end by it."""
+        """Stop being a consumer, by cancellation, and start nothing more; return the generations that end by it."""
         self._next = len(self._thunks)
         consumed = [each for each in self._open.values() if each is not None]
         return [pump for pump, consumer in consumed if pump.leave(consumer, cancelled=True)]
 
     def drop(self, *, cancelled: bool) -> None:
-        """Leave from anywhere, also from inside the garbage collector."""
+        """Stop being a consumer, from any thread, also in a ``__del__``: each pump is told in its own loop."""
         for each in self._open.values():
             if each is not None:
                 pump, consumer = each
@@ -149,7 +150,11 @@ class Batch(Generic[T]):
 
 
 class _Board:
-    """Where generations, in any thread, note that they have settled. It knows no thunk, so that it keeps none."""
+    """Where generations note that they have settled, from any thread, without a lock.
+
+    A generation first appends its index, then wakes the waiters; a waiter first enters its name, then looks for
+    indexes. So no note is missed, in whatever order the two run. The board refers to no thunk and keeps none alive.
+    """
 
     __slots__ = ("settled", "waiters")
 
@@ -162,7 +167,7 @@ class _Board:
 
 
 class _Watch:
-    """While it is open, `waiter` is woken by the next note."""
+    """A context in which `waiter` is woken by the next note."""
 
     __slots__ = ("_board", "_waiter")
 
@@ -172,19 +177,19 @@ class _Watch:
 
     def __enter__(self) -> Callable[[], bool]:
         self._board.waiters.append(self._waiter)
-        return self._is_quiet  # to be asked now: a note made before this is in the list, a later one wakes
+        return self._is_quiet  # the caller asks before it waits: an earlier note is in the list, a later one wakes
 
     def _is_quiet(self) -> bool:
         return not self._board.settled
 
     def __exit__(self, *_: object) -> None:
-        with suppress(ValueError):  # woken
+        with suppress(ValueError):  # removed when it was woken
             self._board.waiters.remove(self._waiter)
 
 
 @final
 class _Notice:
-    """Stands among those who wait for a generation, and notes on a board that it has settled."""
+    """A waiter in the list of a generation, which notes on a board that the generation has settled."""
 
     __slots__ = ("_board", "_index")
 
@@ -193,7 +198,7 @@ class _Notice:
         self._index = index
 
     def wake(self) -> None:
-        """Called once it has settled, from any thread; maybe twice."""
+        """Note on the board that the generation has settled. Called in any thread, maybe twice."""
         board = self._board
         board.settled.append(self._index)
         while board.waiters:

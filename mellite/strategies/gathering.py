@@ -1,4 +1,4 @@
-"""gather() and as_completed(): generate many thunks at once, with a limit and a progress bar if they are asked for."""
+"""gather() and as_completed(): generate many thunks at once, on demand with a limit and a progress bar."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Results(list[ModelOutputThunk[T]]):
-    """The settled thunks that `gather` gives, as a list, in the order in which they were given.
+    """The settled thunks that `gather` returns: a list in the order of its arguments.
 
     Example:
         >>> from mellite.backends import Scripted
@@ -36,17 +36,17 @@ class Results(list[ModelOutputThunk[T]]):
 
     @property
     def texts(self) -> list[str | None]:
-        """The texts, in order; None for a thunk that failed or was cancelled."""
+        """The texts, in order; None for a thunk that has failed or was cancelled."""
         return [thunk.value for thunk in self]
 
     @property
     def errors(self) -> list[Exception]:
-        """The errors of the thunks that failed, in order."""
+        """The errors of the thunks that have failed, in order."""
         return [error for thunk in self if (error := thunk.error) is not None]
 
     @property
     def done(self) -> list[ModelOutputThunk[T]]:
-        """The thunks that are done, in order; the others failed or were cancelled."""
+        """The thunks that are done, in order, without those that have failed or were cancelled."""
         return [thunk for thunk in self if thunk.state == "done"]
 
 
@@ -69,19 +69,19 @@ def gather(
 
 
 def gather(*thunks: Any, concurrency: int | None = None, progress: bool = False) -> Gathering[Any]:
-    """Generate many at once and wait for all; nothing is sent until the result is awaited or asked for its `result`.
+    """Generate many thunks at once and wait for all. Nothing is sent before the result is awaited.
 
-    Awaiting gives the thunks as `Results`, in order, and raises for none that failed or was cancelled. Where waiting is
-    cancelled, the generations that nobody else waits for are.
+    ``await`` returns the thunks as `Results`, in order. Thunks that fail or are cancelled raise nothing. If the waiting
+    is cancelled, so are the generations without other consumers. Use ``gather(...).result()`` in code without await.
 
     Args:
-        *thunks: in any state; or one list of them.
-        concurrency: how many of them run at the same time at most; None for all of them. See also ``max_concurrency``
-            of `mellite.backend`, which holds for all calls of a backend.
+        *thunks: thunks in any state, or one list of them.
+        concurrency: the most thunks that run at the same time; None for all. To limit all calls of a backend, see
+            ``max_concurrency`` of `mellite.backend`.
         progress: show a bar on a terminal, with tokens, cost, rate and time left; nothing is drawn in a pipe.
 
     Raises:
-        InvalidRequest: for what is no thunk, or a concurrency below 1.
+        InvalidRequest: if an argument is no thunk, or `concurrency` is below 1.
         MissingExtra: when awaited, if a bar has to be drawn, and rich is not installed.
 
     Example:
@@ -100,10 +100,10 @@ def gather(*thunks: Any, concurrency: int | None = None, progress: bool = False)
 
 @final
 class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
-    """Many thunks to be waited for together; made by `gather`.
+    """Many thunks to wait for together; made by `gather`.
 
-    ``await`` it, any number of times, in any task and loop; hand it to ``asyncio.run``, ``create_task`` and the like,
-    which take it for a coroutine; or call `result` where there is no loop. Dropped unused it warns of nothing.
+    It may be awaited any number of times, in any task and loop. ``asyncio.run``, ``create_task`` and the like take it
+    for a coroutine. Without a loop, call `result`. No warning is given if it is never awaited.
     """
 
     __slots__ = ("__weakref__", "_concurrency", "_progress", "_run", "_thunks")
@@ -112,19 +112,19 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
         self._thunks = tuple(thunks)
         self._concurrency = concurrency
         self._progress = progress
-        self._run: Coroutine[Any, Any, Results[T]] | None = None  # driven by `send`; each `await` has its own
+        self._run: Coroutine[Any, Any, Results[T]] | None = None  # driven by `send`; `await` makes its own
 
     def __await__(self) -> Generator[Any, Any, Results[T]]:
         return self._gathered().__await__()
 
     def result(self, timeout: float | None = None) -> Results[T]:
-        """Wait for all and return them, for code without await; generates on mellite's background loop.
+        """Wait for all thunks and return them, for code without await. They run on mellite's background loop.
 
         Args:
-            timeout: how long to wait, in seconds; leaving cancels the generations that nobody else waits for.
+            timeout: the longest to wait, in seconds. After that, generations without other consumers are cancelled.
 
         Raises:
-            TimeoutError: if not all have settled by then.
+            TimeoutError: if a thunk has not settled by then.
             InvalidRequest: if the timeout is no number.
             SyncInsideLoop: inside a running event loop, unless all are settled.
         """
@@ -165,7 +165,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
             try:
                 while (thunk := await batch.next()) is not None:
                     _count(bar, thunk)
-            except GeneratorExit:  # nothing can be awaited any more
+            except GeneratorExit:  # the coroutine is being closed, and must not await
                 batch.leave()
                 raise
             except BaseException:
@@ -179,7 +179,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
     def __repr__(self) -> str:
         return f"<Gathering of {len(self._thunks)} thunks>"
 
-    # As a coroutine, for loops that want one. Driven to its end it can be driven again.
+    # The interface of a coroutine, for loops that want one. After its end it can be driven again.
 
     def _running(self) -> Any:
         if self._run is None:
@@ -187,7 +187,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
         return self._run
 
     def send(self, value: Any, /) -> Any:
-        """Run until it has to wait; see `collections.abc.Coroutine`."""
+        """Run to the next wait; see `collections.abc.Coroutine`."""
         try:
             return self._running().send(value)
         except BaseException:
@@ -195,7 +195,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
             raise
 
     def throw(self, *error: Any) -> Any:
-        """Raise an exception where it waits; see `collections.abc.Coroutine`."""
+        """Raise an exception at the current wait; see `collections.abc.Coroutine`."""
         try:
             return self._running().throw(*error)
         except BaseException:
@@ -203,7 +203,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
             raise
 
     def close(self) -> None:
-        """End it where it waits, if it does; what has begun is cancelled if nobody else waits for it."""
+        """Stop at the current wait, if there is one; generations without other consumers are cancelled."""
         run, self._run = self._run, None
         if run is not None:
             run.close()
@@ -213,11 +213,11 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
 
     @property
     def __name__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return "gather"  # what a task of asyncio shows
+        return "gather"  # asyncio shows this for its task
 
     @property
     def cr_frame(self) -> FrameType | None:
-        """The frame of the coroutine; debuggers, anyio and trio read these attributes."""
+        """The frame of the coroutine. Debuggers, anyio and trio read this and the following attributes."""
         frame: FrameType | None = self._running().cr_frame
         return frame
 
@@ -229,17 +229,17 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
 
     @property
     def cr_running(self) -> bool:
-        """Whether the coroutine runs at this moment."""
+        """Whether the coroutine is running right now."""
         return bool(self._run is not None and self._running().cr_running)
 
     @property
     def cr_suspended(self) -> bool:
-        """Whether the coroutine has begun and waits."""
+        """Whether the coroutine has started and is waiting."""
         return bool(self._run is not None and self._running().cr_suspended)
 
     @property
     def cr_await(self) -> Any:
-        """The awaitable that the coroutine waits for; None if there is none."""
+        """The awaitable that the coroutine waits for, if any."""
         return None if self._run is None else self._running().cr_await
 
 
@@ -261,19 +261,19 @@ def as_completed(*thunks: AnyThunk | Iterable[AnyThunk], concurrency: int | None
 
 
 def as_completed(*thunks: Any, concurrency: int | None = None) -> Completed[Any]:
-    """Generate many at once, and give each as soon as it has settled: the first one first.
+    """Generate many thunks at once, and give each as soon as it has settled.
 
-    Read it with ``async for thunk in mellite.as_completed(thunks)``, or with a plain ``for`` where there is no loop.
-    None of them is raised for: look at ``thunk.error`` and ``thunk.cancelled``, or await it. Nothing is sent before the
-    first is asked for. Leaving the loop leaves what runs as leaving an iterator over a thunk does: by ``break`` it
-    pauses, by cancellation it is cancelled.
+    Read it with ``async for thunk in mellite.as_completed(thunks)``, or with a plain ``for`` outside an event loop.
+    Nothing is sent before the first thunk is asked for. Thunks that fail or are cancelled raise nothing: look at
+    ``thunk.error`` and ``thunk.cancelled``, or await the thunk. Leaving the loop has the same effect as leaving a loop
+    over a thunk: ``break`` pauses the running generations, a cancellation cancels them.
 
     Args:
-        *thunks: in any state, each given once; or one list of them.
-        concurrency: how many of them run at the same time at most; one that you have not taken yet counts.
+        *thunks: thunks in any state, or one list of them; each is given once.
+        concurrency: the most thunks that run at the same time; a settled one counts until it is taken.
 
     Raises:
-        InvalidRequest: for what is no thunk, or a concurrency below 1.
+        InvalidRequest: if an argument is no thunk, or `concurrency` is below 1.
         SyncInsideLoop: from a plain ``for`` inside a running event loop.
 
     Example:
@@ -288,7 +288,7 @@ def as_completed(*thunks: Any, concurrency: int | None = None) -> Completed[Any]
 
 @final
 class Completed(AsyncIterator[ModelOutputThunk[T]], Iterator[ModelOutputThunk[T]]):
-    """Thunks in the order in which they settle; made by `as_completed`."""
+    """An iterator over thunks in the order in which they settle, for one task or thread; made by `as_completed`."""
 
     __slots__ = ("_batch", "_cancelled", "_concurrency", "_task", "_thunks")
 
@@ -305,11 +305,11 @@ class Completed(AsyncIterator[ModelOutputThunk[T]], Iterator[ModelOutputThunk[T]
             batch = self._batch = Batch(self._thunks, self._concurrency)
         task = loops.current_asyncio_task()
         self._task = weakref.ref(task) if task is not None else None
-        self._cancelled = True  # until it comes back: dropped now, it leaves by cancellation
+        self._cancelled = True  # if dropped before the wait returns, it left by cancellation
         try:
             thunk = await batch.next()
         except BaseException:
-            del self  # the error knows this frame: who keeps it must not keep the iterator
+            del self  # the traceback refers to this frame: a kept error must not keep the iterator
             raise
         self._cancelled = False
         if thunk is None:

@@ -1,4 +1,4 @@
-"""A progress bar for many generations: how many, tokens, cost, rate and time left; on a terminal, when asked for."""
+"""A progress bar for many generations, on a terminal, on demand: their number, tokens, cost, rate and time left."""
 
 from __future__ import annotations
 
@@ -21,106 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "progress_bar"]
 
 
-@contextmanager
-def progress_bar(title: str, total: int | None = None, *, wanted: bool = True) -> Generator[Bar | None]:
-    """A bar on standard error while the block runs; None if it is not wanted, or standard error is no terminal.
-
-    Bars that run at the same time are drawn below each other.
-
-    Args:
-        title: what is going on.
-        total: how many generations there will be, if that is known already.
-        wanted: whether the caller asked for it.
-
-    Raises:
-        MissingExtra: if it has to be drawn, and rich is not installed.
-        ConfigurationError: if it has to be drawn, and MELLITE_PRICES names a file that is no price list.
-
-    Example:
-        >>> with progress_bar("generating", wanted=False) as bar:
-        ...     print(bar)
-        None
-    """
-    if not wanted or sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    prices()  # what is wrong with them is said here, and not where a generation ends
-    bar = Bar(_screen.open(), title, total)
-    try:
-        yield bar
-    finally:
-        bar.close()
-        _screen.close()
-
-
-class _Sample(Protocol):
-    @property
-    def thunk(self) -> AnyThunk: ...
-
-
-class Bar:
-    """One progress bar. It may be told of generations from any thread; a strategy takes it as its ``watch``."""
-
-    def __init__(self, display: Progress, title: str, total: int | None) -> None:
-        self._display = display
-        self._total = total
-        self._began = time.perf_counter()
-        self._lock = forking.lock()
-        self._closed = False
-        self._seen: set[str] = set()
-        self._done = self._failed = 0
-        self._spent = Totals()
-        self._task: TaskID = display.add_task(title, total=total, said="")
-
-    def expects(self, total: int) -> None:
-        """There will be this many generations."""
-        with self._lock:
-            self._total = total
-            self._draw()
-
-    def started(self, thunk: AnyThunk) -> None:
-        """A generation has begun: nothing to draw."""
-
-    def ended(self, sample: _Sample) -> None:
-        """A copy that a strategy sent has settled."""
-        self.count(sample.thunk)
-
-    def count(self, thunk: AnyThunk) -> None:
-        """Count a settled generation; one that several thunks share is paid for once."""
-        made = thunk.generation
-        with self._lock:
-            if self._closed:  # whoever drew it has gone; the generation went on for somebody else
-                return
-            self._done += 1
-            self._failed += thunk.state != "done"
-            if made.generation_id is None or made.generation_id not in self._seen:
-                self._seen.add(made.generation_id or "")
-                if not used_nothing(thunk):
-                    self._spent = self._spent.plus(made.usage, made.cost_usd)
-            self._draw()
-
-    def _draw(self) -> None:
-        spent = self._spent
-        tokens = (spent.usage.total_tokens if spent.usage is not None else None) or 0
-        said = [f"{'at least ' if spent.unmetered and tokens else ''}{tokens:,} tokens"]
-        if spent.known_cost_usd is not None:
-            said.append(f"{'at least ' if spent.unpriced else ''}${spent.known_cost_usd:,.4f}")
-        seconds = time.perf_counter() - self._began
-        said.append(f"{self._done / seconds if seconds > 0 else 0:.1f}/s")
-        if self._failed:
-            said.append(f"{self._failed} failed")
-        total = None if self._total is None else max(self._total, self._done)
-        self._display.update(self._task, completed=self._done, total=total, said=" · ".join(said))
-
-    def close(self) -> None:
-        """Draw it for the last time."""
-        with self._lock:
-            self._closed = True
-        self._display.stop_task(self._task)
-
-
 class _Screen:
-    """The one display for all bars of the process: two that draw on one terminal would overwrite each other."""
+    """The one display for all bars of the process: two would overwrite each other. Callable from any thread."""
 
     def __init__(self) -> None:
         self._lock = forking.lock()
@@ -128,7 +30,7 @@ class _Screen:
         self._bars = 0
 
     def open(self) -> Progress:
-        """A display for one more bar."""
+        """Return the display for one more bar, started if it is the first."""
         with self._lock:
             if self._display is None:
                 display = _new_display()
@@ -138,7 +40,7 @@ class _Screen:
             return self._display
 
     def close(self) -> None:
-        """One bar less; the last one takes the display with it."""
+        """Note that a bar has closed; the last one stops the display."""
         with self._lock:
             self._bars -= 1
             if self._bars == 0 and self._display is not None:
@@ -166,3 +68,104 @@ def _new_display() -> Progress:
 
 
 _screen: Final = _Screen()
+
+
+@contextmanager
+def progress_bar(title: str, total: int | None = None, *, wanted: bool = True) -> Generator[Bar | None]:
+    """Draw a bar on standard error while the block runs. Give None if standard error is no terminal.
+
+    Bars that are open at the same time are drawn below each other.
+
+    Args:
+        title: the text before the bar.
+        total: the number of generations, if known.
+        wanted: whether to draw a bar at all.
+
+    Raises:
+        MissingExtra: if a bar has to be drawn, and rich is not installed.
+        ConfigurationError: if a bar has to be drawn, and MELLITE_PRICES names a file that is no price list.
+
+    Example:
+        >>> with progress_bar("generating", wanted=False) as bar:
+        ...     print(bar)
+        None
+    """
+    if not wanted or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    prices()  # raises here if they cannot be read, and not where a generation ends
+    bar = Bar(_screen.open(), title, total)
+    try:
+        yield bar
+    finally:
+        bar.close()
+        _screen.close()
+
+
+class _Sample(Protocol):
+    @property
+    def thunk(self) -> AnyThunk: ...
+
+
+class Bar:
+    """One progress bar, which serves a strategy as its ``watch``. Its methods may be called from any thread.
+
+    Lock order: the lock of a bar, then that of rich's display.
+    """
+
+    def __init__(self, display: Progress, title: str, total: int | None) -> None:
+        self._display = display
+        self._total = total
+        self._began = time.perf_counter()
+        self._lock = forking.lock()
+        self._closed = False
+        self._seen: set[str] = set()
+        self._done = self._failed = 0
+        self._spent = Totals()
+        self._task: TaskID = display.add_task(title, total=total, said="")
+
+    def expects(self, total: int) -> None:
+        """Set the number of generations."""
+        with self._lock:
+            self._total = total
+            self._draw()
+
+    def started(self, thunk: AnyThunk) -> None:
+        """Do nothing: a generation that has begun is not drawn."""
+
+    def ended(self, sample: _Sample) -> None:
+        """Count a settled copy of a strategy."""
+        self.count(sample.thunk)
+
+    def count(self, thunk: AnyThunk) -> None:
+        """Count a settled generation. The cost of one that several thunks share is added once."""
+        made = thunk.generation
+        with self._lock:
+            if self._closed:  # the block has ended; the generation went on for another consumer
+                return
+            self._done += 1
+            self._failed += thunk.state != "done"
+            if made.generation_id is None or made.generation_id not in self._seen:
+                self._seen.add(made.generation_id or "")
+                if not used_nothing(thunk):
+                    self._spent = self._spent.plus(made.usage, made.cost_usd)
+            self._draw()
+
+    def _draw(self) -> None:
+        spent = self._spent
+        tokens = (spent.usage.total_tokens if spent.usage is not None else None) or 0
+        said = [f"{'at least ' if spent.unmetered and tokens else ''}{tokens:,} tokens"]
+        if spent.known_cost_usd is not None:
+            said.append(f"{'at least ' if spent.unpriced else ''}${spent.known_cost_usd:,.4f}")
+        seconds = time.perf_counter() - self._began
+        said.append(f"{self._done / seconds if seconds > 0 else 0:.1f}/s")
+        if self._failed:
+            said.append(f"{self._failed} failed")
+        total = None if self._total is None else max(self._total, self._done)
+        self._display.update(self._task, completed=self._done, total=total, said=" · ".join(said))
+
+    def close(self) -> None:
+        """Stop the bar; it stays as last drawn."""
+        with self._lock:
+            self._closed = True
+        self._display.stop_task(self._task)

@@ -143,7 +143,7 @@ def _finite(number: float | None) -> float | None:
 
 
 def exact(cost: Decimal | None) -> str | None:
-    """A cost as JSON can hold it without loss."""
+    """Return a cost as a str, which JSON can hold without loss."""
     return None if cost is None else str(cost)
 
 
