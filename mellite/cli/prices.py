@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..values.spelling import alike
 from .output import errors_shown, print_json
 
 if TYPE_CHECKING:
@@ -60,11 +61,9 @@ def _find(listed: PriceList, model: str) -> list[Price]:
 
 
 def _nearest(listed: PriceList, model: str) -> str:
-    import difflib
-
     names = {name.lower(): f"{provider}:{name}" for provider, name in listed.models()}
     name = model.partition(":")[2] or model
-    near = [names[each] for each in difflib.get_close_matches(name.lower(), names, 3)]
+    near = [names[each] for each in alike(name, names, count=3, cutoff=0.6)]
     return f"; near to it: {', '.join(near)}" if near else ""
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from os import PathLike
+from typing import Any, Literal, Self, TypeAlias
 
 from attrs import field, frozen
 
 from .errors import InvalidRequest
 from .public_names import publish
 from .spelling import did_you_mean
-
-if TYPE_CHECKING:
-    from os import PathLike
-    from typing import Self
 
 __all__ = [
     "Audio",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-__all__ = ["did_you_mean", "nearest"]
+__all__ = ["alike", "did_you_mean", "nearest"]
 
 #: How alike two names must be, from 0 to 1, for one to be a misspelling of the other: below it, a guess is noise.
 CUTOFF: Final = 0.65
@@ -28,14 +28,30 @@ def nearest(
         >>> nearest("human", ["user", "system"], aliases={"human": "user"})
         'user'
     """
-    import difflib
-
     meant = (aliases or {}).get(name) or (aliases or {}).get(name.strip().lower())
     if meant is not None:
         return meant
     by_lower = {each.lower(): each for each in [*(aliases or {}), *known]}
-    found = difflib.get_close_matches(name.strip().lower(), by_lower, 1, cutoff=cutoff)
+    found = alike(name.strip(), by_lower, count=1, cutoff=cutoff)
     return (aliases or {}).get(by_lower[found[0]], by_lower[found[0]]) if found else None
+
+
+def alike(name: str, lower: Iterable[str], *, count: int, cutoff: float = CUTOFF) -> list[str]:
+    """Return the names that are most like `name`, best first.
+
+    Args:
+        name: what was written, in upper or lower case.
+        lower: the names that exist, in lower case.
+        count: how many to return at most.
+        cutoff: how alike two names must be, from 0 to 1.
+
+    Example:
+        >>> alike("GPT-4", ["gpt-4o", "gpt-4.1", "command"], count=2)
+        ['gpt-4o', 'gpt-4.1']
+    """
+    import difflib
+
+    return difflib.get_close_matches(name.lower(), lower, count, cutoff=cutoff)
 
 
 def did_you_mean(
