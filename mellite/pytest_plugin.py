@@ -1,13 +1,13 @@
 """The pytest plugin: a cassette for each test, recording, a guard against live calls, scripted backends.
 
-pytest finds it by itself where mellite is installed. It imports nothing of mellite before a test asks for it.
+pytest loads it wherever mellite is installed. The plugin imports nothing of mellite before a test uses it.
 
     @pytest.mark.mellite(requires=["OPENAI_API_KEY"])
     async def test_greeting(cassette):
         assert "hello" in (await my_program.greet()).lower()
 
-Whatever backends the program makes, their requests go through the cassette. ``pytest --mellite-record`` asks the
-provider and writes ``cassettes/<file>/<test>.json`` beside the test's file; after that the test needs neither a key nor
+The requests of all backends that the program makes go through the cassette. ``pytest --mellite-record`` asks the
+provider and writes ``cassettes/<file>/<test>.json`` beside the test's file. After that the test needs neither a key nor
 a network.
 """
 
@@ -44,13 +44,39 @@ _ARGUMENTS: Final = frozenset(
 )
 _PASSED_ON: Final = ("match", "speed", "cut", "deadline")
 
+_LONGEST_NAME: Final = 120
+
+_ADVICE: Final = "to record it, run pytest with --mellite-record"
+
+_NOTHING: Final = (
+    "nothing was recorded: no request of this test went through its cassette {path!r}. A backend that was given a "
+    "transport= of its own, a fake, or the client of another library does not use it; nor does any backend that is not "
+    "given it, with install=False. A test that asks no model needs no cassette"
+)
+
+#: The outcomes of setup and call of the running attempt, by phase, as pytest and all other plugins see them.
+_outcomes: Final = pytest.StashKey[dict[str, str]]()
+
+#: Why the network is blocked, and the hosts that may be reached nevertheless. The last entry counts.
+_blocked: Final[list[tuple[str, frozenset[str]]]] = []
+
+#: Whether the audit hook is in place.
+_hooked: Final[list[bool]] = []
+
+#: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
+_refused: Final[list[str]] = []
+
+#: Audit events that name an address or a host; https://docs.python.org/3/library/audit_events.html.
+_ADDRESSES: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+_NAMES: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
+
 
 class UnusedInteractions(pytest.PytestWarning):
-    """A test has passed without asking all that its cassette holds."""
+    """A test has passed without using all interactions of its cassette."""
 
 
 def __getattr__(name: str) -> object:
-    # Not in __all__ or dir(): pytest gets every name that it sees there, and would load half of mellite.
+    # These names are not in __all__ or dir(): pytest reads every name there, which would load half of mellite.
     if name in ("check_backend", "check_protocol"):
         from .backends import conformance
 
@@ -65,8 +91,8 @@ def __getattr__(name: str) -> object:
 class _Record(argparse.Action):
     """``--mellite-record`` and ``--mellite-record=MODE``.
 
-    Each way to write it is an option of its own without a value: one whose value may be left out would take the path
-    that stands behind it.
+    Each spelling is an option of its own without a value: an option with an optional value would take the path that
+    follows it.
     """
 
     def __call__(
@@ -81,7 +107,7 @@ class _Record(argparse.Action):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the flags; ``--record-mode`` of another plugin is honoured where there is one."""
+    """Add the flags. The ``--record-mode`` of another plugin is respected as well."""
     group = parser.getgroup("mellite", "recorded model calls")
     group.addoption(
         "--mellite-record",
@@ -102,10 +128,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the marker, and the guard if it was asked for.
+    """Add the marker, and the network guard if it was asked for.
 
     Raises:
-        pytest.UsageError: for flags that contradict each other, or what the environment says.
+        pytest.UsageError: for flags that contradict each other, or the environment.
     """
     config.addinivalue_line(
         "markers",
@@ -129,7 +155,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _asked(config: pytest.Config) -> str | None:
-    """The mode that a flag asks for."""
+    """Return the mode that a flag asks for."""
     own = config.getoption("mellite_record")
     if own is not None:
         return cast("str", own)
@@ -142,15 +168,15 @@ def _asked(config: pytest.Config) -> str | None:
 
 @pytest.fixture
 def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
-    """The test's own cassette, through which the requests of all backends go that were given no other transport.
+    """Send the requests of all backends without a transport of their own through a cassette of the test.
 
-    It does so from the beginning of the test to its end, also for backends that were made before, and in threads; with
-    ``@pytest.mark.mellite(install=False)`` only for those that are given it: ``mellite.backend(...,
-    transport=cassette)``.
+    This holds from the beginning of the test to its end, in all threads, and for backends that were made before. With
+    ``@pytest.mark.mellite(install=False)`` only backends that are given the cassette use it:
+    ``mellite.backend(..., transport=cassette)``.
 
-    It replays, and records where ``--mellite-record``, the marker or the environment says so. While it only replays no
-    call leaves this machine, and no key is needed. A recording is kept if the test passes; if nothing came to be
-    recorded, the test fails.
+    The cassette is replayed, or recorded if ``--mellite-record``, the marker or the environment says so. While it is
+    only replayed, no call leaves this machine and no key is needed. A recording is kept if the test passes. If nothing
+    was recorded, the test fails.
     """
     given = _marked(request.node)
     transport = _opened(request, given)
@@ -173,17 +199,8 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
         pytest.fail(_NOTHING.format(path=transport.path), pytrace=False)
 
 
-_ADVICE: Final = "to record it, run pytest with --mellite-record"
-
-_NOTHING: Final = (
-    "nothing was recorded: no request of this test went through its cassette {path!r}. A backend that was given a "
-    "transport= of its own, a fake, or the client of another library does not use it; nor does any backend that is not "
-    "given it, with install=False. A test that asks no model needs no cassette"
-)
-
-
 def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteTransport:
-    """The cassette of a test, in the mode that was asked for; or the test is skipped."""
+    """Open the cassette of a test in the mode that was asked for, or skip the test."""
     from .cassettes.for_pytest import cassette_of_test
     from .values.errors import MelliteError
 
@@ -202,7 +219,7 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
         )
     except MelliteError as error:
         problem = f"{type(error).__name__}: {error}"
-    if transport is None:  # outside of the except, or pytest shows the traceback of the error, too
+    if transport is None:  # inside the except clause, pytest would show the traceback of the error as well
         pytest.fail(problem, pytrace=False)
     if transport.recorder is not None:
         missing = [name for name in given.get("requires", ()) if not os.environ.get(name)]
@@ -213,7 +230,7 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
 
 @pytest.fixture
 def scripted() -> Callable[..., Scripted]:
-    """Makes a scripted backend: ``scripted(["first answer", "second answer"])``; see `mellite.backends.Scripted`."""
+    """Make scripted backends: ``scripted(["first answer", "second answer"])``; see `mellite.backends.Scripted`."""
 
     def make(answers: Sequence[Answer | Answerer], *, delay: float = 0) -> Scripted:
         from .backends.fake import Scripted
@@ -224,7 +241,7 @@ def scripted() -> Callable[..., Scripted]:
 
 
 def _marked(node: pytest.Item) -> dict[str, Any]:
-    """What the markers say, the nearest first.
+    """Return the arguments of the markers; those of the nearest marker count.
 
     Raises:
         pytest.UsageError: for an argument that does not exist.
@@ -265,7 +282,7 @@ def _select(path: str, test: str, given: Mapping[str, Any]) -> None:
 
 
 def _path(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> str:
-    """Where the cassette of a test is: ``cassettes/<file>/<test>.json``, one for both event loops."""
+    """Return the path of a test's cassette: ``cassettes/<file>/<test>.json``, one for both event loops."""
     node = request.node
     beside = os.path.dirname(str(node.path))
     chosen = request.config.getini("mellite_cassettes")
@@ -279,17 +296,17 @@ def _path(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> str:
 
 
 def _owner(node: pytest.Item) -> str:
-    """The classes that a test is in, as pytest names them, and a dot behind each: other classes may have equal ones."""
+    """Return the names of the classes around a test, with a dot after each: other classes may have equal tests."""
     return "".join([f"{one.name}." for one in node.listchain() if isinstance(one, pytest.Class)])
 
 
 def _part(node: Any) -> str:
-    """What the interactions of a test stand under in a cassette that it may share with others."""
+    """Return the name that the interactions of a test carry in a shared cassette."""
     return f"{os.path.basename(str(node.path))}::{_owner(node)}{_test_name(node)}"
 
 
 def _test_name(node: Any) -> str:
-    """The test's name with its parameters, but for the event loop: both loops ask the same."""
+    """Return the test's name with its parameters, without the event loop: both loops ask the same."""
     name, bracket, parameters = node.name.partition("[")
     loop = getattr(getattr(node, "callspec", None), "params", {}).get("anyio_backend")
     loop = loop[0] if isinstance(loop, tuple) else loop
@@ -300,11 +317,8 @@ def _test_name(node: Any) -> str:
     return f"{name}{bracket}{rest}]" if bracket and rest else str(name)
 
 
-_LONGEST_NAME: Final = 120
-
-
 def _file_name(name: str) -> str:
-    """A file's name that every system takes; what is cut off or replaced still tells tests apart."""
+    """Return a valid file name on every system. If something is cut off or replaced, a digest tells tests apart."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
     if re.fullmatch(r"[A-Za-z0-9_.]+(\[[A-Za-z0-9_.-]+\])?", name) and len(plain) <= _LONGEST_NAME:
         return plain
@@ -312,6 +326,7 @@ def _file_name(name: str) -> str:
 
 
 def _tell_unused(transport: CassetteTransport, how: str) -> None:
+    """Warn or fail if interactions were not used, as the marker says."""
     unused = transport.unused
     if not unused:
         return
@@ -324,15 +339,13 @@ def _tell_unused(transport: CassetteTransport, how: str) -> None:
 
 # --- how a test went ------------------------------------------------------------------------------
 
-#: How setup and call of the running attempt went, by phase, as pytest and all other plugins see it.
-_outcomes: Final = pytest.StashKey[dict[str, str]]()
 
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # around all others: one that tries again says so in the report
+# First, around all other plugins: one that runs a failed test again changes the outcome in the report.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember how each phase of a test went; in the report of a failure show the user's own code, and what we say."""
+    """Remember the outcome of each phase. In the report of a failure hide mellite's frames and add what was refused."""
     if call.excinfo is not None and not _develops(item.config):
         _hide_own_frames(call.excinfo.value)
     report = yield
@@ -347,7 +360,7 @@ def pytest_runtest_makereport(
 
 
 def _hide_own_frames(error: BaseException) -> None:
-    """Take the frames of mellite out of the tracebacks that pytest shows without ``--full-trace``."""
+    """Hide the frames of mellite in the tracebacks that pytest shows without ``--full-trace``."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:
@@ -364,32 +377,25 @@ def _hide_own_frames(error: BaseException) -> None:
 
 
 def _develops(config: pytest.Config) -> bool:
-    """Whether these are the tests of mellite itself, whose frames are what they are about."""
+    """Whether mellite itself is tested, whose own frames are then of interest."""
     return os.path.dirname(os.path.dirname(__file__)) == str(config.rootpath)
 
 
 def _has_passed(item: pytest.Item) -> bool:
-    """Whether this attempt has passed: one that failed, was skipped or is tried again has not."""
+    """Whether this attempt has passed. One that failed, was skipped or is run again has not."""
     outcomes = item.stash.get(_outcomes, {})
     return outcomes.get("setup") == outcomes.get("call") == "passed"
 
 
 # --- no network -----------------------------------------------------------------------------------
 
-#: Why the network is blocked, and the hosts that may be reached all the same; the last says.
-_blocked: Final[list[tuple[str, frozenset[str]]]] = []
-_hooked: Final[list[bool]] = []
-
-#: What was refused in the running test: libraries put words of their own in the place of ours.
-_refused: Final[list[str]] = []
-
 
 class NetworkBlocked(OSError):
-    """A test was about to reach another machine, and may not."""
+    """A test tried to reach another machine, which is not allowed."""
 
 
 class _Blocking:
-    """Blocks the network for every test that is not marked as live."""
+    """The part of the plugin that blocks the network for every test that is not marked as live."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -404,11 +410,15 @@ class _Blocking:
 
 @contextmanager
 def _no_network(why: str, config: pytest.Config) -> Generator[None]:
-    """Refuse every connection to another machine, and every look-up of its name, in all threads."""
+    """Refuse every connection to another machine, and every look-up of its name, in all threads.
+
+    An audit hook sees Python's sockets; it stays in place for the rest of the process and does nothing unless
+    something is blocked. `watched` sees the connections that loops open without those sockets.
+    """
     from .loops.connections import watched
 
     if not _hooked:
-        _hooked.append(True)  # an audit hook cannot be taken away again
+        _hooked.append(True)  # an audit hook cannot be removed; https://peps.python.org/pep-0578/
         sys.addaudithook(_audit)
     allowed = frozenset(config.getini("mellite_allowed_hosts"))
     block = (why, allowed)
@@ -420,11 +430,6 @@ def _no_network(why: str, config: pytest.Config) -> Generator[None]:
             yield
         finally:
             _blocked.remove(block)
-
-
-#: Audit events that name the address of another machine, or its name, and which of their arguments does.
-_ADDRESSES: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
-_NAMES: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
@@ -443,7 +448,7 @@ def _refuse(host: object) -> None:
         NetworkBlocked: with the reason.
     """
     why, allowed = _blocked[-1]
-    host = host.decode("ascii", "replace") if isinstance(host, bytes) else host  # as anyio has it looked up
+    host = host.decode("ascii", "replace") if isinstance(host, bytes) else host  # anyio looks names up as bytes
     if not _stays_here(host) and host not in allowed:
         msg = f"this test may not reach {host}: {why}"
         if msg not in _refused:
@@ -452,7 +457,7 @@ def _refuse(host: object) -> None:
 
 
 def _stays_here(host: object) -> bool:
-    """Whether a host is this machine, as far as can be told without asking anybody."""
+    """Whether a host is this machine, as far as can be told without a look-up."""
     if host is None or host in ("", "localhost"):
         return True
     try:

@@ -23,8 +23,8 @@ from .entries import Answer, Entry, entries_below
 
 __all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare"]
 
-#: ``same``: nothing differs; ``answer``: the same request, another answer; ``request``: the request differs;
-#: ``removed`` and ``added``: only one side has it.
+#: ``same``: nothing differs. ``answer``: the same request, another answer. ``request``: the request differs.
+#: ``removed``, ``added``: only the first, or only the second cassette has the call.
 Change: TypeAlias = Literal["same", "answer", "request", "removed", "added"]
 
 CHANGES: Final[tuple[Change, ...]] = ("same", "answer", "request", "removed", "added")
@@ -32,15 +32,15 @@ CHANGES: Final[tuple[Change, ...]] = ("same", "answer", "request", "removed", "a
 
 @frozen(kw_only=True)
 class Pair:
-    """A call of one cassette and the call of the other that it belongs to.
+    """A call of one cassette and the matching call of the other.
 
     Args:
         change: how they differ.
         left: the call in the first cassette; None if only the second has it.
-        right: the call in the second.
-        request: in what the requests differ.
-        answer: in what the answers differ: what, the first, the second.
-        file: the name of the file in both folders; empty where two files or texts are compared.
+        right: the call in the second cassette; None if only the first has it.
+        request: the differences between the requests.
+        answer: the differences between the answers: the field, its first and its second value.
+        file: the name of the file in both folders; empty if two files, or text cassettes, are compared.
     """
 
     change: Change
@@ -52,7 +52,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The call: its file, if there are several, and its number, or both numbers if they differ."""
+        """The name of the call: its file, if there are several, and its number, or both numbers if they differ."""
         numbers = dict.fromkeys([entry.name for entry in (self.left, self.right) if entry is not None])
         return f"{self.file} {'/'.join(numbers)}".lstrip()
 
@@ -83,26 +83,26 @@ class Comparison:
         return next((pair for pair in self.pairs if pair.change in ("request", "removed", "added")), None)
 
     def count(self, change: Change) -> int:
-        """How many calls differ in one way."""
+        """Count the calls with a kind of change."""
         return sum([pair.change == change for pair in self.pairs])
 
 
 def compare(left: str, right: str, *, failed: Failed | None = None) -> Comparison:
     """Compare two cassettes, or two folders of them.
 
-    Calls are aligned by their requests, so one that is added in the middle moves nothing. Where calls of a file ran at
-    the same time, their order is chance and does not count: equal requests belong together wherever they stand, and of
-    several equal ones those with equal answers. Calls of text cassettes are aligned by their keys, and in folders those
-    of files with the same name.
+    Calls are aligned by their requests, so that one that is added in the middle moves no other. If calls of a file ran
+    at the same time, their order is chance and is ignored: equal requests belong together wherever they are, and of
+    several equal ones those with equal answers. Calls of text cassettes are aligned by their keys. In folders, calls
+    of files with the same name are compared.
 
     Args:
-        left: the first file or folder, the older one as a rule.
+        left: the first file or folder, usually the older one.
         right: the second.
-        failed: told of a cassette in a folder that cannot be read, while the others are compared; without it, that is
-            raised.
+        failed: called for a cassette in a folder that cannot be read, and the others are compared; without it, the
+            error is raised.
 
     Raises:
-        CassetteMiss: if one is not there.
+        CassetteMiss: if one does not exist.
         InvalidCassette: if a cassette is damaged.
         MissingExtra: for a format whose package is not installed.
 
@@ -128,17 +128,18 @@ def compare(left: str, right: str, *, failed: Failed | None = None) -> Compariso
 
 
 def _grouped(path: str, failed: Failed | None) -> dict[str, list[Entry]]:
-    """The calls below a path, by what tells which file of the other side belongs to theirs."""
+    """Return the calls below a path, grouped by the name that pairs files of both sides."""
     groups: dict[str, list[Entry]] = {}
     folder = os.path.isdir(path)
     for entry in entries_below([path], failed=failed if folder else None):
-        # Two files may have different names, and text cassettes are known by their keys.
+        # Two single files may have different names, and text cassettes are paired by their keys.
         name = os.path.relpath(entry.path, path) if folder and entry.format != "text" else ""
         groups.setdefault(name, []).append(entry)
     return groups
 
 
 def _aligned(left: Sequence[Entry], right: Sequence[Entry]) -> Iterator[Pair]:
+    """Pair the calls of both sides in order, as a diff pairs lines."""
     keys = [_key(entry) for entry in left], [_key(entry) for entry in right]
     for what, one, one_end, other, other_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
         ours, theirs = left[one:one_end], right[other:other_end]
@@ -160,7 +161,7 @@ def _overlap(entries: Sequence[Entry]) -> bool:
 
 
 def _pooled(left: Sequence[Entry], right: Sequence[Entry]) -> list[Pair]:
-    """The calls of both sides by their requests, in whatever order; first those whose answers are the same, too."""
+    """Pair the calls of both sides by their requests, in any order: first those whose answers are equal, too."""
     partners: dict[int, int] = {}
     for key in (_key_with_answer, _key):
         waiting: dict[Hashable, deque[int]] = {}

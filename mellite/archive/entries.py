@@ -1,4 +1,4 @@
-"""What was asked and answered in cassettes of any kind: one entry for each call, with its tokens and its cost."""
+"""The calls in cassettes of any kind: one entry each, with question, answer, tokens and cost."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _REDACTION: Final = Redaction()
 
 @frozen(kw_only=True)
 class Answer:
-    """An answer as a protocol reads it, or as a text cassette holds it.
+    """An answer as a protocol reads it, or as a text cassette stores it.
 
     Args:
-        text: the text; for a failed answer as far as it came.
-        thinking: the thinking; None where there is none.
-        tool_calls: of each its name and its arguments.
-        finish_reason: why it ended, in mellite's words.
-        error: the class of the error that it stands for, and its message.
+        text: the text; of a failed answer, as far as it came.
+        thinking: the thinking; None if there is none.
+        tool_calls: the name and the arguments of each tool call.
+        finish_reason: why the answer ended, in mellite's words.
+        error: the class and the message of the error that the answer stands for.
         usage: the tokens used.
-        cost_usd: what it cost; None if the price is not known.
+        cost_usd: the cost; None if the price is not known.
     """
 
     text: str = ""
@@ -59,21 +59,21 @@ class Entry:
 
     Args:
         path: the file.
-        name: which of its calls: the number of the interaction, from 0 on, and of the call where there are several
-            over one WebSocket, as in ``3.1``; or the key of a text cassette.
+        name: the name of the call in its file: the number of the interaction, from 0 on, with the number of the call
+            if there are several over one WebSocket, as in ``3.1``; or the key of a text cassette.
         format: ``http``, ``websocket`` or ``text``.
-        provider: who was asked, as far as that can be told.
-        model: which model; empty for a provider's default.
+        provider: the provider that was asked; None if it cannot be told.
+        model: the model; empty for a provider's default.
         protocol: the protocol that both sides spoke; None if mellite does not know it.
-        question: the last words of the user, with a word such as ``[image]`` for what is not text; or the URL where
-            that is all that is known.
-        request: the request in the form in which it is compared; None for text, and where it is not known.
+        question: the last words of the user, with a word such as ``[image]`` for what is not text; or the URL if
+            nothing else is known.
+        request: the request in the form in which it is compared; None for text, and if it is not known.
         status: the HTTP status.
-        body: the bytes of the answer, for what no protocol reads.
+        body: the bytes of the answer, for an answer that no protocol reads.
         end: how the recording ended: ``complete``, ``interrupted`` or ``broken``.
-        ending: how the connection ended that was lost: ``cut`` or ``reset``; None if it was not, or nobody said.
-        span: from when to when it ran, in microseconds since 1970; None if the cassette does not say.
-        answer: what the answer says; None if mellite does not know its protocol.
+        ending: how a lost connection ended: ``cut`` or ``reset``; None if it was not lost, or that is not known.
+        span: when the call began and ended, in microseconds since 1970; None if the cassette does not say.
+        answer: the answer; None if mellite does not know its protocol.
     """
 
     path: str
@@ -99,13 +99,13 @@ class Entry:
 
 
 def entries_below(paths: Iterable[str], *, answers: bool = True, failed: Failed | None = None) -> Iterator[Entry]:
-    """The calls in all cassettes among files and below folders.
+    """Yield the calls in all cassettes among files and below folders.
 
     Args:
         paths: files and folders.
         answers: whether to read the answers, too.
-        failed: told of a cassette that cannot be read, whose calls are left out; without it, that is raised. JSON,
-            YAML and TOML in folders that is about something else is passed over.
+        failed: called for a cassette that cannot be read, whose calls are left out; without it, the error is raised.
+            JSON, YAML and TOML in folders that is no cassette is passed over.
 
     Raises:
         CassetteMiss: if there is no such file or folder.
@@ -145,7 +145,7 @@ def _loaded(found: Found) -> Cassette:
 
 
 def http_entries(cassette: Cassette, *, answers: bool = True) -> Iterator[Entry]:
-    """The calls of an HTTP cassette.
+    """Yield the calls of an HTTP cassette.
 
     Raises:
         InvalidCassette: if a body is damaged.
@@ -159,7 +159,7 @@ def http_entries(cassette: Cassette, *, answers: bool = True) -> Iterator[Entry]
 
 
 def _over_socket(path: str, name: str, socket: WebSocketInteraction, *, answers: bool) -> Iterator[Entry]:
-    """The calls that went over a WebSocket, numbered; or all that did as one, if mellite cannot tell them apart."""
+    """Yield the calls over a WebSocket, numbered; or a single entry for all, if mellite cannot tell them apart."""
     calls = calls_of(socket)
     for number, one in enumerate(calls):
         numbered = name if len(calls) == 1 else f"{name}.{number}"
@@ -221,7 +221,7 @@ def _answer(thunk: ModelOutputThunk[Any]) -> Answer:
 
 
 def text_entry(path: str) -> Entry | None:
-    """The call of a text cassette; None if another file of the same key is read instead of it.
+    """Return the call of a text cassette; None if another file of the same key is read instead.
 
     Raises:
         InvalidCassette: if it is damaged.

@@ -1,4 +1,4 @@
-"""Read every answer in an HTTP cassette as a settled thunk, whatever was asked and by whom."""
+"""Read every answer in an HTTP cassette as a settled thunk, whatever program has asked for it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def replay_all(path: str | PathLike[str]) -> Iterator[tuple[str, ModelOutputThun
         path: the file of the cassette.
 
     Yields:
-        The URL of each interaction, and its settled thunk: done, or failed with the error that the answer stands for.
-        None in the place of the thunk where mellite does not know the protocol.
+        The URL of each interaction, and its settled thunk: done, or failed with the error that the answer stands for;
+        None instead of the thunk if mellite does not know the protocol.
 
     Raises:
         CassetteMiss: if there is no such file.
@@ -60,10 +60,10 @@ def replay_all(path: str | PathLike[str]) -> Iterator[tuple[str, ModelOutputThun
 
 
 def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
-    """The settled thunk of one recorded answer, as `replay_all` gives it; None for a protocol that is not known.
+    """Return the settled thunk of one recorded answer; None if mellite does not know the protocol.
 
-    One whose reader went away while it was recorded failed here: there is nothing to wait for. No question is asked
-    again, so that what was asked may be anything, and wrong: a picture, results of tools, what the server refused.
+    An answer whose reader went away when it was recorded is a failed one: there is nothing to wait for. The recorded
+    body is sent as it is, so a request may contain anything, even what the server refused.
     """
     route, body = route_and_body(interaction)
     if route is None:
@@ -82,31 +82,31 @@ def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
     try:
         thunk.result()
     except MelliteError as error:
-        if error is not thunk.error:  # an error of reading is a value here; any other is not
+        if error is not thunk.error:  # the thunk's own error is part of the result; any other is not
             raise
     return thunk
 
 
 def route_and_body(interaction: HttpInteraction) -> tuple[Route | None, Mapping[str, Any]]:
-    """The route that a recorded request took, and its JSON; None and nothing where mellite does not know it."""
+    """Return the route that a recorded request took, or None if mellite does not know it, and its JSON."""
     is_json, body = decoded(interaction.request.body.characters)
     if not is_json or not isinstance(body, dict):
         return None, {}
-    # A recorder may have put what no URL holds in the place of a name, as in /accounts/{account}/.
+    # A recorder may have replaced a name by characters that no URL has, as in /accounts/{account}/.
     url = quote(interaction.request.url, safe=_IN_URLS)
     try:
         return route_of(url, body), body
-    except ValueError:  # it is no URL after all
+    except ValueError:  # not a URL
         return None, body
 
 
 def calls_of(socket: WebSocketInteraction) -> list[HttpInteraction]:
-    """The calls that went over a WebSocket, as they would have gone over HTTP; none if mellite does not know how.
+    """Return the calls over a WebSocket as they would have gone over HTTP; empty if mellite does not know how.
 
-    What the client sends begins a call, and what the server sends until then is the answer, a stream of events.
+    A message of the client begins a call. The messages of the server up to the next one are the events of its answer.
 
     Args:
-        socket: what went over it. OpenAI's Responses is known.
+        socket: the interaction. The only protocol that is known is OpenAI's Responses.
     """
     known = socket.open or socket.connection
     url = (known.url if known is not None else None) or ""
@@ -133,7 +133,7 @@ def calls_of(socket: WebSocketInteraction) -> list[HttpInteraction]:
 
 
 def _recorded_clocks(interaction: HttpInteraction) -> Timeouts:
-    """The clocks with which the recorded timeout happens again; an older file does not say which clock it was."""
+    """Return timeouts with which a recorded timeout happens again. An older file does not say which of them ran out."""
     timeline = Timeline.of(interaction.extra)
     if timeline is None or timeline.fault is None or timeline.fault.type != "TimeoutError":
         return Timeouts()
@@ -146,13 +146,13 @@ def _recorded_clocks(interaction: HttpInteraction) -> Timeouts:
 
 
 class _Answer:
-    """A transport that gives one recorded answer to whatever is asked."""
+    """A transport that gives one recorded answer to any request."""
 
     def __init__(self, interaction: HttpInteraction) -> None:
         self._interaction = interaction
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
-        """Answer; see `Transport.open`."""
+        """Replay the answer, with the recorded request in the place of the one that was made."""
         recorded = self._interaction.request
         replay = ReplayTransport(Cassette((self._interaction,)), deadline=0)
         body = recorded.body.data

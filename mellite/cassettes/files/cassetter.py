@@ -1,8 +1,8 @@
-"""Cassettes of the recorder cassetter, in YAML or TOML: put into the shape of VCR.py's, which is read then.
+"""Turn cassettes of the recorder cassetter, in YAML or TOML, into the shape of VCR.py's, which is then read.
 
-Seen in files that cassetter 0.16.1 wrote: bodies are ``{type: json|text|binary|none, content}``, with bytes in
-hexadecimal; in TOML ``body_type`` and ``body_content``, with JSON as a text. The interactions of a file are sorted by
-their methods and URLs, not by time.
+As found in files of cassetter 0.16.1: bodies are ``{type: json|text|binary|none, content}``, with bytes in hexadecimal;
+in TOML they are ``body_type`` and ``body_content``, with JSON as a text. The interactions of a file are sorted by their
+methods and URLs, not by time.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["Refuse", "as_json", "decode_toml", "from_cassetter", "is_cassetter"]
 
 
 class Refuse(Protocol):
-    """Raises the error for a value that is not as it should be."""
+    """A function that raises the error for a value that is not as expected."""
 
     def __call__(self, where: str, wanted: str, found: object, /) -> NoReturn:
-        """Say where it stands, what was expected there, and what is there."""
+        """Raise the error: where the value is, what was expected there, and what was found."""
         ...
 
 
@@ -32,7 +32,7 @@ def decode_toml(data: bytes, *, path: str | None = None) -> dict[str, Any]:
     """Decode the TOML of cassetter's file.
 
     Raises:
-        InvalidCassette: if the bytes are no TOML.
+        InvalidCassette: if the bytes are not TOML.
     """
     try:
         return tomllib.loads(data.decode())
@@ -45,7 +45,7 @@ def decode_toml(data: bytes, *, path: str | None = None) -> dict[str, Any]:
 def is_cassetter(document: object) -> bool:
     """Whether a decoded file is cassetter's rather than VCR.py's.
 
-    It is if the status of every answer is a number, and its body says of what type it is.
+    In cassetter's, the status of every answer is a number and its body has a type.
 
     Example:
         >>> is_cassetter({"interactions": [{"response": {"status": 200, "body": {"type": "none"}}}]})
@@ -64,7 +64,7 @@ def from_cassetter(document: dict[str, Any], refuse: Refuse) -> dict[str, Any]:
 
     Args:
         document: a decoded file for which `is_cassetter` is true.
-        refuse: what refuses a body whose type is not known, or that does not have the content of its type.
+        refuse: raises the error for a body of an unknown type, or whose content is not of its type.
     """
     items = [
         _interaction(item, f"$.interactions[{number}]", refuse) for number, item in enumerate(document["interactions"])
@@ -80,12 +80,12 @@ def _interaction(item: dict[str, Any], where: str, refuse: Refuse) -> dict[str, 
 
 
 def _side(fields: dict[str, Any], where: str, refuse: Refuse) -> dict[str, Any]:
-    """A request or response with its body as VCR.py has it."""
+    """Return a request or response with its body in VCR.py's shape."""
     rest = {name: value for name, value in fields.items() if name not in ("body", "body_type", "body_content")}
     if "body_type" in fields:
         kind, content = fields["body_type"], fields.get("body_content")
         if kind == "json" and isinstance(content, str):
-            kind = "text"  # TOML holds JSON as it was sent
+            kind = "text"  # in TOML, JSON is kept as it was sent
     else:
         body = fields.get("body", {"type": "none"})
         unknown = _fields(body).keys() - _BODY_FIELDS
@@ -112,7 +112,7 @@ def _body(kind: object, content: object, where: str, refuse: Refuse) -> dict[str
 
 
 def as_json(value: object, where: str, refuse: Refuse) -> str:
-    """Return a value as compact JSON; with escapes where half of a surrogate pair is in it, which UTF-8 cannot hold."""
+    """Return a value as compact JSON, escaped if it contains half of a surrogate pair, which UTF-8 cannot encode."""
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         try:

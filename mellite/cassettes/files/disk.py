@@ -1,4 +1,4 @@
-"""Read a cassette file whole, and names that cannot leave the cassette directory."""
+"""Read a whole cassette file, and turn names into paths that cannot leave the cassette directory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BYTES", "cassette_path", "read_file"]
 
-#: The largest cassette that is read, in bytes; a sparse or runaway file must not fill the memory.
+#: The largest cassette that is read, in bytes, so that a sparse or runaway file cannot fill the memory.
 MAX_BYTES: Final = 256 * 1024 * 1024
 
-# O_NONBLOCK: opening a named pipe that nobody writes to would wait for ever. O_BINARY: Windows.
+# O_NONBLOCK: opening a named pipe without a writer would block for ever. O_BINARY: Windows.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
-# The names that Windows gives to devices, in any directory and with any extension.
+# Names of devices on Windows, in any directory and with any extension;
+# https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file.
 _DEVICES: Final = re.compile(r"(?i)(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(?:\..*)?", re.DOTALL)
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\:*?\"<>|\ud800-\udfff]")
 _LONGEST_SEGMENT: Final = 255
@@ -60,7 +61,7 @@ def read_file(path: str, *, limit: int = MAX_BYTES) -> bytes:
 
 
 def _read(descriptor: int, path: str, size: int, limit: int) -> bytes:
-    # One byte more than the size says, so that a file that has grown meanwhile is not read in part.
+    # Ask for one byte more than the size, to notice a file that has grown meanwhile.
     pieces: list[bytes] = []
     total = 0
     while total <= limit and size <= limit:
@@ -79,12 +80,12 @@ def _unreadable(path: str, error: OSError | ValueError) -> InvalidCassette:
 
 
 def cassette_path(directory: str | PathLike[str], name: str, *, suffix: str = ".json") -> str:
-    """Where the cassette called `name` lies, inside `directory` whatever the name is.
+    """Return the path of the cassette called `name`, which is inside `directory` whatever the name is.
 
     Args:
         directory: where cassettes are kept; it need not exist.
-        name: as in ``group/case``, with or without `suffix`; it must be good on every system, Windows included.
-        suffix: the file name's ending.
+        name: as in ``group/case``, with or without `suffix`. It must be valid on every system, Windows included.
+        suffix: the ending of the file's name.
 
     Raises:
         InvalidCassetteName: if the name is empty, absolute or too long, has a part such as ``..`` or ``CON``,
@@ -113,6 +114,7 @@ def cassette_path(directory: str | PathLike[str], name: str, *, suffix: str = ".
 
 
 def _reason(name: object, suffix: str) -> str | None:
+    """Return why a name is not valid; None if it is."""
     if not isinstance(name, str):
         return f"it is not a str but {type(name).__name__}"
     stem = name.removesuffix(suffix)

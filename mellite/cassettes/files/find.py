@@ -1,4 +1,4 @@
-"""Which files below a folder are cassettes, and of what kind: told by their names."""
+"""Find the cassettes below a folder, and tell their kind by their names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .storing import TEMPORARY
 
 __all__ = ["Failed", "Found", "Kind", "cassette_folders", "find_cassettes"]
 
-#: Told of a file or folder that cannot be read, so that the others still are.
+#: Called for a file or folder that cannot be read, so that the others still are.
 Failed: TypeAlias = Callable[[str, MelliteError], object]
 
-#: ``http`` one file of interactions, also VCR's and cassetter's; ``text`` one answer; ``sidecar`` what lies beside one;
-#: ``left`` what a recording that was killed, or that still runs, has beside its cassette.
+#: ``http``: a file of interactions, also VCR's and cassetter's. ``text``: one answer. ``sidecar``: the file beside an
+#: answer. ``left``: a file beside a cassette of a recording that was killed, or still runs.
 Kind: TypeAlias = Literal["http", "text", "sidecar", "left"]
 
 _COMPRESSED: Final = "|".join([re.escape(ending) for ending in ENDINGS])
@@ -29,7 +29,7 @@ _SIDECAR: Final = re.compile(rf"(?:0|[1-9][0-9]{{0,19}})\.json(?:{_COMPRESSED})?
 _HTTP: Final = re.compile(rf".+\.(?:json|ya?ml|toml)(?:{_COMPRESSED})?", re.DOTALL)
 _LEFT: Final = (JOURNAL, REWRITE, TEMPORARY)
 
-#: Folders in which nobody keeps cassettes.
+#: Folders that hold no cassettes.
 _PASSED_OVER: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
@@ -39,8 +39,8 @@ class Found:
 
     Args:
         path: the file.
-        kind: what it is.
-        named: whether it was named itself, and not only a folder that it lies in.
+        kind: the kind of file.
+        named: whether the file itself was named, and not only a folder above it.
     """
 
     path: str
@@ -49,15 +49,15 @@ class Found:
 
 
 def find_cassettes(paths: Iterable[str], *, failed: Failed | None = None) -> Iterator[Found]:
-    """The cassettes among files, and in folders and what lies below them, in the order of their names.
+    """Yield the cassettes among files and below folders, in the order of their names.
 
-    A file of another kind is passed over in a folder, and taken for an HTTP cassette if it is named itself. Hidden
+    A file of another kind is passed over in a folder, but counts as an HTTP cassette if it is named itself. Hidden
     folders are passed over.
 
     Args:
         paths: files and folders.
-        failed: told of a folder that cannot be read, and of one of several paths that is not there; without it, that
-            is raised.
+        failed: called for a folder that cannot be read, and for one of several paths that does not exist; without it,
+            the error is raised.
 
     Raises:
         CassetteMiss: if there is no such file or folder, and it is the only one or `failed` is None.
@@ -74,7 +74,7 @@ def find_cassettes(paths: Iterable[str], *, failed: Failed | None = None) -> Ite
         elif os.path.lexists(path):
             yield Found(path, _kind(path) or "http", named=True)
         elif any(os.path.lexists(path + ending) for ending in (JOURNAL, REWRITE)):
-            yield Found(path, "http", named=True)  # nothing of it was folded in yet
+            yield Found(path, "http", named=True)  # all of it is still in its journal
         else:
             missing = CassetteMiss(f"there is no cassette {path!r}", path=path)
             if failed is None or len(named) == 1:
@@ -83,17 +83,17 @@ def find_cassettes(paths: Iterable[str], *, failed: Failed | None = None) -> Ite
 
 
 def cassette_folders(where: str = ".") -> list[str]:
-    """The folders that are looked through where none is named: ./cassettes, and every ``cassettes`` below ./tests.
+    """Return the default folders of a project: ./cassettes, and every ``cassettes`` below ./tests, if they exist.
 
     Args:
-        where: the folder that they are looked for in, as a rule that of a project.
+        where: the folder of the project.
     """
     found = [os.path.normpath(os.path.join(where, "cassettes"))]
     for folder, names, _ in os.walk(os.path.normpath(os.path.join(where, "tests"))):
         names[:] = sorted([name for name in names if not _is_passed_over(name)])
         if "cassettes" in names:
             found.append(os.path.join(folder, "cassettes"))
-            names.remove("cassettes")  # what lies below it is found with it
+            names.remove("cassettes")  # a search of this folder includes those below it
     return [folder for folder in found if os.path.isdir(folder)]
 
 

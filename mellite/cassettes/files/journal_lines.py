@@ -1,9 +1,9 @@
 """The journals beside a cassette: interactions on a line each as they were recorded, and how they become its file.
 
 ``case.json.journal`` holds what is added to ``case.json``, ``case.json.rewrite`` what is to replace it. A line is
-``mj1 <length> <digest> <JSON>``, with a newline before it and another one behind it. One that is shorter than it says,
-and that no newline of its own follows, was being written when its process died, was never acknowledged, and counts for
-nothing. One that was written to its end and is shorter, or does not have its digest, is damage.
+``mj1 <length> <digest> <JSON>``, with a newline before and another one after it. A line that is shorter than its length
+and has no newline of its own was being written when its process died. It was never acknowledged, and is passed over. A
+line that has its newline but not its length, or not its digest, is damaged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ JOURNAL: Final = ".journal"
 REWRITE: Final = ".rewrite"
 
 _LINE: Final = re.compile(rb"mj(\d{1,9}) (\d{1,15}) ([0-9a-f]{32}) (.*)", re.DOTALL)
-# What can be left of a line that was being written.
+# The beginning of a line that was being written.
 _TORN: Final = re.compile(rb"m(j(\d+( (\d+( ([0-9a-f]{0,32})?)?)?)?)?)?")
 _NOTHING: Final = msgspec.Raw(b"")
 
@@ -42,23 +42,23 @@ class Record(msgspec.Struct, frozen=True):
     """One line of a journal."""
 
     interaction: msgspec.Raw = _NOTHING
-    """An interaction, as it stands in a cassette file."""
+    """An interaction, as in a cassette file."""
     metadata: msgspec.Raw = _NOTHING
-    """What a new cassette says of itself."""
+    """The metadata for a new cassette."""
     key: str | None = None
-    """Which interactions are the same: only the first with a key counts."""
+    """The key of the interaction. Of those with the same key only the first is kept."""
     writer: str | None = None
-    """Who wrote it."""
+    """The name of the writer."""
     started: float | None = None
     """When its request was sent, in seconds since 1970."""
     folded: str | None = None
-    """The SHA-256 of the cassette that holds all before it: written before that cassette comes to its place."""
+    """The SHA-256 of the cassette that holds everything before this line. It is written before that cassette is."""
     ended: bool = False
-    """The recording ended well."""
+    """Whether the recording ended well here."""
 
 
 def encode_record(**values: object) -> bytes:
-    """A line for a journal; the newline in front keeps it apart from a torn line before it."""
+    """Encode a line of a journal. The newline in front of it ends a torn line that may come before."""
     data = msgspec.json.encode(values)
     return b"\nmj1 %d %s %s\n" % (len(data), _digest(data), data)
 
@@ -68,7 +68,7 @@ def _digest(data: bytes) -> bytes:
 
 
 def read_records(data: bytes, path: str, *, start: int = 0) -> list[Record]:
-    """The records of a journal that are whole.
+    """Decode the lines of a journal, without those that are torn.
 
     Args:
         data: the journal's bytes, or those from `start` on.
@@ -76,13 +76,13 @@ def read_records(data: bytes, path: str, *, start: int = 0) -> list[Record]:
         start: the byte of the journal at which `data` begins, for errors.
 
     Raises:
-        InvalidCassette: if it is damaged, or a newer mellite wrote it.
+        InvalidCassette: if it is damaged, or was written by a newer mellite.
     """
     records: list[Record] = []
     offset = start
     lines = data.split(b"\n")
     for number, line in enumerate(lines, 1):
-        # Behind its own newline there is the one before the next record, or the end: an empty line in either case.
+        # A line's own newline is followed by the one before the next record, or by the end: an empty line either way.
         ended = number < len(lines) and not lines[number]
         record = _record(line, path, offset, ended=ended, last=number == len(lines)) if line else None
         if record is not None:
@@ -92,22 +92,35 @@ def read_records(data: bytes, path: str, *, start: int = 0) -> list[Record]:
 
 
 def _record(line: bytes, path: str, offset: int, *, ended: bool, last: bool) -> Record | None:
+    """Decode one line; None if it is torn.
+
+    Args:
+        line: the line without its newlines.
+        path: the journal, for errors.
+        offset: the byte at which the line begins, for errors.
+        ended: whether its own newline follows.
+        last: whether it is the last line.
+
+    Raises:
+        InvalidCassette: if it is damaged, or was written by a newer mellite.
+    """
+    # After a power cut, a block that was never written reads as zeros.
+    unwritten = last and b"\0" in line
     found = _LINE.fullmatch(line)
     if found is None:
-        if (_TORN.fullmatch(line) and not ended) or (
-            last and b"\0" in line
-        ):  # zeros: the power went before the data were on disk
+        if unwritten or (_TORN.fullmatch(line) and not ended):
             return None
         raise _damaged(path, offset, "it is no line of a journal")
-    version, length, digest, data = found.groups()
+    version, size, digest, data = found.groups()
     if version != b"1":
         raise _damaged(path, offset, f"it has version {version.decode()}, which only a newer mellite reads")
-    if (len(data) < int(length) and not ended) or (last and b"\0" in data):
+    length = int(size)
+    if unwritten or (len(data) < length and not ended):
         return None
-    if len(data) < int(length):
-        missing = int(length) - len(data)
-        raise _damaged(path, offset, f"it was written to its end, and yet lacks bytes: {missing} of {int(length)}")
-    if len(data) > int(length) or _digest(data) != digest:
+    if len(data) < length:
+        missing = length - len(data)
+        raise _damaged(path, offset, f"it was written to its end, and yet lacks bytes: {missing} of {length}")
+    if len(data) > length or _digest(data) != digest:
         raise _damaged(path, offset, "its digest does not fit")
     try:
         return msgspec.json.decode(data, type=Record)
@@ -124,7 +137,7 @@ def _damaged(path: str, offset: int, reason: str) -> InvalidCassette:
 
 
 def unfolded(records: Sequence[Record], cassette: bytes | None) -> Sequence[Record]:
-    """The records that the cassette does not hold yet."""
+    """Return the records that the cassette does not hold yet: those after the last mark that fits it."""
     for place in range(len(records) - 1, -1, -1):
         folded = records[place].folded
         if folded is not None and cassette is not None and folded == hashlib.sha256(cassette).hexdigest():
@@ -133,7 +146,7 @@ def unfolded(records: Sequence[Record], cassette: bytes | None) -> Sequence[Reco
 
 
 def _first_of_each(records: Iterable[Record]) -> Iterable[msgspec.Raw]:
-    """The interactions in the order in which their requests were sent, of those with one key the first."""
+    """Return the interactions in the order in which their requests were sent; of those with one key, the first."""
     keys: set[str] = set()
     found: list[Record] = []
     for record in records:
@@ -149,7 +162,7 @@ def _first_of_each(records: Iterable[Record]) -> Iterable[msgspec.Raw]:
 
 @frozen
 class _Open:
-    """A journal that is held open while the cassette is read, so that its inode cannot be given to another file."""
+    """A journal that is kept open while the cassette is read, so that its inode cannot be reused for another file."""
 
     path: str
     descriptor: int | None
@@ -158,7 +171,7 @@ class _Open:
     def of(cls, path: str) -> _Open:
         try:
             return cls(path, os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)))
-        except (OSError, ValueError):  # not there; or unreadable, and then reading it says why
+        except (OSError, ValueError):  # missing; or unreadable, which `read` reports
             return cls(path, None)
 
     def read(self) -> list[Record]:
@@ -180,7 +193,7 @@ class _Open:
 
 @frozen
 class Stored:
-    """What lies on the disk for one cassette, at one moment.
+    """What is on the disk for one cassette, at one moment.
 
     Args:
         cassette: the bytes of its file, decompressed; None if there is none.
@@ -194,7 +207,10 @@ class Stored:
 
     @classmethod
     def read(cls, path: str, *, limit: int = MAX_BYTES) -> Stored:
-        """Read a cassette and its journals, also while others record or fold theirs in.
+        """Read a cassette and its journals, even while others record or fold theirs in.
+
+        No lock is taken, so that a reader never waits for a recording. Instead everything is read again if a journal
+        was removed or replaced meanwhile.
 
         Raises:
             InvalidCassette: if a journal is damaged, or something cannot be read.
@@ -216,11 +232,14 @@ class Stored:
 
     @property
     def replaced(self) -> bool:
-        """Whether a recording that is to replace the cassette has ended well, and has not done so yet."""
+        """Whether a recording that replaces the cassette has ended well but is not folded in yet."""
         return any(one.ended for one in unfolded(self.replacing, self.cassette))
 
     def folded(self) -> bytes | None:
-        """The cassette file with what its journals hold, which must itself be sound; None if nothing is new."""
+        """Return the cassette file with what its journals hold; None if they hold nothing new.
+
+        The cassette itself must be sound.
+        """
         new = list(unfolded(self.added, self.cassette))
         if self.replaced:
             new = [*unfolded(self.replacing, self.cassette), *new]

@@ -1,8 +1,8 @@
 """Load HTTP cassettes: one JSON file per scenario, as http-recorder writes it, checked and indexed.
 
-``{"version": 1, "metadata": {...}, "interactions": [...]}``. Bodies are most of a cassette: one pass of msgspec finds
-where each begins and ends, what is left when they are cut out is small and is read strictly, and a body is decoded
-when it is asked for.
+``{"version": 1, "metadata": {...}, "interactions": [...]}``. Bodies are most of a cassette. One pass of msgspec finds
+where each begins and ends. The rest of the file, without them, is small and is read strictly. A body is decoded when it
+is asked for.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ VERSION: Final = 1
 
 
 def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Cassette:
-    """Read a cassette file; also one that is compressed (``.json.gz``, ``.json.lz4``), or VCR.py's or cassetter's.
+    """Read a cassette file. It may be compressed (``.json.gz``, ``.json.lz4``), or VCR.py's or cassetter's.
 
     Args:
         path: the file.
@@ -56,8 +56,8 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
 
     Raises:
         CassetteMiss: if there is no such file.
-        InvalidCassette: if it is damaged, is no cassette, or has another version; it names the file, and the byte
-            if it is the JSON that is wrong. Base64 that is damaged is told when its body is asked for.
+        InvalidCassette: if it is damaged, is not a cassette, or has another version. The error names the file, and
+            the byte if the JSON is malformed. Malformed base64 is only reported when its body is asked for.
         MissingExtra: for YAML without PyYAML, or LZ4 without lz4.
 
     Example:
@@ -80,10 +80,10 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
 
 
 def read_stored(stored: Stored, *, path: str) -> Cassette:
-    """Read a cassette together with what its journals hold; both are known to be sound then.
+    """Read a cassette together with what its journals hold, after checking each for damage.
 
     Raises:
-        CassetteMiss: if there is neither a file nor anything in a journal.
+        CassetteMiss: if there is no file and nothing in a journal.
         InvalidCassette: as `read_cassette`.
     """
     cassette = None if stored.cassette is None else read_cassette(stored.cassette, path=path)
@@ -111,7 +111,7 @@ def read_cassette(data: bytes, *, path: str | None = None) -> Cassette:
             if reader.used == len(cuts):
                 return cassette
         except InvalidCassette:
-            pass  # read the whole file strictly, so that the error has the right place in it
+            pass  # read the whole file strictly, so that the error names the right byte
     return _Reader(path).cassette(decode_json(data, path=path))
 
 
@@ -119,7 +119,7 @@ def read_cassette(data: bytes, *, path: str | None = None) -> Cassette:
 
 
 class _Bodied(msgspec.Struct):
-    body: msgspec.Raw = msgspec.Raw(b"")  # not "Raw | None": msgspec builds the value then
+    body: msgspec.Raw = msgspec.Raw(b"")  # for "Raw | None" msgspec would build the value
 
 
 class _Bodies(msgspec.Struct):
@@ -134,7 +134,7 @@ class _File(msgspec.Struct):
 
 @frozen
 class _Cut:
-    """A body that was cut out: the number in its place, its JSON token, and the byte of the file at which it began."""
+    """A body that was cut out: the number that replaces it, its JSON token, and the byte at which it began."""
 
     number: int
     token: memoryview
@@ -145,13 +145,13 @@ _BODY_KEY: Final = re.compile(rb'"body"[ \t\r\n]*:[ \t\r\n]*')
 
 
 def _cut_bodies(data: bytes, path: str | None) -> tuple[bytes, dict[str, _Cut]]:
-    """The file with a number in the place of each body, and the bodies by their JSON paths.
+    """Return the file with a number in the place of each body, and the bodies by their JSON paths.
 
-    There are no cuts where the file is not of the usual shape. A wrong cut shows in that its number is not where it
-    belongs.
+    A file of an unusual shape is returned without cuts. The reader notices a wrong cut: its number is not where it
+    should be.
 
     Raises:
-        InvalidCassette: if it is not JSON in UTF-8.
+        InvalidCassette: if the file is not JSON in UTF-8.
     """
     try:
         interactions = msgspec.json.decode(data, type=_File).interactions
@@ -185,7 +185,7 @@ def _cut_bodies(data: bytes, path: str | None) -> tuple[bytes, dict[str, _Cut]]:
 
 
 def _tokens(where: str, bodies: _Bodies) -> dict[str, memoryview]:
-    """The bodies of an interaction by their JSON paths; not those that are no texts."""
+    """Return the bodies of an interaction that are texts, by their JSON paths."""
     places = {"request": bodies.request, "response": bodies.response}
     places |= {f"events[{number}]": event for number, event in enumerate(bodies.events)}
     tokens = {f"{where}.{place}.body": memoryview(one.body) for place, one in places.items() if one is not None}
@@ -199,7 +199,7 @@ _SHOWN: Final[Mapping[type, str]] = {type(None): "nothing", dict: "an object", l
 
 @define
 class _Reader:
-    """Makes values of decoded JSON; what is not as it should be is an InvalidCassette that says where."""
+    """Makes values of decoded JSON. A value that is not as expected is an InvalidCassette that names its place."""
 
     path: str | None
     cuts: Mapping[str, _Cut] = EMPTY

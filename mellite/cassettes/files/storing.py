@@ -1,4 +1,4 @@
-"""Write files so that a crash leaves the old one or the new one, never a part, and processes wait for each other."""
+"""Write files so that a crash leaves the old one or the new one, never a part, and processes take turns."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _REOPEN: Final = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEX
 def store_file(path: str, data: bytes, *, replace: bool = True) -> bool:
     """Write a whole file, atomically and durably: after a crash or a power cut it is the old one or the new one.
 
-    Processes and threads that store the same file take turns. A new file can be read by its owner only; one that is
-    replaced keeps its permissions. The directory is made if it is not there.
+    Processes and threads that store the same file take turns, by the lock of its temporary file. A new file can be
+    read by its owner only; one that is replaced keeps its permissions. A missing directory is created.
 
     Args:
         path: the file.
         data: all its bytes.
-        replace: whether to replace a file that is there; if not, only the first of several writers wins.
+        replace: whether to replace an existing file; if not, the first of several writers wins.
 
     Returns:
-        Whether it was written: False if it is there and is not to be replaced.
+        Whether the file was written: False if it existed and `replace` is false.
 
     Raises:
         CassetteError: if it cannot be written, or is a symlink; what was there is untouched.
@@ -66,7 +66,7 @@ def store_file(path: str, data: bytes, *, replace: bool = True) -> bool:
         try:
             written = _fill(descriptor, path, data, replace=replace)
         except BaseException:
-            with suppress(OSError):  # the first error is the one to tell
+            with suppress(OSError):  # report the first error
                 if same_file(descriptor, temporary):
                     os.unlink(temporary)
             raise
@@ -79,6 +79,7 @@ def store_file(path: str, data: bytes, *, replace: bool = True) -> bool:
 
 
 def _fill(descriptor: int, path: str, data: bytes, *, replace: bool) -> bool:
+    """Write the temporary file and rename it. The caller holds its lock."""
     temporary = path + TEMPORARY
     there = _status(path)
     if there is not None and not replace:
@@ -89,14 +90,14 @@ def _fill(descriptor: int, path: str, data: bytes, *, replace: bool) -> bool:
     write_all(descriptor, data)
     os.fsync(descriptor)
     if os.name == "nt":
-        os.close(descriptor)  # an open file cannot be renamed there
+        os.close(descriptor)  # Windows cannot rename an open file
     os.replace(temporary, path)
     sync_directory(os.path.dirname(path))
     return True
 
 
 def _own(path: str) -> int:
-    """The temporary file, new and locked; waits for whoever is writing it."""
+    """Create and lock the temporary file, after waiting for a writer that has it; return its descriptor."""
     temporary = path + TEMPORARY
     while True:
         try:
@@ -107,11 +108,11 @@ def _own(path: str) -> int:
         lock(descriptor)
         if same_file(descriptor, temporary):
             return descriptor
-        os.close(descriptor)  # somebody took it for a dead one's before it was locked
+        os.close(descriptor)  # before it was locked, another process took it for a dead one's and removed it
 
 
 def clear_temporary(path: str) -> None:
-    """Remove the temporary file that a dead process left of storing `path`; waits for one that is alive.
+    """Remove the temporary file that a dead process left of storing `path`. Wait for a process that is alive.
 
     Raises:
         OSError: if it cannot be removed.
@@ -137,14 +138,14 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of it, in as many steps as the system wants."""
+    """Write all bytes, in as many steps as the system takes."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def refuse_symlink(path: str) -> None:
-    """Make sure that a file to be written is no symlink: what it leads to may be anything.
+    """Refuse to write through a symlink, which may lead anywhere.
 
     Raises:
         CassetteError: if it is one.
@@ -156,10 +157,10 @@ def refuse_symlink(path: str) -> None:
 
 
 def make_directory(directory: str) -> None:
-    """Make a directory, and those above it, if it is not there, so that it survives a power cut.
+    """Create a directory and its parents, durably, unless it exists.
 
     Raises:
-        OSError: if it cannot be made.
+        OSError: if it cannot be created.
     """
     if not directory or os.path.isdir(directory):
         return
@@ -171,7 +172,7 @@ def make_directory(directory: str) -> None:
 
 
 def sync_directory(directory: str) -> None:
-    """Make the names in a directory durable, where the system can do that.
+    """Make the names in a directory durable, if the system can do that.
 
     Raises:
         OSError: if the disk fails.
@@ -186,7 +187,7 @@ def sync_directory(directory: str) -> None:
 
 
 def unwritable(path: str, error: OSError | ValueError) -> NoReturn:
-    """Raise the error for a cassette that cannot be written, from the system's.
+    """Raise the error for a cassette that cannot be written, with the system's error as its cause.
 
     Raises:
         CassetteError: always.

@@ -1,4 +1,4 @@
-"""Read cassettes of other recorders, VCR.py and cassetter, as what mellite replays; and say what was left out."""
+"""Read the cassettes of other recorders, VCR.py and cassetter, and list what of them mellite leaves out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ANSWER_HEADERS", "Imported", "import_vcr", "is_foreign", "is_vcr", "read_vcr"]
 
-#: Response headers that are kept beside those that every cassette keeps: protocols and error messages use them.
+#: Further response headers that are kept, because protocols and error messages use them.
 ANSWER_HEADERS: Final = frozenset(
     {
         "apim-request-id",
@@ -39,24 +39,25 @@ ANSWER_HEADERS: Final = frozenset(
     }
 )
 
-#: What describes how a body was sent, and is no longer so once it lies in a file.
+#: Headers that describe how a body was sent, and are no longer true of a stored one.
 _FRAMING: Final = frozenset({"connection", "content-encoding", "content-length", "transfer-encoding"})
 
-
-#: How compressed data begins, where that can be told: https://www.rfc-editor.org/rfc/rfc1952 and rfc8878.
+#: How compressed data begins, for formats with a magic number: https://www.rfc-editor.org/rfc/rfc1952 and rfc8878.
 _MAGIC: Final = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
-#: How many characters tell text from bytes.
+#: How many characters are looked at to tell text from bytes.
 _LOOKED_AT: Final = 100_000
+
+_SHOWN: Final[Mapping[type, str]] = {type(None): "nothing", dict: "an object", list: "a list"}
 
 
 @frozen
 class Imported:
-    """A cassette that came from another format.
+    """A cassette that was read from another format.
 
     Args:
-        cassette: what there is to replay.
-        dropped: what the other file had beyond it, one sentence each, without values.
+        cassette: the cassette to replay.
+        dropped: what was left out of it, one sentence each, without values.
     """
 
     cassette: Cassette
@@ -72,7 +73,7 @@ def import_vcr(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Imported
 
     Raises:
         CassetteMiss: if there is no such file.
-        InvalidCassette: if it is damaged, or no such cassette.
+        InvalidCassette: if it is damaged, or not such a cassette.
         MissingExtra: for YAML without PyYAML.
 
     Example:
@@ -88,9 +89,9 @@ def import_vcr(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Imported
 def read_vcr(data: bytes, *, path: str | None = None) -> Imported:
     """Read a cassette of VCR.py from the bytes of its file; see `import_vcr`.
 
-    Bodies may be texts, ``!!binary``, base64, compressed, or parsed JSON (``parsed_body``; and what VCR.py keeps of
-    aiohttp's ``json=``). A body with anything else in it is refused. Of the headers those are kept that mellite
-    compares or uses; the rest would not be the same in any other program.
+    Bodies may be texts, ``!!binary``, base64, compressed, or parsed JSON (``parsed_body``, and what VCR.py keeps of
+    aiohttp's ``json=``). Any other body is refused. Of the headers, those that mellite compares or uses are kept; the
+    others would differ in every program.
 
     Example:
         >>> vcr = b'''
@@ -126,7 +127,7 @@ def decode_document(data: bytes, *, path: str | None = None) -> Any:
 
 
 def is_foreign(path: str) -> bool:
-    """Whether a file is by its name another recorder's: in YAML or TOML, also compressed.
+    """Whether a file is another recorder's by its name: in YAML or TOML, perhaps compressed.
 
     Example:
         >>> is_foreign("a.yaml.gz"), is_foreign("a.json")
@@ -136,7 +137,7 @@ def is_foreign(path: str) -> bool:
 
 
 def _plain(path: str) -> str:
-    """A file's name without the ending of its compression."""
+    """Return a file's name without the ending of its compression."""
     return os.path.splitext(path)[0] if compression_of(path) else path
 
 
@@ -153,12 +154,9 @@ def is_vcr(document: object) -> bool:
     return isinstance(request, dict) and "uri" in request and "url" not in request
 
 
-_SHOWN: Final[Mapping[type, str]] = {type(None): "nothing", dict: "an object", list: "a list"}
-
-
 @define
 class _Reader:
-    """Makes values of the decoded file; what is not as it should be is an InvalidCassette that says where."""
+    """Makes values of the decoded file. A value that is not as expected is an InvalidCassette that names its place."""
 
     path: str | None
     redaction: Redaction = field(factory=Redaction)
@@ -200,7 +198,7 @@ class _Reader:
         body = self.body(fields, where, headers)
         wanted = self.redaction.response_headers | ANSWER_HEADERS
         kept = {name: value for name, value in headers.items() if name in wanted}
-        if "content-encoding" in headers:  # it could not be undone
+        if "content-encoding" in headers:  # the body could not be decompressed
             kept["content-encoding"] = headers["content-encoding"]
         self.leave("response headers", headers.keys() - kept.keys() - _FRAMING)
         self.leave("of responses", fields)
@@ -229,7 +227,7 @@ class _Reader:
         return headers
 
     def body(self, fields: dict[str, Any], where: str, headers: dict[str, str], *, asked: bool = False) -> bytes:
-        """The bytes of a body; where their compression could be undone `headers` no longer has it."""
+        """Return the bytes of a body. If they were decompressed, the encoding is removed from `headers`."""
         if "parsed_body" in fields:
             fields.pop("body", None)
             parsed = self.json(fields.pop("parsed_body"), f"{where}.parsed_body")
@@ -239,7 +237,7 @@ class _Reader:
         return self.inflated(self.stored(item, f"{where}.body", headers, asked=asked), headers, f"{where}.body")
 
     def stored(self, item: object, where: str, headers: dict[str, str], *, asked: bool) -> bytes:
-        """The bytes that a body stands for."""
+        """Return the bytes that a body stands for."""
         if isinstance(item, dict):
             inner = self.fields(item, where)
             if inner.keys() <= {"string", "encoding"}:
@@ -257,13 +255,13 @@ class _Reader:
             items = cast("list[object]", item)
             if asked and not all(isinstance(one, (str, bytes)) for one in items):
                 return self.parsed(items, where, headers)
-            return b"".join([self.bytes(one, where) for one in items])  # a request that was sent in pieces
+            return b"".join([self.bytes(one, where) for one in items])  # the request was sent in pieces
         if asked and isinstance(item, (bool, int, float)):
             return self.parsed(item, where, headers)
         return self.bytes(item, where)
 
     def parsed(self, value: Any, where: str, headers: dict[str, str]) -> bytes:
-        """What VCR.py keeps of aiohttp's ``json=``, or of a form given as ``data=``: the value, not what was sent."""
+        """Encode what VCR.py keeps of aiohttp's ``json=``: the value, not what was sent. Refuse a form of ``data=``."""
         if headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
             self.refuse(where, "a form as it was sent", value)
         return self.json(value, where)
@@ -276,13 +274,13 @@ class _Reader:
             self.refuse(f"{where}.base64_string", "base64", "something else")
 
     def inflated(self, body: bytes, headers: dict[str, str], where: str) -> bytes:
-        """The body without its compression. What cannot be undone here stays, and so does its header."""
+        """Decompress a body. If its package is not installed, body and header stay as they are."""
         encoding = headers.get("content-encoding", "").strip().lower()
         if not body or encoding not in ("gzip", "x-gzip", "deflate", "br", "zstd"):
             return body
         magic = _MAGIC.get(encoding)
         if not body.startswith(magic) if magic is not None else _is_text(body):
-            headers.pop("content-encoding", None)  # whoever recorded it undid the compression, and kept the header
+            headers.pop("content-encoding", None)  # the recorder decompressed the body and kept the header
             return body
         decoder = BodyDecoder(encoding, limit=MAX_BYTES)
         try:
@@ -317,7 +315,7 @@ class _Reader:
         return {self.text(name, f"{where}, as a name"): value for name, value in named.items()}
 
     def leave(self, what: str, names: Mapping[str, Any] | set[str]) -> None:
-        """Note what is left out."""
+        """Note names that are left out."""
         if names:
             self.left.setdefault(what, set()).update(names)
 
@@ -329,7 +327,7 @@ class _Reader:
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether bytes are readable text in UTF-8, as compressed ones of more than a few bytes never are."""
+    """Whether bytes are readable text in UTF-8, which compressed data of more than a few bytes never are."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

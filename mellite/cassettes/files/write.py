@@ -1,4 +1,4 @@
-"""Turn cassettes and interactions into the JSON of their files; what was read comes out as it was."""
+"""Turn cassettes and interactions into the JSON of their files. What was read is written unchanged."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _VERSION = 1
 
 
 def encode_cassette(cassette: Cassette) -> bytes:
-    r"""The bytes of a cassette's file: JSON, indented by two, with a newline at its end.
+    r"""Encode a cassette as its file: JSON, indented by two, with a newline at the end.
 
     Raises:
-        InvalidCassette: if it holds something that is not JSON in UTF-8.
+        InvalidCassette: if something in it is not JSON in UTF-8.
 
     Example:
         >>> encode_cassette(Cassette())
@@ -44,10 +44,10 @@ def encode_cassette(cassette: Cassette) -> bytes:
 
 
 def encode_interaction(interaction: Interaction) -> bytes:
-    """One interaction as JSON on one line; it can be read again.
+    """Encode an interaction as one line of JSON, after making sure that it can be read again.
 
     Raises:
-        InvalidCassette: if it holds something that is not JSON in UTF-8, or not what belongs there.
+        InvalidCassette: if something in it is not JSON in UTF-8, or not what the format wants there.
     """
     data = _encode(_interaction(interaction))
     try:
@@ -111,16 +111,16 @@ class _WebSocket(msgspec.Struct):
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> bytes:
-    """What a cassette says of itself as JSON on one line.
+    """Encode metadata as one line of JSON.
 
     Raises:
-        InvalidCassette: if it holds something that is not JSON in UTF-8.
+        InvalidCassette: if something in them is not JSON in UTF-8.
     """
     return _encode(dict(metadata))
 
 
 def pretty(data: bytes) -> bytes:
-    """JSON in the layout of a cassette file; texts and numbers stay as they are written."""
+    """Lay JSON out as in a cassette file. Texts and numbers stay as they are written."""
     return msgspec.json.format(data, indent=2) + b"\n"
 
 
@@ -189,7 +189,7 @@ def _event(event: WebSocketEvent) -> dict[str, Any]:
 
 
 def _body(body: Body) -> dict[str, Any]:
-    # A body that was read and not changed goes out as the token that stood in the file, without being decoded.
+    # A body that was read and not changed is written as its token from the file, without being decoded.
     stored = body.stored if isinstance(body.stored, str) else msgspec.Raw(body.stored)
     return {"body": stored, **_given(bodyEncoding=body.encoding)}
 

@@ -1,8 +1,8 @@
-"""Read YAML that may come from anybody: plain values only, of bounded depth and size.
+"""Read YAML from untrusted sources: plain values only, of bounded depth and size.
 
-The usual safe loader refuses tags that run code, but a few kilobytes of brackets crash its C parser, aliases of aliases
-grow without bound where they are written out, and of a key that comes twice the first value vanishes. So the events of
-the parser are looked at first.
+PyYAML's safe loader refuses tags that run code. But a few kilobytes of brackets crash its C parser, aliases of aliases
+grow without bound when they are written out (https://en.wikipedia.org/wiki/Billion_laughs_attack), and of a duplicate
+key the first value is lost. So the events of the parser are checked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ...values.errors import InvalidCassette, MissingExtra
 
 __all__ = ["decode_yaml"]
 
-#: Deeper than this no value may lie.
+#: How deep values may be nested.
 DEEPEST: Final = 200
 
-#: At most this many values, those that aliases stand for counted each time.
+#: How many values there may be, counting those that an alias stands for each time.
 MOST: Final = 2_000_000
 
-#: The tags of plain values, as YAML 1.1 names them; "!" asks for the plain one. Any other may stand for an object.
+#: The tags of plain values, as YAML 1.1 names them; "!" asks for the plain one. Any other tag may make an object.
 PLAIN_TAGS: Final = frozenset(
     {"!", *(f"tag:yaml.org,2002:{kind}" for kind in ("binary", "bool", "float", "int", "map", "null", "seq", "str"))}
 )
@@ -34,15 +34,15 @@ PLAIN_TAGS: Final = frozenset(
 def decode_yaml(data: bytes, *, path: str | None = None) -> Any:
     r"""Decode one YAML document of plain values: mappings, lists, texts, numbers, booleans, null and ``!!binary``.
 
-    What looks like a date is a text, as in JSON.
+    A date is a text, as in JSON.
 
     Args:
         data: the bytes of the whole file, in UTF-8 or UTF-16.
         path: the file, for the error.
 
     Raises:
-        InvalidCassette: if it is not YAML, has a tag for anything else, is too deep or too large, or has a key twice;
-            it names the file and the byte.
+        InvalidCassette: if it is not YAML, has a tag for anything else, is too deep or too large, or has a duplicate
+            key. The error names the file and the byte.
         MissingExtra: without the package PyYAML.
 
     Example:
@@ -69,7 +69,7 @@ def _yaml() -> Any:
 
 
 def _loader(yaml: Any) -> Any:
-    """The safe loader, in C where there is one, to which dates are texts."""
+    """Return PyYAML's safe loader, in C if it is available, changed so that dates are texts."""
     safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     timestamp = "tag:yaml.org,2002:timestamp"
     resolvers = {
@@ -77,14 +77,14 @@ def _loader(yaml: Any) -> Any:
         for first, rows in safe.yaml_implicit_resolvers.items()
     }
     loader: Any = type("Loader", (safe,), {"yaml_implicit_resolvers": resolvers})
-    for special in ("merge", "value"):  # "<<" and "=" are texts, but where "<<" is a key
+    for special in ("merge", "value"):  # "<<" and "=" are texts, except "<<" as a key
         loader.add_constructor(f"tag:yaml.org,2002:{special}", yaml.constructor.SafeConstructor.construct_yaml_str)
     return loader
 
 
 def _invalid(path: str | None, data: bytes, reason: str, mark: Any = None) -> InvalidCassette:
     name = "the cassette" if path is None else f"cassette {path!r}"
-    # The parser counts characters.
+    # The parser counts characters, and the error names a byte.
     offset = None if mark is None else len(data.decode(errors="replace")[: mark.index].encode())
     where = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
     return InvalidCassette(f"{name} is damaged{where}: {reason}", path=path, offset=offset)
@@ -92,7 +92,7 @@ def _invalid(path: str | None, data: bytes, reason: str, mark: Any = None) -> In
 
 @define
 class _Open:
-    """A mapping or list that has begun: its anchor, how many values it has, its keys so far, whether a key is next."""
+    """A mapping or list that is being read: its anchor, number of values, keys so far, and whether a key is next."""
 
     anchor: str | None
     size: int = 1
@@ -102,7 +102,7 @@ class _Open:
 
 @define
 class _Check:
-    """Looks at the events of a parser, and refuses what must not be loaded."""
+    """A check of the events of a parser, which refuses what must not be loaded."""
 
     path: str | None
     data: bytes
@@ -121,7 +121,7 @@ class _Check:
                     self.sizes[event.anchor] = 1
                 self._add(1, event)
             elif isinstance(event, yaml.AliasEvent):
-                # An alias to what it stands in would be a value inside itself; that one has no size yet.
+                # An alias inside the value that it names would make that value contain itself. It has no size yet.
                 if event.anchor not in self.sizes:
                     raise _invalid(
                         self.path, self.data, f"the alias {event.anchor!r:.80} stands for nothing", event.start_mark
@@ -141,7 +141,7 @@ class _Check:
                 self._add(done.size, event)
 
     def _name(self, event: Any) -> None:
-        """If a text stands where a key must, note it."""
+        """If a text is a key, note it, and refuse a duplicate."""
         inside = self.waiting[-1] if self.waiting else None
         if inside is not None and inside.keys is not None and inside.at_key:
             if event.value in inside.keys:
@@ -149,14 +149,14 @@ class _Check:
             inside.keys.add(event.value)
 
     def _refuse_tag(self, event: Any) -> None:
-        """Refuse a tag for anything but a plain value, before a loader can act on it."""
+        """Refuse a tag that is not one of a plain value, before a loader acts on it."""
         tag = getattr(event, "tag", None)
         if tag is not None and tag not in PLAIN_TAGS:
             reason = f"the tag {tag!r:.80} stands for no plain value"
             raise _invalid(self.path, self.data, reason, event.start_mark)
 
     def _decodable(self, event: Any) -> None:
-        """Refuse base64 that is none: the loader passes over what it does not know."""
+        """Refuse malformed base64, in which the loader would ignore what it does not know."""
         if event.tag == "tag:yaml.org,2002:binary":
             try:
                 base64.b64decode("".join(event.value.split()), validate=True)

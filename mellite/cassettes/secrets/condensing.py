@@ -1,4 +1,4 @@
-"""The texts in a stream of events, for a scan: each that comes again once, and what came in pieces put together."""
+"""The texts in a stream of events, for a scan: repeated ones only once, and pieces of one text joined."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Text", "condensed", "joined", "leaves"]
 Text: TypeAlias = tuple[str, str]
 """A JSON path, and the text there."""
 
-# Events of one stream are alike but for a few values: cut at their quotes they are rows of a table, which Python can
-# turn into columns, and look for what differs, about five times as fast as it can decode and walk through each of them.
+# Events of one stream differ in a few values only. Split at their quotes they are rows of a table. Turning that into
+# columns, and looking for what differs, is about five times as fast as decoding each event and walking through it.
 _Cells: TypeAlias = list[str]
 _Frame: TypeAlias = tuple[str, ...]
 
-#: Stand for a backslash and a quote that are escaped, so that every other quote begins or ends a string.
+#: Replace an escaped backslash and an escaped quote, so that every quote that is left begins or ends a string.
 _BACKSLASH: Final = "\x00"
 _QUOTE: Final = "\x01"
 _LONGEST_PATH: Final = 500
@@ -25,7 +25,7 @@ _STREAM: Final = ("data:", "event:", "id:", ":", "retry:")
 
 
 def condensed(where: str, text: str) -> list[Text]:
-    r"""Return the texts in a body: in a stream each value once, and then the whole of what came in pieces.
+    r"""Return the texts in a body: of a stream each value once, and then the texts that came in pieces, joined.
 
     Example:
         >>> condensed("$", 'data: {"a":"x"}\n\ndata: {"a":"y"}\n')
@@ -41,7 +41,7 @@ def condensed(where: str, text: str) -> list[Text]:
 
 
 def joined(where: str, texts: Iterable[str]) -> list[Text]:
-    """Return what shows only when the pieces of a text are put together that came in several events.
+    """Return the texts that came in pieces, in several events, joined.
 
     Args:
         where: the path of the events.
@@ -54,7 +54,7 @@ def joined(where: str, texts: Iterable[str]) -> list[Text]:
 
 
 def leaves(where: str, value: object) -> Iterator[tuple[str, object]]:
-    """Walk through what is in a decoded JSON value and is no object or list, by its path."""
+    """Yield the scalars in a decoded JSON value, each with its path."""
     waiting: list[tuple[str, object]] = [(where, value)]
     while waiting:  # not recursive: what a parser accepts may be deeper than Python can call
         place, item = waiting.pop()
@@ -69,12 +69,12 @@ def leaves(where: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _deeper(place: str, step: str) -> str:
-    """A path with one more step, unless that makes it too long to be of use: paths of all depths would add up."""
+    """Add a step to a path, unless it gets too long: in deeply nested JSON, whole paths would take quadratic memory."""
     return f"{place}{step}" if len(place) + len(step) <= _LONGEST_PATH else place
 
 
 _Pieces: TypeAlias = dict[str, list[tuple[int, str]]]
-"""Path, with the indexes of what it is a piece of -> the number of each event, and its piece."""
+"""The path of a piece, with the indexes of its text -> the number of each event, and its piece."""
 
 
 def _together(where: str, pieces: _Pieces) -> list[Text]:
@@ -91,13 +91,13 @@ def _number(numbered: tuple[int, str]) -> int:
 
 
 class _Table:
-    """The events of a stream, those together that differ in nothing but their strings."""
+    """The events of a stream, grouped with those that differ only in their strings."""
 
     def __init__(self) -> None:
         self._alike: dict[_Frame, tuple[list[int], list[_Cells]]] = {}
 
     def add(self, number: int, line: str) -> bool:
-        """Take in one event; False if it cannot be JSON with a string in it."""
+        """Add one event; return False if it cannot be JSON with a string in it."""
         if "\\" in line:
             line = line.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE)
         cells = line.split('"')
@@ -109,7 +109,7 @@ class _Table:
         return True
 
     def columns(self) -> tuple[list[str], _Pieces]:
-        """Return each value once, with its name before it; and the values of all events by their paths."""
+        """Return each value once, with its name before it, and the values of all events by their paths."""
         values: list[str] = []
         pieces: _Pieces = {}
         for frame, (numbers, rows) in self._alike.items():
@@ -143,7 +143,7 @@ class _Table:
 def _with_equal_names(
     rows: list[_Cells], numbers: list[int], names: set[int]
 ) -> Iterator[tuple[list[_Cells], list[int]]]:
-    """Divide rows by the names of their fields; mostly they are the same in all."""
+    """Group rows by the names of their fields, which are mostly the same in all rows."""
     if all(len(set(column)) == 1 for place, column in enumerate(zip(*rows, strict=True)) if place in names):
         yield rows, numbers
         return
@@ -156,9 +156,9 @@ def _with_equal_names(
 
 
 def _paths(row: _Cells, names: set[int]) -> dict[int, str]:
-    """The path of each string of an event, with the indexes in the event behind it; none if it is no JSON.
+    """Return the path of each string of an event, followed by the event's indexes; empty if it is not JSON.
 
-    The strings are replaced by their places, and found again by those.
+    Before decoding, each string is replaced by its place in the row, by which it is found again.
     """
     marked = [f"{place}" if place % 2 and place not in names else cell for place, cell in enumerate(row)]
     try:

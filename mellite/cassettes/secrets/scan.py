@@ -1,7 +1,7 @@
 """Look for secrets in what is about to be stored, and refuse to store them.
 
-Redaction takes out what is known to be secret; this is the net below it: shapes of keys, values of secret variables,
-both also in base64, compressed, behind escapes, and cut over the events of a stream.
+Redaction takes out what is known to be secret. This is the safety net below it: shapes of keys and values of secret
+variables, also in base64, compressed, escaped, or spread over the events of a stream.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .redaction import REDACTED, Redaction
 
 __all__ = ["Finding", "SecretScan", "credentials"]
 
-#: A credential that is shorter could be a word of any text.
+#: A shorter credential could be a word of any text.
 _SHORTEST: Final = 8
 _LONGEST_BODY: Final = 64 * 1024 * 1024
 
 
 @frozen
 class Finding:
-    """Something that looks like a secret: where it is, and why it looks so. The secret itself is not in it."""
+    """Something that looks like a secret: its path and the reason, never the secret itself."""
 
     path: str
     reason: str
@@ -44,7 +44,7 @@ class Finding:
 
 
 def _forms(value: str) -> set[str]:
-    """How a value stands in texts: as it is, in a URL, without its backslashes, as its bytes."""
+    """Return the forms in which a value can stand in texts: as it is, in a URL, without backslashes, as bytes."""
     plain = plain_forms(value)
     as_bytes = [text.encode(errors="replace").decode("latin-1") for text in (value, *plain)]
     return {value, *plain, quote(value, safe="", errors="replace"), *as_bytes}
@@ -52,12 +52,12 @@ def _forms(value: str) -> set[str]:
 
 @frozen
 class SecretScan:
-    """Looks for secrets in interactions, cassettes and texts.
+    """A search for secrets in interactions, cassettes and texts.
 
     Args:
-        known: values that are secret -> what to call each in messages, as in the name of its variable. The default
-            is what the variables of the environment hold whose names sound secret, as in ``OPENAI_API_KEY``.
-        allowed: texts that look like secrets and are none, as in a key of an example.
+        known: secret values -> what to call each in messages, such as the name of its variable. By default the values
+            of the environment variables whose names sound secret, as ``OPENAI_API_KEY`` does.
+        allowed: texts that look like secrets but are none, such as the key in an example.
 
     Example:
         >>> scan = SecretScan({"correct horse battery": "MY_PASSWORD"})
@@ -77,7 +77,7 @@ class SecretScan:
     )
 
     def with_known(self, values: Iterable[str], name: str = "a credential of the request") -> SecretScan:
-        """The same, but looking for more values, as for the key that a request was sent with."""
+        """Return a scan that looks for more values, such as the key that a request was sent with."""
         more = {value: name for value in values if value not in self.known}
         return SecretScan({**self.known, **more}, allowed=self.allowed) if more else self
 
@@ -89,7 +89,7 @@ class SecretScan:
             path: the cassette, for the error.
 
         Raises:
-            UnsafeCassette: if there is something in it that looks like a secret; ``findings`` says where and what.
+            UnsafeCassette: if something in it looks like a secret; ``findings`` says where and what.
         """
         self.refuse(self.interaction(interaction), path=path)
 
@@ -97,7 +97,7 @@ class SecretScan:
         """Raise the error for findings, if there are any.
 
         Raises:
-            UnsafeCassette: if there are.
+            UnsafeCassette: with the findings.
         """
         found = tuple(findings)
         if found:
@@ -109,10 +109,10 @@ class SecretScan:
             raise UnsafeCassette(msg, path=path, findings=found)
 
     def cassette(self, cassette: Cassette) -> tuple[Finding, ...]:
-        """All that looks like a secret in a cassette.
+        """Find everything that looks like a secret in a cassette.
 
         Raises:
-            InvalidCassette: if a body turns out to be damaged.
+            InvalidCassette: if a body is damaged.
         """
         found = [*self._look([*_json("$.metadata", cassette.metadata), *_json("$", cassette.extra)])]
         for number, one in enumerate(cassette.interactions):
@@ -120,10 +120,10 @@ class SecretScan:
         return tuple(found)
 
     def interaction(self, interaction: Interaction, where: str = "$") -> tuple[Finding, ...]:
-        """All that looks like a secret in one interaction, by its JSON paths.
+        """Find everything that looks like a secret in one interaction.
 
         Raises:
-            InvalidCassette: if a body turns out to be damaged.
+            InvalidCassette: if a body is damaged.
         """
         texts = (
             _http(interaction, where) if isinstance(interaction, HttpInteraction) else _websocket(interaction, where)
@@ -131,11 +131,11 @@ class SecretScan:
         return self._look([*texts, *_json(where, interaction.extra)])
 
     def text(self, text: str, where: str = "$") -> tuple[Finding, ...]:
-        """All that looks like a secret in a text, which may be JSON or a stream of events."""
+        """Find everything that looks like a secret in a text, which may be JSON or a stream of events."""
         return self._look(condensed(where, text))
 
     def _look(self, texts: Sequence[Text]) -> tuple[Finding, ...]:
-        # Nearly always there is nothing, and then one look at all of it is enough.
+        # There is nearly always nothing, and then one look at all texts together is enough.
         if not any(self._reasons("\n".join([text for _, text in texts]))):
             return ()
         places = [place for where, text in texts for place in _places(where, text)]
@@ -144,7 +144,7 @@ class SecretScan:
         )
 
     def _reasons(self, text: str) -> Iterator[str]:
-        """Why a text looks as if it had a secret in it."""
+        """Yield why a text looks as if it had a secret in it."""
         forms = plain_forms(text)
         for form in forms:
             long = long_words(form)
@@ -166,7 +166,7 @@ class SecretScan:
 
 
 def credentials(headers: Mapping[str, str], url: str = "", *, redaction: Redaction | None = None) -> tuple[str, ...]:
-    """What a request proves with who it is: the values of its secret headers and parameters, of 8 characters or more.
+    """Return the credentials of a request: values of secret headers and parameters, of 8 characters or more.
 
     Example:
         >>> credentials({"Authorization": "Bearer 0123456789abcdef"}, "https://example.com/?key=abcdefgh&alt=sse")
@@ -179,7 +179,7 @@ def credentials(headers: Mapping[str, str], url: str = "", *, redaction: Redacti
         found += [value for name, value in parse_qsl(parts.query) if redaction.secret_parameter(name)]
         found += [unquote(text) for text in (parts.netloc.rpartition("@")[0].partition(":")[2],)]
     except ValueError:
-        pass  # no URL: nothing can be sent to it
+        pass  # not a URL, so nothing is sent
     return tuple(dict.fromkeys([value for value in found if len(value) >= _SHORTEST and value != REDACTED]))
 
 
@@ -225,7 +225,7 @@ def _json(where: str, value: object) -> Iterator[Text]:
         try:
             yield where, msgspec.json.encode(value).decode()
         except (TypeError, ValueError, OverflowError, RecursionError):
-            yield where, repr(value)  # it cannot be stored anyhow, as storing it will say
+            yield where, repr(value)  # storing it will raise the error
 
 
 def _body(where: str, body: Body) -> Iterator[Text]:
@@ -234,14 +234,14 @@ def _body(where: str, body: Body) -> Iterator[Text]:
         return
     data = body.data
     if data[:2] == b"\x1f\x8b":
-        with suppress(InvalidCassette):  # not gzip after all, or cut off: it is looked at as it stands
+        with suppress(InvalidCassette):  # not gzip after all, or cut off: look at it as it is
             data = expand(data, "gzip", limit=_LONGEST_BODY)
     yield from condensed(where, data.decode("latin-1"))
     yield from joined(where, _payloads(data))
 
 
 def _places(where: str, text: str) -> Iterator[Text]:
-    """A text, or those inside it if it is JSON."""
+    """Yield a text, or the texts inside it if it is JSON."""
     try:
         value = msgspec.json.decode(text) if text[:1] in "{[" else None
     except (ValueError, RecursionError):
@@ -268,7 +268,7 @@ def _names(value: object) -> Iterator[str]:
 
 
 def _payloads(data: bytes) -> Iterator[str]:
-    """The payloads of AWS event stream messages, if that is what a body is; checked by nobody, for looking only."""
+    """Yield the payloads of AWS event stream messages, if a body has that form. No checksum is verified."""
     start = 0
     while start + 16 <= len(data):
         total, headers = [int.from_bytes(data[place : place + 4], "big") for place in (start, start + 4)]

@@ -1,7 +1,7 @@
 """Text cassettes: recorded answers in files named by a DJB2 key of provider, model and prompt.
 
-The format is that of other runtimes, byte for byte: a directory of ``<key>.txt``, the answer and one newline in each.
-What they do not need lies beside it in ``<key>.json``: whose answer it is, in which chunks it came, what it cost.
+The format is that of other runtimes, byte for byte: a directory of files ``<key>.txt``, each with an answer and one
+newline. What they do not need is beside it in ``<key>.json``: the call, the chunks of the answer, the tokens used.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ _ENDINGS: Final = ("", *ENDINGS)
 #: A text cassette and its sidecar are at most this long, in bytes.
 _LIMIT: Final = 64 * 1024 * 1024
 
-#: On a miss at most this many sidecars are looked at, this many of them closely, of each prompt this many characters.
+#: How many sidecars are looked at on a miss, how many of those closely, and how many characters of each prompt.
 _COMPARED: Final = 2000
 _COMPARED_CLOSELY: Final = 16
 _COMPARED_LENGTH: Final = 400
 
 
 def djb2_key(provider: str, model: str, prompt: str) -> int:
-    """The key that names a text cassette: DJB2 with xor, in 64 bits, over the UTF-8 of the three texts.
+    """Return the key that names a text cassette: DJB2 with xor, in 64 bits, over the UTF-8 of the three texts.
 
-    From 5381 on, each byte makes ``h = h * 33 ^ byte``, and between the texts a zero byte does. It is no protection
-    against two calls with one key: what the sidecar says is. A lone surrogate counts as the three bytes that
-    UTF-8 would have for it.
+    It starts at 5381; each byte makes ``h = h * 33 ^ byte``, with a zero byte between the texts
+    (http://www.cse.yorku.ca/~oz/hash.html). Two calls may have the same key; the sidecar tells them apart. A lone
+    surrogate counts as the three bytes that UTF-8 would have for it.
 
     Args:
-        provider: as in ``openai``; upper and lower case differ.
-        model: the model's id, empty for the provider's default.
+        provider: as in ``openai``; case matters.
+        model: the model's id; empty for the provider's default.
         prompt: the text of the only user message, unchanged.
 
     Raises:
@@ -85,10 +85,7 @@ class TextCassette:
 
     @property
     def chunks(self) -> tuple[str, ...] | None:
-        """The recorded pieces of the text; None if there are none, or if they are of an older text.
-
-        The text may be edited by hand; then it wins.
-        """
+        """The recorded pieces of the text; None if there are none, or the text was edited after it was recorded."""
         chunks = None if self.sidecar is None else self.sidecar.chunks
         return chunks if chunks is not None and _merged("".join(chunks)) == self.text else None
 
@@ -99,7 +96,9 @@ def _path(path: str | PathLike[str]) -> str:
 
 @frozen
 class TextDirectory:
-    """A directory of text cassettes. Nothing is read before it is asked for, and nothing is kept.
+    """A directory of text cassettes. Files are read when they are asked for, and nothing is cached.
+
+    Any number of processes and threads may read and write one directory.
 
     Args:
         path: the directory.
@@ -112,14 +111,14 @@ class TextDirectory:
     path: str = field(converter=_path)
 
     def file(self, key: int) -> str:
-        """Where the cassette of a key lies: its decimal digits and ``.txt``."""
+        """Return the path of the cassette of a key: its decimal digits and ``.txt``."""
         return os.path.join(self.path, f"{key}.txt")
 
     def read(self, provider: str, model: str, prompt: str) -> TextCassette:
-        """The answer that was recorded for a call.
+        """Read the answer that was recorded for a call.
 
         Raises:
-            CassetteMiss: if there is none; it names the key, the file and the nearest prompts.
+            CassetteMiss: if there is none. The error names the key, the file and the nearest prompts.
             CassetteMismatch: if the file is the answer to another call with the same key.
             InvalidCassette: if the file, or its sidecar, is damaged.
         """
@@ -129,7 +128,7 @@ class TextDirectory:
         return cassette
 
     def find(self, provider: str, model: str, prompt: str) -> TextCassette | None:
-        """As `read`, but None if there is none."""
+        """Read an answer as `read` does, but return None if there is none."""
         call = (provider, model, prompt)
         found = self.answer(djb2_key(*call))
         if found is not None and found.sidecar is not None and found.sidecar.call != call:
@@ -137,14 +136,15 @@ class TextDirectory:
         return found
 
     def answer(self, key: int) -> TextCassette | None:
-        """The answer that was recorded under a key, whatever call it belongs to; None if there is none.
+        """Read the answer that was recorded under a key, whatever call it belongs to; None if there is none.
 
         Raises:
             InvalidCassette: if the file, or its sidecar, is damaged.
             MissingExtra: for a file in LZ4 without the package lz4.
         """
         plain = self.file(key)
-        for ending in (*_ENDINGS, *_ENDINGS):  # twice: it may be replaced just now by one that is compressed otherwise
+        # Twice, because another process may just be replacing the file by one with another compression.
+        for ending in (*_ENDINGS, *_ENDINGS):
             data = _whole(plain + ending)
             if data is not None:
                 sidecar = self.sidecar(key, ending)
@@ -153,11 +153,11 @@ class TextDirectory:
         return None
 
     def sidecar(self, key: int, ending: str = "") -> Sidecar | None:
-        """What lies beside the cassette of a key; None if nothing does.
+        """Read the sidecar of a key; None if there is none.
 
         Args:
             key: the key.
-            ending: that of the compressed cassette, as in ``.gz``; its sidecar has it too, or else none.
+            ending: the ending of the compressed cassette, as in ``.gz``. Its sidecar has the same, or none.
 
         Raises:
             InvalidCassette: if it is damaged.
@@ -172,21 +172,21 @@ class TextDirectory:
     def record(
         self, text: str, sidecar: Sidecar, *, compression: Compression | None = None, replace: bool = False
     ) -> TextCassette:
-        """Store an answer and what belongs to it, durably; several processes may.
+        """Store an answer and its sidecar, durably. Several processes may do so at the same time.
 
         Args:
             text: the answer.
             sidecar: the call, and what else is known of the answer.
-            compression: of both files.
-            replace: whether to replace the answer that was recorded for this call; if not, the first one stays.
+            compression: the compression of both files.
+            replace: whether to replace the answer that was recorded for this call; if not, the first one is kept.
 
         Returns:
-            What is stored now: this answer, or the one that was there.
+            What is stored now: this answer, or an earlier one.
 
         Raises:
-            CassetteMismatch: if what is there is the answer to another call with the same key.
-            InvalidCassette: if what is there is damaged; it is not overwritten.
-            UnsafeCassette: if the call or the answer holds something that looks like a secret.
+            CassetteMismatch: if the existing file is the answer to another call with the same key.
+            InvalidCassette: if the existing file is damaged; it is not overwritten.
+            UnsafeCassette: if something in the call or the answer looks like a secret.
             CassetteError: if it cannot be written.
             MissingExtra: for LZ4 without the package lz4.
         """
@@ -199,7 +199,7 @@ class TextDirectory:
         there = self.find(*sidecar.call)
         if there is not None and not replace:
             return there
-        # The sidecar is the claim, so that of two calls with one key only one is ever written: it comes first.
+        # The sidecar is written first, as a claim: of two calls with one key only one is ever written.
         if not store_file(beside, files[1], replace=False):
             claimed = self.sidecar(key, ending)
             if claimed is not None and claimed.call != sidecar.call:
@@ -211,14 +211,14 @@ class TextDirectory:
         if replace:
             self._remove_others(key, ending)
         found = self.find(*sidecar.call)
-        if found is None:  # somebody has replaced it by one that is compressed otherwise, and we that one by ours
+        if found is None:  # another process has replaced the file with another compression, and removed this one
             store_file(beside, files[1])
             store_file(path, files[0])
             found = TextCassette(path, text, key=key, sidecar=sidecar)
         return found
 
     def tidy(self) -> None:
-        """Remove what is left of files whose writers died before they were complete. A recording begins with it.
+        """Remove the temporary files of writers that have died. Call this before a recording.
 
         Raises:
             InvalidCassette: if the directory cannot be read.
@@ -234,7 +234,7 @@ class TextDirectory:
                     unwritable(path, error)
 
     def _remove_others(self, key: int, ending: str) -> None:
-        """Take away what lies there of the same key and is compressed otherwise: it has been replaced."""
+        """Remove the files of the same key with another compression, which have been replaced."""
         for other in _ENDINGS:
             for path in (self.file(key) + other, os.path.join(self.path, f"{key}.json{other}")):
                 if other != ending:
@@ -246,7 +246,7 @@ class TextDirectory:
                         unwritable(path, error)
 
     def keys(self) -> tuple[int, ...]:
-        """The keys of all cassettes here, in ascending order; none if there is no such directory.
+        """Return the keys of all cassettes here, in ascending order; empty if there is no such directory.
 
         Raises:
             InvalidCassette: if the directory cannot be read.
@@ -254,9 +254,9 @@ class TextDirectory:
         return tuple(sorted({int(found[1]) for name in self._names() if (found := _FILE.fullmatch(name))}))
 
     def nearest(self, provider: str, model: str, prompt: str, *, count: int = 3) -> tuple[Sidecar, ...]:
-        """The recorded calls most like this one, as far as sidecars tell; damaged ones are passed over.
+        """Return the recorded calls that are most like this one. Damaged sidecars are passed over.
 
-        It reads many files, and may take a while: in async code call it in a thread.
+        This reads many files and may take a while: in async code call it in a thread.
         """
         import difflib
 
@@ -265,7 +265,7 @@ class TextDirectory:
         def order(ratio: float, one: Sidecar) -> tuple[float, bool, bool, str, str, str]:
             return (-ratio, one.provider != provider, one.model != model, one.provider, one.model, one.prompt)
 
-        # Comparing letter by letter takes milliseconds; which letters there are tells the likeliest in microseconds.
+        # A full comparison takes milliseconds. Counting letters, in microseconds, finds the candidates for it.
         likely: list[tuple[tuple[float, bool, bool, str, str, str], Sidecar]] = []
         for sidecar in self._sidecars():
             matcher.set_seq1(sidecar.prompt[:_COMPARED_LENGTH])
@@ -297,7 +297,7 @@ class TextDirectory:
                 key, _, ending = name.partition(".json")
                 sidecar = self.sidecar(int(key), ending)
             except (InvalidCassette, MissingExtra):
-                continue  # this is only to help: the damage is reported to whoever asks for that answer
+                continue  # this is only a hint; the damage is reported when that answer is read
             if sidecar is not None:
                 yield sidecar
 
@@ -328,7 +328,7 @@ def _collision(path: str, key: int, sidecar: Sidecar, call: tuple[str, str, str]
 
 
 def _whole(path: str) -> bytes | None:
-    """The content of a file, decompressed; None if there is none."""
+    """Read and decompress a file; None if there is none."""
     try:
         data = read_file(path, limit=_LIMIT)
     except CassetteMiss:
@@ -338,7 +338,7 @@ def _whole(path: str) -> bytes | None:
 
 def _text(data: bytes, path: str, sidecar: Sidecar | None) -> str:
     try:
-        # Exactly one newline, as the C, BEAM and Python runtimes do; a carriage return before it stays.
+        # Remove exactly one newline, as the C, BEAM and Python runtimes do, and keep a carriage return before it.
         text = data.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         msg = f"text cassette {path!r} is damaged at byte {error.start}: it is not UTF-8"
@@ -350,12 +350,12 @@ def _text(data: bytes, path: str, sidecar: Sidecar | None) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """The content of a file; half of a surrogate pair, which only the chunks can hold, becomes U+FFFD."""
+    """Encode a text as the content of a file. A lone surrogate, which only the chunks can keep, becomes U+FFFD."""
     return f"{_LONE.sub(chr(0xFFFD), _merged(text))}\n".encode()
 
 
 def _merged(text: str) -> str:
-    """The text with its surrogate pairs as one character each: a model may send their halves in two pieces."""
+    """Return a text with its surrogate pairs joined, since a model may send their halves in two pieces."""
     if _LONE.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

@@ -1,7 +1,7 @@
-r"""Requests as text: what a text cassette is keyed by where a request is more than one message of the user.
+r"""Requests as text, which the key of a text cassette is made of if a request is more than one message of the user.
 
-A single message of text is its own rendering, so that the key is the one of other runtimes. Anything else is written
-out in lines, one for each part, under the role of whose message it is::
+A single message of text is its own rendering, so that the key is the same as in other runtimes. Anything else is
+written as lines, one for each part, under the role of its message::
 
     %mellite-request 1
     system:
@@ -22,10 +22,10 @@ out in lines, one for each part, under the role of whose message it is::
     provider-options:
       {"openai":{"store":true}}
 
-Two spaces, an optional word, and JSON without blanks, its keys sorted, its characters not escaped unless JSON demands
-it; lines end in ``\n``, the last one too. Texts that follow each other in a message are one. Left out is what another
-run does not repeat or what does not change the question: thinking and signatures, cache hints, generation options,
-names for files, the caller's notes.
+A line has two spaces, an optional word, and JSON without blanks, with sorted keys, escaped only where JSON demands it.
+Every line ends in ``\n``. Successive texts in a message are joined. What another run does not repeat, or does not
+change the question, is left out: thinking and signatures, cache hints, generation options, names of files, the
+caller's notes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from ...values.tools import ToolDefinition
 
 __all__ = ["MARK", "render"]
 
-#: The first line of every rendering that is not the prompt itself; the number goes up when the form changes.
+#: The first line of every rendering that is not the prompt itself. The number goes up when the form changes.
 MARK: Final = "%mellite-request 1\n"
 
 _KINDS: Final[tuple[tuple[type[Media], str], ...]] = (
@@ -67,15 +67,15 @@ _KINDS: Final[tuple[tuple[type[Media], str], ...]] = (
 
 
 def render(request: Request) -> str:
-    r"""The text by which a text cassette knows a request.
+    r"""Render a request as the text by which a text cassette knows it.
 
     Args:
-        request: with every part settled that is not known at first.
+        request: the request, with every part settled.
 
     Raises:
-        UnsupportedOption: for raw additions to the HTTP request, which may hold anything, keys included;
+        UnsupportedOption: for raw additions to the HTTP request, which may contain anything, even keys;
             ``drop_unsupported`` leaves them out.
-        InvalidRequest: for a value that JSON cannot say.
+        InvalidRequest: for a value that is not JSON.
 
     Example:
         >>> render(Request.of("Say hello."))
@@ -100,7 +100,7 @@ def render(request: Request) -> str:
 
 
 def _plain(request: Request) -> str | None:
-    """The text of the only message, if the request is no more than that."""
+    """Return the text of the only message, if the request is no more than that; else None."""
     if request.system or request.tools or request.tool_choice is not None or request.output is not str:
         return None
     if request.provider_options and not request.options.drop_unsupported:
@@ -134,6 +134,7 @@ def _lines(request: Request) -> Iterator[str]:
 
 
 def _parts(message: Message) -> Iterator[str]:
+    """Yield the lines of a message. Successive texts are joined, even if thinking comes between them."""
     text: list[str] = []
     for part in message.content:
         if isinstance(part, Text):

@@ -1,4 +1,4 @@
-"""The file beside a text cassette: whose answer it is, in which chunks it came, what it used and how it ended."""
+"""The file beside a text cassette: the call, the chunks of the answer, the tokens used and how it ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Sidecar", "call_bytes", "call_digest", "encode_sidecar", "read_sidec
 
 
 def call_digest(provider: str, model: str, prompt: str) -> str:
-    """The SHA-256 that a sidecar holds: of provider, model and prompt with a zero byte between, in hexadecimal.
+    """Return the SHA-256 of provider, model and prompt with zero bytes between them, in hexadecimal.
 
     Example:
         >>> call_digest("openai", "", "Say hello.")[:16]
@@ -30,7 +30,7 @@ def call_digest(provider: str, model: str, prompt: str) -> str:
 
 
 def call_bytes(provider: str, model: str, prompt: str) -> bytes:
-    """What the key and the digest are of. A lone surrogate counts as the three bytes that UTF-8 would have for it.
+    """Return the bytes that key and digest are made of. A lone surrogate becomes the three bytes UTF-8 would have.
 
     Raises:
         InvalidRequest: if one of them is not a str.
@@ -45,19 +45,19 @@ def call_bytes(provider: str, model: str, prompt: str) -> bytes:
 
 @frozen
 class Sidecar:
-    """What mellite remembers beside a text cassette: the call, the chunks of its answer, what it used.
+    """What mellite stores beside a text cassette: the call, the chunks of the answer, the tokens used.
 
     Args:
-        provider: whose answer it is.
-        model: which model's; empty for the provider's default.
+        provider: the provider that answered.
+        model: its model; empty for the provider's default.
         prompt: what was asked; see `mellite.cassettes.text.rendering` for more than one message.
         sha256: the digest of the three, see `call_digest`.
-        chunks: the answer in the pieces in which it came; None if it was not recorded so.
+        chunks: the answer in the pieces in which it came; None if they were not recorded.
         usage: the tokens used.
-        tool_calls: the tools that the model asked for; a text has no place for them.
-        finish_reason: why it ended, in mellite's words; None stands for ``stop``.
-        refusal: what the model said when it declined.
-        response_model: the model that says it answered.
+        tool_calls: the tool calls of the answer, for which a text has no place.
+        finish_reason: why the answer ended, in mellite's words; None stands for ``stop``.
+        refusal: the model's words when it declined.
+        response_model: the model that answered, by its own account.
         extra: keys of the file that mellite does not know.
     """
 
@@ -83,10 +83,10 @@ class Sidecar:
 
 
 def encode_sidecar(sidecar: Sidecar) -> bytes:
-    """The bytes of the file: JSON, indented by two, with a newline at its end.
+    """Encode a sidecar as its file: JSON, indented by two, with a newline at the end.
 
     Raises:
-        InvalidCassette: if it holds something that is not JSON.
+        InvalidCassette: if something in it is not JSON.
 
     Example:
         >>> read_sidecar(encode_sidecar(Sidecar("openai", "", prompt="Hi")), "1.json").prompt
@@ -109,7 +109,7 @@ def encode_sidecar(sidecar: Sidecar) -> bytes:
         text = json.dumps(values, ensure_ascii=False, allow_nan=False, indent=2)
         try:
             return f"{text}\n".encode()
-        except UnicodeEncodeError:  # half of a surrogate pair, which models do send: only an escape can say it
+        except UnicodeEncodeError:  # a lone surrogate, which models do send, can only be written as an escape
             return f"{json.dumps(values, allow_nan=False, indent=2)}\n".encode()
     except (TypeError, ValueError, RecursionError) as error:
         msg = f"this cannot be stored beside a text cassette: {error}"
@@ -133,11 +133,11 @@ def read_sidecar(data: bytes, path: str) -> Sidecar:
     """Read the file of a sidecar.
 
     Args:
-        data: its bytes.
-        path: what to call it in errors.
+        data: the bytes of the file.
+        path: the file, for errors.
 
     Raises:
-        InvalidCassette: if it is damaged, or its digest is that of another call.
+        InvalidCassette: if it is damaged, or its digest belongs to another call.
     """
     values = _object(decode_json(data, path=path, lone_surrogates=True), path, "an object")
     provider, model, prompt = [_string(values.pop(name, None), name, path) for name in ("provider", "model", "prompt")]
