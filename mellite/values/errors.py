@@ -25,7 +25,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .public_names import publish
-from .spelling import did_you_mean
 
 if TYPE_CHECKING:
     from .usage import Usage
@@ -149,6 +148,8 @@ def _check_details(kind: type[MelliteError], details: Mapping[str, Any]) -> None
     known = sorted({name for name in declared if name != "default_retryable"})
     for name in details:
         if name not in known:
+            from .spelling import did_you_mean
+
             msg = f"{kind.__name__}() got an unexpected keyword argument {name!r}; {did_you_mean(name, known)}"
             raise TypeError(msg)
 

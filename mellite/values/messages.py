@@ -12,7 +12,6 @@ from attrs import field, frozen
 
 from .errors import InvalidRequest
 from .public_names import publish
-from .spelling import did_you_mean
 
 __all__ = [
     "Audio",
@@ -340,6 +339,8 @@ def _role(value: Any) -> Role:
     if not isinstance(value, str):
         msg = f"a role is one of {', '.join(map(repr, _ROLES))}, not {_short(value)}"
         raise InvalidRequest(msg, parameter="role")
+    from .spelling import did_you_mean
+
     said = did_you_mean(value, _ROLES, aliases=_OTHER_ROLES, otherwise="the roles are")
     msg = f"there is no role {_short(value)}; {said}"
     raise InvalidRequest(msg, parameter="role")

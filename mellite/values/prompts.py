@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from .chat_messages import conversation
 from .errors import InvalidRequest
 from .messages import Deferred, Media, Message, Reasoning, Text, ToolCall, ToolResult
 
@@ -38,7 +37,7 @@ def messages_of(prompt: Any) -> tuple[Message, ...]:
     if isinstance(prompt, _PARTS):
         return (Message("user", (prompt,)),)
     if isinstance(prompt, Mapping):
-        return conversation((prompt,))
+        return _written_by_hand((prompt,))
     if not isinstance(prompt, (list, tuple)):
         msg = (
             "a prompt is a str, a Message, a dict with a role and a content, a Request, or a sequence of messages or "
@@ -51,6 +50,13 @@ def messages_of(prompt: Any) -> tuple[Message, ...]:
     return _of_sequence(prompt)
 
 
+def _written_by_hand(prompt: Sequence[Any]) -> tuple[Message, ...]:
+    """Return the messages that dicts and pairs stand for."""
+    from .chat_messages import conversation  # most programs write none: this is a part of every import otherwise
+
+    return conversation(prompt)
+
+
 def _of_sequence(prompt: Sequence[Any]) -> tuple[Message, ...]:
     """A history, or the parts of one user message."""
     if all(isinstance(item, Message) for item in prompt):
@@ -59,7 +65,7 @@ def _of_sequence(prompt: Sequence[Any]) -> tuple[Message, ...]:
     spelled = (Message, Mapping, tuple) if isinstance(prompt, list) else (Message, Mapping)
     are_messages = [isinstance(item, spelled) for item in prompt]
     if all(are_messages):
-        return conversation(prompt)
+        return _written_by_hand(prompt)
     if any(are_messages):
         index = are_messages.index(not are_messages[0])
         msg = (
