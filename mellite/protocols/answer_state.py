@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from ..values.errors import IncompleteStream
 from ..values.events import Event, Finish, FinishReason, ResponseStart, StepFinish, StepStart
 from ..values.provider_json import Json
@@ -56,6 +58,16 @@ class AnswerState:
             self.response_id = new_id or self.response_id
             self.response_model = new_model or self.response_model
             events.append(ResponseStart(response_id=new_id, response_model=new_model))
+
+    def use(self, report: Json, read: Callable[[Mapping[str, Json]], Usage]) -> None:
+        """Note a report of usage; one that says nothing changes nothing.
+
+        Args:
+            report: what the provider has sent; anything but an object says nothing.
+            read: the protocol's `usage_of`.
+        """
+        if isinstance(report, dict) and report:
+            self.usage = read(report).replacing(self.counts)
 
     def broken_off(self, *, before: str = "its finish reason") -> IncompleteStream:
         """Return the error for a stream that ended too early; `before` is what should have come."""

@@ -9,7 +9,7 @@ from ..error_answers import classify
 from .answer import ID, AnthropicBlock, AnthropicMessage, AnthropicRaw
 from .body import OPTIONS, lower, mend
 from .dialect import ANTHROPIC, AnthropicDialect
-from .state import AnthropicState
+from .state import State as AnthropicState
 from .stream import halt, initial, step, unary
 
 __all__ = [

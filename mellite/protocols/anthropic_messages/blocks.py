@@ -23,12 +23,12 @@ from ...values.provider_json import Json
 from ..json_values import wrong
 from ..tool_calls import NO_INPUT, call_of
 from .answer import Block
-from .state import AnthropicState
+from .state import State
 
 __all__ = ["begin_block", "end_block", "grow"]
 
 
-def begin_block(state: AnthropicState, index: int, fields: Mapping[str, Json], events: list[Event]) -> Block:
+def begin_block(state: State, index: int, fields: Mapping[str, Json], events: list[Event]) -> Block:
     """Begin a block of this number; end the one that had the number before.
 
     Raises:
@@ -54,7 +54,7 @@ def begin_block(state: AnthropicState, index: int, fields: Mapping[str, Json], e
     return block
 
 
-def _begin_call(state: AnthropicState, block: Block, events: list[Event]) -> None:
+def _begin_call(state: State, block: Block, events: list[Event]) -> None:
     name, id = block.fields.get("name"), block.fields.get("id")
     if not isinstance(name, str) or not name:
         raise wrong(name, "the name of a tool call", "a text")
@@ -78,7 +78,7 @@ def grow(block: Block, text: str) -> Sequence[Event]:
     return (ToolInputDelta(block.event_id, block.fields["name"], text),)
 
 
-def end_block(state: AnthropicState, block: Block, events: list[Event]) -> None:
+def end_block(state: State, block: Block, events: list[Event]) -> None:
     """End a block, unless it has ended."""
     if not block.open:
         return
@@ -98,7 +98,7 @@ def end_block(state: AnthropicState, block: Block, events: list[Event]) -> None:
         events.append(ReasoningEnd(block.event_id, provider_metadata={"anthropic": known}))
 
 
-def _end_call(state: AnthropicState, block: Block, events: list[Event]) -> None:
+def _end_call(state: State, block: Block, events: list[Event]) -> None:
     id, name, hosted = block.event_id, block.fields["name"], block.hosted
     if block.given and block.raw.strip() in NO_INPUT:  # no delta brought the input, which it began with
         events += grow(block, block.given)
@@ -111,7 +111,7 @@ def _end_call(state: AnthropicState, block: Block, events: list[Event]) -> None:
         state.broken.append(call)
 
 
-def _result(state: AnthropicState, block: Block) -> ToolResultEvent:
+def _result(state: State, block: Block) -> ToolResultEvent:
     """Return the result of a tool of the server; its call may be in an earlier answer, where the turn was paused."""
     fields = block.fields
     id, content = str(fields.get("tool_use_id") or ""), fields.get("content")

@@ -12,10 +12,10 @@ from ..finish_words import is_unfinished
 from ..json_values import wrong
 from .answer import Block, merged_usage, usage_of
 
-__all__ = ["AnthropicState"]
+__all__ = ["State"]
 
 
-class AnthropicState(AnswerState):
+class State(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:

@@ -14,7 +14,7 @@ from ..json_values import listed, shown, wrong
 from ..reading import is_done, read_event, read_whole
 from .answer import TextPiece, ThinkingPiece, decode_plain
 from .blocks import begin_block, end_block, grow
-from .state import AnthropicState
+from .state import State
 
 __all__ = ["halt", "initial", "step", "unary"]
 
@@ -36,15 +36,15 @@ _PAYLOADS: Final = ("content_block", "delta", "message", "usage")
 _FITS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "call"}
 
 
-def initial(request: Request) -> AnthropicState:  # noqa: ARG001 - the argument of every protocol
+def initial(request: Request) -> State:  # noqa: ARG001 - the argument of every protocol
     """Return a fresh state for the answer to one request."""
-    return AnthropicState()
+    return State()
 
 
 # A stream
 
 
-def step(state: AnthropicState, data: bytes, event: str = "message") -> Sequence[Event]:
+def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
     """Return the events that one stream event stands for.
 
     Args:
@@ -83,7 +83,7 @@ def step(state: AnthropicState, data: bytes, event: str = "message") -> Sequence
     return _take(state, data, event)
 
 
-def halt(state: AnthropicState) -> Sequence[Event]:
+def halt(state: State) -> Sequence[Event]:
     """Return what the end of the stream stands for, where no ``message_stop`` came.
 
     Raises:
@@ -92,7 +92,7 @@ def halt(state: AnthropicState) -> Sequence[Event]:
     return _concluded(state)
 
 
-def _take(state: AnthropicState, data: bytes, event: str) -> Sequence[Event]:
+def _take(state: State, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return _concluded(state)
     value = read_event(state, data, event, known=_PAYLOADS)
@@ -108,7 +108,7 @@ def _take(state: AnthropicState, data: bytes, event: str) -> Sequence[Event]:
     return events
 
 
-def _on_message_start(state: AnthropicState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_message_start(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     message = value.get("message")
     if not isinstance(message, dict):
         raise wrong(message, "the message of a message_start", "an object")
@@ -118,14 +118,14 @@ def _on_message_start(state: AnthropicState, value: Mapping[str, Json], events: 
     state.identify(message.get("id"), message.get("model"), events)
 
 
-def _on_block_start(state: AnthropicState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_block_start(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     fields = value.get("content_block")
     if not isinstance(fields, dict):
         raise wrong(fields, "a content_block", "an object")
     begin_block(state, _index(value), fields, events)
 
 
-def _on_block_delta(state: AnthropicState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_block_delta(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     delta, index = value.get("delta", 0), _index(value)
     if delta is None:
         return  # it says nothing
@@ -148,13 +148,13 @@ def _on_block_delta(state: AnthropicState, value: Mapping[str, Json], events: li
     events += grow(block, piece)
 
 
-def _on_block_stop(state: AnthropicState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_block_stop(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     block = state.blocks.get(_index(value))
     if block is not None:
         end_block(state, block, events)
 
 
-def _on_message_delta(state: AnthropicState, value: Mapping[str, Json], events: list[Event]) -> None:  # noqa: ARG001
+def _on_message_delta(state: State, value: Mapping[str, Json], events: list[Event]) -> None:  # noqa: ARG001
     delta = value.get("delta") or {}
     if not isinstance(delta, dict):
         raise wrong(delta, "the delta of a message", "an object")
@@ -162,11 +162,11 @@ def _on_message_delta(state: AnthropicState, value: Mapping[str, Json], events: 
     state.note({name: field for name, field in value.items() if name not in ("delta", "type", "usage")})
 
 
-def _on_message_stop(state: AnthropicState, value: Mapping[str, Json], events: list[Event]) -> None:  # noqa: ARG001
+def _on_message_stop(state: State, value: Mapping[str, Json], events: list[Event]) -> None:  # noqa: ARG001
     events += _concluded(state)
 
 
-_HANDLERS: Final[dict[Json, Callable[[AnthropicState, Mapping[str, Json], list[Event]], None]]] = {
+_HANDLERS: Final[dict[Json, Callable[[State, Mapping[str, Json], list[Event]], None]]] = {
     "content_block_delta": _on_block_delta,
     "content_block_start": _on_block_start,
     "content_block_stop": _on_block_stop,
@@ -183,7 +183,7 @@ def _index(value: Mapping[str, Json]) -> int:
     return index
 
 
-def _concluded(state: AnthropicState, answer: JsonObject | None = None) -> Sequence[Event]:
+def _concluded(state: State, answer: JsonObject | None = None) -> Sequence[Event]:
     """Return the events that end an answer.
 
     Args:
@@ -240,7 +240,7 @@ def unary(body: bytes) -> Sequence[Event]:
         content = []  # refused, or filtered, before anything was said
     if not isinstance(content, list):
         raise wrong(answer, "the answer", "a message with content")
-    state = AnthropicState()
+    state = State()
     events: list[Event] = []
     state.note({name: field for name, field in answer.items() if name not in ("content", "stop_reason")})
     state.identify(answer.get("id"), answer.get("model"), events)
@@ -250,7 +250,7 @@ def unary(body: bytes) -> Sequence[Event]:
     return events
 
 
-def _take_content(state: AnthropicState, content: Sequence[Json], events: list[Event]) -> None:
+def _take_content(state: State, content: Sequence[Json], events: list[Event]) -> None:
     """Take whole blocks."""
     for index, fields in enumerate(content):
         if not isinstance(fields, dict):

@@ -6,7 +6,7 @@ from ...wire.protocol import Protocol
 from .answer import ID, BedrockConverseRaw, ConverseResponse
 from .body import OPTIONS, lower, mend
 from .exceptions import classify
-from .state import ConverseState
+from .state import State as ConverseState
 from .stream import halt, initial, step, unary
 
 __all__ = ["BedrockConverseRaw", "ConverseResponse", "ConverseState", "classify", "protocol"]

@@ -23,7 +23,7 @@ __all__ = [
     "ConverseMessage",
     "ConverseOutput",
     "ConverseResponse",
-    "MergedConverse",
+    "Merged",
     "PlainDelta",
     "decode_plain",
     "usage_of",
@@ -195,7 +195,7 @@ class Block:
         return {"signature": "".join(self.signature)} if self.signature else {}
 
 
-class MergedConverse:
+class Merged:
     """An answer that grows by events; keeps every field, also unknown ones.
 
     Attributes:

@@ -24,15 +24,15 @@ from ...values.provider_json import Json
 from ..answer_state import AnswerState
 from ..json_values import wrong
 from ..tool_calls import NO_INPUT, call_of, given_input
-from .answer import Block, MergedConverse, usage_of
+from .answer import Block, Merged
 
-__all__ = ["ConverseState"]
+__all__ = ["State"]
 
 
 _THINKING: Final = ("text", "signature", "redactedContent")
 
 
-class ConverseState(AnswerState):
+class State(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:
@@ -48,7 +48,7 @@ class ConverseState(AnswerState):
         self.flowing: Block | None = None
         self.index = -1
         self.broken: list[ToolCall] = []
-        self.merged = MergedConverse()
+        self.merged = Merged()
         self.finish_word: str | None = None
         self._open: dict[int, Block] = {}
 
@@ -57,11 +57,6 @@ class ConverseState(AnswerState):
         if self.complete:
             self.complete = False
             self.finish_word = None
-
-    def use(self, usage: Json) -> None:
-        """Note a report of usage; see `Usage.replacing`."""
-        if isinstance(usage, dict) and usage:
-            self.usage = usage_of(usage).replacing(self.usage)
 
     def block(self, index: int, kind: str, events: list[Event]) -> Block:
         """Return the open block of this index, if it is of this kind; else a new one."""

@@ -13,22 +13,22 @@ from ..error_answers import failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import listed, wrong
 from ..reading import answered, decoded
-from .answer import Block, PlainDelta, decode_plain
+from .answer import Block, PlainDelta, decode_plain, usage_of
 from .exceptions import error_value, failure_in_stream
-from .state import ConverseState
+from .state import State
 
 __all__ = ["halt", "initial", "step", "unary"]
 
 
-def initial(request: Request) -> ConverseState:  # noqa: ARG001 - the argument of every protocol
+def initial(request: Request) -> State:  # noqa: ARG001 - the argument of every protocol
     """Return a fresh state for the answer to one request."""
-    return ConverseState()
+    return State()
 
 
 # A stream
 
 
-def step(state: ConverseState, data: bytes, event: str = "") -> Sequence[Event]:  # noqa: ARG001 - the name is in the data
+def step(state: State, data: bytes, event: str = "") -> Sequence[Event]:  # noqa: ARG001 - the name is in the data
     """Return the events that one stream event stands for.
 
     Args:
@@ -83,7 +83,7 @@ def _flowed(block: Block, delta: PlainDelta) -> Event | None:
     return None
 
 
-def halt(state: ConverseState) -> Sequence[Event]:
+def halt(state: State) -> Sequence[Event]:
     """Return what the end of the stream stands for, where no usage came.
 
     Raises:
@@ -92,7 +92,7 @@ def halt(state: ConverseState) -> Sequence[Event]:
     return _concluded(state)
 
 
-def _take(state: ConverseState, event: Mapping[str, Json]) -> Sequence[Event]:
+def _take(state: State, event: Mapping[str, Json]) -> Sequence[Event]:
     events: list[Event] = []
     for name, value in event.items():
         if _is_failure(name):
@@ -115,12 +115,12 @@ def _is_failure(name: str) -> bool:
     return name == "error" or name.endswith("Exception")
 
 
-def _on_message_start(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_message_start(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     state.merged.begin(value)
     state.begin(events)
 
 
-def _on_block_start(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_block_start(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     index = _index(value)
     start = value.get("start") or {}
     if not isinstance(start, dict):
@@ -134,7 +134,7 @@ def _on_block_start(state: ConverseState, value: Mapping[str, Json], events: lis
         state.begin_block(index, kind, facts, events)
 
 
-def _on_block_delta(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_block_delta(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     index = _index(value)
     delta = value.get("delta") or {}
     if not isinstance(delta, dict):
@@ -154,11 +154,11 @@ def _on_block_delta(state: ConverseState, value: Mapping[str, Json], events: lis
             state.block(index, kind, events).parts.append(more)
 
 
-def _on_block_stop(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_block_stop(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     state.close(_index(value), events)
 
 
-def _on_message_stop(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_message_stop(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     word = value.get("stopReason")
     if not isinstance(word, str) or not word:
         raise wrong(word, "stopReason", "a text")
@@ -172,14 +172,14 @@ def _on_message_stop(state: ConverseState, value: Mapping[str, Json], events: li
         events += _concluded(state)
 
 
-def _on_metadata(state: ConverseState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_metadata(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     state.merged.add(value)
-    state.use(value.get("usage"))
+    state.use(value.get("usage"), usage_of)
     if state.complete:
         events += _concluded(state)
 
 
-_HANDLERS: Final[dict[str, Callable[[ConverseState, Mapping[str, Json], list[Event]], None]]] = {
+_HANDLERS: Final[dict[str, Callable[[State, Mapping[str, Json], list[Event]], None]]] = {
     "contentBlockDelta": _on_block_delta,
     "contentBlockStart": _on_block_start,
     "contentBlockStop": _on_block_stop,
@@ -196,7 +196,7 @@ def _index(value: Mapping[str, Json]) -> int:
     return index
 
 
-def _concluded(state: ConverseState, answer: JsonObject | None = None) -> Sequence[Event]:
+def _concluded(state: State, answer: JsonObject | None = None) -> Sequence[Event]:
     """Return the events that end an answer.
 
     Args:
@@ -246,7 +246,7 @@ def unary(body: bytes) -> Sequence[Event]:
         if output is None:
             answered(answer, "the answer", whole=True)
         raise wrong(answer, "the answer", "an answer of Converse with an output")
-    state = ConverseState()
+    state = State()
     events: list[Event] = []
     state.begin(events)
     for index, block in enumerate(content):
@@ -258,12 +258,12 @@ def unary(body: bytes) -> Sequence[Event]:
     if word is not None and not isinstance(word, str):
         raise wrong(word, "stopReason", "a text")
     state.finish_word = word
-    state.use(answer.get("usage"))
+    state.use(answer.get("usage"), usage_of)
     events += _concluded(state, answer)
     return events
 
 
-def _on_whole_block(state: ConverseState, index: int, block: Mapping[str, Json], events: list[Event]) -> None:
+def _on_whole_block(state: State, index: int, block: Mapping[str, Json], events: list[Event]) -> None:
     """Take one block of an answer in one piece, by way of the deltas that it would have come in."""
     for kind, value in block.items():
         if kind == "text":

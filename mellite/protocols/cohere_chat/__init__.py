@@ -6,7 +6,7 @@ from ...wire.protocol import Protocol
 from ..error_answers import classify
 from .answer import ID, CohereChatRaw, CohereResponse
 from .body import OPTIONS, lower, mend
-from .state import CohereState
+from .state import State as CohereState
 from .stream import halt, initial, step, unary
 
 __all__ = ["CohereChatRaw", "CohereResponse", "CohereState", "protocol"]

@@ -18,7 +18,7 @@ __all__ = [
     "CohereChatRaw",
     "CohereMessage",
     "CohereResponse",
-    "MergedCohere",
+    "Merged",
     "decode_plain",
     "usage_of",
 ]
@@ -140,7 +140,7 @@ class Block:
         return {**self.facts, "type": self.kind, self.kind: self.text}
 
 
-class MergedCohere:
+class Merged:
     """An answer that grows by stream events; keeps every field, also unknown ones.
 
     Attributes:

@@ -52,9 +52,9 @@ class ConversationWriter:
         if message.role == "user":
             self.messages.append({"role": "user", "content": self._user_content(message)})
         elif message.role == "assistant":
-            self._add_assistant(message)
+            self._assistant(message)
         elif message.role == "tool":
-            self._add_results(message)
+            self._tool(message)
         else:
             text = "".join([part.text for part in texts_of(message, who=WHO)])
             self.messages.append({"role": "user", "content": system_update(text)})
@@ -71,7 +71,7 @@ class ConversationWriter:
             return "".join([part.text for part in shown if isinstance(part, Text)])
         return [_user_part(part) for part in shown]
 
-    def _add_assistant(self, message: Message) -> None:
+    def _assistant(self, message: Message) -> None:
         only(message, (Text, Reasoning, ToolCall, ToolResult), who=WHO)
         entry: JsonObject = {"role": "assistant"}
         content = _assistant_content(message)
@@ -89,7 +89,7 @@ class ConversationWriter:
         if len(entry) > 1:
             self.messages.append(entry)
 
-    def _add_results(self, message: Message) -> None:
+    def _tool(self, message: Message) -> None:
         only(message, (ToolResult,), who=WHO)
         media: list[Image] = []
         for result in message.content:

@@ -17,12 +17,12 @@ from ...values.events import (
 from ...values.provider_json import Json
 from ..answer_state import AnswerState
 from ..tool_inputs import ToolInputs
-from .answer import Block, MergedCohere
+from .answer import Block, Merged
 
-__all__ = ["CohereState"]
+__all__ = ["State"]
 
 
-class CohereState(AnswerState):
+class State(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:
@@ -41,7 +41,7 @@ class CohereState(AnswerState):
         self.flowing: Block | None = None
         self.index = -1
         self.inputs = ToolInputs()
-        self.merged = MergedCohere()
+        self.merged = Merged()
         self.finish_word: str | None = None
         self.failure: MelliteError | None = None
 

@@ -16,7 +16,7 @@ from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import json_text, listed, text_of, wrong
 from ..reading import answered, decoded, is_done, read_whole
 from .answer import decode_plain, usage_of
-from .state import CohereState
+from .state import State
 
 __all__ = ["halt", "initial", "step", "unary"]
 
@@ -24,15 +24,15 @@ __all__ = ["halt", "initial", "step", "unary"]
 _PAYLOADS: Final = ("delta", "message")
 
 
-def initial(request: Request) -> CohereState:  # noqa: ARG001 - the argument of every protocol
+def initial(request: Request) -> State:  # noqa: ARG001 - the argument of every protocol
     """Return a fresh state for the answer to one request."""
-    return CohereState()
+    return State()
 
 
 # A stream
 
 
-def step(state: CohereState, data: bytes, event: str = "message") -> Sequence[Event]:
+def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
     """Return the events that one stream event stands for.
 
     Args:
@@ -70,7 +70,7 @@ def step(state: CohereState, data: bytes, event: str = "message") -> Sequence[Ev
     return _take(state, data, event)
 
 
-def halt(state: CohereState) -> Sequence[Event]:
+def halt(state: State) -> Sequence[Event]:
     """Return what the end of the stream stands for, where no ``message-end`` came.
 
     Raises:
@@ -79,7 +79,7 @@ def halt(state: CohereState) -> Sequence[Event]:
     raise state.broken_off()
 
 
-def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
+def _take(state: State, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return halt(state)  # a whole answer has ended already, by its message-end
     value = _read(state, data, event)
@@ -93,7 +93,7 @@ def _take(state: CohereState, data: bytes, event: str) -> Sequence[Event]:
     return events
 
 
-def _read(state: CohereState, data: bytes, event: str) -> JsonObject | None:
+def _read(state: State, data: bytes, event: str) -> JsonObject | None:
     try:
         value = decoded(data, event)
         if value is None:
@@ -105,7 +105,7 @@ def _read(state: CohereState, data: bytes, event: str) -> JsonObject | None:
         raise
 
 
-def _on_message_start(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_message_start(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     state.identify_by(value, events)
     state.begin(events)
     message = _message(value)
@@ -113,7 +113,7 @@ def _on_message_start(state: CohereState, value: Mapping[str, Json], events: lis
     state.merged.message.update({name: fact for name, fact in message.items() if name not in known})
 
 
-def _on_content_start(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_content_start(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     content = _inner(_message(value), "content")
     kind = content.get("type")
     if kind is not None and not isinstance(kind, str):
@@ -128,7 +128,7 @@ def _on_content_start(state: CohereState, value: Mapping[str, Json], events: lis
         state.grow(index, block, text_of(content.get(kind), f"the {kind} of a block"), events)
 
 
-def _on_content_delta(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_content_delta(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     content, index = _inner(_message(value), "content"), _index(value)
     for kind in ("thinking", "text"):
         text = text_of(content.get(kind), f"the {kind} of a delta")
@@ -141,25 +141,25 @@ def _on_content_delta(state: CohereState, value: Mapping[str, Json], events: lis
         state.merged.logprobs.append(value["logprobs"])
 
 
-def _on_content_end(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_content_end(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     block = state.merged.blocks.get(_index(value))
     if block is not None and block.kind == "thinking":
         state.close(block, events)
 
 
-def _on_tool_plan(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_tool_plan(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     state.begin(events)
     state.merged.plan.append(text_of(_message(value).get("tool_plan"), "the tool plan"))
 
 
-def _on_tool_call(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_tool_call(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     calls = _message(value).get("tool_calls")
     for call in calls if isinstance(calls, list) else [calls]:
         if call is not None:
             _on_call(state, call, _index(value), events)
 
 
-def _on_call(state: CohereState, call: Json, index: int, events: list[Event]) -> None:
+def _on_call(state: State, call: Json, index: int, events: list[Event]) -> None:
     function = (call.get("function") or {}) if isinstance(call, dict) else None
     if not isinstance(function, dict):
         raise wrong(call, "a tool call", "an object with a function")
@@ -177,7 +177,7 @@ def _on_call(state: CohereState, call: Json, index: int, events: list[Event]) ->
     )
 
 
-def _on_citation(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_citation(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     state.begin(events)
     found = _message(value).get("citations")
     state.merged.citations += _citations(found if isinstance(found, list) else [found])
@@ -188,7 +188,7 @@ def _citations(found: Sequence[Json]) -> list[Json]:
     return [citation for citation in found if isinstance(citation, dict)]
 
 
-def _on_message_end(state: CohereState, value: Mapping[str, Json], events: list[Event]) -> None:
+def _on_message_end(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
     state.identify_by(value, events)
     delta = _inner(value, "delta")
     _on_finish_reason(state, delta.get("finish_reason"))
@@ -197,7 +197,7 @@ def _on_message_end(state: CohereState, value: Mapping[str, Json], events: list[
     events += _concluded(state)
 
 
-_HANDLERS: Final[dict[str, Callable[[CohereState, Mapping[str, Json], list[Event]], None]]] = {
+_HANDLERS: Final[dict[str, Callable[[State, Mapping[str, Json], list[Event]], None]]] = {
     "citation-start": _on_citation,
     "content-delta": _on_content_delta,
     "content-end": _on_content_end,
@@ -230,14 +230,14 @@ def _index(value: Mapping[str, Json]) -> int:
     return index
 
 
-def _on_finish_reason(state: CohereState, word: Json) -> None:
+def _on_finish_reason(state: State, word: Json) -> None:
     if word is not None and not isinstance(word, str):
         raise wrong(word, "finish_reason", "a text")
     if word:
         state.finish_word = state.merged.top["finish_reason"] = word
 
 
-def _on_error(state: CohereState, error: Json) -> None:
+def _on_error(state: State, error: Json) -> None:
     """Note the error that broke an answer off: of the kind that its words stand for, or else ProviderInternal."""
     if error:
         failure = failure_of({"error": error})
@@ -248,16 +248,15 @@ def _on_error(state: CohereState, error: Json) -> None:
         state.failure = failure
 
 
-def _on_usage(state: CohereState, usage: Json) -> None:
-    """Note a report of usage; see `Usage.replacing`."""
-    if isinstance(usage, dict) and usage:
-        counts = usage_of(usage)
-        state.usage = counts.replacing(state.usage)
-        if state.usage is counts:
-            state.merged.top["usage"] = usage
+def _on_usage(state: State, usage: Json) -> None:
+    """Note a report of usage; the answer as a whole has the one that counts."""
+    before = state.usage
+    state.use(usage, usage_of)
+    if state.usage is not before:
+        state.merged.top["usage"] = usage
 
 
-def _concluded(state: CohereState, answer: JsonObject | None = None) -> Sequence[Event]:
+def _concluded(state: State, answer: JsonObject | None = None) -> Sequence[Event]:
     """Return the events that end an answer.
 
     Args:
@@ -323,7 +322,7 @@ def unary(body: bytes) -> Iterator[Event]:
     message = answer.get("message") if isinstance(answer, dict) else None
     if not isinstance(message, dict):
         raise wrong(answer, "the answer", "an answer of Cohere's Chat with a message")
-    state = CohereState()
+    state = State()
     events: list[Event] = []
     state.identify_by(answer, events)
     state.begin(events)

@@ -9,7 +9,7 @@ from ..error_answers import classify
 from .answer import ID, GeminiRaw, GeminiResponse
 from .body import OPTIONS, lower, mend
 from .dialect import GOOGLE, GeminiDialect
-from .state import GeminiState
+from .state import State as GeminiState
 from .stream import halt, initial, step, unary
 
 __all__ = ["GOOGLE", "GeminiDialect", "GeminiRaw", "GeminiResponse", "GeminiState", "protocol"]

@@ -20,7 +20,7 @@ __all__ = [
     "GeminiPart",
     "GeminiRaw",
     "GeminiResponse",
-    "MergedGemini",
+    "Merged",
     "decode_plain",
     "numbered",
     "usage_of",
@@ -147,7 +147,7 @@ def numbered(candidates: Sequence[Mapping[str, Json]] | None) -> Iterator[tuple[
 _CONTINUED: Final = frozenset({"citationMetadata", "logprobsResult"})
 
 
-class MergedGemini:
+class Merged:
     """An answer that grows by chunks; keeps every field, also unknown ones.
 
     Attributes:

@@ -103,10 +103,6 @@ _NO_SIGNATURE: Final = "skip_thought_signature_validator"
 mended = mend  # as pickles of earlier versions call it
 
 
-def _is_call(part: Part) -> bool:
-    return isinstance(part, ToolCall) and not part.provider_executed
-
-
 def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) -> JsonObject:  # noqa: ARG001 - the URL says it
     """Write the JSON body of a request.
 
@@ -138,6 +134,10 @@ def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) ->
     if not body["generationConfig"]:
         del body["generationConfig"]
     return body
+
+
+def _is_call(part: Part) -> bool:
+    return isinstance(part, ToolCall) and not part.provider_executed
 
 
 def _set_tools(body: JsonObject, request: Request) -> None:

@@ -22,7 +22,7 @@ from ...values.messages import ToolCall, ToolResult, ToolValue
 from ...values.provider_json import Json, JsonObject
 from ..json_values import json_text, wrong
 from .calls import Written, is_piece
-from .state import GeminiState
+from .state import State
 
 __all__ = ["MISSES", "close", "finish_call", "on_part"]
 
@@ -30,7 +30,7 @@ __all__ = ["MISSES", "close", "finish_call", "on_part"]
 MISSES: Final = 8
 
 
-def on_part(state: GeminiState, part: Mapping[str, Json], events: list[Event]) -> None:
+def on_part(state: State, part: Mapping[str, Json], events: list[Event]) -> None:
     """Put the events that one part stands for behind `events`.
 
     Raises:
@@ -53,7 +53,7 @@ def on_part(state: GeminiState, part: Mapping[str, Json], events: list[Event]) -
         _on_text(state, "reasoning" if part.get("thought") is True else "text", text, signature, events)
 
 
-def _on_text(state: GeminiState, kind: str, text: str, signature: str | None, events: list[Event]) -> None:
+def _on_text(state: State, kind: str, text: str, signature: str | None, events: list[Event]) -> None:
     if state.block != kind:
         close(state, events)
         state.block, state.block_id = kind, f"{kind}-{state.blocks[kind]}"
@@ -68,7 +68,7 @@ def _on_text(state: GeminiState, kind: str, text: str, signature: str | None, ev
         state.plain = kind if state.misses < MISSES else ""
 
 
-def close(state: GeminiState, events: list[Event], signature: str | None = None) -> None:
+def close(state: State, events: list[Event], signature: str | None = None) -> None:
     """End the open block, if there is one; a signature belongs to all of it."""
     if state.block:
         metadata = {"google": {"thoughtSignature": signature}} if signature else None
@@ -77,7 +77,7 @@ def close(state: GeminiState, events: list[Event], signature: str | None = None)
         state.block = state.plain = ""
 
 
-def _on_call(state: GeminiState, call: Json, signature: str | None, events: list[Event]) -> None:
+def _on_call(state: State, call: Json, signature: str | None, events: list[Event]) -> None:
     if not isinstance(call, dict):
         raise wrong(call, "a functionCall", "an object")
     name, arguments = call.get("name"), call.get("args") or {}
@@ -107,7 +107,7 @@ def _begun(call: Mapping[str, Json], arguments: JsonObject) -> Written:
     return Written(name, id if isinstance(id, str) and id else None, arguments)
 
 
-def finish_call(state: GeminiState, events: list[Event], *, cut_short: bool = False) -> None:
+def finish_call(state: State, events: list[Event], *, cut_short: bool = False) -> None:
     """Complete the function call that is being written, if there is one.
 
     Args:
@@ -138,7 +138,7 @@ def finish_call(state: GeminiState, events: list[Event], *, cut_short: bool = Fa
     state.calls += 1
 
 
-def _on_other(state: GeminiState, part: Mapping[str, Json], events: list[Event]) -> None:
+def _on_other(state: State, part: Mapping[str, Json], events: list[Event]) -> None:
     """Take what the provider ran itself, or what is new: noted as it is, to be sent back."""
     if not part.keys() - {"thought"}:
         return
@@ -169,7 +169,7 @@ def _on_other(state: GeminiState, part: Mapping[str, Json], events: list[Event])
         events += [TextStart(id), TextEnd(id, provider_metadata=metadata)]
 
 
-def _hosted_id(state: GeminiState, value: Mapping[str, Json]) -> str:
+def _hosted_id(state: State, value: Mapping[str, Json]) -> str:
     id = value.get("id")
     if isinstance(id, str) and id:
         return id

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...values.provider_json import Json
 from ...values.usage import Usage
 from ..answer_state import AnswerState
 from ..json_values import decode_json
-from .answer import MergedGemini, usage_of
+from .answer import Merged, usage_of
 from .calls import Written
 
-__all__ = ["GeminiState"]
+__all__ = ["State"]
 
 
-class GeminiState(AnswerState):
+class State(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:
@@ -53,7 +52,7 @@ class GeminiState(AnswerState):
         self.code_id = ""  # of the code that was run last
         self.hosted = 0  # calls of the provider's own tools without an id
         self.id_stem = ""
-        self.merged = MergedGemini()
+        self.merged = Merged()
         self.finish_word: str | None = None
         self.blocked: str | None = None
         self.message: str | None = None  # the provider's own words about the end
@@ -68,11 +67,6 @@ class GeminiState(AnswerState):
             if isinstance(raw, dict):
                 self.usage = usage_of(raw).replacing(self.usage)
         return self.usage
-
-    def use(self, raw: Mapping[str, Json]) -> None:
-        """Note a report of usage; see `Usage.replacing`."""
-        earlier = self.counts  # one that is not decoded yet came before
-        self.usage = usage_of(raw).replacing(earlier)
 
     def go_on(self) -> None:
         """Content has come: a finish reason before it was none, as after each round of Gemini's own tools."""

@@ -12,11 +12,11 @@ from ...values.request import Request
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import listed, wrong
 from ..reading import answered, is_done, read_event, read_whole
-from .answer import decode_plain, numbered
+from .answer import decode_plain, numbered, usage_of
 from .dialect import GOOGLE, GeminiDialect
 from .enums import BLOCK_REASONS, FINISH_REASONS, name_of
 from .parts import MISSES, close, finish_call, on_part
-from .state import GeminiState
+from .state import State
 
 __all__ = ["halt", "initial", "step", "unary"]
 
@@ -24,15 +24,15 @@ __all__ = ["halt", "initial", "step", "unary"]
 _ANSWER: Final = ("candidates", "promptFeedback", "usageMetadata")
 
 
-def initial(request: Request, *, dialect: GeminiDialect = GOOGLE) -> GeminiState:  # noqa: ARG001 - the argument of every protocol
+def initial(request: Request, *, dialect: GeminiDialect = GOOGLE) -> State:  # noqa: ARG001 - the argument of every protocol
     """Return a fresh state for the answer to one request."""
-    return GeminiState(FINISH_REASONS[dialect.enums])
+    return State(FINISH_REASONS[dialect.enums])
 
 
 # A stream
 
 
-def step(state: GeminiState, data: bytes, event: str = "message") -> Sequence[Event]:
+def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
     """Return the events that one stream event stands for.
 
     Args:
@@ -74,7 +74,7 @@ def step(state: GeminiState, data: bytes, event: str = "message") -> Sequence[Ev
     return () if value is None else _take(state, value, data)
 
 
-def halt(state: GeminiState) -> Sequence[Event]:
+def halt(state: State) -> Sequence[Event]:
     """Return what the end of the stream stands for.
 
     Raises:
@@ -83,7 +83,7 @@ def halt(state: GeminiState) -> Sequence[Event]:
     return _concluded(state)
 
 
-def _take(state: GeminiState, chunk: Mapping[str, Json], data: bytes) -> Sequence[Event]:
+def _take(state: State, chunk: Mapping[str, Json], data: bytes) -> Sequence[Event]:
     candidates = _checked(chunk)
     events: list[Event] = []
     _identify(state, chunk, data, events)
@@ -108,14 +108,14 @@ def _checked(chunk: Mapping[str, Json]) -> list[Json]:
     return candidates
 
 
-def _identify(state: GeminiState, answer: Mapping[str, Json], data: bytes, events: list[Event]) -> None:
+def _identify(state: State, answer: Mapping[str, Json], data: bytes, events: list[Event]) -> None:
     if state.response_id is None or state.response_model is None:
         state.identify(answer.get("responseId"), answer.get("modelVersion"), events)
     if not state.id_stem:  # for calls without an id: different in every turn, and the same whenever it is replayed
         state.id_stem = f"call_{state.response_id or blake2s(data, digest_size=8).hexdigest()}"
 
 
-def _on_chunk(state: GeminiState, chunk: Mapping[str, Json], candidates: Sequence[Json], events: list[Event]) -> None:
+def _on_chunk(state: State, chunk: Mapping[str, Json], candidates: Sequence[Json], events: list[Event]) -> None:
     for index, candidate in numbered(candidates):
         if index == 0:
             for part in (candidate.get("content") or {}).get("parts") or ():
@@ -124,11 +124,11 @@ def _on_chunk(state: GeminiState, chunk: Mapping[str, Json], candidates: Sequenc
     feedback, usage = chunk.get("promptFeedback"), chunk.get("usageMetadata")
     if isinstance(feedback, dict):
         _on_feedback(state, feedback)
-    if isinstance(usage, dict) and usage:
-        state.use(usage)
+    if usage:
+        state.use(usage, usage_of)
 
 
-def _on_feedback(state: GeminiState, feedback: Mapping[str, Json]) -> None:
+def _on_feedback(state: State, feedback: Mapping[str, Json]) -> None:
     word, said = name_of(feedback.get("blockReason"), BLOCK_REASONS, "blockReason"), feedback.get("blockReasonMessage")
     if not is_unfinished(word):
         state.blocked = word
@@ -136,7 +136,7 @@ def _on_feedback(state: GeminiState, feedback: Mapping[str, Json]) -> None:
         state.complete = True
 
 
-def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Json]) -> None:
+def _on_finish_reason(state: State, candidate: Mapping[str, Json]) -> None:
     word, said = name_of(candidate.get("finishReason"), state.numbers, "finishReason"), candidate.get("finishMessage")
     if not is_unfinished(word):  # older models give one with every chunk: the last counts
         state.finish_word = word
@@ -145,7 +145,7 @@ def _on_finish_reason(state: GeminiState, candidate: Mapping[str, Json]) -> None
         state.plain = ""  # what comes now has to be looked at
 
 
-def _concluded(state: GeminiState, answer: JsonObject | None = None) -> Sequence[Event]:
+def _concluded(state: State, answer: JsonObject | None = None) -> Sequence[Event]:
     """Return the events that end an answer.
 
     Args:
@@ -193,7 +193,7 @@ def unary(body: bytes, *, dialect: GeminiDialect = GOOGLE) -> Sequence[Event]:
         TextDelta(text='Hi!', id='text-0')
     """
     answer = read_whole(body, known=_ANSWER)
-    state = GeminiState(FINISH_REASONS[dialect.enums])
+    state = State(FINISH_REASONS[dialect.enums])
     events: list[Event] = []
     if isinstance(answer, list) and answer:
         for chunk in answer:

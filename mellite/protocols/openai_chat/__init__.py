@@ -9,7 +9,7 @@ from ..error_answers import classify
 from .answer import ID, ChatCompletion, OpenAIChatRaw
 from .body import lower, mend, options_of
 from .dialect import OPENAI, ChatDialect
-from .state import ChatState
+from .state import State as ChatState
 from .stream import halt, initial, step, unary
 
 __all__ = ["OPENAI", "ChatCompletion", "ChatDialect", "ChatState", "OpenAIChatRaw", "protocol"]

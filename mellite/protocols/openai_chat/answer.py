@@ -20,7 +20,7 @@ __all__ = [
     "ChatCompletion",
     "ChatDelta",
     "ChatMessage",
-    "MergedChat",
+    "Merged",
     "OpenAIChatRaw",
     "decode_plain",
     "filtered_for",
@@ -180,7 +180,7 @@ class ChatDelta(NamedTuple):
     whole: bool
 
 
-class MergedChat:
+class Merged:
     """A chat completion that grows by chunks; keeps every field, also unknown ones.
 
     Attributes:

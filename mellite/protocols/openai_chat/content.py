@@ -104,6 +104,10 @@ class ConversationWriter:
         entry: JsonObject = {"role": "assistant", "content": text or None}
         if calls:
             entry["tool_calls"] = [self._call(call) for call in calls]
+        self._set_thinking(entry, message)
+        self.messages.append(entry)
+
+    def _set_thinking(self, entry: JsonObject, message: Message) -> None:
         thinking = [part for part in message.content if isinstance(part, Reasoning)]
         reasoning = "".join([part.text for part in thinking]) or _native_reasoning(message)
         field = self._dialect.reasoning_field
@@ -113,7 +117,6 @@ class ConversationWriter:
             details = [detail for part in thinking for detail in noted(part, _NAMESPACE, "reasoning_details") or ()]
             if details:
                 entry["reasoning_details"] = details
-        self.messages.append(entry)
 
     def _call(self, call: ToolCall) -> JsonObject:
         entry: JsonObject = {

@@ -9,7 +9,7 @@ from ...values.events import Event, ReasoningDelta, ReasoningEnd, ReasoningStart
 from ...values.provider_json import Json
 from ..json_values import json_text, listed, wrong
 from .answer import REASONING_FIELDS
-from .state import ChatState
+from .state import State
 
 __all__ = ["MISSES", "end_reasoning", "on_delta"]
 
@@ -18,7 +18,7 @@ MISSES: Final = 8
 _LONGEST_INDEX: Final = 10  # digits
 
 
-def on_delta(state: ChatState, delta: Mapping[str, Json], events: list[Event], *, whole: bool = False) -> None:
+def on_delta(state: State, delta: Mapping[str, Json], events: list[Event], *, whole: bool = False) -> None:
     """Take more of the answer; or all of it, if `whole`, so that each tool call is one of its own."""
     content = delta.get("content")
     thinking = next((text for name in REASONING_FIELDS if isinstance(text := delta.get(name), str) and text), "")
@@ -39,7 +39,7 @@ def on_delta(state: ChatState, delta: Mapping[str, Json], events: list[Event], *
     _on_calls(state, delta, events, whole=whole)
 
 
-def _on_calls(state: ChatState, delta: Mapping[str, Json], events: list[Event], *, whole: bool) -> None:
+def _on_calls(state: State, delta: Mapping[str, Json], events: list[Event], *, whole: bool) -> None:
     calls = listed(delta.get("tool_calls"), "tool_calls")
     old = delta.get("function_call")
     if isinstance(old, dict) and not any(old.values()):  # Snowflake gives one that says nothing with every text
@@ -73,7 +73,7 @@ def _on_parts(parts: Sequence[Json]) -> tuple[str, str]:
     return "".join(thinking), "".join(text)
 
 
-def _on_thinking(state: ChatState, text: str, events: list[Event]) -> None:
+def _on_thinking(state: State, text: str, events: list[Event]) -> None:
     if not state.started:
         state.begin(events)
     state.go_on()
@@ -85,7 +85,7 @@ def _on_thinking(state: ChatState, text: str, events: list[Event]) -> None:
     state.plain = "reasoning" if state.misses < MISSES else ""
 
 
-def _on_text(state: ChatState, text: str, events: list[Event]) -> None:
+def _on_text(state: State, text: str, events: list[Event]) -> None:
     if not state.started:
         state.begin(events)
     state.go_on()
@@ -97,7 +97,7 @@ def _on_text(state: ChatState, text: str, events: list[Event]) -> None:
     state.plain = "text" if state.misses < MISSES else ""
 
 
-def _on_tool_call(state: ChatState, call: Json, place: int, events: list[Event], *, whole: bool) -> None:
+def _on_tool_call(state: State, call: Json, place: int, events: list[Event], *, whole: bool) -> None:
     function = (call.get("function") or call.get("custom") or {}) if isinstance(call, dict) else None
     if not isinstance(function, dict):
         raise wrong(call, "a tool call", "an object with a function")
@@ -129,14 +129,14 @@ def _index_of(call: Mapping[str, Json]) -> int | None:
     return index if isinstance(index, int) and not isinstance(index, bool) else None
 
 
-def _close_reasoning(state: ChatState, events: list[Event]) -> None:
+def _close_reasoning(state: State, events: list[Event]) -> None:
     """End thinking, as something else begins; thinking with details, which may come late, ends at the very end."""
     if state.reasoning_id and not state.has_details:
         events.append(ReasoningEnd(state.reasoning_id))
         state.reasoning_id = ""
 
 
-def end_reasoning(state: ChatState, details: Json, events: list[Event]) -> None:
+def end_reasoning(state: State, details: Json, events: list[Event]) -> None:
     """End the open block of thinking, with the `details` that have to be sent back."""
     if details and not state.reasoning_id:  # encrypted thinking, of which nothing is shown
         state.reasoning_id = f"reasoning-{state.blocks}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from ...values.errors import MelliteError
 from ..answer_state import AnswerState
 from ..tool_inputs import ToolInputs
-from .answer import MergedChat
+from .answer import Merged
 from .dialect import ChatDialect
 
-__all__ = ["ChatState"]
+__all__ = ["State"]
 
 
-class ChatState(AnswerState):
+class State(AnswerState):
     """Where the parser stands in one answer.
 
     Args:
@@ -46,7 +46,7 @@ class ChatState(AnswerState):
         self.refusal: list[str] = []
         self.inputs = ToolInputs()
         self.old_call = False  # the only call comes in the form that `tool_calls` replaced
-        self.merged = MergedChat()
+        self.merged = Merged()
         self.finish_word: str | None = None
         self.failure: MelliteError | None = None  # of the choice, to be raised at the end
 

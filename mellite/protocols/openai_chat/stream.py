@@ -16,7 +16,7 @@ from ..reading import is_done, read_event, read_whole
 from .answer import decode_plain, filtered_for, usage_of
 from .deltas import MISSES, end_reasoning, on_delta
 from .dialect import OPENAI, ChatDialect
-from .state import ChatState
+from .state import State
 
 __all__ = ["halt", "initial", "step", "unary"]
 
@@ -24,15 +24,15 @@ __all__ = ["halt", "initial", "step", "unary"]
 _ANSWER: Final = ("choices",)
 
 
-def initial(request: Request, *, dialect: ChatDialect = OPENAI) -> ChatState:  # noqa: ARG001 - the argument of every protocol
+def initial(request: Request, *, dialect: ChatDialect = OPENAI) -> State:  # noqa: ARG001 - the argument of every protocol
     """Return a fresh state for the answer to one request."""
-    return ChatState(dialect)
+    return State(dialect)
 
 
 # A stream
 
 
-def step(state: ChatState, data: bytes, event: str = "message") -> Sequence[Event]:
+def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
     """Return the events that one stream event stands for.
 
     Args:
@@ -67,7 +67,7 @@ def step(state: ChatState, data: bytes, event: str = "message") -> Sequence[Even
     return _take(state, data, event)
 
 
-def halt(state: ChatState) -> Sequence[Event]:
+def halt(state: State) -> Sequence[Event]:
     """Return what the end of the stream stands for, where no ``[DONE]`` came.
 
     Raises:
@@ -79,13 +79,13 @@ def halt(state: ChatState) -> Sequence[Event]:
     return _concluded(state)
 
 
-def _miss(state: ChatState) -> None:
+def _miss(state: State) -> None:
     state.misses += 1
     if state.misses >= MISSES:
         state.plain = ""
 
 
-def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
+def _take(state: State, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return _concluded(state)
     chunk = read_event(state, data, event, known=_ANSWER)
@@ -100,13 +100,13 @@ def _take(state: ChatState, data: bytes, event: str) -> Sequence[Event]:
             on_delta(state, delta, events, whole=whole)
             _on_finish_reason(state, choice.get("finish_reason"), in_call=state.inputs.grown != grown)
             _on_error(state, choice)
-            _on_usage(state, choice.get("usage"))
+            state.use(choice.get("usage"), usage_of)
     groq = chunk.get("x_groq")
     if isinstance(groq, dict):  # https://console.groq.com/docs/api-reference#chat-create
         if groq.get("error"):
             raise _failure(state, groq)
-        _on_usage(state, groq.get("usage"))
-    _on_usage(state, chunk.get("usage"))
+        state.use(groq.get("usage"), usage_of)
+    state.use(chunk.get("usage"), usage_of)
     return events
 
 
@@ -125,13 +125,13 @@ def _check_choices(chunk: Mapping[str, Json]) -> None:
             raise wrong(choice["index"], "the index of a choice", "a number")
 
 
-def _failure(state: ChatState, value: Mapping[str, Json]) -> MelliteError:
+def _failure(state: State, value: Mapping[str, Json]) -> MelliteError:
     error = failure_of(value)
     error.usage = state.usage
     return error
 
 
-def _on_finish_reason(state: ChatState, word: Json, *, in_call: bool = False) -> None:
+def _on_finish_reason(state: State, word: Json, *, in_call: bool = False) -> None:
     """Take a finish reason; `in_call` if its chunk has arguments of a tool call, which may go on (LiteLLM)."""
     if word is not None and not isinstance(word, str):
         raise wrong(word, "finish_reason", "a text")
@@ -141,7 +141,7 @@ def _on_finish_reason(state: ChatState, word: Json, *, in_call: bool = False) ->
         state.complete = not (in_call and state.inputs.is_open and not is_cut_short(word))
 
 
-def _on_error(state: ChatState, choice: Mapping[str, Json], *, whole: bool = False) -> None:
+def _on_error(state: State, choice: Mapping[str, Json], *, whole: bool = False) -> None:
     """Note the error of a choice, as OpenRouter has it; what came before the error in the answer is not lost."""
     if choice.get("error"):
         state.failure = failure_of({"error": choice["error"]}, whole=whole)
@@ -149,14 +149,8 @@ def _on_error(state: ChatState, choice: Mapping[str, Json], *, whole: bool = Fal
         state.complete = True
 
 
-def _on_usage(state: ChatState, usage: Json) -> None:
-    """Note a report of usage; see `Usage.replacing`."""
-    if isinstance(usage, dict) and usage:
-        state.usage = usage_of(usage).replacing(state.usage)
-
-
 def _concluded(
-    state: ChatState, answer: JsonObject | None = None, choice: Mapping[str, Json] | None = None
+    state: State, answer: JsonObject | None = None, choice: Mapping[str, Json] | None = None
 ) -> Sequence[Event]:
     """Return the events that end an answer.
 
@@ -221,21 +215,21 @@ def unary(body: bytes, *, dialect: ChatDialect = OPENAI) -> Sequence[Event] | It
         message = {}
     if not isinstance(message, dict):
         raise wrong(first, "a choice", "an object with a message")
-    state = ChatState(dialect)
+    state = State(dialect)
     events: list[Event] = []
     state.identify(answer.get("id"), answer.get("model"), events)
     on_delta(state, message, events, whole=True)
     _on_finish_reason(state, first.get("finish_reason"))
     state.finish_word = first.get("finish_reason")
     _on_error(state, first, whole=True)
-    _on_usage(state, answer.get("usage"))
+    state.use(answer.get("usage"), usage_of)
     if state.failure is not None:
         return _broken_off(events, state)
     events += _concluded(state, answer, first)
     return events
 
 
-def _broken_off(events: Sequence[Event], state: ChatState) -> Iterator[Event]:
+def _broken_off(events: Sequence[Event], state: State) -> Iterator[Event]:
     """Give what there is of an answer whose choice names an error, and then that error."""
     yield from events
     yield from _concluded(state)

@@ -9,7 +9,7 @@ from ..error_answers import classify
 from .answer import ID, OpenAIResponsesRaw, ResponseObject, ResponseOutputItem
 from .body import lower, mend, options_of
 from .dialect import OPENAI, ResponsesDialect
-from .state import ResponsesState
+from .state import State as ResponsesState
 from .stream import halt, initial, step, unary
 
 __all__ = [

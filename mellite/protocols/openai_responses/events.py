@@ -10,7 +10,7 @@ from ...values.events import Event
 from ...values.provider_json import Json, JsonObject
 from ..json_values import wrong
 from .pieces import CALLS, Kind
-from .state import Flow, ResponsesState
+from .state import Flow, State
 
 __all__ = ["HANDLERS", "object_in"]
 
@@ -23,26 +23,24 @@ def object_in(event: Mapping[str, Json], name: str) -> JsonObject:
     return value
 
 
-def _on_response(state: ResponsesState, event: Mapping[str, Json], events: list[Event]) -> None:
+def _on_response(state: State, event: Mapping[str, Json], events: list[Event]) -> None:
     response = object_in(event, "response")
     state.identify(response.get("id"), response.get("model"), events)
 
 
-def _on_item_added(state: ResponsesState, event: Mapping[str, Json], events: list[Event]) -> None:
+def _on_item_added(state: State, event: Mapping[str, Json], events: list[Event]) -> None:
     state.begin(events)
     state.flow = None
     events += state.items.added(object_in(event, "item"), event.get("output_index"))
 
 
-def _on_item_done(state: ResponsesState, event: Mapping[str, Json], events: list[Event]) -> None:
+def _on_item_done(state: State, event: Mapping[str, Json], events: list[Event]) -> None:
     state.begin(events)
     state.flow = None
     events += state.items.done(object_in(event, "item"), event.get("output_index"))
 
 
-def _on_text(
-    state: ResponsesState, event: Mapping[str, Json], events: list[Event], *, kind: Kind = "output_text"
-) -> None:
+def _on_text(state: State, event: Mapping[str, Json], events: list[Event], *, kind: Kind = "output_text") -> None:
     text = _delta(event)
     if not text:
         return
@@ -65,9 +63,7 @@ _COUNTED: Final[Mapping[Kind, str]] = {
 }
 
 
-def _on_whole_text(
-    state: ResponsesState, event: Mapping[str, Json], events: list[Event], *, kind: Kind = "output_text"
-) -> None:
+def _on_whole_text(state: State, event: Mapping[str, Json], events: list[Event], *, kind: Kind = "output_text") -> None:
     whole = event.get("text")
     if not isinstance(whole, str) or not whole:
         return  # it is not said here
@@ -76,7 +72,7 @@ def _on_whole_text(
     events += state.items.whole_text(event, kind, _number(event, _COUNTED[kind]), whole)
 
 
-def _on_part_done(state: ResponsesState, event: Mapping[str, Json], events: list[Event]) -> None:
+def _on_part_done(state: State, event: Mapping[str, Json], events: list[Event]) -> None:
     """Take a part of a message or of thinking as a whole; it is of the kind that its type says."""
     part = event.get("part")
     if isinstance(part, Mapping):
@@ -85,9 +81,7 @@ def _on_part_done(state: ResponsesState, event: Mapping[str, Json], events: list
             handler(state, {**event, **part}, events)
 
 
-def _on_input(
-    state: ResponsesState, event: Mapping[str, Json], events: list[Event], *, kind: str = "function_call"
-) -> None:
+def _on_input(state: State, event: Mapping[str, Json], events: list[Event], *, kind: str = "function_call") -> None:
     text = _delta(event)
     if not text:
         return
@@ -98,7 +92,7 @@ def _on_input(
 
 
 def _on_whole_input(
-    state: ResponsesState, event: Mapping[str, Json], events: list[Event], *, kind: str = "function_call"
+    state: State, event: Mapping[str, Json], events: list[Event], *, kind: str = "function_call"
 ) -> None:
     whole = event.get(CALLS[kind])
     if not isinstance(whole, str) or not whole.strip():
@@ -107,13 +101,13 @@ def _on_whole_input(
     events += state.items.whole_input(event, kind, whole)
 
 
-def _on_refusal(state: ResponsesState, event: Mapping[str, Json], events: list[Event]) -> None:
+def _on_refusal(state: State, event: Mapping[str, Json], events: list[Event]) -> None:
     state.begin(events)
     place = _refused(event)
     state.refusals[place] = state.refusals.get(place, "") + _delta(event)
 
 
-def _on_whole_refusal(state: ResponsesState, event: Mapping[str, Json], events: list[Event]) -> None:
+def _on_whole_refusal(state: State, event: Mapping[str, Json], events: list[Event]) -> None:
     whole = event.get("refusal")
     if isinstance(whole, str) and whole:
         state.begin(events)
@@ -126,7 +120,7 @@ def _refused(event: Mapping[str, Json]) -> tuple[Json, int]:
     return next(iter(names), None), _number(event, "content_index")
 
 
-_PARTS: Final[Mapping[str, Callable[[ResponsesState, Mapping[str, Json], list[Event]], None]]] = {
+_PARTS: Final[Mapping[str, Callable[[State, Mapping[str, Json], list[Event]], None]]] = {
     "output_text": _on_whole_text,
     "reasoning_text": partial(_on_whole_text, kind="reasoning_text"),
     "refusal": _on_whole_refusal,
@@ -134,7 +128,7 @@ _PARTS: Final[Mapping[str, Callable[[ResponsesState, Mapping[str, Json], list[Ev
 }
 
 #: What takes an event, by its type; one of another type is only in the raw answer.
-HANDLERS: Final[Mapping[str, Callable[[ResponsesState, Mapping[str, Json], list[Event]], None]]] = {
+HANDLERS: Final[Mapping[str, Callable[[State, Mapping[str, Json], list[Event]], None]]] = {
     "response.created": _on_response,
     "response.queued": _on_response,
     "response.in_progress": _on_response,

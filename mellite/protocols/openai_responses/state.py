@@ -11,7 +11,7 @@ from .dialect import ResponsesDialect
 from .items import Items
 from .pieces import Block, Item
 
-__all__ = ["Flow", "ResponsesState"]
+__all__ = ["Flow", "State"]
 
 
 class Flow(NamedTuple):
@@ -22,7 +22,7 @@ class Flow(NamedTuple):
     block: Block
 
 
-class ResponsesState(AnswerState):
+class State(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:

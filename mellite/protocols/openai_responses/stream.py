@@ -15,7 +15,7 @@ from ..reading import answered, decoded, is_done
 from .answer import decode_plain, log_probabilities, refusal_of, usage_of, whole
 from .dialect import OPENAI, ResponsesDialect
 from .events import HANDLERS, object_in
-from .state import ResponsesState
+from .state import State
 
 __all__ = ["halt", "initial", "step", "unary"]
 
@@ -41,15 +41,15 @@ _LAST: Final[Mapping[str, str | None]] = {
 _PLAIN_NAMES: Final = frozenset({"message", "response.output_text.delta"})
 
 
-def initial(request: Request, *, dialect: ResponsesDialect = OPENAI) -> ResponsesState:  # noqa: ARG001 - the argument of every protocol
+def initial(request: Request, *, dialect: ResponsesDialect = OPENAI) -> State:  # noqa: ARG001 - the argument of every protocol
     """Return a fresh state for the answer to one request."""
-    return ResponsesState(dialect)
+    return State(dialect)
 
 
 # A stream
 
 
-def step(state: ResponsesState, data: bytes, event: str = "message") -> Sequence[Event]:
+def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
     """Return the events that one stream event stands for.
 
     Args:
@@ -84,7 +84,7 @@ def step(state: ResponsesState, data: bytes, event: str = "message") -> Sequence
     return _take(state, data, event)
 
 
-def halt(state: ResponsesState) -> Sequence[Event]:
+def halt(state: State) -> Sequence[Event]:
     """Return what the end of the stream stands for, where it comes before the last event.
 
     Raises:
@@ -93,7 +93,7 @@ def halt(state: ResponsesState) -> Sequence[Event]:
     raise state.broken_off(before="its last event")
 
 
-def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
+def _take(state: State, data: bytes, name: str) -> Sequence[Event]:
     if is_done(data):
         raise state.broken_off(before="its last event")
     try:
@@ -121,7 +121,7 @@ def _take(state: ResponsesState, data: bytes, name: str) -> Sequence[Event]:
 
 
 def _concluded(
-    state: ResponsesState,
+    state: State,
     response: JsonObject,
     status: str | None,
     events: list[Event],
@@ -138,9 +138,7 @@ def _concluded(
         in_one_piece: whether the answer did not come as a stream.
     """
     state.identify(response.get("id"), response.get("model"), events)
-    usage = response.get("usage")
-    if isinstance(usage, dict) and usage:
-        state.usage = usage_of(usage)
+    state.use(response.get("usage"), usage_of)
     word = response.get("status")
     word = word if isinstance(word, str) and word else status
     output = response.get("output")
@@ -175,9 +173,7 @@ def _reason(response: Mapping[str, Json], word: str | None) -> FinishReason:
     return "stop" if word in ("completed", None) else "unknown"
 
 
-def _failure(
-    state: ResponsesState, response: Mapping[str, Json], word: str | None, *, in_one_piece: bool
-) -> MelliteError:
+def _failure(state: State, response: Mapping[str, Json], word: str | None, *, in_one_piece: bool) -> MelliteError:
     """Return the error that an answer stands for which failed, or is still being made."""
     if word in _RUNNING:
         msg = f"the answer is not there yet: it is {word!r}, to be asked for later by its id {state.response_id!r}"
@@ -206,7 +202,7 @@ def unary(body: bytes, *, dialect: ResponsesDialect = OPENAI) -> Iterator[Event]
         TextDelta(text='Hi!', id='text-0')
     """
     answer = decoded(body, whole=True)
-    state = ResponsesState(dialect)
+    state = State(dialect)
     if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
         answered(answer, "the answer", whole=True)
         raise wrong(answer, "the answer", "a response with output")
