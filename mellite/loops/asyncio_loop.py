@@ -1,4 +1,10 @@
-"""asyncio as the pump of a generation needs it: a `mellite.loops.Loop`, and its waiters."""
+"""asyncio as the pump of a generation needs it: a `mellite.loops.Loop`, and its waiters.
+
+Eager tasks, named here once: where a loop has such a task factory, ``create_task`` runs the first step of the task
+before it returns: https://docs.python.org/3/library/asyncio-task.html#asyncio.eager_task_factory. So a generation may
+have begun, been cancelled or ended before `AsyncioLoop.spawn` knows its task, and a backend that asks another one
+spawns a task from inside that first step.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +20,32 @@ __all__ = ["AsyncioLoop", "AsyncioWaiter", "current_asyncio_task"]
 
 
 def current_asyncio_task() -> asyncio.Task[Any] | None:
-    """The asyncio task that runs this code; None on trio."""
+    """Return the asyncio task that runs this code; None on trio, and outside of any task."""
     try:
         return asyncio.current_task()
     except RuntimeError:
         return None
 
 
-#: Whether this thread is about to make a task: where tasks are eager, that may run code that makes more.
+#: Per thread: ``depth`` is 1 while a task is being made, which may run its first step.
 _eager: Final = threading.local()
 
 
 @final
 class AsyncioLoop:
-    """One event loop of asyncio."""
+    """One event loop of asyncio, and the task of one generation in it.
+
+    Args:
+        loop: the event loop.
+        thread: the number of the thread it belongs to; by default the current one.
+    """
 
     __slots__ = ("asked", "loop", "process", "task", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, thread: int | None = None) -> None:
         self.loop = loop
         self.process = forking.process.number
-        self.asked = False  # for cancellation, out of the first step of an eager task
+        self.asked = False  # to cancel, before the task was known: from its own first step
         self.task: asyncio.Task[None] | None = None
         self.thread = threading.get_ident() if thread is None else thread
 
@@ -43,11 +54,11 @@ class AsyncioLoop:
         return AsyncioWaiter(self.loop)
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
-        """Run `main` as a task of its own; call `done` when it is over, however it ended."""
+        """Run `main` as a task of its own; call `done` when that is over, however it ended."""
         if self.loop.get_task_factory() is None:
             self._spawn(main, done)
         elif getattr(_eager, "depth", 0):
-            # Out of the first step of an eager task: each of a chain of them would be some calls deeper.
+            # In the first step of an eager task. A chain of thunks, one inside another, would exhaust the stack.
             self.loop.call_soon(self._spawn, main, done)
         else:
             _eager.depth = 1
@@ -64,8 +75,8 @@ class AsyncioLoop:
 
         def over(task: asyncio.Task[None]) -> None:
             if not task.cancelled():
-                task.exception()  # looked at, so that nobody says it was never retrieved
-            self.task = None  # its context knows the pump, which knows this: keep no cycle
+                task.exception()  # retrieved here, so that asyncio does not log that it never was
+            self.task = None  # the task's context knows the pump, which knows this loop: break the cycle
             done()
 
         task.add_done_callback(over)
@@ -80,9 +91,13 @@ class AsyncioLoop:
             self.asked = True
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
-        """Have `function` called in this loop, from any thread or `__del__`; return False if the loop is gone."""
+        """Have `function` called in this loop; return False if the loop is gone.
+
+        May be called from any thread, from signal handlers and from ``__del__``; that asyncio allows all of these is
+        documented since https://github.com/python/cpython/issues/79149.
+        """
         if self.process != forking.process.number:
-            return False  # what wakes the loop up is shared with the parent
+            return False  # the pipe that wakes the loop is shared with the parent
         try:
             self.loop.call_soon_threadsafe(function, *args)
         except RuntimeError:  # the loop is closed
@@ -90,16 +105,16 @@ class AsyncioLoop:
         return True
 
     def is_here(self) -> bool:
-        """Whether this is the thread the loop belongs to."""
+        """Whether the calling thread is the one that the loop belongs to."""
         return threading.get_ident() == self.thread
 
     def is_closed(self) -> bool:
-        """Whether nothing will ever run here again, in this process."""
+        """Whether the loop will never run again in this process."""
         return self.process != forking.process.number or self.loop.is_closed()
 
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Have `function` called if the loop is closed by hand; return what takes that back."""
-        # Loops tell nobody that they are closed. But they drop their timers then, and what the timers hold.
+        """Have `function` called if the loop is closed by hand; return a function that takes this back."""
+        # A loop has no hook for being closed. But it drops its timers then, and with them what they hold.
         timer = weakref.ref(self.loop.call_later(_NEVER, _Farewell.hold, _Farewell(self.loop, function)))
 
         def take_back() -> None:
@@ -111,25 +126,21 @@ class AsyncioLoop:
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` means that the spawned task was cancelled from outside."""
-        # A CancelledError that nobody sent to this task comes out of the backend: an error like any other.
+        # A CancelledError without a request to cancel this task comes from the backend: an error like any other.
         return isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling() > 0
 
     async def checkpoint(self) -> None:
-        """Let others run, and let a cancellation arrive."""
+        """Let other tasks run, and let a cancellation arrive."""
         await asyncio.sleep(0)
 
-    def in_task(self) -> bool:
-        """Whether the code that asks runs in the spawned task itself."""
-        return self.task is not None and self.task is current_asyncio_task()
 
-
-#: Seconds until a timer that is only there to be dropped, ten years.
+#: When the timer would go off that is only there to be dropped: in ten years, in seconds.
 _NEVER: Final = 10 * 365 * 24 * 3600.0
 
 
 @final
 class _Farewell:
-    """Calls a function when it is dropped, if its loop is closed by then."""
+    """Calls `function` when this object is dropped, if `loop` is closed by then."""
 
     __slots__ = ("function", "loop")
 
@@ -138,7 +149,7 @@ class _Farewell:
         self.function = function
 
     def hold(self) -> None:
-        """Called by the timer, which is ten years off."""
+        """Do nothing: the timer holds this method, and by it the object."""
 
     def __del__(self) -> None:
         if self.loop.is_closed():
@@ -157,13 +168,13 @@ class AsyncioWaiter:
         self.thread = threading.get_ident()
 
     def wake(self) -> None:
-        """Wake whoever waits, or will; from any thread, any number of times."""
+        """Wake the task, now or when it starts waiting; from any thread, any number of times."""
         try:
             if threading.get_ident() == self.thread:
                 self._set()
             else:
                 self.loop.call_soon_threadsafe(self._set)
-        except RuntimeError:  # that loop is closed: nobody waits there any more
+        except RuntimeError:  # the loop is closed, and no task waits in it
             return
 
     def _set(self) -> None:

@@ -1,4 +1,4 @@
-"""See the connections of event loops that open their sockets in C, which Python's audit events do not tell of.
+"""See the connections of event loops that open their sockets in C, for which Python has no audit events.
 
 Used by `mellite.pytest_plugin`, which refuses connections while a test replays.
 """
@@ -20,11 +20,11 @@ Method = Callable[..., Awaitable[object]]
 def watched(refuse: Callable[[object], None]) -> Generator[None]:
     """Tell `refuse` of every host that such a loop is about to connect to or to look up, until the block ends.
 
-    uvloop is imported where it is installed: imported later it would go unseen. This changes a class of its, so blocks
-    do not overlap.
+    Imports uvloop where it is installed, because one that is imported later would go unseen. Changes a class of
+    uvloop's, so that blocks must not overlap.
 
     Args:
-        refuse: takes a host's name or address; what it raises is what the caller of the loop gets.
+        refuse: takes a host's name or address; what it raises reaches the caller of the loop.
     """
     with ExitStack() as stack:
         loop = _uvloop()
@@ -34,7 +34,7 @@ def watched(refuse: Callable[[object], None]) -> Generator[None]:
 
 
 def _uvloop() -> Any:
-    """The class of uvloop's loops; None where it is not installed."""
+    """Return the class of uvloop's loops; None where it is not installed."""
     if find_spec("uvloop") is not None:
         with suppress(ImportError):  # built for another Python
             return import_module("uvloop").Loop
@@ -61,7 +61,7 @@ def _wrapped(loop: Any, name: str, host: Callable[..., object], refuse: Callable
 
 
 def _of_address(address: object) -> object:
-    """The host of a socket's address; None for a path on this machine."""
+    """Return the host of a socket's address; None for a path on this machine."""
     return address[0] if isinstance(address, tuple) else None
 
 

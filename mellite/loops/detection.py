@@ -49,31 +49,37 @@ class Loop(Protocol):
     process: int
 
     def waiter(self) -> Waiter:
-        """A waiter for a task of this loop."""
+        """Make a waiter for a task of this loop."""
         ...
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
-        """Run `main` as a task of its own; call `done` when it is over, however it ended, even before it began."""
+        """Run `main` as a task of its own; call `done` when that is over, even if it was cancelled before it began.
+
+        Called once, in this loop.
+        """
         ...
 
     def cancel(self) -> None:
-        """Cancel the task that was spawned; only from this loop's own thread."""
+        """Cancel the task that was spawned; only from the loop's own thread."""
         ...
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
-        """Have `function` called in this loop, from any thread or `__del__`; False if the loop is gone."""
+        """Have `function` called in this loop; return False if the loop is gone.
+
+        May be called from any thread, from signal handlers and from ``__del__``.
+        """
         ...
 
     def is_here(self) -> bool:
-        """Whether this is the thread the loop belongs to."""
+        """Whether the calling thread is the one that the loop belongs to."""
         ...
 
     def is_closed(self) -> bool:
-        """Whether nothing will ever run here again, in this process."""
+        """Whether the loop will never run again in this process."""
         ...
 
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Have `function` called once the loop is closed by hand, if it is; give what takes that back."""
+        """Have `function` called if the loop is closed by hand; return a function that takes this back."""
         ...
 
     def is_cancellation(self, error: BaseException) -> bool:
@@ -81,19 +87,15 @@ class Loop(Protocol):
         ...
 
     async def checkpoint(self) -> None:
-        """Let others run, and let a cancellation arrive."""
-        ...
-
-    def in_task(self) -> bool:
-        """Whether the code that asks runs in the spawned task itself."""
+        """Let other tasks run, and let a cancellation arrive."""
         ...
 
 
 def imported_trio() -> Any:
     """Return trio if the program has imported it, else None; never import it here.
 
-    A module that another thread is just importing stands in `sys.modules` half made. Nothing can run on it yet, so it
-    counts as not imported until ``trio.lowlevel`` is there. No other code looks into `sys.modules`.
+    While another thread is importing trio, `sys.modules` has it half made. Nothing can run on it yet, so it counts as
+    not imported until ``trio.lowlevel`` is there. No other code of mellite looks into `sys.modules`.
     """
     trio = sys.modules.get("trio")
     return trio if hasattr(trio, "lowlevel") else None
@@ -106,7 +108,7 @@ def in_trio_task() -> bool:
 
 
 def current() -> Loop:
-    """Return the loop this code runs in.
+    """Return the loop that this code runs in.
 
     Raises:
         RuntimeError: outside of any.
@@ -118,7 +120,7 @@ def current() -> Loop:
 
 
 def waiter() -> Waiter:
-    """Make a waiter for the task that asks; the same as ``current().waiter()``, at half the price.
+    """Make a waiter for the current task: ``current().waiter()`` in half the time.
 
     Raises:
         RuntimeError: outside of any loop.
@@ -130,7 +132,7 @@ def waiter() -> Waiter:
 
 
 def running() -> object | None:
-    """Return what identifies the running loop, as a key: the asyncio loop, or trio's token; None outside of any."""
+    """Return a key for the running loop: asyncio's loop itself, or trio's token; None outside of any."""
     trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return cast("object", trio.lowlevel.current_trio_token())
@@ -141,12 +143,16 @@ def running() -> object | None:
 
 
 def is_being_cancelled(task: object | None) -> bool:
-    """Whether the current task, or `task` where it is known, is on its way out by cancellation."""
+    """Whether a task is being cancelled, or was.
+
+    Args:
+        task: a task of asyncio's; None for the current one.
+    """
     trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return bool(trio.current_effective_deadline() == -float("inf"))
     if task is None:
         task = current_asyncio_task()
-    if not isinstance(task, asyncio.Task):  # none, or one of trio's, whose end is noticed elsewhere
+    if not isinstance(task, asyncio.Task):  # none; or one of trio's, whose end `mellite.loops.readers` notices
         return False
     return task.cancelled() if task.done() else task.cancelling() > 0

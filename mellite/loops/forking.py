@@ -1,8 +1,11 @@
-"""What must hold in a forked child: its locks are open, and what its parent had in flight is told from its own.
+"""Keep locks and event loops apart after a fork.
 
-Only the thread that forks goes on in the child. A lock that another one held would stay shut there for ever, so every
-lock of mellite is made here. Nor does any event loop of the parent go on: its sockets, and the selector that it waits
-with, are shared with the parent, so the child leaves them alone.
+Only the thread that forks goes on in the child. A lock that another thread held would stay locked there for ever
+(https://github.com/python/cpython/issues/50970), so every lock of mellite is made here, and open in the child.
+
+No event loop of the parent goes on in the child. Its sockets, and the selector that it waits with, are shared with the
+parent, so the child must not touch them, not even to close them. What belongs to a loop keeps the number of its process
+(`process`), and counts as gone where that is another one.
 """
 
 from __future__ import annotations
@@ -16,16 +19,19 @@ __all__ = ["Renewable", "condition", "lock", "process", "renewed", "rlock"]
 
 
 class Renewable(Protocol):
-    """What has to be put right in a forked child; the locks of `threading` have this method, too."""
+    """Something to be put right in a forked child, by the method that locks of `threading` have for it.
+
+    https://github.com/python/cpython/issues/84270
+    """
 
     def _at_fork_reinit(self) -> None: ...
 
 
 class _Process:
-    """This process, as far as forks go.
+    """The process that this code runs in.
 
     Attributes:
-        number: how many forks lie between the first process and this one; what keeps it knows later where it was made.
+        number: how many forks lie between the first process and this one.
     """
 
     __slots__ = ("number",)
@@ -34,7 +40,7 @@ class _Process:
         self.number = 0
 
 
-#: The process that this code runs in.
+#: This process. An object that keeps its number can tell later whether it was made before a fork.
 process: Final = _Process()
 
 _renewed: Final[WeakSet[Any]] = WeakSet()
@@ -43,7 +49,7 @@ R = TypeVar("R")
 
 
 def renewed(thing: R) -> R:
-    """Have ``thing._at_fork_reinit()`` called in every forked child, as long as `thing` lives; give it back."""
+    """Have ``thing._at_fork_reinit()`` called in every forked child, as long as `thing` lives; return `thing`."""
     _renewed.add(thing)
     return thing
 
@@ -59,7 +65,7 @@ def rlock() -> Any:
 
 
 def condition() -> threading.Condition:
-    """Make a condition variable whose lock is open in a forked child, and for which nobody waits there."""
+    """Make a condition variable whose lock is open in a forked child, without waiters there."""
     return renewed(threading.Condition())
 
 

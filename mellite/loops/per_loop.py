@@ -1,7 +1,11 @@
 """One client object per event loop, made on first use and closed with its loop.
 
-The client of an HTTP library belongs to a loop. A started async generator is what a loop closes at its end by itself
-(`asyncio.run` and trio both do), so each client is held by one whose ``finally`` closes it.
+The client of an HTTP library belongs to a loop. What a loop closes by itself at its end is an async generator that has
+been started (`asyncio.run` and trio both do: https://peps.python.org/pep-0525/#finalization), so each client is held by
+one whose ``finally`` closes it.
+
+`ClientPerLoop.find`, `start` and `aclose` are called in the loop that they are about. Other loops may do so meanwhile,
+each with its own key, and a client may be let go from anywhere, also by the garbage collector; hence no lock.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ _CLOSING_TIME = 2.0
 
 
 class ClientPerLoop(Generic[C]):
-    """Keeps a client for each event loop it is used in.
+    """A client for each event loop that it is used in.
 
     A client is closed at the end of its loop, by `aclose`, or when this object is dropped, whichever comes first.
 
@@ -48,12 +52,12 @@ class ClientPerLoop(Generic[C]):
         self._noticing = False
 
     def find(self, loop: object) -> C | None:
-        """The client of this loop, if there is one already; `loop` is the loop itself or trio's token."""
+        """Return the client of a loop, if there is one already; `loop` is the loop itself or trio's token."""
         held = self._held.get(loop)
         return None if held is None or held.is_inherited() else held.client
 
     async def start(self, loop: object) -> C:
-        """Make the client of this loop, which must be the running one."""
+        """Make the client of `loop`, which must be the running one, and drop those of loops that were closed."""
         for key, one in list(self._held.items()):
             if one.loop.is_closed():
                 self._held.pop(key, None)
@@ -61,8 +65,8 @@ class ClientPerLoop(Generic[C]):
         held = _Held(self._make(), current(), self._close, self._discard)
         self._held[loop] = held
         if not self._noticing:
-            # From here on the registry of finalizers, not only this object, holds the clients: being part of a
-            # garbage cycle must not destroy them unclosed.
+            # From here on the registry of finalizers holds the clients, too. Held by this object alone, they would be
+            # destroyed with it, unclosed, if it were part of a garbage cycle.
             self._noticing = True
             weakref.finalize(self, _abandon, self._held).atexit = False
         await held.be_kept(self._held, loop)  # never suspends, so no second client can slip in between
@@ -80,12 +84,12 @@ class ClientPerLoop(Generic[C]):
             await here.finish()
 
 
-#: Of processes before this one, kept for ever: their sockets, and the selectors behind them, are shared with them.
+#: Clients of the processes before this one. Kept for ever: see `mellite.loops.forking`.
 _inherited: Final[list[object]] = []
 
 
 class _Held(Generic[C]):
-    """A client, and the generator that is there to be closed by the loop."""
+    """A client, and the generator by which its loop closes it."""
 
     def __init__(
         self, client: C, loop: Loop, close: Callable[[C], Awaitable[None]], discard: Callable[[C], None]
@@ -106,7 +110,7 @@ class _Held(Generic[C]):
         await anext(self._keeper)
 
     async def close(self) -> None:
-        """Close the client once; whoever else asks waits until that is done."""
+        """Close the client, once; a second caller waits until that is done."""
         with anyio.move_on_after(_CLOSING_TIME, shield=True):
             if self._closed is None:
                 self._closed = anyio.Event()
@@ -125,7 +129,7 @@ class _Held(Generic[C]):
             await self._keeper.aclose()  # has nothing left to wait for, so the loop never finds it running
 
     def is_inherited(self) -> bool:
-        """Whether it belongs to the process that this one was forked from."""
+        """Whether the client belongs to a process before this one."""
         return self.loop.process != forking.process.number
 
     def let_go(self) -> None:
@@ -156,9 +160,9 @@ def _call(function: Callable[[], None] | None) -> None:
 
 
 def release(stream: object) -> None:
-    """Close the socket below a stream or transport whose loop was closed by hand, and which can no longer do so itself.
+    """Close the socket below a stream or transport whose loop was closed by hand.
 
-    What cannot be reached is left to the garbage collector, which closes sockets, too.
+    Such a stream can no longer close it. A socket that cannot be reached is left to the garbage collector.
 
     Args:
         stream: a transport of asyncio's, in TLS or not, or a stream of anyio's or httpcore's around one.
@@ -167,7 +171,7 @@ def release(stream: object) -> None:
         stream = getattr(stream, name, stream)
     lost = getattr(stream, "_call_connection_lost", None)
     if lost is not None and getattr(stream, "_sock", None) is not None:
-        with contextlib.suppress(RuntimeError):  # whoever was waiting can no longer be told
+        with contextlib.suppress(RuntimeError):  # its waiters can no longer be told
             lost(None)
 
 
@@ -181,6 +185,6 @@ async def _keep(one: _Held[C], held: dict[object, _Held[C]], loop: object) -> As
 
 
 def _abandon(held: dict[object, _Held[C]]) -> None:
-    """The owner is gone."""
+    """Let go of all clients: their owner was dropped."""
     for one in list(held.values()):
         one.let_go()

@@ -14,17 +14,17 @@ from .detection import Loop, Waiter, current
 
 __all__ = ["Limit", "Place", "Rests", "check_concurrency", "current_generation"]
 
-# How it works: a limit is a pile of tokens and a queue of those who wait for one, made of deques and a counter, whose
-# steps are atomic. There is no lock: who gives a token back may be the garbage collector, inside whatever code, and a
-# child may be forked at any time. No wake-up is lost: who waits stands in the queue first and then looks at the pile
-# again; who gives back puts the token on the pile first and then looks at the queue again.
+# A limit is a pile of tokens and a queue of tickets that wait for one, made of deques and a counter, whose single
+# operations are atomic. There is no lock, because a token may be given back by the garbage collector, inside any code.
+# No wake-up is lost: a waiter enters the queue and then looks at the pile again; a token is put on the pile, and then
+# the queue is looked at again.
 
 
 class Rests(Protocol):
-    """Something that generates and can pause; a `mellite.thunk.pump.Pump` is one.
+    """A generation that can pause, such as `mellite.thunk.pump.Pump`.
 
     Attributes:
-        places: those that it holds, to be given up while it pauses.
+        places: those that it holds; given up while it pauses.
     """
 
     places: tuple[Place, ...]
@@ -47,7 +47,7 @@ def check_concurrency(name: str, value: Any) -> None:
 
 @final
 class Limit:
-    """At most so many places at the same time, from any loop and thread; who comes first is served first.
+    """So many places at the same time, over all loops and threads; first come, first served.
 
     Args:
         most: how many places there are, at least 1.
@@ -65,9 +65,9 @@ class Limit:
         self._queue: deque[_Ticket] = deque()
 
     def place(self) -> Place:
-        """Return a place that is not held yet; `Place.take` takes it.
+        """Return a place that is not held yet; `Place.take` waits for it.
 
-        In a forked child all places are free: the generations that hold them run in the parent.
+        In a forked child all places are free, because the generations that hold them run in the parent.
         """
         if self._process != forking.process.number:
             self._begin()
@@ -82,10 +82,10 @@ class Limit:
 
 @final
 class Place:
-    """One of the places of a `Limit`. Dropped while it is held, it is given back.
+    """One of the places of a `Limit`, for one generation. One that is dropped is given back.
 
-    Only one task uses it at a time: that which generates. It is `take_if_free` or `take`, then any number of times
-    `rest` and `take_again`, then `give_back`.
+    The task that generates calls `take_if_free` or `take`, then `rest` and `take_again` any number of times. Any thread
+    may call `give_back`.
     """
 
     __slots__ = ("_free", "_held", "_over", "_queue", "most")
@@ -98,31 +98,31 @@ class Place:
         self._over = False
 
     def take_if_free(self) -> bool:
-        """Take the place if nobody has to be waited for; return whether it is held now."""
+        """Take the place if one is free and nothing waits for it; return whether it is held now."""
         if self._queue or not self._take_token():
             return False
         self._register()
         return True
 
     async def take(self) -> None:
-        """Wait for the place, behind all who wait for one."""
+        """Wait for the place, at the end of the queue."""
         await self._wait(self._queue.append)
         self._register()
 
     async def take_again(self) -> None:
-        """Wait for the place after a rest: before all who wait, as they all began later. A no-op if it is held."""
+        """Wait for the place after a rest, at the head of the queue: the others began later. A no-op if it is held."""
         if not (self._held or self._over or self._take_token()):
             await self._wait(self._queue.appendleft)
 
     def rest(self) -> None:
-        """Give the place to others for a while; from the task that generates."""
+        """Let others have the place for a while."""
         if self._held:
             self._held = False
             self._free.put_back()
             _serve(self._free, self._queue)
 
     def give_back(self) -> None:
-        """Give the place back for good, from any thread; a no-op if it was."""
+        """Give the place back for good, from any thread; a no-op the second time."""
         self._over = True
         self.rest()
 
@@ -147,7 +147,7 @@ class Place:
         try:
             await ticket.waiter.wait()
         except BaseException:
-            if not ticket.claim():  # it was served in the same moment: pass it on
+            if not ticket.claim():  # served in the same moment: pass the token on
                 self._free.put_back()
                 _serve(self._free, self._queue)
             raise
@@ -174,13 +174,13 @@ class _Tokens:
         return True
 
     def put_back(self) -> None:
-        """Give a token back, from anywhere."""
+        """Put a token back, from anywhere."""
         self._back.append(None)
 
 
 @final
 class _Ticket:
-    """Somebody who waits for a place. It is claimed once: by who serves it, or by itself when it gives up."""
+    """A wait for a place. Claimed once: when it is served, or when it gives up."""
 
     __slots__ = ("_once", "loop", "waiter")
 
@@ -199,22 +199,22 @@ class _Ticket:
 
 
 def _serve(free: _Tokens, queue: deque[_Ticket]) -> None:
-    """Hand tokens to those who wait, in their order, as long as there are both."""
+    """Hand tokens to tickets, in their order, as long as there are both."""
     while queue:
         if not free.take():
             return
         if not _serve_one(queue):
             free.put_back()
-            # Somebody may have come after the queue was found empty: look again.
+            # A ticket may have come after the queue was found empty: look again.
 
 
 def _serve_one(queue: deque[_Ticket]) -> bool:
-    """Give the token in hand to the first who still waits, in a loop that still runs."""
+    """Give the token in hand to the first ticket that still waits, in a loop that still runs."""
     while True:
         try:
             ticket = queue.popleft()
         except IndexError:
             return False
-        # Through the loop also where it is this one: this may run inside the garbage collector.
+        # Through the loop, even where that is this one: this may run inside the garbage collector.
         if ticket.claim() and ticket.loop.call_soon(ticket.waiter.wake):
             return True

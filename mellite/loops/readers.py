@@ -1,7 +1,8 @@
 """Notice when the task that reads an iterator is over and was cancelled, on asyncio and trio.
 
-Web frameworks keep the iterator they read in an object that a reference cycle keeps alive, long after the client has
-hung up and the reading task was cancelled. Reference counts do not see that; the end of the task does.
+Web frameworks keep the iterator that they read in an object that is part of a reference cycle. When the client has hung
+up and the reading task was cancelled, the iterator lives on until the garbage collector comes by. The end of the task
+tells at once that nothing reads it any more.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ class Reading(Protocol):
     """An iterator that tasks read."""
 
     def reader_cancelled(self, task: object) -> None:
-        """Take note that `task`, which has read here, is over and was cancelled; called in the thread of that task."""
+        """Take note that `task`, which has read here, was cancelled and is over; called in the thread of that task."""
         ...
 
 
-#: What each task has read, until the task is over; neither the tasks nor the iterators are kept alive by it.
+#: What each task has read, until the task is over. Weak on both sides: it keeps neither tasks nor iterators alive.
 _read_by: Final[WeakKeyDictionary[object, WeakSet[Reading]]] = WeakKeyDictionary()
 
 
@@ -45,7 +46,7 @@ def current_task() -> object | None:
 
 
 def follow(task: object, reading: Reading) -> None:
-    """Have `reading` told if `task`, the current one, ends by cancellation."""
+    """Have `reading` told if `task`, the current one, ends by cancellation. Weakly: `reading` is not kept alive."""
     read = _read_by.get(task)
     if read is None:
         read = _read_by[task] = WeakSet()
@@ -59,7 +60,7 @@ def follow(task: object, reading: Reading) -> None:
 
 
 def is_a_step(task: Any, steps: frozenset[CodeType]) -> bool:
-    """Whether `task`, the current one, runs nothing but one step of an iterator, so that it reads for another task.
+    """Whether `task`, the current one, runs nothing but one step of an iterator, and so reads for another task.
 
     `asyncio.wait_for(anext(iterator), 1)` makes such a task on Python 3.11, `create_task(anext(iterator))` everywhere.
 
@@ -86,7 +87,7 @@ def is_a_step(task: Any, steps: frozenset[CodeType]) -> bool:
 _SUSPENDS: Final = (
     inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 )
-#: What puts coroutines of its own around an awaitable to make a task of it.
+#: Packages that wrap an awaitable in coroutines of their own to make a task of it.
 _MACHINERY: Final = frozenset({"anyio", "asyncio", "trio"})
 
 
@@ -99,10 +100,10 @@ def _asyncio_task_over(task: asyncio.Future[Any]) -> None:
 
 @final
 class _TrioExits:
-    """An instrument of trio, the only one to whom trio tells that a task is over."""
+    """An instrument of trio: trio tells nothing else that a task is over."""
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
-        """Tell what the task has read if it ended with `trio.Cancelled`."""
+        """Tell the iterators that the task has read, if it ended with `trio.Cancelled`."""
         read = _read_by.pop(task, ())
         if read and _ended_cancelled(task):
             for reading in list(read):
@@ -118,7 +119,7 @@ def _ended_cancelled(task: trio.lowlevel.Task) -> bool:
     nursery = task.parent_nursery
     if nursery is None or not nursery.cancel_scope.cancel_called:  # as it is once a task has ended with an error
         return False
-    # Trio keeps how a task ended for its nursery alone; the error that it ended with is the last that came there.
+    # Trio tells only its nursery how a task ended: its error is the last that came there.
     errors: list[BaseException] = getattr(nursery, "_pending_excs", [])
     if not errors or not _began_in(errors[-1], task):
         return False

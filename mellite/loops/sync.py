@@ -1,4 +1,4 @@
-"""Callers without `await`: one background loop for all of them, and a clear error where blocking would block a loop."""
+"""Callers without `await`: one background loop for all of them, and an error where blocking would hold up a loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ThreadWaiter", "check_timeout", "forbid_inside_loop", "portal", "run
 
 
 def running_here() -> str | None:
-    """Return the name of the loop that runs in this thread and that blocking would hold up; None if there is none."""
+    """Return the name of the event loop that blocking this thread would hold up; None if there is none."""
     trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_run():
         return "trio"
@@ -24,8 +24,8 @@ def running_here() -> str | None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return None
-    # Threads that are greenlets (gevent) share one thread of the system, and asyncio sees in all of them the loop that
-    # runs in one. That of the portal is ours: whoever is not its thread may wait for it.
+    # Under gevent, threads are greenlets of one system thread, and asyncio sees in all of them the loop that runs in
+    # one. Where that is the background loop, any greenlet but its own may wait for it.
     for one in _portals:
         if loop is one.loop and threading.get_ident() != one.thread.ident:
             return None
@@ -33,7 +33,15 @@ def running_here() -> str | None:
 
 
 def forbid_inside_loop(call: str, instead: str) -> None:
-    """Raise `SyncInsideLoop` if an event loop runs in this thread: blocking it would block everything."""
+    """Refuse to block a thread in which an event loop runs.
+
+    Args:
+        call: what would block, for the error.
+        instead: what to write instead.
+
+    Raises:
+        SyncInsideLoop: if one runs.
+    """
     name = running_here()
     if name is not None:
         msg = f"{call} would block the running {name} event loop; write {instead} instead"
@@ -41,7 +49,7 @@ def forbid_inside_loop(call: str, instead: str) -> None:
 
 
 def check_timeout(value: Any) -> None:
-    """Refuse what is no number of seconds, before anything is begun that would then be cancelled.
+    """Refuse what is no number of seconds. Callers check first, so that nothing is begun only to be cancelled.
 
     Raises:
         InvalidRequest: for anything but None, for no limit, and an int or float that is a number.
@@ -53,7 +61,7 @@ def check_timeout(value: Any) -> None:
 
 @final
 class ThreadWaiter:
-    """A wake-up for code without a loop."""
+    """A wake-up for a thread without a loop."""
 
     __slots__ = ("event",)
 
@@ -61,22 +69,22 @@ class ThreadWaiter:
         self.event = threading.Event()
 
     def wake(self) -> None:
-        """Wake the thread that waits, or will; from any thread, any number of times."""
+        """Wake the thread, now or when it starts waiting; from any thread, any number of times."""
         self.event.set()
 
     def block(self, timeout: float | None) -> bool:
-        """Wait in this thread, at most `timeout` seconds; whether it was woken."""
+        """Wait in this thread, at most `timeout` seconds; return whether it was woken."""
         return self.event.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
 
 def thread_waiter() -> ThreadWaiter:
-    """A waiter for the thread that asks."""
+    """Make a waiter for the current thread."""
     return ThreadWaiter()
 
 
 @final
 class _Portal:
-    """The one background loop for callers without a loop: an asyncio loop on a daemon thread."""
+    """The background loop of a process: an asyncio loop on a daemon thread, closed at exit."""
 
     def __init__(self) -> None:
         import atexit
@@ -112,13 +120,16 @@ class _Portal:
         return AsyncioLoop(self.loop, thread=self.thread.ident)
 
 
-_portals: Final[list[_Portal]] = []  # the one of this process, once somebody needed it
-_inherited: Final[list[_Portal]] = []  # those of the processes before: kept, or their ends would reach the parent
+#: That of this process, once it was needed.
+_portals: Final[list[_Portal]] = []
+#: Those of the processes before this one. Kept for ever: closing them would reach into the parent.
+_inherited: Final[list[_Portal]] = []
+#: Held while a portal starts. Nothing else is locked meanwhile.
 _starting: Final = forking.lock()
 
 
 def portal() -> Loop:
-    """The background loop of this process, started on first need; a forked child starts its own."""
+    """Return the background loop of this process, and start it on first need; a forked child starts its own."""
     with _starting:
         if _portals and _portals[0].process != forking.process.number:
             _inherited.append(_portals.pop())

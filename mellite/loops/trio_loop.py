@@ -17,16 +17,19 @@ __all__ = ["TrioLoop", "TrioWaiter"]
 
 @final
 class TrioLoop:
-    """One run of trio."""
+    """One run of trio, and the task of one generation in it.
 
-    __slots__ = ("asked", "process", "scope", "task", "thread", "token")
+    The generation runs in a system task, which the run cancels before it ends:
+    https://trio.readthedocs.io/en/stable/reference-lowlevel.html#trio.lowlevel.spawn_system_task
+    """
+
+    __slots__ = ("asked", "process", "scope", "thread", "token")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         self.token = token
         self.process = forking.process.number
-        self.asked = False  # for cancellation, before there was anything to cancel
+        self.asked = False  # to cancel, before there was anything to cancel
         self.scope: trio.CancelScope | None = None
-        self.task: trio.lowlevel.Task | None = None
         self.thread = threading.get_ident()
 
     def waiter(self) -> TrioWaiter:
@@ -34,7 +37,7 @@ class TrioLoop:
         return TrioWaiter(self.token)
 
     def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
-        """Run `main` as a system task; call `done` when it is over, however it ended."""
+        """Run `main` as a system task; call `done` when that is over, however it ended."""
         import trio
 
         scope = self.scope = trio.CancelScope()
@@ -47,11 +50,11 @@ class TrioLoop:
                 with scope:
                     await main()
             finally:
-                self.task = self.scope = None
+                self.scope = None
                 done()
-                del main, done  # both know the pump, and its error may know this frame: keep no cycle
+                del main, done  # both know the pump, whose error may know this frame: see "Cycles" in `mellite.thunk`
 
-        self.task = trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
+        trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
 
     def cancel(self) -> None:
         """Cancel the task that was spawned, or will be; only from the thread of this run."""
@@ -60,7 +63,10 @@ class TrioLoop:
             self.scope.cancel()
 
     def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
-        """Have `function` called in this run, from any thread; False if the run is over."""
+        """Have `function` called in this run; return False if the run is over.
+
+        May be called from any thread, from signal handlers and from ``__del__``.
+        """
         import trio
 
         if self.process != forking.process.number:
@@ -72,17 +78,19 @@ class TrioLoop:
         return True
 
     def is_here(self) -> bool:
-        """Whether this is the thread of the run."""
+        """Whether the calling thread is that of the run."""
         return threading.get_ident() == self.thread
 
     def is_closed(self) -> bool:
-        """Whether nothing will ever run here again, in this process."""
-        # The run cancels its system tasks before it ends, so a generation never outlives it unsettled; but in a fork.
+        """Whether the run stayed behind in the process that this one was forked from.
+
+        A run that has ended needs no looking for: it cancelled the generation first.
+        """
         return self.process != forking.process.number
 
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
-        """Do nothing, and give what takes that back: a run of trio always cleans up."""
-        return _nothing  # trio cleans up in every case
+        """Do nothing, and return a function that takes this back: a run of trio always cleans up."""
+        return _nothing
 
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` means that the spawned task was cancelled from outside."""
@@ -93,16 +101,10 @@ class TrioLoop:
         return isinstance(error, trio.Cancelled)
 
     async def checkpoint(self) -> None:
-        """Let others run, and let a cancellation arrive."""
+        """Let other tasks run, and let a cancellation arrive."""
         import trio
 
         await trio.lowlevel.checkpoint()
-
-    def in_task(self) -> bool:
-        """Whether the code that asks runs in the spawned task itself."""
-        import trio
-
-        return trio.lowlevel.in_trio_task() and trio.lowlevel.current_task() is self.task
 
 
 @final
@@ -119,7 +121,7 @@ class TrioWaiter:
         self.thread = threading.get_ident()
 
     def wake(self) -> None:
-        """Wake the waiter, now or when it starts waiting."""
+        """Wake the task, now or when it starts waiting; from any thread, any number of times."""
         import trio
 
         if threading.get_ident() == self.thread:
@@ -127,7 +129,7 @@ class TrioWaiter:
             return
         try:
             self.token.run_sync_soon(self.event.set)
-        except trio.RunFinishedError:  # that run is over: nobody waits there any more
+        except trio.RunFinishedError:  # the run is over, and no task waits in it
             return
 
     async def wait(self) -> None:

@@ -1,4 +1,4 @@
-"""Order among tasks: how many turns of the loop a reader is given, and beginning in the order of being made."""
+"""Order among tasks: begin in the order of being made, and give a reader time to act on an end."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import anyio
 
 __all__ = ["TURNS", "Turns"]
 
-#: How many turns of the loop a reader is given to act on the end of an answer: to settle, to check, to cancel others.
+#: How many turns of the loop the reader of an answer is given to act on its end: to settle, to check, to cancel others.
 TURNS: Final = 32
 
 
 @final
 class Turns:
-    """Gives out numbers, and lets whoever has one wait until all with lower ones have begun.
+    """Lets tasks begin in the order in which they took their numbers; all in one event loop.
 
-    What a task does between its turn and its first wait comes before what the next one does.
+    A task runs from its turn to its next wait before the one after it begins.
     """
 
     __slots__ = ("_begun", "_given", "_next", "_waiting")
@@ -28,13 +28,13 @@ class Turns:
         self._waiting: dict[int, anyio.Event] = {}
 
     def take(self) -> int:
-        """The next number."""
+        """Take the next number."""
         number = self._given
         self._given += 1
         return number
 
     async def wait(self, number: int) -> None:
-        """Wait for the turn of a number, and pass it on; also when that is cancelled."""
+        """Wait for the turn of `number`; then, or when that is cancelled, pass the turn on."""
         try:
             if number != self._next:
                 event = self._waiting[number] = anyio.Event()
