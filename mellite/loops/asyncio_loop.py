@@ -12,14 +12,14 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, final
+from typing import Final, final
 
 from . import forking
 
 __all__ = ["AsyncioLoop", "AsyncioWaiter", "current_asyncio_task"]
 
 
-def current_asyncio_task() -> asyncio.Task[Any] | None:
+def current_asyncio_task() -> asyncio.Task[object] | None:
     """Return the asyncio task that runs this code; None on trio, and outside of any task."""
     try:
         return asyncio.current_task()
@@ -53,7 +53,7 @@ class AsyncioLoop:
         """Make a waiter for a task of this loop."""
         return AsyncioWaiter(self.loop)
 
-    def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+    def spawn(self, main: Callable[[], Coroutine[object, object, None]], done: Callable[[], None]) -> None:
         """Run `main` as a task of its own; call `done` when that is over, however it ended."""
         if self.loop.get_task_factory() is None:
             self._spawn(main, done)
@@ -67,7 +67,7 @@ class AsyncioLoop:
             finally:
                 _eager.depth = 0
 
-    def _spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+    def _spawn(self, main: Callable[[], Coroutine[object, object, None]], done: Callable[[], None]) -> None:
         task = self.task = self.loop.create_task(main())
         # A loop that is closed without asyncio.run's clean-up would complain about the pending task; the thunk
         # settles as cancelled in that case, so there is nothing to complain about.
@@ -90,7 +90,7 @@ class AsyncioLoop:
         else:
             self.asked = True
 
-    def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+    def call_soon(self, function: Callable[..., object], *args: object) -> bool:
         """Have `function` called in this loop; return False if the loop is gone.
 
         May be called from any thread, from signal handlers and from ``__del__``; that asyncio allows all of these is

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
 __all__ = ["watched"]
 
@@ -28,24 +28,26 @@ def watched(refuse: Callable[[object], None]) -> Generator[None]:
     """
     with ExitStack() as stack:
         loop = _uvloop()
-        for method, host in _HOSTS.items() if loop is not None else ():
-            stack.enter_context(_wrapped(loop, method, host, refuse))
+        if loop is not None:
+            for method, host in _HOSTS.items():
+                stack.enter_context(_wrapped(loop, method, host, refuse))
         yield
 
 
-def _uvloop() -> Any:
+def _uvloop() -> type | None:
     """Return the class of uvloop's loops; None where it is not installed."""
     if find_spec("uvloop") is not None:
         with suppress(ImportError):  # built for another Python
-            return import_module("uvloop").Loop
+            loop: type = import_module("uvloop").Loop
+            return loop
     return None
 
 
 @contextmanager
-def _wrapped(loop: Any, name: str, host: Callable[..., object], refuse: Callable[[object], None]) -> Generator[None]:
+def _wrapped(loop: type, name: str, host: Callable[..., object], refuse: Callable[[object], None]) -> Generator[None]:
     original: Method = getattr(loop, name)
 
-    async def method(self: Any, *args: Any, **options: Any) -> object:
+    async def method(self: object, *args: object, **options: object) -> object:
         refuse(host(*args, **options))
         return await original(self, *args, **options)
 

@@ -52,7 +52,7 @@ class Loop(Protocol):
         """Make a waiter for a task of this loop."""
         ...
 
-    def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+    def spawn(self, main: Callable[[], Coroutine[object, object, None]], done: Callable[[], None]) -> None:
         """Run `main` as a task of its own; call `done` when that is over, even if it was cancelled before it began.
 
         Called once, in this loop.
@@ -63,7 +63,7 @@ class Loop(Protocol):
         """Cancel the task that was spawned; only from the loop's own thread."""
         ...
 
-    def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+    def call_soon(self, function: Callable[..., object], *args: object) -> bool:
         """Have `function` called in this loop; return False if the loop is gone.
 
         May be called from any thread, from signal handlers and from ``__del__``.

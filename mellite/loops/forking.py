@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Final, Protocol, TypeVar
+from contextlib import AbstractContextManager
+from typing import Final, Protocol, TypeVar, cast
 from weakref import WeakSet
 
 __all__ = ["Renewable", "condition", "lock", "process", "renewed", "rlock"]
@@ -43,7 +44,7 @@ class _Process:
 #: This process. An object that keeps its number can tell later whether it was made before a fork.
 process: Final = _Process()
 
-_renewed: Final[WeakSet[Any]] = WeakSet()
+_renewed: Final[WeakSet[object]] = WeakSet()
 
 R = TypeVar("R")
 
@@ -59,7 +60,7 @@ def lock() -> threading.Lock:
     return renewed(threading.Lock())
 
 
-def rlock() -> Any:
+def rlock() -> AbstractContextManager[bool]:
     """Make a reentrant lock that is open in a forked child."""
     return renewed(threading.RLock())
 
@@ -72,7 +73,7 @@ def condition() -> threading.Condition:
 def _in_child() -> None:
     process.number += 1
     for thing in list(_renewed):
-        thing._at_fork_reinit()
+        cast("Renewable", thing)._at_fork_reinit()
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final, Protocol, final
+from typing import Final, Protocol, final
 
 from ..values.errors import InvalidRequest
 from . import forking
@@ -34,7 +34,7 @@ class Rests(Protocol):
 current_generation: Final[ContextVar[Rests | None]] = ContextVar("mellite_generation", default=None)
 
 
-def check_concurrency(name: str, value: Any) -> None:
+def check_concurrency(name: str, value: object) -> None:
     """Refuse what is neither None, for no limit, nor a whole number of at least 1.
 
     Raises:
@@ -73,7 +73,7 @@ class Limit:
             self._begin()
         return Place(self._free, self._queue, self.most)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Limit], tuple[int]]:
         return Limit, (self.most,)
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast, final
+from typing import TYPE_CHECKING, Final, Protocol, cast, final
 from weakref import WeakKeyDictionary, WeakSet
 
 from .asyncio_loop import current_asyncio_task
@@ -59,7 +59,7 @@ def follow(task: object, reading: Reading) -> None:
     read.add(reading)
 
 
-def is_a_step(task: Any, steps: frozenset[CodeType]) -> bool:
+def is_a_step(task: object, steps: frozenset[CodeType]) -> bool:
     """Whether `task`, the current one, runs nothing but one step of an iterator, and so reads for another task.
 
     `asyncio.wait_for(anext(iterator), 1)` makes such a task on Python 3.11, `create_task(anext(iterator))` everywhere.
@@ -68,7 +68,7 @@ def is_a_step(task: Any, steps: frozenset[CodeType]) -> bool:
         task: asyncio's or trio's.
         steps: the code of those ``__anext__``; the frame that calls the caller of this function runs one of them.
     """
-    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else task.coro
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else cast("trio.lowlevel.Task", task).coro
     first: FrameType | None = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code not in steps:
@@ -91,7 +91,7 @@ _SUSPENDS: Final = (
 _MACHINERY: Final = frozenset({"anyio", "asyncio", "trio"})
 
 
-def _asyncio_task_over(task: asyncio.Future[Any]) -> None:
+def _asyncio_task_over(task: asyncio.Future[object]) -> None:
     read = _read_by.pop(task, ())
     if task.cancelled() or (isinstance(task, asyncio.Task) and task.cancelling() > 0):
         for reading in list(read):

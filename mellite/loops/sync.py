@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from typing import Any, Final, final
+from typing import Final, final
 
 from ..values.errors import InvalidRequest, SyncInsideLoop
 from . import forking
@@ -48,7 +48,7 @@ def forbid_inside_loop(call: str, instead: str) -> None:
         raise SyncInsideLoop(msg)
 
 
-def check_timeout(value: Any) -> None:
+def check_timeout(value: object) -> None:
     """Refuse what is no number of seconds. Callers check first, so that nothing is begun only to be cancelled.
 
     Raises:

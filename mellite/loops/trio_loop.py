@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from . import forking
 
@@ -36,7 +36,7 @@ class TrioLoop:
         """Make a waiter for a task of this run."""
         return TrioWaiter(self.token)
 
-    def spawn(self, main: Callable[[], Coroutine[Any, Any, None]], done: Callable[[], None]) -> None:
+    def spawn(self, main: Callable[[], Coroutine[object, object, None]], done: Callable[[], None]) -> None:
         """Run `main` as a system task; call `done` when that is over, however it ended."""
         import trio
 
@@ -62,7 +62,7 @@ class TrioLoop:
         if self.scope is not None:
             self.scope.cancel()
 
-    def call_soon(self, function: Callable[..., Any], *args: Any) -> bool:
+    def call_soon(self, function: Callable[..., object], *args: object) -> bool:
         """Have `function` called in this run; return False if the run is over.
 
         May be called from any thread, from signal handlers and from ``__del__``.

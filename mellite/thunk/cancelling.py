@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
     from .pump import Pump
@@ -34,7 +34,7 @@ class Cancellation(Awaitable[None]):
     def __init__(self, pump: Pump | None) -> None:
         self._pump = pump  # None: it has settled
 
-    def __await__(self) -> Generator[Any, Any, None]:
+    def __await__(self) -> Generator[object, None, None]:
         pump = self._pump
         if pump is None or pump.outcome is not None or pump.is_inside():  # inside, it would wait for itself
             return

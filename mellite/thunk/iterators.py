@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, final
 
 from .. import loops
 from ..loops import readers
@@ -70,7 +70,7 @@ class _Position(Generic[Item]):
         self._index = 0
         self._refresh = ahead // 2  # ask for more when this many of what was asked for are left
         self._cancelled = False
-        self._task: weakref.ref[Any] | None = None  # the task that last waited here
+        self._task: weakref.ref[object] | None = None  # the task that last waited here
         if begun:  # it counts from now on
             self._begin(open)
 

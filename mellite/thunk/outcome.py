@@ -25,6 +25,7 @@ from ..values.events import Event
 from ..values.fold import Folded, fold
 from ..values.messages import Part, Text, ToolCall
 from ..values.output import parse
+from ..values.provider_json import Json
 from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
 from ..values.request import Request
 
@@ -49,7 +50,7 @@ class Outcome:
     traceback: TracebackType | None
     compact: CompactLog
     prompt: Request
-    extra: Mapping[str, Any] | None = None
+    extra: Mapping[str, object] | None = None
     log: GenerateLog | None = None
 
     def raise_error(self) -> None:
@@ -78,17 +79,17 @@ class Outcome:
             )
         return self.log
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Outcome:
+    def __deepcopy__(self, memo: dict[int, object]) -> Outcome:
         changes = {
             name: copy.deepcopy(getattr(self, name), memo)
             for name in ("parts", "tool_calls", "generation", "raw", "parsed", "compact", "prompt", "extra", "log")
         }
         return evolve(self, **changes)  # the error is shared, and strings are what they are
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in fields_dict(Outcome) if name != "traceback"}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
         self.traceback = None
@@ -101,7 +102,7 @@ class Clock:
     started_at: datetime | None = None
     ttfb_ms: float | None = None
     duration_ms: float | None = None
-    extra: dict[str, Any] | None = field(default=None)
+    extra: dict[str, object] | None = field(default=None)
 
 
 _UNTIMED: Final = Clock()
@@ -135,9 +136,9 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
     )
 
 
-def _tier(response: Any) -> str | None:
+def _tier(response: Json) -> str | None:
     """What the provider's final object says of how it was served, at its top; some say it in the usage instead."""
-    facts: Mapping[str, Any] = response if isinstance(response, Mapping) else {}
+    facts: Mapping[str, object] = response if isinstance(response, Mapping) else {}
     tier = facts.get("service_tier") or facts.get("serviceTier")
     tier = tier.get("type") if isinstance(tier, Mapping) else tier
     return tier if isinstance(tier, str) else None

@@ -85,7 +85,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
     # Waiting for it
 
-    def __await__(self) -> Generator[Any, Any, T]:
+    def __await__(self) -> Generator[object, None, T]:
         outcome = self._settled()
         if outcome is None:
             outcome = yield from self._wait().__await__()
@@ -286,7 +286,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             return ModelOutputThunk[T](self._descend(self._call.request))
         return ModelOutputThunk[T](self._call, outcome=outcome, copies=self._copies)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ModelOutputThunk[T]:
+    def __deepcopy__(self, memo: dict[int, object]) -> ModelOutputThunk[T]:
         from .nesting import innermost_first
 
         try:
@@ -297,7 +297,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             raise InvalidRequest(msg) from error
         return cast("ModelOutputThunk[T]", memo[id(self)])
 
-    def _copied_deeply(self, memo: dict[int, Any]) -> ModelOutputThunk[T]:
+    def _copied_deeply(self, memo: dict[int, object]) -> ModelOutputThunk[T]:
         """Copy it, once those in its prompt are copied."""
         outcome = self._settled()
         # The backend is the world outside, also where the request refers to it: shared, never copied.
@@ -308,7 +308,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         call = evolve(self._call, request=request)
         return ModelOutputThunk[T](call, outcome=copy.deepcopy(outcome, memo), copies=self._copies)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         from .nesting import shortcut
 
         return _restored, (shortcut(self), type(self), self._call, self._settled(), self._copies)
@@ -432,11 +432,11 @@ def _check_whole(name: str, value: object) -> None:
 
 def _restored(
     _before: object,  # what had to be restored before its call
-    cls: type[ModelOutputThunk[Any]],
+    cls: type[AnyThunk],
     call: CallInfo,
     outcome: Outcome | None,
     copies: int,
-) -> ModelOutputThunk[Any]:
+) -> AnyThunk:
     return cls(call, outcome=outcome, copies=copies)
 
 
