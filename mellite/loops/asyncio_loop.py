@@ -71,7 +71,7 @@ class AsyncioLoop:
         task = self.task = self.loop.create_task(main())
         # A loop that is closed without asyncio.run's clean-up would complain about the pending task; the thunk
         # settles as cancelled in that case, so there is nothing to complain about.
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no other way
 
         def over(task: asyncio.Task[None]) -> None:
             if not task.cancelled():

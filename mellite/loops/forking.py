@@ -73,7 +73,7 @@ def condition() -> threading.Condition:
 def _in_child() -> None:
     process.number += 1
     for thing in list(_renewed):
-        cast("Renewable", thing)._at_fork_reinit()
+        cast("Renewable", thing)._at_fork_reinit()  # noqa: SLF001 - so locks of threading call it
 
 
 if hasattr(os, "register_at_fork"):

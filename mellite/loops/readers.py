@@ -70,7 +70,7 @@ def is_a_step(task: object, steps: frozenset[CodeType]) -> bool:
     """
     coroutine = task.get_coro() if isinstance(task, asyncio.Task) else cast("trio.lowlevel.Task", task).coro
     first: FrameType | None = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented; inspect has no caller's frame
     while frame is not None and frame.f_code not in steps:
         frame = frame.f_back
     while frame is not None and frame is not first:

@@ -117,63 +117,63 @@ class _Folder:
             self.order.append(block)
         return block
 
-    def _text_start(self, event: TextStart) -> None:
+    def on_text_start(self, event: TextStart) -> None:
         self._block(Text, event.id).note(event.provider_metadata)
 
-    def _reasoning_start(self, event: ReasoningStart) -> None:
+    def on_reasoning_start(self, event: ReasoningStart) -> None:
         self._block(Reasoning, event.id).note(event.provider_metadata)
 
     def _end(self, kind: type[Text | Reasoning], event: TextEnd | ReasoningEnd) -> None:
         self._block(kind, event.id).note(event.provider_metadata)
         del self.blocks[kind, event.id]  # the same id again is a new block
 
-    def _text_end(self, event: TextEnd) -> None:
+    def on_text_end(self, event: TextEnd) -> None:
         self._end(Text, event)
 
-    def _reasoning_end(self, event: ReasoningEnd) -> None:
+    def on_reasoning_end(self, event: ReasoningEnd) -> None:
         self._end(Reasoning, event)
 
-    def _text(self, event: TextDelta) -> None:
+    def on_text(self, event: TextDelta) -> None:
         self.text.append(event.text)
         self._block(Text, event.id).pieces.append(event.text)
 
-    def _reasoning(self, event: ReasoningDelta) -> None:
+    def on_reasoning(self, event: ReasoningDelta) -> None:
         self.thinking.append(event.text)
         self._block(Reasoning, event.id).pieces.append(event.text)
 
-    def _input_start(self, event: ToolInputStart) -> None:
+    def on_input_start(self, event: ToolInputStart) -> None:
         if event.id not in self.inputs:
             self.inputs[event.id] = written = _Input(event.id, event.name, event.provider_executed)
             self.order.append(written)
 
-    def _input(self, event: ToolInputDelta) -> None:
+    def on_input(self, event: ToolInputDelta) -> None:
         written = self.inputs.get(event.id)
         if written is None:
             self.inputs[event.id] = written = _Input(event.id, event.name)
             self.order.append(written)
         written.pieces.append(event.text)
 
-    def _input_error(self, event: ToolInputError) -> None:
-        self._input_start(ToolInputStart(event.id, event.name))
+    def on_input_error(self, event: ToolInputError) -> None:
+        self.on_input_start(ToolInputStart(event.id, event.name))
         self.inputs[event.id].pieces[:] = [event.raw]
 
-    def _call(self, event: ToolCallEvent) -> None:
+    def on_call(self, event: ToolCallEvent) -> None:
         written = self.inputs.pop(event.call.id, None)
         if written is None:
             self.order.append(event.call)
         else:
             written.whole = event.call
 
-    def _result(self, event: ToolResultEvent) -> None:
+    def on_result(self, event: ToolResultEvent) -> None:
         self.order.append(event.result)
 
-    def _start(self, event: ResponseStart) -> None:
+    def on_start(self, event: ResponseStart) -> None:
         self.start = event if self.start is _NOTHING_KNOWN else merge_starts(self.start, event)
 
-    def _step_start(self, _: StepStart) -> None:
+    def on_step_start(self, _: StepStart) -> None:
         self.step = None
 
-    def _step_finish(self, event: StepFinish) -> None:
+    def on_step_finish(self, event: StepFinish) -> None:
         self.step = event
         self._use(event.usage)
 
@@ -181,7 +181,7 @@ class _Folder:
         if usage is not None:
             self.usage = usage.replacing(self.usage)
 
-    def _finish(self, event: Finish) -> None:
+    def on_finish(self, event: Finish) -> None:
         self.finish = event
         self._use(event.usage)
 
@@ -204,21 +204,21 @@ class _Folder:
 
 
 _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
-    TextStart: _Folder._text_start,
-    TextDelta: _Folder._text,
-    TextEnd: _Folder._text_end,
-    ReasoningStart: _Folder._reasoning_start,
-    ReasoningDelta: _Folder._reasoning,
-    ReasoningEnd: _Folder._reasoning_end,
-    ToolInputStart: _Folder._input_start,
-    ToolInputDelta: _Folder._input,
-    ToolInputError: _Folder._input_error,
-    ToolCallEvent: _Folder._call,
-    ToolResultEvent: _Folder._result,
-    ResponseStart: _Folder._start,
-    StepStart: _Folder._step_start,
-    StepFinish: _Folder._step_finish,
-    Finish: _Folder._finish,
+    TextStart: _Folder.on_text_start,
+    TextDelta: _Folder.on_text,
+    TextEnd: _Folder.on_text_end,
+    ReasoningStart: _Folder.on_reasoning_start,
+    ReasoningDelta: _Folder.on_reasoning,
+    ReasoningEnd: _Folder.on_reasoning_end,
+    ToolInputStart: _Folder.on_input_start,
+    ToolInputDelta: _Folder.on_input,
+    ToolInputError: _Folder.on_input_error,
+    ToolCallEvent: _Folder.on_call,
+    ToolResultEvent: _Folder.on_result,
+    ResponseStart: _Folder.on_start,
+    StepStart: _Folder.on_step_start,
+    StepFinish: _Folder.on_step_finish,
+    Finish: _Folder.on_finish,
 }
 
 _NOTHING_KNOWN: Final = ResponseStart()

@@ -198,7 +198,7 @@ class Own:
             self._claim(piece)
             if piece:
                 kind = piece.kind if isinstance(piece, Chunk) else "text"
-                content = piece._content if isinstance(piece, Chunk) else None
+                content = piece.content if isinstance(piece, Chunk) and piece.content is not piece else None
                 chunks.append(Chunk(piece, self._at, kind=kind, content=content))
                 self._at += len(piece)
         return chunks
