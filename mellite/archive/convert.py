@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -65,16 +65,21 @@ def convert(
             path = target if _is_file(target) else _below(target, source, compression)
             yield http_of_texts(source, texts, path, replace=replace, failed=failed)
     for one in others:
+        make: Callable[[], Converted | None]
         if to == "text":
             make = partial(texts_of_http, one.path, target, compression, replace=replace)
         else:
-            path = _place(one, source, target, compression)
-            if os.path.isdir(source) and path == os.path.normpath(one.path):
-                continue
-            make = partial(http_again, one.path, path, replace=replace)
+            make = partial(_again, one, source, _place(one, source, target, compression), replace=replace)
         done = unless_it_fails(one, make, failed)
         if done is not None:
             yield done
+
+
+def _again(one: Found, source: str, path: str, *, replace: bool) -> Converted | None:
+    """Convert one file to HTTP; None if it is one of a folder and already what it is to become."""
+    if os.path.isdir(source) and path == os.path.normpath(one.path):
+        return None
+    return http_again(one.path, path, replace=replace)
 
 
 def _found(source: str, target: str, to: Format | None, failed: Failed | None) -> tuple[list[Found], list[Found]]:

@@ -18,7 +18,7 @@ class Tally:
     """What a number of calls used and cost.
 
     Args:
-        provider: who was asked; None where that is not known.
+        provider: the provider that was asked; None if that is not known.
         model: which model; likewise.
         calls: how many calls there are.
         failed: how many of them stand for an error.

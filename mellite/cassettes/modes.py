@@ -168,12 +168,12 @@ class Selection:
             return False
         if self.providers and known.isdisjoint([f"provider:{provider}" for provider in self.providers]):
             return False
-        if not known.issuperset(self.tags):
-            return False
-        names = [(name.lower(), _kebab(name)) for name in (test, cassette)]
-        return not self.tests or any(
-            wanted in name or _kebab(wanted) in dashed for wanted in self.tests for name, dashed in names
-        )
+        return known.issuperset(self.tags) and (not self.tests or any(map(self._names, (test, cassette))))
+
+    def _names(self, name: str) -> bool:
+        """Whether the name of a test or cassette contains a wanted one."""
+        plain, dashed = name.lower(), _kebab(name)
+        return any(wanted in plain or _kebab(wanted) in dashed for wanted in self.tests)
 
 
 def _group(cassette: str, tags: Collection[str]) -> str:

@@ -1,4 +1,4 @@
-"""What all commands print: tables, which are lines with tabs in a pipe; JSON; and errors, with the exit code."""
+"""Print for all commands: tables, which become lines with tabs in a pipe; JSON; and errors, with the exit code."""
 
 from __future__ import annotations
 

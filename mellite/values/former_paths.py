@@ -29,6 +29,7 @@ _MOVED: Final[Mapping[str, str]] = {
     "cassettes.http": "cassettes",
     "cassettes.journal": "cassettes",
     "cassettes.matching": "cassettes",
+    "cassettes.of_tests": "cassettes.for_pytest",
     "cassettes.recorder": "cassettes",
     "cassettes.recording": "cassettes",
     "cassettes.redaction": "cassettes",

@@ -1,4 +1,4 @@
-"""Recording: a transport that hands on what arrives, and stores it as it comes."""
+"""Recording: a transport that hands on what arrives, and stores each answer when it is over."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,8 +1,8 @@
 """Hold the journals of a cassette together with other processes, and fold them into its file.
 
-Every writer holds a shared file lock on ``case.json.journal`` from its beginning to its end. Whoever gets that lock
-exclusively is alone: no recording is going on, so what the journals hold can be folded in. The lock on the journal is
-taken first; under it `store_file` takes the one on the temporary file.
+Every writer holds a shared file lock on ``case.json.journal`` from its beginning to its end. A process that gets the
+lock exclusively is alone: no recording is going on, so it can fold in what the journals hold. The lock on the journal
+is taken first; under it `store_file` takes the one on the temporary file.
 """
 
 from __future__ import annotations

@@ -70,18 +70,29 @@ def cut_as_recorded(body: bytes, cut: Cut, timeline: Timeline | None, *, path: s
     """
     recorded = () if timeline is None else timeline.pieces(path=path)
     ends = list(accumulate([size for size, _ in recorded]))
-    if not ends or ends[-1] != len(body):
-        pieces = [piece for piece in cut_body(body, cut) if piece]
-        # The best known time is the end.
-        return Pieces(pieces, [timeline.ended] * len(pieces) if timeline is not None else ())
-    if cut == "recorded":
+    known = bool(ends) and ends[-1] == len(body)
+    if known and cut == "recorded":
         cuts = [(body[end - size : end], at) for end, (size, at) in zip(ends, recorded, strict=True) if size]
         return Pieces([piece for piece, _ in cuts], [at for _, at in cuts])
     pieces = [piece for piece in cut_body(body, cut) if piece]
+    if known:
+        return Pieces(pieces, _times(pieces, ends, [at for _, at in recorded]))
+    # The best known time is the end.
+    return Pieces(pieces, () if timeline is None else [timeline.ended] * len(pieces))
+
+
+def _times(pieces: Sequence[bytes], ends: Sequence[int], recorded: Sequence[int]) -> list[int]:
+    """Return when pieces came that were cut otherwise.
+
+    Args:
+        pieces: the pieces of the body.
+        ends: where each recorded piece ends in the body.
+        recorded: when each recorded piece came.
+    """
     times: list[int] = []
     which = 0
     for end in accumulate([len(piece) for piece in pieces]):
         while ends[which] < end:  # a piece came when its last byte did
             which += 1
-        times.append(recorded[which][1])
-    return Pieces(pieces, times)
+        times.append(recorded[which])
+    return times

@@ -60,7 +60,7 @@ class Order:
     Tasks of several loops and threads may use one order: `begins`, `gives` and `ends` come from the reader of each
     answer, and so does `until`. ``_lock`` is held for a few instructions only; no other lock is taken and nothing is
     awaited under it, and `ReplayTransport` gives its own lock back before it comes here. No wake-up is lost: a waiter
-    adds itself and then looks at the state once more, and whoever changes the state looks at the waiters afterwards.
+    adds itself first and then looks at the state; a change is made first, and then its maker looks at the waiters.
 
     Args:
         timelines: one for each interaction; None for those that do not say when they were.
@@ -171,10 +171,10 @@ class Order:
                 return
 
     def _absent(self, start: int, moment: int, *, end: bool) -> int | None:
-        """The next recorded request that has not arrived yet, if any.
+        """Return the next recorded request that has not arrived yet, if any.
 
-        For an end that is one which had begun by then, for a piece one which had ended; in either case while this
-        interaction was running.
+        For an end, that is one that had begun by then; for a piece, one that had ended. In either case it ended after
+        this interaction began.
         """
         if not self._patient:
             return None
@@ -183,7 +183,7 @@ class Order:
         return index if span is not None and span[1] > start else None
 
     def _behind(self, index: int, moment: int, *, end: bool) -> _Running | None:
-        """The running answer that is due latest before `moment`, if any. It waits for the earlier ones itself."""
+        """Return the running answer that is due latest before `moment`, if any. It waits for earlier ones itself."""
         found: _Running | None = None
         latest = -1
         for other, running in list(self._running.items()):
