@@ -115,7 +115,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
         self._run: Coroutine[Any, Any, Results[T]] | None = None  # driven by `send`; `await` makes its own
 
     def __await__(self) -> Generator[Any, Any, Results[T]]:
-        return self._gathered().__await__()
+        return self._begun().__await__()
 
     def result(self, timeout: float | None = None) -> Results[T]:
         """Wait for all thunks and return them, for code without await. They run on mellite's background loop.
@@ -154,36 +154,17 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
                 batch.leave()
                 raise
 
-    async def _gathered(self) -> Results[T]:
-        if self._concurrency is None and not self._progress:
-            await settle_all(*self._thunks)
-            return Results(self._thunks)
-        from .progress import progress_bar
-
-        batch = Batch(self._thunks, self._concurrency)
-        with progress_bar("generating", len(batch), wanted=self._progress) as bar:
-            try:
-                while (thunk := await batch.next()) is not None:
-                    _count(bar, thunk)
-            except GeneratorExit:  # the coroutine is being closed, and must not await
-                batch.leave()
-                raise
-            except BaseException:
-                for pump in batch.leave():
-                    await pump.linger()
-                for thunk in batch.settled():
-                    _count(bar, thunk)
-                raise
-        return Results(self._thunks)
-
     def __repr__(self) -> str:
         return f"<Gathering of {len(self._thunks)} thunks>"
 
     # The interface of a coroutine, for loops that want one. After its end it can be driven again.
 
+    def _begun(self) -> Coroutine[Any, Any, Results[T]]:
+        return _gathered(self._thunks, self._concurrency, progress=self._progress)
+
     def _running(self) -> Any:
         if self._run is None:
-            self._run = self._gathered()
+            self._run = self._begun()
         return self._run
 
     def send(self, value: Any, /) -> Any:
@@ -241,6 +222,30 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
     def cr_await(self) -> Any:
         """The awaitable that the coroutine waits for, if any."""
         return None if self._run is None else self._running().cr_await
+
+
+async def _gathered(thunks: tuple[ModelOutputThunk[T], ...], concurrency: int | None, *, progress: bool) -> Results[T]:
+    """Wait for all. Not a method: a coroutine that refers to the `Gathering` which keeps it would make a cycle."""
+    if concurrency is None and not progress:
+        await settle_all(*thunks)
+        return Results(thunks)
+    from .progress import progress_bar
+
+    batch = Batch(thunks, concurrency)
+    with progress_bar("generating", len(batch), wanted=progress) as bar:
+        try:
+            while (thunk := await batch.next()) is not None:
+                _count(bar, thunk)
+        except GeneratorExit:  # the coroutine is being closed, and must not await
+            batch.leave()
+            raise
+        except BaseException:
+            for pump in batch.leave():
+                await pump.linger()
+            for thunk in batch.settled():
+                _count(bar, thunk)
+            raise
+    return Results(thunks)
 
 
 def _count(bar: Bar | None, thunk: AnyThunk) -> None:

@@ -77,6 +77,23 @@ def test_where_it_goes(run):
     assert results.texts == ["0", "1", "2"]
 
 
+def test_looked_at_after_its_end():
+    """A task that is done looks at it once more to show itself; what that makes goes without a warning."""
+    done = mellite.gather(*echoes(1))
+    asyncio.run(done)
+    gc.freeze()  # puts it behind what comes next, in the order in which the garbage collector ends things
+    try:
+        assert done.cr_frame is not None
+        gc.collect()
+    finally:
+        gc.unfreeze()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        del done
+        gc.collect()
+    assert told == []
+
+
 @ON_BOTH
 async def test_tasks():
     """Task groups take it, and so do tasks of asyncio; it may be awaited again, also afterwards."""
