@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from .errors import InvalidRequest
 from .messages import (
@@ -20,6 +20,7 @@ from .messages import (
     ToolResult,
     Video,
 )
+from .provider_json import Json
 from .spelling import did_you_mean
 
 __all__ = ["conversation"]
@@ -57,7 +58,7 @@ _REFUSED: Final = {
 }
 
 
-def conversation(items: Sequence[Any]) -> tuple[Message, ...]:
+def conversation(items: Sequence[Json]) -> tuple[Message, ...]:
     """Return the messages that dicts, pairs and `Message` objects stand for, in order.
 
     A dict is a message of Chat Completions: ``role`` and ``content``, a str or a list of content parts (``text``,
@@ -86,7 +87,7 @@ def conversation(items: Sequence[Any]) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _message(item: Any, names: Mapping[str, str]) -> Message:
+def _message(item: Json, names: Mapping[str, str]) -> Message:
     if isinstance(item, Mapping):
         return _of_dict(item, names)
     if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
@@ -96,7 +97,7 @@ def _message(item: Any, names: Mapping[str, str]) -> Message:
     return Message(item[0], _content(item[1], "content"))
 
 
-def _of_dict(item: Mapping[Any, Any], names: Mapping[str, str]) -> Message:
+def _of_dict(item: Mapping[Json, Json], names: Mapping[str, str]) -> Message:
     given = {key: value for key, value in item.items() if value is not None and key not in _IGNORED}
     for key in given:
         if key in _REFUSED:
@@ -122,7 +123,7 @@ def _of_dict(item: Mapping[Any, Any], names: Mapping[str, str]) -> Message:
     return Message("assistant", _said(given, content), id=id)
 
 
-def _said(given: Mapping[str, Any], content: list[Content]) -> list[Content]:
+def _said(given: Mapping[str, Json], content: list[Content]) -> list[Content]:
     """Return the parts of an assistant's message: thinking, text, tool calls."""
     thinking = given.get("reasoning_content", given.get("reasoning"))
     parts: list[Content] = [Reasoning(_text(thinking, "reasoning_content"))] if thinking else []
@@ -136,7 +137,7 @@ def _said(given: Mapping[str, Any], content: list[Content]) -> list[Content]:
     return parts
 
 
-def _call(value: Any, where: str) -> ToolCall:
+def _call(value: Json, where: str) -> ToolCall:
     call = _dict(value, where)
     if call.get("type", "function") != "function" or "function" not in call:
         _refuse(f"{where} must be {{'id': ..., 'type': 'function', 'function': ...}}, not of type {call.get('type')!r}")
@@ -153,7 +154,7 @@ def _call(value: Any, where: str) -> ToolCall:
     )
 
 
-def _decoded(raw: str) -> Any:
+def _decoded(raw: str) -> Json:
     """Return the object that a text of arguments stands for; None if it is not JSON, {} if there is no text."""
     if not raw.strip():
         return {}
@@ -165,7 +166,7 @@ def _decoded(raw: str) -> Any:
         return None
 
 
-def _result(given: Mapping[str, Any], content: list[Content], names: Mapping[str, str]) -> list[Content]:
+def _result(given: Mapping[str, Json], content: list[Content], names: Mapping[str, str]) -> list[Content]:
     if all(isinstance(part, ToolResult) for part in content) and content:
         return content
     if "tool_call_id" not in given:
@@ -180,14 +181,14 @@ def _result(given: Mapping[str, Any], content: list[Content], names: Mapping[str
 # Content
 
 
-def _content(value: Any, where: str) -> list[Content]:
+def _content(value: Json, where: str) -> list[Content]:
     """Return the parts of a content: a str, a part, or a list of dicts and parts."""
     if isinstance(value, (list, tuple)):
         return [_piece(item, f"{where}[{index}]") for index, item in enumerate(value)]
     return [_piece(value, where)]
 
 
-def _piece(value: Any, where: str) -> Content:
+def _piece(value: Json, where: str) -> Content:
     if not isinstance(value, Mapping):
         return value  # type: ignore[no-any-return]  # a Message checks its parts
     kind = value.get("type")
@@ -198,7 +199,7 @@ def _piece(value: Any, where: str) -> Content:
     return read(value, where)
 
 
-def _text_piece(value: Mapping[str, Any], where: str) -> Content:
+def _text_piece(value: Mapping[str, Json], where: str) -> Content:
     text = _text(value.get("text"), f"{where}.text")
     mark = value.get("cache_control")
     if mark is None:
@@ -207,11 +208,11 @@ def _text_piece(value: Mapping[str, Any], where: str) -> Content:
     return Text(text, cache=CacheHint(ttl_seconds=3600 if hour else None))
 
 
-def _refusal(value: Mapping[str, Any], where: str) -> Content:
+def _refusal(value: Mapping[str, Json], where: str) -> Content:
     return Text(_text(value.get("refusal"), f"{where}.refusal"))
 
 
-def _image(value: Mapping[str, Any], where: str) -> Content:
+def _image(value: Mapping[str, Json], where: str) -> Content:
     given = value.get("image_url")
     picture = (
         {"url": given, "detail": value.get("detail")} if isinstance(given, str) else _dict(given, f"{where}.image_url")
@@ -225,21 +226,21 @@ def _image(value: Mapping[str, Any], where: str) -> Content:
     return Image(image.data, media_type=image.media_type, provider_metadata=noted)
 
 
-def _video(value: Mapping[str, Any], where: str) -> Content:
+def _video(value: Mapping[str, Json], where: str) -> Content:
     given = value.get("video_url")
     url = given if isinstance(given, str) else _dict(given, f"{where}.video_url").get("url")
     url = _text(url, f"{where}.video_url.url")
     return Video.from_base64(url) if url.startswith("data:") else Video(url=url)
 
 
-def _audio(value: Mapping[str, Any], where: str) -> Content:
+def _audio(value: Mapping[str, Json], where: str) -> Content:
     sound = _dict(value.get("input_audio"), f"{where}.input_audio")
     form = _text(sound.get("format"), f"{where}.input_audio.format")
     data = _text(sound.get("data"), f"{where}.input_audio.data")
     return Audio.from_base64(data, media_type={"mp3": "audio/mpeg"}.get(form, f"audio/{form}"))
 
 
-def _file(value: Mapping[str, Any], where: str) -> Content:
+def _file(value: Mapping[str, Json], where: str) -> Content:
     file = value if value.get("type") == "input_file" else _dict(value.get("file"), f"{where}.file")
     name = file.get("filename")
     if file.get("file_url") is not None:
@@ -249,7 +250,7 @@ def _file(value: Mapping[str, Any], where: str) -> Content:
     return Document.from_base64(_text(file["file_data"], f"{where}.file.file_data"), filename=name)
 
 
-_PIECES: Final[dict[str, Callable[[Mapping[str, Any], str], Content]]] = {
+_PIECES: Final[dict[str, Callable[[Mapping[str, Json], str], Content]]] = {
     "file": _file,
     "image_url": _image,
     "input_audio": _audio,
@@ -266,19 +267,19 @@ _PIECES: Final[dict[str, Callable[[Mapping[str, Any], str], Content]]] = {
 # Values
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: Json, where: str) -> str:
     if not isinstance(value, str):
         _refuse(f"{where} must be a str, not {value!r:.80}")
     return value
 
 
-def _dict(value: Any, where: str) -> Mapping[str, Any]:
+def _dict(value: Json, where: str) -> Mapping[str, Json]:
     if not isinstance(value, Mapping):
         _refuse(f"{where} must be a dict, not {value!r:.80}")
     return value
 
 
-def _list(value: Any, where: str) -> Sequence[Any]:
+def _list(value: Json, where: str) -> Sequence[Json]:
     if not isinstance(value, (list, tuple)):
         _refuse(f"{where} must be a list, not {value!r:.80}")
     return value

@@ -39,7 +39,7 @@ class CompactLog:
 
     @classmethod
     def of(cls, events: Sequence[Event], *, text: str, thinking: str | None) -> CompactLog:
-        """Compact `events`; `text` and `thinking` are what their deltas give, joined (kept, not copied)."""
+        """Compact `events`. `text` and `thinking` are their deltas, joined; they are kept, not copied."""
         marks: list[int] = []
         mark = marks.append
         others: list[Event] = []
@@ -86,7 +86,7 @@ class CompactLog:
         )
 
     def texts(self) -> Iterator[str]:
-        """The text deltas, one by one."""
+        """Yield the text deltas, one by one."""
         at = 0
         for mark in self.marks:
             if mark & 7 == _TEXT:
@@ -95,7 +95,7 @@ class CompactLog:
                 at = end
 
     def events(self) -> Iterator[Event]:
-        """All events again, equal to the first time and with the same boundaries."""
+        """Yield events equal to the original ones, with the same boundaries."""
         others, blocks = iter(self.others), iter(self.blocks)
         ids = {_TEXT: ("text-0", ""), _THINKING: ("reasoning-0", ""), _INPUT: ("", "")}
         at = [0] * 6
@@ -121,7 +121,7 @@ class CompactLog:
                 yield ToolInputDelta(id, name, self.inputs[start:end])
 
     def raw_chunks(self) -> Iterator[bytes]:
-        """The raw chunks, one by one."""
+        """Yield the raw chunks, one by one."""
         at = 0
         for mark in self.marks:
             if mark & 7 == _RAW:

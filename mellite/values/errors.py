@@ -142,7 +142,7 @@ class MelliteError(Exception):
         self.__dict__.update(details)
 
 
-def _check_details(kind: type[MelliteError], details: Mapping[str, Any]) -> None:
+def _check_details(kind: type[MelliteError], details: Mapping[str, object]) -> None:
     """Raise TypeError for a keyword that no class of this error declares as an attribute, with the nearest one."""
     declared = [name for cls in kind.__mro__ for name in getattr(cls, "__annotations__", ()) if name[0] != "_"]
     known = sorted({name for name in declared if name != "default_retryable"})

@@ -7,12 +7,13 @@ Delta events are msgspec Structs, because there are thousands of them; the other
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 from attrs import field, frozen
 
 from .messages import ProviderMetadata, ToolCall, ToolResult
+from .provider_json import Json
 from .public_names import publish
 from .usage import Usage
 
@@ -93,7 +94,7 @@ class ResponseStart:
     request_id: str | None = None
     status: int | None = None
     headers: Mapping[str, str] | None = None
-    request_body: Any = field(default=None, repr=False)
+    request_body: Json = field(default=None, repr=False)
     attempts: int | None = None
     replayed: bool | None = None
     streaming: bool | None = None
@@ -216,9 +217,9 @@ class Finish:
     reason: FinishReason
     raw_reason: str | None = field(default=None, kw_only=True)
     usage: Usage | None = field(default=None, kw_only=True)
-    response: Any = field(default=None, kw_only=True, repr=False)
+    response: Json = field(default=None, kw_only=True, repr=False)
     refusal: str | None = field(default=None, kw_only=True)
-    logprobs: Any = field(default=None, kw_only=True, repr=False)
+    logprobs: Json = field(default=None, kw_only=True, repr=False)
 
 
 #: A step of an answer as it arrives: what a backend yields and `thunk.events()` gives.

@@ -27,6 +27,7 @@ from .events import (
     Usage,
 )
 from .messages import Part, ProviderMetadata, Reasoning, Text, ToolCall
+from .provider_json import Json
 
 __all__ = ["Folded", "fold"]
 
@@ -62,7 +63,7 @@ class _Block:
 
     kind: type[Text | Reasoning]
     pieces: list[str] = field(factory=list)
-    metadata: dict[str, Mapping[str, Any]] | None = None
+    metadata: dict[str, Mapping[str, Json]] | None = None
 
     def note(self, metadata: ProviderMetadata | None) -> None:
         if metadata:
@@ -226,13 +227,13 @@ _START_FIELDS: Final = tuple(fields_dict(ResponseStart))
 
 
 def merge_starts(known: ResponseStart, later: ResponseStart) -> ResponseStart:
-    """What two `ResponseStart` events say together: later values that are not None win."""
+    """Merge two `ResponseStart` events; values of the later one win where they are not None."""
     changes = {name: value for name in _START_FIELDS if (value := getattr(later, name)) is not None}
     return evolve(known, **changes)
 
 
 def fold(events: Iterable[Event]) -> Folded:
-    """Take all events together, in time linear in their number; an answer that broke off folds too.
+    """Fold all events of an answer, in time linear in their number. An answer that broke off folds, too.
 
     Example:
         >>> from mellite.events import Finish, TextDelta

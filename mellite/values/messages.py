@@ -6,11 +6,12 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from attrs import field, frozen
 
 from .errors import InvalidRequest
+from .provider_json import Json
 from .public_names import publish
 
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 #: What one provider wants to see again, by provider name: ``{"anthropic": {"signature": "..."}}``.
-ProviderMetadata: TypeAlias = Mapping[str, Mapping[str, Any]]
+ProviderMetadata: TypeAlias = Mapping[str, Mapping[str, Json]]
 
 
 class Deferred:
@@ -49,7 +50,7 @@ class Deferred:
     __slots__ = ()
 
     def deferred_text(self) -> str:
-        """The text, once it is settled; raises what went wrong if it is not to be had."""
+        """Return the text of a settled thunk; raise its error if it has none."""
         msg = f"{type(self).__name__} does not say what its text is"
         raise InvalidRequest(msg)
 
@@ -233,7 +234,7 @@ class ToolCall:
 
     id: str
     name: str
-    arguments: Any = None
+    arguments: Json = None
     raw_arguments: str | None = field(default=None, kw_only=True)
     provider_executed: bool = field(default=False, kw_only=True)
     cache: CacheHint | None = field(default=None, kw_only=True)
@@ -248,7 +249,7 @@ class ToolValue:
     value: Any = None
 
 
-def _tool_value(value: Any) -> ToolValue:
+def _tool_value(value: object) -> ToolValue:
     if isinstance(value, ToolValue):
         return value
     if isinstance(value, str):
@@ -292,7 +293,7 @@ Content: TypeAlias = str | Part
 _PARTS = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
 
 
-def _part(value: Any) -> Part:
+def _part(value: object) -> Part:
     if isinstance(value, str):
         return Text(value)
     if isinstance(value, _PARTS):
@@ -304,7 +305,7 @@ def _part(value: Any) -> Part:
     raise InvalidRequest(msg)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -315,7 +316,7 @@ def _parts(content: str | Part | Sequence[Content]) -> tuple[Part, ...]:
     return (_part(content),)
 
 
-_ROLES = ("system", "user", "assistant", "tool")
+_ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 #: What other libraries call the roles; only ``developer`` is taken for what it means.
 _OTHER_ROLES = {
@@ -330,10 +331,10 @@ _OTHER_ROLES = {
 }
 
 
-def _role(value: Any) -> Role:
-    if value in _ROLES:
-        role: Role = value
-        return role
+def _role(value: object) -> Role:
+    for role in _ROLES:
+        if value == role:
+            return role
     if value == "developer":
         return "system"
     if not isinstance(value, str):
@@ -376,22 +377,22 @@ class Message:
 
     @classmethod
     def system(cls, *content: Content) -> Message:
-        """Instructions from whoever runs the conversation, at this point of it."""
+        """Make a message with instructions that apply from this point of the conversation."""
         return cls("system", content)
 
     @classmethod
     def user(cls, *content: Content) -> Message:
-        """What the user says: text, pictures, files, thunks."""
+        """Make a message of the user: text, pictures, files, thunks."""
         return cls("user", content)
 
     @classmethod
     def assistant(cls, *content: Content) -> Message:
-        """What the model said; ``thunk.message`` is one."""
+        """Make a message of the model; ``thunk.message`` is one."""
         return cls("assistant", content)
 
     @classmethod
     def tool(cls, *results: ToolResult) -> Message:
-        """The results of the tools that the message before asked for."""
+        """Make a message with the results of the tools that the message before asked for."""
         return cls("tool", results)
 
     @property

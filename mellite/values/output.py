@@ -9,12 +9,13 @@ from typing import Any, cast
 import msgspec
 
 from .errors import InvalidRequest, OutputValidationError
+from .provider_json import Json, JsonObject
 
 __all__ = ["is_object", "parse", "schema_of", "strict_schema"]
 
 
 def parse(text: str, output: Any) -> Any:
-    """Turn the text into the output type that was asked for.
+    """Parse the text into the output type that was asked for.
 
     Raises:
         OutputValidationError: if it does not fit.
@@ -32,8 +33,8 @@ def parse(text: str, output: Any) -> Any:
         raise OutputValidationError(msg) from error
 
 
-def schema_of(kind: Any) -> dict[str, Any]:
-    """The JSON Schema of an attrs class, dataclass, msgspec Struct, TypedDict, pydantic model, list, dict, ...
+def schema_of(kind: Any) -> JsonObject:
+    """Return the JSON Schema of an attrs class, dataclass, msgspec Struct, TypedDict, pydantic model, list, dict, ...
 
     Its root is written out, never a reference, because providers want to see the object there.
 
@@ -46,7 +47,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
     """
     theirs = getattr(kind, "model_json_schema", None)  # pydantic describes itself
     try:
-        schema: dict[str, Any] = dict(cast("Any", theirs)()) if callable(theirs) else msgspec.json.schema(kind)
+        schema: JsonObject = dict(cast("Any", theirs)()) if callable(theirs) else msgspec.json.schema(kind)
     except (TypeError, ValueError, NameError, AttributeError, RecursionError) as error:
         msg = f"output type {getattr(kind, '__name__', kind)!r} has no JSON Schema: {error}"
         raise InvalidRequest(msg, parameter="output") from error
@@ -63,15 +64,15 @@ def schema_of(kind: Any) -> dict[str, Any]:
     return root
 
 
-def is_object(schema: Mapping[str, Any]) -> bool:
-    """Whether what a schema describes is a JSON object."""
+def is_object(schema: Mapping[str, Json]) -> bool:
+    """Return whether a schema describes a JSON object."""
     return schema.get("type") == "object"
 
 
-def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The schema with every object closed, as strict modes want it; None if it cannot be put so.
+def strict_schema(schema: Mapping[str, Json]) -> JsonObject | None:
+    """Return the schema with every object closed, as strict modes require; None if that is impossible.
 
-    It cannot where an object has open-ended or optional properties.
+    It is impossible where an object has open-ended or optional properties.
 
     Example:
         >>> strict_schema({"type": "object"})
@@ -80,7 +81,7 @@ def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
         True
     """
     try:
-        closed: dict[str, Any] = _closed(schema)
+        closed: JsonObject = _closed(schema)
     except _Open:
         return None
     return closed
@@ -90,7 +91,7 @@ class _Open(Exception):
     pass
 
 
-def _closed(node: Any) -> Any:
+def _closed(node: Json) -> Json:
     if isinstance(node, (list, tuple)):
         return [_closed(item) for item in node]
     if not isinstance(node, Mapping):
@@ -108,7 +109,7 @@ def _closed(node: Any) -> Any:
     return result
 
 
-def _closed_members(name: str, value: Any) -> Any:
+def _closed_members(name: str, value: Json) -> Json:
     if name in ("properties", "$defs", "definitions") and isinstance(value, Mapping):  # names of the user's own
         return {key: _closed(item) for key, item in value.items()}
     return _closed(value)

@@ -17,7 +17,7 @@ _PARTS: Final = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
 _PRINTED: Final = r"<ModelOutputThunk (?:pending|running|done|failed|cancelled) (?:prompt|text|error)="
 
 
-def messages_of(prompt: Any) -> tuple[Message, ...]:
+def messages_of(prompt: object) -> tuple[Message, ...]:
     """Return the messages that a prompt stands for; see `mellite.request.Request.of`.
 
     Raises:
@@ -58,7 +58,7 @@ def _written_by_hand(prompt: Sequence[Any]) -> tuple[Message, ...]:
 
 
 def _of_sequence(prompt: Sequence[Any]) -> tuple[Message, ...]:
-    """A history, or the parts of one user message."""
+    """Read a sequence: a history, or the parts of one user message."""
     if all(isinstance(item, Message) for item in prompt):
         return tuple(prompt)
     # In a tuple a pair would be a tuple in a tuple; a bare ("user", "Hello.") is two parts.
@@ -80,7 +80,7 @@ def _of_sequence(prompt: Sequence[Any]) -> tuple[Message, ...]:
     return (Message("user", tuple(prompt)),)
 
 
-def system_of(system: Any) -> tuple[Text, ...]:
+def system_of(system: object) -> tuple[Text, ...]:
     """Return the texts of a system prompt.
 
     Raises:
@@ -91,13 +91,17 @@ def system_of(system: Any) -> tuple[Text, ...]:
         'Be brief.'
     """
     items = system if isinstance(system, (list, tuple)) else (system,)
+    texts: list[Text] = []
     for item in items:
         if isinstance(item, str):
             _check_text(item)
-        elif not isinstance(item, Text):
+            texts.append(Text(item))
+        elif isinstance(item, Text):
+            texts.append(item)
+        else:
             msg = f"option 'system' must be a str, a Text or a sequence of them, not {item!r}"
             raise InvalidRequest(msg, parameter="system")
-    return tuple([Text(item) if isinstance(item, str) else item for item in items])
+    return tuple(texts)
 
 
 def _check_text(text: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 __all__ = ["Json", "JsonObject"]
 
-#: Decoded JSON of somebody else: the reader checks what it is before relying on it.
+#: Decoded JSON of a provider or a user: the reader checks what it is before relying on it.
 Json: TypeAlias = Any
 
-#: A JSON object of somebody else: its keys and values are theirs.
+#: A JSON object of a provider or a user.
 JsonObject: TypeAlias = dict[str, Any]

@@ -13,6 +13,7 @@ from attrs import field, fields, frozen
 from .compact import CompactLog
 from .events import FinishReason
 from .messages import Message
+from .provider_json import Json
 from .public_names import publish
 from .signatures import write_signature
 from .usage import Usage
@@ -21,7 +22,7 @@ __all__ = ["GenerateLog", "GenerationMetadata", "RawProviderResponse"]
 
 
 class _Unpriced(Enum):
-    """In place of a cost that nobody has asked for yet."""
+    """Stands for a cost that has not been computed yet."""
 
     UNPRICED = "unpriced"
 
@@ -38,7 +39,7 @@ class GenerationMetadata:
         request_id: the provider's id of the HTTP request.
         finish_reason: why it ended, in mellite's words; `raw_finish_reason` in the provider's.
         service_tier: how the provider says that it served the answer, where there is a choice (``flex``, ``priority``).
-        cost_usd: in USD, exact, where somebody knows better than the price list.
+        cost_usd: in USD, exact, where it is known otherwise than by the price list.
         started_at: when the generation started, in UTC.
         ttfb_ms: from there to the first event, in ms.
         duration_ms: from there to the end, in ms.
@@ -57,7 +58,7 @@ class GenerationMetadata:
     finish_reason: FinishReason | None = None
     raw_finish_reason: str | None = None
     refusal: str | None = None
-    logprobs: Any = field(default=None, repr=False)
+    logprobs: Json = field(default=None, repr=False)
     usage: Usage | None = None
     service_tier: str | None = None
     _cost_usd: Decimal | _Unpriced | None = field(default=_Unpriced.UNPRICED, eq=False, repr=False)
@@ -71,11 +72,11 @@ class GenerationMetadata:
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """What it cost, in USD, exact; None when the price or a count is unknown, never 0.
+        """The cost in USD, exact; None when the price or a count is unknown, never 0.
 
         `mellite.values.prices.pricelist` says where the prices are from.
 
-        Worked out when it is asked for, so that a generation that nobody prices does not pay for it.
+        It is computed on access, so that generations whose cost is never read do not pay for it.
 
         Raises:
             ConfigurationError: if MELLITE_PRICES names a file that is no price list.
@@ -113,7 +114,7 @@ _RAW_CLASSES: dict[str, type[RawProviderResponse]] = {}
 
 @frozen(kw_only=True)
 class RawProviderResponse:
-    """The provider's own answer. Whoever reads it opts into that provider's shape.
+    """The provider's own answer. Code that reads it depends on that provider's shape.
 
     Each protocol has a subclass whose ``response`` is typed, so that ``match thunk.raw`` and
     ``isinstance`` narrow it.
@@ -131,10 +132,10 @@ class RawProviderResponse:
 
     provider: str | None = None
     protocol: str | None = None
-    response: Any = field(default=None, repr=False)
+    response: Json = field(default=None, repr=False)
     status: int | None = None
     headers: Mapping[str, str] | None = field(default=None, repr=False)
-    request_body: Any = field(default=None, repr=False)
+    request_body: Json = field(default=None, repr=False)
     log: CompactLog | None = field(default=None, repr=False, eq=False)
 
     def __init_subclass__(cls, *, protocol: str | None = None, **kwargs: Any) -> None:
@@ -145,18 +146,18 @@ class RawProviderResponse:
 
     @classmethod
     def for_protocol(cls, protocol: str | None) -> type[RawProviderResponse]:
-        """The class for answers of this protocol; this one if the protocol has none."""
+        """Return the class for answers of this protocol; this class if there is none."""
         return _RAW_CLASSES.get(protocol or "", RawProviderResponse)
 
     @property
-    def streamed_chunks(self) -> list[Any] | None:
+    def streamed_chunks(self) -> list[Json] | None:
         """The stream events as the provider sent them, decoded on each access; None unless it streamed."""
         if self.log is None or not self.log.raw:
             return None
         return [_decoded(chunk) for chunk in self.log.raw_chunks()]
 
 
-def _decoded(chunk: bytes) -> Any:
+def _decoded(chunk: bytes) -> Json:
     import json
 
     try:

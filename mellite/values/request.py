@@ -73,7 +73,7 @@ class Request:
         output: Any = None,
         **options: Unpack[GenerateOptions],
     ) -> Request:
-        """Make a request of whatever a caller writes, and check it.
+        """Make a request of what the caller wrote, and check it.
 
         Args:
             prompt: a str, a part, a Message, a Request, or a sequence. A sequence of messages is the history;
@@ -158,7 +158,7 @@ def _check_fields(changes: dict[str, Any]) -> None:
         refuse("cache", "'auto', 'none' or a CachePolicy", cache)
 
 
-def _tools(tools: Any) -> tuple[ToolDefinition, ...]:
+def _tools(tools: object) -> tuple[ToolDefinition, ...]:
     if isinstance(tools, (str, Mapping)) or not isinstance(tools, Sequence):
         refuse("tools", "a sequence of tools", tools)
     definitions = tuple([definition_of(tool) for tool in tools])

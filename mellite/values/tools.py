@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from .errors import InvalidRequest
 from .messages import CacheHint
+from .provider_json import Json
 from .public_names import publish
 from .signatures import write_signature
 
@@ -26,12 +27,12 @@ class ToolDefinition:
 
     name: str
     description: str = ""
-    input_schema: Mapping[str, Any] = field(factory=lambda: {"type": "object", "properties": {}}, kw_only=True)
-    output_schema: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    input_schema: Mapping[str, Json] = field(factory=lambda: {"type": "object", "properties": {}}, kw_only=True)
+    output_schema: Mapping[str, Json] | None = field(default=None, kw_only=True)
     strict: bool | None = field(default=None, kw_only=True)
     cache: CacheHint | None = field(default=None, kw_only=True)
     metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    native: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    native: Mapping[str, Json] | None = field(default=None, kw_only=True)
 
 
 class Defined(Protocol):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from attrs import field, fields_dict, frozen
 
+from .provider_json import Json
 from .public_names import publish
 
 __all__ = ["COUNTS", "GIVEN_COUNTS", "Usage"]
@@ -35,7 +36,7 @@ class Usage:
     cache_read_input_tokens: int | None = None
     cache_write_input_tokens: int | None = None
     reasoning_tokens: int | None = None
-    raw: Mapping[str, Any] | None = field(default=None, repr=False)
+    raw: Mapping[str, Json] | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -48,9 +49,9 @@ class Usage:
         cache_write_input_tokens: int | None = None,
         reasoning_tokens: int | None = None,
         reasoning_apart: bool | None = None,
-        raw: Mapping[str, Any] | None = None,
+        raw: Mapping[str, Json] | None = None,
     ) -> Usage:
-        """Make it from inclusive totals: what is missing of the total and the split is worked out.
+        """Make a usage from inclusive totals; compute what is missing of the total and the split.
 
         Args:
             reasoning_apart: whether the provider counts thinking beside its `output_tokens`; None if hosts differ.
@@ -124,7 +125,7 @@ GIVEN_COUNTS: Final = tuple(name for name in COUNTS if name != "non_cached_input
 
 
 def _is_apart(output: int, reasoning: int, spent: int | None, *, said: bool | None) -> bool:
-    """Whether thinking is to be added to the output, where `spent` tokens of the total are not input."""
+    """Return whether to add thinking to the output, where `spent` tokens of the total are not input."""
     if spent in (output, output + reasoning):
         return spent != output
     if said is not None:

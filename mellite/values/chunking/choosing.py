@@ -57,7 +57,7 @@ def chunk(text: str, chunking: Chunking) -> list[str]:
 
 
 def chunker_for(chunking: Chunking) -> Chunker:
-    r"""A fresh chunker of this kind; an object of yours is copied, so that each text has its own.
+    r"""Return a fresh chunker of this kind. An object of the caller's is copied, so that each text has its own.
 
     Raises:
         InvalidRequest: if there is no such chunking.
@@ -99,7 +99,7 @@ def _by_name(name: str) -> Chunker:
 
 
 def _fresh(chunker: Any) -> Chunker:
-    """A chunker for one text: of a class its instance, of an object a copy."""
+    """Return a chunker for one text: an instance of a class, a copy of an object."""
     try:
         made: Chunker = chunker() if isinstance(chunker, type) else copy.deepcopy(chunker)
     except Exception as error:

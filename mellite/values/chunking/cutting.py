@@ -45,7 +45,7 @@ class Chunk(str):
 
     @property
     def end(self) -> int:
-        """Where it ends in the whole text: the position behind its last character."""
+        """The offset in the whole text just after the last character."""
         return self.start + len(self)
 
     @property
@@ -61,11 +61,11 @@ class Chunker(Protocol):
     """Takes a text piece by piece and gives back the chunks that are complete."""
 
     def feed(self, text: str) -> Sequence[str]:
-        """The chunks that are complete with this text; none for an empty one."""
+        """Take more text; return the chunks that are complete now."""
         ...
 
     def end(self) -> Sequence[str]:
-        """What is left at the end of the text."""
+        """End the text; return the chunks that are left."""
         ...
 
 
@@ -79,7 +79,7 @@ class AsSent:
         self._at = 0
 
     def feed(self, text: str) -> list[Chunk]:
-        """The delta itself; nothing for an empty one."""
+        """Return the delta itself as a chunk; nothing for an empty one."""
         if not text:
             return []
         at = self._at
@@ -87,7 +87,7 @@ class AsSent:
         return [Chunk(text, at)]
 
     def end(self) -> list[Chunk]:
-        """Nothing is ever left."""
+        """Return nothing: no text is ever held back."""
         return []
 
 
@@ -107,11 +107,11 @@ class Cutter(abc.ABC):
         self._out: list[Chunk] = []
 
     def feed(self, text: str) -> list[Chunk]:
-        """The chunks that are complete now."""
+        """Take more text; return the chunks that are complete now."""
         return self._take(self._held + text if self._held else text, final=False) if text else []
 
     def end(self) -> list[Chunk]:
-        """What is left."""
+        """End the text; return the chunk that is left, if any."""
         chunks = self._take(self._held, final=True)
         rest = "".join(self._pieces)
         self._pieces.clear()
@@ -131,7 +131,7 @@ class Cutter(abc.ABC):
         return self._out
 
     def _cut(self, position: int, *, kind: Kind = "text", lead: int = 0, tail: int = 0) -> None:
-        """End the open chunk at a position of the text that is looked at; `lead` and `tail` frame its content."""
+        """End the open chunk at a position of the scanned text; `lead` and `tail` frame its content."""
         piece = self._text[self._from : position]
         if self._pieces:
             piece = "".join([*self._pieces, piece])
@@ -144,12 +144,12 @@ class Cutter(abc.ABC):
         self._at += len(piece)
 
     def _last(self, rest: str) -> Chunk:
-        """What was never cut off."""
+        """Return the rest that was never cut off as a chunk, if there is any."""
         return Chunk(rest, self._at)
 
     @abc.abstractmethod
     def _look(self, text: str, *, final: bool) -> int:
-        """Cut where a chunk ends, and say from which position on the text has to be seen again."""
+        """Cut where a chunk ends; return the position from which the text has to be scanned again."""
 
 
 @final

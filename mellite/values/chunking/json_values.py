@@ -134,7 +134,7 @@ class JsonValues(Cutter):
         return found.end()
 
     def _complete(self, position: int) -> None:
-        """A value ends here; a key of an object does not end its member."""
+        """Note that a value ends here; the key of an object does not end its member."""
         if self._object and not self._after_colon:
             return
         if self._element is not None:

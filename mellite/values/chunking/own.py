@@ -21,7 +21,7 @@ _CONTEXT: Final = 256
 
 
 def _due(length: int) -> int:
-    """At which length an open chunk of this length is looked at again."""
+    """Return the length at which an open chunk of this length is scanned again."""
     return length + 1 if length <= _LONG else length + (length >> 4)
 
 
@@ -49,7 +49,7 @@ class Split:
         self._at = 0
 
     def feed(self, text: str) -> list[Chunk]:
-        """All pieces but the last."""
+        """Take more text; return all pieces but the last."""
         self._parts.append(text)
         self._length += len(text)
         if self._length < self._due:
@@ -60,7 +60,7 @@ class Split:
         return self._chunks(pieces)
 
     def end(self) -> list[Chunk]:
-        """The last piece; more than one if the last text was not looked at yet."""
+        """Return the last piece; several if the last text has not been scanned yet."""
         text = "".join(self._parts)
         pieces = self._pieces(text) if text else []
         self._keep("")
@@ -117,13 +117,13 @@ class ByPattern:
         self._at = 0
 
     def feed(self, text: str) -> list[Chunk]:
-        """The chunks that end in this text."""
+        """Take more text; return the chunks that end in it."""
         self._parts.append(text)
         self._length += len(text)
         return self._cut(final=False) if self._length - self._start >= self._due else []
 
     def end(self) -> list[Chunk]:
-        """What is left."""
+        """End the text; return the chunk that is left, if any."""
         return self._cut(final=True)
 
     def _cut(self, *, final: bool) -> list[Chunk]:
@@ -153,7 +153,7 @@ class ByPattern:
 
 @final
 class Own:
-    """A chunker that somebody else wrote: what it gives back is compared with what it got, once.
+    """A chunker that the caller wrote. Each character that it returns is compared once with what it was given.
 
     Raises:
         InvalidRequest: if its chunks are not the text, piece by piece and all of it, or it raises.
@@ -167,14 +167,14 @@ class Own:
         self._broken = False
 
     def feed(self, text: str) -> list[Chunk]:
-        """What it gives back for this text."""
+        """Return what the wrapped chunker gives for this text."""
         if not text:
             return []
         self._fed.append(text)
         return self._chunks(self._chunker.feed, text)
 
     def end(self) -> list[Chunk]:
-        """What it gives back at the end; by then it must have given everything."""
+        """Return what the wrapped chunker gives at the end; by then it must have given all of the text."""
         if self._broken:
             return []
         chunks = self._chunks(self._chunker.end)
@@ -204,7 +204,7 @@ class Own:
         return chunks
 
     def _claim(self, piece: str) -> None:
-        """Take a piece off what was fed; each character is compared once."""
+        """Take a piece off the text that was fed. Each character is compared once."""
         at = 0
         while at < len(piece):
             if not self._fed:

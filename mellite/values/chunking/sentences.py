@@ -132,7 +132,7 @@ class Sentences(Cutter):
 
 
 def _goes_on(whole: str, found: re.Match[str], closing: str) -> bool | Callable[[str], bool]:
-    """Whether a sentence goes on behind a mark and white space, or what its next character must be for that."""
+    """Return whether a sentence goes on after a mark and white space, or what the next character must be for that."""
     mark = found.group()
     if _QUOTES & set(closing) or mark[-1] == "…" or mark.endswith(".."):
         return _is_low

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import Factory, field, frozen
 
+from ..provider_json import Json
 from ..usage import Usage
 from .amounts import EXACT, plain
 
@@ -70,7 +71,7 @@ class Tiers:
     steps: tuple[tuple[int, Decimal], ...]
 
     def at(self, input_tokens: int) -> Decimal:
-        """The price for a prompt of this length."""
+        """Return the price for a prompt of this length."""
         price = self.base
         for above, higher in self.steps:
             if input_tokens > above:
@@ -158,7 +159,7 @@ class Price:
     )
 
     def cost(self, usage: Usage) -> Decimal | None:
-        """The exact cost in USD; None if a count that it needs is unknown, or the counts contradict each other.
+        """Return the exact cost in USD; None if a count is missing, or the counts contradict each other.
 
         Without a split, all input is charged as not cached: a cache that is not reported is not there.
         """
@@ -199,13 +200,13 @@ class Price:
         return _sum(usage.raw, places) if places and usage.raw is not None else None
 
 
-def _sum(raw: Mapping[str, Any], places: Iterable[Place]) -> int | None:
-    """What the counts at these places add up to; None if there is none."""
+def _sum(raw: Mapping[str, Json], places: Iterable[Place]) -> int | None:
+    """Add up the counts at these places; return None if there is none."""
     found = [count for each in places if (count := _at(raw, each)) is not None]
     return sum(found) if found else None
 
 
-def _at(value: Any, steps: Place) -> int | None:
+def _at(value: Json, steps: Place) -> int | None:
     for step in steps:
         if isinstance(step, tuple):
             key, wanted = step
@@ -216,10 +217,10 @@ def _at(value: Any, steps: Place) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def billed(provider: str, raw: Mapping[str, Any]) -> Decimal | None:
-    """What a provider says in its raw usage that the answer cost, in USD; None if it does not say.
+def billed(provider: str, raw: Mapping[str, Json]) -> Decimal | None:
+    """Return what the answer cost by the provider's raw usage, in USD; None if that does not say.
 
-    Who routes to others (OpenRouter) or charges for more than tokens (xAI, Perplexity) knows better than a price list.
+    OpenRouter, which routes to others, and xAI and Perplexity, which charge for more than tokens, know better.
 
     Args:
         provider: as the price list calls it.
@@ -234,7 +235,7 @@ def billed(provider: str, raw: Mapping[str, Any]) -> Decimal | None:
         paid = _amount(cost)
         if paid is None or raw.get("is_byok") is not True:
             return paid
-        # With the user's own key, `cost` is only the fee; the rest goes to whoever answered.
+        # With the user's own key, `cost` is only the fee; the rest goes to the host that answered.
         details = raw.get("cost_details")
         upstream = _amount(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None
         return None if upstream is None else plain(EXACT.add(paid, upstream))
@@ -247,7 +248,7 @@ def billed(provider: str, raw: Mapping[str, Any]) -> Decimal | None:
 
 
 def charged(provider: str, usage: Usage) -> Usage:
-    """The tokens that a provider charges for, where its raw usage tells them from those that the model read and wrote.
+    """Return the tokens that a provider charges for, where its raw usage tells them from those of the model.
 
     Cohere does not charge for the words that it puts around a prompt. https://docs.cohere.com/docs/how-does-cohere-pricing-work
 
@@ -271,8 +272,8 @@ def charged(provider: str, usage: Usage) -> Usage:
     return Usage.of(input_tokens=counts[0], output_tokens=counts[1], raw=usage.raw)
 
 
-def _amount(value: Any) -> Decimal | None:
-    """A JSON number as the decimal that was written; None if it is no amount of money."""
+def _amount(value: Json) -> Decimal | None:
+    """Return a JSON number as the decimal that was written; None if it is no amount of money."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     amount = Decimal(repr(value))

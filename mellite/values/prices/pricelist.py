@@ -29,7 +29,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -117,7 +117,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _rate(unit: str, given: _Amount) -> Rate:
-    """A price as it is written in the file, checked."""
+    """Read a price as it is written in the file, and check it."""
     numbers = given if isinstance(given, list) else [given]
     steps = numbers[1::2]
     if len(numbers) % 2 == 0 or not all(number.is_finite() and number >= 0 for number in numbers):
@@ -154,7 +154,7 @@ _COMPACT_DATE: Final = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01]
 
 
 def _spellings(model: str) -> Iterator[str]:
-    """The names to look for: as it is, without the path or ARN around it, with its date as OpenAI writes dates."""
+    """Return the names to look for: as given, without a path or ARN around it, with its date as OpenAI writes dates."""
     name = model.strip().lower()
     yield name
     bare = name.rpartition("/")[2] if name.startswith("arn:") else name.rpartition("models/")[2]
@@ -166,7 +166,7 @@ def _spellings(model: str) -> Iterator[str]:
 
 
 def _utc(at: datetime) -> datetime:
-    """The time in UTC, without saying so; a time that does not say is taken to be."""
+    """Return the time in UTC, without a time zone; a time without one is taken as UTC."""
     return at if at.tzinfo is None else at.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -216,11 +216,11 @@ class PriceList:
 
     @property
     def providers(self) -> Sequence[str]:
-        """The providers in it, by the names it has for them."""
+        """The providers, by the names that the list has for them."""
         return list(self._raw)
 
     def provider(self, name: str) -> str | None:
-        """What the list calls a provider that is known by this name; None if it has no prices of it.
+        """Return what the list calls a provider; None if it has no prices of it.
 
         Example:
             >>> prices().provider("bedrock"), prices().provider("my own computer")
@@ -229,7 +229,7 @@ class PriceList:
         return self._names.get(name) or self._names.get(name.strip().lower().replace("_", "-"))
 
     def models(self) -> Iterator[tuple[str, str]]:
-        """Every provider and model in it."""
+        """Yield every provider and model of the list."""
         for provider in self._raw:
             for model in self._provider(provider).models:
                 yield provider, model
@@ -237,7 +237,7 @@ class PriceList:
     def find(
         self, model: str, provider: str, *, at: datetime | None = None, served: Mapping[str, str | None] | None = None
     ) -> Price | None:
-        """The price of a model at a provider; None if it is not known.
+        """Return the price of a model at a provider; None if it is unknown.
 
         Args:
             model: an id as the provider writes it, dated or not, or one of its aliases.
@@ -256,7 +256,7 @@ class PriceList:
         return None if found is None else self._price(found, at, served or {})
 
     def search(self, model: str, *, at: datetime | None = None) -> list[Price]:
-        """The prices of a model at every provider that has it under this name."""
+        """Return the prices of a model at every provider that has it under this name."""
         found = [self._lookup(id, model) for id in self._raw]
         made = [self._price(each, at, {}) for each in found if each is not None]
         return [price for price in made if price is not None]
@@ -270,7 +270,7 @@ class PriceList:
         at: datetime | None = None,
         served: Mapping[str, str | None] | None = None,
     ) -> Decimal | None:
-        """What an answer cost, in USD, exact: the provider's own bill where it sends one, else by the price list.
+        """Return what an answer cost, in USD, exact: by the provider's own bill if it sent one, else by the price list.
 
         Args:
             usage: what was used.
@@ -358,7 +358,7 @@ class PriceList:
     # Reading
 
     def check(self) -> None:
-        """Read all of it.
+        """Read all prices, so that a mistake in the file is found now.
 
         Raises:
             ConfigurationError: naming the file, and what is wrong with it.
@@ -380,7 +380,7 @@ class PriceList:
                     msg = f"model {name!r} of {id!r}: {error}"
                     raise _damaged(self.path, msg) from error
 
-    def _read(self, data: Any, kind: type[_T], where: str = "") -> _T:
+    def _read(self, data: bytes | msgspec.Raw, kind: type[_T], where: str = "") -> _T:
         try:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -414,7 +414,7 @@ _read: Final[dict[str, PriceList]] = {}
 
 
 def prices(path: str | os.PathLike[str] | None = None) -> PriceList:
-    """The price list in use: this file, else that of the environment variable MELLITE_PRICES, else mellite's snapshot.
+    """Return the price list in use: of this file, else of the variable MELLITE_PRICES, else mellite's snapshot.
 
     A file is read once per process.
 

@@ -10,7 +10,7 @@ __all__ = ["GENERAL_FORMS"]
 
 _ENDS: Final = r"\s/?#@\"'<>{}\[\]\\"  # what is no part of a user or a password in a URL
 
-# What says itself that it is a secret, whoever made it.
+# What says itself that it is a secret, whatever made it.
 GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
     # Not a name in capitals, as in "Bearer YOUR_API_KEY", which documentation is full of.
     KeyShape(
@@ -71,4 +71,4 @@ GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
     ),
     KeyShape("age key", "AGE-SECRET-KEY-1", rest=r"[A-Z0-9]{50,}", source="https://age-encryption.org/v1"),
 )
-"""Secrets that say themselves what they are, whoever made them."""
+"""Secrets that say themselves what they are, whatever made them."""

@@ -89,7 +89,7 @@ class KeyShape:
         return None if found is None or self._by_chance(text, start, mark) else found
 
     def _by_chance(self, text: str, start: int, mark: str) -> bool:
-        """Whether it begins a hash, or stands in the middle of long base64, where short marks come up by chance."""
+        """Return whether the mark begins a hash, or stands inside long base64, where short marks occur by chance."""
         if self.lead or not self.word or len(mark) > _SHORT_MARK:
             return False
         if text.endswith(_HASHES, 0, start):

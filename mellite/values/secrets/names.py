@@ -144,7 +144,7 @@ _NOT_ALPHANUMERIC: Final = re.compile(r"[^a-z0-9]")
 
 
 def plain_name(name: str) -> str:
-    """The letters and digits of a name, in small letters.
+    """Return the letters and digits of a name, in small letters.
 
     Example:
         >>> plain_name("Set-Cookie")
@@ -170,7 +170,7 @@ _SOUNDS_SECRET: Final = re.compile(r"(?i)auth|cookie|credential|key|pass|secret|
 
 
 def is_secret_header(name: str) -> bool:
-    """Whether the value of a header is a secret, by its name: one of the table, or one that ends as keys do.
+    """Return whether the value of a header is a secret, by its name: one of the table, or one that ends as keys do.
 
     Example:
         >>> is_secret_header("CF-AIG-Authorization"), is_secret_header("Idempotency-Key")
@@ -180,7 +180,7 @@ def is_secret_header(name: str) -> bool:
 
 
 def sounds_secret(name: str) -> bool:
-    """Whether a name has a word in it that names of secrets have, whatever else it says.
+    """Return whether a name contains a word that names of secrets have.
 
     Example:
         >>> sounds_secret("x-my-auth"), sounds_secret("content-type")
@@ -248,7 +248,7 @@ def _is_place(value: str) -> bool:
 
 
 def named_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Secret values -> the variable that holds each: secret by its name, of 12 characters or more, and no place.
+    """Map secret values to the variable of each: those secret by name, of 12 characters or more, that are no paths.
 
     Example:
         >>> named_secrets({"MISTRAL_API_KEY": "0123456789abcdef", "AUTH_FILE": "/home/me/.auth", "HOME": "/home/me"})
@@ -265,5 +265,5 @@ def named_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def environment_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of variables that are secret by their names, as in ``OPENAI_API_KEY``, from 12 characters on."""
+    """Return the values of variables that are secret by name, as ``OPENAI_API_KEY``, of 12 characters or more."""
     return tuple(named_secrets(environment))

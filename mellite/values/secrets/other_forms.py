@@ -79,7 +79,7 @@ _LONGEST_INDENT: Final = 16
 
 
 def long_words(text: str) -> list[str]:
-    """The long words of a text, each once: what keys, tokens and base64 can be in. Lines of base64 are put together.
+    """Return the long words of a text, each once: they may hold keys, tokens or base64. Lines of base64 are joined.
 
     Example:
         >>> long_words("It is sk-abcdefghijklmnopqrstuvwx, or sk-abcdefghijklmnopqrstuvwx.")
@@ -126,7 +126,7 @@ _READABLE: Final = re.compile(rb"[\n\r\t -~]{8}")
 
 
 def decoded(words: Iterable[str]) -> str:
-    """Return what words are the base64 of, beginning with any of their characters unless they are long.
+    """Decode words as base64, from any of their characters unless they are long.
 
     Example:
         >>> "here is a secret." in decoded(["aGVyZSBpcyBhIHNlY3JldC4="])
@@ -144,7 +144,7 @@ def decoded(words: Iterable[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _decoded_at_any_place(word: str) -> tuple[bytes, ...]:
-    """What is readable of it; kept, as answers repeat most of their words: models, names of fields."""
+    """Return what is readable of a word. Cached, as answers repeat most words: models, names of fields."""
     texts = [
         _decoded(piece[shift:])
         for piece in word.translate(_BASE64).split()
@@ -159,7 +159,7 @@ _SHORTEST_READABLE: Final = b"x" * 12
 
 
 def _readable(data: bytes) -> list[bytes]:
-    """The readable pieces of bytes: none, where they are those of a picture."""
+    """Return the readable pieces of bytes; none of a picture."""
     mask = data.translate(_PRINTABLE)
     found: list[bytes] = []
     start = mask.find(_SHORTEST_READABLE)

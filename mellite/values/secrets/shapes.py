@@ -52,14 +52,14 @@ def shapes_in(text: str, long: Sequence[str] | None = None) -> Iterator[tuple[Ke
 
 
 def _ends(word: str) -> str:
-    """A word; of the base64 of a picture only both ends, as there is no key in the middle of that."""
+    """Return a word; of the base64 of a picture only both ends, as no key is in the middle."""
     if len(word) <= _LONGEST_WORD or "-" in word or "_" in word or "." in word:
         return word
     return f"{word[:_LONGEST_KEY]}\n{word[-_LONGEST_KEY:]}"
 
 
 def looks_secret(text: str, known: Collection[str] = ()) -> bool:
-    """Whether a text has something of the shape of a key in it, or one of the `known` secrets.
+    """Return whether a text holds something of the shape of a key, or one of the `known` secrets.
 
     Example:
         >>> looks_secret("Authorization: Bearer abcdefghijklmnop"), looks_secret("Say hello.")
@@ -162,7 +162,7 @@ class _Index:
     of_phrases: tuple[KeyShape, ...]
 
     def candidates(self, joined: str) -> list[KeyShape]:
-        """The rows that some of these words may be."""
+        """Return the rows that some of these words may match."""
         parts = joined.encode().translate(_APART).split()
         rows: set[int] = set()
         for name in self.whole.keys() & parts:
