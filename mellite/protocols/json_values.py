@@ -196,6 +196,9 @@ def inner(raw: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     return value if isinstance(value, Mapping) else {}
 
 
+_NUMBERS: Final = frozenset({int, float})
+
+
 def count(raw: Mapping[str, Json], *names: str) -> int | None:
     """Return the first number of 0 or more under one of the names, as some hosts write floats; None if there is none.
 
@@ -204,7 +207,7 @@ def count(raw: Mapping[str, Json], *names: str) -> int | None:
         (5, None)
     """
     for name in names:
-        value = raw.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        value: Json = raw.get(name)
+        if type(value) in _NUMBERS and value >= 0:  # no subclass: a bool is no count
             return int(value)
     return None

@@ -82,27 +82,21 @@ def halt(state: State) -> Sequence[Event]:
 def _take(state: State, data: bytes, event: str) -> Sequence[Event]:
     if is_done(data):
         return halt(state)  # a whole answer has ended already, by its message-end
-    value = _read(state, data, event)
-    if value is None:
-        return ()
+    try:
+        value = decoded(data, event)
+        if value is None:
+            return ()
+        bare = isinstance(value, dict) and "type" not in value and "message" in value
+        value = answered(value, "a stream event", event="error" if bare else event, known=_PAYLOADS)
+    except MelliteError as error:
+        error.usage = state.usage
+        raise
     kind = value.get("type", event)
     handler = _HANDLERS.get(kind) if isinstance(kind, str) else None
     events: list[Event] = []
     if handler is not None:
         handler(state, value, events)
     return events
-
-
-def _read(state: State, data: bytes, event: str) -> JsonObject | None:
-    try:
-        value = decoded(data, event)
-        if value is None:
-            return None
-        bare = isinstance(value, dict) and "type" not in value and "message" in value
-        return answered(value, "a stream event", event="error" if bare else event, known=_PAYLOADS)
-    except MelliteError as error:
-        error.usage = state.usage
-        raise
 
 
 def _on_message_start(state: State, value: Mapping[str, Json], events: list[Event]) -> None:

@@ -120,7 +120,8 @@ def _on_chunk(state: State, chunk: Mapping[str, Json], candidates: Sequence[Json
         if index == 0:
             for part in (candidate.get("content") or {}).get("parts") or ():
                 on_part(state, part, events)
-            _on_finish_reason(state, candidate)
+            if candidate.get("finishReason") is not None:
+                _on_finish_reason(state, candidate)
     feedback, usage = chunk.get("promptFeedback"), chunk.get("usageMetadata")
     if isinstance(feedback, dict):
         _on_feedback(state, feedback)

@@ -44,7 +44,8 @@ def _on_text(state: State, event: Mapping[str, Json], events: list[Event], *, ki
     text = _delta(event)
     if not text:
         return
-    state.begin(events)
+    if not state.started:
+        state.begin(events)
     item = state.items.of(event, "message" if kind == "output_text" else "reasoning")
     number = _number(event, _COUNTED[kind])
     block, more = state.items.text(item, kind, number, text)
@@ -85,7 +86,8 @@ def _on_input(state: State, event: Mapping[str, Json], events: list[Event], *, k
     text = _delta(event)
     if not text:
         return
-    state.begin(events)
+    if not state.started:
+        state.begin(events)
     item = state.items.of(event, kind)
     state.piece_of = item
     events += state.items.input(item, text)
