@@ -1,4 +1,4 @@
-"""What a thunk has given so far: its text, message, usage, cost and error, in every state."""
+"""The readable side of a thunk: its text, message, usage, cost and error, in every state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SHOWN_ERROR: Final = 120
 
 
 class Answer(Deferred, Generic[T]):
-    """What a thunk has given so far; `mellite.ModelOutputThunk` is one.
+    """The readable side of a thunk; `mellite.ModelOutputThunk` is one.
 
     Every property may be read in every state, from any thread, and none of them generates anything.
     """
@@ -59,12 +59,12 @@ class Answer(Deferred, Generic[T]):
         return "pending" if self._in_flight() is None else "running"
 
     def is_computed(self) -> bool:
-        """Whether it is settled: done, failed or cancelled."""
+        """Return whether the thunk has settled: done, failed or cancelled."""
         return self._settled() is not None
 
     @property
     def value(self) -> str | None:
-        """The text; None until it is done."""
+        """The text; None unless the thunk is done."""
         outcome = self._settled()
         return outcome.text if outcome is not None and outcome.state == "done" else None
 
@@ -94,7 +94,7 @@ class Answer(Deferred, Generic[T]):
 
     @property
     def parsed_repr(self) -> T | None:
-        """The parsed value; None until it is done. The same as `value` where no output type was asked for."""
+        """The parsed value; None unless the thunk is done. The same as `value` where no output type was asked for."""
         outcome = self._settled()
         return cast("T", outcome.parsed) if outcome is not None and outcome.state == "done" else None
 
@@ -212,21 +212,21 @@ class Answer(Deferred, Generic[T]):
         return format(self.text, spec)
 
     def deferred_text(self) -> str:
-        """The text, where the thunk is a part of a prompt; raises as `text` does."""
+        """Return the text, for a prompt that the thunk is a part of; raise as `text` does."""
         return self.text
 
-    # How it is found out
+    # What the above is read from
 
     @abstractmethod
     def _settled(self) -> Outcome | None:
-        """The outcome, once there is one."""
+        """Return the outcome, once there is one."""
 
     @abstractmethod
     def _in_flight(self) -> Pump | None:
-        """The generation, while it runs."""
+        """Return the generation while it runs."""
 
     def _so_far(self) -> Folded:
-        """What has arrived of a generation that is not settled."""
+        """Fold what has arrived of a generation that has not settled."""
         from ..values.fold import fold
 
         pump = self._in_flight()

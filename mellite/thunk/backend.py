@@ -1,4 +1,4 @@
-"""Ask a model: Backend, the one method behind every thunk, and generate(), which makes a thunk of a prompt."""
+"""Ask a model: `Backend`, the one method behind every thunk, and `generate`, which makes a thunk of a prompt."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def generate(
 
 
 class Backend(abc.ABC):
-    """Something that answers requests; a subclass writes `stream` and has `generate` for it.
+    """A class of backends: a subclass writes `stream`, and inherits `generate`.
 
     Example:
         >>> from mellite.events import Finish, TextDelta
@@ -100,10 +100,10 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def stream(self, request: Request) -> AsyncIterator[Event]:
-        """The events of one answer, as an async generator; called when a thunk is first driven."""
+        """Yield the events of one answer, as an async generator; called when a thunk is first awaited or iterated."""
 
     @overload
-    def generate(  # pyright: ignore[reportOverlappingOverload] - the same
+    def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, the second one fits
         self,
         prompt: Prompt,
         *,
@@ -137,11 +137,11 @@ class Backend(abc.ABC):
         return ModelOutputThunk(CallInfo(request, self))
 
     def describe(self) -> str:
-        """What to call this backend in messages and logs."""
+        """Return what to call this backend in messages and logs."""
         return type(self).__name__
 
     async def aclose(self) -> None:
-        """Close what it holds open, such as pooled connections; it may be used again afterwards."""
+        """Close what the backend holds open, such as pooled connections; it may be used again afterwards."""
         return
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Where a thunk came from: its request, backend and lineage; and how thunks in a prompt become text."""
+"""The call that a thunk stands for: its request, backend and lineage; and how thunks in a prompt become text."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["CallInfo", "Streams", "name_of", "resolved"]
 
 @runtime_checkable
 class Streams(Protocol):
-    """All that a backend must have: one method, an async generator of events."""
+    """All that a backend must have: one method that gives an async iterator of events."""
 
     def stream(self, request: Request) -> AsyncIterator[Event]:
-        """The events of the answer to a request, as they arrive."""
+        """Yield the events of the answer to a request, as they arrive."""
         ...
 
 
@@ -49,7 +49,7 @@ class CallInfo:
 
     @property
     def context(self) -> tuple[Message, ...]:
-        """The messages before it."""
+        """The messages before the one that asks."""
         return self.request.messages[:-1]
 
     @property
@@ -59,16 +59,17 @@ class CallInfo:
 
 
 def name_of(backend: object) -> str:
-    """What to call a backend in messages and logs."""
+    """Return what to call a backend in messages and logs."""
     describe = getattr(backend, "describe", None)
     return str(describe()) if callable(describe) else type(backend).__name__
 
 
 async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]]) -> Request:
-    """The request as a backend gets it: thunks settled and replaced by their text, the lineage in its metadata.
+    """Return the request as a backend gets it: thunks replaced by their text, the lineage in the metadata.
 
     Args:
-        settle_all: settles any number of thunks at once, and raises for none of them.
+        settle_all: settles any number of thunks at once, and raises for none of them. Passed in, because the module
+            of the thunk imports this one.
 
     Raises:
         RequestError: if a thunk in the prompt failed or was cancelled; that is its cause.
@@ -110,13 +111,13 @@ def _text_of(part: Part, index: int) -> Part:
     try:
         return Text(part.deferred_text())
     except MelliteError as error:
-        # Where that one failed for the same reason, its message is not repeated: they would grow with each level.
+        # If that thunk failed for the same reason, its message is not repeated, or messages would grow with each level.
         depth = error.__dict__.get("depth", 0) + 1
         reason = error.__dict__.get("reason_below") or _bounded(str(error))
         below = "" if depth == 1 else f", because the innermost of {depth:,} thunks, one inside another, gave none"
         msg = f"a thunk in message {index} of the prompt gave no text{below}: {reason}"
         failed = RequestError(msg)
-        failed.__dict__.update(depth=depth, reason_below=reason)  # for the next level only; no part of the class
+        failed.__dict__.update(depth=depth, reason_below=reason)  # read by the next level only; not part of the class
         raise failed from error
 
 
@@ -124,7 +125,7 @@ def _bounded(text: str) -> str:
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 
 
-#: How much of an error is told again by the thunk around it, in characters; its ``__cause__`` has all of it.
+#: How much of an error's text the error of the thunk around it repeats, in characters; its ``__cause__`` has all.
 _LONGEST_REASON: Final = 1000
 
 publish(globals(), "mellite", "CallInfo")

@@ -1,4 +1,4 @@
-"""The awaitable that `thunk.cancel()` gives: wait with it until the generation has settled, or drop it."""
+"""The awaitable that `thunk.cancel()` returns: await it until the generation has settled, or drop it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Cancellation"]
 
 @final
 class Cancellation(Awaitable[None]):
-    """A cancellation that has been asked for already; awaiting it waits until the generation has settled.
+    """A cancellation that has been asked for already; await it to wait until the generation has settled.
 
-    No coroutine, so nothing complains when it is dropped; it may be awaited again, and in any loop.
+    Not a coroutine, so that dropping it gives no warning. It may be awaited several times, and in any loop.
 
     Example:
         >>> import asyncio

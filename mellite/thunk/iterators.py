@@ -23,13 +23,12 @@ Item = TypeVar("Item")
 
 
 class _Position(Generic[Item]):
-    """Where one iterator is in one generation; it counts as a consumer until it is exhausted or dropped.
+    """The position of one iterator in one generation; a consumer until the iterator is exhausted or dropped.
 
-    It also leaves, referenced or not, when the task that last waited in it is over and was cancelled; it counts again
-    if another task goes on reading.
+    It also leaves when the task that last waited in it was cancelled and is over, and joins again if another task goes
+    on reading. One task, or one thread, reads at a time.
 
-    The generation runs up to `ahead` events ahead of it. What its steps raise knows their frames, so they forget
-    the iterator (``del self``) before: whoever keeps the error must not keep the iterator, nor the error itself.
+    The steps of the iterators forget the iterator (``del self``) before they raise: see "Cycles" in `mellite.thunk`.
     """
 
     __slots__ = (
@@ -58,7 +57,7 @@ class _Position(Generic[Item]):
         begun: bool = False,
         ahead: int = AHEAD,
     ) -> None:
-        self._gen = gen  # an iterator keeps the generation running even if the thunk is dropped
+        self._gen = gen  # kept, so that the generation goes on even if the thunk is dropped
         self._open: Callable[[], Pump | Outcome] | None = open
         self._read = read
         self._pump: Pump | None = None
@@ -68,10 +67,10 @@ class _Position(Generic[Item]):
         self._ahead = ahead
         self._consumer = Consumer(ahead)
         self._index = 0
-        self._refresh = ahead // 2  # ask for more when this many of what was asked for are left
+        self._refresh = ahead // 2  # the index from which to ask for more
         self._cancelled = False
         self._task: weakref.ref[object] | None = None  # the task that last waited here
-        if begun:  # it counts from now on
+        if begun:  # a consumer from now on, not only from the first step
             self._begin(open)
 
     def _begin(self, start: Callable[[], Pump | Outcome]) -> None:
@@ -86,7 +85,7 @@ class _Position(Generic[Item]):
             self._replay = self._read(found.compact)
 
     def _ask(self, index: int) -> None:
-        """Let the pump run on, well before this iterator has nothing left."""
+        """Let the pump run on, before it has to pause."""
         pump = self._pump
         if pump is not None:
             self._refresh = index + self._ahead // 2
@@ -101,7 +100,7 @@ class _Position(Generic[Item]):
         self._cancelled = True
 
     def _read_by(self, task: object) -> None:
-        """Take `task`, which is about to wait, for the reader, unless it reads one step for another task."""
+        """Take `task`, which is about to wait, for the reader, unless it takes one step for another task."""
         if not readers.is_a_step(task, _STEPS):
             self._task = weakref.ref(task)
             readers.follow(task, self)
@@ -115,7 +114,7 @@ class _Position(Generic[Item]):
         pump.leave(self._consumer, cancelled=True)
 
     def _ends(self, pump: Pump, index: int) -> Outcome | None:
-        """What it has come to if all has been read; this iterator leaves then."""
+        """Return the outcome once everything is read, and leave; None before."""
         outcome = pump.outcome
         if outcome is None or index < len(self._events):
             return None
@@ -127,7 +126,7 @@ class _Position(Generic[Item]):
         if pump is None or not pump.counts(self._consumer):
             return
         task = self._task() if self._task is not None else None
-        # It may have been handed on: the task that drops it counts as well as the one that waited last.
+        # The iterator may have been handed on: look at the task that drops it and at the one that waited last.
         cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
         pump.drop(self._consumer, cancelled=cancelled)
 
@@ -179,7 +178,7 @@ class Texts(_Position[str], AsyncIterator[str]):
 
 @final
 class Events(_Position[Event], AsyncIterator[Event]):
-    """All events of a thunk; a late iterator gets equal ones."""
+    """All events of a thunk, each as soon as it arrives; a late iterator gets equal ones."""
 
     __slots__ = ()
 
@@ -240,7 +239,7 @@ class Chunks(AsyncIterator[str]):
                     del self, ended
             try:
                 self._ready = [*reversed(self._chunker.feed(await self._texts.__anext__()))]
-            except Exception as error:  # the end, or what went wrong: after the rest of the text
+            except Exception as error:  # the end, or a failure: raised after the rest of the text
                 self._ended = error.with_traceback(None)
                 self._ready = [*reversed(self._chunker.end())]
             except BaseException:
@@ -249,13 +248,13 @@ class Chunks(AsyncIterator[str]):
         return self._ready.pop()
 
 
-#: The code of one step of each iterator.
+#: The code of one step, for each kind of iterator.
 _STEPS: Final = frozenset(kind.__anext__.__code__ for kind in (Texts, Events, Chunks))
 
 
 @final
 class SyncTexts(_Position[str], Iterator[str]):
-    """The text deltas for code without await, from the background loop."""
+    """The text deltas of a thunk, for code without await; generated on the background loop."""
 
     __slots__ = ()
 

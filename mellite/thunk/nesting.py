@@ -1,4 +1,4 @@
-"""Copy and pickle thunks inside of thunks: the innermost first, so that their depth costs no recursion."""
+"""Copy and pickle thunks inside thunks: the innermost first, so that depth does not exhaust the stack."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Nested", "innermost_first", "shortcut"]
 
 
 class Nested(Protocol):
-    """A thunk, as far as this is about it."""
+    """A thunk, as far as this module looks at it."""
 
     @property
     def call(self) -> CallInfo:
-        """The call that it stands for."""
+        """The call that the thunk stands for."""
         ...
 
 
@@ -47,15 +47,16 @@ def _directly_in(thunk: T) -> list[T]:
     return [cast("T", part) for message in messages for part in message.content if isinstance(part, type(thunk))]
 
 
-#: How deep each thunk is, and its shortcut, once asked for.
+#: Thunk -> how deep its nesting is, and its shortcut; once asked for.
 _ways: Final[WeakKeyDictionary[Nested, tuple[int, Nested | None]]] = WeakKeyDictionary()
 
 
 def shortcut(thunk: Nested) -> Nested | None:
     """Return a thunk further in, to be pickled before `thunk`; None if there is none in it.
 
-    Pickle goes into a thing before it goes on, some calls deeper each time. These shortcuts are those of a skew-binary
-    list: where each thunk is pickled after its shortcut, pickle is never more than about log2(depth) thunks deep.
+    Pickle recurses into each object before it goes on to the next, some calls deeper each time. The shortcuts are the
+    jump pointers of a skew-binary list: where each thunk is pickled after its shortcut, pickle is never more than about
+    log2(depth) thunks deep. See E. W. Myers, "An applicative random-access stack" (1983).
     """
     if thunk not in _ways:
         for each in innermost_first(thunk):

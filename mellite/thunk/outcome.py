@@ -36,17 +36,25 @@ State = Literal["pending", "running", "done", "failed", "cancelled"]
 
 @define(eq=False, kw_only=True)
 class Outcome:
-    """A settled generation. Shared by copies of a thunk; only ``log`` may be replaced."""
+    """A settled generation. Copies of a thunk share it; only ``log`` may be replaced.
+
+    Attributes:
+        parts: the parts of the message; None for one part of plain text, or for no text.
+        error: what ``await`` raises: the failure, or a `GenerationCancelled`.
+        traceback: that of the error when it settled.
+        prompt: the request as the backend got it.
+        extra: more for the log.
+    """
 
     state: Literal["done", "failed", "cancelled"]
     text: str
     thinking: str | None
-    parts: tuple[Part, ...] | None  # None: just the text
+    parts: tuple[Part, ...] | None
     tool_calls: tuple[ToolCall, ...]
     generation: GenerationMetadata
     raw: RawProviderResponse
     parsed: Any
-    error: Exception | None  # what `await` raises: the failure, or a GenerationCancelled
+    error: Exception | None
     traceback: TracebackType | None
     compact: CompactLog
     prompt: Request
@@ -54,16 +62,16 @@ class Outcome:
     log: GenerateLog | None = None
 
     def raise_error(self) -> None:
-        """Raise what went wrong, with the traceback it settled with, so that it does not grow."""
+        """Raise what went wrong, if anything did, with the traceback it settled with, so that this does not grow."""
         error, traceback = self.error, self.traceback
         if error is not None:
             try:
                 raise error.with_traceback(traceback)
             finally:
-                del self, error, traceback  # the error knows this frame: keep no cycle
+                del self, error, traceback  # see "Cycles" in `mellite.thunk`
 
     def generate_log(self, backend: str) -> GenerateLog:
-        """The log entry, made when first asked for."""
+        """Return the log entry, which is made on the first call."""
         if self.log is None:
             request = self.prompt
             self.log = GenerateLog(
@@ -109,7 +117,7 @@ _UNTIMED: Final = Clock()
 
 
 def metadata_of(folded: Folded, request: Request, generation_id: str | None, clock: Clock) -> GenerationMetadata:
-    """The metadata that the events of one generation give."""
+    """Return the metadata of one generation."""
     start, finish = folded.start, folded.finish
     ended = finish or folded.step
     return GenerationMetadata(
@@ -145,7 +153,7 @@ def _tier(response: Json) -> str | None:
 
 
 def raw_of(folded: Folded, log: CompactLog | None) -> RawProviderResponse:
-    """The raw response that the events of one generation give, in its protocol's own class."""
+    """Return the raw response of one generation, in the class of its protocol."""
     start = folded.start
     return RawProviderResponse.for_protocol(start.protocol)(
         provider=start.provider,
@@ -168,11 +176,11 @@ def conclude(
     error: BaseException | None = None,
     cancelled: str | None = None,
 ) -> Outcome:
-    """Settle: fold the events and decide between done, failed and cancelled.
+    """Fold the events, and decide between done, failed and cancelled.
 
     Args:
-        error: what came out of the backend, if anything did.
-        cancelled: why it was cancelled, if it was; a cancellation after the finish event comes too late.
+        error: what the backend raised, if anything.
+        cancelled: why the generation was cancelled, if it was; a cancellation after the finish event comes too late.
     """
     weigh = partial(_weigh, request=request, backend=backend, generation_id=generation_id, clock=clock)
     try:
@@ -180,7 +188,7 @@ def conclude(
     except Exception as trouble:
         if not events:
             raise
-        # An event holds what it must not: what came before it is kept. Each event more fails like the one before.
+        # An event holds what it must not. Keep what came before the first such event: from there on, folding fails.
         first = bisect_left(range(len(events)), 1, key=lambda count: _fails(weigh, events[: count + 1]))
         broken = InvalidProviderOutput(
             f"{backend} yielded an event that cannot be read, {events[first]!r:.200}: {trouble}"
@@ -209,7 +217,7 @@ def _weigh(
 ) -> Outcome:
     folded = fold(events)
     if folded.usage is None and isinstance(error, MelliteError) and error.usage is not None:
-        folded = evolve(folded, usage=error.usage)  # what the provider had told by then, in no event yet
+        folded = evolve(folded, usage=error.usage)  # told with the error, in no event
     generation = metadata_of(folded, request, generation_id, clock)
     failure: Exception | None = None
     parsed: Any = None
@@ -254,12 +262,12 @@ def _weigh(
 
 
 def _nothing_to_parse(folded: Folded) -> bool:
-    # A turn that asks for tools, or a refusal, has no answer to parse yet: that is no validation error.
+    # A turn that asks for tools has no answer to parse yet, and a refusal has none: that is no validation error.
     return not folded.text and bool(folded.tool_calls)
 
 
 def _ours(error: BaseException, backend: str) -> Exception:
-    """The error as mellite raises it, without the frames of the machinery."""
+    """Return the error as mellite raises it, without the frames of this room at its top."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in _MACHINERY:
         traceback = traceback.tb_next

@@ -1,4 +1,4 @@
-"""share(): requests that are equal and asked at the same time are generated once."""
+"""Generate equal requests that are asked at the same time once: `share`."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["Sharing", "share"]
 
 
 def share() -> Sharing:
-    """While this context is open, equal requests to the same backend are generated once, for all thunks that ask.
+    """Return a context in which equal requests to the same backend are generated once, for all thunks that ask.
 
-    It holds for thunks that are driven inside the block, and in tasks started inside it, on asyncio and trio, wherever
-    they were made. Requests are equal if all their values are: messages, model, options, metadata and the rest, with
-    thunks in the prompt replaced by their text. Copies (``copy.copy``, ``resample``, sampling) never share: they are
-    there to be different.
+    Thunks share that are awaited or iterated inside the block, and in tasks started inside it, on asyncio and trio,
+    wherever they were made. Requests are equal if all their values are: messages, model, options, metadata and the
+    rest, with thunks in the prompt replaced by their text. Copies (``copy.copy``, ``resample``, sampling) never share:
+    they are there to be different.
 
-    Each thunk stays its own: it can be awaited, iterated over and cancelled by itself, and the generation is cancelled
-    when the last one that shares it is. An error is everybody's. All show the same ``generation_id``, usage and cost,
+    Each thunk can still be awaited, iterated over and cancelled by itself, and the generation is cancelled when the
+    last thunk that shares it is. An error reaches all of them. All show the same ``generation_id``, usage and cost,
     which is that of the one generation. An answer is kept until the block ends, so later equal requests get it too; a
     failed or cancelled one is not kept. Running generations are shared within one event loop, answers everywhere.
 
@@ -51,11 +51,11 @@ def share() -> Sharing:
 
 @final
 class Sharing:
-    """The context that `share` makes.
+    """The context that `share` returns.
 
     Attributes:
         generations: how many generations were begun in it.
-        saved: how many thunks took part in one of them instead of beginning their own.
+        saved: how many thunks joined one of them instead of beginning their own.
     """
 
     def __init__(self) -> None:
@@ -77,17 +77,17 @@ class Sharing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._open = False  # for tasks started inside that go on: their context still knows this
+        self._open = False  # tasks started inside may go on: their context still has this
         self._known.clear()
         before, self._before = self._before, None
         if before is not None:
             try:
                 opener.reset(before)
-            except ValueError:  # left in another context than it was entered in, as fixtures do: closed all the same
+            except ValueError:  # entered in another context, as fixtures do: closed all the same
                 return
 
     def _stream(self, pump: Pump) -> AsyncIterator[Event]:
-        """The events for a thunk that begins: its backend's own, or those of a generation that it shares."""
+        """Open the events of a thunk that begins: its backend's, or those of a generation that it shares."""
         if not self._open or pump.call.lineage:
             return pump.call.backend.stream(pump.request)
         with self._lock:
@@ -112,29 +112,29 @@ class Sharing:
 
 
 def _same(one: Request, other: Request) -> bool:
-    """Whether two requests are equal to a model, too: 1 and True, which are equal to Python, are not."""
+    """Whether two requests are the same to a model. 1 and True are equal in Python, but not there."""
     try:
         return one == other and repr(one) == repr(other)
-    except (TypeError, ValueError, RecursionError):  # a value in it cannot be compared, as arrays cannot
+    except (TypeError, ValueError, RecursionError):  # a value that cannot be compared, such as an array
         return False
 
 
 @final
 class _Generation:
-    """One generation that thunks share: running, or the answer it gave."""
+    """A generation that thunks share: its pump while it runs, its answer when it is done, neither if it failed."""
 
     __slots__ = ("answer", "backend", "pump", "request")
 
     def __init__(self, request: Request, backend: Streams, first: Pump) -> None:
         self.request = request
-        self.backend = backend  # kept, so that no other one gets its id
+        self.backend = backend  # kept alive, so that no other backend gets its id
         self.answer: Outcome | None = None
         pump = first.apart(request)
         pump.wake_when_settled(self)
         self.pump: Pump | None = pump
 
     def start(self) -> None:
-        """Begin. What its backend asks of others is not shared."""
+        """Begin, in a context without sharing: what the backend asks of others is not shared."""
         pump = self.pump
         if pump is not None:
             context = contextvars.copy_context()
@@ -142,7 +142,7 @@ class _Generation:
             context.run(pump.start)
 
     def can_be_joined(self) -> bool:
-        """Whether another thunk may take part: it has an answer, or runs in this loop and is not being cancelled."""
+        """Whether another thunk may join: there is an answer, or it runs in this loop and is not being cancelled."""
         pump = self.pump
         if pump is None:
             return self.answer is not None
@@ -153,7 +153,7 @@ class _Generation:
         return self.pump is None and self.answer is None
 
     def wake(self) -> None:
-        """Called when it has settled: only an answer is kept, in its compact form."""
+        """Take note that the generation has settled, and keep its answer, if there is one."""
         outcome = self.pump.outcome if self.pump is not None else None
         if outcome is not None and outcome.state == "done":
             self.answer = outcome
@@ -162,7 +162,7 @@ class _Generation:
 
 @final
 class _Following(AsyncIterator[Event]):
-    """The events of a shared generation, as the stream of one of the thunks that share it."""
+    """The events of a shared generation, as the stream of one thunk that shares it."""
 
     __slots__ = ("_answer", "_consumer", "_events", "_index", "_leader", "_pump")
 
@@ -200,14 +200,14 @@ class _Following(AsyncIterator[Event]):
 
     async def _end(self, outcome: Outcome) -> Event:
         self._leader = None
-        if outcome.state == "cancelled":  # by no thunk that shares it, or this one would not be here
+        if outcome.state == "cancelled":  # not by this thunk, and so not by all that share it
             self._pump.request_cancel(getattr(outcome.error, "reason", None) or "the shared generation was cancelled")
             await self._pump.loop.checkpoint()
         outcome.raise_error()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Take part no longer; the last one to leave a running generation cancels it, and waits until it is closed."""
+        """Leave. The last thunk to leave a running generation cancels it, and waits until it is closed."""
         leader, self._leader = self._leader, None
         if leader is not None and leader.leave(self._consumer, cancelled=True):
             await leader.linger()

@@ -1,4 +1,4 @@
-"""The thunk: a model output that has not been generated yet, generated once for however many wait for it."""
+"""The thunk: a model output that has not been generated yet, generated once for any number of consumers."""
 
 from __future__ import annotations
 
@@ -35,13 +35,16 @@ __all__ = ["AnyThunk", "GenerationState", "ModelOutputThunk", "settle_all"]
 
 T = TypeVar("T")
 
-#: Held for a moment when a thunk starts or is settled unstarted, so that two threads do not do it twice.
-#: A signal handler or finalizer that cancels may come in between, hence reentrant.
+#: Held while a thunk gets its pump, is settled unstarted, or counts a copy, so that two threads do not do it twice.
+#: See "Locks" in `mellite.thunk`.
 _starting: Final = forking.rlock()
 
 
 class GenerationState:
-    """Everything in flight of one thunk; fresh on every copy. Kept by the thunk and its iterators only."""
+    """Everything in flight of one thunk; fresh on every copy.
+
+    Only the thunk and its iterators know it. When the last of them is dropped, so is this, and cancels the generation.
+    """
 
     __slots__ = ("__weakref__", "pump")
 
@@ -83,7 +86,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     _outcome: Outcome | None = field(default=None, kw_only=True, alias="outcome")
     _copies: int = field(default=0, kw_only=True, alias="copies")
 
-    # Waiting for it
+    # Waiting
 
     def __await__(self) -> Generator[object, None, T]:
         outcome = self._settled()
@@ -95,7 +98,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return parsed
 
     async def avalue(self) -> str:
-        """As ``await thunk``, but always the text, whatever output type was asked for."""
+        """Wait as ``await thunk`` does, and return the text, whatever output type was asked for."""
         outcome = self._settled()
         if outcome is None:
             outcome = await self._wait()
@@ -103,19 +106,19 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return outcome.text
 
     async def settle(self) -> Self:
-        """Wait until it is done, failed or cancelled, and give the thunk itself; raises for none of them."""
+        """Wait until the thunk is done, failed or cancelled, and return the thunk itself; raise for none of these."""
         if self._settled() is None:
             await self._wait()
         return self
 
     def result(self, timeout: float | None = None) -> T:
-        """As ``await thunk``, for code without await; generates on mellite's background loop.
+        """Wait as ``await thunk`` does, in code without await; generate on mellite's background loop.
 
         Args:
-            timeout: how long to wait, in seconds; leaving cancels the generation if nobody else waits for it.
+            timeout: how long to wait, in seconds; on leaving, the generation is cancelled unless others wait for it.
 
         Raises:
-            TimeoutError: if it is not settled by then.
+            TimeoutError: if the thunk has not settled by then.
             InvalidRequest: if the timeout is no number.
             SyncInsideLoop: inside a running event loop, unless the thunk is settled.
         """
@@ -149,7 +152,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             raise
         return cast("Outcome", self._settled())
 
-    # Reading it as it comes
+    # Reading while text arrives
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self._texts()
@@ -182,7 +185,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         )
 
     def astream(self, chunking: Chunking = None) -> Chunks:
-        """The text in chunks, as they become whole.
+        """Iterate over the text in chunks, each as soon as it is whole.
 
         Args:
             chunking: None for the deltas as they were sent, or how to cut: ``words``, ``sentences``, ``paragraphs``,
@@ -198,7 +201,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return Chunks(self._texts(), chunker_for(chunking))
 
     def iter(self) -> Iterator[str]:
-        """The text deltas as they arrive, for code without await.
+        """Iterate over the text deltas as they arrive, in code without await.
 
         Raises:
             SyncInsideLoop: inside a running event loop, unless the thunk is settled.
@@ -210,15 +213,15 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             loops.forbid_inside_loop("thunk.iter()", "`async for delta in thunk`")
         return SyncTexts(self._gen, self._opener(loops.portal), CompactLog.texts, begun=self._gen.pump is not None)
 
-    # Stopping it
+    # Stopping
 
     def cancel(self, reason: str | None = None) -> Cancellation:
-        """Ask to stop generating, at once: from any thread or signal handler; never blocks; a no-op when settled.
+        """Ask the generation to stop, and return at once; from any thread or signal handler; a no-op when settled.
 
-        It settles as cancelled, with the text, usage, raw answer and log so far, and its connection is closed.
+        The thunk settles as cancelled, with the text, usage, raw answer and log so far, and its connection is closed.
 
         Returns:
-            An awaitable that waits until it has settled. Inside its own stream that does not wait.
+            An awaitable that waits until the thunk has settled; inside its own stream it does not wait.
 
         Example:
             >>> from mellite.backends import Echo
@@ -235,7 +238,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         await Cancellation(self._ask_to_stop("cancel_generation() was called" if reason is None else reason))
 
     def _ask_to_stop(self, why: str) -> Pump | None:
-        """Have the generation cancelled; give it as long as it has not settled."""
+        """Ask for cancellation; return the generation, or None if it has settled."""
         pump = self._gen.pump
         if pump is None:
             with _starting:
@@ -298,9 +301,9 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return cast("ModelOutputThunk[T]", memo[id(self)])
 
     def _copied_deeply(self, memo: dict[int, object]) -> ModelOutputThunk[T]:
-        """Copy it, once those in its prompt are copied."""
+        """Copy this thunk, once those in its prompt are in `memo`."""
         outcome = self._settled()
-        # The backend is the world outside, also where the request refers to it: shared, never copied.
+        # The backend is the world outside and never copied, also where the request refers to it.
         memo[id(self._call.backend)] = self._call.backend
         request = copy.deepcopy(self._call.request, memo)
         if outcome is None:
@@ -340,13 +343,13 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return [ModelOutputThunk[T](self._descend(request)) for _ in range(n)]
 
     def _descend(self, request: Request) -> CallInfo:
-        """The call of the next copy."""
+        """Count a copy, and return its call."""
         with _starting:
             count = self._copies
             self._copies = count + 1
         return CallInfo(request, self._call.backend, lineage=(*self._call.lineage, count))
 
-    # The generation behind it
+    # The generation behind the thunk
 
     def _settled(self) -> Outcome | None:
         outcome = self._outcome
@@ -374,8 +377,8 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     def begin(self, loop: Callable[[], loops.Loop] | None = None) -> Pump | None:
         """Return the running generation, begun now unless it runs already; None if it is settled.
 
-        For code that waits for many thunks, as `mellite.gather` does; everybody else awaits or iterates. Nothing of it
-        arrives before a consumer enters it (`Pump.enter`).
+        For code that waits for many thunks, as `mellite.gather` does; other code awaits or iterates. No event arrives
+        until a consumer enters the generation (`Pump.enter`).
 
         Args:
             loop: gives the loop to begin it in; by default the running one.
@@ -392,7 +395,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
                     pump = made = self._gen.pump = Pump(self._call, home, settle_all)
                     if self._outcome is not None:  # cancelled by a signal handler, in the middle of this
                         self._gen.pump = pump = made = None
-            # Not under the lock: where tasks are eager, this runs the stream, which may start other thunks.
+            # Not under the lock: an eager task runs the stream here, which may start other thunks.
             if made is not None:
                 if home.is_here():
                     made.start()
@@ -404,7 +407,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         return pump
 
     def _opener(self, loop: Callable[[], loops.Loop] | None = None) -> Callable[[], Pump | Outcome]:
-        """What an iterator begins with; it lets go of the thunk then, so that dropping the thunk is noticed."""
+        """Return what an iterator begins with; dropped by it then, so that it does not keep the thunk alive."""
 
         def begin() -> Pump | Outcome:
             pump = self.begin(loop)
@@ -441,7 +444,7 @@ def _restored(
 
 
 async def settle_all(*thunks: AnyThunk) -> None:
-    """Generate many at once and wait until all are settled; see `mellite.gather`."""
+    """Generate many thunks at once, and wait until all are settled; see `mellite.gather`."""
     waiting: list[tuple[Pump, Consumer]] = []
     try:
         for thunk in thunks:
