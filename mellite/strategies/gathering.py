@@ -115,7 +115,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
         self._run: Coroutine[Any, Any, Results[T]] | None = None  # driven by `send`; `await` makes its own
 
     def __await__(self) -> Generator[Any, Any, Results[T]]:
-        return self._begun().__await__()
+        return _gathered(self._thunks, self._concurrency, progress=self._progress).__await__()
 
     def result(self, timeout: float | None = None) -> Results[T]:
         """Wait for all thunks and return them, for code without await. They run on mellite's background loop.
@@ -159,12 +159,9 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
 
     # The interface of a coroutine, for loops that want one. After its end it can be driven again.
 
-    def _begun(self) -> Coroutine[Any, Any, Results[T]]:
-        return _gathered(self._thunks, self._concurrency, progress=self._progress)
-
     def _running(self) -> Any:
         if self._run is None:
-            self._run = self._begun()
+            self._run = _gathered(self._thunks, self._concurrency, progress=self._progress)
         return self._run
 
     def send(self, value: Any, /) -> Any:

@@ -132,7 +132,7 @@ class Attempt:
         judged: called with each verdict that has a result.
 
     Attributes:
-        failures: the chunks that failed, in the order of the text.
+        failures: the chunks that failed, in the order of the text, then the checks of the whole answer that failed.
         error: the error of the generation, if any.
         limit: the start of the first chunk that failed: nothing from there on is released.
     """
