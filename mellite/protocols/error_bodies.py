@@ -97,7 +97,12 @@ def is_error(value: Mapping[str, Json], *, known: Collection[str] = (), whole: b
         return True
     if not any(isinstance(value.get(name), str) and value[name] for name in _MESSAGES) and "detail" not in value:
         return False
-    if whole or isinstance(value.get("detail"), (str, list)) or _is_failing(value.get("code")):
+    return whole or isinstance(value.get("detail"), (str, list)) or _names_failure(value)
+
+
+def _names_failure(value: Mapping[str, Json]) -> bool:
+    """Tell whether a code or a status in an object is one of an error."""
+    if _is_failing(value.get("code")):
         return True
     if any(is_status(value.get(name)) is not None for name in _STATUS_FIELDS):
         return True

@@ -235,17 +235,7 @@ def unary(body: bytes) -> Sequence[Event]:
         TextDelta(text='Hi!', id='text-0')
     """
     answer = decoded(body, whole=True)
-    output = answer.get("output") if isinstance(answer, dict) else None
-    message = output.get("message") if isinstance(output, dict) else None
-    content = message.get("content") if isinstance(message, dict) else None
-    if content is None and isinstance(output, dict) and answer.get("stopReason"):
-        content = []  # a guardrail let nothing through
-    if not isinstance(content, list):
-        if isinstance(answer, dict) and output is None and ("message" in answer or "__type" in answer):
-            raise failure_of(error_value(answer, {}), whole=True)
-        if output is None:
-            answered(answer, "the answer", whole=True)
-        raise wrong(answer, "the answer", "an answer of Converse with an output")
+    content = _content(answer)
     state = State()
     events: list[Event] = []
     state.begin(events)
@@ -261,6 +251,27 @@ def unary(body: bytes) -> Sequence[Event]:
     state.use(answer.get("usage"), usage_of)
     events += _concluded(state, answer)
     return events
+
+
+def _content(answer: Json) -> list[Json]:
+    """Return the blocks of an answer in one piece.
+
+    Raises:
+        InvalidProviderOutput: if it is no answer of Converse.
+        MelliteError: of the kind that an error object stands for.
+    """
+    output = answer.get("output") if isinstance(answer, dict) else None
+    message = output.get("message") if isinstance(output, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    if content is None and isinstance(output, dict) and answer.get("stopReason"):
+        content = []  # a guardrail let nothing through
+    if not isinstance(content, list):
+        if isinstance(answer, dict) and output is None and ("message" in answer or "__type" in answer):
+            raise failure_of(error_value(answer, {}), whole=True)
+        if output is None:
+            answered(answer, "the answer", whole=True)
+        raise wrong(answer, "the answer", "an answer of Converse with an output")
+    return content
 
 
 def _on_whole_block(state: State, index: int, block: Mapping[str, Json], events: list[Event]) -> None:

@@ -156,7 +156,7 @@ def _on_other(state: State, part: Mapping[str, Json], events: list[Event]) -> No
         arguments = call.get("args") or {}
         events.append(_hosted_call(_hosted_id(state, call), str(call.get("toolType") or "tool"), arguments, metadata))
     elif isinstance(output, dict):
-        good = output.get("outcome") in (None, "OUTCOME_OK", 1)  # 1: its number, see `gemini_enums`
+        good = output.get("outcome") in (None, "OUTCOME_OK", 1)  # 1: its number, see enums.py
         value = ToolValue("text" if good else "error", output.get("output") or "")
         id = output.get("id") or state.code_id or _hosted_id(state, output)
         events.append(_hosted_result(str(id), "code_execution", value, metadata))

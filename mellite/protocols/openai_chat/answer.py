@@ -303,23 +303,26 @@ def _rest_of(message: Mapping[str, Json], known: Mapping[str, Json]) -> JsonObje
             rest[name] = value
         elif isinstance(value, str) and name not in _SAID_AGAIN:
             if not value.startswith(came) and not came.startswith(value):
-                msg = f"{name} came as {shown(came)}, and then, in a whole message, as {shown(value)}"
-                raise InvalidProviderOutput(msg)
+                raise _contradiction(name, came, value)
             rest[name] = value[len(came) :]
-        elif isinstance(value, list) and name == "content":
-            said = "".join([part["text"] for part in value if isinstance(part, dict) and _is_text(part)])
-            if said != came:
-                msg = f"content came as {shown(came)}, and then, in a whole message, as {shown(value)}"
-                raise InvalidProviderOutput(msg)
+        elif isinstance(value, list) and name == "content" and _text_in(value) != came:
+            raise _contradiction(name, came, value)
     return rest
+
+
+def _contradiction(name: str, came: str, value: Json) -> InvalidProviderOutput:
+    msg = f"{name} came as {shown(came)}, and then, in a whole message, as {shown(value)}"
+    return InvalidProviderOutput(msg)
 
 
 def _joined(value: Json) -> str:
     return "".join([piece for piece in value if isinstance(piece, str)]) if isinstance(value, _Pieces) else ""
 
 
-def _is_text(part: Mapping[str, Json]) -> bool:
-    return part.get("type") == "text" and isinstance(part.get("text"), str)
+def _text_in(parts: list[Json]) -> str:
+    """Join the texts among the parts of a content."""
+    found = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
+    return "".join([text for text in found if isinstance(text, str)])
 
 
 def _add_delta(known: JsonObject, delta: Mapping[str, Json]) -> None:
