@@ -138,10 +138,6 @@ def _fits(patterns: Sequence[_Pattern], name: str) -> bool:
     )
 
 
-def _fits_one(pattern: str, name: str) -> bool:
-    return _TESTS[pattern[0]](name, pattern[1:])
-
-
 _TESTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "=": str.__eq__,
     "^": str.startswith,
@@ -149,6 +145,11 @@ _TESTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "*": str.__contains__,
     "~": lambda name, pattern: re.search(pattern, name) is not None,
 }
+
+
+def _fits_one(pattern: str, name: str) -> bool:
+    return _TESTS[pattern[0]](name, pattern[1:])
+
 
 _COMPACT_DATE: Final = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 
