@@ -1,25 +1,40 @@
-"""asyncio, trio and callers without a loop, behind one small face: run a task, wake a waiter, from any thread."""
+"""asyncio, trio and callers without a loop, behind one small face: run a task, wake a waiter, from any thread.
+
+Names load when they are first used, so that making a thunk, or a lock that a fork may find, does not import asyncio.
+"""
 
 from __future__ import annotations
 
-from .asyncio_loop import current_asyncio_task
-from .detection import Loop, Waiter, Waker, current, imported_trio, in_trio_task, is_being_cancelled, running, waiter
-from .sync import check_timeout, forbid_inside_loop, portal, running_here, thread_waiter
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Loop",
-    "Waiter",
-    "Waker",
-    "check_timeout",
-    "current",
-    "current_asyncio_task",
-    "forbid_inside_loop",
-    "imported_trio",
-    "in_trio_task",
-    "is_being_cancelled",
-    "portal",
-    "running",
-    "running_here",
-    "thread_waiter",
-    "waiter",
-]
+if TYPE_CHECKING:
+    from .asyncio_loop import current_asyncio_task as current_asyncio_task
+    from .detection import (
+        Loop as Loop,
+        Waiter as Waiter,
+        Waker as Waker,
+        current as current,
+        imported_trio as imported_trio,
+        in_trio_task as in_trio_task,
+        is_being_cancelled as is_being_cancelled,
+        running as running,
+        waiter as waiter,
+    )
+    from .sync import (
+        check_timeout as check_timeout,
+        forbid_inside_loop as forbid_inside_loop,
+        portal as portal,
+        running_here as running_here,
+        thread_waiter as thread_waiter,
+    )
+else:
+    from ..values.lazily import attach
+
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            ".asyncio_loop": "current_asyncio_task",
+            ".detection": "Loop Waiter Waker current imported_trio in_trio_task is_being_cancelled running waiter",
+            ".sync": "check_timeout forbid_inside_loop portal running_here thread_waiter",
+        },
+    )

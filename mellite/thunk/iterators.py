@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, final
 
 from .. import loops
 from ..loops import readers
+from ..loops.detection import is_being_cancelled
 from ..values.chunking import Chunker
 from ..values.compact import CompactLog
 from ..values.events import Event, TextDelta
@@ -127,7 +128,7 @@ class _Position(Generic[Item]):
             return
         task = self._task() if self._task is not None else None
         # The iterator may have been handed on: look at the task that drops it and at the one that waited last.
-        cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
+        cancelled = self._cancelled or is_being_cancelled(None) or is_being_cancelled(task)
         pump.drop(self._consumer, cancelled=cancelled)
 
 

@@ -163,3 +163,18 @@ def test_no_io_in_a_child():
         assert not seen, seen
         """
     )
+
+
+def test_making_a_thunk_imports_no_event_loop() -> None:
+    """Asyncio alone takes a third of the time that importing mellite does."""
+    run_child("""
+        import sys
+        import mellite
+
+        class Never:
+            def stream(self, request):
+                raise AssertionError
+
+        mellite.generate(Never(), "hi").resample(2)
+        assert not {"asyncio", "trio", "anyio"} & sys.modules.keys(), "a loop was imported"
+    """)
