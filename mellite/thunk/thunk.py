@@ -241,11 +241,14 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         """Ask for cancellation; return the generation, or None if it has settled."""
         pump = self._gen.pump
         if pump is None:
+            if self._outcome is not None:
+                return None
+            outcome = self._unstarted(why)  # not under the lock: it asks the backend for its name
             with _starting:
                 pump = self._gen.pump
                 if pump is None:
                     if self._outcome is None:
-                        self._outcome = self._unstarted(why)
+                        self._outcome = outcome
                     return None
         if self._settled() is not None:
             return None
