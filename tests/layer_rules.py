@@ -91,7 +91,9 @@ EXEMPT = {
 
 TRANSPORTS = ("wire.transports", "wire.transports.*")
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("aiohttp", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS),
+    **dict.fromkeys(
+        ("aiohttp", "httptools", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS
+    ),
     "botocore": ("wire.auth.aws_profile",),
     "websockets": TRANSPORTS,
     **dict.fromkeys(("asyncio", "sniffio", "trio"), ("loops.*", *TRANSPORTS)),

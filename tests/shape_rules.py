@@ -61,6 +61,7 @@ WIDE_EXCEPTS = {
     "mellite/wire/auth/aws_profile.py::ProfileKeys._find": "raised without what botocore keeps of a program's output",
     "mellite/wire/transports/aiohttp.py::AiohttpTransport.open": "translated, and raised without what the client keeps",
     "mellite/wire/transports/aiohttp.py::_Response.read": "translated, and raised without what the client keeps",
+    "mellite/wire/transports/http1/transport.py::Http1Transport.open": "translated, and raised without its frames",
     "mellite/wire/transports/httpx2.py::Httpx2Transport.open": "translated, and raised without what the client keeps",
     "mellite/wire/transports/httpx2.py::_Response.read": "translated, and raised without what the client keeps",
 }

@@ -100,6 +100,7 @@ def test_command_leads_somewhere() -> None:
 def test_extras_are_declared() -> None:
     """All extras are declared from the start, so that an error message can name the one to install."""
     extras = {
+        "aiohttp",
         "bedrock",
         "brotli",
         "cli",

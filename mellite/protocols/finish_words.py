@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from ..values.errors import ProviderInternal
@@ -149,6 +150,7 @@ def is_unfinished(word: str | None) -> bool:
     return _name(word) in _GOING_ON
 
 
+@lru_cache(maxsize=256)  # a provider has a dozen of them
 def _name(word: str | None) -> str:
     name = (word or "").strip().lower().replace("-", "_")
     found = _PREFIX.match(name)

@@ -51,6 +51,8 @@ def how_it_broke(error: BaseException | None) -> str:
     """Return how an open connection broke: in the words of the operating system, or in ours."""
     said = ""
     for cause in causes(error):
+        if type(cause).__module__ == "ssl":  # an OSError whose errno is a number of OpenSSL's
+            return _tls(cause)
         if isinstance(cause, OSError):
             if cause.errno is not None:
                 # asyncio replaces strerror by a text of its own; errno still has the system's reason.
@@ -59,6 +61,14 @@ def how_it_broke(error: BaseException | None) -> str:
                 said = " ".join(str(cause).split())[:_LONGEST]
     found = next((_BROKE[name] for cause in causes(error) if (name := type(cause).__name__) in _BROKE), None)
     return said or found or "it ended before its time"
+
+
+def _tls(error: BaseException) -> str:
+    """Return what OpenSSL says of a failure, in its words."""
+    reason = str(getattr(error, "reason", None) or "").replace("_", " ").lower()
+    if "eof" in reason or not reason:
+        return "TLS failed: the server closed it"
+    return f"TLS failed: {reason}"
 
 
 def what_is_wrong(error: BaseException) -> str:

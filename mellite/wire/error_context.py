@@ -54,6 +54,8 @@ _REQUEST_IDS: Final = (
 )
 #: LiteLLM's proxy passes on the headers of its provider with this prefix.
 _BEHIND: Final = "llm_provider-"
+#: Every name of such a header -> its place in that order.
+_RANKS: Final = {name: rank for rank, name in enumerate([*_REQUEST_IDS, *(_BEHIND + name for name in _REQUEST_IDS)])}
 _KEPT_WORDS: Final = ("ratelimit", "processing-ms", "openai-version", "openai-model", "upstream-service-time")
 
 
@@ -118,12 +120,9 @@ class Informing:
 
 def request_id(response: HttpResponse) -> str | None:
     """Return the provider's id of the request, by whichever header names it."""
-    for before in ("", _BEHIND):
-        for name in _REQUEST_IDS:
-            value = response.headers.get(before + name)
-            if value:
-                return value
-    return None
+    headers = response.headers
+    named = [name for name in _RANKS.keys() & headers.keys() if headers[name]]
+    return headers[min(named, key=_RANKS.__getitem__)] if named else None
 
 
 def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -50,9 +50,11 @@ _LARGE_BODY: Final = 1024 * 1024  # above this size aiohttp warns of bytes, writ
 
 @final
 class AiohttpTransport:
-    """The `Transport` for asyncio.
+    """A `Transport` over aiohttp, for asyncio; for programs that must bring a session of aiohttp's.
 
     Args:
+        session: the session to send over, in its own event loop only; its settings for proxies, TLS, connections and
+            timeouts hold, and its owner closes it. By default, a session of the transport's own in each loop.
         max_connections: the most connections in one event loop; further requests wait.
         ssl_context: the TLS settings; by default those of the system, shared by the process.
 
@@ -60,12 +62,21 @@ class AiohttpTransport:
         >>> transport = AiohttpTransport(max_connections=10)
     """
 
-    __slots__ = ("_clients", "_max_connections", "_ssl_context")
+    __slots__ = ("_clients", "_is_given", "_ssl_context")
 
-    def __init__(self, *, max_connections: int = MAX_CONNECTIONS, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._max_connections = max_connections
+    def __init__(
+        self,
+        session: aiohttp.ClientSession | None = None,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         self._ssl_context = ssl_context
-        self._clients = ClientPerLoop(functools.partial(_connect, max_connections), _disconnect, _discard)
+        self._is_given = session is not None
+        if session is None:
+            self._clients = ClientPerLoop(functools.partial(_connect, max_connections), _disconnect, _discard)
+        else:
+            self._clients = ClientPerLoop(functools.partial(_given, session), _leave, _let_be)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Send the request; see `Transport.open`."""
@@ -96,9 +107,16 @@ class AiohttpTransport:
             skip_auto_headers=None if "content-type" in request.headers else ("content-type",),
             data=io.BytesIO(body) if len(body) > _LARGE_BODY else body or None,
             allow_redirects=False,
-            ssl=self._ssl_context or (tls_context() if request.url[:5].lower() == "https" else True),
+            auto_decompress=False,
+            ssl=self._tls(request.url),
         )
         return _Response(response, client, request.url)
+
+    def _tls(self, url: str) -> ssl.SSLContext | bool:
+        """Return the TLS settings for a URL; True leaves them to the session."""
+        if self._ssl_context is None and (self._is_given or url[:5].lower() != "https"):
+            return True
+        return self._ssl_context or tls_context()
 
     async def aclose(self) -> None:
         """Close the connections of all loops: this loop's before returning, those of other loops soon after."""
@@ -297,6 +315,23 @@ def _connect(max_connections: int) -> _Client:
         max_headers=_HEADER_COUNT,
     )
     return _Client(session, asyncio.get_running_loop(), yarl.URL, transports, connections)
+
+
+def _given(session: aiohttp.ClientSession) -> _Client:
+    """Use a session of somebody else's."""
+    import yarl
+
+    transports = weakref.WeakSet[asyncio.Transport]()
+    connections = weakref.WeakSet["aiohttp.connector.Connection"]()
+    return _Client(session, asyncio.get_running_loop(), yarl.URL, transports, connections)
+
+
+async def _leave(_client: _Client) -> None:
+    """Leave a given session to its owner."""
+
+
+def _let_be(_client: _Client) -> None:
+    """Leave a given session to its owner, also where its loop was closed by hand."""
 
 
 async def _disconnect(client: _Client) -> None:

@@ -1,8 +1,8 @@
-"""The default transport, which chooses an HTTP client for the running event loop, and its replacement in tests.
+"""The default transport, and its replacement in tests.
 
-Everything that sends, records, replays or scripts requests is a `Transport`, with the one method ``open``. Two
-transports use HTTP over the network: `mellite.wire.transports.aiohttp` (asyncio) and `mellite.wire.transports.httpx2`
-(trio).
+Everything that sends, records, replays or scripts requests is a `Transport`, with the one method ``open``. The default
+is `mellite.wire.transports.http1`, on asyncio and trio alike. `AiohttpTransport` and `Httpx2Transport` are for programs
+that must bring such a client.
 
 `standing_in` is the only way to replace the transports of a whole process. The pytest plugin uses it, so that code
 under test can make backends of its own without passing a transport.
@@ -12,15 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias, final
+from typing import Final, TypeAlias
 
-from ... import loops
 from ...values.errors import ConfigurationError
 from ..http import HttpRequest, HttpResponse, Transport, check_request, shown_url
-
-if TYPE_CHECKING:
-    from .aiohttp import AiohttpTransport
-    from .httpx2 import Httpx2Transport
 
 __all__ = [
     "HttpRequest",
@@ -36,52 +31,17 @@ __all__ = [
 
 
 def default_transport() -> Transport:
-    """Make a transport that uses aiohttp on asyncio and httpx2 on trio, chosen at each ``open``.
+    """Make the transport that a backend uses unless it is given one: an `Http1Transport`.
 
-    The transport keeps one client per event loop, made at the first request. A client is closed with its loop, by
-    ``aclose()``, or when the transport is dropped. Any number of loops may use the transport, one after the other or
-    in several threads at once.
-
-    Raises:
-        MissingExtra: from ``open`` on trio without httpx2.
+    The transport keeps connections for each event loop. They are closed with their loop, by ``aclose()``, or when the
+    transport is dropped. Any number of loops may use the transport, one after the other or in several threads at once.
 
     Example:
         >>> transport = default_transport()
     """
-    return _DefaultTransport()
+    from .http1 import Http1Transport
 
-
-@final
-class _DefaultTransport:
-    """A transport that passes each request to the one for the running event loop."""
-
-    __slots__ = ("_asyncio", "_trio")
-
-    def __init__(self) -> None:
-        # Two threads may each make a transport at their first request; the one that is overwritten closes its client
-        # when it is dropped.
-        self._asyncio: AiohttpTransport | None = None
-        self._trio: Httpx2Transport | None = None
-
-    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
-        """Send the request; see `Transport.open`."""
-        if loops.in_trio_task():
-            if self._trio is None:
-                from .httpx2 import Httpx2Transport
-
-                self._trio = Httpx2Transport()
-            return await self._trio.open(request, timeout=timeout)
-        if self._asyncio is None:
-            from .aiohttp import AiohttpTransport
-
-            self._asyncio = AiohttpTransport()
-        return await self._asyncio.open(request, timeout=timeout)
-
-    async def aclose(self) -> None:
-        """Close the clients of all loops: this loop's before returning, those of other loops soon after."""
-        for transport in (self._asyncio, self._trio):
-            if transport is not None:
-                await transport.aclose()
+    return Http1Transport()
 
 
 # --- standing in ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["aiohttp-asyncio", "httpx2-asyncio", "httpx2-trio"])
+@pytest.fixture(params=["http1-asyncio", "http1-trio", "aiohttp-asyncio", "httpx2-asyncio", "httpx2-trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """The loop of a test; here it also says which transport is tested."""
     return str(request.param).rpartition("-")[2]

@@ -14,6 +14,7 @@ import trio
 
 from mellite.wire.transports.aiohttp import AiohttpTransport
 from mellite.wire.transports.default import HttpRequest, HttpResponse, Transport, default_transport
+from mellite.wire.transports.http1 import Http1Transport
 from mellite.wire.transports.httpx2 import Httpx2Transport
 from tests.wire.server import Script
 
@@ -36,6 +37,8 @@ class Loop:
 
 
 LOOPS = {
+    "http1-asyncio": Loop(Http1Transport, asyncio.run),
+    "http1-trio": Loop(Http1Transport, run_trio),
     "aiohttp-asyncio": Loop(AiohttpTransport, asyncio.run),
     "httpx2-asyncio": Loop(Httpx2Transport, asyncio.run),
     "httpx2-trio": Loop(Httpx2Transport, run_trio),

@@ -112,15 +112,6 @@ class TestAnswers:
         assert script.requests(1)[0].body == body
 
     @pytest.mark.anyio
-    async def test_environment_is_not_used(self, server: Server, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Proxies in the environment are not used."""
-        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-            monkeypatch.setenv(name, "http://127.0.0.1:1")
-        script = server.script(answer(b"direct"))
-        async with aclosing(make()) as transport:
-            assert await fetch(transport, script) == b"direct"
-
-    @pytest.mark.anyio
     async def test_passwords_of_netrc_are_not_sent(
         self, server: Server, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

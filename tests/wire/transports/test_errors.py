@@ -15,7 +15,7 @@ import pytest
 from mellite.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
 from mellite.wire.transports.default import Transport
 from tests.wire.server import CLOSE, RESET, Script, Server, Step, answer, gate, head, piece, send
-from tests.wire.transports.support import KEY, Make, fetch, leaks_nothing, post, read_all
+from tests.wire.transports.support import KEY, LOOPS, Make, fetch, leaks_nothing, post, read_all
 
 BROKEN: dict[str, tuple[list[Step], set[type[MelliteError]], bytes]] = {
     "closed-before-status": ([CLOSE], {ConnectionLost}, b""),
@@ -152,7 +152,7 @@ class TestErrors:
         command = [sys.executable, "-W", "error", "-c", UNKNOWN_HOST]
         said = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
         assert said.stderr == ""
-        assert said.stdout.splitlines() == ["True True"] * 5
+        assert said.stdout.splitlines() == ["True True"] * len(LOOPS)
 
     @pytest.mark.anyio
     async def test_tls_with_a_server_that_has_none(self, server: Server, make: Make) -> None:

@@ -1,0 +1,247 @@
+"""One connection on asyncio: a protocol that takes bytes in where they arrive, and wakes the reader once for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import TYPE_CHECKING, Final, cast, final
+
+from .incoming import CutOff, Incoming
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .origins import Origin, Proxy
+
+__all__ = ["AsyncioConnection"]
+
+#: Bytes of a body that wait to be read before the socket is read no further.
+_ENOUGH: Final = 256 * 1024
+
+_NOTHING: Final = memoryview(b"")
+
+#: Timers run in it: one in the context of the caller would keep that alive until it goes off.
+_EMPTY: Final = contextvars.Context()
+
+_HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address of a host is tried, too: RFC 8305, section 5
+
+
+@final
+class AsyncioConnection(asyncio.Protocol):
+    """A connection to one origin, for one exchange at a time; only for the thread of its loop.
+
+    Attributes:
+        origin: where it leads.
+        proxy: the proxy that is asked for whole URLs; None for a server, or a tunnel to one.
+        incoming: the answer that is coming; None where nothing was asked.
+        idle_since: when it was last given back, by the loop's clock.
+        is_usable: whether another request may be sent: it is open, and nothing came that nobody asked for.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_expired",
+        "_is_full",
+        "_is_paused",
+        "_loop",
+        "_outgoing",
+        "_timer",
+        "_transport",
+        "_waiter",
+        "idle_since",
+        "incoming",
+        "is_usable",
+        "origin",
+        "proxy",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> None:
+        self._loop = loop
+        self.origin = origin
+        self.proxy: Proxy | None = None
+        self.incoming: Incoming | None = None
+        self.idle_since = 0.0
+        self.is_usable = False
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._is_full = False
+        self._outgoing: memoryview = _NOTHING
+        self._deadline = 0.0
+        self._expired = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- called by the loop ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; also the one that TLS puts in the place of the first."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_usable = True
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes, and wake the reader."""
+        incoming = self.incoming
+        if incoming is None or incoming.is_complete:
+            self.abort()  # nobody asked for them
+            return
+        incoming.feed(data)
+        if incoming.buffered > _ENOUGH and not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+        if incoming.has_head or incoming.error is not None:
+            self._wake()
+
+    def eof_received(self) -> None:
+        """Take in that the server sends no more; the loop closes the transport then."""
+        self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take in that the connection is gone, for whatever reason."""
+        self._end(None if exc is None else exc)
+        self._transport = None
+
+    def _end(self, error: Exception | None) -> None:
+        self.is_usable = False
+        if self.incoming is not None:
+            self.incoming.end(error)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # --- called by the exchange ------------------------------------------------------------------
+
+    async def send(self, head: bytes, body: bytes, incoming: Incoming, timeout: float | None) -> None:  # noqa: ARG002
+        """Write a request in one go; its answer fills `incoming`. What the socket does not take yet is kept."""
+        self.incoming = incoming
+        transport = self._transport
+        if transport is None:
+            incoming.end(CutOff("the server closed it"))
+        elif len(body) <= _ENOUGH:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            self._outgoing = memoryview(body)
+            self._write_more()
+
+    def pause_writing(self) -> None:
+        """Hold back what is still to be sent: the socket takes no more for now."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """Go on with a large body."""
+        self._is_full = False
+        self._write_more()
+
+    def _write_more(self) -> None:
+        """Write a large body in pieces, as fast as the socket takes them; never a second copy of the whole."""
+        while self._outgoing and not self._is_full and self._transport is not None:
+            piece, self._outgoing = self._outgoing[:_ENOUGH], self._outgoing[_ENOUGH:]
+            self._transport.write(piece)
+
+    async def wait(self, timeout: float | None) -> None:
+        """Wait until more has come, or the end.
+
+        Args:
+            timeout: how long, in seconds.
+
+        Raises:
+            TimeoutError: when that is over.
+        """
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+        if timeout is not None:
+            self._watch(timeout)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            self._deadline = 0.0
+        if self._expired:
+            self._expired = False
+            raise TimeoutError
+
+    def _watch(self, timeout: float) -> None:
+        # One timer for many waits: while data keeps coming it is left where it is, and looks at the deadline when it
+        # goes off. A timer for each wait would cost more than the rest of it.
+        self._deadline = deadline = self._loop.time() + timeout
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= deadline:
+                return
+            timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._look, context=_EMPTY)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._deadline:  # nobody is waiting
+            return
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look, context=_EMPTY)
+            return
+        if self._waiter is not None and not self._waiter.done():  # what has arrived wins
+            self._expired = True
+            self._waiter.set_result(None)
+
+    def rest(self, now: float) -> bool:
+        """Get ready for the next exchange; return False where there must be none."""
+        transport = self._transport
+        if not self.is_usable or transport is None or self._outgoing or transport.get_write_buffer_size():
+            return False
+        self.incoming = None
+        self.idle_since = now
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return True
+
+    def is_fresh(self) -> bool:
+        """Whether nothing has come since it was given back; here the loop has told."""
+        return self.is_usable
+
+    def abort(self) -> None:
+        """Close at once: nothing that is still to be sent, or to be said in TLS, holds the socket."""
+        self.is_usable = False
+        self._outgoing = _NOTHING
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        transport, self._transport = self._transport, None
+        if transport is not None and not self._loop.is_closed():
+            transport.abort()
+        if self.incoming is not None and self.incoming.error is None:
+            self.incoming.end(CutOff("it was closed on this side"))
+        self._wake()
+
+    # --- connecting ------------------------------------------------------------------------------
+
+    @classmethod
+    async def connect(cls, origin: Origin, host: str, port: int, tls: ssl.SSLContext | None) -> AsyncioConnection:
+        """Open a connection to a host, which is the origin's or that of a proxy.
+
+        Raises:
+            OSError: if none of its addresses takes it; ssl.SSLError, an OSError, if TLS fails.
+        """
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: cls(loop, origin),
+            host,
+            port,
+            ssl=tls,
+            server_hostname=host if tls is not None else None,
+            happy_eyeballs_delay=_HAPPY_EYEBALLS,
+        )
+        return connection
+
+    async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
+        """Speak TLS from here on, with the host behind a proxy."""
+        transport = self._transport
+        if transport is None:
+            msg = "the proxy closed the connection"
+            raise ConnectionResetError(msg)
+        inside = await self._loop.start_tls(transport, self, tls, server_hostname=host)
+        self._transport = cast("asyncio.Transport", inside)

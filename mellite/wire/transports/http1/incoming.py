@@ -1,0 +1,192 @@
+"""One HTTP answer as it comes in: its head, its body piece by piece, and how it ends. No I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+__all__ = ["BrokenRules", "CutOff", "Incoming"]
+
+#: Bounds of a head: bytes in all, bytes of one header, headers, and heads with a status of 1xx before the answer.
+_HEAD: Final = 512 * 1024
+_HEADER: Final = 64 * 1024
+_HEADERS: Final = 1000
+_INFORMATIONAL: Final = 100
+
+
+class BrokenRules(Exception):
+    """What came breaks the rules of HTTP, or the bounds set here; the text says which."""
+
+
+class CutOff(Exception):
+    """The connection ended before the answer was complete.
+
+    Attributes:
+        reset: whether by an error of the network, not by the server's closing it.
+    """
+
+    def __init__(self, why: str, *, reset: bool = False) -> None:
+        super().__init__(why)
+        self.reset = reset
+
+
+class Incoming:
+    """The answer to one request, filled by `feed` and `end`; llhttp does the parsing, strictly.
+
+    Bytes may come in any pieces. What was received before something broke stays readable: `error` is there to be
+    raised once `take` has given all of it.
+
+    Attributes:
+        status: the HTTP status; 0 until the head is there.
+        raw_headers: name and value of each header, as they came, in order.
+        has_head: whether status and headers are complete.
+        is_complete: whether the whole answer is here.
+        is_reusable: whether the connection may carry another request; settled when the answer is complete.
+        received: whether any byte of an answer came.
+        buffered: how many bytes of the body wait to be taken.
+        error: why nothing more will come, unless the answer is complete.
+    """
+
+    __slots__ = (
+        "_has_body",
+        "_head_bytes",
+        "_informational",
+        "_is_framed",
+        "_parser",
+        "_pieces",
+        "buffered",
+        "error",
+        "has_head",
+        "is_complete",
+        "is_reusable",
+        "raw_headers",
+        "received",
+        "status",
+    )
+
+    def __init__(self, method: str) -> None:
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._has_body = method != "HEAD"
+        self._head_bytes = 0
+        self._informational = 0
+        self._is_framed = False
+        self._pieces: list[bytes] = []
+        self.buffered = 0
+        self.error: Exception | None = None
+        self.has_head = False
+        self.is_complete = False
+        self.is_reusable = False
+        self.raw_headers: list[tuple[bytes, bytes]] = []
+        self.received = False
+        self.status = 0
+
+    # --- from the connection ---------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Take in bytes of the connection. Never raises: what is wrong with them becomes `error`."""
+        self.received = True
+        parser = self._parser
+        if parser is None:  # nobody asked for more
+            self.is_reusable = False
+            return
+        try:
+            parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._fail(BrokenRules("it switches to another protocol"))
+        except HttpParserCallbackError as error:
+            self._fail(error.__context__ if isinstance(error.__context__, BrokenRules) else error)
+        except HttpParserError:
+            began = self.has_head or parser.get_status_code() >= 100
+            self._fail(BrokenRules(_WRONG[self.has_head] if began else _NO_HTTP))
+        if self.is_complete:
+            self._parser = None  # and with it the cycle between the two
+        elif not self.has_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD:
+                self._fail(BrokenRules("its head is too long"))
+
+    def end(self, error: Exception | None = None) -> None:
+        """Take in the end of the connection: the server's, or an error of the network."""
+        if self.is_complete or self.error is not None:
+            self.is_reusable = False
+        elif error is None and self.has_head and not self._is_framed:
+            self.is_complete = True  # the body goes on to the end of the connection
+        else:
+            self._fail(error or CutOff("the server closed it"))
+        self._parser = None
+
+    def _fail(self, error: Exception) -> None:
+        self.is_reusable = False
+        if not self.is_complete and self.error is None:
+            self.error = error
+        self._parser = None
+
+    # --- from llhttp -----------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A head begins; a second one behind a whole answer is one that nobody asked for."""
+        if self.is_complete:
+            self.is_reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, within bounds."""
+        if self.has_head:  # a trailer, or part of an answer that nobody asked for
+            return
+        if len(name) + len(value) > _HEADER or len(self.raw_headers) >= _HEADERS:
+            msg = "one of its headers is too long" if len(self.raw_headers) < _HEADERS else "it has too many headers"
+            raise BrokenRules(msg)
+        self.raw_headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Take the head for that of the answer, unless its status says that another one follows."""
+        parser = self._parser
+        if self.is_complete or parser is None:
+            return
+        status = parser.get_status_code()
+        if 100 <= status < 200:
+            self.raw_headers.clear()
+            self._informational += 1
+            if status == 101 or self._informational > _INFORMATIONAL:
+                msg = "it switches to another protocol" if status == 101 else "it never gets past its first heads"
+                raise BrokenRules(msg)
+            return
+        self.status = status
+        self.has_head = True
+        for name, value in self.raw_headers:
+            if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
+                msg = "its body is encoded in a way that was not asked for"
+                raise BrokenRules(msg)
+        names = {name.lower() for name, _ in self.raw_headers}
+        self._is_framed = bool(names & {b"content-length", b"transfer-encoding"}) or status in (204, 304)
+        if not self._has_body:
+            self.is_complete = True
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a piece of the body."""
+        if not self.is_complete:
+            self._pieces.append(data)
+            self.buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        """Take the answer for whole, and see whether the connection stays usable."""
+        if self.has_head and not self.is_complete and self._parser is not None:
+            self.is_complete = True
+            self.is_reusable = self._parser.should_keep_alive()
+
+    # --- from the reader -------------------------------------------------------------------------
+
+    def take(self) -> bytes:
+        """Return what has come of the body since the last time, in one; empty where nothing has."""
+        pieces = self._pieces
+        if not pieces:
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self.buffered = 0
+        return data
+
+
+_NO_HTTP: Final = "it does not begin with a status line"
+#: Whether the head is there -> what is wrong.
+_WRONG: Final = {False: "its head is malformed", True: "its body is not framed as HTTP asks"}

@@ -1,0 +1,151 @@
+"""Where a request goes: the host it names, and the proxy on the way, if any."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+from urllib import request as standard
+from urllib.parse import unquote, urlsplit
+
+from attrs import field, frozen
+
+from ....values.errors import ConfigurationError
+from ...http import DEFAULT_HEADERS, HttpRequest
+
+__all__ = ["FROM_ENVIRONMENT", "Origin", "Proxy", "head_of", "proxy_of", "split"]
+
+#: Stands for the proxies that the environment names.
+FROM_ENVIRONMENT: Final = "environment"
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+@frozen(kw_only=True)
+class Origin:
+    """A server: scheme, host and port, as connections are kept apart by them.
+
+    Args:
+        named: host and, where it is not the usual one, port, as the host header has them.
+        key: what connections to it are kept under.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    named: str
+    key: str
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether it is spoken to in TLS."""
+        return self.scheme == "https"
+
+
+@frozen(kw_only=True)
+class Proxy:
+    """A proxy for HTTP: CONNECT for what is TLS, requests with whole URLs for what is not.
+
+    Args:
+        authorization: the header that says who asks; never shown.
+        shown: its URL without credentials, for messages.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authorization: str | None = field(repr=False)
+    shown: str
+
+    @classmethod
+    def of(cls, url: str) -> Proxy:
+        """Read the URL of a proxy.
+
+        Raises:
+            ConfigurationError: for a scheme other than http and https, and for what is no URL.
+        """
+        whole = url if "://" in url else f"http://{url}"
+        shown = re.sub(r"//[^/]*@", "//...@", whole)
+        try:
+            parts = urlsplit(whole)
+            port = parts.port or _PORTS.get(parts.scheme, 0)
+        except ValueError:
+            parts, port = urlsplit(""), 0
+        if parts.scheme not in _PORTS or not parts.hostname:
+            msg = (
+                f"the proxy {shown!r} cannot be used: its URL must begin with http:// or https:// and name a host; "
+                "set proxy=None, or NO_PROXY for this host, to go without"
+            )
+            raise ConfigurationError(msg)
+        authorization = None
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return cls(scheme=parts.scheme, host=parts.hostname, port=port, authorization=authorization, shown=shown)
+
+
+def proxy_of(origin: Origin, proxy: str | None) -> Proxy | None:
+    """Return the proxy on the way to an origin, if there is one.
+
+    Args:
+        proxy: its URL, None for none, or `FROM_ENVIRONMENT`: then HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY
+            decide, read as Python's standard library reads them.
+
+    Raises:
+        ConfigurationError: if its URL cannot be used.
+    """
+    if proxy is None:
+        return None
+    if proxy != FROM_ENVIRONMENT:
+        return Proxy.of(proxy)
+    proxies = standard.getproxies_environment()
+    url = proxies.get(origin.scheme) or proxies.get("all")
+    bypass: Callable[[str, dict[str, str]], bool] = vars(standard)["proxy_bypass_environment"]  # typeshed lacks it
+    if not url or bypass(f"{origin.host}:{origin.port}", proxies):
+        return None
+    return Proxy.of(url)
+
+
+def split(url: str) -> tuple[Origin, str]:
+    """Return where a checked URL leads, and what is asked of that server, as it was written."""
+    begin = url.index("://") + 3
+    at = url.find("/", begin)
+    if at < 0:
+        at = url.find("?", begin)
+        if at < 0:
+            return _origin(url), "/"
+    elif (query := url.find("?", begin, at)) >= 0:
+        at = query
+    target = url[at:]
+    return _origin(url[:at]), target if target[0] == "/" else f"/{target}"
+
+
+@lru_cache(maxsize=512)  # of scheme, host and port: nothing in it is secret
+def _origin(url: str) -> Origin:
+    """Read scheme, host and port of a checked URL without path or query."""
+    scheme, _, named = url.lower().partition("://")
+    host, port = named, _PORTS[scheme]
+    if named[-1] != "]" and ":" in named:
+        host, _, written = named.rpartition(":")
+        port = int(written)
+    if port == _PORTS[scheme]:
+        named = host
+    return Origin(scheme=scheme, host=host.strip("[]"), port=port, named=named, key=f"{scheme}://{named}")
+
+
+def head_of(request: HttpRequest, origin: Origin, target: str, proxy: Proxy | None = None) -> bytes:
+    """Write the head of a request. The request has been checked: no value can begin a line of its own."""
+    if proxy is not None:
+        target = f"http://{origin.named}{target}"
+    lines = [f"{request.method} {target} HTTP/1.1\r\nhost: {request.headers.get('host') or origin.named}"]
+    headers = request.headers
+    lines += [f"{name}: {value}" for name, value in DEFAULT_HEADERS.items() if name not in headers]
+    lines += [f"{name}: {value}" for name, value in headers.items() if name != "host"]
+    if "content-length" not in headers and (request.body or request.method not in ("GET", "HEAD", "DELETE")):
+        lines.append(f"content-length: {len(request.body)}")
+    if proxy is not None and proxy.authorization is not None:
+        lines.append(f"proxy-authorization: {proxy.authorization}")
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("ascii")

@@ -1,0 +1,245 @@
+"""Send HTTP/1.1 requests on asyncio and trio alike, over connections of our own.
+
+A connection on which anything came that nobody asked for is never used again. A request that meets a kept connection
+which the server had closed meanwhile, before one byte of the answer, is sent once more, on a fresh one.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, final
+
+import anyio
+from attrs import frozen
+
+from .... import loops
+from ....loops.per_loop import ClientPerLoop
+from ....values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
+from ...broken import how_it_broke, unforeseen
+from ...http import (
+    MAX_CONNECTIONS,
+    HttpRequest,
+    HttpResponse,
+    check_request,
+    received_headers,
+    shown_url,
+    tls_context,
+)
+from .connecting import NotConnected, connect
+from .incoming import BrokenRules, CutOff, Incoming
+from .origins import FROM_ENVIRONMENT, Origin, head_of, split
+from .pool import Connection, Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Http1Transport"]
+
+_CONNECT: Final = 10.0  # seconds
+
+
+@final
+class Http1Transport:
+    """The `Transport` for both loops.
+
+    Args:
+        max_connections: how many connections to have at most in one loop; further requests wait their turn.
+        ssl_context: the TLS settings; by default those of the system, shared by the process.
+        proxy: the URL of a proxy, None for none; by default what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.
+        connect_timeout: how long making one connection may take, in seconds: name look-up, TCP, proxy and TLS. Waiting
+            for a place does not count.
+
+    Example:
+        >>> transport = Http1Transport(max_connections=10)
+    """
+
+    __slots__ = ("_pools",)
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = FROM_ENVIRONMENT,
+        connect_timeout: float = _CONNECT,
+    ) -> None:
+        connect = _Connect(ssl_context, proxy, connect_timeout)  # not of this object: pools must not keep it alive
+        self._pools = ClientPerLoop(partial(Pool, connect, time.monotonic, max_connections), _close, Pool.close)
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        """Send the request; see `Transport.open`."""
+        check_request(request)
+        loop = loops.running()
+        pool = self._pools.find(loop) or await self._pools.start(loop)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        failure: MelliteError | None = None
+        try:
+            return await self._exchange(pool, request, deadline)
+        except TimeoutError:
+            pass
+        except Exception as error:
+            failure = _failure(error, request)
+        # Raised here, not above: what the network raises is not to be kept, with its frames and what they hold.
+        raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
+
+    async def _exchange(self, pool: Pool, request: HttpRequest, deadline: float | None) -> HttpResponse:
+        origin, target = split(request.url)
+        connection, is_reused = pool.kept(origin), True
+        if connection is None:
+            connection, is_reused = await _within(deadline, pool.take, origin)
+        incoming = await _answered(pool, connection, target, request, deadline)
+        if is_reused and not incoming.received and isinstance(incoming.error, (CutOff, OSError)):
+            # It had been closed while it rested, and the request met that: a fresh connection, once.
+            pool.drop(connection)
+            connection, _ = await _within(deadline, pool.take, origin, fresh=True)
+            incoming = await _answered(pool, connection, target, request, deadline)
+        if not incoming.has_head:
+            pool.drop(connection)
+            raise incoming.error or CutOff("it ended before its time")
+        return _Response(pool, connection, incoming, request.url)
+
+    async def aclose(self) -> None:
+        """Close the connections of all loops: this loop's before it returns, the others soon."""
+        await self._pools.aclose(loops.running())
+
+
+@frozen
+class _Connect:
+    """Opens connections, all with the same settings."""
+
+    ssl_context: ssl.SSLContext | None
+    proxy: str | None
+    timeout: float
+
+    async def __call__(self, origin: Origin) -> Connection:
+        """Open a connection to an origin in time.
+
+        Raises:
+            NotConnected: if that fails.
+        """
+        tls = (self.ssl_context or tls_context()) if origin.is_tls else None
+        with anyio.move_on_after(self.timeout):
+            return await connect(origin, tls=tls, proxy=self.proxy)
+        msg = f"no connection within {self.timeout:g} s"
+        raise NotConnected(msg)
+
+
+async def _close(pool: Pool) -> None:
+    pool.close()
+    await anyio.lowlevel.checkpoint()
+
+
+async def _within(deadline: float | None, take: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Take a connection before the deadline."""
+    if deadline is None:
+        return await take(*args, **kwargs)
+    with anyio.fail_after(deadline - time.monotonic()):
+        return await take(*args, **kwargs)
+
+
+async def _answered(
+    pool: Pool, connection: Connection, target: str, request: HttpRequest, deadline: float | None
+) -> Incoming:
+    """Send a request and wait for the head of its answer, or for the end."""
+    incoming = Incoming(request.method)
+    try:
+        head = head_of(request, connection.origin, target, connection.proxy)
+        await connection.send(head, request.body, incoming, _left(deadline))
+        while not incoming.has_head and incoming.error is None:
+            await connection.wait(_left(deadline))
+    except BaseException:
+        pool.drop(connection)
+        raise
+    return incoming
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+@final
+class _Response(HttpResponse):
+    """One wake-up per network read; while data is there to be read, no timer and no suspension."""
+
+    __slots__ = ("_connection", "_incoming", "_pool", "_url")
+
+    def __init__(self, pool: Pool, connection: Connection, incoming: Incoming, url: str) -> None:
+        self.status = incoming.status
+        self.headers = received_headers(incoming.raw_headers)
+        self._pool = pool
+        self._connection: Connection | None = connection
+        self._incoming = incoming
+        self._url = url
+
+    async def read(self, timeout: float | None = None) -> bytes:
+        """The next piece of the body; see `HttpResponse.read`."""
+        incoming = self._incoming
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            data = incoming.take()
+            if data:
+                return data
+            if incoming.is_complete:
+                self._let_go()
+                return b""
+            connection = self._connection
+            if connection is None or incoming.error is not None:
+                break
+            try:
+                await connection.wait(_left(deadline))
+            except TimeoutError:
+                break
+        shown = shown_url(self._url)
+        if incoming.error is None and self._connection is not None:
+            self.close()
+            incoming.error = CutOff("given up on this side")
+            msg = f"nothing more came from {shown} within {timeout} s"
+            raise TimeoutError(msg)
+        self.close()
+        raise _lost(incoming.error or CutOff("it was closed on this side"), shown)
+
+    def _let_go(self) -> None:
+        """Give the connection back after a whole answer."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if self._incoming.is_reusable:
+                self._pool.give_back(connection)
+            else:
+                self._pool.drop(connection)
+
+    def close(self) -> None:
+        """Close the connection, or give it back where the whole answer has arrived."""
+        if self._incoming.is_complete:
+            self._let_go()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.drop(connection)
+
+    async def aclose(self) -> None:
+        """Give back or close the connection; see `HttpResponse.aclose`."""
+        self.close()
+
+
+def _failure(error: Exception, request: HttpRequest) -> MelliteError:
+    """Return the error of ours for what went wrong before the head was there."""
+    url = shown_url(request.url)
+    if isinstance(error, MelliteError):
+        return error.with_traceback(None)  # its frames know the proxy's password
+    if isinstance(error, NotConnected):
+        return ConnectError(f"cannot connect to {url}: {error}", retryable=error.retryable)
+    if isinstance(error, BrokenRules):
+        return InvalidProviderOutput(f"{url} sent an answer that breaks the rules of HTTP: {error}")
+    if isinstance(error, (CutOff, OSError)):
+        return _lost(error, url)
+    return unforeseen(error, request)
+
+
+def _lost(error: Exception, url: str) -> ConnectionLost:
+    """Return the error for an answer that broke off."""
+    why = str(error) if isinstance(error, (BrokenRules, CutOff)) else how_it_broke(error)
+    msg = f"the connection to {url} broke before the answer was complete: {why}"
+    if isinstance(error, BrokenRules):
+        return ConnectionLost(msg, ending=None)
+    return ConnectionLost(msg, ending="reset" if isinstance(error, OSError) else "cut")

@@ -1,0 +1,159 @@
+"""One connection on trio: its socket is read by the task that wants the answer, and by no other."""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Any, Final, final
+
+import trio
+
+from .incoming import CutOff, Incoming
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .origins import Origin, Proxy
+
+__all__ = ["TrioConnection"]
+
+_PIECE: Final = 64 * 1024
+_LARGE: Final = 256 * 1024  # bytes of a body that may not fit into the socket's buffers
+_HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address of a host is tried, too: RFC 8305, section 5
+
+
+@final
+class TrioConnection:
+    """A connection to one origin, for one exchange at a time; only for the thread of its loop.
+
+    Attributes:
+        origin: where it leads.
+        proxy: the proxy that is asked for whole URLs; None for a server, or a tunnel to one.
+        incoming: the answer that is coming; None where nothing was asked.
+        idle_since: when it was last given back, by trio's clock.
+        is_usable: whether another request may be sent: it is open, and nothing came that nobody asked for.
+    """
+
+    __slots__ = ("_sending", "_socket", "_stream", "idle_since", "incoming", "is_usable", "origin", "proxy")
+
+    def __init__(self, stream: trio.SocketStream, origin: Origin) -> None:
+        self.origin = origin
+        self.proxy: Proxy | None = None
+        self.incoming: Incoming | None = None
+        self.idle_since = 0.0
+        self.is_usable = True
+        self._socket = stream.socket
+        self._stream: trio.abc.Stream = stream
+        self._sending: trio.CancelScope | None = None
+
+    async def send(self, head: bytes, body: bytes, incoming: Incoming, timeout: float | None) -> None:
+        """Write a request; its answer fills `incoming`. A large body is sent while the answer is waited for."""
+        self.incoming = incoming
+        if len(body) > _LARGE:
+            self._sending = trio.CancelScope()
+            trio.lowlevel.spawn_system_task(self._send_beside, head, body, self._sending)
+            return
+        with trio.move_on_after(float("inf") if timeout is None else timeout) as scope:
+            try:
+                await self._stream.send_all(head + body)
+            except trio.BrokenResourceError:
+                return  # the server may have said why before it closed: the answer is read all the same
+            except trio.ClosedResourceError:
+                incoming.end(CutOff("it was closed on this side"))
+        if scope.cancelled_caught:
+            raise TimeoutError
+
+    async def _send_beside(self, head: bytes, body: bytes, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                await self._stream.send_all(head + body)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return  # what became of it is seen by the reader
+            self._sending = None
+
+    async def wait(self, timeout: float | None) -> None:
+        """Read more, or the end.
+
+        Args:
+            timeout: how long, in seconds.
+
+        Raises:
+            TimeoutError: when that is over.
+        """
+        if timeout is None:
+            await self._receive()
+            return
+        with trio.move_on_after(timeout) as scope:
+            await self._receive()
+        if scope.cancelled_caught:
+            raise TimeoutError
+
+    async def _receive(self) -> None:
+        incoming = self.incoming
+        if incoming is None:
+            return
+        try:
+            data = await self._stream.receive_some(_PIECE)
+        except trio.ClosedResourceError:
+            self.is_usable = False
+            incoming.end(CutOff("it was closed on this side"))
+        except trio.BrokenResourceError as error:
+            self.is_usable = False
+            incoming.end(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        else:
+            if data:
+                incoming.feed(bytes(data))
+            else:
+                self.is_usable = False
+                incoming.end()
+
+    def rest(self, now: float) -> bool:
+        """Get ready for the next exchange; return False where there must be none."""
+        if not self.is_usable or self._sending is not None:
+            return False
+        self.incoming = None
+        self.idle_since = now
+        return True
+
+    def is_fresh(self) -> bool:
+        """Whether nothing has come since it was given back: neither bytes that nobody asked for nor the end."""
+        poll = select.poll()
+        try:
+            poll.register(self._socket.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+        except ValueError:  # it is closed
+            return False
+        return not poll.poll(0)
+
+    def abort(self) -> None:
+        """Close at once; a task that reads is told."""
+        self.is_usable = False
+        if self._sending is not None:
+            self._sending.cancel()
+        self._socket.close()
+
+    # --- connecting ------------------------------------------------------------------------------
+
+    @classmethod
+    async def connect(cls, origin: Origin, host: str, port: int, tls: ssl.SSLContext | None) -> TrioConnection:
+        """Open a connection to a host, which is the origin's or that of a proxy.
+
+        Raises:
+            OSError: if none of its addresses takes it; ssl.SSLError, an OSError, if TLS fails.
+        """
+        stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=_HAPPY_EYEBALLS)
+        connection = cls(stream, origin)
+        if tls is not None:
+            await connection.start_tls(tls, host)
+        return connection
+
+    async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
+        """Speak TLS from here on, with this host: the origin's, or the one behind a proxy."""
+        inside: trio.SSLStream[Any] = trio.SSLStream(self._stream, tls, server_hostname=host, https_compatible=True)
+        try:
+            await inside.do_handshake()
+        except trio.BrokenResourceError as error:
+            self.abort()
+            raise (error.__cause__ if isinstance(error.__cause__, OSError) else ConnectionResetError()) from None
+        except BaseException:
+            self.abort()
+            raise
+        self._stream = inside

@@ -1,0 +1,200 @@
+"""TLS: who is trusted, and what is said when a handshake fails; equal on both loops."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+import trustme
+from anyio.abc import ByteStream
+
+from mellite.errors import ConnectError, ConnectionLost
+from mellite.wire.transports.default import HttpRequest
+from mellite.wire.transports.http1 import Http1Transport
+from tests.wire.transports.http1.servers import OK, request_of, serving
+from tests.wire.transports.support import whole
+
+pytestmark = pytest.mark.anyio
+
+CA = trustme.CA()
+OTHER_CA = trustme.CA()
+
+
+def server_tls(cert: trustme.LeafCert, change: Callable[[ssl.SSLContext], Any] = lambda tls: None) -> ssl.SSLContext:
+    """The settings of a server."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    cert.configure_cert(tls)
+    change(tls)
+    return tls
+
+
+def client_tls() -> ssl.SSLContext:
+    """The settings of a client that trusts the CA of these tests."""
+    tls = ssl.create_default_context()
+    CA.configure_trust(tls)
+    return tls
+
+
+def ask(port: int, host: str = "127.0.0.1") -> HttpRequest:
+    """A request in TLS."""
+    return HttpRequest("POST", f"https://{host}:{port}/v1", body=b"{}")
+
+
+async def answer(number: int, stream: ByteStream) -> None:
+    """Answer every request on a connection."""
+    while True:
+        await request_of(stream)
+        await stream.send(OK)
+
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+GOOD = CA.issue_cert("127.0.0.1", "localhost")
+
+
+async def test_a_trusted_server() -> None:
+    """A certificate of a CA that is trusted: answered, on one connection that is kept."""
+    async with (
+        serving(answer, server_tls(GOOD)) as port,
+        aclosing(Http1Transport(ssl_context=client_tls())) as transport,
+    ):
+        for _ in range(3):
+            assert await whole(await transport.open(ask(port), timeout=5)) == b"ok"
+
+
+async def test_a_large_body() -> None:
+    """Large bodies go through TLS whole, in both directions."""
+    size = 3_000_000
+
+    async def echo(number: int, stream: ByteStream) -> None:
+        body = (await request_of(stream)).partition(b"\r\n\r\n")[2]
+        await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+    async with (
+        serving(echo, server_tls(GOOD)) as port,
+        aclosing(Http1Transport(ssl_context=client_tls())) as transport,
+    ):
+        request = HttpRequest("POST", f"https://127.0.0.1:{port}/", body=bytes(range(250)) * (size // 250))
+        assert await whole(await transport.open(request, timeout=10)) == request.body
+
+
+UNTRUSTED = {
+    "another host": (CA.issue_cert("example.com"), "certificate is not trusted: .*127.0.0.1"),
+    "an unknown CA": (OTHER_CA.issue_cert("127.0.0.1"), "certificate is not trusted: "),
+    "expired": (
+        CA.issue_cert("127.0.0.1", not_before=LONG_AGO, not_after=LONG_AGO + timedelta(days=1)),
+        "certificate is not trusted: certificate has expired",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNTRUSTED)
+async def test_a_server_that_is_not_trusted(name: str) -> None:
+    """The request is not sent, the error says why, and trying again is no use."""
+    cert, why = UNTRUSTED[name]
+    asked: list[bytes] = []
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        asked.append(await request_of(stream))
+
+    async with (
+        serving(handle, server_tls(cert)) as port,
+        aclosing(Http1Transport(ssl_context=client_tls())) as transport,
+    ):
+        with pytest.raises(ConnectError, match=why) as caught:
+            await transport.open(ask(port), timeout=5)
+    assert caught.value.retryable is False
+    assert asked == []
+
+
+async def test_system_trust() -> None:
+    """Without settings of its own, a transport trusts what the system trusts, and no other CA."""
+    async with serving(answer, server_tls(GOOD)) as port, aclosing(Http1Transport()) as transport:
+        with pytest.raises(ConnectError, match="certificate is not trusted") as caught:
+            await transport.open(ask(port), timeout=5)
+    assert caught.value.retryable is False
+
+
+async def test_client_certificates() -> None:
+    """A server that wants a certificate gets the one in the settings; without one it refuses."""
+
+    def want(tls: ssl.SSLContext) -> None:
+        tls.verify_mode = ssl.CERT_REQUIRED
+        CA.configure_trust(tls)
+
+    with_one, without = client_tls(), client_tls()
+    CA.issue_cert("me@example.com").configure_cert(with_one)
+    async with serving(answer, server_tls(GOOD, want)) as port:
+        async with aclosing(Http1Transport(ssl_context=with_one)) as transport:
+            assert await whole(await transport.open(ask(port), timeout=5)) == b"ok"
+        async with aclosing(Http1Transport(ssl_context=without)) as transport:
+            with pytest.raises((ConnectError, ConnectionLost)) as caught:
+                await transport.open(ask(port), timeout=5)
+    assert "Operation not permitted" not in str(caught.value)
+
+
+PLAIN = {
+    "plain HTTP": (b"HTTP/1.1 400 Bad Request\r\n\r\n", False, "TLS failed: wrong version number"),
+    "garbage": (b"\x00" * 50, False, "TLS failed: "),
+    "an old version": (b"\x15\x03\x01\x00\x02\x02\x46", False, "TLS failed: .*protocol version"),
+    "the end": (b"", True, "the server closed it"),
+    "a cut record": (b"\x16\x03\x03\x00\x7a\x02\x00", True, "the server closed it"),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+async def test_no_tls_at_all(name: str) -> None:
+    """What a server sends instead of a handshake is told in words, and is worth a retry only if it broke off."""
+    sent, retryable, why = PLAIN[name]
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await stream.receive()
+        if sent:
+            await stream.send(sent)
+        await stream.send_eof()
+        with anyio.move_on_after(1):
+            await stream.receive()
+
+    async with serving(handle) as port, aclosing(Http1Transport(ssl_context=client_tls())) as transport:
+        with pytest.raises(ConnectError, match=why) as caught:
+            await transport.open(ask(port), timeout=5)
+    assert caught.value.retryable is retryable
+    assert "not permitted" not in str(caught.value)
+
+
+async def test_a_silent_server() -> None:
+    """A handshake that does not go on ends with the clock of connecting."""
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await stream.receive()
+        await anyio.sleep_forever()
+
+    async with (
+        serving(handle) as port,
+        aclosing(Http1Transport(ssl_context=client_tls(), connect_timeout=0.3)) as transport,
+    ):
+        with pytest.raises(ConnectError, match=r"no connection within 0\.3 s"):
+            await transport.open(ask(port))
+
+
+@pytest.mark.parametrize("framed", [True, False])
+async def test_cut_without_goodbye(framed: bool) -> None:
+    """A body that ends with the connection, without TLS's own end, may be cut: it is only whole where HTTP says so."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n" if framed else b"HTTP/1.1 200 OK\r\n\r\n"
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await request_of(stream)
+        await stream.send(head + b"ok")
+
+    async with (
+        serving(handle, server_tls(GOOD)) as port,
+        aclosing(Http1Transport(ssl_context=client_tls())) as transport,
+    ):
+        response = await transport.open(ask(port), timeout=5)
+        assert await response.read(5) == b"ok"
+        assert await response.read(5) == b""
+        await response.aclose()
