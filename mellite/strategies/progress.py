@@ -154,9 +154,9 @@ class Bar:
     def _draw(self) -> None:
         spent = self._spent
         tokens = (spent.usage.total_tokens if spent.usage is not None else None) or 0
-        said = [f"{'at least ' if spent.unmetered and tokens else ''}{tokens:,} tokens"]
+        said = [f"{'>=' if spent.unmetered and tokens else ''}{tokens:,} tokens"]
         if spent.known_cost_usd is not None:
-            said.append(f"{'at least ' if spent.unpriced else ''}${spent.known_cost_usd:,.4f}")
+            said.append(f"{'>=' if spent.unpriced else ''}${spent.known_cost_usd:,.4f}")
         seconds = time.perf_counter() - self._began
         said.append(f"{self._done / seconds if seconds > 0 else 0:.1f}/s")
         if self._failed:

@@ -190,9 +190,9 @@ def test_what_it_says() -> None:
         said,
         [
             rf"generating 1/1 1,001,000 tokens · {rate} 0:00:00",
-            rf"generating 2/2 2,002,000 tokens · at least \$2\.5100 · {rate} 0:00:00",
+            rf"generating 2/2 2,002,000 tokens · >=\$2\.5100 · {rate} 0:00:00",
             rf"generating 2/2 0 tokens · {rate} · 2 failed 0:00:00",
-            rf"generating 2/2 at least 1,001,000 tokens · at least \$2\.5100 · {rate} · 1 failed 0:00:00",
+            rf"generating 2/2 >=1,001,000 tokens · >=\$2\.5100 · {rate} · 1 failed 0:00:00",
             rf"generating 4/4 1,001,000 tokens · \$2\.5100 · {rate} 0:00:00",
             rf"generating 0/0 (0 tokens · {rate} )?(0:00:00|-:--:--)",
         ],
