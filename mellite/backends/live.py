@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final, Unpack
 
 from ..loops.places import Limit, check_concurrency
 from ..thunk.backend import Backend
+from ..values.errors import UnknownOption
 from ..values.events import Event
 from ..values.options import CommonOptions, Options, Timeouts
 from ..values.public_names import publish
@@ -21,6 +22,22 @@ __all__ = ["MOST", "LiveBackend"]
 #: The default for the most generations of one backend at once: what a connection pool to one server bears, and what
 #: providers allow an ordinary account.
 MOST: Final = 64
+
+
+#: What is said of one call, and is no default for the calls of a backend.
+_OF_A_CALL: Final = frozenset({"cache", "metadata", "output", "system", "tool_choice", "tools"})
+
+
+def _check_names(options: Mapping[str, object]) -> None:
+    """Refuse options that a backend would have to ignore.
+
+    Raises:
+        UnknownOption: for an option of a call.
+    """
+    for name in options:
+        if name in _OF_A_CALL:
+            msg = f"{name!r} belongs to a call, not to a backend: backend.generate(..., {name}=...)"
+            raise UnknownOption(msg, option=name)
 
 
 class LiveBackend(Backend):
@@ -47,7 +64,7 @@ class LiveBackend(Backend):
         **options: defaults for every call, the fields of `mellite.request.Options`; and ``provider_options``, ``http``.
 
     Raises:
-        UnknownOption: for an option that does not exist; names the nearest.
+        UnknownOption: for an option that does not exist, naming the nearest, and for what belongs to a call.
         InvalidRequest: for an option of the wrong type, or a bound that is not a whole number of at least 1.
 
     Example:
@@ -74,6 +91,7 @@ class LiveBackend(Backend):
     ) -> None:
         check_concurrency("max_concurrency", max_concurrency)
         self._limit = None if max_concurrency is None else Limit(max_concurrency)
+        _check_names(options)
         defaults = Request.of("", **options)
         own = defaults.options.merged(Options.of({"timeouts": timeouts})) if timeouts is not None else defaults.options
         if model is not None or defaults.model is not None:

@@ -398,3 +398,10 @@ async def test_its_stream_can_be_used_directly() -> None:
     async with aclosing(scripted(STREAM).stream(mellite.Request.of("hi"))) as stream:
         names = [type(event).__name__ async for event in stream]
     assert (names[0], names[-1]) == ("ResponseStart", "Finish")
+
+
+@pytest.mark.parametrize("name", ["cache", "metadata", "output", "system", "tool_choice", "tools"])
+def test_what_belongs_to_a_call(name: str) -> None:
+    """A backend does not take in silence what it would ignore: the error says where it belongs."""
+    with pytest.raises(UnknownOption, match=rf"'{name}' belongs to a call.*backend\.generate"):
+        mellite.backend("openai-chat:m", api_key="sk-test", **{name: "x"})
