@@ -1,6 +1,6 @@
 """The HTTP transport for trio, by httpx2; on asyncio it can be used, too.
 
-httpx2 is an extra, ``pip install 'mellite[trio]'``, and imported at the first request. Only its core, httpcore2, is
+httpx2 is an extra, ``pip install 'mellite[http2]'``, and imported at the first request. Only its core, httpcore2, is
 used: the client above would log URLs, follow redirects, keep cookies and read the environment.
 
 The transport may be used from any number of loops and threads. Everything below it, a client with its pools, sockets
@@ -298,7 +298,7 @@ def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Clien
     try:
         import httpcore2
     except ModuleNotFoundError as error:
-        msg = "HTTP on trio needs httpx2: pip install 'mellite[trio]'"
+        msg = "Httpx2Transport needs httpx2: pip install 'mellite[http2]'"
         raise MissingExtra(msg) from error
     pools: list[_Pool] = []
     sockets = weakref.WeakSet[_Socket]()
