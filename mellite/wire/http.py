@@ -110,8 +110,8 @@ class HttpResponse(abc.ABC):
     async def read(self, timeout: float | None = None) -> bytes:
         """Read the next piece of the body, still compressed; return ``b""`` at the end of a complete body.
 
-        Only one task may read at a time. A cancelled read loses no byte of an `Http1Transport`; with other transports it
-        may end the response.
+        Only one task may read at a time. A cancelled read loses no byte with an `Http1Transport`; other transports may
+        end the response.
 
         Args:
             timeout: how long to wait, in seconds.
