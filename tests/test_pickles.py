@@ -65,6 +65,19 @@ print(similarity is before is mellite.requirements.similarity, hasattr(mellite, 
     assert run("-c", code) == "True False\n"
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("mellite.recorded", "replay_all"),
+        ("mellite.conformance", "check_backend"),
+        ("mellite.cassettes.rendering", "MARK"),
+    ],
+)
+def test_paths_that_pages_told(path: str, name: str) -> None:
+    """What earlier pages told people to import is found where they told it."""
+    assert getattr(import_module(path), name) is not None
+
+
 def test_paths_that_never_were_are_not_found() -> None:
     """No module is made up, and no name in a former module."""
     for path in ("mellite.nothing", "mellite.wire.nothing", "mellite.usage.nothing"):

@@ -1,8 +1,9 @@
-"""Paths that modules had in earlier versions: pickles name them, and nothing else does.
+"""Paths that modules had in earlier versions, where pickles or published programs name them.
 
 ``mellite`` puts a finder at the end of `sys.meta_path` that asks `find` here for a module that is nowhere. What it
 gives is a module with no code, which takes each name from where that is now. Add a row when a module moves that defines
-what a pickle may hold; never take one away. tests/test_pickles.py reads pickles of every earlier version.
+what a pickle may hold, or that a page told people to import; never take one away. tests/test_pickles.py reads pickles
+of every earlier version.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ _MOVED: Final[Mapping[str, str]] = {
     "cassettes.sockets": "cassettes",
     "cassettes.using": "cassettes",
     "cassettes.vcr": "cassettes",
+    "cassettes.rendering": "cassettes.text.rendering",
     "chunking": "values.chunking",
     "chunking.choosing": "values.chunking.choosing",
     "chunking.cutting": "values.chunking.cutting",
     "chunking.json_values": "values.chunking.json_values",
     "chunking.own": "values.chunking.own",
     "chunking.sentences": "values.chunking.sentences",
+    "conformance": "backends.conformance",
     "fold": "values.compact",
     "gathering": "strategies.gathering",
     "outcome": "thunk.outcome",
@@ -65,6 +68,7 @@ _MOVED: Final[Mapping[str, str]] = {
     "protocols.responses_answer": "protocols.openai_responses.answer",
     "protocols.responses_body": "protocols.openai_responses.body",
     "providers.google_login": "providers.google_credentials",
+    "recorded": "archive.replay",
     "records": "values.records",
     "requirements.checking": "strategies.requirements",
     "requirements.formats": "strategies.requirements strategies.requirements.stock.formats",
