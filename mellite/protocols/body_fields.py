@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
 
 from ..values.errors import InvalidRequest
 from ..values.options import Options
@@ -15,17 +14,20 @@ from ..values.request import Request
 __all__ = ["name_of_output", "object_schema", "own_fields", "renamed", "strict_shape"]
 
 
-def renamed(options: Options, fields: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """Give the options that are set, under the names of the protocol.
+def renamed(options: Options, fields: Mapping[str, str]) -> JsonObject:
+    """Return the options that are set, under the names of the protocol and in its order.
 
     Example:
-        >>> list(renamed(Options(top_p=0.5), {"temperature": "t", "top_p": "p"}))
-        [('p', 0.5)]
+        >>> renamed(Options(top_p=0.5), {"temperature": "t", "top_p": "p"})
+        {'p': 0.5}
     """
+    given = options.given()
+    found: JsonObject = {}
     for name, field in fields.items():
-        value = getattr(options, name)
-        if value is not None:
-            yield field, list(value) if isinstance(value, tuple) else value
+        if name in given:
+            value = given[name]
+            found[field] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def own_fields(

@@ -111,7 +111,10 @@ def _names_failure(value: Mapping[str, Json]) -> bool:
 
 def is_answer(value: Mapping[str, Json], known: Collection[str]) -> bool:
     """Tell whether one of the fields of an answer, `known`, holds an object or a list."""
-    return any(value.get(name) and not isinstance(value[name], str) for name in known)
+    for name in known:  # noqa: SIM110 - asked of every event, and `any` takes three times as long
+        if name in value and value[name] and not isinstance(value[name], str):
+            return True
+    return False
 
 
 def is_status(value: Json) -> int | None:
@@ -212,7 +215,9 @@ def _is_code(word: Json, status: int | None) -> bool:
 
 def _minimax(value: Mapping[str, Json]) -> str | None:
     """Return the code in MiniMax's ``base_resp``; None if all is well."""
-    base = value.get("base_resp")
+    if "base_resp" not in value:
+        return None
+    base = value["base_resp"]
     number = base.get("status_code") if isinstance(base, Mapping) else None
     return str(number) if isinstance(number, (int, str)) and number and number != "0" else None
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2s
 from itertools import count
-from typing import Final, Literal, TypeGuard
+from typing import Final, Literal, TypeAlias, TypeGuard
 
 from attrs import evolve, field, frozen
 
@@ -15,7 +15,11 @@ from ..values.messages import Message, Part, Text, ToolCall, ToolResult, ToolVal
 from ..values.request import Request
 from .tool_calls import result_text
 
-__all__ = ["LAST_SPACE", "HistoryRules", "mend", "without_last_space"]
+__all__ = ["LAST_SPACE", "LOOSE", "CallIds", "HistoryRules", "mend", "without_last_space"]
+
+
+#: Which ids of tool calls a protocol takes; see `HistoryRules`.
+CallIds: TypeAlias = Literal["any", "claude", "mistral", "openai", "responses"]
 
 
 @frozen(kw_only=True)
@@ -31,11 +35,14 @@ class HistoryRules:
         approvals: whether a result may answer a call that the provider makes, which says that it may make it.
     """
 
-    ids: Literal["any", "claude", "mistral", "openai", "responses"] = "any"
+    ids: CallIds = "any"
     calls_last: bool = False
     stray_results: Literal["keep", "text"] = "text"
     approvals: bool = False
 
+
+#: The rules of a protocol that insists on nothing but a result behind each call.
+LOOSE: Final = HistoryRules()
 
 #: What is said where `without_last_space` has changed something.
 LAST_SPACE: Final = "space at the end of the text that is to be continued is left out"
@@ -89,8 +96,19 @@ def _is_result(part: Part) -> TypeGuard[ToolResult]:
     return isinstance(part, ToolResult) and not part.provider_executed
 
 
+def _is_text(request: Request) -> bool:
+    """Check that the history is text alone, as most are: there is nothing to put in order."""
+    for message in request.messages:
+        for part in message.content:
+            if type(part) is not Text:
+                return False
+    return True
+
+
 def _is_in_order(request: Request, rules: HistoryRules) -> bool:
     """Check cheaply that the history needs no repair; may return False negatives."""
+    if _is_text(request):
+        return True
     check = _Check(request, rules)
     for message in request.messages:
         if check.waiting and message.role != "tool":

@@ -192,8 +192,8 @@ def inner(raw: Mapping[str, Json], name: str) -> Mapping[str, Json]:
         >>> inner({"usage": {"total": 5}}, "usage"), inner({"usage": None}, "usage")
         ({'total': 5}, {})
     """
-    value = raw.get(name)
-    return value if isinstance(value, Mapping) else {}
+    value = raw[name] if name in raw else None  # noqa: SIM401 - no call: this runs for every field of a usage
+    return value if type(value) is dict or isinstance(value, Mapping) else {}
 
 
 _NUMBERS: Final = frozenset({int, float})
@@ -207,7 +207,8 @@ def count(raw: Mapping[str, Json], *names: str) -> int | None:
         (5, None)
     """
     for name in names:
-        value: Json = raw.get(name)
-        if type(value) in _NUMBERS and value >= 0:  # no subclass: a bool is no count
-            return int(value)
+        if name in raw:
+            value: Json = raw[name]
+            if type(value) in _NUMBERS and value >= 0:  # no subclass: a bool is no count
+                return int(value)
     return None

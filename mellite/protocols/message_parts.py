@@ -59,7 +59,7 @@ def split_system(request: Request, *, who: str) -> tuple[list[list[Text]], list[
         InvalidRequest: if a system message at the beginning has anything but text.
     """
     turns = list(request.messages)
-    system = [[part] for part in request.system]
+    system = [[part] for part in request.system] if request.system else []
     while turns and turns[0].role == "system":
         system.append(texts_of(turns.pop(0), who=who))
     return system, turns

@@ -28,6 +28,7 @@ from ..values.output import parse
 from ..values.provider_json import Json
 from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
 from ..values.request import Request
+from .call import name_of
 
 __all__ = ["Outcome", "State", "conclude", "metadata_of", "raw_of"]
 
@@ -170,7 +171,7 @@ def conclude(
     events: list[Event],
     *,
     request: Request,
-    backend: str,
+    backend: object,
     generation_id: str | None = None,
     clock: Clock = _UNTIMED,
     error: BaseException | None = None,
@@ -179,6 +180,7 @@ def conclude(
     """Fold the events, and decide between done, failed and cancelled.
 
     Args:
+        backend: asked for its name where an error needs it.
         error: what the backend raised, if anything.
         cancelled: why the generation was cancelled, if it was; a cancellation after the finish event comes too late.
     """
@@ -191,7 +193,7 @@ def conclude(
         # An event holds what it must not. Keep what came before the first such event: from there on, folding fails.
         first = bisect_left(range(len(events)), 1, key=lambda count: _fails(weigh, events[: count + 1]))
         broken = InvalidProviderOutput(
-            f"{backend} yielded an event that cannot be read, {events[first]!r:.200}: {trouble}"
+            f"{name_of(backend)} yielded an event that cannot be read, {events[first]!r:.200}: {trouble}"
         )
         broken.__cause__ = trouble
         return weigh(events[:first], error=broken, cancelled=None)
@@ -209,7 +211,7 @@ def _weigh(
     events: list[Event],
     *,
     request: Request,
-    backend: str,
+    backend: object,
     generation_id: str | None,
     clock: Clock,
     error: BaseException | None,
@@ -225,7 +227,7 @@ def _weigh(
         failure = _ours(error, backend)
     elif folded.finish is None and cancelled is None:
         failure = IncompleteStream(
-            f"the stream of {backend} stopped without a finish event; what came before it is in .partial"
+            f"the stream of {name_of(backend)} stopped without a finish event; what came before it is in .partial"
         )
     elif folded.finish is not None:
         try:
@@ -266,7 +268,7 @@ def _nothing_to_parse(folded: Folded) -> bool:
     return not folded.text and bool(folded.tool_calls)
 
 
-def _ours(error: BaseException, backend: str) -> Exception:
+def _ours(error: BaseException, backend: object) -> Exception:
     """Return the error as mellite raises it, without the frames of this room at its top."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in _MACHINERY:
@@ -274,7 +276,7 @@ def _ours(error: BaseException, backend: str) -> Exception:
     error.__traceback__ = traceback
     if isinstance(error, MelliteError):
         return error
-    wrapped = BackendError(f"backend {backend} raised {type(error).__name__}: {error}")
+    wrapped = BackendError(f"backend {name_of(backend)} raised {type(error).__name__}: {error}")
     wrapped.__cause__ = error
     return wrapped
 

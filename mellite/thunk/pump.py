@@ -8,7 +8,7 @@ Who may call what from where, locks, forks and ``__del__``: see `mellite.thunk`.
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
@@ -73,7 +73,7 @@ class Pump(Audience):
         self.call = call
         self.request: Request = call.request
         self.clock = Clock(started_at=datetime.now(UTC))
-        self.generation_id = secrets.token_hex(8)
+        self.generation_id = os.urandom(8).hex()
         self._settle_all = settle_all
         self._began = time.perf_counter()
         self._finished = False  # a finish event has come
@@ -239,7 +239,7 @@ class Pump(Audience):
         outcome = conclude(
             self.events,
             request=self.request,
-            backend=name_of(self.call.backend),
+            backend=self.call.backend,
             generation_id=self.generation_id,
             clock=self.clock,
             error=error,

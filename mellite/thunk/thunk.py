@@ -17,7 +17,7 @@ from ..values.public_names import publish
 from ..values.request import Request, System
 from ..values.tools import Tool
 from .answer import Answer
-from .call import CallInfo, name_of
+from .call import CallInfo
 from .cancelling import Cancellation
 
 if TYPE_CHECKING:
@@ -421,9 +421,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     def _unstarted(self, why: str) -> Outcome:
         from .outcome import Clock, conclude
 
-        return conclude(
-            [], request=self._call.request, backend=name_of(self._call.backend), clock=Clock(), cancelled=why
-        )
+        return conclude([], request=self._call.request, backend=self._call.backend, clock=Clock(), cancelled=why)
 
 
 #: A thunk whose output type does not matter to the code that handles it.

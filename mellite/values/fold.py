@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Final
 
-from attrs import define, evolve, field, fields_dict, frozen
+from attrs import define, field, fields_dict, frozen
 
 from .events import (
     Event,
@@ -224,12 +225,14 @@ _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
 
 _NOTHING_KNOWN: Final = ResponseStart()
 _START_FIELDS: Final = tuple(fields_dict(ResponseStart))
+_facts_of: Final[Callable[[ResponseStart], tuple[Any, ...]]] = attrgetter(*_START_FIELDS)
 
 
 def merge_starts(known: ResponseStart, later: ResponseStart) -> ResponseStart:
     """Merge two `ResponseStart` events; values of the later one win where they are not None."""
-    changes = {name: value for name in _START_FIELDS if (value := getattr(later, name)) is not None}
-    return evolve(known, **changes)
+    # Every answer has two of them: `attrs.evolve` takes five times as long.
+    facts = [old if new is None else new for old, new in zip(_facts_of(known), _facts_of(later), strict=True)]
+    return ResponseStart(**dict(zip(_START_FIELDS, facts, strict=True)))
 
 
 def fold(events: Iterable[Event]) -> Folded:

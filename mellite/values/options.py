@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, Literal, NoReturn, TypedDict, TypeGuard
 
 from attrs import evolve, frozen
@@ -235,11 +236,14 @@ class Options:
 
     def given(self) -> dict[str, Any]:
         """Return the options that are set, by name."""
-        return {name: value for name in _CHECKS if (value := getattr(self, name)) is not None}
+        return {name: value for name, value in zip(_CHECKS, _values_of(self), strict=True) if value is not None}
 
 
 #: No option set; shared, so that a plain call makes no object for it.
 NO_OPTIONS: Final = Options()
+
+#: The values of all options, in the order of `_CHECKS`: every call asks for them, and this takes one step.
+_values_of: Final[Callable[[Options], tuple[Any, ...]]] = attrgetter(*_CHECKS)
 
 
 class CommonOptions(TypedDict, total=False):

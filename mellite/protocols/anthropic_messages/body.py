@@ -118,7 +118,7 @@ def _choice(choice: ToolChoice) -> JsonObject:
 
 
 def _set_options(body: JsonObject, request: Request, facts: ClaudeFacts) -> None:
-    for name, value in renamed(request.options, _FIELDS):
+    for name, value in renamed(request.options, _FIELDS).items():
         if facts.sampling or name not in _SAMPLING:
             body[name] = value
         else:

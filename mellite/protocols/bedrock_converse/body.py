@@ -94,7 +94,7 @@ def lower(request: Request, *, stream: bool) -> JsonObject:  # noqa: ARG001 - th
     body: JsonObject = {"modelId": request.model, "messages": writer.messages}
     if writer.system:
         body["system"] = writer.system
-    config = dict(renamed(request.options, _FIELDS))
+    config = renamed(request.options, _FIELDS)
     if config:
         body["inferenceConfig"] = config
     _set_model_options(body, request, family)

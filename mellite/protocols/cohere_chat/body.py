@@ -39,7 +39,7 @@ _RESERVED: Final = frozenset({"messages", "model", "stream", "tools"})
 
 def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
     """Return the request with a history that Cohere takes, and a sentence for each thing that was changed."""
-    return history.mend(request, rules=history.HistoryRules())
+    return history.mend(request, rules=history.LOOSE)
 
 
 def lower(request: Request, *, stream: bool) -> JsonObject:

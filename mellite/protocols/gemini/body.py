@@ -71,7 +71,7 @@ def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
     Gemini 3 refuses calls of the current turn without a thought signature: those that another model made get the
     word that Google documents for them (https://ai.google.dev/gemini-api/docs/thought-signatures).
     """
-    request, changes = history.mend(request, rules=history.HistoryRules())
+    request, changes = history.mend(request, rules=history.LOOSE)
     if not is_third(request.model):
         return request, changes
     messages = list(request.messages)
@@ -121,7 +121,7 @@ def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) ->
         body["systemInstruction"] = {"parts": [{"text": writer.system}]}
     body["contents"] = writer.messages
     _set_tools(body, request)
-    config: JsonObject = dict(renamed(request.options, _FIELDS))
+    config = renamed(request.options, _FIELDS)
     thinking = _thinking(request.options, request.model)
     if thinking:
         config["thinkingConfig"] = thinking

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 from ...values.errors import UnsupportedOption
 from ...values.provider_json import Json, JsonObject
@@ -38,6 +38,10 @@ _ALIASES: Final = {
 _LONGEST_CACHE_KEY: Final = 64
 
 
+#: By which ids of tool calls a company takes, the rules for its history.
+_RULES: Final = {ids: history.HistoryRules(ids=ids) for ids in get_args(history.CallIds)}
+
+
 def options_of(dialect: ChatDialect) -> frozenset[str]:
     """Return the generation options that a company takes."""
     ours = (_FIELDS.keys() - {"top_k"}) | _OTHER_OPTIONS
@@ -46,7 +50,7 @@ def options_of(dialect: ChatDialect) -> frozenset[str]:
 
 def mend(request: Request, *, dialect: ChatDialect = OPENAI) -> tuple[Request, tuple[str, ...]]:
     """Return the request with a history that the company takes, and a sentence for each thing that was changed."""
-    return history.mend(request, rules=history.HistoryRules(ids=dialect.tool_ids))
+    return history.mend(request, rules=_RULES[dialect.tool_ids])
 
 
 def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> JsonObject:
@@ -79,7 +83,7 @@ def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> J
         elif not request.options.drop_unsupported:
             msg = "this host cannot be held to an output type; ask for one in words and drop_unsupported=True"
             raise UnsupportedOption(msg, option="output")
-    for namespace in dialect.namespaces:
+    for namespace in dialect.namespaces if request.provider_options else ():
         for name, value in own_fields(request, namespace, reserved=_RESERVED, field_of=_field_of):
             body[_field_of(name)] = _written(_field_of(name), value)
     return body
@@ -90,9 +94,10 @@ def _set_tools(body: JsonObject, request: Request, dialect: ChatDialect) -> None
         body["tools"] = [_tool(tool, dialect) for tool in request.tools]
     elif dialect.empty_tools and any(message.role == "tool" for message in request.messages):
         body["tools"] = []
-    choice = possible(request.tool_choice, [tool.name for tool in request.tools])
-    if choice is not None:
-        body["tool_choice"] = _choice(choice)
+    if request.tool_choice is not None:
+        choice = possible(request.tool_choice, [tool.name for tool in request.tools])
+        if choice is not None:
+            body["tool_choice"] = _choice(choice)
 
 
 def _tool(tool: ToolDefinition, dialect: ChatDialect) -> JsonObject:

@@ -56,15 +56,17 @@ class ConversationWriter:
         if self._marks:
             request = marked(evolve(request, cache=_MARKED) if request.cache in (None, "auto") else request)
         system, turns = split_system(request, who=WHO)
-        texts = [part for parts in system for part in parts]
-        if any(part.text for part in texts):
-            self.messages.append({"role": "system", "content": _texts(texts, "\n", marks=self._marks)})
+        if system:
+            texts = [part for parts in system for part in parts]
+            if any(part.text for part in texts):
+                self.messages.append({"role": "system", "content": _texts(texts, "\n", marks=self._marks)})
         for message in turns:
             self._add(message)
-        self._flush()
+        if self._media:
+            self._flush()
 
     def _add(self, message: Message) -> None:
-        if message.role != "tool":
+        if self._media and message.role != "tool":
             self._flush()
         if message.role == "user":
             self._user(_user_content(message, marks=self._marks))
@@ -77,9 +79,8 @@ class ConversationWriter:
 
     def _flush(self) -> None:
         """Send images returned by tools as one user message after their results."""
-        if self._media:
-            media, self._media = self._media, []
-            self._user(media)
+        media, self._media = self._media, []
+        self._user(media)
 
     def _user(self, content: str | list[JsonObject]) -> None:
         if self._dialect.assistant_after_tool and self.messages and self.messages[-1]["role"] == "tool":
@@ -139,7 +140,10 @@ class ConversationWriter:
 
 
 def _user_content(message: Message, *, marks: bool) -> str | list[JsonObject]:
-    texts = [part for part in message.content if isinstance(part, Text)]
+    content = message.content
+    if len(content) == 1 and type(content[0]) is Text and not marks:
+        return content[0].text  # nearly all there are
+    texts = [part for part in content if isinstance(part, Text)]
     if len(texts) == len(message.content):
         return _texts(texts, "", marks=marks)
     return [_user_part(part, "user") for part in message.content]

@@ -21,22 +21,27 @@ _LONGEST_INDEX: Final = 10  # digits
 def on_delta(state: State, delta: Mapping[str, Json], events: list[Event], *, whole: bool = False) -> None:
     """Take more of the answer; or all of it, if `whole`, so that each tool call is one of its own."""
     content = delta.get("content")
-    thinking = next((text for name in REASONING_FIELDS if isinstance(text := delta.get(name), str) and text), "")
+    thinking = ""
+    for name in REASONING_FIELDS:
+        if name in delta and isinstance(delta[name], str) and delta[name]:
+            thinking = delta[name]
+            break
     if isinstance(content, list):
         parts = _on_parts(content)
         thinking, content = thinking or parts[0], parts[1]
     elif content is not None and not isinstance(content, str):
         raise wrong(content, "content", "a text")
-    state.has_details = state.has_details or bool(delta.get("reasoning_details"))
+    if delta.get("reasoning_details"):
+        state.has_details = True
     if thinking:
         _on_thinking(state, thinking, events)
     if content:
         _on_text(state, content, events)
-    refusal = delta.get("refusal")
-    if isinstance(refusal, str) and refusal:
+    if "refusal" in delta and isinstance(delta["refusal"], str) and delta["refusal"]:
         state.go_on()
-        state.refusal.append(refusal)
-    _on_calls(state, delta, events, whole=whole)
+        state.refusal.append(delta["refusal"])
+    if "tool_calls" in delta or "function_call" in delta:
+        _on_calls(state, delta, events, whole=whole)
 
 
 def _on_calls(state: State, delta: Mapping[str, Json], events: list[Event], *, whole: bool) -> None:

@@ -170,7 +170,8 @@ def _concluded(
     if state.failure is not None:
         state.failure.usage = usage
         raise state.failure
-    reason = finish_reason(word, calls=bool(len(state.inputs)), usage=usage)
+    calls = bool(len(state.inputs))
+    reason = finish_reason(word, calls=calls, usage=usage)
     events: list[Event] = []
     state.begin(events)
     first = choice if choice is not None else state.merged.first()
@@ -179,11 +180,12 @@ def _concluded(
         events.append(TextEnd("text-0"))
     if state.response_id:
         state.inputs.id_stem = f"call_{state.response_id}"  # different in every turn
-    events += state.inputs.finish(cut_short=is_cut_short(word))
+    if calls:
+        events += state.inputs.finish(cut_short=is_cut_short(word))
     if answer is None:
         counted = usage.raw if usage is not None else None
-        calls = [] if state.old_call else state.inputs.merged()
-        answer = state.merged.finished(usage=counted, tool_calls=calls)
+        merged = [] if state.old_call else state.inputs.merged()
+        answer = state.merged.finished(usage=counted, tool_calls=merged)
     refusal = "".join(state.refusal) or (filtered_for(first) if reason == "content-filter" else None)
     state.end(reason, word, events, response=answer, refusal=refusal, logprobs=first.get("logprobs"))
     return events
@@ -207,7 +209,11 @@ def unary(body: bytes, *, dialect: ChatDialect = OPENAI) -> Sequence[Event] | It
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices:
         raise wrong(answer, "the answer", "a chat completion with choices")
-    first = next((choice for choice in choices if isinstance(choice, dict) and not choice.get("index")), choices[0])
+    first = choices[0]
+    for choice in choices:
+        if isinstance(choice, dict) and not choice.get("index"):
+            first = choice
+            break
     message = first.get("message") if isinstance(first, dict) else None
     if message is None and isinstance(first, dict) and isinstance(first.get("text"), str):
         message = {"content": first["text"]}  # as the older Completions say it

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from attrs import evolve
+
 from ...values.options import Options
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
@@ -52,6 +54,10 @@ _ENCRYPTED: Final = "reasoning.encrypted_content"
 #: Provider options by which the server knows the beginning of the conversation.
 _CONTINUING: Final = frozenset({"conversation", "previousResponseId", "previous_response_id"})
 
+#: The rules for a history that the server has to be told, and for one whose beginning it knows.
+_RULES: Final = history.HistoryRules(ids="responses", approvals=True)
+_GOING_ON: Final = evolve(_RULES, stray_results="keep")
+
 
 def options_of(dialect: ResponsesDialect) -> frozenset[str]:
     """Return the generation options that a company takes."""
@@ -65,8 +71,7 @@ def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
     """
     options = [options for options in request.provider_options.values() if isinstance(options, Mapping)]
     continues = any(given.get(name) is not None for given in options for name in _CONTINUING)
-    rules = history.HistoryRules(ids="responses", stray_results="keep" if continues else "text", approvals=True)
-    return history.mend(request, rules=rules)
+    return history.mend(request, rules=_GOING_ON if continues else _RULES)
 
 
 mended = mend  # as pickles of earlier versions call it
