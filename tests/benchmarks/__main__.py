@@ -1,9 +1,45 @@
-"""Run every benchmark, each in a process of its own."""
+"""Measure mellite beside aiohttp and msgspec, and say which bars hold. Exit code 1: a bar is missed."""
 
 from __future__ import annotations
 
-import subprocess
+import argparse
+import datetime as dt
+import json
 import sys
+from pathlib import Path
 
-for name in sys.argv[1:] or ("import", "thunk", "live", "sampling", "streaming", "cassettes"):
-    subprocess.run([sys.executable, "-m", f"tests.benchmarks.bench_{name}"], check=True)
+from tests.benchmarks.catalogue import BENCHMARKS
+from tests.benchmarks.plot import svg
+from tests.benchmarks.run import current_load, report, start
+from tests.benchmarks.table import markdown, show
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="rough figures, in an eighth of the rounds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the figures")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table for a page")
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.names if name not in BENCHMARKS]:
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    load, began = current_load(), dt.datetime.now(dt.UTC)
+    rows = []
+    for name in asked.names or BENCHMARKS:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        rows += start(name, quick=asked.quick)
+    made = report(rows, quick=asked.quick, load=load, began=began)
+    show(made)
+    if asked.json:
+        asked.json.write_text(json.dumps(made.as_json(), indent=1) + "\n", encoding="utf-8")
+    if asked.svg:
+        asked.svg.write_text(svg(made), encoding="utf-8")
+    if asked.markdown:
+        asked.markdown.write_text(markdown(made.rows) + "\n", encoding="utf-8")
+    return 1 if made.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

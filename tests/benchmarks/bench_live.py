@@ -1,125 +1,144 @@
-"""A call, a stream and 1,000 calls at once through a thunk, beside the bare HTTP client with the same JSON decoder."""
+"""A call, a stream, many calls at once and a call over TLS, each beside aiohttp and msgspec used by hand."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
-import msgspec
+import attrs
 
 import mellite
-from tests.benchmarks.measure import pin, side_by_side
-from tests.benchmarks.server import running, text
-
-HEADERS = {"authorization": "Bearer x", "content-type": "application/json"}
-
-
-def _body(model: str, stream: bool) -> bytes:
-    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hi."}]}
-    if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return json.dumps(body).encode()
+from mellite.wire.transports.http1 import Http1Transport
+from tests.benchmarks.floor import bare_call, bare_stream
+from tests.benchmarks.measure import Effort, Row, in_turn, ratio
+from tests.benchmarks.server import running, running_tls, text
 
 
-async def _bare_call(session: aiohttp.ClientSession, url: str, model: str) -> str:
-    async with session.post(url, data=_body(model, stream=False), headers=HEADERS) as response:
-        decoded = msgspec.json.decode(await response.read())
-    content: str = decoded["choices"][0]["message"]["content"]
-    return content
+@attrs.frozen
+class Clients:
+    """The two clients of a comparison and the server that both ask."""
+
+    base: str
+    session: aiohttp.ClientSession
+    backend: mellite.Backend
 
 
-async def _bare_stream(session: aiohttp.ClientSession, url: str, model: str) -> list[str]:
-    decode = msgspec.json.decode
-    parts: list[str] = []
-    rest = b""
-    async with session.post(url, data=_body(model, stream=True), headers=HEADERS) as response:
-        async for piece in response.content.iter_any():
-            data = rest + piece
-            at = 0
-            while (end := data.find(b"\n\n", at)) >= 0:
-                if data.startswith(b"data: {", at):
-                    choices = decode(data[at + 6 : end])["choices"]
-                    if choices and (content := choices[0]["delta"].get("content")):
-                        parts.append(content)
-                at = end + 2
-            rest = data[at:]
-    return parts
+@asynccontextmanager
+async def clients(base: str, *, limit: int = 0, max_concurrency: int | None = 64) -> AsyncIterator[Clients]:
+    """Open the two clients, and check that both read the same answers."""
+    connector = aiohttp.TCPConnector(limit=limit)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        mellite.backend("openai-chat:m", base_url=base, api_key="x", max_concurrency=max_concurrency) as backend,
+    ):
+        assert await bare_call(session, base, "unary") == await backend.generate("Hi.", model="unary", stream=False)
+        assert "".join([delta async for delta in backend.generate("Hi.", model="burst-500")]) == text(500)
+        yield Clients(base, session, backend)
 
 
-async def _thunk_stream(backend: mellite.Backend, model: str) -> list[str]:
-    return [delta async for delta in backend.generate("Hi.", model=model)]
-
-
-async def main() -> None:
-    """Run all, with the bars of the project's plan."""
-    pin(0)
+async def unary(effort: Effort) -> list[Row]:
+    """Make sequential calls over connections that are kept."""
     with running() as base:
-        url = f"{base}/chat/completions"
-        connector = aiohttp.TCPConnector(limit=0)
+        async with clients(base) as both:
+            return [await _unary("unary", "unary call", both, effort)]
+
+
+async def tls(effort: Effort) -> list[Row]:
+    """Make sequential calls over TLS connections that are kept."""
+    with running_tls() as (base, context):
+        transport = Http1Transport(ssl_context=context)
         async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            mellite.backend("openai-chat:m", base_url=base, api_key="x") as backend,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=context)) as session,
+            mellite.backend("openai-chat:m", base_url=base, api_key="x", transport=transport) as backend,
         ):
-            assert await _bare_call(session, url, "unary") == await backend.generate("Hi.", model="unary", stream=False)
-            assert "".join(await _thunk_stream(backend, "burst-500")) == text(500)
-            await _unary(session, url, backend)
-            for kind, streams, bar in (("burst", 20, 2.0), ("paced", 2, 1.2)):
-                await _stream(session, url, backend, kind=kind, streams=streams, bar=bar)
-            await _many(session, url, backend)
+            row = await _unary("tls", "unary call over TLS", Clients(base, session, backend), effort)
+            await transport.aclose()
+            return [row]
 
 
-async def _unary(session: aiohttp.ClientSession, url: str, backend: mellite.Backend) -> None:
-    calls = 200
+async def _unary(name: str, what: str, both: Clients, effort: Effort) -> Row:
+    calls = effort.size(40, 20)
 
     async def bare() -> None:
         for _ in range(calls):
-            await _bare_call(session, url, "unary")
+            await bare_call(both.session, both.base, "unary")
 
     async def thunks() -> None:
         for _ in range(calls):
-            await backend.generate("Hi.", model="unary", stream=False)
+            await both.backend.generate("Hi.", model="unary", stream=False)
 
-    runs = {"aiohttp + msgspec": bare, "mellite thunk": thunks}
-    await side_by_side("unary call, CPU", runs, per=calls, unit="us a call", bar=1.5)
+    times = await in_turn({"floor": bare, "mellite": thunks}, rounds=effort.rounds(80), per=calls)
+    return ratio(name, what, times["mellite"], times["floor"], bar=1.0, stretch=0.8)
+
+
+async def burst(effort: Effort) -> list[Row]:
+    """Read streams that come at once, one event an HTTP chunk, and eight."""
+    with running() as base:
+        async with clients(base) as both:
+            one = await _stream("burst", "burst-500", both, effort, streams=4, bars=(1.15, 1.0))
+            eight = await _stream("burst", "batch-500", both, effort, streams=4, bars=(2.0, 1.4))
+    return [*one, *eight]
+
+
+async def paced(effort: Effort) -> list[Row]:
+    """Read streams of one packet a delta."""
+    with running() as base:
+        async with clients(base) as both:
+            return await _stream("paced", "paced-500", both, effort, streams=1, bars=(1.05, 0.95))
+
+
+SENT = {
+    "burst-500": "burst stream, a delta",
+    "batch-500": "burst, 8 events a chunk",
+    "paced-500": "paced stream, a delta",
+}
 
 
 async def _stream(
-    session: aiohttp.ClientSession, url: str, backend: mellite.Backend, *, kind: str, streams: int, bar: float
-) -> None:
-    model = f"{kind}-500"
-
+    name: str, model: str, both: Clients, effort: Effort, *, streams: int, bars: tuple[float, float]
+) -> list[Row]:
     async def bare() -> None:
         for _ in range(streams):
-            assert len(await _bare_stream(session, url, model)) == 500
+            assert len(await bare_stream(both.session, both.base, model)) == 500
 
     async def iterated() -> None:
         for _ in range(streams):
-            assert len(await _thunk_stream(backend, model)) == 500
+            assert len([delta async for delta in both.backend.generate("Hi.", model=model)]) == 500
 
     async def awaited() -> None:
         for _ in range(streams):
-            await backend.generate("Hi.", model=model)
+            await both.backend.generate("Hi.", model=model)
 
-    runs = {"aiohttp + msgspec": bare, "mellite, async for": iterated, "mellite, await": awaited}
-    await side_by_side(f"stream of 500 deltas, {kind}, CPU", runs, per=streams * 500, unit="us a delta", bar=bar)
+    runs = {"floor": bare, "async for": iterated, "await": awaited}
+    times = await in_turn(runs, rounds=effort.rounds(48), per=streams * 500)
+    return [
+        ratio(name, f"{SENT[model]}, {how}", times[how], times["floor"], bar=bars[0], stretch=bars[1])
+        for how in ("async for", "await")
+    ]
 
 
-async def _many(session: aiohttp.ClientSession, url: str, backend: mellite.Backend) -> None:
-    calls = 1000
+async def many(effort: Effort) -> list[Row]:
+    """Make 1,000 calls to a server that takes 50 ms: all at once without a limit, and 64 at once. Wall time."""
+    with running() as base:
+        async with clients(base, limit=0, max_concurrency=None) as both:
+            free = await _many("1,000 at once, no limit, wall", both, effort)
+        async with clients(base, limit=64, max_concurrency=64) as both:
+            return [free, await _many("1,000, 64 at once, wall", both, effort)]
+
+
+async def _many(what: str, both: Clients, effort: Effort) -> Row:
+    calls = 1_000
 
     async def bare() -> None:
-        await asyncio.gather(*[_bare_call(session, url, "slow-50") for _ in range(calls)])
+        await asyncio.gather(*[bare_call(both.session, both.base, "slow-50") for _ in range(calls)])
 
     async def thunks() -> None:
-        settled = await mellite.gather(*[backend.generate("Hi.", model="slow-50", stream=False) for _ in range(calls)])
+        generations = [both.backend.generate("Hi.", model="slow-50", stream=False) for _ in range(calls)]
+        settled = await mellite.gather(*generations)
         assert all(thunk.error is None for thunk in settled)
 
-    runs = {"aiohttp + msgspec": bare, "mellite.gather": thunks}
-    title = "1,000 calls at once, 50 ms server, wall"
-    await side_by_side(title, runs, per=1000, unit="ms in all", bar=1.6, rounds=3, wall=True)
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+    runs = {"floor": bare, "mellite": thunks}
+    times = await in_turn(runs, rounds=effort.rounds(16), per=calls, wall=True)
+    return ratio("many", what, times["mellite"], times["floor"], bar=0.9, stretch=0.75)

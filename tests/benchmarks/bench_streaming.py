@@ -1,4 +1,4 @@
-"""Stream with three cheap requirements per chunk, against the bare loop: CPU time as a ratio."""
+"""What three cheap requirements per chunk add to the bare loop over a stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import mellite
 from mellite.events import Event, Finish, TextDelta
 from mellite.requirements import length, not_contains
-from tests.benchmarks.measure import pin, side_by_side
+from tests.benchmarks.measure import Effort, Row, added, in_turn
 
 TEXT = "The quick brown fox jumps over the lazy dog, and then it sleeps for a while in the sun. "
 
@@ -30,16 +30,19 @@ class Deltas(mellite.Backend):
         yield Finish("stop")
 
 
-async def main() -> None:
-    """Run for each way to cut, one delta and eight deltas a wake-up."""
-    pin(0)
-    for together in (8, 1):
-        for chunking in (None, "sentences"):
-            await compare(Deltas(10_000, together=together), chunking)
+async def streaming(effort: Effort) -> list[Row]:
+    """Measure chunks as they are sent and sentences, with eight deltas a wake-up and with one."""
+    count = effort.size(5_000, 2_000)
+    return [
+        row
+        for chunking in (None, "sentences")
+        for together in (8, 1)
+        for row in await compare(Deltas(count, together=together), chunking, effort)
+    ]
 
 
-async def compare(source: Deltas, chunking: str | None) -> None:
-    """The bare loop, the bare loop with the checks written into it, and the stream with the same checks."""
+async def compare(source: Deltas, chunking: str | None, effort: Effort) -> list[Row]:
+    """Compare the bare loop, the bare loop with the checks written into it, and the stream with the same checks."""
     requirements = [
         length(max=10**9),
         not_contains("as an AI", ignore_case=True),
@@ -70,20 +73,17 @@ async def compare(source: Deltas, chunking: str | None) -> None:
                 pass
         assert s.success
 
-    runs = {
-        "the bare loop": bare,
-        "the bare loop, checks by hand": by_hand,
-        "mellite.stream, no requirement": streamed,
-        "mellite.stream, three requirements": validated,
-    }
-    title = f"{len(source.events):,} deltas, {source.together} a wake-up, chunks {chunking or 'as sent'}"
-    await side_by_side(title, runs, per=len(source.events), unit="us a delta", rounds=5)
+    runs = {"bare": bare, "by hand": by_hand, "none": streamed, "three": validated}
+    times = await in_turn(runs, rounds=effort.rounds(24), per=len(source.events))
+    what = f"{chunking or 'as sent'}, {source.together} a wake-up, adds a delta"
+    judged = 3.0 if chunking is None else None  # what a cut costs is no part of the check
+    return [
+        added("streaming", f"three requirements, {what}", times["three"], times["bare"], bar=judged),
+        added("streaming", f"  to checks by hand, {what}", times["three"], times["by hand"], bar=None),
+        added("streaming", f"  no requirement, {what}", times["none"], times["bare"], bar=None),
+    ]
 
 
 def short(chunk: str, partial: str) -> bool:
-    """A check as a user writes it."""
+    """Pass, as a check that a user writes."""
     return len(chunk) < 1_000
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
