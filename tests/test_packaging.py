@@ -112,6 +112,7 @@ def test_extras_are_declared() -> None:
         "test",
         "tokens",
         "trio",
+        "truststore",
         "websocket",
         "yaml",
         "zstd",

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import abc
-import functools
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from attrs import field, frozen
 
 from ..values.empty import EMPTY
 from ..values.errors import InvalidCredential, InvalidRequest
-
-if TYPE_CHECKING:
-    import ssl
 
 __all__ = [
     "DEFAULT_HEADERS",
@@ -26,7 +22,6 @@ __all__ = [
     "received_headers",
     "sent_headers",
     "shown_url",
-    "tls_context",
 ]
 
 #: The default for the most connections of a transport in one event loop; further requests wait.
@@ -250,11 +245,3 @@ def received_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers
-
-
-@functools.cache
-def tls_context() -> ssl.SSLContext:
-    """Return TLS settings with the system's certificates. Cached for the process: loading them takes milliseconds."""
-    import ssl
-
-    return ssl.create_default_context()

@@ -31,8 +31,8 @@ from ..http import (
     received_headers,
     sent_headers,
     shown_url,
-    tls_context,
 )
+from ..tls import tls_context
 
 if TYPE_CHECKING:
     import ssl

@@ -19,7 +19,7 @@ from ...values.errors import (
     OutputTooLarge,
 )
 from ..broken import how_it_broke
-from ..http import HttpRequest, sent_headers, shown_url, tls_context
+from ..http import HttpRequest, sent_headers, shown_url
 
 if TYPE_CHECKING:
     import ssl
@@ -107,6 +107,8 @@ def _greet(protocol: ClientProtocol, asked: HttpRequest) -> None:
 async def _dial(url: str, ssl_context: ssl.SSLContext | None) -> ByteStream:
     import socket
     import ssl
+
+    from ..tls import tls_context
 
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from .... import loops
 from ...broken import causes, how_it_broke
+from ...tls import tls_context
 from .incoming import BrokenRules, CutOff, Incoming
 from .origins import Origin, Proxy, proxy_of
 from .pool import Connection
@@ -31,7 +32,7 @@ async def connect(origin: Origin, *, tls: ssl.SSLContext | None, proxy: str | No
     """Open a connection to an origin, over a proxy where there is one.
 
     Args:
-        tls: the TLS settings, for an origin that is spoken to in TLS.
+        tls: the TLS settings, for origin and proxy; None for those of the system.
         proxy: as `proxy_of` takes it.
 
     Raises:
@@ -41,7 +42,8 @@ async def connect(origin: Origin, *, tls: ssl.SSLContext | None, proxy: str | No
     way = proxy_of(origin, proxy)
     try:
         if way is None:
-            return await _rim().connect(origin, origin.host, origin.port, tls)
+            settings = (tls or tls_context()) if origin.is_tls else None
+            return await _rim().connect(origin, origin.host, origin.port, settings)
         return await _over(way, origin, tls)
     except (OSError, ExceptionGroup) as error:
         where = "" if way is None else f"over the proxy {way.shown}: "
@@ -77,14 +79,14 @@ def _rim() -> _Rim:
 
 async def _over(proxy: Proxy, origin: Origin, tls: ssl.SSLContext | None) -> Connection:
     """Open a connection to a proxy, and have it lead to the origin where that is spoken to in TLS."""
-    own = ssl.create_default_context() if proxy.scheme == "https" else None
+    own = (tls or tls_context()) if proxy.scheme == "https" else None
     connection = await _rim().connect(origin, proxy.host, proxy.port, own)
-    if tls is None:
+    if not origin.is_tls:
         connection.proxy = proxy
         return connection
     try:
         await _tunnel(connection, proxy, origin)
-        await connection.start_tls(tls, origin.host)
+        await connection.start_tls(tls or tls_context(), origin.host)
     except BaseException:
         connection.abort()
         raise

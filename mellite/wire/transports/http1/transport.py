@@ -25,8 +25,8 @@ from ...http import (
     check_request,
     received_headers,
     shown_url,
-    tls_context,
 )
+from ...tls import CaPath, CertPaths, tls_settings
 from .connecting import NotConnected, connect
 from .incoming import BrokenRules, CutOff, Incoming
 from .origins import FROM_ENVIRONMENT, Origin, head_of, split
@@ -46,10 +46,15 @@ class Http1Transport:
 
     Args:
         max_connections: how many connections to have at most in one loop; further requests wait their turn.
-        ssl_context: the TLS settings; by default those of the system, shared by the process.
+        ca: a file of certificates in PEM, or a folder of such files, to trust instead of the system's certificates.
+        cert: the certificate to show to servers that ask for one: a file in PEM with certificate and key, or two files.
+        ssl_context: the TLS settings instead of `ca` and `cert`; by default those of the system, shared by the process.
         proxy: the URL of a proxy, None for none; by default what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.
         connect_timeout: how long making one connection may take, in seconds: name look-up, TCP, proxy and TLS. Waiting
             for a place does not count.
+
+    Raises:
+        ConfigurationError: for a file of `ca` or `cert` that cannot be used, or one of them beside `ssl_context`.
 
     Example:
         >>> transport = Http1Transport(max_connections=10)
@@ -61,11 +66,14 @@ class Http1Transport:
         self,
         *,
         max_connections: int = MAX_CONNECTIONS,
+        ca: CaPath | None = None,
+        cert: CertPaths | None = None,
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | None = FROM_ENVIRONMENT,
         connect_timeout: float = _CONNECT,
     ) -> None:
-        connect = _Connect(ssl_context, proxy, connect_timeout)  # not of this object: pools must not keep it alive
+        settings = tls_settings(ca, cert, ssl_context)
+        connect = _Connect(settings, proxy, connect_timeout)  # not of this object: pools must not keep it alive
         self._pools = ClientPerLoop(partial(Pool, connect, time.monotonic, max_connections), _close, Pool.close)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
@@ -109,7 +117,7 @@ class Http1Transport:
 class _Connect:
     """Opens connections, all with the same settings."""
 
-    ssl_context: ssl.SSLContext | None
+    tls: ssl.SSLContext | None
     proxy: str | None
     timeout: float
 
@@ -119,9 +127,8 @@ class _Connect:
         Raises:
             NotConnected: if that fails.
         """
-        tls = (self.ssl_context or tls_context()) if origin.is_tls else None
         with anyio.move_on_after(self.timeout):
-            return await connect(origin, tls=tls, proxy=self.proxy)
+            return await connect(origin, tls=self.tls, proxy=self.proxy)
         msg = f"no connection within {self.timeout:g} s"
         raise NotConnected(msg)
 
