@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal, NoReturn, TypedDict, TypeGuard
 
-from attrs import evolve, frozen
+from attrs import evolve, fields_dict, frozen
 
 from .empty import EMPTY
 from .errors import InvalidRequest
@@ -29,12 +29,13 @@ __all__ = [
 
 @frozen(kw_only=True)
 class Timeouts:
-    """The three clocks of a generation, in seconds; None switches one off.
+    """The clocks of a generation, in seconds; None switches one off.
 
     Args:
         first_byte: from sending the request to the first byte of the answer.
         idle: between two events of a stream; comments and pings do not count.
         total: from start to end.
+        connect: making one connection: name look-up, TCP, proxy and TLS. Waiting for a place does not count.
 
     Raises:
         InvalidRequest: if one is not a positive number.
@@ -47,13 +48,21 @@ class Timeouts:
     first_byte: float | None = 60
     idle: float | None = 60
     total: float | None = None
+    connect: float | None = 10
 
     def __attrs_post_init__(self) -> None:
-        for name in ("first_byte", "idle", "total"):
+        for name in ("first_byte", "idle", "total", "connect"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and value > 0):
                 msg = f"timeout {name!r} must be a number of seconds above 0, or None: {value!r}"
                 raise InvalidRequest(msg, parameter=name)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in fields_dict(Timeouts)}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        for name, each in fields_dict(Timeouts).items():  # a pickle of an earlier version lacks later fields
+            object.__setattr__(self, name, state.get(name, each.default))
 
 
 @frozen(kw_only=True)
@@ -139,7 +148,7 @@ def _strings(name: str, value: object) -> tuple[str, ...]:
 def _timeouts(name: str, value: object) -> Timeouts:
     if isinstance(value, Timeouts):
         return value
-    refuse(name, "a Timeouts(first_byte=..., idle=..., total=...)", value)
+    refuse(name, "a Timeouts(first_byte=..., idle=..., total=..., connect=...)", value)
 
 
 _CHECKS: Final[dict[str, Callable[[str, object], object]]] = {

@@ -9,7 +9,7 @@ from typing import Final, cast
 from ..values.errors import TransportError
 from .http import HttpRequest, shown_url
 
-__all__ = ["causes", "how_it_broke", "unforeseen", "what_is_wrong"]
+__all__ = ["causes", "how_it_broke", "too_slow", "unforeseen", "what_is_wrong"]
 
 _LONGEST: Final = 500
 _SHORTEST_SECRET: Final = 8  # header values of at least so many characters must not be repeated
@@ -61,6 +61,13 @@ def how_it_broke(error: BaseException | None) -> str:
                 said = " ".join(str(cause).split())[:_LONGEST]
     found = next((_BROKE[name] for cause in causes(error) if (name := type(cause).__name__) in _BROKE), None)
     return said or found or "it ended before its time"
+
+
+def too_slow(seconds: float | None) -> str:
+    """Return what is said of a connection that took longer than `Timeouts.connect`, or than a limit not of ours."""
+    if seconds is None:
+        return "no connection in time"
+    return f"no connection within {seconds:g} s; raise Timeouts(connect=...) to wait longer"
 
 
 def _tls(error: BaseException) -> str:

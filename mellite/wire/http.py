@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from ..values.empty import EMPTY
 from ..values.errors import InvalidCredential, InvalidRequest
+from ..values.options import Timeouts
 
 __all__ = [
     "DEFAULT_HEADERS",
@@ -33,6 +34,8 @@ DEFAULT_HEADERS: Final[Mapping[str, str]] = {
     "accept-encoding": "gzip, deflate",
     "user-agent": "mellite",
 }
+
+_DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -58,7 +61,8 @@ class HttpRequest:
         headers: the headers by name; names are turned into lower case. Transports add host and content-length, and
             accept, accept-encoding and user-agent where they are missing.
         body: the bytes to send.
-        context: notes for transports that record or match requests, such as ``lineage``; never sent.
+        context: notes for transports, such as ``lineage`` for those that match requests, and the call's ``timeouts``;
+            never sent.
 
     Attributes:
         checked: whether this request has passed `check_request`. A changed copy has not.
@@ -77,6 +81,12 @@ class HttpRequest:
     body: bytes = field(default=b"", kw_only=True)
     context: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
     checked: bool = field(default=False, init=False, eq=False)
+
+    @property
+    def connect_timeout(self) -> float | None:
+        """How long making one connection may take, in seconds: `Timeouts.connect` of the call, or its default."""
+        timeouts = self.context.get("timeouts")
+        return (timeouts if isinstance(timeouts, Timeouts) else _DEFAULT_TIMEOUTS).connect
 
     def __repr__(self) -> str:
         return (
@@ -139,7 +149,7 @@ class Transport(Protocol):
             InvalidRequest: if the request cannot be sent as it is; no socket was opened.
             InvalidCredential: likewise, because of a header that holds a credential.
             TimeoutError: if the headers did not arrive in time.
-            ConnectError: if no connection could be made.
+            ConnectError: if no connection could be made, or not within `HttpRequest.connect_timeout`.
             ConnectionLost: if the connection broke before the headers arrived.
             InvalidProviderOutput: if the response is not HTTP.
         """

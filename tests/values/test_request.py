@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import copy
+import lzma
+import math
 import pickle
 import typing
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import fields_dict
 
-from mellite.errors import RateLimited
+from mellite.errors import InvalidRequest, RateLimited
 from mellite.events import Finish, TextDelta
 from mellite.request import (
     EMPTY,
@@ -109,3 +113,28 @@ def test_a_pickle_from_before_the_move_is_read() -> None:
     assert kept["error"].retry_after == 2.0
     assert kept["finish"] == Finish("stop")
     assert kept["delta"] == TextDelta("Hel")
+
+
+CLOCKS = ("first_byte", "idle", "total", "connect")
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize("value", [0, -1, True, "5", math.inf])
+def test_a_clock_is_a_number_of_seconds(clock: str, value: Any) -> None:
+    """What is no time to wait is refused, by its name."""
+    with pytest.raises(InvalidRequest, match=f"timeout '{clock}' must be a number of seconds above 0") as caught:
+        Timeouts(**{clock: value})
+    assert caught.value.parameter == clock
+
+
+def test_copies_of_timeouts() -> None:
+    """Copies and pickles keep every clock; a pickle of a version that had fewer has the usual time for the others."""
+    timeouts = Timeouts(first_byte=1, idle=2, total=3, connect=None)
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(timeouts, protocol)) == timeouts
+    assert copy.copy(timeouts) == copy.deepcopy(timeouts) == timeouts
+    with lzma.open(Path(__file__).parent.parent / "pickles" / "requests.pickle.xz") as file:
+        old = pickle.load(file)
+    assert {old["timeouts"], old["request"].options.timeouts} == {
+        Timeouts(first_byte=1, idle=None, total=9.5, connect=10)
+    }

@@ -15,14 +15,14 @@ import contextlib
 import functools
 import io
 import weakref
-from typing import TYPE_CHECKING, Final, Literal, final
+from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 from attrs import define
 
 from ... import loops
 from ...loops.per_loop import ClientPerLoop, release
 from ...values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
-from ..broken import how_it_broke, unforeseen, what_is_wrong
+from ..broken import how_it_broke, too_slow, unforeseen, what_is_wrong
 from ..http import (
     MAX_CONNECTIONS,
     HttpRequest,
@@ -91,7 +91,7 @@ class AiohttpTransport:
             if deadline is None or not deadline.is_the_only_reason():
                 raise
         except Exception as error:
-            failure = _failure(error, request)
+            failure = _failure(error, request, None if self._is_given else request.connect_timeout)
         finally:
             if deadline is not None:
                 deadline.end()
@@ -109,8 +109,17 @@ class AiohttpTransport:
             allow_redirects=False,
             auto_decompress=False,
             ssl=self._tls(request.url),
+            **self._timeout(request),
         )
         return _Response(response, client, request.url)
+
+    def _timeout(self, request: HttpRequest) -> dict[str, Any]:
+        """Return how long connecting may take, unless the session is somebody else's, with timeouts of its own."""
+        if self._is_given:
+            return {}
+        import aiohttp
+
+        return {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=request.connect_timeout)}
 
     def _tls(self, url: str) -> ssl.SSLContext | bool:
         """Return the TLS settings for a URL; True leaves them to the session."""
@@ -376,8 +385,12 @@ def _response_class(
     return Response
 
 
-def _failure(error: Exception, request: HttpRequest) -> MelliteError:
-    """Return mellite's error for one of aiohttp's, raised before the headers arrived."""
+def _failure(error: Exception, request: HttpRequest, within: float | None) -> MelliteError:
+    """Return mellite's error for one of aiohttp's, raised before the headers arrived.
+
+    Args:
+        within: how long connecting might take, in seconds; None for as long as a given session allows.
+    """
     import aiohttp
     from aiohttp import http_exceptions
 
@@ -390,6 +403,8 @@ def _failure(error: Exception, request: HttpRequest) -> MelliteError:
     if isinstance(error, aiohttp.ClientConnectorError):
         what = "the host was not found" if isinstance(error, aiohttp.ClientConnectorDNSError) else "no connection"
         return ConnectError(f"cannot connect to {url}: {what}: {how_it_broke(error.os_error)}")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ConnectError(f"cannot connect to {url}: {too_slow(within)}")
     if isinstance(error, (aiohttp.ClientResponseError, http_exceptions.HttpProcessingError)):
         return InvalidProviderOutput(f"{url} sent an answer that breaks the rules of HTTP: {what_is_wrong(error)}")
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError)):

@@ -23,7 +23,7 @@ from attrs import define
 from ... import loops
 from ...loops.per_loop import ClientPerLoop, release
 from ...values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, MissingExtra
-from ..broken import causes, how_it_broke, unforeseen, what_is_wrong
+from ..broken import causes, how_it_broke, too_slow, unforeseen, what_is_wrong
 from ..http import (
     MAX_CONNECTIONS,
     HttpRequest,
@@ -116,7 +116,7 @@ class _Client:
             request.url,
             headers=_headers(request, host),
             content=request.body,
-            extensions={"target": target.encode("ascii")},
+            extensions={"target": target.encode("ascii"), "timeout": {"connect": request.connect_timeout}},
         )
         pool = next((pool for pool in self.pools if pool.busy < pool.size), None)
         if pool is None:
@@ -360,6 +360,8 @@ def _failure(error: Exception, request: HttpRequest) -> MelliteError:
             if isinstance(cause, socket.gaierror):
                 return ConnectError(f"cannot connect to {url}: the host was not found: {cause.strerror}")
         return ConnectError(f"cannot connect to {url}: no connection: {how_it_broke(error)}")
+    if isinstance(error, httpcore2.ConnectTimeout):
+        return ConnectError(f"cannot connect to {url}: {too_slow(request.connect_timeout)}")
     if isinstance(error, httpcore2.RemoteProtocolError):
         if "disconnected" in str(error) or "closed connection" in str(error):
             return _lost(error, url)

@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 
 import anyio
 import trio
+from attrs import evolve
 
+from mellite.request import Timeouts
 from mellite.wire.transports.aiohttp import AiohttpTransport
 from mellite.wire.transports.default import HttpRequest, HttpResponse, Transport, default_transport
 from mellite.wire.transports.http1 import Http1Transport
@@ -45,6 +47,11 @@ LOOPS = {
     "default-asyncio": Loop(default_transport, asyncio.run),
     "default-trio": Loop(default_transport, run_trio),
 }
+
+
+def connecting_within(seconds: float, request: HttpRequest) -> HttpRequest:
+    """The request of a call that gives a connection so many seconds to be made."""
+    return evolve(request, context={"timeouts": Timeouts(connect=seconds)})
 
 
 def post(target: Script | str, body: bytes = b"{}", **headers: str) -> HttpRequest:

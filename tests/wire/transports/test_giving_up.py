@@ -12,12 +12,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from mellite.errors import ConnectionLost
+from mellite.errors import ConnectError, ConnectionLost
 from mellite.wire.transports.aiohttp import AiohttpTransport
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.httpx2 import Httpx2Transport
 from tests.wire.server import LAST, Server, answer, gate, head, piece
-from tests.wire.transports.support import Make, fetch, in_thread, post
+from tests.wire.transports.support import Make, connecting_within, fetch, in_thread, leaks_nothing, post
 
 
 class TestCancellation:
@@ -164,6 +164,20 @@ class TestTimeouts:
             await in_thread(partial(script.gone, 1))
 
     @pytest.mark.slow
+    @pytest.mark.anyio
+    async def test_connecting(self, make: Make) -> None:
+        """A server that says nothing in a TLS handshake is given up after `Timeouts.connect`, and is worth a retry."""
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            async with aclosing(make()) as transport:
+                silent = connecting_within(0.2, post(f"https://127.0.0.1:{port}/"))
+                with pytest.raises(
+                    ConnectError, match=r"no connection within 0\.2 s; raise Timeouts\(connect"
+                ) as caught:
+                    await transport.open(silent, timeout=5)
+        assert caught.value.retryable
+        leaks_nothing(caught.value)
+
     @pytest.mark.anyio
     async def test_body(self, server: Server, make: Make) -> None:
         """`read` gives up after its timeout, counted from each read anew, and the response can then be closed."""

@@ -67,7 +67,7 @@ class Pool:
     exactly once.
 
     Args:
-        connect: opens a connection to an origin.
+        connect: opens a connection to an origin, within seconds, if any are named.
         clock: the loop's time, in seconds.
         limit: how many connections there may be; further ones wait, in the order in which they came.
     """
@@ -75,7 +75,10 @@ class Pool:
     __slots__ = ("_clock", "_connect", "_idle", "_is_closed", "_limit", "_open", "_places", "_queue")
 
     def __init__(
-        self, connect: Callable[[Origin], Awaitable[Connection]], clock: Callable[[], float], limit: int
+        self,
+        connect: Callable[[Origin, float | None], Awaitable[Connection]],
+        clock: Callable[[], float],
+        limit: int,
     ) -> None:
         self._connect = connect
         self._clock = clock
@@ -86,10 +89,13 @@ class Pool:
         self._queue: deque[_Place] = deque()
         self._is_closed = False
 
-    async def take(self, origin: Origin, *, fresh: bool = False) -> tuple[Connection, bool]:
+    async def take(
+        self, origin: Origin, *, within: float | None = None, fresh: bool = False
+    ) -> tuple[Connection, bool]:
         """Take a connection, kept or new; wait where all places are taken.
 
         Args:
+            within: how long making a new one may take, in seconds; the waiting does not count.
             fresh: whether a kept one will not do.
 
         Returns:
@@ -103,9 +109,9 @@ class Pool:
             return connection, True
         if not self._queue and (self._places < self._limit or self._make_room()):
             self._places += 1
-            return await self._new(origin), False
+            return await self._new(origin, within), False
         connection = await self._wait(origin)
-        return (connection, True) if connection is not None else (await self._new(origin), False)
+        return (connection, True) if connection is not None else (await self._new(origin, within), False)
 
     def kept(self, origin: Origin) -> Connection | None:
         """Return the connection to an origin that rested last, if one is still good and nobody waits for it."""
@@ -137,10 +143,10 @@ class Pool:
         if not resting:
             del self._idle[connection.origin.key]
 
-    async def _new(self, origin: Origin) -> Connection:
+    async def _new(self, origin: Origin, within: float | None) -> Connection:
         """Open a connection for a place that has been taken."""
         try:
-            connection = await self._connect(origin)
+            connection = await self._connect(origin, within)
         except BaseException:
             self._free_place()
             raise

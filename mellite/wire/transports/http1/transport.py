@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
 import anyio
 from attrs import frozen
@@ -17,7 +17,7 @@ from attrs import frozen
 from .... import loops
 from ....loops.per_loop import ClientPerLoop
 from ....values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
-from ...broken import how_it_broke, unforeseen
+from ...broken import how_it_broke, too_slow, unforeseen
 from ...http import (
     MAX_CONNECTIONS,
     HttpRequest,
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Http1Transport"]
 
-_CONNECT: Final = 10.0  # seconds
-
 
 @final
 class Http1Transport:
@@ -50,8 +48,6 @@ class Http1Transport:
         cert: the certificate to show to servers that ask for one: a file in PEM with certificate and key, or two files.
         ssl_context: the TLS settings instead of `ca` and `cert`; by default those of the system, shared by the process.
         proxy: the URL of a proxy, None for none; by default what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.
-        connect_timeout: how long making one connection may take, in seconds: name look-up, TCP, proxy and TLS. Waiting
-            for a place does not count.
 
     Raises:
         ConfigurationError: for a file of `ca` or `cert` that cannot be used, or one of them beside `ssl_context`.
@@ -70,10 +66,9 @@ class Http1Transport:
         cert: CertPaths | None = None,
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | None = FROM_ENVIRONMENT,
-        connect_timeout: float = _CONNECT,
     ) -> None:
         settings = tls_settings(ca, cert, ssl_context)
-        connect = _Connect(settings, proxy, connect_timeout)  # not of this object: pools must not keep it alive
+        connect = _Connect(settings, proxy)  # not of this object: pools must not keep it alive
         self._pools = ClientPerLoop(partial(Pool, connect, time.monotonic, max_connections), _close, Pool.close)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
@@ -96,12 +91,12 @@ class Http1Transport:
         origin, target = split(request.url)
         connection, is_reused = pool.kept(origin), True
         if connection is None:
-            connection, is_reused = await _within(deadline, pool.take, origin)
+            connection, is_reused = await _within(deadline, pool.take, origin, within=request.connect_timeout)
         incoming = await _answered(pool, connection, target, request, deadline)
         if is_reused and not incoming.received and isinstance(incoming.error, (CutOff, OSError)):
             # It had been closed while it rested, and the request met that: a fresh connection, once.
             pool.drop(connection)
-            connection, _ = await _within(deadline, pool.take, origin, fresh=True)
+            connection, _ = await _within(deadline, pool.take, origin, within=request.connect_timeout, fresh=True)
             incoming = await _answered(pool, connection, target, request, deadline)
         if not incoming.has_head:
             pool.drop(connection)
@@ -119,18 +114,16 @@ class _Connect:
 
     tls: ssl.SSLContext | None
     proxy: str | None
-    timeout: float
 
-    async def __call__(self, origin: Origin) -> Connection:
+    async def __call__(self, origin: Origin, within: float | None) -> Connection:
         """Open a connection to an origin in time.
 
         Raises:
             NotConnected: if that fails.
         """
-        with anyio.move_on_after(self.timeout):
+        with anyio.move_on_after(within):
             return await connect(origin, tls=self.tls, proxy=self.proxy)
-        msg = f"no connection within {self.timeout:g} s"
-        raise NotConnected(msg)
+        raise NotConnected(too_slow(within))
 
 
 async def _close(pool: Pool) -> None:

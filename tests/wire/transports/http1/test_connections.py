@@ -12,7 +12,7 @@ from mellite.errors import ConnectError, ConnectionLost
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.transports.http1.servers import OK, request_of, serving
-from tests.wire.transports.support import whole
+from tests.wire.transports.support import connecting_within, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -24,9 +24,9 @@ def ask(port: int, body: bytes = b"{}") -> HttpRequest:
     return HttpRequest("POST", f"http://127.0.0.1:{port}/v1", body=body)
 
 
-async def fetch(transport: Http1Transport, port: int, body: bytes = b"{}") -> bytes:
+async def fetch(transport: Http1Transport, port: int, body: bytes = b"{}", connect: float = 10) -> bytes:
     """The body of the answer to one request."""
-    return await whole(await transport.open(ask(port, body), timeout=5))
+    return await whole(await transport.open(connecting_within(connect, ask(port, body)), timeout=5))
 
 
 async def test_a_kept_connection_that_was_closed() -> None:
@@ -221,11 +221,11 @@ async def test_waiting_for_a_place_is_not_connecting() -> None:
 
     async with (
         serving(handle) as port,
-        aclosing(Http1Transport(max_connections=1, connect_timeout=0.2)) as transport,
+        aclosing(Http1Transport(max_connections=1)) as transport,
         anyio.create_task_group() as tasks,
     ):
-        tasks.start_soon(fetch, transport, port)
-        tasks.start_soon(fetch, transport, port)
+        tasks.start_soon(fetch, transport, port, b"", 0.2)
+        tasks.start_soon(fetch, transport, port, b"", 0.2)
         await anyio.sleep(0.4)
         go.set()
 
@@ -238,9 +238,9 @@ async def test_a_server_that_takes_no_connection() -> None:
             for _ in range(8):  # more than the backlog takes: the rest is left without an answer
                 tasks.start_soon(_hold, port)
             await anyio.wait_all_tasks_blocked()
-            async with aclosing(Http1Transport(connect_timeout=0.2)) as transport:
+            async with aclosing(Http1Transport()) as transport:
                 with pytest.raises(ConnectError, match=r"no connection within 0\.2 s") as caught:
-                    await transport.open(ask(port))
+                    await transport.open(connecting_within(0.2, ask(port)))
             assert caught.value.retryable
             tasks.cancel_scope.cancel()
 

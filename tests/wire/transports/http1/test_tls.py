@@ -13,11 +13,12 @@ import pytest
 import trustme
 from anyio.abc import ByteStream
 
-from mellite.errors import ConnectError, ConnectionLost
+import mellite
+from mellite.errors import ConnectError, ConnectionLost, FirstByteTimeout
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.transports.http1.servers import OK, request_of, serving
-from tests.wire.transports.support import whole
+from tests.wire.transports.support import connecting_within, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -173,12 +174,45 @@ async def test_a_silent_server() -> None:
         await stream.receive()
         await anyio.sleep_forever()
 
-    async with (
-        serving(handle) as port,
-        aclosing(Http1Transport(ssl_context=client_tls(), connect_timeout=0.3)) as transport,
-    ):
+    async with serving(handle) as port, aclosing(Http1Transport(ssl_context=client_tls())) as transport:
         with pytest.raises(ConnectError, match=r"no connection within 0\.3 s"):
-            await transport.open(ask(port))
+            await transport.open(connecting_within(0.3, ask(port)))
+
+
+async def test_a_silent_server_of_a_backend() -> None:
+    """The clock of connecting is that of the call, or else of the backend; what it ends is worth a retry."""
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await stream.receive()
+        await anyio.sleep_forever()
+
+    why = r"no connection within 0\.2 s; raise Timeouts\(connect=\.\.\.\) to wait longer"
+    async with serving(handle) as port:
+        url, soon = f"https://127.0.0.1:{port}/v1", mellite.Timeouts(connect=0.2)
+        async with (
+            mellite.backend("openai-chat:m", api_key="sk-test", base_url=url, timeouts=soon) as hasty,
+            mellite.backend("openai-chat:m", api_key="sk-test", base_url=url) as patient,
+        ):
+            for thunk in (hasty.generate("Hi."), patient.generate("Hi.", timeouts=soon)):
+                with pytest.raises(ConnectError, match=why) as caught:
+                    await thunk
+                assert caught.value.retryable
+                assert caught.value.provider == "openai"
+
+
+async def test_the_first_byte_has_its_clock_while_connecting() -> None:
+    """A connection that may take for ever ends with the clock of the first byte."""
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await stream.receive()
+        await anyio.sleep_forever()
+
+    soon = mellite.Timeouts(connect=None, first_byte=0.2)
+    async with serving(handle) as port:
+        url = f"https://127.0.0.1:{port}/v1"
+        async with mellite.backend("openai-chat:m", api_key="sk-test", base_url=url, timeouts=soon) as backend:
+            with pytest.raises(FirstByteTimeout):
+                await backend.generate("Hi.")
 
 
 @pytest.mark.parametrize("framed", [True, False])
