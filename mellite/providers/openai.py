@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..protocols import openai_chat, openai_responses
 from ..protocols.openai_responses.dialogue import ResponsesDialogue
@@ -10,8 +10,10 @@ from ..wire.auth.keys import Auth, Environment, bearer, header
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from ..wire.transports.default import default_transport
-from ..wire.transports.websocket import WebSocketTransport
 from .environment_keys import key_of
+
+if TYPE_CHECKING:
+    from ..wire.transports.websocket import WebSocketTransport
 
 __all__ = ["chat_route", "responses_route", "websocket_route", "websocket_transport"]
 
@@ -71,6 +73,8 @@ def websocket_route(*, api_key: str | None = None, base_url: str | None = None, 
 
 def websocket_transport() -> WebSocketTransport:
     """Make a transport for Responses over WebSockets, of any company; it uses HTTP for servers without WebSockets."""
+    from ..wire.transports.websocket import WebSocketTransport  # with it come TLS and HTTP, which a replay does without
+
     return WebSocketTransport(ResponsesDialogue, fallback=default_transport())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -75,11 +76,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def talking(script: Sequence[Sequence[Answer]] = (), *, refuse: int | None = None) -> Iterator[Server]:
+def talking(
+    script: Sequence[Sequence[Answer]] = (), *, refuse: int | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[Server]:
     """A server that answers by a script: connections, turns, messages.
 
     Args:
         refuse: an HTTP status to answer every handshake with.
+        tls: the settings of a server that is spoken to in TLS.
     """
     told = Server(script)
 
@@ -88,9 +92,9 @@ def talking(script: Sequence[Sequence[Answer]] = (), *, refuse: int | None = Non
         return connection.respond(http.HTTPStatus(refuse), '{"error": {"message": "Not you."}}') if refuse else None
 
     hook = refusal if refuse is not None else None
-    with serve(told.talk, "127.0.0.1", 0, process_request=hook, compression=None) as server:
+    with serve(told.talk, "127.0.0.1", 0, process_request=hook, compression=None, ssl=tls) as server:
         host, port = server.socket.getsockname()[:2]
-        told.url = f"http://{host}:{port}/v1"
+        told.url = f"http{'s' if tls else ''}://{host}:{port}/v1"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -23,7 +23,9 @@ from ...loops.per_loop import ClientPerLoop, release
 from ...values.errors import ConnectionLost
 from ..bounds import DEFAULT_BOUNDS, values_in
 from ..http import HttpRequest, HttpResponse, Transport, check_request, shown_url
+from .http1.origins import FROM_ENVIRONMENT
 from .websocket_connection import Refused, connect, handshake_headers
+from .websocket_dialing import Dialing
 
 if TYPE_CHECKING:
     import ssl
@@ -108,6 +110,7 @@ class WebSocketTransport:
         max_age: how many seconds a connection is used; OpenAI closes one after an hour.
         max_idle: how many seconds a connection is kept for its next turn, while the server's pings are not answered.
         ssl_context: the TLS settings; by default those of the system, shared by the process.
+        proxy: the URL of a proxy, None for none; by default what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.
         dial: opens a connection; by default over the network, by `connect`.
 
     Example:
@@ -125,9 +128,10 @@ class WebSocketTransport:
         max_age: float = 55 * 60,
         max_idle: float = 5 * 60,
         ssl_context: ssl.SSLContext | None = None,
-        dial: Callable[[HttpRequest, ssl.SSLContext | None], Awaitable[Channel]] = connect,
+        proxy: str | None = FROM_ENVIRONMENT,
+        dial: Callable[[HttpRequest, ssl.SSLContext | None], Awaitable[Channel]] | None = None,
     ) -> None:
-        self._dial = dial
+        self._dial = dial or partial(connect, dialing=Dialing(proxy))
         self._dialogue = dialogue
         self._fallback = fallback
         self._ssl = ssl_context

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NoReturn, final
-from urllib.parse import urlsplit
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from ...values.errors import (
-    ConnectError,
     ConnectionLost,
     InvalidProviderOutput,
     MelliteError,
@@ -20,6 +18,7 @@ from ...values.errors import (
 )
 from ..broken import how_it_broke
 from ..http import HttpRequest, sent_headers, shown_url
+from .websocket_dialing import Dialing
 
 if TYPE_CHECKING:
     import ssl
@@ -47,6 +46,9 @@ _SILENT: Final = logging.Logger(  # noqa: LOG001 - not registered, so that it ca
 )
 
 
+_AS_THE_ENVIRONMENT_SAYS: Final = Dialing()
+
+
 class Refused(Exception):  # a server's response; never leaves the transport
     """The server's HTTP response when it did not open a WebSocket."""
 
@@ -57,16 +59,20 @@ class Refused(Exception):  # a server's response; never leaves the transport
         self.body = body
 
 
-async def connect(asked: HttpRequest, ssl_context: ssl.SSLContext | None = None) -> Connection:
+async def connect(
+    asked: HttpRequest, ssl_context: ssl.SSLContext | None = None, *, dialing: Dialing = _AS_THE_ENVIRONMENT_SAYS
+) -> Connection:
     """Open a WebSocket.
 
     Args:
         asked: the request with the URL, where ``http`` and ``https`` stand for ``ws`` and ``wss``, and the headers.
         ssl_context: the TLS settings; by default those of the system.
+        dialing: opens the connection.
 
     Raises:
         MissingExtra: if websockets is not installed.
         ConnectError: if no connection could be made.
+        ConfigurationError: if the proxy cannot be used.
         ConnectionLost: if the connection broke.
         Refused: if the server did not open a WebSocket.
         InvalidProviderOutput: if the response is malformed.
@@ -78,7 +84,7 @@ async def connect(asked: HttpRequest, ssl_context: ssl.SSLContext | None = None)
     except ModuleNotFoundError as error:
         msg = "asking over a WebSocket needs websockets: pip install 'mellite[websocket]'"
         raise MissingExtra(msg) from error
-    stream = await _dial(asked.url, ssl_context)
+    stream = await dialing(asked, ssl_context)
     protocol = ClientProtocol(parse_uri(f"ws{asked.url[4:]}"), max_size=_LARGEST, logger=_SILENT)
     try:
         _greet(protocol, asked)
@@ -102,33 +108,6 @@ def _greet(protocol: ClientProtocol, asked: HttpRequest) -> None:
         if name not in greeting.headers:  # the handshake's own headers come first
             greeting.headers[name] = value
     protocol.send_request(greeting)
-
-
-async def _dial(url: str, ssl_context: ssl.SSLContext | None) -> ByteStream:
-    import socket
-    import ssl
-
-    from ..tls import tls_context
-
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    shown = shown_url(url)
-    try:
-        if parts.scheme == "http":
-            return await anyio.connect_tcp(host, port or 80)
-        context = ssl_context or tls_context()
-        return await anyio.connect_tcp(
-            host, port or 443, tls=True, ssl_context=context, tls_hostname=host, tls_standard_compatible=False
-        )
-    except ssl.SSLCertVerificationError as error:
-        msg = f"the certificate of {shown} is not trusted: {error.verify_message}"
-        raise ConnectError(msg, retryable=False) from error
-    except socket.gaierror as error:
-        msg = f"cannot connect to {shown}: the host was not found: {error.strerror}"
-        raise ConnectError(msg) from error
-    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
-        msg = f"cannot connect to {shown}: no connection: {how_it_broke(error)}"
-        raise ConnectError(msg) from error
 
 
 @final

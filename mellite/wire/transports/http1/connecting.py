@@ -13,7 +13,7 @@ from .incoming import BrokenRules, CutOff, Incoming
 from .origins import Origin, Proxy, proxy_of
 from .pool import Connection
 
-__all__ = ["NotConnected", "connect"]
+__all__ = ["NotConnected", "ask_for_tunnel", "check_tunnel", "connect", "why_not"]
 
 
 class NotConnected(Exception):
@@ -46,8 +46,7 @@ async def connect(origin: Origin, *, tls: ssl.SSLContext | None, proxy: str | No
             return await _rim().connect(origin, origin.host, origin.port, settings)
         return await _over(way, origin, tls)
     except (OSError, ExceptionGroup) as error:
-        where = "" if way is None else f"over the proxy {way.shown}: "
-        raise _not_connected(error, where) from None
+        raise why_not(error, way) from None
 
 
 class _Rim(Protocol):
@@ -94,15 +93,30 @@ async def _over(proxy: Proxy, origin: Origin, tls: ssl.SSLContext | None) -> Con
 
 
 async def _tunnel(connection: Tunnelled, proxy: Proxy, origin: Origin) -> None:
-    """Ask a proxy for a tunnel to an origin, as RFC 9110, section 9.3.6, has it."""
+    """Have a proxy make its connection a tunnel to an origin."""
+    incoming = Incoming("CONNECT")
+    await connection.send(ask_for_tunnel(proxy, origin), b"", incoming, None)
+    while not incoming.has_head and incoming.error is None:
+        await connection.wait(None)
+    check_tunnel(incoming, proxy)
+    connection.incoming = None
+
+
+def ask_for_tunnel(proxy: Proxy, origin: Origin) -> bytes:
+    """Write the request for a tunnel to an origin, as RFC 9110, section 9.3.6, has it."""
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     head = f"CONNECT {host}:{origin.port} HTTP/1.1\r\nhost: {host}:{origin.port}\r\n"
     if proxy.authorization is not None:
         head += f"proxy-authorization: {proxy.authorization}\r\n"
-    incoming = Incoming("CONNECT")
-    await connection.send(f"{head}\r\n".encode("ascii"), b"", incoming, None)
-    while not incoming.has_head and incoming.error is None:
-        await connection.wait(None)
+    return f"{head}\r\n".encode("ascii")
+
+
+def check_tunnel(incoming: Incoming, proxy: Proxy) -> None:
+    """Make sure that a proxy gave a tunnel.
+
+    Raises:
+        NotConnected: unless it did.
+    """
     if not incoming.has_head:
         why = incoming.error if isinstance(incoming.error, (BrokenRules, CutOff)) else how_it_broke(incoming.error)
         msg = f"the proxy {proxy.shown} gave no tunnel: {why}"
@@ -110,11 +124,11 @@ async def _tunnel(connection: Tunnelled, proxy: Proxy, origin: Origin) -> None:
     if not 200 <= incoming.status < 300:
         msg = f"the proxy {proxy.shown} refused a tunnel with status {incoming.status}"
         raise NotConnected(msg, retryable=incoming.status >= 500)
-    connection.incoming = None
 
 
-def _not_connected(error: BaseException, where: str) -> NotConnected:
-    """Say why no connection was made."""
+def why_not(error: BaseException, proxy: Proxy | None) -> NotConnected:
+    """Return what says why no connection was made, over a proxy or without one."""
+    where = "" if proxy is None else f"over the proxy {proxy.shown}: "
     for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return NotConnected(f"{where}the certificate is not trusted: {cause.verify_message}", retryable=False)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
-from attrs import frozen
+from attrs import field, frozen
 
 from .... import loops
 from ....loops.per_loop import ClientPerLoop
@@ -113,7 +113,7 @@ class _Connect:
     """Opens connections, all with the same settings."""
 
     tls: ssl.SSLContext | None
-    proxy: str | None
+    proxy: str | None = field(repr=False)  # its URL may hold a password
 
     async def __call__(self, origin: Origin, within: float | None) -> Connection:
         """Open a connection to an origin in time.
