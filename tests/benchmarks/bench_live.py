@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import attrs
+import httpx2
 
 import mellite
 from mellite.wire.transports.http1 import Http1Transport
-from tests.benchmarks.floor import bare_call, bare_stream
+from mellite.wire.transports.httpx2 import Httpx2Transport
+from tests.benchmarks.floor import bare_call, bare_httpx2_stream, bare_stream
 from tests.benchmarks.measure import Effort, Row, in_turn, ratio
 from tests.benchmarks.server import running, running_tls, text
 
@@ -80,6 +82,28 @@ async def burst(effort: Effort) -> list[Row]:
             one = await _stream("burst", "burst-500", both, effort, streams=4, bars=(1.15, 1.0))
             eight = await _stream("burst", "batch-500", both, effort, streams=4, bars=(2.0, 1.4))
     return [*one, *eight]
+
+
+async def httpx2_burst(effort: Effort) -> list[Row]:
+    """Read streams that come at once over httpx2, beside httpx2 used by hand."""
+    with running() as base:
+        transport = Httpx2Transport()
+        async with (
+            httpx2.AsyncClient() as client,
+            mellite.backend("openai-chat:m", base_url=base, api_key="x", transport=transport) as backend,
+        ):
+
+            async def bare() -> None:
+                assert len(await bare_httpx2_stream(client, base, "burst-500")) == 500
+
+            async def iterated() -> None:
+                assert len([delta async for delta in backend.generate("Hi.", model="burst-500")]) == 500
+
+            runs = {"floor": bare, "mellite": iterated}
+            times = await in_turn(runs, rounds=effort.rounds(48), per=500)
+            await transport.aclose()
+    what = "burst over httpx2, of httpx2 by hand"
+    return [ratio("httpx2", what, times["mellite"], times["floor"], bar=1.35, stretch=1.15)]
 
 
 async def paced(effort: Effort) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
+import httpx2
 import msgspec
 
 HEADERS = {"authorization": "Bearer x", "content-type": "application/json"}
@@ -28,19 +29,34 @@ async def bare_call(session: aiohttp.ClientSession, base: str, model: str) -> st
 
 async def bare_stream(session: aiohttp.ClientSession, base: str, model: str) -> list[str]:
     """Read one stream and return its deltas."""
-    decode = msgspec.json.decode
     parts: list[str] = []
     rest = b""
     url = f"{base}/chat/completions"
     async with session.post(url, data=_body(model, stream=True), headers=HEADERS) as response:
         async for piece in response.content.iter_any():
-            data = rest + piece
-            at = 0
-            while (end := data.find(b"\n\n", at)) >= 0:
-                if data.startswith(b"data: {", at):
-                    choices = decode(data[at + 6 : end])["choices"]
-                    if choices and (content := choices[0]["delta"].get("content")):
-                        parts.append(content)
-                at = end + 2
-            rest = data[at:]
+            rest = _take_deltas(rest + piece, parts)
     return parts
+
+
+async def bare_httpx2_stream(client: httpx2.AsyncClient, base: str, model: str) -> list[str]:
+    """Read one stream with httpx2 and return its deltas."""
+    parts: list[str] = []
+    rest = b""
+    url = f"{base}/chat/completions"
+    async with client.stream("POST", url, content=_body(model, stream=True), headers=HEADERS) as response:
+        async for piece in response.aiter_bytes():
+            rest = _take_deltas(rest + piece, parts)
+    return parts
+
+
+def _take_deltas(data: bytes, parts: list[str]) -> bytes:
+    """Append the deltas of all whole events to `parts`; return what is left."""
+    decode = msgspec.json.decode
+    at = 0
+    while (end := data.find(b"\n\n", at)) >= 0:
+        if data.startswith(b"data: {", at):
+            choices = decode(data[at + 6 : end])["choices"]
+            if choices and (content := choices[0]["delta"].get("content")):
+                parts.append(content)
+        at = end + 2
+    return data[at:]
