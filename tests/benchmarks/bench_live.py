@@ -136,7 +136,7 @@ async def _stream(
             await both.backend.generate("Hi.", model=model)
 
     runs = {"floor": bare, "async for": iterated, "await": awaited}
-    times = await in_turn(runs, rounds=effort.rounds(48), per=streams * 500)
+    times = await in_turn(runs, rounds=effort.rounds(40), per=streams * 500)
     return [
         ratio(name, f"{SENT[model]}, {how}", times[how], times["floor"], bar=bars[0], stretch=bars[1])
         for how in ("async for", "await")
@@ -164,5 +164,5 @@ async def _many(what: str, both: Clients, effort: Effort) -> Row:
         assert all(thunk.error is None for thunk in settled)
 
     runs = {"floor": bare, "mellite": thunks}
-    times = await in_turn(runs, rounds=effort.rounds(16), per=calls, wall=True)
+    times = await in_turn(runs, rounds=effort.rounds(12), per=calls, wall=True)
     return ratio("many", what, times["mellite"], times["floor"], bar=0.9, stretch=0.75)

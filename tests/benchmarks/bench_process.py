@@ -65,7 +65,7 @@ async def cold(effort: Effort) -> list[Row]:
     """Make the first call of a fresh process, from the import to the answer; aiohttp in turn, to compare."""
     ours, floor = [], []
     with running() as base:
-        for _ in range(effort.rounds(24)):
+        for _ in range(effort.rounds(16)):
             ours.append(_spent(FIRST_CALL.format(base=base)))
             floor.append(_spent(FIRST_FLOOR.format(base=base)))
     return [

@@ -41,7 +41,7 @@ async def recorded_tests(effort: Effort) -> list[Row]:
         with running() as base:
             recorded.write_text(RECORDED.format(count=count, base=base))
             _spent(recorded, "--mellite-record")
-        for _ in range(effort.rounds(6)):
+        for _ in range(effort.rounds(4)):
             for path in (recorded, constant):  # what a process pays once is in both runs, and cancels out
                 spent = _spent(path) - _spent(path, "-k", "[0]")
                 times[path.stem.removeprefix("test_")].append(spent / (count - 1) * 1e6)

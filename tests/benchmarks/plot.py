@@ -10,7 +10,7 @@ from tests.benchmarks.run import Report
 from tests.benchmarks.table import cells
 
 LINE: Final = 22
-TEXT: Final = 330
+TEXT: Final = 370
 """Where the bars begin; their names stand before."""
 SCALE: Final = 200
 """The width of a bar that is as long as its limit."""
@@ -51,5 +51,5 @@ def _bar(row: Row, top: int) -> list[str]:
     return [
         f'<text x="{TEXT - 8}" y="{top + 14}" text-anchor="end">{escape(what)}</text>',
         f'<rect x="{TEXT}" y="{top + 3}" width="{width:.1f}" height="{LINE - 8}" fill="{colour}"/>',
-        f'<text x="{max(TEXT + width, TEXT) + 6:.1f}" y="{top + 14}">{escape(measured)} (bar {limit}){more}</text>',
+        f'<text x="{TEXT + max(width, SCALE) + 6:.1f}" y="{top + 14}">{escape(measured)} (bar {limit}){more}</text>',
     ]
