@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import aclosing
 from typing import Any
 
 import anyio
@@ -20,7 +19,7 @@ from mellite.wire.http import HttpRequest
 from mellite.wire.transports.websocket import WebSocketTransport
 from tests.wire.proxy import Proxy, proxying
 from tests.wire.sockets import Server, talking
-from tests.wire.transports.http1.servers import serving
+from tests.wire.transports.http1.servers import serving, tunnelling
 from tests.wire.transports.http1.test_tls import CA, GOOD, OTHER_CA, client_tls, server_tls
 from tests.wire.transports.support import KEY, leaks_nothing
 
@@ -152,33 +151,10 @@ async def test_who_is_not_trusted(proxy: Proxy) -> None:
         assert error.retryable is False
 
 
-@asynccontextmanager
-async def tunnelling(to: int) -> AsyncIterator[int]:
-    """A proxy that is spoken to in TLS itself; its port."""
-
-    async def handle(number: int, stream: ByteStream) -> None:
-        assert (await stream.receive()).startswith(b"CONNECT ")
-        await stream.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        async with await anyio.connect_tcp("127.0.0.1", to) as there, anyio.create_task_group() as tasks:
-            tasks.start_soon(_pass_on, stream, there, tasks.cancel_scope.cancel)
-            tasks.start_soon(_pass_on, there, stream, tasks.cancel_scope.cancel)
-
-    async with serving(handle, server_tls(GOOD)) as port:
-        yield port
-
-
-async def _pass_on(here: ByteStream, there: ByteStream, end: Callable[[], None]) -> None:
-    try:
-        while True:
-            await there.send(await here.receive())
-    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
-        end()
-
-
 async def test_a_proxy_in_tls() -> None:
     """A proxy may be spoken to in TLS, and then TLS goes through its tunnel."""
     with talking([[[DONE]]], tls=server_tls(GOOD)) as server:
-        async with tunnelling(int(server.url.rpartition(":")[2].partition("/")[0])) as port:
+        async with tunnelling(server_tls(GOOD)) as port:
             await answered(server, proxy=f"https://127.0.0.1:{port}", ssl_context=client_tls())
 
 

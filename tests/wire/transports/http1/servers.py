@@ -55,3 +55,26 @@ async def serving(handle: Handle, tls: ssl.SSLContext | None = None) -> AsyncIte
         tasks.start_soon(listener.serve, one)
         yield listener.extra(SocketAttribute.local_port)
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def tunnelling(tls: ssl.SSLContext) -> AsyncIterator[int]:
+    """Run a proxy that is spoken to in TLS, and gives tunnels to ports of this machine, until the block ends."""
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        head = await stream.receive()
+        await stream.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        port = int(head.split(b" ")[1].rpartition(b":")[2])
+        async with await anyio.connect_tcp("127.0.0.1", port) as there, anyio.create_task_group() as tasks:
+            tasks.start_soon(_pass_on, stream, there, tasks.cancel_scope.cancel)
+            tasks.start_soon(_pass_on, there, stream, tasks.cancel_scope.cancel)
+
+    async with serving(handle, tls) as port:
+        yield port
+
+
+async def _pass_on(here: ByteStream, there: ByteStream, end: Callable[[], None]) -> None:
+    with suppress(*GONE):
+        while True:
+            await there.send(await here.receive())
+    end()

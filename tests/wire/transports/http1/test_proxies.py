@@ -11,7 +11,7 @@ from mellite.errors import ConfigurationError, ConnectError
 from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.proxy import Proxy, proxying
 from tests.wire.server import Server, answer, serve
-from tests.wire.transports.http1.servers import serving
+from tests.wire.transports.http1.servers import serving, tunnelling
 from tests.wire.transports.http1.test_tls import GOOD, answer as answer_all, ask, client_tls, server_tls
 from tests.wire.transports.support import leaks_nothing, post, whole
 
@@ -65,6 +65,18 @@ async def test_tls(proxy: Proxy, monkeypatch: pytest.MonkeyPatch, variable: str)
         for _ in range(3):
             assert await whole(await transport.open(ask(port), timeout=5)) == b"ok"
         assert proxy.asked()[before:] == [("CONNECT", f"127.0.0.1:{port}")]  # one tunnel, kept
+
+
+async def test_a_proxy_in_tls() -> None:
+    """A proxy may be spoken to in TLS, and the same settings say that it is trusted; TLS goes through its tunnel."""
+    async with serving(answer_all, server_tls(GOOD)) as port, tunnelling(server_tls(GOOD)) as proxy:
+        url = f"https://127.0.0.1:{proxy}"
+        async with aclosing(Http1Transport(ssl_context=client_tls(), proxy=url)) as transport:
+            for _ in range(3):
+                assert await whole(await transport.open(ask(port), timeout=5)) == b"ok"
+        async with aclosing(Http1Transport(proxy=url)) as transport:
+            with pytest.raises(ConnectError, match=r"over the proxy https://.*: the certificate is not trusted"):
+                await transport.open(ask(port), timeout=5)
 
 
 async def test_a_scheme_has_its_own_variable(server: Server, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
