@@ -110,13 +110,20 @@ async def _fetch(transport: Transport | None) -> Token:
         host = os.environ.get("GCE_METADATA_HOST") or _MACHINE
         asked = HttpRequest("GET", f"http://{host}{_OWN_TOKEN}", headers={"metadata-flavor": "Google"})
         secrets = Scrubber()
-    own = transport or default_transport()
+    own = transport or (_directly() if found is None else default_transport())
     try:
         return await _token(own, asked, secrets)
     finally:
         close = getattr(own, "aclose", None)
         if transport is None and close is not None:
             await close()
+
+
+def _directly() -> Transport:
+    """Make a transport that uses no proxy: one could read the machine's token, which is sent in the clear."""
+    from ..wire.transports.http1 import Http1Transport
+
+    return Http1Transport(proxy=None)
 
 
 async def _token(transport: Transport, asked: HttpRequest, secrets: Scrubber) -> Token:

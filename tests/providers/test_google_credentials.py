@@ -17,6 +17,8 @@ from mellite.errors import AuthenticationError, ConfigurationError, MelliteError
 from mellite.providers import vertex
 from mellite.providers.google_credentials import Login
 from mellite.request import Request
+from tests.wire.proxy import proxying
+from tests.wire.server import answer, serve
 
 SECRETS = ("client-sentinel-4711", "refresh-sentinel-4711", "ya29.sentinel-4711", "-----BEGIN PRIVATE KEY-----")
 USER = {
@@ -101,6 +103,21 @@ async def test_a_machine_of_google_is_asked_for_its_own(monkeypatch: pytest.Monk
     path = "computeMetadata/v1/instance/service-accounts/default/token"
     assert (asked.method, asked.url) == ("GET", f"http://metadata.google.internal/{path}")
     assert dict(asked.headers) == {"metadata-flavor": "Google"}
+
+
+@pytest.mark.anyio
+async def test_a_machine_is_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metadata server is part of the machine: no proxy of the environment gets its token to see."""
+    monkeypatch.setenv("K_SERVICE", "my-service")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with serve() as server, proxying() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        script = server.script(answer(GIVEN, 200, {"content-type": "application/json"}))
+        monkeypatch.setenv("GCE_METADATA_HOST", script.url.removeprefix("http://"))
+        assert await revealed(Login()) == SECRETS[2]
+        assert proxy.asked() == []
+        assert script.requests(1)[0].header("metadata-flavor") == "Google"
 
 
 @pytest.mark.anyio
