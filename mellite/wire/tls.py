@@ -7,7 +7,6 @@ import os
 import re
 import ssl
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -78,37 +77,40 @@ def _system() -> ssl.SSLContext:
 
 
 def _trusting(ca: Path) -> ssl.SSLContext:
-    """Return settings that trust what is in a file or folder, and nothing else."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates and host names, and trusts nothing yet
-    for path in _files_of(ca):
-        _trust(context, path)
+    """Return settings that trust what is in a file or folder, and nothing else; as strict as Python's own."""
+    first, *others = _files_of(ca)
+    context = _trust(first, None)
+    for path in others:
+        _trust(path, context)
     return context
 
 
-def _files_of(ca: Path) -> Iterator[Path]:
-    """Yield the file, or the files with certificates of a folder.
+def _files_of(ca: Path) -> list[Path]:
+    """Return the file, or the files with certificates of a folder.
 
     Raises:
-        ConfigurationError: if there is no such path, or no such file in the folder.
+        ConfigurationError: if there is no such file in the folder.
     """
     if not ca.is_dir():
-        yield ca
-        return
+        return [ca]
     files = sorted(path for path in ca.iterdir() if _CERTIFICATES.fullmatch(path.name) and path.is_file())
     if not files:
         msg = f"the folder {str(ca)!r} in ca= holds no certificates: no file in it ends in .pem, .crt or .cer"
         raise ConfigurationError(msg)
-    yield from files
+    return files
 
 
-def _trust(context: ssl.SSLContext, path: Path) -> None:
-    """Trust the certificates in a file."""
+def _trust(path: Path, context: ssl.SSLContext | None) -> ssl.SSLContext:
+    """Trust the certificates in a file, by settings that are there or by new ones, which trust nothing else."""
     _check_readable("ca", path, "CERTIFICATE")
     try:
+        if context is None:
+            return ssl.create_default_context(cafile=path)
         context.load_verify_locations(cafile=path)
     except ssl.SSLError as error:
         msg = f"the certificates in {str(path)!r}, from ca=, cannot be used: {_reason(error)}"
         raise ConfigurationError(msg) from None
+    return context
 
 
 def _show(context: ssl.SSLContext, cert: CertPaths) -> None:
@@ -139,11 +141,11 @@ def _check_readable(option: str, path: Path, kind: str) -> None:
         ConfigurationError: in that case.
     """
     try:
-        content = path.read_bytes()
+        holds = f"{kind}-----".encode() in path.read_bytes()  # not kept: tracebacks may show local variables
     except OSError as error:
         msg = f"the file {str(path)!r}, from {option}=, cannot be read: {os.strerror(error.errno or 0)}"
         raise ConfigurationError(msg) from None
-    if f"{kind}-----".encode() not in content:
+    if not holds:
         msg = f"the file {str(path)!r}, from {option}=, holds no {kind.lower()} in PEM, which begins with -----BEGIN"
         raise ConfigurationError(msg)
 

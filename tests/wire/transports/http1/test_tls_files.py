@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -15,7 +16,7 @@ import truststore
 from cryptography.hazmat.primitives import serialization
 
 from mellite.errors import ConfigurationError, ConnectError, ConnectionLost
-from mellite.wire.tls import tls_context
+from mellite.wire.tls import tls_context, tls_settings
 from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.transports.http1.servers import serving
 from tests.wire.transports.http1.test_tls import CA, GOOD, OTHER_CA, answer, ask, server_tls
@@ -98,6 +99,15 @@ async def test_no_other_ca(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     await refused(Http1Transport(), GOOD, "")
 
 
+def test_as_strict_as_the_system(folder: Path) -> None:
+    """Settings by path differ from Python's own in whom they trust, and in nothing else."""
+    own, usual = tls_settings(folder / "cas", None, None), ssl.create_default_context()
+    assert own is not None
+    for name in ("verify_flags", "verify_mode", "check_hostname", "options", "minimum_version"):
+        assert getattr(own, name) == getattr(usual, name), name
+    assert len(own.get_ca_certs()) == 2
+
+
 async def test_host_names_are_checked(folder: Path) -> None:
     """A certificate of a trusted CA for another host is not trusted."""
     await refused(Http1Transport(ca=folder / "ca.pem"), CA.issue_cert("example.com"), r".*127\.0\.0\.1")
@@ -174,7 +184,9 @@ def test_what_cannot_be_used(folder: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match=why) as caught:
         Http1Transport(**paths)  # type: ignore[arg-type]
     assert caught.value.__cause__ is None
-    assert "BEGIN PRIVATE" not in str(caught.value)
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    for cert in (ME, NOT_ME):
+        assert cert.private_key_pem.bytes().decode().split("\n")[1] not in shown
 
 
 @pytest.mark.parametrize("argument", ["ca", "cert"])
