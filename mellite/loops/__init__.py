@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Loop as Loop,
         Waiter as Waiter,
         Waker as Waker,
+        clock as clock,
         current as current,
         imported_trio as imported_trio,
         in_trio_task as in_trio_task,
@@ -34,7 +35,9 @@ else:
         __name__,
         {
             ".asyncio_loop": "current_asyncio_task",
-            ".detection": "Loop Waiter Waker current imported_trio in_trio_task is_being_cancelled running waiter",
+            ".detection": (
+                "Loop Waiter Waker clock current imported_trio in_trio_task is_being_cancelled running waiter"
+            ),
             ".sync": "check_timeout forbid_inside_loop portal running_here thread_waiter",
         },
     )

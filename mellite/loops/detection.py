@@ -14,6 +14,7 @@ __all__ = [
     "Loop",
     "Waiter",
     "Waker",
+    "clock",
     "current",
     "imported_trio",
     "in_trio_task",
@@ -129,6 +130,18 @@ def waiter() -> Waiter:
     if trio is not None and trio.lowlevel.in_trio_task():
         return TrioWaiter(trio.lowlevel.current_trio_token())
     return AsyncioWaiter(asyncio.get_running_loop())
+
+
+def clock() -> Callable[[], float]:
+    """Return what tells the time of the running loop, in seconds from some beginning of its own.
+
+    Raises:
+        RuntimeError: outside of any loop.
+    """
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return cast("Callable[[], float]", trio.current_time)
+    return asyncio.get_running_loop().time
 
 
 def running() -> object | None:

@@ -152,6 +152,7 @@ class Pump(Audience):
         events = self.events
         append = events.append
         known = _EVENT_TYPES
+        count = 0  # of events
         try:
             async for event in source:
                 if self._finished:
@@ -167,7 +168,7 @@ class Pump(Audience):
                     self._finished = True
                 if self._on_event:
                     wake_all(self._on_event)
-                count = len(events)
+                count += 1
                 if count == 1:
                     self.clock.ttfb_ms = (time.perf_counter() - self._began) * 1000
                 if count >= self._demand:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
@@ -44,7 +45,7 @@ def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
     items: Iterable[tuple[object, object]] = headers.items()
     lowered: dict[str, str] = {}
     for name, value in items:
-        if not (isinstance(name, str) and isinstance(value, str)):
+        if (type(name) is not str or type(value) is not str) and not (isinstance(name, str) and isinstance(value, str)):
             msg = f"header {name!r} must be a str with a str value, not {type(value).__name__}"
             raise InvalidRequest(msg, parameter="headers")
         lowered[name.lower()] = value
@@ -126,6 +127,13 @@ class HttpResponse(abc.ABC):
             ConnectionLost: if the connection broke, or the body is framed wrongly or ends too soon.
         """
 
+    def whole(self, most: int) -> bytes | None:  # noqa: ARG002 - for those that can tell
+        """Return the rest of the body and end the response, if all of it is here and has at most *most* bytes.
+
+        Return None otherwise; `read` then gives the body. For short answers, which arrive with their head.
+        """
+        return None
+
     @abc.abstractmethod
     async def aclose(self) -> None:
         """Return the connection to its pool if the body was read to its end, else close the connection. Idempotent."""
@@ -190,23 +198,41 @@ def check_request(request: HttpRequest) -> None:
 
 
 def _fault(request: HttpRequest) -> InvalidRequest | InvalidCredential | None:
-    if not _TOKEN.fullmatch(request.method):
+    if not _is_token(request.method):
         return InvalidRequest(f"{request.method!r} is no HTTP method", parameter="method")
-    match = _URL.fullmatch(request.url)
-    if match is None or int(match[1] or 1) not in range(1, 65536) or (match[2] and _DOTS.search(match[2])):
+    if not _is_url(request.url):
         return _bad_url(request.url)
-    for name, value in request.headers.items():
-        if not _VALUE.fullmatch(value) or not _TOKEN.fullmatch(name) or name in _FORBIDDEN:
+    headers = request.headers
+    for name, value in headers.items():
+        if not _VALUE.fullmatch(value) or not _is_token(name) or name in _FORBIDDEN:
             return _bad_header(name, value)
-    length = request.headers.get("content-length")
+    length = headers["content-length"] if "content-length" in headers else None  # noqa: SIM401 - one call less
     if length is not None and length != str(len(request.body)):
         msg = f"header 'content-length' says {length!r}, but the body has {len(request.body)} bytes; leave it out"
         return InvalidRequest(msg, parameter="headers")
     return None
 
 
+# A backend asks for the same URL with the same names of headers again and again.
+
+
+@functools.lru_cache(maxsize=256)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
+
+
+@functools.lru_cache(maxsize=64)
+def _is_url(url: str) -> bool:
+    match = _URL.fullmatch(url)
+    if match is None or int(match[1] or 1) not in range(1, 65536):
+        return False
+    return not match[2] or _DOTS.search(match[2]) is None
+
+
 def shown_url(url: str) -> str:
     """Return a URL for messages, without query, fragment, user and password, which may be secret."""
+    if not ("@" in url or "?" in url or "#" in url):
+        return url
     shown = re.sub(r"//[^/?#]*@", "//...@", url)
     return re.sub(r"([?#]).*", r"\1...", shown, flags=re.DOTALL)
 
@@ -252,6 +278,6 @@ def received_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Decode received headers: by lower-case name, repeated headers joined with a comma."""
     headers: dict[str, str] = {}
     for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = str(name, "latin-1").lower(), str(value, "latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers

@@ -222,15 +222,23 @@ class Parser:
         return next((event.usage for event in events if isinstance(event, Finish)), None)
 
 
-def each(parse: Callable[[bytes], Iterable[Event]], body: bytes) -> Iterator[Event]:
-    """Yield the events of an answer that came in one piece.
+def each(parse: Callable[[bytes], Iterable[Event]], body: bytes) -> Iterable[Event]:
+    """Give the events of an answer that came in one piece.
 
     Raises:
         InvalidProviderOutput: if the answer is nested too deeply.
         MelliteError: what *parse* raises, after the events before the error.
     """
     try:
-        yield from parse(body)
+        events = parse(body)
+    except RecursionError:
+        raise _too_deep() from None
+    return events if type(events) is list else _as_read(events)
+
+
+def _as_read(events: Iterable[Event]) -> Iterator[Event]:
+    try:
+        yield from events
     except RecursionError:
         raise _too_deep() from None
 

@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 from anyio.lowlevel import checkpoint
 
+from .. import loops
 from ..values.errors import (
     FirstByteTimeout,
     IdleTimeout,
@@ -30,14 +31,19 @@ _PIECE: Final = 64 * 1024  # the largest piece to return at once, so that the ev
 
 
 class _Clocks:
-    """The timeouts of one call, counted from when this object is made, or the total from *since*."""
+    """The timeouts of one call, counted from when this object is made, or the total from *since*.
 
-    __slots__ = ("_timeouts", "_total_ends")
+    Attributes:
+        now: tells the time of the running loop.
+    """
+
+    __slots__ = ("_timeouts", "_total_ends", "now")
 
     def __init__(self, timeouts: Timeouts, since: float | None = None) -> None:
         self._timeouts = timeouts
+        self.now = loops.clock()
         total = timeouts.total
-        self._total_ends = None if total is None else (anyio.current_time() if since is None else since) + total
+        self._total_ends = None if total is None else (self.now() if since is None else since) + total
 
     def left(self, limit: float | None, since: float, now: float) -> tuple[float | None, bool]:
         """Return the seconds left of *limit*, counted from *since*, or of the total if that ends first.
@@ -49,9 +55,17 @@ class _Clocks:
             return self._total_ends - now, True
         return left, False
 
+    def left_to_begin(self) -> tuple[float | None, bool]:
+        """Return the seconds until the first byte has to be there, counted from now; see `left`."""
+        first_byte = self._timeouts.first_byte
+        if self._total_ends is None:
+            return first_byte, False
+        now = self.now()
+        return self.left(first_byte, now, now)
+
     def is_over(self) -> bool:
         """Return whether the total timeout has passed."""
-        return self._total_ends is not None and anyio.current_time() >= self._total_ends
+        return self._total_ends is not None and self.now() >= self._total_ends
 
     def ran_out(self, url: str, *, total: bool, first: bool) -> TransportError:
         """Return the error for the timeout that has passed."""
@@ -64,10 +78,6 @@ class _Clocks:
             return FirstByteTimeout(msg)
         msg = f"no event from {url} for {timeouts.idle} s; raise Timeouts(idle=...) to wait longer"
         return IdleTimeout(msg)
-
-    @property
-    def first_byte(self) -> float | None:
-        return self._timeouts.first_byte
 
     @property
     def idle(self) -> float | None:
@@ -98,8 +108,7 @@ async def open_response(
         MelliteError: what `Transport.open` raises.
     """
     clocks = _Clocks(timeouts, since)
-    now = anyio.current_time()
-    timeout, total = clocks.left(clocks.first_byte, now, now)
+    timeout, total = clocks.left_to_begin()
     try:
         return BodyReader(await transport.open(request, timeout=timeout), clocks, shown, bounds)
     except TimeoutError:
@@ -124,7 +133,18 @@ class BodyReader:
             which restarts the idle timeout.
     """
 
-    __slots__ = ("_bounds", "_clocks", "_decoder", "_head", "_pieces", "_shown", "_taken", "response", "waiting")
+    __slots__ = (
+        "_bounds",
+        "_clocks",
+        "_decoder",
+        "_head",
+        "_is_whole",
+        "_pieces",
+        "_shown",
+        "_taken",
+        "response",
+        "waiting",
+    )
 
     def __init__(self, response: HttpResponse, clocks: _Clocks, shown: str, bounds: AnswerBounds) -> None:
         self.response = response
@@ -134,8 +154,9 @@ class BodyReader:
         self._bounds = bounds
         self._taken = 0  # bytes of the body, decompressed
         self._decoder: BodyDecoder | None = None
-        self._pieces: Iterator[bytes] = iter(())
+        self._pieces: Iterator[bytes] | None = None
         self._head = b""
+        self._is_whole = False  # the head is all of the body
 
     async def read(self) -> bytes:
         """Read the next piece of the body, at most 64 KiB; return ``b""`` at the end.
@@ -156,7 +177,7 @@ class BodyReader:
         return piece
 
     async def _next(self) -> bytes:
-        for piece in self._pieces:  # left from the last read
+        for piece in self._pieces or ():  # left from the last read
             await checkpoint()
             if self._clocks.is_over():
                 raise self._clocks.ran_out(self._shown, total=True, first=False)
@@ -176,7 +197,7 @@ class BodyReader:
                 return piece
 
     async def _receive(self) -> bytes:
-        now = anyio.current_time()
+        now = self._clocks.now()
         since = self.waiting
         if since is None:
             since = self.waiting = now
@@ -190,6 +211,10 @@ class BodyReader:
 
     async def peek(self) -> bytes:
         """Return the start of the body, up to a byte that is not white space. `read` returns these bytes again."""
+        head = self._whole()
+        if head is not None:
+            self._head, self._is_whole = head, True
+            return head
         head = b""
         while not head.lstrip(b"\xef\xbb\xbf \t\r\n") and len(head) < _DRAIN_BYTES:
             piece = await self.read()
@@ -199,12 +224,22 @@ class BodyReader:
         self._head = head
         return head
 
+    def _whole(self) -> bytes | None:
+        """Return the whole body, if it is here already and short enough to be returned as it is."""
+        if "content-encoding" in self.response.headers or self._taken or self._head:
+            return None
+        most = self._bounds.max_bytes
+        return self.response.whole(_PIECE if most is None or most > _PIECE else most)
+
     async def rest(self) -> bytes:
         """Read the rest of the body.
 
         Raises:
             MelliteError: what `read` raises.
         """
+        if self._is_whole:
+            head, self._head = self._head, b""
+            return head
         body = bytearray()
         while piece := await self.read():
             body += piece

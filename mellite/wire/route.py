@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol as Interface
 import anyio
 from attrs import evolve, field, frozen
 
+from .. import loops
 from ..values.empty import EMPTY
 from ..values.errors import (
     AuthenticationError,
@@ -168,7 +169,7 @@ class Route:
         unsaid = self.endpoint.unsaid() if offline else []
         base = f"https://unknown-{'-and-'.join(unsaid)}.invalid" if unsaid else None
         url = self.endpoint.url(model=request.model, query=extra.query, streaming=streaming, base=base)
-        headers = {name.lower(): value for name, value in {**self.headers, **extra.headers}.items()}
+        headers = _joined(self.headers, extra.headers)
         if self.versions is not None:
             drop = request.options.drop_unsupported is True
             body, headers = self.versions.applied(body, headers, route=self.id, drop=drop)
@@ -308,7 +309,7 @@ class Route:
 
         Call this before signing the request: signatures and tokens expire.
         """
-        since = anyio.current_time()
+        since = loops.clock()()
         timeouts = self.options.merged(request.options).timeouts or _DEFAULT_TIMEOUTS
         with anyio.move_on_after(timeouts.total):
             await place.take()
@@ -366,12 +367,19 @@ class Route:
         return first not in (b"{", b"[") and _EVENTS.search(response.headers.get("content-type", "")) is not None
 
 
+def _joined(under: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
+    """Return headers by lower-case name; those of *over* win."""
+    return {name.lower(): value for name, value in {**under, **over}.items()} if under or over else {}
+
+
 def _check_words(model: str | None, query: Mapping[str, str]) -> None:
     """Refuse half a surrogate pair: a URL cannot hold one, and replacing it would name another model.
 
     Raises:
         InvalidRequest: if the model's id or the query holds one.
     """
+    if not query and (model is None or model.isascii()):
+        return
     for parameter, word in (("model", model), *[("http", word) for item in query.items() for word in item]):
         if isinstance(word, str) and not word.isascii() and _HALF.search(word) is not None:
             msg = f"{word!r} holds half a surrogate pair, which is no text that can be sent: copy it again"

@@ -194,10 +194,7 @@ class AsyncioConnection(asyncio.Protocol):
             return False
         self.incoming = None
         self.idle_since = now
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        return True
+        return True  # the timer stays: the next exchange may need it, and it does nothing where nobody waits
 
     def is_fresh(self) -> bool:
         """Whether nothing has come since it was given back; here the loop has told."""

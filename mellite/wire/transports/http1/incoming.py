@@ -153,12 +153,16 @@ class Incoming:
             return
         self.status = status
         self.has_head = True
+        self._is_framed = status in (204, 304)
         for name, value in self.raw_headers:
-            if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
-                msg = "its body is encoded in a way that was not asked for"
-                raise BrokenRules(msg)
-        names = {name.lower() for name, _ in self.raw_headers}
-        self._is_framed = bool(names & {b"content-length", b"transfer-encoding"}) or status in (204, 304)
+            lowered = name.lower()
+            if lowered == b"content-length":
+                self._is_framed = True
+            elif lowered == b"transfer-encoding":
+                self._is_framed = True
+                if value.lower() != b"chunked":
+                    msg = "its body is encoded in a way that was not asked for"
+                    raise BrokenRules(msg)
         if not self._has_body:
             self.is_complete = True
 

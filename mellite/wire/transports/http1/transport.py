@@ -76,32 +76,15 @@ class Http1Transport:
         check_request(request)
         loop = loops.running()
         pool = self._pools.find(loop) or await self._pools.start(loop)
-        deadline = None if timeout is None else time.monotonic() + timeout
         failure: MelliteError | None = None
         try:
-            return await self._exchange(pool, request, deadline)
+            return await _exchange(pool, request, timeout)
         except TimeoutError:
             pass
         except Exception as error:
             failure = _failure(error, request)
         # Raised here, not above: what the network raises is not to be kept, with its frames and what they hold.
         raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
-
-    async def _exchange(self, pool: Pool, request: HttpRequest, deadline: float | None) -> HttpResponse:
-        origin, target = split(request.url)
-        connection, is_reused = pool.kept(origin), True
-        if connection is None:
-            connection, is_reused = await _within(deadline, pool.take, origin, within=request.connect_timeout)
-        incoming = await _answered(pool, connection, target, request, deadline)
-        if is_reused and not incoming.received and isinstance(incoming.error, (CutOff, OSError)):
-            # It had been closed while it rested, and the request met that: a fresh connection, once.
-            pool.drop(connection)
-            connection, _ = await _within(deadline, pool.take, origin, within=request.connect_timeout, fresh=True)
-            incoming = await _answered(pool, connection, target, request, deadline)
-        if not incoming.has_head:
-            pool.drop(connection)
-            raise incoming.error or CutOff("it ended before its time")
-        return _Response(pool, connection, incoming, request.url)
 
     async def aclose(self) -> None:
         """Close the connections of all loops: this loop's before it returns, the others soon."""
@@ -126,6 +109,26 @@ class _Connect:
         raise NotConnected(too_slow(within))
 
 
+async def _exchange(pool: Pool, request: HttpRequest, timeout: float | None) -> HttpResponse:
+    """Send a request over a connection, kept or new; return the answer once its head is there."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    origin, target = split(request.url)
+    connection, is_reused = pool.kept(origin), True
+    if connection is None:
+        connection, is_reused = await _within(deadline, pool.take, origin, within=request.connect_timeout)
+        timeout = _left(deadline)
+    incoming = await _answered(pool, connection, target, request, timeout)
+    if is_reused and not incoming.received and isinstance(incoming.error, (CutOff, OSError)):
+        # It had been closed while it rested, and the request met that: a fresh connection, once.
+        pool.drop(connection)
+        connection, _ = await _within(deadline, pool.take, origin, within=request.connect_timeout, fresh=True)
+        incoming = await _answered(pool, connection, target, request, _left(deadline))
+    if not incoming.has_head:
+        pool.drop(connection)
+        raise incoming.error or CutOff("it ended before its time")
+    return _Response(pool, connection, incoming, request.url)
+
+
 async def _close(pool: Pool) -> None:
     pool.close()
     await anyio.lowlevel.checkpoint()
@@ -140,15 +143,17 @@ async def _within(deadline: float | None, take: Callable[..., Any], *args: Any, 
 
 
 async def _answered(
-    pool: Pool, connection: Connection, target: str, request: HttpRequest, deadline: float | None
+    pool: Pool, connection: Connection, target: str, request: HttpRequest, timeout: float | None
 ) -> Incoming:
     """Send a request and wait for the head of its answer, or for the end."""
     incoming = Incoming(request.method)
     try:
         head = head_of(request, connection.origin, target, connection.proxy)
-        await connection.send(head, request.body, incoming, _left(deadline))
+        await connection.send(head, request.body, incoming, timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
         while not incoming.has_head and incoming.error is None:
-            await connection.wait(_left(deadline))
+            await connection.wait(timeout)
+            timeout = _left(deadline)
     except BaseException:
         pool.drop(connection)
         raise
@@ -176,7 +181,7 @@ class _Response(HttpResponse):
     async def read(self, timeout: float | None = None) -> bytes:
         """The next piece of the body; see `HttpResponse.read`."""
         incoming = self._incoming
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline: float | None = None
         while True:
             data = incoming.take()
             if data:
@@ -187,8 +192,14 @@ class _Response(HttpResponse):
             connection = self._connection
             if connection is None or incoming.error is not None:
                 break
+            left = timeout
+            if timeout is not None:
+                now = time.monotonic()
+                if deadline is None:
+                    deadline = now + timeout
+                left = max(0.0, deadline - now)
             try:
-                await connection.wait(_left(deadline))
+                await connection.wait(left)
             except TimeoutError:
                 break
         shown = shown_url(self._url)
@@ -199,6 +210,14 @@ class _Response(HttpResponse):
             raise TimeoutError(msg)
         self.close()
         raise _lost(incoming.error or CutOff("it was closed on this side"), shown)
+
+    def whole(self, most: int) -> bytes | None:
+        """Return the rest of the body, if all of it is here; see `HttpResponse.whole`."""
+        incoming = self._incoming
+        if not incoming.is_complete or incoming.buffered > most or self._connection is None:
+            return None
+        self._let_go()
+        return incoming.take()
 
     def _let_go(self) -> None:
         """Give the connection back after a whole answer."""
