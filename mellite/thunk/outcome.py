@@ -147,7 +147,9 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
 
 def _tier(response: Json) -> str | None:
     """What the provider's final object says of how it was served, at its top; some say it in the usage instead."""
-    facts: Mapping[str, object] = response if isinstance(response, Mapping) else {}
+    if not isinstance(response, dict) or not ("service_tier" in response or "serviceTier" in response):
+        return None
+    facts: Mapping[str, object] = response
     tier = facts.get("service_tier") or facts.get("serviceTier")
     tier = tier.get("type") if isinstance(tier, Mapping) else tier
     return tier if isinstance(tier, str) else None
@@ -245,7 +247,7 @@ def _weigh(
         )
     compact = CompactLog.of(events, text=folded.text, thinking=folded.thinking)
     parts = folded.parts
-    plain = len(parts) <= 1 and all(isinstance(part, Text) and part.provider_metadata is None for part in parts)
+    plain = not parts or (len(parts) == 1 and type(parts[0]) is Text and parts[0].provider_metadata is None)
     return Outcome(
         state=state,
         text=folded.text,

@@ -18,6 +18,15 @@ _OTHER, _TEXT, _THINKING, _INPUT, _RAW, _SWITCH = range(6)
 _LONGEST_SHORT: Final = 0xFFFF >> 3
 
 
+#: The id of the block that text belongs to where there is one.
+_FIRST_TEXT: Final = frozenset({"text-0"})
+
+
+def _packed(marks: list[int]) -> array[int]:
+    longest = max(marks, default=0) >> 3
+    return array("H" if longest <= _LONGEST_SHORT else "Q", marks)
+
+
 @frozen(kw_only=True)
 class CompactLog:
     """The events of a settled generation in a small form, from which equal events can be made again.
@@ -40,6 +49,34 @@ class CompactLog:
     @classmethod
     def of(cls, events: Sequence[Event], *, text: str, thinking: str | None) -> CompactLog:
         """Compact `events`. `text` and `thinking` are their deltas, joined; they are kept, not copied."""
+        kinds = {type(event) for event in events}
+        if ReasoningDelta not in kinds and ToolInputDelta not in kinds:
+            ids = {event.id for event in events if type(event) is TextDelta}
+            if ids <= _FIRST_TEXT:
+                return cls._of_text(events, text)
+        return cls._of_any(events, text=text, thinking=thinking)
+
+    @classmethod
+    def _of_text(cls, events: Sequence[Event], text: str) -> CompactLog:
+        """Compact events with deltas of one block of text and no others, as most are, without a step for each."""
+        said = [
+            event.text if type(event) is TextDelta else event.data if type(event) is RawChunk else ""
+            for event in events
+        ]
+        kinds = [_TEXT if type(event) is TextDelta else _RAW if type(event) is RawChunk else _OTHER for event in events]
+        marks = [size << 3 | kind for size, kind in zip(map(len, said), kinds, strict=True)]
+        return cls(
+            marks=_packed(marks),
+            others=tuple([event for event, kind in zip(events, kinds, strict=True) if kind == _OTHER]),
+            blocks=(),
+            text=text,
+            thinking="",
+            inputs="",
+            raw=b"".join([event.data for event in events if type(event) is RawChunk]),
+        )
+
+    @classmethod
+    def _of_any(cls, events: Sequence[Event], *, text: str, thinking: str | None) -> CompactLog:
         marks: list[int] = []
         mark = marks.append
         others: list[Event] = []
@@ -74,9 +111,8 @@ class CompactLog:
             else:
                 others.append(event)
                 mark(_OTHER)
-        longest = max(marks, default=0) >> 3
         return cls(
-            marks=array("H" if longest <= _LONGEST_SHORT else "Q", marks),
+            marks=_packed(marks),
             others=tuple(others),
             blocks=tuple(blocks),
             text=text,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import define, field, fields_dict, frozen
 
@@ -99,11 +99,9 @@ class _Input:
 class _Folder:
     """The running state of one fold; `_HANDLERS` says which method takes which kind of event."""
 
-    __slots__ = ("blocks", "finish", "inputs", "order", "start", "step", "text", "thinking", "usage")
+    __slots__ = ("blocks", "finish", "inputs", "order", "start", "step", "usage")
 
     def __init__(self) -> None:
-        self.text: list[str] = []
-        self.thinking: list[str] = []
         self.order: list[_Block | _Input | Part] = []
         self.blocks: dict[tuple[type, str], _Block] = {}
         self.inputs: dict[str, _Input] = {}
@@ -112,21 +110,26 @@ class _Folder:
         self.finish: Finish | None = None
         self.step: StepFinish | None = None
 
-    def _block(self, kind: type[Text | Reasoning], id: str) -> _Block:
-        block = self.blocks.get((kind, id))
-        if block is None:
-            block = self.blocks[kind, id] = _Block(kind)
-            self.order.append(block)
+    def block(self, kind: type[Text | Reasoning], id: str) -> _Block:
+        """Return the open block of a kind with an id; begin one if there is none."""
+        if (kind, id) in self.blocks:
+            return self.blocks[kind, id]
+        block = self.blocks[kind, id] = _Block(kind)
+        self.order.append(block)
         return block
 
     def on_text_start(self, event: TextStart) -> None:
-        self._block(Text, event.id).note(event.provider_metadata)
+        block = self.block(Text, event.id)
+        if event.provider_metadata:
+            block.note(event.provider_metadata)
 
     def on_reasoning_start(self, event: ReasoningStart) -> None:
-        self._block(Reasoning, event.id).note(event.provider_metadata)
+        self.block(Reasoning, event.id).note(event.provider_metadata)
 
     def _end(self, kind: type[Text | Reasoning], event: TextEnd | ReasoningEnd) -> None:
-        self._block(kind, event.id).note(event.provider_metadata)
+        block = self.block(kind, event.id)
+        if event.provider_metadata:
+            block.note(event.provider_metadata)
         del self.blocks[kind, event.id]  # the same id again is a new block
 
     def on_text_end(self, event: TextEnd) -> None:
@@ -134,14 +137,6 @@ class _Folder:
 
     def on_reasoning_end(self, event: ReasoningEnd) -> None:
         self._end(Reasoning, event)
-
-    def on_text(self, event: TextDelta) -> None:
-        self.text.append(event.text)
-        self._block(Text, event.id).pieces.append(event.text)
-
-    def on_reasoning(self, event: ReasoningDelta) -> None:
-        self.thinking.append(event.text)
-        self._block(Reasoning, event.id).pieces.append(event.text)
 
     def on_input_start(self, event: ToolInputStart) -> None:
         if event.id not in self.inputs:
@@ -180,24 +175,31 @@ class _Folder:
         self._use(event.usage)
 
     def _use(self, usage: Usage | None) -> None:
-        if usage is not None:
-            self.usage = usage.replacing(self.usage)
+        if usage is not None and usage is not self.usage:
+            self.usage = usage if self.usage is None else usage.replacing(self.usage)
 
     def on_finish(self, event: Finish) -> None:
         self.finish = event
         self._use(event.usage)
 
-    def folded(self) -> Folded:
+    def folded(self, text: str, thinking: str | None) -> Folded:
         parts: list[Part] = []
+        calls: list[ToolCall] = []
         for item in self.order:
-            part = item.part() if isinstance(item, _Block) else item.call() if isinstance(item, _Input) else item
-            if part is not None:
-                parts.append(part)
+            if type(item) is _Block:
+                part = item.part()
+                if part is None:
+                    continue
+            else:
+                part = item.call() if isinstance(item, _Input) else cast("Part", item)
+                if isinstance(part, ToolCall):
+                    calls.append(part)
+            parts.append(part)
         return Folded(
-            text="".join(self.text),
-            thinking="".join(self.thinking) if self.thinking else None,
+            text=text,
+            thinking=thinking,
             parts=tuple(parts),
-            tool_calls=tuple([part for part in parts if isinstance(part, ToolCall)]),
+            tool_calls=tuple(calls),
             usage=self.usage,
             start=self.start,
             finish=self.finish,
@@ -207,10 +209,8 @@ class _Folder:
 
 _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
     TextStart: _Folder.on_text_start,
-    TextDelta: _Folder.on_text,
     TextEnd: _Folder.on_text_end,
     ReasoningStart: _Folder.on_reasoning_start,
-    ReasoningDelta: _Folder.on_reasoning,
     ReasoningEnd: _Folder.on_reasoning_end,
     ToolInputStart: _Folder.on_input_start,
     ToolInputDelta: _Folder.on_input,
@@ -222,6 +222,9 @@ _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
     StepFinish: _Folder.on_step_finish,
     Finish: _Folder.on_finish,
 }
+
+#: The blocks that deltas belong to.
+_BLOCKS: Final[dict[type, type[Text | Reasoning]]] = {TextDelta: Text, ReasoningDelta: Reasoning}
 
 _NOTHING_KNOWN: Final = ResponseStart()
 _START_FIELDS: Final = tuple(fields_dict(ResponseStart))
@@ -243,10 +246,22 @@ def fold(events: Iterable[Event]) -> Folded:
         >>> fold([TextDelta("Hel"), TextDelta("lo."), Finish("stop")]).text
         'Hello.'
     """
+    events = events if type(events) is list else list(events)
     folder = _Folder()
     handlers = _HANDLERS
+    flowing: str = ""
+    block: _Block | None = None  # to which the last delta went, as the next one mostly does
     for event in events:
-        handler = handlers.get(type(event))
-        if handler is not None:
-            handler(folder, event)
-    return folder.folded()
+        kind = type(event)
+        if kind is TextDelta or kind is ReasoningDelta:
+            delta = cast("TextDelta | ReasoningDelta", event)
+            of = _BLOCKS[kind]
+            if block is None or delta.id != flowing or block.kind is not of:
+                flowing, block = delta.id, folder.block(of, delta.id)
+            block.pieces.append(delta.text)
+        elif kind in handlers:
+            handlers[kind](folder, event)
+            block = None  # it may have ended
+    texts = [event.text for event in events if type(event) is TextDelta]
+    thoughts = [event.text for event in events if type(event) is ReasoningDelta]
+    return folder.folded("".join(texts), "".join(thoughts) if thoughts else None)
