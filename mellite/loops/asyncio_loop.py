@@ -40,13 +40,14 @@ class AsyncioLoop:
         thread: the number of the thread it belongs to; by default the current one.
     """
 
-    __slots__ = ("asked", "loop", "process", "task", "thread")
+    __slots__ = ("_over", "asked", "loop", "process", "task", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, thread: int | None = None) -> None:
         self.loop = loop
         self.process = forking.process.number
         self.asked = False  # to cancel, before the task was known: from its own first step
         self.task: asyncio.Task[None] | None = None
+        self._over: Callable[[asyncio.Task[None]], None] | None = None
         self.thread = threading.get_ident() if thread is None else thread
 
     def waiter(self) -> AsyncioWaiter:
@@ -76,12 +77,20 @@ class AsyncioLoop:
         def over(task: asyncio.Task[None]) -> None:
             if not task.cancelled():
                 task.exception()  # retrieved here, so that asyncio does not log that it never was
-            self.task = None  # the task's context knows the pump, which knows this loop: break the cycle
+            self.task = self._over = None  # the task's context knows the pump, which knows this loop: break the cycle
             done()
 
+        self._over = over
         task.add_done_callback(over)
         if self.asked:
             task.cancel()
+
+    def release(self) -> None:
+        """Let go of the task, from its last step: one turn of the loop less than hearing that it is done."""
+        task, over = self.task, self._over
+        if task is not None and over is not None:
+            task.remove_done_callback(over)
+            self.task = self._over = None  # as in `_spawn`
 
     def cancel(self) -> None:
         """Cancel the task that was spawned; only from this loop's own thread."""

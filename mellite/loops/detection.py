@@ -60,6 +60,10 @@ class Loop(Protocol):
         """
         ...
 
+    def release(self) -> None:
+        """Let go of the task that was spawned, from its last step, which raises nothing; `done` need not be called."""
+        ...
+
     def cancel(self) -> None:
         """Cancel the task that was spawned; only from the loop's own thread."""
         ...

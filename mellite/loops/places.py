@@ -99,8 +99,9 @@ class Place:
 
     def take_if_free(self) -> bool:
         """Take the place if one is free and nothing waits for it; return whether it is held now."""
-        if self._queue or not self._take_token():
+        if self._queue or not self._free.take():
             return False
+        self._held = True
         self._register()
         return True
 
@@ -119,7 +120,8 @@ class Place:
         if self._held:
             self._held = False
             self._free.put_back()
-            _serve(self._free, self._queue)
+            if self._queue:
+                _serve(self._free, self._queue)
 
     def give_back(self) -> None:
         """Give the place back for good, from any thread; a no-op the second time."""
@@ -127,7 +129,8 @@ class Place:
         self.rest()
 
     def __del__(self) -> None:
-        self.rest()
+        if self._held:
+            self.rest()
 
     def _take_token(self) -> bool:
         self._held = self._free.take()

@@ -56,6 +56,9 @@ class TrioLoop:
 
         trio.lowlevel.spawn_system_task(scoped, context=contextvars.copy_context())
 
+    def release(self) -> None:
+        """Do nothing: calling `done` costs no turn of the run."""
+
     def cancel(self) -> None:
         """Cancel the task that was spawned, or will be; only from the thread of this run."""
         self.asked = True

@@ -52,8 +52,8 @@ class AnswerState:
 
     def identify(self, id: Json, model: Json, events: list[Event]) -> None:
         """Tell which answer of which model this is, as soon as it is known."""
-        new_id = id if isinstance(id, str) and id and self.response_id is None else None
-        new_model = model if isinstance(model, str) and model and self.response_model is None else None
+        new_id = id if type(id) is str and id and self.response_id is None else None
+        new_model = model if type(model) is str and model and self.response_model is None else None
         if new_id or new_model:
             self.response_id = new_id or self.response_id
             self.response_model = new_model or self.response_model
@@ -67,7 +67,8 @@ class AnswerState:
             read: the protocol's `usage_of`.
         """
         if isinstance(report, dict) and report:
-            self.usage = read(report).replacing(self.counts)
+            earlier, usage = self.counts, read(report)
+            self.usage = usage if earlier is None else usage.replacing(earlier)
 
     def broken_off(self, *, before: str = "its finish reason") -> IncompleteStream:
         """Return the error for a stream that ended too early; `before` is what should have come."""

@@ -89,7 +89,7 @@ def is_error(value: Mapping[str, Json], *, known: Collection[str] = (), whole: b
     """
     if value.get("error") or value.get("type") == "error" or value.get("object") == "error":
         return True
-    if _minimax(value):
+    if "base_resp" in value and _minimax(value):
         return True
     if is_answer(value, known):
         return False
@@ -215,9 +215,7 @@ def _is_code(word: Json, status: int | None) -> bool:
 
 def _minimax(value: Mapping[str, Json]) -> str | None:
     """Return the code in MiniMax's ``base_resp``; None if all is well."""
-    if "base_resp" not in value:
-        return None
-    base = value["base_resp"]
+    base = value.get("base_resp")
     number = base.get("status_code") if isinstance(base, Mapping) else None
     return str(number) if isinstance(number, (int, str)) and number and number != "0" else None
 

@@ -192,8 +192,10 @@ def inner(raw: Mapping[str, Json], name: str) -> Mapping[str, Json]:
         >>> inner({"usage": {"total": 5}}, "usage"), inner({"usage": None}, "usage")
         ({'total': 5}, {})
     """
-    value = raw[name] if name in raw else None  # noqa: SIM401 - no call: this runs for every field of a usage
-    return value if type(value) is dict or isinstance(value, Mapping) else {}
+    if name not in raw:
+        return {}
+    value = raw[name]
+    return value if isinstance(value, Mapping) else {}
 
 
 _NUMBERS: Final = frozenset({int, float})

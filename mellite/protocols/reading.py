@@ -79,7 +79,7 @@ def read_whole(body: bytes, *, known: Collection[str] = ()) -> Json:
         MelliteError: of the kind that an error, sent with status 200, stands for.
     """
     value = decoded(body, whole=True)
-    if isinstance(value, (str, dict)) or _is_list_of_errors(value):
+    if type(value) is dict or isinstance(value, str) or _is_list_of_errors(value):
         return answered(value, "the answer", known=known, whole=True)
     return value
 
@@ -93,15 +93,13 @@ def answered(
         InvalidProviderOutput: if it is something else; `what` says what it should have been.
         MelliteError: of the kind that the error stands for.
     """
-    if isinstance(value, str) and _WORD.search(value) is not None:
-        raise failure_of(value, whole=whole)
-    if _is_list_of_errors(value):
-        raise failure_of(value, whole=whole)
-    if not isinstance(value, dict):
+    if type(value) is not dict:
+        if (isinstance(value, str) and _WORD.search(value) is not None) or _is_list_of_errors(value):
+            raise failure_of(value, whole=whole)
         raise wrong(value, what, "a JSON object")
     if event == "error" or is_error(value, known=known, whole=whole):
         raise failure_of(value, whole=whole)
-    if isinstance(value.get("message"), str) and "type" not in value and not is_answer(value, known):
+    if "message" in value and isinstance(value["message"], str) and "type" not in value and not is_answer(value, known):
         error = failure_of(value)  # Kong: {"message": "API rate limit exceeded"}
         if not isinstance(error, UnknownProviderError):
             raise error

@@ -77,12 +77,17 @@ async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]])
     request = call.request
     metadata = {**request.metadata, "lineage": call.lineage}
     messages = request.messages
-    deferred = [part for message in messages for part in message.content if isinstance(part, Deferred)]
+    deferred = [
+        part
+        for message in messages
+        for part in message.content
+        if type(part) is not Text and isinstance(part, Deferred)
+    ]
     if deferred:
         await settle_all(*deferred)
         messages = tuple([_with_text(message, index) for index, message in enumerate(messages)])
     made: Request = Request.__new__(Request)
-    for set_field, value in zip(_SETTERS.values(), _kept_of(request), strict=True):
+    for set_field, value in zip(_set_kept, _kept_of(request), strict=True):
         set_field(made, value)
     _set_messages(made, messages)
     _set_metadata(made, metadata)
@@ -96,6 +101,7 @@ async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]])
 _SETTERS: Final = {name: getattr(Request, name).__set__ for name in fields_dict(Request)}
 _set_messages: Final = _SETTERS.pop("messages")
 _set_metadata: Final = _SETTERS.pop("metadata")
+_set_kept: Final = tuple(_SETTERS.values())
 _kept_of: Final = attrgetter(*_SETTERS)
 
 

@@ -117,6 +117,8 @@ class Pump(Audience):
         finally:
             if self.outcome is None:
                 self._settle_after(failure, asked)
+        if failure is None:
+            self.loop.release()
         try:
             if failure is not None and not isinstance(failure, Exception) and self._passes_on(failure):
                 raise failure

@@ -82,7 +82,7 @@ class Text:
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.text, str):
+        if type(self.text) is not str and not isinstance(self.text, str):
             msg = f"Text takes a str, not {type(self.text).__name__}: {_short(self.text)}"
             raise InvalidRequest(msg)
 
@@ -312,6 +312,8 @@ def _short(value: object) -> str:
 
 def _parts(content: str | Part | Sequence[Content]) -> tuple[Part, ...]:
     if isinstance(content, (list, tuple)):
+        if len(content) == 1 and type(content[0]) is Text:
+            return (content[0],)  # nearly all there are
         return tuple([_part(item) for item in content])
     return (_part(content),)
 

@@ -88,7 +88,7 @@ class Informing:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, MelliteError):
+        if error is not None and isinstance(error, MelliteError):
             self._inform(error)
 
     def _inform(self, error: MelliteError) -> None:

@@ -26,10 +26,10 @@ def on_delta(state: State, delta: Mapping[str, Json], events: list[Event], *, wh
         if name in delta and isinstance(delta[name], str) and delta[name]:
             thinking = delta[name]
             break
-    if isinstance(content, list):
+    if type(content) is list:
         parts = _on_parts(content)
         thinking, content = thinking or parts[0], parts[1]
-    elif content is not None and not isinstance(content, str):
+    elif content is not None and type(content) is not str:
         raise wrong(content, "content", "a text")
     if delta.get("reasoning_details"):
         state.has_details = True
@@ -94,7 +94,8 @@ def _on_text(state: State, text: str, events: list[Event]) -> None:
     if not state.started:
         state.begin(events)
     state.go_on()
-    _close_reasoning(state, events)
+    if state.reasoning_id:
+        _close_reasoning(state, events)
     if not state.text_open:
         state.text_open = True
         events.append(TextStart("text-0"))

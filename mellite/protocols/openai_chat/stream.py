@@ -173,9 +173,12 @@ def _concluded(
     calls = bool(len(state.inputs))
     reason = finish_reason(word, calls=calls, usage=usage)
     events: list[Event] = []
-    state.begin(events)
+    if not state.started:
+        state.begin(events)
     first = choice if choice is not None else state.merged.first()
-    end_reasoning(state, (first.get("message") or {}).get("reasoning_details"), events)
+    details = (first.get("message") or {}).get("reasoning_details")
+    if details or state.reasoning_id:
+        end_reasoning(state, details, events)
     if state.text_open:
         events.append(TextEnd("text-0"))
     if state.response_id:
@@ -206,28 +209,30 @@ def unary(body: bytes, *, dialect: ChatDialect = OPENAI) -> Sequence[Event] | It
         TextDelta(text='Hi!', id='text-0')
     """
     answer = read_whole(body, known=_ANSWER)
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not isinstance(choices, list) or not choices:
+    choices = answer.get("choices") if type(answer) is dict else None
+    if type(choices) is not list or not choices:
         raise wrong(answer, "the answer", "a chat completion with choices")
     first = choices[0]
     for choice in choices:
-        if isinstance(choice, dict) and not choice.get("index"):
+        if type(choice) is dict and not choice.get("index"):
             first = choice
             break
-    message = first.get("message") if isinstance(first, dict) else None
+    message = first.get("message") if type(first) is dict else None
     if message is None and isinstance(first, dict) and isinstance(first.get("text"), str):
         message = {"content": first["text"]}  # as the older Completions say it
     elif message is None and _is_filtered(first):
         message = {}
-    if not isinstance(message, dict):
+    if type(message) is not dict:
         raise wrong(first, "a choice", "an object with a message")
     state = State(dialect)
     events: list[Event] = []
     state.identify(answer.get("id"), answer.get("model"), events)
     on_delta(state, message, events, whole=True)
-    _on_finish_reason(state, first.get("finish_reason"))
-    state.finish_word = first.get("finish_reason")
-    _on_error(state, first, whole=True)
+    word = first.get("finish_reason")
+    _on_finish_reason(state, word)
+    state.finish_word = word
+    if "error" in first:
+        _on_error(state, first, whole=True)
     state.use(answer.get("usage"), usage_of)
     if state.failure is not None:
         return _broken_off(events, state)

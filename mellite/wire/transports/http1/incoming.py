@@ -14,6 +14,9 @@ _HEADER: Final = 64 * 1024
 _HEADERS: Final = 1000
 _INFORMATIONAL: Final = 100
 
+#: Bytes that hold neither too many headers nor a too long one: a header takes four at least.
+_SHORT: Final = 4 * _HEADERS
+
 
 class BrokenRules(Exception):
     """What came breaks the rules of HTTP, or the bounds set here; the text says which."""
@@ -53,6 +56,7 @@ class Incoming:
         "_head_bytes",
         "_informational",
         "_is_framed",
+        "_is_long",
         "_parser",
         "_pieces",
         "buffered",
@@ -71,6 +75,7 @@ class Incoming:
         self._head_bytes = 0
         self._informational = 0
         self._is_framed = False
+        self._is_long = False  # the head may break a bound before its end
         self._pieces: list[bytes] = []
         self.buffered = 0
         self.error: Exception | None = None
@@ -90,6 +95,8 @@ class Incoming:
         if parser is None:  # nobody asked for more
             self.is_reusable = False
             return
+        if not self.has_head:
+            self._is_long = self._head_bytes + len(data) > _SHORT
         try:
             parser.feed_data(data)
         except HttpParserUpgrade:
@@ -133,7 +140,7 @@ class Incoming:
         """Keep a header, within bounds."""
         if self.has_head:  # a trailer, or part of an answer that nobody asked for
             return
-        if len(name) + len(value) > _HEADER or len(self.raw_headers) >= _HEADERS:
+        if self._is_long and (len(name) + len(value) > _HEADER or len(self.raw_headers) >= _HEADERS):
             msg = "one of its headers is too long" if len(self.raw_headers) < _HEADERS else "it has too many headers"
             raise BrokenRules(msg)
         self.raw_headers.append((name, value))

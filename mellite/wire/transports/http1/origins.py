@@ -139,13 +139,12 @@ def head_of(request: HttpRequest, origin: Origin, target: str, proxy: Proxy | No
     """Write the head of a request. The request has been checked: no value can begin a line of its own."""
     if proxy is not None:
         target = f"http://{origin.named}{target}"
-    lines = [f"{request.method} {target} HTTP/1.1\r\nhost: {request.headers.get('host') or origin.named}"]
-    headers = request.headers
-    lines += [f"{name}: {value}" for name, value in DEFAULT_HEADERS.items() if name not in headers]
-    lines += [f"{name}: {value}" for name, value in headers.items() if name != "host"]
-    if "content-length" not in headers and (request.body or request.method not in ("GET", "HEAD", "DELETE")):
-        lines.append(f"content-length: {len(request.body)}")
+    headers, body = request.headers, request.body
+    host = headers["host"] if "host" in headers else origin.named  # noqa: SIM401 - one call less
+    lines = [f"{request.method} {target} HTTP/1.1\r\nhost: {host}"]
+    lines += [f"{name}: {value}" for name, value in {**DEFAULT_HEADERS, **headers}.items() if name != "host"]
+    if "content-length" not in headers and (body or request.method not in ("GET", "HEAD", "DELETE")):
+        lines += [f"content-length: {len(body)}"]
     if proxy is not None and proxy.authorization is not None:
-        lines.append(f"proxy-authorization: {proxy.authorization}")
-    lines.append("\r\n")
-    return "\r\n".join(lines).encode("ascii")
+        lines += [f"proxy-authorization: {proxy.authorization}"]
+    return "\r\n".join([*lines, "\r\n"]).encode("ascii")
