@@ -153,8 +153,8 @@ class Texts(_Position[str], AsyncIterator[str]):
         pump = cast("Pump", self._pump)
         events = self._events
         while True:
-            index = self._index
-            while index < len(events):
+            index, come = self._index, len(events)
+            while index < come:
                 event = events[index]
                 index += 1
                 if type(event) is TextDelta:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from attrs import define, field, fields_dict, frozen
 
@@ -186,15 +186,12 @@ class _Folder:
         parts: list[Part] = []
         calls: list[ToolCall] = []
         for item in self.order:
-            if type(item) is _Block:
-                part = item.part()
-                if part is None:
-                    continue
-            else:
-                part = item.call() if isinstance(item, _Input) else cast("Part", item)
-                if isinstance(part, ToolCall):
-                    calls.append(part)
+            part = item.part() if isinstance(item, _Block) else item.call() if isinstance(item, _Input) else item
+            if part is None:
+                continue
             parts.append(part)
+            if isinstance(part, ToolCall):
+                calls.append(part)
         return Folded(
             text=text,
             thinking=thinking,
@@ -254,11 +251,11 @@ def fold(events: Iterable[Event]) -> Folded:
     for event in events:
         kind = type(event)
         if kind is TextDelta or kind is ReasoningDelta:
-            delta = cast("TextDelta | ReasoningDelta", event)
+            id: str = event.id  # type: ignore[union-attr]
             of = _BLOCKS[kind]
-            if block is None or delta.id != flowing or block.kind is not of:
-                flowing, block = delta.id, folder.block(of, delta.id)
-            block.pieces.append(delta.text)
+            if block is None or id != flowing or block.kind is not of:
+                flowing, block = id, folder.block(of, id)
+            block.pieces.append(event.text)  # type: ignore[union-attr]
         elif kind in handlers:
             handlers[kind](folder, event)
             block = None  # it may have ended

@@ -69,7 +69,7 @@ class Parser:
         self._framing = framing
         self._bounds = bounds
         self._few = sys.maxsize if bounds.max_values is None else bounds.max_values  # n bytes hold at most n values
-        self._bytes = 0  # of all events so far
+        self._bytes = 0  # of the stream so far
         self._values = 0  # an upper bound on the values that the state keeps; counted only once `_bytes` is large
         self._keep_raw = keep_raw
         self._framed = False  # an event of the stream has arrived
@@ -104,6 +104,7 @@ class Parser:
             self.over = True
             return self._ended()
         events: list[Event] = []
+        self._bytes += len(data)
         self._progress = False
         try:
             frames = self._framing.feed(data)
@@ -119,7 +120,6 @@ class Parser:
                     self._progress = True
                 if self._keep_raw:
                     events.append(RawChunk(raw))
-                self._bytes += len(raw)
                 if self._bytes > self._few:
                     self._weigh(raw)
                 events += self._step(self._state, raw, frame.event)

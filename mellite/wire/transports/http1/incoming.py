@@ -47,7 +47,7 @@ class Incoming:
         is_complete: whether the whole answer is here.
         is_reusable: whether the connection may carry another request; settled when the answer is complete.
         received: whether any byte of an answer came.
-        buffered: how many bytes of the body wait to be taken.
+        buffered: how many bytes wait to be taken, at most: what frames the body counts, too.
         error: why nothing more will come, unless the answer is complete.
     """
 
@@ -106,6 +106,8 @@ class Incoming:
         except HttpParserError:
             began = self.has_head or parser.get_status_code() >= 100
             self._fail(BrokenRules(_WRONG[self.has_head] if began else _NO_HTTP))
+        if self.has_head:
+            self.buffered += len(data)
         if self.is_complete:
             self._parser = None  # and with it the cycle between the two
         elif not self.has_head:
@@ -177,7 +179,6 @@ class Incoming:
         """Keep a piece of the body."""
         if not self.is_complete:
             self._pieces.append(data)
-            self.buffered += len(data)
 
     def on_message_complete(self) -> None:
         """Take the answer for whole, and see whether the connection stays usable."""
@@ -190,11 +191,11 @@ class Incoming:
     def take(self) -> bytes:
         """Return what has come of the body since the last time, in one; empty where nothing has."""
         pieces = self._pieces
+        self.buffered = 0
         if not pieces:
             return b""
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        self.buffered = 0
         return data
 
 
