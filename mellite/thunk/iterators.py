@@ -150,7 +150,7 @@ class Texts(_Position[str], AsyncIterator[str]):
             del self
             ended.raise_error()
             raise StopAsyncIteration
-        pump = cast("Pump", self._pump)
+        pump: Pump = self._pump  # type: ignore[assignment]  # a cast would be a call for each step
         events = self._events
         while True:
             index, come = self._index, len(events)
@@ -195,7 +195,7 @@ class Events(_Position[Event], AsyncIterator[Event]):
             del self
             ended.raise_error()
             raise StopAsyncIteration
-        pump = cast("Pump", self._pump)
+        pump: Pump = self._pump  # type: ignore[assignment]  # a cast would be a call for each step
         events = self._events
         while True:
             index = self._index
@@ -270,7 +270,7 @@ class SyncTexts(_Position[str], Iterator[str]):
             del self
             ended.raise_error()
             raise StopIteration
-        pump = cast("Pump", self._pump)
+        pump: Pump = self._pump  # type: ignore[assignment]  # a cast would be a call for each step
         events = self._events
         while True:
             while self._index < len(events):

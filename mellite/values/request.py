@@ -97,7 +97,7 @@ class Request:
         changes: dict[str, Any] = {}
         given: dict[str, Any] = {}
         if options:
-            given = cast("dict[str, Any]", options)
+            given = options  # type: ignore[assignment]  # a TypedDict is a dict
             changes = {name: given.pop(name) for name in REQUEST_OPTIONS if name in given}
         if system is not None:
             changes["system"] = system_of(system)

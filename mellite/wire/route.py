@@ -227,13 +227,16 @@ class Route:
             raise
         if not added:
             return http, Scrubber()
-        secrets = tuple([value for value in added.values() if value is not None])
+        secrets: tuple[Any, ...] = tuple(added.values())
+        headers: dict[str, Any] = {**http.headers, **added}
+        if None in secrets:  # a header to remove
+            secrets = tuple([value for value in secrets if value is not None])
+            headers = {name: value for name, value in headers.items() if value is not None}
         if not secrets or is_private_link(http.url):
-            headers = {name: value for name, value in {**http.headers, **added}.items() if value is not None}
             headers["content-type"] = "application/json"
             signed = HttpRequest(http.method, http.url, headers=headers, body=http.body, context=http.context)
             return signed, Scrubber(secrets)
-        del added, secrets
+        del added, secrets, headers
         msg = (
             f"the key would go over plain http to {shown_url(http.url)}, where others can read it; use https, or "
             "give no key if that server needs none"
