@@ -1,0 +1,160 @@
+"""Count function calls and turns of the asyncio loop in this process, and print them as JSON; see test_budget.py.
+
+The server runs in a thread of its own, which is not counted. It sends a paced delta once the one before it was read, so
+that every delta costs one read, however fast this machine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Final
+
+import mellite
+from mellite.cassettes import (
+    Body,
+    Cassette,
+    HttpInteraction,
+    RecordedRequest,
+    RecordedResponse,
+    ReplayTransport,
+)
+from tests.benchmarks.server import STREAM_HEAD, UNARY, events
+
+WARM_UP: Final = 30
+CALLS: Final = 20
+FEW, MANY = 20, 220
+
+
+class Server:
+    """Answers requests over one connection at a time; the model says with what.
+
+    Attributes:
+        read: takes something for each delta that was read, so that the next paced one is sent.
+    """
+
+    def __init__(self) -> None:
+        self.read: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/v1"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listening.accept()
+            threading.Thread(target=self._answer_all, args=(connection,), daemon=True).start()
+
+    def _answer_all(self, connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connection, connection.makefile("rb") as lines:
+            while lines.readline():
+                length = 0
+                while (line := lines.readline()) != b"\r\n":
+                    name, _, value = line.lower().partition(b":")
+                    length = int(value) if name == b"content-length" else length
+                self._answer(connection, json.loads(lines.read(length))["model"])
+
+    def _answer(self, connection: socket.socket, model: str) -> None:
+        kind, _, number = model.partition("-")
+        if kind == "unary":
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(UNARY)
+            connection.sendall(head + UNARY)
+            return
+        pieces = [b"%x\r\n%s\r\n" % (len(event), event) for event in events(int(number))]
+        if kind == "burst":
+            connection.sendall(STREAM_HEAD + b"".join(pieces) + b"0\r\n\r\n")
+            return
+        connection.sendall(STREAM_HEAD)
+        for piece in pieces[: int(number)]:
+            connection.sendall(piece)
+            self.read.get(timeout=30)
+        connection.sendall(b"".join(pieces[int(number) :]) + b"0\r\n\r\n")
+
+
+def interaction(number: int) -> HttpInteraction:
+    """Return the unary answer, as if recorded for the question of this number."""
+    asked = {"model": "m", "messages": [{"role": "user", "content": f"question {number}"}], "store": False}
+    kind = {"content-type": "application/json"}
+    return HttpInteraction(
+        RecordedRequest(
+            "POST", "https://api.openai.com/v1/chat/completions", headers=kind, body=Body(json.dumps(asked))
+        ),
+        RecordedResponse(200, headers=kind, body=Body(UNARY.decode())),
+    )
+
+
+async def counted(call: Callable[[], Awaitable[object]], times: int = CALLS) -> tuple[float, float]:
+    """Return how many functions one call calls, in Python and in C, and how many turns of the loop it takes."""
+    for _ in range(WARM_UP):
+        await call()
+    calls = turns = 0
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls, turns
+        if event in ("call", "c_call"):
+            calls += 1
+            turns += event == "call" and frame.f_code.co_name == "_run_once"
+
+    sys.setprofile(note)
+    for _ in range(times):
+        await call()
+    sys.setprofile(None)
+    return (calls - 1) / times, turns / times  # without setprofile itself
+
+
+async def per_delta(call: Callable[[int], Awaitable[object]]) -> tuple[float, float]:
+    """Return the calls and turns that one delta adds to a stream."""
+    few, many = [await counted(lambda number=number: call(number), 3) for number in (FEW, MANY)]  # type: ignore[misc]
+    return (many[0] - few[0]) / (MANY - FEW), (many[1] - few[1]) / (MANY - FEW)
+
+
+async def main() -> None:
+    """Count everything that has a budget."""
+    server = Server()
+    found: dict[str, float] = {}
+    async with mellite.backend("openai-chat:m", base_url=server.url, api_key="x") as backend:
+
+        async def burst(deltas: int) -> None:
+            async for _ in backend.generate("Hi.", model=f"burst-{deltas}"):
+                pass
+
+        async def paced(deltas: int) -> None:
+            async for _ in backend.generate("Hi.", model=f"paced-{deltas}"):
+                server.read.put(None)
+
+        async def made() -> None:
+            backend.generate("Hi.")
+
+        thunk = backend.generate("Hi.")
+
+        async def copied() -> None:
+            copy.copy(thunk)
+
+        async def unary() -> None:
+            await backend.generate("Hi.", model="unary", stream=False)
+
+        found["unary call"], found["unary turns"] = await counted(unary)
+        found["burst delta"], _ = await per_delta(burst)
+        found["paced delta"], found["paced turns"] = await per_delta(paced)
+        found["thunk made"], _ = await counted(made)
+        found["thunk copied"], _ = await counted(copied)
+    cassette = Cassette(tuple([interaction(number) for number in range(WARM_UP + CALLS)]))
+    replaying = mellite.backend("openai-chat:m", api_key="x", stream=False, transport=ReplayTransport(cassette))
+    questions = iter(range(WARM_UP + CALLS))
+
+    async def replayed() -> None:
+        await replaying.generate(f"question {next(questions)}")
+
+    found["replayed call"], _ = await counted(replayed)
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
