@@ -180,7 +180,8 @@ class AsyncioWaiter:
         """Wake the task, now or when it starts waiting; from any thread, any number of times."""
         try:
             if threading.get_ident() == self.thread:
-                self._set()
+                if not self.future.done():
+                    self.future.set_result(None)
             else:
                 self.loop.call_soon_threadsafe(self._set)
         except RuntimeError:  # the loop is closed, and no task waits in it

@@ -102,6 +102,8 @@ def imported_trio() -> Any:
     While another thread is importing trio, `sys.modules` has it half made. Nothing can run on it yet, so it counts as
     not imported until ``trio.lowlevel`` is there. No other code of mellite looks into `sys.modules`.
     """
+    if "trio" not in modules:  # nearly always asked in vain
+        return None
     trio = modules.get("trio")
     return trio if hasattr(trio, "lowlevel") else None
 

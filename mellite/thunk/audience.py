@@ -178,7 +178,11 @@ class Audience(ABC):
                 waiter = loops.waiter()
                 self._on_settled.append(waiter)
                 if self.outcome is None:
-                    await _woken(waiter, self._on_settled)
+                    try:
+                        await waiter.wait()
+                    except BaseException:
+                        _forget(waiter, self._on_settled)
+                        raise
         except GeneratorExit:  # nothing can be awaited any more
             if consumer is not None:
                 self.leave(consumer, cancelled=True)
@@ -198,7 +202,11 @@ class Audience(ABC):
             waiter = loops.waiter()
             self._on_event.append(waiter)
             if len(self.events) <= position and self.outcome is None:
-                await _woken(waiter, self._on_event)
+                try:
+                    await waiter.wait()
+                except BaseException:
+                    _forget(waiter, self._on_event)
+                    raise
 
     def block(self, timeout: float | None) -> bool:
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""
@@ -245,11 +253,7 @@ def wake_all(wakers: list[loops.Waker]) -> None:
         waker.wake()
 
 
-async def _woken(waiter: loops.Waiter, wakers: list[loops.Waker]) -> None:
-    """Wait on *waiter*; on cancellation remove it from *wakers*."""
-    try:
-        await waiter.wait()
-    except BaseException:
-        with suppress(ValueError):  # woken in the same moment
-            wakers.remove(waiter)
-        raise
+def _forget(waiter: loops.Waiter, wakers: list[loops.Waker]) -> None:
+    """Remove *waiter*, whose wait was cancelled, from *wakers*."""
+    with suppress(ValueError):  # woken in the same moment
+        wakers.remove(waiter)

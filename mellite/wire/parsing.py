@@ -132,7 +132,7 @@ class Parser:
             self._failure = error
         except RecursionError:
             self._failure = _too_deep()
-        if not self._state.complete:
+        if not self._state.complete and (self._framing.stray or self._strayed):
             self._look_beside()
         return events
 

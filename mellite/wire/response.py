@@ -35,13 +35,15 @@ class _Clocks:
 
     Attributes:
         now: tells the time of the running loop.
+        idle: how long the next event may take.
     """
 
-    __slots__ = ("_timeouts", "_total_ends", "now")
+    __slots__ = ("_timeouts", "_total_ends", "idle", "now")
 
     def __init__(self, timeouts: Timeouts, since: float | None = None) -> None:
         self._timeouts = timeouts
         self.now = loops.clock()
+        self.idle = timeouts.idle
         total = timeouts.total
         self._total_ends = None if total is None else (self.now() if since is None else since) + total
 
@@ -78,10 +80,6 @@ class _Clocks:
             return FirstByteTimeout(msg)
         msg = f"no event from {url} for {timeouts.idle} s; raise Timeouts(idle=...) to wait longer"
         return IdleTimeout(msg)
-
-    @property
-    def idle(self) -> float | None:
-        return self._timeouts.idle
 
 
 async def open_response(
@@ -170,31 +168,41 @@ class BodyReader:
         if self._head:
             head, self._head = self._head, b""
             return head
-        piece = await self._next()
+        piece = None if self._pieces is None else await self._left_over()
+        if piece is None:
+            decoder = self._decoder
+            if decoder is None:
+                decoder = self._decoder = BodyDecoder(self.response.headers.get("content-encoding"))
+            piece = await self._receive()
+            if not decoder.identity:
+                piece = await self._decoded(decoder, piece)
+            elif len(piece) > _PIECE:
+                self._pieces = _slices(piece)
+                piece = next(self._pieces)
         self._taken += len(piece)
         if self._bounds.max_bytes is not None and self._taken > self._bounds.max_bytes:
             raise self._bounds.too_long()
         return piece
 
-    async def _next(self) -> bytes:
-        for piece in self._pieces or ():  # left from the last read
+    async def _left_over(self) -> bytes | None:
+        """Return the next piece of what was read before; None at its end."""
+        for piece in self._pieces or ():
             await checkpoint()
             if self._clocks.is_over():
                 raise self._clocks.ran_out(self._shown, total=True, first=False)
             return piece
-        decoder = self._decoder
-        if decoder is None:
-            decoder = self._decoder = BodyDecoder(self.response.headers.get("content-encoding"))
-        while True:
-            data = await self._receive()
-            if not data:
-                decoder.end()
-                return b""
-            if decoder.identity and len(data) <= _PIECE:
-                return data
-            self._pieces = _slices(data) if decoder.identity else decoder.feed(data)
+        self._pieces = None
+        return None
+
+    async def _decoded(self, decoder: BodyDecoder, data: bytes) -> bytes:
+        """Decode what has come, and what follows until it comes to something."""
+        while data:
+            self._pieces = decoder.feed(data)
             for piece in self._pieces:
                 return piece
+            data = await self._receive()
+        decoder.end()
+        return b""
 
     async def _receive(self) -> bytes:
         now = self._clocks.now()

@@ -194,8 +194,8 @@ class Incoming:
         self.buffered = 0
         if not pieces:
             return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
+        data = b"".join(pieces)  # one piece is returned as it is
+        self._pieces = []
         return data
 
 

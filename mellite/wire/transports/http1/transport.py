@@ -180,7 +180,7 @@ class _Response(HttpResponse):
 
     async def read(self, timeout: float | None = None) -> bytes:
         """The next piece of the body; see `HttpResponse.read`."""
-        incoming = self._incoming
+        incoming, limit = self._incoming, timeout
         deadline: float | None = None
         while True:
             data = incoming.take()
@@ -192,21 +192,19 @@ class _Response(HttpResponse):
             connection = self._connection
             if connection is None or incoming.error is not None:
                 break
-            left = timeout
-            if timeout is not None:
-                now = time.monotonic()
-                if deadline is None:
-                    deadline = now + timeout
-                left = max(0.0, deadline - now)
+            if deadline is not None:
+                timeout = _left(deadline)
+            elif timeout is not None:
+                deadline = time.monotonic() + timeout
             try:
-                await connection.wait(left)
+                await connection.wait(timeout)
             except TimeoutError:
                 break
         shown = shown_url(self._url)
         if incoming.error is None and self._connection is not None:
             self.close()
             incoming.error = CutOff("given up on this side")
-            msg = f"nothing more came from {shown} within {timeout} s"
+            msg = f"nothing more came from {shown} within {limit} s"
             raise TimeoutError(msg)
         self.close()
         raise _lost(incoming.error or CutOff("it was closed on this side"), shown)
