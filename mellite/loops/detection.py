@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
-from sys import modules
 from typing import Any, Protocol, cast
 
 from .asyncio_loop import AsyncioLoop, AsyncioWaiter, current_asyncio_task
@@ -102,9 +102,10 @@ def imported_trio() -> Any:
     While another thread is importing trio, `sys.modules` has it half made. Nothing can run on it yet, so it counts as
     not imported until ``trio.lowlevel`` is there. No other code of mellite looks into `sys.modules`.
     """
-    if "trio" not in modules:  # nearly always asked in vain
+    imported = sys.modules
+    if "trio" not in imported:  # most programs have not, and every call asks
         return None
-    trio = modules.get("trio")
+    trio = imported.get("trio")
     return trio if hasattr(trio, "lowlevel") else None
 
 
@@ -120,7 +121,7 @@ def current() -> Loop:
     Raises:
         RuntimeError: outside of any.
     """
-    trio = imported_trio() if "trio" in modules else None
+    trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return TrioLoop(trio.lowlevel.current_trio_token())
     return AsyncioLoop(asyncio.get_running_loop())
@@ -132,7 +133,7 @@ def waiter() -> Waiter:
     Raises:
         RuntimeError: outside of any loop.
     """
-    trio = imported_trio() if "trio" in modules else None
+    trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return TrioWaiter(trio.lowlevel.current_trio_token())
     return AsyncioWaiter(asyncio.get_running_loop())
@@ -144,7 +145,7 @@ def clock() -> Callable[[], float]:
     Raises:
         RuntimeError: outside of any loop.
     """
-    trio = imported_trio() if "trio" in modules else None
+    trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return cast("Callable[[], float]", trio.current_time)
     return asyncio.get_running_loop().time
@@ -152,7 +153,7 @@ def clock() -> Callable[[], float]:
 
 def running() -> object | None:
     """Return a key for the running loop: asyncio's loop itself, or trio's token; None outside of any."""
-    trio = imported_trio() if "trio" in modules else None
+    trio = imported_trio()
     if trio is not None and trio.lowlevel.in_trio_task():
         return cast("object", trio.lowlevel.current_trio_token())
     try:

@@ -64,7 +64,7 @@ def mend(request: Request, *, rules: HistoryRules) -> tuple[Request, tuple[str, 
         >>> request.messages[-1].role, changes
         ('tool', ("tool call 'call_1' has no result: it gets one that says so",))
     """
-    if _is_in_order(request, rules):
+    if _is_text(request) or _is_in_order(request, rules):
         return request, ()
     mender = _Mender(request, rules)
     messages = tuple(mender.mended())
@@ -107,8 +107,6 @@ def _is_text(request: Request) -> bool:
 
 def _is_in_order(request: Request, rules: HistoryRules) -> bool:
     """Check cheaply that the history needs no repair; may return False negatives."""
-    if _is_text(request):
-        return True
     check = _Check(request, rules)
     for message in request.messages:
         if check.waiting and message.role != "tool":

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import AsyncGeneratorType
 from typing import Any, Final, TypeAlias, final, get_args
 
 from .. import loops
@@ -137,7 +138,18 @@ class Pump(Audience):
         """
         instead = opener.get()
         stream: Any = self.call.backend.stream(self.request) if instead is None else instead(self)
-        if not hasattr(stream, "__anext__") and hasattr(stream, "__aiter__"):
+        if not hasattr(stream, "__anext__"):
+            stream = self._iterator(stream)
+        opened: AsyncIterator[Event] = stream
+        return opened
+
+    def _iterator(self, stream: Any) -> Any:
+        """Return the iterator of a stream that is none itself.
+
+        Raises:
+            BackendError: if there is none.
+        """
+        if hasattr(stream, "__aiter__"):
             stream = stream.__aiter__()
         if not hasattr(stream, "__anext__"):
             if hasattr(stream, "close"):
@@ -147,8 +159,7 @@ class Pump(Audience):
                 "write it as `async def stream(self, request)` with `yield`"
             )
             raise BackendError(msg)
-        opened: AsyncIterator[Event] = stream
-        return opened
+        return stream
 
     async def _pull(self, source: AsyncIterator[Event]) -> None:
         events = self.events
@@ -199,12 +210,14 @@ class Pump(Audience):
 
     async def _close(self, source: AsyncIterator[Event] | None, failure: BaseException | None) -> None:
         """Close the stream, shielded from cancellation, so that its connection goes back or is cut."""
+        if failure is None and type(source) is AsyncGeneratorType:
+            return  # it has run to its end
         close = getattr(source, "aclose", None)
         if close is None:
             return
         try:
             if failure is None:
-                await close()  # an exhausted generator: nothing left to do
+                await close()
                 return
             import anyio
 
@@ -258,5 +271,6 @@ class Pump(Audience):
         if self._is_inherited():  # see "Forks" in `mellite.thunk`
             self._on_event.clear()
             self._on_settled.clear()
-        wake_all(self._on_event)
+        if self._on_event:
+            wake_all(self._on_event)
         wake_all(self._on_settled)

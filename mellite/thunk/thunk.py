@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack, cast
 
@@ -388,14 +389,12 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         """
         pump = self._gen.pump
         if pump is None and self._outcome is None:
-            from .pump import Pump
-
             home = loops.current() if loop is None else loop()
             made: Pump | None = None
             with _starting:
                 pump = self._gen.pump
                 if pump is None and self._outcome is None:
-                    pump = made = self._gen.pump = Pump(self._call, home, settle_all)
+                    pump = made = self._gen.pump = _pump_class()(self._call, home, settle_all)
                     if self._outcome is not None:  # cancelled by a signal handler, in the middle of this
                         self._gen.pump = pump = made = None
             # Not under the lock: an eager task runs the stream here, which may start other thunks.
@@ -422,6 +421,13 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         from .outcome import Clock, conclude
 
         return conclude([], request=self._call.request, backend=self._call.backend, clock=Clock(), cancelled=why)
+
+
+@cache
+def _pump_class() -> type[Pump]:
+    from .pump import Pump
+
+    return Pump
 
 
 #: A thunk whose output type does not matter to the code that handles it.

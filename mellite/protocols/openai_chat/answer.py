@@ -73,8 +73,8 @@ class OpenAIChatRaw(RawProviderResponse, protocol=ID):
 def usage_of(raw: Mapping[str, Json]) -> Usage:
     """Return the counts in a usage object, whose names differ from host to host."""
     prompt, completion = inner(raw, "prompt_tokens_details"), inner(raw, "completion_tokens_details")
-    reasoning = count(completion, "reasoning_tokens")
-    cached = count(prompt, "cached_tokens")
+    reasoning = count(completion, "reasoning_tokens") if completion else None
+    cached = count(prompt, "cached_tokens") if prompt else None
     if cached is None:  # DeepSeek; Together and Z.ai; Mistral
         cached = count(raw, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
     return Usage.of(
@@ -82,7 +82,7 @@ def usage_of(raw: Mapping[str, Json]) -> Usage:
         output_tokens=count(raw, "completion_tokens"),
         total_tokens=count(raw, "total_tokens"),
         cache_read_input_tokens=cached,
-        cache_write_input_tokens=count(prompt, "cache_write_tokens"),
+        cache_write_input_tokens=count(prompt, "cache_write_tokens") if prompt else None,
         reasoning_tokens=count(raw, "reasoning_tokens") if reasoning is None else reasoning,  # Perplexity
         raw=raw,
     )

@@ -231,8 +231,8 @@ class _Header(Auth):
         value = self.credential.find() if self.optional else self.credential.reveal()
         if value is None:
             return EMPTY
-        problem = _problem(value)
-        if problem is not None:
+        if _UNSENDABLE.search(value) is not None:
+            problem = _problem(value)
             del value  # a traceback shows the locals of this frame
             msg = f"{self.credential.describe()} cannot be sent: it has {problem}; look for a copying mistake"
             raise InvalidCredential(msg)

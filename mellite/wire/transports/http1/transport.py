@@ -117,12 +117,12 @@ async def _exchange(pool: Pool, request: HttpRequest, timeout: float | None) -> 
     if connection is None:
         connection, is_reused = await _within(deadline, pool.take, origin, within=request.connect_timeout)
         timeout = _left(deadline)
-    incoming = await _answered(pool, connection, target, request, timeout)
+    incoming = await _answered(pool, connection, target, request, timeout=timeout, deadline=deadline)
     if is_reused and not incoming.received and isinstance(incoming.error, (CutOff, OSError)):
         # It had been closed while it rested, and the request met that: a fresh connection, once.
         pool.drop(connection)
         connection, _ = await _within(deadline, pool.take, origin, within=request.connect_timeout, fresh=True)
-        incoming = await _answered(pool, connection, target, request, _left(deadline))
+        incoming = await _answered(pool, connection, target, request, timeout=_left(deadline), deadline=deadline)
     if not incoming.has_head:
         pool.drop(connection)
         raise incoming.error or CutOff("it ended before its time")
@@ -143,17 +143,27 @@ async def _within(deadline: float | None, take: Callable[..., Any], *args: Any, 
 
 
 async def _answered(
-    pool: Pool, connection: Connection, target: str, request: HttpRequest, timeout: float | None
+    pool: Pool,
+    connection: Connection,
+    target: str,
+    request: HttpRequest,
+    *,
+    timeout: float | None,
+    deadline: float | None,
 ) -> Incoming:
-    """Send a request and wait for the head of its answer, or for the end."""
+    """Send a request and wait for the head of its answer, or for the end.
+
+    Args:
+        timeout: how long until the deadline, in seconds.
+    """
     incoming = Incoming(request.method)
     try:
         head = head_of(request, connection.origin, target, connection.proxy)
         await connection.send(head, request.body, incoming, timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
         while not incoming.has_head and incoming.error is None:
             await connection.wait(timeout)
-            timeout = _left(deadline)
+            if not incoming.has_head:
+                timeout = _left(deadline)
     except BaseException:
         pool.drop(connection)
         raise
