@@ -88,6 +88,11 @@ class Pace:
         """Whether `until` may wait before a piece."""
         return self._speed is not None or self._order is not None
 
+    @property
+    def ends_well(self) -> bool:
+        """Whether the answer ends without an error and without a wait."""
+        return not self.waits and (self.timeline is None or self.timeline.end == "complete")
+
     def _moment(self, after: int) -> int:
         """Return the moment, for the order, of what came `after` microseconds after the start."""
         started = 0 if self.timeline is None else self.timeline.started
@@ -204,6 +209,14 @@ class RecordedAnswer(HttpResponse):
             self._pace.gives(self._times, count + 1)
         self._count = count + 1
         return self._pieces[count]
+
+    def whole(self, most: int) -> bytes | None:
+        """Return the only piece of the answer; see `HttpResponse.whole`."""
+        pieces = self._pieces
+        if self._count or len(pieces) != 1 or len(pieces[0]) > most or not self._pace.ends_well:
+            return None
+        self._count = 1
+        return pieces[0]
 
     async def aclose(self) -> None:
         """Close the answer, and tell the order that its reader went away."""
