@@ -196,17 +196,19 @@ class Audience(ABC):
         return outcome
 
     async def wait_beyond(self, position: int) -> None:
-        """Wait until there are more than `position` events, or the generation has settled."""
+        """Wait until there are more than `position` events, or the generation has settled; maybe not so long.
+
+        The caller looks again in any case.
+        """
         self.check_loop()
-        while len(self.events) <= position and self.outcome is None:
-            waiter = loops.waiter()
-            self._on_event.append(waiter)
-            if len(self.events) <= position and self.outcome is None:
-                try:
-                    await waiter.wait()
-                except BaseException:
-                    _forget(waiter, self._on_event)
-                    raise
+        waiter = loops.waiter()
+        self._on_event.append(waiter)
+        if len(self.events) <= position and self.outcome is None:
+            try:
+                await waiter.wait()
+            except BaseException:
+                _forget(waiter, self._on_event)
+                raise
 
     def block(self, timeout: float | None) -> bool:
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""
