@@ -30,6 +30,7 @@ def made(*rows: Row) -> Report:
     )
 
 
+@pytest.mark.slow
 def test_command_runs(tmp_path: Path) -> None:
     """One benchmark runs with --quick; the JSON has the documented keys, and the exit code says whether bars hold."""
     path = tmp_path / "figures.json"

@@ -80,7 +80,8 @@ async def _dropped(backend: mellite.Backend, effort: Effort) -> float:
 async def _million(base: str, effort: Effort) -> Row:
     """Return the growth of the process while a long stream runs, beside its text."""
     deltas = effort.size(1_000_000, 100_000)
-    async with mellite.backend("openai-chat:m", base_url=base, api_key="x", keep_raw=False) as backend:
+    bounds = {"max_answer_bytes": 10**9, "max_answer_values": 10**9}
+    async with mellite.backend("openai-chat:m", base_url=base, api_key="x", keep_raw=False, **bounds) as backend:
         gc.collect()
         before = highest = _rss()
         length = seen = 0

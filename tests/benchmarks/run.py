@@ -36,6 +36,8 @@ class Report:
     quick: bool
     seconds: float
     rows: tuple[Row, ...]
+    failed: tuple[str, ...] = ()
+    """The benchmarks that could not be run."""
 
     @property
     def missed(self) -> tuple[Row, ...]:
@@ -68,7 +70,7 @@ def start(name: str, *, quick: bool) -> list[Row]:
     return [Row(**row) for row in json.loads(done.stdout)]
 
 
-def report(rows: Sequence[Row], *, quick: bool, load: float, began: dt.datetime) -> Report:
+def report(rows: Sequence[Row], failed: Sequence[str], *, quick: bool, load: float, began: dt.datetime) -> Report:
     """Put rows together with where they were measured."""
     now = dt.datetime.now(dt.UTC)
     return Report(
@@ -82,6 +84,7 @@ def report(rows: Sequence[Row], *, quick: bool, load: float, began: dt.datetime)
         quick=quick,
         seconds=round((now - began).total_seconds(), 1),
         rows=tuple(rows),
+        failed=tuple(failed),
     )
 
 

@@ -57,6 +57,8 @@ def show(report: Report) -> None:
     else:
         print(plain(report.rows))
     judged = [row for row in report.rows if row.bar is not None]
+    if report.failed:
+        print(f"could not be measured: {', '.join(report.failed)}")
     print(f"{len(judged) - len(report.missed)} of {len(judged)} bars hold, in {report.seconds:.0f} s")
 
 
