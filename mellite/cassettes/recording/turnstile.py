@@ -27,7 +27,7 @@ class Turnstile:
     other lock is taken under it.
 
     Attributes:
-        inside: how many answers are on their way. With only one, `enter` does not wait.
+        inside: how many answers are on their way. After the end of the only one, `enter` does not wait.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Turnstile:
         try:
             if waiter is not None:
                 await waiter.wait()
-            if self.inside > 1 and time.monotonic() - self._last < _RECENT:
+            if time.monotonic() - self._last < _RECENT:
                 for _ in range(TURNS):
                     await checkpoint()
         except BaseException:
@@ -76,7 +76,7 @@ class Turnstile:
         Args:
             ended: whether the caller let an answer end, so that its reader needs time to react.
         """
-        if ended:
+        if ended and self.inside:  # whoever is still on the way may be let through next, also the last one
             self._last = time.monotonic()
         with self._lock:
             following = self._waiting.popleft() if self._waiting else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from mellite.cassettes import HttpInteraction, RecordTransport, Redaction, ReplayTransport, ScriptedTransport
 from mellite.cassettes.interactions import Interaction
@@ -336,3 +337,27 @@ async def test_stored_before_the_end_is_told() -> None:
     assert len(sink.kept) == 1
     await response.aclose()
     assert len(sink.kept) == 1
+
+
+async def test_the_reader_of_one_end_acts_before_the_last_one_comes() -> None:
+    """Of two answers that end together, the reader of the first can still stop the second: also the last one waits."""
+    gate = anyio.Event()
+    recorder = RecordTransport(ScriptedTransport([[b"one", gate.wait], [b"two", gate.wait]]))
+    ended: list[str] = []
+
+    async def reader(name: str, scope: anyio.CancelScope, other: anyio.CancelScope) -> None:
+        with scope:
+            await read(recorder)
+            ended.append(name)
+            for _ in range(10):  # as a thunk that settles, and a strategy that decides
+                await checkpoint()
+            other.cancel()
+
+    first, second = anyio.CancelScope(), anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(reader, "first", first, second)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(reader, "second", second, first)
+        await anyio.wait_all_tasks_blocked()
+        gate.set()
+    assert len(ended) == 1
