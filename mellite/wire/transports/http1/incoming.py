@@ -17,6 +17,8 @@ _INFORMATIONAL: Final = 100
 #: Bytes that hold neither too many headers nor a too long one: a header takes four at least.
 _SHORT: Final = 4 * _HEADERS
 
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+
 
 class BrokenRules(Exception):
     """What came breaks the rules of HTTP, or the bounds set here; the text says which."""
@@ -110,10 +112,12 @@ class Incoming:
             self.buffered += len(data)
         if self.is_complete:
             self._parser = None  # and with it the cycle between the two
-        elif not self.has_head:
+        elif not self._pieces:  # of a head, of trailers, or between two chunks
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD:
-                self._fail(BrokenRules("its head is too long"))
+                self._fail(BrokenRules("its trailers are too long" if self.has_head else "its head is too long"))
+        else:
+            self._head_bytes = 0
 
     def end(self, error: Exception | None = None) -> None:
         """Take in the end of the connection: the server's, or an error of the network."""
@@ -153,7 +157,12 @@ class Incoming:
         if self.is_complete or parser is None:
             return
         status = parser.get_status_code()
-        if 100 <= status < 200:
+        if status < 200:
+            if status < 100:
+                raise BrokenRules(_NO_HTTP)
+            if any(name.lower() in _FRAMING and value != b"0" for name, value in self.raw_headers):
+                msg = "one of its first heads says that a body follows"
+                raise BrokenRules(msg)
             self.raw_headers.clear()
             self._informational += 1
             if status == 101 or self._informational > _INFORMATIONAL:

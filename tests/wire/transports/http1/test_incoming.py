@@ -22,6 +22,11 @@ WHOLE = {
     "trailer": (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n", b"abc", True),
     "first 100": (b"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na", b"a", True),
     "first 103": (b"HTTP/1.1 103 X\r\nlink: a\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na", b"a", True),
+    "100, no body": (
+        b"HTTP/1.1 100 X\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na",
+        b"a",
+        True,
+    ),
     "204": (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
     "304": (b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", b"", True),
     "close": (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\na", b"a", False),
@@ -34,6 +39,16 @@ BROKEN = {
     "no HTTP": (b"220 mail ESMTP\r\n", "it does not begin with a status line"),
     "a greeting": (b"SSH-2.0-OpenSSH\r\n", "it does not begin with a status line"),
     "status": (b"HTTP/1.1 2x0 OK\r\n\r\n", "it does not begin with a status line"),
+    "status 0": (b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n", "it does not begin with a status line"),
+    "status 99": (b"HTTP/1.1 099 OK\r\ncontent-length: 0\r\n\r\n", "it does not begin with a status line"),
+    "a first head with a body": (
+        b"HTTP/1.1 110 X\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "one of its first heads says that a body follows",
+    ),
+    "a first head with chunks": (
+        b"HTTP/1.1 110 X\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "one of its first heads says that a body follows",
+    ),
     "a name with a space": (b"HTTP/1.1 200 OK\r\na b: c\r\n\r\n", "its head is malformed"),
     "two lengths": (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na", "its head is malformed"),
     "a negative length": (b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\na", "its head is malformed"),
@@ -131,6 +146,24 @@ def test_no_body_to_head() -> None:
     incoming = Incoming("HEAD")
     incoming.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
     assert (incoming.is_complete, incoming.is_reusable, incoming.take()) == (True, False, b"")
+
+
+@pytest.mark.parametrize("trailer", [b"x: y\r\n", b"x"], ids=["many", "long"])
+def test_endless_trailers(trailer: bytes) -> None:
+    """Trailers have bounds, too; a body whose pieces come apart from their framing has none."""
+    incoming = Incoming("POST")
+    incoming.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    for _ in range(200_000):
+        incoming.feed(b"1\r\n")
+        incoming.feed(b"a\r\n")
+    assert len(incoming.take()) == 200_000
+    incoming.feed(b"0\r\n")
+    fed = 0
+    while incoming.error is None and fed < 2**20:
+        incoming.feed(trailer * 1000)
+        fed += len(trailer) * 1000
+    assert str(incoming.error) == "its trailers are too long"
+    assert fed < 2**20
 
 
 ANY_ANSWER = st.sampled_from([data for data, _, _ in WHOLE.values()] + [data for data, _ in BROKEN.values()])
