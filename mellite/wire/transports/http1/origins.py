@@ -67,7 +67,7 @@ class Proxy:
             ConfigurationError: for a scheme other than http and https, and for what is no URL.
         """
         whole = url if "://" in url else f"http://{url}"
-        shown = re.sub(r"//[^/]*@", "//...@", whole)
+        shown = re.sub(r"^(\w+://)?.*@", r"\1...@", whole, flags=re.DOTALL)  # a password may hold a slash
         try:
             parts = urlsplit(whole)
             port = parts.port or _PORTS.get(parts.scheme, 0)

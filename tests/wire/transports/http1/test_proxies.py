@@ -148,7 +148,17 @@ async def test_a_proxy_that_is_not_there() -> None:
     leaks_nothing(caught.value)
 
 
-@pytest.mark.parametrize("url", [f"socks5://me:{PASSWORD}@127.0.0.1:1", "ftp://a", "http://", "http://a:port"])
+UNUSABLE = [
+    f"socks5://me:{PASSWORD}@127.0.0.1:1",
+    f"http://me:a/{PASSWORD}@127.0.0.1:1",
+    f"me:{PASSWORD}/a@127.0.0.1:1",
+    "ftp://a",
+    "http://",
+    "http://a:port",
+]
+
+
+@pytest.mark.parametrize("url", UNUSABLE)
 async def test_what_cannot_be_used(url: str) -> None:
     """SOCKS and what is no URL of a proxy are an error that names it, without a password."""
     async with aclosing(Http1Transport(proxy=url)) as transport:
