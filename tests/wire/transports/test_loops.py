@@ -17,8 +17,9 @@ import trio
 
 from mellite.wire.http import HttpResponse
 from mellite.wire.transports.aiohttp import AiohttpTransport
+from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.server import LAST, Server, answer, gate, head, piece
-from tests.wire.transports.support import LOOPS, fetch, in_thread, post, whole
+from tests.wire.transports.support import LOOPS, Make, fetch, in_thread, post, whole
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -143,11 +144,12 @@ class TestLoops:
         assert [loop() for loop in loops] == [None, None, None]
 
 
+@pytest.mark.parametrize("make", [Http1Transport, AiohttpTransport])
 @pytest.mark.parametrize("half_read", [False, True])
-def test_a_loop_closed_without_ceremony(server: Server, half_read: bool) -> None:
+def test_a_loop_closed_without_ceremony(server: Server, half_read: bool, make: Make) -> None:
     """A loop that is just closed, without asyncio.run's clean-up, leaves no warnings, and the transport goes on."""
     script = server.script(head(), piece(b"one"), *[gate("never")] * half_read, LAST)
-    transport = AiohttpTransport()
+    transport = make()
 
     async def main() -> HttpResponse | None:
         response = await transport.open(post(script), timeout=5)
@@ -170,7 +172,7 @@ def test_a_loop_closed_without_ceremony(server: Server, half_read: bool) -> None
     server.no_connections()
 
 
-@pytest.mark.parametrize("name", ["aiohttp-asyncio", "httpx2-asyncio"])
+@pytest.mark.parametrize("name", ["http1-asyncio", "aiohttp-asyncio", "httpx2-asyncio"])
 @pytest.mark.parametrize("half_read", [False, True])
 def test_sockets_of_a_loop_closed_by_hand(server: Server, name: str, half_read: bool) -> None:
     """They are closed with it, busy or idle, though the transport, the answer and the loop are still referred to."""
@@ -194,7 +196,7 @@ def test_sockets_of_a_loop_closed_by_hand(server: Server, name: str, half_read: 
         loops.append((loop, left))
 
 
-@pytest.mark.parametrize("name", ["aiohttp-asyncio", "httpx2-asyncio"])
+@pytest.mark.parametrize("name", ["http1-asyncio", "aiohttp-asyncio", "httpx2-asyncio"])
 def test_dropped_while_the_loop_ends(server: Server, name: str) -> None:
     """A client that its owner and its loop close at the same time is closed once, and the loop waits for that."""
     script = server.script(answer(b"x"))

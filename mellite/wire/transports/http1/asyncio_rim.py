@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import TYPE_CHECKING, Final, cast, final
+from typing import TYPE_CHECKING, Final, TypedDict, cast, final
 
+from ....loops import forking
+from ....loops.per_loop import release
 from .incoming import CutOff, Incoming
 
 if TYPE_CHECKING:
@@ -20,10 +22,15 @@ _ENOUGH: Final = 256 * 1024
 
 _NOTHING: Final = memoryview(b"")
 
-#: Timers run in it: one in the context of the caller would keep that alive until it goes off.
-_EMPTY: Final = contextvars.Context()
-
 _HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address of a host is tried, too: RFC 8305, section 5
+
+
+class _Options(TypedDict, total=False):
+    """Options of `asyncio.loop.create_connection`."""
+
+    ssl: ssl.SSLContext | None
+    server_hostname: str | None
+    happy_eyeballs_delay: float
 
 
 @final
@@ -39,12 +46,14 @@ class AsyncioConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_context",
         "_deadline",
         "_expired",
         "_is_full",
         "_is_paused",
         "_loop",
         "_outgoing",
+        "_process",
         "_timer",
         "_transport",
         "_waiter",
@@ -70,6 +79,10 @@ class AsyncioConnection(asyncio.Protocol):
         self._deadline = 0.0
         self._expired = False
         self._timer: asyncio.TimerHandle | None = None
+        # Timers run in an empty context: that of the caller would live until the timer goes off. Each connection has
+        # its own, because two threads cannot be in one context at the same time.
+        self._context = contextvars.Context()
+        self._process = forking.process.number
 
     # --- called by the loop ----------------------------------------------------------------------
 
@@ -155,6 +168,7 @@ class AsyncioConnection(asyncio.Protocol):
             self._transport.resume_reading()
         if timeout is not None:
             self._watch(timeout)
+        self._expired = False  # a wait that was cancelled may have left it set
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -162,7 +176,6 @@ class AsyncioConnection(asyncio.Protocol):
             self._waiter = None
             self._deadline = 0.0
         if self._expired:
-            self._expired = False
             raise TimeoutError
 
     def _watch(self, timeout: float) -> None:
@@ -174,14 +187,14 @@ class AsyncioConnection(asyncio.Protocol):
             if timer.when() <= deadline:
                 return
             timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._look, context=_EMPTY)
+        self._timer = self._loop.call_at(deadline, self._look, context=self._context)
 
     def _look(self) -> None:
         self._timer = None
         if not self._deadline:  # nobody is waiting
             return
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look, context=_EMPTY)
+            self._timer = self._loop.call_at(self._deadline, self._look, context=self._context)
             return
         if self._waiter is not None and not self._waiter.done():  # what has arrived wins
             self._expired = True
@@ -194,6 +207,9 @@ class AsyncioConnection(asyncio.Protocol):
             return False
         self.incoming = None
         self.idle_since = now
+        if self._is_paused:  # at rest, the loop must see what nobody asked for, and the end
+            self._is_paused = False
+            transport.resume_reading()
         return True  # the timer stays: the next exchange may need it, and it does nothing where nobody waits
 
     def is_fresh(self) -> bool:
@@ -203,13 +219,18 @@ class AsyncioConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once: nothing that is still to be sent, or to be said in TLS, holds the socket."""
         self.is_usable = False
+        if self._process != forking.process.number:
+            return  # the connection of the process before this one: see `mellite.loops.forking`
         self._outgoing = _NOTHING
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         transport, self._transport = self._transport, None
-        if transport is not None and not self._loop.is_closed():
-            transport.abort()
+        if transport is not None:
+            if self._loop.is_closed():  # by hand: the transport can no longer close its socket
+                release(transport)
+            else:
+                transport.abort()
         if self.incoming is not None and self.incoming.error is None:
             self.incoming.end(CutOff("it was closed on this side"))
         self._wake()
@@ -224,14 +245,10 @@ class AsyncioConnection(asyncio.Protocol):
             OSError: if none of its addresses takes it; ssl.SSLError, an OSError, if TLS fails.
         """
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            lambda: cls(loop, origin),
-            host,
-            port,
-            ssl=tls,
-            server_hostname=host if tls is not None else None,
-            happy_eyeballs_delay=_HAPPY_EYEBALLS,
-        )
+        options: _Options = {"ssl": tls, "server_hostname": host if tls is not None else None}
+        if isinstance(loop, asyncio.BaseEventLoop):  # uvloop does not know it, and tries one address after the other
+            options["happy_eyeballs_delay"] = _HAPPY_EYEBALLS
+        _, connection = await loop.create_connection(lambda: cls(loop, origin), host, port, **options)
         return connection
 
     async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:

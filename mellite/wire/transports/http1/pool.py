@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, final
 
-from ....loops import Waiter, waiter
+from ....loops import Waiter, current, waiter
 from .incoming import CutOff, Incoming
 from .origins import Origin, Proxy
 
@@ -14,6 +14,8 @@ __all__ = ["Connection", "Pool"]
 
 #: Seconds that an unused connection is kept. Servers of providers close theirs after 60 s and more.
 KEEP_ALIVE: Final = 30.0
+
+_CLOSED: Final = "the transport was closed"
 
 
 class Connection(Protocol):
@@ -72,7 +74,7 @@ class Pool:
         limit: how many connections there may be; further ones wait, in the order in which they came.
     """
 
-    __slots__ = ("_clock", "_connect", "_idle", "_is_closed", "_limit", "_open", "_places", "_queue")
+    __slots__ = ("_clock", "_connect", "_idle", "_is_closed", "_limit", "_loop", "_open", "_places", "_queue")
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class Pool:
         self._open: set[Connection] = set()  # in use
         self._queue: deque[_Place] = deque()
         self._is_closed = False
+        self._loop = current()
 
     async def take(
         self, origin: Origin, *, within: float | None = None, fresh: bool = False
@@ -107,11 +110,18 @@ class Pool:
         connection = None if fresh else self.kept(origin)
         if connection is not None:
             return connection, True
+        if self._is_closed:
+            raise CutOff(_CLOSED)
         if not self._queue and (self._places < self._limit or self._make_room()):
             self._places += 1
             return await self._new(origin, within), False
         connection = await self._wait(origin)
-        return (connection, True) if connection is not None else (await self._new(origin, within), False)
+        if connection is not None:
+            if connection.is_fresh():
+                return connection, True
+            self._open.discard(connection)
+            connection.abort()
+        return await self._new(origin, within), False
 
     def kept(self, origin: Origin) -> Connection | None:
         """Return the connection to an origin that rested last, if one is still good and nobody waits for it."""
@@ -153,25 +163,30 @@ class Pool:
         if self._is_closed:
             connection.abort()
             self._free_place()
-            msg = "the transport was closed"
-            raise CutOff(msg)
+            raise CutOff(_CLOSED)
         self._open.add(connection)
         return connection
 
     async def _wait(self, origin: Origin) -> Connection | None:
-        """Wait for a place; return the connection that comes with it, if one does."""
+        """Wait for a place; return the connection that comes with it, if one does.
+
+        Raises:
+            CutOff: if the pool is closed meanwhile.
+        """
         place = _Place(origin, waiter())
         self._queue.append(place)
         try:
             await place.waiter.wait()
         except BaseException:
-            if not place.is_granted:
-                self._queue.remove(place)
-            elif place.connection is not None:
+            if place.connection is not None:
                 self.give_back(place.connection)
-            else:
+            elif place.is_granted:
                 self._free_place()
+            elif not self._is_closed:
+                self._queue.remove(place)
             raise
+        if not place.is_granted:
+            raise CutOff(_CLOSED)
         return place.connection
 
     def give_back(self, connection: Connection) -> None:
@@ -188,7 +203,15 @@ class Pool:
                 connection.abort()
                 self._grant(None)
             return
-        self._idle.setdefault(connection.origin.key, []).append(connection)
+        resting = self._idle.setdefault(connection.origin.key, [])
+        if resting and connection.idle_since - resting[0].idle_since >= KEEP_ALIVE:
+            self._places -= 1
+            resting.pop(0).abort()  # one for each that comes: after a burst, none stays for ever
+        resting.append(connection)
+
+    def drop_soon(self, connection: Connection) -> None:
+        """Drop a connection from anywhere, also from ``__del__``."""
+        self._loop.call_soon(self.drop, connection)
 
     def drop(self, connection: Connection) -> None:
         """Close a connection, and give its place to the next in the queue."""
@@ -210,10 +233,14 @@ class Pool:
         place.waiter.wake()
 
     def close(self) -> None:
-        """Close every connection; what is still read ends with an error."""
+        """Close every connection; what is still read, and what waits for a place, ends with an error."""
         self._is_closed = True
         for connection in [*self._open, *(each for resting in self._idle.values() for each in resting)]:
-            connection.abort()
             if connection.incoming is not None:
-                connection.incoming.end(CutOff("the transport was closed"))
+                connection.incoming.end(CutOff(_CLOSED))
+            connection.abort()
+        self._places -= sum(map(len, self._idle.values()))
         self._idle.clear()
+        for place in self._queue:
+            place.waiter.wake()
+        self._queue.clear()

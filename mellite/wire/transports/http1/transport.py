@@ -79,10 +79,9 @@ class Http1Transport:
         failure: MelliteError | None = None
         try:
             return await _exchange(pool, request, timeout)
-        except TimeoutError:
-            pass
         except Exception as error:
-            failure = _failure(error, request)
+            if not isinstance(error, TimeoutError) or error.errno is not None:  # one of the network's: ETIMEDOUT
+                failure = _failure(error, request)
         # Raised here, not above: what the network raises is not to be kept, with its frames and what they hold.
         raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
 
@@ -126,7 +125,7 @@ async def _exchange(pool: Pool, request: HttpRequest, timeout: float | None) -> 
     if not incoming.has_head:
         pool.drop(connection)
         raise incoming.error or CutOff("it ended before its time")
-    return _Response(pool, connection, incoming, request.url)
+    return (_Response if incoming.is_complete else _Arriving)(pool, connection, incoming, request.url)
 
 
 async def _close(pool: Pool) -> None:
@@ -174,7 +173,6 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-@final
 class _Response(HttpResponse):
     """One wake-up per network read; while data is there to be read, no timer and no suspension."""
 
@@ -187,6 +185,8 @@ class _Response(HttpResponse):
         self._connection: Connection | None = connection
         self._incoming = incoming
         self._url = url
+        if incoming.is_complete:
+            self._let_go()
 
     async def read(self, timeout: float | None = None) -> bytes:
         """The next piece of the body; see `HttpResponse.read`."""
@@ -197,7 +197,8 @@ class _Response(HttpResponse):
             if data:
                 return data
             if incoming.is_complete:
-                self._let_go()
+                if self._connection is not None:
+                    self._let_go()
                 return b""
             connection = self._connection
             if connection is None or incoming.error is not None:
@@ -222,9 +223,10 @@ class _Response(HttpResponse):
     def whole(self, most: int) -> bytes | None:
         """Return the rest of the body, if all of it is here; see `HttpResponse.whole`."""
         incoming = self._incoming
-        if not incoming.is_complete or incoming.buffered > most or self._connection is None:
+        if not incoming.is_complete or incoming.buffered > most:
             return None
-        self._let_go()
+        if self._connection is not None:
+            self._let_go()
         return incoming.take()
 
     def _let_go(self) -> None:
@@ -238,15 +240,28 @@ class _Response(HttpResponse):
 
     def close(self) -> None:
         """Close the connection, or give it back where the whole answer has arrived."""
+        if self._connection is None:
+            return
         if self._incoming.is_complete:
             self._let_go()
+            return
         connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.drop(connection)
+        self._pool.drop(connection)
 
     async def aclose(self) -> None:
         """Give back or close the connection; see `HttpResponse.aclose`."""
         self.close()
+
+
+@final
+class _Arriving(_Response):
+    """A response whose body has not arrived yet as it is opened; its connection is closed when it is dropped."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        if self._connection is not None:
+            self._pool.drop_soon(self._connection)
 
 
 def _failure(error: Exception, request: HttpRequest) -> MelliteError:

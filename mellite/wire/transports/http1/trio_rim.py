@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
+from ....loops import forking
 from .incoming import CutOff, Incoming
 
 if TYPE_CHECKING:
@@ -33,7 +34,19 @@ class TrioConnection:
         is_usable: whether another request may be sent: it is open, and nothing came that nobody asked for.
     """
 
-    __slots__ = ("_sending", "_socket", "_stream", "idle_since", "incoming", "is_usable", "origin", "proxy")
+    __slots__ = (
+        "_broken",
+        "_process",
+        "_sending",
+        "_socket",
+        "_stream",
+        "_unread",
+        "idle_since",
+        "incoming",
+        "is_usable",
+        "origin",
+        "proxy",
+    )
 
     def __init__(self, stream: trio.SocketStream, origin: Origin) -> None:
         self.origin = origin
@@ -44,6 +57,9 @@ class TrioConnection:
         self._socket = stream.socket
         self._stream: trio.abc.Stream = stream
         self._sending: trio.CancelScope | None = None
+        self._broken: BaseException | None = None  # why sending ended; a TLS stream tells that only once
+        self._unread: ssl.MemoryBIO | None = None  # what TLS has read from the socket, and not yet given out
+        self._process = forking.process.number
 
     async def send(self, head: bytes, body: bytes, incoming: Incoming, timeout: float | None) -> None:
         """Write a request; its answer fills `incoming`. A large body is sent while the answer is waited for."""
@@ -55,7 +71,8 @@ class TrioConnection:
         with trio.move_on_after(float("inf") if timeout is None else timeout) as scope:
             try:
                 await self._stream.send_all(head + body)
-            except trio.BrokenResourceError:
+            except trio.BrokenResourceError as error:
+                self._broken = error.__cause__
                 return  # the server may have said why before it closed: the answer is read all the same
             except trio.ClosedResourceError:
                 incoming.end(CutOff("it was closed on this side"))
@@ -66,7 +83,8 @@ class TrioConnection:
         with scope:
             try:
                 await self._stream.send_all(head + body)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                self._broken = error.__cause__
                 return  # what became of it is seen by the reader
             self._sending = None
 
@@ -98,7 +116,8 @@ class TrioConnection:
             incoming.end(CutOff("it was closed on this side"))
         except trio.BrokenResourceError as error:
             self.is_usable = False
-            incoming.end(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+            cause = error.__cause__ or self._broken
+            incoming.end(cause if isinstance(cause, OSError) else CutOff("the server closed it"))
         else:
             if data:
                 incoming.feed(bytes(data))
@@ -116,6 +135,8 @@ class TrioConnection:
 
     def is_fresh(self) -> bool:
         """Whether nothing has come since it was given back: neither bytes that nobody asked for nor the end."""
+        if self._unread is not None and self._unread.pending:
+            return False
         poll = select.poll()
         try:
             poll.register(self._socket.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
@@ -126,9 +147,13 @@ class TrioConnection:
     def abort(self) -> None:
         """Close at once; a task that reads is told."""
         self.is_usable = False
+        if self._process != forking.process.number:
+            return  # the connection of the process before this one: see `mellite.loops.forking`
         if self._sending is not None:
             self._sending.cancel()
         self._socket.close()
+        if self.incoming is not None and self.incoming.error is None:
+            self.incoming.end(CutOff("it was closed on this side"))
 
     # --- connecting ------------------------------------------------------------------------------
 
@@ -157,3 +182,4 @@ class TrioConnection:
             self.abort()
             raise
         self._stream = inside
+        self._unread = getattr(inside, "_incoming", None)  # trio has no public name for it

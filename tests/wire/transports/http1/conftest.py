@@ -1,12 +1,13 @@
-"""Fixtures for the transport of our own: both loops, and servers that do on a connection as a test says."""
+"""Fixtures for the transport of our own: all loops, and servers that do on a connection as a test says."""
 
 from __future__ import annotations
 
 import pytest
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["asyncio", "uvloop", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
     """The loop of a test."""
-    loop: str = request.param
-    return loop
+    if request.param == "uvloop":
+        return "asyncio", {"use_uvloop": True}
+    return request.param, {}

@@ -12,6 +12,7 @@ from mellite.errors import ConnectError, ConnectionLost
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.transports.http1.servers import OK, request_of, serving
+from tests.wire.transports.http1.test_tls import GOOD, client_tls, server_tls
 from tests.wire.transports.support import connecting_within, whole
 
 pytestmark = pytest.mark.anyio
@@ -139,6 +140,73 @@ async def test_bytes_glued_to_an_answer(extra: bytes) -> None:
 
     async with serving(handle) as port, aclosing(Http1Transport()) as transport:
         assert [await fetch(transport, port) for _ in range(2)] == [b"ok"] * 2
+
+
+async def test_bytes_behind_a_large_answer() -> None:
+    """Reading goes on while a connection rests, also where it had been held back for a body not taken in time."""
+    body = bytes(300_000)
+    sent, read = anyio.Event(), anyio.Event()
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await request_of(stream)
+        if number > 1:
+            await stream.send(OK)
+        await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n" + body)
+        sent.set()
+        await read.wait()
+        await stream.send(STALE)
+        await request_of(stream)
+
+    async with serving(handle) as port, aclosing(Http1Transport()) as transport:
+        response = await transport.open(ask(port), timeout=5)
+        await sent.wait()
+        for _ in range(5):
+            await anyio.wait_all_tasks_blocked()
+        assert await whole(response) == body
+        read.set()
+        for _ in range(5):
+            await anyio.wait_all_tasks_blocked()
+        assert await fetch(transport, port) == b"ok"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("waiting", [False, True], ids=["rests", "goes to the next"])
+async def test_bytes_between_two_requests(tls: bool, waiting: bool) -> None:
+    """Bytes in a packet, or a record of TLS, of their own are seen before the next request is sent."""
+    read, sent, over = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await request_of(stream)
+        if number > 1:
+            await stream.send(OK)
+        await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no")
+        await read.wait()
+        await stream.send(b"k")
+        await stream.send(STALE)
+        sent.set()
+        await request_of(stream)
+
+    async def next_one() -> None:
+        assert await whole(await transport.open(request, timeout=5)) == b"ok"
+        over.set()
+
+    async with (
+        serving(handle, server_tls(GOOD) if tls else None) as port,
+        aclosing(Http1Transport(max_connections=1, ssl_context=client_tls())) as transport,
+        anyio.create_task_group() as tasks,
+    ):
+        request = HttpRequest("POST", f"http{'s' * tls}://127.0.0.1:{port}/", body=b"{}")
+        response = await transport.open(request, timeout=5)
+        assert await response.read(5) == b"o"
+        if waiting:
+            tasks.start_soon(next_one)
+            await anyio.wait_all_tasks_blocked()
+        read.set()
+        await sent.wait()
+        assert await response.read(5) == b"k"
+        await response.aclose()
+        await next_one()
+        await over.wait()
 
 
 @pytest.mark.parametrize(
