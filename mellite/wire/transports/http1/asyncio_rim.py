@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final, TypedDict, cast, final
 from ....loops import forking
 from ....loops.per_loop import release
 from .incoming import CutOff, Incoming
+from .unread import watch
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from .origins import Origin, Proxy
 
@@ -51,6 +53,7 @@ class AsyncioConnection(asyncio.Protocol):
         "_expired",
         "_is_full",
         "_is_paused",
+        "_is_unread",
         "_loop",
         "_outgoing",
         "_process",
@@ -74,6 +77,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_paused = False
+        self._is_unread: Callable[[], bool] | None = None
         self._is_full = False
         self._outgoing: memoryview = _NOTHING
         self._deadline = 0.0
@@ -213,8 +217,13 @@ class AsyncioConnection(asyncio.Protocol):
         return True  # the timer stays: the next exchange may need it, and it does nothing where nobody waits
 
     def is_fresh(self) -> bool:
-        """Whether nothing has come since it was given back; here the loop has told."""
-        return self.is_usable
+        """Whether nothing has come since it was given back, also in what the loop has not looked at yet."""
+        transport = self._transport
+        if not self.is_usable or transport is None:
+            return False
+        if self._is_unread is None:
+            self._is_unread = watch(transport.get_extra_info("socket").fileno())
+        return not self._is_unread()
 
     def abort(self) -> None:
         """Close at once: nothing that is still to be sent, or to be said in TLS, holds the socket."""

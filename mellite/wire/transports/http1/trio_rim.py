@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import select
 from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
 
 from ....loops import forking
 from .incoming import CutOff, Incoming
+from .unread import watch
 
 if TYPE_CHECKING:
     import ssl
@@ -137,12 +137,8 @@ class TrioConnection:
         """Whether nothing has come since it was given back: neither bytes that nobody asked for nor the end."""
         if self._unread is not None and self._unread.pending:
             return False
-        poll = select.poll()
-        try:
-            poll.register(self._socket.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
-        except ValueError:  # it is closed
-            return False
-        return not poll.poll(0)
+        descriptor = self._socket.fileno()
+        return descriptor >= 0 and not watch(descriptor)()
 
     def abort(self) -> None:
         """Close at once; a task that reads is told."""

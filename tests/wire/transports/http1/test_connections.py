@@ -11,6 +11,7 @@ from anyio.abc import ByteStream
 from mellite.errors import ConnectError, ConnectionLost
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.http1 import Http1Transport
+from tests.wire.server import answer, gate, send, serve
 from tests.wire.transports.http1.servers import OK, request_of, serving
 from tests.wire.transports.http1.test_tls import GOOD, client_tls, server_tls
 from tests.wire.transports.support import connecting_within, whole
@@ -316,3 +317,17 @@ async def test_a_server_that_takes_no_connection() -> None:
 async def _hold(port: int) -> None:
     async with await anyio.connect_tcp("127.0.0.1", port):
         await anyio.sleep_forever()
+
+
+async def test_bytes_that_the_loop_has_not_seen() -> None:
+    """Bytes that came while the loop was held up, and that it has not looked at, are not the next answer either."""
+    with serve() as server:
+        script = server.script(*answer(b"ok"), gate("more"), send(STALE), gate("never"))
+        async with aclosing(Http1Transport()) as transport:
+            request = HttpRequest("POST", script.url, body=b"{}")
+            assert await whole(await transport.open(request, timeout=5)) == b"ok"
+            script.release("more")  # the loop is held up by this, and by the next line
+            assert server.connections() == 1
+            following = server.script(answer(b"fresh"))
+            request = HttpRequest("POST", following.url, body=b"{}")
+            assert await whole(await transport.open(request, timeout=5)) == b"fresh"
