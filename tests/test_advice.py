@@ -71,6 +71,7 @@ def commands(group: click.Group, above: str = "mellite") -> Iterator[tuple[str, 
 COMMANDS = dict(commands(command_line()))
 FLAGS = {"--help"} | {flag for command in COMMANDS.values() for option in command.params for flag in option.opts}
 PLUGIN = Path(mellite.pytest_plugin.__file__).read_text(encoding="utf-8")
+BENCHMARKS = (ROOT / "tests" / "benchmarks" / "__main__.py").read_text(encoding="utf-8")
 
 
 def is_command(words: str) -> bool:
@@ -82,7 +83,7 @@ def is_command(words: str) -> bool:
 
 
 def is_flag(flag: str) -> bool:
-    return flag in FLAGS | OTHERS or f'"{flag}"' in PLUGIN
+    return flag in FLAGS | OTHERS or any(f'"{flag}"' in source for source in (PLUGIN, BENCHMARKS))
 
 
 @cache
