@@ -111,6 +111,26 @@ async def test_connections_that_rest_too_long() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_connection_that_rested_too_long_is_not_used() -> None:
+    """The one connection there is, once it has rested too long, is closed; the next request gets a fresh one."""
+    now = [0.0]
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await request_of(stream)
+
+    async with serving(handle) as port:
+        origin, _ = split(f"http://127.0.0.1:{port}/")
+        pool = Pool(lambda origin, _: connect(origin, tls=None, proxy=None), lambda: now[0], 10)
+        first, _ = await pool.take(origin)
+        pool.give_back(first)
+        now[0] += KEEP_ALIVE
+        second, is_reused = await pool.take(origin)
+        assert (is_reused, first.is_usable, second.is_usable) == (False, False, True)
+        pool.close()
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
 async def test_a_fork(anyio_backend_name: str) -> None:
     """A forked child that closes or drops an answer leaves the parent's connection alone."""
     go = anyio.Event()
