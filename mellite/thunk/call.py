@@ -16,7 +16,7 @@ from ..values.request import Request
 if TYPE_CHECKING:
     from ..values.events import Event
 
-__all__ = ["CallInfo", "Streams", "name_of", "resolved"]
+__all__ = ["CallInfo", "Streams", "name_of", "resolved", "resolved_now"]
 
 
 @runtime_checkable
@@ -64,6 +64,16 @@ def name_of(backend: object) -> str:
     return str(describe()) if callable(describe) else type(backend).__name__
 
 
+def resolved_now(call: CallInfo) -> Request | None:
+    """Return the request as a backend gets it, with the lineage in its metadata; None if the prompt holds a thunk."""
+    request = call.request
+    for message in request.messages:
+        for part in message.content:
+            if type(part) is not Text and isinstance(part, Deferred):
+                return None
+    return _made(request, request.messages, call.lineage)
+
+
 async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]]) -> Request:
     """Return the request as a backend gets it: thunks replaced by their text, the lineage in the metadata.
 
@@ -74,35 +84,34 @@ async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]])
     Raises:
         RequestError: if a thunk in the prompt failed or was cancelled; that is its cause.
     """
+    plain = resolved_now(call)
+    if plain is not None:
+        return plain
     request = call.request
-    metadata = {**request.metadata, "lineage": call.lineage}
-    messages = request.messages
-    deferred = [
-        part
-        for message in messages
-        for part in message.content
-        if type(part) is not Text and isinstance(part, Deferred)
-    ]
-    if deferred:
-        await settle_all(*deferred)
-        messages = tuple([_with_text(message, index) for index, message in enumerate(messages)])
-    made: Request = Request.__new__(Request)
-    for set_field, value in zip(_set_kept, _kept_of(request), strict=True):
-        set_field(made, value)
-    _set_messages(made, messages)
-    _set_metadata(made, metadata)
-    return made
+    await settle_all(*[part for message in request.messages for part in message.content if isinstance(part, Deferred)])
+    messages = tuple([_with_text(message, index) for index, message in enumerate(request.messages)])
+    return _made(request, messages, call.lineage)
 
 
 # Requests are copied for every generation: `attrs.evolve`, and ``__init__`` with keywords out of a dict, take twice as
 # long as filling the slots. The slots are those that the class has, so that none is left behind.
 
-#: Field of a request -> what sets it in one that is being made; in the end without those that `resolved` sets itself.
+#: Field of a request -> what sets it in one that is being made; in the end without those that `_made` sets itself.
 _SETTERS: Final = {name: getattr(Request, name).__set__ for name in fields_dict(Request)}
 _set_messages: Final = _SETTERS.pop("messages")
 _set_metadata: Final = _SETTERS.pop("metadata")
 _set_kept: Final = tuple(_SETTERS.values())
 _kept_of: Final = attrgetter(*_SETTERS)
+
+
+def _made(request: Request, messages: tuple[Message, ...], lineage: tuple[int, ...]) -> Request:
+    """Copy a request, with these messages, and this lineage in its metadata."""
+    made: Request = Request.__new__(Request)
+    for set_field, value in zip(_set_kept, _kept_of(request), strict=True):
+        set_field(made, value)
+    _set_messages(made, messages)
+    _set_metadata(made, {**request.metadata, "lineage": lineage})
+    return made
 
 
 def _with_text(message: Message, index: int) -> Message:
