@@ -3,83 +3,41 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Final, Protocol as Interface
+from typing import Any, Final
 
-import anyio
 from attrs import evolve, field, frozen
 
-from .. import loops
 from ..values.empty import EMPTY
 from ..values.errors import (
     AuthenticationError,
     ConfigurationError,
-    InvalidProviderOutput,
     InvalidRequest,
-    TotalTimeout,
     UnsupportedOption,
 )
-from ..values.events import Event, ResponseStart
+from ..values.events import Event
 from ..values.options import NO_OPTIONS, HttpOptions, Options, Timeouts
-from ..values.provider_json import JsonObject
 from ..values.request import Request
+from .answering import Answering, Call, Place
 from .auth.keys import Auth, Scrubber, lacks_something, none
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint, is_private_link
-from .error_context import Informing, request_id, safe_headers
+from .error_context import Informing
 from .framing import Framing, SseDecoder
-from .http import HttpRequest, HttpResponse, Transport, check_request, shown_url
+from .http import HttpRequest, Transport, check_request, shown_url
 from .json_body import encoded, merged, merged_http
-from .parsing import Parser, each
 from .protocol import Protocol
-from .refusals import refusal
-from .response import BodyReader, open_response
 from .transports.default import default_transport
 from .versions import Versions
 
 __all__ = ["Route"]
 
-_EXCERPT: Final = 200
-_EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
-_OK: Final = range(200, 300)
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 _NO_HTTP: Final = HttpOptions()
 
 #: The options that a route honours itself, with every protocol.
 _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
-
-
-class Place(Interface):
-    """One place among a limited number of generations; see `mellite.loops.places.Place`."""
-
-    def take_if_free(self) -> bool:
-        """Take the place if that needs no waiting; return whether it was taken."""
-        ...
-
-    async def take(self) -> None:
-        """Wait until the place is free, then take it."""
-        ...
-
-    def give_back(self) -> None:
-        """Give the place back for good, whether it was taken or not. Idempotent."""
-        ...
-
-
-@frozen(kw_only=True)
-class _Call:
-    """One request in every form that sending it needs."""
-
-    request: Request
-    body: JsonObject
-    http: HttpRequest
-    scrubber: Scrubber
-    streaming: bool
-
-    @property
-    def timeouts(self) -> Timeouts:
-        return self.request.options.timeouts or _DEFAULT_TIMEOUTS
 
 
 @frozen(kw_only=True)
@@ -155,9 +113,14 @@ class Route:
             ConfigurationError: for a key or URL that cannot be used, or a key that would go over plain http.
         """
         with Informing(self.provider, request.model or self.model, self.auth):
-            return self._compile(request).http
+            return self.compiled(request).http
 
-    def _compile(self, request: Request, *, offline: bool = False) -> _Call:
+    def compiled(self, request: Request, *, offline: bool = False) -> Call:
+        """Return a request in every form that sending it needs; without keys and settings that lack, if `offline`.
+
+        Raises:
+            MelliteError: as `prepare` does.
+        """
         request = self._with_defaults(request)
         streaming = request.options.stream is not False
         request, repairs = self.protocol.mend(request)
@@ -189,7 +152,7 @@ class Route:
         http = HttpRequest("POST", url, headers=headers, body=data, context=context)
         http, scrubber = self._signed(http, offline=offline)
         check_request(http)
-        return _Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming)
+        return Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming)
 
     def _with_defaults(self, request: Request) -> Request:
         changes: dict[str, Any] = {}
@@ -245,7 +208,7 @@ class Route:
 
     # From HTTP to events
 
-    async def stream(
+    def stream(
         self,
         request: Request,
         transport: Transport,
@@ -269,105 +232,7 @@ class Route:
         Raises:
             MelliteError: of any kind, with provider, model, status and request id as far as they are known.
         """
-        offline = getattr(transport, "offline", False) is True
-        with Informing(self.provider, request.model or self.model, self.auth) as known:
-            since = None if place is None or place.take_if_free() else await self._wait_for(place, request)
-            try:
-                if not offline:
-                    await self.auth.ready()
-                call = self._compile(request, offline=offline)
-                known.scrubber = call.scrubber
-                shown = shown_url(call.http.url)
-                reader = await open_response(
-                    transport, call.http, call.timeouts, shown=shown, bounds=bounds, since=since
-                )
-                known.response = reader.response
-                try:
-                    yield self._start(call, reader.response)
-                    streams = await self._is_stream(call, reader)
-                    if streams is not call.streaming:
-                        yield ResponseStart(streaming=streams)
-                    if streams:
-                        parser = Parser(self.protocol, self._framing(bounds), call.request, bounds, keep_raw=keep_raw)
-                        known.usage = parser.usage
-                        while not parser.over:
-                            for event in parser.take(await parser.next(reader)):
-                                yield event
-                        await reader.drain()
-                    else:
-                        body = await reader.rest()
-                        bounds.check(body)
-                        for event in each(self.protocol.unary, body):
-                            yield event
-                except BaseException:
-                    await reader.abandon()
-                    raise
-                await reader.response.aclose()
-            finally:
-                if place is not None:
-                    place.give_back()
-
-    async def _wait_for(self, place: Place, request: Request) -> float:
-        """Take *place*; return when the wait began, on the loop's clock, for the total timeout to count from.
-
-        Call this before signing the request: signatures and tokens expire.
-        """
-        since = loops.clock()()
-        timeouts = self.options.merged(request.options).timeouts or _DEFAULT_TIMEOUTS
-        with anyio.move_on_after(timeouts.total):
-            await place.take()
-            return since
-        msg = (
-            f"the answer was not complete within {timeouts.total} s: it waited for its turn, as many generations as "
-            "max_concurrency allows were running; raise Timeouts(total=...), or max_concurrency of the backend"
-        )
-        raise TotalTimeout(msg)
-
-    def _framing(self, bounds: AnswerBounds) -> Framing:
-        """Make the decoder for one stream, with the largest event that *bounds* allow."""
-        framing = self.framing()
-        if isinstance(framing, SseDecoder) and bounds.max_event != DEFAULT_BOUNDS.max_event:
-            framing.limit = sys.maxsize if bounds.max_event is None else bounds.max_event
-        return framing
-
-    def _start(self, call: _Call, response: HttpResponse) -> ResponseStart:
-        return ResponseStart(
-            provider=self.provider,
-            protocol=self.protocol.id,
-            model=call.request.model,
-            request_id=request_id(response),
-            status=response.status,
-            headers=safe_headers(response.headers),
-            request_body=call.body,
-            attempts=1,
-            replayed=getattr(response, "replayed", None),
-            repairs=call.http.context["repairs"] or None,
-            streaming=call.streaming,
-        )
-
-    async def _is_stream(self, call: _Call, reader: BodyReader) -> bool:
-        """Tell from the first bytes whether the body is a stream of events or one JSON value.
-
-        A body that begins like JSON is JSON: some servers send the wrong content type.
-
-        Raises:
-            MelliteError: the error that an HTTP error status or a web page stands for.
-        """
-        response = reader.response
-        if response.status not in _OK:
-            raise await refusal(
-                reader, self.protocol, url=call.http.url, path=self.endpoint.path, provider=self.provider
-            )
-        head = (await reader.peek()).lstrip(b"\xef\xbb\xbf \t\r\n")
-        first = head[:1]
-        if first == b"<":
-            text = " ".join(head[:_EXCERPT].decode("utf-8", "replace").split())
-            url = shown_url(call.http.url)
-            msg = f"HTTP {response.status} from {url} is a web page, not an answer; is the base URL right? {text!r}"
-            raise InvalidProviderOutput(msg)
-        if call.streaming:
-            return first not in (b"{", b"[")
-        return first not in (b"{", b"[") and _EVENTS.search(response.headers.get("content-type", "")) is not None
+        return Answering(self, request, transport, keep_raw=keep_raw, bounds=bounds, place=place).pull()
 
 
 def _joined(under: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:

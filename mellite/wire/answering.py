@@ -1,0 +1,256 @@
+"""One answer, from sending its request to its last event, as a stream for the task that generates."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final, Protocol as Interface
+
+import anyio
+from attrs import frozen
+
+from .. import loops
+from ..values.errors import InvalidProviderOutput, TotalTimeout
+from ..values.events import Event, ResponseStart
+from ..values.options import Options, Timeouts
+from ..values.provider_json import JsonObject
+from ..values.request import Request
+from .auth.keys import Auth, Scrubber
+from .bounds import DEFAULT_BOUNDS, AnswerBounds
+from .endpoint import Endpoint
+from .error_context import Informing, request_id, safe_headers
+from .framing import Framing, SseDecoder
+from .http import HttpRequest, HttpResponse, Transport, shown_url
+from .parsing import Parser, each
+from .protocol import Protocol
+from .refusals import refusal
+from .response import BodyReader, open_response
+
+__all__ = ["Answering", "Call", "Place", "Way"]
+
+_EXCERPT: Final = 200
+_EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
+_OK: Final = range(200, 300)
+_DEFAULT_TIMEOUTS: Final = Timeouts()
+
+
+class Place(Interface):
+    """One place among a limited number of generations; see `mellite.loops.places.Place`."""
+
+    def take_if_free(self) -> bool:
+        """Take the place if that needs no waiting; return whether it was taken."""
+        ...
+
+    async def take(self) -> None:
+        """Wait until the place is free, then take it."""
+        ...
+
+    def give_back(self) -> None:
+        """Give the place back for good, whether it was taken or not. Idempotent."""
+        ...
+
+
+@frozen(kw_only=True)
+class Call:
+    """One request in every form that sending it needs."""
+
+    request: Request
+    body: JsonObject
+    http: HttpRequest
+    scrubber: Scrubber
+    streaming: bool
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The timeouts of the call."""
+        return self.request.options.timeouts or _DEFAULT_TIMEOUTS
+
+
+class Way(Interface):
+    """What an answer needs to know of the way on which its request went; see `mellite.wire.route.Route`."""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        ...
+
+    @property
+    def model(self) -> str | None:
+        """The model's id, for requests that name none."""
+        ...
+
+    @property
+    def protocol(self) -> Protocol[Any]:
+        """The format of the answer."""
+        ...
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The URL."""
+        ...
+
+    @property
+    def auth(self) -> Auth:
+        """The credentials."""
+        ...
+
+    @property
+    def framing(self) -> Callable[[], Framing]:
+        """What makes the decoder for one stream."""
+        ...
+
+    @property
+    def options(self) -> Options:
+        """Defaults for the options of a request."""
+        ...
+
+    def compiled(self, request: Request, *, offline: bool = False) -> Call:
+        """Return a request as it is sent."""
+        ...
+
+
+class Answering:
+    """The answer to one request: sent and read once, in one loop.
+
+    The response is closed however reading ends: by the end of the answer, an error, `aclose` or cancellation.
+
+    Args:
+        way: the route.
+        request: the request.
+        transport: sends the request; one that is ``offline`` needs no keys and no settings.
+        keep_raw: whether to give each stream event as it arrived, too, as a RawChunk.
+        bounds: the largest answer to accept.
+        place: the place to hold among the generations that may run at once, from sending to the end of the answer.
+    """
+
+    __slots__ = ("_bounds", "_call", "_keep_raw", "_place", "_request", "_transport", "_way")
+
+    def __init__(
+        self,
+        way: Way,
+        request: Request,
+        transport: Transport,
+        *,
+        keep_raw: bool = True,
+        bounds: AnswerBounds = DEFAULT_BOUNDS,
+        place: Place | None = None,
+    ) -> None:
+        self._way = way
+        self._request = request
+        self._transport = transport
+        self._keep_raw = keep_raw
+        self._bounds = bounds
+        self._place = place
+        self._call: Call | None = None
+
+    async def pull(self) -> AsyncGenerator[Event, None]:
+        """Send the request and yield the events of the answer, the last of which is the only Finish.
+
+        Raises:
+            MelliteError: of any kind, with provider, model, status and request id as far as they are known.
+        """
+        way = self._way
+        with Informing(way.provider, self._request.model or way.model, way.auth) as known:
+            try:
+                reader, call = await self._open(known)
+                try:
+                    yield _start(way, call, reader.response)
+                    streams = await _is_stream(way, call, reader)
+                    if streams is not call.streaming:
+                        yield ResponseStart(streaming=streams)
+                    if streams:
+                        parser = self._parser(call)
+                        known.usage = parser.usage
+                        while not parser.over:
+                            for event in parser.take(await parser.next(reader)):
+                                yield event
+                        await reader.drain()
+                    else:
+                        body = await reader.rest()
+                        self._bounds.check(body)
+                        for event in each(way.protocol.unary, body):
+                            yield event
+                except BaseException:
+                    await reader.abandon()
+                    raise
+                await reader.response.aclose()
+            finally:
+                if self._place is not None:
+                    self._place.give_back()
+
+    async def _open(self, known: Informing) -> tuple[BodyReader, Call]:
+        """Send the request; return the reader of the answer once its head is there."""
+        transport, place = self._transport, self._place
+        offline = getattr(transport, "offline", False) is True
+        since = None if place is None or place.take_if_free() else await self._wait_for(place)
+        if not offline:
+            await self._way.auth.ready()
+        call = self._call = self._way.compiled(self._request, offline=offline)
+        known.scrubber = call.scrubber
+        shown = shown_url(call.http.url)
+        reader = await open_response(transport, call.http, call.timeouts, shown=shown, bounds=self._bounds, since=since)
+        known.response = reader.response
+        return reader, call
+
+    async def _wait_for(self, place: Place) -> float:
+        """Take *place*; return when the wait began, on the loop's clock, for the total timeout to count from.
+
+        Call this before signing the request: signatures and tokens expire.
+        """
+        since = loops.clock()()
+        timeouts = self._way.options.merged(self._request.options).timeouts or _DEFAULT_TIMEOUTS
+        with anyio.move_on_after(timeouts.total):
+            await place.take()
+            return since
+        msg = (
+            f"the answer was not complete within {timeouts.total} s: it waited for its turn, as many generations as "
+            "max_concurrency allows were running; raise Timeouts(total=...), or max_concurrency of the backend"
+        )
+        raise TotalTimeout(msg)
+
+    def _parser(self, call: Call) -> Parser:
+        """Make the parser of a stream, with the largest event that the bounds allow."""
+        bounds, framing = self._bounds, self._way.framing()
+        if isinstance(framing, SseDecoder) and bounds.max_event != DEFAULT_BOUNDS.max_event:
+            framing.limit = sys.maxsize if bounds.max_event is None else bounds.max_event
+        return Parser(self._way.protocol, framing, call.request, bounds, keep_raw=self._keep_raw)
+
+
+def _start(way: Way, call: Call, response: HttpResponse) -> ResponseStart:
+    return ResponseStart(
+        provider=way.provider,
+        protocol=way.protocol.id,
+        model=call.request.model,
+        request_id=request_id(response),
+        status=response.status,
+        headers=safe_headers(response.headers),
+        request_body=call.body,
+        attempts=1,
+        replayed=getattr(response, "replayed", None),
+        repairs=call.http.context["repairs"] or None,
+        streaming=call.streaming,
+    )
+
+
+async def _is_stream(way: Way, call: Call, reader: BodyReader) -> bool:
+    """Tell from the first bytes whether the body is a stream of events or one JSON value.
+
+    A body that begins like JSON is JSON: some servers send the wrong content type.
+
+    Raises:
+        MelliteError: the error that an HTTP error status or a web page stands for.
+    """
+    response = reader.response
+    if response.status not in _OK:
+        raise await refusal(reader, way.protocol, url=call.http.url, path=way.endpoint.path, provider=way.provider)
+    head = (await reader.peek()).lstrip(b"\xef\xbb\xbf \t\r\n")
+    first = head[:1]
+    if first == b"<":
+        text = " ".join(head[:_EXCERPT].decode("utf-8", "replace").split())
+        url = shown_url(call.http.url)
+        msg = f"HTTP {response.status} from {url} is a web page, not an answer; is the base URL right? {text!r}"
+        raise InvalidProviderOutput(msg)
+    if call.streaming:
+        return first not in (b"{", b"[")
+    return first not in (b"{", b"[") and _EVENTS.search(response.headers.get("content-type", "")) is not None
