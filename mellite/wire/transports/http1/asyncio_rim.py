@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypedDict, cast, final
 
 from ....loops import forking
 from ....loops.per_loop import release
-from .incoming import CutOff, Incoming
+from .incoming import UNASKED, BrokenRules, CutOff, Incoming
 from .unread import watch
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class AsyncioConnection(asyncio.Protocol):
         "_process",
         "_timer",
         "_transport",
+        "_unasked",
         "_waiter",
         "idle_since",
         "incoming",
@@ -79,6 +80,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._is_paused = False
         self._is_unread: Callable[[], bool] | None = None
         self._is_full = False
+        self._unasked: BrokenRules | None = None
         self._outgoing: memoryview = _NOTHING
         self._deadline = 0.0
         self._expired = False
@@ -99,7 +101,8 @@ class AsyncioConnection(asyncio.Protocol):
         """Take in bytes, and wake the reader."""
         incoming = self.incoming
         if incoming is None or incoming.is_complete:
-            self.abort()  # nobody asked for them
+            self._unasked = BrokenRules(UNASKED)
+            self.abort()
             return
         incoming.feed(data)
         if incoming.buffered > _ENOUGH and not self._is_paused and self._transport is not None:
@@ -135,7 +138,9 @@ class AsyncioConnection(asyncio.Protocol):
         self.incoming = incoming
         transport = self._transport
         if transport is None:
-            incoming.end(CutOff("the server closed it"))
+            incoming.end(self._unasked or CutOff("the server closed it"))
+        elif not (self.idle_since or self.origin.is_tls or self.is_fresh()):
+            incoming.refuse()  # a server that speaks first; over TLS, the socket has more than what is for us
         elif len(body) <= _ENOUGH:
             transport.write(head + body)
         else:

@@ -6,7 +6,7 @@ from typing import Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-__all__ = ["BrokenRules", "CutOff", "Incoming"]
+__all__ = ["UNASKED", "BrokenRules", "CutOff", "Incoming"]
 
 #: Bounds of a head: bytes in all, bytes of one header, headers, and heads with a status of 1xx before the answer.
 _HEAD: Final = 512 * 1024
@@ -59,6 +59,7 @@ class Incoming:
         "_informational",
         "_is_framed",
         "_is_long",
+        "_is_unasked",
         "_parser",
         "_pieces",
         "buffered",
@@ -78,6 +79,7 @@ class Incoming:
         self._informational = 0
         self._is_framed = False
         self._is_long = False  # the head may break a bound before its end
+        self._is_unasked = False
         self._pieces: list[bytes] = []
         self.buffered = 0
         self.error: Exception | None = None
@@ -96,6 +98,8 @@ class Incoming:
         parser = self._parser
         if parser is None:  # nobody asked for more
             self.is_reusable = False
+            if self._is_unasked:
+                self._fail(BrokenRules(UNASKED))
             return
         if not self.has_head:
             self._is_long = self._head_bytes + len(data) > _SHORT
@@ -118,6 +122,11 @@ class Incoming:
                 self._fail(BrokenRules("its trailers are too long" if self.has_head else "its head is too long"))
         else:
             self._head_bytes = 0
+
+    def refuse(self) -> None:
+        """Take whatever comes for what nobody asked for: the request has not been sent."""
+        self._is_unasked = True
+        self._parser = None
 
     def end(self, error: Exception | None = None) -> None:
         """Take in the end of the connection: the server's, or an error of the network."""
@@ -207,6 +216,9 @@ class Incoming:
         self._pieces = []
         return data
 
+
+#: What is wrong with bytes that a server sends on a fresh connection, before it was asked.
+UNASKED: Final = "it came before it was asked for"
 
 _NO_HTTP: Final = "it does not begin with a status line"
 #: Whether the head is there -> what is wrong.

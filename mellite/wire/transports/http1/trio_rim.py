@@ -64,6 +64,9 @@ class TrioConnection:
     async def send(self, head: bytes, body: bytes, incoming: Incoming, timeout: float | None) -> None:
         """Write a request; its answer fills `incoming`. A large body is sent while the answer is waited for."""
         self.incoming = incoming
+        if not (self.idle_since or self.origin.is_tls or self.is_fresh()):
+            incoming.refuse()  # a server that speaks first; over TLS, the socket has more than what is for us
+            return
         if len(body) > _LARGE:
             self._sending = trio.CancelScope()
             trio.lowlevel.spawn_system_task(self._send_beside, head, body, self._sending)

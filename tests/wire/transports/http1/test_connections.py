@@ -8,9 +8,12 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from mellite.errors import ConnectError, ConnectionLost
+from mellite.errors import ConnectError, ConnectionLost, InvalidProviderOutput
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.http1 import Http1Transport
+from mellite.wire.transports.http1.connecting import connect
+from mellite.wire.transports.http1.incoming import Incoming
+from mellite.wire.transports.http1.origins import split
 from tests.wire.server import answer, gate, send, serve
 from tests.wire.transports.http1.servers import OK, request_of, serving
 from tests.wire.transports.http1.test_tls import GOOD, client_tls, server_tls
@@ -331,3 +334,50 @@ async def test_bytes_that_the_loop_has_not_seen() -> None:
             following = server.script(answer(b"fresh"))
             request = HttpRequest("POST", following.url, body=b"{}")
             assert await whole(await transport.open(request, timeout=5)) == b"fresh"
+
+
+GREETINGS = {"a greeting": b"220 mail ESMTP\r\n", "an answer": STALE, "part of one": STALE[:20]}
+
+
+@pytest.mark.parametrize("greeting", GREETINGS)
+async def test_a_server_that_speaks_first(greeting: str) -> None:
+    """What comes on a fresh connection before the request is not its answer, and the request is not sent."""
+    spoken = anyio.Event()
+    asked: list[bytes] = []
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        await stream.send(GREETINGS[greeting])
+        spoken.set()
+        asked.append(await request_of(stream))
+
+    async with serving(handle) as port:
+        origin, _ = split(f"http://127.0.0.1:{port}/")
+        connection = await connect(origin, tls=None, proxy=None)
+        await spoken.wait()
+        incoming = Incoming("POST")
+        await connection.send(b"POST / HTTP/1.1\r\n\r\n", b"", incoming, None)
+        while incoming.error is None and not incoming.has_head:
+            await connection.wait(5)
+        assert str(incoming.error) == "it came before it was asked for"
+        connection.abort()
+        await anyio.wait_all_tasks_blocked()
+    assert asked == []
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_greeting_is_no_answer(turns: int) -> None:
+    """A server that greets is told by the same error whenever its greeting comes, and is not asked again."""
+    numbers: list[int] = []
+
+    async def handle(number: int, stream: ByteStream) -> None:
+        numbers.append(number)
+        for _ in range(turns):
+            await anyio.lowlevel.checkpoint()
+        await stream.send(GREETINGS["a greeting"])
+        await stream.receive()
+
+    async with serving(handle) as port, aclosing(Http1Transport()) as transport:
+        with pytest.raises(InvalidProviderOutput, match="breaks the rules of HTTP") as caught:
+            await fetch(transport, port)
+    assert caught.value.retryable is False
+    assert numbers == [1]
