@@ -14,6 +14,9 @@ assignment of an outcome. Neither is held while the other is taken, and no code 
 either. A third one, of `mellite.share`, is taken before the second. Both are reentrant, because a signal handler that
 cancels may run while the same thread holds them; all are open again in a forked child (`mellite.loops.forking`).
 
+**Late reading.** An answer of plain text settles with its text alone; the rest is made of its bytes when somebody looks
+(`Outcome.of_text`), in whichever thread, without a lock: all who look at once take what the first one made.
+
 **Finalizers.** ``__del__`` runs in whichever thread drops the last reference, in the middle of any code, and so must
 take no lock: https://docs.python.org/3/reference/datamodel.html#object.__del__. Those of this room set a flag or two
 and leave the rest to the loop of the generation (`Loop.call_soon`).

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 from attrs import define, evolve, field, fields_dict
 
@@ -61,6 +61,65 @@ class Outcome:
     prompt: Request
     extra: Mapping[str, object] | None = None
     log: GenerateLog | None = None
+    _unread: _Unread | None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def of_text(
+        cls,
+        text: str,
+        events: Callable[[], list[Event]],
+        *,
+        request: Request,
+        backend: object,
+        generation_id: str | None = None,
+        clock: Clock,
+    ) -> Outcome:
+        """Return the outcome of an answer of text alone; most of it is made when somebody looks.
+
+        It then is what `conclude` makes of the events, whatever has become of `clock` by then.
+
+        Args:
+            text: the whole text of an answer that is done, without thinking and without tool calls, as str asked for.
+            events: makes the events that the answer stands for; called in any thread, once or more, then dropped.
+        """
+        self = cls.__new__(cls)
+        self.state = "done"
+        self.text = self.parsed = text
+        self.thinking = self.error = self.traceback = self.log = None
+        self.tool_calls = ()
+        self.prompt = request
+        self.extra = clock.extra
+        self._unread = unread = _Unread()
+        unread.events = events
+        unread.backend = backend
+        unread.generation_id = generation_id
+        unread.started_at = clock.started_at
+        unread.ttfb_ms = clock.ttfb_ms
+        unread.duration_ms = clock.duration_ms
+        return self
+
+    if not TYPE_CHECKING:  # no name is new to type checkers; this is asked only for what is not there yet
+
+        def __getattr__(self, name: str) -> object:
+            unread = self._unread if name in _READ_LATE else None
+            if unread is not None:
+                self._read(unread)
+            return object.__getattribute__(self, name)
+
+    def _read(self, unread: _Unread) -> None:
+        """Make what nobody has looked at so far; if two threads do it at once, both get what the first one made."""
+        times = Clock(
+            started_at=unread.started_at, ttfb_ms=unread.ttfb_ms, duration_ms=unread.duration_ms, extra=self.extra
+        )
+        backend, id = unread.backend, unread.generation_id
+        whole = conclude(unread.events(), request=self.prompt, backend=backend, generation_id=id, clock=times)
+        unread.append(whole)  # atomic, as is taking the first
+        whole = unread[0]
+        if whole.text == self.text:
+            self.text = self.parsed = whole.text  # that of the log, so that there is one text and not two
+        for name in _READ_LATE:
+            setattr(self, name, getattr(whole, name))
+        self._unread = None
 
     def raise_error(self) -> None:
         """Raise what went wrong, if anything did, with the traceback it settled with, so that this does not grow."""
@@ -96,9 +155,10 @@ class Outcome:
         return evolve(self, **changes)  # the error is shared, and strings are what they are
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in fields_dict(Outcome) if name != "traceback"}
+        return {name: getattr(self, name) for name in fields_dict(Outcome) if name not in ("traceback", "_unread")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
+        self._unread = None
         for name, value in state.items():
             setattr(self, name, value)
         self.traceback = None
@@ -111,10 +171,31 @@ class Clock:
     started_at: datetime | None = None
     ttfb_ms: float | None = None
     duration_ms: float | None = None
-    extra: dict[str, object] | None = field(default=None)
+    extra: Mapping[str, object] | None = field(default=None)
 
 
 _UNTIMED: Final = Clock()
+
+
+@final
+class _Unread(list[Outcome]):
+    """What an outcome is made of that nobody has looked at yet; holds the outcome, once it has been made.
+
+    It is that list itself, because every kept answer has one of these.
+    """
+
+    __slots__ = ("backend", "duration_ms", "events", "generation_id", "started_at", "ttfb_ms")
+
+    events: Callable[[], list[Event]]
+    backend: object
+    generation_id: str | None
+    started_at: datetime | None
+    ttfb_ms: float | None
+    duration_ms: float | None
+
+
+#: What `Outcome.of_text` leaves open.
+_READ_LATE: Final = ("parts", "generation", "raw", "compact")
 
 
 def metadata_of(folded: Folded, request: Request, generation_id: str | None, clock: Clock) -> GenerationMetadata:
