@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -38,6 +36,7 @@ from mellite.messages import Image, Message
 from mellite.providers.catalog import find
 from mellite.request import Timeouts
 from tests.wire.answers import DONE, KEY, chunk, shown
+from tests.wire.chaos import chaos_server
 
 Kinds: TypeAlias = tuple[type[MelliteError] | None, ...]
 
@@ -124,16 +123,27 @@ WITH_THE_HEADERS = {"cl_and_te", "cl_short", "bad_chunk", "neg_chunk", "chunk_no
 @pytest.fixture(scope="module")
 def chaos(corpora: Path) -> Iterator[str]:
     """The URL of the chaos server, in a process of its own."""
-    command = [sys.executable, str(corpora.parent / "tools" / "chaos_server.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.terminate()
+    with chaos_server(corpora) as url:
+        yield url
+
+
+SOON = 0.5
+"""Seconds of the clock that ends a call, where the server never goes on."""
+
+PATIENCE = 20.0
+"""Seconds of every other clock, and of a test: only a machine that is stuck takes so long."""
+
+
+def clocks(kinds: Kinds) -> Timeouts:
+    """Soon for what must be ended by a clock; what ends by itself is not raced, however busy the machine is."""
+    return Timeouts(
+        first_byte=SOON if FirstByteTimeout in kinds else PATIENCE,
+        idle=SOON if IdleTimeout in kinds else PATIENCE,
+    )
 
 
 def backend(chaos: str, fault: str, number: int, **options: Any) -> LiveBackend:
-    """Who asks a server with one fault, and waits half a second for anything."""
-    options = {"timeouts": Timeouts(first_byte=0.5, idle=0.5), **options}
+    """Who asks a server with one fault."""
     return LiveBackend(find("openai-chat:m-1", api_key=KEY, base_url=f"{chaos}/{fault}/{number}/v1"), **options)
 
 
@@ -144,13 +154,17 @@ def text_of(tokens: int) -> str:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("fault", "number"), FAULTS)
 async def test_a_fault_is_told_or_does_no_harm(chaos: str, fault: str, number: int) -> None:
-    """Within two seconds the answer is whole, or an error has its type, the text so far, who was asked, and no key."""
+    """The answer is whole, or an error has its type, the text so far, who was asked, and no key; no clock is overrun.
+
+    A clock of half a second ends what the server would go on with for 30 s; all the work takes less than two.
+    """
     kinds, tokens = FAULTS[fault, number]
-    started = time.monotonic()
-    async with backend(chaos, fault, number) as asked:
-        thunk = asked.generate("hi")
-        with suppress(MelliteError):
-            await thunk
+    worked = time.process_time()
+    with anyio.fail_after(PATIENCE):
+        async with backend(chaos, fault, number, timeouts=clocks(kinds)) as asked:
+            thunk = asked.generate("hi")
+            with suppress(MelliteError):
+                await thunk
     error = thunk.error
     assert (None if error is None else type(error)) in kinds
     if error is not None:
@@ -158,7 +172,7 @@ async def test_a_fault_is_told_or_does_no_harm(chaos: str, fault: str, number: i
     else:
         assert thunk.value == text_of(TOKENS)
         assert (thunk.generation.finish_reason, thunk.generation.raw_finish_reason) == ("stop", "stop")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - worked < 2
 
 
 def check_told(error: BaseException, fault: str, tokens: int) -> None:
@@ -180,12 +194,15 @@ def check_told(error: BaseException, fault: str, tokens: int) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("fault", "number"), [("trickle", 1), ("keepalive_only", 5), ("stall", 900)])
 async def test_the_total_clock_ends_what_goes_on(chaos: str, fault: str, number: int) -> None:
-    """Where only the time in all is limited, neither a trickle nor comments for ever get around it."""
-    async with backend(chaos, fault, number, timeouts=Timeouts(idle=None, total=0.4)) as asked:
+    """Where only the time in all is limited, neither a trickle nor comments for ever get around it.
+
+    Each of them would go on for 8 s at least.
+    """
+    async with backend(chaos, fault, number, timeouts=Timeouts(first_byte=None, idle=None, total=0.4)) as asked:
         started = time.monotonic()
         with pytest.raises(TotalTimeout) as caught:
             await asked.generate("hi")
-    assert 0.3 < time.monotonic() - started < 2
+    assert 0.3 < time.monotonic() - started < 7
     assert KEY not in shown(caught.value)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from mellite.errors import ConnectionLost, InvalidProviderOutput
 from mellite.wire.transports.default import Transport
+from tests.wire.chaos import chaos_server
 from tests.wire.transports.support import Make, leaks_nothing, post, read_all
 
 OK = None
@@ -63,31 +63,34 @@ FAULTS: dict[tuple[str, int], tuple[set[type[Exception] | None], int]] = {
 @pytest.fixture(scope="module")
 def chaos(corpora: Path) -> Iterator[str]:
     """The URL of the chaos server, in a process of its own."""
-    command = [sys.executable, str(corpora.parent / "tools" / "chaos_server.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        process.terminate()
+    with chaos_server(corpora) as url:
+        yield url
 
 
-async def run(transport: Transport, url: str, got: list[bytes]) -> None:
-    """One request, with half a second to wait for anything."""
-    await read_all(await transport.open(post(url), timeout=0.5), got, timeout=0.5)
+PATIENCE = 20.0
+"""Seconds of a test: only a machine that is stuck takes so long."""
+
+
+async def run(transport: Transport, url: str, got: list[bytes], patience: float) -> None:
+    """One request, with so many seconds to wait for anything."""
+    await read_all(await transport.open(post(url), timeout=patience), got, timeout=patience)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("fault", "number"), FAULTS)
 async def test_fault(chaos: str, make: Make, fault: str, number: int) -> None:
-    """A fault ends as the table says, within two seconds."""
+    """A fault ends as the table says; a server that stalls for 30 s is waited for half a second."""
     ends, least = FAULTS[fault, number]
+    patience = 0.5 if fault.startswith("stall") else PATIENCE
     got: list[bytes] = []
-    started, end = time.monotonic(), OK
-    async with aclosing(make()) as transport:
-        try:
-            await run(transport, f"{chaos}/{fault}/{number}/v1/chat", got)
-        except (ConnectionLost, InvalidProviderOutput, TimeoutError) as error:
-            end = type(error)
-            leaks_nothing(error)
+    worked, end = time.process_time(), OK
+    with anyio.fail_after(PATIENCE):
+        async with aclosing(make()) as transport:
+            try:
+                await run(transport, f"{chaos}/{fault}/{number}/v1/chat", got, patience)
+            except (ConnectionLost, InvalidProviderOutput, TimeoutError) as error:
+                end = type(error)
+                leaks_nothing(error)
     assert end in ends
     assert len(b"".join(got)) >= least
-    assert time.monotonic() - started < 2
+    assert time.process_time() - worked < 2

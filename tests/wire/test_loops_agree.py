@@ -1,0 +1,110 @@
+"""Every fault ends alike on asyncio, uvloop and trio: the same error and words, as worth a retry, with as much text."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trio
+import uvloop
+
+import mellite
+from mellite import HttpOptions
+from mellite.errors import ConnectError, MelliteError
+from mellite.request import Timeouts
+from tests.wire.answers import KEY
+from tests.wire.chaos import chaos_server
+from tests.wire.test_reliability import FAULTS, PATIENCE, clocks
+
+FAR_APART = [
+    (fault, number)
+    for fault in ("rst", "rst_midchunk", "fin_chunked", "fin_close", "end_early_clean", "bad_chunk", "cl_long")
+    for number in (1, 200, 5000)
+]
+MORE = [
+    *((f"status{status}", 0) for status in (400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 504, 529)),
+    *(("retry_after_bad", number) for number in range(10)),
+    ("retry_after", 1),
+    ("retry_after_ms", 1),
+    ("conn_flaky", 1),
+    ("flaky503", 1),
+    ("json_instead", 0),
+    ("ok_json", 0),
+    ("split_at", 1000),
+    ("split_tcp", 5),
+    ("cl_bad", 1),
+]
+ALL = [*FAULTS, *FAR_APART, *MORE]
+
+
+class Seen(NamedTuple):
+    """What a caller sees of a call."""
+
+    kind: str
+    retryable: bool | None
+    message: str
+    status: int | None
+    text: str
+    ending: object
+    retry_after: object
+
+
+Run = Callable[[Coroutine[Any, Any, Seen]], Seen]
+
+#: On uvloop as asyncio does it, too: with its own loop, not its own policy.
+LOOPS: dict[str, Run] = {
+    "asyncio": asyncio.run,
+    "uvloop": lambda main: asyncio.Runner(loop_factory=uvloop.new_event_loop).run(main),
+    "trio": lambda main: trio.run(lambda: main),
+}
+
+
+async def seen(url: str, stream: bool, timeouts: Timeouts, client: str = "") -> Seen:
+    """Ask once; return all that is known of how it ended.
+
+    Args:
+        client: for whom the server counts the faults that it has done.
+    """
+    http = HttpOptions(headers={"x-chaos-id": client})
+    async with mellite.backend("openai-chat:m-1", api_key=KEY, base_url=url, timeouts=timeouts) as backend:
+        thunk = backend.generate("hi", stream=stream, http=http)
+        with suppress(MelliteError):
+            await thunk
+    error = thunk.error
+    if error is None:
+        return Seen("", None, "", None, str(thunk.value), thunk.finish_reason, None)
+    assert isinstance(error, MelliteError)
+    facts = error.status, error.partial or "", getattr(error, "ending", None), getattr(error, "retry_after", None)
+    return Seen(type(error).__name__, error.retryable, str(error), *facts)
+
+
+@pytest.fixture(scope="module")
+def chaos(corpora: Path) -> Iterator[str]:
+    """The URL of the chaos server, in a process of its own."""
+    with chaos_server(corpora) as url:
+        yield url
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize(("fault", "number"), ALL)
+def test_alike_on_every_loop(chaos: str, fault: str, number: int, stream: bool) -> None:
+    """A fault ends with the same error, of the same words and worth, wherever it is met."""
+    timeouts = clocks(FAULTS.get((fault, number), FAULTS.get((fault, 900), ((), 0)))[0])
+    url = f"{chaos}/{fault}/{number}/v1"
+    found = {name: run(seen(url, stream, timeouts, f"{fault}{number}{name}{stream}")) for name, run in LOOPS.items()}
+    assert found == dict.fromkeys(LOOPS, found["asyncio"])
+
+
+def test_a_port_that_is_not_there() -> None:
+    """A server that does not run is told in one way; test_errors.py has the host that is not known."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))  # and not listening
+        url, timeouts = f"http://127.0.0.1:{taken.getsockname()[1]}/v1", Timeouts(first_byte=PATIENCE)
+        found = {name: run(seen(url, True, timeouts)) for name, run in LOOPS.items()}
+    assert found == dict.fromkeys(LOOPS, found["asyncio"])
+    assert (found["asyncio"].kind, found["asyncio"].retryable) == (ConnectError.__name__, True)
