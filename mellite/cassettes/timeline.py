@@ -44,6 +44,8 @@ _ENDINGS: Final = ("cut", "reset")
 _CLOCKS: Final = ("first_byte", "idle", "total")
 _ENDS: Final = ("complete", "interrupted", "broken")
 _WORD: Final = re.compile(r"(\d{1,15})(?:x(\d{1,9}))?(?:@(\d{1,15}))?")
+_ONES: Final = re.compile(r"\d{1,15}(?:@\d{1,15})?(?: \d{1,15}(?:@\d{1,15})?){,100000}", re.ASCII)
+_DELAY: Final = re.compile(r"@\d+", re.ASCII)
 _MOST_PIECES: Final = 10_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -142,6 +144,16 @@ class Timeline:
             return list(unpacked(self.chunks, self.opened or 0))
         except ValueError as error:
             _Stored(None, path).refuse("chunks", "words such as '312@95'", str(error))
+
+    def sizes(self, *, path: str | None = None) -> list[int]:
+        """Unpack the sizes of the pieces only, in bytes, which is much faster; see `pieces`.
+
+        Raises:
+            InvalidCassette: as `pieces`.
+        """
+        if _ONES.fullmatch(self.chunks):
+            return [int(word) for word in _DELAY.sub("", self.chunks).split()]
+        return [size for size, _ in self.pieces(path=path)]
 
 
 def packed(pieces: Iterable[tuple[int, int]], start: int = 0) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given, strategies as some
 
 from mellite.cassettes.replaying.order import Order
 from mellite.cassettes.timeline import Fault, Stopwatch, Timeline, packed, unpacked
+from mellite.errors import InvalidCassette
 
 PIECES = some.lists(some.tuples(some.integers(0, 50), some.integers(0, 1000)), max_size=30)
 
@@ -29,6 +30,21 @@ def test_packing_is_short() -> None:
     assert packed([(284, 100 * number) for number in range(1, 501)]) == "284x500@100"
     uneven = packed([(250 + number % 40, 12_345 * number) for number in range(500)])
     assert len(uneven) < 5100
+
+
+@given(PIECES)
+def test_sizes_are_those_of_the_pieces(pieces: list[tuple[int, int]]) -> None:
+    """The sizes alone are unpacked to the same as with their times, whichever words stand for them."""
+    ordered = sorted(pieces, key=lambda piece: piece[1])
+    assert Timeline(started=0, chunks=packed(ordered)).sizes() == [size for size, _ in ordered]
+
+
+@pytest.mark.parametrize("chunks", ["5 x", "1@", "@1", "-1", "1 2.5", "1x@2", "1x99999999"])
+def test_no_pieces(chunks: str) -> None:
+    """Sizes are read as strictly as pieces."""
+    for unpack in (Timeline.sizes, Timeline.pieces):
+        with pytest.raises(InvalidCassette, match=r"mellite\.chunks"):
+            unpack(Timeline(started=0, chunks=chunks))
 
 
 @given(

@@ -88,11 +88,6 @@ class Pace:
         """Whether `until` may wait before a piece."""
         return self._speed is not None or self._order is not None
 
-    @property
-    def ends_well(self) -> bool:
-        """Whether the answer ends without an error and without a wait."""
-        return not self.waits and (self.timeline is None or self.timeline.end == "complete")
-
     def _moment(self, after: int) -> int:
         """Return the moment, for the order, of what came `after` microseconds after the start."""
         started = 0 if self.timeline is None else self.timeline.started
@@ -165,26 +160,34 @@ class RecordedAnswer(HttpResponse):
 
     Args:
         status: the HTTP status.
-        headers: by name, in any case.
+        headers: by lower-case name.
         pieces: what each `read` returns; none is empty.
-        times: for each piece, how many microseconds after the start it came; empty if that is not known.
-        pace: when each piece may be given, and how the answer ends.
+        times: for each piece, how many microseconds after the start it came; empty if that does not matter.
+        pace: when each piece may be given, and how the answer ends; None if nothing is waited for, and it ends well.
     """
 
     __slots__ = ("_closed", "_count", "_pace", "_pieces", "_times", "replayed")
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], pieces: Sequence[bytes], *, times: Sequence[int], pace: Pace
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        pieces: Sequence[bytes],
+        *,
+        times: Sequence[int] = (),
+        pace: Pace | None = None,
     ) -> None:
         self.status = status
-        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.headers = headers
         self.replayed = True
         self._pieces = pieces
-        self._times = times if pace.waits else ()
+        self._times: Sequence[int] = ()
         self._pace = pace
         self._count = 0
         self._closed = False
-        pace.gives(self._times, 0)
+        if pace is not None:
+            self._times = times if pace.waits else ()
+            pace.gives(self._times, 0)
 
     async def read(self, timeout: float | None = None) -> bytes:
         """Read the next piece; see `HttpResponse.read`.
@@ -202,9 +205,10 @@ class RecordedAnswer(HttpResponse):
         if count == 1 or (count and not count % _EVERY):  # no turn before the first piece: `open` has given one
             await checkpoint()
         if count >= len(self._pieces):
-            await self._pace.end(count, timeout)
+            if self._pace is not None:
+                await self._pace.end(count, timeout)
             return b""
-        if self._times:
+        if self._times and self._pace is not None:
             await self._pace.until(self._times[count], timeout)
             self._pace.gives(self._times, count + 1)
         self._count = count + 1
@@ -213,7 +217,7 @@ class RecordedAnswer(HttpResponse):
     def whole(self, most: int) -> bytes | None:
         """Return the only piece of the answer; see `HttpResponse.whole`."""
         pieces = self._pieces
-        if self._count or len(pieces) != 1 or len(pieces[0]) > most or not self._pace.ends_well:
+        if self._count or self._pace is not None or len(pieces) != 1 or len(pieces[0]) > most:
             return None
         self._count = 1
         return pieces[0]
@@ -222,4 +226,5 @@ class RecordedAnswer(HttpResponse):
         """Close the answer, and tell the order that its reader went away."""
         self._closed = True
         self._pieces = ()
-        self._pace.over()
+        if self._pace is not None:
+            self._pace.over()

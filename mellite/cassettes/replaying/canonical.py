@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Final, NoReturn, cast
 
 import msgspec
@@ -175,8 +176,11 @@ def same_json(one: bytes, other: bytes) -> bool:
     if one == other:
         return True
     try:
-        decode, encode = msgspec.json.decode, msgspec.json.encode
-        return encode(decode(one), order="deterministic") == encode(decode(other), order="deterministic")
+        value = msgspec.json.decode(one)
+        if msgspec.json.encode(value) == other:  # the same but for white space: files have it, backends write none
+            return True
+        encode = partial(msgspec.json.encode, order="deterministic")
+        return encode(value) == encode(msgspec.json.decode(other))
     except (ValueError, RecursionError):
         return False
 

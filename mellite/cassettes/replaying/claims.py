@@ -6,7 +6,6 @@ Nothing here locks: `ReplayTransport` calls `claim` under its lock.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
@@ -19,7 +18,8 @@ from ...wire.http import HttpRequest
 from ..interactions import HttpInteraction
 from ..secrets.redaction import Redaction
 from ..timeline import KEY, Timeline
-from .canonical import canonical_body, canonical_url, compared_headers, same_json, snapshot
+from .canonical import same_json, snapshot
+from .comparison import Comparison, Key
 from .matching import Difference, differences
 
 __all__ = ["CLAIMS", "Claims", "Match", "Part", "Recorded", "fitting", "part_of"]
@@ -41,6 +41,8 @@ class Recorded:
 
     interaction: HttpInteraction
     redaction: Redaction = field(kw_only=True)
+    comparison: Comparison = field(kw_only=True)
+    """Shared by all interactions of the cassette."""
     path: str | None = field(default=None, kw_only=True)
     number: int = field(default=0, kw_only=True)
     """The place among all interactions of the cassette, from 0 on, including those over WebSockets."""
@@ -89,14 +91,10 @@ class Recorded:
         """The name of the test that asked, if several share the cassette; None if the cassette does not say."""
         return part_of(self.interaction)
 
-    def has_headers_of(self, request: HttpRequest) -> bool:
-        """Whether a request has the headers that the cassette keeps."""
-        recorded = self.interaction.request.headers
-        sides = [
-            compared_headers(headers, recorded=recorded, redaction=self.redaction)
-            for headers in (recorded, request.headers)
-        ]
-        return sides[0] == sides[1]
+    def fits(self, request: HttpRequest) -> bool:
+        """Return whether a request is the recorded one, as fast as can be; `differences` finds none then."""
+        same = self.comparison.same(self.interaction.request, request)
+        return not self.differences(request) if same is None else same
 
     def __str__(self) -> str:
         """The request's method and URL, without what may be secret."""
@@ -122,7 +120,7 @@ class Cursor:
     def claim(self, request: HttpRequest) -> int | None:
         """Claim the next interaction, if it fits."""
         index = self._next
-        if index >= len(self._recorded) or self._recorded[index].differences(request):
+        if index >= len(self._recorded) or not self._recorded[index].fits(request):
             return None
         self._next = index + 1
         return index
@@ -136,16 +134,18 @@ class Pool:
         self._waiting: dict[Hashable, deque[int]] = {}  # unused interactions by what is compared, headers apart
         for index, one in enumerate(recorded):
             request = one.interaction.request
-            digest = _digest(request.method, request.url, request.body.data, one.redaction)
-            self._waiting.setdefault(self._key(digest, one.lineage), deque()).append(index)
+            body = request.body.data
+            one.comparison.learn(body)
+            key = self._key(one.comparison.key(request.method, request.url, body), one.lineage)
+            self._waiting.setdefault(key, deque()).append(index)
 
     def claim(self, request: HttpRequest) -> int | None:
         """Claim the first unused interaction that fits."""
         if not self._recorded:
             return None
-        digest = _digest(request.method, request.url, request.body, self._recorded[0].redaction)
-        for key in self._keys(digest, request.context.get("lineage")):
-            waiting = self._waiting.get(key)
+        key = self._recorded[0].comparison.key(request.method, request.url, request.body)
+        for each in self._keys(key, request.context.get("lineage")):
+            waiting = self._waiting.get(each)
             found = None if waiting is None else self._first(waiting, request)
             if found is not None:
                 return found
@@ -153,18 +153,19 @@ class Pool:
 
     def _first(self, waiting: deque[int], request: HttpRequest) -> int | None:
         for index in waiting:
-            if self._recorded[index].has_headers_of(request):
+            one = self._recorded[index]
+            if one.comparison.same_headers(one.interaction.request, request):
                 waiting.remove(index)
                 return index
         return None
 
-    def _key(self, digest: bytes, lineage: tuple[int, ...] | None) -> Hashable:  # noqa: ARG002
+    def _key(self, key: Key, lineage: tuple[int, ...] | None) -> Hashable:  # noqa: ARG002
         """Return the key under which an interaction is kept."""
-        return digest
+        return key
 
-    def _keys(self, digest: bytes, lineage: tuple[int, ...] | None) -> Iterable[Hashable]:  # noqa: ARG002
+    def _keys(self, key: Key, lineage: tuple[int, ...] | None) -> Iterable[Hashable]:  # noqa: ARG002
         """Return the keys under which a request looks for interactions, in turn."""
-        return (digest,)
+        return (key,)
 
 
 class Keyed(Pool):
@@ -173,12 +174,12 @@ class Keyed(Pool):
     Interactions that do not say which copy asked, such as those that other tools recorded, fit every copy.
     """
 
-    def _key(self, digest: bytes, lineage: tuple[int, ...] | None) -> Hashable:
-        return digest, lineage
+    def _key(self, key: Key, lineage: tuple[int, ...] | None) -> Hashable:
+        return key, lineage
 
-    def _keys(self, digest: bytes, lineage: tuple[int, ...] | None) -> Iterable[Hashable]:
-        own = (digest, None if lineage is None else tuple(lineage))
-        return (own,) if lineage is None else (own, (digest, None))
+    def _keys(self, key: Key, lineage: tuple[int, ...] | None) -> Iterable[Hashable]:
+        own = (key, None if lineage is None else tuple(lineage))
+        return (own,) if lineage is None else (own, (key, None))
 
 
 CLAIMS: Final[dict[str, Callable[[Sequence[Recorded]], Claims]]] = {"cursor": Cursor, "pool": Pool, "keyed": Keyed}
@@ -231,10 +232,3 @@ def fitting(recorded: Sequence[Recorded]) -> Match:
     spans = sorted([(one.started, one.started + one.ended) for one in timelines if one is not None])
     overlap = any(following[0] < one[1] for one, following in pairwise(spans))
     return "pool" if overlap else "cursor"
-
-
-def _digest(method: str, url: str, body: bytes, redaction: Redaction) -> bytes:
-    """Hash what is compared of a request, apart from its headers."""
-    content = canonical_body(body, redaction)
-    head = f"{method.upper()}\n{canonical_url(redaction.url(url))}\n".encode(errors="surrogateescape")
-    return hashlib.blake2b(head + content, digest_size=20).digest()

@@ -11,7 +11,7 @@ from ...values.errors import ConfigurationError
 if TYPE_CHECKING:
     from ..timeline import Timeline
 
-__all__ = ["NO_PIECES", "Cut", "Pieces", "cut_as_recorded", "cut_body"]
+__all__ = ["NO_PIECES", "Cut", "Pieces", "cut_as_recorded", "cut_body", "pieces_of"]
 
 #: How to cut a body into pieces: ``recorded`` for the pieces in which it came, None for a single one, a number of bytes
 #: for each, the places at which to cut, or a function from the body to its pieces.
@@ -79,6 +79,21 @@ def cut_as_recorded(body: bytes, cut: Cut, timeline: Timeline | None, *, path: s
         return Pieces(pieces, _times(pieces, ends, [at for _, at in recorded]))
     # The best known time is the end.
     return Pieces(pieces, () if timeline is None else [timeline.ended] * len(pieces))
+
+
+def pieces_of(body: bytes, cut: Cut, timeline: Timeline | None, *, path: str | None = None) -> Sequence[bytes]:
+    """Return the same pieces as `cut_as_recorded`, without their times, which is faster.
+
+    Raises:
+        ConfigurationError, InvalidCassette: as `cut_as_recorded`.
+    """
+    sizes = () if timeline is None else timeline.sizes(path=path)
+    if cut != "recorded":
+        return [piece for piece in cut_body(body, cut) if piece]
+    if len(sizes) < 2 or sum(sizes) != len(body):
+        return (body,) if body else ()
+    ends = accumulate(sizes)
+    return [body[end - size : end] for size, end in zip(sizes, ends, strict=True) if size]
 
 
 def _times(pieces: Sequence[bytes], ends: Sequence[int], recorded: Sequence[int]) -> list[int]:

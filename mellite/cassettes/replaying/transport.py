@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -12,6 +13,7 @@ from anyio.lowlevel import checkpoint
 from attrs import evolve
 
 from ...loops import forking
+from ...values.empty import EMPTY
 from ...values.errors import CassetteMismatch, CassetteMiss, ConfigurationError
 from ...values.public_names import publish
 from ...wire.http import HttpRequest, HttpResponse
@@ -21,7 +23,8 @@ from ..secrets.redaction import Redaction
 from .answer import Pace, RecordedAnswer
 from .canonical import same_target
 from .claims import CLAIMS, Match, Part, Recorded
-from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body
+from .comparison import Comparison
+from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body, pieces_of
 from .misses import Refusal
 from .order import Order
 
@@ -114,10 +117,12 @@ class ReplayTransport:
             "redaction": redaction,
             "part": part,
         }
+        self._speed = speed
         self._redaction = redaction or Redaction()
+        comparison = Comparison(self._redaction)
         path = self.cassette.path
         self._recorded = [
-            Recorded(one, redaction=self._redaction, path=path, number=number)
+            Recorded(one, redaction=self._redaction, comparison=comparison, path=path, number=number)
             for number, one in enumerate(self.cassette.interactions)
             if isinstance(one, HttpInteraction)
         ]
@@ -126,6 +131,7 @@ class ReplayTransport:
         self._order = Order([one.timeline for one in self._recorded]) if self.match == "keyed" else None
         self._used = bytearray(len(self._recorded))
         self._count = 0
+        self._last_headers: tuple[str | None, Mapping[str, str], Mapping[str, str]] = None, EMPTY, EMPTY
         self._lock = forking.lock()
 
     @property
@@ -183,14 +189,24 @@ class ReplayTransport:
 
     async def answer(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse | None:
         """Answer from the cassette as `open` does, but return None if nothing fits."""
-        for placed in self._placed(request):
+        index = self._claimed(request)
+        if index is None:
+            return None
+        answer = self._at_once(index, request)
+        if answer is None:
+            return await self._in_time(index, request, timeout)
+        await checkpoint()
+        return answer
+
+    def _claimed(self, request: HttpRequest) -> int | None:
+        """Claim the interaction that answers a request; return None if nothing fits."""
+        for placed in self._placed(request) if "unsaid" in request.context else (request,):
             with self._lock:
                 index = self._claims.claim(placed)
-                if index is None:
-                    continue
-                self._used[index] = 1
-                self._count += 1
-            return await self._opened(index, placed, timeout)
+                if index is not None:
+                    self._used[index] = 1
+                    self._count += 1
+                    return index
         return None
 
     def _placed(self, request: HttpRequest) -> list[HttpRequest]:
@@ -223,13 +239,29 @@ class ReplayTransport:
             return self.refusal(request)
         return await anyio.to_thread.run_sync(self.refusal, request, limiter=anyio.CapacityLimiter(1))
 
-    async def _opened(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:
+    def _at_once(self, index: int, request: HttpRequest) -> HttpResponse | None:
+        """Return the answer if nothing has to be waited for, up to its end, and it ends well."""
+        recorded = self._recorded[index]
+        timeline = recorded.timeline
+        if timeline is not None and (
+            self._speed is not None
+            or timeline.end != "complete"
+            or (self._order is not None and self._order.concerns(index))
+        ):
+            return None
+        response = recorded.interaction.response
+        pieces: Sequence[bytes] = ()
+        if response.status not in _EMPTY and request.method.upper() != "HEAD":
+            pieces = pieces_of(response.body.data, self._options["cut"], timeline, path=self.cassette.path)
+        return RecordedAnswer(response.status, self._headers(response, whole=True), pieces)
+
+    async def _in_time(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:
         """Wait until the recorded headers may be given, and return the answer."""
         recorded = self._recorded[index]
         timeline = recorded.timeline
         pace = Pace(
             timeline,
-            speed=self._options["speed"],
+            speed=self._speed,
             deadline=self._options["deadline"],
             order=self._order,
             index=index,
@@ -247,7 +279,7 @@ class ReplayTransport:
             pace.over()
             raise
         response = recorded.interaction.response
-        headers = _true_headers(response, whole=timeline is None or timeline.end == "complete")
+        headers = self._headers(response, whole=timeline is None or timeline.end == "complete")
         return RecordedAnswer(response.status, headers, answered.pieces, times=answered.times, pace=pace)
 
     def _pieces(self, recorded: Recorded, request: HttpRequest) -> Pieces:
@@ -256,17 +288,27 @@ class ReplayTransport:
             return NO_PIECES
         return cut_as_recorded(response.body.data, self._options["cut"], recorded.timeline, path=self.cassette.path)
 
+    def _headers(self, response: RecordedResponse, *, whole: bool) -> Mapping[str, str]:
+        """Return the headers of an answer by lower-case name; most of a cassette's are the same."""
+        encoding, stored, headers = self._last_headers
+        if encoding != response.body.encoding or stored != response.headers:
+            headers = MappingProxyType(_true_headers(response, whole=whole))
+            if not any(name.lower() == "content-length" for name in response.headers):
+                self._last_headers = response.body.encoding, response.headers, headers
+        return headers
 
-def _true_headers(response: RecordedResponse, *, whole: bool) -> Mapping[str, str]:
+
+def _true_headers(response: RecordedResponse, *, whole: bool) -> dict[str, str]:
     """Return the headers that are true of the stored body: a body that is stored as text was decompressed before."""
-    body, headers = response.body, response.headers
+    body = response.body
+    headers = {name.lower(): value for name, value in response.headers.items()}
     if body.encoding == "base64":
         return headers
-    wrong = {"content-encoding"}
-    length = next((value for name, value in headers.items() if name.lower() == "content-length"), None)
+    headers.pop("content-encoding", None)
+    length = headers.get("content-length")
     if whole and length is not None and length.strip() != str(len(body.data)):
-        wrong.add("content-length")
-    return {name: value for name, value in headers.items() if name.lower() not in wrong}
+        del headers["content-length"]
+    return headers
 
 
 publish(globals(), "mellite.cassettes", "ReplayTransport")

@@ -97,6 +97,47 @@ async def test_headers_and_urls_count() -> None:
     assert await answer(transport, asked("1", url="https://API.example.com:443/v1/chat", accept="text/plain")) == "text"
 
 
+@pytest.mark.parametrize("match", ["cursor", "pool", "keyed"])
+async def test_what_was_compared_before_does_not_hide_a_difference(match: Any) -> None:
+    """Each request is compared for itself, whether the one before had the same URL and headers or not, and agreed."""
+    json_, text = {"accept": "application/json"}, {"accept": "text/plain"}
+    recorded = [pair("1", "a", **json_), pair("2", "b", **json_), pair("3", "c", **text), pair('{"x": 1}', "d", **text)]
+    transport = ReplayTransport(Cassette(tuple(recorded)), match=match)
+    refused = (CassetteMismatch, CassetteMiss)
+    assert await answer(transport, asked("1", authorization="Bearer 1", **json_)) == "a"
+    for wrong in (asked("2", **text), asked("2"), asked("2", url=URL + "/", **json_), asked("2.5", **json_)):
+        with pytest.raises(refused):
+            await transport.open(wrong)
+    assert await answer(transport, asked("2", authorization="Bearer 2", **json_)) == "b"
+    with pytest.raises(refused):
+        await transport.open(asked("3", **json_))
+    assert await answer(transport, asked("3", **text)) == "c"
+    with pytest.raises(refused):
+        await transport.open(HttpRequest("PUT", URL, headers=text, body=b'{"x":1}'))
+    assert await answer(transport, asked('{"x":1.0}', url="HTTPS://api.example.com:443/v1/chat", **text)) == "d"
+
+
+@pytest.mark.parametrize("match", ["cursor", "pool"])
+async def test_each_answer_has_its_own_headers(match: Any) -> None:
+    """Headers are those of the interaction, also after one with nearly the same; a reader cannot change them."""
+    zipped = {"X-Y": "1", "Content-Encoding": "gzip"}
+    long = {"Content-Length": "2"}
+    told: list[dict[str, str]] = [zipped, zipped, zipped, {"X-Y": "2"}, {}, long, long]
+    bodies = [Body("A"), Body("A"), Body("QQ==", encoding="base64"), *[Body("A")] * 3, Body("AB")]
+    sent = RecordedRequest("POST", URL, body=Body("1"))
+    answers = [RecordedResponse(200, headers=of, body=body) for of, body in zip(told, bodies, strict=True)]
+    cassette = Cassette(tuple([HttpInteraction(sent, one) for one in answers]))
+    transport = ReplayTransport(cassette, match=match)
+    found = []
+    for _ in told:
+        response = await transport.open(asked("1"))
+        found.append(dict(response.headers))
+        if isinstance(response.headers, dict):
+            response.headers.clear()
+    zipped_still = {"x-y": "1", "content-encoding": "gzip"}
+    assert found == [{"x-y": "1"}, {"x-y": "1"}, zipped_still, {"x-y": "2"}, {}, {}, {"content-length": "2"}]
+
+
 async def test_keyed_gives_each_copy_its_own() -> None:
     """Twenty copies of one request get the answers that were recorded for them, whatever the order; twice the same."""
     recorded = Cassette(tuple([pair("1", str(number), [number]) for number in range(20)]))
