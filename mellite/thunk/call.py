@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-from attrs import evolve, field, fields_dict, frozen
+from attrs import evolve, field, frozen
 
 from ..values.errors import MelliteError, RequestError
+from ..values.filling import copier
 from ..values.messages import Deferred, Message, Part, Text
 from ..values.public_names import publish
 from ..values.request import Request
@@ -71,7 +71,7 @@ def resolved_now(call: CallInfo) -> Request | None:
         for part in message.content:
             if type(part) is not Text and isinstance(part, Deferred):
                 return None
-    return _made(request, request.messages, call.lineage)
+    return _copied(request, {"metadata": {**request.metadata, "lineage": call.lineage}})
 
 
 async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]]) -> Request:
@@ -90,28 +90,10 @@ async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]])
     request = call.request
     await settle_all(*[part for message in request.messages for part in message.content if isinstance(part, Deferred)])
     messages = tuple([_with_text(message, index) for index, message in enumerate(request.messages)])
-    return _made(request, messages, call.lineage)
+    return _copied(request, {"messages": messages, "metadata": {**request.metadata, "lineage": call.lineage}})
 
 
-# Requests are copied for every generation: `attrs.evolve`, and ``__init__`` with keywords out of a dict, take twice as
-# long as filling the slots. The slots are those that the class has, so that none is left behind.
-
-#: Field of a request -> what sets it in one that is being made; in the end without those that `_made` sets itself.
-_SETTERS: Final = {name: getattr(Request, name).__set__ for name in fields_dict(Request)}
-_set_messages: Final = _SETTERS.pop("messages")
-_set_metadata: Final = _SETTERS.pop("metadata")
-_set_kept: Final = tuple(_SETTERS.values())
-_kept_of: Final = attrgetter(*_SETTERS)
-
-
-def _made(request: Request, messages: tuple[Message, ...], lineage: tuple[int, ...]) -> Request:
-    """Copy a request, with these messages, and this lineage in its metadata."""
-    made: Request = Request.__new__(Request)
-    for set_field, value in zip(_set_kept, _kept_of(request), strict=True):
-        set_field(made, value)
-    _set_messages(made, messages)
-    _set_metadata(made, {**request.metadata, "lineage": lineage})
-    return made
+_copied: Final = copier(Request)
 
 
 def _with_text(message: Message, index: int) -> Message:

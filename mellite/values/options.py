@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal, NoReturn, TypedDict, TypeGuard
 
-from attrs import evolve, fields_dict, frozen
+from attrs import fields_dict, frozen
 
 from .empty import EMPTY
 from .errors import InvalidRequest
+from .filling import copier
 from .public_names import publish
 from .tools import Tool, ToolChoice
 
@@ -225,15 +226,20 @@ class Options:
             >>> Options.of({"temperature": 0, "stop": "END"}).stop
             ('END',)
         """
-        checked: dict[str, Any] = {}
-        for name, value in values.items():
-            check = _CHECKS.get(name)
-            if check is None:
-                from .option_names import unknown_option  # tables that only a misspelled option needs
-
-                raise unknown_option(name, _KEYWORDS)
-            checked[name] = None if value is None else check(name, value)
-        return cls(**checked)
+        # 1, 1.0 and True are equal, and not the same option.
+        key = (cls, *values.items(), *map(type, values.values()))
+        try:
+            return _known[key]
+        except KeyError:
+            is_kept = True
+        except TypeError:  # a list, which may change
+            is_kept = False
+        options = cls(**_checked(values))
+        if is_kept:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[key] = options
+        return options
 
     def merged(self, over: Options) -> Options:
         """Return these options, with everything that `over` sets taken from there."""
@@ -241,12 +247,33 @@ class Options:
             return self
         if self is NO_OPTIONS:
             return over
-        return evolve(self, **over.given())
+        return _copied(self, over.given())
 
     def given(self) -> dict[str, Any]:
         """Return the options that are set, by name."""
         return {name: value for name, value in zip(_CHECKS, _values_of(self), strict=True) if value is not None}
 
+
+_copied: Final = copier(Options)
+
+
+def _checked(values: Mapping[str, object]) -> dict[str, Any]:
+    """Check options by name and type, and bring them into the form that they are kept in."""
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        check = _CHECKS.get(name)
+        if check is None:
+            from .option_names import unknown_option  # tables that only a misspelled option needs
+
+            raise unknown_option(name, _KEYWORDS)
+        checked[name] = None if value is None else check(name, value)
+    return checked
+
+
+#: Options that were made, by what of: most calls of a program have those of an earlier one, and need no check then.
+#: That they are the same object tells others that what they made of them still holds.
+_known: Final[dict[object, Options]] = {}
+_MOST_KNOWN: Final = 64
 
 #: No option set; shared, so that a plain call makes no object for it.
 NO_OPTIONS: Final = Options()

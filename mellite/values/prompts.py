@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from .errors import InvalidRequest
+from .filling import setters_of
 from .messages import Deferred, Media, Message, Reasoning, Text, ToolCall, ToolResult
 
 __all__ = ["messages_of", "system_of"]
@@ -14,7 +15,8 @@ __all__ = ["messages_of", "system_of"]
 _PARTS: Final = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
 
 #: What a thunk prints as; compiled when something like it is seen.
-_PRINTED: Final = r"<ModelOutputThunk (?:pending|running|done|failed|cancelled) (?:prompt|text|error)="
+_BEGINNING: Final = "<ModelOutputThunk "
+_PRINTED: Final = _BEGINNING + r"(?:pending|running|done|failed|cancelled) (?:prompt|text|error)="
 
 
 def messages_of(prompt: object) -> tuple[Message, ...]:
@@ -29,6 +31,8 @@ def messages_of(prompt: object) -> tuple[Message, ...]:
         >>> [message.role for message in messages_of([("user", "Hello."), ("assistant", "Yes?")])]
         ['user', 'assistant']
     """
+    if type(prompt) is str and _BEGINNING not in prompt:
+        return (_user_text(prompt),)
     if isinstance(prompt, str):
         _check_text(prompt)
         return (Message("user", (Text(prompt),)),)
@@ -48,6 +52,26 @@ def messages_of(prompt: object) -> tuple[Message, ...]:
         msg = "the prompt is an empty sequence; give at least one message or part"
         raise InvalidRequest(msg, parameter="prompt")
     return _of_sequence(prompt)
+
+
+# Nearly every prompt is one text: there is nothing to convert or check.
+_set_text, _set_text_cache, _set_text_metadata = setters_of(Text)
+_set_role, _set_content, _set_id, _set_metadata, _set_native = setters_of(Message)
+
+
+def _user_text(text: str) -> Message:
+    """Return a message of the user with one text."""
+    part: Text = Text.__new__(Text)
+    _set_text(part, text)
+    _set_text_cache(part, None)
+    _set_text_metadata(part, None)
+    message: Message = Message.__new__(Message)
+    _set_role(message, "user")
+    _set_content(message, (part,))
+    _set_id(message, None)
+    _set_metadata(message, None)
+    _set_native(message, None)
+    return message
 
 
 def _written_by_hand(prompt: Sequence[Any]) -> tuple[Message, ...]:
@@ -106,7 +130,7 @@ def system_of(system: object) -> tuple[Text, ...]:
 
 def _check_text(text: str) -> None:
     """Raise InvalidRequest for a text with a printed thunk in it, which no model is meant to read."""
-    if "<ModelOutputThunk " in text and re.search(_PRINTED, text) is not None:
+    if _BEGINNING in text and re.search(_PRINTED, text) is not None:
         msg = (
             "the text holds a printed thunk instead of its answer: give the thunk itself as a part, as in "
             "generate(['Summarise: ', thunk]), or await it first; if the text is really meant, write it as Text(...)"

@@ -96,18 +96,24 @@ class Request:
         """
         changes: dict[str, Any] = {}
         given: dict[str, Any] = {}
-        if options:
-            given = options  # type: ignore[assignment]  # a TypedDict is a dict
-            changes = {name: given.pop(name) for name in REQUEST_OPTIONS if name in given}
+        has_more = False
+        for name, value in options.items() if options else ():
+            if name == "model" and type(value) is str:
+                changes["model"] = value
+            elif name in REQUEST_OPTIONS:
+                changes[name] = value
+                has_more = True
+            else:
+                given[name] = value
         if system is not None:
             changes["system"] = system_of(system)
         if tools is not None:
             changes["tools"] = _tools(tools)
         if output is not None:
             changes["output"] = output
-        if changes:
+        if has_more:
             _check_fields(changes)
-        if isinstance(prompt, Request):
+        if type(prompt) is not str and isinstance(prompt, Request):
             if given:
                 changes["options"] = prompt.options.merged(Options.of(given))
             return evolve(prompt, **changes) if changes else prompt

@@ -138,3 +138,25 @@ def test_copies_of_timeouts() -> None:
     assert {old["timeouts"], old["request"].options.timeouts} == {
         Timeouts(first_byte=1, idle=None, total=9.5, connect=10)
     }
+
+
+@pytest.mark.parametrize(("name", "good", "bad"), [("stream", True, 1), ("seed", 1, True), ("seed", 0, 0.0)])
+def test_what_equals_a_good_value_is_checked_too(name: str, good: Any, bad: Any) -> None:
+    """A value that was good before does not let one of another type pass that equals it: 1 is no flag."""
+    assert Request.of("hi", **{name: good}).options.given() == {name: good}
+    with pytest.raises(InvalidRequest, match=name):
+        Request.of("hi", **{name: bad})
+
+
+def test_equal_numbers_keep_their_types() -> None:
+    """1 and 1.0 are written differently, in whichever order they come."""
+    kinds = [type(Request.of("hi", temperature=value).options.temperature) for value in (1, 1.0, 1)]
+    assert kinds == [int, float, int]
+
+
+def test_a_list_of_stop_texts_is_read_at_each_call() -> None:
+    """A list that changes between two calls counts as it is at each of them."""
+    stop = ["END"]
+    first = Request.of("hi", stop=stop)
+    stop.append("STOP")
+    assert (first.options.stop, Request.of("hi", stop=stop).options.stop) == (("END",), ("END", "STOP"))
