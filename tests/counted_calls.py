@@ -115,6 +115,26 @@ async def per_delta(call: Callable[[int], Awaitable[object]]) -> tuple[float, fl
     return (many[0] - few[0]) / (MANY - FEW), (many[1] - few[1]) / (MANY - FEW)
 
 
+async def per_sample(width: int) -> float:
+    """Return the calls that sampling adds to a copy, over awaiting the copies one by one, or all at once."""
+
+    def scripted() -> mellite.ModelOutputThunk[str]:
+        return mellite.backends.Scripted(["Hello."] * MANY).generate("Hi.")
+
+    async def bare() -> None:
+        copies = scripted().resample(MANY)
+        if width > 1:
+            await mellite.gather(*copies)
+        for one in copies:
+            await one
+
+    async def sampled() -> None:
+        await mellite.BestOfN(MANY, score=lambda _: 1.0, concurrency=width).sample(scripted())
+
+    with_sampling, without = [await counted(run, 1) for run in (sampled, bare)]
+    return (with_sampling[0] - without[0]) / MANY
+
+
 async def main() -> None:
     """Count everything that has a budget."""
     server = Server()
@@ -153,6 +173,8 @@ async def main() -> None:
         await replaying.generate(f"question {next(questions)}")
 
     found["replayed call"], _ = await counted(replayed)
+    found["sample, one by one"] = await per_sample(1)
+    found["sample, at once"] = await per_sample(MANY)
     sys.stdout.write(json.dumps(found))
 
 

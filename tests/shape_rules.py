@@ -55,7 +55,15 @@ WIDE_EXCEPTS = {
         "a score that raises fails its sample, which keeps the error"
     ),
     "mellite/strategies/sampling/run.py::Run.guarded": "raised again when no task is left",
+    "mellite/strategies/sampling/in_flight.py::InFlight._fill": "as above; the copies in flight are handled first",
+    "mellite/strategies/sampling/in_flight.py::InFlight._take": "as above; the copies in flight are handled first",
+    "mellite/strategies/sampling/voting.py::_Ballot._by_comparing_later": (
+        "a key that raises fails its sample, which keeps the error"
+    ),
     "mellite/strategies/sampling/voting.py::_Ballot._by_function": (
+        "a key that raises fails its sample, which keeps the error"
+    ),
+    "mellite/strategies/sampling/voting.py::_Ballot._by_waiting": (
         "a key that raises fails its sample, which keeps the error"
     ),
     "mellite/wire/auth/aws_profile.py::ProfileKeys._find": "raised without what botocore keeps of a program's output",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..thunk.audience import Consumer
     from ..thunk.pump import Pump
 
-__all__ = ["Batch", "thunks_of"]
+__all__ = ["Batch", "Board", "Notice", "thunks_of"]
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Batch(Generic[T]):
         self._concurrency = concurrency
         self._loop = loop
         self._open: dict[int, tuple[Pump, Consumer] | None] = {}
-        self._board = _Board()
+        self._board = Board()
 
     def __len__(self) -> int:
         return len(self._thunks)
@@ -81,7 +81,7 @@ class Batch(Generic[T]):
                 self._board.settled.append(index)
                 continue
             self._open[index] = (pump, pump.enter())
-            pump.wake_when_settled(_Notice(self._board, index))
+            pump.wake_when_settled(Notice(self._board, index))
 
     def _take(self) -> ModelOutputThunk[T] | None:
         """Take a settled thunk, if there is one, and start another in its place."""
@@ -149,7 +149,8 @@ class Batch(Generic[T]):
         self._open.clear()
 
 
-class _Board:
+@final
+class Board:
     """Where generations note that they have settled, from any thread, without a lock.
 
     A generation first appends its index, then wakes the waiters; a waiter first enters its name, then looks for
@@ -162,7 +163,18 @@ class _Board:
         self.settled: deque[int] = deque()
         self.waiters: list[loops.Waker] = []
 
+    def note(self, index: int) -> None:
+        """Enter an index, and wake who waits for one."""
+        self.settled.append(index)
+        while self.waiters:
+            try:
+                waiter = self.waiters.pop()
+            except IndexError:  # another thread took the last one
+                return
+            waiter.wake()
+
     def watched_by(self, waiter: loops.Waker) -> _Watch:
+        """Return a context in which `waiter` is woken by the next note."""
         return _Watch(self, waiter)
 
 
@@ -171,7 +183,7 @@ class _Watch:
 
     __slots__ = ("_board", "_waiter")
 
-    def __init__(self, board: _Board, waiter: loops.Waker) -> None:
+    def __init__(self, board: Board, waiter: loops.Waker) -> None:
         self._board = board
         self._waiter = waiter
 
@@ -188,22 +200,15 @@ class _Watch:
 
 
 @final
-class _Notice:
+class Notice:
     """A waiter in the list of a generation, which notes on a board that the generation has settled."""
 
     __slots__ = ("_board", "_index")
 
-    def __init__(self, board: _Board, index: int) -> None:
+    def __init__(self, board: Board, index: int) -> None:
         self._board = board
         self._index = index
 
     def wake(self) -> None:
         """Note on the board that the generation has settled. Called in any thread, maybe twice."""
-        board = self._board
-        board.settled.append(self._index)
-        while board.waiters:
-            try:
-                waiter = board.waiters.pop()
-            except IndexError:  # another thread took the last one
-                return
-            waiter.wake()
+        self._board.note(self._index)

@@ -45,6 +45,7 @@ class Outcome:
         traceback: that of the error when it settled.
         prompt: the request as the backend got it.
         extra: more for the log.
+        is_final: what the log is to say about the choice of a strategy, if one chose.
     """
 
     state: Literal["done", "failed", "cancelled"]
@@ -61,6 +62,7 @@ class Outcome:
     prompt: Request
     extra: Mapping[str, object] | None = None
     log: GenerateLog | None = None
+    is_final: bool | None = None
     _unread: _Unread | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -85,7 +87,7 @@ class Outcome:
         self = cls.__new__(cls)
         self.state = "done"
         self.text = self.parsed = text
-        self.thinking = self.error = self.traceback = self.log = None
+        self.thinking = self.error = self.traceback = self.log = self.is_final = None
         self.tool_calls = ()
         self.prompt = request
         self.extra = clock.extra
@@ -121,6 +123,12 @@ class Outcome:
             setattr(self, name, getattr(whole, name))
         self._unread = None
 
+    def mark(self, *, final: bool) -> None:
+        """Say in the log entry whether a strategy chose this generation, without making the entry for it."""
+        self.is_final = final
+        if self.log is not None:
+            self.log = evolve(self.log, is_final_result=final)
+
     def raise_error(self) -> None:
         """Raise what went wrong, if anything did, with the traceback it settled with, so that this does not grow."""
         error, traceback = self.error, self.traceback
@@ -143,6 +151,7 @@ class Outcome:
                 action=request.messages[-1] if request.messages else None,
                 result=self.parsed,
                 attempts=self.generation.attempts,
+                is_final_result=self.is_final,
                 extra=dict(self.extra or {}),
             )
         return self.log
@@ -159,6 +168,7 @@ class Outcome:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self._unread = None
+        self.is_final = None  # pickles of earlier versions do not say
         for name, value in state.items():
             setattr(self, name, value)
         self.traceback = None

@@ -290,8 +290,8 @@ class ModelOutputThunk(Answer[T], Generic[T]):
     def __copy__(self) -> ModelOutputThunk[T]:
         outcome = self._settled()
         if outcome is None:
-            return ModelOutputThunk[T](self._descend(self._call.request))
-        return ModelOutputThunk[T](self._call, outcome=outcome, copies=self._copies)
+            return ModelOutputThunk(self._descend(self._call.request))
+        return ModelOutputThunk(self._call, outcome=outcome, copies=self._copies)
 
     def __deepcopy__(self, memo: dict[int, object]) -> ModelOutputThunk[T]:
         from .nesting import innermost_first
@@ -311,9 +311,9 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         memo[id(self._call.backend)] = self._call.backend
         request = copy.deepcopy(self._call.request, memo)
         if outcome is None:
-            return ModelOutputThunk[T](self._descend(request))
+            return ModelOutputThunk(self._descend(request))
         call = evolve(self._call, request=request)
-        return ModelOutputThunk[T](call, outcome=copy.deepcopy(outcome, memo), copies=self._copies)
+        return ModelOutputThunk(call, outcome=copy.deepcopy(outcome, memo), copies=self._copies)
 
     def __reduce__(self) -> tuple[object, ...]:
         from .nesting import shortcut
@@ -340,11 +340,14 @@ class ModelOutputThunk(Answer[T], Generic[T]):
             InvalidRequest: if n is not a whole number of at least 1, or an option is wrong.
             UnknownOption: for a misspelled option.
         """
-        _check_whole("n", n)
+        if type(n) is not int or n < 1:
+            _check_whole("n", n)
         request = self._call.request
         if options or system is not None or tools is not None:
             request = Request.of(request, system=system, tools=tools, **options)
-        return [ModelOutputThunk[T](self._descend(request)) for _ in range(n)]
+        if n == 1:
+            return [ModelOutputThunk(self._descend(request))]
+        return [ModelOutputThunk(self._descend(request)) for _ in range(n)]
 
     def _descend(self, request: Request) -> CallInfo:
         """Count a copy, and return its call."""

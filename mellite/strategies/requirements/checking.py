@@ -20,10 +20,13 @@ from .verdict import ValidationResult
 if TYPE_CHECKING:
     from ...values.messages import Message
 
-__all__ = ["Subject", "as_requirements", "check", "let_go", "verdicts"]
+__all__ = ["Subject", "Verdicts", "as_requirements", "begin", "check", "let_go", "verdicts"]
 
 #: An output to check: a thunk, a text, or the events of an answer.
 Subject: TypeAlias = "AnyThunk | str | Iterable[Event] | AsyncIterable[Event]"
+
+#: The verdicts of requirements, in their order; None for a check that was stopped or not started.
+Verdicts: TypeAlias = "list[ValidationResult | None]"
 
 _EVENTS = get_args(Event)
 
@@ -92,8 +95,20 @@ async def verdicts(
     context: Sequence[Message] = (),
     *,
     until_failure: bool = False,
-) -> list[ValidationResult | None]:
-    """Return the verdicts on a settled thunk, in the order of the requirements.
+) -> Verdicts:
+    """Return the verdicts on a settled thunk, in the order of the requirements; see `begin`."""
+    found = begin(requirements, thunk, context, until_failure=until_failure)
+    return found if isinstance(found, list) else await found
+
+
+def begin(
+    requirements: Sequence[Requirement],
+    thunk: AnyThunk,
+    context: Sequence[Message] = (),
+    *,
+    until_failure: bool = False,
+) -> Verdicts | Awaitable[Verdicts]:
+    """Return the verdicts on a settled thunk, in the order of the requirements, at once if all checks are sync.
 
     Sync checks run first. Then the async checks start, in order, and run concurrently.
 
@@ -101,18 +116,33 @@ async def verdicts(
         until_failure: stop at the first failure. If a sync check fails, no async check starts; if an async check
             fails, the others are cancelled. The verdict of a check that was stopped or not started is None.
     """
-    found: list[ValidationResult | None] = [None] * len(requirements)
+    found: Verdicts = []
     waiting: list[tuple[int, Awaitable[object]]] = []
-    for index, requirement in enumerate(requirements):
+    for requirement in requirements:
         given = requirement.begin(thunk, context)
         if isinstance(given, ValidationResult):
-            found[index] = given
+            found.append(given)
         else:
-            waiting.append((index, given))
-    failed = any(verdict is not None and not verdict.passed for verdict in found)
+            waiting.append((len(found), given))
+            found.append(None)
+    if not waiting:
+        return found
+    if until_failure and any(verdict is not None and not verdict.passed for verdict in found):
+        for _, given in waiting:
+            let_go(given)
+        return found
+    return _awaited(requirements, waiting, found, until_failure=until_failure)
+
+
+async def _awaited(
+    requirements: Sequence[Requirement],
+    waiting: Sequence[tuple[int, Awaitable[object]]],
+    found: Verdicts,
+    *,
+    until_failure: bool,
+) -> Verdicts:
     try:
-        if not (until_failure and failed):
-            await _finished(requirements, waiting, found, until_failure=until_failure)
+        await _finished(requirements, waiting, found, until_failure=until_failure)
     finally:
         for index, given in waiting:
             if found[index] is None:
@@ -123,7 +153,7 @@ async def verdicts(
 async def _finished(
     requirements: Sequence[Requirement],
     waiting: Sequence[tuple[int, Awaitable[object]]],
-    found: list[ValidationResult | None],
+    found: Verdicts,
     *,
     until_failure: bool,
 ) -> None:

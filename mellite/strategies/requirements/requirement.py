@@ -112,6 +112,8 @@ class Requirement:
                 given = self.check(thunk, context)
             else:
                 given = self.check(thunk, context=context)
+            if isinstance(given, (bool, ValidationResult)):  # common: decided first
+                return as_verdict(given)
             return given if inspect.isawaitable(given) else as_verdict(given)
         except Exception as error:
             return self._raised(error)

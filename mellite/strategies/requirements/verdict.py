@@ -87,6 +87,8 @@ def as_verdict(value: object) -> ValidationResult:
     Raises:
         InvalidRequest: if `value` is neither a bool nor a ValidationResult.
     """
+    if value is True:  # common: decided first
+        return PASSED
     if isinstance(value, ValidationResult):
         return value
     passed = plain_bool(value)

@@ -14,7 +14,7 @@ from ...values.errors import InvalidRequest, SamplingError
 from ...values.signatures import write_signature
 from ..requirements import Requirement
 from .budget import check_count
-from .run import Run
+from .run import Judged, Run
 from .sample import AnySample, Sample, StopReason
 from .strategy import Strategy
 
@@ -91,11 +91,10 @@ class BestOfN(Fixed):
             msg = "BestOfN needs a score to choose by: score=..., or requirements"
             raise InvalidRequest(msg, parameter="score")
 
-    async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
-        sample = await super()._attempt(run, copy)
-        return await run.judged(sample, self._scored) if sample.passed else sample
+    def _weighed(self, run: Run, sample: AnySample) -> Judged:
+        return run.judged(sample, self._scored) if sample.passed else sample
 
-    def _scored(self, sample: AnySample) -> AnySample | Awaitable[AnySample]:
+    def _scored(self, sample: AnySample) -> Judged:
         score = self.score
         if isinstance(score, Requirement):
             return self._by_verdict(sample, score)
@@ -103,6 +102,8 @@ class BestOfN(Fixed):
             if score is None:
                 return _with(sample, _mean([verdict.score for verdict in sample.validations]))
             found = score(sample.thunk)
+            if isinstance(found, (float, int)):  # common: decided first
+                return _with(sample, found)
             return self._by_waiting(sample, found) if inspect.isawaitable(found) else _with(sample, found)
         except Exception as error:
             return _failed(sample, error)
@@ -121,8 +122,9 @@ class BestOfN(Fixed):
         return _with(sample, float(verdict.passed) if verdict.score is None else verdict.score)
 
     def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
-        good = sample.passed and sample.score is not None and self.enough is not None and sample.score >= self.enough
-        return "accepted" if good else None
+        if self.enough is None or not sample.passed or sample.score is None:
+            return None
+        return "accepted" if sample.score >= self.enough else None
 
     async def _choose(self, run: Run) -> AnySample | None:
         passed = [sample for sample in run.ordered() if sample.passed]

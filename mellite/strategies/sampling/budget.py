@@ -28,6 +28,11 @@ class Meter:
         self.tokens = 0
         self.usd = Decimal(0)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a budget at all."""
+        return self.max_tokens is not None or self.max_usd is not None
+
     def charge(self, thunk: AnyThunk) -> None:
         """Add what a settled thunk used.
 

@@ -16,7 +16,7 @@ from ...values.signatures import write_signature
 from .budget import check_count
 from .repair import asking
 from .run import Run
-from .sample import AnySample
+from .sample import AnySample, Sample
 from .strategy import Strategy
 
 __all__ = ["BudgetForcing", "rough_tokens"]
@@ -92,6 +92,9 @@ class BudgetForcing(Strategy):
             )
             raise InvalidRequest(msg, parameter="inner")
 
+    def _is_one_call(self) -> bool:
+        return False
+
     async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
         spent, thunk = 0.0, copy
         turn = 0
@@ -108,7 +111,8 @@ class BudgetForcing(Strategy):
                 break
             turn += 1
             thunk = self._next(copy, thunk, self.again)
-        return await run.checked(sample)
+        checked = run.checked(sample)
+        return checked if isinstance(checked, Sample) else await checked
 
     def _next(self, copy: AnyThunk, so_far: AnyThunk, said: str, *, last: bool = False) -> AnyThunk:
         """Make the thunk of the next turn of the conversation."""

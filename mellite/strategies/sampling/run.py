@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import anyio
 
 from ...thunk.thunk import AnyThunk
 from ...values.errors import AuthenticationError, ConfigurationError, QuotaExceeded, RequestError
-from ..requirements import Requirement, ValidationResult, verdicts
+from ..requirements import Requirement, ValidationResult
+from ..requirements.checking import Verdicts, begin
 from .budget import Meter
 from .sample import AnySample, Sample, StopReason
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-__all__ = ["Run", "Watch", "is_hopeless"]
+__all__ = ["Judged", "Run", "Watch", "is_hopeless"]
+
+#: A sample, or what gives it once something has been waited for.
+Judged: TypeAlias = AnySample | Awaitable[AnySample]
 
 #: Reason to stop -> the reason that cancelled copies give.
 _WHY: Final[dict[StopReason, str]] = {
@@ -55,14 +60,8 @@ def is_hopeless(error: Exception | None) -> bool:
     return isinstance(error, (AuthenticationError, ConfigurationError, QuotaExceeded, RequestError))
 
 
-class _Job:
-    """A copy in flight: being generated, or being checked."""
-
-    __slots__ = ("scope", "thunk")
-
-    def __init__(self, thunk: AnyThunk, scope: anyio.CancelScope | None = None) -> None:
-        self.thunk = thunk
-        self.scope = scope  # of the checks, once the copy is generated
+#: The place of a sample in the result.
+_lineage: Final[Callable[[AnySample], tuple[int, ...]]] = attrgetter("thunk.call.lineage")
 
 
 class Run:
@@ -87,17 +86,20 @@ class Run:
         outer: the run around this one.
         within: the runs inside this one, as keys.
         book: every sample by its thunk; shared with the runs around and inside.
-        jobs: the copies in flight, as keys.
+        generating: the copies that are being generated, as keys.
+        checking: the scopes of the checks that are waited for, as keys.
         state: what the strategy keeps while it runs.
     """
 
     __slots__ = (
         "_check_all",
         "_failure",
+        "_metered",
         "_open",
         "book",
+        "checking",
+        "generating",
         "group",
-        "jobs",
         "launched",
         "limit",
         "meter",
@@ -128,7 +130,9 @@ class Run:
         self.watch: Watch | None = outer.watch if outer is not None else watch
         self.book: dict[AnyThunk, AnySample] = outer.book if outer is not None else {}
         self.within: dict[Run, None] = {}
-        self.jobs: dict[_Job, None] = {}
+        self.generating: dict[AnyThunk, None] = {}
+        self.checking: dict[anyio.CancelScope, None] = {}
+        self._metered = any(run.meter.is_limited for run in self._lines())
         self._open: dict[AnyThunk, None] = {}
         self._failure: Exception | None = None
         self.group: TaskGroup | None = None
@@ -152,15 +156,19 @@ class Run:
 
     def ordered(self) -> list[AnySample]:
         """Return the outcomes of the attempts, in the order of the lineage."""
-        return sorted(self.outcomes, key=lambda sample: sample.lineage)
+        return sorted(self.outcomes, key=_lineage)
 
     def samples(self) -> list[AnySample]:
         """Return everything that was sent, also by the runs around and inside, in the order of the lineage."""
-        return sorted(self.book.values(), key=lambda sample: sample.lineage)
+        return sorted(self.book.values(), key=_lineage)
 
     def may_start(self) -> bool:
         """Tell whether another attempt may begin."""
         return self.stopped is None and self.launched < self.limit
+
+    def is_busy(self) -> bool:
+        """Tell whether copies are being generated or checked, by this run or those inside."""
+        return any(run.generating or run.checking for run in self.below())
 
     # Samples
 
@@ -174,10 +182,6 @@ class Run:
         del self._open[copy]
         self.outcomes.append(outcome)
 
-    async def attempt(self, thunk: AnyThunk) -> AnySample:
-        """Generate a copy and check its answer."""
-        return await self.checked(await self.generated(thunk))
-
     async def generated(self, thunk: AnyThunk, drive: Callable[[], Awaitable[object]] | None = None) -> AnySample:
         """Generate a copy, note the sample, and charge the budgets.
 
@@ -188,55 +192,84 @@ class Run:
         Raises:
             SamplingError: if there is a budget, and how much of it was used is unknown.
         """
-        job = _Job(thunk)
-        self.jobs[job] = None
+        self.sends(thunk)
         try:
-            if self.watch is not None:
-                self.watch.started(thunk)
             await (thunk.settle() if drive is None else drive())
         finally:
-            del self.jobs[job]
-        sample = self.note(Sample(thunk, error=thunk.error))
+            del self.generating[thunk]
+        return self._settled(thunk)
+
+    def sends(self, thunk: AnyThunk) -> None:
+        """Note that a copy is about to be sent; `generating` has it until the caller takes it out, once it settled."""
+        if self.watch is not None:
+            self.watch.started(thunk)
+        self.generating[thunk] = None
+
+    def _settled(self, thunk: AnyThunk) -> AnySample:
+        sample = self.book[thunk] = Sample(thunk, error=thunk.error)
         if self.watch is not None:
             self.watch.ended(sample)
-        self._charge(thunk)
+        if self._metered:
+            self._charge(thunk)
         return sample
 
-    async def checked(self, sample: AnySample) -> AnySample:
+    def answered(self, thunk: AnyThunk) -> Judged:
+        """Note what a copy came to that has settled, charge the budgets, and check the answer.
+
+        Raises:
+            SamplingError: as `generated` does.
+        """
+        outcome = thunk.outcome
+        if self.requirements or self.watch is not None or outcome is None or outcome.state != "done":
+            return self.checked(self._settled(thunk))
+        # Common, an answer that nothing checks: the two steps above, with one sample instead of two.
+        sample = self.book[thunk] = Sample(thunk, checked=True)
+        if self._metered:
+            self._charge(thunk)
+        return sample
+
+    def checked(self, sample: AnySample) -> Judged:
         """Check an answer against the requirements, unless there is no answer, or it no longer matters."""
         thunk = sample.thunk
         if thunk.state != "done":
             return sample
         if not self.requirements:
             return self.note(Sample(thunk, error=sample.error, checked=True))
-        return await self.judged(sample, self._check)
+        return self.judged(sample, self._check)
 
-    async def judged(
-        self, sample: AnySample, judge: Callable[[AnySample], AnySample | Awaitable[AnySample]]
-    ) -> AnySample:
+    def judged(self, sample: AnySample, judge: Callable[[AnySample], Judged]) -> Judged:
         """Return the sample that `judge` makes of this one, or this one if the outcome is decided before."""
         if self.stopped in _OUTCOMES or self.stopped == "deadline":
             return sample
         given = judge(sample)
         if isinstance(given, Sample):
-            return self.note(given)
-        known = sample.judges
+            self.book[given.thunk] = given
+            return given
         scope = anyio.CancelScope()
-        job = _Job(sample.thunk, scope)
-        self.jobs[job] = None
+        self.checking[scope] = None  # now, not when it is waited for: `stop` may come before
+        return self._awaited(sample, given, scope)
+
+    async def _awaited(self, sample: AnySample, given: Awaitable[AnySample], scope: anyio.CancelScope) -> AnySample:
+        known = sample.judges
         try:
             with scope:
                 sample = self.note(await given)
         finally:
-            del self.jobs[job]
-        for thunk in sample.judges[len(known) :]:
-            self._charge(thunk)
+            del self.checking[scope]
+        if self._metered:
+            for thunk in sample.judges[len(known) :]:
+                self._charge(thunk)
         return sample
 
-    async def _check(self, sample: AnySample) -> AnySample:
+    def _check(self, sample: AnySample) -> Judged:
         thunk = sample.thunk
-        found = await verdicts(self.requirements, thunk, thunk.call.context, until_failure=not self._check_all)
-        return Sample(thunk, tuple([_LEFT_OUT if verdict is None else verdict for verdict in found]), checked=True)
+        found = begin(self.requirements, thunk, thunk.call.context, until_failure=not self._check_all)
+        if isinstance(found, list):
+            return _with_verdicts(thunk, found)
+        return self._check_later(thunk, found)
+
+    async def _check_later(self, thunk: AnyThunk, found: Awaitable[Verdicts]) -> AnySample:
+        return _with_verdicts(thunk, await found)
 
     def note(self, sample: AnySample) -> AnySample:
         """Enter a sample in the book, in place of what it said about the same thunk, and return it."""
@@ -249,7 +282,9 @@ class Run:
             run.meter.charge(thunk)
         for run in self._lines():
             spent = run.meter.spent()
-            if spent is not None and (run.may_start() or any(below.jobs for below in run.below())):
+            if spent is not None and (
+                run.may_start() or any(below.generating or below.checking for below in run.below())
+            ):
                 run.stop(spent)
 
     # The end
@@ -265,11 +300,11 @@ class Run:
                 run.stopped = reason
             if reason == "hopeless":
                 continue
-            for job in run.jobs:
-                if job.scope is None:
-                    run.open_group().start_soon(job.thunk.cancel_generation, _WHY[reason])
-                elif reason not in ("max_tokens", "max_usd"):
-                    job.scope.cancel()
+            for thunk in list(run.generating):
+                run.open_group().start_soon(thunk.cancel_generation, _WHY[reason])
+            if reason not in ("max_tokens", "max_usd"):
+                for scope in list(run.checking):
+                    scope.cancel()
 
     async def ring(self, seconds: float, scope: anyio.CancelScope) -> None:
         """Wait for `seconds`, then stop the run; the caller cancels `scope` when the run ends before."""
@@ -282,9 +317,13 @@ class Run:
         try:
             await function(*args)
         except Exception as error:
-            if self._failure is None:
-                self._failure = error
-            self.stop("decided")
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Stop the run because of an error that the caller is to get; the first is kept for `raise_failure`."""
+        if self._failure is None:
+            self._failure = error
+        self.stop("decided")
 
     def raise_failure(self) -> None:
         """Raise the first exception of a guarded part, if any. Called when all tasks have ended."""
@@ -320,3 +359,7 @@ class Run:
         yield self
         for child in self.within:
             yield from child.below()
+
+
+def _with_verdicts(thunk: AnyThunk, found: Verdicts) -> AnySample:
+    return Sample(thunk, tuple([_LEFT_OUT if verdict is None else verdict for verdict in found]), checked=True)

@@ -67,7 +67,7 @@ class Sample(Generic[T]):
     @property
     def passed(self) -> bool:
         """Whether every check accepts the answer."""
-        return self.checked and self.error is None and all(self.validations)
+        return self.checked and self.error is None and (not self.validations or all(self.validations))
 
     @property
     def status(self) -> Status:

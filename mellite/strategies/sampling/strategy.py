@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import anyio
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
@@ -17,8 +18,9 @@ from ..requirements import Requirement, as_requirements
 from ..requirements.requirement import Check
 from ..spending import spent_on
 from .budget import Meter, check_count, check_priced, check_seconds, dollars
+from .in_flight import InFlight
 from .result import SamplingResult
-from .run import Run, Watch, is_hopeless
+from .run import Judged, Run, Watch, is_hopeless
 from .sample import AnySample, Sample, StopReason, paid
 
 __all__ = ["Strategy"]
@@ -141,9 +143,26 @@ class Strategy:
         """Make the copy that the next attempt begins with."""
         return thunk.resample(1)[0]
 
+    def _is_one_call(self) -> bool:
+        """Tell whether an attempt is the generation of one copy and what `_weighed` does, so that it needs no task."""
+        return self.inner is None
+
     async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
         """Make one attempt."""
-        return await run.attempt(copy) if self.inner is None else await self.inner.sample_within(run, copy)
+        if self.inner is not None:
+            found = self._weighed(run, await self.inner.sample_within(run, copy))
+        else:
+            run.sends(copy)
+            try:
+                await copy.settle()
+            finally:
+                del run.generating[copy]
+            found = self._answered(run, copy)
+        return found if isinstance(found, Sample) else await found
+
+    def _weighed(self, run: Run, sample: AnySample) -> Judged:
+        """Do what the strategy does with a sample that has been checked, such as giving it a score."""
+        return sample
 
     def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
         """Return the reason to stop if the outcome is decided, now that an attempt has ended; else None."""
@@ -166,8 +185,11 @@ class Strategy:
         outside = run.group
         async with anyio.create_task_group() as group:
             run.group = group
-            for _ in range(width):
-                group.start_soon(run.guarded, self._work, run, thunk)
+            if self._is_one_call():
+                await InFlight(run, width, partial(self._copy, run, thunk), partial(self._handled, run)).drain()
+            else:
+                for _ in range(width):
+                    group.start_soon(run.guarded, self._work, run, thunk)
         run.group = outside
         run.raise_failure()
 
@@ -219,19 +241,54 @@ class Strategy:
         return await self._choose(run)
 
     async def _work(self, run: Run, thunk: AnyThunk) -> None:
+        is_one_call = self._is_one_call()
         while run.may_start():
             copy = self._copy(run, thunk)
             run.begin(copy)
-            await self._finish(run, copy)
+            if not is_one_call:
+                await self._finish(run, copy)
+                continue
+            # As `_finish` does, with fewer coroutines, each of which is gone through at every wake-up.
+            run.sends(copy)
+            try:
+                await copy.settle()
+            finally:
+                del run.generating[copy]
+            rest = self._handled(run, copy)
+            if rest is not None:
+                await rest
 
     async def _finish(self, run: Run, copy: AnyThunk) -> None:
         """Make the attempt that begins with this copy, and stop if it decides the outcome."""
-        sample = await self._attempt(run, copy)
+        self._conclude(run, copy, await self._attempt(run, copy))
+
+    def _handled(self, run: Run, copy: AnyThunk) -> Awaitable[None] | None:
+        """Finish the attempt whose copy has settled; return an awaitable if that takes waiting."""
+        found = self._answered(run, copy)
+        if not isinstance(found, Sample):
+            return self._handle_later(run, copy, found)
+        self._conclude(run, copy, found)
+        return None
+
+    async def _handle_later(self, run: Run, copy: AnyThunk, found: Awaitable[AnySample]) -> None:
+        self._conclude(run, copy, await found)
+
+    def _answered(self, run: Run, copy: AnyThunk) -> Judged:
+        """Check the answer of a copy that has settled, and weigh it."""
+        sample = run.answered(copy)
+        return self._weighed(run, sample) if isinstance(sample, Sample) else self._weigh_later(run, sample)
+
+    async def _weigh_later(self, run: Run, checked: Awaitable[AnySample]) -> AnySample:
+        found = self._weighed(run, await checked)
+        return found if isinstance(found, Sample) else await found
+
+    def _conclude(self, run: Run, copy: AnyThunk, sample: AnySample) -> None:
+        """Note how an attempt ended, and stop if that decides the outcome."""
         run.end(copy, sample)
         reason = self._decided(run, sample)
         if reason is not None:
             run.stop(reason)
-        elif self._repeats() and run.may_start() and is_hopeless(sample.thunk.error):
+        elif sample.error is not None and self._repeats() and run.may_start() and is_hopeless(sample.thunk.error):
             run.stop("hopeless")
 
     def _result(self, run: Run, chosen: AnySample | None, duration_ms: float) -> SamplingResult[Any]:
@@ -244,9 +301,9 @@ class Strategy:
         if judged and all(sample.misjudged for sample in judged):
             raise _misjudged(type(self).__name__, samples, judged)
         for sample in samples:
-            log = sample.thunk.generate_log
-            if log is not None:
-                sample.thunk.generate_log = evolve(log, is_final_result=sample.thunk is best.thunk)
+            outcome = sample.thunk.outcome
+            if outcome is not None:
+                outcome.mark(final=sample.thunk is best.thunk)
         return SamplingResult(
             winner=best.thunk,
             success=chosen is not None,

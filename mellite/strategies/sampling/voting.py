@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from bisect import insort
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Any, Final, Literal, TypeAlias
 
 import anyio.lowlevel
@@ -16,8 +16,8 @@ from ...values.errors import InvalidRequest, SamplingError
 from ...values.signatures import write_signature
 from .agreement import closeness, number_in, same_text, word_overlap
 from .best_of_n import ALL_AT_ONCE, Fixed
-from .run import Run
-from .sample import AnySample, StopReason
+from .run import Judged, Run
+from .sample import AnySample, Sample, StopReason
 
 __all__ = ["Key", "MajorityVote", "MinimumBayesRisk", "Similarity"]
 
@@ -75,16 +75,16 @@ class MajorityVote(Fixed):
             raise InvalidRequest(msg, parameter="key")
 
     async def _draw(self, run: Run, thunk: AnyThunk) -> None:
-        run.state = _Ballot()
+        run.state = _Ballot(self.key)
         await super()._draw(run, thunk)
 
-    async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
-        sample = await super()._attempt(run, copy)
-        return await run.judged(sample, run.state.voting(self.key)) if sample.passed else sample
+    def _weighed(self, run: Run, sample: AnySample) -> Judged:
+        ballot: _Ballot = run.state
+        return run.judged(sample, ballot.vote) if sample.passed else sample
 
     def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
         ballot: _Ballot = run.state
-        if run.missing and ballot.is_decided(run.missing, min(run.unfinished(), default=None)):
+        if run.missing and ballot.is_decided(run.missing, run.unfinished):
             return "decided"
         return None
 
@@ -92,7 +92,7 @@ class MajorityVote(Fixed):
         ballot: _Ballot = run.state
         for group in ballot.groups:
             for sample in group.votes:
-                run.note(evolve(sample, score=float(len(group.votes))))
+                run.note(_scored(sample, float(len(group.votes))))
         best = ballot.ranked()
         return best[0].votes[0] if best else None
 
@@ -118,37 +118,75 @@ class _Group:
 class _Ballot:
     """The votes so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key) -> None:
         self.groups: list[_Group] = []
         self._by_key: dict[Hashable, _Group] = {}
         self._most = 0
+        self._key = key
+        self._compares = callable(key) and _compares(key)
 
     def ranked(self) -> list[_Group]:
         """Return the groups, the winning one first."""
         return sorted(self.groups, key=lambda group: group.rank)
 
-    def voting(self, key: Key) -> Callable[[AnySample], AnySample | Awaitable[AnySample]]:
-        """Return the function that counts the vote of a sample."""
+    def vote(self, sample: AnySample) -> Judged:
+        """Count the vote of a sample."""
+        key = self._key
+        if callable(key):
+            return self._by_function(sample, key)
+        try:
+            self._by_answer(sample, _answer_of(sample.thunk, key))
+        except (TypeError, ValueError, RecursionError) as error:  # the parsed value cannot be written as JSON
+            return evolve(sample, error=error)
+        return sample
 
-        def vote(sample: AnySample) -> AnySample | Awaitable[AnySample]:
-            if callable(key):
-                return self._by_function(sample, key)
-            try:
-                self._by_answer(sample, _answer_of(sample.thunk, key))
-            except (TypeError, ValueError, RecursionError) as error:  # the parsed value cannot be written as JSON
-                return evolve(sample, error=error)
-            return sample
-
-        return vote
-
-    async def _by_function(self, sample: AnySample, key: Callable[..., Any]) -> AnySample:
+    def _by_function(self, sample: AnySample, key: Callable[..., Any]) -> Judged:
         text = sample.thunk.value or ""
         try:
-            if _compares(key):
-                self._count(sample, await self._like(text, key))
-            else:
-                found = key(text)
-                self._by_answer(sample, await found if inspect.isawaitable(found) else found)
+            if self._compares:
+                return self._by_comparing(sample, key, text)
+            found = key(text)
+            if inspect.isawaitable(found):
+                return self._by_waiting(sample, found)
+            self._by_answer(sample, found)
+        except Exception as error:
+            return evolve(sample, error=error)
+        return sample
+
+    async def _by_waiting(self, sample: AnySample, found: Awaitable[Any]) -> AnySample:
+        try:
+            self._by_answer(sample, await found)
+        except Exception as error:
+            return evolve(sample, error=error)
+        return sample
+
+    def _by_comparing(self, sample: AnySample, same: Callable[[str, str], Any], text: str) -> Judged:
+        groups = iter(self.groups)
+        for group in groups:
+            found = same(group.example, text)
+            if inspect.isawaitable(found):
+                return self._by_comparing_later(sample, same, groups, group, found)
+            if _is_alike(found):
+                self._count(sample, group)
+                return sample
+        self._count(sample, None)
+        return sample
+
+    async def _by_comparing_later(
+        self,
+        sample: AnySample,
+        same: Callable[[str, str], Any],
+        groups: Iterator[_Group],
+        group: _Group | None,
+        found: Any,
+    ) -> AnySample:
+        # While this waits, other samples may append groups; the iterator reaches these as well.
+        text = sample.thunk.value or ""
+        try:
+            while group is not None and not _is_alike(await found if inspect.isawaitable(found) else found):
+                group = next(groups, None)
+                found = same(group.example, text) if group is not None else None
+            self._count(sample, group)
         except Exception as error:
             return evolve(sample, error=error)
         return sample
@@ -166,17 +204,8 @@ class _Ballot:
         self._most = max(self._most, len(group.votes))
         return group
 
-    async def _like(self, text: str, same: Callable[[str, str], Any]) -> _Group | None:
-        # While this waits, other samples may append groups; the loop reaches these as well.
-        for group in self.groups:
-            found = same(group.example, text)
-            alike = await found if inspect.isawaitable(found) else found
-            if alike >= _SAME if isinstance(alike, float) else alike:
-                return group
-        return None
-
-    def is_decided(self, missing: int, earliest: tuple[int, ...] | None) -> bool:
-        """Tell whether `missing` more votes cannot change the winner; `earliest` is the lowest lineage among them."""
+    def is_decided(self, missing: int, unfinished: Callable[[], list[tuple[int, ...]]]) -> bool:
+        """Tell whether `missing` more votes cannot change the winner; `unfinished` gives the lineages among them."""
         if self._most < missing or not self.groups:
             return False
         ranked = self.ranked()
@@ -186,7 +215,23 @@ class _Ballot:
         if ahead != most:
             return ahead > most
         # The missing votes can at most make a tie with the second group, which the earlier first vote wins.
+        earliest = min(unfinished(), default=None)
         return all(lineage > first for lineage in (earliest, second.votes[0].lineage if second else None) if lineage)
+
+
+def _is_alike(found: Any) -> bool:
+    return bool(found >= _SAME if isinstance(found, float) else found)
+
+
+def _scored(sample: AnySample, score: float) -> AnySample:
+    return Sample(
+        sample.thunk,
+        sample.validations,
+        error=sample.error,
+        score=score,
+        verdict=sample.verdict,
+        checked=sample.checked,
+    )
 
 
 def _compares(key: Callable[..., Any]) -> bool:
@@ -253,7 +298,7 @@ class MinimumBayesRisk(Fixed):
             return None
         texts = [sample.thunk.value or "" for sample in passed]
         means = await _means(texts, self.similarity)
-        scored = [run.note(evolve(sample, score=mean)) for sample, mean in zip(passed, means, strict=True)]
+        scored = [run.note(_scored(sample, mean)) for sample, mean in zip(passed, means, strict=True)]
         return max(scored, key=lambda sample: sample.score or 0.0)
 
 

@@ -14,6 +14,7 @@ import mellite
 from mellite import BestOfN, Hedge, MajorityVote, RejectionSampling
 from mellite.events import Event, Finish, ResponseStart, TextDelta, Usage
 from mellite.request import Request
+from tests.strategies.sampling.support import sampling
 from tests.thunk.support import blocked, live_tasks
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +96,83 @@ async def test_an_early_vote():
     result = await MajorityVote(MANY, key=lambda text: "same", concurrency=WIDTH).sample(backend.generate("hi"))
     assert (result.stop_reason, result.success, backend.open) == ("decided", True, 0)
     assert 500 <= backend.begun <= 500 + WIDTH
+
+
+async def test_an_answer_keeps_its_place_until_it_is_judged():
+    """An async check counts among those that run at once: the next copy is sent when a check has ended."""
+    backend = Numbered()
+    judging: list[anyio.Event] = []
+
+    async def score(thunk):
+        judging.append(anyio.Event())
+        await judging[-1].wait()
+        return 1.0
+
+    async with sampling(BestOfN(5, score=score, concurrency=2), backend.generate("hi")) as run:
+        for ended in range(4):
+            await blocked()
+            assert (backend.begun, len(judging)) == (ended + 2, ended + 2)
+            judging[ended].set()
+        judging[4].set()
+    assert [sample.status for sample in run.result.samples] == ["passed"] * 5
+
+
+@pytest.mark.parametrize("concurrency", [1, 3, MANY])
+async def test_some_scores_come_at_once_and_some_later(concurrency):
+    """Sync and async scores mix, and so do those that raise; nothing is left waiting."""
+    before = live_tasks()
+
+    async def later(number):
+        await checkpoint()
+        if number % 10 == 3:
+            raise ValueError(str(number))
+        return number
+
+    def score(thunk):
+        number = int(thunk.value)
+        if number % 10 == 4:
+            raise ValueError(str(number))
+        return later(number) if number % 2 else number
+
+    result = await BestOfN(60, score=score, concurrency=concurrency).sample(Numbered().generate("hi"))
+    assert result.value == "59"
+    failed = [int(sample.thunk.value) for sample in result.samples if sample.status == "failed"]
+    assert failed == [number for number in range(60) if number % 10 in (3, 4)]
+    assert [sample.score for sample in result.samples if sample.error is None] == [
+        float(number) for number in range(60) if number % 10 not in (3, 4)
+    ]
+    await blocked()
+    assert live_tasks() == before
+
+
+async def test_answers_that_are_there_when_they_begin():
+    """A copy that has settled by the time it is begun, as under eager tasks, is handled like any other."""
+
+    class Cancelling(mellite.Backend):
+        async def stream(self, request: Request) -> AsyncIterator[Event]:
+            yield TextDelta("x")
+            yield Finish("stop")
+
+    class Watch:
+        """Cancels every other copy before it begins."""
+
+        def __init__(self) -> None:
+            self.ends: list[str] = []
+
+        def expects(self, total: int) -> None:
+            assert total == 6
+
+        def started(self, thunk) -> None:
+            if thunk.call.lineage[0] % 2:
+                thunk.cancel("not wanted")
+
+        def ended(self, sample) -> None:
+            self.ends.append(sample.status)
+
+    watch = Watch()
+    result = await BestOfN(6, score=lambda thunk: 1).sample(Cancelling().generate("hi"), watch=watch)
+    assert [sample.status for sample in result.samples] == ["passed", "cancelled"] * 3
+    assert sorted(watch.ends) == ["cancelled"] * 3 + ["unchecked"] * 3
 
 
 @pytest.mark.parametrize("at", [0, 1, 50, 500])
