@@ -138,6 +138,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def framing(session: nox.Session) -> None:
+    """Damage the HTTP of recorded answers, 100,000 times, over real connections on every loop. Needs the corpora."""
+    install(session, "test")
+    session.run("python", "-W", "error", "-m", "tests.framing", *session.posargs)
+
+
+@nox.session
 def schedules(session: nox.Session) -> None:
     """Let crowds of consumers await, read, poll and cancel thunks at random, on both loops; it takes minutes."""
     install(session, "test")
