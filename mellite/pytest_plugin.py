@@ -20,7 +20,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from ipaddress import ip_address
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -181,13 +181,7 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
     given = _marked(request.node)
     transport = _opened(request, given)
     failed_before = request.session.testsfailed
-    with ExitStack() as stack:
-        if transport.offline and not given.get("live"):
-            stack.enter_context(_no_network(f"it replays a cassette; {_ADVICE}", request.config))
-        if given.get("install", True):
-            from .wire.transports.default import standing_in
-
-            stack.enter_context(standing_in(transport.over))
+    with _quiet(request, transport, given), _installed(transport, given):
         yield transport
     if not _has_passed(request.node) or request.session.testsfailed > failed_before:
         transport.abandon()
@@ -197,6 +191,24 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
         _tell_unused(transport, given.get("unused", "warn"))
     elif not transport.recorded + transport.used:
         pytest.fail(_NOTHING.format(path=transport.path), pytrace=False)
+
+
+def _quiet(
+    request: pytest.FixtureRequest, transport: CassetteTransport, given: Mapping[str, Any]
+) -> AbstractContextManager[None]:
+    """Return the block in which a test that only replays reaches no other machine."""
+    if transport.offline and not given.get("live"):
+        return _no_network(f"it replays a cassette; {_ADVICE}", request.config)
+    return nullcontext()
+
+
+def _installed(transport: CassetteTransport, given: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Return the block in which all backends use the cassette, unless the marker says otherwise."""
+    if not given.get("install", True):
+        return nullcontext()
+    from .wire.transports.default import standing_in
+
+    return standing_in(transport.over)
 
 
 def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteTransport:
@@ -422,9 +434,7 @@ def _no_network(why: str, config: pytest.Config) -> Generator[None]:
         sys.addaudithook(_audit)
     allowed = frozenset(config.getini("mellite_allowed_hosts"))
     block = (why, allowed)
-    with ExitStack() as stack:
-        if not _blocked:
-            stack.enter_context(watched(_refuse))
+    with nullcontext() if _blocked else watched(_refuse):
         _blocked.append(block)
         try:
             yield

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Literal, NoReturn, TypeAlias
+from typing import Final, Literal, NoReturn, TypeAlias, cast
 
 import msgspec
 from attrs import field, frozen
@@ -49,6 +49,9 @@ def _constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
+
+
 def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool = False) -> Json:
     """Decode JSON strictly: refuse duplicate keys, lone surrogates, NaN and a BOM, on which readers disagree.
 
@@ -71,7 +74,7 @@ def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool =
         except msgspec.DecodeError:
             if not (lone_surrogates and _SURROGATE.search(data)):
                 raise
-        return json.loads(data.decode(), object_pairs_hook=_pairs, parse_constant=_constant)
+        return cast("Json", _STRICT.decode(data.decode()))
     except (ValueError, RecursionError) as error:
         raise malformed(data, error, path=path) from error
 

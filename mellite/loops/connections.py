@@ -6,7 +6,8 @@ Used by `mellite.pytest_plugin`, which refuses connections while a test replays.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
@@ -26,14 +27,24 @@ def watched(refuse: Callable[[object], None]) -> Generator[None]:
     Args:
         refuse: takes a host's name or address; what it raises reaches the caller of the loop.
     """
-    with ExitStack() as stack:
-        loop = _uvloop()
-        if loop is not None:
-            for method, host in _HOSTS.items():
-                stack.enter_context(_wrapped(loop, method, host, refuse))
+    loop = _uvloop()
+    if loop is None:
         yield
+        return
+    own = {name: method for name, method in vars(loop).items() if name in _HOSTS}
+    for name, host in _HOSTS.items():
+        setattr(loop, name, _telling(getattr(loop, name), host, refuse))
+    try:
+        yield
+    finally:
+        for name in _HOSTS:
+            if name in own:
+                setattr(loop, name, own[name])
+            else:
+                delattr(loop, name)
 
 
+@cache
 def _uvloop() -> type | None:
     """Return the class of uvloop's loops; None where it is not installed."""
     if find_spec("uvloop") is not None:
@@ -43,23 +54,14 @@ def _uvloop() -> type | None:
     return None
 
 
-@contextmanager
-def _wrapped(loop: type, name: str, host: Callable[..., object], refuse: Callable[[object], None]) -> Generator[None]:
-    original: Method = getattr(loop, name)
+def _telling(original: Method, host: Callable[..., object], refuse: Callable[[object], None]) -> Method:
+    """Return a method that first tells *refuse* of the host that the arguments name."""
 
     async def method(self: object, *args: object, **options: object) -> object:
         refuse(host(*args, **options))
         return await original(self, *args, **options)
 
-    inherited = name not in vars(loop)
-    setattr(loop, name, method)
-    try:
-        yield
-    finally:
-        if inherited:
-            delattr(loop, name)
-        else:
-            setattr(loop, name, original)
+    return method
 
 
 def _of_address(address: object) -> object:

@@ -47,7 +47,8 @@ class Comparison:
         """Return whether a request is the recorded one; None if that takes a look at every field of the body."""
         targets = recorded.method, recorded.url, request.method, request.url
         if targets != self._targets:
-            self._same_target = self._targeted(*targets[:2]) == self._targeted(*targets[2:])
+            one, other = targets[:2], targets[2:]
+            self._same_target = one == other or self._targeted(*one) == self._targeted(*other)
             self._targets = targets
         if not self._same_target or not self.same_headers(recorded, request):
             return False

@@ -39,6 +39,8 @@ DEADLINE: Final = 5.0
 #: From so many interactions on, a thread looks for the nearest one, so that the event loop goes on meanwhile.
 _MANY: Final = 32
 
+_REDACTION: Final = Redaction()
+
 #: Statuses whose responses have no body; https://datatracker.ietf.org/doc/html/rfc9110#section-6.4.1.
 _EMPTY: Final = frozenset({204, 205, 304})
 
@@ -118,7 +120,7 @@ class ReplayTransport:
             "part": part,
         }
         self._speed = speed
-        self._redaction = redaction or Redaction()
+        self._redaction = redaction or _REDACTION
         comparison = Comparison(self._redaction)
         path = self.cassette.path
         self._recorded = [
