@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final, Unpack
 
-from ..loops.places import Limit, check_concurrency
+from ..loops.places import Limit, Place, check_concurrency
 from ..thunk.backend import Backend
 from ..values.errors import UnknownOption
 from ..values.events import Event
@@ -14,6 +14,7 @@ from ..values.public_names import publish
 from ..values.request import Request
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
+from ..wire.pushing import Pushing, Sink
 from ..wire.route import Route
 from ..wire.transports.default import in_place_of
 
@@ -117,12 +118,28 @@ class LiveBackend(Backend):
 
     def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Send the request; yield the events of the answer as they arrive."""
-        transport = self._transport
-        if transport is None:
-            transport = in_place_of(self._default_transport)
-        limit = self._limit
-        place = None if limit is None or getattr(transport, "offline", False) is True else limit.place()
+        transport = self._transport_now()
+        place = self._place_for(transport)
         return self._route.stream(request, transport, keep_raw=self._keep_raw, bounds=self._bounds, place=place)
+
+    def push(self, request: Request, pump: Sink) -> Pushing | None:
+        """Send the request now, and push the events on to `pump` where they arrive.
+
+        Return None, with nothing done, if that is not to be had: because something has to be waited for, or because a
+        subclass has its own `stream`.
+        """
+        if getattr(self.stream, "__func__", None) is not LiveBackend.stream:
+            return None
+        transport = self._transport_now()
+        place = self._place_for(transport)
+        return self._route.push(request, transport, pump, keep_raw=self._keep_raw, bounds=self._bounds, place=place)
+
+    def _transport_now(self) -> Transport:
+        return in_place_of(self._default_transport) if self._transport is None else self._transport
+
+    def _place_for(self, transport: Transport) -> Place | None:
+        limit = self._limit
+        return None if limit is None or getattr(transport, "offline", False) is True else limit.place()
 
     def _default_transport(self) -> Transport:
         """Return this backend's own transport; make it at the first call.

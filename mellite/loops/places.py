@@ -97,13 +97,23 @@ class Place:
         self._held = False
         self._over = False
 
-    def take_if_free(self) -> bool:
-        """Take the place if one is free and nothing waits for it; return whether it is held now."""
+    def take_if_free(self, owner: Rests | None = None) -> bool:
+        """Take the place if one is free and nothing waits for it; return whether it is held now.
+
+        Args:
+            owner: the generation that is to give the place up while it pauses; by default the current one.
+        """
+        if self._held:
+            return True
         if self._queue or not self._free.take():
             return False
         self._held = True
-        self._register()
+        self._register(owner)
         return True
+
+    def take_again_if_free(self) -> bool:
+        """Take the place after a rest, if that needs no waiting; return whether it is held now, or given back."""
+        return self._held or self._over or self._take_token()
 
     async def take(self) -> None:
         """Wait for the place, at the end of the queue."""
@@ -112,7 +122,7 @@ class Place:
 
     async def take_again(self) -> None:
         """Wait for the place after a rest, at the head of the queue: the others began later. A no-op if it is held."""
-        if not (self._held or self._over or self._take_token()):
+        if not self.take_again_if_free():
             await self._wait(self._queue.appendleft)
 
     def rest(self) -> None:
@@ -136,9 +146,9 @@ class Place:
         self._held = self._free.take()
         return self._held
 
-    def _register(self) -> None:
+    def _register(self, owner: Rests | None = None) -> None:
         """Have the generation give the place up while it pauses."""
-        owner = current_generation.get()
+        owner = current_generation.get() if owner is None else owner
         if owner is not None:
             owner.places = (*owner.places, self)
 

@@ -128,7 +128,7 @@ def _directly() -> Transport:
 
 async def _token(transport: Transport, asked: HttpRequest, secrets: Scrubber) -> Token:
     shown = asked.url
-    reader = await open_response(transport, asked, _TIMEOUTS, shown=shown, bounds=_BOUNDS)
+    reader = await open_response(partial(transport.open, asked), _TIMEOUTS, shown=shown, bounds=_BOUNDS)
     try:
         body = await reader.rest()
     finally:

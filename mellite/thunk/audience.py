@@ -84,6 +84,10 @@ class Audience(ABC):
     def check_loop(self) -> None:
         """Settle as cancelled if the loop was closed under the generation, or stayed behind in a forked process."""
 
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop the generation, which has been asked for; only from the loop's own thread."""
+
     # Consumers come and go.
 
     def enter(self) -> Consumer:
@@ -155,8 +159,8 @@ class Audience(ABC):
         self._cancel_reason = reason
         self._demand = -1  # a stream that never suspends notices at its next event
         if not from_del and self.loop.is_here() and not self.loop.is_closed():
-            self.loop.cancel()
-        elif not self.loop.call_soon(self.loop.cancel) and not from_del:
+            self.stop()
+        elif not self.loop.call_soon(self.stop) and not from_del:
             self.check_loop()
 
     def is_inside(self) -> bool:

@@ -1,7 +1,8 @@
 """One generation in flight: the pump that pulls events from a backend, and the consumers that wait for them.
 
-The pump is one task. It knows what is in flight, never the thunk or an iterator, so that the ``__del__`` of those
-notices when they are dropped. Each consumer says how many events it wants; the pump pauses when it is that far ahead.
+The pump is one task, or none, where the backend pushes; see `mellite.thunk.pushed`. It knows what is in flight, never
+the thunk or an iterator, so that the ``__del__`` of those notices when they are dropped. Each consumer says how many
+events it wants; the pump pauses when it is that far ahead.
 
 Who may call what from where, locks, forks and ``__del__``: see `mellite.thunk`.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import AsyncGeneratorType
@@ -22,9 +23,10 @@ from ..loops.places import current_generation
 from ..values.errors import BackendError, InvalidProviderOutput
 from ..values.events import Event, Finish
 from ..values.request import Request
-from .audience import CLOSING_SECONDS, Audience, wake_all
-from .call import CallInfo, name_of, resolved
+from .audience import CLOSING_SECONDS, wake_all
+from .call import CallInfo, name_of, resolved, resolved_now
 from .outcome import Clock, conclude
+from .pushed import PushedAudience
 
 __all__ = ["Opener", "Pump", "opener"]
 
@@ -44,8 +46,8 @@ opener: Final[ContextVar[Opener | None]] = ContextVar("mellite_opener", default=
 
 
 @final
-class Pump(Audience):
-    """Pulls one generation out of its backend, for all its consumers.
+class Pump(PushedAudience):
+    """Pulls one generation out of its backend, or has it pushed, for all its consumers.
 
     Args:
         call: what is asked of whom.
@@ -63,6 +65,7 @@ class Pump(Audience):
         "_began",
         "_finished",
         "_settle_all",
+        "_source",
         "call",
         "clock",
         "generation_id",
@@ -78,14 +81,47 @@ class Pump(Audience):
         self._settle_all = settle_all
         self._began = time.perf_counter()
         self._finished = False  # a finish event has come
+        self._source: AsyncIterator[Event] | None = None  # of the rest, where the beginning was pushed
 
     def apart(self, request: Request) -> Pump:
         """Return a pump that asks the same backend for a request whose thunks have settled, in the current loop."""
         return Pump(CallInfo(request, self.call.backend), loops.current(), self._settle_all)
 
     def start(self) -> None:
-        """Begin pulling; called once, in the pump's own loop."""
+        """Begin, without a task if the backend can push; called once, in the pump's own loop."""
+        push = getattr(self.call.backend, "push", None)
+        request = None if push is None or opener.get() is not None or self.is_cancelling else resolved_now(self.call)
+        if push is None or request is None:
+            self.loop.spawn(self.run, self._task_over)
+            return
+        self.request = request
+        try:
+            flight = push(request, self)
+        except Exception:  # the stream comes across it again, and its error is told
+            flight = None
+        except BaseException as error:
+            self.break_off(error)
+            raise
+        if flight is not None and flight.is_sent:
+            self._flight = flight
+        else:
+            self.pull(flight if flight is None else flight.rest())
+
+    def pull(self, source: AsyncIterator[Event] | None) -> None:
+        """Pull events in a task: the rest of them, or all if there is no source yet."""
+        self._source = source
         self.loop.spawn(self.run, self._task_over)
+
+    def begin_reading(self) -> None:
+        """Note that the first event is there."""
+        self.clock.ttfb_ms = (time.perf_counter() - self._began) * 1000
+
+    def settle_pushed(self, *, cancelled: str | None = None) -> None:
+        """Settle, in a task where reading the answer runs code of the caller."""
+        if cancelled is None and self.request.output is not str:
+            self.pull(_nothing())
+        else:
+            self._settle(cancelled=cancelled)
 
     def check_loop(self) -> None:
         """Settle as cancelled if the loop was closed under the generation, or stayed behind in a forked process."""
@@ -105,8 +141,10 @@ class Pump(Audience):
         current_generation.set(self)
         try:
             try:
-                self.request = await resolved(self.call, self._settle_all)
-                source = self._open()
+                source = self._source
+                if source is None:
+                    self.request = await resolved(self.call, self._settle_all)
+                    source = self._open()
                 await self._pull(source)
             except GeneratorExit:  # the loop is gone: nothing can be awaited any more
                 self._settle(cancelled=_LOOP_CLOSED)
@@ -165,8 +203,10 @@ class Pump(Audience):
         events = self.events
         append = events.append
         known = _EVENT_TYPES
-        count = 0  # of events
+        count = len(events)
         try:
+            if count and count >= self._demand:
+                await self._pause()
             async for event in source:
                 if self._finished:
                     what = "a second finish event" if type(event) is Finish else f"a {type(event).__name__} event"
@@ -183,7 +223,7 @@ class Pump(Audience):
                     wake_all(self._on_event)
                 count += 1
                 if count == 1:
-                    self.clock.ttfb_ms = (time.perf_counter() - self._began) * 1000
+                    self.begin_reading()
                 if count >= self._demand:
                     await self._pause()
                 elif not count & 255:
@@ -274,3 +314,8 @@ class Pump(Audience):
         if self._on_event:
             wake_all(self._on_event)
         wake_all(self._on_settled)
+
+
+async def _nothing() -> AsyncGenerator[Event, None]:
+    return
+    yield

@@ -1,16 +1,22 @@
-"""One answer, from sending its request to its last event, as a stream for the task that generates."""
+"""One answer, from sending its request to its last event, as a stream for the task that generates.
+
+`mellite.wire.pushing` does the same without a task, where nothing unusual happens. What is unusual is left to
+`Answering`, which goes on from where the answer stands, so that every error is raised here.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any, Final, Protocol as Interface
 
 import anyio
 from attrs import frozen
 
 from .. import loops
+from ..loops.places import Rests
 from ..values.errors import InvalidProviderOutput, TotalTimeout
 from ..values.events import Event, ResponseStart
 from ..values.options import Options, Timeouts
@@ -21,25 +27,25 @@ from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint
 from .error_context import Informing, request_id, safe_headers
 from .framing import Framing, SseDecoder
-from .http import HttpRequest, HttpResponse, Transport, shown_url
+from .http import HttpRequest, HttpResponse, Sent, Transport, shown_url
 from .parsing import Parser, each
 from .protocol import Protocol
 from .refusals import refusal
-from .response import BodyReader, open_response
+from .response import BodyReader, open_response, reader_from
 
-__all__ = ["Answering", "Call", "Place", "Way"]
+__all__ = ["OK", "Answering", "Call", "Place", "Standing", "Way", "parser_of", "start_of"]
 
 _EXCERPT: Final = 200
 _EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
-_OK: Final = range(200, 300)
+OK: Final = range(200, 300)
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 class Place(Interface):
     """One place among a limited number of generations; see `mellite.loops.places.Place`."""
 
-    def take_if_free(self) -> bool:
-        """Take the place if that needs no waiting; return whether it was taken."""
+    def take_if_free(self, owner: Rests | None = None) -> bool:
+        """Take the place for a generation, the current one by default, if that needs no waiting; tell if it is held."""
         ...
 
     async def take(self) -> None:
@@ -110,6 +116,37 @@ class Way(Interface):
         ...
 
 
+@frozen(kw_only=True)
+class Standing:
+    """Where an answer stands that was begun without a task.
+
+    Args:
+        call: the request.
+        sent: the same on its way; None if it has not been sent yet.
+        response: the response, if its head is there.
+        parser: the parser of a stream, in the middle of it.
+        has_started: whether the event of the start has been given.
+        held: what has been taken off the body, and was not looked at yet.
+        is_whole: whether `held` is all of the body.
+        taken: how many bytes have been taken off the body.
+        began: when the request was sent, on the loop's clock.
+        progressed: when the wait for the next event began.
+        failure: what has to be raised.
+    """
+
+    call: Call
+    sent: Sent | None = None
+    response: HttpResponse | None = None
+    parser: Parser | None = None
+    has_started: bool = False
+    held: bytes = b""
+    is_whole: bool = False
+    taken: int = 0
+    began: float | None = None
+    progressed: float | None = None
+    failure: Exception | None = None
+
+
 class Answering:
     """The answer to one request: sent and read once, in one loop.
 
@@ -122,9 +159,10 @@ class Answering:
         keep_raw: whether to give each stream event as it arrived, too, as a RawChunk.
         bounds: the largest answer to accept.
         place: the place to hold among the generations that may run at once, from sending to the end of the answer.
+        standing: where it stands, if it was begun before.
     """
 
-    __slots__ = ("_bounds", "_call", "_keep_raw", "_place", "_request", "_transport", "_way")
+    __slots__ = ("_bounds", "_keep_raw", "_place", "_request", "_standing", "_transport", "_way")
 
     def __init__(
         self,
@@ -135,6 +173,7 @@ class Answering:
         keep_raw: bool = True,
         bounds: AnswerBounds = DEFAULT_BOUNDS,
         place: Place | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self._way = way
         self._request = request
@@ -142,7 +181,7 @@ class Answering:
         self._keep_raw = keep_raw
         self._bounds = bounds
         self._place = place
-        self._call: Call | None = None
+        self._standing = standing
 
     async def pull(self) -> AsyncGenerator[Event, None]:
         """Send the request and yield the events of the answer, the last of which is the only Finish.
@@ -154,13 +193,18 @@ class Answering:
         with Informing(way.provider, self._request.model or way.model, way.auth) as known:
             try:
                 reader, call = await self._open(known)
+                stands = self._standing
                 try:
-                    yield _start(way, call, reader.response)
-                    streams = await _is_stream(way, call, reader)
-                    if streams is not call.streaming:
-                        yield ResponseStart(streaming=streams)
-                    if streams:
-                        parser = self._parser(call)
+                    if stands is None or not stands.has_started:
+                        yield start_of(way, call, reader.response)
+                    parser = None if stands is None else stands.parser
+                    if parser is None:
+                        streams = await _is_stream(way, call, reader)
+                        if streams is not call.streaming:
+                            yield ResponseStart(streaming=streams)
+                        if streams:
+                            parser = parser_of(way, call, self._bounds, keep_raw=self._keep_raw)
+                    if parser is not None:
                         known.usage = parser.usage
                         while not parser.over:
                             for event in parser.take(await parser.next(reader)):
@@ -181,15 +225,34 @@ class Answering:
 
     async def _open(self, known: Informing) -> tuple[BodyReader, Call]:
         """Send the request; return the reader of the answer once its head is there."""
-        transport, place = self._transport, self._place
-        offline = getattr(transport, "offline", False) is True
-        since = None if place is None or place.take_if_free() else await self._wait_for(place)
-        if not offline:
-            await self._way.auth.ready()
-        call = self._call = self._way.compiled(self._request, offline=offline)
+        place, stands = self._place, self._standing
+        since = None
+        if stands is None:
+            offline = getattr(self._transport, "offline", False) is True
+            since = None if place is None or place.take_if_free() else await self._wait_for(place)
+            if not offline:
+                await self._way.auth.ready()
+            call = self._way.compiled(self._request, offline=offline)
+        else:
+            call = stands.call
         known.scrubber = call.scrubber
         shown = shown_url(call.http.url)
-        reader = await open_response(transport, call.http, call.timeouts, shown=shown, bounds=self._bounds, since=since)
+        if stands is not None and stands.response is not None:
+            reader = reader_from(
+                stands.response, call.timeouts, shown=shown, bounds=self._bounds, since=stands.began, taken=stands.taken
+            )
+            reader.waiting = stands.progressed
+            reader.put_back(stands.held, is_whole=stands.is_whole)
+            if stands.failure is not None:
+                await reader.abandon()
+                raise stands.failure
+        else:
+            sent = None if stands is None else stands.sent
+            began = None if stands is None else stands.began
+            opening = partial(self._transport.open, call.http) if sent is None else sent.opened
+            reader = await open_response(
+                opening, call.timeouts, shown=shown, bounds=self._bounds, since=since, began=began
+            )
         known.response = reader.response
         return reader, call
 
@@ -209,15 +272,17 @@ class Answering:
         )
         raise TotalTimeout(msg)
 
-    def _parser(self, call: Call) -> Parser:
-        """Make the parser of a stream, with the largest event that the bounds allow."""
-        bounds, framing = self._bounds, self._way.framing()
-        if isinstance(framing, SseDecoder) and bounds.max_event != DEFAULT_BOUNDS.max_event:
-            framing.limit = sys.maxsize if bounds.max_event is None else bounds.max_event
-        return Parser(self._way.protocol, framing, call.request, bounds, keep_raw=self._keep_raw)
+
+def parser_of(way: Way, call: Call, bounds: AnswerBounds, *, keep_raw: bool) -> Parser:
+    """Make the parser of a stream, with the largest event that the bounds allow."""
+    framing = way.framing()
+    if isinstance(framing, SseDecoder) and bounds.max_event != DEFAULT_BOUNDS.max_event:
+        framing.limit = sys.maxsize if bounds.max_event is None else bounds.max_event
+    return Parser(way.protocol, framing, call.request, bounds, keep_raw=keep_raw)
 
 
-def _start(way: Way, call: Call, response: HttpResponse) -> ResponseStart:
+def start_of(way: Way, call: Call, response: HttpResponse) -> ResponseStart:
+    """Return the event with what is known once the head of the answer is there."""
     return ResponseStart(
         provider=way.provider,
         protocol=way.protocol.id,
@@ -242,7 +307,7 @@ async def _is_stream(way: Way, call: Call, reader: BodyReader) -> bool:
         MelliteError: the error that an HTTP error status or a web page stands for.
     """
     response = reader.response
-    if response.status not in _OK:
+    if response.status not in OK:
         raise await refusal(reader, way.protocol, url=call.http.url, path=way.endpoint.path, provider=way.provider)
     head = (await reader.peek()).lstrip(b"\xef\xbb\xbf \t\r\n")
     first = head[:1]

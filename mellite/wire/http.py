@@ -17,8 +17,10 @@ from ..values.options import Timeouts
 __all__ = [
     "DEFAULT_HEADERS",
     "MAX_CONNECTIONS",
+    "ArrivingResponse",
     "HttpRequest",
     "HttpResponse",
+    "Sent",
     "Transport",
     "check_request",
     "received_headers",
@@ -139,11 +141,91 @@ class HttpResponse(abc.ABC):
         """Return the connection to its pool if the body was read to its end, else close the connection. Idempotent."""
 
 
+class ArrivingResponse(HttpResponse):
+    """A response whose body can also be taken where it arrives, without a task that waits for it; see `Sent`.
+
+    Attributes:
+        is_encoded: whether the body has a ``content-encoding``.
+        is_complete: whether the whole body is here, taken or not.
+        is_coming: whether more of the body may come: it is not complete, and has not broken off.
+        buffered: how many bytes wait to be taken, at most.
+    """
+
+    __slots__ = ()
+
+    is_encoded: bool
+    is_complete: bool
+    is_coming: bool
+    buffered: int
+
+    @abc.abstractmethod
+    def arrived(self) -> bytes:
+        """Return what has come of the body since the last time; ``b""`` if that is nothing.
+
+        If no more is coming then, the body has ended or broken off: `read` tells which, without waiting.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Do what `aclose` does."""
+
+
+class Sent(Protocol):
+    """A request that a transport's ``begin`` has sent without waiting. Only for the thread of its loop."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether no answer will come: `opened` tells why."""
+        ...
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the deadline has passed, and nothing came."""
+        ...
+
+    def response(self) -> ArrivingResponse | None:
+        """Return the response once its head is there; called until it is."""
+        ...
+
+    async def opened(self, timeout: float | None) -> HttpResponse:
+        """Wait for the head as `Transport.open` does, from where the exchange stands now."""
+        ...
+
+    def watch(self, deadline: float | None) -> None:
+        """Set the time, on the loop's clock, at which to call back although nothing came; None for never."""
+        ...
+
+    def pause(self) -> None:
+        """Read no further from the network."""
+        ...
+
+    def resume(self) -> None:
+        """Read on. What has come meanwhile is there to be taken; it is not told again."""
+        ...
+
+    def again(self) -> None:
+        """Call back in the next turn of the loop."""
+        ...
+
+    def leave(self) -> None:
+        """Call back no more: a task waits for the answer from here on."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection, before the head is there."""
+        ...
+
+
 class Transport(Protocol):
     """Anything that can send an HTTP request.
 
     A transport may also have ``async def aclose(self)``, which closes its connections, and an attribute ``offline``,
     which is True if nothing is ever sent: then no key, project, account or region is needed.
+
+    One that can answer without a task may have ``def begin(self, request, notify) -> Sent | None``: it sends the
+    request at once, and calls ``notify()`` from the loop, never from inside ``begin``, whenever more of the answer has
+    come or will not come any more. It gives None, and has done nothing, where anything has to be waited for; ``open``
+    is called then. It raises what ``open`` raises for a request that cannot be sent.
     """
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:

@@ -33,6 +33,7 @@ class Parser:
 
     Attributes:
         over: whether nothing more needs to be read.
+        progressed: whether the answer went on in what was taken last; a ping only says that the server lives.
     """
 
     __slots__ = (
@@ -45,12 +46,12 @@ class Parser:
         "_halt",
         "_initial",
         "_keep_raw",
-        "_progress",
         "_state",
         "_step",
         "_strayed",
         "_values",
         "over",
+        "progressed",
     )
 
     def __init__(
@@ -74,9 +75,14 @@ class Parser:
         self._keep_raw = keep_raw
         self._framed = False  # an event of the stream has arrived
         self._strayed = 0  # bytes outside of events that have been searched for an error
-        self._progress = True
+        self.progressed = True
         self._failure: MelliteError | None = None
         self.over = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether `next` will raise an error that was kept."""
+        return self._failure is not None
 
     async def next(self, reader: BodyReader) -> bytes:
         """Read the next bytes; return none at the end, or when the connection breaks after a complete answer.
@@ -86,7 +92,7 @@ class Parser:
         """
         if self._failure is not None:
             raise self._failure
-        if self._progress:
+        if self.progressed:
             reader.waiting = None
         try:
             return await reader.read()
@@ -105,7 +111,7 @@ class Parser:
             return self._ended()
         events: list[Event] = []
         self._bytes += len(data)
-        self._progress = False
+        self.progressed = False
         try:
             frames = self._framing.feed(data)
             if self._framing.damaged:  # return none of these events: the gap may lie before any of them
@@ -117,7 +123,7 @@ class Parser:
                     continue
                 self._framed = True
                 if frame.event not in _PINGS:  # a ping says that the server lives, not that the answer goes on
-                    self._progress = True
+                    self.progressed = True
                 if self._keep_raw:
                     events.append(RawChunk(raw))
                 if self._bytes > self._few:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -21,9 +21,9 @@ from ..values.errors import (
 from ..values.options import Timeouts
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .content_encoding import BodyDecoder
-from .http import HttpRequest, HttpResponse, Transport
+from .http import HttpResponse
 
-__all__ = ["BodyReader", "open_response"]
+__all__ = ["BodyReader", "open_response", "reader_from"]
 
 _DRAIN_SECONDS: Final = 0.05  # how long to read on so that the connection can be used again
 _DRAIN_BYTES: Final = 64 * 1024
@@ -57,13 +57,13 @@ class _Clocks:
             return self._total_ends - now, True
         return left, False
 
-    def left_to_begin(self) -> tuple[float | None, bool]:
-        """Return the seconds until the first byte has to be there, counted from now; see `left`."""
+    def left_to_begin(self, began: float | None) -> tuple[float | None, bool]:
+        """Return the seconds until the first byte has to be there, counted from *began* or now; see `left`."""
         first_byte = self._timeouts.first_byte
-        if self._total_ends is None:
+        if self._total_ends is None and began is None:
             return first_byte, False
         now = self.now()
-        return self.left(first_byte, now, now)
+        return self.left(first_byte, now if began is None else began, now)
 
     def is_over(self) -> bool:
         """Return whether the total timeout has passed."""
@@ -83,35 +83,52 @@ class _Clocks:
 
 
 async def open_response(
-    transport: Transport,
-    request: HttpRequest,
+    opening: Callable[..., Awaitable[HttpResponse]],
     timeouts: Timeouts,
     *,
     shown: str,
     bounds: AnswerBounds = DEFAULT_BOUNDS,
     since: float | None = None,
+    began: float | None = None,
 ) -> BodyReader:
     """Send a request and wait for status and headers.
 
     Args:
-        transport: sends the request.
-        request: the request.
+        opening: sends the request, and waits as `Transport.open` does, within a ``timeout``.
         timeouts: the timeouts of the call.
         shown: the URL for messages.
         bounds: the largest body to accept.
         since: when the total timeout began, on the loop's clock; None for now.
+        began: when the request was sent, if that was before; the timeouts count from then.
 
     Raises:
         FirstByteTimeout, TotalTimeout: if the headers did not arrive in time.
         MelliteError: what `Transport.open` raises.
     """
-    clocks = _Clocks(timeouts, since)
-    timeout, total = clocks.left_to_begin()
+    clocks = _Clocks(timeouts, since if began is None else began)
+    timeout, total = clocks.left_to_begin(began)
+    if timeout is not None and timeout < 0:
+        timeout = 0
     try:
-        return BodyReader(await transport.open(request, timeout=timeout), clocks, shown, bounds)
+        return BodyReader(await opening(timeout=timeout), clocks, shown, bounds)
     except TimeoutError:
         pass
     raise clocks.ran_out(shown, total=total, first=True)
+
+
+def reader_from(
+    response: HttpResponse,
+    timeouts: Timeouts,
+    *,
+    shown: str,
+    bounds: AnswerBounds,
+    since: float | None,
+    taken: int,
+) -> BodyReader:
+    """Return the reader of the rest of a body, of which *taken* bytes were read before; else as `open_response`."""
+    reader = BodyReader(response, _Clocks(timeouts, since), shown, bounds)
+    reader.count(taken)
+    return reader
 
 
 def _slices(data: bytes) -> Iterator[bytes]:
@@ -219,11 +236,13 @@ class BodyReader:
 
     async def peek(self) -> bytes:
         """Return the start of the body, up to a byte that is not white space. `read` returns these bytes again."""
+        if self._is_whole:
+            return self._head
         head = self._whole()
         if head is not None:
             self._head, self._is_whole = head, True
             return head
-        head = b""
+        head, self._head = self._head, b""
         while not head.lstrip(b"\xef\xbb\xbf \t\r\n") and len(head) < _DRAIN_BYTES:
             piece = await self.read()
             if not piece:
@@ -231,6 +250,14 @@ class BodyReader:
             head += piece
         self._head = head
         return head
+
+    def count(self, taken: int) -> None:
+        """Count bytes of the body that were read before."""
+        self._taken += taken
+
+    def put_back(self, data: bytes, *, is_whole: bool) -> None:
+        """Have `read` return these bytes first, which were taken off the response; all of the body if `is_whole`."""
+        self._head, self._is_whole = data, is_whole
 
     def _whole(self) -> bytes | None:
         """Return the whole body, if it is here already and short enough to be returned as it is."""

@@ -27,6 +27,7 @@ from .framing import Framing, SseDecoder
 from .http import HttpRequest, Transport, check_request, shown_url
 from .json_body import encoded, merged, merged_http
 from .protocol import Protocol
+from .pushing import Pushing, Sink
 from .transports.default import default_transport
 from .versions import Versions
 
@@ -233,6 +234,35 @@ class Route:
             MelliteError: of any kind, with provider, model, status and request id as far as they are known.
         """
         return Answering(self, request, transport, keep_raw=keep_raw, bounds=bounds, place=place).pull()
+
+    def push(
+        self,
+        request: Request,
+        transport: Transport,
+        sink: Sink,
+        *,
+        keep_raw: bool = True,
+        bounds: AnswerBounds = DEFAULT_BOUNDS,
+        place: Place | None = None,
+    ) -> Pushing | None:
+        """Send the request now, and push the events of the answer on to `sink` where they arrive; else as `stream`.
+
+        Args:
+            place: the place to hold among the generations that may run at once.
+
+        Returns:
+            What has been begun, sent or not; None, with nothing done, if the transport, the credentials or the place
+            have to be waited for.
+        """
+        begin = getattr(transport, "begin", None)
+        offline = getattr(transport, "offline", False) is True
+        if begin is None or not (offline or self.auth.is_ready()):
+            return None
+        if place is not None and not place.take_if_free(sink):
+            return None
+        pushing = Pushing(self, request, transport, sink, keep_raw=keep_raw, bounds=bounds, place=place)
+        pushing.begin(begin, offline=offline)
+        return pushing
 
 
 def _joined(under: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:

@@ -175,6 +175,10 @@ class Auth(abc.ABC):
             InvalidCredential: if a header cannot hold the key.
         """
 
+    def is_ready(self) -> bool:
+        """Return whether `ready` has nothing to wait for, so that it may be left out."""
+        return type(self).ready is Auth.ready
+
     @abc.abstractmethod
     def describe(self) -> str:
         """Return where the key comes from, for messages; empty if no key is sent."""
@@ -227,6 +231,9 @@ class _Header(Auth):
             with suppress(AuthenticationError):
                 await self.credential.ready()
 
+    def is_ready(self) -> bool:
+        return type(self.credential).ready is Credential.ready
+
     def headers(self, request: HttpRequest) -> Mapping[str, str]:  # noqa: ARG002 - signatures need it
         value = self.credential.find() if self.optional else self.credential.reveal()
         if value is None:
@@ -264,6 +271,9 @@ class _OrElse(Auth):
         except AuthenticationError:
             await self.second.ready()
 
+    def is_ready(self) -> bool:
+        return self.first.is_ready() and self.second.is_ready()
+
     def headers(self, request: HttpRequest) -> Mapping[str, str | None]:
         try:
             return self.first.headers(request)
@@ -282,6 +292,9 @@ class _AndThen(Auth):
     async def ready(self) -> None:
         await self.first.ready()
         await self.second.ready()
+
+    def is_ready(self) -> bool:
+        return self.first.is_ready() and self.second.is_ready()
 
     def headers(self, request: HttpRequest) -> Mapping[str, str | None]:
         return {**self.first.headers(request), **self.second.headers(request)}

@@ -80,6 +80,7 @@ class TestCancellation:
 
         async def refuse(stream: anyio.abc.SocketStream) -> None:
             async with stream:
+                await stream.receive(1)
                 await stream.send(b"HTTP/1.1 413 X\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n")
                 await anyio.sleep_forever()
 

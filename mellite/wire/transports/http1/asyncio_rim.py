@@ -24,6 +24,8 @@ _ENOUGH: Final = 256 * 1024
 
 _NOTHING: Final = memoryview(b"")
 
+_A_TURN: Final = 0.001  # seconds until the loop will have read what waits in a socket
+
 _HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address of a host is tried, too: RFC 8305, section 5
 
 
@@ -45,12 +47,13 @@ class AsyncioConnection(asyncio.Protocol):
         incoming: the answer that is coming; None where nothing was asked.
         idle_since: when it was last given back, by the loop's clock.
         is_usable: whether another request may be sent: it is open, and nothing came that nobody asked for.
+        notify: called, in place of waking a reader, when more of the answer has come, its end, or the deadline.
+        is_expired: whether the deadline has passed, and nothing came.
     """
 
     __slots__ = (
         "_context",
         "_deadline",
-        "_expired",
         "_is_full",
         "_is_paused",
         "_is_unread",
@@ -58,12 +61,15 @@ class AsyncioConnection(asyncio.Protocol):
         "_outgoing",
         "_process",
         "_timer",
+        "_timer_at",
         "_transport",
         "_unasked",
         "_waiter",
         "idle_since",
         "incoming",
+        "is_expired",
         "is_usable",
+        "notify",
         "origin",
         "proxy",
     )
@@ -82,9 +88,11 @@ class AsyncioConnection(asyncio.Protocol):
         self._is_full = False
         self._unasked: BrokenRules | None = None
         self._outgoing: memoryview = _NOTHING
+        self.notify: Callable[[], None] | None = None
+        self.is_expired = False
         self._deadline = 0.0
-        self._expired = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         # Timers run in an empty context: that of the caller would live until the timer goes off. Each connection has
         # its own, because two threads cannot be in one context at the same time.
         self._context = contextvars.Context()
@@ -105,9 +113,12 @@ class AsyncioConnection(asyncio.Protocol):
             self.abort()
             return
         incoming.feed(data)
-        if incoming.buffered > _ENOUGH and not self._is_paused and self._transport is not None:
-            self._is_paused = True
-            self._transport.pause_reading()
+        if self.notify is not None:
+            if incoming.has_head or incoming.error is not None:
+                self.notify()
+            return
+        if incoming.buffered > _ENOUGH:
+            self.pause()
         if incoming.has_head or incoming.error is not None:
             self._wake()
 
@@ -127,6 +138,9 @@ class AsyncioConnection(asyncio.Protocol):
         self._wake()
 
     def _wake(self) -> None:
+        if self.notify is not None:
+            self.notify()
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -135,6 +149,10 @@ class AsyncioConnection(asyncio.Protocol):
 
     async def send(self, head: bytes, body: bytes, incoming: Incoming, timeout: float | None) -> None:  # noqa: ARG002
         """Write a request in one go; its answer fills `incoming`. What the socket does not take yet is kept."""
+        self.post(head, body, incoming)
+
+    def post(self, head: bytes, body: bytes, incoming: Incoming) -> None:
+        """Do what `send` does, which never waits here."""
         self.incoming = incoming
         transport = self._transport
         if transport is None:
@@ -172,42 +190,71 @@ class AsyncioConnection(asyncio.Protocol):
         Raises:
             TimeoutError: when that is over.
         """
-        if self._is_paused and self._transport is not None:
-            self._is_paused = False
-            self._transport.resume_reading()
-        if timeout is not None:
-            self._watch(timeout)
-        self._expired = False  # a wait that was cancelled may have left it set
+        self.resume()
+        self.watch(None if timeout is None else self._loop.time() + timeout)
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
             self._deadline = 0.0
-        if self._expired:
+        if self.is_expired:
             raise TimeoutError
 
-    def _watch(self, timeout: float) -> None:
+    def watch(self, deadline: float | None) -> None:
+        """Set when to tell that nothing came, by the loop's clock; None for never."""
         # One timer for many waits: while data keeps coming it is left where it is, and looks at the deadline when it
         # goes off. A timer for each wait would cost more than the rest of it.
-        self._deadline = deadline = self._loop.time() + timeout
-        timer = self._timer
-        if timer is not None:
-            if timer.when() <= deadline:
+        self.is_expired = False
+        if deadline is None:
+            self._deadline = 0.0
+            return
+        self._deadline = deadline
+        if self._timer is not None:
+            if self._timer_at <= deadline:
                 return
-            timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._look, context=self._context)
+            self._timer.cancel()
+        self._set_timer(deadline)
+
+    def _set_timer(self, at: float) -> None:
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._look, context=self._context)
 
     def _look(self) -> None:
         self._timer = None
         if not self._deadline:  # nobody is waiting
             return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look, context=self._context)
-            return
-        if self._waiter is not None and not self._waiter.done():  # what has arrived wins
-            self._expired = True
-            self._waiter.set_result(None)
+        now = self._loop.time()
+        if now < self._deadline:
+            self._set_timer(self._deadline)
+        elif self._has_unread():  # what has arrived wins, also where the loop looks at timers first
+            self._set_timer(now + _A_TURN)
+        elif self.notify is not None or (self._waiter is not None and not self._waiter.done()):
+            self.is_expired = True
+            self._wake()
+
+    def _has_unread(self) -> bool:
+        if self._transport is None:
+            return False
+        if self._is_unread is None:
+            self._is_unread = watch(self._transport.get_extra_info("socket").fileno())
+        return self._is_unread()
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Call a function in the next turn of the loop."""
+        self._loop.call_soon(function, context=self._context)
+
+    def pause(self) -> None:
+        """Read no further from the socket."""
+        if not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
 
     def rest(self, now: float) -> bool:
         """Get ready for the next exchange; return False where there must be none."""
@@ -215,20 +262,15 @@ class AsyncioConnection(asyncio.Protocol):
         if not self.is_usable or transport is None or self._outgoing or transport.get_write_buffer_size():
             return False
         self.incoming = None
+        self.notify = None
+        self._deadline = 0.0
         self.idle_since = now
-        if self._is_paused:  # at rest, the loop must see what nobody asked for, and the end
-            self._is_paused = False
-            transport.resume_reading()
+        self.resume()  # at rest, the loop must see what nobody asked for, and the end
         return True  # the timer stays: the next exchange may need it, and it does nothing where nobody waits
 
     def is_fresh(self) -> bool:
         """Whether nothing has come since it was given back, also in what the loop has not looked at yet."""
-        transport = self._transport
-        if not self.is_usable or transport is None:
-            return False
-        if self._is_unread is None:
-            self._is_unread = watch(transport.get_extra_info("socket").fileno())
-        return not self._is_unread()
+        return self.is_usable and self._transport is not None and not self._has_unread()
 
     def abort(self) -> None:
         """Close at once: nothing that is still to be sent, or to be said in TLS, holds the socket."""
@@ -236,6 +278,7 @@ class AsyncioConnection(asyncio.Protocol):
         if self._process != forking.process.number:
             return  # the connection of the process before this one: see `mellite.loops.forking`
         self._outgoing = _NOTHING
+        self._deadline = 0.0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

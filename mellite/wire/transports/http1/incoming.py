@@ -47,6 +47,7 @@ class Incoming:
         raw_headers: name and value of each header, as they came, in order.
         has_head: whether status and headers are complete.
         is_complete: whether the whole answer is here.
+        is_encoded: whether its body has a ``content-encoding``; known once the head is there.
         is_reusable: whether the connection may carry another request; settled when the answer is complete.
         received: whether any byte of an answer came.
         buffered: how many bytes wait to be taken, at most: what frames the body counts, too.
@@ -66,6 +67,7 @@ class Incoming:
         "error",
         "has_head",
         "is_complete",
+        "is_encoded",
         "is_reusable",
         "raw_headers",
         "received",
@@ -85,6 +87,7 @@ class Incoming:
         self.error: Exception | None = None
         self.has_head = False
         self.is_complete = False
+        self.is_encoded = False
         self.is_reusable = False
         self.raw_headers: list[tuple[bytes, bytes]] = []
         self.received = False
@@ -185,6 +188,8 @@ class Incoming:
             lowered = name.lower()
             if lowered == b"content-length":
                 self._is_framed = True
+            elif lowered == b"content-encoding":
+                self.is_encoded = True
             elif lowered == b"transfer-encoding":
                 self._is_framed = True
                 if value.lower() != b"chunked":

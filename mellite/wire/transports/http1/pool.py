@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, final
 
-from ....loops import Waiter, current, waiter
+from ....loops import Waiter, current, in_trio_task, waiter
 from .incoming import CutOff, Incoming
 from .origins import Origin, Proxy
 
-__all__ = ["Connection", "Pool"]
+__all__ = ["Connection", "Pool", "PushingConnection"]
 
 #: Seconds that an unused connection is kept. Servers of providers close theirs after 60 s and more.
 KEEP_ALIVE: Final = 30.0
@@ -48,6 +48,38 @@ class Connection(Protocol):
         ...
 
 
+class PushingConnection(Connection, Protocol):
+    """A connection whose loop calls back where bytes arrive, so that no task has to wait for them.
+
+    Attributes:
+        notify: what is called; None while a task waits.
+        is_expired: whether the time set by `watch` has passed, and nothing came.
+    """
+
+    notify: Callable[[], None] | None
+    is_expired: bool
+
+    def post(self, head: bytes, body: bytes, incoming: Incoming) -> None:
+        """Write a request without waiting; its answer fills `incoming`."""
+        ...
+
+    def watch(self, deadline: float | None) -> None:
+        """Set when to call back although nothing came, by the loop's clock; None for never."""
+        ...
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Call a function in the next turn of the loop."""
+        ...
+
+    def pause(self) -> None:
+        """Read no further from the socket."""
+        ...
+
+    def resume(self) -> None:
+        """Read on."""
+        ...
+
+
 @final
 class _Place:
     """One who waits for a place, and what became of that."""
@@ -72,9 +104,12 @@ class Pool:
         connect: opens a connection to an origin, within seconds, if any are named.
         clock: the loop's time, in seconds.
         limit: how many connections there may be; further ones wait, in the order in which they came.
+
+    Attributes:
+        pushes: whether its connections call back where bytes arrive; see `PushingConnection`.
     """
 
-    __slots__ = ("_clock", "_connect", "_idle", "_is_closed", "_limit", "_loop", "_open", "_places", "_queue")
+    __slots__ = ("_clock", "_connect", "_idle", "_is_closed", "_limit", "_loop", "_open", "_places", "_queue", "pushes")
 
     def __init__(
         self,
@@ -91,6 +126,7 @@ class Pool:
         self._queue: deque[_Place] = deque()
         self._is_closed = False
         self._loop = current()
+        self.pushes = not in_trio_task()
 
     async def take(
         self, origin: Origin, *, within: float | None = None, fresh: bool = False

@@ -1,0 +1,168 @@
+"""The side of a generation that takes events pushed by a backend, from the loop, where bytes arrive.
+
+A backend may have ``push(request, pump)``, which sends at once and gives a `Flight`; see `Pushes`. The flight calls
+`PushedAudience.push`, `end`, `go_on` and `break_off` from the loop of the generation, and nothing else does. Where a
+consumer stops reading, what was pushed too much waits here, and the flight reads no further.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from .. import loops
+from ..values.events import Event
+from ..values.request import Request
+from .audience import Audience, wake_all
+
+__all__ = ["Flight", "PushedAudience", "Pushes"]
+
+
+class Flight(Protocol):
+    """A generation on its way, whose events are pushed; for the thread of its loop."""
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether it has begun. If not, `rest` begins it."""
+        ...
+
+    def resume(self) -> None:
+        """Go on, after more was pushed than was wanted."""
+        ...
+
+    def rest(self) -> AsyncGenerator[Event, None]:
+        """Return the rest of the events, to be pulled by a task; push no more."""
+        ...
+
+    def abort(self) -> None:
+        """Stop, and close what is open."""
+        ...
+
+
+@runtime_checkable
+class Pushes(Protocol):
+    """A backend that can push."""
+
+    def push(self, request: Request, pump: PushedAudience) -> Flight | None:
+        """Begin at once; return None, with nothing done, where that would have to wait."""
+        ...
+
+
+class PushedAudience(Audience):
+    """An `Audience` whose generation may be pushed."""
+
+    __slots__ = ("_flight", "_has_ended", "_held")
+
+    def __init__(self, loop: loops.Loop) -> None:
+        super().__init__(loop)
+        self._flight: Flight | None = None  # none for a generation that is pulled, and once all has come
+        self._held: Sequence[Event] = ()  # pushed, and not wanted yet
+        self._has_ended = False  # nothing comes after those
+
+    @abstractmethod
+    def begin_reading(self) -> None:
+        """Note that the first event is there."""
+
+    @abstractmethod
+    def settle_pushed(self, *, cancelled: str | None = None) -> None:
+        """Decide the outcome, now that all has come, or the generation has been stopped."""
+
+    @abstractmethod
+    def pull(self, source: AsyncIterator[Event] | None) -> None:
+        """Pull the rest of the events in a task."""
+
+    # From the flight.
+
+    def push(self, events: Sequence[Event]) -> bool:
+        """Take events; return whether more are wanted now."""
+        known = self.events
+        if not known:
+            self.begin_reading()
+        room = self._demand - len(known)
+        if len(events) > room:
+            room = max(room, 0)
+            self._held = events[room:]
+            events = events[:room]
+        known += events
+        if self._on_event:
+            wake_all(self._on_event)
+        if len(known) < self._demand:
+            return True
+        self._paused = self
+        self._rest_places()
+        return False
+
+    def end(self) -> None:
+        """Settle, as soon as all that was pushed has been wanted."""
+        if self._held:
+            self._has_ended = True
+        else:
+            self._flight = self._paused = None
+            self.settle_pushed()
+
+    def go_on(self, rest: AsyncGenerator[Event, None]) -> None:
+        """Pull what follows in a task."""
+        held, self._held = self._held, ()
+        self._flight = self._paused = None
+        self.pull(_after(held, rest) if held else rest)
+
+    def break_off(self, why: BaseException) -> None:
+        """Settle as cancelled: the program is being ended."""
+        self._flight = self._paused = None
+        self.settle_pushed(cancelled=type(why).__name__)
+
+    # From consumers, in any thread.
+
+    def wake(self) -> None:
+        """Take in what waits here, and have the flight go on: a consumer wants more."""
+        if self.loop.is_here():
+            self._go_on()
+        else:
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        flight = self._flight
+        if self._paused is not self or self.outcome is not None or len(self.events) >= self._demand:
+            return
+        has_places = all(place.take_again_if_free() for place in self.places)
+        if not has_places and flight is not None and not self._has_ended:
+            self.go_on(flight.rest())  # a task waits for the place
+            return
+        held, self._held, self._paused = self._held, (), None
+        if (not held or self.push(held)) and not self._has_ended:
+            if flight is not None:
+                flight.resume()
+        elif self._has_ended and not self._held:
+            self.end()
+
+    def _rest_places(self) -> None:
+        for place in self.places:
+            place.rest()
+
+    def stop(self) -> None:
+        """Stop the generation, which has been asked for; only from the loop's own thread."""
+        if self._flight is None:
+            self.loop.cancel()
+        else:
+            # Not here: this may be a signal handler, in the middle of anything.
+            self.loop.call_soon(self._stop_flight)
+
+    def _stop_flight(self) -> None:
+        flight = self._flight
+        if flight is None:
+            self.loop.cancel()  # it was left to a task meanwhile
+        else:
+            self._flight = self._paused = None
+            flight.abort()
+            self.settle_pushed(cancelled=self._cancel_reason)
+
+
+async def _after(held: Sequence[Event], rest: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    try:
+        for event in held:
+            yield event
+        async for event in rest:
+            yield event
+    finally:
+        await rest.aclose()

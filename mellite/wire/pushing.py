@@ -1,0 +1,393 @@
+"""Push the events of an answer on where its bytes arrive, without a task that waits for them.
+
+What is usual is done here: a request over a kept connection, a success, a stream of events or a whole JSON value. For
+everything else a task goes on from where the answer stands; see `mellite.wire.answering`. The loop calls `Pushing` back
+from one thread, and no code of a user runs in that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Final, Protocol as Interface, final
+
+from .. import loops
+from ..loops.places import Rests
+from ..values.errors import MelliteError
+from ..values.events import Event
+from ..values.request import Request
+from .answering import OK, Answering, Call, Place, Standing, Way, parser_of, start_of
+from .bounds import AnswerBounds
+from .http import ArrivingResponse, Sent, Transport
+from .parsing import Parser, each
+
+__all__ = ["Pushing", "Sink"]
+
+_PIECE: Final = 64 * 1024  # the most bytes to look at in one turn of the loop
+_DRAIN_SECONDS: Final = 0.05  # how long to read on so that the connection can be used again
+_BLANK: Final = b"\xef\xbb\xbf \t\r\n"
+_JSON: Final = (b"{", b"[")
+
+
+class Sink(Rests, Interface):
+    """What takes the events; see `mellite.thunk.pump.Pump`."""
+
+    def push(self, events: Sequence[Event]) -> bool:
+        """Take events; return whether more are wanted now."""
+        ...
+
+    def end(self) -> None:
+        """Take note that all has come."""
+        ...
+
+    def go_on(self, rest: AsyncGenerator[Event, None]) -> None:
+        """Pull the rest of the events in a task."""
+        ...
+
+    def break_off(self, why: BaseException) -> None:
+        """Take note that the program is being ended."""
+        ...
+
+
+@final
+class Pushing:
+    """The answer to one request, pushed; for the thread of its loop.
+
+    Args:
+        way: the route.
+        request: the request.
+        transport: sends the request, and can do so without waiting; see `Transport`.
+        sink: takes the events.
+        keep_raw: whether to give each stream event as it arrived, too, as a RawChunk.
+        bounds: the largest answer to accept.
+        place: the place to hold among the generations that may run at once; taken already.
+
+    Attributes:
+        is_sent: whether the request is on its way. If not, `rest` sends it.
+    """
+
+    __slots__ = (
+        "_began",
+        "_bounds",
+        "_call",
+        "_has_started",
+        "_held",
+        "_is_paused",
+        "_is_whole",
+        "_keep_raw",
+        "_now",
+        "_parser",
+        "_place",
+        "_progressed",
+        "_request",
+        "_response",
+        "_sent",
+        "_sink",
+        "_step",
+        "_taken",
+        "_transport",
+        "_way",
+    )
+
+    def __init__(
+        self,
+        way: Way,
+        request: Request,
+        transport: Transport,
+        sink: Sink,
+        *,
+        keep_raw: bool,
+        bounds: AnswerBounds,
+        place: Place | None,
+    ) -> None:
+        self._way = way
+        self._request = request
+        self._transport = transport
+        self._sink: Sink | None = sink
+        self._keep_raw = keep_raw
+        self._bounds = bounds
+        self._place = place
+        self._call: Call | None = None
+        self._sent: Sent | None = None
+        self._response: ArrivingResponse | None = None
+        self._parser: Parser | None = None
+        self._has_started = False
+        self._is_paused = False
+        self._held = b""
+        self._is_whole = False
+        self._taken = 0
+        self._now: Callable[[], float] = loops.clock()
+        self._began = 0.0
+        self._progressed = 0.0
+        self._step = self._on_head
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the request is on its way."""
+        return self._sent is not None
+
+    # --- from the sink ---------------------------------------------------------------------------
+
+    def begin(self, begin: Callable[..., Sent | None], *, offline: bool) -> None:
+        """Send the request, if that needs no waiting.
+
+        Args:
+            begin: the transport's; see `Transport`.
+            offline: whether the transport needs no keys and no settings.
+        """
+        try:
+            call = self._call = self._way.compiled(self._request, offline=offline)
+            sent = begin(call.http, self._arrived)
+        except MelliteError:  # the task comes across it again, and tells
+            return
+        if sent is not None:
+            self._sent = sent
+            self._began = self._progressed = self._now()
+            self._watch(call.timeouts.first_byte)
+
+    def resume(self) -> None:
+        """Read on, after `Sink.push` said that no more was wanted."""
+        sent = self._sent
+        if self._is_paused and sent is not None:
+            self._is_paused = False
+            self._progressed = self._now()
+            if self._call is not None:
+                self._watch(self._call.timeouts.idle)
+            sent.resume()
+            self._arrived()
+
+    def rest(self) -> AsyncGenerator[Event, None]:
+        """Return the rest of the events for a task, which closes what is open; nothing is pushed any more."""
+        return self._rest(None)
+
+    def abort(self) -> None:
+        """Close the connection, and give the place back."""
+        self._sink = None
+        if self._response is not None:
+            if self._sent is not None:
+                self._sent.leave()
+            self._response.close()
+        elif self._sent is not None:
+            self._sent.close()
+        if self._place is not None:
+            self._place.give_back()
+
+    def _rest(self, failure: Exception | None) -> AsyncGenerator[Event, None]:
+        self._sink = None
+        if self._sent is not None:
+            self._sent.leave()
+            self._sent.resume()
+        call = self._call
+        standing = None
+        if call is not None:
+            standing = Standing(
+                call=call,
+                sent=self._sent,
+                response=self._response,
+                parser=self._parser,
+                has_started=self._has_started,
+                held=self._held,
+                is_whole=self._is_whole,
+                taken=self._taken,
+                began=self._began or None,
+                progressed=self._progressed,
+                failure=failure,
+            )
+        return Answering(
+            self._way,
+            self._request,
+            self._transport,
+            keep_raw=self._keep_raw,
+            bounds=self._bounds,
+            place=self._place,
+            standing=standing,
+        ).pull()
+
+    # --- from the loop ---------------------------------------------------------------------------
+
+    def _arrived(self) -> None:
+        """Take what has come: more of the answer, its end, or the deadline."""
+        if self._is_paused or self._sink is None:
+            return
+        try:
+            self._step()
+        except Exception as error:
+            self._leave(error)
+        except BaseException as error:
+            sink = self._sink
+            self.abort()
+            if sink is not None:
+                sink.break_off(error)
+            raise
+
+    def _leave(self, failure: Exception | None = None) -> None:
+        """Leave what follows to a task."""
+        sink = self._sink
+        if sink is not None:
+            sink.go_on(self._rest(failure))
+
+    def _on_head(self) -> None:
+        sent = self._sent
+        if sent is None:
+            return
+        response = sent.response()
+        if response is None:
+            if sent.is_broken or sent.is_expired:
+                self._leave()
+            return
+        self._response = response
+        self._progressed = self._now()
+        if response.status not in OK or response.is_encoded:
+            self._leave()
+            return
+        call = self._call
+        self._step = self._on_first if call is not None and call.streaming else self._on_whole
+        self._step()
+
+    def _on_whole(self) -> None:
+        """Wait for an answer in one piece, and push its events."""
+        sent, response, call = self._sent, self._response, self._call
+        if sent is None or response is None or call is None:
+            return
+        most = self._bounds.max_bytes
+        most = _PIECE if most is None or most > _PIECE else most
+        body = response.whole(most)
+        if body is None:
+            if sent.is_expired or not response.is_coming or response.buffered > most:
+                self._leave()
+            else:
+                self._progressed = self._now()  # without events, every piece counts as progress
+                self._watch(call.timeouts.idle)
+            return
+        self._held, self._is_whole, self._taken = body, True, len(body)
+        if body.lstrip(_BLANK)[:1] not in _JSON:
+            self._leave()
+            return
+        try:
+            self._bounds.check(body)
+            events = [start_of(self._way, call, response), *each(self._way.protocol.unary, body)]
+        except MelliteError:  # told by the task, which reads the body again
+            self._leave()
+            return
+        self._has_started = True
+        self._push(events)
+        self._finish()
+
+    def _on_first(self) -> None:
+        """Wait for the first bytes of a stream."""
+        response, call = self._response, self._call
+        data = self._take()
+        if not data or response is None or call is None:
+            return
+        first = data.lstrip(_BLANK)[:1]
+        if not first or first == b"<" or first in _JSON:
+            self._held = data + self._held
+            self._leave()
+            return
+        self._parser = parser_of(self._way, call, self._bounds, keep_raw=self._keep_raw)
+        self._has_started = True
+        self._step = self._on_more
+        self._parse(self._parser, data, [start_of(self._way, call, response)])
+
+    def _on_more(self) -> None:
+        parser = self._parser
+        data = self._take()
+        if data and parser is not None:
+            self._parse(parser, data, [])
+
+    def _take(self) -> bytes | None:
+        """Take bytes off the body; nothing where there are none yet, or a task has to tell why."""
+        sent, response = self._sent, self._response
+        if sent is None or response is None:
+            return None
+        data = self._held
+        if data:
+            self._held = b""
+        else:
+            data = response.arrived() or b""
+            self._taken += len(data)
+            most = self._bounds.max_bytes
+            if most is not None and self._taken > most:
+                self._leave(self._bounds.too_long())
+                return None
+        if len(data) > _PIECE:  # the loop gets its turn in between
+            data, self._held = data[:_PIECE], data[_PIECE:]
+            sent.pause()
+            sent.again()
+        elif data:
+            sent.resume()
+        elif not response.is_coming:
+            self._at_end(self._parser, response)
+        elif sent.is_expired:
+            self._leave()
+        return data
+
+    def _at_end(self, parser: Parser | None, response: ArrivingResponse) -> None:
+        """End a stream that ends with its body, as those of some protocols do."""
+        if parser is None or not response.is_complete or parser.has_failed:
+            self._leave()
+            return
+        try:
+            events = parser.take(b"")
+        except MelliteError:  # told by the task
+            parser.over = False
+            self._leave()
+            return
+        self._push(events)
+        self._finish()
+
+    def _parse(self, parser: Parser, data: bytes, events: list[Event]) -> None:
+        """Push what a piece of a stream stands for."""
+        call, sent = self._call, self._sent
+        if call is None or sent is None:
+            return
+        events += parser.take(data)
+        wanted = not events or self._push(events)
+        if parser.over:
+            self._drain(sent)
+        elif parser.has_failed:
+            self._leave()
+        elif not wanted:
+            self._is_paused = True
+            sent.pause()
+            sent.watch(None)
+        else:
+            if parser.progressed:
+                self._progressed = self._now()
+            self._watch(call.timeouts.idle)
+
+    def _push(self, events: Sequence[Event]) -> bool:
+        return self._sink is not None and self._sink.push(events)
+
+    def _drain(self, sent: Sent) -> None:
+        """Read what follows the answer, if it arrives at once, so that the connection can be used again."""
+        self._step = self._on_rest
+        self._taken = 0
+        sent.watch(self._now() + _DRAIN_SECONDS)
+        sent.resume()
+        self._on_rest()
+
+    def _on_rest(self) -> None:
+        response, sent = self._response, self._sent
+        if response is None or sent is None:
+            return
+        self._taken += len(response.arrived() or b"")
+        if not response.is_coming or sent.is_expired or self._taken > _PIECE:
+            self._finish()
+
+    def _finish(self) -> None:
+        """End after the last event: give back the connection and the place."""
+        sink = self._sink
+        self.abort()  # which closes no connection that has given its whole answer
+        if sink is not None:
+            sink.end()
+
+    def _watch(self, limit: float | None) -> None:
+        """Have the deadline told: so many seconds after the last progress, or that of the total timeout."""
+        sent, call = self._sent, self._call
+        if sent is None or call is None:
+            return
+        deadline = None if limit is None else self._progressed + limit
+        total = call.timeouts.total
+        if total is not None and (deadline is None or self._began + total < deadline):
+            deadline = self._began + total
+        sent.watch(deadline)
