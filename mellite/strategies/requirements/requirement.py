@@ -147,11 +147,22 @@ class Requirement:
         """Call the function from `checker`; return its verdict, or an awaitable to pass to `finish_chunk`."""
         try:
             given = function(chunk, partial)
+        except Exception as error:
+            return self.broken_chunk(error)
+        return self.judged_chunk(given)
+
+    def judged_chunk(self, given: object) -> JudgedChunk | Awaitable[object]:
+        """Return the verdict that a check of a chunk has given, or an awaitable to pass to `finish_chunk`."""
+        try:
             if given is None or given is True or isinstance(given, str):  # common: decided first
                 return as_chunk_verdict(given)
             return given if inspect.isawaitable(given) else as_chunk_verdict(given)
         except Exception as error:
-            return "fail", self._raised(error)
+            return self.broken_chunk(error)
+
+    def broken_chunk(self, error: Exception) -> JudgedChunk:
+        """Return the verdict of a check of a chunk that raised `error`."""
+        return "fail", self._raised(error)
 
     async def finish_chunk(self, given: Awaitable[object]) -> JudgedChunk:
         """Wait for a check that `begin_chunk` started, and return its verdict."""

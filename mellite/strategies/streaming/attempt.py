@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 import anyio
 from attrs import define, field
 
-from ... import loops
 from ...loops.turns import Turns
 from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunk, Chunker, Chunking, chunker_for
@@ -25,13 +24,12 @@ from ...values.errors import InvalidRequest, MelliteError
 from ...values.events import ReasoningDelta, TextDelta, ToolInputDelta
 from ..requirements import CheckChunk, ChunkVerdict, Requirement, ValidationResult
 from ..requirements.checking import let_go
-from .events import ChunkEvent, Failure, QuickCheckEvent, StreamEvent, ThinkingEvent, ToolInputEvent
+from ..requirements.requirement import JudgedChunk
+from .events import ChunkEvent, Failure, QuickCheckEvent, ThinkingEvent, ToolInputEvent
+from .outlet import WINDOW, Outlet
 from .repair import is_futile
 
-if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
-__all__ = ["Attempt", "Outlet"]
+__all__ = ["Attempt"]
 
 #: A coroutine that cuts and checks. Send it text, or None at the end; it yields True to wait, and goes on at any send.
 _Track: TypeAlias = Generator[bool, str | None, None]
@@ -39,54 +37,8 @@ _Track: TypeAlias = Generator[bool, str | None, None]
 #: How many events a generation may run ahead of the checks. Events after a failure are paid for in vain.
 AHEAD: Final = 8
 
-#: How many chunks may wait for the consumer or for verdicts before reading, and with it the generation, pauses.
-WINDOW: Final = 256
-
 #: How many async checks of one requirement may run at the same time.
 CHECKS_AT_ONCE: Final = 16
-
-
-@define(eq=False)
-class Outlet:
-    """The queue from the attempts of a stream to its consumer, and the reader's place to wait. One for each stream."""
-
-    #: Released and not taken yet.
-    items: deque[Chunk | StreamEvent] = field(factory=deque, init=False)
-    #: Whether the consumer wants events, and not chunks alone.
-    detailed: bool = field(default=False, init=False)
-    #: The task group of the stream, while its block is open; async checks run in it.
-    group: TaskGroup | None = field(default=None, init=False)
-    _takers: list[loops.Waiter] = field(factory=list, init=False)
-    _reader: loops.Waiter | None = field(default=None, init=False)
-
-    def put(self, item: Chunk | StreamEvent) -> None:
-        """Release an item, and wake the consumer."""
-        self.items.append(item)
-        while self._takers:
-            self._takers.pop().wake()
-
-    def taken(self) -> None:
-        """Wake the reader if there is room again. The consumer calls this after taking an item."""
-        if self._reader is not None and len(self.items) <= WINDOW // 2:
-            self.wake_reader()
-
-    async def wait_for_item(self) -> None:
-        """Wait until there is an item to take."""
-        while not self.items:
-            waiter = loops.waiter()
-            self._takers.append(waiter)
-            await waiter.wait()
-
-    def wake_reader(self) -> None:
-        """Wake the reader, so that it checks again whether it can go on."""
-        if self._reader is not None:
-            self._reader.wake()
-            self._reader = None
-
-    async def reader_waits(self) -> None:
-        """Wait until `wake_reader` is called. Only the reader may call this."""
-        waiter = self._reader = loops.waiter()
-        await waiter.wait()
 
 
 class _Check:
@@ -105,11 +57,10 @@ class _Check:
 class _Lane:
     """The way of one requirement through the chunks of one attempt."""
 
-    __slots__ = ("begin", "check", "end", "pending", "requirement")
+    __slots__ = ("check", "end", "pending", "requirement")
 
     def __init__(self, requirement: Requirement, check: CheckChunk) -> None:
         self.requirement = requirement
-        self.begin = requirement.begin_chunk
         self.check = check
         self.end = 0  # the end of the last chunk that was given to it
         self.pending: dict[int, _Check] = {}  # start of a chunk -> its check, in the order of the text
@@ -224,15 +175,19 @@ class Attempt:
         self._cannot_cut = False
 
     async def _read(self) -> None:
-        outlet = self.outlet
+        outlet, items = self.outlet, self.outlet.items
+        only = self._tracks[0] if len(self._tracks) == 1 else None
         async for event in self.thunk.events(ahead=AHEAD):
-            kind = type(event)
-            if kind is TextDelta:
-                await self._feed(cast("TextDelta", event).text)
+            if type(event) is TextDelta:
+                if only is None or self._checks:
+                    await self._feed(event.text)
+                elif self._feed_only(only, event.text):
+                    await self._wait_out(only)
             elif outlet.detailed:
                 self._tell(event)
-            while self._is_crowded() and not self._is_over():
-                await outlet.reader_waits()
+            if self._checks or len(items) >= WINDOW:
+                while self._is_crowded() and not self._is_over():
+                    await outlet.reader_waits()
             if self.failures or self._cannot_cut:
                 return
 
@@ -261,47 +216,84 @@ class Attempt:
                     if text is None or not self._is_last or self.limit <= fed:
                         break
                     text = text[: int(self.limit) - fed]  # chunks before the failure may still pass
-                is_busy = track.send(text)
-                while is_busy:
-                    self._release()
-                    await self.outlet.reader_waits()
-                    is_busy = track.send(None)
-        except InvalidRequest as error:  # raised by a chunker of the user's
-            self.error, self._cannot_cut = error.with_traceback(None), True
+                if track.send(text):
+                    await self._go_on(track)
+        except InvalidRequest as error:
+            self._stuck(error)
         self._release()
+
+    def _feed_only(self, track: _Track, text: str) -> bool:
+        """Do what `_feed` does to the only track, while no check is running; return whether it has to be waited for."""
+        self._fed += len(text)
+        try:
+            is_busy = track.send(text)
+        except InvalidRequest as error:
+            self._stuck(error)
+            is_busy = False
+        if not is_busy:
+            self._release()
+        return is_busy
+
+    async def _wait_out(self, track: _Track) -> None:
+        try:
+            await self._go_on(track)
+        except InvalidRequest as error:
+            self._stuck(error)
+        self._release()
+
+    async def _go_on(self, track: _Track) -> None:
+        is_busy = True
+        while is_busy:
+            self._release()
+            await self.outlet.reader_waits()
+            is_busy = track.send(None)
+
+    def _stuck(self, error: InvalidRequest) -> None:
+        """Note that a chunker of the user's has failed."""
+        self.error, self._cannot_cut = error.with_traceback(None), True
 
     def _track(self, chunker: Chunker, lanes: list[_Lane], *, deliver: bool) -> _Track:
         """Cut the text that is sent, and have the requirements of `lanes` judge the chunks; yield True to wait."""
         partial = ""  # a local variable: CPython appends to it in place, so that all of it takes linear time
         while True:
             text = yield False
-            for chunk in cast("list[Chunk]", chunker.end() if text is None else chunker.feed(text)):
+            chunks: Sequence[Chunk] = chunker.end() if text is None else chunker.feed(text)  # type: ignore[assignment]
+            for chunk in chunks:
                 partial += str(chunk)
                 if deliver:
                     self._waiting.append(chunk)
                 self._judge(lanes, chunk, partial)
                 while self._checks and self._is_crowded() and not self.failures:
                     yield True
-                if chunk.end > self.limit:
+                if self.limit != math.inf and chunk.end > self.limit:
                     break
 
     def _judge(self, lanes: list[_Lane], chunk: Chunk, partial: str) -> None:
         """Have the requirements of `lanes` judge a chunk: sync checks first, then, unless one failed, the async."""
         later: list[tuple[_Lane, Awaitable[object]]] = []
         detailed = self.outlet.detailed
+        end = chunk.start + len(chunk)
         for lane in lanes:
-            given = lane.begin(lane.check, chunk, partial)
-            if type(given) is not tuple:
-                later.append((lane, cast("Awaitable[object]", given)))
+            try:
+                said = lane.check(chunk, partial)
+            except Exception as error:
+                given: JudgedChunk | Awaitable[object] = lane.requirement.broken_chunk(error)
+            else:
+                if (said is None or said is True) and not detailed:  # common: decided first
+                    lane.end = end
+                    continue
+                given = lane.requirement.judged_chunk(said)
+            if not isinstance(given, tuple):
+                later.append((lane, given))
                 continue
-            lane.end = chunk.end
+            lane.end = end
             verdict, result = given
             if result is not None or detailed:
                 self._note(lane, chunk, verdict, result)
                 if verdict == "fail":
                     break
         for lane, given in later:
-            if chunk.end > self.limit:
+            if end > self.limit:
                 let_go(given)
             else:
                 self._start(lane, chunk, given)
@@ -349,6 +341,9 @@ class Attempt:
         """Release the chunks that every requirement has judged, in order."""
         waiting = self._waiting
         if not waiting:
+            return
+        if len(self._tracks) == 1 and not self._checks and self.limit == math.inf and not self.outlet.detailed:
+            self.outlet.put_all(waiting)  # common: whatever is cut off is judged
             return
         cleared = min([self.limit, *[lane.judged() for lane in self._lanes]])
         outlet, detailed = self.outlet, self.outlet.detailed

@@ -195,7 +195,15 @@ class ValidatedStream(AsyncIterator[Chunk]):
         return self
 
     async def __anext__(self) -> Chunk:
+        outlet = self._outlet
+        items = outlet.items
         while True:
+            if items and type(items[0]) is Chunk:  # common: as `_next` does, without its coroutine
+                chunk: Chunk = items.popleft()  # type: ignore[assignment]  # a cast would be a call for each chunk
+                if outlet.reader is not None:
+                    outlet.taken()
+                self._delivered.append(chunk)
+                return chunk
             item = await self._next()
             if isinstance(item, Chunk):
                 return item

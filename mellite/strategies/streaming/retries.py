@@ -9,8 +9,9 @@ from ...values.chunking import Chunking
 from ...values.errors import InvalidRequest
 from ...values.request import Request
 from ..requirements import Requirement, ValidationResult, verdicts
-from .attempt import Attempt, Outlet
+from .attempt import Attempt
 from .events import DoneEvent, ErrorEvent, Failure, FullValidationEvent, RetryEvent
+from .outlet import Outlet
 from .repair import Repair, is_futile, repaired
 
 __all__ = ["Retries", "asking"]

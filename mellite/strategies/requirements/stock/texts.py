@@ -154,8 +154,12 @@ class _Contains:
 
     def appears(self, chunk: str, partial: str) -> ValidationResult | None:
         # The chunks before did not contain it, so it ends in this one. Case folding never shortens a text.
-        found = self._found(partial[-(len(chunk) + self._longest) :], present=True)
-        return failed(f"it contains {_listed(found)}") if found else None
+        text = partial[-(len(chunk) + self._longest) :]
+        folded = text.casefold() if self.ignore_case else text
+        for wanted, _ in self._wanted:
+            if wanted in folded:
+                return failed(f"it contains {_listed(self._found(text, present=True))}")
+        return None
 
 
 #: How many characters before a new chunk are searched for a forbidden pattern; the whole text is searched at the end.
