@@ -75,6 +75,10 @@ class Login(Credential):
             self._look()
             await self.fetched.ready()
 
+    def is_ready(self) -> bool:
+        """Return whether a valid token is there."""
+        return self._given() is not None or self.fetched.is_ready()
+
     def reveal(self) -> str:
         """Return the token.
 

@@ -230,7 +230,7 @@ class Answering:
         if stands is None:
             offline = getattr(self._transport, "offline", False) is True
             since = None if place is None or place.take_if_free() else await self._wait_for(place)
-            if not offline:
+            if not (offline or self._way.auth.is_ready()):
                 await self._way.auth.ready()
             call = self._way.compiled(self._request, offline=offline)
         else:

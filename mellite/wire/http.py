@@ -6,12 +6,13 @@ import abc
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, final
 
 from attrs import field, frozen
 
 from ..values.empty import EMPTY
 from ..values.errors import InvalidCredential, InvalidRequest
+from ..values.filling import setters_of
 from ..values.options import Timeouts
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "HttpResponse",
     "Sent",
     "Transport",
+    "Written",
     "check_request",
+    "checked_post",
     "received_headers",
     "sent_headers",
     "shown_url",
@@ -54,6 +57,32 @@ def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
     return lowered
 
 
+@final
+class Written:
+    """The head of requests that differ in nothing but their bodies, in bytes, once a transport has written it.
+
+    Neither its repr nor a pickle shows the headers, which may hold a key.
+
+    Args:
+        headers: the headers, by lower-case name.
+
+    Attributes:
+        head: the head up to the length of the body, which is its end.
+    """
+
+    __slots__ = ("head", "headers")
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+        self.head: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "<a written head>"
+
+    def __reduce__(self) -> str | tuple[type[Written], tuple[dict[str, str]]]:
+        return Written, ({},)
+
+
 @frozen(repr=False)
 class HttpRequest:
     """One HTTP request, ready to be sent. The repr shows neither header values nor the query, which may hold keys.
@@ -69,6 +98,8 @@ class HttpRequest:
 
     Attributes:
         checked: whether this request has passed `check_request`. A changed copy has not.
+        written: what it shares with others that have the same URL and headers, if a route made them. A changed copy
+            has none.
 
     Raises:
         InvalidRequest: if a header is not a str.
@@ -84,6 +115,7 @@ class HttpRequest:
     body: bytes = field(default=b"", kw_only=True)
     context: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
     checked: bool = field(default=False, init=False, eq=False)
+    written: Written | None = field(default=None, init=False, eq=False)
 
     @property
     def connect_timeout(self) -> float | None:
@@ -96,6 +128,22 @@ class HttpRequest:
             f"HttpRequest({self.method!r}, {shown_url(self.url)!r}, headers={sorted(self.headers)}, "
             f"body=<{len(self.body)} bytes>)"
         )
+
+
+_set_method, _set_url, _set_headers, _set_body, _set_context, _set_checked, _set_written = setters_of(HttpRequest)
+
+
+def checked_post(url: str, written: Written, body: bytes, context: Mapping[str, object]) -> HttpRequest:
+    """Return a request that needs no check, because one with the same URL and headers has passed it."""
+    request: HttpRequest = HttpRequest.__new__(HttpRequest)
+    _set_method(request, "POST")
+    _set_url(request, url)
+    _set_headers(request, {**written.headers})
+    _set_body(request, body)
+    _set_context(request, context)
+    _set_checked(request, True)  # noqa: FBT003 - a setter takes its value by position
+    _set_written(request, written)
+    return request
 
 
 class HttpResponse(abc.ABC):

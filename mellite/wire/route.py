@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields_dict, frozen
 
 from ..values.empty import EMPTY
 from ..values.errors import (
@@ -16,16 +16,18 @@ from ..values.errors import (
     UnsupportedOption,
 )
 from ..values.events import Event
+from ..values.filling import copier
 from ..values.options import NO_OPTIONS, HttpOptions, Options, Timeouts
 from ..values.request import Request
 from .answering import Answering, Call, Place
-from .auth.keys import Auth, Scrubber, lacks_something, none
+from .auth.keys import LACKING, Auth, Scrubber, lacks_something, none
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint, is_private_link
 from .error_context import Informing
 from .framing import Framing, SseDecoder
-from .http import HttpRequest, Transport, check_request, shown_url
+from .http import HttpRequest, Transport, check_request, checked_post, shown_url
 from .json_body import encoded, merged, merged_http
+from .plans import Asked, Plan, Plans, Target
 from .protocol import Protocol
 from .pushing import Pushing, Sink
 from .transports.default import default_transport
@@ -36,6 +38,7 @@ __all__ = ["Route"]
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 _NO_HTTP: Final = HttpOptions()
+_copied: Final = copier(Request)
 
 #: The options that a route honours itself, with every protocol.
 _OWN_OPTIONS: Final = frozenset({"timeouts", "stream", "drop_unsupported"})
@@ -78,6 +81,7 @@ class Route:
     options: Options = NO_OPTIONS
     provider_options: Mapping[str, Any] = EMPTY
     http: HttpOptions | None = None
+    _plans: Plans = field(factory=Plans, init=False, eq=False, repr=False)
 
     def with_(
         self,
@@ -102,6 +106,13 @@ class Route:
             **changes,
         )
 
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in fields_dict(type(self)) if name != "_plans"}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        for name, value in {**state, "_plans": Plans()}.items():
+            object.__setattr__(self, name, value)
+
     # From a request to HTTP
 
     def prepare(self, request: Request) -> HttpRequest:
@@ -123,37 +134,60 @@ class Route:
             MelliteError: as `prepare` does.
         """
         request = self._with_defaults(request)
-        streaming = request.options.stream is not False
+        model, options, extra = request.model, request.options, request.http or _NO_HTTP
+        streaming = options.stream is not False
         request, repairs = self.protocol.mend(request)
         body = self.protocol.lower(request, stream=streaming)
-        extra = request.http or _NO_HTTP
-        _check_words(request.model, extra.query)
         if extra.body:
             body = merged(body, extra.body)
-        unsaid = self.endpoint.unsaid() if offline else []
-        base = f"https://unknown-{'-and-'.join(unsaid)}.invalid" if unsaid else None
-        url = self.endpoint.url(model=request.model, query=extra.query, streaming=streaming, base=base)
-        headers = _joined(self.headers, extra.headers)
+        base, unsaid = self.endpoint.base_url, None
+        if self.endpoint.variables or self.endpoint.settings:
+            base, unsaid = self._base(offline=offline)
+        headers: dict[str, str] | None = None
         if self.versions is not None:
-            drop = request.options.drop_unsupported is True
-            body, headers = self.versions.applied(body, headers, route=self.id, drop=drop)
+            drop = options.drop_unsupported is True
+            body, headers = self.versions.applied(body, _joined(self.headers, extra.headers), route=self.id, drop=drop)
         data, body = encoded(body)
-        headers["content-type"] = "application/json"
-        lineage = request.metadata.get("lineage")
         context: dict[str, object] = {
             "provider": self.provider,
             "protocol": self.protocol.id,
-            "model": request.model,
-            "lineage": lineage,
+            "model": model,
+            "lineage": request.metadata.get("lineage"),
             "repairs": repairs,
-            "timeouts": request.options.timeouts or _DEFAULT_TIMEOUTS,
+            "timeouts": options.timeouts or _DEFAULT_TIMEOUTS,
         }
         if unsaid:
             context["unsaid"] = unsaid  # the base URL depends on these, so only the rest of the URL is known
-        http = HttpRequest("POST", url, headers=headers, body=data, context=context)
-        http, scrubber = self._signed(http, offline=offline)
-        check_request(http)
+        target = (model, streaming, offline)
+        asked = (base, self.headers, extra.headers, extra.query, headers)
+        plan = self._plans.find(target, asked, self.auth)
+        if plan is None:
+            http, scrubber = self._first_request(target, asked, data, context)
+        else:
+            http, scrubber = checked_post(plan.url, plan.written, data, context), plan.scrubber
         return Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming)
+
+    def _base(self, *, offline: bool) -> tuple[str, list[str] | None]:
+        """Return the base URL in force now; if `offline`, also the settings that it lacks and that stand open in it."""
+        unsaid = self.endpoint.unsaid() if offline else None
+        if unsaid:
+            return f"https://unknown-{'-and-'.join(unsaid)}.invalid", unsaid
+        return self.endpoint.base(), None
+
+    def _first_request(
+        self, target: Target, asked: Asked, data: bytes, context: Mapping[str, object]
+    ) -> tuple[HttpRequest, Scrubber]:
+        """Write URL and headers, and keep how, for the next request that goes to the same place."""
+        model, streaming, offline = target
+        base, own, extra, query, versioned = asked
+        _check_words(model, query)
+        url = self.endpoint.url(model=model, query=query, streaming=streaming, base=base)
+        headers = {**(_joined(own, extra) if versioned is None else versioned), "content-type": "application/json"}
+        plan = self._signed(HttpRequest("POST", url, headers=headers, body=data, context=context), offline=offline)
+        http = HttpRequest("POST", url, headers=plan.written.headers, body=data, context=context)
+        check_request(http)
+        self._plans.keep(target, asked, plan)
+        return http, plan.scrubber
 
     def _with_defaults(self, request: Request) -> Request:
         changes: dict[str, Any] = {}
@@ -162,35 +196,51 @@ class Route:
                 msg = f"route {self.id!r} needs a model: name one as in 'openai:gpt-4o-mini', or give model=..."
                 raise InvalidRequest(msg, parameter="model")
             changes["model"] = self.model
-        options = self.options.merged(request.options)
-        unsupported = options.given().keys() - self.protocol.options - _OWN_OPTIONS
-        if unsupported:
-            if not options.drop_unsupported:
-                name = min(unsupported)
-                msg = (
-                    f"route {self.id!r} cannot honour the option {name!r}; leave it out, or allow that it is left out "
-                    "with drop_unsupported=True"
-                )
-                raise UnsupportedOption(msg, option=name)
-            options = evolve(options, **dict.fromkeys(unsupported))
+        given, options = self._plans.options
+        if given is not request.options:
+            options = self._supported(self.options.merged(request.options))
+            self._plans.options = (request.options, options)
         if options is not request.options:
             changes["options"] = options
         if self.provider_options:
             changes["provider_options"] = merged(self.provider_options, request.provider_options)
         if self.http is not None:
             changes["http"] = merged_http(self.http, request.http)
-        return evolve(request, **changes) if changes else request
+        return _copied(request, changes) if changes else request
 
-    def _signed(self, http: HttpRequest, *, offline: bool) -> tuple[HttpRequest, Scrubber]:
+    def _supported(self, options: Options) -> Options:
+        """Return the options without those that are to be dropped where the protocol does not have them.
+
+        Raises:
+            UnsupportedOption: for one that is not to be dropped.
+        """
+        unsupported = options.given().keys() - self.protocol.options - _OWN_OPTIONS
+        if not unsupported:
+            return options
+        if options.drop_unsupported:
+            return evolve(options, **dict.fromkeys(unsupported))
+        name = min(unsupported)
+        msg = (
+            f"route {self.id!r} cannot honour the option {name!r}; leave it out, or allow that it is left out with "
+            "drop_unsupported=True"
+        )
+        raise UnsupportedOption(msg, option=name)
+
+    def _signed(self, http: HttpRequest, *, offline: bool) -> Plan:
+        """Return how to send a request, with the headers of auth.
+
+        Raises:
+            AuthenticationError: if there is no key, unless nothing is sent.
+            ConfigurationError: if a key would go over plain http.
+        """
         # Nothing may raise in this frame while `added` exists: tracebacks with locals would show the key.
         try:
+            constant = self.auth.constant_headers() is not None
             added = self.auth.headers(http)
         except (AuthenticationError, ConfigurationError) as error:
             if offline and lacks_something(error):
-                return http, Scrubber()
+                return Plan(http.url, http.headers, LACKING, Scrubber())
             raise
-        if not added:
-            return http, Scrubber()
         secrets: tuple[Any, ...] = tuple(added.values())
         headers: dict[str, Any] = {**http.headers, **added}
         if None in secrets:  # a header to remove
@@ -198,8 +248,7 @@ class Route:
             headers = {name: value for name, value in headers.items() if value is not None}
         if not secrets or is_private_link(http.url):
             headers["content-type"] = "application/json"
-            signed = HttpRequest(http.method, http.url, headers=headers, body=http.body, context=http.context)
-            return signed, Scrubber(secrets)
+            return Plan(http.url, headers, dict(added) if constant else None, Scrubber(secrets))
         del added, secrets, headers
         msg = (
             f"the key would go over plain http to {shown_url(http.url)}, where others can read it; use https, or "

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..http import HttpRequest
 
 __all__ = [
+    "LACKING",
     "Auth",
     "Credential",
     "Environment",
@@ -34,6 +35,10 @@ __all__ = [
     "none",
     "remove",
 ]
+
+
+#: What `Auth.constant_headers` returns where the key is missing.
+LACKING: Final[Mapping[str, None]] = {"": None}
 
 
 class Credential(abc.ABC):
@@ -68,6 +73,10 @@ class Credential(abc.ABC):
         """
         self.reveal()
 
+    def is_ready(self) -> bool:
+        """Return whether `ready` has nothing to do now: the key, if there is one, is at hand."""
+        return type(self).ready is Credential.ready
+
 
 class Given(Credential):
     """A key given in code. Neither repr nor `vars` nor pickles show the key: after unpickling it is missing.
@@ -94,6 +103,10 @@ class Given(Credential):
         if self._reveal is None:
             _missing("the key was given in code, and keys are never pickled; give it again after unpickling")
         return self._reveal() or _missing("the key given in code is empty")
+
+    def find(self) -> str | None:
+        """Return the key, or None if it was lost by pickling, or is empty."""
+        return None if self._reveal is None else self._reveal() or None
 
     def forget(self) -> None:
         """Drop the key; `reveal` then raises."""
@@ -175,9 +188,12 @@ class Auth(abc.ABC):
             InvalidCredential: if a header cannot hold the key.
         """
 
-    def is_ready(self) -> bool:
-        """Return whether `ready` has nothing to wait for, so that it may be left out."""
-        return type(self).ready is Auth.ready
+    def constant_headers(self) -> Mapping[str, str | None] | None:
+        """Return what `headers` returns for every request now, unchecked, so that it can be compared to what was sent.
+
+        None if the headers depend on the request, as signatures do; `LACKING` if there is no key.
+        """
+        return None
 
     @abc.abstractmethod
     def describe(self) -> str:
@@ -194,6 +210,10 @@ class Auth(abc.ABC):
             AuthenticationError: if no key is available.
         """
 
+    def is_ready(self) -> bool:
+        """Return whether `ready` has nothing to do now, so that it need not be awaited."""
+        return type(self).ready is Auth.ready
+
     def or_else(self, other: Auth) -> Auth:
         """Return an auth that uses this one, or *other* if the key for this one is missing."""
         return _OrElse(self, other)
@@ -208,6 +228,9 @@ class _None(Auth):
     why: str = ""
 
     def headers(self, request: HttpRequest) -> Mapping[str, str]:  # noqa: ARG002 - signatures need it
+        return EMPTY
+
+    def constant_headers(self) -> Mapping[str, str]:
         return EMPTY
 
     def describe(self) -> str:
@@ -231,9 +254,6 @@ class _Header(Auth):
             with suppress(AuthenticationError):
                 await self.credential.ready()
 
-    def is_ready(self) -> bool:
-        return type(self.credential).ready is Credential.ready
-
     def headers(self, request: HttpRequest) -> Mapping[str, str]:  # noqa: ARG002 - signatures need it
         value = self.credential.find() if self.optional else self.credential.reveal()
         if value is None:
@@ -245,6 +265,16 @@ class _Header(Auth):
             raise InvalidCredential(msg)
         return {self.name: self.prefix + value}
 
+    def constant_headers(self) -> Mapping[str, str | None]:
+        value = self.credential.find()
+        if value is None:
+            return EMPTY if self.optional else LACKING
+        return {self.name: self.prefix + value}
+
+    def is_ready(self) -> bool:
+        credential = self.credential
+        return type(credential).ready is Credential.ready or credential.is_ready()
+
     def describe(self) -> str:
         return self.credential.describe()
 
@@ -254,6 +284,9 @@ class _Remove(Auth):
     name: str
 
     def headers(self, request: HttpRequest) -> Mapping[str, str | None]:  # noqa: ARG002 - signatures need it
+        return {self.name: None}
+
+    def constant_headers(self) -> Mapping[str, str | None]:
         return {self.name: None}
 
     def describe(self) -> str:
@@ -271,14 +304,18 @@ class _OrElse(Auth):
         except AuthenticationError:
             await self.second.ready()
 
-    def is_ready(self) -> bool:
-        return self.first.is_ready() and self.second.is_ready()
-
     def headers(self, request: HttpRequest) -> Mapping[str, str | None]:
         try:
             return self.first.headers(request)
         except AuthenticationError:
             return self.second.headers(request)
+
+    def constant_headers(self) -> Mapping[str, str | None] | None:
+        added = self.first.constant_headers()
+        return self.second.constant_headers() if added is LACKING else added
+
+    def is_ready(self) -> bool:
+        return self.first.is_ready() and self.second.is_ready()
 
     def describe(self) -> str:
         return " or ".join(filter(None, [self.first.describe(), self.second.describe()]))
@@ -293,11 +330,17 @@ class _AndThen(Auth):
         await self.first.ready()
         await self.second.ready()
 
-    def is_ready(self) -> bool:
-        return self.first.is_ready() and self.second.is_ready()
-
     def headers(self, request: HttpRequest) -> Mapping[str, str | None]:
         return {**self.first.headers(request), **self.second.headers(request)}
+
+    def constant_headers(self) -> Mapping[str, str | None] | None:
+        first, second = self.first.constant_headers(), self.second.constant_headers()
+        if first is None or second is None:
+            return None
+        return LACKING if first is LACKING or second is LACKING else {**first, **second}
+
+    def is_ready(self) -> bool:
+        return self.first.is_ready() and self.second.is_ready()
 
     def describe(self) -> str:
         return self.first.describe() or self.second.describe()

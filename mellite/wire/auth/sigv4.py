@@ -190,6 +190,10 @@ class SigV4(Auth):
         """Make the access key available; see `AwsKeys.ready`."""
         await self.keys.ready()
 
+    def is_ready(self) -> bool:
+        """Return whether the access key needs no looking for."""
+        return type(self.keys).ready is AwsKeys.ready
+
 
 def _problem(keys: RevealedKeys) -> str | None:
     """Describe the character of a key that a header cannot hold, without showing the key; None if there is none."""

@@ -105,6 +105,15 @@ class Refreshing(Credential):
             raise AuthenticationError(msg, kind="missing")
         return held.reveal()
 
+    def find(self) -> str | None:
+        """Return the key that was fetched last, or None if none was."""
+        held = self._held
+        return None if held is None else held.find()
+
+    def is_ready(self) -> bool:
+        """Return whether the key is valid still."""
+        return self._held is not None and time.monotonic() < self._until
+
     def describe(self) -> str:
         """Return the name of the key."""
         return self._name

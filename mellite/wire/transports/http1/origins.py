@@ -108,6 +108,7 @@ def proxy_of(origin: Origin, proxy: str | None) -> Proxy | None:
     return Proxy.of(url)
 
 
+@lru_cache(maxsize=64)  # of URLs that a backend asks for again and again
 def split(url: str) -> tuple[Origin, str]:
     """Return where a checked URL leads, and what is asked of that server, as it was written."""
     begin = url.index("://") + 3
@@ -137,6 +138,17 @@ def _origin(url: str) -> Origin:
 
 def head_of(request: HttpRequest, origin: Origin, target: str, proxy: Proxy | None = None) -> bytes:
     """Write the head of a request. The request has been checked: no value can begin a line of its own."""
+    written = request.written
+    if written is None or proxy is not None or request.headers != written.headers:
+        return _head(request, origin, target, proxy)
+    head = written.head
+    if head is None:
+        whole = _head(request, origin, target, None)
+        head = written.head = whole[: whole.rindex(b": ") + 2]
+    return b"%b%d\r\n\r\n" % (head, len(request.body))
+
+
+def _head(request: HttpRequest, origin: Origin, target: str, proxy: Proxy | None) -> bytes:
     if proxy is not None:
         target = f"http://{origin.named}{target}"
     headers, body = request.headers, request.body
