@@ -52,6 +52,7 @@ INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "error_words",
             "finish_words",
             "message_parts",
+            "plain_values",
             "reading",
             "tool_definitions",
             "tool_calls",

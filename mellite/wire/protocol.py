@@ -68,18 +68,42 @@ class Protocol(Generic[S]):
     mend: Callable[[Request], tuple[Request, tuple[str, ...]]] = _as_it_is
     elsewhere: str = ""
     _made_by: tuple[Callable[..., Protocol[S]], Any] | None = field(default=None, init=False, eq=False, repr=False)
+    _plain: Callable[[bytes], str | None] | None = field(default=None, init=False, eq=False, repr=False)
 
-    def made_by(self, make: Callable[..., Protocol[S]], dialect: Any = None) -> Protocol[S]:
+    def plain(self, body: bytes) -> str | None:
+        """Return the text of an answer in one piece if it is nothing but one text and ended of its own accord.
+
+        For such an answer `unary` raises nothing, and gives this text, the finish reason ``stop``, no thinking, no tool
+        call and no refusal. None says nothing: it is given for any other answer, and for one that is in doubt.
+
+        Example:
+            >>> from mellite.protocols.openai_chat import protocol
+            >>> protocol().plain(b'{"choices": [{"message": {"content": "Hi!"}, "finish_reason": "stop"}]}')
+            'Hi!'
+        """
+        read = getattr(self, "_plain", None)  # pickles of earlier versions have no such field
+        return None if read is None else read(body)
+
+    def made_by(
+        self,
+        make: Callable[..., Protocol[S]],
+        dialect: Any = None,
+        *,
+        plain: Callable[[bytes], str | None] | None = None,
+    ) -> Protocol[S]:
         """Note the function that makes this protocol, and return the protocol.
 
         Its pickle is then a call of that function, and holds none of the protocol's own functions, which may be renamed
-        or moved. What `attrs.evolve` makes of the protocol is another one and is pickled with its functions.
+        or moved. What `attrs.evolve` makes of the protocol is another one: it is pickled with its functions, and its
+        answers are all read by its own `unary`.
 
         Args:
             make: a public function; if it takes a ``dialect``, one that is usual must be its default.
             dialect: an attrs object of plain values, with which the function was called.
+            plain: what the method of this name asks.
         """
         object.__setattr__(self, "_made_by", (make, dialect))
+        object.__setattr__(self, "_plain", plain)
         return self
 
     def __reduce_ex__(self, version: SupportsIndex) -> Any:

@@ -19,6 +19,7 @@ FILES = {
     "state.py": ["State"],
     "stream.py": ["initial", "step", "halt", "_take", "_concluded", "unary"],
     "answer.py": ["usage_of"],
+    "plain.py": ["plain"],
 }
 
 

@@ -9,6 +9,7 @@ from ..error_answers import classify
 from .answer import ID, AnthropicBlock, AnthropicMessage, AnthropicRaw
 from .body import OPTIONS, lower, mend
 from .dialect import ANTHROPIC, AnthropicDialect
+from .plain import plain
 from .state import State as AnthropicState
 from .stream import halt, initial, step, unary
 
@@ -40,4 +41,4 @@ def protocol(dialect: AnthropicDialect = ANTHROPIC) -> Protocol[AnthropicState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    ).made_by(protocol, dialect)
+    ).made_by(protocol, dialect, plain=plain)

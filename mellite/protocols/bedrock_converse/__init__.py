@@ -6,6 +6,7 @@ from ...wire.protocol import Protocol
 from .answer import ID, BedrockConverseRaw, ConverseResponse
 from .body import OPTIONS, lower, mend
 from .exceptions import classify
+from .plain import plain
 from .state import State as ConverseState
 from .stream import halt, initial, step, unary
 
@@ -29,4 +30,4 @@ def protocol() -> Protocol[ConverseState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    ).made_by(protocol)
+    ).made_by(protocol, plain=plain)

@@ -6,6 +6,7 @@ from ...wire.protocol import Protocol
 from ..error_answers import classify
 from .answer import ID, CohereChatRaw, CohereResponse
 from .body import OPTIONS, lower, mend
+from .plain import plain
 from .state import State as CohereState
 from .stream import halt, initial, step, unary
 
@@ -29,4 +30,4 @@ def protocol() -> Protocol[CohereState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    ).made_by(protocol)
+    ).made_by(protocol, plain=plain)

@@ -9,6 +9,7 @@ from ..error_answers import classify
 from .answer import ID, GeminiRaw, GeminiResponse
 from .body import OPTIONS, lower, mend
 from .dialect import GOOGLE, GeminiDialect
+from .plain import plain
 from .state import State as GeminiState
 from .stream import halt, initial, step, unary
 
@@ -32,4 +33,4 @@ def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=mend,
-    ).made_by(protocol, dialect)
+    ).made_by(protocol, dialect, plain=plain)

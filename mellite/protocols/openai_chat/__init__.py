@@ -9,6 +9,7 @@ from ..error_answers import classify
 from .answer import ID, ChatCompletion, OpenAIChatRaw
 from .body import lower, mend, options_of
 from .dialect import OPENAI, ChatDialect
+from .plain import plain
 from .state import State as ChatState
 from .stream import halt, initial, step, unary
 
@@ -32,4 +33,4 @@ def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=partial(mend, dialect=dialect),
-    ).made_by(protocol, dialect)
+    ).made_by(protocol, dialect, plain=plain)

@@ -9,6 +9,7 @@ from ..error_answers import classify
 from .answer import ID, OpenAIResponsesRaw, ResponseObject, ResponseOutputItem
 from .body import lower, mend, options_of
 from .dialect import OPENAI, ResponsesDialect
+from .plain import plain
 from .state import State as ResponsesState
 from .stream import halt, initial, step, unary
 
@@ -41,4 +42,4 @@ def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
         classify=classify,
         mend=mend,
         elsewhere="ask a server that only knows Chat Completions with '{provider}-chat:' instead of '{provider}:'",
-    ).made_by(protocol, dialect)
+    ).made_by(protocol, dialect, plain=plain)

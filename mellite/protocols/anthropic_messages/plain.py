@@ -1,0 +1,53 @@
+"""The text of a whole Anthropic answer that is nothing but text, read without its events."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from ..plain_values import LONGEST, Few, Nothing, Word
+
+__all__ = ["plain"]
+
+# These name all that such an answer may hold; any other does not decode.
+
+
+class _Block(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    type: Literal["text"]
+    text: str
+    citations: Nothing | None = None
+
+
+class _Answer(msgspec.Struct, forbid_unknown_fields=True):
+    content: tuple[_Block]
+    stop_reason: Literal["end_turn", "stop_sequence"]
+    container: None = None
+    context_management: Few | None = None
+    id: Word = None
+    model: Word = None
+    role: Word = None
+    stop_details: None = None
+    stop_sequence: Word = None
+    type: Literal["message"] | None = None
+    usage: Few | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Answer).decode
+
+
+def plain(body: bytes) -> str | None:
+    """Return the text of an answer that is one text and ended of its own accord; None for any other.
+
+    Example:
+        >>> plain(b'{"content": [{"type": "text", "text": "Hi!"}], "stop_reason": "end_turn"}')
+        'Hi!'
+        >>> plain(b'{"content": [{"type": "text", "text": "Hi!"}], "stop_reason": "max_tokens"}')
+    """
+    if len(body) > LONGEST:
+        return None
+    try:
+        answer = _decode(body)
+    except (ValueError, RecursionError):
+        return None  # more than a text, or no JSON at all: the long way finds out
+    return answer.content[0].text or None

@@ -1,0 +1,63 @@
+"""The text of a whole Gemini answer that is nothing but text, read without its events."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from ..plain_values import LONGEST, Few, Word
+
+__all__ = ["plain"]
+
+# These name all that such an answer may hold; any other does not decode.
+
+
+class _Part(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+    text: str
+    thought: Literal[False] | None = None
+    thought_signature: str | None = None
+
+
+class _Content(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    parts: tuple[_Part]
+    role: Word = None
+
+
+class _Candidate(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+    content: _Content
+    finish_reason: Literal["STOP"]
+    avg_logprobs: Word = None
+    finish_message: Word = None
+    index: Literal[0] | None = None
+    safety_ratings: list[Few] | None = None
+    token_count: Word = None
+
+
+class _Answer(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    candidates: tuple[_Candidate]
+    create_time: Word = None
+    model_version: Word = None
+    prompt_feedback: None = None
+    response_id: Word = None
+    usage_metadata: Few | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Answer).decode
+
+
+def plain(body: bytes) -> str | None:
+    """Return the text of an answer that is one text and ended of its own accord; None for any other.
+
+    Example:
+        >>> plain(b'{"candidates": [{"content": {"parts": [{"text": "Hi!"}]}, "finishReason": "STOP"}]}')
+        'Hi!'
+        >>> plain(b'{"candidates": [{"content": {"parts": [{"text": "Hi!"}]}, "finishReason": "SAFETY"}]}')
+    """
+    if len(body) > LONGEST:
+        return None
+    try:
+        answer = _decode(body)
+    except (ValueError, RecursionError):
+        return None  # more than a text, or no JSON at all: the long way finds out
+    return answer.candidates[0].content.parts[0].text or None

@@ -1,0 +1,27 @@
+"""The types by which `plain` of each protocol reads an answer of text: JSON of a known depth, without surprises.
+
+A field that is typed so is decoded like any other JSON, never passed over: what msgspec passes over it does not check.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+
+__all__ = ["LONGEST", "Few", "Flat", "Nothing", "Word"]
+
+#: The most bytes of a body that is worth trying: for a longer answer, one decoding more or less counts.
+LONGEST: Final = 64 * 1024
+
+#: A value that holds no others.
+Word: TypeAlias = str | int | float | bool | None
+
+#: An object of words.
+Flat: TypeAlias = dict[str, Word]
+
+#: What is told of an answer beside what it says: objects and lists, one in the other, a few deep.
+Few: TypeAlias = dict[str, Word | list[Word | Flat] | dict[str, Word | list[Word | Flat] | Flat]]
+
+#: A list where nothing is told.
+Nothing: TypeAlias = Annotated[list[None], msgspec.Meta(max_length=0)]
