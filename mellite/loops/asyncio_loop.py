@@ -40,10 +40,10 @@ class AsyncioLoop:
         thread: the number of the thread it belongs to; by default the current one.
     """
 
-    __slots__ = ("_over", "asked", "loop", "process", "task", "thread")
+    __slots__ = ("_over", "asked", "home", "loop", "process", "task", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, thread: int | None = None) -> None:
-        self.loop = loop
+        self.home = self.loop = loop
         self.process = forking.process.number
         self.asked = False  # to cancel, before the task was known: from its own first step
         self.task: asyncio.Task[None] | None = None
@@ -169,10 +169,10 @@ class _Farewell:
 class AsyncioWaiter:
     """A wake-up for one task of asyncio."""
 
-    __slots__ = ("future", "loop", "thread")
+    __slots__ = ("future", "home", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.home = loop
         self.future: asyncio.Future[None] = loop.create_future()
         self.thread = threading.get_ident()
 
@@ -183,7 +183,7 @@ class AsyncioWaiter:
                 if not self.future.done():
                     self.future.set_result(None)
             else:
-                self.loop.call_soon_threadsafe(self._set)
+                self.home.call_soon_threadsafe(self._set)
         except RuntimeError:  # the loop is closed, and no task waits in it
             return
 
@@ -191,6 +191,10 @@ class AsyncioWaiter:
         if not self.future.done():
             self.future.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait for the wake-up."""
-        await self.future
+    def task(self) -> object | None:
+        """Return the current task; None outside of any."""
+        return asyncio.current_task(self.home)
+
+    def wait(self) -> asyncio.Future[None]:
+        """Return what waits for the wake-up; not a coroutine, which would be one step more for every turn."""
+        return self.future

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from .asyncio_loop import AsyncioLoop, AsyncioWaiter, current_asyncio_task
@@ -33,10 +33,23 @@ class Waker(Protocol):
 
 
 class Waiter(Waker, Protocol):
-    """One wait for one wake-up, in one task."""
+    """One wait for one wake-up, in one task.
 
-    async def wait(self) -> None:
-        """Wait for the wake-up."""
+    Attributes:
+        home: the loop that it waits in, as `running` names it.
+    """
+
+    @property
+    def home(self) -> object:
+        """The loop itself, as `running` names it."""
+        ...
+
+    def task(self) -> object | None:
+        """Return the task that runs this code, which is the one that is about to wait; None outside of any."""
+        ...
+
+    def wait(self) -> Awaitable[None]:
+        """Return what waits for the wake-up when it is awaited, which has to follow at once."""
         ...
 
 
@@ -44,10 +57,16 @@ class Loop(Protocol):
     """An event loop as the pump of a generation needs it.
 
     Attributes:
+        home: the loop itself, as `running` names it.
         process: the number of the process that it runs in, as in `mellite.loops.forking`.
     """
 
     process: int
+
+    @property
+    def home(self) -> object:
+        """The loop itself, as `running` names it."""
+        ...
 
     def waiter(self) -> Waiter:
         """Make a waiter for a task of this loop."""

@@ -13,15 +13,12 @@ import sys
 from typing import TYPE_CHECKING, Final, Protocol, cast, final
 from weakref import WeakKeyDictionary, WeakSet
 
-from .asyncio_loop import current_asyncio_task
-from .detection import imported_trio
-
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
     import trio
 
-__all__ = ["Reading", "current_task", "follow", "is_a_step"]
+__all__ = ["Reading", "follow", "is_a_step"]
 
 
 class Reading(Protocol):
@@ -34,15 +31,6 @@ class Reading(Protocol):
 
 #: What each task has read, until the task is over. Weak on both sides: it keeps neither tasks nor iterators alive.
 _read_by: Final[WeakKeyDictionary[object, WeakSet[Reading]]] = WeakKeyDictionary()
-
-
-def current_task() -> object | None:
-    """Return the task that runs this code, asyncio's or trio's; None outside of any."""
-    trio = imported_trio()
-    if trio is not None and trio.lowlevel.in_trio_task():
-        task: object = trio.lowlevel.current_task()
-        return task
-    return current_asyncio_task()
 
 
 def follow(task: object, reading: Reading) -> None:

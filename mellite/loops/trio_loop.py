@@ -23,10 +23,10 @@ class TrioLoop:
     https://trio.readthedocs.io/en/stable/reference-lowlevel.html#trio.lowlevel.spawn_system_task
     """
 
-    __slots__ = ("asked", "process", "scope", "thread", "token")
+    __slots__ = ("asked", "home", "process", "scope", "thread", "token")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
-        self.token = token
+        self.home = self.token = token
         self.process = forking.process.number
         self.asked = False  # to cancel, before there was anything to cancel
         self.scope: trio.CancelScope | None = None
@@ -114,12 +114,12 @@ class TrioLoop:
 class TrioWaiter:
     """A wake-up for a task of trio."""
 
-    __slots__ = ("event", "thread", "token")
+    __slots__ = ("event", "home", "thread")
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         import trio
 
-        self.token = token
+        self.home = token
         self.event = trio.Event()
         self.thread = threading.get_ident()
 
@@ -131,13 +131,19 @@ class TrioWaiter:
             self.event.set()
             return
         try:
-            self.token.run_sync_soon(self.event.set)
+            self.home.run_sync_soon(self.event.set)
         except trio.RunFinishedError:  # the run is over, and no task waits in it
             return
 
-    async def wait(self) -> None:
-        """Wait for the wake-up."""
-        await self.event.wait()
+    def task(self) -> object | None:
+        """Return the current task."""
+        import trio
+
+        return trio.lowlevel.current_task()
+
+    def wait(self) -> Coroutine[object, object, None]:
+        """Return what waits for the wake-up."""
+        return self.event.wait()
 
 
 def _nothing() -> None:

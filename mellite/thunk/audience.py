@@ -204,15 +204,27 @@ class Audience(ABC):
 
         The caller looks again in any case.
         """
-        self.check_loop()
         waiter = loops.waiter()
-        self._on_event.append(waiter)
-        if len(self.events) <= position and self.outcome is None:
+        if self.is_to_wait(waiter, position):
             try:
                 await waiter.wait()
             except BaseException:
-                _forget(waiter, self._on_event)
+                self.forget(waiter)
                 raise
+
+    def is_to_wait(self, waiter: loops.Waiter, position: int) -> bool:
+        """Have `waiter`, of the current task, woken by the next event; tell whether it has to wait for that.
+
+        A wait that is cancelled says so with `forget`.
+        """
+        if waiter.home is not self.loop.home:  # else the loop runs
+            self.check_loop()
+        self._on_event.append(waiter)
+        return len(self.events) <= position and self.outcome is None
+
+    def forget(self, waiter: loops.Waiter) -> None:
+        """Wake `waiter` no more."""
+        _forget(waiter, self._on_event)
 
     def block(self, timeout: float | None) -> bool:
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""

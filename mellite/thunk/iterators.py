@@ -92,13 +92,16 @@ class _Position(Generic[Item]):
             self._refresh = index + self._ahead // 2
             pump.ask(self._consumer, index + self._ahead)
 
-    def _waits(self, index: int) -> None:
-        """Mark this iterator as waiting: if dropped now, it left by cancellation."""
-        self._ask(index)
-        task = readers.current_task()
+    def _waiter(self, pump: Pump, index: int) -> loops.Waiter | None:
+        """Return what to wait for until more has come; None if it has. If dropped now, it left by cancellation."""
+        self._refresh = index + self._ahead // 2
+        pump.ask(self._consumer, index + self._ahead)
+        waiter = loops.waiter()
+        task = waiter.task()
         if task is not None and (self._task is None or self._task() is not task):
             self._read_by(task)
         self._cancelled = True
+        return waiter if pump.is_to_wait(waiter, index) else None
 
     def _read_by(self, task: object) -> None:
         """Take `task`, which is about to wait, for the reader, unless it takes one step for another task."""
@@ -168,12 +171,14 @@ class Texts(_Position[str], AsyncIterator[str]):
                 del self, pump, events
                 outcome.raise_error()
                 raise StopAsyncIteration
-            self._waits(index)
-            try:
-                await pump.wait_beyond(index)
-            except BaseException:
-                del self
-                raise
+            waiter = self._waiter(pump, index)
+            if waiter is not None:
+                try:
+                    await waiter.wait()
+                except BaseException:
+                    pump.forget(waiter)
+                    del self, pump, events, waiter
+                    raise
             self._cancelled = False
 
 
@@ -209,12 +214,14 @@ class Events(_Position[Event], AsyncIterator[Event]):
                 del self, pump, events
                 outcome.raise_error()
                 raise StopAsyncIteration
-            self._waits(index)
-            try:
-                await pump.wait_beyond(index)
-            except BaseException:
-                del self
-                raise
+            waiter = self._waiter(pump, index)
+            if waiter is not None:
+                try:
+                    await waiter.wait()
+                except BaseException:
+                    pump.forget(waiter)
+                    del self, pump, events, waiter
+                    raise
             self._cancelled = False
 
 

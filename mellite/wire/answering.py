@@ -33,12 +33,12 @@ from .protocol import Protocol
 from .refusals import refusal
 from .response import BodyReader, open_response, reader_from
 
-__all__ = ["OK", "Answering", "Call", "Place", "Standing", "Way", "parser_of", "start_of"]
+__all__ = ["DEFAULT_TIMEOUTS", "OK", "Answering", "Call", "Place", "Standing", "Way", "parser_of", "start_of"]
 
 _EXCERPT: Final = 200
 _EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
 OK: Final = range(200, 300)
-_DEFAULT_TIMEOUTS: Final = Timeouts()
+DEFAULT_TIMEOUTS: Final = Timeouts()
 
 
 class Place(Interface):
@@ -70,7 +70,7 @@ class Call:
     @property
     def timeouts(self) -> Timeouts:
         """The timeouts of the call."""
-        return self.request.options.timeouts or _DEFAULT_TIMEOUTS
+        return self.request.options.timeouts or DEFAULT_TIMEOUTS
 
 
 class Way(Interface):
@@ -262,7 +262,7 @@ class Answering:
         Call this before signing the request: signatures and tokens expire.
         """
         since = loops.clock()()
-        timeouts = self._way.options.merged(self._request.options).timeouts or _DEFAULT_TIMEOUTS
+        timeouts = self._way.options.merged(self._request.options).timeouts or DEFAULT_TIMEOUTS
         with anyio.move_on_after(timeouts.total):
             await place.take()
             return since

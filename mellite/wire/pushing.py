@@ -15,7 +15,7 @@ from ..loops.places import Rests
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
-from .answering import OK, Answering, Call, Place, Standing, Way, parser_of, start_of
+from .answering import DEFAULT_TIMEOUTS, OK, Answering, Call, Place, Standing, Way, parser_of, start_of
 from .bounds import AnswerBounds
 from .http import ArrivingResponse, Sent, Transport
 from .parsing import Parser, each
@@ -84,6 +84,7 @@ class Pushing:
         "_sink",
         "_step",
         "_taken",
+        "_timeouts",
         "_transport",
         "_way",
     )
@@ -107,6 +108,7 @@ class Pushing:
         self._bounds = bounds
         self._place = place
         self._call: Call | None = None
+        self._timeouts = DEFAULT_TIMEOUTS
         self._sent: Sent | None = None
         self._response: ArrivingResponse | None = None
         self._parser: Parser | None = None
@@ -141,8 +143,9 @@ class Pushing:
             return
         if sent is not None:
             self._sent = sent
+            self._timeouts = call.timeouts
             self._began = self._progressed = self._now()
-            self._watch(call.timeouts.first_byte)
+            self._watch(self._timeouts.first_byte)
 
     def resume(self) -> None:
         """Read on, after `Sink.push` said that no more was wanted."""
@@ -150,8 +153,7 @@ class Pushing:
         if self._is_paused and sent is not None:
             self._is_paused = False
             self._progressed = self._now()
-            if self._call is not None:
-                self._watch(self._call.timeouts.idle)
+            self._watch(self._timeouts.idle)
             sent.resume()
             self._arrived()
 
@@ -235,7 +237,6 @@ class Pushing:
                 self._leave()
             return
         self._response = response
-        self._progressed = self._now()
         if response.status not in OK or response.is_encoded:
             self._leave()
             return
@@ -252,11 +253,11 @@ class Pushing:
         most = _PIECE if most is None or most > _PIECE else most
         body = response.whole(most)
         if body is None:
-            if sent.is_expired or not response.is_coming or response.buffered > most:
+            if self._is_late(sent) or not response.is_coming or response.buffered > most:
                 self._leave()
             else:
                 self._progressed = self._now()  # without events, every piece counts as progress
-                self._watch(call.timeouts.idle)
+                self._watch(self._timeouts.idle)
             return
         self._held, self._is_whole, self._taken = body, True, len(body)
         if body.lstrip(_BLANK)[:1] not in _JSON:
@@ -269,8 +270,7 @@ class Pushing:
             self._leave()
             return
         self._has_started = True
-        self._push(events)
-        self._finish()
+        self._end_with(events)
 
     def _on_first(self) -> None:
         """Wait for the first bytes of a stream."""
@@ -278,6 +278,8 @@ class Pushing:
         data = self._take()
         if not data or response is None or call is None:
             return
+        self._progressed = self._now()
+        self._watch(self._timeouts.idle)
         first = data.lstrip(_BLANK)[:1]
         if not first or first == b"<" or first in _JSON:
             self._held = data + self._held
@@ -286,13 +288,13 @@ class Pushing:
         self._parser = parser_of(self._way, call, self._bounds, keep_raw=self._keep_raw)
         self._has_started = True
         self._step = self._on_more
-        self._parse(self._parser, data, [start_of(self._way, call, response)])
+        self._parse(self._parser, data, (start_of(self._way, call, response),))
 
     def _on_more(self) -> None:
         parser = self._parser
         data = self._take()
         if data and parser is not None:
-            self._parse(parser, data, [])
+            self._parse(parser, data)
 
     def _take(self) -> bytes | None:
         """Take bytes off the body; nothing where there are none yet, or a task has to tell why."""
@@ -302,6 +304,8 @@ class Pushing:
         data = self._held
         if data:
             self._held = b""
+            if len(data) <= _PIECE:  # the last of several pieces
+                sent.resume()
         else:
             data = response.arrived() or b""
             self._taken += len(data)
@@ -313,12 +317,11 @@ class Pushing:
             data, self._held = data[:_PIECE], data[_PIECE:]
             sent.pause()
             sent.again()
-        elif data:
-            sent.resume()
-        elif not response.is_coming:
-            self._at_end(self._parser, response)
-        elif sent.is_expired:
-            self._leave()
+        elif not data:
+            if not response.is_coming:
+                self._at_end(self._parser, response)
+            elif self._is_late(sent):
+                self._leave()
         return data
 
     def _at_end(self, parser: Parser | None, response: ArrivingResponse) -> None:
@@ -332,16 +335,18 @@ class Pushing:
             parser.over = False
             self._leave()
             return
-        self._push(events)
-        self._finish()
+        self._end_with(events)
 
-    def _parse(self, parser: Parser, data: bytes, events: list[Event]) -> None:
+    def _parse(self, parser: Parser, data: bytes, events: Sequence[Event] = ()) -> None:
         """Push what a piece of a stream stands for."""
-        call, sent = self._call, self._sent
-        if call is None or sent is None:
+        sink, sent = self._sink, self._sent
+        if sink is None or sent is None:
             return
-        events += parser.take(data)
-        wanted = not events or self._push(events)
+        taken = parser.take(data)
+        events = [*events, *taken] if events else taken
+        wanted = not events or sink.push(events)
+        if parser.progressed:
+            self._progressed = self._now()
         if parser.over:
             self._drain(sent)
         elif parser.has_failed:
@@ -350,13 +355,6 @@ class Pushing:
             self._is_paused = True
             sent.pause()
             sent.watch(None)
-        else:
-            if parser.progressed:
-                self._progressed = self._now()
-            self._watch(call.timeouts.idle)
-
-    def _push(self, events: Sequence[Event]) -> bool:
-        return self._sink is not None and self._sink.push(events)
 
     def _drain(self, sent: Sent) -> None:
         """Read what follows the answer, if it arrives at once, so that the connection can be used again."""
@@ -374,6 +372,11 @@ class Pushing:
         if not response.is_coming or sent.is_expired or self._taken > _PIECE:
             self._finish()
 
+    def _end_with(self, events: Sequence[Event]) -> None:
+        if self._sink is not None:
+            self._sink.push(events)
+        self._finish()
+
     def _finish(self) -> None:
         """End after the last event: give back the connection and the place."""
         sink = self._sink
@@ -383,11 +386,22 @@ class Pushing:
 
     def _watch(self, limit: float | None) -> None:
         """Have the deadline told: so many seconds after the last progress, or that of the total timeout."""
-        sent, call = self._sent, self._call
-        if sent is None or call is None:
-            return
+        if self._sent is not None:
+            self._sent.watch(self._deadline(limit))
+
+    def _deadline(self, limit: float | None) -> float | None:
         deadline = None if limit is None else self._progressed + limit
-        total = call.timeouts.total
+        total = self._timeouts.total
         if total is not None and (deadline is None or self._began + total < deadline):
             deadline = self._began + total
+        return deadline
+
+    def _is_late(self, sent: Sent) -> bool:
+        """Tell whether the deadline has passed. It is not set anew with each event: one that has moved is set here."""
+        if not sent.is_expired:
+            return False
+        deadline = self._deadline(self._timeouts.idle)
+        if deadline is None or self._now() >= deadline:
+            return True
         sent.watch(deadline)
+        return False

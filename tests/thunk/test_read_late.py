@@ -73,7 +73,7 @@ def same(one: Outcome, other: Outcome) -> bool:
     return [getattr(one, name) for name in FIELDS] == [getattr(other, name) for name in FIELDS]
 
 
-TOLD = ("state", "text", "thinking", "tool_calls", "parsed", "error", "traceback", "prompt", "extra", "log")
+TOLD = ("state", "text", "thinking", "tool_calls", "parsed", "error", "traceback", "prompt", "extra", "log", "is_final")
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -315,7 +315,7 @@ class SentRequest:
 
     def watch(self, deadline: float | None) -> None:
         """Set when to call back although nothing came."""
-        if self._has_connection():
+        if self._connection.incoming is self._incoming:
             self._connection.watch(deadline)
 
     def pause(self) -> None:
