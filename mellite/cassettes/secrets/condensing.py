@@ -7,7 +7,7 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
-__all__ = ["Text", "condensed", "joined", "leaves"]
+__all__ = ["STREAM", "Text", "condensed", "joined", "leaves"]
 
 Text: TypeAlias = tuple[str, str]
 """A JSON path, and the text there."""
@@ -21,7 +21,8 @@ _Frame: TypeAlias = tuple[str, ...]
 _BACKSLASH: Final = "\x00"
 _QUOTE: Final = "\x01"
 _LONGEST_PATH: Final = 500
-_STREAM: Final = ("data:", "event:", "id:", ":", "retry:")
+#: How the lines of a stream begin, by the rules of server-sent events.
+STREAM: Final = ("data:", "event:", "id:", ":", "retry:")
 
 
 def condensed(where: str, text: str) -> list[Text]:
@@ -31,7 +32,7 @@ def condensed(where: str, text: str) -> list[Text]:
         >>> condensed("$", 'data: {"a":"x"}\n\ndata: {"a":"y"}\n')
         [('$', 'data: { : }\na\na":"x\na":"y\n'), ('$[*].a', 'xy')]
     """
-    if not text.startswith(_STREAM):
+    if not text.startswith(STREAM):
         lines = [line[5:] for line in text.splitlines() if line.startswith("data:")] if "data:" in text else []
         return [(where, text), *joined(where, lines)]
     table = _Table()

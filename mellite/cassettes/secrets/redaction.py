@@ -6,6 +6,7 @@ Redacting twice gives the same as redacting once, so that a live request can be 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
@@ -26,6 +27,10 @@ _RESPONSE_HEADERS: Final = frozenset({"content-type"})
 _DEEPEST: Final = 4
 _MOST_BLANKS: Final = 16
 _SHORTEST_JSON: Final = len('{"jwt":""}')
+
+
+#: The same few headers come with every call.
+_plain_header: Final = lru_cache(maxsize=256)(plain_name)
 
 
 def _request_headers(names: Collection[str]) -> frozenset[str]:
@@ -79,7 +84,7 @@ class Redaction:
         return {name: REDACTED if self._is_sensitive(name) else kept[name] for name in sorted(kept)}
 
     def _is_sensitive(self, name: str) -> bool:
-        return plain_name(name) in self.sensitive_headers
+        return _plain_header(name) in self.sensitive_headers
 
     def secret_header(self, name: str) -> bool:
         """Whether the value of a header is a secret, by its name: one that is listed, or sounds like a key."""

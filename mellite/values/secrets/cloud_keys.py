@@ -190,7 +190,7 @@ _CLOUDS: Final[tuple[KeyShape, ...]] = (
         rest=rf"{_UUID}\.[A-Za-z0-9]{{30}}:[A-Za-z0-9+/]{{22}}==",
         source="https://bitwarden.com/help/access-tokens/",
         word=False,
-        needs=":",
+        needs="==",
     ),
     KeyShape(
         "Infisical token",
@@ -257,6 +257,7 @@ _REGISTRIES: Final[tuple[KeyShape, ...]] = (
         rest=r"[\"']?(?P<secret>[A-Za-z0-9._~+/=-]{16,})",
         source="https://docs.npmjs.com/cli/configuring-npm/npmrc#auth-related-configuration",
         word=False,
+        needs="=",
         anywhere=True,
     ),
     KeyShape("PyPI token", "pypi-", rest=r"[A-Za-z0-9_-]{50,}", source=_GITLEAKS),

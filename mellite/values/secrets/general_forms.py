@@ -30,6 +30,7 @@ GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (
         lead="[Aa]",
         lead_length=1,
         word=False,
+        needs="asic",
     ),
     KeyShape(
         "user and password in a URL",

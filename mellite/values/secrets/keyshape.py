@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from attrs import field, frozen
@@ -43,7 +42,7 @@ class KeyShape:
         lead_length: that length.
         word: whether the key is one long word, without blanks and punctuation but for ``_+/.=-``.
         anywhere: whether the mark may follow a letter or a digit.
-        needs: a character that every such secret has and few texts have: without it there is nothing to look for.
+        needs: a text that every such secret has and few texts have: without it there is nothing to look for.
 
     Looking for one takes time in proportion to the text, which a test checks for every row of the table: marks are
     found as plain texts, and what is tried at each of them has a bound, or fails at once, or uses up what it has read.
@@ -63,11 +62,15 @@ class KeyShape:
     word: bool = field(default=True, kw_only=True)
     anywhere: bool = field(default=False, kw_only=True)
     needs: str = field(default="", kw_only=True)
+    _patterns: dict[str, re.Pattern[str]] = field(factory=dict, init=False, eq=False, repr=False)
 
-    def search(self, text: str) -> str | None:
-        """Return the first secret of this kind in *text*; None if there is none."""
-        found = next(self.matches(text), None)
-        return None if found is None else found.group()
+    def search(self, text: str, allowed: Collection[str] = ()) -> str | None:
+        """Return the first secret of this kind in *text* that is not *allowed*; None if there is none."""
+        for found in self.matches(text):
+            secret: str = found.group()
+            if not any(one in secret or secret in one for one in allowed):
+                return secret
+        return None
 
     def matches(self, text: str) -> Iterator[re.Match[str]]:
         """Find all secrets of this kind in *text*: those of each mark in order."""
@@ -84,8 +87,11 @@ class KeyShape:
         start = place - self.lead_length
         if start < 0:
             return None
-        pattern = f"{'' if self.anywhere else _BEFORE}{self.lead}{re.escape(mark)}{self.rest}"
-        found = _compiled(pattern).match(text, start)
+        pattern = self._patterns.get(mark)
+        if pattern is None:
+            before = "" if self.anywhere else _BEFORE
+            pattern = self._patterns[mark] = re.compile(f"{before}{self.lead}{re.escape(mark)}{self.rest}")
+        found = pattern.match(text, start)
         return None if found is None or self._by_chance(text, start, mark) else found
 
     def _by_chance(self, text: str, start: int, mark: str) -> bool:
@@ -100,8 +106,3 @@ class KeyShape:
         if _BASE64.fullmatch(before) is None:
             return False
         return any(map(str.islower, before)) and any(map(str.isupper, before)) and any(map(str.isdigit, before))
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)

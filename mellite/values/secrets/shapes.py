@@ -23,32 +23,50 @@ REDACTED: Final = "[REDACTED]"
 
 _LONGEST_WORD: Final = 4096
 _LONGEST_KEY: Final = 400
+#: Longer words are not kept in mind.
+_LONGEST_KEPT: Final = 1024
 
 #: All shapes that are known.
 SHAPES: Final[tuple[KeyShape, ...]] = (*GENERAL_FORMS, *MODEL_KEYS, *CLOUD_KEYS, *SERVICE_KEYS)
 
 
-def shapes_in(text: str, long: Sequence[str] | None = None) -> Iterator[tuple[KeyShape, str]]:
+def shapes_in(
+    text: str, long: Sequence[str] | None = None, *, allowed: Collection[str] = ()
+) -> Iterator[tuple[KeyShape, str]]:
     """Find the secrets that a text has in it, by their look: of each kind the first.
 
     Args:
         text: what to look at, without escapes; see `plain_forms`.
         long: its long words, if they are known already.
+        allowed: what is no secret, though it looks like one.
 
     Example:
         >>> [shape.name for shape, _ in shapes_in("Use sk-ant-api03-abcdefghijklmnop.")]
         ['Anthropic key', "key of OpenAI's form"]
     """
-    joined = "\n".join([_ends(word) for word in (long_words(text) if long is None else long)])
-    index = _index()
-    for shape in index.candidates(joined) if joined else ():
-        secret = shape.search(joined)
+    words = [_ends(word) for word in (long_words(text) if long is None else long)]
+    joined = "\n".join(words)
+    for row in sorted({row for word in words for row in _rows_of(word)}):
+        secret = SHAPES[row].search(joined, allowed)
         if secret is not None:
-            yield shape, secret
-    for shape in index.of_phrases:
-        secret = shape.search(text)
+            yield SHAPES[row], secret
+    for row in _index().phrases(text):
+        secret = SHAPES[row].search(text, allowed)
         if secret is not None:
-            yield shape, secret
+            yield SHAPES[row], secret
+
+
+def _rows_of(word: str) -> Sequence[int]:
+    """Return the rows that a long word matches."""
+    return _rows_of_known(word) if len(word) <= _LONGEST_KEPT else _rows_matching(word)
+
+
+def _rows_matching(word: str) -> tuple[int, ...]:
+    return tuple([row for row in _index().words(word) if SHAPES[row].search(word) is not None])
+
+
+#: Cached, as answers repeat most words: models, addresses, names of fields.
+_rows_of_known: Final = lru_cache(maxsize=4096)(_rows_matching)
 
 
 def _ends(word: str) -> str:
@@ -153,32 +171,42 @@ class _Index:
         whole: rows by the letters and digits that their marks begin with, where another character follows.
         beginnings: rows by the first two or three of them, where a letter or a digit follows.
         inside: rows whose mark stands inside of the key, and the mark.
-        of_phrases: rows that are no long words.
+        of_phrases: rows that are no long words, and their marks, by what each such secret has.
     """
 
     whole: dict[bytes, list[int]]
     beginnings: dict[bytes, list[int]]
     inside: list[tuple[str, int]]
-    of_phrases: tuple[KeyShape, ...]
+    of_phrases: dict[str, list[tuple[str, int]]]
 
-    def candidates(self, joined: str) -> list[KeyShape]:
-        """Return the rows that some of these words may match."""
-        parts = joined.encode().translate(_APART).split()
+    def words(self, word: str) -> list[int]:
+        """Return the rows that a long word may match."""
+        parts = word.encode().translate(_APART).split()
         rows: set[int] = set()
         for name in self.whole.keys() & parts:
             rows.update(self.whole[name])
-        for length in (2, 3):
-            for name in self.beginnings.keys() & {part[:length] for part in parts}:
-                rows.update(self.beginnings[name])
-        rows.update([row for mark, row in self.inside if mark in joined])
-        return [SHAPES[row] for row in sorted(rows)]
+        for name in self.beginnings.keys() & {part[:length] for part in parts for length in (2, 3)}:
+            rows.update(self.beginnings[name])
+        rows.update([row for mark, row in self.inside if mark in word])
+        return sorted(rows)
+
+    def phrases(self, text: str) -> list[int]:
+        """Return the rows that are no long words and may match in a text."""
+        rows: set[int] = set()
+        for needs, marks in self.of_phrases.items():
+            if needs in text:
+                rows.update([row for mark, row in marks if mark in text])
+        return sorted(rows)
 
 
 @lru_cache(maxsize=1)
 def _index() -> _Index:
-    index = _Index({}, {}, [], tuple([shape for shape in SHAPES if not shape.word]))
+    index = _Index({}, {}, [], {})
     for row, shape in enumerate(SHAPES):
-        for mark in shape.marks if shape.word else ():
+        for mark in shape.marks:
+            if not shape.word:
+                index.of_phrases.setdefault(shape.needs, []).append((mark, row))
+                continue
             first = _LETTERS_FIRST.match(mark)
             name = "" if first is None else first.group()
             if shape.lead or not name:
