@@ -20,6 +20,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal, NoReturn, TypeAlias, cast
 
 from attrs import asdict, field, frozen
@@ -214,7 +215,13 @@ def unpacked(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
 
 def _written(microseconds: int) -> str:
     seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+    return f"{_second(seconds)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    """Write a second of UTC. Cached: many short calls are recorded in one."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 @frozen

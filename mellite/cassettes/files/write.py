@@ -11,7 +11,6 @@ from ...values.errors import InvalidCassette
 from ..bodies import Body
 from ..interactions import (
     Cassette,
-    HttpInteraction,
     Interaction,
     WebSocketClose,
     WebSocketConnection,
@@ -24,6 +23,9 @@ __all__ = ["encode_cassette", "encode_interaction", "encode_metadata", "pretty"]
 
 #: The version of the format that is written.
 _VERSION = 1
+
+#: A shorter interaction is checked as a whole, which is faster than encoding it once more without its bodies.
+_SHORT = 4096
 
 
 def encode_cassette(cassette: Cassette) -> bytes:
@@ -49,13 +51,26 @@ def encode_interaction(interaction: Interaction) -> bytes:
     Raises:
         InvalidCassette: if something in it is not JSON in UTF-8, or not what the format wants there.
     """
-    data = _encode(_interaction(interaction))
+    document = _interaction(interaction)
+    data = _encode(document)
+    websocket = isinstance(interaction, WebSocketInteraction)
+    bare = data if websocket or len(data) < _SHORT else _encode(_without_texts(document))
     try:
-        msgspec.json.decode(data, type=_Http if isinstance(interaction, HttpInteraction) else _WebSocket)
+        msgspec.json.decode(bare, type=_WebSocket if websocket else _Http)
     except (msgspec.DecodeError, RecursionError) as error:
         msg = f"this cannot be stored in a cassette, since it could not be read again: {error}"
         raise InvalidCassette(msg) from error
     return data
+
+
+def _without_texts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an interaction without the bodies that are a str: what was encoded as a JSON string is one."""
+    bare = dict(document)
+    for name in ("request", "response"):
+        side = bare[name]
+        if isinstance(side, dict) and isinstance(side.get("body"), str):
+            bare[name] = {**side, "body": ""}
+    return bare
 
 
 class _Side(msgspec.Struct, kw_only=True):
@@ -136,23 +151,15 @@ def _interaction(one: Interaction) -> dict[str, Any]:
     if isinstance(one, WebSocketInteraction):
         return _websocket(one)
     request, response = one.request, one.response
-    return {
-        **_given(transport=one.transport),
-        "request": {
-            "method": request.method,
-            "url": request.url,
-            "headers": dict(request.headers),
-            **_body(request.body),
-            **request.extra,
-        },
-        "response": {
-            "status": response.status,
-            "headers": dict(response.headers),
-            **_body(response.body),
-            **response.extra,
-        },
-        **one.extra,
-    }
+    document: dict[str, Any] = {} if one.transport is None else {"transport": one.transport}
+    asked = document["request"] = {"method": request.method, "url": request.url, "headers": dict(request.headers)}
+    _add_body(asked, request.body)
+    asked.update(request.extra)
+    answered = document["response"] = {"status": response.status, "headers": dict(response.headers)}
+    _add_body(answered, response.body)
+    answered.update(response.extra)
+    document.update(one.extra)
+    return document
 
 
 def _websocket(one: WebSocketInteraction) -> dict[str, Any]:
@@ -185,13 +192,16 @@ def _close(close: WebSocketClose) -> dict[str, Any]:
 
 
 def _event(event: WebSocketEvent) -> dict[str, Any]:
-    return {"direction": event.direction, "kind": event.kind, **_body(event.body), **event.extra}
+    frame: dict[str, Any] = {"direction": event.direction, "kind": event.kind}
+    _add_body(frame, event.body)
+    return {**frame, **event.extra}
 
 
-def _body(body: Body) -> dict[str, Any]:
+def _add_body(side: dict[str, Any], body: Body) -> None:
     # A body that was read and not changed is written as its token from the file, without being decoded.
-    stored = body.stored if isinstance(body.stored, str) else msgspec.Raw(body.stored)
-    return {"body": stored, **_given(bodyEncoding=body.encoding)}
+    side["body"] = body.stored if isinstance(body.stored, str) else msgspec.Raw(body.stored)
+    if body.encoding is not None:
+        side["bodyEncoding"] = body.encoding
 
 
 def _given(**values: object) -> Mapping[str, Any]:

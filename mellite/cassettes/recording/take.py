@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
+
+from attrs import field, frozen
 
 from ...values.errors import ConnectionLost, MelliteError
 from ...values.options import Timeouts
@@ -18,7 +21,7 @@ from ..secrets.redaction import Redaction
 from ..secrets.scan import credentials
 from ..timeline import Clock, End, Fault, Stopwatch, Timeline, packed
 
-__all__ = ["NO_ANSWER", "Take"]
+__all__ = ["NO_ANSWER", "Asked", "Take"]
 
 #: The status where no answer came. Other readers of the file expect a number, and this one is no success.
 NO_ANSWER: Final = 599
@@ -33,6 +36,30 @@ _BINARY: Final = ("application/vnd.amazon.eventstream", "application/octet-strea
 _OF_THE_COMPRESSED: Final = ("content-encoding", "content-length")
 
 
+@frozen
+class Asked:
+    """What the cassette keeps of a request beside its body, and the credentials that must be nowhere in it.
+
+    The calls of one backend have all this in common, so that it is made anew only for a request that differs.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    kept: RecordedRequest
+    credentials: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, request: HttpRequest, redaction: Redaction, last: Asked | None = None) -> Asked:
+        """Return what is kept of a request: *last*, if that was for one like it."""
+        method, url, headers = request.method, request.url, request.headers
+        if last is not None and last.url == url and last.headers == headers and last.method == method:
+            return last
+        shown = redaction.headers(headers, redaction.request_headers)
+        kept = RecordedRequest(method.upper(), redaction.url(url), headers=shown)
+        return cls(method, url, headers, kept, credentials(headers, url, redaction=redaction))
+
+
 class Take:
     """One interaction that is being recorded.
 
@@ -45,6 +72,8 @@ class Take:
         asked: when the caller asked, in the clock's microseconds, from which the timeouts count; now by default.
 
     Attributes:
+        request: what is sent.
+        size: the bytes of both bodies so far.
         started: when the request was sent, in the clock's microseconds.
         end: how the take ended; None until it has.
     """
@@ -57,14 +86,16 @@ class Take:
         "_headers",
         "_opened",
         "_pieces",
-        "_request",
         "_status",
         "end",
+        "request",
+        "size",
         "started",
     )
 
     def __init__(self, request: HttpRequest, clock: Stopwatch, *, asked: int | None = None) -> None:
-        self._request = request
+        self.request = request
+        self.size = len(request.body)
         self._clock = clock
         self._status = NO_ANSWER
         self._headers: Mapping[str, str] = {}
@@ -77,12 +108,7 @@ class Take:
         self._asked = self.started if asked is None else asked
 
     def __str__(self) -> str:
-        return f"the answer to {self._request!r}"
-
-    @property
-    def size(self) -> int:
-        """The bytes of both bodies so far."""
-        return len(self._request.body) + sum([len(piece) for piece, _ in self._pieces])
+        return f"the answer to {self.request!r}"
 
     def opens(self, response: HttpResponse) -> None:
         """Note that status and headers have arrived."""
@@ -92,6 +118,7 @@ class Take:
 
     def gets(self, piece: bytes) -> None:
         """Note that a piece of the body has arrived."""
+        self.size += len(piece)
         self._pieces.append((piece, self._clock.now() - self.started))
 
     def ends(self) -> bool:
@@ -112,7 +139,7 @@ class Take:
 
     def _clock_that_ran_out(self) -> tuple[Clock | None, float | None]:
         """Return which timeout of the call ran out, and its seconds; None if the request does not tell."""
-        timeouts = self._request.context.get("timeouts")
+        timeouts = self.request.context.get("timeouts")
         if not isinstance(timeouts, Timeouts):
             return None, None
         passed = (self._clock.now() - self._asked) / 1_000_000
@@ -131,15 +158,19 @@ class Take:
         self._ended = self._clock.now() - self.started
         return True
 
-    def credentials(self, redaction: Redaction) -> tuple[str, ...]:
-        """Return the credentials of the request, which must not be anywhere in the cassette."""
-        return credentials(self._request.headers, self._request.url, redaction=redaction)
+    def interaction(self, redaction: Redaction, asked: Asked | None = None) -> HttpInteraction:
+        """Return what goes into the cassette, redacted. Slow for a large body: call it in a thread.
 
-    def interaction(self, redaction: Redaction) -> HttpInteraction:
-        """Return what goes into the cassette, redacted. Slow for a large body: call it in a thread."""
+        Args:
+            redaction: what is kept.
+            asked: what is kept of the request beside its body, if that is known.
+        """
+        kept = (asked or Asked.of(self.request, redaction)).kept
+        sent = Body.of(redacted_body(self.request.body, redaction))
+        request = RecordedRequest(kept.method, kept.url, headers=kept.headers, body=sent)
         response, sizes = self._response(redaction)
         times = [at for _, at in self._pieces]
-        lineage = self._request.context.get("lineage")
+        lineage = self.request.context.get("lineage")
         timeline = Timeline(
             started=self.started,
             opened=self._opened,
@@ -149,7 +180,7 @@ class Take:
             fault=self._fault,
             lineage=None if lineage is None else tuple(lineage),
         )
-        return HttpInteraction(_recorded_request(self._request, redaction), response, extra=timeline.to_extra())
+        return HttpInteraction(request, response, extra=timeline.to_extra())
 
     def _response(self, redaction: Redaction) -> tuple[RecordedResponse, list[int]]:
         """Return the response as it is stored, and how many of its body's bytes each piece has."""
@@ -167,17 +198,10 @@ class Take:
         return RecordedResponse(self._status, headers=headers, body=body), sizes
 
 
-def _recorded_request(request: HttpRequest, redaction: Redaction) -> RecordedRequest:
-    return RecordedRequest(
-        request.method.upper(),
-        redaction.url(request.url),
-        headers=redaction.headers(request.headers, redaction.request_headers),
-        body=Body.of(redacted_body(request.body, redaction)),
-    )
-
-
 def _decompressed(pieces: list[bytes], encoding: str | None, *, whole: bool) -> list[bytes] | None:
     """Decompress pieces one by one; return None if they are not compressed as the header says."""
+    if encoding is None:
+        return pieces
     try:
         decoder = BodyDecoder(encoding)
         if decoder.identity:
@@ -194,10 +218,15 @@ def _recorded_body(pieces: list[bytes], media_type: str, redaction: Redaction) -
     """Return the body as it is stored, and how many of its bytes each piece has."""
     data = b"".join(pieces)
     sizes = [len(piece) for piece in pieces]
-    if media_type.lower().strip().startswith(_BINARY):
+    if _is_binary(media_type):
         return _base64(data), sizes
     redacted = redacted_body(data, redaction)
     return Body.of(redacted), sizes if redacted is data else resized(data, redacted, sizes)
+
+
+@lru_cache(maxsize=64)
+def _is_binary(media_type: str) -> bool:
+    return media_type.lower().strip().startswith(_BINARY)
 
 
 def _base64(data: bytes) -> Body:

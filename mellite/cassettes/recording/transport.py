@@ -19,7 +19,7 @@ from ...wire.transports.default import default_transport
 from ..interactions import Cassette, Interaction
 from ..secrets.redaction import Redaction
 from ..timeline import Stopwatch
-from .take import Take
+from .take import Asked, Take
 from .turnstile import Turnstile
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class RecordTransport:
         self._sink: Sink | None = None
         self._redaction = redaction or Redaction()
         self._quick = quick or isinstance(self._into, Memory)
+        self._asked: Asked | None = None
         self._clock = Stopwatch()
         self._waiting: deque[Take] = deque()
         self._turnstile = Turnstile()
@@ -224,6 +225,33 @@ class RecordTransport:
         finally:
             self._turnstile.leave()
 
+    def whole(self, take: Take, response: HttpResponse, most: int) -> bytes | None:
+        """Take the rest of an answer that is all here, and store it; None if it is not, or that would have to wait."""
+        most = min(most, _SMALL - take.size)
+        if not self._quick or most <= 0 or not self._turnstile.enters_at_once():
+            return None
+        body = None
+        try:
+            if self._storing.acquire(blocking=False):
+                try:
+                    body = response.whole(most)
+                    if body is not None:
+                        self._ended_at_once(take, body)
+                finally:
+                    self._storing.release()
+        finally:
+            self._turnstile.leave(ended=body is not None)
+        return body
+
+    def _ended_at_once(self, take: Take, body: bytes) -> None:
+        """Store an answer with the rest of its body. Call with ``_storing`` held."""
+        if body:
+            take.gets(body)
+        if take.ends():
+            self._turnstile.inside -= 1
+            self._waiting.append(take)
+            self._store_all()
+
     async def store(self, take: Take) -> None:
         """Store an interaction that is over, or keep the error if that fails. Shielded from cancellation."""
         self._turnstile.inside -= 1
@@ -267,10 +295,9 @@ class RecordTransport:
         if sink is None or self._over:
             msg = f"the recording was over before {take} was"
             raise CassetteError(msg)
+        asked = self._asked = Asked.of(take.request, self._redaction, self._asked)
         sink.append(
-            take.interaction(self._redaction),
-            started=take.started / 1_000_000,
-            secrets=take.credentials(self._redaction),
+            take.interaction(self._redaction, asked), started=take.started / 1_000_000, secrets=asked.credentials
         )
         self.stored += 1
 
@@ -356,6 +383,10 @@ class _RecordingResponse(HttpResponse):
         else:
             await self._recorder.ended(take)
         return piece
+
+    def whole(self, most: int) -> bytes | None:
+        """Return the rest of the body, if it is all here; see `HttpResponse.whole`."""
+        return self._recorder.whole(self._take, self._inner, most)
 
     async def aclose(self) -> None:
         """Close the answer. Store what came of it, if it was not over."""

@@ -44,6 +44,13 @@ class Turnstile:
         self._taken = False
         self._waiting.clear()
 
+    def enters_at_once(self) -> bool:
+        """Enter if that needs no wait, and return whether it did; `leave` must follow then."""
+        with self._lock:
+            free = not self._taken and time.monotonic() - self._last >= _RECENT
+            self._taken = self._taken or free
+        return free
+
     async def enter(self) -> None:
         """Wait until admitted. `leave` must follow, unless this raises."""
         waiter: Waiter | None = None

@@ -188,7 +188,8 @@ class CassetteWriter:
             CassetteError: if it cannot be written, or the recording is over.
         """
         data = encode_interaction(interaction)
-        self._scan.with_known(secrets).check(interaction, path=self.path)
+        scan = self._scan.with_known(secrets) if secrets else self._scan
+        scan.check(interaction, path=self.path)
         key = None if self._key is None else self._key(interaction)
         with self._condition:
             self._ready()
@@ -200,10 +201,11 @@ class CassetteWriter:
                 won = key is None or self._known()[key] == self._name
             except (OSError, ValueError) as error:
                 unwritable(self.path, error)
+            if not self._durable:
+                return won
             self._syncing += 1
         try:
-            if self._durable:
-                _sync(self._own)
+            _sync(self._own)
         except OSError as error:
             unwritable(self.path, error)
         finally:
