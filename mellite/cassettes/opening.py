@@ -8,9 +8,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final
 
-from ..values.errors import CassetteError, CassetteMismatch, CassetteMiss
+from ..values.errors import CassetteError, CassetteMismatch, CassetteMiss, ConfigurationError
 from ..values.public_names import publish
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .files.disk import cassette_path
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Self
 
-__all__ = ["CassetteTransport", "stem_of", "use"]
+__all__ = ["CassetteTransport", "Durability", "stem_of", "use"]
+
+#: What a recorded call survives as soon as it is done.
+Durability: TypeAlias = Literal["process", "power"]
+
+_DURABILITIES: Final = ("process", "power")
 
 
 def use(
@@ -46,6 +51,7 @@ def use(
     redaction: Redaction | None = None,
     allowed: Collection[str] = (),
     metadata: Mapping[str, Any] | None = None,
+    durability: Durability = "process",
     even_in_ci: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> CassetteTransport:
@@ -54,8 +60,8 @@ def use(
     Use it in a block, ``async with`` or, in code without await, ``with``. Leaving the block ends a recording.
 
     A call that is done is recorded: it survives the death of the process at once, and a power cut once the recording
-    has ended. Nothing that looks like a secret is written. A call whose answer contains a secret is not recorded, and
-    leaving the block raises the reason.
+    has ended, or at once with ``durability="power"``. Nothing that looks like a secret is written. A call whose answer
+    contains a secret is not recorded, and leaving the block raises the reason.
 
     Args:
         path: the file; or with `directory` a name as in ``group/case``, which cannot lead out of that directory.
@@ -69,6 +75,8 @@ def use(
         redaction: what of requests and responses is kept and compared.
         allowed: texts that look like secrets but are none, and may be recorded.
         metadata: what a new cassette says of itself, beside its name and when, from whom and how it was recorded.
+        durability: what a recorded call survives as soon as it is done: the death of the ``process``, or a cut of the
+            ``power``, too, for which every call waits for the disk.
         even_in_ci: whether to record even with ``CI=true``.
         environment: the environment variables; ``os.environ`` by default.
 
@@ -87,6 +95,9 @@ def use(
         >>> asyncio.run(main())
         ('none', 1)
     """
+    if durability not in _DURABILITIES:
+        msg = f"durability is one of {', '.join(_DURABILITIES)}, not {durability!r:.80}"
+        raise ConfigurationError(msg)
     environment = os.environ if environment is None else environment
     name = os.fspath(path)
     file = name if directory is None else cassette_path(directory, name)
@@ -101,6 +112,7 @@ def use(
         about=about,
         redaction=redaction,
         allowed=allowed,
+        durability=durability,
         replaying={"match": match, "cut": cut, "speed": speed, "deadline": deadline},
     )
 
@@ -130,6 +142,7 @@ class CassetteTransport:
         about: Mapping[str, Any],
         redaction: Redaction | None = None,
         allowed: Collection[str] = (),
+        durability: Durability = "process",
         replaying: Mapping[str, Any],
     ) -> None:
         self.path = path
@@ -142,15 +155,19 @@ class CassetteTransport:
             about=about,
             redaction=redaction,
             allowed=allowed,
+            durability=durability,
             replaying=replaying,
         )
         self._allowed = allowed
+        self._durable = durability == "power"
         self._about = about
         self._part: str | None = replaying.get("part")
         cassette = self._stored()
         self._replay = ReplayTransport(cassette or Cassette(path=path), redaction=redaction, **replaying)
         records = mode in ("new_episodes", "all", "rewrite") or (mode == "once" and self._is_new(cassette))
-        self._recorder = RecordTransport(live, self._writer, redaction=redaction, quick=True) if records else None
+        self._recorder = (
+            RecordTransport(live, self._writer, redaction=redaction, quick=not self._durable) if records else None
+        )
 
     def _stored(self) -> Cassette | None:
         """Read the cassette to replay; None if there is none, or everything is recorded anew."""
@@ -186,7 +203,7 @@ class CassetteTransport:
     def _sink(self, metadata: Mapping[str, Any], scan: SecretScan) -> Sink:
         """Open the sink; subclasses choose another one."""
         how: WriteMode = "rewrite" if self.mode == "rewrite" else "append"
-        return CassetteWriter.open(self.path, how, metadata=metadata, scan=scan)
+        return CassetteWriter.open(self.path, how, metadata=metadata, scan=scan, durable=self._durable)
 
     @property
     def recorder(self) -> RecordTransport | None:
