@@ -36,7 +36,7 @@ _BINARY: Final = ("application/vnd.amazon.eventstream", "application/octet-strea
 _OF_THE_COMPRESSED: Final = ("content-encoding", "content-length")
 
 
-@frozen
+@frozen(kw_only=True)
 class Asked:
     """What the cassette keeps of a request beside its body, and the credentials that must be nowhere in it.
 
@@ -57,7 +57,8 @@ class Asked:
             return last
         shown = redaction.headers(headers, redaction.request_headers)
         kept = RecordedRequest(method.upper(), redaction.url(url), headers=shown)
-        return cls(method, url, headers, kept, credentials(headers, url, redaction=redaction))
+        secrets = credentials(headers, url, redaction=redaction)
+        return cls(method=method, url=url, headers=headers, kept=kept, credentials=secrets)
 
 
 class Take:
