@@ -6,11 +6,8 @@ import os
 import re
 from typing import Any, Final, Unpack, cast
 
-from ..cassettes.bodies import decoded
-from ..cassettes.files.read import load_cassette
-from ..cassettes.replaying.transport import ReplayTransport
 from ..loops.places import check_concurrency
-from ..providers import catalog, recognize as recorded
+from ..providers import catalog
 from ..thunk.backend import Backend
 from ..values.errors import ConfigurationError, UnknownProvider
 from ..values.options import CommonOptions, Timeouts
@@ -18,9 +15,9 @@ from ..values.public_names import publish
 from ..values.request import Request
 from ..values.spelling import nearest
 from ..wire.http import Transport
-from .fake import Constant, Echo
 from .live import MOST, LiveBackend
-from .text_cassette import TextCassetteBackend
+
+# What answers from cassettes is imported where one is named, with all protocols: half of what a live call needs.
 
 __all__ = ["BackendOptions", "backend", "is_offline"]
 
@@ -125,6 +122,8 @@ def is_offline(spec: str) -> bool:
 
 
 def _fake(spec: str, rest: str) -> Backend:
+    from .fake import Constant, Echo
+
     kind, separator, text = rest.partition(":")
     if kind == "echo" and not separator:
         return Echo()
@@ -140,6 +139,8 @@ def _cassette(spec: str, path: str, timeouts: Timeouts | None, options: dict[str
         raise ConfigurationError(msg)
     if _FILE.search(path) and not os.path.isdir(path):
         return _replayed(path, timeouts, options)
+    from .text_cassette import TextCassetteBackend
+
     provider = options.pop("provider", "")
     model = options.pop("model", None) or ""
     Request.of("", **options)
@@ -147,11 +148,16 @@ def _cassette(spec: str, path: str, timeouts: Timeouts | None, options: dict[str
 
 
 def _replayed(path: str, timeouts: Timeouts | None, options: dict[str, Any]) -> Backend:
+    from ..cassettes.bodies import decoded
+    from ..cassettes.files.read import load_cassette
+    from ..cassettes.replaying.transport import ReplayTransport
+    from ..providers.recognize import route_of
+
     cassette = load_cassette(path)
     for interaction in cassette.http:
         is_json, body = decoded(interaction.request.body.characters)
         if is_json and isinstance(body, dict):
-            route = recorded.route_of(interaction.request.url, body)
+            route = route_of(interaction.request.url, body)
             if route is not None:
                 return LiveBackend(route, transport=ReplayTransport(cassette), timeouts=timeouts, **options)
     msg = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from ..values.empty import EMPTY
@@ -25,7 +24,7 @@ from ..values.errors import (
 from ..values.provider_json import Json
 from . import error_words as words
 from .error_bodies import Trouble, read, seconds
-from .error_words import found
+from .error_words import Finder, found
 from .json_values import decode_json
 
 __all__ = [
@@ -144,6 +143,8 @@ def rate_limits(headers: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _timestamp(text: str) -> float | None:
+    from email.utils import parsedate_to_datetime  # with half of the library behind it
+
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, TypeError, IndexError):
@@ -195,7 +196,7 @@ def _kind(trouble: Trouble) -> type[MelliteError]:
     return next((kind for matches, kind in _RULES if matches(trouble)), UnknownProviderError)
 
 
-def _says(trouble: Trouble, pattern: re.Pattern[str]) -> bool:
+def _says(trouble: Trouble, pattern: Finder) -> bool:
     """Tell whether the code or the server's own words match; a quotation is the user's."""
 
     def quoted(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
 
 from ..values.errors import (
     AuthenticationError,
@@ -37,6 +37,7 @@ __all__ = [
     "SERVER_CODES",
     "TOO_LARGE",
     "ZAI",
+    "Finder",
     "Words",
     "found",
 ]
@@ -54,14 +55,31 @@ class Words(NamedTuple):
     source: str
 
 
-def found(rows: tuple[Words, ...]) -> re.Pattern[str]:
-    """Return the pattern that finds any of the rows.
+@final
+class Finder:
+    """Finds any of the rows of a table. It is compiled when it is first asked: most processes meet no such error."""
+
+    __slots__ = ("_pattern", "_rows")
+
+    def __init__(self, rows: tuple[Words, ...]) -> None:
+        self._rows = rows
+        self._pattern: re.Pattern[str] | None = None
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """Return the first match in a text."""
+        if self._pattern is None:
+            self._pattern = re.compile("|".join([f"(?:{row.pattern})" for row in self._rows]), re.DOTALL)
+        return self._pattern.search(text)
+
+
+def found(rows: tuple[Words, ...]) -> Finder:
+    """Return what finds any of the rows.
 
     Example:
         >>> found((Words("too long", "a server"), Words("too large", "a server"))).search("it is too large") is not None
         True
     """
-    return re.compile("|".join([f"(?:{row.pattern})" for row in rows]), re.DOTALL)
+    return Finder(rows)
 
 
 #: The prompt is longer than the model can read. Searched in codes and message.

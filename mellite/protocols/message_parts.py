@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from xml.sax.saxutils import escape
 
 from ..values.errors import InvalidRequest
 from ..values.messages import Message, Text
@@ -72,6 +71,8 @@ def system_update(text: str) -> str:
         >>> system_update("a < b")
         '<system-update>\na &lt; b\n</system-update>'
     """
+    from xml.sax.saxutils import escape  # imports an HTTP client, which most conversations do without
+
     return f"<system-update>\n{escape(text)}\n</system-update>"
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from attrs import evolve
 
-from ..protocols import openai_chat, openai_responses
 from ..wire.auth.keys import Auth, header
 from ..wire.endpoint import Endpoint, Setting
 from ..wire.route import Route
@@ -48,6 +47,8 @@ def responses_route(
         >>> responses_route(api_key="key", resource="mine").endpoint.url()
         'https://mine.openai.azure.com/openai/v1/responses?api-version=v1'
     """
+    from ..protocols import openai_responses
+
     return Route(
         id="azure-openai-responses",
         provider="azure",
@@ -80,6 +81,8 @@ def chat_route(
         >>> chat_route(api_key="key", resource="mine").endpoint.url()
         'https://mine.openai.azure.com/openai/v1/chat/completions?api-version=v1'
     """
+    from ..protocols import openai_chat
+
     return Route(
         id="azure-openai-chat",
         provider="azure",

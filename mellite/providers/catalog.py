@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..values.errors import ConfigurationError, UnknownProvider
 from ..values.spelling import nearest
 from ..wire.protocol import Protocol
 from ..wire.route import Route
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 __all__ = ["PROTOCOLS", "PROVIDERS", "find", "find_protocol", "knows", "names", "providers_of", "split"]
 
@@ -95,7 +97,7 @@ def names() -> list[str]:
     """
     from .compatible import HOSTS
 
-    return sorted({*_makers(), *HOSTS, *[found.name.lower() for found in entry_points(group=PROVIDERS)]})
+    return sorted({*_makers(), *HOSTS, *[found.name.lower() for found in _entry_points(PROVIDERS)]})
 
 
 def knows(name: str) -> bool:
@@ -139,13 +141,13 @@ def find_protocol(id: str) -> Protocol[Any]:
     Raises:
         ConfigurationError: if there is no such protocol, or its package is broken.
     """
-    for found in entry_points(group=PROTOCOLS, name=id):
+    for found in _entry_points(PROTOCOLS).select(name=id):
         protocol = _loaded(found, "protocol")
         if isinstance(protocol, Protocol):
             return protocol
         msg = f"{_package(found)} brings as protocol {id!r} a {type(protocol).__name__}, not a Protocol"
         raise ConfigurationError(msg)
-    known = ", ".join(sorted(entry_points(group=PROTOCOLS).names)) or "none"
+    known = ", ".join(sorted(_entry_points(PROTOCOLS).names)) or "none"
     msg = f"no installed package brings a protocol {id!r} as an entry point of {PROTOCOLS!r}; there are: {known}"
     raise ConfigurationError(msg)
 
@@ -207,9 +209,15 @@ def providers_of(model: str) -> list[str]:
     return sorted(found, key=lambda name: (name in _RESELLERS, name))
 
 
+def _entry_points(group: str) -> EntryPoints:
+    from importlib.metadata import entry_points  # takes as long to import as a protocol; most names need none
+
+    return entry_points(group=group)
+
+
 def _brought(name: str) -> list[EntryPoint]:
     """Return the entry points of other packages for a provider of this name, in any case."""
-    return [found for found in entry_points(group=PROVIDERS) if found.name.lower() == name]
+    return [found for found in _entry_points(PROVIDERS) if found.name.lower() == name]
 
 
 def _loaded(found: EntryPoint, what: str) -> Any:

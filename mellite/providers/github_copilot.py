@@ -7,7 +7,6 @@ from typing import Final
 
 from attrs import evolve
 
-from ..protocols import openai_chat, openai_responses
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from .environment_keys import key_of
@@ -46,6 +45,8 @@ def route(*, api_key: str | None = None, base_url: str | None = None, model: str
 
 def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
     """Make the route to Copilot over Chat Completions, for any model."""
+    from ..protocols import openai_chat
+
     return Route(
         id=f"{NAME}-chat",
         provider=NAME,
@@ -58,6 +59,8 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
 
 def responses_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:
     """Make the route to Copilot over Responses, for any model."""
+    from ..protocols import openai_responses
+
     return Route(
         id=f"{NAME}-responses",
         provider=NAME,

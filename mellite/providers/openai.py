@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..protocols import openai_chat, openai_responses
-from ..protocols.openai_responses.dialogue import ResponsesDialogue
 from ..wire.auth.keys import Auth, Environment, bearer, header
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
 from ..wire.transports.default import default_transport
 from .environment_keys import key_of
+
+# A route asks in one of two protocols, so that each is imported where it is needed.
 
 if TYPE_CHECKING:
     from ..wire.transports.websocket import WebSocketTransport
@@ -44,6 +44,8 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
         >>> responses_route(api_key="sk-test").endpoint.url()
         'https://api.openai.com/v1/responses'
     """
+    from ..protocols import openai_responses
+
     endpoint, auth = _place(api_key, base_url, "/responses")
     protocol = openai_responses.protocol(openai_responses.OPENAI)
     return Route(id="openai-responses", provider="openai", protocol=protocol, endpoint=endpoint, auth=auth, model=model)
@@ -73,6 +75,7 @@ def websocket_route(*, api_key: str | None = None, base_url: str | None = None, 
 
 def websocket_transport() -> WebSocketTransport:
     """Make a transport for Responses over WebSockets, of any company; it uses HTTP for servers without WebSockets."""
+    from ..protocols.openai_responses.dialogue import ResponsesDialogue
     from ..wire.transports.websocket import WebSocketTransport  # with it come TLS and HTTP, which a replay does without
 
     return WebSocketTransport(ResponsesDialogue, fallback=default_transport())
@@ -93,6 +96,8 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
         >>> chat_route(api_key="sk-test").endpoint.url()
         'https://api.openai.com/v1/chat/completions'
     """
+    from ..protocols import openai_chat
+
     endpoint, auth = _place(api_key, base_url, "/chat/completions")
     protocol = openai_chat.protocol(openai_chat.OPENAI)
     return Route(id="openai-chat", provider="openai", protocol=protocol, endpoint=endpoint, auth=auth, model=model)

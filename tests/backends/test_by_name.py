@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from mellite.backends import Constant, Echo, LiveBackend, TextCassetteBackend
 from mellite.cassettes import ScriptedTransport
 from mellite.cassettes.text.directory import djb2_key
 from mellite.errors import CassetteMiss, ConfigurationError, UnknownOption, UnknownProvider
+from tests.benchmarks.server import running
 from tests.cli.programs import cassette, chat_answer
 
 pytestmark = pytest.mark.anyio
@@ -135,3 +138,41 @@ def test_unknown_protocol(tmp_path: Path) -> None:
     path = cassette(tmp_path / "weather.json", "Hi.", ["Hello."], url="https://example.com/weather")
     with pytest.raises(ConfigurationError, match="ReplayTransport"):
         mellite.backend(f"cassette:{path}")
+
+
+#: What a first plain call has no use for: half of what it would cost.
+UNUSED = (
+    "mellite.cassettes",
+    "mellite.protocols.anthropic_messages",
+    "mellite.protocols.gemini",
+    "mellite.protocols.openai_responses",
+    "mellite.values.secrets",
+    "email.utils",
+    "importlib.metadata",
+    "tomllib",
+    "urllib.request",
+    "xml",
+)
+
+FIRST = """
+import asyncio, os, sys
+for name in list(os.environ):
+    if name.lower().endswith("_proxy"):
+        del os.environ[name]
+before = set(sys.modules)
+import mellite
+async def main():
+    async with mellite.backend("openai-chat:m", base_url=sys.argv[1], api_key="x", stream=False) as backend:
+        assert await backend.generate("Hi.", model="unary")
+asyncio.run(main())
+print(*(set(sys.modules) - before))
+"""
+
+
+def test_a_first_call_imports_what_it_needs() -> None:
+    """A plain call imports no cassettes, no protocol but its own, and no part of the standard library for errors."""
+    with running() as base:
+        done = subprocess.run([sys.executable, "-c", FIRST, base], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "mellite.protocols.openai_chat.body" in loaded
+    assert [name for name in loaded if name in UNUSED or name.startswith(tuple(f"{each}." for each in UNUSED))] == []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
-from urllib import request as standard
 from urllib.parse import unquote, urlsplit
 
 from attrs import field, frozen
@@ -100,6 +100,10 @@ def proxy_of(origin: Origin, proxy: str | None) -> Proxy | None:
         return None
     if proxy != FROM_ENVIRONMENT:
         return Proxy.of(proxy)
+    if not any(name[-6:].lower() == "_proxy" for name in os.environ):
+        return None  # common: as the standard library finds, without importing its HTTP client
+    from urllib import request as standard
+
     proxies = standard.getproxies_environment()
     url = proxies.get(origin.scheme) or proxies.get("all")
     bypass: Callable[[str, dict[str, str]], bool] = vars(standard)["proxy_bypass_environment"]  # typeshed lacks it
