@@ -336,7 +336,7 @@ def _weigh(
         failure = GenerationCancelled(
             f"the generation was cancelled: {cancelled}", reason=cancelled, partial=folded.text, usage=folded.usage
         )
-    compact = CompactLog.of(events, text=folded.text, thinking=folded.thinking)
+    compact = CompactLog.of(events, text=folded.text, thinking=folded.thinking, run=folded.run)
     parts = folded.parts
     plain = not parts or (len(parts) == 1 and type(parts[0]) is Text and parts[0].provider_metadata is None)
     return Outcome(

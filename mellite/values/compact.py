@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, cast
 
 from attrs import frozen
 
 from .events import Event, RawChunk, ReasoningDelta, TextDelta, ToolInputDelta
+from .text_run import TextRun
 
 __all__ = ["CompactLog"]
 
 # One number per event, and what the deltas say joined. One object kept per delta costs 14 times the text;
 # this costs two bytes per event more than the text.
 _OTHER, _TEXT, _THINKING, _INPUT, _RAW, _SWITCH = range(6)
-_LONGEST_SHORT: Final = 0xFFFF >> 3
-
 
 #: The id of the block that text belongs to where there is one.
 _FIRST_TEXT: Final = frozenset({"text-0"})
 
 
 def _packed(marks: list[int]) -> array[int]:
-    longest = max(marks, default=0) >> 3
-    return array("H" if longest <= _LONGEST_SHORT else "Q", marks)
+    try:
+        return array("H", marks)
+    except OverflowError:
+        return array("Q", marks)
 
 
 @frozen(kw_only=True)
@@ -47,14 +48,46 @@ class CompactLog:
     raw: bytes
 
     @classmethod
-    def of(cls, events: Sequence[Event], *, text: str, thinking: str | None) -> CompactLog:
-        """Compact `events`. `text` and `thinking` are their deltas, joined; they are kept, not copied."""
+    def of(cls, events: Sequence[Event], *, text: str, thinking: str | None, run: TextRun | None = None) -> CompactLog:
+        """Compact `events`. `text` and `thinking` are their deltas, joined; they are kept, not copied.
+
+        Args:
+            run: where the deltas are, if it is known.
+        """
+        if run is not None:
+            return cls._of_run(events, run, text)
         kinds = {type(event) for event in events}
         if ReasoningDelta not in kinds and ToolInputDelta not in kinds:
             ids = {event.id for event in events if type(event) is TextDelta}
             if ids <= _FIRST_TEXT:
                 return cls._of_text(events, text)
         return cls._of_any(events, text=text, thinking=thinking)
+
+    @classmethod
+    def _of_run(cls, events: Sequence[Event], run: TextRun, text: str) -> CompactLog:
+        """Compact events with one run of text deltas, in passes over whole lists."""
+        deltas = [0] * (run.end - run.begin)
+        deltas[:: run.step] = [size << 3 | _TEXT for size in map(len, run.texts)]
+        raw: list[bytes] = []
+        if run.step > 1:
+            between = cast("Sequence[RawChunk]", events[run.begin + 1 : run.end : 2])
+            raw = [chunk.data for chunk in between]
+            deltas[1::2] = [size << 3 | _RAW for size in map(len, raw)]
+        edges = [
+            [len(event.data) << 3 | _RAW if type(event) is RawChunk else _OTHER for event in some]
+            for some in (run.before, run.behind)
+        ]
+        first, last = ([event.data for event in some if type(event) is RawChunk] for some in (run.before, run.behind))
+        switch = [] if run.id in _FIRST_TEXT else [_SWITCH]
+        return cls(
+            marks=_packed([*edges[0], *switch, *deltas, *edges[1]]),
+            others=tuple([event for event in (*run.before, *run.behind) if type(event) is not RawChunk]),
+            blocks=((_TEXT, run.id, ""),) if switch else (),
+            text=text,
+            thinking="",
+            inputs="",
+            raw=b"".join([*first, *raw, *last]),
+        )
 
     @classmethod
     def _of_text(cls, events: Sequence[Event], text: str) -> CompactLog:

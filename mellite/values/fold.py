@@ -29,6 +29,7 @@ from .events import (
 )
 from .messages import Part, ProviderMetadata, Reasoning, Text, ToolCall
 from .provider_json import Json
+from .text_run import TextRun, text_run
 
 __all__ = ["Folded", "fold"]
 
@@ -46,6 +47,7 @@ class Folded:
         start: what is known of the response, merged over all `ResponseStart` events.
         finish: how it ended; None if it broke off.
         step: how the last step ended, if the provider said so before it broke off.
+        run: the text deltas, where they are all there is.
     """
 
     text: str
@@ -56,6 +58,7 @@ class Folded:
     start: ResponseStart
     finish: Finish | None
     step: StepFinish | None = None
+    run: TextRun | None = field(default=None, eq=False, repr=False)
 
 
 @define
@@ -220,6 +223,9 @@ _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
     Finish: _Folder.on_finish,
 }
 
+#: What says something of an answer, and is no part of it.
+_APART: Final = frozenset({Finish, ResponseStart, StepFinish, StepStart})
+
 #: The blocks that deltas belong to.
 _BLOCKS: Final[dict[type, type[Text | Reasoning]]] = {TextDelta: Text, ReasoningDelta: Reasoning}
 
@@ -244,6 +250,32 @@ def fold(events: Iterable[Event]) -> Folded:
         'Hello.'
     """
     events = events if type(events) is list else list(events)
+    run = text_run(events)
+    return _folded(events) if run is None else _folded_run(run)
+
+
+def _folded_run(run: TextRun) -> Folded:
+    """Fold an answer that is one text."""
+    folder = _Folder()
+    for event in (*run.before, *run.behind):
+        kind = type(event)
+        if kind in _APART:
+            _HANDLERS[kind](folder, event)
+    text = "".join(run.texts)
+    return Folded(
+        text=text,
+        thinking=None,
+        parts=(Text(text),) if text else (),
+        tool_calls=(),
+        usage=folder.usage,
+        start=folder.start,
+        finish=folder.finish,
+        step=folder.step,
+        run=run,
+    )
+
+
+def _folded(events: list[Event]) -> Folded:
     folder = _Folder()
     handlers = _HANDLERS
     flowing: str = ""
