@@ -22,7 +22,7 @@ def port(corpora: Path) -> Iterator[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", framing.LOOPS)
 def test_damaged_framing(corpora: Path, port: int, loop: str) -> None:
-    """An answer with damage to its HTTP ends in one of mellite's errors or with all of its text, and spoils no other."""
+    """An answer of damaged HTTP ends in one of mellite's errors, or with all of its text, and spoils no other."""
     found = framing.run(corpora, port, loop, range(COUNT))
     assert found.wrong == []
     assert found.counts["InvalidProviderOutput"] > 50

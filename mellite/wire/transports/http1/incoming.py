@@ -182,7 +182,6 @@ class Incoming:
                 raise BrokenRules(msg)
             return
         self.status = status
-        self.has_head = True
         self._is_framed = status in (204, 304)
         for name, value in self.raw_headers:
             lowered = name.lower()
@@ -195,6 +194,10 @@ class Incoming:
                 if value.lower() != b"chunked":
                     msg = "its body is encoded in a way that was not asked for"
                     raise BrokenRules(msg)
+            elif lowered == b"data":  # that of an event: it would be lost, and nothing behind it shows that
+                msg = "no empty line is between its head and its first event"
+                raise BrokenRules(msg)
+        self.has_head = True
         if not self._has_body:
             self.is_complete = True
 

@@ -60,6 +60,10 @@ BROKEN = {
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "its body is encoded in a way that was not asked for",
     ),
+    "an event in the head": (
+        b'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ndata: {"a": 1}\r\n\r\ndata: {"b": 2}\r\n\r\n',
+        "no empty line is between its head and its first event",
+    ),
     "no chunk size": (
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZ\r\n",
         "its body is not framed as HTTP asks",
