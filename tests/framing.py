@@ -41,6 +41,9 @@ from tests.fuzzing import REASONS, Recorded
 MEMORY = 64 * 1024 * 1024
 """Bytes that a run may grow by, once it is warm."""
 
+PATIENCE = 30
+"""Seconds of one answer; all clocks of a call are shorter."""
+
 AT_ONCE = 8
 LONGEST = 40_000
 """Bytes of an answer: a longer one may come in more pieces than it was sent in."""
@@ -242,7 +245,8 @@ class Run:
             self._whole[todo.answer.key] = await fuzzing.ask(todo.answer, todo.answer.body, Random(1))
         word, text = self._whole[todo.answer.key]
         try:
-            found, got = await self._ask(number, todo.answer, transport)
+            with anyio.fail_after(PATIENCE):
+                found, got = await self._ask(number, todo.answer, transport)
         except Exception as error:  # what must not happen, whatever it is
             self.wrong.append(f"{number}: {todo.answer.key}: {type(error).__name__}: {error} {error.__cause__!r}")
             return

@@ -355,6 +355,8 @@ class Pushing:
             self._is_paused = True
             sent.pause()
             sent.watch(None)
+        elif not self._held and self._response is not None and not self._response.is_coming:
+            self._at_end(parser, self._response)  # the same piece had the end: nothing calls back for it
 
     def _drain(self, sent: Sent) -> None:
         """Read what follows the answer, if it arrives at once, so that the connection can be used again."""
