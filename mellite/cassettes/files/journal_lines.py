@@ -1,9 +1,9 @@
 """The journals beside a cassette: interactions on a line each as they were recorded, and how they become its file.
 
 ``case.json.journal`` holds what is added to ``case.json``, ``case.json.rewrite`` what is to replace it. A line is
-``mj1 <length> <digest> <JSON>``, with a newline before and another one after it. A line that is shorter than its length
+``mj1 <length> <CRC-32> <JSON>``, with a newline before and another one after it. A line that is shorter than its length
 and has no newline of its own was being written when its process died. It was never acknowledged, and is passed over. A
-line that has its newline but not its length, or not its digest, is damaged.
+line that has its newline but not its length, or not its CRC, is damaged. Older journals have a BLAKE2b digest there.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
+from zlib import crc32
 
 import msgspec
 from attrs import field, frozen
@@ -24,7 +25,7 @@ from .disk import MAX_BYTES, read_file
 from .locks import same_file
 from .write import pretty
 
-__all__ = ["JOURNAL", "REWRITE", "Record", "Stored", "encode_record", "read_records", "unfolded"]
+__all__ = ["JOURNAL", "REWRITE", "Record", "Stored", "encode_line", "encode_record", "read_records", "unfolded"]
 
 #: The ending of the journal whose interactions are added to the cassette.
 JOURNAL: Final = ".journal"
@@ -32,10 +33,13 @@ JOURNAL: Final = ".journal"
 #: The ending of the journal whose interactions replace those of the cassette, once the recording has ended well.
 REWRITE: Final = ".rewrite"
 
-_LINE: Final = re.compile(rb"mj(\d{1,9}) (\d{1,15}) ([0-9a-f]{32}) (.*)", re.DOTALL)
+_LINE: Final = re.compile(rb"mj(\d{1,9}) (\d{1,15}) ([0-9a-f]{8}|[0-9a-f]{32}) (.*)", re.DOTALL)
 # The beginning of a line that was being written.
 _TORN: Final = re.compile(rb"m(j(\d+( (\d+( ([0-9a-f]{0,32})?)?)?)?)?)?")
 _NOTHING: Final = msgspec.Raw(b"")
+#: Enough bytes for what stands before the JSON.
+_HEAD: Final = 64
+_encode_into: Final = msgspec.json.Encoder().encode_into
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -59,12 +63,30 @@ class Record(msgspec.Struct, frozen=True):
 
 def encode_record(**values: object) -> bytes:
     """Encode a line of a journal. The newline in front of it ends a torn line that may come before."""
-    data = msgspec.json.encode(values)
-    return b"\nmj1 %d %s %s\n" % (len(data), _digest(data), data)
+    return bytes(encode_line(values, bytearray()))
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).hexdigest().encode()
+def encode_line(values: Mapping[str, object], into: bytearray) -> memoryview:
+    """Encode a line of a journal as `encode_record` does, into a buffer that can be used again: no byte is copied.
+
+    Returns:
+        The line; release it before the buffer is used again.
+    """
+    _encode_into(values, into, _HEAD)
+    size = len(into) - _HEAD
+    with memoryview(into) as encoded:
+        # A CRC tells of damage as well as a digest here, and takes a tenth of the time.
+        head = b"\nmj1 %d %08x " % (size, crc32(encoded[_HEAD:]))
+    begin = _HEAD - len(head)
+    into[begin:_HEAD] = head
+    into += b"\n"
+    return memoryview(into)[begin:]
+
+
+def _fits(data: bytes, digest: bytes) -> bool:
+    if len(digest) == len(b"%08x" % 0):
+        return b"%08x" % crc32(data) == digest
+    return hashlib.blake2b(data, digest_size=16).hexdigest().encode() == digest
 
 
 def read_records(data: bytes, path: str, *, start: int = 0) -> list[Record]:
@@ -120,7 +142,7 @@ def _record(line: bytes, path: str, offset: int, *, ended: bool, last: bool) -> 
     if len(data) < length:
         missing = length - len(data)
         raise _damaged(path, offset, f"it was written to its end, and yet lacks bytes: {missing} of {length}")
-    if len(data) > length or _digest(data) != digest:
+    if len(data) > length or not _fits(data, digest):
         raise _damaged(path, offset, "its digest does not fit")
     try:
         return msgspec.json.decode(data, type=Record)

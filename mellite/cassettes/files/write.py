@@ -19,13 +19,21 @@ from ..interactions import (
     WebSocketOpen,
 )
 
-__all__ = ["encode_cassette", "encode_interaction", "encode_metadata", "pretty"]
+__all__ = [
+    "NOT_JSON",
+    "checked_document",
+    "encode_cassette",
+    "encode_interaction",
+    "encode_metadata",
+    "no_json",
+    "pretty",
+]
+
+#: What encoding raises for something that is not JSON in UTF-8.
+NOT_JSON = (TypeError, ValueError, OverflowError, RecursionError)
 
 #: The version of the format that is written.
 _VERSION = 1
-
-#: A shorter interaction is checked as a whole, which is faster than encoding it once more without its bodies.
-_SHORT = 4096
 
 
 def encode_cassette(cassette: Cassette) -> bytes:
@@ -51,16 +59,25 @@ def encode_interaction(interaction: Interaction) -> bytes:
     Raises:
         InvalidCassette: if something in it is not JSON in UTF-8, or not what the format wants there.
     """
+    return _encode(checked_document(interaction))
+
+
+def checked_document(interaction: Interaction) -> dict[str, Any]:
+    """Return an interaction as msgspec encodes it, after making sure that it can be read again.
+
+    Raises:
+        InvalidCassette: as `encode_interaction` does, but for bodies that are a str.
+    """
     document = _interaction(interaction)
-    data = _encode(document)
-    websocket = isinstance(interaction, WebSocketInteraction)
-    bare = data if websocket or len(data) < _SHORT else _encode(_without_texts(document))
     try:
-        msgspec.json.decode(bare, type=_WebSocket if websocket else _Http)
+        if isinstance(interaction, WebSocketInteraction):
+            msgspec.json.decode(_encode(document), type=_WebSocket)
+        else:  # a body that is a str need not be read again, which would take as long as all else
+            msgspec.json.decode(_encode(_without_texts(document)), type=_Http)
     except (msgspec.DecodeError, RecursionError) as error:
         msg = f"this cannot be stored in a cassette, since it could not be read again: {error}"
         raise InvalidCassette(msg) from error
-    return data
+    return document
 
 
 def _without_texts(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,9 +159,13 @@ def pretty(data: bytes) -> bytes:
 def _encode(value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        msg = f"this cannot be stored in a cassette: {error}"
-        raise InvalidCassette(msg) from error
+    except NOT_JSON as error:
+        raise no_json(error) from error
+
+
+def no_json(error: Exception) -> InvalidCassette:
+    """Return the error for what cannot be encoded."""
+    return InvalidCassette(f"this cannot be stored in a cassette: {error}")
 
 
 def _interaction(one: Interaction) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from ...loops import forking
 from ...values.errors import CassetteError
 from ...values.public_names import publish
 from ..files.disk import MAX_BYTES
-from ..files.journal_lines import JOURNAL, REWRITE, Stored, encode_record, read_records
+from ..files.journal_lines import JOURNAL, REWRITE, Stored, encode_line, read_records
 from ..files.locks import same_file, try_lock
 from ..files.storing import make_directory, refuse_symlink, sync_directory, unwritable
 from ..files.vcr import is_foreign
-from ..files.write import encode_interaction, encode_metadata
+from ..files.write import NOT_JSON, checked_document, encode_metadata, no_json
 from ..interactions import Cassette, Interaction
 from ..secrets.scan import SecretScan
 from .journal import checked, fold_in, join, recover, remove
@@ -37,6 +37,9 @@ __all__ = ["CassetteWriter", "WriteMode"]
 
 #: What a recording does with the interactions that are there: add to them, or replace them once it has ended well.
 WriteMode: TypeAlias = Literal["append", "rewrite"]
+
+#: The buffer in which lines are encoded is kept up to this size.
+_LARGEST_KEPT: Final = 1024 * 1024
 
 _sync: Final = getattr(os, "fdatasync", os.fsync)
 
@@ -90,6 +93,7 @@ class CassetteWriter:
         self._session = self._own = -1
         self._closed = True
         self._pid = os.getpid()
+        self._buffer = bytearray()
         self._syncing = 0
         self._seen = 0
         self._winners: dict[str, str | None] = {}
@@ -187,7 +191,7 @@ class CassetteWriter:
             InvalidCassette: if it could not be read again.
             CassetteError: if it cannot be written, or the recording is over.
         """
-        data = encode_interaction(interaction)
+        document = checked_document(interaction)
         scan = self._scan.with_known(secrets) if secrets else self._scan
         scan.check(interaction, path=self.path)
         key = None if self._key is None else self._key(interaction)
@@ -196,7 +200,7 @@ class CassetteWriter:
             try:
                 if key is not None and key in self._known():
                     return False
-                self._write(interaction=msgspec.Raw(data), key=key, started=started, metadata=self._metadata)
+                self._write(interaction=document, key=key, started=started, metadata=self._metadata)
                 self._metadata = None
                 won = key is None or self._known()[key] == self._name
             except (OSError, ValueError) as error:
@@ -240,10 +244,23 @@ class CassetteWriter:
         """Append one line to the journal. Call with the condition held, or when nothing else can be writing.
 
         Raises:
+            InvalidCassette: if something in it is not JSON in UTF-8.
             CassetteError: if the cassette would be too large to be read.
             OSError: if the disk is full, or fails.
         """
-        line = encode_record(writer=self._name, **{name: value for name, value in values.items() if value is not None})
+        given = {name: value for name, value in values.items() if value is not None}
+        try:
+            line = encode_line({"writer": self._name, **given}, self._buffer)
+        except NOT_JSON as error:
+            raise no_json(error) from error
+        try:
+            self._write_line(line)
+        finally:
+            line.release()
+            if len(self._buffer) > _LARGEST_KEPT:
+                self._buffer = bytearray()
+
+    def _write_line(self, line: memoryview) -> None:
         if os.fstat(self._own).st_size + len(line) > MAX_BYTES:
             msg = f"cassette {self.path!r} would be larger than the {MAX_BYTES:,} bytes that can be read"
             raise CassetteError(msg, path=self.path)
