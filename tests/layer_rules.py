@@ -33,7 +33,7 @@ FACES = ("errors", "events", "messages", "mochi", "request", "requirements", "sa
 
 INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "cassettes": (
-        ("interactions", "bodies", "timeline", "compression", "modes"),
+        ("alike", "interactions", "bodies", "timeline", "compression", "modes"),
         ("secrets",),
         ("files",),
         ("recording", "replaying", "text"),

@@ -54,9 +54,7 @@ WIDE_EXCEPTS = {
     "mellite/strategies/requirements/requirement.py::Requirement.judged_chunk": (
         "a check that raises is a verdict of failure"
     ),
-    "mellite/strategies/streaming/attempt.py::Attempt._judge": (
-        "a check that raises is a verdict of failure"
-    ),
+    "mellite/strategies/streaming/attempt.py::Attempt._judge": ("a check that raises is a verdict of failure"),
     "mellite/strategies/sampling/best_of_n.py::BestOfN._by_waiting": (
         "a score that raises fails its sample, which keeps the error"
     ),

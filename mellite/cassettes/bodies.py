@@ -16,6 +16,7 @@ from attrs import field, frozen
 from ..values.errors import InvalidCassette
 from ..values.provider_json import Json, JsonObject
 from ..values.public_names import publish
+from .alike import Lines
 
 __all__ = ["Body", "Encoding", "decode_json", "decoded", "malformed"]
 
@@ -171,6 +172,7 @@ class Body:
     path: str | None = field(default=None, kw_only=True)
     where: str = field(default="the body", kw_only=True)
     offset: int | None = field(default=None, kw_only=True)
+    _lines: Lines | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, content: str | bytes) -> Body:
@@ -219,6 +221,19 @@ class Body:
     def text(self) -> str:
         """The body as text; bytes that are not UTF-8 become U+FFFD."""
         return self.data.decode(errors="replace") if self.encoding == "base64" else self.characters
+
+    @property
+    def lines(self) -> Lines | None:
+        """The lines of a stream, those that are alike put together; None if this is no text, or no stream.
+
+        Found once if the body was not read from a file.
+        """
+        lines = self._lines
+        if lines is None and self.encoding != "base64":
+            lines = Lines.of(self.characters)
+            if isinstance(self.stored, str):
+                object.__setattr__(self, "_lines", lines)
+        return lines
 
     def _name(self) -> str:
         return self.where if self.path is None else f"{self.where} of cassette {self.path!r}"

@@ -16,7 +16,7 @@ from ...wire.error_context import safe_headers
 from ...wire.http import HttpRequest, HttpResponse
 from ..bodies import Body
 from ..interactions import HttpInteraction, RecordedRequest, RecordedResponse
-from ..secrets.bodies import redacted_body, resized
+from ..secrets.bodies import may_have_fields, redacted_body, resized
 from ..secrets.redaction import Redaction
 from ..secrets.scan import credentials
 from ..timeline import Clock, End, Fault, Stopwatch, Timeline, packed
@@ -221,8 +221,11 @@ def _recorded_body(pieces: list[bytes], media_type: str, redaction: Redaction) -
     sizes = [len(piece) for piece in pieces]
     if _is_binary(media_type):
         return _base64(data), sizes
+    body = Body.of(data)
+    if body.encoding is None and not may_have_fields(body, redaction):
+        return body, sizes
     redacted = redacted_body(data, redaction)
-    return Body.of(redacted), sizes if redacted is data else resized(data, redacted, sizes)
+    return (body, sizes) if redacted is data else (Body.of(redacted), resized(data, redacted, sizes))
 
 
 @lru_cache(maxsize=64)

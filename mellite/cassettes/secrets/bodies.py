@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from ..bodies import decoded
+from ..bodies import Body, decoded
 from .redaction import Redaction
 
-__all__ = ["redacted_body", "resized"]
+__all__ = ["may_have_fields", "redacted_body", "resized"]
 
 # Names are compared by their letters and digits alone, in lower case. Quotes are kept: names are cut out at them.
 _LOWER: Final = bytes(range(256)).lower()
@@ -40,6 +40,22 @@ def redacted_body(data: bytes, redaction: Redaction) -> bytes:
         clean = [_redacted_line(line, redaction) if line.startswith(b"data:") else line for line in lines]
         return data if clean == lines else b"\n".join(clean)
     return _redacted_json(data, redaction)
+
+
+def may_have_fields(body: Body, redaction: Redaction) -> bool:
+    """Cheap check whether a body has a secret JSON field; may return True where it has none."""
+    lines = body.lines
+    if lines is None:
+        return _may_name(body.data, redaction.json_fields)
+    strings: list[str] = []
+    for one in lines.strings:
+        if isinstance(one, str):
+            strings.append(one)
+        else:
+            strings.append(one.first)
+            for texts in one.texts.values():
+                strings += dict.fromkeys(texts)
+    return _may_name('"'.join(strings).encode(), redaction.json_fields)
 
 
 def _may_name(data: bytes, fields: frozenset[str]) -> bool:

@@ -19,10 +19,11 @@ from ...values.errors import InvalidCassette, UnsafeCassette
 from ...values.secrets.names import named_secrets
 from ...values.secrets.other_forms import decoded, long_words, plain_forms
 from ...values.secrets.shapes import masked, shapes_in
+from ..alike import STREAM
 from ..bodies import Body
 from ..compression import expand
 from ..interactions import Cassette, HttpInteraction, Interaction, WebSocketInteraction
-from .condensing import STREAM, Text, condensed, joined, leaves
+from .condensing import Text, condensed, joined, leaves, together
 from .redaction import REDACTED, Redaction
 
 __all__ = ["Finding", "SecretScan", "credentials"]
@@ -234,7 +235,11 @@ def _is_plain(body: Body) -> bool:
 
 
 def _quick_body(body: Body) -> list[str]:
-    return [body.characters] if _is_plain(body) else [text for _, text in _body("", body)]
+    if _is_plain(body):
+        return [body.characters]
+    lines = body.lines
+    texts = None if lines is None else together(lines)
+    return [text for _, text in _body("", body)] if texts is None else texts
 
 
 def _http(one: HttpInteraction, where: str) -> Iterator[Text]:
