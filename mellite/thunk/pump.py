@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from types import AsyncGeneratorType
 from typing import Any, Final, TypeAlias, final, get_args
@@ -63,6 +63,7 @@ class Pump(PushedAudience):
     __slots__ = (
         "__weakref__",
         "_began",
+        "_context",
         "_finished",
         "_settle_all",
         "_source",
@@ -82,6 +83,7 @@ class Pump(PushedAudience):
         self._began = time.perf_counter()
         self._finished = False  # a finish event has come
         self._source: AsyncIterator[Event] | None = None  # of the rest, where the beginning was pushed
+        self._context: Context | None = None  # that of the call, for a task that goes on with what is pushed
 
     def apart(self, request: Request) -> Pump:
         """Return a pump that asks the same backend for a request whose thunks have settled, in the current loop."""
@@ -89,14 +91,14 @@ class Pump(PushedAudience):
 
     def start(self) -> None:
         """Begin, without a task if the backend can push; called once, in the pump's own loop."""
-        push = getattr(self.call.backend, "push", None)
+        push = getattr(type(self.call.backend), "push", None)  # not of the instance: that may stand for another one
         request = None if push is None or opener.get() is not None or self.is_cancelling else resolved_now(self.call)
         if push is None or request is None:
             self.loop.spawn(self.run, self._task_over)
             return
         self.request = request
         try:
-            flight = push(request, self)
+            flight = push(self.call.backend, request, self)
         except Exception:  # the stream comes across it again, and its error is told
             flight = None
         except BaseException as error:
@@ -104,13 +106,22 @@ class Pump(PushedAudience):
             raise
         if flight is not None and flight.is_sent:
             self._flight = flight
+            self._context = copy_context()
         else:
             self.pull(flight if flight is None else flight.rest())
 
     def pull(self, source: AsyncIterator[Event] | None) -> None:
         """Pull events in a task: the rest of them, or all if there is no source yet."""
+        if self.loop.is_closed():
+            self._settle(cancelled=_LOOP_CLOSED)
+            return
         self._source = source
-        self.loop.spawn(self.run, self._task_over)
+        # The loop calls back in the context of the call that made the connection.
+        context, self._context = self._context, None
+        if context is None:
+            self.loop.spawn(self.run, self._task_over)
+        else:
+            context.run(self.loop.spawn, self.run, self._task_over)
 
     def begin_reading(self) -> None:
         """Note that the first event is there."""
@@ -121,6 +132,7 @@ class Pump(PushedAudience):
         if cancelled is None and self.request.output is not str:
             self.pull(_nothing())
         else:
+            self._context = None
             self._settle(cancelled=cancelled)
 
     def check_loop(self) -> None:
@@ -141,7 +153,7 @@ class Pump(PushedAudience):
         current_generation.set(self)
         try:
             try:
-                source = self._source
+                source, self._source = self._source, None
                 if source is None:
                     self.request = await resolved(self.call, self._settle_all)
                     source = self._open()
@@ -207,6 +219,8 @@ class Pump(PushedAudience):
         try:
             if count and count >= self._demand:
                 await self._pause()
+            else:
+                await self._take_places()
             async for event in source:
                 if self._finished:
                     what = "a second finish event" if type(event) is Finish else f"a {type(event).__name__} event"
@@ -245,6 +259,9 @@ class Pump(PushedAudience):
                 place.rest()
             await waiter.wait()
         self._paused = None
+        await self._take_places()
+
+    async def _take_places(self) -> None:
         for place in self.places:
             await place.take_again()
 
@@ -269,11 +286,20 @@ class Pump(PushedAudience):
     def _task_over(self) -> None:
         # A task that is cancelled before its first step never enters `run`.
         if self.outcome is None:
+            self._source = None
+            self._give_places_back()
             self._settle(cancelled=self._cancel_reason or _LOOP_CLOSED)
+
+    def _give_places_back(self) -> None:
+        """Give back what a stream holds that was closed before it began."""
+        for place in self.places:
+            place.give_back()
 
     # Settling.
 
     def _settle_after(self, failure: BaseException | None, asked: str | None) -> None:
+        if failure is not None:
+            self._give_places_back()
         if failure is None or asked is not None:
             self._settle(cancelled=asked, cause=failure)
         elif self.loop.is_cancellation(failure):

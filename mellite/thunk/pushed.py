@@ -90,6 +90,10 @@ class PushedAudience(Audience):
         if len(known) < self._demand:
             return True
         self._paused = self
+        if len(known) < self._demand:  # another thread wants more, and may not have seen that this pauses
+            self._paused = None
+            held, self._held = self._held, ()
+            return not held or self.push(held)
         self._rest_places()
         return False
 
@@ -99,7 +103,7 @@ class PushedAudience(Audience):
             self._has_ended = True
         else:
             self._flight = self._paused = None
-            self.settle_pushed()
+            self.settle_pushed(cancelled=self._cancel_reason)
 
     def go_on(self, rest: AsyncGenerator[Event, None]) -> None:
         """Pull what follows in a task."""

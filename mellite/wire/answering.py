@@ -128,7 +128,7 @@ class Standing:
         has_started: whether the event of the start has been given.
         held: what has been taken off the body, and was not looked at yet.
         is_whole: whether `held` is all of the body.
-        taken: how many bytes have been taken off the body.
+        taken: how many bytes of the body were looked at.
         began: when the request was sent, on the loop's clock.
         progressed: when the wait for the next event began.
         failure: what has to be raised.
@@ -197,7 +197,7 @@ class Answering:
                 try:
                     if stands is None or not stands.has_started:
                         yield start_of(way, call, reader.response)
-                    parser = None if stands is None else stands.parser
+                    parser = None if stands is None else _taken_up(stands, known)
                     if parser is None:
                         streams = await _is_stream(way, call, reader)
                         if streams is not call.streaming:
@@ -243,9 +243,6 @@ class Answering:
             )
             reader.waiting = stands.progressed
             reader.put_back(stands.held, is_whole=stands.is_whole)
-            if stands.failure is not None:
-                await reader.abandon()
-                raise stands.failure
         else:
             sent = None if stands is None else stands.sent
             began = None if stands is None else stands.began
@@ -279,6 +276,15 @@ def parser_of(way: Way, call: Call, bounds: AnswerBounds, *, keep_raw: bool) -> 
     if isinstance(framing, SseDecoder) and bounds.max_event != DEFAULT_BOUNDS.max_event:
         framing.limit = sys.maxsize if bounds.max_event is None else bounds.max_event
     return Parser(way.protocol, framing, call.request, bounds, keep_raw=keep_raw)
+
+
+def _taken_up(stands: Standing, known: Informing) -> Parser | None:
+    """Return the parser of a stream that was begun; raise what has to be raised."""
+    if stands.parser is not None:
+        known.usage = stands.parser.usage
+    if stands.failure is not None:
+        raise stands.failure
+    return stands.parser
 
 
 def start_of(way: Way, call: Call, response: HttpResponse) -> ResponseStart:

@@ -255,12 +255,12 @@ class Sent(Protocol):
         """Call back in the next turn of the loop."""
         ...
 
-    def leave(self) -> None:
-        """Call back no more: a task waits for the answer from here on."""
+    def left(self) -> Sent:
+        """Call back no more; return what a task waits with for the answer from here on."""
         ...
 
-    def close(self) -> None:
-        """Close the connection, before the head is there."""
+    def close(self, response: ArrivingResponse | None) -> None:
+        """Call back no more; close the response, or the connection before there is one."""
         ...
 
 

@@ -69,6 +69,8 @@ class Pushing:
         "_began",
         "_bounds",
         "_call",
+        "_ends",
+        "_has_more_than_blanks",
         "_has_started",
         "_held",
         "_is_paused",
@@ -113,14 +115,16 @@ class Pushing:
         self._response: ArrivingResponse | None = None
         self._parser: Parser | None = None
         self._has_started = False
+        self._has_more_than_blanks = False  # in an answer in one piece
         self._is_paused = False
         self._held = b""
         self._is_whole = False
         self._taken = 0
         self._now: Callable[[], float] = loops.clock()
         self._began = 0.0
+        self._ends: float | None = None  # when the total timeout passes
         self._progressed = 0.0
-        self._step = self._on_head
+        self._step: Callable[[Pushing], None] = Pushing._on_head  # not bound: that would be a cycle
 
     @property
     def is_sent(self) -> bool:
@@ -139,53 +143,59 @@ class Pushing:
         try:
             call = self._call = self._way.compiled(self._request, offline=offline)
             sent = begin(call.http, self._arrived)
-        except MelliteError:  # the task comes across it again, and tells
+        except Exception:  # the task comes across it again, and tells
             return
         if sent is not None:
             self._sent = sent
-            self._timeouts = call.timeouts
-            self._began = self._progressed = self._now()
-            self._watch(self._timeouts.first_byte)
+            self._timeouts = timeouts = call.timeouts
+            self._began = self._progressed = now = self._now()
+            if timeouts.total is not None:
+                self._ends = now + timeouts.total
+            sent.watch(self._deadline(self._timeouts.first_byte))
 
     def resume(self) -> None:
         """Read on, after `Sink.push` said that no more was wanted."""
         sent = self._sent
         if self._is_paused and sent is not None:
             self._is_paused = False
-            self._progressed = self._now()
-            self._watch(self._timeouts.idle)
-            sent.resume()
-            self._arrived()
+            self._progressed = now = self._now()
+            if self._watch(now):
+                sent.resume()
+                self._arrived()
 
     def rest(self) -> AsyncGenerator[Event, None]:
         """Return the rest of the events for a task, which closes what is open; nothing is pushed any more."""
         return self._rest(None)
 
     def abort(self) -> None:
-        """Close the connection, and give the place back."""
-        self._sink = None
-        if self._response is not None:
-            if self._sent is not None:
-                self._sent.leave()
-            self._response.close()
-        elif self._sent is not None:
-            self._sent.close()
+        """Close the connection, unless it has given its whole answer, and give the place back."""
+        sent, response = self._sent, self._response
+        self._let_go()
+        if sent is not None:
+            sent.close(response)
         if self._place is not None:
             self._place.give_back()
 
+    def _let_go(self) -> None:
+        """Take no further part, and leave no cycle behind."""
+        self._sink = self._sent = self._response = self._parser = None
+
     def _rest(self, failure: Exception | None) -> AsyncGenerator[Event, None]:
-        self._sink = None
-        if self._sent is not None:
-            self._sent.leave()
-            self._sent.resume()
+        sent, response, parser = self._sent, self._response, self._parser
+        self._let_go()
+        if sent is not None:
+            sent.resume()
+            sent = sent.left()
+        if parser is not None:
+            parser.progressed = False  # the wait for the next event goes on
         call = self._call
         standing = None
         if call is not None:
             standing = Standing(
                 call=call,
-                sent=self._sent,
-                response=self._response,
-                parser=self._parser,
+                sent=sent,
+                response=response,
+                parser=parser,
                 has_started=self._has_started,
                 held=self._held,
                 is_whole=self._is_whole,
@@ -211,7 +221,7 @@ class Pushing:
         if self._is_paused or self._sink is None:
             return
         try:
-            self._step()
+            self._step(self)
         except Exception as error:
             self._leave(error)
         except BaseException as error:
@@ -238,11 +248,12 @@ class Pushing:
             return
         self._response = response
         if response.status not in OK or response.is_encoded:
+            self._progressed = self._now()
             self._leave()
             return
         call = self._call
-        self._step = self._on_first if call is not None and call.streaming else self._on_whole
-        self._step()
+        self._step = Pushing._on_first if call is not None and call.streaming else Pushing._on_whole
+        self._step(self)
 
     def _on_whole(self) -> None:
         """Wait for an answer in one piece, and push its events."""
@@ -250,45 +261,79 @@ class Pushing:
         if sent is None or response is None or call is None:
             return
         most = self._bounds.max_bytes
-        most = _PIECE if most is None or most > _PIECE else most
+        most = (_PIECE if most is None or most > _PIECE else most) - len(self._held)
         body = response.whole(most)
         if body is None:
             if self._is_late(sent) or not response.is_coming or response.buffered > most:
                 self._leave()
             else:
-                self._progressed = self._now()  # without events, every piece counts as progress
-                self._watch(self._timeouts.idle)
+                self._wait_for_whole(response)
             return
-        self._held, self._is_whole, self._taken = body, True, len(body)
+        self._held = body = self._held + body
+        self._is_whole = True
         if body.lstrip(_BLANK)[:1] not in _JSON:
             self._leave()
             return
         try:
             self._bounds.check(body)
-            events = [start_of(self._way, call, response), *each(self._way.protocol.unary, body)]
+            events = [*self._start(), *each(self._way.protocol.unary, body)]
         except MelliteError:  # told by the task, which reads the body again
             self._leave()
             return
         self._has_started = True
         self._end_with(events)
 
+    def _wait_for_whole(self, response: ArrivingResponse) -> None:
+        """Wait for more of an answer in one piece: every piece is progress, once there is more than blanks."""
+        now = self._now()
+        if not self._has_more_than_blanks:
+            self._held += response.arrived()
+            self._has_more_than_blanks = bool(self._held.lstrip(_BLANK))
+        if self._has_more_than_blanks:
+            self._progressed = now
+        self._begin_alone(now)
+
     def _on_first(self) -> None:
         """Wait for the first bytes of a stream."""
-        response, call = self._response, self._call
+        sent, call = self._sent, self._call
         data = self._take()
-        if not data or response is None or call is None:
+        if sent is None or call is None or self._sink is None:
             return
-        self._progressed = self._now()
-        self._watch(self._timeouts.idle)
+        now = self._now()
+        if not data:
+            self._begin_alone(now)
+            return
+        self._progressed = now
+        sent.watch(self._deadline(self._timeouts.idle))
         first = data.lstrip(_BLANK)[:1]
         if not first or first == b"<" or first in _JSON:
             self._held = data + self._held
+            self._taken -= len(data)
             self._leave()
             return
         self._parser = parser_of(self._way, call, self._bounds, keep_raw=self._keep_raw)
+        self._step = Pushing._on_more
+        events = self._start()
         self._has_started = True
-        self._step = self._on_more
-        self._parse(self._parser, data, (start_of(self._way, call, response),))
+        self._parse(self._parser, data, events)
+
+    def _start(self) -> list[Event]:
+        """Return the event of the start, if it has not been pushed."""
+        response, call = self._response, self._call
+        if self._has_started or response is None or call is None:
+            return []
+        return [start_of(self._way, call, response)]
+
+    def _begin_alone(self, now: float) -> None:
+        """Push the event of the start where nothing of the body has come with the head, and wait on."""
+        events, sink = self._start(), self._sink
+        self._has_started = True
+        if events:
+            self._progressed = now
+        if events and sink is not None and not sink.push(events):
+            self._pause()
+        else:
+            self._watch(now)
 
     def _on_more(self) -> None:
         parser = self._parser
@@ -301,27 +346,27 @@ class Pushing:
         sent, response = self._sent, self._response
         if sent is None or response is None:
             return None
-        data = self._held
-        if data:
-            self._held = b""
-            if len(data) <= _PIECE:  # the last of several pieces
-                sent.resume()
-        else:
-            data = response.arrived() or b""
-            self._taken += len(data)
-            most = self._bounds.max_bytes
-            if most is not None and self._taken > most:
-                self._leave(self._bounds.too_long())
-                return None
-        if len(data) > _PIECE:  # the loop gets its turn in between
-            data, self._held = data[:_PIECE], data[_PIECE:]
-            sent.pause()
-            sent.again()
-        elif not data:
+        held = self._held
+        data = held or response.arrived()
+        if not data:
             if not response.is_coming:
                 self._at_end(self._parser, response)
             elif self._is_late(sent):
                 self._leave()
+            return None
+        if len(data) > _PIECE:  # the loop gets its turn in between
+            data, self._held = data[:_PIECE], data[_PIECE:]
+            sent.pause()
+            sent.again()
+        elif held:  # the last of several pieces
+            self._held = b""
+            sent.resume()
+            sent.watch(self._deadline(self._timeouts.idle))
+        self._taken += len(data)
+        most = self._bounds.max_bytes
+        if most is not None and self._taken > most:
+            self._leave(self._bounds.too_long())
+            return None
         return data
 
     def _at_end(self, parser: Parser | None, response: ArrivingResponse) -> None:
@@ -339,8 +384,8 @@ class Pushing:
 
     def _parse(self, parser: Parser, data: bytes, events: Sequence[Event] = ()) -> None:
         """Push what a piece of a stream stands for."""
-        sink, sent = self._sink, self._sent
-        if sink is None or sent is None:
+        response, sink, sent = self._response, self._sink, self._sent
+        if response is None or sink is None or sent is None:
             return
         taken = parser.take(data)
         events = [*events, *taken] if events else taken
@@ -352,15 +397,23 @@ class Pushing:
         elif parser.has_failed:
             self._leave()
         elif not wanted:
-            self._is_paused = True
-            sent.pause()
-            sent.watch(None)
-        elif not self._held and self._response is not None and not self._response.is_coming:
-            self._at_end(parser, self._response)  # the same piece had the end: nothing calls back for it
+            self._pause()
+        elif not self._held and not response.is_coming:
+            self._at_end(parser, response)  # the same piece had the end: nothing calls back for it
+        elif self._ends is not None or not parser.progressed:  # what comes without a break must not outrun its time
+            self._watch(self._now())
+
+    def _pause(self) -> None:
+        """Read no further, until the sink wants more."""
+        self._is_paused = True
+        if self._sent is not None:
+            self._sent.pause()
+            self._sent.watch(None)
 
     def _drain(self, sent: Sent) -> None:
         """Read what follows the answer, if it arrives at once, so that the connection can be used again."""
-        self._step = self._on_rest
+        self._step = Pushing._on_rest
+        self._held = b""
         self._taken = 0
         sent.watch(self._now() + _DRAIN_SECONDS)
         sent.resume()
@@ -370,7 +423,7 @@ class Pushing:
         response, sent = self._response, self._sent
         if response is None or sent is None:
             return
-        self._taken += len(response.arrived() or b"")
+        self._taken += len(response.arrived())
         if not response.is_coming or sent.is_expired or self._taken > _PIECE:
             self._finish()
 
@@ -382,21 +435,33 @@ class Pushing:
     def _finish(self) -> None:
         """End after the last event: give back the connection and the place."""
         sink = self._sink
-        self.abort()  # which closes no connection that has given its whole answer
-        if sink is not None:
+        self.abort()
+        if sink is None:
+            return
+        try:
             sink.end()
+        except Exception as error:
+            sink.break_off(error)
 
-    def _watch(self, limit: float | None) -> None:
-        """Have the deadline told: so many seconds after the last progress, or that of the total timeout."""
+    def _watch(self, now: float) -> bool:
+        """Have it told when the next event has taken too long, or the whole answer has.
+
+        Returns:
+            Whether that is still to come; else, a task goes on.
+        """
+        deadline = self._deadline(self._timeouts.idle)
+        if deadline is not None and deadline <= now:
+            self._leave()
+            return False
         if self._sent is not None:
-            self._sent.watch(self._deadline(limit))
+            self._sent.watch(deadline)
+        return True
 
     def _deadline(self, limit: float | None) -> float | None:
+        """Return the time so many seconds after the last progress, or that of the total timeout if it is earlier."""
         deadline = None if limit is None else self._progressed + limit
-        total = self._timeouts.total
-        if total is not None and (deadline is None or self._began + total < deadline):
-            deadline = self._began + total
-        return deadline
+        ends = self._ends
+        return ends if ends is not None and (deadline is None or ends < deadline) else deadline
 
     def _is_late(self, sent: Sent) -> bool:
         """Tell whether the deadline has passed. It is not set anew with each event: one that has moved is set here."""

@@ -252,16 +252,19 @@ class BodyReader:
         return head
 
     def count(self, taken: int) -> None:
-        """Count bytes of the body that were read before."""
+        """Count bytes of the body that were looked at before."""
         self._taken += taken
 
     def put_back(self, data: bytes, *, is_whole: bool) -> None:
         """Have `read` return these bytes first, which were taken off the response; all of the body if `is_whole`."""
-        self._head, self._is_whole = data, is_whole
+        if is_whole:
+            self._head, self._is_whole = data, True
+        elif data:
+            self._pieces = _slices(data)
 
     def _whole(self) -> bytes | None:
         """Return the whole body, if it is here already and short enough to be returned as it is."""
-        if "content-encoding" in self.response.headers or self._taken or self._head:
+        if "content-encoding" in self.response.headers or self._taken or self._head or self._pieces is not None:
             return None
         most = self._bounds.max_bytes
         return self.response.whole(_PIECE if most is None or most > _PIECE else most)

@@ -288,8 +288,11 @@ class AsyncioConnection(asyncio.Protocol):
                 release(transport)
             else:
                 transport.abort()
-        if self.incoming is not None and self.incoming.error is None:
-            self.incoming.end(CutOff("it was closed on this side"))
+        incoming = self.incoming
+        if incoming is not None and incoming.is_complete:
+            self.notify = None  # who is told of a whole answer closes this, and must not be told again meanwhile
+        if incoming is not None and incoming.error is None:
+            incoming.end(CutOff("it was closed on this side"))
         self._wake()
 
     # --- connecting ------------------------------------------------------------------------------

@@ -255,7 +255,6 @@ class _Arriving(_Response):
             self._pool.drop_soon(self._connection)
 
 
-@final
 class SentRequest:
     """A request that is on its way over a connection that calls back; see `mellite.wire.http.Sent`."""
 
@@ -332,16 +331,49 @@ class SentRequest:
         """Call back in the next turn of the loop."""
         self._connection.call_soon(self._notify)
 
-    def leave(self) -> None:
-        """Call back no more."""
+    def left(self) -> SentRequest:
+        """Call back no more; return what a task waits with."""
+        self._leave()
+        if self._incoming.has_head:
+            return self
+        return _LeftRequest(self._pool, self._connection, self._incoming, self._request, _nobody)
+
+    def close(self, response: ArrivingResponse | None) -> None:
+        """Call back no more; close the response, or the connection before there is one."""
+        self._leave()
+        if response is not None:
+            response.close()
+        else:
+            self._pool.drop(self._connection)
+
+    def _leave(self) -> None:
         if self._has_connection():
             self._connection.notify = None
             self._connection.watch(None)
 
-    def close(self) -> None:
-        """Close the connection."""
-        self.leave()
-        self._pool.drop(self._connection)
+
+@final
+class _LeftRequest(SentRequest):
+    """One left to a task; its connection is closed if that task never begins."""
+
+    __slots__ = ("_is_taken_on",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._is_taken_on = False
+
+    async def opened(self, timeout: float | None) -> HttpResponse:
+        """Wait for the head."""
+        self._is_taken_on = True
+        return await super().opened(timeout)
+
+    def __del__(self) -> None:
+        if not self._is_taken_on:
+            self._pool.drop_soon(self._connection)
+
+
+def _nobody() -> None:
+    pass
 
 
 def is_deadline(error: Exception) -> bool:
