@@ -31,6 +31,7 @@ WIDE_EXCEPTS = {
     ),
     "mellite/thunk/pump.py::Pump.run": "whatever a backend raises settles the thunk",
     "mellite/thunk/pump.py::Pump.start": "the stream comes across it again, in the task, where it settles the thunk",
+    "mellite/wire/pushing.py::Pushing.begin": "the task comes across it again, where it settles the thunk",
     "mellite/wire/pushing.py::Pushing._arrived": "raised again by the task, which settles the thunk",
     "mellite/wire/transports/http1/exchange.py::SentRequest.opened": "raised as the error of ours for it",
     "mellite/thunk/pump.py::Pump._close": "a backend that fails while closing does not undo its answer; the log has it",

@@ -436,12 +436,8 @@ class Pushing:
         """End after the last event: give back the connection and the place."""
         sink = self._sink
         self.abort()
-        if sink is None:
-            return
-        try:
+        if sink is not None:
             sink.end()
-        except Exception as error:
-            sink.break_off(error)
 
     def _watch(self, now: float) -> bool:
         """Have it told when the next event has taken too long, or the whole answer has.
