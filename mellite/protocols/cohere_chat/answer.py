@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict, final
 
 import msgspec
 
@@ -19,6 +19,7 @@ __all__ = [
     "CohereMessage",
     "CohereResponse",
     "Merged",
+    "PlainCallEvent",
     "decode_plain",
     "usage_of",
 ]
@@ -94,15 +95,38 @@ class _PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     message: _PlainMessage
 
 
-class _PlainEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    type: Literal["content-delta"]
+class _PlainEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True, tag="content-delta"):
     delta: _PlainDelta
     index: int = 0
     logprobs: None = None
 
 
-#: Decodes an event that only goes on with a block, faster than any event; raises ValueError for one of another kind.
-decode_plain: Final = msgspec.json.Decoder(_PlainEvent).decode
+class _PlainFunction(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    arguments: str
+
+
+class _PlainCall(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    function: _PlainFunction
+
+
+class _PlainCalls(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    tool_calls: _PlainCall
+
+
+class _PlainCallDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    message: _PlainCalls
+
+
+@final
+class PlainCallEvent(msgspec.Struct, gc=False, forbid_unknown_fields=True, tag="tool-call-delta"):
+    """More of the arguments of a call."""
+
+    delta: _PlainCallDelta
+    index: int = 0
+
+
+#: Decodes an event that only goes on with a block or a call, faster than any event; raises ValueError for any other.
+decode_plain: Final = msgspec.json.Decoder(_PlainEvent | PlainCallEvent).decode
 
 
 # Putting one together

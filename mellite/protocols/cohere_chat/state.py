@@ -26,6 +26,7 @@ class State(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:
+        calling: whether a tool call is written, so that the next event is likely to be more of it.
         failure: what the provider says of an answer that it broke off.
         finish_word: why the answer ended, in Cohere's word.
         flowing: the block that grows, so that the next event is likely to be more of it.
@@ -34,16 +35,18 @@ class State(AnswerState):
         merged: the answer so far.
     """
 
-    __slots__ = ("failure", "finish_word", "flowing", "index", "inputs", "merged")
+    __slots__ = ("_moved", "calling", "failure", "finish_word", "flowing", "index", "inputs", "merged")
 
     def __init__(self) -> None:
         super().__init__()
+        self.calling = False
         self.flowing: Block | None = None
         self.index = -1
         self.inputs = ToolInputs()
         self.merged = Merged()
         self.finish_word: str | None = None
         self.failure: MelliteError | None = None
+        self._moved: dict[int, int] = {}  # where the last block of a number stands, if several have it
 
     def identify_by(self, event: Mapping[str, Json], events: list[Event]) -> None:
         """Tell which answer this is, as soon as it is known; Cohere names no model."""
@@ -51,15 +54,20 @@ class State(AnswerState):
         if self.response_id is not None:
             self.merged.top["id"] = self.response_id
 
+    def block_at(self, index: int) -> Block | None:
+        """Return the last block of this number."""
+        return self.merged.blocks.get(self._moved.get(index, index))
+
     def block(self, index: int, kind: str, facts: Mapping[str, Json], events: list[Event]) -> Block:
         """Return the block of this number and kind; open it if it is new."""
-        known = self.merged.blocks.get(index)
+        known = self.block_at(index)
         if known is not None and known.kind == kind and known.is_open:
             return known
         if known is not None:  # one number for two blocks: the next free one
             self.close(known, events)
-            index = max(self.merged.blocks) + 1
+            self._moved[index] = index = max(self.merged.blocks) + 1
         self.begin(events)
+        self.calling = False
         number = sum([block.kind == kind for block in self.merged.blocks.values()])
         block = Block(kind, f"{'reasoning' if kind == 'thinking' else kind}-{number}", facts)
         self.merged.blocks[index] = block

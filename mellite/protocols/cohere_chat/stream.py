@@ -15,7 +15,7 @@ from ..error_answers import failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import json_text, listed, text_of, wrong
 from ..reading import answered, decoded, is_done, read_whole
-from .answer import decode_plain, usage_of
+from .answer import PlainCallEvent, decode_plain, usage_of
 from .state import State
 
 __all__ = ["halt", "initial", "step", "unary"]
@@ -52,15 +52,19 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         (TextStart(id='text-0', provider_metadata=None), TextDelta(text='Hi!', id='text-0'))
     """
     block = state.flowing
-    if block is not None:
+    if block is not None or state.calling:
         try:
             plain = decode_plain(data)
         except (ValueError, RecursionError):
             pass  # more than a delta, or no JSON at all: the long way finds out
         else:
-            content = plain.delta.message.content
-            text, thinking = content.text, content.thinking
-            if plain.index == state.index:
+            if type(plain) is PlainCallEvent:
+                if state.calling:
+                    more = plain.delta.message.tool_calls.function.arguments
+                    return list(state.inputs.add(index=plain.index, arguments=more))
+            elif block is not None and plain.index == state.index:
+                content = plain.delta.message.content
+                text, thinking = content.text, content.thinking
                 if text and thinking is None and block.kind == "text":
                     block.pieces.append(text)
                     return (TextDelta(text, block.id),)
@@ -129,14 +133,15 @@ def _on_content_delta(state: State, value: Mapping[str, Json], events: list[Even
         if text:
             state.grow(index, state.block(index, kind, {}, events), text, events)
     others = {name: fact for name, fact in content.items() if name not in ("type", "text", "thinking")}
-    if others and index in state.merged.blocks:
-        state.merged.blocks[index].facts.update(others)
+    block = state.block_at(index) if others else None
+    if block is not None:
+        block.facts.update(others)
     if value.get("logprobs") is not None:
         state.merged.logprobs.append(value["logprobs"])
 
 
 def _on_content_end(state: State, value: Mapping[str, Json], events: list[Event]) -> None:
-    block = state.merged.blocks.get(_index(value))
+    block = state.block_at(_index(value))
     if block is not None and block.kind == "thinking":
         state.close(block, events)
 
@@ -169,6 +174,7 @@ def _on_call(state: State, call: Json, index: int, events: list[Event]) -> None:
         name=text_of(function.get("name"), "the name of a tool call") or None,
         arguments=text_of(arguments, "the arguments of a tool call") or None,
     )
+    state.calling = True
 
 
 def _on_citation(state: State, value: Mapping[str, Json], events: list[Event]) -> None:

@@ -183,7 +183,7 @@ class Merged:
                 _set(known, name, value)
         for part in content.get("parts") or ():
             pieces = _add_part(known["parts"], part)
-            if flows:
+            if flows and pieces is not None:
                 self.flowing = pieces
 
     def add_call(self, part: Mapping[str, Json]) -> None:
@@ -237,11 +237,11 @@ def _continued(known: Json, more: Mapping[str, Json]) -> JsonObject:
     return known
 
 
-def _add_part(parts: list[JsonObject], part: Mapping[str, Json]) -> list[str]:
+def _add_part(parts: list[JsonObject], part: Mapping[str, Json]) -> list[str] | None:
     """Add a part, or make it one with the text before it: a signature ends what may be made one.
 
     Returns:
-        The pieces of its text, to which more can be added.
+        The pieces of its text, to which more can be added; None for a part that says nothing.
     """
     text = part.get("text")
     if not isinstance(text, str):
@@ -261,7 +261,7 @@ def _add_part(parts: list[JsonObject], part: Mapping[str, Json]) -> list[str]:
         last.update({name: value for name, value in part.items() if name != "text"})
         return pieces
     if not text and part.keys() <= {"text"}:
-        return []
+        return None
     pieces = [text]
     parts.append({**part, "text": pieces})
     return pieces

@@ -17,14 +17,17 @@ __all__ = ["MISSES", "end_reasoning", "on_delta"]
 MISSES: Final = 8
 _LONGEST_INDEX: Final = 10  # digits
 
+#: The fields of thinking that a plain chunk may have.
+_PLAIN_THINKING: Final = ("reasoning_content", "reasoning")
+
 
 def on_delta(state: State, delta: Mapping[str, Json], events: list[Event], *, whole: bool = False) -> None:
     """Take more of the answer; or all of it, if `whole`, so that each tool call is one of its own."""
     content = delta.get("content")
-    thinking = ""
+    thinking = field = ""
     for name in REASONING_FIELDS:
         if name in delta and isinstance(delta[name], str) and delta[name]:
-            thinking = delta[name]
+            thinking, field = delta[name], name
             break
     if type(content) is list:
         parts = _on_parts(content)
@@ -34,7 +37,7 @@ def on_delta(state: State, delta: Mapping[str, Json], events: list[Event], *, wh
     if delta.get("reasoning_details"):
         state.has_details = True
     if thinking:
-        _on_thinking(state, thinking, events)
+        _on_thinking(state, thinking, field, events)
     if content:
         _on_text(state, content, events)
     if "refusal" in delta and isinstance(delta["refusal"], str) and delta["refusal"]:
@@ -60,6 +63,7 @@ def _on_calls(state: State, delta: Mapping[str, Json], events: list[Event], *, w
         _on_tool_call(state, call, place, events, whole=whole)
     if state.inputs.grown != grown:
         state.go_on()
+        state.plain = "arguments" if state.misses < MISSES and not (state.old_call or whole) else ""
 
 
 def _on_parts(parts: Sequence[Json]) -> tuple[str, str]:
@@ -78,7 +82,8 @@ def _on_parts(parts: Sequence[Json]) -> tuple[str, str]:
     return "".join(thinking), "".join(text)
 
 
-def _on_thinking(state: State, text: str, events: list[Event]) -> None:
+def _on_thinking(state: State, text: str, field: str, events: list[Event]) -> None:
+    """Take more thinking out of a field of the delta; out of the content, if it is no name."""
     if not state.started:
         state.begin(events)
     state.go_on()
@@ -87,7 +92,7 @@ def _on_thinking(state: State, text: str, events: list[Event]) -> None:
         state.blocks += 1
         events.append(ReasoningStart(state.reasoning_id))
     events.append(ReasoningDelta(text, state.reasoning_id))
-    state.plain = "reasoning" if state.misses < MISSES else ""
+    state.plain = field if state.misses < MISSES and field in _PLAIN_THINKING else ""
 
 
 def _on_text(state: State, text: str, events: list[Event]) -> None:
@@ -139,7 +144,7 @@ def _close_reasoning(state: State, events: list[Event]) -> None:
     """End thinking, as something else begins; thinking with details, which may come late, ends at the very end."""
     if state.reasoning_id and not state.has_details:
         events.append(ReasoningEnd(state.reasoning_id))
-        state.reasoning_id = ""
+        state.reasoning_id = state.plain = ""
 
 
 def end_reasoning(state: State, details: Json, events: list[Event]) -> None:

@@ -37,7 +37,7 @@ class State(AnswerState):
     def __init__(self, dialect: ChatDialect) -> None:
         super().__init__()
         self.dialect = dialect
-        self.plain = ""  # what is flowing, "text" or "reasoning", so that the next chunk is likely to be more of it
+        self.plain = ""  # what flows, so that the next chunk is likely to be more of it: "text", thinking, "arguments"
         self.misses = 0
         self.text_open = False
         self.reasoning_id = ""  # the open block

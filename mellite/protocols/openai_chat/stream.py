@@ -13,7 +13,7 @@ from ..error_answers import failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import listed, wrong
 from ..reading import is_done, read_event, read_whole
-from .answer import decode_plain, filtered_for, usage_of
+from .answer import PlainDelta, decode_plain, filtered_for, usage_of
 from .deltas import MISSES, end_reasoning, on_delta
 from .dialect import OPENAI, ChatDialect
 from .state import State
@@ -57,14 +57,39 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         except (ValueError, RecursionError):
             _miss(state)  # more than text, or no JSON at all: the long way finds out
         else:
-            text, thinking = delta.content, delta.reasoning_content
-            if text and not thinking and plain == "text":
+            text, alone = delta.content, delta.tool_calls is None and delta.reasoning is delta.reasoning_content is None
+            if text and alone and plain == "text":
                 state.merged.content.append(text)
                 return (TextDelta(text),)
-            if thinking and not text and plain == "reasoning":
-                state.merged.reasoning.append(thinking)
-                return (ReasoningDelta(thinking, state.reasoning_id),)
+            flowed = _flowed(state, delta)
+            if flowed is not None:
+                return flowed
     return _take(state, data, event)
+
+
+def _flowed(state: State, delta: PlainDelta) -> Sequence[Event] | None:
+    """Return the events of a delta that is nothing but more of what flows; None for any other."""
+    plain, merged, text = state.plain, state.merged, delta.content
+    thinking, reasoning = delta.reasoning_content, delta.reasoning
+    if delta.tool_calls is not None:
+        if plain == "arguments" and not text and thinking is reasoning is None:
+            if text is not None:
+                merged.content.append(text)
+            call = delta.tool_calls[0]
+            return list(state.inputs.add(index=call.index, arguments=call.function.arguments))
+    elif plain == "text":
+        if text and not thinking and reasoning is None:
+            merged.reasoning.append("")
+            merged.content.append(text)
+            return (TextDelta(text),)
+    elif not text:
+        more, other = (thinking, reasoning) if plain == "reasoning_content" else (reasoning, thinking)
+        if more and other is None and plain != "arguments":
+            if text is not None:
+                merged.content.append(text)
+            merged.pieces(plain).append(more)
+            return (ReasoningDelta(more, state.reasoning_id),)
+    return None
 
 
 def halt(state: State) -> Sequence[Event]:

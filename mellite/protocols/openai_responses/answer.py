@@ -84,19 +84,27 @@ def usage_of(raw: Mapping[str, Json]) -> Usage:
     )
 
 
-# Stream events of nothing but text
+# Stream events of nothing but more of a text, of thinking or of what goes to a tool
 
 
 class _PlainDelta(msgspec.Struct, gc=False):
-    type: Literal["response.output_text.delta"]
+    type: Literal[
+        "response.output_text.delta",
+        "response.reasoning_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+    ]
     delta: str
     item_id: str | None = None
     output_index: int | None = None
     content_index: int | None = None  # no default of 0: a name that was damaged must not be read as one
+    summary_index: int | None = None
     sequence_number: int | None = None
+    call_id: None = None  # some hosts name a call by this alone
 
 
-#: Decodes a stream event that is more of a text; raises ValueError for any other. All that it passes over comes again
+#: Decodes a stream event that is more of the same; raises ValueError for any other. All that it passes over comes again
 #: with the end of the answer.
 decode_plain: Final = msgspec.json.Decoder(_PlainDelta).decode
 

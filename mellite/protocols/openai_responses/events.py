@@ -49,11 +49,16 @@ def _on_text(state: State, event: Mapping[str, Json], events: list[Event], *, ki
     item = state.items.of(event, "message" if kind == "output_text" else "reasoning")
     number = _number(event, _COUNTED[kind])
     block, more = state.items.text(item, kind, number, text)
-    if kind == "output_text" and item.held is None:
-        place = event.get("output_index")
-        state.flow = Flow(event.get("item_id") if place is None else place, number, block)
+    if item.held is None:
+        state.flow = Flow(event.get("type"), _place(event), number, block)
     state.piece_of = block
     events += more
+
+
+def _place(event: Mapping[str, Json]) -> int | str | None:
+    """Return the place of the item that an event is about: its index or, without one, its id."""
+    place: int | str | None = event.get("output_index")
+    return event.get("item_id") if place is None else place
 
 
 #: The field that says which text of its kind an event belongs to.
@@ -91,6 +96,9 @@ def _on_input(state: State, event: Mapping[str, Json], events: list[Event], *, k
     item = state.items.of(event, kind)
     state.piece_of = item
     events += state.items.input(item, text)
+    place = _place(event)
+    flows = item.started and item.held is None and place is not None
+    state.flow = Flow(event.get("type"), place, None, item) if flows else None
 
 
 def _on_whole_input(
@@ -100,6 +108,7 @@ def _on_whole_input(
     if not isinstance(whole, str) or not whole.strip():
         return
     state.begin(events)
+    state.flow = None
     events += state.items.whole_input(event, kind, whole)
 
 

@@ -15,18 +15,26 @@ __all__ = ["Flow", "State"]
 
 
 class Flow(NamedTuple):
-    """The text that flows at the moment, so that the next event is likely to be more of it."""
+    """What flows at the moment, so that the next event is likely to be more of it.
 
-    place: int | str | None  # of its item: the index in the output or, without one, the id
-    content_index: int
-    block: Block
+    Args:
+        type: of the events that bring it, in the provider's word.
+        place: of its item: the index in the output or, without one, the id.
+        number: which text of the item it is; None for what goes to a tool.
+        grown: the text, or the item of the call.
+    """
+
+    type: Json
+    place: int | str | None
+    number: int | None
+    grown: Block | Item
 
 
 class State(AnswerState):
     """Where the parser stands in one answer.
 
     Attributes:
-        flow: the text that flows at the moment.
+        flow: what flows at the moment.
         items: the output items.
         piece_of: the text or the call that the event at hand is a piece of.
         refusals: what the model said in place of an answer, by item and part.

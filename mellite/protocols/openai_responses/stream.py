@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ...values.errors import IncompleteStream, MelliteError
-from ...values.events import Event, FinishReason, StepFinish, TextDelta
+from ...values.events import Event, FinishReason, ReasoningDelta, StepFinish, TextDelta, ToolInputDelta
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ..error_answers import failure_of
@@ -15,6 +15,7 @@ from ..reading import answered, decoded, is_done
 from .answer import decode_plain, log_probabilities, refusal_of, usage_of, whole
 from .dialect import OPENAI, ResponsesDialect
 from .events import HANDLERS, object_in
+from .pieces import Block, Item
 from .state import State
 
 __all__ = ["halt", "initial", "step", "unary"]
@@ -38,7 +39,17 @@ _LAST: Final[Mapping[str, str | None]] = {
     "response.done": None,
 }
 
-_PLAIN_NAMES: Final = frozenset({"message", "response.output_text.delta"})
+#: The events that bring more of what flows; "message" is the name of an event without one.
+_PLAIN_NAMES: Final = frozenset(
+    {
+        "message",
+        "response.custom_tool_call_input.delta",
+        "response.function_call_arguments.delta",
+        "response.output_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_text.delta",
+    }
+)
 
 
 def initial(request: Request, *, dialect: ResponsesDialect = OPENAI) -> State:  # noqa: ARG001 - the argument of every protocol
@@ -74,14 +85,21 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         except (ValueError, RecursionError):
             pass  # another event, or no JSON at all: the long way finds out
         else:
-            place = plain.item_id if plain.output_index is None else plain.output_index
-            if place == flow.place and plain.content_index == flow.content_index and plain.delta:
-                block = flow.block
+            type, place = plain.type, plain.item_id if plain.output_index is None else plain.output_index
+            number = plain.summary_index if type == "response.reasoning_summary_text.delta" else plain.content_index
+            if type == flow.type and place == flow.place and number == flow.number and plain.delta:
                 if plain.sequence_number is not None:
-                    state.sequence.note(plain.sequence_number, block)
-                block.pieces.append(plain.delta)
-                return (TextDelta(plain.delta, block.id),)
+                    state.sequence.note(plain.sequence_number, flow.grown)
+                flow.grown.pieces.append(plain.delta)
+                if type == "response.output_text.delta":
+                    return (TextDelta(plain.delta, flow.grown.id),)
+                return (_flowed(flow.grown, plain.delta),)
     return _take(state, data, event)
+
+
+def _flowed(grown: Block | Item, more: str) -> Event:
+    """Return the event of more thinking, or of more that goes to a tool."""
+    return ToolInputDelta(grown.call_id, grown.name, more) if type(grown) is Item else ReasoningDelta(more, grown.id)
 
 
 def halt(state: State) -> Sequence[Event]:
