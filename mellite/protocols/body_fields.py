@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter
 
 from ..values.errors import InvalidRequest
 from ..values.options import Options
@@ -21,13 +23,19 @@ def renamed(options: Options, fields: Mapping[str, str]) -> JsonObject:
         >>> renamed(Options(top_p=0.5), {"temperature": "t", "top_p": "p"})
         {'p': 0.5}
     """
-    given = options.given()
     found: JsonObject = {}
-    for name, field in fields.items():
-        if name in given:
-            value = given[name]
-            found[field] = list(value) if isinstance(value, tuple) else value
+    for name, value in zip(fields, _reader(*fields)(options), strict=True):
+        if value is not None:
+            found[fields[name]] = list(value) if type(value) is tuple else value
     return found
+
+
+@lru_cache(maxsize=64)
+def _reader(*names: str) -> Callable[[Options], Sequence[Json]]:
+    """Return what reads some options, in one step."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda options: [getattr(options, name) for name in names]
 
 
 def own_fields(

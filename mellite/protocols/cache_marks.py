@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import evolve
 
+from ..values.filling import copier
 from ..values.messages import CacheHint, Media, Message, Part, Text, ToolCall, ToolResult
 from ..values.options import CachePolicy
 from ..values.request import Request
@@ -175,8 +176,13 @@ def _with_hints(request: Request, hints: Mapping[_Place, CacheHint | None]) -> R
             at = index - own if section == _SYSTEM else index
             content = list(messages[at].content)
             content[part] = _hinted(content[part], hint)
-            messages[at] = evolve(messages[at], content=tuple(content))
-    return evolve(request, tools=tuple(tools), system=tuple(system), messages=tuple(messages))
+            messages[at] = _copied_message(messages[at], {"content": tuple(content)})
+    changes = {"tools": tuple(tools), "system": tuple(system), "messages": tuple(messages)}
+    return _copied_request(request, changes)
+
+
+_copied_message: Final = copier(Message)
+_copied_request: Final = copier(Request)
 
 
 def _hinted(part: Any, hint: CacheHint | None) -> Any:

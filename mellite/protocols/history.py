@@ -15,7 +15,7 @@ from ..values.messages import Message, Part, Text, ToolCall, ToolResult, ToolVal
 from ..values.request import Request
 from .tool_calls import result_text
 
-__all__ = ["LAST_SPACE", "LOOSE", "CallIds", "HistoryRules", "mend", "without_last_space"]
+__all__ = ["LAST_SPACE", "LOOSE", "CallIds", "HistoryRules", "is_text", "mend", "without_last_space"]
 
 
 #: Which ids of tool calls a protocol takes; see `HistoryRules`.
@@ -64,7 +64,7 @@ def mend(request: Request, *, rules: HistoryRules) -> tuple[Request, tuple[str, 
         >>> request.messages[-1].role, changes
         ('tool', ("tool call 'call_1' has no result: it gets one that says so",))
     """
-    if _is_text(request) or _is_in_order(request, rules):
+    if is_text(request) or _is_in_order(request, rules):
         return request, ()
     mender = _Mender(request, rules)
     messages = tuple(mender.mended())
@@ -96,7 +96,7 @@ def _is_result(part: Part) -> TypeGuard[ToolResult]:
     return isinstance(part, ToolResult) and not part.provider_executed
 
 
-def _is_text(request: Request) -> bool:
+def is_text(request: Request) -> bool:
     """Check that the history is text alone, as most are: there is nothing to put in order."""
     for message in request.messages:
         for part in message.content:

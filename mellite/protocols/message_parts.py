@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..values.errors import InvalidRequest
 from ..values.messages import Message, Text
-from ..values.provider_json import Json
+from ..values.provider_json import Json, JsonObject
 from ..values.request import Request
 
-__all__ = ["noted", "only", "split_system", "system_update", "texts_of", "unsupported"]
+__all__ = [
+    "as_turns",
+    "has_plain_system",
+    "noted",
+    "only",
+    "plain_turns",
+    "split_system",
+    "system_update",
+    "texts_of",
+    "unsupported",
+]
 
 
 def unsupported(part: object, role: str, kinds: Iterable[str], *, who: str) -> InvalidRequest:
@@ -62,6 +72,50 @@ def split_system(request: Request, *, who: str) -> tuple[list[list[Text]], list[
     while turns and turns[0].role == "system":
         system.append(texts_of(turns.pop(0), who=who))
     return system, turns
+
+
+def plain_turns(request: Request) -> list[str] | None:
+    """Return the texts of user and model taking turns, the user first, each with one text that says something.
+
+    Return None for any other conversation, and where something is noted of a message or a text. Most requests are so
+    plain that nothing has to be decided about them, and are written in fewer steps.
+
+    Example:
+        >>> plain_turns(Request.of([Message.user("Hi."), Message.assistant("Yes?"), Message.user("Go on.")]))
+        ['Hi.', 'Yes?', 'Go on.']
+        >>> plain_turns(Request.of([Message.user("Hi."), Message.user("Hello?")])) is None
+        True
+    """
+    texts: list[str] = []
+    role = "user"
+    for message in request.messages:
+        content = message.content
+        if message.role != role or message.native is not None or not content or content[1:]:
+            return None
+        part = content[0]
+        if type(part) is not Text or part.cache is not None or part.provider_metadata is not None:
+            return None
+        text = part.text
+        if not text or (not " " < text[0] < "\x7f" and not text.strip()):
+            return None
+        texts += (text,)
+        role = "user" if role == "assistant" else "assistant"
+    return texts
+
+
+def has_plain_system(request: Request) -> bool:
+    """Return whether all texts of the system prompt say something, and none is marked for the cache."""
+    return not request.system or all(part.cache is None and part.text.strip() for part in request.system)
+
+
+def as_turns(texts: Sequence[str]) -> list[JsonObject]:
+    """Write the texts of `plain_turns` as messages, as most protocols have them."""
+    turns: list[JsonObject] = []
+    role = "user"
+    for text in texts:
+        turns += ({"role": role, "content": text},)
+        role = "user" if role == "assistant" else "assistant"
+    return turns
 
 
 def system_update(text: str) -> str:

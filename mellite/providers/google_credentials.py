@@ -22,6 +22,7 @@ from ..values.provider_json import Json
 from ..wire.auth.keys import Credential, Scrubber
 from ..wire.auth.tokens import Refreshing, Token
 from ..wire.bounds import AnswerBounds
+from ..wire.environment import variable
 from ..wire.http import HttpRequest, Transport
 from ..wire.response import open_response
 from ..wire.transports.default import default_transport
@@ -96,7 +97,11 @@ class Login(Credential):
         return " or ".join([*self.variables, self.fetched.describe()])
 
     def _given(self) -> str | None:
-        return next((value for name in self.variables if (value := os.environ.get(name))), None)
+        for name in self.variables:
+            value = variable(name)
+            if value:
+                return value
+        return None
 
     def _look(self) -> None:
         if _file() is None and not _on_google():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -14,6 +13,7 @@ from attrs import field, frozen
 
 from ..values.empty import EMPTY
 from ..values.errors import ConfigurationError
+from .environment import variable
 
 __all__ = ["Endpoint", "Setting", "host_of", "is_private_link"]
 
@@ -44,7 +44,7 @@ class Setting:
     @property
     def is_given(self) -> bool:
         """Whether code or environment gives a word; the default does not count."""
-        return bool(self.value) or any(os.environ.get(name, "").strip() for name in self.variables)
+        return bool(self.value) or any((variable(name) or "").strip() for name in self.variables)
 
     def of(self, name: str) -> str:
         """Return the word in force now.
@@ -55,8 +55,14 @@ class Setting:
         Raises:
             ConfigurationError: if there is no word, or it has a character that a host name or path cannot have.
         """
-        found = [(f"{name}=...", self.value), *[(each, os.environ.get(each, "").strip()) for each in self.variables]]
-        where, value = next(((where, value) for where, value in found if value), ("", self.default))
+        where, value = f"{name}=...", self.value
+        for each in () if value else self.variables:
+            where, value = each, variable(each)
+            value = value.strip() if value else value
+            if value:
+                break
+        if not value:
+            where, value = "", self.default
         if not value:
             variables = " or ".join(self.variables)
             way = f"set the environment variable {variables}, or give {name}=..." if variables else f"give {name}=..."
@@ -117,9 +123,9 @@ class Endpoint:
             ConfigurationError: if an environment variable holds no URL, or a setting is missing.
         """
         for name in self.variables:
-            value = os.environ.get(name, "").strip()
-            if value:
-                _split(value, name)
+            value = variable(name)
+            if value and (value := value.strip()):
+                _check(value, name)
                 return value
         base = self.base_url
         for name, setting in self.settings.items():
@@ -133,7 +139,7 @@ class Endpoint:
 
         Settings with a default are among them: a recording may have been made with another word.
         """
-        if any(os.environ.get(name, "").strip() for name in self.variables):
+        if any((variable(name) or "").strip() for name in self.variables):
             return []
         named = [name for name in self.settings if f"{{{name}}}" in self.base_url]
         return [name for name in named if not self.settings[name].is_given]
@@ -198,6 +204,12 @@ def _split(url: object, name: str) -> SplitResult:
         msg = f"{name} has a fragment ('#...'), which is never sent: {url!r}"
         raise ConfigurationError(msg)
     return parts
+
+
+@lru_cache(maxsize=64)  # errors are not kept
+def _check(url: str, name: str) -> None:
+    """Check a base URL of the environment; see `_split`."""
+    _split(url, name)
 
 
 @lru_cache(maxsize=64)

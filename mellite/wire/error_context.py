@@ -121,13 +121,21 @@ class Informing:
 def request_id(response: HttpResponse) -> str | None:
     """Return the provider's id of the request, by whichever header names it."""
     headers = response.headers
-    named = [name for name in _RANKS.keys() & headers.keys() if headers[name]]
-    return headers[min(named, key=_RANKS.__getitem__)] if named else None
+    found: str | None = None
+    rank = len(_RANKS)
+    for name in headers:
+        if name in _RANKS and _RANKS[name] < rank and headers[name]:
+            found, rank = headers[name], _RANKS[name]
+    return found
 
 
 def safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers that cannot hold a secret. Unknown headers are left out."""
-    return {name: value for name, value in headers.items() if _is_kept(name)}
+    kept: dict[str, str] = {}
+    for name in headers:
+        if _is_kept(name):
+            kept[name] = headers[name]
+    return kept
 
 
 @lru_cache(maxsize=512)

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from ...values.errors import InvalidRequest, UnsupportedOption
-from ...values.options import Options
+from ...values.options import NO_OPTIONS, Options
 from ...values.output import schema_of
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
 from ..body_fields import own_fields, renamed
 from ..cache_marks import MARKS, marked
+from ..message_parts import has_plain_system, plain_turns
 from ..tool_definitions import native_notes, possible
 from .content import ConversationWriter, cached
 from .dialect import ANTHROPIC, AnthropicDialect
@@ -61,29 +62,46 @@ def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROP
         ([{'role': 'user', 'content': [{'type': 'text', 'text': 'Hello.'}]}], 32000)
     """
     facts = facts_of(request.model)
-    own = _own_fields(request, dialect)
-    limit = MARKS if dialect.cache else 0
-    request = marked(request, limit=limit - 1 if limit and own.get("cache_control") else limit)
-    body: JsonObject = {"model": request.model} if dialect.names_model else {}
+    own = _own_fields(request, dialect) if request.provider_options else {}
     writer = ConversationWriter(native_updates=facts.system_messages)
-    writer.write(request)
+    plain = None if request.tools or request.cache not in (None, "auto", "none") else plain_turns(request)
+    if plain and has_plain_system(request):
+        writer.write_turns(request.system, plain, marks=dialect.cache and request.cache != "none")
+    else:
+        request = marked(request, limit=_limit(own, dialect))
+        writer.write(request)
+    body: JsonObject = {"model": request.model} if dialect.names_model else {}
     if writer.system:
         body["system"] = writer.system
     body["messages"] = writer.messages
-    _set_tools(body, request)
+    if request.tools or request.tool_choice is not None:
+        _set_tools(body, request)
     if stream and dialect.says_stream:
         body["stream"] = True
-    _set_options(body, request, facts)
-    _set_thinking(body, request, facts)
+    if request.options is not NO_OPTIONS:
+        _set_options(body, request, facts)
+        _set_thinking(body, request, facts)
     if request.output is not str:
         _set_output(body, request, facts)
+    if own:
+        _lay_over(body, own)
+    body["max_tokens"] = _longest(body, request.options, dialect.max_tokens or facts.max_tokens)
+    return body
+
+
+def _limit(own: Mapping[str, Json], dialect: AnthropicDialect) -> int:
+    """Return how many marks for the cache there may be, beside the one that the caller's own fields make."""
+    return MARKS - bool(own.get("cache_control")) if dialect.cache else 0
+
+
+def _lay_over(body: JsonObject, own: Mapping[str, Json]) -> None:
+    """Put the caller's own fields into the body, or their fields into those that are there."""
     for name, value in own.items():
         known = body.get(name)
         if isinstance(known, dict) and isinstance(value, Mapping) and "type" not in value:
-            value = {**known, **value}  # noqa: PLW2901 - with a type it would be another one
-        body[name] = value
-    body["max_tokens"] = _longest(body, request.options, dialect.max_tokens or facts.max_tokens)
-    return body
+            body[name] = {**known, **value}  # with a type it would be another one
+        else:
+            body[name] = value
 
 
 def _set_tools(body: JsonObject, request: Request) -> None:
@@ -176,11 +194,13 @@ def _longest(body: Mapping[str, Json], options: Options, default: int) -> int:
     Raises:
         InvalidRequest: if thinking is to take all of it.
     """
-    if isinstance(body.get("max_tokens"), int):
+    if "max_tokens" in body and isinstance(body["max_tokens"], int):
         default = body["max_tokens"]
-    thinking = body.get("thinking")
-    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
     longest = options.max_tokens
+    if "thinking" not in body:
+        return longest or default
+    thinking = body["thinking"]
+    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
     if not isinstance(budget, int):
         return longest or default
     if longest is None:

@@ -70,6 +70,24 @@ class ConversationWriter:
                 follows = at > 0 and turns[at - 1].role == "tool" == message.role
                 self._add(message, merge=follows)  # results of parallel calls are one turn
 
+    def write_turns(self, system: Sequence[Text], turns: Sequence[str], *, marks: bool) -> None:
+        """Write the texts of user and model taking turns.
+
+        Args:
+            system: the system prompt, each of whose texts says something.
+            turns: the texts, of `plain_turns`.
+            marks: whether to mark what ``cache="auto"`` does: first and last text of the system prompt, the last turn.
+        """
+        for part in system:
+            self.system += ({"type": "text", "text": part.text},)
+        role = "user"
+        for text in turns:
+            self.messages += ({"role": role, "content": [{"type": "text", "text": text}]},)
+            role = "user" if role == "assistant" else "assistant"
+        if marks:
+            for block in (*self.system[:1], *self.system[1:][-1:], *self.messages[-1]["content"]):
+                block["cache_control"] = {"type": "ephemeral"}
+
     def _add(self, message: Message, *, merge: bool) -> None:
         if message.role == "assistant":
             content = [block for part in message.content for block in _assistant_block(part)]

@@ -27,6 +27,8 @@ def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
         >>> mend(request)[0].messages[-1].text
         'Hello.'
     """
+    if request.messages and request.messages[-1].role == "user" and history.is_text(request):
+        return request, ()
     request, changes = history.mend(request, rules=_RULES)
     messages: list[Message] = []
     more: list[str] = []

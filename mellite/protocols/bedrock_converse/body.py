@@ -9,7 +9,7 @@ from attrs import evolve
 
 from ...values.errors import UnsupportedOption
 from ...values.messages import Message, Reasoning, ToolCall
-from ...values.options import CachePolicy
+from ...values.options import NO_OPTIONS, CachePolicy
 from ...values.output import schema_of
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
@@ -18,6 +18,7 @@ from .. import history
 from ..body_fields import name_of_output, own_fields, renamed, strict_shape
 from ..cache_marks import marked
 from ..json_values import json_text
+from ..message_parts import has_plain_system, plain_turns
 from ..tool_definitions import input_schema, possible
 from .content import ConversationWriter, cache_point, proof_of
 from .models import Family, family_of
@@ -49,6 +50,8 @@ def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
         >>> mend(Request.of(talk, model="us.anthropic.claude-sonnet-4-6"))[1]
         ('thinking without a signature is left out: the model would refuse it',)
     """
+    if request.messages and request.messages[-1].role == "user" and history.is_text(request):
+        return request, ()
     request, changes = history.mend(request, rules=_RULES)
     if family_of(request.model).signed:
         messages = tuple([_without_unsigned(message) for message in request.messages])
@@ -88,20 +91,27 @@ def lower(request: Request, *, stream: bool) -> JsonObject:  # noqa: ARG001 - th
         {'temperature': 0}
     """
     family = family_of(request.model)
-    request = _with_cache_hints(request, family)
     writer = ConversationWriter()
-    writer.write(request)
+    plain = None if request.tools or request.cache not in (None, "auto", "none") else plain_turns(request)
+    if plain and has_plain_system(request):
+        marks = (family.caches or family.caches_tools) and request.cache != "none"
+        writer.write_turns(request.system, plain, marks=marks)
+    else:
+        request = _with_cache_hints(request, family)
+        writer.write(request)
     body: JsonObject = {"modelId": request.model, "messages": writer.messages}
     if writer.system:
         body["system"] = writer.system
-    config = renamed(request.options, _FIELDS)
-    if config:
-        body["inferenceConfig"] = config
-    _set_model_options(body, request, family)
-    _set_tools(body, request)
+    if request.options is not NO_OPTIONS:
+        config = renamed(request.options, _FIELDS)
+        if config:
+            body["inferenceConfig"] = config
+        _set_model_options(body, request, family)
+    if request.tools or request.tool_choice is not None:
+        _set_tools(body, request)
     if request.output is not str:
         body.setdefault("outputConfig", {})["textFormat"] = _text_format(request.output)
-    for name, value in own_fields(request, _NAMESPACE, reserved=_RESERVED):
+    for name, value in own_fields(request, _NAMESPACE, reserved=_RESERVED) if request.provider_options else ():
         known = body.get(name)
         body[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, Mapping) else value
     return body

@@ -17,6 +17,7 @@ from .media import WHO, MediaBlocks
 __all__ = ["ConversationWriter", "cache_point", "proof_of"]
 
 _NAMESPACE: Final = "bedrock"
+_SHORT: Final = CacheHint()
 
 
 def cache_point(hint: CacheHint) -> JsonObject:
@@ -54,6 +55,27 @@ class ConversationWriter:
                 self.system.append(cache_point(text.cache))
         for message in turns:
             self._add(message)
+
+    def write_turns(self, system: Sequence[Text], turns: Sequence[str], *, marks: bool) -> None:
+        """Write the texts of user and model taking turns.
+
+        Args:
+            system: the system prompt, each of whose texts says something.
+            turns: the texts, of `plain_turns`.
+            marks: whether to mark what ``cache="auto"`` does: first and last text of the system prompt, the last turn.
+        """
+        for part in system:
+            self.system += ({"text": part.text},)
+        role = "user"
+        for text in turns:
+            self.messages += ({"role": role, "content": [{"text": text}]},)
+            role = "user" if role == "assistant" else "assistant"
+        if marks:
+            self.messages[-1]["content"] += (cache_point(_SHORT),)
+            if self.system[1:]:
+                self.system[1:1] = (cache_point(_SHORT),)
+            if self.system:
+                self.system += (cache_point(_SHORT),)
 
     def _add(self, message: Message) -> None:
         if message.role == "system":

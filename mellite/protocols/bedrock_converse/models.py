@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -66,6 +67,7 @@ _FAMILIES: Final = (
 _OTHER: Final = Family(())
 
 
+@lru_cache(maxsize=256)
 def family_of(model: str | None) -> Family:
     """Return what is known of a model by its id, which may have a region before it, or be an ARN.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...values.errors import UnsupportedOption
-from ...values.options import Options
+from ...values.options import NO_OPTIONS, Options
 from ...values.provider_json import JsonObject
 from ...values.request import Request
 from ...values.tools import ToolDefinition
@@ -39,7 +39,7 @@ _RESERVED: Final = frozenset({"messages", "model", "stream", "tools"})
 
 def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
     """Return the request with a history that Cohere takes, and a sentence for each thing that was changed."""
-    return history.mend(request, rules=history.LOOSE)
+    return (request, ()) if history.is_text(request) else history.mend(request, rules=history.LOOSE)
 
 
 def lower(request: Request, *, stream: bool) -> JsonObject:
@@ -58,13 +58,16 @@ def lower(request: Request, *, stream: bool) -> JsonObject:
     body: JsonObject = {"model": request.model, "messages": writer.messages, "stream": stream}
     if writer.documents:
         body["documents"] = writer.documents
-    _set_tools(body, request)
-    body.update(renamed(request.options, _FIELDS))
-    _set_thinking(body, request.options)
+    if request.tools or request.tool_choice is not None:
+        _set_tools(body, request)
+    if request.options is not NO_OPTIONS:
+        body |= renamed(request.options, _FIELDS)
+        _set_thinking(body, request.options)
     if request.output is not str:
         schema = object_schema(request.output, who=WHO)
         body["response_format"] = {"type": "json_object", "json_schema": schema}
-    body.update(own_fields(request, _NAMESPACE, reserved=_RESERVED))
+    if request.provider_options:
+        body.update(own_fields(request, _NAMESPACE, reserved=_RESERVED))
     return body
 
 

@@ -9,7 +9,7 @@ from ...values.messages import Document, Image, Message, Reasoning, Text, ToolCa
 from ...values.provider_json import JsonObject
 from ...values.request import Request
 from ..media import IMAGE_TYPES, LARGEST, data_url, media_type_of, web_url
-from ..message_parts import noted, only, split_system, system_update, texts_of, unsupported
+from ..message_parts import as_turns, noted, only, plain_turns, split_system, system_update, texts_of, unsupported
 from ..tool_calls import arguments_text, result_text
 
 __all__ = ["WHO", "ConversationWriter"]
@@ -42,9 +42,13 @@ class ConversationWriter:
             InvalidRequest: for a part that a message of its role cannot carry.
         """
         system, turns = split_system(request, who=WHO)
-        texts = ["".join([part.text for part in parts]) for parts in system]
-        if any(texts):
+        texts = ["".join([part.text for part in parts]) for parts in system] if system else ()
+        if texts and any(texts):
             self.messages.append({"role": "system", "content": "\n".join([text for text in texts if text])})
+        plain = plain_turns(request)
+        if plain is not None:
+            self.messages += as_turns(plain)
+            return
         for message in turns:
             self._add(message)
 

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import Part, ToolCall
-from ...values.options import Options
+from ...values.options import NO_OPTIONS, Options
 from ...values.output import schema_of
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
@@ -71,6 +71,8 @@ def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
     Gemini 3 refuses calls of the current turn without a thought signature: those that another model made get the
     word that Google documents for them (https://ai.google.dev/gemini-api/docs/thought-signatures).
     """
+    if history.is_text(request):
+        return request, ()
     request, changes = history.mend(request, rules=history.LOOSE)
     if not is_third(request.model):
         return request, changes
@@ -120,15 +122,18 @@ def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) ->
     if writer.system:
         body["systemInstruction"] = {"parts": [{"text": writer.system}]}
     body["contents"] = writer.messages
-    _set_tools(body, request)
-    config = renamed(request.options, _FIELDS)
-    thinking = _thinking(request.options, request.model)
-    if thinking:
-        config["thinkingConfig"] = thinking
+    if request.tools or request.tool_choice is not None:
+        _set_tools(body, request)
+    config: JsonObject = {}
+    if request.options is not NO_OPTIONS:
+        config = renamed(request.options, _FIELDS)
+        thinking = _thinking(request.options, request.model)
+        if thinking:
+            config["thinkingConfig"] = thinking
     if request.output is not str:
         config |= {"responseMimeType": "application/json", "responseJsonSchema": schema_of(request.output)}
     body["generationConfig"] = config
-    for namespace in dialect.namespaces:
+    for namespace in dialect.namespaces if request.provider_options else ():
         for name, value in own_fields(request, namespace, reserved=_RESERVED, field_of=_camel):
             _place(body, _camel(name), value, namespace)
     if not body["generationConfig"]:

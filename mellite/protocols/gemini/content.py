@@ -12,7 +12,7 @@ from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ..json_values import decode_json
 from ..media import base64_of, media_type_of
-from ..message_parts import noted, only, split_system, system_update, texts_of, unsupported
+from ..message_parts import noted, only, plain_turns, split_system, system_update, texts_of, unsupported
 from ..tool_calls import arguments_text, result_text
 from .models import is_third
 
@@ -60,7 +60,15 @@ class ConversationWriter:
             InvalidRequest: for a part that a message of its role cannot carry.
         """
         system, turns = split_system(request, who=_WHO)
-        self.system = "\n".join(["".join([part.text for part in parts]) for parts in system])
+        if system:
+            self.system = "\n".join(["".join([part.text for part in parts]) for parts in system])
+        plain = plain_turns(request)
+        if plain is not None:
+            role = "user"
+            for text in plain:
+                self.messages += ({"role": role, "parts": [{"text": text}]},)
+                role = "user" if role == "model" else "model"
+            return
         for message in turns:
             self._add(message)
         self._flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["generation_of", "is_third"]
@@ -10,6 +11,7 @@ __all__ = ["generation_of", "is_third"]
 _LATEST: Final = 3  # what the aliases mean by now, or more
 
 
+@lru_cache(maxsize=256)
 def generation_of(model: str | None) -> int | None:
     """Return the number behind ``gemini-``; None for tuned models and other families.
 
@@ -21,6 +23,7 @@ def generation_of(model: str | None) -> int | None:
     return None if found is None else int(found[1] or _LATEST)
 
 
+@lru_cache(maxsize=256)
 def is_third(model: str | None) -> bool:
     """Tell whether the model insists on thought signatures, and takes media inside of tool results."""
     return (generation_of(model) or 0) >= 3

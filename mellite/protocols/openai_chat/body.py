@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, get_args
 
 from ...values.errors import UnsupportedOption
+from ...values.options import NO_OPTIONS
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
@@ -50,7 +51,7 @@ def options_of(dialect: ChatDialect) -> frozenset[str]:
 
 def mend(request: Request, *, dialect: ChatDialect = OPENAI) -> tuple[Request, tuple[str, ...]]:
     """Return the request with a history that the company takes, and a sentence for each thing that was changed."""
-    return history.mend(request, rules=_RULES[dialect.tool_ids])
+    return (request, ()) if history.is_text(request) else history.mend(request, rules=_RULES[dialect.tool_ids])
 
 
 def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> JsonObject:
@@ -67,7 +68,8 @@ def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> J
     writer = ConversationWriter(dialect, model=request.model)
     writer.write(request)
     body: JsonObject = {"model": request.model, "messages": writer.messages}
-    _set_tools(body, request, dialect)
+    if request.tools or request.tool_choice is not None or dialect.empty_tools:
+        _set_tools(body, request, dialect)
     if stream:
         body["stream"] = True
         if dialect.stream_usage:
@@ -76,7 +78,8 @@ def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> J
             body["tool_stream"] = True
     if dialect.store:
         body["store"] = False
-    _set_options(body, request, dialect)
+    if request.options is not NO_OPTIONS:
+        _set_options(body, request, dialect)
     if request.output is not str:
         if dialect.json_schema:
             body["response_format"] = _response_format(request.output)
@@ -113,7 +116,7 @@ def _choice(choice: ToolChoice) -> str | JsonObject:
 
 def _set_options(body: JsonObject, request: Request, dialect: ChatDialect) -> None:
     options = request.options
-    body.update(renamed(options, _FIELDS))
+    body |= renamed(options, _FIELDS)
     if options.max_tokens is not None:
         body[dialect.max_tokens] = options.max_tokens
     if options.seed is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from attrs import evolve
@@ -14,7 +15,7 @@ from ...values.provider_json import JsonObject
 from ...values.request import Request
 from ..cache_marks import is_long, marked
 from ..media import IMAGE_TYPES, base64_of, data_url, media_type_of, web_url
-from ..message_parts import noted, only, split_system, system_update, texts_of, unsupported
+from ..message_parts import as_turns, noted, only, plain_turns, split_system, system_update, texts_of, unsupported
 from ..tool_calls import arguments_text, result_text
 from .dialect import ChatDialect
 
@@ -28,6 +29,12 @@ _FILE_TYPES: Final = frozenset({"application/pdf"})
 
 #: What ``cache="auto"`` marks: of what it could, this is what these hosts take.
 _MARKED: Final = CachePolicy(system=True, messages="latest-user-message")
+
+
+@lru_cache(maxsize=256)
+def _matches(models: str, model: str | None) -> bool:
+    """Return whether a model is among those that a pattern describes."""
+    return re.match(models, model or "") is not None
 
 
 class ConversationWriter:
@@ -44,7 +51,7 @@ class ConversationWriter:
     def __init__(self, dialect: ChatDialect, *, model: str | None) -> None:
         self.messages: list[JsonObject] = []
         self._dialect = dialect
-        self._marks = dialect.cache_models is not None and re.match(dialect.cache_models, model or "") is not None
+        self._marks = dialect.cache_models is not None and _matches(dialect.cache_models, model)
         self._media: list[JsonObject] = []  # of tool results, which cannot hold it themselves
 
     def write(self, request: Request) -> None:
@@ -60,6 +67,10 @@ class ConversationWriter:
             texts = [part for parts in system for part in parts]
             if any(part.text for part in texts):
                 self.messages.append({"role": "system", "content": _texts(texts, "\n", marks=self._marks)})
+        plain = None if self._dialect.reasoning_required else plain_turns(request)
+        if plain is not None:
+            self.messages += as_turns(plain)
+            return
         for message in turns:
             self._add(message)
         if self._media:

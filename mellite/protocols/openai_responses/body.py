@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from attrs import evolve
 
-from ...values.options import Options
+from ...values.options import NO_OPTIONS, Options
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
@@ -69,6 +70,8 @@ def mend(request: Request) -> tuple[Request, tuple[str, ...]]:
 
     A result without a call stays where the server knows the call: where the request goes on from a stored answer.
     """
+    if history.is_text(request):
+        return request, ()
     options = [options for options in request.provider_options.values() if isinstance(options, Mapping)]
     continues = any(given.get(name) is not None for given in options for name in _CONTINUING)
     return history.mend(request, rules=_GOING_ON if continues else _RULES)
@@ -92,21 +95,29 @@ def lower(request: Request, *, stream: bool, dialect: ResponsesDialect = OPENAI)
         body["store"] = False
     if stream:
         body["stream"] = True
-    _set_options(body, request.options)
-    for namespace in dialect.namespaces:
+    if request.options is not NO_OPTIONS:
+        _set_options(body, request.options)
+    for namespace in dialect.namespaces if request.provider_options else ():
         for name, value in own_fields(request, namespace, reserved=_RESERVED, field_of=_field_of):
             _place(body, name, value)
     stored = body.get("store") is not False
     writer = ConversationWriter(namespace=dialect.namespace, stored=stored, message_ids=dialect.message_ids)
     writer.write(request)
     body["input"] = writer.items
-    _set_tools(body, request, dialect)
+    if request.tools or request.tool_choice is not None:
+        _set_tools(body, request, dialect)
     if request.output is not str:
         body["text"] = {**body.get("text", {}), "format": _text_format(request.output)}
-    if not stored and dialect.reasoning_models is not None and re.match(dialect.reasoning_models, request.model or ""):
+    if not stored and dialect.reasoning_models is not None and _thinks(request.model, dialect.reasoning_models):
         include = body.get("include") or []
         body["include"] = include if _ENCRYPTED in include else [*include, _ENCRYPTED]
     return body
+
+
+@lru_cache(maxsize=256)
+def _thinks(model: str | None, models: str) -> bool:
+    """Return whether a model is among those that a pattern describes."""
+    return re.match(models, model or "") is not None
 
 
 def _set_tools(body: JsonObject, request: Request, dialect: ResponsesDialect) -> None:
@@ -145,7 +156,7 @@ def _choice(choice: ToolChoice, tools: Sequence[Mapping[str, Json]]) -> JsonObje
 
 
 def _set_options(body: JsonObject, options: Options) -> None:
-    body.update(renamed(options, _FIELDS))
+    body |= renamed(options, _FIELDS)
     if options.reasoning_effort is not None:
         body["reasoning"] = {"effort": options.reasoning_effort}
 

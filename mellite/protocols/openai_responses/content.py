@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ...values.errors import InvalidRequest
@@ -11,7 +11,7 @@ from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ..json_values import shown
 from ..media import IMAGE_TYPES, data_url, web_url
-from ..message_parts import noted, only, split_system, texts_of, unsupported
+from ..message_parts import noted, only, plain_turns, split_system, texts_of, unsupported
 from ..tool_calls import arguments_text, result_text
 from .answer import APPROVAL
 
@@ -70,11 +70,27 @@ class ConversationWriter:
             InvalidRequest: for a part that a message of its role cannot carry.
         """
         system, turns = split_system(request, who=_WHO)
-        text = "\n".join(["".join([part.text for part in parts]) for parts in system])
-        if text:
-            self.items.append({"role": "system", "content": text})
+        if system:
+            text = "\n".join(["".join([part.text for part in parts]) for parts in system])
+            if text:
+                self.items.append({"role": "system", "content": text})
+        plain = plain_turns(request)
+        if plain is not None:
+            self._take_turns(plain)
+            return
         for message in turns:
             self._add(message)
+
+    def _take_turns(self, texts: Sequence[str]) -> None:
+        """Write the texts of user and model taking turns."""
+        is_user = True
+        for text in texts:
+            if is_user:
+                self.items += ({"role": "user", "content": [{"type": "input_text", "text": text}]},)
+            else:
+                said = [{"type": "output_text", "text": text}]
+                self.items += ({"type": "message", "role": "assistant", "content": said},)
+            is_user = not is_user
 
     def _add(self, message: Message) -> None:
         if message.role == "user":

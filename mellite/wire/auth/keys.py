@@ -7,7 +7,6 @@ closure, and deleted from a frame before that frame raises.
 from __future__ import annotations
 
 import abc
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from attrs import field, frozen
 
 from ...values.empty import EMPTY
 from ...values.errors import AuthenticationError, ConfigurationError, InvalidCredential, MelliteError
+from ..environment import variable
 
 if TYPE_CHECKING:
     from ..http import HttpRequest
@@ -163,7 +163,11 @@ class Environment(Credential):
 
     def find(self) -> str | None:
         """Return the key that the environment holds now, or None."""
-        return next((value for name in self.names if (value := os.environ.get(name))), None)
+        for name in self.names:
+            value = variable(name)
+            if value:
+                return value
+        return None
 
     def describe(self) -> str:
         """Return the names of the variables."""
