@@ -145,6 +145,13 @@ def framing(session: nox.Session) -> None:
 
 
 @nox.session
+def cancels(session: nox.Session) -> None:
+    """Cancel calls at random moments, 10,000 times on every loop, over few connections and many."""
+    install(session, "test")
+    session.run("python", "-W", "error", "-m", "tests.cancels", *session.posargs)
+
+
+@nox.session
 def schedules(session: nox.Session) -> None:
     """Let crowds of consumers await, read, poll and cancel thunks at random, on both loops; it takes minutes."""
     install(session, "test")

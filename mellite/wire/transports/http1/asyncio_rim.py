@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 from typing import TYPE_CHECKING, Final, TypedDict, cast, final
 
 from ....loops import forking
@@ -27,6 +28,9 @@ _NOTHING: Final = memoryview(b"")
 _A_TURN: Final = 0.001  # seconds until the loop will have read what waits in a socket
 
 _HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address of a host is tried, too: RFC 8305, section 5
+
+
+_ONE_ADDRESS: Final = re.compile(r"[0-9.]+|.*:.*")
 
 
 class _Options(TypedDict, total=False):
@@ -306,7 +310,9 @@ class AsyncioConnection(asyncio.Protocol):
         """
         loop = asyncio.get_running_loop()
         options: _Options = {"ssl": tls, "server_hostname": host if tls is not None else None}
-        if isinstance(loop, asyncio.BaseEventLoop):  # uvloop does not know it, and tries one address after the other
+        # uvloop does not know it, and tries one address after the other. Where there is only one, asyncio's race of one
+        # would lose its socket, with a warning, if it were cancelled as it is won.
+        if isinstance(loop, asyncio.BaseEventLoop) and not _ONE_ADDRESS.fullmatch(host):
             options["happy_eyeballs_delay"] = _HAPPY_EYEBALLS
         _, connection = await loop.create_connection(lambda: cls(loop, origin), host, port, **options)
         return connection

@@ -170,16 +170,7 @@ class Incoming:
             return
         status = parser.get_status_code()
         if status < 200:
-            if status < 100:
-                raise BrokenRules(_NO_HTTP)
-            if any(name.lower() in _FRAMING and value != b"0" for name, value in self.raw_headers):
-                msg = "one of its first heads says that a body follows"
-                raise BrokenRules(msg)
-            self.raw_headers.clear()
-            self._informational += 1
-            if status == 101 or self._informational > _INFORMATIONAL:
-                msg = "it switches to another protocol" if status == 101 else "it never gets past its first heads"
-                raise BrokenRules(msg)
+            self._pass_over(status)
             return
         self.status = status
         self._is_framed = status in (204, 304)
@@ -200,6 +191,19 @@ class Incoming:
         self.has_head = True
         if not self._has_body:
             self.is_complete = True
+
+    def _pass_over(self, status: int) -> None:
+        """Forget a head that another one follows."""
+        if status < 100:
+            raise BrokenRules(_NO_HTTP)
+        if any(name.lower() in _FRAMING and value != b"0" for name, value in self.raw_headers):
+            msg = "one of its first heads says that a body follows"
+            raise BrokenRules(msg)
+        self.raw_headers.clear()
+        self._informational += 1
+        if status == 101 or self._informational > _INFORMATIONAL:
+            msg = "it switches to another protocol" if status == 101 else "it never gets past its first heads"
+            raise BrokenRules(msg)
 
     def on_body(self, data: bytes) -> None:
         """Keep a piece of the body."""
