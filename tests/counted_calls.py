@@ -13,7 +13,7 @@ import queue
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import FrameType
 from typing import Final
 
@@ -26,6 +26,8 @@ from mellite.cassettes import (
     RecordedResponse,
     ReplayTransport,
 )
+from mellite.events import Event, Finish, TextDelta
+from mellite.requirements import length, not_contains
 from tests.benchmarks.server import STREAM_HEAD, UNARY, events
 
 WARM_UP: Final = 30
@@ -135,6 +137,42 @@ async def per_sample(width: int) -> float:
     return (with_sampling[0] - without[0]) / MANY
 
 
+class Deltas(mellite.Backend):
+    """Deltas that come one a turn of the loop, or all at once."""
+
+    def __init__(self, *, paced: bool) -> None:
+        self.paced = paced
+        self.count = 0
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        """Send as many as `count` says."""
+        for _ in range(self.count):
+            if self.paced:
+                await asyncio.sleep(0)
+            yield TextDelta("word ")
+        yield Finish("stop")
+
+
+async def per_checked_delta(*, paced: bool) -> float:
+    """Return the calls that three requirements add to a delta, over reading it without."""
+    source = Deltas(paced=paced)
+    own = mellite.Requirement("any", check_chunk=lambda _, __: True)
+    required = [length(max=10**9), not_contains("as an AI", ignore_case=True), own]
+
+    async def bare(deltas: int) -> None:
+        source.count = deltas
+        async for _ in source.generate("Hi.").astream():
+            pass
+
+    async def checked(deltas: int) -> None:
+        source.count = deltas
+        async with mellite.stream(source.generate("Hi."), requirements=required) as chunks:
+            async for _ in chunks:
+                pass
+
+    return (await per_delta(checked))[0] - (await per_delta(bare))[0]
+
+
 async def main() -> None:
     """Count everything that has a budget."""
     server = Server()
@@ -175,6 +213,8 @@ async def main() -> None:
     found["replayed call"], _ = await counted(replayed)
     found["sample, one by one"] = await per_sample(1)
     found["sample, at once"] = await per_sample(MANY)
+    found["checked delta, burst"] = await per_checked_delta(paced=False)
+    found["checked delta, paced"] = await per_checked_delta(paced=True)
     sys.stdout.write(json.dumps(found))
 
 

@@ -40,8 +40,10 @@ class _Position(Generic[Item]):
         "_events",
         "_gen",
         "_index",
+        "_lent",
         "_open",
         "_outcome",
+        "_parked",
         "_pump",
         "_read",
         "_refresh",
@@ -70,6 +72,8 @@ class _Position(Generic[Item]):
         self._index = 0
         self._refresh = ahead // 2  # the index from which to ask for more
         self._cancelled = False
+        self._parked: loops.Waiter | None = None  # the reader's, while it waits in `Events.parks`
+        self._lent = False  # that wait, to another task
         self._task: weakref.ref[object] | None = None  # the task that last waited here
         if begun:  # a consumer from now on, not only from the first step
             self._begin(open)
@@ -184,7 +188,12 @@ class Texts(_Position[str], AsyncIterator[str]):
 
 @final
 class Events(_Position[Event], AsyncIterator[Event]):
-    """All events of a thunk, each as soon as it arrives; a late iterator gets equal ones."""
+    """All events of a thunk, each as soon as it arrives; a late iterator gets equal ones.
+
+    A reader that hands on what it reads takes what is `ready` and `parks` until more comes. While it does, a task that
+    waits for what the reader hands on may `borrow` the wait and take events itself: for each there is one wake-up then,
+    and not one of the reader and another of that task. The reader stays the consumer; the other task never is one.
+    """
 
     __slots__ = ()
 
@@ -223,6 +232,66 @@ class Events(_Position[Event], AsyncIterator[Event]):
                     del self, pump, events, waiter
                     raise
             self._cancelled = False
+
+    def ready(self) -> Event | None:
+        """Return the next event if it is there. None also at the end, which ``__anext__`` tells of."""
+        if self._open is not None:
+            self._begin(self._open)
+        self._cancelled = False
+        if self._replay is not None:
+            return next(self._replay, None)
+        index = self._index
+        if index >= len(self._events):
+            return None
+        self._index = index + 1
+        if index >= self._refresh:
+            self._ask(index)
+        return self._events[index]
+
+    async def parks(self) -> bool:
+        """Wait until the next event is there, or the wait was borrowed and given back; return False at the end."""
+        pump = self._pump
+        if pump is None or (pump.outcome is not None and self._index >= len(self._events)):
+            return False
+        # While the wait is lent, this was woken for something that the other task has taken.
+        waiter = loops.waiter() if self._lent else self._waiter(pump, self._index)
+        if waiter is not None:
+            self._parked = waiter
+            try:
+                await waiter.wait()
+            except BaseException:
+                self._parked = None
+                pump.forget(waiter)
+                del self, pump, waiter
+                raise
+            self._parked = None
+        self._cancelled = False
+        return True
+
+    def borrow(self, waiter: loops.Waiter) -> bool:
+        """Have `waiter` woken by the next event in place of the parked reader; return False if none is parked.
+
+        The caller must `give_back` the wait, however its own ends.
+        """
+        pump, parked = self._pump, self._parked
+        if pump is None or parked is None:
+            return False
+        self._lent = True
+        pump.forget(parked)
+        if not pump.is_to_wait(waiter, self._index):
+            waiter.wake()
+        return True
+
+    def give_back(self) -> None:
+        """Have the parked reader woken by the next event again, and now if that, or the end, is there already."""
+        pump, parked = self._pump, self._parked
+        self._lent = False  # the other waiter, if nothing woke it, is dropped at the next event
+        if pump is not None and parked is not None:
+            self._ask(self._index)
+            self._cancelled = True  # as in `_waiter`
+            if not pump.is_to_wait(parked, self._index):
+                self._parked = None  # it is about to run, and lends nothing any more
+                parked.wake()
 
 
 @final

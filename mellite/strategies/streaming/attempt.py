@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import anyio
 from attrs import define, field
@@ -28,6 +28,10 @@ from ..requirements.requirement import JudgedChunk
 from .events import ChunkEvent, Failure, QuickCheckEvent, ThinkingEvent, ToolInputEvent
 from .outlet import WINDOW, Outlet
 from .repair import is_futile
+
+if TYPE_CHECKING:
+    from ... import loops
+    from ...thunk.iterators import Events
 
 __all__ = ["Attempt"]
 
@@ -105,6 +109,9 @@ class Attempt:
     _cannot_cut: bool = field(default=False, init=False)
     _is_last: bool = field(default=True, init=False)
     _fed: int = field(default=0, init=False)
+    _events: Events | None = field(default=None, init=False)
+    _is_stalled: bool = field(default=False, init=False)
+    _has_async: bool = field(default=False, init=False)
 
     @property
     def rejected(self) -> bool:
@@ -120,7 +127,10 @@ class Attempt:
         self._is_last = last
         try:
             self._lay_tracks()
-            await self._read()
+            try:
+                await self._read()
+            finally:
+                self.outlet.source = self._events = None
         except MelliteError as error:
             if not self.failures and self.error is None:
                 self.error = error.with_traceback(_settled_traceback(self.thunk))  # without these frames: no cycle
@@ -142,8 +152,11 @@ class Attempt:
 
     async def stop(self) -> None:
         """Cancel the generation at once; a no-op if it has ended."""
-        why = f"rejected: {self.failures[0].reason}" if self.failures else str(self.error)
-        await self.thunk.cancel_generation(why)
+        await self.thunk.cancel_generation(self._why)
+
+    @property
+    def _why(self) -> str:
+        return f"rejected: {self.failures[0].reason}" if self.failures else str(self.error)
 
     def abandon(self) -> None:
         """Cancel every running check, and release nothing more."""
@@ -177,21 +190,58 @@ class Attempt:
     async def _read(self) -> None:
         outlet, items = self.outlet, self.outlet.items
         only = self._tracks[0] if len(self._tracks) == 1 else None
-        async for event in self.thunk.events(ahead=AHEAD):
-            if type(event) is TextDelta:
-                if only is None or self._checks:
-                    await self._feed(event.text)
-                elif self._feed_only(only, event.text):
-                    await self._wait_out(only)
-            elif outlet.detailed:
-                self._tell(event)
-            if self._checks or len(items) >= WINDOW:
-                while self._is_crowded() and not self._is_over():
-                    await outlet.reader_waits()
-            if self.failures or self._cannot_cut:
+        events = self._events = self.thunk.events(ahead=AHEAD)
+        outlet.source = self if only is not None else None
+        while True:
+            if self._is_stalled and only is not None:
+                self._is_stalled = False
+                await self._wait_out(only)
+            while (self._checks or len(items) >= WINDOW) and self._is_crowded() and not self._is_over():
+                await outlet.reader_waits()
+            if self._is_over():
                 return
+            event = events.ready()
+            if event is None:
+                if await events.parks():
+                    continue
+                event = await anext(events, None)  # raises what the generation failed with
+                if event is None:
+                    return
+            if type(event) is not TextDelta:
+                self._tell(event)
+            elif only is None or self._checks:
+                await self._feed(event.text)
+            else:
+                self._is_stalled = self._feed_only(only, event.text)
+
+    # The consumer reads itself while it waits, if the reader has nothing to wait for but events: see `Source`.
+
+    def lend(self, waiter: loops.Waiter) -> bool:
+        """See `Source`. A reader with async checks has more to watch than events."""
+        return not self._has_async and self._events is not None and self._events.borrow(waiter)
+
+    def give_back(self) -> None:
+        """See `Source`."""
+        if self._events is not None:
+            self._events.give_back()
+
+    def advance(self) -> None:
+        """See `Source`; stop the generation at a failure in this very step, as the reader does."""
+        events, items, only = self._events, self.outlet.items, self._tracks[0]
+        while events is not None and not (self._checks or self.failures or self._cannot_cut or len(items) >= WINDOW):
+            event = events.ready()
+            if event is None:
+                return
+            if type(event) is TextDelta:
+                self._is_stalled = self._feed_only(only, event.text)
+                if self.failures:
+                    self.thunk.cancel(self._why)
+            else:
+                self._tell(event)
 
     def _tell(self, event: object) -> None:
+        if not self.outlet.detailed:
+            return
         if type(event) is ReasoningDelta:
             self.outlet.put(ThinkingEvent(event.text, attempt=self.number))
         elif type(event) is ToolInputDelta:
@@ -230,9 +280,17 @@ class Attempt:
         except InvalidRequest as error:
             self._stuck(error)
             is_busy = False
-        if not is_busy:
+        waiting, outlet = self._waiting, self.outlet
+        if is_busy or not waiting:
+            return is_busy
+        if self._checks or self.limit != math.inf or outlet.detailed:
             self._release()
-        return is_busy
+            return False
+        outlet.items.extend(waiting)  # common: whatever is cut off is judged
+        waiting.clear()
+        if outlet.takers:
+            outlet.wake_takers()
+        return False
 
     async def _wait_out(self, track: _Track) -> None:
         try:
@@ -270,7 +328,7 @@ class Attempt:
 
     def _judge(self, lanes: list[_Lane], chunk: Chunk, partial: str) -> None:
         """Have the requirements of `lanes` judge a chunk: sync checks first, then, unless one failed, the async."""
-        later: list[tuple[_Lane, Awaitable[object]]] = []
+        later: list[tuple[_Lane, Awaitable[object]]] | None = None
         detailed = self.outlet.detailed
         end = chunk.start + len(chunk)
         for lane in lanes:
@@ -284,7 +342,7 @@ class Attempt:
                     continue
                 given = lane.requirement.judged_chunk(said)
             if not isinstance(given, tuple):
-                later.append((lane, given))
+                later = [*(later or ()), (lane, given)]
                 continue
             lane.end = end
             verdict, result = given
@@ -292,13 +350,14 @@ class Attempt:
                 self._note(lane, chunk, verdict, result)
                 if verdict == "fail":
                     break
-        for lane, given in later:
+        for lane, given in later or ():
             if end > self.limit:
                 let_go(given)
             else:
                 self._start(lane, chunk, given)
 
     def _start(self, lane: _Lane, chunk: Chunk, given: Awaitable[object]) -> None:
+        self._has_async = True
         check = _Check(lane, chunk, given, self._turns.take())
         lane.pending[chunk.start] = check
         lane.end = chunk.end
@@ -341,9 +400,6 @@ class Attempt:
         """Release the chunks that every requirement has judged, in order."""
         waiting = self._waiting
         if not waiting:
-            return
-        if len(self._tracks) == 1 and not self._checks and self.limit == math.inf and not self.outlet.detailed:
-            self.outlet.put_all(waiting)  # common: whatever is cut off is judged
             return
         cleared = min([self.limit, *[lane.judged() for lane in self._lanes]])
         outlet, detailed = self.outlet, self.outlet.detailed

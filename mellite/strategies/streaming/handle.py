@@ -204,6 +204,9 @@ class ValidatedStream(AsyncIterator[Chunk]):
                     outlet.taken()
                 self._delivered.append(chunk)
                 return chunk
+            if not items and self._state == "running" and self._group is not None:
+                await outlet.wait_for_item()
+                continue
             item = await self._next()
             if isinstance(item, Chunk):
                 return item

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import define, field
 
@@ -20,6 +20,19 @@ __all__ = ["WINDOW", "Outlet"]
 WINDOW: Final = 256
 
 
+class Source(Protocol):
+    """What the reader reads; the consumer reads it itself while it waits for an item, and saves a wake-up."""
+
+    def lend(self, waiter: loops.Waiter) -> bool:
+        """Have `waiter` woken when there is more to read, if the reader only waits for that."""
+
+    def advance(self) -> None:
+        """Read what is there, as far as nothing has to be waited for."""
+
+    def give_back(self) -> None:
+        """Let the reader wait again; called after each `lend`."""
+
+
 @define(eq=False)
 class Outlet:
     """The queue from the attempts of a stream to its consumer, and the reader's place to wait. One for each stream."""
@@ -32,24 +45,21 @@ class Outlet:
     group: TaskGroup | None = field(default=None, init=False)
     #: What wakes the reader, while it waits.
     reader: loops.Waiter | None = field(default=None, init=False)
-    _takers: list[loops.Waiter] = field(factory=list, init=False)
+    #: What the reader reads.
+    source: Source | None = field(default=None, init=False)
+    #: What wakes the consumer, while it waits.
+    takers: list[loops.Waiter] = field(factory=list, init=False)
 
     def put(self, item: Chunk | StreamEvent) -> None:
         """Release an item, and wake the consumer."""
         self.items.append(item)
-        if self._takers:
-            self._wake_takers()
+        if self.takers:
+            self.wake_takers()
 
-    def put_all(self, chunks: deque[Chunk]) -> None:
-        """Release chunks, take them out of `chunks`, and wake the consumer."""
-        self.items.extend(chunks)
-        chunks.clear()
-        if self._takers:
-            self._wake_takers()
-
-    def _wake_takers(self) -> None:
-        while self._takers:
-            self._takers.pop().wake()
+    def wake_takers(self) -> None:
+        """Wake the consumer, if it waits."""
+        while self.takers:
+            self.takers.pop().wake()
 
     def taken(self) -> None:
         """Wake the reader if there is room again. The consumer calls this after taking an item."""
@@ -60,8 +70,18 @@ class Outlet:
         """Wait until there is an item to take."""
         while not self.items:
             waiter = loops.waiter()
-            self._takers.append(waiter)
-            await waiter.wait()
+            self.takers.append(waiter)
+            source = self.source
+            if source is None or not source.lend(waiter):
+                await waiter.wait()
+                continue
+            try:
+                await waiter.wait()
+                if waiter in self.takers:  # not woken by an item
+                    self.takers.remove(waiter)
+                source.advance()
+            finally:
+                source.give_back()
 
     def wake_reader(self) -> None:
         """Wake the reader, so that it checks again whether it can go on."""

@@ -202,6 +202,38 @@ async def test_checks_do_not_wait_for_the_reader():
         assert await collect(s) == ["two "]
 
 
+@pytest.mark.parametrize("waits", [1, 3])
+async def test_who_waits_goes_away_when_something_comes(waits):
+    """A reader that waits takes part in the checking; if it is cancelled as a delta comes, checking goes on without."""
+    gate, checked = Gate(), []
+    source = Source(["one ", "two ", "three ", "bad ", "never"], gate=gate)
+    record = Requirement("recorded", check_chunk=lambda chunk, partial: checked.append(str(chunk)))
+
+    async def wait(s, scope):
+        with scope:
+            await anext(s)
+
+    async with stream(source.generate("x"), requirements=[record, forbid("bad")]) as s:
+        gate.allow(1)
+        assert await anext(s) == "one "
+        for number in range(waits):
+            scope = anyio.CancelScope()
+            async with anyio.create_task_group() as group:
+                group.start_soon(wait, s, scope)
+                await blocked()
+                if number == waits - 1:
+                    gate.allow(1)
+                scope.cancel()  # in the same step
+        await blocked()
+        assert checked == ["one ", "two "]
+        gate.allow(2)
+        await blocked()
+        assert (checked, source.ends) == (["one ", "two ", "three ", "bad "], ["cancelled"])
+        rest = await collect(s)
+    assert rest in (["two ", "three "], ["three "])  # whether the cancelled wait took the delta or not
+    assert (s.text, source.handed) == ("one two three ", 4)
+
+
 async def test_several_readers():
     """Several tasks may read one stream: each chunk goes to one of them, and all of them end."""
     async with stream(Source([f"{n} " for n in range(40)]).generate("x")) as s, anyio.create_task_group() as group:

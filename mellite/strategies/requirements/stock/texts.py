@@ -80,6 +80,8 @@ class _TooLong:
 
     def __call__(self, chunk: str, partial: str) -> ValidationResult | None:
         if not self.words:
+            if len(partial) <= self.max:  # common: with nothing to count
+                return None
             count = len(partial)
         elif self._counting:
             count = self._count = self._count + self._words_in(chunk)
