@@ -59,6 +59,12 @@ WIDE_EXCEPTS = {
     "mellite/strategies/sampling/best_of_n.py::BestOfN._by_waiting": (
         "a score that raises fails its sample, which keeps the error"
     ),
+    "mellite/strategies/sampling/best_of_n.py::BestOfN._answered": (
+        "a score that raises fails its sample, which keeps the error"
+    ),
+    "mellite/strategies/sampling/best_of_n.py::BestOfN._given": (
+        "a score that raises fails its sample, which keeps the error"
+    ),
     "mellite/strategies/sampling/best_of_n.py::BestOfN._scored": (
         "a score that raises fails its sample, which keeps the error"
     ),

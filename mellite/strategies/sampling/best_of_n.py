@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 from attrs import Factory, evolve, field, frozen
@@ -91,6 +92,20 @@ class BestOfN(Fixed):
             msg = "BestOfN needs a score to choose by: score=..., or requirements"
             raise InvalidRequest(msg, parameter="score")
 
+    def _answered(self, run: Run, copy: AnyThunk) -> Judged:
+        score = self.score
+        if score is None or isinstance(score, Requirement) or not run.takes_as_is(copy):
+            return super()._answered(run, copy)
+        # Common: nothing but the score decides. The same steps, with one sample for what is true at the end of them.
+        try:
+            found = score(copy)
+            if isinstance(found, (float, int)) and math.isfinite(found):
+                sample = run.book[copy] = Sample(copy, score=float(found), checked=True)
+                return sample
+        except Exception as error:
+            return run.note(Sample(copy, error=error, checked=True))
+        return run.judged(run.note(Sample(copy, checked=True)), partial(self._given, found))
+
     def _weighed(self, run: Run, sample: AnySample) -> Judged:
         return run.judged(sample, self._scored) if sample.passed else sample
 
@@ -102,8 +117,13 @@ class BestOfN(Fixed):
             if score is None:
                 return _with(sample, _mean([verdict.score for verdict in sample.validations]))
             found = score(sample.thunk)
-            if isinstance(found, (float, int)):  # common: decided first
-                return _with(sample, found)
+        except Exception as error:
+            return _failed(sample, error)
+        return self._given(found, sample)
+
+    def _given(self, found: object, sample: AnySample) -> Judged:
+        """Return the sample with what the score function gave."""
+        try:
             return self._by_waiting(sample, found) if inspect.isawaitable(found) else _with(sample, found)
         except Exception as error:
             return _failed(sample, error)

@@ -228,6 +228,13 @@ class Run:
             self._charge(thunk)
         return sample
 
+    def takes_as_is(self, thunk: AnyThunk) -> bool:
+        """Tell whether a settled copy is done, and nothing is to be checked, charged, told or left out."""
+        if self.requirements or self.watch is not None or self._metered or self.stopped is not None:
+            return False
+        outcome = thunk.outcome
+        return outcome is not None and outcome.state == "done"
+
     def checked(self, sample: AnySample) -> Judged:
         """Check an answer against the requirements, unless there is no answer, or it no longer matters."""
         thunk = sample.thunk

@@ -198,7 +198,7 @@ class Attempt:
                 await self._wait_out(only)
             while (self._checks or len(items) >= WINDOW) and self._is_crowded() and not self._is_over():
                 await outlet.reader_waits()
-            if self._is_over():
+            if self.failures or self._cannot_cut:
                 return
             event = events.ready()
             if event is None:
