@@ -307,6 +307,16 @@ def test_disturbed_flows(id: str, what: str) -> None:
         agree(id, [(json.dumps(value).encode(), "message") for value in values])
 
 
+def test_content_behind_the_end_of_converse() -> None:
+    """Thinking that begins with its signature behind a stop reason takes the stop reason back once it says something."""
+    values = [
+        {"messageStop": {"stopReason": "end_turn"}},
+        amazon(reasoningContent={"signature": "s"}),
+        amazon(reasoningContent={"text": "b"}),
+    ]
+    assert agree("bedrock-converse", [(json.dumps(value).encode(), "message") for value in values])
+
+
 ADDRESSES = {
     "/messages": "anthropic-messages",
     "/converse-stream": "bedrock-converse",

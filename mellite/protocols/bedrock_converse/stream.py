@@ -46,7 +46,7 @@ def step(state: State, data: bytes, event: str = "") -> Sequence[Event]:  # noqa
         TextDelta(text='Hi!', id='text-0')
     """
     block = state.flowing
-    if block is not None:
+    if block is not None and not state.complete:
         try:
             plain = decode_plain(data).content_block_delta
         except (ValueError, RecursionError):
