@@ -223,6 +223,9 @@ _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
     Finish: _Folder.on_finish,
 }
 
+#: Of so many events, those that are deltas are not worth being looked for.
+_FEW: Final = 32
+
 #: What says something of an answer, and is no part of it.
 _APART: Final = frozenset({Finish, ResponseStart, StepFinish, StepStart})
 
@@ -250,7 +253,7 @@ def fold(events: Iterable[Event]) -> Folded:
         'Hello.'
     """
     events = events if type(events) is list else list(events)
-    run = text_run(events)
+    run = text_run(events) if len(events) > _FEW else None
     return _folded(events) if run is None else _folded_run(run)
 
 
