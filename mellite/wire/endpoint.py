@@ -173,7 +173,12 @@ class Endpoint:
         base = self.base() if base is None else base
         if self.version and not _VERSIONED.search(urlsplit(base).path):
             path = self.version + path
-        return _joined(base, path, tuple({**self.query, **query}.items()))
+        pairs: dict[str, object] = {**self.query, **query}
+        # As texts: 1 and True are equal, and would be one to what keeps the URL.
+        texts = [
+            (name, str(value) if isinstance(value, (bool, int, float)) else value) for name, value in pairs.items()
+        ]
+        return _joined(base, path, tuple(texts))
 
 
 def _split(url: object, name: str) -> SplitResult:
@@ -213,7 +218,7 @@ def _check(url: str, name: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _joined(base: str, path: str, query: tuple[tuple[str, str], ...]) -> str:
+def _joined(base: str, path: str, query: tuple[tuple[str, object], ...]) -> str:
     parts = _split(base, "base_url")
     values = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **dict(query)}
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + path, urlencode(values), ""))

@@ -97,6 +97,8 @@ class Plans:
         if plan.added is None or "content-length" in plan.written.headers:
             return
         base, own, extra, query, versioned = asked
+        if not all(isinstance(value, str) for value in query.values()):
+            return  # 1 and True are equal, and not the same in a URL
         # Copies, because a caller may change what was given.
         plan.asked = (base, dict(own), dict(extra), dict(query), None if versioned is None else dict(versioned))
         plans = self._plans

@@ -159,6 +159,14 @@ def test_what_callers_change_later_counts() -> None:
         sent(route, http=http)
 
 
+def test_numbers_in_a_query_are_not_taken_for_what_equals_them() -> None:
+    """1, True and 1.0 are equal, and differ in a URL: each is sent as it is, in whichever order they come."""
+    route = find("openai-chat:m", api_key=KEY)
+    for value, text in [(1, "1"), (True, "True"), (1.0, "1.0"), (1, "1"), ("1", "1")]:
+        query: Any = {"n": value}
+        assert sent(route, http=HttpOptions(query=query)).url.endswith(f"?n={text}")
+
+
 def test_a_length_of_ones_own_is_compared_to_each_body() -> None:
     """A content-length that was right for one body does not pass for another."""
     route = find("openai-chat:m", api_key=KEY)
