@@ -27,6 +27,9 @@ def current_asyncio_task() -> asyncio.Task[object] | None:
         return None
 
 
+#: Loops that have cancelled their tasks, and close what is open.
+_ending: Final[weakref.WeakSet[asyncio.AbstractEventLoop]] = weakref.WeakSet()
+
 #: Per thread: ``depth`` is 1 while a task is being made, which may run its first step.
 _eager: Final = threading.local()
 
@@ -120,6 +123,14 @@ class AsyncioLoop:
     def is_closed(self) -> bool:
         """Whether the loop will never run again in this process."""
         return self.process != forking.process.number or self.loop.is_closed()
+
+    def is_ending(self) -> bool:
+        """Whether the loop is closed, or has begun to clean up after its last task."""
+        return self.is_closed() or self.loop in _ending
+
+    def note_end(self) -> None:
+        """Note that the loop has begun to clean up."""
+        _ending.add(self.loop)
 
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
         """Have `function` called if the loop is closed by hand; return a function that takes this back."""

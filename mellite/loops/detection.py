@@ -102,6 +102,14 @@ class Loop(Protocol):
         """Whether the loop will never run again in this process."""
         ...
 
+    def is_ending(self) -> bool:
+        """Whether the loop is closed, or has begun to clean up after its last task."""
+        ...
+
+    def note_end(self) -> None:
+        """Note that the loop has begun to clean up."""
+        ...
+
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
         """Have `function` called if the loop is closed by hand; return a function that takes this back."""
         ...

@@ -128,6 +128,10 @@ class _Held(Generic[C]):
         if self._keeper is not None and not self._keeper.ag_running:
             await self._keeper.aclose()  # has nothing left to wait for, so the loop never finds it running
 
+    def is_closing(self) -> bool:
+        """Whether it was asked to close before the loop does it."""
+        return self._closed is not None
+
     def is_inherited(self) -> bool:
         """Whether the client belongs to a process before this one."""
         return self.loop.process != forking.process.number
@@ -181,6 +185,8 @@ async def _keep(one: _Held[C], held: dict[object, _Held[C]], loop: object) -> As
     finally:
         if held.get(loop) is one:
             del held[loop]
+        if not one.is_closing():
+            one.loop.note_end()
         await one.close()
 
 

@@ -91,6 +91,13 @@ class TrioLoop:
         """
         return self.process != forking.process.number
 
+    def is_ending(self) -> bool:
+        """Whether the loop is closed."""
+        return self.is_closed()
+
+    def note_end(self) -> None:
+        """Do nothing: trio lets tasks run to its very end."""
+
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002
         """Do nothing, and return a function that takes this back: a run of trio always cleans up."""
         return _nothing

@@ -112,7 +112,8 @@ class Pump(PushedAudience):
 
     def pull(self, source: AsyncIterator[Event] | None) -> None:
         """Pull events in a task: the rest of them, or all if there is no source yet."""
-        if self.loop.is_closed():
+        if self._context is not None and self.loop.is_ending():  # all tasks have been cancelled, and none begins
+            self._give_places_back()
             self._settle(cancelled=_LOOP_CLOSED)
             return
         self._source = source

@@ -303,7 +303,7 @@ class Route:
             What has been begun, sent or not; None, with nothing done, if the transport, the credentials or the place
             have to be waited for.
         """
-        begin = getattr(transport, "begin", None)
+        begin = getattr(transport, "begin", None) if hasattr(type(transport), "begin") else None  # not one it passes on
         offline = getattr(transport, "offline", False) is True
         if begin is None or not (offline or self.auth.is_ready()):
             return None

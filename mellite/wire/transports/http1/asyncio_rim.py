@@ -297,7 +297,8 @@ class AsyncioConnection(asyncio.Protocol):
             self.notify = None  # who is told of a whole answer closes this, and must not be told again meanwhile
         if incoming is not None and incoming.error is None:
             incoming.end(CutOff("it was closed on this side"))
-        self._wake()
+        if self.notify is not None or not self._loop.is_closed():
+            self._wake()
 
     # --- connecting ------------------------------------------------------------------------------
 
