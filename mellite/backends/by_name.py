@@ -15,12 +15,14 @@ from ..values.public_names import publish
 from ..values.request import Request
 from ..values.spelling import nearest
 from ..wire.http import Transport
+from ..wire.transports.default import NetworkOptions, reaching
 from .live import MOST, LiveBackend
 
 # What answers from cassettes is imported where one is named, with all protocols: half of what a live call needs.
 
 __all__ = ["BackendOptions", "backend", "is_offline"]
 
+_NETWORK: Final = tuple(NetworkOptions.__annotations__)
 _OFFLINE: Final = ("cassette", "fake")
 _FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT"
 
@@ -29,7 +31,7 @@ _FAKES: Final = "fake:echo answers with the prompt, fake:constant:TEXT with TEXT
 _FILE: Final = re.compile(r"\.(?:json|ya?ml|toml)(?:\.gz|\.lz4)?$")
 
 
-class BackendOptions(CommonOptions, total=False):
+class BackendOptions(CommonOptions, NetworkOptions, total=False):
     """The options of `mellite.backend` beside its own arguments, for signatures: ``**options: Unpack[BackendOptions]``.
 
     They are checked when the backend is made.
@@ -64,19 +66,22 @@ def backend(
         spec: the string.
         api_key: the key; by default from the provider's environment variable, read when a call is made.
         base_url: another server; no key of the environment is sent there.
-        transport: sends the requests, instead of the network.
+        transport: sends the requests, instead of connections of mellite's own.
         timeouts: the default timeouts of calls, in seconds.
         max_concurrency: the most generations that run at once, over all loops and threads of the process; None for no
             limit. The others wait. Cassettes and fakes have no limit.
         **options: defaults for every call: the fields of `mellite.request.Options`, ``provider_options`` and ``http``;
-            and ``max_answer_bytes``, ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. For a
-            directory of text cassettes ``provider`` and ``model`` are those of the keys.
+            and ``max_answer_bytes``, ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. How the
+            provider is reached: ``proxy``, its URL, None for none, by default as the environment says; ``ca``, a file
+            or folder of certificates to trust instead of the system's; ``cert``, the certificate to show to a server
+            that asks for one, a file with its key or two files. For a directory of text cassettes ``provider`` and
+            ``model`` are those of the keys.
 
     Raises:
         UnknownProvider: if there is no such provider; names the nearest.
         UnknownOption: for an option that does not exist; names the nearest.
         InvalidRequest: for an option of the wrong type, or a `max_concurrency` below 1.
-        ConfigurationError: if the string or the base URL makes no sense.
+        ConfigurationError: if the string or the base URL makes no sense, or a proxy or a certificate cannot be used.
         CassetteMiss: if there is no such HTTP cassette.
         InvalidCassette: if the HTTP cassette is damaged.
 
@@ -92,9 +97,10 @@ def backend(
     check_concurrency("max_concurrency", max_concurrency)
     given = cast("dict[str, Any]", options)
     kind, _, rest = spec.partition(":")
+    network = cast("NetworkOptions", {name: given.pop(name) for name in _NETWORK if name in given})
     if is_offline(spec):
-        if api_key is not None or base_url is not None or transport is not None:
-            msg = f"{spec!r} asks nobody: it takes no api_key, base_url or transport"
+        if network or api_key is not None or base_url is not None or transport is not None:
+            msg = f"{spec!r} asks nobody: it takes no api_key, base_url, transport, proxy, ca or cert"
             raise ConfigurationError(msg)
         if kind.strip().lower() == "fake":
             Request.of("", **given)
@@ -107,6 +113,14 @@ def backend(
             msg = f"there is no provider {name!r} (from {spec!r}); did you mean '{near}:'?"
             raise UnknownProvider(msg, provider=name)
     route = catalog.find(spec, api_key=api_key, base_url=base_url)
+    if network:
+        if transport is not None:
+            given_too = " and ".join(f"{name}=" for name in network)
+            msg = (
+                f"{given_too} and transport= cannot both be given: give it to the transport, Http1Transport(proxy=)"
+            )
+            raise ConfigurationError(msg)
+        route = route.with_(transport=reaching(route.transport, **network))
     return LiveBackend(route, transport=transport, timeouts=timeouts, max_concurrency=max_concurrency, **given)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
 from ..wire.auth.keys import Auth, Environment, bearer, header
 from ..wire.endpoint import Endpoint
 from ..wire.route import Route
-from ..wire.transports.default import default_transport
+from ..wire.transports.default import NetworkOptions, default_transport
 from .environment_keys import key_of
 
 # A route asks in one of two protocols, so that each is imported where it is needed.
@@ -73,12 +73,19 @@ def websocket_route(*, api_key: str | None = None, base_url: str | None = None, 
     return route.with_(id="openai-responses-websocket", transport=websocket_transport)
 
 
-def websocket_transport() -> WebSocketTransport:
+def websocket_transport(**network: Unpack[NetworkOptions]) -> WebSocketTransport:
     """Make a transport for Responses over WebSockets, of any company; it uses HTTP for servers without WebSockets."""
     from ..protocols.openai_responses.dialogue import ResponsesDialogue
-    from ..wire.transports.websocket import WebSocketTransport  # with it come TLS and HTTP, which a replay does without
+    from ..wire.tls import tls_settings  # with these come TLS and HTTP, which a replay does without
+    from ..wire.transports.http1.origins import FROM_ENVIRONMENT
+    from ..wire.transports.websocket import WebSocketTransport
 
-    return WebSocketTransport(ResponsesDialogue, fallback=default_transport())
+    return WebSocketTransport(
+        ResponsesDialogue,
+        fallback=default_transport(**network),
+        proxy=network.get("proxy", FROM_ENVIRONMENT),
+        ssl_context=tls_settings(network.get("ca"), network.get("cert"), None),
+    )
 
 
 def chat_route(*, api_key: str | None = None, base_url: str | None = None, model: str | None = None) -> Route:

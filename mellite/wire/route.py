@@ -74,7 +74,7 @@ class Route:
     endpoint: Endpoint
     auth: Auth = field(factory=none)
     framing: Callable[[], Framing] = SseDecoder
-    transport: Callable[[], Transport] = default_transport
+    transport: Callable[..., Transport] = default_transport
     model: str | None = None
     headers: Mapping[str, str] = EMPTY
     versions: Versions | None = None

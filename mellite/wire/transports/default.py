@@ -10,9 +10,14 @@ under test can make backends of its own without passing a transport.
 
 from __future__ import annotations
 
+import inspect
+import os
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypedDict, Unpack
+
+from attrs import field, frozen
 
 from ...values.errors import ConfigurationError
 from ..http import HttpRequest, HttpResponse, Transport, check_request, shown_url
@@ -20,17 +25,27 @@ from ..http import HttpRequest, HttpResponse, Transport, check_request, shown_ur
 __all__ = [
     "HttpRequest",
     "HttpResponse",
+    "NetworkOptions",
     "StandIn",
     "Transport",
     "check_request",
     "default_transport",
     "in_place_of",
+    "reaching",
     "shown_url",
     "standing_in",
 ]
 
 
-def default_transport() -> Transport:
+class NetworkOptions(TypedDict, total=False):
+    """How servers are reached, for signatures: ``**options: Unpack[NetworkOptions]``; see `Http1Transport`."""
+
+    proxy: str | None
+    ca: str | os.PathLike[str] | None
+    cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None
+
+
+def default_transport(**network: Unpack[NetworkOptions]) -> Transport:
     """Make the transport that a backend uses unless it is given one: an `Http1Transport`.
 
     The transport keeps connections for each event loop. They are closed with their loop, by ``aclose()``, or when the
@@ -41,7 +56,52 @@ def default_transport() -> Transport:
     """
     from .http1 import Http1Transport
 
-    return Http1Transport()
+    return Http1Transport(**network)
+
+
+@frozen
+class _Reaching:
+    """Makes a transport with options of the network. A pickle has no password of a proxy."""
+
+    make: Callable[..., Transport]
+    network: NetworkOptions = field(repr=False)
+
+    def __call__(self) -> Transport:
+        return self.make(**self.network)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        network: NetworkOptions = {**self.network}
+        proxy = network.get("proxy")
+        if proxy is not None:
+            network["proxy"] = re.sub(r"^(\w+://)?.*@", r"\1", proxy, flags=re.DOTALL)
+        return _Reaching, (self.make, network)
+
+
+def reaching(make: Callable[..., Transport], **network: Unpack[NetworkOptions]) -> Callable[[], Transport]:
+    """Return what makes a transport that reaches servers as these options say, which are checked now.
+
+    Args:
+        make: makes the transport, and takes the options.
+
+    Raises:
+        ConfigurationError: for a proxy or a file that cannot be used, or an option that *make* does not take.
+    """
+    from ..tls import tls_settings
+    from .http1.origins import FROM_ENVIRONMENT, Proxy
+
+    try:
+        inspect.signature(make).bind(**network)
+    except TypeError:
+        msg = f"the transport of this provider takes no {', '.join(f'{name}=' for name in network)}"
+        raise ConfigurationError(msg) from None
+    proxy = network.get("proxy")
+    if proxy is not None and not isinstance(proxy, str):
+        msg = f"proxy= is the URL of a proxy, or None for none, not {proxy!r:.100}"
+        raise ConfigurationError(msg)
+    if proxy is not None and proxy != FROM_ENVIRONMENT:
+        Proxy.of(proxy)
+    tls_settings(network.get("ca"), network.get("cert"), None)
+    return _Reaching(make, network)
 
 
 # --- standing in ------------------------------------------------------------------------------------
