@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, final
 
 from .. import loops
@@ -129,6 +130,12 @@ class _Position(Generic[Item]):
         pump.leave(self._consumer, cancelled=False)
         return outcome
 
+    def _late(self, outcome: Outcome, after: int) -> Iterator[Item]:
+        """Read on in the outcome of a generation that has settled with its text, `after` items of it."""
+        self._outcome = outcome
+        replay = self._replay = islice(self._read(outcome.compact), after, None)
+        return replay
+
     def __del__(self) -> None:
         pump = self._pump
         if pump is None or not pump.counts(self._consumer):
@@ -172,6 +179,8 @@ class Texts(_Position[str], AsyncIterator[str]):
             self._index = index
             outcome = self._ends(pump, index)
             if outcome is not None:
+                for item in self._late(outcome, 0) if pump.has_text_only else ():  # no text came before it
+                    return item
                 del self, pump, events
                 outcome.raise_error()
                 raise StopAsyncIteration
@@ -220,6 +229,8 @@ class Events(_Position[Event], AsyncIterator[Event]):
                 return events[index]
             outcome = self._ends(pump, index)
             if outcome is not None:
+                for item in self._late(outcome, index) if pump.has_text_only else ():
+                    return item
                 del self, pump, events
                 outcome.raise_error()
                 raise StopAsyncIteration
@@ -358,6 +369,8 @@ class SyncTexts(_Position[str], Iterator[str]):
                     return event.text
             outcome = self._ends(pump, self._index)
             if outcome is not None:
+                for item in self._late(outcome, 0) if pump.has_text_only else ():
+                    return item
                 del self, pump, events
                 outcome.raise_error()
                 raise StopIteration

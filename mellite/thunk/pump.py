@@ -25,7 +25,7 @@ from ..values.events import Event, Finish
 from ..values.request import Request
 from .audience import CLOSING_SECONDS, wake_all
 from .call import CallInfo, name_of, resolved, resolved_now
-from .outcome import Clock, conclude
+from .outcome import Clock, Outcome, conclude
 from .pushed import PushedAudience
 
 __all__ = ["Opener", "Pump", "opener"]
@@ -127,6 +127,28 @@ class Pump(PushedAudience):
     def begin_reading(self) -> None:
         """Note that the first event is there."""
         self.clock.ttfb_ms = (time.perf_counter() - self._began) * 1000
+
+    def end_with_text(self, text: str, events: Callable[[], list[Event]]) -> None:
+        """Settle with an answer that is one text and no more; `events` makes all it stands for, when asked."""
+        if self.request.output is not str or self._held:
+            self.push([*self._held, *events()[len(self.events) + len(self._held) :]])
+            self.end()
+            return
+        self._flight = self._paused = None
+        self.clock.duration_ms = (time.perf_counter() - self._began) * 1000
+        if self.clock.ttfb_ms is None:
+            self.clock.ttfb_ms = self.clock.duration_ms
+        self.has_text_only = True
+        self._decide(
+            Outcome.of_text(
+                text,
+                events,
+                request=self.request,
+                backend=self.call.backend,
+                generation_id=self.generation_id,
+                clock=self.clock,
+            )
+        )
 
     def settle_pushed(self, *, cancelled: str | None = None) -> None:
         """Settle, in a task where reading the answer runs code of the caller."""
@@ -317,7 +339,7 @@ class Pump(PushedAudience):
         cancelled: str | None = None,
         cause: BaseException | None = None,
     ) -> None:
-        """Decide the outcome, once, and wake all who wait for it."""
+        """Decide the outcome, once."""
         self.clock.duration_ms = (time.perf_counter() - self._began) * 1000
         outcome = conclude(
             self.events,
@@ -330,6 +352,10 @@ class Pump(PushedAudience):
         )
         if outcome.state == "cancelled" and isinstance(cause, Exception) and outcome.error is not None:
             outcome.error.__cause__ = cause  # what the backend made of being cancelled
+        self._decide(outcome)
+
+    def _decide(self, outcome: Outcome) -> None:
+        """Take the first outcome, and wake all who wait for it."""
         with _settling:
             if self.outcome is not None:
                 return

@@ -8,7 +8,7 @@ consumer stops reading, what was pushed too much waits here, and the flight read
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from .. import loops
@@ -50,14 +50,19 @@ class Pushes(Protocol):
 
 
 class PushedAudience(Audience):
-    """An `Audience` whose generation may be pushed."""
+    """An `Audience` whose generation may be pushed.
 
-    __slots__ = ("_flight", "_has_ended", "_held")
+    Attributes:
+        has_text_only: whether the outcome was settled with its text: `events` then lacks what it makes when asked.
+    """
+
+    __slots__ = ("_flight", "_has_ended", "_held", "has_text_only")
 
     def __init__(self, loop: loops.Loop) -> None:
         super().__init__(loop)
         self._flight: Flight | None = None  # none for a generation that is pulled, and once all has come
         self._held: Sequence[Event] = ()  # pushed, and not wanted yet
+        self.has_text_only = False
         self._has_ended = False  # nothing comes after those
 
     @abstractmethod
@@ -104,6 +109,10 @@ class PushedAudience(Audience):
         else:
             self._flight = self._paused = None
             self.settle_pushed(cancelled=self._cancel_reason)
+
+    @abstractmethod
+    def end_with_text(self, text: str, events: Callable[[], list[Event]]) -> None:
+        """Settle with an answer that is one text and no more; `events` makes all it stands for, when asked."""
 
     def go_on(self, rest: AsyncGenerator[Event, None]) -> None:
         """Pull what follows in a task."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
@@ -194,6 +195,9 @@ class _Following(AsyncIterator[Event]):
                 return self._events[index]
             outcome = leader.outcome
             if outcome is not None and index == len(self._events):
+                if leader.has_text_only:
+                    self._leader, self._answer = None, islice(outcome.compact.events(), index, None)
+                    return next(self._answer)
                 return await self._end(outcome)
             leader.ask(self._consumer, index + AHEAD)
             await leader.wait_beyond(index)

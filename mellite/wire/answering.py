@@ -72,6 +72,22 @@ class Call:
         """The timeouts of the call."""
         return self.request.options.timeouts or DEFAULT_TIMEOUTS
 
+    @property
+    def repairs(self) -> tuple[str, ...] | None:
+        """What was changed in the history, a sentence each; None for nothing."""
+        return self.http.context["repairs"] or None
+
+    def start(self, way: Way, response: HttpResponse) -> ResponseStart:
+        """Return the event with what is known once the head of the answer is there."""
+        return start_of(
+            way,
+            response,
+            model=self.request.model,
+            body=self.body,
+            repairs=self.repairs,
+            streaming=self.streaming,
+        )
+
 
 class Way(Interface):
     """What an answer needs to know of the way on which its request went; see `mellite.wire.route.Route`."""
@@ -196,7 +212,7 @@ class Answering:
                 stands = self._standing
                 try:
                     if stands is None or not stands.has_started:
-                        yield start_of(way, call, reader.response)
+                        yield call.start(way, reader.response)
                     parser = None if stands is None else _taken_up(stands, known)
                     if parser is None:
                         streams = await _is_stream(way, call, reader)
@@ -287,20 +303,28 @@ def _taken_up(stands: Standing, known: Informing) -> Parser | None:
     return stands.parser
 
 
-def start_of(way: Way, call: Call, response: HttpResponse) -> ResponseStart:
+def start_of(
+    way: Way,
+    response: HttpResponse,
+    *,
+    model: str | None,
+    body: JsonObject,
+    repairs: tuple[str, ...] | None,
+    streaming: bool,
+) -> ResponseStart:
     """Return the event with what is known once the head of the answer is there."""
     return ResponseStart(
         provider=way.provider,
         protocol=way.protocol.id,
-        model=call.request.model,
+        model=model,
         request_id=request_id(response),
         status=response.status,
         headers=safe_headers(response.headers),
-        request_body=call.body,
+        request_body=body,
         attempts=1,
         replayed=getattr(response, "replayed", None),
-        repairs=call.http.context["repairs"] or None,
-        streaming=call.streaming,
+        repairs=repairs,
+        streaming=streaming,
     )
 
 

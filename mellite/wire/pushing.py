@@ -39,6 +39,10 @@ class Sink(Rests, Interface):
         """Take note that all has come."""
         ...
 
+    def end_with_text(self, text: str, events: Callable[[], list[Event]]) -> None:
+        """Take an answer that is one text and no more; `events` makes all its events, when asked."""
+        ...
+
     def go_on(self, rest: AsyncGenerator[Event, None]) -> None:
         """Pull the rest of the events in a task."""
         ...
@@ -276,12 +280,20 @@ class Pushing:
             return
         try:
             self._bounds.check(body)
-            events = [*self._start(), *each(self._way.protocol.unary, body)]
+            text = self._way.protocol.plain(body)
+            whole = _Whole(self._way, call, response, body)
+            events = whole.events() if text is None else []
         except MelliteError:  # told by the task, which reads the body again
             self._leave()
             return
-        self._has_started = True
-        self._end_with(events)
+        if text is None:
+            begun, self._has_started = self._has_started, True
+            self._end_with(events[begun:])
+            return
+        sink = self._sink
+        self.abort()
+        if sink is not None:
+            sink.end_with_text(text, whole.events)
 
     def _wait_for_whole(self, response: ArrivingResponse) -> None:
         """Wait for more of an answer in one piece: every piece is progress, once there is more than blanks."""
@@ -322,7 +334,7 @@ class Pushing:
         response, call = self._response, self._call
         if self._has_started or response is None or call is None:
             return []
-        return [start_of(self._way, call, response)]
+        return [call.start(self._way, response)]
 
     def _begin_alone(self, now: float) -> None:
         """Push the event of the start where nothing of the body has come with the head, and wait on."""
@@ -468,3 +480,36 @@ class Pushing:
             return True
         sent.watch(deadline)
         return False
+
+
+@final
+class _Whole:
+    """An answer in one piece, with all that its events are made of; not the bytes of the request, nor its key."""
+
+    __slots__ = ("_asked", "_body", "_model", "_repairs", "_response", "_streaming", "_way")
+
+    def __init__(self, way: Way, call: Call, response: ArrivingResponse, body: bytes) -> None:
+        self._way = way
+        self._model = call.request.model
+        self._asked = call.body
+        self._repairs = call.repairs
+        self._streaming = call.streaming
+        self._response = response
+        self._body = body
+
+    def events(self) -> list[Event]:
+        """Return the events of the answer.
+
+        Raises:
+            MelliteError: what reading it raises.
+        """
+        way = self._way
+        start = start_of(
+            way,
+            self._response,
+            model=self._model,
+            body=self._asked,
+            repairs=self._repairs,
+            streaming=self._streaming,
+        )
+        return [start, *each(way.protocol.unary, self._body)]

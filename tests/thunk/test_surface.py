@@ -72,7 +72,17 @@ async def test_a_thunk_is_made_of_an_outcome() -> None:
 def test_the_pump_shows_what_others_need_and_no_more() -> None:
     """Its bookkeeping is its own: iterators, sharing and batches ask for what they want by name."""
     shown = {name for kind in Pump.__mro__ for name in getattr(kind, "__slots__", ()) if not name.startswith("_")}
-    assert shown == {"call", "clock", "events", "generation_id", "loop", "outcome", "places", "request"}
+    assert shown == {
+        "call",
+        "clock",
+        "events",
+        "generation_id",
+        "has_text_only",
+        "loop",
+        "outcome",
+        "places",
+        "request",
+    }
 
 
 def test_what_blocks_a_thread_cannot_be_awaited() -> None:

@@ -174,6 +174,13 @@ class Incoming:
             return
         self.status = status
         self._is_framed = status in (204, 304)
+        self._read_framing()
+        self.has_head = True
+        if not self._has_body:
+            self.is_complete = True
+
+    def _read_framing(self) -> None:
+        """Take what the headers say of the body."""
         for name, value in self.raw_headers:
             lowered = name.lower()
             if lowered == b"content-length":
@@ -188,9 +195,6 @@ class Incoming:
             elif lowered == b"data":  # that of an event: it would be lost, and nothing behind it shows that
                 msg = "no empty line is between its head and its first event"
                 raise BrokenRules(msg)
-        self.has_head = True
-        if not self._has_body:
-            self.is_complete = True
 
     def _pass_over(self, status: int) -> None:
         """Forget a head that another one follows."""
