@@ -14,8 +14,9 @@ from ..values.public_names import publish
 from ..values.request import Request
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
-from ..wire.pushing import Pushing, Sink
+from ..wire.pushing import Pushing
 from ..wire.route import Route
+from ..wire.sink import Sink
 from ..wire.transports.default import in_place_of
 
 __all__ = ["MOST", "LiveBackend"]

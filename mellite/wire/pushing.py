@@ -8,48 +8,24 @@ from one thread, and no code of a user runs in that.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Final, Protocol as Interface, final
+from typing import Final, final
 
 from .. import loops
-from ..loops.places import Rests
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
-from .answering import DEFAULT_TIMEOUTS, OK, Answering, Call, Place, Standing, Way, parser_of, start_of
+from .answering import DEFAULT_TIMEOUTS, OK, Answering, Call, Place, Standing, Way, parser_of
 from .bounds import AnswerBounds
 from .http import ArrivingResponse, Sent, Transport
-from .parsing import Parser, each
+from .parsing import Parser
+from .sink import Sink, Whole
 
-__all__ = ["Pushing", "Sink"]
+__all__ = ["Pushing"]
 
 _PIECE: Final = 64 * 1024  # the most bytes to look at in one turn of the loop
 _DRAIN_SECONDS: Final = 0.05  # how long to read on so that the connection can be used again
 _BLANK: Final = b"\xef\xbb\xbf \t\r\n"
 _JSON: Final = (b"{", b"[")
-
-
-class Sink(Rests, Interface):
-    """What takes the events; see `mellite.thunk.pump.Pump`."""
-
-    def push(self, events: Sequence[Event]) -> bool:
-        """Take events; return whether more are wanted now."""
-        ...
-
-    def end(self) -> None:
-        """Take note that all has come."""
-        ...
-
-    def end_with_text(self, text: str, events: Callable[[], list[Event]]) -> None:
-        """Take an answer that is one text and no more; `events` makes all its events, when asked."""
-        ...
-
-    def go_on(self, rest: AsyncGenerator[Event, None]) -> None:
-        """Pull the rest of the events in a task."""
-        ...
-
-    def break_off(self, why: BaseException) -> None:
-        """Take note that the program is being ended."""
-        ...
 
 
 @final
@@ -281,7 +257,7 @@ class Pushing:
         try:
             self._bounds.check(body)
             text = self._way.protocol.plain(body)
-            whole = _Whole(self._way, call, response, body)
+            whole = Whole(self._way, call, response, body)
             events = whole.events() if text is None else []
         except MelliteError:  # told by the task, which reads the body again
             self._leave()
@@ -480,36 +456,3 @@ class Pushing:
             return True
         sent.watch(deadline)
         return False
-
-
-@final
-class _Whole:
-    """An answer in one piece, with all that its events are made of; not the bytes of the request, nor its key."""
-
-    __slots__ = ("_asked", "_body", "_model", "_repairs", "_response", "_streaming", "_way")
-
-    def __init__(self, way: Way, call: Call, response: ArrivingResponse, body: bytes) -> None:
-        self._way = way
-        self._model = call.request.model
-        self._asked = call.body
-        self._repairs = call.repairs
-        self._streaming = call.streaming
-        self._response = response
-        self._body = body
-
-    def events(self) -> list[Event]:
-        """Return the events of the answer.
-
-        Raises:
-            MelliteError: what reading it raises.
-        """
-        way = self._way
-        start = start_of(
-            way,
-            self._response,
-            model=self._model,
-            body=self._asked,
-            repairs=self._repairs,
-            streaming=self._streaming,
-        )
-        return [start, *each(way.protocol.unary, self._body)]

@@ -29,7 +29,8 @@ from .http import HttpRequest, Transport, check_request, checked_post, shown_url
 from .json_body import encoded, merged, merged_http
 from .plans import Asked, Plan, Plans, Target
 from .protocol import Protocol
-from .pushing import Pushing, Sink
+from .pushing import Pushing
+from .sink import Sink
 from .transports.default import default_transport
 from .versions import Versions
 

@@ -308,7 +308,7 @@ def test_disturbed_flows(id: str, what: str) -> None:
 
 
 def test_content_behind_the_end_of_converse() -> None:
-    """Thinking that begins with its signature behind a stop reason takes the stop reason back once it says something."""
+    """Thinking that begins with its signature behind a stop reason takes that back once it says something."""
     values = [
         {"messageStop": {"stopReason": "end_turn"}},
         amazon(reasoningContent={"signature": "s"}),
