@@ -116,9 +116,7 @@ def backend(
     if network:
         if transport is not None:
             given_too = " and ".join(f"{name}=" for name in network)
-            msg = (
-                f"{given_too} and transport= cannot both be given: give it to the transport, Http1Transport(proxy=)"
-            )
+            msg = f"{given_too} and transport= cannot both be given: give it to the transport, Http1Transport(proxy=)"
             raise ConfigurationError(msg)
         route = route.with_(transport=reaching(route.transport, **network))
     return LiveBackend(route, transport=transport, timeouts=timeouts, max_concurrency=max_concurrency, **given)
