@@ -183,17 +183,20 @@ class _Shape:
     def _columns(self, lines: Sequence[str], start: int) -> list[_Column]:
         """Return what stands in each place of the lines from *start* on, as long as they have what is shared."""
         head, *inner, tail = self.shared
-        before, behind = len(head), len(tail)
-        least = before + behind
+        shared_length = len(head) + len(tail)
         rests: list[str] = []
         for place in range(start, len(lines), _BLOCK):
             block = lines[place : place + _BLOCK]
             if self.tight:
                 block = [_tight(line) for line in block]
-            fit = [line.startswith(head) and line.endswith(tail) and len(line) >= least for line in block]
-            rests += [line[before : len(line) - behind] for line in (block if all(fit) else block[: fit.index(False)])]
-            if not all(fit):
-                break
+            own = [line.removeprefix(head).removesuffix(tail) for line in block]
+            lengths = [*map(len, block)]
+            if sum(map(len, own)) == sum(lengths) - shared_length * len(block):
+                rests += own
+                continue
+            fit = [len(rest) == length - shared_length for rest, length in zip(own, lengths, strict=True)]
+            rests += own[: fit.index(False)]
+            break
         columns: list[_Column] = []
         for shared in inner:
             parts = [rest.partition(shared) for rest in rests]

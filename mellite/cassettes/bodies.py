@@ -16,7 +16,7 @@ from attrs import field, frozen
 from ..values.errors import InvalidCassette
 from ..values.provider_json import Json, JsonObject
 from ..values.public_names import publish
-from .alike import Lines
+from .alike import STREAM, Lines
 
 __all__ = ["Body", "Encoding", "decode_json", "decoded", "malformed"]
 
@@ -230,8 +230,9 @@ class Body:
         """
         lines = self._lines
         if lines is None and self.encoding != "base64":
-            lines = Lines.of(self.characters)
-            if isinstance(self.stored, str):
+            text = self.characters
+            lines = Lines.of(text) if text.startswith(STREAM) else None
+            if text is self.stored:
                 object.__setattr__(self, "_lines", lines)
         return lines
 

@@ -43,10 +43,10 @@ def redacted_body(data: bytes, redaction: Redaction) -> bytes:
 
 
 def may_have_fields(body: Body, redaction: Redaction) -> bool:
-    """Cheap check whether a body has a secret JSON field; may return True where it has none."""
+    """Cheap check whether a stream has a secret JSON field; may return True where it has none, or is no stream."""
     lines = body.lines
     if lines is None:
-        return _may_name(body.data, redaction.json_fields)
+        return True
     strings: list[str] = []
     for one in lines.strings:
         if isinstance(one, str):

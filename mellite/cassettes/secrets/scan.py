@@ -18,7 +18,7 @@ from attrs import Factory, field, frozen
 from ...values.errors import InvalidCassette, UnsafeCassette
 from ...values.secrets.names import named_secrets
 from ...values.secrets.other_forms import decoded, long_words, plain_forms
-from ...values.secrets.shapes import masked, shapes_in
+from ...values.secrets.shapes import masked, may_match, shapes_in
 from ..alike import STREAM
 from ..bodies import Body
 from ..compression import expand
@@ -156,8 +156,10 @@ class SecretScan:
         forms = plain_forms(text)
         for form in forms:
             long = long_words(form)
+            if may_match(form, long) and any(self._shapes(form, long)):
+                return True
             inside = decoded(long)
-            if any(self._shapes(form, long)) or (inside and any([*self._shapes(inside), *self._values(inside)])):
+            if inside and any([*self._shapes(inside), *self._values(inside)]):
                 return True
         return bool(self._needles) and any(self._values(text, *forms))
 
@@ -228,15 +230,10 @@ def _together(one: HttpInteraction) -> list[str] | None:
     return texts
 
 
-def _is_plain(body: Body) -> bool:
-    """Whether a body is one text: neither a stream of events nor bytes in base64."""
-    text = body.stored
-    return body.encoding != "base64" and isinstance(text, str) and not text.startswith(STREAM) and "data:" not in text
-
-
 def _quick_body(body: Body) -> list[str]:
-    if _is_plain(body):
-        return [body.characters]
+    text = body.stored
+    if isinstance(text, str) and body.encoding is None and "data:" not in text and not text.startswith(STREAM):
+        return [text]  # neither a stream of events nor bytes in base64
     lines = body.lines
     texts = None if lines is None else together(lines)
     return [text for _, text in _body("", body)] if texts is None else texts

@@ -16,7 +16,7 @@ from .model_keys import MODEL_KEYS
 from .other_forms import long_words, plain_forms
 from .service_keys import SERVICE_KEYS
 
-__all__ = ["REDACTED", "SHAPES", "looks_secret", "masked", "shapes_in"]
+__all__ = ["REDACTED", "SHAPES", "looks_secret", "masked", "may_match", "shapes_in"]
 
 #: What stands where a secret was.
 REDACTED: Final = "[REDACTED]"
@@ -54,6 +54,14 @@ def shapes_in(
         secret = SHAPES[row].search(text, allowed)
         if secret is not None:
             yield SHAPES[row], secret
+
+
+def may_match(text: str, long: Sequence[str]) -> bool:
+    """Cheap check whether `shapes_in` may find something in a text with these long words."""
+    for word in long:
+        if len(word) > _LONGEST_KEPT or _rows_of_known(word):
+            return True
+    return any(SHAPES[row].search(text) is not None for row in _index().phrases(text))
 
 
 def _rows_of(word: str) -> Sequence[int]:
@@ -171,7 +179,7 @@ class _Index:
         whole: rows by the letters and digits that their marks begin with, where another character follows.
         beginnings: rows by the first two or three of them, where a letter or a digit follows.
         inside: rows whose mark stands inside of the key, and the mark.
-        of_phrases: rows that are no long words, and their marks, by what each such secret has.
+        of_phrases: rows that are no long words, and their marks, by what each such secret has in small letters.
     """
 
     whole: dict[bytes, list[int]]
@@ -192,11 +200,19 @@ class _Index:
 
     def phrases(self, text: str) -> list[int]:
         """Return the rows that are no long words and may match in a text."""
-        rows: set[int] = set()
-        for needs, marks in self.of_phrases.items():
-            if needs in text:
-                rows.update([row for mark, row in marks if mark in text])
+        lower = text.lower()
+        found = [marks for shared, marks in self.of_phrases.items() if shared in lower]
+        rows = {row for marks in found for mark, row in marks if mark in text} if found else ()
         return sorted(rows)
+
+
+def _shared(shape: KeyShape) -> str:
+    """Return a text that each secret of a kind has in it, in small letters; of several the longest."""
+    if shape.needs:
+        return shape.needs.lower()
+    first, *others = [mark.lower() for mark in shape.marks]
+    texts = [first[start:end] for start in range(len(first)) for end in range(start + 1, len(first) + 1)]
+    return max([text for text in texts if all(text in other for other in others)], key=len)
 
 
 @lru_cache(maxsize=1)
@@ -205,7 +221,7 @@ def _index() -> _Index:
     for row, shape in enumerate(SHAPES):
         for mark in shape.marks:
             if not shape.word:
-                index.of_phrases.setdefault(shape.needs, []).append((mark, row))
+                index.of_phrases.setdefault(_shared(shape), []).append((mark, row))
                 continue
             first = _LETTERS_FIRST.match(mark)
             name = "" if first is None else first.group()
