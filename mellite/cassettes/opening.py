@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final
 
 from ..values.errors import CassetteError, CassetteMismatch, CassetteMiss, ConfigurationError
 from ..values.public_names import publish
-from ..wire.http import HttpRequest, HttpResponse, Transport
+from ..wire.http import HttpRequest, HttpResponse, Sent, Transport
 from .files.disk import cassette_path
 from .files.read import load_cassette
 from .interactions import Cassette, HttpInteraction
@@ -125,6 +125,7 @@ class CassetteTransport:
     Attributes:
         path: the file.
         mode: the mode; ``CI`` has been taken into account.
+        offline: whether this transport only replays, so that nothing is ever sent and no key is needed.
         advice: what an error says to do about a request that is not recorded.
     """
 
@@ -164,10 +165,12 @@ class CassetteTransport:
         self._part: str | None = replaying.get("part")
         cassette = self._stored()
         self._replay = ReplayTransport(cassette or Cassette(path=path), redaction=redaction, **replaying)
+        self._replays = cassette is not None
         records = mode in ("new_episodes", "all", "rewrite") or (mode == "once" and self._is_new(cassette))
         self._recorder = (
             RecordTransport(live, self._writer, redaction=redaction, quick=not self._durable) if records else None
         )
+        self.offline = self._recorder is None
 
     def _stored(self) -> Cassette | None:
         """Read the cassette to replay; None if there is none, or everything is recorded anew."""
@@ -211,11 +214,6 @@ class CassetteTransport:
         return self._recorder
 
     @property
-    def offline(self) -> bool:
-        """Whether this transport only replays, so that nothing is ever sent and no key is needed."""
-        return self._recorder is None
-
-    @property
     def used(self) -> int:
         """The number of interactions that have been replayed."""
         return self._replay.used
@@ -248,6 +246,12 @@ class CassetteTransport:
         """
         return await self._opened(request, timeout)
 
+    def begin(self, request: HttpRequest, notify: Callable[[], None]) -> Sent | None:
+        """Send a request that is to be recorded, if that needs no waiting; see `Transport`."""
+        if self._replays or self._recorder is None:
+            return None
+        return self._recorder.begin(request, notify)
+
     def over(self, own: Callable[[], Transport]) -> Transport:
         """Return the same cassette, sending over another transport, unless ``live`` was given.
 
@@ -262,9 +266,10 @@ class CassetteTransport:
     async def _opened(
         self, request: HttpRequest, timeout: float | None, own: Callable[[], Transport] | None = None
     ) -> HttpResponse:
-        answer = await self._replay.answer(request, timeout=timeout)
-        if answer is not None:
-            return answer
+        if self._replays:
+            answer = await self._replay.answer(request, timeout=timeout)
+            if answer is not None:
+                return answer
         if self._recorder is None:
             raise await self._refusal(request)
         return await self._recorder.open(request, timeout=timeout, own=own)

@@ -65,9 +65,13 @@ def rlock() -> AbstractContextManager[bool]:
     return renewed(threading.RLock())
 
 
-def condition() -> threading.Condition:
-    """Make a condition variable whose lock is open in a forked child, without waiters there."""
-    return renewed(threading.Condition())
+def condition(under: threading.Lock | None = None) -> threading.Condition:
+    """Make a condition variable whose lock is open in a forked child, without waiters there.
+
+    Args:
+        under: its lock; by default one of its own, which is reentrant.
+    """
+    return renewed(threading.Condition(under))
 
 
 def _in_child() -> None:

@@ -71,6 +71,7 @@ class Take:
         request: what is sent.
         clock: tells the time.
         asked: when the caller asked, in the clock's microseconds, from which the timeouts count; now by default.
+        started: when the request is sent; now by default.
 
     Attributes:
         request: what is sent.
@@ -88,24 +89,28 @@ class Take:
         "_opened",
         "_pieces",
         "_status",
+        "_times",
         "end",
         "request",
         "size",
         "started",
     )
 
-    def __init__(self, request: HttpRequest, clock: Stopwatch, *, asked: int | None = None) -> None:
+    def __init__(
+        self, request: HttpRequest, clock: Stopwatch, *, asked: int | None = None, started: int | None = None
+    ) -> None:
         self.request = request
         self.size = len(request.body)
         self._clock = clock
         self._status = NO_ANSWER
         self._headers: Mapping[str, str] = {}
         self._opened: int | None = None
-        self._pieces: list[tuple[bytes, int]] = []
+        self._pieces: list[bytes] = []
+        self._times: list[int] = []
         self._fault: Fault | None = None
         self._ended = 0
         self.end: End | None = None
-        self.started = clock.now()
+        self.started = clock.now() if started is None else started
         self._asked = self.started if asked is None else asked
 
     def __str__(self) -> str:
@@ -120,7 +125,8 @@ class Take:
     def gets(self, piece: bytes) -> None:
         """Note that a piece of the body has arrived."""
         self.size += len(piece)
-        self._pieces.append((piece, self._clock.now() - self.started))
+        self._pieces.append(piece)
+        self._times.append(self._clock.now() - self.started)
 
     def ends(self) -> bool:
         """Mark complete; return False if already ended."""
@@ -170,12 +176,11 @@ class Take:
         sent = Body.of(redacted_body(self.request.body, redaction))
         request = RecordedRequest(kept.method, kept.url, headers=kept.headers, body=sent)
         response, sizes = self._response(redaction)
-        times = [at for _, at in self._pieces]
         lineage = self.request.context.get("lineage")
         timeline = Timeline(
             started=self.started,
             opened=self._opened,
-            chunks=packed(zip(sizes, times, strict=True), self._opened or 0),
+            chunks=packed(zip(sizes, self._times, strict=True), self._opened or 0),
             ended=self._ended,
             end=self.end or "interrupted",
             fault=self._fault,
@@ -185,11 +190,12 @@ class Take:
 
     def _response(self, redaction: Redaction) -> tuple[RecordedResponse, list[int]]:
         """Return the response as it is stored, and how many of its body's bytes each piece has."""
-        pieces = [piece for piece, _ in self._pieces]
+        pieces = self._pieces
         headers = {**safe_headers(self._headers), **redaction.headers(self._headers, redaction.response_headers)}
         if "location" in self._headers:  # a redirect is an error, which names where it leads
             headers["location"] = redaction.url(self._headers["location"])
-        plain = _decompressed(pieces, headers.get("content-encoding"), whole=self.end == "complete")
+        encoding = headers.get("content-encoding")
+        plain = pieces if encoding is None else _decompressed(pieces, encoding, whole=self.end == "complete")
         if plain is None:  # stored as it came, so that decompressing fails on replay, too
             data = b"".join(pieces)
             return RecordedResponse(self._status, headers=headers, body=_base64(data)), [len(piece) for piece in pieces]
@@ -199,10 +205,8 @@ class Take:
         return RecordedResponse(self._status, headers=headers, body=body), sizes
 
 
-def _decompressed(pieces: list[bytes], encoding: str | None, *, whole: bool) -> list[bytes] | None:
+def _decompressed(pieces: list[bytes], encoding: str, *, whole: bool) -> list[bytes] | None:
     """Decompress pieces one by one; return None if they are not compressed as the header says."""
-    if encoding is None:
-        return pieces
     try:
         decoder = BodyDecoder(encoding)
         if decoder.identity:
@@ -218,11 +222,11 @@ def _decompressed(pieces: list[bytes], encoding: str | None, *, whole: bool) -> 
 def _recorded_body(pieces: list[bytes], media_type: str, redaction: Redaction) -> tuple[Body, list[int]]:
     """Return the body as it is stored, and how many of its bytes each piece has."""
     data = b"".join(pieces)
-    sizes = [len(piece) for piece in pieces]
+    sizes = [*map(len, pieces)]
     if _is_binary(media_type):
         return _base64(data), sizes
     body = Body.of(data)
-    if body.encoding is None and not may_have_fields(body, redaction):
+    if not may_have_fields(body, redaction):
         return body, sizes
     redacted = redacted_body(data, redaction)
     return (body, sizes) if redacted is data else (Body.of(redacted), resized(data, redacted, sizes))

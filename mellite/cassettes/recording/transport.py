@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -14,7 +14,7 @@ import anyio.to_thread
 from ...loops import forking
 from ...values.errors import CassetteError, InvalidProviderOutput, TransportError
 from ...values.public_names import publish
-from ...wire.http import HttpRequest, HttpResponse, Transport
+from ...wire.http import ArrivingResponse, HttpRequest, HttpResponse, Sent, Transport
 from ...wire.transports.default import default_transport
 from ..interactions import Cassette, Interaction
 from ..secrets.redaction import Redaction
@@ -29,8 +29,9 @@ __all__ = ["Memory", "RecordTransport", "Sink"]
 
 _log: Final = logging.getLogger(__name__)
 
-#: An answer of fewer bytes is stored in the event loop: handing it to a thread would take longer.
-_SMALL: Final = 16 * 1024
+#: An answer of fewer bytes is stored in the event loop. That takes about a millisecond, and a thread would hold the
+#: interpreter's lock for up to five.
+_SMALL: Final = 256 * 1024
 
 
 class Sink(Protocol):
@@ -170,13 +171,33 @@ class RecordTransport:
             CassetteError: if the cassette cannot be written, or the recording is over; nothing was sent.
         """
         asked = self._clock.now()
+        started = asked
         if self._sink is None or self._over:
             await self._blocking(self._begin, request)
-        take = Take(request, self._clock, asked=asked)
+            started = self._clock.now()
+        take = Take(request, self._clock, asked=asked, started=started)
         self._turnstile.inside += 1
+        live = own() if own is not None and self._live is None else self._transport()
+        return await self.answered(take, live.open(request, timeout=timeout))
+
+    def begin(self, request: HttpRequest, notify: Callable[[], None]) -> Sent | None:
+        """Send the request now, if the transport can do that without waiting; see `Transport`."""
+        if self._sink is None or self._over or not self._quick:
+            return None
+        begin = getattr(self._live or self._own, "begin", None)
+        if begin is None:
+            return None
+        take = Take(request, self._clock)
+        sent: Sent | None = begin(request, notify)
+        if sent is None:
+            return None
+        self._turnstile.inside += 1
+        return _RecordingSent(sent, take, self)
+
+    async def answered(self, take: Take, opening: Awaitable[HttpResponse]) -> HttpResponse:
+        """Wait for status and headers; store what is over before they come."""
         try:
-            live = own() if own is not None and self._live is None else self._transport()
-            response = await live.open(request, timeout=timeout)
+            response = await opening
         except (TransportError, InvalidProviderOutput, TimeoutError) as error:
             await self.ended(take, error)
             raise
@@ -251,6 +272,16 @@ class RecordTransport:
             self._turnstile.inside -= 1
             self._waiting.append(take)
             self._store_all()
+
+    def store_now(self, take: Take) -> None:
+        """Store an interaction that is over; together with the next one if another thread is storing right now."""
+        self._turnstile.inside -= 1
+        self._waiting.append(take)
+        if self._storing.acquire(blocking=False):
+            try:
+                self._store_all()
+            finally:
+                self._storing.release()
 
     async def store(self, take: Take) -> None:
         """Store an interaction that is over, or keep the error if that fails. Shielded from cancellation."""
@@ -358,17 +389,82 @@ def _about(request: HttpRequest) -> dict[str, Any]:
     return {name: value for name in names if isinstance(value := request.context.get(name), str) and value}
 
 
-class _RecordingResponse(HttpResponse):
-    """An answer that is handed on as it arrives, and stored when it is over."""
+class _RecordingSent:
+    """A request that is on its way without a task that waits for the answer; see `mellite.wire.http.Sent`."""
 
-    __slots__ = ("_inner", "_recorder", "_take")
+    __slots__ = ("_recorder", "_sent", "_take", "again", "leave", "pause", "resume", "watch")
+
+    def __init__(self, sent: Sent, take: Take, recorder: RecordTransport) -> None:
+        self._sent = sent
+        self._take = take
+        self._recorder = recorder
+        self.watch = sent.watch
+        self.pause = sent.pause
+        self.resume = sent.resume
+        self.again = sent.again
+        self.leave = sent.leave
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether no answer will come."""
+        return self._sent.is_broken
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the deadline has passed, and nothing came."""
+        return self._sent.is_expired
+
+    def response(self) -> ArrivingResponse | None:
+        """Return the response once its head is there."""
+        response = self._sent.response()
+        if response is None:
+            return None
+        self._take.opens(response)
+        return _RecordingResponse(response, self._take, self._recorder)
+
+    async def opened(self, timeout: float | None) -> HttpResponse:
+        """Wait for the head, from where the exchange stands now."""
+        return await self._recorder.answered(self._take, self._sent.opened(timeout))
+
+    def close(self) -> None:
+        """Close the connection, and store that the reader went away."""
+        self._sent.close()
+        if self._take.stops():
+            self._recorder.store_now(self._take)
+
+
+class _RecordingResponse(ArrivingResponse):
+    """An answer that is handed on as it arrives, and stored when it is over.
+
+    One that is all here is taken and stored at once. What arrives later is left to a task, by saying that nothing more
+    comes without one: storing may have to wait.
+    """
+
+    __slots__ = ("_inner", "_recorder", "_take", "is_encoded")
+
+    is_complete = False
+    is_coming = False
+    buffered = 0
 
     def __init__(self, inner: HttpResponse, take: Take, recorder: RecordTransport) -> None:
         self.status = inner.status
         self.headers = inner.headers
+        self.is_encoded = "content-encoding" in inner.headers
         self._inner = inner
         self._take = take
         self._recorder = recorder
+
+    def arrived(self) -> bytes:
+        """Return nothing: `read` has it."""
+        return b""
+
+    def close(self) -> None:
+        """Close the answer. Store what came of it, if it was not over."""
+        inner = self._inner
+        if isinstance(inner, ArrivingResponse):
+            inner.close()
+        if self._take.stops():
+            self._recorder.store_now(self._take)
 
     async def read(self, timeout: float | None = None) -> bytes:
         """Read the next piece; see `HttpResponse.read`."""

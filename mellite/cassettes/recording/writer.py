@@ -51,8 +51,8 @@ class CassetteWriter:
     code call it in a worker thread. After a fork the child may go on with its copy, which then writes under a name of
     its own.
 
-    A method takes ``_condition`` first and touches the files under it. Only the sync of an `append` happens outside:
-    threads sync at the same time, and `finish` waits until they are done.
+    A method takes ``_lock`` first, which is that of ``_condition``, and touches the files under it. Only the sync of an
+    `append` happens outside: threads sync at the same time, and `finish` waits until they are done.
 
     Attributes:
         path: the cassette's file.
@@ -88,11 +88,12 @@ class CassetteWriter:
         self._key = key
         self._scan = scan
         self._durable = durable
-        self._condition = forking.condition()
+        self._lock = forking.lock()
+        self._condition = forking.condition(self._lock)
         self._name = uuid.uuid4().hex
         self._session = self._own = -1
         self._closed = True
-        self._pid = os.getpid()
+        self._process = forking.process.number
         self._buffer = bytearray()
         self._syncing = 0
         self._seen = 0
@@ -195,7 +196,7 @@ class CassetteWriter:
         scan = self._scan.with_known(secrets) if secrets else self._scan
         scan.check(interaction, path=self.path)
         key = None if self._key is None else self._key(interaction)
-        with self._condition:
+        with self._lock:
             self._ready()
             try:
                 if key is not None and key in self._known():
@@ -223,7 +224,7 @@ class CassetteWriter:
         if self._closed:
             msg = f"the recording into cassette {self.path!r} is over; open another CassetteWriter"
             raise CassetteError(msg, path=self.path)
-        if self._pid != os.getpid():
+        if self._process != forking.process.number:
             self._rejoin()
 
     def _rejoin(self) -> None:
@@ -234,7 +235,7 @@ class CassetteWriter:
         """
         rewriting = self._own != self._session
         self._close()
-        self._pid, self._name = os.getpid(), uuid.uuid4().hex
+        self._process, self._name = forking.process.number, uuid.uuid4().hex
         self._seen = self._syncing = 0
         self._begin("append")
         if rewriting and os.path.exists(self.path + REWRITE):
@@ -302,7 +303,9 @@ class CassetteWriter:
 
     def _leave(self, *, well: bool) -> None:
         """Stop accepting interactions, wait for threads that are syncing, and fold in if this is the last writer."""
-        if self._pid != os.getpid():  # a forked child that has recorded nothing: the recording is the parent's
+        if (
+            self._process != forking.process.number
+        ):  # a forked child that has recorded nothing: the recording is the parent's
             self._close()
             return
         with self._condition:
