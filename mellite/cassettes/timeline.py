@@ -169,19 +169,19 @@ def packed(pieces: Iterable[tuple[int, int]], start: int = 0) -> str:
         '312@10 98x2@100 7'
     """
     words: list[str] = []
-    last: tuple[int, int] | None = None
+    size_before = delay_before = -1
     count = 0
     for size, at in pieces:
-        this = size, max(0, at - start)
-        start = max(start, at)
-        if this == last:
+        delay = at - start if at > start else 0
+        start += delay
+        if size == size_before and delay == delay_before:
             count += 1
             continue
-        if last is not None:
-            words.append(_word(*last, count))
-        last, count = this, 1
-    if last is not None:
-        words.append(_word(*last, count))
+        if count:
+            words.append(_word(size_before, delay_before, count))
+        size_before, delay_before, count = size, delay, 1
+    if count:
+        words.append(_word(size_before, delay_before, count))
     return " ".join(words)
 
 

@@ -11,6 +11,7 @@ from ...values.errors import InvalidCassette
 from ..bodies import Body
 from ..interactions import (
     Cassette,
+    HttpInteraction,
     Interaction,
     WebSocketClose,
     WebSocketConnection,
@@ -18,6 +19,7 @@ from ..interactions import (
     WebSocketInteraction,
     WebSocketOpen,
 )
+from ..timeline import KEY
 
 __all__ = [
     "NOT_JSON",
@@ -28,6 +30,9 @@ __all__ = [
     "no_json",
     "pretty",
 ]
+
+#: What mellite adds to an interaction, which is shallow.
+_OWN = frozenset({KEY})
 
 #: What encoding raises for something that is not JSON in UTF-8.
 NOT_JSON = (TypeError, ValueError, OverflowError, RecursionError)
@@ -72,12 +77,35 @@ def checked_document(interaction: Interaction) -> dict[str, Any]:
     try:
         if isinstance(interaction, WebSocketInteraction):
             msgspec.json.decode(_encode(document), type=_WebSocket)
-        else:  # a body that is a str need not be read again, which would take as long as all else
+        elif not _is_plain(interaction):  # a body that is a str need not be read again: it takes as long as all else
             msgspec.json.decode(_encode(_without_texts(document)), type=_Http)
     except (msgspec.DecodeError, RecursionError) as error:
         msg = f"this cannot be stored in a cassette, since it could not be read again: {error}"
         raise InvalidCassette(msg) from error
     return document
+
+
+def _is_plain(one: HttpInteraction) -> bool:
+    """Whether an interaction is as the format wants it, by the types of what it has, so that it can be read again."""
+    request, response = one.request, one.response
+    texts = [
+        request.method,
+        request.url,
+        request.body.stored,
+        response.body.stored,
+        *request.headers,
+        *request.headers.values(),
+        *response.headers,
+        *response.headers.values(),
+    ]
+    return (
+        {*map(type, texts)} == {str}
+        and type(response.status) is int
+        and 100 <= response.status <= 999
+        and not (request.extra or response.extra)
+        and one.extra.keys() <= _OWN
+        and one.transport == "http"
+    )
 
 
 def _without_texts(document: Mapping[str, Any]) -> dict[str, Any]:
