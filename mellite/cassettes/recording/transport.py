@@ -392,7 +392,7 @@ def _about(request: HttpRequest) -> dict[str, Any]:
 class _RecordingSent:
     """A request that is on its way without a task that waits for the answer; see `mellite.wire.http.Sent`."""
 
-    __slots__ = ("_recorder", "_sent", "_take", "again", "leave", "pause", "resume", "watch")
+    __slots__ = ("_recorder", "_sent", "_take", "again", "pause", "resume", "watch")
 
     def __init__(self, sent: Sent, take: Take, recorder: RecordTransport) -> None:
         self._sent = sent
@@ -402,7 +402,6 @@ class _RecordingSent:
         self.pause = sent.pause
         self.resume = sent.resume
         self.again = sent.again
-        self.leave = sent.leave
 
     @property
     def is_broken(self) -> bool:
@@ -426,9 +425,15 @@ class _RecordingSent:
         """Wait for the head, from where the exchange stands now."""
         return await self._recorder.answered(self._take, self._sent.opened(timeout))
 
-    def close(self) -> None:
-        """Close the connection, and store that the reader went away."""
-        self._sent.close()
+    def left(self) -> Sent:
+        """Call back no more; return what a task waits with."""
+        self._sent = self._sent.left()
+        return self
+
+    def close(self, response: ArrivingResponse | None) -> None:
+        """Close the response, or the connection before there is one; store that the reader went away."""
+        inner = response.inner if isinstance(response, _RecordingResponse) else response
+        self._sent.close(inner if isinstance(inner, ArrivingResponse) else None)
         if self._take.stops():
             self._recorder.store_now(self._take)
 
@@ -440,7 +445,7 @@ class _RecordingResponse(ArrivingResponse):
     comes without one: storing may have to wait.
     """
 
-    __slots__ = ("_inner", "_recorder", "_take", "is_encoded")
+    __slots__ = ("_recorder", "_take", "inner", "is_encoded")
 
     is_complete = False
     is_coming = False
@@ -450,7 +455,7 @@ class _RecordingResponse(ArrivingResponse):
         self.status = inner.status
         self.headers = inner.headers
         self.is_encoded = "content-encoding" in inner.headers
-        self._inner = inner
+        self.inner = inner
         self._take = take
         self._recorder = recorder
 
@@ -460,7 +465,7 @@ class _RecordingResponse(ArrivingResponse):
 
     def close(self) -> None:
         """Close the answer. Store what came of it, if it was not over."""
-        inner = self._inner
+        inner = self.inner
         if isinstance(inner, ArrivingResponse):
             inner.close()
         if self._take.stops():
@@ -470,7 +475,7 @@ class _RecordingResponse(ArrivingResponse):
         """Read the next piece; see `HttpResponse.read`."""
         take = self._take
         try:
-            piece = await self._inner.read(timeout)
+            piece = await self.inner.read(timeout)
         except (TransportError, InvalidProviderOutput, TimeoutError) as error:
             await self._recorder.ended(take, error)
             raise
@@ -482,13 +487,13 @@ class _RecordingResponse(ArrivingResponse):
 
     def whole(self, most: int) -> bytes | None:
         """Return the rest of the body, if it is all here; see `HttpResponse.whole`."""
-        return self._recorder.whole(self._take, self._inner, most)
+        return self._recorder.whole(self._take, self.inner, most)
 
     async def aclose(self) -> None:
         """Close the answer. Store what came of it, if it was not over."""
         stopped = self._take.stops()
         try:
-            await self._inner.aclose()
+            await self.inner.aclose()
         finally:
             if stopped:
                 await self._recorder.store(self._take)
