@@ -14,11 +14,12 @@ import anyio.to_thread
 from ...loops import forking
 from ...values.errors import CassetteError, InvalidProviderOutput, TransportError
 from ...values.public_names import publish
-from ...wire.http import ArrivingResponse, HttpRequest, HttpResponse, Sent, Transport
+from ...wire.http import HttpRequest, HttpResponse, Sent, Transport
 from ...wire.transports.default import default_transport
 from ..interactions import Cassette, Interaction
 from ..secrets.redaction import Redaction
 from ..timeline import Stopwatch
+from .handing_on import RecordingResponse, RecordingSent
 from .take import Asked, Take
 from .turnstile import Turnstile
 
@@ -192,7 +193,7 @@ class RecordTransport:
         if sent is None:
             return None
         self._turnstile.inside += 1
-        return _RecordingSent(sent, take, self)
+        return RecordingSent(sent, take, self)
 
     async def answered(self, take: Take, opening: Awaitable[HttpResponse]) -> HttpResponse:
         """Wait for status and headers; store what is over before they come."""
@@ -211,7 +212,7 @@ class RecordTransport:
             await self.store(take)
             raise
         take.opens(response)
-        return _RecordingResponse(response, take, self)
+        return RecordingResponse(response, take, self)
 
     def _transport(self) -> Transport:
         if self._live is not None:
@@ -387,116 +388,6 @@ def _about(request: HttpRequest) -> dict[str, Any]:
     """Return the metadata that a request gives a new cassette: provider, protocol and model."""
     names = ("provider", "protocol", "model")
     return {name: value for name in names if isinstance(value := request.context.get(name), str) and value}
-
-
-class _RecordingSent:
-    """A request that is on its way without a task that waits for the answer; see `mellite.wire.http.Sent`."""
-
-    __slots__ = ("_recorder", "_sent", "_take", "again", "pause", "resume", "watch")
-
-    def __init__(self, sent: Sent, take: Take, recorder: RecordTransport) -> None:
-        self._sent = sent
-        self._take = take
-        self._recorder = recorder
-        self.watch = sent.watch
-        self.pause = sent.pause
-        self.resume = sent.resume
-        self.again = sent.again
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether no answer will come."""
-        return self._sent.is_broken
-
-    @property
-    def is_expired(self) -> bool:
-        """Whether the deadline has passed, and nothing came."""
-        return self._sent.is_expired
-
-    def response(self) -> ArrivingResponse | None:
-        """Return the response once its head is there."""
-        response = self._sent.response()
-        if response is None:
-            return None
-        self._take.opens(response)
-        return _RecordingResponse(response, self._take, self._recorder)
-
-    async def opened(self, timeout: float | None) -> HttpResponse:
-        """Wait for the head, from where the exchange stands now."""
-        return await self._recorder.answered(self._take, self._sent.opened(timeout))
-
-    def left(self) -> Sent:
-        """Call back no more; return what a task waits with."""
-        self._sent = self._sent.left()
-        return self
-
-    def close(self, response: ArrivingResponse | None) -> None:
-        """Close the response, or the connection before there is one; store that the reader went away."""
-        inner = response.inner if isinstance(response, _RecordingResponse) else response
-        self._sent.close(inner if isinstance(inner, ArrivingResponse) else None)
-        if self._take.stops():
-            self._recorder.store_now(self._take)
-
-
-class _RecordingResponse(ArrivingResponse):
-    """An answer that is handed on as it arrives, and stored when it is over.
-
-    One that is all here is taken and stored at once. What arrives later is left to a task, by saying that nothing more
-    comes without one: storing may have to wait.
-    """
-
-    __slots__ = ("_recorder", "_take", "inner", "is_encoded")
-
-    is_complete = False
-    is_coming = False
-    buffered = 0
-
-    def __init__(self, inner: HttpResponse, take: Take, recorder: RecordTransport) -> None:
-        self.status = inner.status
-        self.headers = inner.headers
-        self.is_encoded = "content-encoding" in inner.headers
-        self.inner = inner
-        self._take = take
-        self._recorder = recorder
-
-    def arrived(self) -> bytes:
-        """Return nothing: `read` has it."""
-        return b""
-
-    def close(self) -> None:
-        """Close the answer. Store what came of it, if it was not over."""
-        inner = self.inner
-        if isinstance(inner, ArrivingResponse):
-            inner.close()
-        if self._take.stops():
-            self._recorder.store_now(self._take)
-
-    async def read(self, timeout: float | None = None) -> bytes:
-        """Read the next piece; see `HttpResponse.read`."""
-        take = self._take
-        try:
-            piece = await self.inner.read(timeout)
-        except (TransportError, InvalidProviderOutput, TimeoutError) as error:
-            await self._recorder.ended(take, error)
-            raise
-        if piece:
-            take.gets(piece)
-        else:
-            await self._recorder.ended(take)
-        return piece
-
-    def whole(self, most: int) -> bytes | None:
-        """Return the rest of the body, if it is all here; see `HttpResponse.whole`."""
-        return self._recorder.whole(self._take, self.inner, most)
-
-    async def aclose(self) -> None:
-        """Close the answer. Store what came of it, if it was not over."""
-        stopped = self._take.stops()
-        try:
-            await self.inner.aclose()
-        finally:
-            if stopped:
-                await self._recorder.store(self._take)
 
 
 publish(globals(), "mellite.cassettes", "RecordTransport")
