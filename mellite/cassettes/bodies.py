@@ -208,7 +208,8 @@ class Body:
         Raises:
             InvalidCassette: if the base64 is malformed, or the text cannot be encoded.
         """
-        characters = self.characters
+        stored = self.stored
+        characters = stored if type(stored) is str else self.characters
         try:
             if self.encoding == "base64":
                 return base64.b64decode(characters, validate=True)

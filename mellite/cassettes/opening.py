@@ -247,10 +247,12 @@ class CassetteTransport:
         return await self._opened(request, timeout)
 
     def begin(self, request: HttpRequest, notify: Callable[[], None]) -> Sent | None:
-        """Send a request that is to be recorded, if that needs no waiting; see `Transport`."""
-        if self._replays or self._recorder is None:
+        """Answer or record a request without a task, if that needs no waiting; see `Transport`."""
+        if type(self).open is not CassetteTransport.open:
             return None
-        return self._recorder.begin(request, notify)
+        if self._recorder is None:
+            return self._replay.sent(request, notify, self._opened)
+        return None if self._replays else self._recorder.begin(request, notify)
 
     def over(self, own: Callable[[], Transport]) -> Transport:
         """Return the same cassette, sending over another transport, unless ``live`` was given.
@@ -348,6 +350,10 @@ class _Over:
     @property
     def offline(self) -> bool:
         return self._cassette.offline
+
+    def begin(self, request: HttpRequest, notify: Callable[[], None]) -> Sent | None:
+        # What is recorded goes over the backend's own transport.
+        return None if self._cassette.recorder is not None else self._cassette.begin(request, notify)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         return await self._opened(request, timeout)

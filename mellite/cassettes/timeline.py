@@ -45,8 +45,8 @@ _ENDINGS: Final = ("cut", "reset")
 _CLOCKS: Final = ("first_byte", "idle", "total")
 _ENDS: Final = ("complete", "interrupted", "broken")
 _WORD: Final = re.compile(r"(\d{1,15})(?:x(\d{1,9}))?(?:@(\d{1,15}))?")
-_ONES: Final = re.compile(r"\d{1,15}(?:@\d{1,15})?(?: \d{1,15}(?:@\d{1,15})?){,100000}", re.ASCII)
-_DELAY: Final = re.compile(r"@\d+", re.ASCII)
+#: Words that all have a delay, and stand for fewer than `_MOST_PIECES`.
+_SIMPLE: Final = re.compile(r"(?:[0-9]{1,15}+(?:x[0-9]{1,2})?+@[0-9]{1,15}+(?: |\Z)){,100000}+")
 _MOST_PIECES: Final = 10_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -152,9 +152,16 @@ class Timeline:
         Raises:
             InvalidCassette: as `pieces`.
         """
-        if _ONES.fullmatch(self.chunks):
-            return [int(word) for word in _DELAY.sub("", self.chunks).split()]
-        return [size for size, _ in self.pieces(path=path)]
+        if not _SIMPLE.fullmatch(self.chunks):
+            return [size for size, _ in self.pieces(path=path)]
+        sizes: list[int] = []
+        for word in self.chunks.replace("@", " ").split()[::2]:
+            if "x" in word:
+                size, _, count = word.partition("x")
+                sizes += [int(size)] * int(count)
+            else:
+                sizes.append(int(word))
+        return sizes
 
 
 def packed(pieces: Iterable[tuple[int, int]], start: int = 0) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         imported_trio as imported_trio,
         in_trio_task as in_trio_task,
         is_being_cancelled as is_being_cancelled,
+        next_turn as next_turn,
         running as running,
         waiter as waiter,
     )
@@ -36,7 +37,7 @@ else:
         {
             ".asyncio_loop": "current_asyncio_task",
             ".detection": (
-                "Loop Waiter Waker clock current imported_trio in_trio_task is_being_cancelled running waiter"
+                "Loop Waiter Waker clock current imported_trio in_trio_task is_being_cancelled next_turn running waiter"
             ),
             ".sync": "check_timeout forbid_inside_loop portal running_here thread_waiter",
         },

@@ -19,6 +19,7 @@ __all__ = [
     "imported_trio",
     "in_trio_task",
     "is_being_cancelled",
+    "next_turn",
     "running",
     "waiter",
 ]
@@ -187,6 +188,15 @@ def running() -> object | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def next_turn() -> Callable[[Callable[[], None]], object] | None:
+    """Return what has a function called in the next turn of the running asyncio loop, in whose thread this is.
+
+    None on trio, which runs nothing but tasks, and outside of any loop.
+    """
+    loop = running()
+    return loop.call_soon if isinstance(loop, asyncio.AbstractEventLoop) else None
 
 
 def is_being_cancelled(task: object | None) -> bool:

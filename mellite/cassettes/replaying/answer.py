@@ -11,18 +11,24 @@ from anyio.lowlevel import checkpoint
 
 from ...values import errors
 from ...values.errors import CassetteMismatch, ConnectionLost, MelliteError
-from ...wire.http import HttpResponse
+from ...wire.http import ArrivingResponse
 from .order import NEVER, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..timeline import Fault, Timeline
+    from .cutting import Pieces
 
-__all__ = ["Pace", "RecordedAnswer", "fault_of"]
+__all__ = ["EVERY", "Pace", "RecordedAnswer", "fault_of"]
 
 #: A read lets other tasks run once in so many pieces: a turn of the loop for each would cost more than the reading.
-_EVERY: Final = 16
+EVERY: Final = 16
+
+#: Pieces that end with an event are handed on together, up to so many bytes, where they need not come one by one.
+_TOGETHER: Final = 64 * 1024
+_LF: Final = 10
+_JSON: Final = (b"{", b"[")
 
 
 def fault_of(fault: Fault | None) -> Exception:
@@ -155,36 +161,45 @@ class Pace:
         raise CassetteMismatch(msg, path=self._path)
 
 
-class RecordedAnswer(HttpResponse):
+class RecordedAnswer(ArrivingResponse):
     """An answer from a cassette.
 
     Args:
         status: the HTTP status.
         headers: by lower-case name.
-        pieces: what each `read` returns; none is empty.
-        times: for each piece, how many microseconds after the start it came; empty if that does not matter.
+        pieces: what each `read` returns, and when it came.
         pace: when each piece may be given, and how the answer ends; None if nothing is waited for, and it ends well.
+        together: whether `arrived` may give pieces together that were cut between two events.
+
+    Attributes:
+        taken: how many bytes have been given.
     """
 
-    __slots__ = ("_closed", "_count", "_pace", "_pieces", "_times", "replayed")
+    __slots__ = ("_body", "_closed", "_count", "_ends", "_pace", "_times", "_together", "replayed", "taken")
+
+    is_complete = True
+    is_coming = False
+    buffered = 0  # which counts only while more is coming
 
     def __init__(
         self,
         status: int,
         headers: Mapping[str, str],
-        pieces: Sequence[bytes],
+        pieces: Pieces,
         *,
-        times: Sequence[int] = (),
         pace: Pace | None = None,
+        together: bool = False,
     ) -> None:
         self.status = status
         self.headers = headers
         self.replayed = True
-        self._pieces = pieces
+        self._body, self._ends, times = pieces
         self._times: Sequence[int] = ()
         self._pace = pace
+        self._together = together
         self._count = 0
         self._closed = False
+        self.taken = 0
         if pace is not None:
             self._times = times if pace.waits else ()
             pace.gives(self._times, 0)
@@ -202,29 +217,67 @@ class RecordedAnswer(HttpResponse):
             msg = "the response was read after it was closed"
             raise ConnectionLost(msg)
         count = self._count
-        if count == 1 or (count and not count % _EVERY):  # no turn before the first piece: `open` has given one
+        if count == 1 or (count and not count % EVERY):  # no turn before the first piece: `open` has given one
             await checkpoint()
-        if count >= len(self._pieces):
+        if count >= len(self._ends):
             if self._pace is not None:
                 await self._pace.end(count, timeout)
             return b""
         if self._times and self._pace is not None:
             await self._pace.until(self._times[count], timeout)
             self._pace.gives(self._times, count + 1)
-        self._count = count + 1
-        return self._pieces[count]
+        return self._next(count + 1)
+
+    def _next(self, count: int) -> bytes:
+        """Return the pieces up to the one with this number, counted from 1 on."""
+        start, end = self.taken, self._ends[count - 1]
+        self._count = count
+        self.taken = end
+        return self._body[start:end]
 
     def whole(self, most: int) -> bytes | None:
-        """Return the only piece of the answer; see `HttpResponse.whole`."""
-        pieces = self._pieces
-        if self._count or self._pace is not None or len(pieces) != 1 or len(pieces[0]) > most:
+        """Return the whole answer if it is one piece, or JSON, which is read whole; see `HttpResponse.whole`."""
+        body, size, count = self._body, len(self._body), len(self._ends)
+        if self._count or self._pace is not None or size > most or not (count == 1 or body[:1] in _JSON):
             return None
-        self._count = 1
-        return pieces[0]
+        self._count = count
+        self.taken = size
+        return body
+
+    @property
+    def is_encoded(self) -> bool:  # type: ignore[override]  # read once
+        """Whether the body has a ``content-encoding``."""
+        return "content-encoding" in self.headers
+
+    @property
+    def is_left(self) -> bool:
+        """Whether `arrived` has more to give."""
+        return self.taken < len(self._body)
+
+    def arrived(self) -> bytes:
+        """Return the next piece, or several that were cut between events; see `ArrivingResponse.arrived`.
+
+        Only for an answer without a pace.
+        """
+        body, ends, count = self._body, self._ends, self._count
+        if count >= len(ends):
+            return b""
+        if self._together:
+            most = self.taken + _TOGETHER
+            last = len(ends) - 1
+            end = ends[count]
+            while count < last and body[end - 1] == _LF == body[end - 2] and ends[count + 1] <= most:
+                count += 1
+                end = ends[count]
+        return self._next(count + 1)
 
     async def aclose(self) -> None:
         """Close the answer, and tell the order that its reader went away."""
+        self.close()
+
+    def close(self) -> None:
+        """Do what `aclose` does."""
         self._closed = True
-        self._pieces = ()
+        self._body, self._ends = b"", ()
         if self._pace is not None:
             self._pace.over()

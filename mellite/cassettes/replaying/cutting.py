@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ...values.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ..timeline import Timeline
 
-__all__ = ["NO_PIECES", "Cut", "Pieces", "cut_as_recorded", "cut_body", "pieces_of"]
+__all__ = ["NO_PIECES", "Cut", "Pieces", "cut_as_recorded", "cut_body", "cut_untimed"]
 
 #: How to cut a body into pieces: ``recorded`` for the pieces in which it came, None for a single one, a number of bytes
 #: for each, the places at which to cut, or a function from the body to its pieces.
 Cut: TypeAlias = "Literal['recorded'] | int | Sequence[int] | Callable[[bytes], Iterable[bytes]] | None"
 
 
-class Pieces(NamedTuple):
-    """The pieces of a body, none empty, and when each came, in microseconds since the start, if that is known."""
+#: A body, where each piece of it ends, and when it came, in microseconds since the start, if that is known. No piece is
+#: empty: the ends grow, and the last one is that of the body.
+Pieces: TypeAlias = tuple[bytes, Sequence[int], Sequence[int]]
 
-    pieces: Sequence[bytes]
-    times: Sequence[int]
-
-
-NO_PIECES: Final = Pieces((), ())
+NO_PIECES: Final[Pieces] = (b"", (), ())
 
 
 def cut_body(body: bytes, cut: Cut) -> list[bytes]:
@@ -72,41 +69,48 @@ def cut_as_recorded(body: bytes, cut: Cut, timeline: Timeline | None, *, path: s
     ends = list(accumulate([size for size, _ in recorded]))
     known = bool(ends) and ends[-1] == len(body)
     if known and cut == "recorded":
-        cuts = [(body[end - size : end], at) for end, (size, at) in zip(ends, recorded, strict=True) if size]
-        return Pieces([piece for piece, _ in cuts], [at for _, at in cuts])
-    pieces = [piece for piece in cut_body(body, cut) if piece]
+        cuts = [(end, at) for end, (size, at) in zip(ends, recorded, strict=True) if size]
+        return body, [end for end, _ in cuts], [at for _, at in cuts]
+    chosen = _ends(body, cut)
     if known:
-        return Pieces(pieces, _times(pieces, ends, [at for _, at in recorded]))
+        return body, chosen, _times(chosen, ends, [at for _, at in recorded])
     # The best known time is the end.
-    return Pieces(pieces, () if timeline is None else [timeline.ended] * len(pieces))
+    return body, chosen, () if timeline is None else [timeline.ended] * len(chosen)
 
 
-def pieces_of(body: bytes, cut: Cut, timeline: Timeline | None, *, path: str | None = None) -> Sequence[bytes]:
-    """Return the same pieces as `cut_as_recorded`, without their times, which is faster.
+def cut_untimed(body: bytes, cut: Cut, timeline: Timeline | None, *, path: str | None = None) -> Pieces:
+    """Cut a recorded body into the same pieces as `cut_as_recorded` does, without their times, which is faster.
 
     Raises:
         ConfigurationError, InvalidCassette: as `cut_as_recorded`.
     """
     sizes = () if timeline is None else timeline.sizes(path=path)
-    if cut != "recorded":
-        return [piece for piece in cut_body(body, cut) if piece]
-    if len(sizes) < 2 or sum(sizes) != len(body):
-        return (body,) if body else ()
-    ends = accumulate(sizes)
-    return [body[end - size : end] for size, end in zip(sizes, ends, strict=True) if size]
+    if cut is not None and cut != "recorded":
+        return body, _ends(body, cut), ()
+    if sizes and cut and sum(sizes) == len(body):
+        ends = list(accumulate(sizes))
+        return body, list(dict.fromkeys([end for end in ends if end])) if 0 in sizes else ends, ()
+    return body, (len(body),) if body else (), ()
 
 
-def _times(pieces: Sequence[bytes], ends: Sequence[int], recorded: Sequence[int]) -> list[int]:
+def _ends(body: bytes, cut: Cut) -> Sequence[int]:
+    """Return where the pieces end that `cut_body` makes, without empty ones."""
+    if cut is None or cut == "recorded":
+        return (len(body),) if body else ()
+    return list(accumulate([len(piece) for piece in cut_body(body, cut) if piece]))
+
+
+def _times(chosen: Sequence[int], ends: Sequence[int], recorded: Sequence[int]) -> list[int]:
     """Return when pieces came that were cut otherwise.
 
     Args:
-        pieces: the pieces of the body.
+        chosen: where each piece ends in the body.
         ends: where each recorded piece ends in the body.
         recorded: when each recorded piece came.
     """
     times: list[int] = []
     which = 0
-    for end in accumulate([len(piece) for piece in pieces]):
+    for end in chosen:
         while ends[which] < end:  # a piece came when its last byte did
             which += 1
         times.append(recorded[which])

@@ -89,6 +89,11 @@ class Order:
         self._over, self._settled = set(), []
         self._settling = False
 
+    @property
+    def concerns_any(self) -> bool:
+        """Whether any interactions ran at the same time."""
+        return bool(self._overlapping)
+
     def concerns(self, index: int) -> bool:
         """Whether an interaction ran at the same time as another one."""
         return index in self._overlapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -12,11 +12,12 @@ import anyio.to_thread
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
+from ... import loops
 from ...loops import forking
 from ...values.empty import EMPTY
 from ...values.errors import CassetteMismatch, CassetteMiss, ConfigurationError
 from ...values.public_names import publish
-from ...wire.http import HttpRequest, HttpResponse
+from ...wire.http import HttpRequest, HttpResponse, Sent
 from ..files.read import load_cassette
 from ..interactions import Cassette, HttpInteraction, RecordedResponse
 from ..secrets.redaction import Redaction
@@ -24,9 +25,10 @@ from .answer import Pace, RecordedAnswer
 from .canonical import same_target
 from .claims import CLAIMS, Match, Part, Recorded
 from .comparison import Comparison
-from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body, pieces_of
+from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body, cut_untimed
 from .misses import Refusal
 from .order import Order
+from .sent import ReplayedRequest, Ways
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -67,7 +69,8 @@ class ReplayTransport:
             whatever the scheduler does. None: ``pool`` if requests ran at the same time when this was recorded, else
             ``cursor``.
         cut: how to cut bodies into pieces: ``recorded``, as they came (in one piece if that is not known); or
-            otherwise, for tests of chunk boundaries.
+            otherwise, for tests of chunk boundaries. What was cut between two events of a stream may reach a backend
+            in one piece.
         speed: how many times as fast as recorded the pieces come; None for at once.
         deadline: how long to wait, in seconds, for the reader of an answer to go away where the recorded one did.
         redaction: what is not compared because no cassette may hold it.
@@ -92,6 +95,9 @@ class ReplayTransport:
         >>> anyio.run(replayed), transport.unused
         ((200, b'Hell', b'o.', b''), ())
     """
+
+    #: Nothing is ever sent, so no key is needed.
+    offline: Final = True
 
     def __init__(
         self,
@@ -130,16 +136,15 @@ class ReplayTransport:
         ]
         self._claims = Part(self._recorded, part, match)
         self.match: Match = self._claims.match
-        self._order = Order([one.timeline for one in self._recorded]) if self.match == "keyed" else None
+        order = Order([one.timeline for one in self._recorded]) if self.match == "keyed" else None
+        self._order = order if order is not None and order.concerns_any else None
+        # A function that cuts is the caller's own, and runs in no callback of the loop; nor is a subclass passed by.
+        self._is_plain = speed is None and self._order is None and not callable(cut)
+        self._is_plain = self._is_plain and type(self).open is ReplayTransport.open
         self._used = bytearray(len(self._recorded))
         self._count = 0
         self._last_headers: tuple[str | None, Mapping[str, str], Mapping[str, str]] = None, EMPTY, EMPTY
         self._lock = forking.lock()
-
-    @property
-    def offline(self) -> bool:
-        """True: nothing is ever sent, so no key is needed."""
-        return True
 
     @property
     def used(self) -> int:
@@ -188,6 +193,26 @@ class ReplayTransport:
         if answer is None:
             raise await self.refused(request)
         return answer
+
+    def begin(self, request: HttpRequest, notify: Callable[[], None]) -> Sent | None:
+        """Answer without a task, on asyncio, unless pieces have a time or an order to keep; see `Transport`."""
+        return self.sent(request, notify, self._or_refused)
+
+    async def _or_refused(self, request: HttpRequest, timeout: float | None) -> HttpResponse:
+        return await self.open(request, timeout=timeout)
+
+    def sent(
+        self,
+        request: HttpRequest,
+        notify: Callable[[], None],
+        otherwise: Callable[[HttpRequest, float | None], Awaitable[HttpResponse]],
+    ) -> Sent | None:
+        """Do what `begin` does, and open with `otherwise` what does not fit."""
+        soon = loops.next_turn() if self._is_plain else None
+        if soon is None:
+            return None
+        ways: Ways = self._claimed, self._at_once, self._in_time, otherwise
+        return ReplayedRequest(request, notify, ways, soon)
 
     async def answer(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse | None:
         """Answer from the cassette as `open` does, but return None if nothing fits."""
@@ -241,7 +266,7 @@ class ReplayTransport:
             return self.refusal(request)
         return await anyio.to_thread.run_sync(self.refusal, request, limiter=anyio.CapacityLimiter(1))
 
-    def _at_once(self, index: int, request: HttpRequest) -> HttpResponse | None:
+    def _at_once(self, index: int, request: HttpRequest) -> RecordedAnswer | None:
         """Return the answer if nothing has to be waited for, up to its end, and it ends well."""
         recorded = self._recorded[index]
         timeline = recorded.timeline
@@ -252,10 +277,12 @@ class ReplayTransport:
         ):
             return None
         response = recorded.interaction.response
-        pieces: Sequence[bytes] = ()
+        cut = self._options["cut"]
+        pieces = NO_PIECES
         if response.status not in _EMPTY and request.method.upper() != "HEAD":
-            pieces = pieces_of(response.body.data, self._options["cut"], timeline, path=self.cassette.path)
-        return RecordedAnswer(response.status, self._headers(response, whole=True), pieces)
+            pieces = cut_untimed(response.body.data, cut, timeline, path=self.cassette.path)
+        headers = self._headers(response, whole=True)
+        return RecordedAnswer(response.status, headers, pieces, together=cut == "recorded")
 
     async def _in_time(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:
         """Wait until the recorded headers may be given, and return the answer."""
@@ -276,13 +303,13 @@ class ReplayTransport:
                 if timeline.opened is None:
                     await pace.end(0, timeout)
                 await pace.until(timeline.opened or 0, timeout)
-            answered = self._pieces(recorded, request)
+            pieces = self._pieces(recorded, request)
         except BaseException:
             pace.over()
             raise
         response = recorded.interaction.response
         headers = self._headers(response, whole=timeline is None or timeline.end == "complete")
-        return RecordedAnswer(response.status, headers, answered.pieces, times=answered.times, pace=pace)
+        return RecordedAnswer(response.status, headers, pieces, pace=pace)
 
     def _pieces(self, recorded: Recorded, request: HttpRequest) -> Pieces:
         response = recorded.interaction.response
