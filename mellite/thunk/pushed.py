@@ -92,15 +92,16 @@ class PushedAudience(Audience):
         known += events
         if self._on_event:
             wake_all(self._on_event)
-        if len(known) < self._demand:
+        if not self._held and len(known) < self._demand:
             return True
         self._paused = self
-        if len(known) < self._demand:  # another thread wants more, and may not have seen that this pauses
-            self._paused = None
-            held, self._held = self._held, ()
-            return not held or self.push(held)
-        self._rest_places()
-        return False
+        if len(known) >= self._demand:
+            self._rest_places()
+            return False
+        # Another thread wants more by now, and may not have seen that this pauses.
+        self._paused = None
+        held, self._held = self._held, ()
+        return not held or self.push(held)
 
     def end(self) -> None:
         """Settle, as soon as all that was pushed has been wanted."""

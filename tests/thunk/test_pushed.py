@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -142,6 +143,37 @@ async def test_readers_at_their_own_speed(server: Server, transport: Http1Transp
         group.start_soon(read, "late", 3, lambda count: count == 50)
     assert got["slow"] == got["fast"] == got["late"]
     assert texts == [thunk.value] == ["".join(f"t{number} " for number in range(600)) + "Hello, you."]
+
+
+async def test_no_wish_of_another_thread_is_lost(server: Server) -> None:
+    """However threads and the loop take turns, who wants more gets it.
+
+    300 times, with a switch every few instructions: where a generation did not look again before it paused, a few were
+    enough for a reader that waited for ever.
+    """
+    transport = Http1Transport()
+    await warm(transport, server, 1)
+    backend = asking(server.script(at_once(HEAD, piece(tokens(300) + STREAM), LAST)), transport)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(300):
+            thunk = backend.generate("hi")
+            first = thunk.events(ahead=1)
+            await anext(first)
+
+            def read(thunk: mellite.ModelOutputThunk[str] = thunk) -> None:
+                for _ in thunk.iter():
+                    pass
+
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as group:
+                    for _ in range(2):
+                        group.start_soon(functools.partial(anyio.to_thread.run_sync, abandon_on_cancel=True), read)
+            assert thunk.state == "done"
+    finally:
+        sys.setswitchinterval(interval)
+        await transport.aclose()
 
 
 async def test_a_paused_generation_lets_others_go_first(server: Server, transport: Http1Transport) -> None:
