@@ -24,6 +24,7 @@ from mellite import Backend, Request
 from mellite.backends import LiveBackend
 from mellite.events import Event, TextDelta
 from mellite.providers.openai import chat_route
+from mellite.wire.framing import SseDecoder
 from mellite.wire.http import HttpRequest, HttpResponse
 from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.answers import DONE, JSON, STREAM, WHOLE, chunk
@@ -428,6 +429,34 @@ def test_a_loop_that_ends(server: Server, factory: Callable[[], Any], is_warm: b
     assert not thread.is_alive()
     assert thunk.state == "cancelled"
     assert told == ["the generation was cancelled: event loop closed"]
+
+
+class Interrupted(SseDecoder):
+    """A decoder during whose work the user presses Ctrl-C."""
+
+    def feed(self, data: bytes) -> Any:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # no loop of its own
+def test_ctrl_c_ends_the_program(server: Server, is_warm: bool, anyio_backend: str) -> None:
+    """An interrupt where bytes arrive leaves the loop, as it does from a task, and settles the thunk."""
+    assert anyio_backend
+    thunks: list[mellite.ModelOutputThunk[str]] = []
+
+    async def main() -> None:
+        transport = Http1Transport()
+        await warm(transport, server, int(is_warm))
+        url = server.script(HEAD, piece(chunk("a ")), gate("never")).url
+        route = chat_route(api_key=None, model="m", base_url=f"{url}/v1").with_(framing=Interrupted)
+        thunks.append(LiveBackend(route, transport=transport).generate("hi"))
+        await thunks[0]
+
+    with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt):
+        runner.run(main())
+    assert thunks[0].state == "cancelled"
+    assert str(thunks[0].outcome and thunks[0].outcome.error).endswith("KeyboardInterrupt")
 
 
 # --- nothing is left ------------------------------------------------------------------------------

@@ -33,6 +33,10 @@ _HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address of a host is tri
 _ONE_ADDRESS: Final = re.compile(r"[0-9.]+|.*:.*")
 
 
+def _end_the_program(why: BaseException) -> None:
+    raise why
+
+
 class _Options(TypedDict, total=False):
     """Options of `asyncio.loop.create_connection`."""
 
@@ -119,7 +123,12 @@ class AsyncioConnection(asyncio.Protocol):
         incoming.feed(data)
         if self.notify is not None:
             if incoming.has_head or incoming.error is not None:
-                self.notify()
+                try:
+                    self.notify()
+                except (KeyboardInterrupt, SystemExit) as error:
+                    if isinstance(self._loop, asyncio.BaseEventLoop):
+                        raise
+                    self._loop.call_soon(_end_the_program, error)  # uvloop would only log what is raised here
             return
         if incoming.buffered > _ENOUGH:
             self.pause()
