@@ -33,10 +33,10 @@ from .protocol import Protocol
 from .refusals import refusal
 from .response import BodyReader, open_response, reader_from
 
-__all__ = ["DEFAULT_TIMEOUTS", "OK", "Answering", "Call", "Place", "Standing", "Way", "parser_of", "start_of"]
+__all__ = ["DEFAULT_TIMEOUTS", "EVENTS", "OK", "Answering", "Call", "Place", "Standing", "Way", "parser_of", "start_of"]
 
 _EXCERPT: Final = 200
-_EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
+EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
 OK: Final = range(200, 300)
 DEFAULT_TIMEOUTS: Final = Timeouts()
 
@@ -348,4 +348,4 @@ async def _is_stream(way: Way, call: Call, reader: BodyReader) -> bool:
         raise InvalidProviderOutput(msg)
     if call.streaming:
         return first not in (b"{", b"[")
-    return first not in (b"{", b"[") and _EVENTS.search(response.headers.get("content-type", "")) is not None
+    return first not in (b"{", b"[") and EVENTS.search(response.headers.get("content-type", "")) is not None

@@ -14,7 +14,7 @@ from .. import loops
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
-from .answering import DEFAULT_TIMEOUTS, OK, Answering, Call, Place, Standing, Way, parser_of
+from .answering import DEFAULT_TIMEOUTS, EVENTS, OK, Answering, Call, Place, Standing, Way, parser_of
 from .bounds import AnswerBounds
 from .http import ArrivingResponse, Sent, Transport
 from .parsing import Parser
@@ -246,6 +246,8 @@ class Pushing:
         if body is None:
             if self._is_late(sent) or not response.is_coming or response.buffered > most:
                 self._leave()
+            elif EVENTS.search(response.headers.get("content-type", "")):
+                self._leave()  # a stream all the same: not every piece of it is progress
             else:
                 self._wait_for_whole(response)
             return
