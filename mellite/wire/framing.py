@@ -7,6 +7,7 @@ server says, and an event counts only once its blank line has arrived. The other
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -22,6 +23,7 @@ DEFAULT_LIMIT: Final = 32 * 1024 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
 _MOST_STRAY: Final = 16 * 1024  # bytes to keep of lines that are no fields
 _FIELDS: Final = (b"", b"data", b"event", b"id", b"retry")
+_RUN_IN: Final = re.compile(rb"[0-9a-fA-F]+data")
 _MOST_DIGITS: Final = 1000  # of a `retry` value; int() refuses more than 4,300, and a wait this long means "never"
 _CR: Final = 13
 _LF: Final = 10
@@ -100,8 +102,9 @@ class SseDecoder:
         last_event_id: the id in force after the last blank line; empty if there was none.
         reconnection_ms: the last valid ``retry``, in milliseconds, or None.
         failure: the error that stopped the decoder, or None.
-        damaged: whether a skipped line began with bytes that are not text, or with a byte order mark in the middle of
-            the stream. Unknown fields are skipped by the rules, but such a line may once have been an event.
+        damaged: whether a skipped line began with bytes that are not text, with a byte order mark in the middle of the
+            stream, or with the size of a chunk that ran into an event. Unknown fields are skipped by the rules, but
+            such a line may once have been an event.
 
     Example:
         >>> decoder = SseDecoder()
@@ -274,7 +277,8 @@ class SseDecoder:
         else:  # a comment or an unknown field, which is no part of an event
             if name and len(self._stray) < _MOST_STRAY:
                 self._stray += line[:_MOST_STRAY] + b"\n"
-            self.damaged = self.damaged or not (name.isascii() or _is_text(name)) or name.startswith(_BOM)
+            stray = not (name.isascii() or _is_text(name)) or name.startswith(_BOM) or _RUN_IN.fullmatch(name)
+            self.damaged = self.damaged or bool(stray)
             return
         self._size += len(line) + 1
 

@@ -177,6 +177,8 @@ def test_raw_is_what_came() -> None:
 @pytest.mark.parametrize(
     ("raw", "damaged"),
     [
+        (b'b3\r\n1\r\nafdata: {"a": 1}\r\n\r\n', True),  # the size of a chunk, of a body that did not say it has any
+        (b"metadata: 1\n\n", False),
         (b"data: \xff\n\n", False),
         (b": \xff\n\n", False),
         (b"x: \xff\n\n", False),
