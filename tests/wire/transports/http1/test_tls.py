@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import warnings
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,7 +17,14 @@ import trustme
 from anyio.abc import ByteStream
 
 import mellite
-from mellite.errors import ConnectError, ConnectionLost, FirstByteTimeout
+from mellite.errors import (
+    ConnectError,
+    ConnectionLost,
+    FirstByteTimeout,
+    IncompleteStream,
+    InvalidProviderOutput,
+    MelliteError,
+)
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.transports.http1.servers import OK, request_of, serving
@@ -54,6 +64,7 @@ async def answer(number: int, stream: ByteStream) -> None:
 
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+LATER = datetime(2090, 1, 1, tzinfo=UTC)
 GOOD = CA.issue_cert("127.0.0.1", "localhost")
 
 
@@ -87,6 +98,14 @@ async def test_a_large_body() -> None:
 UNTRUSTED = {
     "another host": (CA.issue_cert("example.com"), "certificate is not trusted: .*127.0.0.1"),
     "an unknown CA": (OTHER_CA.issue_cert("127.0.0.1"), "certificate is not trusted: "),
+    "a name, not this address": (
+        CA.issue_cert("localhost", "*.example.com"),
+        "certificate is not trusted: .*127.0.0.1",
+    ),
+    "not valid yet": (
+        CA.issue_cert("127.0.0.1", not_before=LATER, not_after=LATER + timedelta(days=1)),
+        "certificate is not trusted: certificate is not yet valid",
+    ),
     "expired": (
         CA.issue_cert("127.0.0.1", not_before=LONG_AGO, not_after=LONG_AGO + timedelta(days=1)),
         "certificate is not trusted: certificate has expired",
@@ -111,6 +130,42 @@ async def test_a_server_that_is_not_trusted(name: str) -> None:
             await transport.open(ask(port), timeout=5)
     assert caught.value.retryable is False
     assert asked == []
+
+
+async def test_a_server_that_vouches_for_itself(tmp_path: Path) -> None:
+    """A certificate that is signed by itself is not trusted, and the error says that it is."""
+    own = trustme.CA()
+    own.cert_pem.write_to_path(tmp_path / "cert.pem")
+    own.private_key_pem.write_to_path(tmp_path / "key.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    async with serving(answer, tls) as port, aclosing(Http1Transport(ssl_context=client_tls())) as transport:
+        with pytest.raises(ConnectError, match="certificate is not trusted: self-signed certificate") as caught:
+            await transport.open(ask(port), timeout=5)
+    assert caught.value.retryable is False
+
+
+async def test_a_server_of_another_time() -> None:
+    """A server that speaks nothing newer than TLS 1.1 is not spoken to."""
+
+    def old(tls: ssl.SSLContext) -> None:
+        tls.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            tls.minimum_version = ssl.TLSVersion.TLSv1
+            tls.maximum_version = ssl.TLSVersion.TLSv1_1
+
+    def shake() -> None:  # in a thread: a server in the loop would close without the word that TLS has for it
+        connection, _ = listener.accept()
+        with closing(connection), suppress(OSError):
+            server_tls(GOOD, old).wrap_socket(connection, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with anyio.create_task_group() as tasks, aclosing(Http1Transport(ssl_context=client_tls())) as transport:
+            tasks.start_soon(anyio.to_thread.run_sync, shake)
+            with pytest.raises(ConnectError, match=r"TLS failed: .*protocol version") as caught:
+                await transport.open(ask(listener.getsockname()[1]), timeout=5)
+    assert caught.value.retryable is False
 
 
 async def test_system_trust() -> None:
@@ -218,7 +273,11 @@ async def test_the_first_byte_has_its_clock_while_connecting() -> None:
 
 @pytest.mark.parametrize("framed", [True, False])
 async def test_cut_without_goodbye(framed: bool) -> None:
-    """A body that ends with the connection, without TLS's own end, may be cut: it is only whole where HTTP says so."""
+    """A body is whole where its length or the end of the connection says so, whether TLS is ended in good order or not.
+
+    Many servers just close. Python's ssl, and with it urllib, requests, aiohttp and httpx, take that for the end; what
+    an answer says tells whether it is whole, as the next test has it.
+    """
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n" if framed else b"HTTP/1.1 200 OK\r\n\r\n"
 
     async def handle(number: int, stream: ByteStream) -> None:
@@ -233,3 +292,35 @@ async def test_cut_without_goodbye(framed: bool) -> None:
         assert await response.read(5) == b"ok"
         assert await response.read(5) == b""
         await response.aclose()
+
+
+SAYS = b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\n'
+CUT: dict[str, tuple[bytes, bool, type[MelliteError]]] = {
+    "a stream": (b"content-type: text/event-stream\r\n\r\n" + SAYS, True, IncompleteStream),
+    "JSON": (b"content-type: application/json\r\n\r\n" + b'{"choices": [{"message"', False, InvalidProviderOutput),
+    "chunks": (
+        b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(SAYS), SAYS),
+        True,
+        ConnectionLost,
+    ),
+    "a length": (b"content-type: application/json\r\ncontent-length: 99\r\n\r\n{", False, ConnectionLost),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+async def test_a_cut_answer_is_not_whole(tmp_path: Path, name: str) -> None:
+    """An answer that somebody cut on its way, without TLS's own end, is an error, however it was framed."""
+    sent, stream, kind = CUT[name]
+
+    async def handle(number: int, connection: ByteStream) -> None:
+        await request_of(connection)
+        await connection.send(b"HTTP/1.1 200 OK\r\n" + sent)
+
+    CA.cert_pem.write_to_path(tmp_path / "ca.pem")
+    async with serving(handle, server_tls(GOOD)) as port, aclosing(Http1Transport(ca=tmp_path / "ca.pem")) as transport:
+        url = f"https://127.0.0.1:{port}/v1"
+        backend = mellite.backend("openai-chat:m", api_key="sk-test", base_url=url, transport=transport)
+        with pytest.raises(kind) as caught:
+            await backend.generate("Hi.", stream=stream)
+    assert caught.value.retryable is (kind is not InvalidProviderOutput)
+    assert (caught.value.partial or "") == ("Hel" if stream else "")
