@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import anyio
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = ["SentRequest", "exchange", "failure_of", "is_deadline", "send_now", "too_late"]
+
+_PROXY_AUTHENTICATION_REQUIRED: Final = 407  # said by proxies alone
 
 
 async def exchange(pool: Pool, request: HttpRequest, timeout: float | None) -> HttpResponse:
@@ -57,6 +59,10 @@ async def _ended(
     if not incoming.has_head:
         pool.drop(connection)
         raise incoming.error or CutOff("it ended before its time")
+    if incoming.status == _PROXY_AUTHENTICATION_REQUIRED and connection.proxy is not None:
+        pool.drop(connection)
+        msg = f"the proxy {connection.proxy.shown} refused the request with status {incoming.status}"
+        raise NotConnected(msg, retryable=False)
     return (_Response if incoming.is_complete else _Arriving)(pool, connection, incoming, request.url)
 
 

@@ -131,6 +131,20 @@ async def test_wrong_credentials() -> None:
     leaks_nothing(caught.value)
 
 
+async def test_wrong_credentials_in_the_clear(server: Server) -> None:
+    """What a proxy refuses before the server sees it is told as the proxy's refusal, as that of a tunnel is."""
+    script = server.script(answer(b"ok"))
+    with proxying("me:right") as proxy:
+        wrong = proxy.url.replace("right", PASSWORD)
+        async with aclosing(Http1Transport(proxy=wrong)) as transport:
+            for _ in range(2):
+                with pytest.raises(ConnectError, match=r"the proxy http://\.\.\.@127.* refused the request") as caught:
+                    await transport.open(post(script), timeout=5)
+    assert "status 407" in str(caught.value)
+    assert caught.value.retryable is False
+    leaks_nothing(caught.value)
+
+
 async def test_a_proxy_that_cannot_reach_the_server() -> None:
     """A proxy that answers 502 may do better later."""
     with proxying(status=502) as proxy:
