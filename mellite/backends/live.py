@@ -126,8 +126,7 @@ class LiveBackend(Backend):
     def push(self, request: Request, pump: Sink) -> Pushing | None:
         """Send the request now, and push the events on to `pump` where they arrive.
 
-        Return None, with nothing done, if that is not to be had: because something has to be waited for, or because a
-        subclass has its own `stream`.
+        Return None, with nothing done, for a subclass that has its own `stream`.
         """
         if getattr(self.stream, "__func__", None) is not LiveBackend.stream:
             return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from types import AsyncGeneratorType
@@ -23,15 +23,19 @@ from ..loops.places import current_generation
 from ..values.errors import BackendError, InvalidProviderOutput
 from ..values.events import Event, Finish
 from ..values.request import Request
+from ..values.text_answer import TextAnswer
 from .audience import CLOSING_SECONDS, wake_all
 from .call import CallInfo, name_of, resolved, resolved_now
 from .outcome import Clock, Outcome, conclude
-from .pushed import PushedAudience
+from .pushed import Batch, PushedAudience
 
 __all__ = ["Opener", "Pump", "opener"]
 
 _LOOP_CLOSED: Final = "event loop closed"
 _FORKED: Final = "the process was forked, and its parent goes on with this generation"
+
+#: After so many events that need no waiting, other tasks get their turn.
+_MANY: Final = 256
 
 _EVENT_TYPES: Final = frozenset(get_args(Event))
 
@@ -65,8 +69,8 @@ class Pump(PushedAudience):
         "_began",
         "_context",
         "_finished",
+        "_rest",
         "_settle_all",
-        "_source",
         "call",
         "clock",
         "generation_id",
@@ -82,7 +86,7 @@ class Pump(PushedAudience):
         self._settle_all = settle_all
         self._began = time.perf_counter()
         self._finished = False  # a finish event has come
-        self._source: AsyncIterator[Event] | None = None  # of the rest, where the beginning was pushed
+        self._rest: AsyncGenerator[Batch, None] | None = None  # where a flight leaves it to a task
         self._context: Context | None = None  # that of the call, for a task that goes on with what is pushed
 
     def apart(self, request: Request) -> Pump:
@@ -110,13 +114,13 @@ class Pump(PushedAudience):
         else:
             self.pull(flight if flight is None else flight.rest())
 
-    def pull(self, source: AsyncIterator[Event] | None) -> None:
+    def pull(self, source: AsyncGenerator[Batch, None] | None) -> None:
         """Pull events in a task: the rest of them, or all if there is no source yet."""
         if self._context is not None and self.loop.is_ending():  # all tasks have been cancelled, and none begins
             self._give_places_back()
             self._settle(cancelled=_LOOP_CLOSED)
             return
-        self._source = source
+        self._rest = source
         # The loop calls back in the context of the call that made the connection.
         context, self._context = self._context, None
         if context is None:
@@ -128,10 +132,10 @@ class Pump(PushedAudience):
         """Note that the first event is there."""
         self.clock.ttfb_ms = (time.perf_counter() - self._began) * 1000
 
-    def end_with_text(self, text: str, events: Callable[[], list[Event]]) -> None:
-        """Settle with an answer that is one text and no more; `events` makes all it stands for, when asked."""
+    def end_with_text(self, answer: TextAnswer) -> None:
+        """Settle with an answer that is one text and no more."""
         if self.request.output is not str or self._held:
-            self.push([*self._held, *events()[len(self.events) + len(self._held) :]])
+            self.push([*self._held, *answer.events()[len(self.events) + len(self._held) :]])
             self.end()
             return
         self._flight = self._paused = None
@@ -141,8 +145,8 @@ class Pump(PushedAudience):
         self.has_text_only = True
         self._decide(
             Outcome.of_text(
-                text,
-                events,
+                answer.text,
+                answer.events,
                 request=self.request,
                 backend=self.call.backend,
                 generation_id=self.generation_id,
@@ -172,15 +176,19 @@ class Pump(PushedAudience):
         """Generate and settle, in every outcome; then raise what is no Exception again."""
         failure: BaseException | None = None
         asked: str | None = None  # why cancellation had been asked for by the time it failed
-        source: AsyncIterator[Event] | None = None
+        source: AsyncIterator[object] | None = None
+        stream: AsyncIterator[Event] | None = None
         current_generation.set(self)
         try:
             try:
-                source, self._source = self._source, None
-                if source is None:
+                rest, self._rest = self._rest, None
+                if rest is None:
                     self.request = await resolved(self.call, self._settle_all)
-                    source = self._open()
-                await self._pull(source)
+                    source = stream = self._open()
+                    await self._pull(stream)
+                else:
+                    source = rest
+                    await self._pull_batches(rest)
             except GeneratorExit:  # the loop is gone: nothing can be awaited any more
                 self._settle(cancelled=_LOOP_CLOSED)
                 raise
@@ -198,6 +206,7 @@ class Pump(PushedAudience):
                 raise failure
         finally:
             failure = None  # see "Cycles" in `mellite.thunk`
+            rest = stream = None
             del self, source
 
     def _passes_on(self, failure: BaseException) -> bool:
@@ -269,6 +278,30 @@ class Pump(PushedAudience):
             del self, source, events, append  # see "Cycles" in `mellite.thunk`
             raise
 
+    async def _pull_batches(self, batches: AsyncGenerator[Batch, None]) -> None:
+        count = 0  # of events since other tasks had their turn
+        try:
+            async for batch in batches:
+                if type(batch) is not TextAnswer:
+                    events: Sequence[Event] = batch
+                elif self.request.output is str:
+                    self.end_with_text(batch)
+                    continue
+                else:
+                    events = batch.events()[len(self.events) :]
+                wanted = self.push(events)
+                while not wanted and (self._held or type(self.events[-1]) is not Finish):
+                    await self._pause()
+                    held, self._held = self._held, ()
+                    wanted = not held or self.push(held)
+                count += len(events)
+                if count >= _MANY:
+                    count = 0
+                    await self.loop.checkpoint()
+        except BaseException:
+            del self, batches  # see "Cycles" in `mellite.thunk`
+            raise
+
     async def _pause(self) -> None:
         """Wait until a consumer wants more. After the finish event, go on, so that the source can close."""
         while len(self.events) >= self._demand and not self._finished:
@@ -288,7 +321,7 @@ class Pump(PushedAudience):
         for place in self.places:
             await place.take_again()
 
-    async def _close(self, source: AsyncIterator[Event] | None, failure: BaseException | None) -> None:
+    async def _close(self, source: AsyncIterator[object] | None, failure: BaseException | None) -> None:
         """Close the stream, shielded from cancellation, so that its connection goes back or is cut."""
         if failure is None and type(source) is AsyncGeneratorType:
             return  # it has run to its end
@@ -309,7 +342,7 @@ class Pump(PushedAudience):
     def _task_over(self) -> None:
         # A task that is cancelled before its first step never enters `run`.
         if self.outcome is None:
-            self._source = None
+            self._rest = None
             self._give_places_back()
             self._settle(cancelled=self._cancel_reason or _LOOP_CLOSED)
 
@@ -369,6 +402,6 @@ class Pump(PushedAudience):
         wake_all(self._on_settled)
 
 
-async def _nothing() -> AsyncGenerator[Event, None]:
+async def _nothing() -> AsyncGenerator[Batch, None]:
     return
     yield

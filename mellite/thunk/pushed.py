@@ -8,15 +8,20 @@ consumer stops reading, what was pushed too much waits here, and the flight read
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from .. import loops
 from ..values.events import Event
 from ..values.request import Request
+from ..values.text_answer import TextAnswer
 from .audience import Audience, wake_all
 
-__all__ = ["Flight", "PushedAudience", "Pushes"]
+__all__ = ["Batch", "Flight", "PushedAudience", "Pushes"]
+
+
+#: What comes at once: events, or all of an answer.
+Batch: TypeAlias = Sequence[Event] | TextAnswer
 
 
 class Flight(Protocol):
@@ -31,8 +36,8 @@ class Flight(Protocol):
         """Go on, after more was pushed than was wanted."""
         ...
 
-    def rest(self) -> AsyncGenerator[Event, None]:
-        """Return the rest of the events, to be pulled by a task; push no more."""
+    def rest(self) -> AsyncGenerator[Batch, None]:
+        """Return the rest, to be pulled by a task; push no more."""
         ...
 
     def abort(self) -> None:
@@ -74,7 +79,7 @@ class PushedAudience(Audience):
         """Decide the outcome, now that all has come, or the generation has been stopped."""
 
     @abstractmethod
-    def pull(self, source: AsyncIterator[Event] | None) -> None:
+    def pull(self, source: AsyncGenerator[Batch, None] | None) -> None:
         """Pull the rest of the events in a task."""
 
     # From the flight.
@@ -112,10 +117,10 @@ class PushedAudience(Audience):
             self.settle_pushed(cancelled=self._cancel_reason)
 
     @abstractmethod
-    def end_with_text(self, text: str, events: Callable[[], list[Event]]) -> None:
-        """Settle with an answer that is one text and no more; `events` makes all it stands for, when asked."""
+    def end_with_text(self, answer: TextAnswer) -> None:
+        """Settle with an answer that is one text and no more."""
 
-    def go_on(self, rest: AsyncGenerator[Event, None]) -> None:
+    def go_on(self, rest: AsyncGenerator[Batch, None]) -> None:
         """Pull what follows in a task."""
         held, self._held = self._held, ()
         self._flight = self._paused = None
@@ -172,11 +177,10 @@ class PushedAudience(Audience):
             self.settle_pushed(cancelled=self._cancel_reason)
 
 
-async def _after(held: Sequence[Event], rest: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+async def _after(held: Sequence[Event], rest: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
     try:
-        for event in held:
-            yield event
-        async for event in rest:
-            yield event
+        yield held
+        async for batch in rest:
+            yield batch
     finally:
         await rest.aclose()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final, Protocol as Interface
+from typing import Any, Final, Protocol as Interface, final
 
 import anyio
 from attrs import frozen
@@ -22,6 +22,7 @@ from ..values.events import Event, ResponseStart
 from ..values.options import Options, Timeouts
 from ..values.provider_json import JsonObject
 from ..values.request import Request
+from ..values.text_answer import TextAnswer
 from .auth.keys import Auth, Scrubber
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint
@@ -32,8 +33,21 @@ from .parsing import Parser, each
 from .protocol import Protocol
 from .refusals import refusal
 from .response import BodyReader, open_response, reader_from
+from .sink import Batch
 
-__all__ = ["DEFAULT_TIMEOUTS", "EVENTS", "OK", "Answering", "Call", "Place", "Standing", "Way", "parser_of", "start_of"]
+__all__ = [
+    "DEFAULT_TIMEOUTS",
+    "EVENTS",
+    "OK",
+    "Answering",
+    "Call",
+    "Place",
+    "Standing",
+    "Way",
+    "Whole",
+    "parser_of",
+    "text_of",
+]
 
 _EXCERPT: Final = 200
 EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
@@ -205,32 +219,48 @@ class Answering:
         Raises:
             MelliteError: of any kind, with provider, model, status and request id as far as they are known.
         """
+        batches = self.batches(texts=False)
+        try:
+            async for batch in batches:
+                for event in batch if type(batch) is not TextAnswer else batch.events():
+                    yield event
+        finally:
+            await batches.aclose()
+
+    async def batches(self, *, texts: bool = True) -> AsyncGenerator[Batch, None]:
+        """Send the request and yield the events of the answer, those at once that come at once.
+
+        Args:
+            texts: whether an answer that is one text may be given as such, without events, but for the first.
+
+        Raises:
+            MelliteError: as `pull` does.
+        """
         way = self._way
+        answer: TextAnswer | None = None
         with Informing(way.provider, self._request.model or way.model, way.auth) as known:
             try:
                 reader, call = await self._open(known)
                 stands = self._standing
                 try:
                     if stands is None or not stands.has_started:
-                        yield call.start(way, reader.response)
+                        yield [call.start(way, reader.response)]
                     parser = None if stands is None else _taken_up(stands, known)
                     if parser is None:
                         streams = await _is_stream(way, call, reader)
                         if streams is not call.streaming:
-                            yield ResponseStart(streaming=streams)
+                            yield [ResponseStart(streaming=streams)]
                         if streams:
                             parser = parser_of(way, call, self._bounds, keep_raw=self._keep_raw)
                     if parser is not None:
                         known.usage = parser.usage
                         while not parser.over:
-                            for event in parser.take(await parser.next(reader)):
-                                yield event
+                            yield parser.take(await parser.next(reader))
                         await reader.drain()
                     else:
-                        body = await reader.rest()
-                        self._bounds.check(body)
-                        for event in each(way.protocol.unary, body):
-                            yield event
+                        answer, batches = self._read_whole(call, reader.response, await reader.rest(), texts=texts)
+                        for events in batches:
+                            yield events
                 except BaseException:
                     await reader.abandon()
                     raise
@@ -238,6 +268,17 @@ class Answering:
             finally:
                 if self._place is not None:
                     self._place.give_back()
+        if answer is not None:
+            yield answer
+
+    def _read_whole(
+        self, call: Call, response: HttpResponse, body: bytes, *, texts: bool
+    ) -> tuple[TextAnswer | None, Iterable[Sequence[Event]]]:
+        """Return what an answer in one piece stands for: a text and no more, or events."""
+        self._bounds.check(body)
+        # Without the event that says that it did not stream as asked: that one has been given, and is in no text.
+        answer = text_of(self._way, call, response, body) if texts and not call.streaming else None
+        return answer, () if answer is not None else _in_batches(each(self._way.protocol.unary, body))
 
     async def _open(self, known: Informing) -> tuple[BodyReader, Call]:
         """Send the request; return the reader of the answer once its head is there."""
@@ -349,3 +390,51 @@ async def _is_stream(way: Way, call: Call, reader: BodyReader) -> bool:
     if call.streaming:
         return first not in (b"{", b"[")
     return first not in (b"{", b"[") and EVENTS.search(response.headers.get("content-type", "")) is not None
+
+
+def text_of(way: Way, call: Call, response: HttpResponse, body: bytes) -> TextAnswer | None:
+    """Return a whole answer that is one text and no more; None for any other."""
+    text = way.protocol.plain(body)
+    return None if text is None else TextAnswer(text, Whole(way, call, response, body).events)
+
+
+def _in_batches(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Give the events before an error, if there is one, before it is raised."""
+    if isinstance(events, list):
+        yield events
+        return
+    for event in events:
+        yield [event]
+
+
+@final
+class Whole:
+    """An answer in one piece, with all that its events are made of; not the bytes of the request, nor its key."""
+
+    __slots__ = ("_asked", "_body", "_model", "_repairs", "_response", "_streaming", "_way")
+
+    def __init__(self, way: Way, call: Call, response: HttpResponse, body: bytes) -> None:
+        self._way = way
+        self._model = call.request.model
+        self._asked = call.body
+        self._repairs = call.repairs
+        self._streaming = call.streaming
+        self._response = response
+        self._body = body
+
+    def events(self) -> list[Event]:
+        """Return the events of the answer.
+
+        Raises:
+            MelliteError: what reading it raises.
+        """
+        way = self._way
+        start = start_of(
+            way,
+            self._response,
+            model=self._model,
+            body=self._asked,
+            repairs=self._repairs,
+            streaming=self._streaming,
+        )
+        return [start, *each(way.protocol.unary, self._body)]

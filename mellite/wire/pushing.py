@@ -14,11 +14,11 @@ from .. import loops
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
-from .answering import DEFAULT_TIMEOUTS, EVENTS, OK, Answering, Call, Place, Standing, Way, parser_of
+from .answering import DEFAULT_TIMEOUTS, EVENTS, OK, Answering, Call, Place, Standing, Way, Whole, parser_of, text_of
 from .bounds import AnswerBounds
 from .http import ArrivingResponse, Sent, Transport
 from .parsing import Parser
-from .sink import Sink, Whole
+from .sink import Batch, Sink
 
 __all__ = ["Pushing"]
 
@@ -143,7 +143,7 @@ class Pushing:
                 sent.resume()
                 self._arrived()
 
-    def rest(self) -> AsyncGenerator[Event, None]:
+    def rest(self) -> AsyncGenerator[Batch, None]:
         """Return the rest of the events for a task, which closes what is open; nothing is pushed any more."""
         return self._rest(None)
 
@@ -160,7 +160,7 @@ class Pushing:
         """Take no further part, and leave no cycle behind."""
         self._sink = self._sent = self._response = self._parser = None
 
-    def _rest(self, failure: Exception | None) -> AsyncGenerator[Event, None]:
+    def _rest(self, failure: Exception | None) -> AsyncGenerator[Batch, None]:
         sent, response, parser = self._sent, self._response, self._parser
         self._let_go()
         if sent is not None:
@@ -192,7 +192,7 @@ class Pushing:
             bounds=self._bounds,
             place=self._place,
             standing=standing,
-        ).pull()
+        ).batches()
 
     # --- from the loop ---------------------------------------------------------------------------
 
@@ -258,20 +258,19 @@ class Pushing:
             return
         try:
             self._bounds.check(body)
-            text = self._way.protocol.plain(body)
-            whole = Whole(self._way, call, response, body)
-            events = whole.events() if text is None else []
+            answer = text_of(self._way, call, response, body)
+            events = Whole(self._way, call, response, body).events() if answer is None else []
         except MelliteError:  # told by the task, which reads the body again
             self._leave()
             return
-        if text is None:
+        if answer is None:
             begun, self._has_started = self._has_started, True
             self._end_with(events[begun:])
             return
         sink = self._sink
         self.abort()
         if sink is not None:
-            sink.end_with_text(text, whole.events)
+            sink.end_with_text(answer)
 
     def _wait_for_whole(self, response: ArrivingResponse) -> None:
         """Wait for more of an answer in one piece: every piece is progress, once there is more than blanks."""

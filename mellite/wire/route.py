@@ -294,24 +294,23 @@ class Route:
         keep_raw: bool = True,
         bounds: AnswerBounds = DEFAULT_BOUNDS,
         place: Place | None = None,
-    ) -> Pushing | None:
+    ) -> Pushing:
         """Send the request now, and push the events of the answer on to `sink` where they arrive; else as `stream`.
 
         Args:
             place: the place to hold among the generations that may run at once.
 
         Returns:
-            What has been begun, sent or not; None, with nothing done, if the transport, the credentials or the place
-            have to be waited for.
+            What has been begun; it has not been sent if the transport, the credentials or the place have to be waited
+            for.
         """
         begin = getattr(transport, "begin", None) if hasattr(type(transport), "begin") else None  # not one it passes on
         offline = getattr(transport, "offline", False) is True
-        if begin is None or not (offline or self.auth.is_ready()):
-            return None
-        if place is not None and not place.take_if_free(sink):
-            return None
         pushing = Pushing(self, request, transport, sink, keep_raw=keep_raw, bounds=bounds, place=place)
-        pushing.begin(begin, offline=offline)
+        if begin is None or not (offline or self.auth.is_ready()):
+            return pushing
+        if place is None or place.take_if_free(sink):
+            pushing.begin(begin, offline=offline)
         return pushing
 
 

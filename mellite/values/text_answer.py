@@ -1,0 +1,26 @@
+"""An answer that is one text and no more: its text, and how to make its events if somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+from .events import Event
+
+__all__ = ["TextAnswer"]
+
+
+@final
+class TextAnswer:
+    """An answer that is one text and ended of its own accord.
+
+    Attributes:
+        text: the text.
+        events: makes all events of the answer, also those that were given before.
+    """
+
+    __slots__ = ("events", "text")
+
+    def __init__(self, text: str, events: Callable[[], list[Event]]) -> None:
+        self.text = text
+        self.events = events
