@@ -43,10 +43,11 @@ class AsyncioLoop:
         thread: the number of the thread it belongs to; by default the current one.
     """
 
-    __slots__ = ("_over", "asked", "home", "loop", "process", "task", "thread")
+    __slots__ = ("_over", "asked", "clock", "home", "loop", "process", "task", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, thread: int | None = None) -> None:
         self.home = self.loop = loop
+        self.clock = loop.time
         self.process = forking.process.number
         self.asked = False  # to cancel, before the task was known: from its own first step
         self.task: asyncio.Task[None] | None = None
@@ -184,7 +185,7 @@ class AsyncioWaiter:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.home = loop
-        self.future: asyncio.Future[None] = loop.create_future()
+        self.future: asyncio.Future[None] = asyncio.Future(loop=loop)  # one call less than `loop.create_future`
         self.thread = threading.get_ident()
 
     def wake(self) -> None:

@@ -69,6 +69,11 @@ class Loop(Protocol):
         """The loop itself, as `running` names it."""
         ...
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What tells the time of the loop, in seconds from some beginning of its own."""
+        ...
+
     def waiter(self) -> Waiter:
         """Make a waiter for a task of this loop."""
         ...

@@ -32,6 +32,13 @@ class TrioLoop:
         self.scope: trio.CancelScope | None = None
         self.thread = threading.get_ident()
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What tells the time of the run."""
+        import trio
+
+        return trio.current_time
+
     def waiter(self) -> TrioWaiter:
         """Make a waiter for a task of this run."""
         return TrioWaiter(self.token)

@@ -177,7 +177,7 @@ class Texts(_Position[str], AsyncIterator[str]):
                         self._ask(index)
                     return event.text
             self._index = index
-            outcome = self._ends(pump, index)
+            outcome = None if pump.outcome is None else self._ends(pump, index)
             if outcome is not None:
                 for item in self._late(outcome, 0) if pump.has_text_only else ():  # no text came before it
                     return item
@@ -227,7 +227,7 @@ class Events(_Position[Event], AsyncIterator[Event]):
                 if index >= self._refresh:
                     self._ask(index)
                 return events[index]
-            outcome = self._ends(pump, index)
+            outcome = None if pump.outcome is None else self._ends(pump, index)
             if outcome is not None:
                 for item in self._late(outcome, index) if pump.has_text_only else ():
                     return item

@@ -402,7 +402,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
                         self._gen.pump = pump = made = None
             # Not under the lock: an eager task runs the stream here, which may start other thunks.
             if made is not None:
-                if home.is_here():
+                if loop is None or home.is_here():
                     made.start()
                 else:
                     home.call_soon(made.start)

@@ -139,7 +139,7 @@ class Endpoint:
 
         Settings with a default are among them: a recording may have been made with another word.
         """
-        if any((variable(name) or "").strip() for name in self.variables):
+        if not self.settings or any((variable(name) or "").strip() for name in self.variables):
             return []
         named = [name for name in self.settings if f"{{{name}}}" in self.base_url]
         return [name for name in named if not self.settings[name].is_given]

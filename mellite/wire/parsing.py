@@ -32,6 +32,7 @@ class Parser:
     An error never overtakes the events before it: `take` returns these and keeps the error, and `next` raises it.
 
     Attributes:
+        failure: the error that `next` will raise, because it lies behind the events that were returned.
         over: whether nothing more needs to be read.
         progressed: whether the answer went on in what was taken last; a ping only says that the server lives.
     """
@@ -39,7 +40,6 @@ class Parser:
     __slots__ = (
         "_bounds",
         "_bytes",
-        "_failure",
         "_few",
         "_framed",
         "_framing",
@@ -50,6 +50,7 @@ class Parser:
         "_step",
         "_strayed",
         "_values",
+        "failure",
         "over",
         "progressed",
     )
@@ -76,13 +77,8 @@ class Parser:
         self._framed = False  # an event of the stream has arrived
         self._strayed = 0  # bytes outside of events that have been searched for an error
         self.progressed = True
-        self._failure: MelliteError | None = None
+        self.failure: MelliteError | None = None
         self.over = False
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether `next` will raise an error that was kept."""
-        return self._failure is not None
 
     async def next(self, reader: BodyReader) -> bytes:
         """Read the next bytes; return none at the end, or when the connection breaks after a complete answer.
@@ -90,8 +86,8 @@ class Parser:
         Raises:
             MelliteError: the error that `take` has kept, or the one of reading.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         if self.progressed:
             reader.waiting = None
         try:
@@ -133,11 +129,11 @@ class Parser:
                     self.over = True
                     break
             else:
-                self._failure = self._framing.failure
+                self.failure = self._framing.failure
         except MelliteError as error:
-            self._failure = error
+            self.failure = error
         except RecursionError:
-            self._failure = _too_deep()
+            self.failure = _too_deep()
         if not self._state.complete and (self._framing.stray or self._strayed):
             self._look_beside()
         return events
@@ -147,8 +143,8 @@ class Parser:
         stray = self._framing.stray
         if len(stray) != self._strayed:
             self._strayed = len(stray)
-            if self._failure is None or isinstance(self._failure, InvalidProviderOutput):
-                self._failure = self._told(stray) or self._failure
+            if self.failure is None or isinstance(self.failure, InvalidProviderOutput):
+                self.failure = self._told(stray) or self.failure
 
     def _weigh(self, raw: bytes) -> None:
         """Check an event of a long stream against the bound on values, before the event is decoded.
@@ -218,7 +214,7 @@ class Parser:
         """Return the usage that the answer would report if it ended now; None if unknown, or already reported."""
         if self.over:  # the events of the end have reported the usage
             return None
-        if isinstance(self._failure, OutputTooLarge):  # the answer is too large already: do no more work on it
+        if isinstance(self.failure, OutputTooLarge):  # the answer is too large already: do no more work on it
             known = [getattr(self._state, name, None) for name in ("counts", "usage")]
             return next((each for each in known if isinstance(each, Usage)), None)
         try:

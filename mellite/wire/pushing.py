@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final, final
 
-from .. import loops
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
@@ -100,7 +99,7 @@ class Pushing:
         self._held = b""
         self._is_whole = False
         self._taken = 0
-        self._now: Callable[[], float] = loops.clock()
+        self._now: Callable[[], float] = sink.loop.clock
         self._began = 0.0
         self._ends: float | None = None  # when the total timeout passes
         self._progressed = 0.0
@@ -360,7 +359,7 @@ class Pushing:
 
     def _at_end(self, parser: Parser | None, response: ArrivingResponse) -> None:
         """End a stream that ends with its body, as those of some protocols do."""
-        if parser is None or not response.is_complete or parser.has_failed:
+        if parser is None or not response.is_complete or parser.failure is not None:
             self._leave()
             return
         try:
@@ -383,7 +382,7 @@ class Pushing:
             self._progressed = self._now()
         if parser.over:
             self._drain(sent)
-        elif parser.has_failed:
+        elif parser.failure is not None:
             self._leave()
         elif not wanted:
             self._pause()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol as Interface, TypeAlias
 
+from ..loops import Loop
 from ..loops.places import Rests
 from ..values.events import Event
 from ..values.text_answer import TextAnswer
@@ -17,6 +18,11 @@ Batch: TypeAlias = Sequence[Event] | TextAnswer
 
 class Sink(Rests, Interface):
     """What takes the events; see `mellite.thunk.pump.Pump`."""
+
+    @property
+    def loop(self) -> Loop:
+        """The loop of the generation."""
+        ...
 
     def push(self, events: Sequence[Event]) -> bool:
         """Take events; return whether more are wanted now."""

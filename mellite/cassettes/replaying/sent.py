@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from ...values.errors import MelliteError
@@ -85,8 +84,10 @@ class ReplayedRequest:
         claimed, at_once, _, _ = self._ways
         index = self._index = claimed(self._request)
         if index is not None:
-            with suppress(MelliteError):  # `opened` raises it once more
+            try:
                 self._answer = at_once(index, self._request)
+            except MelliteError:  # `opened` raises it once more
+                self._answer = None
         self.is_broken = self._answer is None
         return self._answer
 
