@@ -28,7 +28,7 @@ from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint
 from .error_context import Informing, request_id, safe_headers
 from .framing import Framing, SseDecoder
-from .http import HttpRequest, HttpResponse, Sent, Transport, shown_url
+from .http import Head, HttpRequest, HttpResponse, Sent, Transport, shown_url
 from .parsing import Parser, each
 from .protocol import Protocol
 from .refusals import refusal
@@ -346,7 +346,7 @@ def _taken_up(stands: Standing, known: Informing) -> Parser | None:
 
 def start_of(
     way: Way,
-    response: HttpResponse,
+    response: HttpResponse | Head,
     *,
     model: str | None,
     body: JsonObject,
@@ -409,9 +409,12 @@ def _in_batches(events: Iterable[Event]) -> Iterator[list[Event]]:
 
 @final
 class Whole:
-    """An answer in one piece, with all that its events are made of; not the bytes of the request, nor its key."""
+    """An answer in one piece, with all that its events are made of, for a thunk that may be kept for long.
 
-    __slots__ = ("_asked", "_body", "_model", "_repairs", "_response", "_streaming", "_way")
+    It holds neither the bytes of the request, nor its key, nor a connection or a loop.
+    """
+
+    __slots__ = ("_asked", "_body", "_head", "_model", "_repairs", "_streaming", "_way")
 
     def __init__(self, way: Way, call: Call, response: HttpResponse, body: bytes) -> None:
         self._way = way
@@ -419,7 +422,7 @@ class Whole:
         self._asked = call.body
         self._repairs = call.repairs
         self._streaming = call.streaming
-        self._response = response
+        self._head = response if response.is_self_contained else Head(response)
         self._body = body
 
     def events(self) -> list[Event]:
@@ -431,7 +434,7 @@ class Whole:
         way = self._way
         start = start_of(
             way,
-            self._response,
+            self._head,
             model=self._model,
             body=self._asked,
             repairs=self._repairs,

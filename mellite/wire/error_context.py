@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..values.errors import AuthenticationError, MelliteError
 from .auth.keys import Auth, Scrubber
-from .http import HttpResponse
+from .http import Head, HttpResponse
 
 if TYPE_CHECKING:
     from typing import Self
@@ -118,7 +118,7 @@ class Informing:
         return masked(self.scrubber.scrub(text))
 
 
-def request_id(response: HttpResponse) -> str | None:
+def request_id(response: HttpResponse | Head) -> str | None:
     """Return the provider's id of the request, by whichever header names it."""
     headers = response.headers
     found: str | None = None

@@ -6,7 +6,7 @@ import abc
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol, final
+from typing import Any, ClassVar, Final, Protocol, final
 
 from attrs import field, frozen
 
@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT_HEADERS",
     "MAX_CONNECTIONS",
     "ArrivingResponse",
+    "Head",
     "HttpRequest",
     "HttpResponse",
     "Sent",
@@ -159,6 +160,9 @@ class HttpResponse(abc.ABC):
 
     __slots__ = ("__weakref__", "headers", "status")
 
+    #: Whether it may be kept for long once it is over, because it then holds no connection and no loop.
+    is_self_contained: ClassVar[bool] = False
+
     status: int
     headers: Mapping[str, str]
 
@@ -187,6 +191,24 @@ class HttpResponse(abc.ABC):
     @abc.abstractmethod
     async def aclose(self) -> None:
         """Return the connection to its pool if the body was read to its end, else close the connection. Idempotent."""
+
+
+@final
+class Head:
+    """What is kept of a response that is over: status and headers, without its connection and its loop.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers by lower-case name.
+        replayed: whether it comes from a cassette; None if it does not say.
+    """
+
+    __slots__ = ("headers", "replayed", "status")
+
+    def __init__(self, response: HttpResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.replayed: bool | None = getattr(response, "replayed", None)
 
 
 class ArrivingResponse(HttpResponse):

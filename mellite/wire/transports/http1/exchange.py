@@ -138,10 +138,12 @@ class _Response(ArrivingResponse):
 
     __slots__ = ("_connection", "_headers", "_incoming", "_pool", "_url")
 
+    is_self_contained = True
+
     def __init__(self, pool: Pool, connection: Connection, incoming: Incoming, url: str) -> None:
         self.status = incoming.status
         self._headers: dict[str, str] | None = None
-        self._pool = pool
+        self._pool: Pool | None = pool  # none where there is no connection: a response may be kept, and the pool not
         self._connection: Connection | None = connection
         self._incoming = incoming
         self._url = url
@@ -228,22 +230,24 @@ class _Response(ArrivingResponse):
 
     def _let_go(self) -> None:
         """Give the connection back after a whole answer."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        connection, pool = self._connection, self._pool
+        self._connection = self._pool = None
+        if connection is not None and pool is not None:
             if self._incoming.is_reusable:
-                self._pool.give_back(connection)
+                pool.give_back(connection)
             else:
-                self._pool.drop(connection)
+                pool.drop(connection)
 
     def close(self) -> None:
         """Close the connection, or give it back where the whole answer has arrived."""
-        if self._connection is None:
+        connection, pool = self._connection, self._pool
+        if connection is None or pool is None:
             return
         if self._incoming.is_complete:
             self._let_go()
             return
-        connection, self._connection = self._connection, None
-        self._pool.drop(connection)
+        self._connection = self._pool = None
+        pool.drop(connection)
 
     async def aclose(self) -> None:
         """Give back or close the connection; see `HttpResponse.aclose`."""
@@ -257,7 +261,7 @@ class _Arriving(_Response):
     __slots__ = ()
 
     def __del__(self) -> None:
-        if self._connection is not None:
+        if self._connection is not None and self._pool is not None:
             self._pool.drop_soon(self._connection)
 
 

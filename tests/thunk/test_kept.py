@@ -1,0 +1,88 @@
+"""A settled thunk that nobody has looked at keeps its answer, and no event loop and no connection."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import trio
+import uvloop
+
+import mellite
+from mellite.backends import LiveBackend
+from mellite.cassettes import RecordTransport
+from mellite.providers.openai import chat_route
+from mellite.wire.transports.aiohttp import AiohttpTransport
+from mellite.wire.transports.http1 import Http1Transport
+from mellite.wire.transports.httpx2 import Httpx2Transport
+from tests.wire.answers import JSON, WHOLE
+from tests.wire.server import Server, answer, serve
+
+Main = Callable[[], Awaitable[Any]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve() as running:
+        yield running
+
+
+def on_asyncio(factory: Callable[[], asyncio.AbstractEventLoop]) -> Callable[[Main], weakref.ref[Any]]:
+    """What runs a program in a new loop, and returns a reference to the loop."""
+
+    def run(main: Main) -> weakref.ref[Any]:
+        async def whole() -> weakref.ref[Any]:
+            await main()
+            return weakref.ref(asyncio.get_running_loop())
+
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(whole())
+
+    return run
+
+
+def on_trio(main: Main) -> weakref.ref[Any]:
+    """Run a program in trio, and return a reference to its root task."""
+
+    async def whole() -> weakref.ref[Any]:
+        await main()
+        return weakref.ref(trio.lowlevel.current_root_task())
+
+    return trio.run(whole)
+
+
+LOOPS = {"asyncio": on_asyncio(asyncio.new_event_loop), "uvloop": on_asyncio(uvloop.new_event_loop), "trio": on_trio}
+TRANSPORTS: dict[str, Callable[[], Any]] = {
+    "http1": Http1Transport,
+    "aiohttp": AiohttpTransport,
+    "httpx2": Httpx2Transport,
+    "recorded": lambda: RecordTransport(Http1Transport()),
+}
+PAIRS = [(loop, kind) for loop in LOOPS for kind in TRANSPORTS if (loop, kind) != ("trio", "aiohttp")]
+
+
+@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize(("loop", "kind"), PAIRS)
+def test_no_loop_is_kept(server: Server, loop: str, kind: str, is_warm: bool) -> None:
+    """A thunk of text that nobody looked at, kept when its loop has ended, does not keep the loop; it is all there."""
+    script = server.script(answer(WHOLE, headers={**JSON, "x-request-id": "req-1"}))
+    route = chat_route(api_key=None, model="gpt-test", base_url=f"{script.url}/v1")
+    kept: list[mellite.ModelOutputThunk[str]] = []
+
+    async def main() -> None:
+        transport = TRANSPORTS[kind]()
+        for _ in range(1 + is_warm):
+            kept[:] = [LiveBackend(route, transport=transport).generate("hi", stream=False)]
+            await kept[0]
+        await transport.aclose()
+
+    ended = LOOPS[loop](main)
+    gc.collect()
+    assert ended() is None
+    assert kept[0].generation.request_id == "req-1"
+    assert kept[0].raw.status == 200
+    assert kept[0].raw.headers["x-request-id"] == "req-1"
