@@ -375,7 +375,7 @@ def _ours(error: BaseException, backend: object) -> Exception:
 
 
 #: The modules whose frames are cut off the top of a traceback.
-_MACHINERY: Final = frozenset(f"{__package__}.{name}" for name in ("pump", "audience", "outcome", "sharing"))
+_MACHINERY: Final = frozenset(f"{__package__}.{name}" for name in ("pump", "pushed", "audience", "outcome", "sharing"))
 
 
 def _inform(failure: Exception, folded: Folded, generation: GenerationMetadata) -> None:

@@ -95,14 +95,15 @@ class Pump(PushedAudience):
 
     def start(self) -> None:
         """Begin, without a task if the backend can push; called once, in the pump's own loop."""
-        push = getattr(type(self.call.backend), "push", None)  # not of the instance: that may stand for another one
-        request = None if push is None or opener.get() is not None or self.is_cancelling else resolved_now(self.call)
-        if push is None or request is None:
+        # Not of the instance: that may stand for another one.
+        begin = getattr(type(self.call.backend), "begin_pushing", None)
+        request = None if begin is None or opener.get() is not None or self.is_cancelling else resolved_now(self.call)
+        if begin is None or request is None:
             self.loop.spawn(self.run, self._task_over)
             return
         self.request = request
         try:
-            flight = push(self.call.backend, request, self)
+            flight = begin(self.call.backend, request, self)
         except Exception:  # the stream comes across it again, and its error is told
             flight = None
         except BaseException as error:

@@ -1,8 +1,9 @@
 """The side of a generation that takes events pushed by a backend, from the loop, where bytes arrive.
 
-A backend may have ``push(request, pump)``, which sends at once and gives a `Flight`; see `Pushes`. The flight calls
-`PushedAudience.push`, `end`, `go_on` and `break_off` from the loop of the generation, and nothing else does. Where a
-consumer stops reading, what was pushed too much waits here, and the flight reads no further.
+A backend may have ``begin_pushing(request, pump)``, which sends at once and gives a `Flight`; see `Pushes`. The flight
+calls `PushedAudience.push`, `end`, `go_on` and `break_off` from the loop of the generation. A task that pulls batches
+of events `push`es them, too, and nothing else does. Where a consumer stops reading, what was pushed too much waits
+here, and the flight reads no further.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Flight(Protocol):
 class Pushes(Protocol):
     """A backend that can push."""
 
-    def push(self, request: Request, pump: PushedAudience) -> Flight | None:
+    def begin_pushing(self, request: Request, pump: PushedAudience) -> Flight | None:
         """Begin at once; return None, with nothing done, where that would have to wait."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final, Protocol, final
 
 from attrs import field, frozen
@@ -25,6 +25,7 @@ __all__ = [
     "Sent",
     "Transport",
     "Written",
+    "begin_of",
     "check_request",
     "checked_post",
     "received_headers",
@@ -314,6 +315,28 @@ class Transport(Protocol):
             InvalidProviderOutput: if the response is not HTTP.
         """
         ...
+
+
+def begin_of(transport: Transport) -> Callable[[HttpRequest, Callable[[], None]], Sent | None] | None:
+    """Return the ``begin`` of a transport; None if it has none, or an ``open`` that it does not know of.
+
+    That is so where a subclass or a test replaces ``open``, or a transport passes on to another what it does not have.
+    """
+    if "open" in getattr(transport, "__dict__", EMPTY) or not _can_begin(type(transport)):
+        return None
+    begin: Callable[[HttpRequest, Callable[[], None]], Sent | None] = transport.begin  # type: ignore[attr-defined]
+    return begin
+
+
+@functools.lru_cache(maxsize=64)
+def _can_begin(kind: type) -> bool:
+    """Tell whether the class that has the last word on ``open`` has it on ``begin``, too."""
+    for one in kind.__mro__:
+        if "begin" in one.__dict__:
+            return True
+        if "open" in one.__dict__:
+            return False
+    return False
 
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -25,7 +25,7 @@ from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint, is_private_link
 from .error_context import Informing
 from .framing import Framing, SseDecoder
-from .http import HttpRequest, Transport, check_request, checked_post, shown_url
+from .http import HttpRequest, Transport, begin_of, check_request, checked_post, shown_url
 from .json_body import encoded, merged, merged_http
 from .plans import Asked, Plan, Plans, Target
 from .protocol import Protocol
@@ -304,7 +304,7 @@ class Route:
             What has been begun; it has not been sent if the transport, the credentials or the place have to be waited
             for.
         """
-        begin = getattr(transport, "begin", None) if hasattr(type(transport), "begin") else None  # not one it passes on
+        begin = begin_of(transport)
         offline = getattr(transport, "offline", False) is True
         pushing = Pushing(self, request, transport, sink, keep_raw=keep_raw, bounds=bounds, place=place)
         if begin is None or not (offline or self.auth.is_ready()):

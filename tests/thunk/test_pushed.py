@@ -22,7 +22,8 @@ import uvloop
 import mellite
 from mellite import Backend, Request
 from mellite.backends import LiveBackend
-from mellite.events import Event, TextDelta
+from mellite.cassettes import RecordTransport, ReplayTransport
+from mellite.events import Event, Finish, TextDelta
 from mellite.providers.openai import chat_route
 from mellite.wire.framing import SseDecoder
 from mellite.wire.http import HttpRequest, HttpResponse
@@ -280,6 +281,82 @@ async def test_what_stands_before_another_is_not_passed_by(server: Server, trans
     counted = Counted(transport)
     assert await asking(script, counted).generate("hi", stream=False) == "Hello."  # type: ignore[arg-type]
     assert counted.count == 1
+
+
+class Watching(ReplayTransport):
+    """A cassette that counts what is asked of it."""
+
+    count = 0
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
+        self.count += 1
+        return await super().open(request, timeout=timeout)
+
+
+async def test_what_stands_before_a_cassette_is_not_passed_by(server: Server, transport: Http1Transport) -> None:
+    """What is recorded over a transport that passes on goes through that; a cassette's subclass is asked itself."""
+    script = server.script(answer(WHOLE, headers=JSON))
+    counted = Counted(transport)
+    recorder = RecordTransport(counted)
+    for _ in range(2):
+        assert await asking(script, recorder).generate("hi", stream=False) == "Hello."  # type: ignore[arg-type]
+    assert counted.count == 2
+    watching = Watching(recorder.cassette)
+    assert await asking(script, watching).generate("hi", stream=False) == "Hello."  # type: ignore[arg-type]
+    assert watching.count == 1
+
+
+async def test_what_a_test_puts_in_place_of_a_method_is_called(
+    server: Server, transport: Http1Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that a test replaces, in the class or in one backend, is the one that is asked; so is an `open`."""
+    script = server.script(answer(WHOLE, headers=JSON))
+    backend = asking(script, transport)
+
+    async def stream(_self: LiveBackend, _request: Request) -> AsyncIterator[Event]:
+        yield TextDelta("Replaced.")
+        yield Finish("stop")
+
+    recorder = RecordTransport(transport)
+    opened = []
+
+    async def opens(request: HttpRequest, **options: Any) -> HttpResponse:
+        opened.append(request)
+        return await RecordTransport.open(recorder, request, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recorder, "open", opens)
+        assert await asking(script, recorder).generate("hi", stream=False) == "Hello."  # type: ignore[arg-type]
+        assert len(opened) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(LiveBackend, "stream", stream)
+        assert await backend.generate("hi", stream=False) == "Replaced."
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "stream", functools.partial(stream, backend))
+        assert await backend.generate("hi", stream=False) == "Replaced."
+    assert await backend.generate("hi", stream=False) == "Hello."
+
+
+class Repository:
+    """A backend with a method that has nothing to do with answers, though its name is one that mellite uses."""
+
+    def __init__(self) -> None:
+        self.pushed: list[object] = []
+
+    def push(self, *what: object) -> list[object]:
+        self.pushed += what
+        return self.pushed
+
+    async def stream(self, _request: Request) -> AsyncIterator[Event]:
+        yield TextDelta("Hello.")
+        yield Finish("stop")
+
+
+async def test_a_method_of_a_backend_that_only_shares_a_name_is_left_alone() -> None:
+    """A backend may have its own `push`."""
+    repository = Repository()
+    assert await mellite.generate(repository, "hi") == "Hello."
+    assert repository.pushed == []
 
 
 class Unlucky:

@@ -14,7 +14,7 @@ import anyio.to_thread
 from ...loops import forking
 from ...values.errors import CassetteError, InvalidProviderOutput, TransportError
 from ...values.public_names import publish
-from ...wire.http import HttpRequest, HttpResponse, Sent, Transport
+from ...wire.http import HttpRequest, HttpResponse, Sent, Transport, begin_of
 from ...wire.transports.default import default_transport
 from ..interactions import Cassette, Interaction
 from ..secrets.redaction import Redaction
@@ -185,11 +185,12 @@ class RecordTransport:
         """Send the request now, if the transport can do that without waiting; see `Transport`."""
         if self._sink is None or self._over or not self._quick:
             return None
-        begin = getattr(self._live or self._own, "begin", None)
+        live = self._live or self._own
+        begin = None if live is None else begin_of(live)
         if begin is None:
             return None
         take = Take(request, self._clock)
-        sent: Sent | None = begin(request, notify)
+        sent = begin(request, notify)
         if sent is None:
             return None
         self._turnstile.inside += 1
