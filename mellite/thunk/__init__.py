@@ -2,8 +2,11 @@
 
 The rules of this room, named here once:
 
-**Threads.** `Pump.run` and what it calls run in the pump's own loop. All other methods may be called from any task,
-thread or loop, but for `Pump.start`, which is called once, in the pump's loop.
+**Threads.** `Pump.run` and what it calls run in the pump's own loop, in a task. Where a backend pushes, there is none:
+the loop calls a `Flight` back as bytes arrive, in the context of whatever made the connection, and that calls `push`,
+`end`, `end_with_text`, `go_on` and `break_off`. No code of a caller runs there: what has an output type is left to a
+task, in the context of the call. `Pump.start` is called once, in the pump's loop. All other methods may be called from
+any task, thread or loop; a thread that wants more of what is pushed has the loop of the generation see to it.
 
 **Wake-ups need no lock.** A consumer adds its waker and then looks at the events again; the pump appends an event and
 then looks at the wakers. Whichever comes second sees the other. Single operations on a list, dict or deque are atomic:
@@ -22,7 +25,9 @@ take no lock: https://docs.python.org/3/reference/datamodel.html#object.__del__.
 and leave the rest to the loop of the generation (`Loop.call_soon`).
 
 **Forks.** A forked child has a copy of each generation, but not the loop that runs it. In the child it settles as
-cancelled when it is first looked at, and wakes nobody: all who wait for it do so in the parent.
+cancelled when it is first looked at, and wakes nobody: all who wait for it do so in the parent. Nor does the child go
+on with what was pushed: its connection is the parent's. Thread numbers are the same in both, so that `Loop.is_here` may
+be true there; `Loop.is_closed` is, too.
 
 **Cycles.** An error that is kept knows, by its traceback, the frames that it went through, and they know their
 variables: https://docs.python.org/3/library/inspect.html#the-interpreter-stack. A frame that knows the error, or an

@@ -136,6 +136,8 @@ class PushedAudience(Audience):
 
     def wake(self) -> None:
         """Take in what waits here, and have the flight go on: a consumer wants more."""
+        if self.loop.is_closed():  # also in a forked child, where this thread has the number of that of the loop
+            return
         if self.loop.is_here():
             self._go_on()
         else:

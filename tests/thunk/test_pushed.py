@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -197,6 +198,29 @@ async def test_a_paused_generation_lets_others_go_first(server: Server, transpor
         assert (len(seen), thunk.state, other.state) == (2, "running", "running")
         script.release("end", 2)
     assert thunk.text == other.text
+    assert thunk.text.endswith("t39 Hello, you.")
+
+
+async def test_a_forked_child_goes_on_with_nothing(server: Server, transport: Http1Transport) -> None:
+    """Who asks for more in the child of a process that reads gets what was there, and the parent reads on."""
+    script = server.script(at_once(HEAD, piece(tokens(40))), gate("end"), piece(STREAM), LAST)
+    thunk = asking(script, transport).generate("hi")
+    events = thunk.events(ahead=2)
+    for _ in range(4):
+        await anext(events)
+    await round_trip(server, transport)
+    before = thunk.partial
+    child = os.fork()
+    if child == 0:
+        same = False
+        with suppress(BaseException):
+            thunk.events(ahead=100)
+            same = (thunk.state, thunk.partial) == ("cancelled", before)
+        os._exit(0 if same else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0  # noqa: ASYNC222 - it ends at once
+    script.release("end")
+    async for _ in events:
+        pass
     assert thunk.text.endswith("t39 Hello, you.")
 
 
