@@ -6,10 +6,11 @@ Who may call what from where, and why there is no lock: see `mellite.thunk`.
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import loops
 from ..loops.places import Place, current_generation
@@ -26,8 +27,19 @@ AHEAD: Final = 256
 #: How long a backend may take to close its stream after a cancellation, in seconds.
 CLOSING_SECONDS: Final = 5.0
 
+#: How often a blocked thread looks whether the loop of the generation was closed by hand, in seconds.
+_LOOK: Final = 1.0
+
 #: What a consumer wants that waits for the end.
 _EVERYTHING: Final = sys.maxsize
+
+
+class Blocker(Protocol):
+    """A wake-up for a thread without a loop."""
+
+    def block(self, timeout: float | None) -> bool:
+        """Wait in this thread, at most `timeout` seconds; return whether it was woken."""
+        ...
 
 
 class Consumer:
@@ -230,7 +242,7 @@ class Audience(ABC):
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""
         waiter = loops.thread_waiter()
         self._on_settled.append(waiter)
-        return self.outcome is not None or waiter.block(timeout)
+        return self.outcome is not None or self._block(waiter, timeout)
 
     def block_beyond(self, position: int) -> None:
         """Block this thread until there are more than `position` events, or the generation has settled."""
@@ -238,7 +250,18 @@ class Audience(ABC):
         self._on_event.append(waiter)
         self.check_loop()
         if len(self.events) <= position and self.outcome is None:
-            waiter.block(None)
+            self._block(waiter, None)
+
+    def _block(self, waiter: Blocker, timeout: float | None) -> bool:
+        """Block this thread until `waiter` is woken; return False if that takes over `timeout` seconds."""
+        ends = None if timeout is None else time.monotonic() + timeout
+        while not waiter.block(_LOOK if ends is None else min(_LOOK, ends - time.monotonic())):
+            self.check_loop()  # one that is closed by hand tells nobody
+            if self.outcome is not None:
+                return True
+            if ends is not None and time.monotonic() >= ends:
+                return False
+        return True
 
     def wake_when_settled(self, waker: loops.Waker) -> None:
         """Have `waker` woken once the generation has settled, or now if it has; maybe twice."""

@@ -339,6 +339,33 @@ class TestALoopThatEnds:
         assert error.reason == "event loop closed"
         assert asyncio.run(collected_then(thunk))[0] == ["one "]
 
+    @pytest.mark.parametrize("how", ["result", "iter"])
+    def test_closed_by_hand_while_a_thread_waits(self, how):
+        """A thread that waits for a generation of a loop that is closed by hand is told: the loop tells nobody."""
+        thunk = mellite.generate(Endless(), "hi")
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin(thunk))
+        entered = threading.Event()
+
+        def wait():
+            if how == "result":
+                entered.set()
+                return thunk.result()
+            texts = thunk.iter()
+            assert next(texts) == "one "
+            entered.set()
+            return next(texts)
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(wait)
+            assert entered.wait(20)
+            loop.close()
+            try:
+                with pytest.raises(GenerationCancelled, match="event loop closed"):
+                    waiting.result(20)
+            finally:
+                thunk.is_computed()  # who looks ends the wait in any case
+
     def test_dropped_after_the_loop_was_closed(self):
         """A thunk that is dropped after its loop was closed by hand is dropped in silence."""
         thunk = mellite.generate(Source([f"{n} " for n in range(2_000)]), "hi")
