@@ -9,6 +9,7 @@ spawns a task from inside that first step.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
@@ -135,8 +136,10 @@ class AsyncioLoop:
 
     def when_closed(self, function: Callable[[], None]) -> Callable[[], None]:
         """Have `function` called if the loop is closed by hand; return a function that takes this back."""
-        # A loop has no hook for being closed. But it drops its timers then, and with them what they hold.
-        timer = weakref.ref(self.loop.call_later(_NEVER, _Farewell.hold, _Farewell(self.loop, function)))
+        # A loop has no hook for being closed. But it drops its timers then, and with them what they hold; until then it
+        # would hold the context of whoever asked for this, too.
+        farewell = _Farewell(self.loop, function)
+        timer = weakref.ref(self.loop.call_later(_NEVER, _Farewell.hold, farewell, context=contextvars.Context()))
 
         def take_back() -> None:
             running = timer()

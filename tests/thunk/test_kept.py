@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 import trio
 import uvloop
@@ -16,6 +17,7 @@ import mellite
 from mellite.backends import LiveBackend
 from mellite.cassettes import RecordTransport
 from mellite.providers.openai import chat_route
+from mellite.request import Timeouts
 from mellite.wire.transports.aiohttp import AiohttpTransport
 from mellite.wire.transports.http1 import Http1Transport
 from mellite.wire.transports.httpx2 import Httpx2Transport
@@ -85,4 +87,29 @@ def test_no_loop_is_kept(server: Server, loop: str, kind: str, is_warm: bool) ->
     assert ended() is None
     assert kept[0].generation.request_id == "req-1"
     assert kept[0].raw.status == 200
-    assert kept[0].raw.headers["x-request-id"] == "req-1"
+    assert (kept[0].raw.headers or {})["x-request-id"] == "req-1"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_no_connection_keeps_the_call_that_made_it(server: Server, loop: str, host: str) -> None:
+    """While a connection is kept, the thunk and the backend that made it are dropped as soon as nobody has them."""
+    script = server.script(answer(WHOLE, headers=JSON))
+    route = chat_route(api_key=None, model="gpt-test", base_url=f"{script.url}/v1".replace("127.0.0.1", host))
+
+    async def main() -> None:
+        transport = Http1Transport()
+        backend = LiveBackend(route, transport=transport, timeouts=Timeouts(connect=None, first_byte=None, idle=None))
+        await backend.generate("hi", stream=False)
+        dropped = weakref.ref(backend)
+        del backend
+        await anyio.lowlevel.checkpoint()
+        assert dropped() is None
+        await transport.aclose()
+
+    gc.collect()
+    gc.disable()
+    try:
+        LOOPS[loop](main)
+    finally:
+        gc.enable()
