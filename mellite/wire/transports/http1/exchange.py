@@ -59,11 +59,16 @@ async def _ended(
     if not incoming.has_head:
         pool.drop(connection)
         raise incoming.error or CutOff("it ended before its time")
-    if incoming.status == _PROXY_AUTHENTICATION_REQUIRED and connection.proxy is not None:
+    if connection.proxy is not None and _is_refused(connection, incoming):
         pool.drop(connection)
         msg = f"the proxy {connection.proxy.shown} refused the request with status {incoming.status}"
         raise NotConnected(msg, retryable=False)
     return (_Response if incoming.is_complete else _Arriving)(pool, connection, incoming, request.url)
+
+
+def _is_refused(connection: Connection, incoming: Incoming) -> bool:
+    """Whether an answer is that of a proxy which wants other credentials."""
+    return incoming.status == _PROXY_AUTHENTICATION_REQUIRED and connection.proxy is not None
 
 
 def send_now(pool: Pool, request: HttpRequest, notify: Callable[[], None]) -> SentRequest | None:
@@ -286,8 +291,8 @@ class SentRequest:
 
     @property
     def is_broken(self) -> bool:
-        """Whether no head will come."""
-        return self._incoming.error is not None
+        """Whether no head of an answer will come: `opened` tells why."""
+        return self._incoming.error is not None or _is_refused(self._connection, self._incoming)
 
     @property
     def is_expired(self) -> bool:
@@ -297,7 +302,7 @@ class SentRequest:
     def response(self) -> ArrivingResponse | None:
         """Return the response once its head is there."""
         incoming = self._incoming
-        if not incoming.has_head:
+        if not incoming.has_head or self.is_broken:
             return None
         return (_Response if incoming.is_complete else _Arriving)(
             self._pool, self._connection, incoming, self._request.url

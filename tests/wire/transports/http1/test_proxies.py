@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+import anyio
 import pytest
 
 import mellite
@@ -143,6 +144,37 @@ async def test_wrong_credentials_in_the_clear(server: Server) -> None:
     assert "status 407" in str(caught.value)
     assert caught.value.retryable is False
     leaks_nothing(caught.value)
+
+
+async def test_credentials_that_are_refused_from_now_on() -> None:
+    """A refusal over a connection that the proxy has served before is told in the same way."""
+    answers = [
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 71\r\n\r\n"
+            b'{"choices": [{"message": {"content": "one"}, "finish_reason": "stop"}]}'
+        ),
+        b"HTTP/1.1 407 No\r\ncontent-length: 2\r\n\r\nno",
+    ]
+
+    async def refuse_later(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            for each in answers:
+                while b"}" not in await stream.receive():
+                    continue
+                await stream.send(each)
+            await anyio.sleep_forever()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, refuse_later)
+        proxy = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+        async with mellite.backend(
+            "openai-chat:m", base_url="http://localhost:1/v1", api_key="x", proxy=proxy
+        ) as backend:
+            assert await backend.generate("Hi.", stream=False) == "one"
+            with pytest.raises(ConnectError, match="refused the request with status 407") as caught:
+                await backend.generate("Hi.", stream=False)
+        assert caught.value.retryable is False
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_proxy_that_cannot_reach_the_server() -> None:
