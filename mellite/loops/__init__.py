@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Loop as Loop,
         Waiter as Waiter,
         Waker as Waker,
+        checkpoint as checkpoint,
         clock as clock,
         current as current,
         imported_trio as imported_trio,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         running_here as running_here,
         thread_waiter as thread_waiter,
     )
+    from .time_limits import fail_after as fail_after, move_on_after as move_on_after
 else:
     from ..values.lazily import attach
 
@@ -37,8 +39,10 @@ else:
         {
             ".asyncio_loop": "current_asyncio_task",
             ".detection": (
-                "Loop Waiter Waker clock current imported_trio in_trio_task is_being_cancelled next_turn running waiter"
+                "Loop Waiter Waker checkpoint clock current imported_trio in_trio_task is_being_cancelled next_turn "
+                "running waiter"
             ),
             ".sync": "check_timeout forbid_inside_loop portal running_here thread_waiter",
+            ".time_limits": "fail_after move_on_after",
         },
     )

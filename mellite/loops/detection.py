@@ -14,6 +14,7 @@ __all__ = [
     "Loop",
     "Waiter",
     "Waker",
+    "checkpoint",
     "clock",
     "current",
     "imported_trio",
@@ -21,6 +22,7 @@ __all__ = [
     "is_being_cancelled",
     "next_turn",
     "running",
+    "uses_anyio_on_asyncio",
     "waiter",
 ]
 
@@ -133,13 +135,21 @@ def imported_trio() -> Any:
     """Return trio if the program has imported it, else None; never import it here.
 
     While another thread is importing trio, `sys.modules` has it half made. Nothing can run on it yet, so it counts as
-    not imported until ``trio.lowlevel`` is there. No other code of mellite looks into `sys.modules`.
+    not imported until ``trio.lowlevel`` is there. No code but this module looks into `sys.modules`.
     """
     imported = sys.modules
     if "trio" not in imported:  # most programs have not, and every call asks
         return None
     trio = imported.get("trio")
     return trio if hasattr(trio, "lowlevel") else None
+
+
+def uses_anyio_on_asyncio() -> bool:
+    """Whether the program has loaded anyio's asyncio backend, without which it has no scope of anyio's on asyncio.
+
+    While another thread is importing it, that counts as well: anyio waits until it is there.
+    """
+    return "anyio._backends._asyncio" in sys.modules
 
 
 def in_trio_task() -> bool:
@@ -182,6 +192,15 @@ def clock() -> Callable[[], float]:
     if trio is not None and trio.lowlevel.in_trio_task():
         return cast("Callable[[], float]", trio.current_time)
     return asyncio.get_running_loop().time
+
+
+async def checkpoint() -> None:
+    """Let other tasks run, and let a cancellation arrive."""
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        await trio.lowlevel.checkpoint()
+    else:
+        await asyncio.sleep(0)
 
 
 def running() -> object | None:

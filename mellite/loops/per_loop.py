@@ -16,10 +16,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import AsyncGeneratorType
 from typing import Final, Generic, TypeVar, cast
 
-import anyio
-
 from . import forking
-from .detection import Loop, current
+from .detection import Loop, Waiter, current
+from .time_limits import move_on_after
 
 __all__ = ["ClientPerLoop", "release"]
 
@@ -98,7 +97,8 @@ class _Held(Generic[C]):
         self.loop = loop
         self._close = close
         self._discard = discard
-        self._closed: anyio.Event | None = None
+        self._closing: list[Waiter] | None = None  # who waits until it is closed; None until that begins
+        self._closed = False
         self._discarded = False
         self._take_back: Callable[[], None] | None = None
         self._keeper: AsyncGeneratorType[None, None] | None = None
@@ -111,16 +111,20 @@ class _Held(Generic[C]):
 
     async def close(self) -> None:
         """Close the client, once; a second caller waits until that is done."""
-        with anyio.move_on_after(_CLOSING_TIME, shield=True):
-            if self._closed is None:
-                self._closed = anyio.Event()
+        with move_on_after(_CLOSING_TIME, shield=True):
+            if self._closing is None:
+                waiting = self._closing = []
                 _call(self._take_back)
                 try:
                     await self._close(self.client)
                 finally:
-                    self._closed.set()
-            elif not self._closed.is_set():
-                await self._closed.wait()
+                    self._closed = True
+                    for one in waiting:
+                        one.wake()
+            elif not self._closed:
+                waiter = self.loop.waiter()
+                self._closing.append(waiter)
+                await waiter.wait()
 
     async def finish(self) -> None:
         """Close the client, and then the generator, which the loop may be closing at the same time."""
@@ -130,7 +134,7 @@ class _Held(Generic[C]):
 
     def is_closing(self) -> bool:
         """Whether it was asked to close before the loop does it."""
-        return self._closed is not None
+        return self._closing is not None
 
     def is_inherited(self) -> bool:
         """Whether the client belongs to a process before this one."""
@@ -141,7 +145,7 @@ class _Held(Generic[C]):
         if self.is_inherited():
             _inherited.append(self)
         elif self.loop.is_closed():
-            if self._closed is None and not self._discarded:
+            if self._closing is None and not self._discarded:
                 self._discarded = True
                 self._discard(self.client)
         else:

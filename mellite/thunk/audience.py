@@ -273,9 +273,7 @@ class Audience(ABC):
         """After asking for cancellation, wait until the stream is closed, if that happens in this loop."""
         if not self.loop.is_here() or self.is_inside():
             return
-        import anyio
-
-        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + 2 * CLOSING_SECONDS):
+        with loops.move_on_after(2 * CLOSING_SECONDS, shield=True):
             await self.wait_settled()
 
     def linger_in_thread(self) -> None:

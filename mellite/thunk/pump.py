@@ -333,9 +333,7 @@ class Pump(PushedAudience):
             if failure is None:
                 await close()
                 return
-            import anyio
-
-            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + CLOSING_SECONDS):
+            with loops.move_on_after(CLOSING_SECONDS, shield=True):
                 await close()
         except Exception as error:  # the answer, or the first error, counts for more
             self.clock.extra = {"closing_error": repr(error)}

@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequen
 from functools import partial
 from typing import Any, Final, Protocol as Interface, final
 
-import anyio
 from attrs import frozen
 
 from .. import loops
@@ -317,7 +316,7 @@ class Answering:
         """
         since = loops.clock()()
         timeouts = self._way.options.merged(self._request.options).timeouts or DEFAULT_TIMEOUTS
-        with anyio.move_on_after(timeouts.total):
+        with loops.move_on_after(timeouts.total):
             await place.take()
             return since
         msg = (

@@ -6,9 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
-import anyio
-from anyio.lowlevel import checkpoint
-
 from .. import loops
 from ..values.errors import (
     FirstByteTimeout,
@@ -204,7 +201,7 @@ class BodyReader:
     async def _left_over(self) -> bytes | None:
         """Return the next piece of what was read before; None at its end."""
         for piece in self._pieces or ():
-            await checkpoint()
+            await loops.checkpoint()
             if self._clocks.is_over():
                 raise self._clocks.ran_out(self._shown, total=True, first=False)
             return piece
@@ -301,5 +298,5 @@ class BodyReader:
 
     async def abandon(self) -> None:
         """Close the response at once, even while the task is being cancelled."""
-        with anyio.CancelScope(shield=True):
+        with loops.move_on_after(None, shield=True):
             await self.response.aclose()

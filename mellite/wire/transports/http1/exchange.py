@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-import anyio
-
+from .... import loops
 from ....values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
 from ...broken import how_it_broke, unforeseen
 from ...http import ArrivingResponse, HttpRequest, HttpResponse, received_headers, shown_url
@@ -91,7 +90,7 @@ async def _within(deadline: float | None, take: Callable[..., Any], *args: Any, 
     """Take a connection before the deadline."""
     if deadline is None:
         return await take(*args, **kwargs)
-    with anyio.fail_after(deadline - time.monotonic()):
+    with loops.fail_after(deadline - time.monotonic()):
         return await take(*args, **kwargs)
 
 

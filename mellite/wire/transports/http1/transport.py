@@ -11,7 +11,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, final
 
-import anyio
 from attrs import field, frozen
 
 from .... import loops
@@ -110,11 +109,11 @@ class _Connect:
         Raises:
             NotConnected: if that fails.
         """
-        with anyio.move_on_after(within):
+        with loops.move_on_after(within):
             return await connect(origin, tls=self.tls, proxy=self.proxy)
         raise NotConnected(too_slow(within))
 
 
 async def _close(pool: Pool) -> None:
     pool.close()
-    await anyio.lowlevel.checkpoint()
+    await loops.checkpoint()
