@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2s
 from itertools import count
 from typing import Final, Literal, TypeAlias, TypeGuard
 
@@ -327,6 +326,12 @@ _FORMS: Final[Mapping[str, tuple[re.Pattern[str] | None, str, int]]] = {
 }
 
 
+def _hashed(text: str) -> str:
+    from hashlib import blake2s  # a first call without tools needs none of it
+
+    return blake2s(text.encode("utf-8", "replace"), digest_size=15).hexdigest()
+
+
 class _Ids:
     """Gives every call of a history an id of its own, in the form that is taken; the same for the same history."""
 
@@ -339,7 +344,7 @@ class _Ids:
         for number in count():
             if short not in self._used:
                 break
-            short = self._shaped(blake2s(f"{id}/{number}".encode("utf-8", "replace"), digest_size=15).hexdigest())
+            short = self._shaped(_hashed(f"{id}/{number}"))
         self._used.add(short)
         return short
 

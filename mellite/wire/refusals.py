@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -57,6 +56,8 @@ def _no_answer(status: int, headers: Mapping[str, str], url: str) -> UnknownProv
             f"would go there too; if it is right, change the base URL to fit {headers.get('location')!r}"
         )
         return UnknownProviderError(msg)
+    from http import HTTPStatus
+
     phrase = next((known.phrase for known in HTTPStatus if known == status), "")
     said = f"HTTP {status} ({phrase})" if phrase else f"HTTP {status}"
     msg = (

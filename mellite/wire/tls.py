@@ -7,10 +7,12 @@ import os
 import re
 import ssl
 import sys
-from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..values.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["CaPath", "CertPaths", "tls_context", "tls_settings"]
 
@@ -52,7 +54,7 @@ def tls_settings(
         name = "ca" if ca is not None else "cert"
         msg = f"{name}= and ssl_context= cannot both be given: load the certificates into the context, or leave it out"
         raise ConfigurationError(msg)
-    context = _system() if ca is None else _trusting(Path(ca))
+    context = _system() if ca is None else _trusting(ca)
     if cert is not None:
         _show(context, cert)
     return context
@@ -76,9 +78,11 @@ def _system() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _trusting(ca: Path) -> ssl.SSLContext:
+def _trusting(ca: CaPath) -> ssl.SSLContext:
     """Return settings that trust what is in a file or folder, and nothing else; as strict as Python's own."""
-    first, *others = _files_of(ca)
+    from pathlib import Path
+
+    first, *others = _files_of(Path(ca))
     context = _trust(first, None)
     for path in others:
         _trust(path, context)
@@ -115,6 +119,8 @@ def _trust(path: Path, context: ssl.SSLContext | None) -> ssl.SSLContext:
 
 def _show(context: ssl.SSLContext, cert: CertPaths) -> None:
     """Have a client certificate shown to servers that ask for one."""
+    from pathlib import Path
+
     first, second = cert if isinstance(cert, tuple) else (cert, cert)
     certificate, key = Path(first), Path(second)
     _check_readable("cert", certificate, "CERTIFICATE")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2s
 from typing import Final
 
 from ...values.events import Event, FinishReason, ReasoningDelta, TextDelta
@@ -112,7 +111,13 @@ def _identify(state: State, answer: Mapping[str, Json], data: bytes, events: lis
     if state.response_id is None or state.response_model is None:
         state.identify(answer.get("responseId"), answer.get("modelVersion"), events)
     if not state.id_stem:  # for calls without an id: different in every turn, and the same whenever it is replayed
-        state.id_stem = f"call_{state.response_id or blake2s(data, digest_size=8).hexdigest()}"
+        state.id_stem = f"call_{state.response_id or _hashed(data)}"
+
+
+def _hashed(data: bytes) -> str:
+    from hashlib import blake2s  # a first call whose answer has an id needs none of it
+
+    return blake2s(data, digest_size=8).hexdigest()
 
 
 def _on_chunk(state: State, chunk: Mapping[str, Json], candidates: Sequence[Json], events: list[Event]) -> None:
