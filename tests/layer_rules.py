@@ -93,7 +93,7 @@ EXEMPT = {
 TRANSPORTS = ("wire.transports", "wire.transports.*")
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ("aiohttp", "httptools", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS
+        ("aiohttp", "h2", "httptools", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS
     ),
     "botocore": ("wire.auth.aws_profile",),
     "websockets": TRANSPORTS,

@@ -9,7 +9,7 @@ from typing import Final, cast
 from ..values.errors import TransportError
 from .http import HttpRequest, shown_url
 
-__all__ = ["causes", "how_it_broke", "too_slow", "unforeseen", "what_is_wrong"]
+__all__ = ["StreamReset", "causes", "how_it_broke", "too_slow", "unforeseen", "what_is_wrong"]
 
 _LONGEST: Final = 500
 _SHORTEST_SECRET: Final = 8  # header values of at least so many characters must not be repeated
@@ -36,6 +36,10 @@ _WRONG: Final = {
     "LineTooLong": "one of its headers is too long",
     "TransferEncodingError": "its body is not framed as HTTP asks",
 }
+
+
+class StreamReset(OSError):
+    """The server ended one stream of an HTTP/2 connection before its answer was complete."""
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

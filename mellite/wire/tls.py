@@ -14,7 +14,7 @@ from ..values.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CaPath", "CertPaths", "tls_context", "tls_settings"]
+__all__ = ["CaPath", "CertPaths", "system_tls", "tls_context", "tls_settings"]
 
 #: A file of certificates in PEM, or a folder of such files.
 CaPath: TypeAlias = "str | os.PathLike[str]"
@@ -32,7 +32,7 @@ _WITH_A_STORE: Final = ("darwin", "win32")
 @functools.cache
 def tls_context() -> ssl.SSLContext:
     """Return TLS settings with the system's certificates. Cached for the process: loading them takes milliseconds."""
-    return _system()
+    return system_tls()
 
 
 def tls_settings(
@@ -54,14 +54,14 @@ def tls_settings(
         name = "ca" if ca is not None else "cert"
         msg = f"{name}= and ssl_context= cannot both be given: load the certificates into the context, or leave it out"
         raise ConfigurationError(msg)
-    context = _system() if ca is None else _trusting(ca)
+    context = system_tls() if ca is None else _trusting(ca)
     if cert is not None:
         _show(context, cert)
     return context
 
 
-def _system() -> ssl.SSLContext:
-    """Return settings that trust what the system trusts.
+def system_tls() -> ssl.SSLContext:
+    """Return new settings that trust what the system trusts.
 
     On macOS and Windows that is known to the system alone, and asked for by truststore where that is installed. On
     Linux it is in the files that OpenSSL reads; truststore would read them again for every connection, which takes

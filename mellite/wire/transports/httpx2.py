@@ -1,7 +1,8 @@
-"""The HTTP transport for trio, by httpx2; on asyncio it can be used, too.
+"""The HTTP transport by httpx2, for programs that want HTTP/2, which `http2_connection` speaks.
 
-httpx2 is an extra, ``pip install 'mellite[http2]'``, and imported at the first request. Only its core, httpcore2, is
-used: the client above would log URLs, follow redirects, keep cookies and read the environment.
+httpx2 is an extra, ``pip install 'mellite[http2]'``, and imported at the first request, or where HTTP/2 is asked
+for. Only its core, httpcore2, is used: the client above would log URLs, follow redirects, keep cookies and read the
+environment.
 
 The transport may be used from any number of loops and threads. Everything below it, a client with its pools, sockets
 and responses, belongs to one loop and is touched only there, so nothing here needs a lock. The exception is
@@ -23,7 +24,7 @@ from attrs import define
 from ... import loops
 from ...loops.per_loop import ClientPerLoop, release
 from ...values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError, MissingExtra
-from ..broken import causes, how_it_broke, too_slow, unforeseen, what_is_wrong
+from ..broken import StreamReset, causes, how_it_broke, too_slow, unforeseen, what_is_wrong
 from ..http import (
     MAX_CONNECTIONS,
     HttpRequest,
@@ -33,12 +34,14 @@ from ..http import (
     sent_headers,
     shown_url,
 )
-from ..tls import tls_context
+from ..tls import system_tls, tls_context
 
 if TYPE_CHECKING:
     import ssl
 
     import httpcore2
+
+    from .http2_pool import Http2Pool
 
 __all__ = ["Httpx2Transport"]
 
@@ -49,20 +52,37 @@ _POOL_SIZE: Final = 64  # connections of one pool: httpcore visits all of them a
 
 @final
 class Httpx2Transport:
-    """The `Transport` for trio. On asyncio it works at several times the cost of `AiohttpTransport`.
+    """A `Transport` that can speak HTTP/2, on asyncio and trio, at several times the cost of `Http1Transport`.
+
+    Over HTTP/2 many requests go over one connection, each with timeouts and an end of its own: an answer that is closed
+    early is reset at the server, and the others go on.
 
     Args:
         max_connections: the most connections in one event loop; further requests wait.
-        ssl_context: the TLS settings; by default those of the system, shared by the process.
+        ssl_context: the TLS settings; by default those of the system. Not to be used elsewhere with ``http2=True``,
+            which has them tell servers that HTTP/2 is spoken.
+        http2: whether to speak HTTP/2 with the servers that do, over TLS; with others HTTP/1.1 is spoken as ever.
+
+    Raises:
+        MissingExtra: if ``http2=True`` and a package that it needs is not installed.
 
     Example:
-        >>> transport = Httpx2Transport(max_connections=10)
+        >>> transport = Httpx2Transport(http2=True)
     """
 
     __slots__ = ("_clients",)
 
-    def __init__(self, *, max_connections: int = MAX_CONNECTIONS, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._clients = ClientPerLoop(functools.partial(_connect, max_connections, ssl_context), _disconnect, _discard)
+    def __init__(
+        self,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        ssl_context: ssl.SSLContext | None = None,
+        http2: bool = False,
+    ) -> None:
+        make = functools.partial(_connect, max_connections, ssl_context)
+        if http2:
+            make = functools.partial(_connect_http2, _http2_pool(), max_connections, ssl_context or system_tls())
+        self._clients = ClientPerLoop(make, _disconnect, _discard)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Send the request; see `Transport.open`.
@@ -294,6 +314,33 @@ class _Network:
         return _Socket(await self.inner.connect_tcp(host, port, timeout, local_address, socket_options), self.sockets)
 
 
+def _http2_pool() -> type[Http2Pool]:
+    try:
+        from .http2_pool import Http2Pool
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        msg = f"Httpx2Transport(http2=True) needs {missing}: pip install 'mellite[http2]'"
+        raise MissingExtra(msg) from error
+    return Http2Pool
+
+
+def _connect_http2(pool: type[Http2Pool], max_connections: int, tls: ssl.SSLContext) -> _Client:
+    """Return a client with one pool: a few connections take all requests."""
+    import httpcore2
+
+    sockets = weakref.WeakSet[_Socket]()
+    inner = pool(tls, _network(sockets), max_connections, _KEEP_ALIVE)
+    return _Client([_Pool(inner, max_connections)], httpcore2.Request, sockets)
+
+
+def _network(sockets: weakref.WeakSet[_Socket]) -> httpcore2.AsyncNetworkBackend:
+    import httpcore2
+
+    backend = httpcore2.TrioBackend() if loops.in_trio_task() else httpcore2.AnyIOBackend()
+    network = _Network(cast("httpcore2.AsyncNetworkBackend", backend), sockets)
+    return cast("httpcore2.AsyncNetworkBackend", network)
+
+
 def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Client:
     try:
         import httpcore2
@@ -304,14 +351,12 @@ def _connect(max_connections: int, ssl_context: ssl.SSLContext | None) -> _Clien
     sockets = weakref.WeakSet[_Socket]()
     for first in range(0, max_connections, _POOL_SIZE):
         size = min(_POOL_SIZE, max_connections - first)
-        backend = httpcore2.TrioBackend() if loops.in_trio_task() else httpcore2.AnyIOBackend()
-        network = _Network(cast("httpcore2.AsyncNetworkBackend", backend), sockets)
         inner = httpcore2.AsyncConnectionPool(
             ssl_context=ssl_context or tls_context(),
             max_connections=size,
             max_keepalive_connections=size,
             keepalive_expiry=_KEEP_ALIVE,
-            network_backend=cast("httpcore2.AsyncNetworkBackend", network),
+            network_backend=_network(sockets),
         )
         pools.append(_Pool(inner, size))
     return _Client(pools, httpcore2.Request, sockets)
@@ -381,6 +426,8 @@ def _ending(error: Exception) -> Literal["cut", "reset"] | None:
     import httpcore2
 
     chain = list(causes(error))
+    if any(isinstance(cause, StreamReset) for cause in chain):
+        return "reset"
     if any(isinstance(cause, OSError) and cause.errno is not None for cause in chain):
         return "reset"
     if isinstance(error, httpcore2.RemoteProtocolError):
