@@ -17,7 +17,6 @@ import mellite
 from mellite.backends import LiveBackend
 from mellite.cassettes import RecordTransport
 from mellite.providers.openai import chat_route
-from mellite.request import Timeouts
 from mellite.wire.transports.aiohttp import AiohttpTransport
 from mellite.wire.transports.http1 import Http1Transport
 from mellite.wire.transports.httpx2 import Httpx2Transport
@@ -99,7 +98,7 @@ def test_no_connection_keeps_the_call_that_made_it(server: Server, loop: str, ho
 
     async def main() -> None:
         transport = Http1Transport()
-        backend = LiveBackend(route, transport=transport, timeouts=Timeouts(connect=None, first_byte=None, idle=None))
+        backend = LiveBackend(route, transport=transport)
         await backend.generate("hi", stream=False)
         dropped = weakref.ref(backend)
         del backend

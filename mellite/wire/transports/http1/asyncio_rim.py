@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, TypedDict, cast, final
 
 from ....loops import forking
 from ....loops.per_loop import release
-from ....loops.places import current_generation
 from .incoming import UNASKED, BrokenRules, CutOff, Incoming
 from .unread import watch
 
@@ -325,13 +324,7 @@ class AsyncioConnection(asyncio.Protocol):
         # would lose its socket, with a warning, if it were cancelled as it is won.
         if isinstance(loop, asyncio.BaseEventLoop) and not _ONE_ADDRESS.fullmatch(host):
             options["happy_eyeballs_delay"] = _HAPPY_EYEBALLS
-        # The connection, and asyncio's race of addresses, keep the context. A generation that made a connection is not
-        # to live as long as that, nor until the garbage collector comes by.
-        made_by = current_generation.set(None)
-        try:
-            _, connection = await loop.create_connection(lambda: cls(loop, origin), host, port, **options)
-        finally:
-            current_generation.reset(made_by)
+        _, connection = await loop.create_connection(lambda: cls(loop, origin), host, port, **options)
         return connection
 
     async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from .... import loops
+from ....loops.places import current_generation
 from ....values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
 from ...broken import how_it_broke, unforeseen
 from ...http import ArrivingResponse, HttpRequest, HttpResponse, received_headers, shown_url
@@ -88,10 +89,16 @@ def send_now(pool: Pool, request: HttpRequest, notify: Callable[[], None]) -> Se
 
 async def _within(deadline: float | None, take: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Take a connection before the deadline."""
-    if deadline is None:
-        return await take(*args, **kwargs)
-    with loops.fail_after(deadline - time.monotonic()):
-        return await take(*args, **kwargs)
+    # On asyncio, the connection, the race of addresses and timers that were cancelled keep the context. A generation
+    # that made a connection is not to live as long as they do.
+    made_by = current_generation.set(None)
+    try:
+        if deadline is None:
+            return await take(*args, **kwargs)
+        with loops.fail_after(deadline - time.monotonic()):
+            return await take(*args, **kwargs)
+    finally:
+        current_generation.reset(made_by)
 
 
 async def _answered(
