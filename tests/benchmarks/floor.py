@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import httpx2
 import msgspec
+
+if TYPE_CHECKING:  # the environments of the peers do not have it
+    import httpx2
 
 HEADERS = {"authorization": "Bearer x", "content-type": "application/json"}
 

@@ -34,7 +34,7 @@ class Row:
     high: float | None = attrs.field(default=None, kw_only=True)
     """The third quartile of the rounds, in `unit`."""
     ours: float | None = attrs.field(default=None, kw_only=True)
-    """The median of mellite, in `raw_unit`."""
+    """The median of mellite, or of the peer that is named, in `raw_unit`."""
     floor: float | None = attrs.field(default=None, kw_only=True)
     """The median of the floor, in `raw_unit`."""
     raw_unit: str = attrs.field(default="us", kw_only=True)

@@ -37,7 +37,7 @@ class Report:
     seconds: float
     rows: tuple[Row, ...]
     failed: tuple[str, ...] = ()
-    """The benchmarks that could not be run."""
+    """The benchmarks that could not be run, and the peers that could not be installed or asked."""
 
     @property
     def missed(self) -> tuple[Row, ...]:
@@ -68,6 +68,18 @@ def start(name: str, *, quick: bool) -> list[Row]:
     command = [sys.executable, "-m", "tests.benchmarks.catalogue", name, *(["--quick"] if quick else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
     return [Row(**row) for row in json.loads(done.stdout)]
+
+
+def start_peers(*, quick: bool) -> tuple[list[Row], list[str]]:
+    """Compare with other clients; return the rows, and the names of those that could not be installed or asked.
+
+    Raises:
+        subprocess.CalledProcessError: if not even the floor could be measured; what it says is on stderr.
+    """
+    command = [sys.executable, "-m", "tests.benchmarks.peers.compare", *(["--quick"] if quick else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    figures = json.loads(done.stdout)
+    return [Row(**row) for row in figures["rows"]], figures["failed"]
 
 
 def report(rows: Sequence[Row], failed: Sequence[str], *, quick: bool, load: float, began: dt.datetime) -> Report:

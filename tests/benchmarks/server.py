@@ -1,5 +1,7 @@
 """A loopback server that speaks just enough Chat Completions to be timed against; runs on a core of its own.
 
+Requests to ``/v1/messages`` are answered with the same texts as Anthropic Messages.
+
 The model says what to send: ``unary`` one JSON answer, ``slow-50`` the same after 50 ms, ``burst-500`` a stream of 500
 deltas written at once (each its own HTTP chunk), ``batch-500`` likewise with eight events a chunk, ``paced-500`` one
 delta a packet, ``long-100000`` a long stream that is written as fast as the client reads.
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any, Final
 
 WORDS = ["the ", "quick ", "brown ", "fox ", "jumps ", "over ", "a ", "lazy ", "dog. "]
 PACE = 0.00025
@@ -53,7 +56,8 @@ def _ending(deltas: int) -> list[bytes]:
 
 def events(deltas: int) -> list[bytes]:
     """Return the stream events of one answer."""
-    return [*[_event({"content": WORDS[i % len(WORDS)]}) for i in range(deltas)], *_ending(deltas)]
+    first = _event({"role": "assistant", "content": WORDS[0]})
+    return [first, *[_event({"content": WORDS[i % len(WORDS)]}) for i in range(1, deltas)], *_ending(deltas)]
 
 
 UNARY = json.dumps(
@@ -66,7 +70,42 @@ UNARY = json.dumps(
         "usage": {"prompt_tokens": 9, "completion_tokens": 40, "total_tokens": 49},
     }
 ).encode()
-UNARY_ANSWER = (b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(UNARY)) + UNARY
+
+
+def _message_events(deltas: int) -> list[bytes]:
+    """Return the stream events of one answer as Anthropic Messages sends them."""
+    message = {"type": "message_start", "message": MESSAGE | {"content": [], "stop_reason": None}}
+    opened = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    sent: list[dict[str, Any]] = [message, opened]
+    for i in range(deltas):
+        delta = {"type": "text_delta", "text": WORDS[i % len(WORDS)]}
+        sent.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    ending = {"stop_reason": "end_turn", "stop_sequence": None}
+    sent.append({"type": "content_block_stop", "index": 0})
+    sent.append({"type": "message_delta", "delta": ending, "usage": {"output_tokens": deltas}})
+    sent.append({"type": "message_stop"})
+    return [b"event: %s\ndata: %s\n\n" % (one["type"].encode(), json.dumps(one).encode()) for one in sent]
+
+
+MESSAGE: Final[dict[str, Any]] = {
+    "id": "msg_b",
+    "type": "message",
+    "role": "assistant",
+    "model": "benchmark-model-2026-01-01",
+    "content": [{"type": "text", "text": text(40)}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 9, "output_tokens": 40},
+}
+
+
+def _answer(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+UNARY_ANSWER = _answer(UNARY)
+MESSAGE_ANSWER = _answer(json.dumps(MESSAGE).encode())
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 STREAM_END = b"0\r\n\r\n"
 
@@ -76,9 +115,9 @@ def _chunk(data: bytes) -> bytes:
 
 
 @cache
-def _pieces(kind: str, deltas: int) -> list[bytes]:
+def _pieces(kind: str, deltas: int, *, messages: bool = False) -> list[bytes]:
     """Return the HTTP chunks of a stream, made once."""
-    made = events(deltas)
+    made = _message_events(deltas) if messages else events(deltas)
     together = 8 if kind == "batch" else 1
     return [_chunk(b"".join(made[at : at + together])) for at in range(0, len(made), together)]
 
@@ -112,26 +151,30 @@ class _Connection(asyncio.Protocol):
         end = self.received.find(b"\r\n\r\n") + 4
         if end < 4:
             return
-        at = self.received[:end].lower().index(b"content-length:") + 15
+        if (at := self.received[:end].lower().find(b"content-length:") + 15) < 15:
+            self.received = self.received[end:]  # mellea asks which server this is
+            self.transport.write(NOT_FOUND)
+            return
         whole = end + int(self.received[at : self.received.index(b"\r\n", at)])
         if len(self.received) >= whole:
             model = json.loads(self.received[end:whole])["model"]
+            messages = self.received.startswith(b"POST /v1/messages ")
             self.received = self.received[whole:]
-            self.answer(model)
+            self.answer(model, messages=messages)
 
-    def answer(self, model: str) -> None:
+    def answer(self, model: str, *, messages: bool) -> None:
         """Write what the model asks for."""
         kind, _, number = model.partition("-")
         if kind == "unary":
-            self.transport.write(UNARY_ANSWER)
+            self.transport.write(MESSAGE_ANSWER if messages else UNARY_ANSWER)
         elif kind == "slow":
             asyncio.get_running_loop().call_later(int(number) / 1000, self.transport.write, UNARY_ANSWER)
         elif kind == "paced":
-            self.spin(_pieces(kind, int(number)))
+            self.spin(_pieces(kind, int(number), messages=messages))
         elif kind == "long":
             self.task = asyncio.get_running_loop().create_task(self.write_long(int(number)))
         else:
-            self.transport.write(STREAM_HEAD + b"".join(_pieces(kind, int(number))) + STREAM_END)
+            self.transport.write(STREAM_HEAD + b"".join(_pieces(kind, int(number), messages=messages)) + STREAM_END)
 
     def spin(self, pieces: list[bytes]) -> None:
         """Write a piece every 250 us. Timers of the loop are too coarse, and there is one paced stream at a time."""

@@ -9,7 +9,7 @@ from typing import Final
 from tests.benchmarks.measure import Row
 from tests.benchmarks.run import Report
 
-HEADINGS: Final = ("benchmark", "what", "measured", "quartiles", "bar", "stretch", "mellite", "floor", "")
+HEADINGS: Final = ("benchmark", "what", "measured", "quartiles", "bar", "stretch", "client", "floor", "")
 
 
 def cells(row: Row) -> tuple[str, ...]:
