@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import attrs
 import pytest
 
+import mellite
+from tests.benchmarks.__main__ import chosen
 from tests.benchmarks.bench_process import installed
+from tests.benchmarks.catalogue import BENCHMARKS
 from tests.benchmarks.measure import Row, added, exponent, ratio
+from tests.benchmarks.peers.compare import WORKS, Comparison, PeerFailed, environments, started
+from tests.benchmarks.peers.environments import PEERS
 from tests.benchmarks.plot import svg
 from tests.benchmarks.run import Report
+from tests.benchmarks.server import running, text
 from tests.benchmarks.table import markdown, plain
 from tests.pages import ROOT
 
@@ -103,3 +111,64 @@ def test_installed_is_counted() -> None:
     distributions, megabytes = installed()
     assert distributions >= 6
     assert megabytes > 1
+
+
+def test_peers_run_when_they_are_named() -> None:
+    """Other clients are compared last, with the flag or by their name, and never by default."""
+    assert chosen([], peers=False) == [*BENCHMARKS]
+    assert chosen([], peers=True) == [*BENCHMARKS, "peers"]
+    assert chosen(["unary"], peers=True) == ["unary", "peers"]
+    assert chosen(["peers", "unary"], peers=False) == ["unary", "peers"]
+
+
+def test_peers_have_pinned_versions() -> None:
+    """Every other client has one version, which the table shows, and a program that asks with it."""
+    assert all(re.fullmatch(r"[a-z-]+ [0-9.]+", peer.title) for peer in PEERS)
+    assert [peer.name for peer in PEERS if find_spec(f"tests.benchmarks.peers.{peer.module}") is None] == []
+
+
+def test_peer_that_cannot_be_installed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an environment a client is told to be absent; the floor and mellite go on."""
+    in_the_way = tmp_path / "a file"
+    in_the_way.touch()
+    pythons, absent = environments(in_the_way, PEERS[:1])
+    assert (set(pythons), absent) == ({"floor", "mellite"}, ["openai"])
+    assert "openai: " in capsys.readouterr().err
+
+
+def test_peer_that_fails_leaves_the_rounds() -> None:
+    """The others go on, in as many rounds each, and the one that failed is named once."""
+
+    def fails() -> float:
+        raise PeerFailed("it ended")
+
+    comparison = Comparison({})
+    assert comparison.rounds(3, {"floor": lambda: 1.0, "a": fails, "b": lambda: 2.0}) == {
+        "floor": [1.0] * 3,
+        "b": [2.0] * 3,
+    }
+    assert comparison.failed == ["a"]
+    with pytest.raises(PeerFailed):
+        comparison.rounds(3, {"floor": fails, "b": lambda: 2.0})
+
+
+def test_clients_take_turns() -> None:
+    """A client does what it is told in a process of its own; one that does not start says why."""
+    with running() as base:
+        with started(Path(sys.executable), "ask_mellite", base) as client:
+            for work in WORKS[:2]:
+                spent, total = client.turn(work, 1)
+                assert 0 < spent < total
+            other = attrs.evolve(WORKS[0], said="something else")
+            with pytest.raises(PeerFailed, match="the quick brown fox"):
+                client.turn(other, 1)
+        with started(Path(sys.executable), "ask_nobody", base) as client, pytest.raises(PeerFailed, match="ask_nobody"):
+            client.turn(WORKS[0], 1)
+
+
+def test_server_speaks_messages() -> None:
+    """The server sends the same texts to clients of Anthropic Messages, whole and as a stream."""
+    with running() as base:
+        backend = mellite.backend("anthropic:m", base_url=base, api_key="x")
+        assert str(backend.generate("Hi.", model="unary", stream=False).result()) == text(40)
+        assert str(backend.generate("Hi.", model="burst-500").result()) == text(500)
