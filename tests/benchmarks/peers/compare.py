@@ -116,10 +116,10 @@ def started(python: Path, module: str, *words: str) -> Iterator[Client]:
 
 
 def _environment(**more: str) -> dict[str, str]:
-    """Return the environment of a client: compiled modules are kept, and nothing is looked up elsewhere."""
+    """Return the environment of a client: compiled modules are kept, and litellm fetches no prices."""
     left_out = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
-    return kept | {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1", "OTEL_SDK_DISABLED": "true"} | more
+    return kept | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"} | more
 
 
 @attrs.frozen
