@@ -160,7 +160,7 @@ def schedules(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure mellite beside aiohttp; fails if a bar is missed. Arguments after `--`, as in `-- --quick unary` or `-- --peers`."""
+    """Measure mellite beside aiohttp; fails if a bar is missed. Arguments after `--`: `--quick unary`, `--peers`."""
     install(session, "bench")
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
