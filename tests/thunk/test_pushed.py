@@ -24,13 +24,14 @@ import mellite
 from mellite import Backend, Request
 from mellite.backends import LiveBackend
 from mellite.cassettes import RecordTransport, ReplayTransport
+from mellite.errors import ConnectionLost
 from mellite.events import Event, Finish, TextDelta
 from mellite.providers.openai import chat_route
 from mellite.wire.framing import SseDecoder
 from mellite.wire.http import HttpRequest, HttpResponse
 from mellite.wire.transports.http1 import Http1Transport
 from tests.wire.answers import DONE, JSON, STREAM, WHOLE, chunk
-from tests.wire.server import LAST, Server, Step, answer, gate, piece, send, serve
+from tests.wire.server import CLOSE, LAST, Server, Step, answer, gate, piece, send, serve
 from tests.wire.test_pushing import HEAD, asking, at_once
 
 pytestmark = pytest.mark.anyio
@@ -199,6 +200,25 @@ async def test_a_paused_generation_lets_others_go_first(server: Server, transpor
         script.release("end", 2)
     assert thunk.text == other.text
     assert thunk.text.endswith("t39 Hello, you.")
+
+
+async def test_an_error_does_not_show_how_events_were_handed_on(server: Server, transport: Http1Transport) -> None:
+    """The traceback of an answer that breaks off begins where it is read, also where a task took over what waited."""
+    script = server.script(at_once(HEAD, piece(tokens(40))), gate("end"), CLOSE)
+    backend = asking(script, transport, max_concurrency=1)
+    thunk, other = backend.generate("hi"), backend.generate("hi")
+    events = thunk.events(ahead=1)
+    seen = [await anext(events), await anext(events)]
+    async with anyio.create_task_group() as group:
+        group.start_soon(other.settle)
+        await anyio.to_thread.run_sync(script.waiting, 2)
+        script.release("end", 2)
+        with pytest.raises(ConnectionLost):
+            seen += [event async for event in events]
+    assert thunk.partial.endswith("t39 ")
+    traceback = thunk.outcome.traceback if thunk.outcome is not None else None
+    assert traceback is not None
+    assert not traceback.tb_frame.f_globals["__name__"].startswith("mellite.thunk")
 
 
 async def test_a_forked_child_goes_on_with_nothing(server: Server, transport: Http1Transport) -> None:
