@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Literal, NoReturn, TypeAlias, cast
+from typing import Final, Literal, NoReturn, TypeAlias
 
 import msgspec
 from attrs import field, frozen
@@ -75,7 +75,8 @@ def decode_json(data: bytes, *, path: str | None = None, lone_surrogates: bool =
         except msgspec.DecodeError:
             if not (lone_surrogates and _SURROGATE.search(data)):
                 raise
-        return cast("Json", _STRICT.decode(data.decode()))
+        found: Json = _STRICT.decode(data.decode())
+        return found
     except (ValueError, RecursionError) as error:
         raise malformed(data, error, path=path) from error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self, cast, final
@@ -65,7 +65,7 @@ def move_on_after(seconds: float | None, *, shield: bool = False) -> TimeLimit:
 
 
 @contextmanager
-def fail_after(seconds: float | None) -> Iterator[None]:
+def fail_after(seconds: float | None) -> Generator[None]:
     """Raise TimeoutError where the block takes longer than some seconds; otherwise as `move_on_after`."""
     with move_on_after(seconds) as limit:
         yield

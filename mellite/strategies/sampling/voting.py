@@ -244,7 +244,7 @@ def _compares(key: Callable[..., Any]) -> bool:
     return len(needed) == 2
 
 
-def _answer_of(thunk: AnyThunk, key: Literal["exact", "numeric"]) -> Hashable:
+def _answer_of(thunk: AnyThunk, key: str) -> Hashable:
     text = thunk.value or ""
     if key == "numeric":
         return number_in(text)

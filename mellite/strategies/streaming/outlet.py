@@ -25,12 +25,15 @@ class Source(Protocol):
 
     def lend(self, waiter: loops.Waiter) -> bool:
         """Have `waiter` woken when there is more to read, if the reader only waits for that."""
+        ...
 
     def advance(self) -> None:
         """Read what is there, as far as nothing has to be waited for."""
+        ...
 
     def give_back(self) -> None:
         """Let the reader wait again; called after each `lend`."""
+        ...
 
 
 @define(eq=False)
