@@ -100,6 +100,7 @@ def chaos(corpora: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 @pytest.mark.parametrize(("fault", "number"), ALL)
 def test_alike_on_every_loop(chaos: str, fault: str, number: int, stream: bool) -> None:

@@ -65,15 +65,9 @@ async def seen(chaos: str, fault: str, number: int, *, stream: bool, warm: bool,
     return thunk.state, type(error), str(error), facts, thunk.partial, thunk.usage, thunk.raw, known, after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-@pytest.mark.parametrize(
-    ("fault", "number"),
-    [
-        pytest.param(*each, marks=() if each in FAULTS and each[0] != "keepalive_only" else pytest.mark.slow)
-        for each in ALL
-        if each[0] not in UNEVEN
-    ],
-)
+@pytest.mark.parametrize(("fault", "number"), [each for each in ALL if each[0] not in UNEVEN])
 def test_a_fault_ends_as_over_a_new_connection(chaos: str, fault: str, number: int, stream: bool) -> None:
     """The same error with all that it knows, the same text, and a connection for the next call that is good."""
     timeouts = clocks(FAULTS.get((fault, number), FAULTS.get((fault, 900), ((), 0)))[0])
