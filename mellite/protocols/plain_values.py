@@ -5,14 +5,17 @@ A field that is typed so is decoded like any other JSON, never passed over: what
 
 from __future__ import annotations
 
-from typing import Annotated, Final, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
 
-__all__ = ["LONGEST", "Few", "Flat", "Nothing", "Word"]
+__all__ = ["Few", "Flat", "Nothing", "Word", "decoded"]
+
+T = TypeVar("T")
 
 #: The most bytes of a body that is worth trying: for a longer answer, one decoding more or less counts.
-LONGEST: Final = 64 * 1024
+_LONGEST: Final = 64 * 1024
 
 #: A value that holds no others.
 Word: TypeAlias = str | int | float | bool | None
@@ -25,3 +28,13 @@ Few: TypeAlias = dict[str, Word | list[Word | Flat] | dict[str, Word | list[Word
 
 #: A list where nothing is told.
 Nothing: TypeAlias = Annotated[list[None], msgspec.Meta(max_length=0)]
+
+
+def decoded(decode: Callable[[bytes], T], body: bytes) -> T | None:
+    """Return an answer as a decoder reads it; None where it does not fit: the long way finds out what it is."""
+    if len(body) > _LONGEST:
+        return None
+    try:
+        return decode(body)
+    except (ValueError, RecursionError):
+        return None

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import LONGEST, Few, Flat, Word
+from ..plain_values import Few, Flat, Word, decoded
 
 __all__ = ["plain"]
 
@@ -48,10 +48,5 @@ def plain(body: bytes) -> str | None:
         'Hi!'
         >>> plain(b'{"output": {"message": {"content": [{"text": "Hi!"}]}}, "stopReason": "max_tokens"}')
     """
-    if len(body) > LONGEST:
-        return None
-    try:
-        answer = _decode(body)
-    except (ValueError, RecursionError):
-        return None  # more than a text, or no JSON at all: the long way finds out
-    return answer.output.message.content[0].text or None
+    answer = decoded(_decode, body)
+    return None if answer is None else answer.output.message.content[0].text or None

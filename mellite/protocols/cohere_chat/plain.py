@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import LONGEST, Few, Nothing, Word
+from ..plain_values import Few, Nothing, Word, decoded
 
 __all__ = ["plain"]
 
@@ -45,10 +45,5 @@ def plain(body: bytes) -> str | None:
         'Hi!'
         >>> plain(b'{"message": {"content": [{"type": "text", "text": "Hi!"}]}, "finish_reason": "MAX_TOKENS"}')
     """
-    if len(body) > LONGEST:
-        return None
-    try:
-        answer = _decode(body)
-    except (ValueError, RecursionError):
-        return None  # more than a text, or no JSON at all: the long way finds out
-    return answer.message.content[0].text or None
+    answer = decoded(_decode, body)
+    return None if answer is None else answer.message.content[0].text or None

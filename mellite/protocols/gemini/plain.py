@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import LONGEST, Few, Word
+from ..plain_values import Few, Word, decoded
 
 __all__ = ["plain"]
 
@@ -54,10 +54,5 @@ def plain(body: bytes) -> str | None:
         'Hi!'
         >>> plain(b'{"candidates": [{"content": {"parts": [{"text": "Hi!"}]}, "finishReason": "SAFETY"}]}')
     """
-    if len(body) > LONGEST:
-        return None
-    try:
-        answer = _decode(body)
-    except (ValueError, RecursionError):
-        return None  # more than a text, or no JSON at all: the long way finds out
-    return answer.candidates[0].content.parts[0].text or None
+    answer = decoded(_decode, body)
+    return None if answer is None else answer.candidates[0].content.parts[0].text or None

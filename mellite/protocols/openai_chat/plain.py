@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import LONGEST, Few, Flat, Nothing, Word
+from ..plain_values import Few, Flat, Nothing, Word, decoded
 
 __all__ = ["plain"]
 
@@ -78,10 +78,5 @@ def plain(body: bytes) -> str | None:
         'Hi!'
         >>> plain(b'{"choices": [{"message": {"content": "Hi!"}, "finish_reason": "length"}]}')
     """
-    if len(body) > LONGEST:
-        return None
-    try:
-        answer = _decode(body)
-    except (ValueError, RecursionError):
-        return None  # more than a text, or no JSON at all: the long way finds out
-    return answer.choices[0].message.content or None
+    answer = decoded(_decode, body)
+    return None if answer is None else answer.choices[0].message.content or None

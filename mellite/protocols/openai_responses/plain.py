@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from ...values.provider_json import JsonObject
-from ..plain_values import LONGEST, Few, Flat, Nothing, Word
+from ..plain_values import Few, Flat, Nothing, Word, decoded
 
 __all__ = ["plain"]
 
@@ -94,12 +94,9 @@ def plain(body: bytes) -> str | None:
         'Hi!'
         >>> plain(b'{"status": "incomplete", "output": [' + said + b']}')
     """
-    if len(body) > LONGEST:
+    answer = decoded(_decode, body)
+    if answer is None:
         return None
-    try:
-        answer = _decode(body)
-    except (ValueError, RecursionError):
-        return None  # more than a text, or no JSON at all: the long way finds out
     if answer.tools and body.count(b"{") + body.count(b"[") > _MOST:
         return None
     said = None
