@@ -23,11 +23,11 @@ from ..loops.places import current_generation
 from ..values.errors import BackendError, InvalidProviderOutput
 from ..values.events import Event, Finish
 from ..values.request import Request
-from ..values.text_answer import TextAnswer
+from ..values.text_answer import Batch, TextAnswer
 from .audience import CLOSING_SECONDS, wake_all
 from .call import CallInfo, name_of, resolved, resolved_now
 from .outcome import Clock, Outcome, conclude
-from .pushed import Batch, PushedAudience
+from .pushed import PushedAudience
 
 __all__ = ["Opener", "Pump", "opener"]
 

@@ -10,19 +10,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from .. import loops
 from ..values.events import Event
 from ..values.request import Request
-from ..values.text_answer import TextAnswer
+from ..values.text_answer import Batch, TextAnswer
 from .audience import Audience, wake_all
 
-__all__ = ["Batch", "Flight", "PushedAudience", "Pushes"]
-
-
-#: What comes at once: events, or all of an answer.
-Batch: TypeAlias = Sequence[Event] | TextAnswer
+__all__ = ["Flight", "PushedAudience", "Pushes"]
 
 
 class Flight(Protocol):

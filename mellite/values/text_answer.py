@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, final
 
 from .events import Event
 
-__all__ = ["TextAnswer"]
+__all__ = ["Batch", "TextAnswer"]
 
 
 @final
@@ -24,3 +24,7 @@ class TextAnswer:
     def __init__(self, text: str, events: Callable[[], list[Event]]) -> None:
         self.text = text
         self.events = events
+
+
+#: What comes of an answer at once: events, or all of it.
+Batch: TypeAlias = Sequence[Event] | TextAnswer

@@ -21,7 +21,7 @@ from ..values.events import Event, ResponseStart
 from ..values.options import Options, Timeouts
 from ..values.provider_json import JsonObject
 from ..values.request import Request
-from ..values.text_answer import TextAnswer
+from ..values.text_answer import Batch, TextAnswer
 from .auth.keys import Auth, Scrubber
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint
@@ -32,7 +32,6 @@ from .parsing import Parser, each
 from .protocol import Protocol
 from .refusals import refusal
 from .response import BodyReader, open_response, reader_from
-from .sink import Batch
 
 __all__ = [
     "DEFAULT_TIMEOUTS",

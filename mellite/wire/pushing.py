@@ -13,11 +13,12 @@ from typing import Final, final
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
+from ..values.text_answer import Batch
 from .answering import DEFAULT_TIMEOUTS, EVENTS, OK, Answering, Call, Place, Standing, Way, Whole, parser_of, text_of
 from .bounds import AnswerBounds
 from .http import ArrivingResponse, Sent, Transport
 from .parsing import Parser
-from .sink import Batch, Sink
+from .sink import Sink
 
 __all__ = ["Pushing"]
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol as Interface, TypeAlias
+from typing import Protocol as Interface
 
 from ..loops import Loop
 from ..loops.places import Rests
 from ..values.events import Event
-from ..values.text_answer import TextAnswer
+from ..values.text_answer import Batch, TextAnswer
 
-__all__ = ["Batch", "Sink"]
-
-#: What comes at once: events, or all of an answer.
-Batch: TypeAlias = Sequence[Event] | TextAnswer
+__all__ = ["Sink"]
 
 
 class Sink(Rests, Interface):
