@@ -202,6 +202,21 @@ async def test_a_paused_generation_lets_others_go_first(server: Server, transpor
     assert thunk.text.endswith("t39 Hello, you.")
 
 
+async def test_a_place_is_given_back_although_the_thunk_and_its_readers_are_kept(
+    server: Server, transport: Http1Transport
+) -> None:
+    """A generation that is over holds no place, whoever still looks at it."""
+    backend = asking(server.script(at_once(HEAD, piece(STREAM), LAST)), transport, max_concurrency=1)
+    kept: list[object] = []
+    with anyio.fail_after(20):
+        for _ in range(3):
+            thunk = backend.generate("hi")
+            events = thunk.events()
+            assert type([event async for event in events][-1]) is Finish
+            kept += [thunk, events]
+    assert len(kept) == 6
+
+
 async def test_an_error_does_not_show_how_events_were_handed_on(server: Server, transport: Http1Transport) -> None:
     """The traceback of an answer that breaks off begins where it is read, also where a task took over what waited."""
     script = server.script(at_once(HEAD, piece(tokens(40))), gate("end"), CLOSE)
