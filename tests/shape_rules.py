@@ -68,7 +68,7 @@ WIDE_EXCEPTS = {
     "mellite/strategies/sampling/best_of_n.py::BestOfN._scored": (
         "a score that raises fails its sample, which keeps the error"
     ),
-    "mellite/strategies/sampling/run.py::Run.guarded": "raised again when no task is left",
+    "mellite/strategies/sampling/round.py::Round.guarded": "raised again when no task is left",
     "mellite/strategies/sampling/in_flight.py::InFlight._fill": "as above; the copies in flight are handled first",
     "mellite/strategies/sampling/in_flight.py::InFlight._take": "as above; the copies in flight are handled first",
     "mellite/strategies/sampling/voting.py::_Ballot._by_comparing_later": (

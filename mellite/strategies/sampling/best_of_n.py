@@ -15,7 +15,7 @@ from ...values.errors import InvalidRequest, SamplingError
 from ...values.signatures import write_signature
 from ..requirements import Requirement
 from .budget import check_count
-from .run import Judged, Run
+from .round import Judged, Round
 from .sample import AnySample, Sample, StopReason
 from .strategy import Strategy
 
@@ -47,11 +47,11 @@ class Fixed(Strategy):
     def _attempts(self, thunk: AnyThunk) -> int:
         return min(self.n, self.max_samples)
 
-    def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
+    def _decided(self, round: Round, sample: AnySample) -> StopReason | None:
         return None
 
-    def _end(self, run: Run) -> StopReason:
-        return "completed" if run.limit == self.n else "max_samples"
+    def _end(self, round: Round) -> StopReason:
+        return "completed" if round.limit == self.n else "max_samples"
 
 
 @frozen
@@ -92,22 +92,22 @@ class BestOfN(Fixed):
             msg = "BestOfN needs a score to choose by: score=..., or requirements"
             raise InvalidRequest(msg, parameter="score")
 
-    def _answered(self, run: Run, copy: AnyThunk) -> Judged:
+    def _answered(self, round: Round, copy: AnyThunk) -> Judged:
         score = self.score
-        if score is None or isinstance(score, Requirement) or not run.takes_as_is(copy):
-            return super()._answered(run, copy)
+        if score is None or isinstance(score, Requirement) or not round.takes_as_is(copy):
+            return super()._answered(round, copy)
         # Common: nothing but the score decides. The same steps, with one sample for what is true at the end of them.
         try:
             found = score(copy)
             if isinstance(found, (float, int)) and math.isfinite(found):
-                sample = run.book[copy] = Sample(copy, score=float(found), checked=True)
+                sample = round.book[copy] = Sample(copy, score=float(found), checked=True)
                 return sample
         except Exception as error:
-            return run.note(Sample(copy, error=error, checked=True))
-        return run.judged(run.note(Sample(copy, checked=True)), partial(self._given, found))
+            return round.note(Sample(copy, error=error, checked=True))
+        return round.judged(round.note(Sample(copy, checked=True)), partial(self._given, found))
 
-    def _weighed(self, run: Run, sample: AnySample) -> Judged:
-        return run.judged(sample, self._scored) if sample.passed else sample
+    def _weighed(self, round: Round, sample: AnySample) -> Judged:
+        return round.judged(sample, self._scored) if sample.passed else sample
 
     def _scored(self, sample: AnySample) -> Judged:
         score = self.score
@@ -141,13 +141,13 @@ class BestOfN(Fixed):
             return _failed(sample, verdict.error)
         return _with(sample, float(verdict.passed) if verdict.score is None else verdict.score)
 
-    def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
+    def _decided(self, round: Round, sample: AnySample) -> StopReason | None:
         if self.enough is None or not sample.passed or sample.score is None:
             return None
         return "accepted" if sample.score >= self.enough else None
 
-    async def _choose(self, run: Run) -> AnySample | None:
-        passed = [sample for sample in run.ordered() if sample.passed]
+    async def _choose(self, round: Round) -> AnySample | None:
+        passed = [sample for sample in round.ordered() if sample.passed]
         return max(passed, key=lambda sample: -math.inf if sample.score is None else sample.score, default=None)
 
 

@@ -18,7 +18,7 @@ Spent: TypeAlias = Literal["max_tokens", "max_usd"]
 
 
 class Meter:
-    """The budgets of one run, and what has been used of them."""
+    """The budgets of one round, and what has been used of them."""
 
     __slots__ = ("max_tokens", "max_usd", "tokens", "usd")
 

@@ -15,7 +15,7 @@ from ...values.messages import Message, Part, Reasoning, Text, ToolCall
 from ...values.signatures import write_signature
 from .budget import check_count
 from .repair import asking
-from .run import Run
+from .round import Round
 from .sample import AnySample, Sample
 from .strategy import Strategy
 
@@ -95,23 +95,23 @@ class BudgetForcing(Strategy):
     def _is_one_call(self) -> bool:
         return False
 
-    async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
+    async def _attempt(self, round: Round, copy: AnyThunk) -> AnySample:
         spent, thunk = 0.0, copy
         turn = 0
         while True:
             meter = _Meter(self.count, self.most - spent)
-            sample = await run.generated(thunk, meter.watching(thunk))
+            sample = await round.generated(thunk, meter.watching(thunk))
             spent += meter.total(thunk)
-            if run.stopped is not None or not (meter.cut or thunk.state == "done"):
+            if round.stopped is not None or not (meter.cut or thunk.state == "done"):
                 break
             if meter.cut and thunk.cancelled:
-                sample = await run.generated(self._next(copy, thunk, self.final, last=True))
+                sample = await round.generated(self._next(copy, thunk, self.final, last=True))
                 break
             if spent >= self.least or turn == self.rounds:
                 break
             turn += 1
             thunk = self._next(copy, thunk, self.again)
-        checked = run.checked(sample)
+        checked = round.checked(sample)
         return checked if isinstance(checked, Sample) else await checked
 
     def _next(self, copy: AnyThunk, so_far: AnyThunk, said: str, *, last: bool = False) -> AnyThunk:

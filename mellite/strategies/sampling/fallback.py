@@ -12,7 +12,7 @@ from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk
 from ...values.errors import InvalidRequest
 from ...values.signatures import write_signature
-from .run import Run
+from .round import Round
 from .strategy import Strategy
 
 __all__ = ["Escalate", "Fallback", "Models", "on_backend"]
@@ -88,8 +88,8 @@ class Fallback(Strategy):
     def _repeats(self) -> bool:
         return False
 
-    def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
-        return on_backend(thunk.resample(1)[0], self.asked_backends(thunk)[run.launched])
+    def _copy(self, round: Round, thunk: AnyThunk) -> AnyThunk:
+        return on_backend(thunk.resample(1)[0], self.asked_backends(thunk)[round.launched])
 
 
 @frozen

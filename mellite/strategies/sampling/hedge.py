@@ -12,7 +12,7 @@ from ...thunk.thunk import AnyThunk
 from ...values.signatures import write_signature
 from .budget import check_seconds
 from .fallback import Models, backends_of, on_backend
-from .run import Run
+from .round import Round
 from .strategy import Strategy
 
 __all__ = ["Hedge"]
@@ -55,11 +55,11 @@ class Hedge(Strategy):
         check_seconds("after", self.after)
         super()._check_arguments()
 
-    def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
+    def _copy(self, round: Round, thunk: AnyThunk) -> AnyThunk:
         copy = thunk.resample(1)[0]
-        if not run.launched or not self.backends:
+        if not round.launched or not self.backends:
             return copy
-        return on_backend(copy, self.backends[min(run.launched, len(self.backends)) - 1])
+        return on_backend(copy, self.backends[min(round.launched, len(self.backends)) - 1])
 
     def asked_backends(self, thunk: AnyThunk) -> Sequence[Streams]:
         return (thunk.call.backend, *self.backends)
@@ -67,27 +67,27 @@ class Hedge(Strategy):
     def _repeats(self) -> bool:
         return not self.backends
 
-    async def _draw(self, run: Run, thunk: AnyThunk) -> None:
-        outside = run.group
+    async def _draw(self, round: Round, thunk: AnyThunk) -> None:
+        outside = round.group
         async with anyio.create_task_group() as group:
-            run.group = group
-            while run.may_start():
-                copy = self._copy(run, thunk)
-                run.begin(copy)
-                ended = run.state = anyio.Event()
-                group.start_soon(run.guarded, self._race, run, copy)
-                full = len(run.unfinished()) >= self.concurrency
+            round.group = group
+            while round.may_start():
+                copy = self._copy(round, thunk)
+                round.begin(copy)
+                ended = round.state = anyio.Event()
+                group.start_soon(round.guarded, self._race, round, copy)
+                full = len(round.unfinished()) >= self.concurrency
                 with anyio.move_on_after(None if full else self.after):
                     await ended.wait()
-        run.group = outside
-        run.raise_failure()
+        round.group = outside
+        round.raise_failure()
 
-    async def _race(self, run: Run, copy: AnyThunk) -> None:
+    async def _race(self, round: Round, copy: AnyThunk) -> None:
         try:
-            if run.stopped is None:  # another copy may have answered before this task began
-                await self._finish(run, copy)
+            if round.stopped is None:  # another copy may have answered before this task began
+                await self._finish(round, copy)
         finally:
-            run.state.set()
+            round.state.set()
 
 
 write_signature(Hedge, {"max_samples": "max(2, len(backends) + 1)", "concurrency": "max_samples"})

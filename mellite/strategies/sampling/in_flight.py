@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 from ... import loops
 from ...thunk.thunk import AnyThunk
 from ..batch import Board, Notice
-from .run import Run
+from .round import Round
 
 if TYPE_CHECKING:
     from ...thunk.audience import Consumer
@@ -25,22 +25,22 @@ class InFlight:
     has settled; only what has to be awaited after that, such as an async check, runs in a task of its own.
 
     Args:
-        run: the run that the copies belong to, with an open task group.
+        round: the round that the copies belong to, with an open task group.
         width: the most copies that are generated or checked at the same time.
         make: makes the next copy.
         handle: does what follows once a copy has settled; returns an awaitable if that takes waiting.
     """
 
-    __slots__ = ("_board", "_handle", "_make", "_open", "_run", "_waiting", "_width")
+    __slots__ = ("_board", "_handle", "_make", "_open", "_round", "_waiting", "_width")
 
     def __init__(
         self,
-        run: Run,
+        round: Round,
         width: int,
         make: Callable[[], AnyThunk],
         handle: Callable[[AnyThunk], Awaitable[None] | None],
     ) -> None:
-        self._run = run
+        self._round = round
         self._width = width
         self._make = make
         self._handle = handle
@@ -49,7 +49,7 @@ class InFlight:
         self._waiting = 0  # copies whose handling is awaited
 
     async def drain(self) -> None:
-        """Send copies as long as the run may start more, and wait until all are handled."""
+        """Send copies as long as the round may start more, and wait until all are handled."""
         board = self._board
         try:
             while True:
@@ -72,17 +72,17 @@ class InFlight:
             raise
 
     def _fill(self) -> None:
-        run = self._run
-        while len(self._open) + self._waiting < self._width and run.may_start():
+        round = self._round
+        while len(self._open) + self._waiting < self._width and round.may_start():
             try:
                 copy = self._make()
-                run.begin(copy)
-                run.sends(copy)
+                round.begin(copy)
+                round.sends(copy)
                 pump = copy.begin()
             except Exception as error:
-                run.fail(error)
+                round.fail(error)
                 return
-            number = run.launched
+            number = round.launched
             if pump is None:
                 self._open[number] = (copy, None, None)
                 self._board.settled.append(number)
@@ -96,16 +96,16 @@ class InFlight:
             return
         copy = taken[0]
         copy.is_computed()  # takes the outcome over from the generation
-        run = self._run
-        del run.generating[copy]
+        round = self._round
+        del round.generating[copy]
         try:
             rest = self._handle(copy)
         except Exception as error:
-            run.fail(error)
+            round.fail(error)
             return
         if rest is not None:
             self._waiting += 1
-            run.open_group().start_soon(run.guarded, self._end, rest)
+            round.open_group().start_soon(round.guarded, self._end, rest)
 
     async def _end(self, rest: Awaitable[None]) -> None:
         try:

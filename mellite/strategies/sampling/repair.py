@@ -14,7 +14,7 @@ from ...values.messages import Message, Text, ToolCall
 from ...values.request import Request
 from ...values.signatures import write_signature
 from ..requirements import Requirement
-from .run import Run
+from .round import Round
 from .sample import AnySample
 from .strategy import Strategy
 
@@ -84,10 +84,10 @@ class RepairSampling(Strategy):
             msg = f"'feedback' must be a function of a sample and the requirements, not {self.feedback!r}"
             raise InvalidRequest(msg, parameter="feedback")
 
-    def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
+    def _copy(self, round: Round, thunk: AnyThunk) -> AnyThunk:
         copy = thunk.resample(1)[0]
-        for sample in reversed(run.ordered()):
-            said = self._said(sample, run.requirements)
+        for sample in reversed(round.ordered()):
+            said = self._said(sample, round.requirements)
             if said:
                 return asking(copy, self._repaired(thunk.call.request, sample.thunk, said))
         return copy

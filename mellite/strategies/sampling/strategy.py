@@ -20,7 +20,7 @@ from ..spending import spent_on
 from .budget import Meter, check_count, check_priced, check_seconds, dollars
 from .in_flight import InFlight
 from .result import SamplingResult
-from .run import Judged, Run, Watch, is_hopeless
+from .round import Judged, Round, Watch, is_hopeless
 from .sample import AnySample, Sample, StopReason, paid
 
 __all__ = ["Strategy"]
@@ -32,18 +32,18 @@ T = TypeVar("T")
 class Strategy:
     """A way to get one good answer out of copies of a thunk: the arguments that all strategies share.
 
-    Use one of the subclasses. Strategies nest: with ``inner``, each attempt is a run of another strategy, as in
+    Use one of the subclasses. Strategies nest: with ``inner``, each attempt is a round of another strategy, as in
     ``Fallback([backup], inner=BestOfN(3, score=...))`` or ``MajorityVote(5, inner=Hedge(after=2))``.
 
     Args:
-        max_samples: the most attempts to make. An attempt is one copy, or one run of `inner`.
+        max_samples: the most attempts to make. An attempt is one copy, or one round of `inner`.
         concurrency: the most attempts that run at the same time.
         max_tokens: stop when all samples and their judges together have used this many tokens.
         max_usd: stop when they have cost this much, in USD. A model without a known price is an error.
         deadline: stop after this many seconds, and take the best answer so far.
         check_all: check an answer by all requirements, also when one has failed. With False, an answer that fails one
             check is spared the async ones, such as a judge that has to be paid.
-        inner: the strategy that makes each attempt. Its budgets hold for each of its runs, those here for all together.
+        inner: the strategy that makes each attempt. Its budgets hold for each of its rounds, those here for all.
 
     Raises:
         InvalidRequest: for an argument that makes no sense, such as a negative budget.
@@ -100,12 +100,14 @@ class Strategy:
     async def _sampled(
         self, thunk: ModelOutputThunk[T], required: Sequence[Requirement], watch: Watch | None
     ) -> SamplingResult[T]:
-        run = Run(self._attempts(thunk), self._meter(), requirements=required, check_all=self.check_all, watch=watch)
+        round = Round(
+            self._attempts(thunk), self._meter(), requirements=required, check_all=self.check_all, watch=watch
+        )
         if watch is not None:
-            watch.expects(run.limit)
+            watch.expects(round.limit)
         began = time.perf_counter()
-        chosen = await self._run(run, thunk)
-        return self._result(run, chosen, (time.perf_counter() - began) * 1000)
+        chosen = await self._run(round, thunk)
+        return self._result(round, chosen, (time.perf_counter() - began) * 1000)
 
     # Methods that subclasses override
 
@@ -139,7 +141,7 @@ class Strategy:
         """Tell whether all attempts ask the same backend, so that after a wrong key further ones are pointless."""
         return self.inner is None
 
-    def _copy(self, run: Run, thunk: AnyThunk) -> AnyThunk:
+    def _copy(self, round: Round, thunk: AnyThunk) -> AnyThunk:
         """Make the copy that the next attempt begins with."""
         return thunk.resample(1)[0]
 
@@ -147,51 +149,51 @@ class Strategy:
         """Tell whether an attempt is the generation of one copy and what `_weighed` does, so that it needs no task."""
         return self.inner is None
 
-    async def _attempt(self, run: Run, copy: AnyThunk) -> AnySample:
+    async def _attempt(self, round: Round, copy: AnyThunk) -> AnySample:
         """Make one attempt."""
         if self.inner is not None:
-            found = self._weighed(run, await self.inner.sample_within(run, copy))
+            found = self._weighed(round, await self.inner.sample_within(round, copy))
         else:
-            run.sends(copy)
+            round.sends(copy)
             try:
                 await copy.settle()
             finally:
-                del run.generating[copy]
-            found = self._answered(run, copy)
+                del round.generating[copy]
+            found = self._answered(round, copy)
         return found if isinstance(found, Sample) else await found
 
-    def _weighed(self, run: Run, sample: AnySample) -> Judged:
+    def _weighed(self, round: Round, sample: AnySample) -> Judged:
         """Do what the strategy does with a sample that has been checked, such as giving it a score."""
         return sample
 
-    def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
+    def _decided(self, round: Round, sample: AnySample) -> StopReason | None:
         """Return the reason to stop if the outcome is decided, now that an attempt has ended; else None."""
         return "accepted" if sample.passed else None
 
-    def _end(self, run: Run) -> StopReason:
+    def _end(self, round: Round) -> StopReason:
         """Return the reason for the end when all attempts were made, and none decided the outcome."""
         return "max_samples"
 
-    async def _choose(self, run: Run) -> AnySample | None:
+    async def _choose(self, round: Round) -> AnySample | None:
         """Choose the winner among the outcomes; None if none is good enough."""
-        return next((sample for sample in run.ordered() if sample.passed), None)
+        return next((sample for sample in round.ordered() if sample.passed), None)
 
-    async def _draw(self, run: Run, thunk: AnyThunk) -> None:
+    async def _draw(self, round: Round, thunk: AnyThunk) -> None:
         """Make attempts until the outcome is decided, or no more may be made."""
-        width = min(self.concurrency, run.limit)
+        width = min(self.concurrency, round.limit)
         if width == 1:
-            await self._work(run, thunk)
+            await self._work(round, thunk)
             return
-        outside = run.group
+        outside = round.group
         async with anyio.create_task_group() as group:
-            run.group = group
+            round.group = group
             if self._is_one_call():
-                await InFlight(run, width, partial(self._copy, run, thunk), partial(self._handled, run)).drain()
+                await InFlight(round, width, partial(self._copy, round, thunk), partial(self._handled, round)).drain()
             else:
                 for _ in range(width):
-                    group.start_soon(run.guarded, self._work, run, thunk)
-        run.group = outside
-        run.raise_failure()
+                    group.start_soon(round.guarded, self._work, round, thunk)
+        round.group = outside
+        round.raise_failure()
 
     # The machinery
 
@@ -215,86 +217,86 @@ class Strategy:
             check_priced(asked.values())
         return required
 
-    async def sample_within(self, outer: Run, thunk: AnyThunk) -> AnySample:
-        """Run this strategy as one attempt of another one; called by that strategy, with its run."""
+    async def sample_within(self, outer: Round, thunk: AnyThunk) -> AnySample:
+        """Run this strategy as one attempt of another one; called by that strategy, with its round."""
         required, check_all = outer.requirements, self.check_all
-        run = Run(self._attempts(thunk), self._meter(), requirements=required, check_all=check_all, outer=outer)
+        round = Round(self._attempts(thunk), self._meter(), requirements=required, check_all=check_all, outer=outer)
         try:
-            chosen = await self._run(run, thunk)
+            chosen = await self._run(round, thunk)
         finally:
-            outer.forget(run)
-        outcomes = run.ordered()
+            outer.forget(round)
+        outcomes = round.ordered()
         return chosen or nearest(outcomes) or (outcomes[-1] if outcomes else Sample(thunk))
 
-    async def _run(self, run: Run, thunk: AnyThunk) -> AnySample | None:
+    async def _run(self, round: Round, thunk: AnyThunk) -> AnySample | None:
         if self.deadline is None:
-            await self._draw(run, thunk)
+            await self._draw(round, thunk)
         else:
             scope = anyio.CancelScope()
             async with anyio.create_task_group() as group:
-                run.group = group
-                group.start_soon(run.ring, self.deadline, scope)
-                await run.guarded(self._draw, run, thunk)
+                round.group = group
+                group.start_soon(round.ring, self.deadline, scope)
+                await round.guarded(self._draw, round, thunk)
                 scope.cancel()
-            run.group = None
-            run.raise_failure()
-        return await self._choose(run)
+            round.group = None
+            round.raise_failure()
+        return await self._choose(round)
 
-    async def _work(self, run: Run, thunk: AnyThunk) -> None:
+    async def _work(self, round: Round, thunk: AnyThunk) -> None:
         is_one_call = self._is_one_call()
-        while run.may_start():
-            copy = self._copy(run, thunk)
-            run.begin(copy)
+        while round.may_start():
+            copy = self._copy(round, thunk)
+            round.begin(copy)
             if not is_one_call:
-                await self._finish(run, copy)
+                await self._finish(round, copy)
                 continue
             # As `_finish` does, with fewer coroutines, each of which is gone through at every wake-up.
-            run.sends(copy)
+            round.sends(copy)
             try:
                 await copy.settle()
             finally:
-                del run.generating[copy]
-            rest = self._handled(run, copy)
+                del round.generating[copy]
+            rest = self._handled(round, copy)
             if rest is not None:
                 await rest
 
-    async def _finish(self, run: Run, copy: AnyThunk) -> None:
+    async def _finish(self, round: Round, copy: AnyThunk) -> None:
         """Make the attempt that begins with this copy, and stop if it decides the outcome."""
-        self._conclude(run, copy, await self._attempt(run, copy))
+        self._conclude(round, copy, await self._attempt(round, copy))
 
-    def _handled(self, run: Run, copy: AnyThunk) -> Awaitable[None] | None:
+    def _handled(self, round: Round, copy: AnyThunk) -> Awaitable[None] | None:
         """Finish the attempt whose copy has settled; return an awaitable if that takes waiting."""
-        found = self._answered(run, copy)
+        found = self._answered(round, copy)
         if not isinstance(found, Sample):
-            return self._handle_later(run, copy, found)
-        self._conclude(run, copy, found)
+            return self._handle_later(round, copy, found)
+        self._conclude(round, copy, found)
         return None
 
-    async def _handle_later(self, run: Run, copy: AnyThunk, found: Awaitable[AnySample]) -> None:
-        self._conclude(run, copy, await found)
+    async def _handle_later(self, round: Round, copy: AnyThunk, found: Awaitable[AnySample]) -> None:
+        self._conclude(round, copy, await found)
 
-    def _answered(self, run: Run, copy: AnyThunk) -> Judged:
+    def _answered(self, round: Round, copy: AnyThunk) -> Judged:
         """Check the answer of a copy that has settled, and weigh it."""
-        sample = run.answered(copy)
-        return self._weighed(run, sample) if isinstance(sample, Sample) else self._weigh_later(run, sample)
+        sample = round.answered(copy)
+        return self._weighed(round, sample) if isinstance(sample, Sample) else self._weigh_later(round, sample)
 
-    async def _weigh_later(self, run: Run, checked: Awaitable[AnySample]) -> AnySample:
-        found = self._weighed(run, await checked)
+    async def _weigh_later(self, round: Round, checked: Awaitable[AnySample]) -> AnySample:
+        found = self._weighed(round, await checked)
         return found if isinstance(found, Sample) else await found
 
-    def _conclude(self, run: Run, copy: AnyThunk, sample: AnySample) -> None:
+    def _conclude(self, round: Round, copy: AnyThunk, sample: AnySample) -> None:
         """Note how an attempt ended, and stop if that decides the outcome."""
-        run.end(copy, sample)
-        reason = self._decided(run, sample)
+        round.end(copy, sample)
+        reason = self._decided(round, sample)
         if reason is not None:
-            run.stop(reason)
-        elif sample.error is not None and self._repeats() and run.may_start() and is_hopeless(sample.thunk.error):
-            run.stop("hopeless")
+            round.stop(reason)
+        elif sample.error is not None and self._repeats() and round.may_start() and is_hopeless(sample.thunk.error):
+            round.stop("hopeless")
 
-    def _result(self, run: Run, chosen: AnySample | None, duration_ms: float) -> SamplingResult[Any]:
-        samples = run.samples()
-        reason = run.stopped or self._end(run)
-        best = chosen or nearest(run.ordered()) or nearest(samples)
+    def _result(self, round: Round, chosen: AnySample | None, duration_ms: float) -> SamplingResult[Any]:
+        samples = round.samples()
+        reason = round.stopped or self._end(round)
+        best = chosen or nearest(round.ordered()) or nearest(samples)
         if best is None:
             raise _nothing(type(self).__name__, samples, reason)
         judged = [sample for sample in samples if sample.checked or sample.misjudged]
@@ -310,7 +312,7 @@ class Strategy:
             samples=tuple(samples),
             stop_reason=reason,
             strategy=type(self).__name__,
-            requirements=tuple([requirement.description for requirement in run.requirements]),
+            requirements=tuple([requirement.description for requirement in round.requirements]),
             duration_ms=duration_ms,
         )
 
@@ -325,7 +327,7 @@ def nearest(samples: list[AnySample]) -> AnySample | None:
 
 
 def _nothing(strategy: str, samples: list[AnySample], reason: StopReason) -> SamplingError:
-    """Make the error for a run without any answer."""
+    """Make the error for a round without any answer."""
     errors = tuple([sample.error for sample in samples if sample.error is not None])
     first = f"; the first error: {type(errors[0]).__name__}: {errors[0]}" if errors else ""
     count = f"{len(samples)} sample{'' if len(samples) == 1 else 's'}"
@@ -341,7 +343,7 @@ def _nothing(strategy: str, samples: list[AnySample], reason: StopReason) -> Sam
 
 
 def _misjudged(strategy: str, samples: list[AnySample], judged: list[AnySample]) -> SamplingError:
-    """Make the error for a run in which the caller's own checks or scores raised on every answer."""
+    """Make the error for a round in which the caller's own checks or scores raised on every answer."""
     errors = tuple([error for sample in judged for error in sample.errors])
     first = errors[0]
     error = SamplingError(

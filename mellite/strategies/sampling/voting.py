@@ -16,7 +16,7 @@ from ...values.errors import InvalidRequest, SamplingError
 from ...values.signatures import write_signature
 from .agreement import closeness, number_in, same_text, word_overlap
 from .best_of_n import ALL_AT_ONCE, Fixed
-from .run import Judged, Run
+from .round import Judged, Round
 from .sample import AnySample, Sample, StopReason
 
 __all__ = ["Key", "MajorityVote", "MinimumBayesRisk", "Similarity"]
@@ -74,25 +74,25 @@ class MajorityVote(Fixed):
             msg = f"'key' must be 'exact', 'numeric' or a function of texts, not {self.key!r}"
             raise InvalidRequest(msg, parameter="key")
 
-    async def _draw(self, run: Run, thunk: AnyThunk) -> None:
-        run.state = _Ballot(self.key)
-        await super()._draw(run, thunk)
+    async def _draw(self, round: Round, thunk: AnyThunk) -> None:
+        round.state = _Ballot(self.key)
+        await super()._draw(round, thunk)
 
-    def _weighed(self, run: Run, sample: AnySample) -> Judged:
-        ballot: _Ballot = run.state
-        return run.judged(sample, ballot.vote) if sample.passed else sample
+    def _weighed(self, round: Round, sample: AnySample) -> Judged:
+        ballot: _Ballot = round.state
+        return round.judged(sample, ballot.vote) if sample.passed else sample
 
-    def _decided(self, run: Run, sample: AnySample) -> StopReason | None:
-        ballot: _Ballot = run.state
-        if run.missing and ballot.is_decided(run.missing, run.unfinished):
+    def _decided(self, round: Round, sample: AnySample) -> StopReason | None:
+        ballot: _Ballot = round.state
+        if round.missing and ballot.is_decided(round.missing, round.unfinished):
             return "decided"
         return None
 
-    async def _choose(self, run: Run) -> AnySample | None:
-        ballot: _Ballot = run.state
+    async def _choose(self, round: Round) -> AnySample | None:
+        ballot: _Ballot = round.state
         for group in ballot.groups:
             for sample in group.votes:
-                run.note(_scored(sample, float(len(group.votes))))
+                round.note(_scored(sample, float(len(group.votes))))
         best = ballot.ranked()
         return best[0].votes[0] if best else None
 
@@ -292,13 +292,13 @@ class MinimumBayesRisk(Fixed):
             msg = f"'similarity' must be 'words', 'exact', 'numeric' or a function of texts, not {self.similarity!r}"
             raise InvalidRequest(msg, parameter="similarity")
 
-    async def _choose(self, run: Run) -> AnySample | None:
-        passed = [sample for sample in run.ordered() if sample.passed]
+    async def _choose(self, round: Round) -> AnySample | None:
+        passed = [sample for sample in round.ordered() if sample.passed]
         if not passed:
             return None
         texts = [sample.thunk.value or "" for sample in passed]
         means = await _means(texts, self.similarity)
-        scored = [run.note(_scored(sample, mean)) for sample, mean in zip(passed, means, strict=True)]
+        scored = [round.note(_scored(sample, mean)) for sample, mean in zip(passed, means, strict=True)]
         return max(scored, key=lambda sample: sample.score or 0.0)
 
 

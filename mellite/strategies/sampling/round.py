@@ -1,4 +1,4 @@
-"""One run of a strategy: send copies under budgets, check the answers, cancel what no longer matters."""
+"""One round of a strategy: send copies under budgets, check the answers, cancel what no longer matters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .sample import AnySample, Sample, StopReason
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-__all__ = ["Judged", "Run", "Watch", "is_hopeless"]
+__all__ = ["Judged", "Round", "Watch", "is_hopeless"]
 
 #: A sample, or what gives it once something has been waited for.
 Judged: TypeAlias = AnySample | Awaitable[AnySample]
@@ -64,28 +64,29 @@ def is_hopeless(error: Exception | None) -> bool:
 _lineage: Final[Callable[[AnySample], tuple[int, ...]]] = attrgetter("thunk.call.lineage")
 
 
-class Run:
-    """One run of a strategy, maybe as an attempt of another run.
+class Round:
+    """One round of a strategy, maybe as an attempt of another round.
 
-    A run and all runs inside it belong to one event loop; no lock is needed. Its methods are called by the strategy,
-    from the task of the caller and from tasks of the open task group, and change the run only between two ``await``.
+    A round and all rounds inside it belong to one event loop; no lock is needed. Its methods are called by the
+    strategy, from the task of the caller and from tasks of the open task group, and change the round only between two
+    ``await``.
 
     Args:
         limit: how many attempts may be made.
         meter: the budgets, and what has been used of them.
         requirements: the demands on every answer.
         check_all: whether the checks of an answer go on when one has failed.
-        outer: the run that this one is an attempt of; its budgets hold for this one, too.
-        watch: told of the samples; an inner run takes over that of the outer one.
+        outer: the round that this one is an attempt of; its budgets hold for this one, too.
+        watch: told of the samples; an inner round takes over that of the outer one.
 
     Attributes:
         launched: how many attempts have begun.
         outcomes: the samples of the attempts that have ended, in the order in which they ended.
-        stopped: the reason why nothing more is begun; None while the run goes on.
+        stopped: the reason why nothing more is begun; None while the round goes on.
         group: the task group that is open around the attempts, if any.
-        outer: the run around this one.
-        within: the runs inside this one, as keys.
-        book: every sample by its thunk; shared with the runs around and inside.
+        outer: the round around this one.
+        within: the rounds inside this one, as keys.
+        book: every sample by its thunk; shared with the rounds around and inside.
         generating: the copies that are being generated, as keys.
         checking: the scopes of the checks that are waited for, as keys.
         state: what the strategy keeps while it runs.
@@ -119,7 +120,7 @@ class Run:
         *,
         requirements: Sequence[Requirement],
         check_all: bool = True,
-        outer: Run | None = None,
+        outer: Round | None = None,
         watch: Watch | None = None,
     ) -> None:
         self.limit = limit
@@ -129,10 +130,10 @@ class Run:
         self.outer = outer
         self.watch: Watch | None = outer.watch if outer is not None else watch
         self.book: dict[AnyThunk, AnySample] = outer.book if outer is not None else {}
-        self.within: dict[Run, None] = {}
+        self.within: dict[Round, None] = {}
         self.generating: dict[AnyThunk, None] = {}
         self.checking: dict[anyio.CancelScope, None] = {}
-        self._metered = any(run.meter.is_limited for run in self._lines())
+        self._metered = any(round.meter.is_limited for round in self._lines())
         self._open: dict[AnyThunk, None] = {}
         self._failure: Exception | None = None
         self.group: TaskGroup | None = None
@@ -159,7 +160,7 @@ class Run:
         return sorted(self.outcomes, key=_lineage)
 
     def samples(self) -> list[AnySample]:
-        """Return everything that was sent, also by the runs around and inside, in the order of the lineage."""
+        """Return everything that was sent, also by the rounds around and inside, in the order of the lineage."""
         return sorted(self.book.values(), key=_lineage)
 
     def may_start(self) -> bool:
@@ -167,8 +168,8 @@ class Run:
         return self.stopped is None and self.launched < self.limit
 
     def is_busy(self) -> bool:
-        """Tell whether copies are being generated or checked, by this run or those inside."""
-        return any(run.generating or run.checking for run in self.below())
+        """Tell whether copies are being generated or checked, by this round or those inside."""
+        return any(round.generating or round.checking for round in self.below())
 
     # Samples
 
@@ -284,50 +285,50 @@ class Run:
         return sample
 
     def _charge(self, thunk: AnyThunk) -> None:
-        """Charge a settled thunk to this run and those around it, and stop those whose budget is spent."""
-        for run in self._lines():
-            run.meter.charge(thunk)
-        for run in self._lines():
-            spent = run.meter.spent()
+        """Charge a settled thunk to this round and those around it, and stop those whose budget is spent."""
+        for round in self._lines():
+            round.meter.charge(thunk)
+        for round in self._lines():
+            spent = round.meter.spent()
             if spent is not None and (
-                run.may_start() or any(below.generating or below.checking for below in run.below())
+                round.may_start() or any(below.generating or below.checking for below in round.below())
             ):
-                run.stop(spent)
+                round.stop(spent)
 
     # The end
 
     def stop(self, reason: StopReason) -> None:
-        """Begin nothing more in this run and those inside it, and cancel what is in flight.
+        """Begin nothing more in this round and those inside it, and cancel what is in flight.
 
         A spent budget cancels generations only: an answer that has been paid for is still checked. A hopeless failure
         cancels nothing: what is in flight may still succeed.
         """
-        for run in self.below():
-            if run.stopped is None or reason in _OUTCOMES:
-                run.stopped = reason
+        for round in self.below():
+            if round.stopped is None or reason in _OUTCOMES:
+                round.stopped = reason
             if reason == "hopeless":
                 continue
-            for thunk in list(run.generating):
-                run.open_group().start_soon(thunk.cancel_generation, _WHY[reason])
+            for thunk in list(round.generating):
+                round.open_group().start_soon(thunk.cancel_generation, _WHY[reason])
             if reason not in ("max_tokens", "max_usd"):
-                for scope in list(run.checking):
+                for scope in list(round.checking):
                     scope.cancel()
 
     async def ring(self, seconds: float, scope: anyio.CancelScope) -> None:
-        """Wait for `seconds`, then stop the run; the caller cancels `scope` when the run ends before."""
+        """Wait for `seconds`, then stop the round; the caller cancels `scope` when the round ends before."""
         with scope:
             await anyio.sleep(seconds)
             self.stop("deadline")
 
     async def guarded(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
-        """Run a part of the sampling in a task; if it raises, stop the run and keep the error for `raise_failure`."""
+        """Run a part of the sampling in a task; if it raises, stop the round and keep the error for `raise_failure`."""
         try:
             await function(*args)
         except Exception as error:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Stop the run because of an error that the caller is to get; the first is kept for `raise_failure`."""
+        """Stop the round because of an error that the caller is to get; the first is kept for `raise_failure`."""
         if self._failure is None:
             self._failure = error
         self.stop("decided")
@@ -342,27 +343,27 @@ class Run:
         finally:
             del failure  # break the cycle: error, traceback, this frame, error
 
-    def forget(self, inner: Run) -> None:
-        """Remove an inner run that has ended."""
+    def forget(self, inner: Round) -> None:
+        """Remove an inner round that has ended."""
         del self.within[inner]
 
     def open_group(self) -> TaskGroup:
-        """Return the innermost open task group, of this run or of those around it."""
-        group = next((run.group for run in self._lines() if run.group is not None), None)
+        """Return the innermost open task group, of this round or of those around it."""
+        group = next((round.group for round in self._lines() if round.group is not None), None)
         if group is None:  # cannot happen: without a group, one task does everything, and cancels no other
             msg = "a sample is stopped from outside without a task group to do it in"
             raise RuntimeError(msg)
         return group
 
-    def _lines(self) -> Iterator[Run]:
-        """Give this run and those around it, from the inside out."""
-        run: Run | None = self
-        while run is not None:
-            yield run
-            run = run.outer
+    def _lines(self) -> Iterator[Round]:
+        """Give this round and those around it, from the inside out."""
+        round: Round | None = self
+        while round is not None:
+            yield round
+            round = round.outer
 
-    def below(self) -> Iterator[Run]:
-        """Give this run and all inside it."""
+    def below(self) -> Iterator[Round]:
+        """Give this round and all inside it."""
         yield self
         for child in self.within:
             yield from child.below()
