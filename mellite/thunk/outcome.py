@@ -324,7 +324,7 @@ def _weigh(
         )
     elif folded.finish is not None:
         try:
-            parsed = None if _nothing_to_parse(folded) else parse(folded.text, request.output)
+            parsed = None if _nothing_to_parse(folded, request.output) else parse(folded.text, request.output)
         except OutputValidationError as invalid:
             failure = invalid
     state: Literal["done", "failed", "cancelled"] = "done"
@@ -356,9 +356,11 @@ def _weigh(
     )
 
 
-def _nothing_to_parse(folded: Folded) -> bool:
-    # A turn that asks for tools has no answer to parse yet, and a refusal has none: that is no validation error.
-    return not folded.text and bool(folded.tool_calls)
+def _nothing_to_parse(folded: Folded, output: object) -> bool:
+    """Tell whether there is no answer yet: a turn that asks for tools often says something beside the calls."""
+    if not folded.tool_calls or not folded.text:
+        return bool(folded.tool_calls)
+    return output is not str and any(not call.provider_executed for call in folded.tool_calls)
 
 
 def _ours(error: BaseException, backend: object) -> Exception:

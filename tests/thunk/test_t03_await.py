@@ -18,6 +18,7 @@ from mellite.errors import (
     MelliteError,
     OutputValidationError,
 )
+from mellite.events import Finish, TextDelta, ToolCallEvent
 from tests.thunk.support import Consumer, Gate, Source, caught, collect, collected_then, run_child, traceback_length
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +71,30 @@ async def test_avalue_is_always_the_text():
     thunk = mellite.generate(Constant("42"), "hi", output=int)
     assert await thunk.avalue() == "42"
     assert await thunk == 42
+
+
+@pytest.mark.parametrize("text", ["", "Let me look that up. "])
+@pytest.mark.parametrize("output", [int, City, list[int]])
+async def test_answer_that_asks_for_tools(text, output):
+    """An answer that asks for tools is none yet: it gives None, also where the model says something beside the call."""
+    call = mellite.ToolCall("c1", "look_up", {"q": "x"})
+    thunk = mellite.generate(Source([TextDelta(text), ToolCallEvent(call), Finish("tool-calls")]), "hi", output=output)
+    assert await thunk is None
+    assert (thunk.state, thunk.value, thunk.tool_calls) == ("done", text, (call,))
+
+
+async def test_answer_after_tools_of_the_provider():
+    """Tools that the provider ran itself stand before the answer, which is parsed."""
+    call = mellite.ToolCall("c1", "web_search", {"q": "x"}, provider_executed=True)
+    thunk = mellite.generate(Source([ToolCallEvent(call), TextDelta("42"), Finish("stop")]), "hi", output=int)
+    assert await thunk == 42
+
+
+async def test_text_beside_calls():
+    """Where the text itself is asked for, it is the value, calls beside it or not."""
+    call = mellite.ToolCall("c1", "look_up", {"q": "x"})
+    thunk = mellite.generate(Source([TextDelta("Wait."), ToolCallEvent(call), Finish("tool-calls")]), "hi")
+    assert await thunk == "Wait."
 
 
 async def test_answer_that_does_not_fit():
