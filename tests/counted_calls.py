@@ -92,6 +92,21 @@ def interaction(number: int) -> HttpInteraction:
     )
 
 
+def replayed_stream(deltas: int) -> mellite.Backend:
+    """Make a backend that replays a stream whose events came one by one."""
+    pieces = events(deltas)
+    asked = mellite.backend("openai-chat:m", api_key="x").prepare(mellite.Request.of("Hi."))
+    chunks = " ".join([f"{len(piece)}@250" for piece in pieces])
+    stored = {"started": "2026-11-21T05:46:15Z", "openedUs": 90, "chunks": chunks, "endedUs": 10**6, "end": "complete"}
+    one = HttpInteraction(
+        RecordedRequest("POST", asked.url, headers={"content-type": "application/json"}, body=Body.of(asked.body)),
+        RecordedResponse(200, headers={"content-type": "text/event-stream"}, body=Body.of(b"".join(pieces))),
+        extra={"mellite": stored},
+    )
+    transport = ReplayTransport(Cassette((one,) * (WARM_UP + CALLS)))
+    return mellite.backend("openai-chat:m", api_key="x", transport=transport)
+
+
 async def counted(call: Callable[[], Awaitable[object]], times: int = CALLS) -> tuple[float, float]:
     """Return how many functions one call calls, in Python and in C, and how many turns of the loop it takes."""
     for _ in range(WARM_UP):
@@ -211,6 +226,12 @@ async def main() -> None:
         await replaying.generate(f"question {next(questions)}")
 
     found["replayed call"], _ = await counted(replayed)
+    streams = {deltas: replayed_stream(deltas) for deltas in (FEW, MANY)}
+
+    async def streamed(deltas: int) -> None:
+        await streams[deltas].generate("Hi.")
+
+    found["replayed delta"], _ = await per_delta(streamed)
     found["sample, one by one"] = await per_sample(1)
     found["sample, at once"] = await per_sample(MANY)
     found["checked delta, burst"] = await per_checked_delta(paced=False)

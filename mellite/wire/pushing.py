@@ -387,7 +387,7 @@ class Pushing:
             self._leave()
         elif not wanted:
             self._pause()
-        elif not self._held and not response.is_coming:
+        elif not (self._held or response.is_coming or response.buffered):
             self._at_end(parser, response)  # the same piece had the end: nothing calls back for it
         elif self._ends is not None or not parser.progressed:  # what comes without a break must not outrun its time
             self._watch(self._now())

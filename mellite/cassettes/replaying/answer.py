@@ -179,7 +179,6 @@ class RecordedAnswer(ArrivingResponse):
 
     is_complete = True
     is_coming = False
-    buffered = 0  # which counts only while more is coming
 
     def __init__(
         self,
@@ -250,9 +249,9 @@ class RecordedAnswer(ArrivingResponse):
         return "content-encoding" in self.headers
 
     @property
-    def is_left(self) -> bool:
-        """Whether `arrived` has more to give."""
-        return self.taken < len(self._body)
+    def buffered(self) -> int:  # type: ignore[override]
+        """How many bytes `arrived` has still to give."""
+        return len(self._body) - self.taken
 
     def arrived(self) -> bytes:
         """Return the next piece, or several that were cut between events; see `ArrivingResponse.arrived`.

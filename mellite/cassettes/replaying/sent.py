@@ -110,7 +110,7 @@ class ReplayedRequest:
             notify, answer = self._notify, self._answer
             if notify is None or self._is_paused:
                 return False
-            is_over = answer is not None and not answer.is_left
+            is_over = answer is not None and not answer.buffered
             self._is_asked = False
             notify()
             if self._is_asked:

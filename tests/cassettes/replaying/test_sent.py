@@ -177,6 +177,20 @@ async def test_requests_arrive_in_turn(anyio_backend: str, turns: int) -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("size", [64, 40_000])
+async def test_pieces_need_no_task(anyio_backend: str, size: int) -> None:
+    """On asyncio, all pieces of a stream are handed on from the loop: it takes no task to read the second one."""
+    body = stream(WORDS * 100)
+    thunk = backend_on(ReplayTransport(Cassette((recorded("Hi.", body, cut(body, size)),)))).generate("Hi.")
+    before = asyncio.all_tasks()
+    found = []
+    async for text in thunk:
+        found.append(text)
+        assert asyncio.all_tasks() == before
+    assert found == WORDS * 100
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_function_that_cuts_runs_in_a_task(anyio_backend: str) -> None:
     """Code of the caller runs where it may ask for the current task, as always."""
     tasks = []
