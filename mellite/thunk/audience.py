@@ -108,6 +108,13 @@ class Audience(ABC):
         self.join(consumer)
         return consumer
 
+    def expect_consumer(self) -> None:
+        """Let the pump run some events ahead: a consumer is about to enter, in another thread than that of the loop.
+
+        Without this the generation would pause at its first event, and let another one have its place meanwhile.
+        """
+        self._demand = AHEAD
+
     def join(self, consumer: Consumer) -> None:
         """Add `consumer`, and let the pump run as far as it wants."""
         consumer.gone = False

@@ -405,6 +405,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
                 if loop is None or home.is_here():
                     made.start()
                 else:
+                    made.expect_consumer()
                     home.call_soon(made.start)
         if pump is not None and pump.outcome is not None:  # already: an eager task may end before this goes on
             self._take_over(pump.outcome)
