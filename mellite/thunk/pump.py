@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from types import AsyncGeneratorType
-from typing import Any, Final, TypeAlias, final, get_args
+from typing import Any, Final, final, get_args
 
 from .. import loops
 from ..loops import forking
@@ -24,12 +24,13 @@ from ..values.errors import BackendError, InvalidProviderOutput
 from ..values.events import Event, Finish
 from ..values.request import Request
 from ..values.text_answer import Batch, TextAnswer
+from . import observing
 from .audience import CLOSING_SECONDS, wake_all
 from .call import CallInfo, name_of, resolved, resolved_now
 from .outcome import Clock, Outcome, conclude
 from .pushed import PushedAudience
 
-__all__ = ["Opener", "Pump", "opener"]
+__all__ = ["Pump"]
 
 _LOOP_CLOSED: Final = "event loop closed"
 _FORKED: Final = "the process was forked, and its parent goes on with this generation"
@@ -41,12 +42,6 @@ _EVENT_TYPES: Final = frozenset(get_args(Event))
 
 #: Held for one assignment: the first to settle a generation decides. See "Locks" in `mellite.thunk`.
 _settling: Final = forking.rlock()
-
-#: Opens the stream of events of a generation that begins.
-Opener: TypeAlias = "Callable[[Pump], AsyncIterator[Event]]"
-
-#: What opens streams in place of their backends in this context, if anything does: see `mellite.share`.
-opener: Final[ContextVar[Opener | None]] = ContextVar("mellite_opener", default=None)
 
 
 @final
@@ -69,6 +64,7 @@ class Pump(PushedAudience):
         "_began",
         "_context",
         "_finished",
+        "_opener",
         "_rest",
         "_settle_all",
         "call",
@@ -87,6 +83,7 @@ class Pump(PushedAudience):
         self._began = time.perf_counter()
         self._finished = False  # a finish event has come
         self._rest: AsyncGenerator[Batch, None] | None = None  # where a flight leaves it to a task
+        self._opener: observing.Opener | None = None  # opens the stream in place of the backend
         self._context: Context | None = None  # that of the call, for a task that goes on with what is pushed
 
     def apart(self, request: Request) -> Pump:
@@ -95,9 +92,13 @@ class Pump(PushedAudience):
 
     def start(self) -> None:
         """Begin, without a task if the backend can push; called once, in the pump's own loop."""
+        force = observing.in_force()
+        if force is not None:
+            self.activity = force.begin("generation", self)
+            self._opener = force.opener()
         # Not of the instance: that may stand for another one.
         begin = getattr(type(self.call.backend), "begin_pushing", None)
-        request = None if begin is None or opener.get() is not None or self.is_cancelling else resolved_now(self.call)
+        request = None if begin is None or self._opener is not None or self.is_cancelling else resolved_now(self.call)
         if begin is None or request is None:
             self.loop.spawn(self.run, self._task_over)
             return
@@ -135,7 +136,7 @@ class Pump(PushedAudience):
 
     def end_with_text(self, answer: TextAnswer) -> None:
         """Settle with an answer that is one text and no more."""
-        if self.request.output is not str or self._held:
+        if self.request.output is not str or self._held or self.is_listened_to:
             self.push([*self._held, *answer.events()[len(self.events) + len(self._held) :]])
             self.end()
             return
@@ -180,6 +181,8 @@ class Pump(PushedAudience):
         source: AsyncIterator[object] | None = None
         stream: AsyncIterator[Event] | None = None
         current_generation.set(self)
+        if self.activity is not None:
+            observing.become(self.activity)
         try:
             try:
                 rest, self._rest = self._rest, None
@@ -219,7 +222,7 @@ class Pump(PushedAudience):
         Raises:
             BackendError: if the backend gives no async iterator.
         """
-        instead = opener.get()
+        instead = self._opener
         stream: Any = self.call.backend.stream(self.request) if instead is None else instead(self)
         if not hasattr(stream, "__anext__"):
             stream = self._iterator(stream)
@@ -249,21 +252,21 @@ class Pump(PushedAudience):
         append = events.append
         known = _EVENT_TYPES
         count = len(events)
+        activity = self.activity
+        if activity is not None and not activity.is_listened_to:
+            activity = None
         try:
             if count and count >= self._demand:
                 await self._pause()
             else:
                 await self._take_places()
             async for event in source:
-                if self._finished:
-                    what = "a second finish event" if type(event) is Finish else f"a {type(event).__name__} event"
-                    msg = f"{name_of(self.call.backend)} sent {what} after the finish event"
-                    raise InvalidProviderOutput(msg)
                 kind = type(event)
-                if kind not in known:
-                    msg = f"{name_of(self.call.backend)} yielded a {kind.__name__}; a stream consists of mellite.events"
-                    raise InvalidProviderOutput(msg)
+                if self._finished or kind not in known:
+                    raise self._misplaced(event)
                 append(event)
+                if activity is not None:
+                    activity.event(event)
                 if kind is Finish:
                     self._finished = True
                 if self._on_event:
@@ -279,13 +282,20 @@ class Pump(PushedAudience):
             del self, source, events, append  # see "Cycles" in `mellite.thunk`
             raise
 
+    def _misplaced(self, event: object) -> InvalidProviderOutput:
+        kind, who = type(event), name_of(self.call.backend)
+        if self._finished:
+            what = "a second finish event" if kind is Finish else f"a {kind.__name__} event"
+            return InvalidProviderOutput(f"{who} sent {what} after the finish event")
+        return InvalidProviderOutput(f"{who} yielded a {kind.__name__}; a stream consists of mellite.events")
+
     async def _pull_batches(self, batches: AsyncGenerator[Batch, None]) -> None:
         count = 0  # of events since other tasks had their turn
         try:
             async for batch in batches:
                 if type(batch) is not TextAnswer:
                     events: Sequence[Event] = batch
-                elif self.request.output is str:
+                elif self.request.output is str and not self.is_listened_to:
                     self.end_with_text(batch)
                     continue
                 else:
@@ -392,6 +402,9 @@ class Pump(PushedAudience):
             if self.outcome is not None:
                 return
             self.outcome = outcome
+        activity, self.activity = self.activity, None
+        if activity is not None and not self._is_inherited():
+            activity.settle(error=outcome.error)
         self._consumers.clear()
         if self._is_inherited():  # see "Forks" in `mellite.thunk`
             self._on_event.clear()

@@ -17,6 +17,7 @@ from ..values.events import Event
 from ..values.request import Request
 from ..values.text_answer import Batch, TextAnswer
 from .audience import Audience, wake_all
+from .observing import Activity
 
 __all__ = ["Flight", "PushedAudience", "Pushes"]
 
@@ -55,17 +56,24 @@ class PushedAudience(Audience):
     """An `Audience` whose generation may be pushed.
 
     Attributes:
+        activity: tells those who look on; None if nobody does.
         has_text_only: whether the outcome was settled with its text: `events` then lacks what it makes when asked.
     """
 
-    __slots__ = ("_flight", "_has_ended", "_held", "has_text_only")
+    __slots__ = ("_flight", "_has_ended", "_held", "activity", "has_text_only")
 
     def __init__(self, loop: loops.Loop) -> None:
         super().__init__(loop)
         self._flight: Flight | None = None  # none for a generation that is pulled, and once all has come
         self._held: Sequence[Event] = ()  # pushed, and not wanted yet
+        self.activity: Activity | None = None
         self.has_text_only = False
         self._has_ended = False  # nothing comes after those
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether somebody looks on who wants each event."""
+        return self.activity is not None and self.activity.is_listened_to
 
     @abstractmethod
     def begin_reading(self) -> None:
@@ -92,6 +100,9 @@ class PushedAudience(Audience):
             self._held = events[room:]
             events = events[:room]
         known += events
+        if self.activity is not None:
+            for event in events:
+                self.activity.event(event)
         if self._on_event:
             wake_all(self._on_event)
         if not self._held and len(known) < self._demand:

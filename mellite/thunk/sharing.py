@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
@@ -14,7 +14,8 @@ from ..values.events import Event
 from ..values.public_names import publish
 from ..values.request import Request
 from .audience import AHEAD, Consumer
-from .pump import Opener, Pump, opener
+from .observing import InForce, Interceptor, Opener, enter, here, set_in_force
+from .pump import Pump
 
 if TYPE_CHECKING:
     from .call import Streams
@@ -51,7 +52,7 @@ def share() -> Sharing:
 
 
 @final
-class Sharing:
+class Sharing(Interceptor):
     """The context that `share` returns.
 
     Attributes:
@@ -65,14 +66,16 @@ class Sharing:
         self._lock = forking.lock()
         self._known: dict[tuple[object, ...], list[_Generation]] = {}
         self._open = False
-        self._before: contextvars.Token[Opener | None] | None = None
+        self._around = InForce()
+        self._leave: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
         if self._open:
             msg = "this share() is open already; make another one with mellite.share()"
             raise InvalidRequest(msg)
         self._open = True
-        self._before = opener.set(self._stream)
+        self._around = _unshared(here())
+        self._leave = enter(self)
         return self
 
     def __exit__(
@@ -80,22 +83,19 @@ class Sharing:
     ) -> None:
         self._open = False  # tasks started inside may go on: their context still has this
         self._known.clear()
-        before, self._before = self._before, None
-        if before is not None:
-            try:
-                opener.reset(before)
-            except ValueError:  # entered in another context, as fixtures do: closed all the same
-                return
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
 
-    def _stream(self, pump: Pump) -> AsyncIterator[Event]:
-        """Open the events of a thunk that begins: its backend's, or those of a generation that it shares."""
-        if not self._open or pump.call.lineage:
-            return pump.call.backend.stream(pump.request)
+    def stream(self, generation: Pump, proceed: Opener) -> AsyncIterator[Event]:
+        """Open the events of a thunk that begins: its own, or those of a generation that it shares."""
+        if not self._open or generation.call.lineage:
+            return proceed(generation)
         with self._lock:
-            generation, new = self._joinable(pump)
-            followed = _Following(generation, pump)
+            shared, new = self._joinable(generation)
+            followed = _Following(shared, generation)
         if new:
-            generation.start()
+            shared.start(self._around)
         return followed
 
     def _joinable(self, pump: Pump) -> tuple[_Generation, bool]:
@@ -110,6 +110,12 @@ class Sharing:
         known.append(generation)
         self.generations += 1
         return generation, True
+
+
+def _unshared(force: InForce | None) -> InForce:
+    """Return what is in force for a generation that is shared; those who look on are told of each thunk instead."""
+    apart = () if force is None else [each for each in force.interceptors if not isinstance(each, Sharing)]
+    return InForce(interceptors=tuple(apart), observed=False)
 
 
 def _same(one: Request, other: Request) -> bool:
@@ -134,12 +140,16 @@ class _Generation:
         pump.wake_when_settled(self)
         self.pump: Pump | None = pump
 
-    def start(self) -> None:
-        """Begin, in a context without sharing: what the backend asks of others is not shared."""
+    def start(self, around: InForce) -> None:
+        """Begin, in a context without sharing: what the backend asks of others is not shared.
+
+        Args:
+            around: what else is in force there.
+        """
         pump = self.pump
         if pump is not None:
             context = contextvars.copy_context()
-            context.run(opener.set, None)
+            context.run(set_in_force, around)
             context.run(pump.start)
 
     def can_be_joined(self) -> bool:

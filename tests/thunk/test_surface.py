@@ -73,6 +73,7 @@ def test_the_pump_shows_what_others_need_and_no_more() -> None:
     """Its bookkeeping is its own: iterators, sharing and batches ask for what they want by name."""
     shown = {name for kind in Pump.__mro__ for name in getattr(kind, "__slots__", ()) if not name.startswith("_")}
     assert shown == {
+        "activity",
         "call",
         "clock",
         "events",

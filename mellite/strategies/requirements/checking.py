@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, get_args
 import anyio
 
 from ...loops.turns import Turns
+from ...thunk import observing
 from ...thunk.call import CallInfo
 from ...thunk.outcome import conclude
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
@@ -125,19 +126,22 @@ def begin(
         else:
             waiting.append((len(found), given))
             found.append(None)
-    if not waiting:
-        return found
-    if until_failure and any(verdict is not None and not verdict.passed for verdict in found):
+    if waiting and until_failure and any(verdict is not None and not verdict.passed for verdict in found):
         for _, given in waiting:
             let_go(given)
-        return found
-    return _awaited(requirements, waiting, found, until_failure=until_failure)
+        waiting.clear()
+    if waiting:
+        return _awaited(requirements, waiting, found, thunk, until_failure=until_failure)
+    if found:
+        observing.validated(thunk, found)
+    return found
 
 
 async def _awaited(
     requirements: Sequence[Requirement],
     waiting: Sequence[tuple[int, Awaitable[object]]],
     found: Verdicts,
+    thunk: AnyThunk,
     *,
     until_failure: bool,
 ) -> Verdicts:
@@ -147,6 +151,7 @@ async def _awaited(
         for index, given in waiting:
             if found[index] is None:
                 let_go(given)
+    observing.validated(thunk, found)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import anyio
 from attrs import field, frozen
 
+from ...thunk import observing
 from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest, SamplingError
@@ -106,8 +107,12 @@ class Strategy:
         if watch is not None:
             watch.expects(round.limit)
         began = time.perf_counter()
-        chosen = await self._run(round, thunk)
-        return self._result(round, chosen, (time.perf_counter() - began) * 1000)
+        with observing.activity("sampling", self) as looked_at:
+            chosen = await self._run(round, thunk)
+            result = self._result(round, chosen, (time.perf_counter() - began) * 1000)
+            if looked_at is not None:
+                looked_at.result = result
+        return result
 
     # Methods that subclasses override
 

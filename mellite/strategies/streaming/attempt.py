@@ -283,7 +283,7 @@ class Attempt:
         waiting, outlet = self._waiting, self.outlet
         if is_busy or not waiting:
             return is_busy
-        if self._checks or self.limit != math.inf or outlet.detailed:
+        if self._checks or self.limit != math.inf or outlet.detailed or outlet.looked_at is not None:
             self._release()
             return False
         outlet.items.extend(waiting)  # common: whatever is cut off is judged
@@ -392,6 +392,8 @@ class Attempt:
             self.failures.append(Failure(lane.requirement, result, chunk=chunk, attempt=self.number))
             self.failures.sort(key=lambda failure: failure.chunk.start if failure.chunk is not None else sys.maxsize)
             self.limit = min(self.limit, chunk.start)
+            if self.outlet.looked_at is not None:
+                self.outlet.looked_at.chunk(chunk, (result,))
             for check in self._checks:
                 if check.chunk.start >= self.limit:
                     check.scope.cancel()
@@ -405,6 +407,8 @@ class Attempt:
         outlet, detailed = self.outlet, self.outlet.detailed
         while waiting and waiting[0].end <= cleared:
             chunk = waiting.popleft()
+            if outlet.looked_at is not None:
+                outlet.looked_at.chunk(chunk)
             outlet.put(ChunkEvent(chunk, attempt=self.number) if detailed else chunk)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 import anyio
 
+from ...thunk import observing
 from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunk
 from ...values.errors import InvalidRequest, StreamRejected
@@ -259,7 +260,8 @@ class ValidatedStream(AsyncIterator[Chunk]):
     # Generating
 
     async def _run(self) -> None:
-        with self._scope or anyio.CancelScope():
+        with self._scope or anyio.CancelScope(), observing.activity("stream", self) as looked_at:
+            self._outlet.looked_at = looked_at
             await self._retries.run()
             self.completed = True
             self._outlet.put(self._completed())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from attrs import define, field
 
 from ... import loops
+from ...thunk.observing import Activity
 from ...values.chunking import Chunk
 from .events import StreamEvent
 
@@ -44,6 +45,8 @@ class Outlet:
     items: deque[Chunk | StreamEvent] = field(factory=deque, init=False)
     #: Whether the consumer wants events, and not chunks alone.
     detailed: bool = field(default=False, init=False)
+    #: What tells those who look on, if anybody does.
+    looked_at: Activity | None = field(default=None, init=False)
     #: The task group of the stream, while its block is open; async checks run in it.
     group: TaskGroup | None = field(default=None, init=False)
     #: What wakes the reader, while it waits.

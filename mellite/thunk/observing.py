@@ -1,0 +1,401 @@
+"""Who looks on while thunks, tools, runs and strategies work, and who stands in between: the seam for traces and hooks.
+
+An `Observer` is told what begins and ends. An `Interceptor` stands between a thunk and its backend, and between a call
+and its tool, and may answer in their place. Both are in force for whatever is driven in a context (`using`), or in the
+whole process (`install`). Where nobody looks on, a generation pays for one look.
+
+Observers are called where the thing happens: in the thread of its loop, never at once for one activity, and before
+whoever waits for it goes on. They must not block. What they raise is logged and changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, final
+
+from attrs import evolve, frozen
+
+from ..loops import forking
+from ..values.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from ..values.events import Event
+    from ..values.messages import ToolCall, ToolResult
+    from ..values.request import Request
+    from .call import CallInfo
+    from .outcome import Outcome
+
+__all__ = [
+    "Activity",
+    "Generation",
+    "InForce",
+    "Interceptor",
+    "Kind",
+    "Observer",
+    "Opener",
+    "activity",
+    "become",
+    "begin",
+    "call_tool",
+    "current",
+    "enter",
+    "here",
+    "in_force",
+    "install",
+    "set_in_force",
+    "using",
+    "validated",
+]
+
+#: What can be looked at. A "step" is one of `mellite.steps`; the steps of a run are its generations and tools.
+Kind: TypeAlias = Literal["generation", "tool", "run", "sampling", "stream", "step"]
+
+
+class Generation(Protocol):
+    """One generation, as observers and interceptors see it: the subject of an activity of kind ``generation``.
+
+    Attributes:
+        call: the call of the thunk.
+        request: what the backend is asked; an interceptor may put another one in its place.
+        generation_id: names this generation in logs.
+        outcome: what it came to; None until it has settled.
+    """
+
+    call: CallInfo
+    request: Request
+    generation_id: str
+    outcome: Outcome | None
+
+
+#: Opens the stream of events of a generation.
+Opener: TypeAlias = "Callable[[Any], AsyncIterator[Event]]"
+
+#: Runs one call of a tool.
+ToolRunner: TypeAlias = "Callable[[ToolCall], Awaitable[ToolResult]]"
+
+
+class Observer:
+    """Looks on. Every method does nothing; a subclass writes those that it wants.
+
+    `started` comes first and `settled` last, each once. `settled` comes before whoever waits for it goes on.
+    """
+
+    def started(self, activity: Activity) -> None:
+        """Note that something begins: a thunk is driven, a tool is about to be called. Called where it is driven."""
+
+    def event(self, activity: Activity, event: Event) -> None:
+        """Note an event of a generation. Written only by observers that need it: it costs a call for each delta."""
+
+    def chunk(self, activity: Activity, chunk: str, verdicts: Sequence[object]) -> None:
+        """Note that a stream with validation has handed on a chunk, or that one failed; with its verdicts."""
+
+    def validated(self, activity: Activity | None, thunk: object, verdicts: Sequence[object]) -> None:
+        """Note the verdicts on a settled thunk, of which None stands for a check that was not needed.
+
+        Args:
+            activity: the sampling, stream or other activity that the check is a part of, if any.
+        """
+
+    def settled(self, activity: Activity) -> None:
+        """Note that it is over: ``activity.result`` or ``activity.error`` says how."""
+
+
+class Interceptor:
+    """Stands in between. Each method hands on; a subclass does more, or answers itself."""
+
+    def stream(self, generation: Any, proceed: Opener) -> AsyncIterator[Event]:
+        """Return the events of a generation; ``proceed(generation)`` opens those of whoever comes next."""
+        return proceed(generation)
+
+    async def call_tool(self, call: ToolCall, proceed: ToolRunner) -> ToolResult:
+        """Return the result of a call; ``await proceed(call)`` runs it."""
+        return await proceed(call)
+
+
+@final
+class Activity:
+    """Something that goes on and is looked at; made by `begin` and `activity`.
+
+    Attributes:
+        kind: what it is.
+        subject: the generation, the `ToolCall`, the run, the strategy, the stream or the step.
+        parent: the activity in which it was begun, if any.
+        result: what came of it, at the end; for a generation see ``subject.outcome``.
+        error: what it failed with; only while `Observer.settled` is told, so that no cycle is kept.
+    """
+
+    __slots__ = ("_is_over", "_listeners", "_observers", "error", "kind", "parent", "result", "subject")
+
+    def __init__(self, kind: Kind, subject: Any, parent: Activity | None, observers: tuple[Observer, ...]) -> None:
+        self.kind = kind
+        self.subject = subject
+        self.parent = parent
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._observers = observers
+        self._listeners = tuple([each for each in observers if type(each).event is not Observer.event])
+        self._is_over = False
+
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether an observer wants each event."""
+        return bool(self._listeners)
+
+    def event(self, event: Event) -> None:
+        """Tell of an event."""
+        for observer in self._listeners:
+            _tell(partial(observer.event, self, event))
+
+    def chunk(self, chunk: str, verdicts: Sequence[object] = ()) -> None:
+        """Tell of a chunk that was judged."""
+        for observer in self._observers:
+            _tell(partial(observer.chunk, self, chunk, verdicts))
+
+    def settle(self, result: Any = None, error: BaseException | None = None) -> None:
+        """Tell that it is over; a no-op the second time."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self.result = self.result if result is None else result
+        self.error = error
+        for observer in reversed(self._observers):
+            _tell(partial(observer.settled, self))
+        self.error = None
+
+    def __repr__(self) -> str:
+        return f"<Activity {self.kind} {'over' if self._is_over else 'going on'}>"
+
+
+def _tell(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception:
+        # What looks on must not change what happens.
+        logging.getLogger("mellite").warning("an observer raised; what it looks at goes on", exc_info=True)
+
+
+# What is in force
+
+
+@frozen
+class InForce:
+    """What is in force in a context: who looks on, and who stands in between, the outermost first.
+
+    Args:
+        observed: whether observers are told; not for the generation behind those that `mellite.share` hands out.
+    """
+
+    observers: tuple[Observer, ...] = ()
+    interceptors: tuple[Interceptor, ...] = ()
+    observed: bool = True
+
+    def with_(self, *watchers: Observer | Interceptor) -> InForce:
+        """Return what is in force once these are there, too."""
+        return evolve(
+            self,
+            observers=(*self.observers, *[each for each in watchers if isinstance(each, Observer)]),
+            interceptors=(*self.interceptors, *[each for each in watchers if isinstance(each, Interceptor)]),
+        )
+
+    def begin(self, kind: Kind, subject: Any) -> Activity | None:
+        """Tell that something begins; return None if nobody looks on. Whoever begins it calls ``settle``."""
+        if not (self.observers and self.observed):
+            return None
+        begun = Activity(kind, subject, _current.get(), self.observers)
+        for observer in self.observers:
+            _tell(partial(observer.started, begun))
+        return begun
+
+    def opener(self) -> Opener | None:
+        """Return what opens streams in place of their backends; None if nobody stands in between."""
+        opened: Opener | None = None
+        for interceptor in self.interceptors:  # the innermost is asked first
+            if type(interceptor).stream is Interceptor.stream:
+                continue
+            opened = partial(_proceed, interceptor, _from_backend if opened is None else opened)
+        return opened
+
+
+_NOTHING: Final = InForce()
+
+#: What is in force in this context; None for nothing.
+_here: Final[ContextVar[InForce | None]] = ContextVar("mellite_in_force", default=None)
+
+#: The activity that this code is a part of, if it is looked at.
+_current: Final[ContextVar[Activity | None]] = ContextVar("mellite_activity", default=None)
+
+
+@final
+class _Everywhere:
+    """What is in force in the whole process. Read by any thread without a lock; `installing` is held to change it."""
+
+    def __init__(self) -> None:
+        self.installing = forking.rlock()
+        self.watchers: tuple[Observer | Interceptor, ...] = ()
+        self.in_force: InForce | None = None
+
+    def change(self, watchers: tuple[Observer | Interceptor, ...]) -> None:
+        """Put these in the place of those that were there."""
+        self.watchers = watchers
+        self.in_force = _NOTHING.with_(*watchers) if watchers else None
+
+
+_everywhere: Final = _Everywhere()
+
+
+def in_force() -> InForce | None:
+    """Return what is in force here, what was installed for the process first; None for nothing."""
+    nearby = _here.get()
+    everywhere = _everywhere.in_force
+    if everywhere is None:
+        return nearby
+    if nearby is None:
+        return everywhere
+    return evolve(
+        nearby,
+        observers=(*everywhere.observers, *nearby.observers),
+        interceptors=(*everywhere.interceptors, *nearby.interceptors),
+    )
+
+
+def install(*watchers: Observer | Interceptor) -> Callable[[], None]:
+    """Have these look on in the whole process; return what removes them.
+
+    Raises:
+        InvalidRequest: for what is neither an observer nor an interceptor.
+    """
+    _check(watchers)
+    with _everywhere.installing:
+        _everywhere.change((*_everywhere.watchers, *watchers))
+
+    def remove() -> None:
+        with _everywhere.installing:
+            _everywhere.change(tuple([each for each in _everywhere.watchers if each not in watchers]))
+
+    return remove
+
+
+@contextmanager
+def using(*watchers: Observer | Interceptor) -> Iterator[None]:
+    """Have these look on at whatever is driven inside the block, and in tasks that are started in it.
+
+    Raises:
+        InvalidRequest: for what is neither an observer nor an interceptor.
+    """
+    leave = enter(*watchers)
+    try:
+        yield
+    finally:
+        leave()
+
+
+def enter(*watchers: Observer | Interceptor) -> Callable[[], None]:
+    """Put these in force in this context, until the function that this returns is called; as `using` does.
+
+    Raises:
+        InvalidRequest: as `using` does.
+    """
+    _check(watchers)
+    before = _here.get()
+    token = _here.set((_NOTHING if before is None else before).with_(*watchers))
+
+    def leave() -> None:
+        with suppress(ValueError):  # entered in another context, as fixtures do: it ends with that context
+            _here.reset(token)
+
+    return leave
+
+
+def here() -> InForce | None:
+    """Return what is in force in this context alone, without what was installed for the process."""
+    return _here.get()
+
+
+def set_in_force(force: InForce | None) -> None:
+    """Have this in force in the current context, in place of all that was."""
+    _here.set(force)
+
+
+def _check(watchers: Sequence[object]) -> None:
+    for each in watchers:
+        if not isinstance(each, (Observer, Interceptor)):
+            msg = f"what looks on is an Observer or an Interceptor, not {type(each).__name__}"
+            raise InvalidRequest(msg)
+
+
+# What goes on
+
+
+def current() -> Activity | None:
+    """Return the activity that this code is a part of, if it is looked at."""
+    return _current.get()
+
+
+def begin(kind: Kind, subject: Any) -> Activity | None:
+    """Tell that something begins, and return it for whoever settles it; None if nobody looks on."""
+    force = in_force()
+    return None if force is None else force.begin(kind, subject)
+
+
+@contextmanager
+def activity(kind: Kind, subject: Any) -> Iterator[Activity | None]:
+    """Tell that something begins and, at the end of the block, that it is over; what begins inside is a part of it.
+
+    Gives the activity, to set its ``result``, or None if nobody looks on. For one task.
+    """
+    begun = begin(kind, subject)
+    if begun is None:
+        yield None
+        return
+    token = _current.set(begun)
+    failure: BaseException | None = None
+    try:
+        yield begun
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        with suppress(ValueError):  # closed in another context, by the garbage collector
+            _current.reset(token)
+        begun.settle(error=failure)
+        del failure
+
+
+def become(begun: Activity) -> None:
+    """Make what begins in the current context, from now on, a part of this activity."""
+    _current.set(begun)
+
+
+def validated(thunk: object, verdicts: Sequence[object]) -> None:
+    """Tell of the verdicts on a settled thunk."""
+    force = in_force()
+    for observer in force.observers if force is not None else ():
+        _tell(partial(observer.validated, _current.get(), thunk, verdicts))
+
+
+# Who stands in between
+
+
+def _proceed(interceptor: Interceptor, opened: Opener, generation: Any) -> AsyncIterator[Event]:
+    return interceptor.stream(generation, opened)
+
+
+def _from_backend(generation: Generation) -> AsyncIterator[Event]:
+    return generation.call.backend.stream(generation.request)
+
+
+async def call_tool(call: ToolCall, run: ToolRunner) -> ToolResult:
+    """Have those in between run a call of a tool; ``run(call)`` is what runs it in the end."""
+    force = in_force()
+    for interceptor in force.interceptors if force is not None else ():
+        if type(interceptor).call_tool is not Interceptor.call_tool:
+            run = partial(_handed_on, interceptor, run)
+    return await run(call)
+
+
+async def _handed_on(interceptor: Interceptor, run: ToolRunner, call: ToolCall) -> ToolResult:
+    return await interceptor.call_tool(call, run)
