@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, final
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ..loops import forking
 from ..values.errors import InvalidRequest
@@ -191,7 +191,7 @@ class InForce:
 
     observers: tuple[Observer, ...] = ()
     interceptors: tuple[Interceptor, ...] = ()
-    observed: bool = True
+    observed: bool = field(default=True, kw_only=True)
 
     def with_(self, *watchers: Observer | Interceptor) -> InForce:
         """Return what is in force once these are there, too."""
