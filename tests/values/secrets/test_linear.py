@@ -21,7 +21,7 @@ from mellite.values.secrets.other_forms import decoded, long_words, plain_forms
 from mellite.values.secrets.shapes import SHAPES, looks_secret, masked
 from tests.values.secrets.made_up import HEX, made_up
 
-FEW, MANY = 500, 8_000
+FEW, MANY = 1_000, 16_000
 ALLOWED = 64
 NUMBERS = count()
 
