@@ -215,6 +215,12 @@ class Answer(Deferred, Generic[T]):
         """Return the text, for a prompt that the thunk is a part of; raise as `text` does."""
         return self.text
 
+    def deferred_messages(self) -> tuple[Message, ...]:
+        """Return the whole message, for a history that the thunk is a part of; raise as `text` does."""
+        if self.state != "done":
+            _ = self.text  # raises
+        return (self.message,)
+
     # What the above is read from
 
     @abstractmethod

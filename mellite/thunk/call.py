@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from attrs import evolve, field, frozen
 
 from ..values.errors import MelliteError, RequestError
 from ..values.filling import copier
-from ..values.messages import Deferred, Message, Part, Text
+from ..values.messages import Deferred, Message, Part, Text, WholeAnswer
 from ..values.public_names import publish
 from ..values.request import Request
 
 if TYPE_CHECKING:
     from ..values.events import Event
 
-__all__ = ["CallInfo", "Streams", "name_of", "resolved", "resolved_now"]
+__all__ = ["CallInfo", "Streams", "name_of", "resolved", "resolved_now", "thunks_in"]
 
 
 @runtime_checkable
@@ -58,6 +58,19 @@ class CallInfo:
         return self.request.options.given()
 
 
+class Settling(Protocol):
+    """A thunk, as far as a request with thunks in its prompt looks at them."""
+
+    @property
+    def call(self) -> CallInfo:
+        """The call that the thunk stands for."""
+        ...
+
+    def is_computed(self) -> bool:
+        """Return whether the thunk has settled."""
+        ...
+
+
 def name_of(backend: object) -> str:
     """Return what to call a backend in messages and logs."""
     describe = getattr(backend, "describe", None)
@@ -75,7 +88,7 @@ def resolved_now(call: CallInfo) -> Request | None:
 
 
 async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]]) -> Request:
-    """Return the request as a backend gets it: thunks replaced by their text, the lineage in the metadata.
+    """Return the request as a backend gets it: thunks replaced by what they gave, the lineage in the metadata.
 
     Args:
         settle_all: settles any number of thunks at once, and raises for none of them. Passed in, because the module
@@ -88,18 +101,58 @@ async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]])
     if plain is not None:
         return plain
     request = call.request
-    await settle_all(*[part for message in request.messages for part in message.content if isinstance(part, Deferred)])
-    messages = tuple([_with_text(message, index) for index, message in enumerate(request.messages)])
+    waiting = thunks_in(request)
+    while waiting:
+        last: Collection[object] = _last_to_settle(waiting)
+        await settle_all(*last)
+        for index, message in enumerate(request.messages):
+            if any(isinstance(part, Deferred) and part.deferred_on() in last for part in message.content):
+                _plain(message, index)  # raises if one failed
+        # What those waited for has settled now: all the others, but for an answer that was settled when it was made.
+        waiting = [thunk for thunk in waiting if not thunk.is_computed()]
+    messages = tuple([made for index, message in enumerate(request.messages) for made in _plain(message, index)])
     return _copied(request, {"messages": messages, "metadata": {**request.metadata, "lineage": call.lineage}})
 
 
 _copied: Final = copier(Request)
 
 
-def _with_text(message: Message, index: int) -> Message:
+def thunks_in(request: Request) -> list[Settling]:
+    """Return the thunks in a prompt, in order, each as often as it stands there."""
+    return [
+        cast("Settling", part.deferred_on())
+        for message in request.messages
+        for part in message.content
+        if type(part) is not Text and isinstance(part, Deferred)
+    ]
+
+
+def _last_to_settle(thunks: Sequence[Settling]) -> dict[Settling, None]:
+    """Return those that no later one waits for: of a conversation, whose turns wait for each other, the last."""
+    last: dict[Settling, None] = {}
+    before: set[Settling] = set()
+    for thunk in reversed(thunks):
+        if thunk not in before and thunk not in last:
+            last[thunk] = None
+            before.update(thunks_in(thunk.call.request))
+    return dict.fromkeys(reversed(last))
+
+
+def _plain(message: Message, index: int) -> tuple[Message, ...]:
+    """Return what stands for a message of the prompt once the thunks in it have settled."""
+    whole = WholeAnswer.in_place_of(message)
+    if whole is not None:
+        return _messages_of(whole, index)
     if not any(isinstance(part, Deferred) for part in message.content):
-        return message
-    return evolve(message, content=[_text_of(part, index) for part in message.content])
+        return (message,)
+    return (evolve(message, content=[_text_of(part, index) for part in message.content]),)
+
+
+def _messages_of(whole: WholeAnswer, index: int) -> tuple[Message, ...]:
+    try:
+        return whole.deferred_messages()
+    except MelliteError as error:
+        raise _failed(error, index) from error
 
 
 def _text_of(part: Part, index: int) -> Part:
@@ -108,14 +161,19 @@ def _text_of(part: Part, index: int) -> Part:
     try:
         return Text(part.deferred_text())
     except MelliteError as error:
-        # If that thunk failed for the same reason, its message is not repeated, or messages would grow with each level.
-        depth = error.__dict__.get("depth", 0) + 1
-        reason = error.__dict__.get("reason_below") or _bounded(str(error))
-        below = "" if depth == 1 else f", because the innermost of {depth:,} thunks, one inside another, gave none"
-        msg = f"a thunk in message {index} of the prompt gave no text{below}: {reason}"
-        failed = RequestError(msg)
-        failed.__dict__.update(depth=depth, reason_below=reason)  # read by the next level only; not part of the class
-        raise failed from error
+        raise _failed(error, index) from error
+
+
+def _failed(error: MelliteError, index: int) -> RequestError:
+    """Return the error of a call with a thunk in its prompt that failed."""
+    # If that thunk failed for the same reason, its message is not repeated, or messages would grow with each level.
+    depth = error.__dict__.get("depth", 0) + 1
+    reason = error.__dict__.get("reason_below") or _bounded(str(error))
+    below = "" if depth == 1 else f", because the innermost of {depth:,} thunks, one inside another, gave none"
+    msg = f"a thunk in message {index} of the prompt gave no text{below}: {reason}"
+    failed = RequestError(msg)
+    failed.__dict__.update(depth=depth, reason_below=reason)  # read by the next level only; not part of the class
+    return failed
 
 
 def _bounded(text: str) -> str:

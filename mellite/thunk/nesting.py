@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import Final, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from .call import CallInfo
+from .call import CallInfo, thunks_in
 
 __all__ = ["Nested", "innermost_first", "shortcut"]
 
@@ -31,20 +31,21 @@ def innermost_first(thunk: T, known: Container[int] = ()) -> list[T]:
         known: ids of thunks to leave out, with what is in them.
     """
     found: dict[T, None] = {}
-    waiting = [thunk]
-    while waiting:
-        last = waiting[-1]
-        missing = [part for part in _directly_in(last) if part not in found and id(part) not in known]
-        if missing:
-            waiting += missing
+    open_ones = [(thunk, iter(_directly_in(thunk)))]
+    while open_ones:
+        last, inside = open_ones[-1]
+        for part in inside:
+            if part not in found and id(part) not in known:
+                open_ones.append((part, iter(_directly_in(part))))
+                break
         else:
-            found[waiting.pop()] = None
+            found[last] = None
+            open_ones.pop()
     return list(found)
 
 
 def _directly_in(thunk: T) -> list[T]:
-    messages = thunk.call.request.messages
-    return [cast("T", part) for message in messages for part in message.content if isinstance(part, type(thunk))]
+    return cast("list[T]", thunks_in(thunk.call.request))
 
 
 #: Thunk -> how deep its nesting is, and its shortcut; once asked for.

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, Final, Literal, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 from attrs import field, frozen
 
@@ -32,6 +32,7 @@ __all__ = [
     "ToolResult",
     "ToolValue",
     "Video",
+    "WholeAnswer",
 ]
 
 #: Who speaks in a message.
@@ -44,14 +45,23 @@ ProviderMetadata: TypeAlias = Mapping[str, Mapping[str, Json]]
 class Deferred:
     """A part whose text is not known yet; a thunk is one.
 
-    It is settled before the message is sent, and only its text is.
+    It is settled before the message is sent, and only its text is. `WholeAnswer` stands for the whole of it.
     """
 
     __slots__ = ()
 
+    def deferred_on(self) -> Deferred:
+        """Return the thunk that has to settle first: itself, unless this part only refers to one."""
+        return self
+
     def deferred_text(self) -> str:
         """Return the text of a settled thunk; raise its error if it has none."""
         msg = f"{type(self).__name__} does not say what its text is"
+        raise InvalidRequest(msg)
+
+    def deferred_messages(self) -> tuple[Message, ...]:
+        """Return the messages that a settled thunk adds to a history; raise its error if it failed."""
+        msg = f"{type(self).__name__} does not say what its messages are"
         raise InvalidRequest(msg)
 
 
@@ -316,6 +326,45 @@ def _parts(content: str | Part | Sequence[Content]) -> tuple[Part, ...]:
             return (content[0],)  # nearly all there are
         return tuple([_part(item) for item in content])
     return (_part(content),)
+
+
+@frozen
+class WholeAnswer(Deferred):
+    """All messages of an answer that may not have settled: thinking and tool calls too, of a run those of all steps.
+
+    A message whose only part is one is replaced by these messages before the request is sent.
+
+    Args:
+        of: the thunk or run.
+    """
+
+    of: Deferred
+    _messages: tuple[Message, ...] | None = field(default=None, init=False, eq=False, repr=False)
+
+    @classmethod
+    def message(cls, of: Deferred) -> Message:
+        """Return the message that stands in a history for those of a thunk or run."""
+        return Message("assistant", (cls(of),))
+
+    @staticmethod
+    def in_place_of(message: Message) -> WholeAnswer | None:
+        """Return the answer whose messages a message stands for; None for any other message."""
+        content = message.content
+        return content[0] if len(content) == 1 and isinstance(content[0], WholeAnswer) else None
+
+    def deferred_on(self) -> Deferred:
+        """Return the thunk that has to settle first."""
+        return self.of.deferred_on()
+
+    def deferred_text(self) -> str:
+        """Return the text of the answer."""
+        return self.of.deferred_text()
+
+    def deferred_messages(self) -> tuple[Message, ...]:
+        """Return the messages, always the same objects: later turns of a conversation hold them, too."""
+        if self._messages is None:
+            object.__setattr__(self, "_messages", self.of.deferred_messages())
+        return cast("tuple[Message, ...]", self._messages)
 
 
 _ROLES: Final[tuple[Role, ...]] = get_args(Role)
