@@ -25,6 +25,7 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "
 """Names that say nothing about what is inside, with or without a leading underscore."""
 
 WIDE_EXCEPTS = {
+    "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
     "mellite/backends/conformance.py::_stops": "what a backend raises while it is closed is what the check reports",
     "mellite/backends/conformance.py::_Check.damages": (
         "what a protocol raises for damaged bytes is what the check reports"
@@ -249,7 +250,11 @@ def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) 
             )
 
 
-SEES_MODULES = ("mellite/loops/detection.py::imported_trio", "mellite/loops/detection.py::uses_anyio_on_asyncio")
+SEES_MODULES = (
+    "mellite/loops/detection.py::forget_library",
+    "mellite/loops/detection.py::imported_trio",
+    "mellite/loops/detection.py::uses_anyio_on_asyncio",
+)
 """Each ``path::function`` that looks into `sys.modules`, and knows that a module may stand there half imported."""
 
 

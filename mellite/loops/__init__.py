@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         running_here as running_here,
         thread_waiter as thread_waiter,
     )
+    from .threads import run_in_thread as run_in_thread
     from .time_limits import fail_after as fail_after, move_on_after as move_on_after
 else:
     from ..values.lazily import attach
@@ -43,6 +44,7 @@ else:
                 "running waiter"
             ),
             ".sync": "check_timeout forbid_inside_loop portal running_here thread_waiter",
+            ".threads": "run_in_thread",
             ".time_limits": "fail_after move_on_after",
         },
     )

@@ -17,6 +17,7 @@ __all__ = [
     "checkpoint",
     "clock",
     "current",
+    "forget_library",
     "imported_trio",
     "in_trio_task",
     "is_being_cancelled",
@@ -142,6 +143,16 @@ def imported_trio() -> Any:
         return None
     trio = imported.get("trio")
     return trio if hasattr(trio, "lowlevel") else None
+
+
+def forget_library() -> None:
+    """Note in the context variables that this code runs in no loop: in a thread, with those of a task, it does not.
+
+    Where the program has loaded sniffio, anyio asks it, and would refuse to run a loop in that thread.
+    """
+    variable = getattr(sys.modules.get("sniffio"), "current_async_library_cvar", None)
+    if variable is not None:
+        variable.set(None)
 
 
 def uses_anyio_on_asyncio() -> bool:

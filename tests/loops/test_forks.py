@@ -334,3 +334,23 @@ def test_connections_stay_with_their_process():
     """A child opens connections of its own; those of the parent go on, whatever the child does with its backend."""
     done = run_child(textwrap.dedent(FORKING) + textwrap.dedent(LIVE))
     assert done.stdout.splitlines() == ["[0, 0]", "3"]
+
+
+def test_threads_for_functions() -> None:
+    """A forked child starts threads of its own: those that were idle stayed behind."""
+    done = run_child(
+        """
+        import os, signal, threading, warnings
+        import anyio
+        from mellite import loops
+
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking with threads, from Python 3.12 on
+        anyio.run(loops.run_in_thread, len, "abc")
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            os._exit(anyio.run(loops.run_in_thread, len, "abc"))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """
+    )
+    assert done.stdout == "3\n"
