@@ -336,7 +336,7 @@ def _weigh(
         failure = GenerationCancelled(
             f"the generation was cancelled: {cancelled}", reason=cancelled, partial=folded.text, usage=folded.usage
         )
-    compact = CompactLog.of(events, text=folded.text, thinking=folded.thinking, run=folded.run)
+    compact = _compact(events, folded)
     parts = folded.parts
     plain = not parts or (len(parts) == 1 and type(parts[0]) is Text and parts[0].provider_metadata is None)
     return Outcome(
@@ -354,6 +354,11 @@ def _weigh(
         prompt=request,
         extra=clock.extra,
     )
+
+
+def _compact(events: list[Event], folded: Folded) -> CompactLog:
+    text, thinking = folded.earlier
+    return CompactLog.of(events, text=text + folded.text, thinking=thinking + (folded.thinking or ""), run=folded.run)
 
 
 def _nothing_to_parse(folded: Folded, output: object) -> bool:

@@ -287,33 +287,33 @@ class ModelOutputThunk(Answer[T], Generic[T]):
 
     # Copies
 
-    def __copy__(self) -> ModelOutputThunk[T]:
+    def __copy__(self) -> Self:
         outcome = self._settled()
         if outcome is None:
-            return ModelOutputThunk(self._descend(self._call.request))
-        return ModelOutputThunk(self._call, outcome=outcome, copies=self._copies)
+            return type(self)(self._descend(self._call.request))
+        return type(self)(self._call, outcome=outcome, copies=self._copies)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> ModelOutputThunk[T]:
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
         from .nesting import innermost_first
 
         try:
             for thunk in innermost_first(self, memo):
-                memo[id(thunk)] = ModelOutputThunk._copied_deeply(thunk, memo)
+                memo[id(thunk)] = type(thunk)._copied_deeply(thunk, memo)  # noqa: SLF001 - of a kind of this class
         except RecursionError as error:
             msg = "what is in this thunk, or in its answer, is nested too deeply to be copied"
             raise InvalidRequest(msg) from error
-        return cast("ModelOutputThunk[T]", memo[id(self)])
+        return cast("Self", memo[id(self)])
 
-    def _copied_deeply(self, memo: dict[int, object]) -> ModelOutputThunk[T]:
+    def _copied_deeply(self, memo: dict[int, object]) -> Self:
         """Copy this thunk, once those in its prompt are in `memo`."""
         outcome = self._settled()
         # The backend is the world outside and never copied, also where the request refers to it.
         memo[id(self._call.backend)] = self._call.backend
         request = copy.deepcopy(self._call.request, memo)
         if outcome is None:
-            return ModelOutputThunk(self._descend(request))
+            return type(self)(self._descend(request))
         call = evolve(self._call, request=request)
-        return ModelOutputThunk(call, outcome=copy.deepcopy(outcome, memo), copies=self._copies)
+        return type(self)(call, outcome=copy.deepcopy(outcome, memo), copies=self._copies)
 
     def __reduce__(self) -> tuple[object, ...]:
         from .nesting import shortcut
@@ -327,7 +327,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         system: System | None = None,
         tools: Sequence[Tool] | None = None,
         **options: Unpack[GenerateOptions],
-    ) -> list[ModelOutputThunk[T]]:
+    ) -> list[Self]:
         """Make n pending thunks for the same call, whatever the state of this one.
 
         Args:
@@ -346,11 +346,11 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         if options or system is not None or tools is not None:
             request = Request.of(request, system=system, tools=tools, **options)
         if n == 1:
-            return [ModelOutputThunk(self._descend(request))]
-        return [ModelOutputThunk(self._descend(request)) for _ in range(n)]
+            return [type(self)(self._descend(request))]
+        return [type(self)(self._descend(request)) for _ in range(n)]
 
     def _descend(self, request: Request) -> CallInfo:
-        """Count a copy, and return its call."""
+        """Count a copy, and return its call. A kind of thunk whose backend keeps what is its own gives a new one."""
         with _starting:
             count = self._copies
             self._copies = count + 1

@@ -38,9 +38,12 @@ __all__ = ["Folded", "fold"]
 class Folded:
     """What the events say, taken together.
 
+    An answer of several steps, as `mellite.run` gives, is read as its last step: text, message, calls and start are of
+    that one, only the usage is of all.
+
     Args:
-        text: all text deltas, joined.
-        thinking: all thinking deltas, joined; None if there was none.
+        text: the text deltas, joined.
+        thinking: the thinking deltas, joined; None if there was none.
         parts: the parts of the assistant's message, in order of appearance.
         tool_calls: the tool calls; one whose arguments never became whole has ``arguments=None``.
         usage: the last usage that says anything.
@@ -48,6 +51,7 @@ class Folded:
         finish: how it ended; None if it broke off.
         step: how the last step ended, if the provider said so before it broke off.
         run: the text deltas, where they are all there is.
+        earlier: text and thinking of the steps before the last one.
     """
 
     text: str
@@ -59,6 +63,7 @@ class Folded:
     finish: Finish | None
     step: StepFinish | None = None
     run: TextRun | None = field(default=None, eq=False, repr=False)
+    earlier: tuple[str, str] = field(default=("", ""), repr=False)
 
 
 @define
@@ -102,7 +107,7 @@ class _Input:
 class _Folder:
     """The running state of one fold; `_HANDLERS` says which method takes which kind of event."""
 
-    __slots__ = ("blocks", "finish", "inputs", "order", "start", "step", "usage")
+    __slots__ = ("blocks", "finish", "has_steps", "inputs", "order", "spent", "start", "step", "usage")
 
     def __init__(self) -> None:
         self.order: list[_Block | _Input | Part] = []
@@ -112,6 +117,8 @@ class _Folder:
         self.start = _NOTHING_KNOWN
         self.finish: Finish | None = None
         self.step: StepFinish | None = None
+        self.has_steps = False  # one behind another
+        self.spent: Usage | None = None  # by the steps before this one
 
     def block(self, kind: type[Text | Reasoning], id: str) -> _Block:
         """Return the open block of a kind with an id; begin one if there is none."""
@@ -165,13 +172,25 @@ class _Folder:
             written.whole = event.call
 
     def on_result(self, event: ToolResultEvent) -> None:
-        self.order.append(event.result)
+        if self.step is None:  # else the step is over: what ran then ran here, and is no part of the answer
+            self.order.append(event.result)
 
     def on_start(self, event: ResponseStart) -> None:
         self.start = event if self.start is _NOTHING_KNOWN else merge_starts(self.start, event)
 
-    def on_step_start(self, _: StepStart) -> None:
+    def on_step_start(self, event: StepStart) -> None:
         self.step = None
+        if event.index:
+            self.has_steps = True
+            self.order, self.blocks, self.inputs = [], {}, {}
+            self.start = _NOTHING_KNOWN
+            self.spent, self.usage = self._used(), None
+
+    def _used(self) -> Usage | None:
+        """Return what all steps so far have used."""
+        if self.spent is None or self.usage is None:
+            return self.usage if self.spent is None else self.spent
+        return self.spent + self.usage
 
     def on_step_finish(self, event: StepFinish) -> None:
         self.step = event
@@ -183,9 +202,11 @@ class _Folder:
 
     def on_finish(self, event: Finish) -> None:
         self.finish = event
+        if event.usage is not None:
+            self.spent = None  # it counts all steps
         self._use(event.usage)
 
-    def folded(self, text: str, thinking: str | None) -> Folded:
+    def folded(self, text: str, thinking: str | None, earlier: tuple[str, str] = ("", "")) -> Folded:
         parts: list[Part] = []
         calls: list[ToolCall] = []
         for item in self.order:
@@ -200,10 +221,11 @@ class _Folder:
             thinking=thinking,
             parts=tuple(parts),
             tool_calls=tuple(calls),
-            usage=self.usage,
+            usage=self._used(),
             start=self.start,
             finish=self.finish,
             step=self.step,
+            earlier=earlier,
         )
 
 
@@ -294,6 +316,15 @@ def _folded(events: list[Event]) -> Folded:
         elif kind in handlers:
             handlers[kind](folder, event)
             block = None  # it may have ended
+    if not folder.has_steps:
+        return folder.folded(*_said(events))
+    last = max([index for index, event in enumerate(events) if type(event) is StepStart and event.index])
+    text, thinking = _said(events[:last])
+    return folder.folded(*_said(events[last:]), earlier=(text, thinking or ""))
+
+
+def _said(events: list[Event]) -> tuple[str, str | None]:
+    """Join the text deltas, and the thinking deltas; None if there are none of these."""
     texts = [event.text for event in events if type(event) is TextDelta]
     thoughts = [event.text for event in events if type(event) is ReasoningDelta]
-    return folder.folded("".join(texts), "".join(thoughts) if thoughts else None)
+    return "".join(texts), "".join(thoughts) if thoughts else None
