@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .backends.asking import generate as generate
     from .backends.by_name import backend as backend
     from .backends.mochi import mochi_llm_generate as mochi_llm_generate, mochi_llm_stream as mochi_llm_stream
+    from .strategies.conversing.conversation import Conversation as Conversation
     from .strategies.gathering import (
         Gathering as Gathering,
         Results as Results,
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
         ToolChoice as ToolChoice,
         ToolDefinition as ToolDefinition,
     )
+    from .values.tokens import TokenCount as TokenCount, count_tokens as count_tokens
     from .values.usage import Usage as Usage
 else:
     from .values.lazily import attach
@@ -110,6 +112,7 @@ else:
             "": "backends cassettes errors events messages mochi request requirements sampling streaming",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
+            ".strategies.conversing.conversation": "Conversation",
             ".strategies.gathering": "Gathering Results as_completed gather",
             ".strategies.requirements": "Requirement ValidationResult check",
             ".strategies.sampling": "BestOfN BudgetForcing Escalate Fallback Hedge MajorityVote MinimumBayesRisk "
@@ -125,6 +128,7 @@ else:
             "Video",
             ".values.records": "GenerateLog GenerationMetadata RawProviderResponse",
             ".values.request": "CachePolicy HttpOptions Options Request Timeouts ToolChoice ToolDefinition",
+            ".values.tokens": "TokenCount count_tokens",
             ".values.usage": "Usage",
         },
         own="__version__",

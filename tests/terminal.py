@@ -6,12 +6,14 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,6 +53,59 @@ def on_terminal(command: Sequence[str], *, only_errors: bool = False, **environm
         os.close(control)
         printed = child.stdout.read() if child.stdout is not None else ""
     return Seen(child.returncode, printed, drawn.decode())
+
+
+class Dialogue:
+    """A program on a terminal of its own, at which somebody types.
+
+    Args:
+        command: the program and its arguments.
+        **environment: variables beside those of this process.
+    """
+
+    def __init__(self, command: Sequence[str], cwd: Path = ROOT, **environment: str) -> None:
+        self._control, terminal = pty.openpty()
+        self._child = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, "TERM": "dumb", "PYTHONPATH": str(ROOT), **environment},
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - for Ctrl-C; no Python runs beside it
+        )
+        os.close(terminal)
+        self.seen = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.kill()
+        self._child.wait()
+        os.close(self._control)
+
+    def type(self, text: str) -> None:
+        r"""Type a text; "\x03" is Ctrl-C, "\x04" Ctrl-D."""
+        os.write(self._control, text.encode())
+
+    def read_until(self, wanted: str, seconds: float = 30) -> str:
+        """Wait until the terminal shows a text, and return what it showed since the last one, up to its end."""
+        ends = time.monotonic() + seconds
+        while wanted not in self.seen:
+            ready, _, _ = select.select([self._control], [], [], max(ends - time.monotonic(), 0))
+            assert ready, f"no {wanted!r} in {self.seen!r}"
+            try:
+                self.seen += os.read(self._control, 65536).decode().replace("\r", "")
+            except OSError:  # the program has ended
+                assert wanted in self.seen, f"no {wanted!r} in {self.seen!r}"
+        before, _, self.seen = self.seen.partition(wanted)
+        return before + wanted
+
+    def wait(self) -> int:
+        """Wait until the program has ended, and return its code."""
+        return self._child.wait(30)
 
 
 def read_all(control: int) -> bytes:

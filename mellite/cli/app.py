@@ -9,6 +9,7 @@ import click
 from .cassette_calls import key, replay, show
 from .cassette_changes import convert, diff, scrub, verify
 from .cassettes import ls, stats
+from .chat import chat
 from .check import check
 from .generate import generate
 from .prices import prices
@@ -36,7 +37,7 @@ def cassette() -> None:
     """Look into recorded answers, check, compare, convert and clean them."""
 
 
-for _command in (check, generate, prices, sample):
+for _command in (chat, check, generate, prices, sample):
     app.add_command(_command)
 for _command in (convert, diff, key, ls, replay, scrub, show, stats, verify):
     cassette.add_command(_command)

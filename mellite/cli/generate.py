@@ -12,10 +12,10 @@ from .output import encodable, errors_shown, print_json
 
 if TYPE_CHECKING:
     from ..thunk.backend import Backend
-    from ..thunk.thunk import AnyThunk, ModelOutputThunk
+    from ..thunk.thunk import AnyThunk
     from ..values.provider_json import JsonObject
 
-__all__ = ["DEFAULT_MODEL", "chosen_backend", "generate", "summary"]
+__all__ = ["DEFAULT_MODEL", "chosen_backend", "generate", "print_stream", "summary"]
 
 #: The model that is asked without ``--model``.
 DEFAULT_MODEL: Final = "openai:gpt-4o-mini"
@@ -38,7 +38,7 @@ def generate(prompt: str, model: str | None, stream: bool, as_json: bool, casset
     with errors_shown():
         thunk = chosen_backend(model, cassette_dir, text).generate(text)
         if stream:
-            _print_stream(thunk, as_json)
+            print_stream(thunk, as_json)
         elif not as_json:
             click.echo(encodable(thunk.result()))
         else:
@@ -75,7 +75,8 @@ def chosen_backend(model: str | None, cassette_dir: str | None, prompt: str) -> 
     return TextCassetteBackend(directory, provider=provider)
 
 
-def _print_stream(thunk: ModelOutputThunk[str], as_json: bool) -> None:
+def print_stream(thunk: AnyThunk, as_json: bool) -> None:
+    """Print an answer as it arrives: its text, or one JSON object for each delta."""
     for delta in thunk.iter():
         if as_json:
             print_json({"delta": delta})

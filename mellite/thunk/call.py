@@ -103,7 +103,7 @@ async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]])
     request = call.request
     waiting = thunks_in(request)
     while waiting:
-        last: Collection[object] = _last_to_settle(waiting)
+        last = cast("Collection[object]", _last_to_settle(waiting))
         await settle_all(*last)
         for index, message in enumerate(request.messages):
             if any(isinstance(part, Deferred) and part.deferred_on() in last for part in message.content):

@@ -1,0 +1,226 @@
+"""`mellite chat`: talk with a model on a terminal or in a pipe, with history and tools."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ..values.errors import ConfigurationError, InvalidRequest, MelliteError
+from ..values.spelling import did_you_mean
+from .generate import DEFAULT_MODEL, chosen_backend, print_stream, summary
+from .output import errors_shown, print_json
+
+if TYPE_CHECKING:
+    from ..strategies.conversing.conversation import Conversation
+    from ..thunk.backend import Backend
+    from ..thunk.thunk import AnyThunk
+
+__all__ = ["chat"]
+
+_HELP: Final = """\
+/save FILE    write the conversation to a file
+/load FILE    go on from a conversation in a file
+/model P:M    ask another model from now on
+/help         show this
+A line that begins with // is sent with one of them. Ctrl-C stops an answer, Ctrl-D ends the chat."""
+
+
+@click.command()
+@click.option("--model", metavar="PROVIDER:MODEL", help=f"Who is asked; {DEFAULT_MODEL} unless given.")
+@click.option("-s", "--system", metavar="TEXT", help="Instructions that stand before the conversation.")
+@click.option(
+    "--tool", "tools", multiple=True, metavar="MODULE:FUNCTION", help="A function that the model may call; repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines: each delta, and everything at the end.")
+@click.option(
+    "--cassette-dir",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Answer from the text cassettes in DIR; MELLITE_CASSETTE_DIR and MOCHI_LLM_CASSETTE_DIR do the same.",
+)
+def chat(
+    model: str | None, system: str | None, tools: tuple[str, ...], as_json: bool, cassette_dir: str | None
+) -> None:
+    """Talk with a model: each line of standard input is a question. /help lists the commands."""
+    with errors_shown():
+        from ..strategies.conversing.conversation import Conversation
+
+        found = [_tool(name) for name in tools]
+        # Without a model, the first question decides under which name answers are looked up in a directory.
+        choose = partial(chosen_backend, model, cassette_dir)
+        session = _Session(Conversation(choose(""), system=system, tools=found), choose, as_json=as_json)
+        if sys.stdin.isatty():
+            session.on_terminal()
+        else:
+            session.in_pipe()
+
+
+def _tool(name: str) -> Any:
+    """Import a tool.
+
+    Raises:
+        ConfigurationError: if there is no such function.
+    """
+    module, colon, path = name.partition(":")
+    if not (module and colon and path):
+        msg = f"--tool {name}: write MODULE:FUNCTION, as in --tool weather:get_weather"
+        raise ConfigurationError(msg)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module)
+        for attribute in path.split("."):
+            found = getattr(found, attribute)
+    except (ImportError, AttributeError) as error:
+        msg = f"--tool {name}: {error}"
+        raise ConfigurationError(msg) from error
+    return found
+
+
+class _Session:
+    """A conversation that goes on line by line.
+
+    Args:
+        chat: what was said so far.
+        choose: gives the backend for a first question.
+        as_json: whether to print JSON lines.
+    """
+
+    def __init__(self, chat: Conversation, choose: Callable[[str], Backend] | None, *, as_json: bool) -> None:
+        self._chat = chat
+        self._choose = choose
+        self._as_json = as_json
+        self._commands: Mapping[str, Callable[[str], str]] = {
+            "/help": lambda _: _HELP,
+            "/load": self._load,
+            "/model": self._model,
+            "/save": self._save,
+        }
+
+    def in_pipe(self) -> None:
+        """Answer each line; the first error ends it."""
+        try:
+            for line in sys.stdin:
+                self._take(line.strip())
+        except UnicodeDecodeError as error:
+            msg = f"standard input is not {error.encoding}: {error.reason} at byte {error.start}"
+            raise InvalidRequest(msg) from error
+
+    def on_terminal(self) -> None:
+        """Ask for lines until Ctrl-D; errors are shown, and the chat goes on."""
+        with suppress(ImportError):  # Windows has none
+            import readline  # noqa: F401 - gives `input` its editing and history
+        while True:
+            try:
+                line = input("> ")
+            except EOFError:
+                click.echo()
+                return
+            except KeyboardInterrupt:
+                click.echo("\n(Ctrl-D ends the chat)")
+                continue
+            try:
+                self._take(line.strip())
+            except MelliteError as error:
+                click.echo(f"mellite: {error}", err=True)
+
+    def _take(self, line: str) -> None:
+        """Do what a line says: a command, or a question."""
+        if not line.startswith("/") or line.startswith("//"):
+            if line:
+                self._ask(line.removeprefix("/"))
+            return
+        name, _, argument = line.partition(" ")
+        command = self._commands.get(name)
+        if command is None:
+            msg = f"there is no command {name}; {did_you_mean(name, self._commands, otherwise='the commands are')}"
+            raise InvalidRequest(msg)
+        click.echo(command(argument.strip()), err=True)
+
+    def _ask(self, question: str) -> None:
+        if self._choose is not None and not self._chat.messages:
+            self._chat = self._changed(backend=self._choose(question))
+        answer = self._chat.ask(question)
+        try:
+            print_stream(answer, self._as_json)
+        except KeyboardInterrupt:
+            answer.cancel("Ctrl-C")
+            with suppress(MelliteError):
+                answer.result()
+            if not sys.stdin.isatty():
+                raise
+            click.echo("\n(stopped)", err=True)
+            self._chat = self._with_partial(question, answer)
+            return
+        if self._as_json:
+            print_json(summary(answer))
+        self._chat = self._chat.after(answer)
+
+    def _with_partial(self, question: str, answer: AnyThunk) -> Conversation:
+        """Return the conversation with what there is of an answer that was stopped; as it was if there is nothing."""
+        from ..values.messages import Message
+
+        if not answer.partial:
+            return self._chat
+        said = (Message.user(question), Message.assistant(answer.partial))
+        return self._changed(messages=(*self._chat.messages, *said))
+
+    def _changed(self, *, backend: Any = None, messages: Any = None) -> Conversation:
+        chat = self._chat
+        return type(chat).from_messages(
+            backend or chat.backend,
+            messages or chat.messages,
+            system=chat.system or None,
+            tools=chat.tools,
+            id=chat.id,
+            **chat.options,
+        )
+
+    def _save(self, name: str) -> str:
+        path = _path("/save", name)
+        text = self._chat.to_json()
+        try:
+            path.write_text(text, encoding="utf-8", errors="surrogatepass")
+        except OSError as error:
+            msg = f"cannot write {name!r}: {error.strerror or error}"
+            raise InvalidRequest(msg) from error
+        return f"saved {_counted(self._chat)} to {name}"
+
+    def _load(self, name: str) -> str:
+        try:
+            text = _path("/load", name).read_text(encoding="utf-8", errors="surrogatepass")
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"cannot read {name!r}: {getattr(error, 'strerror', None) or error}"
+            raise InvalidRequest(msg) from error
+        chat = self._chat
+        self._chat = type(chat).from_json(text, backend=chat.backend, tools=chat.tools)
+        return f"loaded {_counted(self._chat)} from {name}"
+
+    def _model(self, name: str) -> str:
+        from ..backends.by_name import backend
+
+        if not name:
+            msg = "say which model: /model PROVIDER:MODEL"
+            raise InvalidRequest(msg)
+        self._chat, self._choose = self._changed(backend=backend(name)), None
+        return f"asking {name} from now on"
+
+
+def _path(command: str, name: str) -> Path:
+    if not name:
+        msg = f"say which file: {command} FILE"
+        raise InvalidRequest(msg)
+    return Path(name).expanduser()
+
+
+def _counted(chat: Conversation) -> str:
+    count = len(chat.messages)
+    return f"{count} message{'' if count == 1 else 's'}"

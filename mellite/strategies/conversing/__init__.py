@@ -1,0 +1,1 @@
+"""Conversations: what was said so far, how it goes on, how it is shortened and saved."""

@@ -1,0 +1,186 @@
+"""Estimate how many tokens something has, before it is sent."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
+
+from .errors import InvalidRequest
+from .messages import Deferred, Document, Image, Media, Message, Reasoning, Text, ToolCall, ToolResult
+from .picture_size import size_of
+from .prompts import messages_of
+from .public_names import publish
+from .request import Prompt, Request
+from .tools import ToolDefinition
+
+__all__ = ["TokenCount", "count_tokens"]
+
+
+class TokenCount(int):
+    """A number of tokens, and whether it is exact or an estimate.
+
+    Attributes:
+        exact: whether the model's own tokenizer counted, or it is an estimate.
+    """
+
+    exact: bool
+
+    def __new__(cls, tokens: int, *, exact: bool = False) -> Self:
+        """Make a count."""
+        count = super().__new__(cls, tokens)
+        count.exact = exact
+        return count
+
+    def __getnewargs_ex__(self) -> tuple[tuple[int], dict[str, bool]]:
+        return (int(self),), {"exact": self.exact}
+
+
+def count_tokens(what: Prompt | ToolDefinition, *, model: str | None = None) -> TokenCount:
+    """Return about how many tokens a text or a request has as input.
+
+    An estimate, from the kinds of characters: for 68 recorded answers of five providers it is off by 5 % on average,
+    a quarter of the number of characters by 19 %. Messages count with what marks them, images by their area, tools by
+    their schemas. Providers add text of their own where there are tools, so that short requests with tools may have
+    twice as many.
+
+    Args:
+        what: a text; or a part, message, prompt or Request, as `mellite.generate` takes it; or a tool's definition.
+        model: whose tokens; models of Anthropic have more of them for the same text than others.
+
+    Raises:
+        InvalidRequest: for what is no prompt, and for a thunk in it that has not settled.
+
+    Example:
+        >>> count_tokens("The sky is blue by day, and black at night.")
+        12
+        >>> count_tokens("Hello.").exact
+        False
+    """
+    if model is not None and not isinstance(model, str):
+        msg = f"option 'model' must be a str, not {model!r}"
+        raise InvalidRequest(msg, parameter="model")
+    if isinstance(what, Request):
+        model = model or what.model
+        tokens = _request(what) + (_TOOLS_OF_ANTHROPIC if what.tools and _is_anthropic(model) else 0)
+    elif isinstance(what, str):
+        tokens = _text(what)
+    elif isinstance(what, ToolDefinition):
+        tokens = _tool(what)
+    elif isinstance(what, (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)):
+        tokens = _part(what)
+    else:
+        tokens = sum([_message(message) for message in messages_of(what)])
+    return TokenCount(math.ceil(tokens * (_ANTHROPIC if _is_anthropic(model) else 1)))
+
+
+def _is_anthropic(model: str | None) -> bool:
+    return model is not None and "claude" in model
+
+
+#: How many tokens Anthropic's models have for one of others: the median over recorded answers.
+_ANTHROPIC: Final = 1.15
+
+#: The instructions that Anthropic puts before tools.
+_TOOLS_OF_ANTHROPIC: Final = 300
+
+#: What marks a message, and where the answer begins.
+_PER_MESSAGE: Final = 4
+_PER_REQUEST: Final = 3
+_PER_TOOL: Final = 8
+
+#: Providers show a model the schema of a tool in a shorter form than JSON.
+_SCHEMA: Final = 0.6
+
+#: An image of unknown size, a second of sound or film, and a page of a document are in the hundreds everywhere.
+_IMAGE: Final = 800
+_MOST_OF_AN_IMAGE: Final = 1600
+_PIXELS_PER_TOKEN: Final = 750
+_BYTES_PER_TOKEN: Final[Mapping[str, int]] = {"Audio": 500, "Video": 1000, "Document": 100}
+_UNKNOWN_MEDIA: Final = 2000
+
+_PIECES: Final = re.compile(
+    r"([A-Za-z]+)"
+    r"|([0-9]+)"
+    r"|([぀-ヿ㐀-鿿가-힯豈-﫿])"
+    r"|([^\W\d_]+)"
+    r"|(\n\s*|[ \t\r\f\v]{2,})"
+    r"|([!-/:-@\[-`{-~]+)"
+    r"|(\S)"
+)
+_WORD, _NUMBER, _IDEOGRAPH, _OTHER_WORD, _SPACE, _PUNCTUATION = range(1, 7)
+
+#: Letters of a word that is one token in vocabularies of 100,000 and more; what is longer has one more for each five.
+_SHORT_WORD: Final = 8
+
+
+def _text(text: str) -> float:
+    """Return the estimate for a text."""
+    tokens = 0.0
+    for piece in _PIECES.finditer(text):
+        kind, length = piece.lastindex, piece.end() - piece.start()
+        if kind == _WORD:
+            tokens += 1 if length <= _SHORT_WORD else 1 + (length - _SHORT_WORD) / 5
+        elif kind == _NUMBER:
+            tokens += -(-length // 3)
+        elif kind == _IDEOGRAPH:
+            tokens += 0.85
+        elif kind == _OTHER_WORD:
+            tokens += max(1, length / 2.7)
+        elif kind == _SPACE:
+            tokens += 1
+        elif kind == _PUNCTUATION:
+            tokens += 0.9 + (length - 1) * 0.4
+        else:
+            tokens += 1.5
+    return tokens
+
+
+def _request(request: Request) -> float:
+    tokens: float = _PER_REQUEST + sum([_message(message) for message in request.messages])
+    tokens += sum([_PER_MESSAGE + _text(part.text) for part in request.system])
+    return tokens + sum([_tool(tool) for tool in request.tools])
+
+
+def _message(message: Message) -> float:
+    return _PER_MESSAGE + sum([_part(part) for part in message.content])
+
+
+def _tool(tool: ToolDefinition) -> float:
+    return _PER_TOOL + _text(tool.name) + _text(tool.description) + _SCHEMA * _json(tool.input_schema)
+
+
+def _part(part: object) -> float:
+    if isinstance(part, (Text, Reasoning)):
+        return _text(part.text)
+    if isinstance(part, Deferred):
+        return _text(part.deferred_text())
+    if isinstance(part, ToolCall):
+        return _PER_TOOL + _text(part.name) + _json(part.raw_arguments or part.arguments)
+    if isinstance(part, ToolResult):
+        return _PER_TOOL + _result(part.result.value)
+    return _media(part) if isinstance(part, Media) else _json(part)
+
+
+def _result(value: Any) -> float:
+    if isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(x, (Text, Media)) for x in value):
+        return sum([_part(part) for part in value])
+    return _json(value)
+
+
+def _json(value: object) -> float:
+    return _text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _media(part: Media) -> float:
+    if isinstance(part, Image):
+        size = None if part.data is None else size_of(part.data)
+        return _IMAGE if size is None else min(max(size[0] * size[1] / _PIXELS_PER_TOKEN, 85), _MOST_OF_AN_IMAGE)
+    if isinstance(part, Document) and part.data is not None and (part.media_type or "").startswith("text/"):
+        return _text(part.data.decode(errors="replace"))
+    return _UNKNOWN_MEDIA if part.data is None else len(part.data) / _BYTES_PER_TOKEN[type(part).__name__]
+
+
+publish(globals(), "mellite", "count_tokens", "TokenCount")
