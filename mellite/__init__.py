@@ -73,7 +73,8 @@ if TYPE_CHECKING:
     from .thunk.sharing import share as share
     from .thunk.thunk import ModelOutputThunk as ModelOutputThunk
     from .values.chunking import chunk as chunk
-    from .values.errors import MelliteError as MelliteError
+    from .values.errors import MelliteError as MelliteError, ToolFailure as ToolFailure
+    from .values.function_tools import Tool as Tool, tool as tool
     from .values.messages import (
         Audio as Audio,
         CacheHint as CacheHint,
@@ -123,7 +124,8 @@ else:
             ".thunk.sharing": "share",
             ".thunk.thunk": "ModelOutputThunk",
             ".values.chunking": "chunk",
-            ".values.errors": "MelliteError",
+            ".values.errors": "MelliteError ToolFailure",
+            ".values.function_tools": "Tool tool",
             ".values.messages": "Audio CacheHint Document Image Message Reasoning Text ToolCall ToolResult ToolValue "
             "Video",
             ".values.records": "GenerateLog GenerationMetadata RawProviderResponse",

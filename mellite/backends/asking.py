@@ -13,7 +13,7 @@ from ..thunk.thunk import ModelOutputThunk
 from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Prompt, System
-from ..values.tools import Tool
+from ..values.tools import ToolLike
 
 __all__ = ["generate", "named"]
 
@@ -26,7 +26,7 @@ def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, 
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Tool] | None = None,
+    tools: Sequence[ToolLike] | None = None,
     output: type[T],
     **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[T]: ...
@@ -38,7 +38,7 @@ def generate(
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Tool] | None = None,
+    tools: Sequence[ToolLike] | None = None,
     **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[str]: ...
 
@@ -48,7 +48,7 @@ def generate(
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Tool] | None = None,
+    tools: Sequence[ToolLike] | None = None,
     output: Any = None,
     **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[Any]:

@@ -11,7 +11,7 @@ from ..values.errors import ConfigurationError
 from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Prompt, Request, System
-from ..values.tools import Tool
+from ..values.tools import ToolLike
 from .call import CallInfo, Streams
 from .thunk import ModelOutputThunk
 
@@ -31,7 +31,7 @@ def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, 
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Tool] | None = None,
+    tools: Sequence[ToolLike] | None = None,
     output: type[T],
     **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[T]: ...
@@ -43,7 +43,7 @@ def generate(
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Tool] | None = None,
+    tools: Sequence[ToolLike] | None = None,
     **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[str]: ...
 
@@ -53,7 +53,7 @@ def generate(
     prompt: Prompt,
     *,
     system: System | None = None,
-    tools: Sequence[Tool] | None = None,
+    tools: Sequence[ToolLike] | None = None,
     output: Any = None,
     **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[Any]:
@@ -108,7 +108,7 @@ class Backend(abc.ABC):
         prompt: Prompt,
         *,
         system: System | None = None,
-        tools: Sequence[Tool] | None = None,
+        tools: Sequence[ToolLike] | None = None,
         output: type[T],
         **options: Unpack[GenerateOptions],
     ) -> ModelOutputThunk[T]: ...
@@ -119,7 +119,7 @@ class Backend(abc.ABC):
         prompt: Prompt,
         *,
         system: System | None = None,
-        tools: Sequence[Tool] | None = None,
+        tools: Sequence[ToolLike] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> ModelOutputThunk[str]: ...
 
@@ -128,7 +128,7 @@ class Backend(abc.ABC):
         prompt: Prompt,
         *,
         system: System | None = None,
-        tools: Sequence[Tool] | None = None,
+        tools: Sequence[ToolLike] | None = None,
         output: Any = None,
         **options: Unpack[GenerateOptions],
     ) -> ModelOutputThunk[Any]:

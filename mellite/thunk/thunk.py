@@ -16,7 +16,7 @@ from ..values.errors import InvalidRequest
 from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Request, System
-from ..values.tools import Tool
+from ..values.tools import ToolLike
 from .answer import Answer
 from .call import CallInfo
 from .cancelling import Cancellation
@@ -325,7 +325,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         n: int,
         *,
         system: System | None = None,
-        tools: Sequence[Tool] | None = None,
+        tools: Sequence[ToolLike] | None = None,
         **options: Unpack[GenerateOptions],
     ) -> list[Self]:
         """Make n pending thunks for the same call, whatever the state of this one.

@@ -291,7 +291,14 @@ class OutputTooLarge(InvalidProviderOutput):
 
 
 class OutputValidationError(MelliteError):
-    """The answer is complete but does not fit the output type that was asked for."""
+    """The answer is complete but does not fit the output type that was asked for.
+
+    ``path`` says where it does not, as in ``$.items[2].price``, and ``value`` holds what stands there; ``partial`` is
+    the whole text.
+    """
+
+    path: str | None = None
+    value: Any = None
 
 
 class BackendError(MelliteError):

@@ -13,7 +13,7 @@ from .empty import EMPTY
 from .errors import InvalidRequest
 from .filling import copier
 from .public_names import publish
-from .tools import Tool, ToolChoice
+from .tools import ToolChoice, ToolLike
 
 __all__ = [
     "NO_OPTIONS",
@@ -310,7 +310,7 @@ class GenerateOptions(CommonOptions, total=False):
 
     model: str | None
     timeouts: Timeouts | None
-    tool_choice: str | ToolChoice | Tool | None
+    tool_choice: str | ToolChoice | ToolLike | None
     cache: Literal["auto", "none"] | CachePolicy | None
     metadata: Mapping[str, Any] | None
 

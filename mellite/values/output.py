@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, cast
-
-import msgspec
+from typing import Any
 
 from .errors import InvalidRequest, OutputValidationError
+from .json_texts import strict_json
 from .provider_json import Json, JsonObject
+from .shapes import Mismatch, shape_of
 
 __all__ = ["is_object", "parse", "schema_of", "strict_schema"]
 
@@ -18,25 +17,42 @@ def parse(text: str, output: Any) -> Any:
     """Parse the text into the output type that was asked for.
 
     Raises:
-        OutputValidationError: if it does not fit.
+        OutputValidationError: if it does not fit, with the path to the place, the value there and the text.
+
+    Example:
+        >>> parse("[1, 2.0]", list[int])
+        [1, 2]
     """
     if output is str:
         return text
-    validate = getattr(output, "model_validate_json", None)  # pydantic models parse themselves
-    try:
-        if validate is not None:
+    validate = getattr(output, "model_validate_json", None)
+    if callable(validate) and not hasattr(output, "__pydantic_validator__"):  # a class that reads texts itself
+        try:
             return validate(text)
-        return msgspec.json.decode(text, type=output)
-    except Exception as error:
-        name = getattr(output, "__name__", str(output))
-        msg = f"the answer does not fit the output type {name}: {error}"
-        raise OutputValidationError(msg) from error
+        except Exception as error:
+            raise _misfit(text, output, str(error), path="$", value=text) from error
+    try:
+        return shape_of(output).convert(strict_json(text))
+    except Mismatch as error:
+        raise _misfit(text, output, str(error), path=error.path, value=error.value) from error
+    except (ValueError, RecursionError) as error:
+        raise _misfit(text, output, f"it is not JSON: {error}", path="$", value=text) from error
+    except InvalidRequest as error:
+        raise _misfit(text, output, str(error), path="$", value=text) from error
+
+
+def _misfit(text: str, output: Any, why: str, *, path: str, value: Json) -> OutputValidationError:
+    name = getattr(output, "__name__", str(output))
+    msg = f"the answer does not fit the output type {name}: {why}"
+    return OutputValidationError(msg, path=path, value=value, partial=text)
 
 
 def schema_of(kind: Any) -> JsonObject:
-    """Return the JSON Schema of an attrs class, dataclass, msgspec Struct, TypedDict, pydantic model, list, dict, ...
+    """Return the JSON Schema of a type: properties, enums and literals in the order of the source.
 
-    Its root is written out, never a reference, because providers want to see the object there.
+    Types are attrs classes, dataclasses, msgspec Structs, TypedDicts, NamedTuples, pydantic models, enums, literals,
+    lists, mappings, unions, and what is made of them. The root is written out, never a reference, because providers
+    want to see the object there.
 
     Raises:
         InvalidRequest: if the type has no JSON Schema.
@@ -45,23 +61,7 @@ def schema_of(kind: Any) -> JsonObject:
         >>> schema_of(dict[str, int])
         {'type': 'object', 'additionalProperties': {'type': 'integer'}}
     """
-    theirs = getattr(kind, "model_json_schema", None)  # pydantic describes itself
-    try:
-        schema: JsonObject = dict(cast("Any", theirs)()) if callable(theirs) else msgspec.json.schema(kind)
-    except (TypeError, ValueError, NameError, AttributeError, RecursionError) as error:
-        msg = f"output type {getattr(kind, '__name__', kind)!r} has no JSON Schema: {error}"
-        raise InvalidRequest(msg, parameter="output") from error
-    reference = schema.get("$ref")
-    if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
-        return schema
-    name = reference.removeprefix("#/$defs/")
-    others = dict(schema["$defs"])
-    root = dict(others[name])
-    if reference not in json.dumps({"root": root, "defs": {key: others[key] for key in others if key != name}}):
-        del others[name]  # it does not refer to itself
-    if others:
-        root["$defs"] = others
-    return root
+    return shape_of(kind).schema()
 
 
 def is_object(schema: Mapping[str, Json]) -> bool:

@@ -14,7 +14,7 @@ from .options import NO_OPTIONS, REQUEST_OPTIONS, CachePolicy, GenerateOptions, 
 from .prompts import messages_of, system_of
 from .public_names import publish
 from .signatures import write_signature
-from .tools import Tool, ToolChoice, ToolDefinition, definition_of
+from .tools import ToolChoice, ToolDefinition, ToolLike, definition_of
 
 __all__ = [
     "EMPTY",
@@ -69,7 +69,7 @@ class Request:
         prompt: Prompt,
         *,
         system: System | None = None,
-        tools: Sequence[Tool] | None = None,
+        tools: Sequence[ToolLike] | None = None,
         output: Any = None,
         **options: Unpack[GenerateOptions],
     ) -> Request:

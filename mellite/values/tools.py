@@ -1,51 +1,15 @@
-"""Tools as a model sees them: their definitions, and whether it may or must call them."""
+"""Whether a model may or must call tools, and the definition of whatever stands for a tool in a call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal, Protocol, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
-from attrs import field, frozen
+from attrs import frozen
 
-from .errors import InvalidRequest
-from .messages import CacheHint
-from .provider_json import Json
 from .public_names import publish
-from .signatures import write_signature
+from .tool_definitions import Defined, ToolDefinition, ToolLike
 
-__all__ = ["Defined", "Tool", "ToolChoice", "ToolDefinition", "definition_of"]
-
-
-@frozen
-class ToolDefinition:
-    """A tool as the model sees it: its name, what it is for, and the JSON Schema of its arguments.
-
-    Example:
-        >>> ToolDefinition("get_weather", "Get the weather.", input_schema={"type": "object"}).name
-        'get_weather'
-    """
-
-    name: str
-    description: str = ""
-    input_schema: Mapping[str, Json] = field(factory=lambda: {"type": "object", "properties": {}}, kw_only=True)
-    output_schema: Mapping[str, Json] | None = field(default=None, kw_only=True)
-    strict: bool | None = field(default=None, kw_only=True)
-    cache: CacheHint | None = field(default=None, kw_only=True)
-    metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    native: Mapping[str, Json] | None = field(default=None, kw_only=True)
-
-
-class Defined(Protocol):
-    """Something that carries a tool's definition, as a wrapped function may."""
-
-    @property
-    def definition(self) -> ToolDefinition:
-        """The tool as the model sees it."""
-        ...
-
-
-#: What stands for a tool in a call.
-Tool: TypeAlias = ToolDefinition | Defined
+__all__ = ["Defined", "ToolChoice", "ToolDefinition", "ToolLike", "definition_of"]
 
 
 _Mode: TypeAlias = Literal["auto", "none", "required"]
@@ -79,19 +43,17 @@ class ToolChoice:
 
 
 def definition_of(tool: object) -> ToolDefinition:
-    """Return the definition that `tool` is, or that it has as its attribute ``definition``.
+    """Return the definition that `tool` is, that it has as its attribute ``definition``, or that a function gives.
 
     Raises:
-        InvalidRequest: if it is none and has none.
+        InvalidRequest: if it is none of these, or the function has a parameter that no model can be asked for.
     """
     definition = getattr(tool, "definition", tool)
     if isinstance(definition, ToolDefinition):
         return definition
-    kind = type(definition).__name__
-    msg = f"a tool is a ToolDefinition, or has one as its attribute `definition`; {kind} is neither"
-    raise InvalidRequest(msg, parameter="tools")
+    from .function_tools import tool_of
+
+    return definition_of(tool_of(tool))
 
 
-publish(globals(), "mellite.request", "ToolChoice", "ToolDefinition")
-
-write_signature(ToolDefinition, {"input_schema": "{'type': 'object', 'properties': {}}"})
+publish(globals(), "mellite.request", "ToolChoice")

@@ -21,7 +21,7 @@ from ...values.prompts import messages_of
 from ...values.public_names import publish
 from ...values.request import Request, System
 from ...values.tokens import count_tokens
-from ...values.tools import Tool
+from ...values.tools import ToolLike
 from .history import expanded, going_on
 from .trimming import cuts, without_before
 
@@ -59,7 +59,7 @@ class Conversation:
 
     backend: Streams
     system: tuple[Text, ...] = field(default=(), kw_only=True)
-    tools: tuple[Tool, ...] = field(default=(), kw_only=True)
+    tools: tuple[ToolLike, ...] = field(default=(), kw_only=True)
     id: str | None = field(default=None, kw_only=True)
     options: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
     _history: tuple[Message, ...] = field(default=(), kw_only=True)
@@ -69,7 +69,7 @@ class Conversation:
         backend: Streams | str,
         *,
         system: System | None = None,
-        tools: Sequence[Tool] = (),
+        tools: Sequence[ToolLike] = (),
         id: str | None = None,
         **options: Unpack[GenerateOptions],
     ) -> None:
@@ -90,7 +90,7 @@ class Conversation:
         messages: Sequence[Message | Mapping[str, Any] | tuple[str, Any]],
         *,
         system: System | None = None,
-        tools: Sequence[Tool] = (),
+        tools: Sequence[ToolLike] = (),
         id: str | None = None,
         **options: Unpack[GenerateOptions],
     ) -> Conversation:
@@ -248,7 +248,7 @@ class Conversation:
         return saved(Kept(id=self.id, system=self.system, options=self.options, messages=self.messages))
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, backend: Streams | str, tools: Sequence[Tool] = ()) -> Conversation:
+    def from_json(cls, text: str | bytes, *, backend: Streams | str, tools: Sequence[ToolLike] = ()) -> Conversation:
         """Return the conversation that `to_json` wrote.
 
         Args:

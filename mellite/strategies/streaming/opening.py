@@ -12,7 +12,7 @@ from ...values.chunking import Chunking, chunker_for
 from ...values.errors import InvalidRequest
 from ...values.options import GenerateOptions
 from ...values.request import Prompt, Request, System
-from ...values.tools import Tool
+from ...values.tools import ToolLike
 from ..requirements import Requirement, as_requirements
 from ..requirements.requirement import Check
 from .handle import ValidatedStream
@@ -31,7 +31,7 @@ def stream(
     repair: Repair = False,
     backend: Streams | str | None = None,
     system: System | None = None,
-    tools: Sequence[Tool] | None = None,
+    tools: Sequence[ToolLike] | None = None,
     output: Any = None,
     **options: Unpack[GenerateOptions],
 ) -> ValidatedStream:

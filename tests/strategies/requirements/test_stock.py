@@ -186,7 +186,7 @@ async def test_the_verdict_says_why() -> None:
         "regex forbidden": r"it contains 'BAD', which matches '\\b[A-Z]{2,}\\b'",
         "one of": "'yes.' is not 'yes', 'no' or 'not sure'",
         "json of a schema": 'it does not fit the JSON Schema: $: "name" is a required property',
-        "json of a type": "it does not fit the type: Object missing required field `y`",
+        "json of a type": "it does not fit the type: $: 'y' is missing",
         "python": "it is not valid Python: invalid syntax in line 1",
         "similar": "its similarity is 0.25, less than 0.9",
     }

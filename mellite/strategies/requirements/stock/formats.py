@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as stdlib_json
-import math
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,6 +12,7 @@ from attrs import field, frozen
 
 from ....values.chunking import chunk
 from ....values.errors import InvalidRequest, MissingExtra, OutputValidationError
+from ....values.json_texts import strict_json
 from ....values.output import parse
 from ....values.provider_json import Json
 from ..requirement import Requirement
@@ -91,29 +91,6 @@ class _Json:
             except OutputValidationError as error:
                 return failed(f"it does not fit the type: {error.__cause__ or error}")
         return PASSED
-
-
-def strict_json(text: str) -> Json:
-    """Decode JSON as in RFC 8259: no NaN, no comments, nothing after the value. Lone surrogates are tolerated.
-
-    Raises:
-        ValueError: if the text is not such JSON.
-    """
-    import msgspec
-
-    try:
-        return msgspec.json.decode(text)
-    except (ValueError, RecursionError):  # a lone surrogate, a number of 5,000 digits, or no JSON
-        return stdlib_json.loads(text, parse_constant=_no_constant, parse_int=_int)
-
-
-def _no_constant(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
-    raise ValueError(msg)
-
-
-def _int(digits: str) -> int | float:
-    return int(digits) if len(digits) < 4_000 else math.copysign(math.inf, -1 if digits[0] == "-" else 1)
 
 
 def _told(error: ValidationError) -> str:

@@ -1,0 +1,83 @@
+"""What no type is read from: JSON that is nested too deeply, or has numbers that are none."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+from ..provider_json import Json
+from .mismatches import Mismatch, said, segment
+
+__all__ = ["check_sound"]
+
+#: How deeply a value may be nested: reading it takes a few of Python's 1,000 frames a level.
+DEEPEST: Final = 128
+
+#: A JSON number beyond what a double holds is infinity to most readers.
+_LARGEST: Final = int(sys.float_info.max)
+
+
+def check_sound(value: Json) -> None:
+    """Check that a value is JSON which can be read safely; types are not looked at.
+
+    Raises:
+        Mismatch: if it is nested more than 128 levels deep, or holds NaN, infinity, a number that no double can hold,
+            a key that is not a str, or anything that is not JSON.
+
+    Example:
+        >>> check_sound({"a": [1, 2.5, None]})
+        >>> check_sound([float("nan")])
+        Traceback (most recent call last):
+        mellite.values.shapes.mismatches.Mismatch: $[0]: NaN is not a JSON number
+    """
+    waiting: list[tuple[Json, _Place | None, int]] = [(value, None, 0)]
+    while waiting:  # a loop, because recursion is what the check protects from
+        here, place, depth = waiting.pop()
+        if isinstance(here, (Mapping, list, tuple)):
+            if depth == DEEPEST:
+                msg = f"nested more than {DEEPEST} levels deep"
+                raise Mismatch(msg, here, _path(place))
+            waiting += [(item, (place, key), depth + 1) for key, item in _members(here, place)]
+        elif (wrong := _wrong(here)) is not None:
+            raise Mismatch(wrong, here, _path(place))
+
+
+#: The place that holds the value, and the key or index there: a path is written only when something is wrong.
+_Place: TypeAlias = tuple["_Place | None", str | int]
+
+
+def _path(place: _Place | None) -> str:
+    keys: list[str] = []
+    while place is not None:
+        place, key = place
+        keys.append(segment(key))
+    return "$" + "".join(reversed(keys))
+
+
+def _members(
+    holder: Mapping[str, Json] | list[Json] | tuple[Json, ...], place: _Place | None
+) -> Iterable[tuple[str | int, Json]]:
+    if not isinstance(holder, Mapping):
+        return enumerate(holder)
+    for key in holder:
+        if not isinstance(key, str):
+            msg = f"a key of a JSON object is a string, not {said(key)}"
+            raise Mismatch(msg, holder, _path(place))
+    return holder.items()
+
+
+def _wrong(value: Json) -> str | None:
+    match value:
+        case None | bool() | str():
+            return None
+        case int():
+            return None if -_LARGEST <= value <= _LARGEST else "a number of too many digits: no double can hold it"
+        case float():
+            return None if math.isfinite(value) else f"{_NAMES[str(value)]} is not a JSON number"
+        case _:
+            return f"expected JSON, not {said(value)}"
+
+
+_NAMES: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}

@@ -1,0 +1,52 @@
+"""Tools as a model sees them: what a definition says, and what may stand for one in a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from attrs import field, frozen
+
+from .messages import CacheHint
+from .provider_json import Json
+from .public_names import publish
+from .signatures import write_signature
+
+__all__ = ["Defined", "ToolDefinition", "ToolLike"]
+
+
+@frozen
+class ToolDefinition:
+    """A tool as the model sees it: its name, what it is for, and the JSON Schema of its arguments.
+
+    Example:
+        >>> ToolDefinition("get_weather", "Get the weather.", input_schema={"type": "object"}).name
+        'get_weather'
+    """
+
+    name: str
+    description: str = ""
+    input_schema: Mapping[str, Json] = field(factory=lambda: {"type": "object", "properties": {}}, kw_only=True)
+    output_schema: Mapping[str, Json] | None = field(default=None, kw_only=True)
+    strict: bool | None = field(default=None, kw_only=True)
+    cache: CacheHint | None = field(default=None, kw_only=True)
+    metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    native: Mapping[str, Json] | None = field(default=None, kw_only=True)
+
+
+class Defined(Protocol):
+    """Something that carries a tool's definition, as a wrapped function may."""
+
+    @property
+    def definition(self) -> ToolDefinition:
+        """The tool as the model sees it."""
+        ...
+
+
+#: What stands for a tool in a call: a function becomes a tool.
+ToolLike: TypeAlias = ToolDefinition | Defined | Callable[..., Any]
+
+
+publish(globals(), "mellite.request", "ToolDefinition")
+
+write_signature(ToolDefinition, {"input_schema": "{'type': 'object', 'properties': {}}"})

@@ -1,0 +1,297 @@
+"""Tools made of functions: what a model is told of them, how a call is bound, and what stays of the function."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from functools import partial
+from typing import Annotated, Any, Literal, TypedDict
+
+import pytest
+
+import mellite
+from mellite import Tool, tool
+from mellite.errors import InvalidRequest
+from mellite.values.function_tools import tool_of
+from mellite.values.shapes import Mismatch
+
+
+@tool
+def weather(city: str, days: int = 1, *, unit: Literal["celsius", "fahrenheit"] = "celsius") -> str:
+    """Tell the weather.
+
+    It is always fine.
+
+    Args:
+        city: where.
+        days: how many,
+            from today.
+
+    Raises:
+        OSError: never.
+    """
+    return f"{city} {days} {unit}"
+
+
+@tool(name="count_words", timeout=2.5, once=True, max_result_chars=10)
+async def count(text: str) -> int:
+    """Count."""
+    return len(text.split())
+
+
+def plain(n: int) -> int:
+    """Double a number."""
+    return 2 * n
+
+
+class Shelf:
+    """Something with methods that models may call."""
+
+    def __init__(self, *books: str) -> None:
+        self.books = list(books)
+
+    @tool
+    def find(self, title: str) -> bool:
+        """Look for a book."""
+        return title in self.books
+
+    @tool
+    @staticmethod
+    def size(titles: list[str]) -> int:
+        """Count books."""
+        return len(titles)
+
+    @classmethod
+    def kind(cls, long: bool) -> str:
+        """Tell what it is."""
+        return f"{cls.__name__} {long}"
+
+
+def test_what_the_model_is_told() -> None:
+    """The name, the docstring without its Args, and the parameters in the order of the source."""
+    assert weather.definition == mellite.ToolDefinition(
+        "weather",
+        "Tell the weather.\n\nIt is always fine.\n\nRaises:\n    OSError: never.",
+        input_schema={
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "description": "where."},
+                "days": {"type": "integer", "description": "how many,\nfrom today.", "default": 1},
+                "unit": {"type": "string", "enum": ["celsius", "fahrenheit"], "default": "celsius"},
+            },
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    )
+    assert list(weather.input_schema["properties"]) == ["city", "days", "unit"]
+
+
+def test_it_is_called_as_before() -> None:
+    """A tool is the function still: called, looked at and documented like it."""
+    assert weather("Paris", unit="fahrenheit") == "Paris 1 fahrenheit"
+    assert list(inspect.signature(weather).parameters) == ["city", "days", "unit"]
+    assert inspect.getdoc(weather).startswith("Tell the weather.")
+    assert weather.__name__ == "weather"
+
+
+def test_settings() -> None:
+    """The decorator takes arguments; what they say stands on the tool."""
+    assert (count.name, count.timeout, count.once, count.max_result_chars, count.approve) == (
+        "count_words",
+        2.5,
+        True,
+        10,
+        None,
+    )
+    assert (weather.timeout, weather.once, weather.max_result_chars) == (None, False, 100_000)
+    assert (weather.is_async, count.is_async, tool(partial(count.function)).is_async) == (False, True, True)
+
+
+def test_arguments_are_bound() -> None:
+    """Arguments are converted strictly; a null for a parameter with a default is nothing given."""
+    assert weather.bind({"city": "Paris", "days": 2.0, "unit": None}) == ((), {"city": "Paris", "days": 2})
+
+    def add(a: int, /, b: int) -> int:
+        return a + b
+
+    assert tool(add).bind({"b": 2, "a": 1}) == ((1,), {"b": 2})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({}, "$: 'city' is missing"),
+        ({"city": 3}, "$.city: expected a string, not the number 3"),
+        ({"city": "x", "days": "3"}, '$.days: expected an integer, not the string "3"'),
+        ({"city": "x", "unit": "kelvin"}, '$.unit: expected one of "celsius", "fahrenheit", not the string "kelvin"'),
+        ({"city": "x", "town": 1}, "$.town: there is no field 'town'; the fields are city, days, unit"),
+        ({"city": "x", "dyas": 1}, "$.dyas: there is no field 'dyas'; did you mean 'days'?"),
+        ({"city": "x", "days": float("nan")}, "$.days: NaN is not a JSON number"),
+        ({"city": "x", "days": 10**400}, "$.days: a number of too many digits: no double can hold it"),
+        ({"city": None}, "$.city: expected a string, not null"),
+        (None, "$: expected an object, not null"),
+        ([], "$: expected an object, not an array"),
+    ],
+)
+def test_arguments_that_do_not_fit(arguments: Any, says: str) -> None:
+    """The message says where, what was expected and what stands there."""
+    with pytest.raises(Mismatch) as caught:
+        weather.bind(arguments)
+    assert str(caught.value) == says
+
+
+def test_methods() -> None:
+    """A tool in a class is bound to its instance; self is no parameter."""
+    shelf = Shelf("Emma")
+    assert list(shelf.find.input_schema["properties"]) == ["title"]
+    assert shelf.find("Emma")
+    assert shelf.find.function(**shelf.find.bind({"title": "Emma"})[1])
+    assert list(tool(shelf.kind).input_schema["properties"]) == ["long"]
+    assert Shelf.size(["a"]) == shelf.size(["a"]) == 1
+    with pytest.raises(InvalidRequest, match=r"take it from an instance, Shelf\(\.\.\.\)\.find"):
+        _ = Shelf.find.input_schema
+
+
+def test_partials() -> None:
+    """What a partial has given is neither asked for nor shown."""
+    made = tool(partial(weather.function, unit="fahrenheit"), name="american_weather")
+    assert list(made.input_schema["properties"]) == ["city", "days"]
+    assert made("Boston") == "Boston 1 fahrenheit"
+    assert tool(partial(weather.function, "Oslo")).bind({"days": 2}) == ((), {"days": 2})
+
+
+def test_plain_functions_are_tools() -> None:
+    """A function among the tools of a call stands for tool(function)."""
+    thunk = mellite.backends.Echo().generate("Hi.", tools=[plain, weather, Shelf("Emma").find])
+    assert [each.name for each in thunk._call.request.tools] == ["plain", "weather", "find"]
+    assert thunk._call.request.tools[0].description == "Double a number."
+    with pytest.raises(InvalidRequest, match="a tool is a function, a Tool, a ToolDefinition"):
+        tool_of(object())
+
+
+def test_annotated_wins() -> None:
+    """What an annotation says of a parameter wins over the docstring."""
+
+    def find(city: Annotated[str, "the town"]) -> None:
+        """Find.
+
+        Args:
+            city: the city.
+        """
+
+    assert tool(find).input_schema["properties"]["city"]["description"] == "the town"
+
+
+def test_a_class_below_the_tool_is_found() -> None:
+    """Annotations are resolved when the schema is asked for: a class further down is there by then."""
+
+    @tool
+    def place(where: Point) -> None:
+        """Place."""
+
+    class Point(TypedDict):
+        x: int
+        y: int
+
+    assert list(place.input_schema["$defs"]["Point"]["properties"]) == ["x", "y"]
+    assert place.bind({"where": {"x": 1, "y": 2}}) == ((), {"where": {"x": 1, "y": 2}})
+
+
+def test_annotations_that_name_nothing() -> None:
+    """What cannot be resolved is an error that names the tool and the parameter, when the schema is asked for."""
+
+    @tool
+    def lost(x: Nowhere) -> None:  # noqa: F821
+        """Lose."""
+
+    with pytest.raises(InvalidRequest, match="tool 'lost': parameter 'x': the annotation 'Nowhere' cannot be resolved"):
+        _ = lost.definition
+
+
+@pytest.mark.parametrize("function", [lambda *rows: None, lambda **rows: None])
+def test_stars_are_refused(function: Any) -> None:
+    """A model cannot be asked for *args and **kwargs; the error names them."""
+    with pytest.raises(InvalidRequest, match=r"tool 'f': a model cannot be asked for \*{1,2}rows"):
+        _ = tool(function, name="f").input_schema
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameter"),
+    [
+        ({"name": "a b"}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 65}, "name"),
+        ({"timeout": 0}, "timeout"),
+        ({"max_result_chars": 0}, "max_result_chars"),
+        ({"approve": "yes"}, "approve"),
+    ],
+)
+def test_settings_that_are_none(settings: dict[str, Any], parameter: str) -> None:
+    """A name that a provider refuses, and numbers that mean nothing, are told when the tool is made."""
+    with pytest.raises(InvalidRequest) as caught:
+        tool(plain, **settings)
+    assert caught.value.parameter == parameter
+
+
+def test_copies_and_pickles() -> None:
+    """A tool is copied as itself, and pickles by the name of its function."""
+    assert copy.deepcopy(weather) is copy.copy(weather) is weather
+    assert pickle.loads(pickle.dumps(weather)) is weather
+    assert pickle.loads(pickle.dumps(count)) is count
+    again = pickle.loads(pickle.dumps(tool(plain, name="double", timeout=3)))
+    assert (again.name, again.timeout, again(4)) == ("double", 3, 8)
+    assert pickle.loads(pickle.dumps(Shelf("Emma").find))("Emma")
+    assert pickle.loads(pickle.dumps(Shelf.size)) is Shelf.size
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"n": {"type": "integer"}, "kind": {"enum": ["a", "b"]}},
+    "required": ["n"],
+    "additionalProperties": False,
+}
+
+
+def handler(arguments: dict[str, Any]) -> int:
+    """Hand on what it gets."""
+    return arguments["n"]
+
+
+def test_from_schema() -> None:
+    """A tool from a schema: the handler takes the arguments as one dict, checked."""
+    made = Tool.from_schema("number", SCHEMA, handler, description="Say it.", timeout=1)
+    assert made.definition == mellite.ToolDefinition("number", "Say it.", input_schema=SCHEMA)
+    args, kwargs = made.bind({"n": 3})
+    assert made(*args, **kwargs) == 3
+    for arguments, path in (({}, "$"), ({"n": "3"}, "$.n"), ({"n": 1, "kind": "c"}, "$.kind"), ({"n": 1, "m": 2}, "$")):
+        with pytest.raises(Mismatch) as caught:
+            made.bind(arguments)
+        assert caught.value.path == path
+    again = pickle.loads(pickle.dumps(made))
+    assert (again == made, again.definition) == (True, made.definition)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "strin"},
+        {"type": "array"},
+        {"properties": []},
+        {"required": "n"},
+        [],
+        {"$ref": "https://example.com/schema.json"},
+        {"default": float("nan")},
+    ],
+)
+def test_a_schema_that_is_none(schema: Any) -> None:
+    """A schema that is no schema, or none of an object, is told when the tool is made."""
+    with pytest.raises(InvalidRequest) as caught:
+        Tool.from_schema("bad", schema, handler)
+    assert caught.value.parameter == "schema"
+    assert "tool 'bad'" in str(caught.value)
+
+
+def test_tool_failure_is_at_hand() -> None:
+    """Tools raise it for the model to read; it is one of the errors."""
+    assert mellite.ToolFailure is mellite.errors.ToolFailure
