@@ -154,13 +154,11 @@ class Timeline:
         """
         if not _SIMPLE.fullmatch(self.chunks):
             return [size for size, _ in self.pieces(path=path)]
+        words = self.chunks.replace("@", " ").split()[::2]
+        known = {word: _repeated(word) for word in set(words)}  # pieces are much alike
         sizes: list[int] = []
-        for word in self.chunks.replace("@", " ").split()[::2]:
-            if "x" in word:
-                size, _, count = word.partition("x")
-                sizes += [int(size)] * int(count)
-            else:
-                sizes.append(int(word))
+        for word in words:
+            sizes += known[word]
         return sizes
 
 
@@ -218,6 +216,12 @@ def unpacked(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
         for _ in range(count):
             start += delay
             yield size, start
+
+
+def _repeated(word: str) -> list[int]:
+    """Return the sizes that a word without its delay stands for."""
+    size, _, count = word.partition("x")
+    return [int(size)] * int(count or 1)
 
 
 def _written(microseconds: int) -> str:

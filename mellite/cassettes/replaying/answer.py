@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +28,6 @@ EVERY: Final = 16
 
 #: Pieces that end with an event are handed on together, up to so many bytes, where they need not come one by one.
 _TOGETHER: Final = 64 * 1024
-_LF: Final = 10
 _JSON: Final = (b"{", b"[")
 
 
@@ -262,12 +262,9 @@ class RecordedAnswer(ArrivingResponse):
         if count >= len(ends):
             return b""
         if self._together:
-            most = self.taken + _TOGETHER
-            last = len(ends) - 1
-            end = ends[count]
-            while count < last and body[end - 1] == _LF == body[end - 2] and ends[count + 1] <= most:
+            last = bisect_right(ends, self.taken + _TOGETHER, lo=count) - 1
+            while count < last and body[ends[count] - 2 : ends[count]] == b"\n\n":
                 count += 1
-                end = ends[count]
         return self._next(count + 1)
 
     async def aclose(self) -> None:
