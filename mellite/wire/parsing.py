@@ -7,21 +7,25 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Final
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final
 
 from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge, TransportError
 from ..values.events import Event, Finish, RawChunk
 from ..values.request import Request
 from ..values.usage import Usage
 from .bounds import DEFAULT_BOUNDS, AnswerBounds, held, values_in
-from .framing import Framing
-from .protocol import Protocol, State
+from .framing import Frame, Framing
+from .protocol import Flow, Protocol, State
 from .response import BodyReader
 
 __all__ = ["Parser", "each"]
 
 #: Events that only keep the connection alive.
 _PINGS: Final = frozenset({"ping", "keepalive"})
+_NAME: Final = attrgetter("event")
+_MANY: Final = 8  # events of the stream that are worth a look whether they are all more of the same
 _MOST_LINES: Final = 10  # lines outside of events that are searched for an error one by one
 _SENTENCE: Final = re.compile(rb"[A-Za-z]{2}\S*\s+\S*[A-Za-z]{2}")
 
@@ -41,6 +45,7 @@ class Parser:
         "_bounds",
         "_bytes",
         "_few",
+        "_flow",
         "_framed",
         "_framing",
         "_halt",
@@ -67,6 +72,7 @@ class Parser:
         self._initial = partial(protocol.initial, request)
         self._state: State = self._initial()
         self._step = protocol.step
+        self._flow = protocol.flow
         self._halt = protocol.halt
         self._framing = framing
         self._bounds = bounds
@@ -113,22 +119,11 @@ class Parser:
             if self._framing.damaged:  # return none of these events: the gap may lie before any of them
                 msg = "the stream is damaged: a line of it is neither an event nor text, so something may be missing"
                 raise InvalidProviderOutput(msg)
-            for frame in frames:
-                raw = frame.raw
-                if not raw:
-                    continue
-                self._framed = True
-                if frame.event not in _PINGS:  # a ping says that the server lives, not that the answer goes on
-                    self.progressed = True
-                if self._keep_raw:
-                    events.append(RawChunk(raw))
-                if self._bytes > self._few:
-                    self._weigh(raw)
-                events += self._step(self._state, raw, frame.event)
-                if self._state.done:
-                    self.over = True
-                    break
+            if len(frames) < _MANY or self._flow is None:
+                self._take_each(frames, events)
             else:
+                self._take_many(self._flow, frames, events)
+            if not self.over:
                 self.failure = self._framing.failure
         except MelliteError as error:
             self.failure = error
@@ -137,6 +132,54 @@ class Parser:
         if not self._state.complete and (self._framing.stray or self._strayed):
             self._look_beside()
         return events
+
+    def _take_each(self, frames: Sequence[Frame], events: list[Event]) -> None:
+        """Take events of the stream one by one."""
+        state, step, keep_raw = self._state, self._step, self._keep_raw
+        for frame in frames:
+            raw = frame.raw
+            if not raw:
+                continue
+            self._framed = True
+            if frame.event not in _PINGS:  # a ping says that the server lives, not that the answer goes on
+                self.progressed = True
+            if keep_raw:
+                events.append(RawChunk(raw))
+            if self._bytes > self._few:
+                self._weigh(raw)
+            events += step(state, raw, frame.event)
+            if state.done:
+                self.over = True
+                break
+
+    def _take_many(self, flow: Flow[State], frames: Sequence[Frame], events: list[Event]) -> None:
+        """Take events of the stream, as many at once as are nothing but more of the text that flows."""
+        for name, group in groupby(frames, _NAME):
+            alike = list(group)
+            at = 0
+            while at < len(alike) and not self.over:
+                if self._bytes <= self._few and name not in _PINGS:
+                    at += self._flows(flow, alike[at:], name, events)
+                self._take_each(alike[at : at + _MANY], events)
+                at += _MANY
+            if self.over:
+                return
+
+    def _flows(self, flow: Flow[State], frames: Sequence[Frame], name: str, events: list[Event]) -> int:
+        """Take the first ones of these events of the stream, as far as the text flows; return how many."""
+        raws = [frame.raw for frame in frames]
+        deltas = flow(self._state, raws, name)
+        count = len(deltas)
+        if count:
+            self._framed = self.progressed = True
+            if self._keep_raw:
+                both: list[Any] = [None] * (2 * count)
+                both[::2] = map(RawChunk, raws[:count])
+                both[1::2] = deltas
+                events += both
+            else:
+                events += deltas
+        return count
 
     def _look_beside(self) -> None:
         """Look for an error message in the bytes that belong to no event."""

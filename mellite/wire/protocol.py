@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
-from typing import Any, Generic, Protocol as Interface, SupportsIndex, TypeVar
+from typing import Any, Generic, Protocol as Interface, SupportsIndex, TypeAlias, TypeVar
 
 from attrs import asdict, field, frozen
 
@@ -15,7 +15,7 @@ from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
 
-__all__ = ["Protocol", "State", "remade"]
+__all__ = ["Flow", "Protocol", "State", "remade"]
 
 
 class State(Interface):
@@ -32,6 +32,11 @@ class State(Interface):
 
 
 S = TypeVar("S", bound=State)
+
+
+#: ``flow(state, events, name)`` takes the data of stream events that all have this name. It gives one event for each of
+#: those, from the first on, that are nothing but more of the text that flows: what ``step`` would give for it.
+Flow: TypeAlias = Callable[[S, Sequence[bytes], str], Sequence[Event]]
 
 
 def _as_it_is(request: Request) -> tuple[Request, tuple[str, ...]]:
@@ -69,6 +74,12 @@ class Protocol(Generic[S]):
     elsewhere: str = ""
     _made_by: tuple[Callable[..., Protocol[S]], Any] | None = field(default=None, init=False, eq=False, repr=False)
     _plain: Callable[[bytes], str | None] | None = field(default=None, init=False, eq=False, repr=False)
+    _flow: Flow[S] | None = field(default=None, init=False, eq=False, repr=False)
+
+    @property
+    def flow(self) -> Flow[S] | None:
+        """What takes many stream events at once, see `Flow`; None where `step` has to take each."""
+        return getattr(self, "_flow", None)  # pickles of earlier versions have no such field
 
     def plain(self, body: bytes) -> str | None:
         """Return the text of an answer in one piece if it is nothing but one text and ended of its own accord.
@@ -90,20 +101,23 @@ class Protocol(Generic[S]):
         dialect: Any = None,
         *,
         plain: Callable[[bytes], str | None] | None = None,
+        flow: Flow[S] | None = None,
     ) -> Protocol[S]:
         """Note the function that makes this protocol, and return the protocol.
 
         Its pickle is then a call of that function, and holds none of the protocol's own functions, which may be renamed
         or moved. What `attrs.evolve` makes of the protocol is another one: it is pickled with its functions, and its
-        answers are all read by its own `unary`.
+        answers are all read by its own `unary` and `step`.
 
         Args:
             make: a public function; if it takes a ``dialect``, one that is usual must be its default.
             dialect: an attrs object of plain values, with which the function was called.
             plain: what the method of this name asks.
+            flow: what the property of this name gives.
         """
         object.__setattr__(self, "_made_by", (make, dialect))
         object.__setattr__(self, "_plain", plain)
+        object.__setattr__(self, "_flow", flow)
         return self
 
     def __reduce_ex__(self, version: SupportsIndex) -> Any:

@@ -8,6 +8,7 @@ import json
 import random
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -28,6 +29,7 @@ from mellite.protocols import (
 )
 from mellite.wire.aws import EventStreamDecoder
 from mellite.wire.framing import Frame, SseDecoder
+from mellite.wire.parsing import Parser
 from mellite.wire.protocol import Protocol
 
 MODULES = (anthropic_messages, bedrock_converse, cohere_chat, gemini, openai_chat, openai_responses)
@@ -177,6 +179,7 @@ BETWEEN: dict[str, list[Any]] = {
     "gemini": [
         google(""),
         google("c", thoughtSignature="s"),
+        {**google("c"), "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 3}},
         {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {"a": 1}}}]}}]},
         {"candidates": [{"content": {}, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 5}},
         None,
@@ -198,6 +201,8 @@ BETWEEN: dict[str, list[Any]] = {
     ],
     "cohere-chat": [
         cohere("content-start", 1, content={"type": "thinking", "thinking": "t"}),
+        cohere("content-delta", content={"text": "c", "thinking": "d"}),
+        cohere("content-delta", 1, content={"text": "c"}),
         cohere("content-end"),
         cohere("tool-call-start", 1, tool_calls={"id": "2", "function": {"name": "g", "arguments": ""}}),
         cohere("tool-call-delta", 1, tool_calls={"function": {"arguments": "1"}}),
@@ -238,6 +243,42 @@ def told(id: str, frames: Sequence[Raw]) -> tuple[list[Event], str]:
     return events, ""
 
 
+def told_at_once(id: str, frames: Sequence[Raw]) -> tuple[list[Event], str]:
+    """The same, where all of the stream comes in one piece, so that what flows is not taken event by event."""
+    parser = Parser(PROTOCOLS[id], SseDecoder(), REQUEST, keep_raw=False)
+    events = [*parser.take(b"".join([b"event: %s\ndata: %s\n\n" % (name.encode(), data) for data, name in frames]))]
+    if parser.failure is not None:
+        return events, repr(parser.failure)
+    try:
+        return [*events, *(() if parser.over else parser.take(b""))], ""
+    except MelliteError as error:
+        return events, repr(error)
+
+
+def told_by_flow(id: str, frames: Sequence[Raw]) -> tuple[list[Event], str]:
+    """The same, where as much as flows is taken at once, before each event that is taken by itself."""
+    protocol = PROTOCOLS[id]
+    state = protocol.initial(REQUEST)
+    events: list[Event] = []
+    at = 0
+    try:
+        while at < len(frames) and not state.done:
+            data, name = frames[at]
+            alike = [raw for raw, _ in takewhile(lambda frame, name=name: frame[1] == name, frames[at:])]
+            flowed = protocol.flow(state, alike, name) if protocol.flow is not None else ()
+            events += flowed
+            if flowed:
+                at += len(flowed)
+            else:
+                events += protocol.step(state, data, name)
+                at += 1
+        if not state.done:
+            events += protocol.halt(state)
+    except MelliteError as error:
+        return events, repr(error)
+    return events, ""
+
+
 def the_long_way(frames: Sequence[Raw]) -> Iterator[Raw]:
     """The same events, none of which is plain: of another name, and with a field that means nothing."""
     for data, name in frames:
@@ -260,6 +301,9 @@ def agree(id: str, frames: Sequence[Raw]) -> int:
     long = [evolve(event, response=without(event.response)) if type(event) is Finish else event for event in long]
     assert short == long
     assert broke == broke_long.replace("'zz': None, ", "")
+    assert told_by_flow(id, frames) == (short, broke)
+    if b"\n" not in b"".join([data for data, _ in frames]):
+        assert told_at_once(id, frames) == (short, broke)
     return len(short)
 
 
@@ -301,7 +345,7 @@ def test_disturbed_flows(id: str, what: str) -> None:
     begun, more = FLOWS[id, what]
     for _ in range(150):
         values = [*begun, more]
-        while len(values) < rnd.randrange(4, 16):
+        while len(values) < rnd.randrange(4, 30):
             values.append(rnd.choice((more, more, rnd.choice(others), rnd.choice(BETWEEN[id]))))
         values += rnd.choice(([], [], BETWEEN[id][-3:]))
         agree(id, [(json.dumps(value).encode(), "message") for value in values])
@@ -315,6 +359,29 @@ def test_content_behind_the_end_of_converse() -> None:
         amazon(reasoningContent={"text": "b"}),
     ]
     assert agree("bedrock-converse", [(json.dumps(value).encode(), "message") for value in values])
+
+
+#: What shows only where it comes just so, by protocol.
+JUST_SO: dict[str, list[Any]] = {
+    "openai-responses": [
+        added(0, "message"),
+        *[openai("output_text", "a", number, content_index=0, **AT) for number in (1, 2, 3, 7)],
+        {"type": "response.completed", "response": {"status": "completed", "output": []}},
+    ],
+    "gemini": [
+        google("a"),
+        {**google("b"), "usageMetadata": {"promptTokenCount": 5}},
+        google("c"),
+        {"candidates": [{"content": {}, "finishReason": "STOP"}]},
+    ],
+    "bedrock-converse": [amazon(text="a"), {"messageStop": {"stopReason": "end_turn"}}, amazon(text="b")],
+}
+
+
+@pytest.mark.parametrize("id", JUST_SO)
+def test_just_so(id: str) -> None:
+    """Numbers that leave a gap, usage before the end, and content behind it count where much is taken at once, too."""
+    agree(id, [(json.dumps(value).encode(), "message") for value in JUST_SO[id]])
 
 
 ADDRESSES = {

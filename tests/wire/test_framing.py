@@ -6,6 +6,7 @@ import base64
 import json
 import time
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ VECTORS: dict[str, tuple[bytes, list[tuple[str, str, str, int | None]], str, int
     "not-utf-8-elsewhere": (b"d\xffata: x\n: \xff\nevent: \xff\ndata: a\n\n", [("\ufffd", "a", "", None)], "", None),
     "no-blank-line": (b"data: a\n\ndata: b\n", [("message", "a", "", None)], "", None),
     "no-line-end-at-the-end": (b"data: a\n\ndata: [DONE]", [("message", "a", "", None)], "", None),
+    "a-long-one-without-an-end": (b"data: a\n\ndata: " + 1100 * b"b", [("message", "a", "", None)], "", None),
     "cr-at-the-end": (b"data: a\n\r", [("message", "a", "", None)], "", None),
 }
 
@@ -158,6 +160,46 @@ def test_pieces_make_no_difference(lines: list[bytes], ends: list[bytes], data: 
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=8)))
     pieces = [raw[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
     assert decode(*pieces) == decode(raw)
+
+
+#: Events that begin alike, and what may stand among them.
+ALIKE = st.sampled_from([b"", b"event: x\n"])
+AMONG = st.sampled_from(
+    [
+        b"event: y\ndata: a\n\n",
+        b"data: a\ndata: b\n\n",
+        b"data: \n\n",
+        b"data:a\n\n",
+        b"data: data: \n\n",
+        b"id: 1\ndata: a\n\n",
+        b"\n",
+        b": c\n\n",
+        b"data: a\r\n\r\n",
+        b"data: a\n",
+        b"event: x\n",
+        b"data: " + 300 * b"b" + b"\n\n",
+        b"data: " + 1500 * b"b",
+    ]
+)
+
+
+@given(ALIKE, st.lists(st.tuples(st.integers(0, 30), AMONG), min_size=1, max_size=6), st.integers(150, 400), st.data())
+def test_many_that_begin_alike(name: bytes, among: list[tuple[int, bytes]], limit: int, data: st.DataObject) -> None:
+    """Events that begin alike mean the same whole as byte by byte, whatever stands among them, up to the limit."""
+    raw = b"".join([(name + b"data: " + count * b"c" + b"\n\n") * count + other for count, other in among])
+    at = data.draw(st.integers(0, len(raw)))
+    assert decode(raw) == decode(raw[:at], raw[at:]) == decode(*(raw[i : i + 1] for i in range(len(raw))))
+    assert up_to_limit([raw], limit) == up_to_limit([raw[i : i + 1] for i in range(len(raw))], limit)
+
+
+def up_to_limit(pieces: list[bytes], limit: int) -> tuple[list[ServerSentEvent], str]:
+    """The events of a stream, and the error that ended them."""
+    decoder = SseDecoder(limit=limit)
+    events: list[ServerSentEvent] = []
+    with suppress(OutputTooLarge):
+        for piece in pieces:
+            events += decoder.feed(piece)
+    return events, repr(decoder.failure)
 
 
 def test_an_event_comes_with_its_blank_line() -> None:

@@ -11,7 +11,7 @@ from .body import OPTIONS, lower, mend
 from .dialect import ANTHROPIC, AnthropicDialect
 from .plain import plain
 from .state import State as AnthropicState
-from .stream import halt, initial, step, unary
+from .stream import flow, halt, initial, step, unary
 
 __all__ = [
     "ANTHROPIC",
@@ -41,4 +41,4 @@ def protocol(dialect: AnthropicDialect = ANTHROPIC) -> Protocol[AnthropicState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    ).made_by(protocol, dialect, plain=plain)
+    ).made_by(protocol, dialect, plain=plain, flow=flow)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ...values.errors import InvalidProviderOutput
-from ...values.events import Event, ToolCallEvent
+from ...values.events import Event, TextDelta, ToolCallEvent
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
@@ -16,7 +16,7 @@ from .answer import TextPiece, ThinkingPiece, decode_plain
 from .blocks import begin_block, end_block, grow
 from .state import State
 
-__all__ = ["halt", "initial", "step", "unary"]
+__all__ = ["flow", "halt", "initial", "step", "unary"]
 
 #: The events that may be nothing but a delta; "message" is the name of an event without one.
 _DELTAS: Final = ("content_block_delta", "message")
@@ -81,6 +81,29 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
                 elif block.kind == "call":
                     return grow(block, piece.partial_json)  # type: ignore[union-attr]
     return _take(state, data, event)
+
+
+def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of an open text.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> more = b'{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi!"}}'
+        >>> flow(state, [more]), step(state, more)[-1], flow(state, [more, b"{}"])
+        ([], TextDelta(text='Hi!', id='text-0'), [TextDelta(text='Hi!', id='text-0')])
+    """
+    deltas: list[Event] = []
+    for data in events if name in _DELTAS and not state.complete else ():
+        try:
+            plain = decode_plain(data)
+        except (ValueError, RecursionError):
+            break
+        block, piece = state.blocks.get(plain.index), plain.delta
+        if block is None or not block.open or block.kind != "text" or type(piece) is not TextPiece or not piece.text:
+            break
+        block.pieces.append(piece.text)
+        deltas.append(TextDelta(piece.text, block.event_id))
+    return deltas
 
 
 def halt(state: State) -> Sequence[Event]:

@@ -8,7 +8,7 @@ from .body import OPTIONS, lower, mend
 from .exceptions import classify
 from .plain import plain
 from .state import State as ConverseState
-from .stream import halt, initial, step, unary
+from .stream import flow, halt, initial, step, unary
 
 __all__ = ["BedrockConverseRaw", "ConverseResponse", "ConverseState", "classify", "protocol"]
 
@@ -30,4 +30,4 @@ def protocol() -> Protocol[ConverseState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    ).made_by(protocol, plain=plain)
+    ).made_by(protocol, plain=plain, flow=flow)

@@ -17,7 +17,7 @@ from .answer import Block, PlainDelta, decode_plain, usage_of
 from .exceptions import error_value, failure_in_stream
 from .state import State
 
-__all__ = ["halt", "initial", "step", "unary"]
+__all__ = ["flow", "halt", "initial", "step", "unary"]
 
 
 def initial(request: Request) -> State:  # noqa: ARG001 - the argument of every protocol
@@ -64,6 +64,29 @@ def step(state: State, data: bytes, event: str = "") -> Sequence[Event]:  # noqa
         error.usage = state.usage
         raise
     return () if value is None else _take(state, value)
+
+
+def flow(state: State, events: Sequence[bytes], name: str = "") -> list[Event]:  # noqa: ARG001 - as in others
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> more = b'{"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "Hi!"}}}'
+        >>> flow(state, [more]), step(state, more)[-1], flow(state, [more, b"{}"])
+        ([], TextDelta(text='Hi!', id='text-0'), [TextDelta(text='Hi!', id='text-0')])
+    """
+    deltas: list[Event] = []
+    block = state.flowing
+    for data in events if block is not None and block.kind == "text" and not state.complete else ():
+        try:
+            plain = decode_plain(data).content_block_delta
+        except (ValueError, RecursionError):
+            break
+        flowed = _flowed(block, plain.delta) if block is not None and plain.content_block_index == state.index else None
+        if flowed is None:
+            break
+        deltas.append(flowed)
+    return deltas
 
 
 def _flowed(block: Block, delta: PlainDelta) -> Event | None:

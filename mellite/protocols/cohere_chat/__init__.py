@@ -8,7 +8,7 @@ from .answer import ID, CohereChatRaw, CohereResponse
 from .body import OPTIONS, lower, mend
 from .plain import plain
 from .state import State as CohereState
-from .stream import halt, initial, step, unary
+from .stream import flow, halt, initial, step, unary
 
 __all__ = ["CohereChatRaw", "CohereResponse", "CohereState", "protocol"]
 
@@ -30,4 +30,4 @@ def protocol() -> Protocol[CohereState]:
         unary=unary,
         classify=classify,
         mend=mend,
-    ).made_by(protocol, plain=plain)
+    ).made_by(protocol, plain=plain, flow=flow)

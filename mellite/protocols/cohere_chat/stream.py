@@ -18,7 +18,7 @@ from ..reading import answered, decoded, is_done, read_whole
 from .answer import PlainCallEvent, decode_plain, usage_of
 from .state import State
 
-__all__ = ["halt", "initial", "step", "unary"]
+__all__ = ["flow", "halt", "initial", "step", "unary"]
 
 #: What an event carries, by one of these names.
 _PAYLOADS: Final = ("delta", "message")
@@ -72,6 +72,36 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
                     block.pieces.append(thinking)
                     return (ReasoningDelta(thinking, block.id),)
     return _take(state, data, event)
+
+
+def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:  # noqa: ARG001 - as in others
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> start = b'{"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text"}}}}'
+        >>> more = b'{"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Hi!"}}}}'
+        >>> _ = step(state, start), step(state, more)
+        >>> flow(state, [more, more, b"{}"])
+        [TextDelta(text='Hi!', id='text-0'), TextDelta(text='Hi!', id='text-0')]
+    """
+    deltas: list[Event] = []
+    block = state.flowing
+    if block is None or block.kind != "text":
+        return deltas
+    for data in events:
+        try:
+            plain = decode_plain(data)
+        except (ValueError, RecursionError):
+            break
+        if type(plain) is PlainCallEvent or plain.index != state.index:
+            break
+        content = plain.delta.message.content
+        if not content.text or content.thinking is not None:
+            break
+        block.pieces.append(content.text)
+        deltas.append(TextDelta(content.text, block.id))
+    return deltas
 
 
 def halt(state: State) -> Sequence[Event]:

@@ -11,7 +11,7 @@ from .body import OPTIONS, lower, mend
 from .dialect import GOOGLE, GeminiDialect
 from .plain import plain
 from .state import State as GeminiState
-from .stream import halt, initial, step, unary
+from .stream import flow, halt, initial, step, unary
 
 __all__ = ["GOOGLE", "GeminiDialect", "GeminiRaw", "GeminiResponse", "GeminiState", "protocol"]
 
@@ -33,4 +33,4 @@ def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=mend,
-    ).made_by(protocol, dialect, plain=plain)
+    ).made_by(protocol, dialect, plain=plain, flow=flow)

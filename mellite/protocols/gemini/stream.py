@@ -17,7 +17,7 @@ from .enums import BLOCK_REASONS, FINISH_REASONS, name_of
 from .parts import MISSES, close, finish_call, on_part
 from .state import State
 
-__all__ = ["halt", "initial", "step", "unary"]
+__all__ = ["flow", "halt", "initial", "step", "unary"]
 
 #: The fields of an answer, in one piece or a chunk of it.
 _ANSWER: Final = ("candidates", "promptFeedback", "usageMetadata")
@@ -71,6 +71,32 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         return _concluded(state)
     value = read_event(state, data, event, known=_ANSWER)
     return () if value is None else _take(state, value, data)
+
+
+def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:  # noqa: ARG001 - as in others
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> more = b'{"candidates": [{"content": {"parts": [{"text": "Hi!"}], "role": "model"}}]}'
+        >>> flow(state, [more]), step(state, more)[-1], flow(state, [more, b"{}"])
+        ([], TextDelta(text='Hi!', id='text-0'), [TextDelta(text='Hi!', id='text-0')])
+    """
+    deltas: list[Event] = []
+    for data in events if state.plain == "text" else ():
+        try:
+            chunk = decode_plain(data)
+        except (ValueError, RecursionError):
+            break
+        part = chunk.candidates[0].content.parts[0]
+        text = part.text
+        if not text or part.thought is not False:
+            break
+        state.merged.flowing.append(text)
+        if chunk.usageMetadata:
+            state.last_usage = chunk.usageMetadata
+        deltas.append(TextDelta(text, state.block_id))
+    return deltas
 
 
 def halt(state: State) -> Sequence[Event]:

@@ -11,7 +11,7 @@ from .body import lower, mend, options_of
 from .dialect import OPENAI, ChatDialect
 from .plain import plain
 from .state import State as ChatState
-from .stream import halt, initial, step, unary
+from .stream import flow, halt, initial, step, unary
 
 __all__ = ["OPENAI", "ChatCompletion", "ChatDialect", "ChatState", "OpenAIChatRaw", "protocol"]
 
@@ -33,4 +33,4 @@ def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=partial(mend, dialect=dialect),
-    ).made_by(protocol, dialect, plain=plain)
+    ).made_by(protocol, dialect, plain=plain, flow=flow)

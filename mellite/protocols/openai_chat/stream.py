@@ -18,7 +18,7 @@ from .deltas import MISSES, end_reasoning, on_delta
 from .dialect import OPENAI, ChatDialect
 from .state import State
 
-__all__ = ["halt", "initial", "step", "unary"]
+__all__ = ["flow", "halt", "initial", "step", "unary"]
 
 #: The fields of an answer, in one piece or a chunk of it.
 _ANSWER: Final = ("choices",)
@@ -65,6 +65,31 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
             if flowed is not None:
                 return flowed
     return _take(state, data, event)
+
+
+def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:  # noqa: ARG001 - as in others
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> more = b'{"choices": [{"index": 0, "delta": {"content": "Hi!"}}]}'
+        >>> flow(state, [more]), step(state, more)[-1], flow(state, [more, b"[DONE]"])
+        ([], TextDelta(text='Hi!', id='text-0'), [TextDelta(text='Hi!', id='text-0')])
+    """
+    texts: list[str] = []
+    if state.plain == "text":
+        add, decode = texts.append, decode_plain
+        for data in events:
+            try:
+                delta = decode(data).choices[0].delta
+            except (ValueError, RecursionError):
+                break
+            text = delta.content
+            if not text or delta.tool_calls is not None or not (delta.reasoning is delta.reasoning_content is None):
+                break
+            add(text)
+        state.merged.content += texts
+    return list(map(TextDelta, texts))
 
 
 def _flowed(state: State, delta: PlainDelta) -> Sequence[Event] | None:

@@ -11,7 +11,7 @@ from .body import lower, mend, options_of
 from .dialect import OPENAI, ResponsesDialect
 from .plain import plain
 from .state import State as ResponsesState
-from .stream import halt, initial, step, unary
+from .stream import flow, halt, initial, step, unary
 
 __all__ = [
     "OPENAI",
@@ -42,4 +42,4 @@ def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
         classify=classify,
         mend=mend,
         elsewhere="ask a server that only knows Chat Completions with '{provider}-chat:' instead of '{provider}:'",
-    ).made_by(protocol, dialect, plain=plain)
+    ).made_by(protocol, dialect, plain=plain, flow=flow)

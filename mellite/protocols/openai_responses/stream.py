@@ -18,7 +18,7 @@ from .events import HANDLERS, object_in
 from .pieces import Block, Item
 from .state import State
 
-__all__ = ["halt", "initial", "step", "unary"]
+__all__ = ["flow", "halt", "initial", "step", "unary"]
 
 _CUT_SHORT: Final[dict[str, FinishReason]] = {
     "max_output_tokens": "length",
@@ -95,6 +95,35 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
                     return (TextDelta(plain.delta, flow.grown.id),)
                 return (_flowed(flow.grown, plain.delta),)
     return _take(state, data, event)
+
+
+def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:
+    """Return the deltas of those stream events, from the first one on, that are nothing but more of the text.
+
+    Example:
+        >>> state = initial(Request.of("Hello."))
+        >>> more = b'{"type": "response.output_text.delta", "item_id": "1", "content_index": 0, "delta": "Hi!"}'
+        >>> flow(state, [more]), step(state, more)[-1], flow(state, [more, b"{}"])
+        ([], TextDelta(text='Hi!', id='1'), [TextDelta(text='Hi!', id='1')])
+    """
+    deltas: list[Event] = []
+    flows = state.flow
+    if flows is None or flows.type != "response.output_text.delta" or name not in _PLAIN_NAMES:
+        return deltas
+    grown = flows.grown
+    for data in events:
+        try:
+            plain = decode_plain(data)
+        except (ValueError, RecursionError):
+            break
+        place = plain.item_id if plain.output_index is None else plain.output_index
+        if (plain.type, place, plain.content_index) != (flows.type, flows.place, flows.number) or not plain.delta:
+            break
+        if plain.sequence_number is not None:
+            state.sequence.note(plain.sequence_number, grown)
+        grown.pieces.append(plain.delta)
+        deltas.append(TextDelta(plain.delta, grown.id))
+    return deltas
 
 
 def _flowed(grown: Block | Item, more: str) -> Event:
