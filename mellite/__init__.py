@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         as_completed as as_completed,
         gather as gather,
     )
+    from .strategies.generative_functions import Generative as Generative, generative as generative
     from .strategies.requirements import (
         Requirement as Requirement,
         ValidationResult as ValidationResult,
@@ -115,6 +116,7 @@ else:
             ".backends.by_name": "backend",
             ".strategies.conversing.conversation": "Conversation",
             ".strategies.gathering": "Gathering Results as_completed gather",
+            ".strategies.generative_functions": "Generative generative",
             ".strategies.requirements": "Requirement ValidationResult check",
             ".strategies.sampling": "BestOfN BudgetForcing Escalate Fallback Hedge MajorityVote MinimumBayesRisk "
             "ModelFriendlyRepair MultiTurnRepair RejectionSampling RepairSampling SamplingResult",

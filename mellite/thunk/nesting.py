@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable
 from typing import Final, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -23,19 +23,19 @@ class Nested(Protocol):
 T = TypeVar("T", bound=Nested)
 
 
-def innermost_first(thunk: T, known: Container[int] = ()) -> list[T]:
+def innermost_first(thunk: T, is_known: Callable[[T], bool]) -> list[T]:
     """List `thunk` and all thunks in its prompt, at whatever depth, each once and after those in its own prompt.
 
     Args:
         thunk: the outermost.
-        known: ids of thunks to leave out, with what is in them.
+        is_known: tells which thunks to leave out, with what is in them.
     """
     found: dict[T, None] = {}
     open_ones = [(thunk, iter(_directly_in(thunk)))]
     while open_ones:
         last, inside = open_ones[-1]
         for part in inside:
-            if part not in found and id(part) not in known:
+            if part not in found and not is_known(part):
                 open_ones.append((part, iter(_directly_in(part))))
                 break
         else:
@@ -60,9 +60,8 @@ def shortcut(thunk: Nested) -> Nested | None:
     log2(depth) thunks deep. See E. W. Myers, "An applicative random-access stack" (1983).
     """
     if thunk not in _ways:
-        for each in innermost_first(thunk):
-            if each not in _ways:
-                _ways[each] = _way(each)
+        for each in innermost_first(thunk, _ways.__contains__):
+            _ways[each] = _way(each)
     return _ways[thunk][1]
 
 

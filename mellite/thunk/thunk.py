@@ -297,7 +297,7 @@ class ModelOutputThunk(Answer[T], Generic[T]):
         from .nesting import innermost_first
 
         try:
-            for thunk in innermost_first(self, memo):
+            for thunk in innermost_first(self, lambda thunk: id(thunk) in memo):
                 memo[id(thunk)] = type(thunk)._copied_deeply(thunk, memo)  # noqa: SLF001 - of a kind of this class
         except RecursionError as error:
             msg = "what is in this thunk, or in its answer, is nested too deeply to be copied"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import time
 
 import pytest
 
@@ -149,3 +150,15 @@ async def test_its_messages_are_the_same_objects():
     await last
     before = last.call.request.messages[3].content[0].of
     assert before.outcome.generate_log("x").prompt[1] is backend.last[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda thunks: pickle.loads(pickle.dumps(thunks))])
+def test_all_turns_together(again):
+    """A history holds its turns from the first on; each is looked at once for all that come after it."""
+    last = conversation(1_000, Turns())
+    turns = [message.content[0].of for message in last.call.request.messages[1::2]]
+    began = time.process_time()
+    twins = again(turns)
+    assert time.process_time() - began < 20
+    assert twins[-1].call.request.messages[-2].content[0].of is twins[-2]

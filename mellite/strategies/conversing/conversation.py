@@ -271,7 +271,6 @@ class Conversation:
         return made._with(kept.messages)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Conversation:
-        memo[id(self.backend)] = self.backend  # the world outside
         changes = {name: copy.deepcopy(getattr(self, name), memo) for name in ("options", "_history")}
         return _copied(self, changes)
 

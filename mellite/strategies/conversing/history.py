@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...thunk.thunk import ModelOutputThunk
 from ...values.errors import MelliteError
 from ...values.messages import Deferred, Message, WholeAnswer
 
@@ -22,6 +23,9 @@ def expanded(history: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _messages_of(whole: WholeAnswer) -> tuple[Message, ...]:
     """Return the messages of an answer; none while it has not settled, or if it failed."""
+    thunk = whole.deferred_on()
+    if isinstance(thunk, ModelOutputThunk) and not thunk.is_computed():
+        return ()  # most of a long conversation that nobody has awaited
     try:
         return whole.deferred_messages()
     except MelliteError:
