@@ -186,6 +186,22 @@ def servers(session: nox.Session) -> None:
     session.run("python", "-m", "tests.servers", *programs, *session.posargs)
 
 
+#: The reference server of the Model Context Protocol, with one of everything.
+EVERYTHING = "@modelcontextprotocol/server-everything@2026.8.31"
+
+
+@nox.session
+def mcp(session: nox.Session) -> None:
+    """Connect to MCP servers from PyPI and npm, over stdio and HTTP; needs npm."""
+    install(session, "test")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), EVERYTHING, external=True)
+    program = folder / "node_modules" / ".bin" / "mcp-server-everything"
+    tests = Path("tests", "strategies", "model_context")
+    files = [str(tests / name) for name in ("test_registry_servers.py", "everything.py")]
+    session.run("python", "-m", "pytest", "-q", *files, *session.posargs, env={"MELLITE_MCP_EVERYTHING": str(program)})
+
+
 @nox.session
 def prices(session: nox.Session) -> None:
     """Make the snapshot of prices that ships with the package, at each release; read its diff, then run the tests."""

@@ -12,8 +12,8 @@ beside it; a test enforces that.
     loops/                              asyncio, trio and callers without a loop
     values/                             requests, messages, events, usage, errors, prices, chunks
 
-The modules errors, events, messages, mochi, request, requirements, sampling and streaming are faces: public paths that
-hand on what a room defines.
+The modules errors, events, mcp, messages, mochi, request, requirements, sampling and streaming are faces: public paths
+that hand on what a room defines.
 
 Every public name loads its module when it is first used, so that ``import mellite`` costs nothing.
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         cassettes as cassettes,
         errors as errors,
         events as events,
+        mcp as mcp,
         messages as messages,
         mochi as mochi,
         request as request,
@@ -111,7 +112,7 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events messages mochi request requirements sampling streaming",
+            "": "backends cassettes errors events mcp messages mochi request requirements sampling streaming",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
             ".strategies.conversing.conversation": "Conversation",

@@ -28,6 +28,7 @@ HEAVY = {
 INSTALLED_WITH = {
     "httpcore2": "httpx2",
     "jsonschema_rs": "jsonschema-rs",
+    "mcp_types": "mcp",
     "multidict": "aiohttp",
     "opentelemetry": "opentelemetry-api",
     "yaml": "pyyaml",

@@ -1,0 +1,125 @@
+"""Serve tools of ours to MCP clients, over stdin and stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self, cast, final
+
+from ...loops.threads import run_in_thread
+from ...values.errors import InvalidRequest
+from ...values.function_tools import Tool, tool_of
+from .answering import answer
+from .groups import without_group
+from .package import imported, version
+
+if TYPE_CHECKING:
+    import mcp_types
+    from mcp.server import Server
+
+__all__ = ["serve"]
+
+
+async def serve(tools: Iterable[Tool[..., Any] | Callable[..., Any]], *, name: str = "mellite") -> None:
+    """Serve tools to the MCP client that started this program, until that closes stdin.
+
+    What a tool raises, arguments that do not fit and unknown names are told to the client, as the errors of the call.
+    Functions that are not async run in threads. Meanwhile stdout belongs to the client: what else is printed there goes
+    to stderr.
+
+    Args:
+        tools: tools, or functions to make tools of.
+        name: what the server calls itself.
+
+    Raises:
+        InvalidRequest: for what is no tool, or has nothing to run, and for two tools of one name.
+        MissingExtra: if the mcp package is not installed.
+    """
+    server = _server(_by_name(tools), name)
+    try:
+        await _run(server)
+    except BaseExceptionGroup as group:
+        raise without_group(group) from None
+
+
+async def _run(server: Server[Any]) -> None:
+    from mcp.server.stdio import stdio_server
+
+    with _stdin() as lines:
+        async with stdio_server(cast("Any", lines)) as (reading, writing):
+            try:
+                await server.run(reading, writing, server.create_initialization_options())
+            finally:
+                sys.stdout.flush()  # while it is away from the client, who would get it at the end of the program
+
+
+def _by_name(tools: Iterable[Any]) -> dict[str, Tool[..., Any]]:
+    found: dict[str, Tool[..., Any]] = {}
+    for each in tools:
+        made = tool_of(each)
+        if not isinstance(made, Tool):
+            msg = f"a tool to serve needs a function to run; {made!r:.200} has none"
+            raise InvalidRequest(msg, parameter="tools")
+        if made.name in found:
+            msg = f"two tools have the name {made.name!r}; give one another with tool(..., name=...)"
+            raise InvalidRequest(msg, parameter="tools")
+        found[made.name] = made
+        _ = made.input_schema  # what is wrong with a parameter is told now, not to the client
+    return found
+
+
+def _server(tools: Mapping[str, Tool[..., Any]], name: str) -> Server[Any]:
+    """Make the server of the mcp package. Its lower one: the other withholds what tools raise."""
+    imported()
+    import mcp_types
+    from mcp.server import Server
+
+    async def list_tools(_context: Any, _params: Any) -> mcp_types.ListToolsResult:
+        return mcp_types.ListToolsResult(
+            tools=[
+                mcp_types.Tool(name=each.name, description=each.description, input_schema=dict(each.input_schema))
+                for each in tools.values()
+            ]
+        )
+
+    async def call_tool(_context: Any, params: mcp_types.CallToolRequestParams) -> mcp_types.CallToolResult:
+        return await answer(tools, params.name, params.arguments or {})
+
+    return Server(name, version=version(), on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+@final
+class _Lines:
+    """The lines of stdin, read in a thread that does not hold the end of the program.
+
+    The mcp package reads them in one that does: a server that is cancelled, by Ctrl-C or otherwise, stays until its
+    client sends something.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "rb", closefd=False)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        line = await run_in_thread(self._file.readline)
+        if not line:
+            raise StopAsyncIteration
+        return line.decode("utf-8", "replace")
+
+
+@contextmanager
+def _stdin() -> Iterator[_Lines]:
+    """Take stdin away from the rest of the program, which reads an empty one meanwhile."""
+    descriptor = sys.stdin.fileno()
+    ours = os.dup(descriptor)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        os.dup2(nothing, descriptor)
+        os.close(nothing)
+        yield _Lines(ours)
+    finally:
+        os.dup2(ours, descriptor)  # `ours` stays open: the thread may be reading
