@@ -63,7 +63,7 @@ def connect(
         InvalidRequest: for what is neither a command nor a URL, and for options that do not go with it.
 
     Example:
-        >>> mcp.connect("npx -y @modelcontextprotocol/server-everything", prefix="demo_")
+        >>> connect("npx -y @modelcontextprotocol/server-everything", prefix="demo_")
         <Connection to 'npx @modelcontextprotocol/server-everything', not connected yet>
     """
     if not isinstance(prefix, str) or not _IN_NAMES.fullmatch(prefix):
