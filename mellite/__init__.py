@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .backends.asking import generate as generate
     from .backends.by_name import backend as backend
     from .backends.mochi import mochi_llm_generate as mochi_llm_generate, mochi_llm_stream as mochi_llm_stream
+    from .strategies.agent.approving import Approval as Approval
     from .strategies.conversing.conversation import Conversation as Conversation
     from .strategies.gathering import (
         Gathering as Gathering,
@@ -115,6 +116,7 @@ else:
             "": "backends cassettes errors events mcp messages mochi request requirements sampling streaming",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
+            ".strategies.agent.approving": "Approval",
             ".strategies.conversing.conversation": "Conversation",
             ".strategies.gathering": "Gathering Results as_completed gather",
             ".strategies.generative_functions": "Generative generative",

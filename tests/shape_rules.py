@@ -42,6 +42,9 @@ WIDE_EXCEPTS = {
         "an event that cannot be read fails the thunk, which keeps what came before it"
     ),
     "mellite/thunk/outcome.py::_fails": "asked in order to find that event",
+    "mellite/strategies/agent/calling.py::_Batch._work": "raised again when no task is left",
+    "mellite/strategies/agent/results.py::_as_json": "whatever a value raises is told to the model as a tool error",
+    "mellite/strategies/agent/results.py::_inside": "the same, when the part is looked for that raises",
     "mellite/strategies/requirements/requirement.py::Requirement._awaited": (
         "a check that raises is a verdict that does not pass"
     ),

@@ -10,7 +10,7 @@
     ├── OutputValidationError   an answer that does not fit the output type
     ├── BackendError            any foreign exception out of a backend, as ``__cause__``
     ├── GenerationCancelled
-    ├── ToolFailure
+    ├── ToolFailure, ToolDefect
     ├── SamplingError           StreamRejected
     ├── CassetteError           CassetteMiss, CassetteMismatch, InvalidCassette, InvalidCassetteName,
     │                           UnsafeCassette, RecordingForbidden
@@ -63,6 +63,7 @@ __all__ = [
     "SamplingError",
     "StreamRejected",
     "SyncInsideLoop",
+    "ToolDefect",
     "ToolFailure",
     "TotalTimeout",
     "TransportError",
@@ -313,6 +314,18 @@ class GenerationCancelled(MelliteError):
 
 class ToolFailure(MelliteError):
     """A tool tells the model that it failed; raise it in a tool."""
+
+
+class ToolDefect(MelliteError):
+    """A tool raised something that it did not mean for the model, so that the run failed; that is ``__cause__``.
+
+    ``tool`` is its name, ``arguments`` what it was called with, without what looks like a key, and ``call_id`` the id
+    of the call.
+    """
+
+    tool: str | None = None
+    arguments: Any = None
+    call_id: str | None = None
 
 
 class SamplingError(MelliteError):

@@ -1,0 +1,1 @@
+"""Runs: a model asked again and again, with the results of the tools that it calls."""

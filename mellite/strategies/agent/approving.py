@@ -1,0 +1,116 @@
+"""Who decides whether a call of a tool runs, and how: `mellite.Approval`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Final, Literal, Self
+
+from attrs import field, frozen
+
+from ... import loops
+from ...values.errors import InvalidRequest
+from ...values.function_tools import Approve
+from ...values.messages import ToolCall
+from ...values.provider_json import Json
+from ...values.public_names import publish
+
+__all__ = ["Approval", "decide", "waits_in_a_thread"]
+
+
+@frozen
+class Approval:
+    """What becomes of a call that a model asks for: what an ``approve`` function returns.
+
+    Made by `run`, `refuse`, `replace`, `answer` and `defer`. True and None stand for ``Approval.run()``, False for
+    ``Approval.refuse()``.
+
+    Args:
+        decision: one of ``run``, ``refuse``, ``replace``, ``answer`` and ``defer``.
+        reason: why a call is refused, for the model to read.
+        arguments: what a tool is called with instead of what the model wrote.
+        result: what the model gets without a call.
+
+    Example:
+        >>> def approve(call: ToolCall) -> Approval:
+        ...     return Approval.refuse("not on Sundays") if call.name == "send_mail" else Approval.run()
+        >>> approve(ToolCall("call_1", "send_mail", {"to": "ada@example.com"})).reason
+        'not on Sundays'
+    """
+
+    decision: Literal["run", "refuse", "replace", "answer", "defer"]
+    reason: str | None = field(default=None, kw_only=True)
+    arguments: Json = field(default=None, kw_only=True)
+    result: Any = field(default=None, kw_only=True)
+
+    @classmethod
+    def run(cls) -> Self:
+        """Have the tool called, unless somebody who is asked later decides otherwise."""
+        return cls("run")
+
+    @classmethod
+    def refuse(cls, reason: str | None = None) -> Self:
+        """Have the model told that the call was refused; the tool is not called."""
+        return cls("refuse", reason=reason)
+
+    @classmethod
+    def replace(cls, arguments: Json) -> Self:
+        """Have the tool called with other arguments; in the history stand those that the model wrote."""
+        return cls("replace", arguments=arguments)
+
+    @classmethod
+    def answer(cls, result: Any) -> Self:
+        """Give the model this as the result; the tool is not called."""
+        return cls("answer", result=result)
+
+    @classmethod
+    def defer(cls) -> Self:
+        """End the run after this step, with the call among its ``pending_calls``, until somebody has the result."""
+        return cls("defer")
+
+
+_RUN: Final = Approval("run")
+
+
+async def decide(call: ToolCall, approves: Iterable[Approve]) -> Approval:
+    """Ask one after another about a call; return the first decision that is not to run it.
+
+    Raises:
+        InvalidRequest: if one of them returns something else than a decision.
+    """
+    for approve in approves:
+        answer = _read(await _asked(approve, call), approve)
+        if answer.decision != "run":
+            return answer
+    return _RUN
+
+
+def waits_in_a_thread(approve: Approve) -> bool:
+    """Whether a function is asked in a thread, because it may block it, as one does that asks at a terminal."""
+    function: Any = approve
+    while isinstance(function, partial):
+        function = function.func
+    return not (
+        inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    )
+
+
+async def _asked(approve: Approve, call: ToolCall) -> object:
+    answer = await loops.run_in_thread(approve, call) if waits_in_a_thread(approve) else approve(call)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def _read(answer: object, approve: Approve) -> Approval:
+    if isinstance(answer, Approval):
+        return answer
+    if answer is None or answer is True:
+        return _RUN
+    if answer is False:
+        return Approval.refuse()
+    name = getattr(approve, "__name__", type(approve).__name__)
+    msg = f"approve function {name!r} returned {answer!r:.80}: it returns a mellite.Approval, True, False or None"
+    raise InvalidRequest(msg, parameter="approve")
+
+
+publish(globals(), "mellite", "Approval")

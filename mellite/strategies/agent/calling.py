@@ -1,0 +1,308 @@
+"""Run the calls of tools that one answer asks for: check, ask for approval, call, and write the results."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, Final, TypeAlias, final
+
+import anyio
+from attrs import evolve, field, frozen
+
+from ... import loops
+from ...thunk import observing
+from ...values.empty import EMPTY
+from ...values.errors import ToolFailure
+from ...values.function_tools import Approve, Tool
+from ...values.messages import ToolCall, ToolResult
+from ...values.provider_json import Json
+from ...values.shapes import Mismatch
+from .approving import Approval, decide, waits_in_a_thread
+from .defects import defect_of, failure_in, without_our_frames
+from .refusals import arguments_of, no_handler, not_bound, surplus, too_late, unknown_tool
+from .results import error_result, result_of
+
+__all__ = ["Called", "run_calls"]
+
+#: How long a result may be, in characters, where no tool says it.
+_MOST_CHARACTERS: Final = 100_000
+
+_Bound: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
+
+
+@frozen
+class Called:
+    """What became of one call.
+
+    Args:
+        call: as the model wrote it.
+        result: what the model gets; None if the call is deferred.
+        value: what the tool returned; None if it was not called or failed.
+        failed: whether the result is an error.
+        error: why, where something was raised for it.
+    """
+
+    call: ToolCall
+    result: ToolResult | None
+    value: Any = field(default=None, kw_only=True)
+    failed: bool = field(default=False, kw_only=True)
+    error: Exception | None = field(default=None, kw_only=True)
+
+
+async def run_calls(
+    calls: Iterable[ToolCall],
+    tools: Mapping[str, object],
+    *,
+    approve: Approve | None = None,
+    concurrency: int | None = 8,
+    max_calls: int | None = 100,
+    results: Mapping[str, object] = EMPTY,
+) -> list[Called]:
+    """Run the calls of one answer and return what became of each, in their order.
+
+    What the model can mend comes as the error of a call. If a tool raises anything else, the others are cancelled and
+    waited for. Calls that the provider executes are left out. The same call, by id, name and arguments, is run once.
+
+    Args:
+        calls: as the model wrote them.
+        tools: the tools by their names; a definition without a handler is one that cannot be called.
+        approve: asked about each call before the tool's own ``approve``.
+        concurrency: how many calls run at the same time; None for all.
+        max_calls: how many of the calls run; the others get an error.
+        results: by the ids of calls, what came of them elsewhere, or an `Approval` that was given there.
+
+    Raises:
+        ToolDefect: if a tool, or an ``approve`` function, raises something that is not meant for the model, or
+            an ``approve`` function returns no decision.
+    """
+    local = [call for call in calls if not call.provider_executed]
+    firsts = _first_of_each(local)
+    distinct = sorted(set(firsts))
+    batch = _Batch(tools, approve, results)
+    called = await batch.run([local[index] for index in distinct[:max_calls]], concurrency)
+    for index in distinct[len(called) :]:
+        failure = surplus(len(distinct), len(called))
+        called.append(Called(local[index], error_result(local[index], str(failure)), failed=True, error=failure))
+    if len(distinct) == len(local):
+        return called
+    by_index = dict(zip(distinct, called, strict=True))
+    return [evolve(by_index[first], call=call) for first, call in zip(firsts, local, strict=True)]
+
+
+def _first_of_each(calls: Sequence[ToolCall]) -> list[int]:
+    """Return for each call the index of the first one that is the same."""
+    if len(calls) == 1 or len({call.id for call in calls}) == len(calls):
+        return list(range(len(calls)))
+    seen: dict[tuple[str, str, str], int] = {}
+    return [seen.setdefault((call.id, call.name, _arguments_text(call)), index) for index, call in enumerate(calls)]
+
+
+def _arguments_text(call: ToolCall) -> str:
+    """Return the arguments as text that is the same for the same JSON: 1 and true, which Python holds equal, differ."""
+    if call.arguments is not None:
+        try:
+            return json.dumps(call.arguments, sort_keys=True)
+        except (TypeError, ValueError, RecursionError):
+            pass
+    return call.raw_arguments or ""
+
+
+@final
+class _Batch:
+    """The calls of one answer, while they run."""
+
+    __slots__ = ("_approve", "_asking", "_called", "_error", "_results", "_tools")
+
+    def __init__(self, tools: Mapping[str, object], approve: Approve | None, results: Mapping[str, object]) -> None:
+        self._tools = tools
+        self._approve = approve
+        self._results = results
+        self._called: dict[int, Called] = {}
+        self._error: BaseException | None = None
+        self._asking: anyio.Lock | None = None
+
+    async def run(self, calls: Sequence[ToolCall], concurrency: int | None) -> list[Called]:
+        """Run the calls, at most so many at a time; return what became of each, in their order."""
+        if len(calls) == 1:  # most answers ask for one: it needs no task
+            return [await self._one(calls[0])]
+        if not calls:
+            return []
+        self._asking = anyio.Lock()
+        waiting = iter(enumerate(calls))
+        async with anyio.create_task_group() as group:
+            for _ in range(len(calls) if concurrency is None else min(concurrency, len(calls))):
+                group.start_soon(self._work, waiting, group.cancel_scope)
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error, self  # see "Cycles" in `mellite.thunk`
+        return [self._called[index] for index in range(len(calls))]
+
+    async def _work(self, waiting: Iterator[tuple[int, ToolCall]], scope: anyio.CancelScope) -> None:
+        """Run one call after another, beside others that do so; keep the first error and stop all."""
+        for index, call in waiting:
+            try:
+                self._called[index] = await self._one(call)
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                if self._error is None or not isinstance(error, Exception):
+                    self._error = error
+                scope.cancel()
+                return
+
+    async def _one(self, call: ToolCall) -> Called:
+        """Run a call; those who look on are told, and those who stand in between are asked."""
+        if observing.in_force() is None:
+            return await self._run(call)
+        latest: list[Called] = []
+
+        async def run(handed: ToolCall) -> ToolResult:
+            latest[:] = [await self._run(handed)]
+            result = latest[0].result
+            if result is None:
+                raise _Deferred
+            return result
+
+        with observing.activity("tool", call) as activity:
+            try:
+                result = await observing.call_tool(call, run)
+            except _Deferred:
+                return Called(call, None)
+            if activity is not None:
+                activity.result = result
+        if latest and latest[0].result is result:
+            return evolve(latest[0], call=call)
+        if (result.id, result.name) != (call.id, call.name):
+            result = evolve(result, id=call.id, name=call.name)
+        return Called(call, result, failed=result.result.type == "error")
+
+    async def _run(self, call: ToolCall) -> Called:
+        """Run a call; return what became of it, also where that is a failure for the model to read."""
+        tool = self._tools.get(call.name)
+        most = tool.max_result_chars if isinstance(tool, Tool) else _MOST_CHARACTERS
+        try:
+            given = self._results.get(call.id)
+            if call.id in self._results and not isinstance(given, Approval):
+                return _answered(call, given, most)
+            return await self._decided(call, tool, most, given if isinstance(given, Approval) else None)
+        except ToolFailure as failure:
+            result = error_result(call, str(failure) or "The tool failed.", most)
+            return Called(call, result, failed=True, error=without_our_frames(failure))
+
+    async def _decided(self, call: ToolCall, tool: object, most: int, decision: Approval | None) -> Called:
+        if call.name not in self._tools:
+            raise unknown_tool(call.name, self._tools)
+        arguments = arguments_of(call)
+        bound = _bind(tool, arguments)
+        if decision is None:
+            decision = await self._decision(call, tool, arguments)
+        match decision.decision:
+            case "defer":
+                return Called(call, None)
+            case "refuse":
+                msg = "The call was refused" + (f": {decision.reason}" if decision.reason else ".")
+                raise ToolFailure(msg)
+            case "answer":
+                return _answered(call, decision.result, most)
+            case "replace":
+                arguments = decision.arguments
+                bound = _bind(tool, arguments, replaced=True)
+            case "run":
+                pass
+        if bound is None or not isinstance(tool, Tool):
+            raise no_handler(call.name)
+        value = await _guarded(_handled(tool, bound), f"tool {call.name!r}", call, arguments)
+        result = result_of(call, value, most)
+        return Called(call, result, value=value, failed=result.result.type == "error")
+
+    async def _decision(self, call: ToolCall, tool: object, arguments: Json) -> Approval:
+        """Ask the run's function and then the tool's; those that may block a thread about one call at a time."""
+        own = tool.approve if isinstance(tool, Tool) else None
+        asked = [approve for approve in (self._approve, own) if approve is not None]
+        if not asked:
+            return _RUN
+        blocks = self._asking is not None and any(waits_in_a_thread(approve) for approve in asked)
+        async with self._asking if blocks and self._asking is not None else nullcontext():
+            decision: Approval = await _guarded(
+                decide(call, asked), f"the approval of tool {call.name!r}", call, arguments
+            )
+        return decision
+
+
+_RUN: Final = Approval.run()
+
+
+class _Deferred(Exception):
+    """A call is deferred: no result of it gets past those who stand in between."""
+
+
+def _answered(call: ToolCall, value: object, most: int) -> Called:
+    """Return a call as answered with a value that somebody else had."""
+    result = result_of(call, value, most)
+    failed = result.result.type == "error"
+    return Called(call, result, value=None if failed else value, failed=failed)
+
+
+def _bind(tool: object, arguments: Json, *, replaced: bool = False) -> _Bound | None:
+    """Return the arguments as the tool takes them; None if it cannot be called.
+
+    Raises:
+        ToolFailure: if they do not fit.
+    """
+    if not isinstance(tool, Tool):
+        return None
+    try:
+        return tool.bind(arguments)
+    except Mismatch as error:
+        raise not_bound(error, replaced=replaced) from None
+
+
+async def _handled(tool: Tool[..., Any], bound: _Bound) -> Any:
+    """Call a tool within its time; wait for what it returns, if that can be awaited.
+
+    Raises:
+        ToolFailure: if its time is over.
+    """
+    if tool.timeout is None:
+        return await _called(tool, bound)
+    with loops.move_on_after(tool.timeout):
+        return await _called(tool, bound)
+    raise too_late(tool.timeout)
+
+
+async def _called(tool: Tool[..., Any], bound: _Bound) -> Any:
+    args, options = bound
+    if tool.is_async:
+        value = await tool.function(*args, **options)
+    else:
+        value = await loops.run_in_thread(tool.function, *args, **options)
+    while inspect.isawaitable(value):  # a thunk, a run, the coroutine of a function that only hands one on
+        value = await value
+    return value
+
+
+async def _guarded(code: Awaitable[Any], who: str, call: ToolCall, arguments: Json) -> Any:
+    """Wait for code of the user's.
+
+    Raises:
+        ToolFailure: if the code raised one.
+        ToolDefect: if it raised something else. Not for a cancellation of this task, nor for what ends the program.
+    """
+    try:
+        return await code
+    except ToolFailure:
+        raise
+    except Exception as error:
+        failure = failure_in(error)
+        raise (failure if failure is not None else defect_of(who, call, arguments, error)) from error
+    except BaseException as error:
+        if isinstance(error, _ENDS) or loops.is_being_cancelled(None):
+            raise
+        raise defect_of(who, call, arguments, error) from error  # a cancellation that nobody asked of this task
+
+
+#: What ends the program, or this task without a cancellation; and groups, which may have such in them.
+_ENDS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit, BaseExceptionGroup)
