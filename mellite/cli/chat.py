@@ -117,7 +117,7 @@ class _Session:
     def on_terminal(self) -> None:
         """Ask for lines until Ctrl-D; errors are shown, and the chat goes on."""
         with suppress(ImportError):  # Windows has none
-            import readline  # noqa: F401 - gives `input` its editing and history
+            importlib.import_module("readline")  # gives `input` its editing and history
         while True:
             try:
                 line = input("> ")

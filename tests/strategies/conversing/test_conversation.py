@@ -24,7 +24,7 @@ from mellite import (
     ToolValue,
     Video,
 )
-from mellite.backends import Echo, Failing, Scripted
+from mellite.backends import Echo, Failing, Scripted, TextCassetteBackend
 from mellite.errors import InvalidRequest, MelliteError, RequestError, UnknownOption
 from mellite.events import Finish, ReasoningDelta, TextDelta, ToolCallEvent
 from mellite.messages import CacheHint
@@ -183,6 +183,34 @@ LONG = [
     Message.user("three"),
     Message.assistant("3"),
 ]
+
+
+class TestCassettes:
+    async def test_a_turn_has_the_key_of_its_history(self, tmp_path, monkeypatch):
+        """What was recorded in a lazy conversation replays for the same history written out, and the reverse."""
+        monkeypatch.delenv("CI", raising=False)
+        live = Scripted(["Blue.", "Black.", "Red."])
+        recording = TextCassetteBackend(tmp_path, provider="openai", live=live, mode="new_episodes")
+        chat = Conversation(recording, system="Be brief.")
+        first = chat.ask("Which?")
+        chat = chat.after(first)
+        assert await chat.ask("And at night?") == "Black."
+        replaying = TextCassetteBackend(tmp_path, provider="openai")
+        history = [("user", "Which?"), ("assistant", "Blue."), ("user", "And at night?")]
+        assert await replaying.generate(history, system="Be brief.") == "Black."
+        await recording.generate([("user", "a"), ("assistant", "b"), ("user", "c")], system="Be brief.")
+        again = Conversation.from_messages(replaying, [("user", "a"), ("assistant", "b")], system="Be brief.")
+        assert await again.ask("c") == "Red."
+        lazily = Conversation(replaying, system="Be brief.")
+        assert await lazily.after(lazily.ask("Which?")).ask("And at night?") == "Black."
+
+    async def test_the_lineage_is_that_of_the_thunk(self):
+        """Copies of a turn have theirs, and the answer before it keeps its own."""
+        backend = Scripted(["a", "b", "c"])
+        chat = Conversation(backend)
+        second = chat.after(chat.ask("one")).ask("two")
+        await mellite.gather(second.resample(2), concurrency=1)
+        assert [request.metadata["lineage"] for request in backend.requests] == [(), (0,), (1,)]
 
 
 class TestTrimming:
