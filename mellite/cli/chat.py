@@ -57,7 +57,7 @@ def chat(
         # Without a model, the first question decides under which name answers are looked up in a directory.
         choose = partial(chosen_backend, model, cassette_dir)
         session = _Session(Conversation(choose(""), system=system, tools=found), choose, as_json=as_json)
-        if sys.stdin.isatty():
+        if sys.stdin.isatty() and sys.stdout.isatty():
             session.on_terminal()
         else:
             session.in_pipe()
@@ -98,6 +98,7 @@ class _Session:
         self._chat = chat
         self._choose = choose
         self._as_json = as_json
+        self._is_on_terminal = False
         self._commands: Mapping[str, Callable[[str], str]] = {
             "/help": lambda _: _HELP,
             "/load": self._load,
@@ -118,6 +119,7 @@ class _Session:
         """Ask for lines until Ctrl-D; errors are shown, and the chat goes on."""
         with suppress(ImportError):  # Windows has none
             importlib.import_module("readline")  # gives `input` its editing and history
+        self._is_on_terminal = True
         while True:
             try:
                 line = input("> ")
@@ -155,11 +157,15 @@ class _Session:
             answer.cancel("Ctrl-C")
             with suppress(MelliteError):
                 answer.result()
-            if not sys.stdin.isatty():
+            if not self._is_on_terminal:
                 raise
             click.echo("\n(stopped)", err=True)
             self._chat = self._with_partial(question, answer)
             return
+        except MelliteError:
+            if answer.partial and not self._as_json:
+                click.echo()  # the error stands on a line of its own
+            raise
         if self._as_json:
             print_json(summary(answer))
         self._chat = self._chat.after(answer)
