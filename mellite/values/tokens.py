@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 from .errors import InvalidRequest
-from .messages import Deferred, Document, Image, Media, Message, Reasoning, Text, ToolCall, ToolResult
+from .messages import Deferred, Document, Image, Media, Message, Reasoning, Text, ToolCall, ToolResult, WholeAnswer
 from .picture_size import size_of
 from .prompts import messages_of
 from .public_names import publish
 from .request import Prompt, Request
-from .tools import ToolDefinition
+from .tools import ToolDefinition, ToolLike, definition_of
 
 __all__ = ["TokenCount", "count_tokens"]
 
@@ -38,7 +38,7 @@ class TokenCount(int):
         return (int(self),), {"exact": self.exact}
 
 
-def count_tokens(what: Prompt | ToolDefinition, *, model: str | None = None) -> TokenCount:
+def count_tokens(what: Prompt | ToolLike, *, model: str | None = None) -> TokenCount:
     """Return about how many tokens a text or a request has as input.
 
     An estimate, from the kinds of characters: for 68 recorded answers of five providers it is off by 5 % on average,
@@ -47,7 +47,7 @@ def count_tokens(what: Prompt | ToolDefinition, *, model: str | None = None) -> 
     twice as many.
 
     Args:
-        what: a text; or a part, message, prompt or Request, as `mellite.generate` takes it; or a tool's definition.
+        what: a text; or a part, message, prompt or Request, as `mellite.generate` takes it; or a tool.
         model: whose tokens; models of Anthropic have more of them for the same text than others.
 
     Raises:
@@ -67,8 +67,8 @@ def count_tokens(what: Prompt | ToolDefinition, *, model: str | None = None) -> 
         tokens = _request(what) + (_TOOLS_OF_ANTHROPIC if what.tools and _is_anthropic(model) else 0)
     elif isinstance(what, str):
         tokens = _text(what)
-    elif isinstance(what, ToolDefinition):
-        tokens = _tool(what)
+    elif isinstance(what, ToolDefinition) or hasattr(what, "definition") or callable(what):
+        tokens = _tool(definition_of(what))
     elif isinstance(what, (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)):
         tokens = _part(what)
     else:
@@ -145,6 +145,9 @@ def _request(request: Request) -> float:
 
 
 def _message(message: Message) -> float:
+    whole = WholeAnswer.in_place_of(message)
+    if whole is not None:
+        return sum([_message(each) for each in whole.deferred_messages()])
     return _PER_MESSAGE + sum([_part(part) for part in message.content])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+from typing import NamedTuple
 
 import pytest
 
@@ -12,6 +13,7 @@ import mellite
 from mellite import Audio, Document, Image, Message, Request, ToolCall, ToolDefinition, ToolResult, count_tokens
 from mellite.backends import Echo
 from mellite.errors import InvalidRequest
+from mellite.messages import WholeAnswer
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 1000, 750) + b"\x08\x02\0\0\0"
 JPEG = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xff\xc2\x00\x11\x08" + struct.pack(">HH", 750, 1000)
@@ -24,6 +26,17 @@ SAME = {
     "webp, without loss": WEBP + b"VP8L\0\0\0\0\x2f" + (999 | 749 << 14).to_bytes(4, "little") + b"\0" * 8,
     "webp": WEBP + b"VP8 \0\0\0\0\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 1000, 750),
 }
+
+
+class Defined(NamedTuple):
+    """Something with a definition, as what `mellite.tool` makes."""
+
+    definition: ToolDefinition
+
+
+def look(at: str) -> str:
+    """Look at it."""
+    return at
 
 
 def test_a_count_is_an_int_that_says_what_it_is_worth():
@@ -49,6 +62,7 @@ def test_more_has_more():
     tool = ToolDefinition(
         "look", "Look at it.", input_schema={"type": "object", "properties": {"at": {"type": "string"}}}
     )
+    assert count_tokens(look) > count_tokens("look Look at it.")
     counts = [
         count_tokens("Look."),
         count_tokens([Message.user("Look.")]),
@@ -59,7 +73,7 @@ def test_more_has_more():
         count_tokens(Request.of(["Look.", Image(PNG)], system="Be brief.", tools=[tool], model="claude-opus-4-8")),
     ]
     assert counts == sorted(set(counts))
-    assert count_tokens(tool) == counts[4] - counts[3]
+    assert count_tokens(tool) == count_tokens(Defined(tool)) == counts[4] - counts[3]
 
 
 @pytest.mark.parametrize("kind", SAME)
@@ -82,6 +96,7 @@ def test_other_parts():
         count_tokens(["Say: ", thunk])
     thunk.result()
     assert count_tokens(thunk) == 5
+    assert count_tokens([WholeAnswer.message(thunk)]) == count_tokens([thunk.message])
 
 
 @pytest.mark.parametrize(("what", "model"), [(3, None), ([], None), ([("user", "a"), "b"], None), ("hi", 3)])
