@@ -91,6 +91,7 @@ if TYPE_CHECKING:
         ToolValue as ToolValue,
         Video as Video,
     )
+    from .values.outputs.by_schema import Json as Json
     from .values.records import (
         GenerateLog as GenerateLog,
         GenerationMetadata as GenerationMetadata,
@@ -133,6 +134,7 @@ else:
             ".values.function_tools": "Tool tool",
             ".values.messages": "Audio CacheHint Document Image Message Reasoning Text ToolCall ToolResult ToolValue "
             "Video",
+            ".values.outputs.by_schema": "Json",
             ".values.records": "GenerateLog GenerationMetadata RawProviderResponse",
             ".values.request": "CachePolicy HttpOptions Options Request Timeouts ToolChoice ToolDefinition",
             ".values.tokens": "TokenCount count_tokens",

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @overload
-def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, the second one fits
+def generate(
     backend: Streams | str,
     prompt: Prompt,
     *,
@@ -39,8 +39,21 @@ def generate(
     *,
     system: System | None = None,
     tools: Sequence[ToolLike] | None = None,
+    output: None = None,
     **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[str]: ...
+
+
+@overload
+def generate(
+    backend: Streams | str,
+    prompt: Prompt,
+    *,
+    system: System | None = None,
+    tools: Sequence[ToolLike] | None = None,
+    output: object,
+    **options: Unpack[GenerateOptions],
+) -> ModelOutputThunk[Any]: ...
 
 
 def generate(
@@ -63,9 +76,9 @@ def generate(
             With a Request, the keywords override its own.
         system: instructions that stand before the conversation.
         tools: what the model may call.
-        output: the type of the parsed answer; str by default.
+        output: the type of the parsed answer, or a `mellite.Json`; str by default.
         **options: the fields of `mellite.request.Options`, and ``model``, ``tool_choice``, ``provider_options``,
-            ``http``, ``cache`` and ``metadata``.
+            ``http``, ``cache``, ``output_mode`` and ``metadata``.
 
     Raises:
         InvalidRequest: for a prompt or value of the wrong type.

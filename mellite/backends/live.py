@@ -27,7 +27,7 @@ MOST: Final = 64
 
 
 #: What is said of one call, and is no default for the calls of a backend.
-_OF_A_CALL: Final = frozenset({"cache", "metadata", "output", "system", "tool_choice", "tools"})
+_OF_A_CALL: Final = frozenset({"cache", "metadata", "output", "output_mode", "system", "tool_choice", "tools"})
 
 
 def _check_names(options: Mapping[str, object]) -> None:

@@ -1,19 +1,17 @@
-"""The fields of a request body that come from options: renamed, held to an output type, or the caller's own."""
+"""The fields of a request body that come from options: renamed, or the caller's own."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 
 from ..values.errors import InvalidRequest
 from ..values.options import Options
-from ..values.output import is_object, schema_of, strict_schema
 from ..values.provider_json import Json, JsonObject
 from ..values.request import Request
 
-__all__ = ["name_of_output", "object_schema", "own_fields", "renamed", "strict_shape"]
+__all__ = ["own_fields", "renamed"]
 
 
 def renamed(options: Options, fields: Mapping[str, str]) -> JsonObject:
@@ -63,36 +61,3 @@ def own_fields(
             msg = f"provider_options[{namespace!r}] cannot set {name!r}; the request has a field of its own for it"
             raise InvalidRequest(msg, parameter="provider_options")
         yield name, value
-
-
-# Output types
-
-
-def object_schema(output: object, *, who: str) -> JsonObject:
-    """Return the JSON Schema of an output type, for a server that can only be held to an object.
-
-    Raises:
-        InvalidRequest: if the type is no JSON object; `who` is the server's name.
-    """
-    schema = schema_of(output)
-    if not is_object(schema):
-        name = getattr(output, "__name__", "answer")
-        msg = f"output type {name!r} is no JSON object, which is all that {who} can be held to; wrap it in a class"
-        raise InvalidRequest(msg, parameter="output")
-    return schema
-
-
-def strict_shape(schema: JsonObject) -> tuple[JsonObject, bool]:
-    """Return a schema in the form that servers hold a model to strictly, where there is one; and whether there is."""
-    strict = strict_schema(schema)
-    return (schema, False) if strict is None else (strict, True)
-
-
-def name_of_output(output: object) -> str:
-    """Return the name of an output type in the characters that servers take.
-
-    Example:
-        >>> name_of_output(list[int]), name_of_output(5)
-        ('list', 'answer')
-    """
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", getattr(output, "__name__", "answer"))[:64]

@@ -44,7 +44,7 @@ class Host:
 
 _TOP_K: Final = frozenset({"top_k"})
 ACCOUNT: Final = Setting(variables=("CLOUDFLARE_ACCOUNT_ID",))
-ZAI: Final = ChatDialect(json_schema=False, tool_stream=True)
+ZAI: Final = ChatDialect(json_schema=False, tool_stream=True, unforced_models="")
 _LOCAL: Final = ChatDialect(more_options=_TOP_K)
 
 # The differences are from the companies' own references and from recorded answers of their servers. Where no difference
@@ -70,7 +70,7 @@ _ROWS: Final = (
         "deepseek",
         "https://api.deepseek.com/v1",
         keys=("DEEPSEEK_API_KEY",),
-        dialect=ChatDialect(json_schema=False, reasoning_required=True),
+        dialect=ChatDialect(json_schema=False, reasoning_required=True, unforced_models="deepseek-reasoner"),
     ),
     Host(
         "fireworks",

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @overload
-def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, the second one fits
+def generate(
     backend: Streams,
     prompt: Prompt,
     *,
@@ -44,8 +44,21 @@ def generate(
     *,
     system: System | None = None,
     tools: Sequence[ToolLike] | None = None,
+    output: None = None,
     **options: Unpack[GenerateOptions],
 ) -> ModelOutputThunk[str]: ...
+
+
+@overload
+def generate(
+    backend: Streams,
+    prompt: Prompt,
+    *,
+    system: System | None = None,
+    tools: Sequence[ToolLike] | None = None,
+    output: object,
+    **options: Unpack[GenerateOptions],
+) -> ModelOutputThunk[Any]: ...
 
 
 def generate(
@@ -65,9 +78,9 @@ def generate(
             thunks (one user message). With a Request, the keywords override its own.
         system: instructions that stand before the conversation.
         tools: what the model may call.
-        output: the type of the parsed answer; str by default.
+        output: the type of the parsed answer, or a `mellite.Json`; str by default.
         **options: the fields of `mellite.request.Options`, and ``model``, ``tool_choice``, ``provider_options``,
-            ``http``, ``cache`` and ``metadata``.
+            ``http``, ``cache``, ``output_mode`` and ``metadata``.
 
     Raises:
         InvalidRequest: for a prompt or value of the wrong type.
@@ -103,7 +116,7 @@ class Backend(abc.ABC):
         """Yield the events of one answer, as an async generator; called when a thunk is first awaited or iterated."""
 
     @overload
-    def generate(  # pyright: ignore[reportOverlappingOverload] - without `output`, the second one fits
+    def generate(
         self,
         prompt: Prompt,
         *,
@@ -120,8 +133,20 @@ class Backend(abc.ABC):
         *,
         system: System | None = None,
         tools: Sequence[ToolLike] | None = None,
+        output: None = None,
         **options: Unpack[GenerateOptions],
     ) -> ModelOutputThunk[str]: ...
+
+    @overload
+    def generate(
+        self,
+        prompt: Prompt,
+        *,
+        system: System | None = None,
+        tools: Sequence[ToolLike] | None = None,
+        output: object,
+        **options: Unpack[GenerateOptions],
+    ) -> ModelOutputThunk[Any]: ...
 
     def generate(
         self,

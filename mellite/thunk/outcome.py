@@ -24,7 +24,8 @@ from ..values.errors import (
 from ..values.events import Event
 from ..values.fold import Folded, fold
 from ..values.messages import Part, Text, ToolCall
-from ..values.output import parse
+from ..values.outputs.reading import explained, read_answer
+from ..values.outputs.tool_answers import is_answered
 from ..values.provider_json import Json
 from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
 from ..values.request import Request
@@ -233,6 +234,7 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
         attempts=start.attempts if start.attempts is not None else (1 if generation_id else None),
         replayed=bool(start.replayed),
         repairs=start.repairs or (),
+        output_mode=None if request.output is str else start.output_mode or "text",
     )
 
 
@@ -324,7 +326,7 @@ def _weigh(
         )
     elif folded.finish is not None:
         try:
-            parsed = None if _nothing_to_parse(folded, request.output) else parse(folded.text, request.output)
+            parsed = _parsed(folded, events, request)
         except OutputValidationError as invalid:
             failure = invalid
     state: Literal["done", "failed", "cancelled"] = "done"
@@ -361,11 +363,26 @@ def _compact(events: list[Event], folded: Folded) -> CompactLog:
     return CompactLog.of(events, text=text + folded.text, thinking=thinking + (folded.thinking or ""), run=folded.run)
 
 
-def _nothing_to_parse(folded: Folded, output: object) -> bool:
-    """Tell whether there is no answer yet: a turn that asks for tools often says something beside the calls."""
-    if not folded.tool_calls or not folded.text:
-        return bool(folded.tool_calls)
-    return output is not str and any(not call.provider_executed for call in folded.tool_calls)
+def _parsed(folded: Folded, events: list[Event], request: Request) -> Any:
+    """Return the answer in its output type; None where a turn only asks for tools, whatever it says beside the calls.
+
+    Raises:
+        OutputValidationError: if it does not fit.
+    """
+    calls, output = folded.tool_calls, request.output
+    if output is str:
+        return folded.text if folded.text or not calls else None
+    start, text = folded.start, folded.text
+    mode = start.output_mode or ("text" if request.output_mode == "text" else None)
+    if calls:
+        if mode == "tool" and is_answered(events):
+            text = next(part.text for part in reversed(folded.parts) if type(part) is Text)
+        elif not text or not all(call.provider_executed for call in calls):
+            return None
+    try:
+        return read_answer(text, output, mode=mode, key=start.output_key)
+    except OutputValidationError as error:
+        raise explained(error, folded.finish) from error.__cause__
 
 
 def _ours(error: BaseException, backend: object) -> Exception:

@@ -17,9 +17,9 @@ from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Request, System
 from ..values.tools import ToolLike
-from .answer import Answer
 from .call import CallInfo
 from .cancelling import Cancellation
+from .growing import Growing
 
 if TYPE_CHECKING:
     from typing import Self
@@ -59,7 +59,7 @@ class GenerationState:
 
 
 @define(eq=False, repr=False)
-class ModelOutputThunk(Answer[T], Generic[T]):
+class ModelOutputThunk(Growing[T], Generic[T]):
     """A model output that has not been generated yet.
 
     Made by ``backend.generate(...)``, which sends nothing. Awaiting it, iterating over it or calling `result`

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
-from attrs import field, frozen
+from attrs import field, fields_dict, frozen
 
 from .messages import ProviderMetadata, ToolCall, ToolResult
+from .outputs.plan import OutputMode
 from .provider_json import Json
 from .public_names import publish
 from .usage import Usage
@@ -84,6 +85,8 @@ class ResponseStart:
         attempts: how many requests were sent, this one included.
         replayed: whether it comes from a cassette.
         repairs: what was changed in the history so that the provider takes it, a sentence each.
+        output_mode: how the answer is held to the output type of the request: ``native``, ``tool`` or ``text``.
+        output_key: the key of a JSON object that the answer stands under; None if it is the whole JSON.
     """
 
     provider: str | None = None
@@ -99,6 +102,15 @@ class ResponseStart:
     replayed: bool | None = None
     streaming: bool | None = None
     repairs: tuple[str, ...] | None = None
+    output_mode: OutputMode | None = None
+    output_key: str | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in fields_dict(ResponseStart)}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        for name in fields_dict(ResponseStart):  # a pickle of an earlier version lacks later fields
+            object.__setattr__(self, name, state.get(name))
 
 
 @frozen

@@ -12,6 +12,7 @@ from attrs import fields_dict, frozen
 from .empty import EMPTY
 from .errors import InvalidRequest
 from .filling import copier
+from .outputs.plan import OutputMode
 from .public_names import publish
 from .tools import ToolChoice, ToolLike
 
@@ -170,7 +171,7 @@ _CHECKS: Final[dict[str, Callable[[str, object], object]]] = {
 }
 
 #: What else a call takes among its options: these are no fields of `Options`, but of the request itself.
-REQUEST_OPTIONS: Final = ("model", "tool_choice", "provider_options", "http", "cache", "metadata")
+REQUEST_OPTIONS: Final = ("model", "tool_choice", "provider_options", "http", "cache", "metadata", "output_mode")
 
 #: All keywords of a call, for the error about one that is none.
 _KEYWORDS: Final = (*_CHECKS, *REQUEST_OPTIONS, "system", "tools", "output")
@@ -313,6 +314,7 @@ class GenerateOptions(CommonOptions, total=False):
     tool_choice: str | ToolChoice | ToolLike | None
     cache: Literal["auto", "none"] | CachePolicy | None
     metadata: Mapping[str, Any] | None
+    output_mode: OutputMode | None
 
 
 publish(globals(), "mellite.request", "CachePolicy", "GenerateOptions", "HttpOptions", "Options", "Timeouts")

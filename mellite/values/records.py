@@ -13,6 +13,7 @@ from attrs import field, fields, frozen
 from .compact import CompactLog
 from .events import FinishReason
 from .messages import Message
+from .outputs.plan import OutputMode
 from .provider_json import Json
 from .public_names import publish
 from .signatures import write_signature
@@ -46,6 +47,8 @@ class GenerationMetadata:
         attempts: how many requests were sent.
         replayed: whether it came from a cassette.
         repairs: what was changed in the history so that the provider takes it, a sentence each.
+        output_mode: how the answer was held to the output type: ``native`` by a schema that the provider enforces,
+            ``tool`` by a tool that had to be called, ``text`` by instructions; None where no type was asked for.
     """
 
     generation_id: str | None = None
@@ -69,6 +72,7 @@ class GenerationMetadata:
     attempts: int | None = None
     replayed: bool = False
     repairs: tuple[str, ...] = ()
+    output_mode: OutputMode | None = None
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -103,7 +107,8 @@ class GenerationMetadata:
         return {**{name: getattr(self, name) for name in _METADATA_SLOTS}, "_cost_usd": self.cost_usd}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
+        # A pickle of an earlier version lacks later fields.
+        for name, value in {"output_mode": None, **state}.items():
             object.__setattr__(self, name, value)
 
 

@@ -11,6 +11,7 @@ from .empty import EMPTY
 from .errors import InvalidRequest
 from .messages import Content, Message, Part, Text
 from .options import NO_OPTIONS, REQUEST_OPTIONS, CachePolicy, GenerateOptions, HttpOptions, Options, Timeouts, refuse
+from .outputs.plan import MODES, OutputMode
 from .prompts import messages_of, system_of
 from .public_names import publish
 from .signatures import write_signature
@@ -48,6 +49,8 @@ class Request:
         http: raw additions to the HTTP request.
         cache: ``auto``, ``none`` or a `CachePolicy`.
         output: the type of the parsed answer; str for the text as it is.
+        output_mode: how the answer is held to that type, if not in the best way that the model has: ``native`` by a
+            schema that the provider enforces, ``tool`` by a tool that must be called, ``text`` by instructions.
         metadata: the caller's notes, never sent; the thunk puts its ``lineage`` here.
     """
 
@@ -62,6 +65,7 @@ class Request:
     cache: Literal["auto", "none"] | CachePolicy | None = field(default=None, kw_only=True)
     output: Any = field(default=str, kw_only=True)
     metadata: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
+    output_mode: OutputMode | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(
@@ -84,7 +88,7 @@ class Request:
             tools: definitions, or objects that have one as their attribute ``definition``.
             output: the type of the parsed answer.
             **options: the fields of `Options`, and ``model``, ``tool_choice``, ``provider_options``, ``http``,
-                ``cache`` and ``metadata``.
+                ``cache``, ``output_mode`` and ``metadata``.
 
         Raises:
             InvalidRequest: for a prompt or value of the wrong type.
@@ -120,6 +124,13 @@ class Request:
         if given:
             changes["options"] = Options.of(given)
         return cls(messages_of(prompt), **changes)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in fields_dict(Request)}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        for name, each in fields_dict(Request).items():  # a pickle of an earlier version lacks later fields
+            object.__setattr__(self, name, state.get(name, each.default))
 
     @property
     def text(self) -> str:
@@ -159,6 +170,9 @@ def _check_fields(changes: dict[str, Any]) -> None:
                 refuse(name, wanted, value)
             elif kind is Mapping:
                 changes[name] = dict(cast("Mapping[str, Any]", value))
+    mode = changes.get("output_mode")
+    if mode is not None and mode not in MODES:
+        refuse("output_mode", "'native', 'tool' or 'text'", mode)
     cache = changes.get("cache")
     if not (cache is None or cache in ("auto", "none") or isinstance(cache, CachePolicy)):
         refuse("cache", "'auto', 'none' or a CachePolicy", cache)

@@ -19,6 +19,7 @@ from ..loops.places import Rests
 from ..values.errors import InvalidProviderOutput, TotalTimeout
 from ..values.events import Event, ResponseStart
 from ..values.options import Options, Timeouts
+from ..values.outputs.plan import OutputPlan
 from ..values.provider_json import JsonObject
 from ..values.request import Request
 from ..values.text_answer import Batch, TextAnswer
@@ -28,7 +29,7 @@ from .endpoint import Endpoint
 from .error_context import Informing, request_id, safe_headers
 from .framing import Framing, SseDecoder
 from .http import Head, HttpRequest, HttpResponse, Sent, Transport, shown_url
-from .parsing import Parser, each
+from .parsing import Parser, ToolParser, whole_events
 from .protocol import Protocol
 from .refusals import refusal
 from .response import BodyReader, open_response, reader_from
@@ -78,6 +79,7 @@ class Call:
     http: HttpRequest
     scrubber: Scrubber
     streaming: bool
+    output: OutputPlan | None = None  # how the answer is held to the type that was asked for
 
     @property
     def timeouts(self) -> Timeouts:
@@ -98,6 +100,7 @@ class Call:
             body=self.body,
             repairs=self.repairs,
             streaming=self.streaming,
+            output=self.output,
         )
 
 
@@ -276,7 +279,7 @@ class Answering:
         self._bounds.check(body)
         # Without the event that says that it did not stream as asked: that one has been given, and is in no text.
         answer = text_of(self._way, call, response, body) if texts and not call.streaming else None
-        return answer, () if answer is not None else _in_batches(each(self._way.protocol.unary, body))
+        return answer, () if answer is not None else _in_batches(whole_events(self._way.protocol, body, call.output))
 
     async def _open(self, known: Informing) -> tuple[BodyReader, Call]:
         """Send the request; return the reader of the answer once its head is there."""
@@ -330,6 +333,8 @@ def parser_of(way: Way, call: Call, bounds: AnswerBounds, *, keep_raw: bool) -> 
     framing = way.framing()
     if isinstance(framing, SseDecoder) and bounds.max_event != DEFAULT_BOUNDS.max_event:
         framing.limit = sys.maxsize if bounds.max_event is None else bounds.max_event
+    if call.output is not None and call.output.tool is not None:
+        return ToolParser(call.output.tool, way.protocol, framing, call.request, bounds, keep_raw=keep_raw)
     return Parser(way.protocol, framing, call.request, bounds, keep_raw=keep_raw)
 
 
@@ -350,6 +355,7 @@ def start_of(
     body: JsonObject,
     repairs: tuple[str, ...] | None,
     streaming: bool,
+    output: OutputPlan | None,
 ) -> ResponseStart:
     """Return the event with what is known once the head of the answer is there."""
     return ResponseStart(
@@ -364,6 +370,8 @@ def start_of(
         replayed=getattr(response, "replayed", None),
         repairs=repairs,
         streaming=streaming,
+        output_mode=None if output is None else output.mode,
+        output_key=None if output is None else output.key,
     )
 
 
@@ -412,7 +420,7 @@ class Whole:
     It holds neither the bytes of the request, nor its key, nor a connection or a loop.
     """
 
-    __slots__ = ("_asked", "_body", "_head", "_model", "_repairs", "_streaming", "_way")
+    __slots__ = ("_asked", "_body", "_head", "_model", "_output", "_repairs", "_streaming", "_way")
 
     def __init__(self, way: Way, call: Call, response: HttpResponse, body: bytes) -> None:
         self._way = way
@@ -420,6 +428,7 @@ class Whole:
         self._asked = call.body
         self._repairs = call.repairs
         self._streaming = call.streaming
+        self._output = call.output
         self._head = response if response.is_self_contained else Head(response)
         self._body = body
 
@@ -437,5 +446,6 @@ class Whole:
             body=self._asked,
             repairs=self._repairs,
             streaming=self._streaming,
+            output=self._output,
         )
-        return [start, *each(way.protocol.unary, self._body)]
+        return [start, *whole_events(way.protocol, self._body, self._output)]

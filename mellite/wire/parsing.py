@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge, TransportError
 from ..values.events import Event, Finish, RawChunk
+from ..values.outputs.plan import OutputPlan
+from ..values.outputs.tool_answers import AnswerOfTool
 from ..values.request import Request
 from ..values.usage import Usage
 from .bounds import DEFAULT_BOUNDS, AnswerBounds, held, values_in
@@ -20,7 +22,7 @@ from .framing import Frame, Framing
 from .protocol import Flow, Protocol, State
 from .response import BodyReader
 
-__all__ = ["Parser", "each"]
+__all__ = ["Parser", "ToolParser", "each", "whole_events"]
 
 #: Events that only keep the connection alive.
 _PINGS: Final = frozenset({"ping", "keepalive"})
@@ -267,6 +269,24 @@ class Parser:
         return next((event.usage for event in events if isinstance(event, Finish)), None)
 
 
+class ToolParser(Parser):
+    """The parser of a streamed answer that is the arguments of a tool.
+
+    Args:
+        tool: the name of the tool.
+    """
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, tool: str, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._answer = AnswerOfTool(tool)
+
+    def take(self, data: bytes) -> Sequence[Event]:
+        """Return the events in *data*, with a call of the tool as the text."""
+        return self._answer.take(super().take(data))
+
+
 def each(parse: Callable[[bytes], Iterable[Event]], body: bytes) -> Iterable[Event]:
     """Give the events of an answer that came in one piece.
 
@@ -279,6 +299,27 @@ def each(parse: Callable[[bytes], Iterable[Event]], body: bytes) -> Iterable[Eve
     except RecursionError:
         raise _too_deep() from None
     return events if type(events) is list else _as_read(events)
+
+
+def whole_events(protocol: Protocol[Any], body: bytes, output: OutputPlan | None) -> Iterable[Event]:
+    """Give the events of an answer that came in one piece, as `each` does.
+
+    Args:
+        protocol: the format of the answer.
+        body: the answer.
+        output: how it is held to the type that was asked for; a call of the tool for the answer becomes the text.
+
+    Raises:
+        MelliteError: as `each` does.
+    """
+    events = each(protocol.unary, body)
+    return events if output is None or output.tool is None else _answered(events, output.tool)
+
+
+def _answered(events: Iterable[Event], tool: str) -> Iterator[Event]:
+    answer = AnswerOfTool(tool)
+    for event in events:
+        yield from answer.take((event,))
 
 
 def _as_read(events: Iterable[Event]) -> Iterator[Event]:

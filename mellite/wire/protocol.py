@@ -13,6 +13,7 @@ from attrs import asdict, field, frozen
 
 from ..values.errors import MelliteError
 from ..values.events import Event
+from ..values.outputs.plan import OutputPlan
 from ..values.request import Request
 
 __all__ = ["Flow", "Protocol", "State", "remade"]
@@ -43,6 +44,10 @@ def _as_it_is(request: Request) -> tuple[Request, tuple[str, ...]]:
     return request, ()
 
 
+def _natively(request: Request) -> tuple[Request, OutputPlan]:
+    return request, OutputPlan("native")
+
+
 @frozen(kw_only=True)
 class Protocol(Generic[S]):
     """A vendor's JSON, as plain functions of values.
@@ -57,6 +62,9 @@ class Protocol(Generic[S]):
         halt: what the end of the stream stands for. Raises IncompleteStream if the answer had not finished.
         unary: the same events as a stream would give, out of an answer in one piece; those before an error count.
         classify: ``classify(status, headers, body)`` gives the error that an HTTP error answer stands for.
+        plan: the request as it has its answer held to the output type, and how that is done. A route calls it before
+            `mend` where there is such a type; what it gives may be planned again, and is the same then. Raises
+            InvalidRequest or UnsupportedOption if the type cannot be asked for.
         elsewhere: what to try at a server that does not know the path; ``{provider}`` stands for the provider's name.
         mend: the request with a history that servers take, and a sentence for each thing that was changed in it; a
             route calls it before `lower`.
@@ -71,6 +79,7 @@ class Protocol(Generic[S]):
     unary: Callable[[bytes], Iterable[Event]]
     classify: Callable[[int, Mapping[str, str], bytes], MelliteError]
     mend: Callable[[Request], tuple[Request, tuple[str, ...]]] = _as_it_is
+    plan: Callable[[Request], tuple[Request, OutputPlan]] = _natively
     elsewhere: str = ""
     _made_by: tuple[Callable[..., Protocol[S]], Any] | None = field(default=None, init=False, eq=False, repr=False)
     _plain: Callable[[bytes], str | None] | None = field(default=None, init=False, eq=False, repr=False)
@@ -80,6 +89,11 @@ class Protocol(Generic[S]):
     def flow(self) -> Flow[S] | None:
         """What takes many stream events at once, see `Flow`; None where `step` has to take each."""
         return getattr(self, "_flow", None)  # pickles of earlier versions have no such field
+
+    def planned(self, request: Request) -> tuple[Request, OutputPlan]:
+        """Return what `plan` gives."""
+        plan = getattr(self, "plan", _natively)  # pickles of earlier versions have no such field
+        return plan(request)
 
     def plain(self, body: bytes) -> str | None:
         """Return the text of an answer in one piece if it is nothing but one text and ended of its own accord.

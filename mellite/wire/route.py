@@ -137,6 +137,9 @@ class Route:
         request = self._with_defaults(request)
         model, options, extra = request.model, request.options, request.http or _NO_HTTP
         streaming = options.stream is not False
+        output = None
+        if request.output is not str:
+            request, output = self.protocol.planned(request)
         request, repairs = self.protocol.mend(request)
         body = self.protocol.lower(request, stream=streaming)
         if extra.body:
@@ -166,7 +169,7 @@ class Route:
             http, scrubber = self._first_request(target, asked, data, context)
         else:
             http, scrubber = checked_post(plan.url, plan.written, data, context), plan.scrubber
-        return Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming)
+        return Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming, output=output)
 
     def _base(self, *, offline: bool) -> tuple[str, list[str] | None]:
         """Return the base URL in force now; if `offline`, also the settings that it lacks and that stand open in it."""

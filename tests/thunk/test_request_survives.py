@@ -27,6 +27,7 @@ FULL = Request(
     http=HttpOptions(body={"b": 2}),
     cache=CachePolicy(tools=True),
     output=dict,
+    output_mode="tool",
     metadata={"why": "test"},
 )
 """A request in which no field has its default."""

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from mellite.errors import InvalidRequest
-from mellite.values.output import is_object, schema_of, strict_schema
+from mellite.values.output import schema_of
 
 
 @attrs.frozen
@@ -46,7 +46,7 @@ class Described:
 def test_the_root_is_written_out() -> None:
     """The schema of a class is the object itself, not a reference to it; what it refers to stays."""
     schema = schema_of(Outer)
-    assert is_object(schema)
+    assert schema["type"] == "object"
     assert set(schema["$defs"]) == {"Inner"}
     assert schema["properties"]["inner"] == {"$ref": "#/$defs/Inner"}
 
@@ -54,7 +54,7 @@ def test_the_root_is_written_out() -> None:
 def test_a_type_that_refers_to_itself_keeps_its_definition() -> None:
     """A recursive type is written out and still there to be referred to."""
     schema = schema_of(Tree)
-    assert is_object(schema)
+    assert schema["type"] == "object"
     assert set(schema["$defs"]) == {"Tree"}
 
 
@@ -75,39 +75,3 @@ def test_what_is_no_type_has_no_schema(kind: Any) -> None:
     """Something without a JSON Schema is InvalidRequest, not a TypeError."""
     with pytest.raises(InvalidRequest, match="no JSON Schema"):
         schema_of(kind)
-
-
-def test_strict_closes_every_object() -> None:
-    """Every object inside is closed too; names of properties are never taken for keywords."""
-    schema = {
-        "type": "object",
-        "properties": {
-            "type": {"type": "object", "properties": {}},
-            "enum": {"type": "array", "items": {"type": "object"}},
-        },
-        "required": ["enum", "type"],
-        "$defs": {"required": {"type": "object"}},
-    }
-    closed = {"type": "object", "properties": {}, "additionalProperties": False}
-    assert strict_schema(schema) == {
-        "type": "object",
-        "properties": {"type": closed, "enum": {"type": "array", "items": closed}},
-        "required": ["enum", "type"],
-        "$defs": {"required": closed},
-        "additionalProperties": False,
-    }
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"type": "object", "properties": {"a": {}}, "required": []},
-        {"type": "object", "additionalProperties": True},
-        {"type": "object", "additionalProperties": {"type": "integer"}},
-        {"type": "array", "items": {"type": "object", "properties": {"a": {}}}},
-        {"anyOf": [{"type": "object", "properties": {"a": {}}}]},
-    ],
-)
-def test_open_objects_have_no_strict_form(schema: dict[str, Any]) -> None:
-    """Optional or open-ended properties anywhere mean that there is no strict form."""
-    assert strict_schema(schema) is None

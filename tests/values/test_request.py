@@ -53,6 +53,7 @@ EXAMPLES: dict[str, Any] = {
     "http": HttpOptions(body={"a": 1}),
     "cache": CachePolicy(tools=True),
     "metadata": {"why": "test"},
+    "output_mode": "tool",
 }
 """A value for each option of a call."""
 

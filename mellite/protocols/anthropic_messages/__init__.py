@@ -10,6 +10,7 @@ from .answer import ID, AnthropicBlock, AnthropicMessage, AnthropicRaw
 from .body import OPTIONS, lower, mend
 from .dialect import ANTHROPIC, AnthropicDialect
 from .plain import plain
+from .schema import plan
 from .state import State as AnthropicState
 from .stream import flow, halt, initial, step, unary
 
@@ -41,4 +42,5 @@ def protocol(dialect: AnthropicDialect = ANTHROPIC) -> Protocol[AnthropicState]:
         unary=unary,
         classify=classify,
         mend=mend,
+        plan=partial(plan, dialect=dialect),
     ).made_by(protocol, dialect, plain=plain, flow=flow)

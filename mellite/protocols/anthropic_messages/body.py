@@ -7,7 +7,6 @@ from typing import Final
 
 from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.options import NO_OPTIONS, Options
-from ...values.output import schema_of
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
@@ -19,7 +18,7 @@ from .content import ConversationWriter, cached
 from .dialect import ANTHROPIC, AnthropicDialect
 from .history import mend
 from .models import ClaudeFacts, facts_of
-from .schema import held_to
+from .schema import output_format, plan
 
 __all__ = ["OPTIONS", "lower", "mend"]
 
@@ -61,6 +60,8 @@ def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROP
         >>> body["messages"], body["max_tokens"]
         ([{'role': 'user', 'content': [{'type': 'text', 'text': 'Hello.'}]}], 32000)
     """
+    if request.output is not str:
+        request, _ = plan(request, dialect=dialect)
     facts = facts_of(request.model)
     own = _own_fields(request, dialect) if request.provider_options else {}
     writer = ConversationWriter(native_updates=facts.system_messages)
@@ -82,7 +83,7 @@ def lower(request: Request, *, stream: bool, dialect: AnthropicDialect = ANTHROP
         _set_options(body, request, facts)
         _set_thinking(body, request, facts)
     if request.output is not str:
-        _set_output(body, request, facts)
+        body["output_config"] = {**body.get("output_config", {}), "format": output_format(request.output)}
     if own:
         _lay_over(body, own)
     body["max_tokens"] = _longest(body, request.options, dialect.max_tokens or facts.max_tokens)
@@ -168,14 +169,6 @@ def _set_thinking(body: JsonObject, request: Request, facts: ClaudeFacts) -> Non
         body.setdefault("thinking", {"type": "enabled", "budget_tokens": _BUDGETS[effort]})
     else:
         _refuse("reasoning_effort", request)
-
-
-def _set_output(body: JsonObject, request: Request, facts: ClaudeFacts) -> None:
-    if not facts.json_schema:
-        _refuse("output", request)
-        return
-    shape = {"type": "json_schema", "schema": held_to(schema_of(request.output))}
-    body["output_config"] = {**body.get("output_config", {}), "format": shape}
 
 
 def _refuse(option: str, request: Request) -> None:

@@ -1,27 +1,27 @@
-"""The JSON Schema that Anthropic holds an answer to: objects closed, and what it does not know put into words."""
+"""How Anthropic Messages hold an answer to its output type: ``output_config.format``, a tool that is called, or words.
+
+Claude cannot be forced to call a tool while it thinks. It is told to, then, and may choose:
+https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from ...values.errors import InvalidRequest
+from ...values.outputs.plan import OutputPlan
 from ...values.provider_json import Json, JsonObject
+from ...values.request import Request
+from ..closed_schema import CLOSED_RULES
+from ..output_modes import Form, Ways, held, planned
+from ..schema_projection import Unheld, projected
+from .dialect import ANTHROPIC, AnthropicDialect
+from .models import ClaudeFacts, facts_of
 
-__all__ = ["held_to"]
+__all__ = ["held_to", "output_format", "plan"]
 
-#: The keywords that answers are held to; others are refused by the server.
-_KNOWN: Final = frozenset(
-    {"$defs", "$ref", "allOf", "anyOf", "const", "default", "definitions", "description", "enum", "items", "properties",
-     "required", "title", "type"}
-)  # fmt: skip
-_FORMATS: Final = frozenset(
-    {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
-)
-
-#: Keywords whose values are not schemas.
-_VALUES: Final = frozenset({"const", "default", "description", "enum", "required", "title", "type"})
+_FORM: Final = Form(who="Anthropic Messages", rules=CLOSED_RULES)
 
 
 def held_to(schema: Mapping[str, Json]) -> JsonObject:
@@ -31,46 +31,51 @@ def held_to(schema: Mapping[str, Json]) -> JsonObject:
     description, for the model to read; the answer is checked against them when it is parsed.
 
     Raises:
-        InvalidRequest: for an object with open-ended keys, which no answer can be held to.
+        InvalidRequest: for what no answer can be held to, such as an object with open-ended keys.
 
     Example:
         >>> held_to({"type": "integer", "minimum": 1})
         {'type': 'integer', 'description': '{"minimum":1}'}
     """
-    known: JsonObject = {}
-    words: JsonObject = {}
-    for name, value in schema.items():
-        if name == "oneOf":
-            known["anyOf"] = [_inner(item) for item in value]
-        elif name == "additionalProperties":
-            _check_closed(value)
-        elif name in ("properties", "$defs", "definitions"):
-            known[name] = {key: _inner(item) for key, item in value.items()}
-        elif name in _KNOWN and not (name == "items" and isinstance(value, bool)):
-            known[name] = value if name in _VALUES else _inner(value)
-        elif (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1)):
-            known[name] = value
-        elif not name.startswith("$"):
-            words[name] = value
-    if known.get("type") == "object":
-        known.setdefault("properties", {})
-        known["additionalProperties"] = False
-    if words:
-        text = json.dumps(words, ensure_ascii=False, separators=(",", ":"), default=str)
-        known["description"] = "\n\n".join(filter(None, [known.get("description"), text]))
-    return known
+    try:
+        return projected(schema, CLOSED_RULES)
+    except Unheld as error:
+        msg = f"this is no schema that Anthropic Messages can hold an answer to: {error}"
+        raise InvalidRequest(msg, parameter="output") from error
 
 
-def _inner(value: Json) -> Json:
-    if isinstance(value, Mapping):
-        return held_to(value)
-    return [_inner(item) for item in value] if isinstance(value, list) else value
+def plan(request: Request, *, dialect: AnthropicDialect = ANTHROPIC) -> tuple[Request, OutputPlan]:
+    """Return the request as it has its answer held to the output type, and how that is done.
+
+    Raises:
+        InvalidRequest: if the type cannot be asked for.
+        UnsupportedOption: for a way that the model does not have.
+    """
+    facts = facts_of(request.model)
+    known = facts.json_schema
+    forced = not _thinks(request, facts, dialect)
+    return planned(request, Ways(form=_FORM, native=known, forced=forced, strict_tools=known))
 
 
-def _check_closed(value: Json) -> None:
-    if value is not False:
-        msg = (
-            "an output type with open-ended keys, such as dict[str, int], is nothing that Anthropic Messages can be "
-            "held to; use a list of a class with a key and a value"
-        )
-        raise InvalidRequest(msg, parameter="output")
+def output_format(output: Any) -> JsonObject:
+    """Write the schema that the answer is held to.
+
+    Raises:
+        InvalidRequest: if it cannot be.
+    """
+    return {"type": "json_schema", "schema": held(output, Ways(form=_FORM)).schema}
+
+
+def _thinks(request: Request, facts: ClaudeFacts, dialect: AnthropicDialect) -> bool:
+    """Tell whether the model is asked to think before it answers."""
+    options = request.options
+    for namespace in dialect.namespaces:
+        own = request.provider_options.get(namespace)
+        thinking = own.get("thinking") if isinstance(own, Mapping) else None
+        if isinstance(thinking, Mapping):
+            return thinking.get("type") != "disabled"
+    if options.reasoning_effort == "none" or options.reasoning_budget == 0:
+        return False
+    if options.reasoning_budget is not None:
+        return True
+    return options.reasoning_effort is not None and ("adaptive" in facts.thinking or not facts.effort)

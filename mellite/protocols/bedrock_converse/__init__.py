@@ -7,6 +7,7 @@ from .answer import ID, BedrockConverseRaw, ConverseResponse
 from .body import OPTIONS, lower, mend
 from .exceptions import classify
 from .plain import plain
+from .schema import plan
 from .state import State as ConverseState
 from .stream import flow, halt, initial, step, unary
 
@@ -30,4 +31,5 @@ def protocol() -> Protocol[ConverseState]:
         unary=unary,
         classify=classify,
         mend=mend,
+        plan=plan,
     ).made_by(protocol, plain=plain, flow=flow)

@@ -10,18 +10,17 @@ from attrs import evolve
 from ...values.errors import UnsupportedOption
 from ...values.messages import Message, Reasoning, ToolCall
 from ...values.options import NO_OPTIONS, CachePolicy
-from ...values.output import schema_of
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
 from .. import history
-from ..body_fields import name_of_output, own_fields, renamed, strict_shape
+from ..body_fields import own_fields, renamed
 from ..cache_marks import marked
-from ..json_values import json_text
 from ..message_parts import has_plain_system, plain_turns
 from ..tool_definitions import input_schema, possible
 from .content import ConversationWriter, cache_point, proof_of
 from .models import Family, family_of
+from .schema import plan, text_format
 
 __all__ = ["OPTIONS", "lower", "mend"]
 
@@ -90,6 +89,8 @@ def lower(request: Request, *, stream: bool) -> JsonObject:  # noqa: ARG001 - th
         >>> lower(Request.of("Hello.", model="amazon.nova-micro-v1:0", temperature=0), stream=True)["inferenceConfig"]
         {'temperature': 0}
     """
+    if request.output is not str:
+        request, _ = plan(request)
     family = family_of(request.model)
     writer = ConversationWriter()
     plain = None if request.tools or request.cache not in (None, "auto", "none") else plain_turns(request)
@@ -110,7 +111,7 @@ def lower(request: Request, *, stream: bool) -> JsonObject:  # noqa: ARG001 - th
     if request.tools or request.tool_choice is not None:
         _set_tools(body, request)
     if request.output is not str:
-        body.setdefault("outputConfig", {})["textFormat"] = _text_format(request.output)
+        body.setdefault("outputConfig", {})["textFormat"] = text_format(request.output)
     for name, value in own_fields(request, _NAMESPACE, reserved=_RESERVED) if request.provider_options else ():
         known = body.get(name)
         body[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, Mapping) else value
@@ -208,9 +209,3 @@ def _refuse(request: Request, option: str) -> None:
             "out, or allow that it is left out with drop_unsupported=True"
         )
         raise UnsupportedOption(msg, option=option)
-
-
-def _text_format(output: object) -> JsonObject:
-    shape, _ = strict_shape(schema_of(output))
-    text = json_text(shape, what="the schema of the output type")
-    return {"type": "json_schema", "structure": {"jsonSchema": {"name": name_of_output(output), "schema": text}}}

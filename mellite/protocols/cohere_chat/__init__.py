@@ -7,6 +7,7 @@ from ..error_answers import classify
 from .answer import ID, CohereChatRaw, CohereResponse
 from .body import OPTIONS, lower, mend
 from .plain import plain
+from .schema import plan
 from .state import State as CohereState
 from .stream import flow, halt, initial, step, unary
 
@@ -30,4 +31,5 @@ def protocol() -> Protocol[CohereState]:
         unary=unary,
         classify=classify,
         mend=mend,
+        plan=plan,
     ).made_by(protocol, plain=plain, flow=flow)

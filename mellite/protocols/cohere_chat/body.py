@@ -10,9 +10,10 @@ from ...values.provider_json import JsonObject
 from ...values.request import Request
 from ...values.tools import ToolDefinition
 from .. import history
-from ..body_fields import object_schema, own_fields, renamed
+from ..body_fields import own_fields, renamed
 from ..tool_definitions import input_schema, possible
 from .content import WHO, ConversationWriter
+from .schema import plan, response_format
 
 __all__ = ["OPTIONS", "lower", "mend"]
 
@@ -53,6 +54,8 @@ def lower(request: Request, *, stream: bool) -> JsonObject:
         >>> lower(Request.of("Hello.", model="command-a-03-2025", top_p=0.5), stream=False)
         {'model': 'command-a-03-2025', 'messages': [{'role': 'user', 'content': 'Hello.'}], 'stream': False, 'p': 0.5}
     """
+    if request.output is not str:
+        request, _ = plan(request)
     writer = ConversationWriter()
     writer.write(request)
     body: JsonObject = {"model": request.model, "messages": writer.messages, "stream": stream}
@@ -64,8 +67,7 @@ def lower(request: Request, *, stream: bool) -> JsonObject:
         body |= renamed(request.options, _FIELDS)
         _set_thinking(body, request.options)
     if request.output is not str:
-        schema = object_schema(request.output, who=WHO)
-        body["response_format"] = {"type": "json_object", "json_schema": schema}
+        body["response_format"] = response_format(request.output)
     if request.provider_options:
         body.update(own_fields(request, _NAMESPACE, reserved=_RESERVED))
     return body

@@ -10,6 +10,7 @@ from .answer import ID, GeminiRaw, GeminiResponse
 from .body import OPTIONS, lower, mend
 from .dialect import GOOGLE, GeminiDialect
 from .plain import plain
+from .schema import plan
 from .state import State as GeminiState
 from .stream import flow, halt, initial, step, unary
 
@@ -33,4 +34,5 @@ def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=mend,
+        plan=plan,
     ).made_by(protocol, dialect, plain=plain, flow=flow)

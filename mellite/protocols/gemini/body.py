@@ -11,7 +11,6 @@ from attrs import evolve
 from ...values.errors import InvalidRequest, UnsupportedOption
 from ...values.messages import Part, ToolCall
 from ...values.options import NO_OPTIONS, Options
-from ...values.output import schema_of
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
@@ -22,7 +21,7 @@ from ..tool_definitions import native_notes, possible
 from .content import ConversationWriter
 from .dialect import GOOGLE, GeminiDialect
 from .models import generation_of, is_third
-from .schema import parameters_of
+from .schema import is_hosted, parameters_of, plan, response_schema
 
 __all__ = ["GOOGLE", "OPTIONS", "GeminiDialect", "lower", "mend"]
 
@@ -116,6 +115,8 @@ def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) ->
         >>> lower(Request.of("Hello.", model="gemini-2.5-flash", temperature=0), stream=False)
         {'contents': [{'role': 'user', 'parts': [{'text': 'Hello.'}]}], 'generationConfig': {'temperature': 0}}
     """
+    if request.output is not str:
+        request, _ = plan(request)
     writer = ConversationWriter(request, results=dialect.results)
     writer.write(request)
     body: JsonObject = {}
@@ -131,7 +132,7 @@ def lower(request: Request, *, stream: bool, dialect: GeminiDialect = GOOGLE) ->
         if thinking:
             config["thinkingConfig"] = thinking
     if request.output is not str:
-        config |= {"responseMimeType": "application/json", "responseJsonSchema": schema_of(request.output)}
+        config |= {"responseMimeType": "application/json", "responseJsonSchema": response_schema(request.output)}
     body["generationConfig"] = config
     for namespace in dialect.namespaces if request.provider_options else ():
         for name, value in own_fields(request, namespace, reserved=_RESERVED, field_of=_camel):
@@ -146,23 +147,14 @@ def _is_call(part: Part) -> bool:
 
 
 def _set_tools(body: JsonObject, request: Request) -> None:
-    functions = [tool for tool in request.tools if not _is_hosted(tool)]
+    functions = [tool for tool in request.tools if not is_hosted(tool)]
     declared = [{"functionDeclarations": [_tool(tool) for tool in functions]}] if functions else []
-    tools = [*declared, *[dict(native_notes(tool, _NAMESPACE)) for tool in request.tools if _is_hosted(tool)]]
+    tools = [*declared, *[dict(native_notes(tool, _NAMESPACE)) for tool in request.tools if is_hosted(tool)]]
     if tools:
         body["tools"] = tools
     choice = _choice(request.tool_choice, functions)
     if choice:
         body["toolConfig"] = {"functionCallingConfig": choice}
-
-
-#: What a function declaration may say besides: whose native notes say more is one of Google's own tools.
-_DECLARED: Final = frozenset({"behavior", "parameters", "parametersJsonSchema", "response", "responseJsonSchema"})
-
-
-def _is_hosted(tool: ToolDefinition) -> bool:
-    """Tell whether a tool is one of Google's own, such as ``native={"google": {"googleSearch": {}}}``."""
-    return bool(native_notes(tool, _NAMESPACE).keys() - _DECLARED)
 
 
 def _tool(tool: ToolDefinition) -> JsonObject:

@@ -1,13 +1,36 @@
-"""Put the JSON Schema of a tool's arguments into the form that Gemini takes: what it knows, and what it refuses."""
+"""The JSON Schemas that Gemini takes: for tools in a form of its own, for answers in one nearer to JSON Schema.
+
+Gemini before the third generation cannot be held to a type beside tools.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+from ...values.outputs.plan import OutputPlan
 from ...values.provider_json import Json, JsonObject
+from ...values.request import Request
+from ...values.tools import ToolDefinition
+from ..output_modes import Form, Ways, held, planned
+from ..schema_projection import SchemaRules
+from ..tool_definitions import native_notes
+from .models import generation_of
 
-__all__ = ["parameters_of"]
+__all__ = ["is_hosted", "parameters_of", "plan", "response_schema"]
+
+#: What ``responseJsonSchema`` has: https://ai.google.dev/api/generate-content#FIELDS.response_json_schema
+_RULES: Final = SchemaRules(
+    keywords=frozenset({"maxItems", "maximum", "minItems", "minimum", "propertyOrdering"}),
+    formats=frozenset({"date", "date-time", "time"}),
+    open_objects=True,
+    cycles="optional",
+    tuples=True,
+    bare_references=True,
+    enums=(str, int, float),
+    one_type=False,
+)
+_FORM: Final = Form(who="Gemini", rules=_RULES, objects=False)
 
 #: What Gemini's own schema object has (https://ai.google.dev/api/caching#Schema) and JSON Schema means the same by.
 _KEPT: Final = frozenset(
@@ -40,6 +63,44 @@ _FORMATS: Final = {
 }
 _SCALARS: Final = frozenset({"boolean", "integer", "number", "string"})
 _DEEPEST: Final = 64
+
+
+def plan(request: Request) -> tuple[Request, OutputPlan]:
+    """Return the request as it has its answer held to the output type, and how that is done.
+
+    Raises:
+        InvalidRequest: if the type cannot be asked for.
+        UnsupportedOption: for a way that the model does not have.
+    """
+    generation = generation_of(request.model)
+    native: bool | None = True
+    tools = True
+    if generation is None and "gemma" in (request.model or ""):
+        native = tools = False
+    elif generation is not None and generation < _BOTH_AT_ONCE:
+        native = None
+        tools = not any(is_hosted(tool) for tool in request.tools)
+    return planned(request, Ways(form=_FORM, native=native, tools=tools))
+
+
+_BOTH_AT_ONCE: Final = 3
+
+#: What a function declaration may say besides: whose native notes say more is one of Google's own tools.
+_DECLARED: Final = frozenset({"behavior", "parameters", "parametersJsonSchema", "response", "responseJsonSchema"})
+
+
+def is_hosted(tool: ToolDefinition) -> bool:
+    """Tell whether a tool is one of Google's own, such as ``native={"google": {"googleSearch": {}}}``."""
+    return bool(native_notes(tool, "google").keys() - _DECLARED)
+
+
+def response_schema(output: Any) -> JsonObject:
+    """Write the schema that the answer is held to.
+
+    Raises:
+        InvalidRequest: if it cannot be.
+    """
+    return held(output, Ways(form=_FORM)).schema
 
 
 def parameters_of(schema: Mapping[str, Json]) -> JsonObject:

@@ -10,6 +10,7 @@ from .answer import ID, ChatCompletion, OpenAIChatRaw
 from .body import lower, mend, options_of
 from .dialect import OPENAI, ChatDialect
 from .plain import plain
+from .schema import plan
 from .state import State as ChatState
 from .stream import flow, halt, initial, step, unary
 
@@ -33,4 +34,5 @@ def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=partial(mend, dialect=dialect),
+        plan=partial(plan, dialect=dialect),
     ).made_by(protocol, dialect, plain=plain, flow=flow)

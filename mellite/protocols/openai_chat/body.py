@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
-from ...values.errors import UnsupportedOption
 from ...values.options import NO_OPTIONS
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
 from .. import history
-from ..body_fields import name_of_output, object_schema, own_fields, renamed, strict_shape
+from ..body_fields import own_fields, renamed
 from ..tool_definitions import input_schema, possible
-from .content import WHO, ConversationWriter
+from .content import ConversationWriter
 from .dialect import OPENAI, ChatDialect
+from .schema import plan, response_format
 
 __all__ = ["OPENAI", "ChatDialect", "lower", "mend", "options_of"]
 
@@ -59,12 +59,14 @@ def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> J
 
     Raises:
         InvalidRequest: for what the protocol cannot say.
-        UnsupportedOption: for an output type that the host cannot be held to.
+        UnsupportedOption: for a way of holding the answer to its type that the model does not have.
 
     Example:
         >>> lower(Request.of("Hello.", model="gpt-4o-mini", temperature=0), stream=False)["messages"]
         [{'role': 'user', 'content': 'Hello.'}]
     """
+    if request.output is not str:
+        request, _ = plan(request, dialect=dialect)
     writer = ConversationWriter(dialect, model=request.model)
     writer.write(request)
     body: JsonObject = {"model": request.model, "messages": writer.messages}
@@ -81,11 +83,7 @@ def lower(request: Request, *, stream: bool, dialect: ChatDialect = OPENAI) -> J
     if request.options is not NO_OPTIONS:
         _set_options(body, request, dialect)
     if request.output is not str:
-        if dialect.json_schema:
-            body["response_format"] = _response_format(request.output)
-        elif not request.options.drop_unsupported:
-            msg = "this host cannot be held to an output type; ask for one in words and drop_unsupported=True"
-            raise UnsupportedOption(msg, option="output")
+        body["response_format"] = response_format(request.output, dialect=dialect)
     for namespace in dialect.namespaces if request.provider_options else ():
         for name, value in own_fields(request, namespace, reserved=_RESERVED, field_of=_field_of):
             body[_field_of(name)] = _written(_field_of(name), value)
@@ -132,11 +130,6 @@ def _set_options(body: JsonObject, request: Request, dialect: ChatDialect) -> No
             body["reasoning"] = given
     elif options.reasoning_effort is not None:
         body["reasoning_effort"] = options.reasoning_effort
-
-
-def _response_format(output: object) -> JsonObject:
-    shape, strict = strict_shape(object_schema(output, who=WHO))
-    return {"type": "json_schema", "json_schema": {"name": name_of_output(output), "schema": shape, "strict": strict}}
 
 
 def _field_of(name: str) -> str:

@@ -10,6 +10,7 @@ from .answer import ID, OpenAIResponsesRaw, ResponseObject, ResponseOutputItem
 from .body import lower, mend, options_of
 from .dialect import OPENAI, ResponsesDialect
 from .plain import plain
+from .schema import plan
 from .state import State as ResponsesState
 from .stream import flow, halt, initial, step, unary
 
@@ -41,5 +42,6 @@ def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
         unary=partial(unary, dialect=dialect),
         classify=classify,
         mend=mend,
+        plan=partial(plan, dialect=dialect),
         elsewhere="ask a server that only knows Chat Completions with '{provider}-chat:' instead of '{provider}:'",
     ).made_by(protocol, dialect, plain=plain, flow=flow)

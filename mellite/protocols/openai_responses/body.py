@@ -14,10 +14,11 @@ from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
 from .. import history
-from ..body_fields import name_of_output, object_schema, own_fields, renamed, strict_shape
+from ..body_fields import own_fields, renamed
 from ..tool_definitions import input_schema, possible, unknown_tool
 from .content import ConversationWriter
 from .dialect import OPENAI, ResponsesDialect
+from .schema import plan, text_format
 
 __all__ = ["lower", "mend", "options_of"]
 
@@ -85,11 +86,14 @@ def lower(request: Request, *, stream: bool, dialect: ResponsesDialect = OPENAI)
 
     Raises:
         InvalidRequest: for what the protocol cannot say.
+        UnsupportedOption: for a way of holding the answer to its type that the model does not have.
 
     Example:
         >>> lower(Request.of("Hello.", model="gpt-4o-mini", temperature=0), stream=False)["input"]
         [{'role': 'user', 'content': [{'type': 'input_text', 'text': 'Hello.'}]}]
     """
+    if request.output is not str:
+        request, _ = plan(request, dialect=dialect)
     body: JsonObject = {"model": request.model}
     if dialect.store:
         body["store"] = False
@@ -107,7 +111,7 @@ def lower(request: Request, *, stream: bool, dialect: ResponsesDialect = OPENAI)
     if request.tools or request.tool_choice is not None:
         _set_tools(body, request, dialect)
     if request.output is not str:
-        body["text"] = {**body.get("text", {}), "format": _text_format(request.output)}
+        body["text"] = {**body.get("text", {}), "format": text_format(request.output, dialect=dialect)}
     if not stored and dialect.reasoning_models is not None and _thinks(request.model, dialect.reasoning_models):
         include = body.get("include") or []
         body["include"] = include if _ENCRYPTED in include else [*include, _ENCRYPTED]
@@ -159,11 +163,6 @@ def _set_options(body: JsonObject, options: Options) -> None:
     body |= renamed(options, _FIELDS)
     if options.reasoning_effort is not None:
         body["reasoning"] = {"effort": options.reasoning_effort}
-
-
-def _text_format(output: object) -> JsonObject:
-    shape, strict = strict_shape(object_schema(output, who="OpenAI"))
-    return {"type": "json_schema", "name": name_of_output(output), "schema": shape, "strict": strict}
 
 
 def _field_of(name: str) -> str:

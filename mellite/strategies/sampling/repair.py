@@ -168,13 +168,11 @@ def _met(sample: AnySample, requirements: Sequence[Requirement]) -> list[str]:
 
 def _shape(output: Any) -> str:
     """Describe the JSON that is wanted, in words and as a JSON Schema."""
-    import msgspec
+    from ...values.output import schema_of
 
-    schema: Any
     try:
-        described = getattr(output, "model_json_schema", None)  # pydantic models describe themselves
-        schema = described() if described is not None else msgspec.json.schema(output)
-    except TypeError:  # a type without a schema
+        schema = schema_of(output)
+    except InvalidRequest:  # a type without a schema
         return "the answer must be JSON, without any text around it"
     return f"the answer must be JSON that fits this JSON Schema, without any text around it: {json.dumps(schema)}"
 

@@ -253,10 +253,8 @@ def test_output_types_become_a_schema() -> None:
     assert form["type"] == "json_schema"
     schema = form["schema"]
     assert (schema["type"], schema["required"], schema["additionalProperties"]) == ("object", ["name", "rivers"], False)
-    assert body_of("Hi.", output=list[int])["output_config"]["format"]["schema"] == {
-        "type": "array",
-        "items": {"type": "integer"},
-    }
+    wrapped = body_of("Hi.", output=list[int])["output_config"]["format"]["schema"]
+    assert wrapped["properties"] == {"value": {"type": "array", "items": {"type": "integer"}}}
     both = body_of("Hi.", model=NEW, output=City, reasoning_effort="low")["output_config"]
     assert (both["effort"], both["format"]["type"]) == ("low", "json_schema")
 
@@ -271,12 +269,12 @@ def test_limits_that_are_not_known_are_told_in_words() -> None:
             "properties": {
                 "minimum": {"type": "integer", "minimum": 1, "description": "How few."},
                 "mail": {"type": "string", "format": "email", "pattern": "@"},
-                "either": {"oneOf": [{"type": "object", "maxProperties": 2}, {"type": "null"}]},
+                "either": {"oneOf": [{"type": "object", "properties": {}, "maxProperties": 2}, {"type": "null"}]},
                 "some": {"type": "array", "items": {"$ref": "#/$defs/x"}, "minItems": 1},
                 "many": {"type": "array", "items": {"type": "string", "maxLength": 3}, "minItems": 2},
                 "pair": {"type": "array", "prefixItems": [{"type": "null"}], "items": False},
             },
-            "$defs": {"x": {"const": {"minimum": 1}, "default": {"oneOf": 1}}},
+            "$defs": {"x": {"const": "minimum", "default": {"oneOf": 1}}},
         }
     ) == {
         "type": "object",
@@ -301,10 +299,15 @@ def test_limits_that_are_not_known_are_told_in_words() -> None:
                 "items": {"type": "string", "description": '{"maxLength":3}'},
                 "description": '{"minItems":2}',
             },
-            "pair": {"type": "array", "description": '{"prefixItems":[{"type":"null"}],"items":false}'},
+            "pair": {
+                "type": "array",
+                "items": {"type": "null"},
+                "minItems": 1,
+                "description": '{"prefixItems":[{"type":"null"}]}',
+            },
         },
         "additionalProperties": False,
-        "$defs": {"x": {"const": {"minimum": 1}, "default": {"oneOf": 1}}},
+        "$defs": {"x": {"const": "minimum", "type": "string", "default": {"oneOf": 1}}},
     }
 
 
@@ -313,10 +316,9 @@ def test_limits_that_are_not_known_are_told_in_words() -> None:
     [
         *[{"type": "string", "format": name} for name in ("date", "date-time", "duration", "email", "hostname", "ipv4",
                                                           "ipv6", "time", "uri", "uuid")],
-        {"allOf": [{"type": "string"}, {"enum": ["a", "b"]}], "title": "T", "description": "D"},
-        {"definitions": {"minimum": {"type": "integer"}}, "$ref": "#/definitions/minimum"},
-        {"type": ["string", "null"], "default": {"minimum": 1}, "enum": [{"minimum": 1}]},
-        {"type": "object", "properties": {}, "required": ["minimum"], "additionalProperties": False},
+        {"$ref": "#/$defs/minimum", "$defs": {"minimum": {"type": "integer"}}},
+        {"type": ["string", "null"], "default": {"minimum": 1}, "enum": ["minimum", None]},
+        {"type": "object", "properties": {"x": {"const": 1, "type": "integer"}}, "additionalProperties": False},
     ],
 )  # fmt: skip
 def test_what_answers_can_be_held_to_stays(schema: dict[str, Any]) -> None:
@@ -340,15 +342,19 @@ def test_objects_that_are_not_closed_are_refused(value: Any) -> None:
 def test_open_ended_output_types_are_refused(output: Any) -> None:
     """Keys that nobody can list are nothing that an answer can be held to."""
     with pytest.raises(InvalidRequest, match="dict") as caught:
-        body_of("Hi.", output=output)
+        body_of("Hi.", output=output, output_mode="native")
     assert caught.value.parameter == "output"
+    assert body_of("Hi.", output=output)["tool_choice"] == {"type": "tool", "name": "answer"}
 
 
 def test_old_models_cannot_be_held_to_a_type() -> None:
-    """A model from before structured outputs refuses an output type, unless it may be left out."""
-    with pytest.raises(UnsupportedOption, match="'output'"):
-        body_of("Hi.", model=OLD, output=City)
-    assert "output_config" not in body_of("Hi.", model=OLD, output=City, drop_unsupported=True)
+    """An older model has to call a tool; to want a schema is refused, unless it may be dropped."""
+    with pytest.raises(UnsupportedOption, match="'native'"):
+        body_of("Hi.", model=OLD, output=City, output_mode="native")
+    for told in ({}, {"drop_unsupported": True, "output_mode": "native"}):
+        body = body_of("Hi.", model=OLD, output=City, **told)
+        assert "output_config" not in body
+        assert [tool["name"] for tool in body["tools"]] == ["answer"]
 
 
 # --- provider options, dialects, cache ------------------------------------------------------------

@@ -128,8 +128,10 @@ def test_an_output_type_is_a_schema() -> None:
     assert shape["name"] == "City"
     schema = json.loads(shape["schema"])
     assert (schema["required"], schema["additionalProperties"]) == (["name"], False)
-    open_ended = body_of(output=dict[str, int])["outputConfig"]["textFormat"]["structure"]["jsonSchema"]
-    assert json.loads(open_ended["schema"])["additionalProperties"] == {"type": "integer"}
+    open_ended = body_of(output=dict[str, int], model=CLAUDE)["toolConfig"]
+    assert open_ended["toolChoice"] == {"tool": {"name": "answer"}}
+    schema = open_ended["tools"][0]["toolSpec"]["inputSchema"]["json"]
+    assert schema["additionalProperties"] == {"type": "integer"}
 
 
 def test_provider_options_are_fields_of_the_body() -> None:

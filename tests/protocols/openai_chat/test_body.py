@@ -335,26 +335,37 @@ def test_output_types_become_a_schema() -> None:
     assert (form["json_schema"]["name"], form["json_schema"]["strict"]) == ("City", True)
     schema = form["json_schema"]["schema"]
     assert (schema["type"], schema["required"], schema["additionalProperties"]) == ("object", ["name", "rivers"], False)
-    assert body_of(output=Loose)["response_format"]["json_schema"]["strict"] is False
+    loose = body_of(output=Loose)["response_format"]["json_schema"]
+    assert (loose["strict"], loose["schema"]["required"]) == (True, ["name", "nick"])
     assert body_of(output=dict[str, int])["response_format"]["json_schema"]["strict"] is False
     assert body_of(output=Typed)["response_format"]["json_schema"]["strict"] is True
     assert "response_format" not in body_of(output=str)
 
 
-@pytest.mark.parametrize("output", [list[int], int, object()])
-def test_output_types_that_are_no_object_are_refused(output: Any) -> None:
-    """OpenAI can only be held to an object; other types are InvalidRequest."""
+@pytest.mark.parametrize(("output", "inner"), [(list[int], {"type": "array", "items": {"type": "integer"}}),
+                                                (int, {"type": "integer"})])  # fmt: skip
+def test_output_types_that_are_no_object_are_wrapped(output: Any, inner: Any) -> None:
+    """OpenAI can only be held to an object, so any other answer stands in one."""
+    schema = body_of(output=output)["response_format"]["json_schema"]["schema"]
+    assert (schema["type"], schema["properties"], schema["required"]) == ("object", {"value": inner}, ["value"])
+
+
+def test_what_is_no_output_type_is_refused() -> None:
+    """What has no JSON Schema is InvalidRequest."""
     with pytest.raises(InvalidRequest, match="output type"):
-        body_of(output=output)
+        body_of(output=object())
 
 
-def test_a_host_without_schemas_refuses_output_types() -> None:
-    """Where the answer cannot be held to a schema, that is said, unless it may be dropped."""
+def test_a_host_without_schemas_has_a_tool_called() -> None:
+    """Where the answer cannot be held to a schema, a tool takes it; to want a schema is refused, unless it may drop."""
     without = ChatDialect(json_schema=False)
-    with pytest.raises(UnsupportedOption, match="output") as caught:
-        body_of(output=City, dialect=without)
-    assert caught.value.option == "output"
-    assert "response_format" not in body_of(output=City, dialect=without, drop_unsupported=True)
+    with pytest.raises(UnsupportedOption, match="output_mode") as caught:
+        body_of(output=City, dialect=without, output_mode="native")
+    assert caught.value.option == "output_mode"
+    for told in ({}, {"output_mode": "native", "drop_unsupported": True}):
+        body = body_of(output=City, dialect=without, **told)
+        assert "response_format" not in body
+        assert body["tool_choice"] == {"type": "function", "function": {"name": "answer"}}
 
 
 # --- provider options and dialects ----------------------------------------------------------------

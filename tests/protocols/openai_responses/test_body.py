@@ -206,12 +206,13 @@ def test_an_output_type() -> None:
     body = body_of(output=City, provider_options={"openai": {"verbosity": "low"}})
     assert body["text"]["verbosity"] == "low"
     assert body["text"]["format"]["name"] == "City"
-    assert body["text"]["format"]["strict"] is False
+    assert body["text"]["format"]["strict"] is True
+    assert body["text"]["format"]["schema"]["required"] == ["name", "people"]
+    assert body_of(output=dict[str, int])["text"]["format"]["strict"] is False
     strict = body_of(output=attrs.make_class("Name of it", {"name": attrs.field(type=str)}, frozen=True))
     shape = strict["text"]["format"]
     assert (shape["type"], shape["name"], shape["strict"]) == ("json_schema", "Name_of_it", True)
-    with pytest.raises(InvalidRequest, match="wrap it"):
-        body_of(output=list[int])
+    assert list(body_of(output=list[int])["text"]["format"]["schema"]["properties"]) == ["value"]
 
 
 # --- messages -------------------------------------------------------------------------------------

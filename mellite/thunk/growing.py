@@ -1,0 +1,258 @@
+"""Read the answer of a thunk in its output type while it is written: plain data that grows, and whole elements."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, get_args, get_origin
+
+from ..values.errors import InvalidRequest, MelliteError, OutputValidationError
+from ..values.events import Event, ResponseStart, StepStart, TextDelta
+from .answer import Answer
+
+if TYPE_CHECKING:
+    from ..values.outputs.growing import GrowingJson
+    from ..values.outputs.plan import OutputMode
+    from ..values.provider_json import Json
+    from ..values.request import Request
+
+__all__ = ["Growing", "Items", "Partials"]
+
+T = TypeVar("T")
+
+_FENCE: Final = re.compile(r"\s*```[^\n]*\n")
+_BEGINNING: Final = re.compile(r"(?:^|(?<=\n))[ \t]*```[^\n]*\n|(?:^|(?<=\n))[ \t]*(?=[{\[])")
+
+
+class Growing(Answer[T], Generic[T]):
+    """The side of a thunk from which its answer is read in its output type while it is written."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def events(self, *, ahead: int | None = None) -> AsyncIterator[Event]:
+        """Iterate over all events of the answer."""
+
+    def partials(self) -> AsyncIterator[Any]:
+        """Iterate over the plain JSON data of the answer as it grows; the last is that of the whole answer.
+
+        Texts grow as they are written. Numbers, true, false and null come once they are whole, and so do texts that
+        have only some values or a format by the output type: half of one means something else, or nothing. Each is an
+        object of its own, which holds all that the one before held.
+
+        Example:
+            >>> import asyncio
+            >>> from mellite.backends import Scripted
+            >>> async def main():
+            ...     thunk = Scripted([['{"name": "Os', 'lo", "people": 7', '}']]).generate("Which?", output=dict)
+            ...     return [partial async for partial in thunk.partials()]
+            >>> asyncio.run(main())
+            [{'name': 'Os'}, {'name': 'Oslo'}, {'name': 'Oslo', 'people': 7}]
+        """
+        return Partials(self.events(), self.call.request)
+
+    def items(self) -> AsyncIterator[Any]:
+        """Iterate over the elements of an answer that is a list, each in its type, as soon as it is whole.
+
+        Raises:
+            InvalidRequest: unless the output type is ``list[T]``.
+            OutputValidationError: from the iterator, for an element that does not fit.
+
+        Example:
+            >>> import asyncio
+            >>> from mellite.backends import Scripted
+            >>> async def main():
+            ...     thunk = Scripted([["[1, 2", "0, 3", "]"]]).generate("Which?", output=list[int])
+            ...     return [item async for item in thunk.items()]
+            >>> asyncio.run(main())
+            [1, 20, 3]
+        """
+        output = self.call.request.output
+        kinds = get_args(output)
+        if get_origin(output) is not list or len(kinds) != 1:
+            name = getattr(output, "__name__", output)
+            msg = f"thunk.items() reads the elements of a list: ask with output=list[T], not {name}"
+            raise InvalidRequest(msg, parameter="output")
+        return Items(self.events(), self.call.request, kinds[0])
+
+
+class _Text:
+    """The text of an answer while its events come, and what has been read of it."""
+
+    __slots__ = ("_before", "_key", "_mode", "_pieces", "_reader", "_request")
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._mode: OutputMode | None = "text" if request.output_mode == "text" else None
+        self._key: str | None = None
+        self._pieces: list[str] = []
+        self._before: str | None = ""  # text in which no JSON has begun; None once it has
+        self._reader: GrowingJson | None = None
+
+    @property
+    def reader(self) -> GrowingJson:
+        """What reads the JSON."""
+        if self._reader is None:
+            from ..values.outputs.growing import GrowingJson
+
+            self._reader = GrowingJson(self._schema())
+        return self._reader
+
+    def _schema(self) -> dict[str, Any] | None:
+        from ..values.output import schema_of
+        from ..values.outputs.schemas import wrapped
+
+        if self._request.output is str:
+            return None
+        try:
+            schema = schema_of(self._request.output)
+        except MelliteError:  # a type that is known only to read itself
+            return None
+        return schema if self._key is None else wrapped(schema)
+
+    def take(self, event: Event) -> bool:
+        """Take an event; return whether the data may have changed."""
+        if type(event) is ResponseStart:
+            self._mode = event.output_mode or self._mode
+            self._key = event.output_key or self._key
+            return False
+        if type(event) is StepStart and self._pieces:  # what an earlier step said is not the answer
+            self._pieces, self._before, self._reader = [], "", None
+        if type(event) is not TextDelta or (self._mode == "tool" and event.id != "answer"):
+            return False
+        self._pieces.append(event.text)
+        text = self._begun(event.text)
+        return bool(text) and self.reader.feed(text)
+
+    def _begun(self, text: str) -> str:
+        """Return what of a piece of text belongs to the JSON, or to what follows it."""
+        if self._before is None:
+            return text
+        before = self._before + text
+        found = (_BEGINNING if self._mode == "text" else _FENCE).search(before)
+        if found is None and (self._mode == "text" or before.lstrip()[:3] in ("", "`", "``", "```")):
+            self._before = before
+            return ""
+        self._before = None
+        at = 0 if found is None or (self._mode != "text" and before[: found.start()].strip()) else found.end()
+        return before[at:]
+
+    def data(self) -> Json:
+        """Return the data so far."""
+        from ..values.outputs.growing import NOTHING
+
+        data = self.reader.data
+        key = self._likely_key
+        if key is not None and isinstance(data, dict) and data.keys() <= {key}:
+            return data.get(key, NOTHING)
+        return data if self._key is None else NOTHING
+
+    @property
+    def _likely_key(self) -> str | None:
+        """The key that the answer stands under; a backend that does not tell may replay one that was wrapped."""
+        from ..values.outputs.plan import WRAPPED
+        from ..values.outputs.schemas import is_of_objects
+
+        if self._key is not None or self._mode is not None or self._request.output is str:
+            return self._key
+        schema = self._schema()
+        return None if schema is None or is_of_objects(schema) else WRAPPED
+
+    def elements(self) -> Sequence[Json]:
+        """Return the whole elements so far of a list."""
+        return self.reader.elements(self._key) or self.reader.elements(self._likely_key)
+
+    def whole(self) -> Json:
+        """Return the data of the whole answer, and nothing if it is none."""
+        from ..values.outputs.growing import NOTHING
+        from ..values.outputs.reading import answer_in
+
+        try:
+            return answer_in("".join(self._pieces), mode=self._mode, key=self._likely_key)
+        except OutputValidationError:
+            return NOTHING
+
+
+@final
+class Partials(AsyncIterator[Any]):
+    """The plain data of an answer as it grows; see `Growing.partials`."""
+
+    __slots__ = ("_events", "_has_ended", "_last", "_text")
+
+    def __init__(self, events: AsyncIterator[Event], request: Request) -> None:
+        from ..values.outputs.growing import NOTHING
+
+        self._events = events
+        self._text = _Text(request)
+        self._last: Json = NOTHING
+        self._has_ended = False
+
+    async def __anext__(self) -> Json:
+        from ..values.outputs.growing import NOTHING
+
+        while not self._has_ended:
+            try:
+                event = await self._events.__anext__()
+            except StopAsyncIteration:
+                self._has_ended = True
+                data = self._text.whole()
+            else:
+                if not self._text.take(event):
+                    continue
+                data = self._text.data()
+            if data is not NOTHING and not _is_same(data, self._last):
+                self._last = data
+                return data
+        raise StopAsyncIteration
+
+
+@final
+class Items(AsyncIterator[Any]):
+    """The elements of an answer that is a list; see `Growing.items`."""
+
+    __slots__ = ("_count", "_events", "_has_ended", "_kind", "_text", "_waiting")
+
+    def __init__(self, events: AsyncIterator[Event], request: Request, kind: Any) -> None:
+        self._events = events
+        self._text = _Text(request)
+        self._kind = kind
+        self._count = 0  # of elements that were given
+        self._waiting: Sequence[Json] = ()  # whole elements, from the first
+        self._has_ended = False
+
+    async def __anext__(self) -> Any:
+        while self._count >= len(self._waiting):
+            if self._has_ended:
+                raise StopAsyncIteration
+            try:
+                event = await self._events.__anext__()
+            except StopAsyncIteration:
+                self._has_ended = True
+                whole = self._text.whole()
+                self._waiting = whole if isinstance(whole, list) else ()
+            else:
+                if self._text.take(event):
+                    self._waiting = self._text.elements()
+        index = self._count
+        self._count += 1
+        return self._converted(self._waiting[index], index)
+
+    def _converted(self, element: Json, index: int) -> Any:
+        from ..values.output import converted
+
+        if self._kind is Any:
+            return element
+        try:
+            return converted(element, self._kind)
+        except OutputValidationError as error:
+            self._has_ended = True
+            self._count = len(self._waiting)
+            path = f"$[{index}]{(error.path or '$')[1:]}"
+            msg = f"element {index} of the answer does not fit: {error}"
+            raise OutputValidationError(msg, path=path, value=error.value) from error
+
+
+def _is_same(one: Json, other: Json) -> bool:
+    """Tell whether two data are equal; 1, 1.0 and true are not, here."""
+    return type(one) is type(other) and bool(one == other)
