@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overloa
 
 from attrs import evolve, field, fields, frozen
 
+from .callables import is_async
 from .errors import InvalidRequest
 from .messages import ToolCall
 from .provider_json import Json, JsonObject
@@ -194,13 +195,10 @@ class Tool(Generic[P, R]):
     def _definition(self) -> ToolDefinition:
         return ToolDefinition(self.name, self.description, input_schema=self.input_schema)
 
-    @property
+    @cached_property
     def is_async(self) -> bool:
         """Whether a call gives something to await."""
-        inner: Any = self.function
-        while isinstance(inner, partial):
-            inner = inner.func
-        return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004
+        return is_async(self.function)
 
     def bind(self, arguments: Json) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the positional and the keyword arguments of the function for what a model wrote, converted.

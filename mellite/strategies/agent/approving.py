@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Final, Literal, Self
 
 from attrs import field, frozen
 
 from ... import loops
+from ...values.callables import is_async
 from ...values.errors import InvalidRequest
 from ...values.function_tools import Approve
 from ...values.messages import ToolCall
 from ...values.provider_json import Json
 from ...values.public_names import publish
 
-__all__ = ["Approval", "decide", "waits_in_a_thread"]
+__all__ = ["Approval", "decide"]
 
 
 @frozen
@@ -86,18 +86,9 @@ async def decide(call: ToolCall, approves: Iterable[Approve]) -> Approval:
     return _RUN
 
 
-def waits_in_a_thread(approve: Approve) -> bool:
-    """Whether a function is asked in a thread, because it may block it, as one does that asks at a terminal."""
-    function: Any = approve
-    while isinstance(function, partial):
-        function = function.func
-    return not (
-        inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-    )
-
-
 async def _asked(approve: Approve, call: ToolCall) -> object:
-    answer = await loops.run_in_thread(approve, call) if waits_in_a_thread(approve) else approve(call)
+    # In a thread, because a plain function may block it, as one does that asks at a terminal.
+    answer = approve(call) if is_async(approve) else await loops.run_in_thread(approve, call)
     return await answer if inspect.isawaitable(answer) else answer
 
 

@@ -5,26 +5,28 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 import anyio
 from attrs import evolve, field, frozen
 
 from ... import loops
 from ...thunk import observing
+from ...values.callables import is_async
 from ...values.empty import EMPTY
 from ...values.errors import ToolFailure
 from ...values.function_tools import Approve, Tool
 from ...values.messages import ToolCall, ToolResult
 from ...values.provider_json import Json
 from ...values.shapes import Mismatch
-from .approving import Approval, decide, waits_in_a_thread
+from .approving import Approval, decide
 from .defects import defect_of, failure_in, without_our_frames
 from .refusals import arguments_of, no_handler, not_bound, surplus, too_late, unknown_tool
 from .results import error_result, result_of
 
 __all__ = ["Called", "run_calls"]
+
+T = TypeVar("T")
 
 #: How long a result may be, in characters, where no tool says it.
 _MOST_CHARACTERS: Final = 100_000
@@ -129,7 +131,6 @@ class _Batch:
             return [await self._one(calls[0])]
         if not calls:
             return []
-        self._asking = anyio.Lock()
         waiting = iter(enumerate(calls))
         async with anyio.create_task_group() as group:
             for _ in range(len(calls) if concurrency is None else min(concurrency, len(calls))):
@@ -224,12 +225,13 @@ class _Batch:
         asked = [approve for approve in (self._approve, own) if approve is not None]
         if not asked:
             return _RUN
-        blocks = self._asking is not None and any(waits_in_a_thread(approve) for approve in asked)
-        async with self._asking if blocks and self._asking is not None else nullcontext():
-            decision: Approval = await _guarded(
-                decide(call, asked), f"the approval of tool {call.name!r}", call, arguments
-            )
-        return decision
+        who = f"the approval of tool {call.name!r}"
+        if all(is_async(approve) for approve in asked):
+            return await _guarded(decide(call, asked), who, call, arguments)
+        if self._asking is None:
+            self._asking = anyio.Lock()
+        async with self._asking:
+            return await _guarded(decide(call, asked), who, call, arguments)
 
 
 _RUN: Final = Approval.run()
@@ -284,7 +286,7 @@ async def _called(tool: Tool[..., Any], bound: _Bound) -> Any:
     return value
 
 
-async def _guarded(code: Awaitable[Any], who: str, call: ToolCall, arguments: Json) -> Any:
+async def _guarded(code: Awaitable[T], who: str, call: ToolCall, arguments: Json) -> T:
     """Wait for code of the user's.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from anyio.lowlevel import checkpoint
 
-from mellite import Approval
+from mellite import Approval, loops
 from mellite.errors import InvalidRequest, ToolDefect, ToolFailure
 from mellite.messages import ToolCall, ToolResult, ToolValue
 from mellite.strategies.agent.calling import Called, run_calls
@@ -185,6 +185,26 @@ async def test_one_question_at_a_time() -> None:
         return True
 
     assert len(await run_calls(calls, tools, approve=aapprove)) == 6
+
+
+async def test_left_while_asking() -> None:
+    """A run that is cancelled while somebody is asked leaves at once, and asks about no other call."""
+    release = threading.Event()
+    asked_about: list[str] = []
+
+    def approve(call: ToolCall) -> bool:
+        asked_about.append(call.id)
+        return release.wait(20)
+
+    calls = [asked("delete", {"path": "a"}, id=str(number)) for number in range(3)]
+    try:
+        with loops.move_on_after(0.02) as limit:
+            await run_calls(calls, {"delete": Tool(delete, "delete", approve=approve)})
+    finally:
+        release.set()
+    assert limit.cancelled_caught
+    assert asked_about == ["0"]
+    assert ran == []
 
 
 def test_an_approval_is_a_value() -> None:

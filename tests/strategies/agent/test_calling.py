@@ -398,40 +398,41 @@ async def test_a_tool_that_blocks_delays_nobody() -> None:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio", "uvloop"])
-@pytest.mark.parametrize("way", ["timeout", "cancelled"])
-async def test_a_tool_that_sleeps_holds_no_process(loop: str, way: str, anyio_backend_name: str) -> None:
+@pytest.mark.parametrize("way", ["timeout", "cancelled", "interrupted"])
+@pytest.mark.slow
+def test_a_tool_that_sleeps_holds_no_process(loop: str, way: str) -> None:
     """A tool that sleeps for a minute holds neither the run nor the end of the process."""
-    if anyio_backend_name == "trio":
-        return  # the child chooses its loop itself
-    done = await anyio.to_thread.run_sync(
-        lambda: run_child(
-            """
-            import os, time
-            import anyio
-            from mellite import ToolCall, loops
-            from mellite.strategies.agent.calling import run_calls
-            from mellite.values.function_tools import tool
+    done = run_child(
+        """
+        import os, signal, time
+        import anyio
+        from mellite import ToolCall, loops
+        from mellite.strategies.agent.calling import run_calls
+        from mellite.values.function_tools import tool
 
-            limit = 0.05 if os.environ["way"] == "timeout" else None
+        limit = 0.05 if os.environ["way"] == "timeout" else None
 
-            @tool(timeout=limit)
-            def sleep() -> None:
-                time.sleep(60)
+        @tool(timeout=limit)
+        def sleep() -> None:
+            if os.environ["way"] == "interrupted":
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
 
-            async def main():
-                with loops.move_on_after(None if limit else 0.05) as scope:
-                    (one,) = await run_calls([ToolCall("a", "sleep", {})], {"sleep": sleep})
-                    assert one.failed
-                assert scope.cancelled_caught == (limit is None)
+        async def main():
+            with loops.move_on_after(0.05 if os.environ["way"] == "cancelled" else None):
+                (one,) = await run_calls([ToolCall("a", "sleep", {})], {"sleep": sleep})
+                assert one.failed
 
-            loop = os.environ["loop"]
-            backend, options = ("asyncio", {"use_uvloop": True}) if loop == "uvloop" else (loop, {})
+        loop = os.environ["loop"]
+        backend, options = ("asyncio", {"use_uvloop": True}) if loop == "uvloop" else (loop, {})
+        try:
             anyio.run(main, backend=backend, backend_options=options)
-            print("the run is over")
-            """,
-            loop=loop,
-            way=way,
-        )
+        except KeyboardInterrupt:
+            assert os.environ["way"] == "interrupted"
+        print("the run is over")
+        """,
+        loop=loop,
+        way=way,
     )
     assert done.stdout == "the run is over\n"
 
@@ -484,6 +485,15 @@ async def test_what_is_awaited() -> None:
     tools = {**tools_of(thunk, athunk, coroutine), "part": Tool(partial(aweather, "Rome"), "part")}
     values = [one.value for one in await run_calls(calls, tools)]
     assert values == ["hello", "hello", "hello", "Rome: 21"]
+
+
+async def test_waiting_without_await() -> None:
+    """A plain function may wait for a thunk in its thread."""
+
+    def block() -> str:
+        return Echo().generate("hello").result(20)
+
+    assert (await called(asked("block", {}), block)).value == "hello"
 
 
 async def test_a_thunk_that_fails() -> None:
