@@ -230,8 +230,13 @@ def next_turn() -> Callable[[Callable[[], None]], object] | None:
 
     None on trio, which runs nothing but tasks, and outside of any loop.
     """
-    loop = running()
-    return loop.call_soon if isinstance(loop, asyncio.AbstractEventLoop) else None
+    trio = imported_trio()
+    if trio is not None and trio.lowlevel.in_trio_task():
+        return None
+    try:
+        return asyncio.get_running_loop().call_soon
+    except RuntimeError:
+        return None
 
 
 def is_being_cancelled(task: object | None) -> bool:

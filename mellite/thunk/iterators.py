@@ -99,8 +99,8 @@ class _Position(Generic[Item]):
 
     def _waiter(self, pump: Pump, index: int) -> loops.Waiter | None:
         """Return what to wait for until more has come; None if it has. If dropped now, it left by cancellation."""
-        self._refresh = index + self._ahead // 2
-        pump.ask(self._consumer, index + self._ahead)
+        if index >= self._refresh or self._consumer.gone:
+            self._ask(index)
         waiter = loops.waiter()
         task = waiter.task()
         if task is not None and (self._task is None or self._task() is not task):
@@ -298,7 +298,8 @@ class Events(_Position[Event], AsyncIterator[Event]):
         pump, parked = self._pump, self._parked
         self._lent = False  # the other waiter, if nothing woke it, is dropped at the next event
         if pump is not None and parked is not None:
-            self._ask(self._index)
+            if self._index >= self._refresh or self._consumer.gone:
+                self._ask(self._index)
             self._cancelled = True  # as in `_waiter`
             if not pump.is_to_wait(parked, self._index):
                 self._parked = None  # it is about to run, and lends nothing any more

@@ -19,8 +19,6 @@ __all__ = ["Endpoint", "Setting", "host_of", "is_private_link"]
 
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSIONED: Final = re.compile(r"/v\d[a-z0-9]*/?$")
-_LAST_CONTROL: Final = 0x20
-_LAST_ASCII: Final = 0x7E
 
 
 @frozen
@@ -190,7 +188,7 @@ def _split(url: object, name: str) -> SplitResult:
     if not isinstance(url, str) or not url:
         msg = f"{name} must be a URL such as 'https://api.example.com/v1', not {url!r}"
         raise ConfigurationError(msg)
-    if any(not _LAST_CONTROL < ord(char) <= _LAST_ASCII for char in url):
+    if not (url.isascii() and url.isprintable()) or " " in url:
         msg = f"{name} holds a space, a line break or another character that cannot stand in a URL"
         raise ConfigurationError(msg)
     try:

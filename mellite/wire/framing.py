@@ -255,13 +255,15 @@ class SseDecoder:
             return pos
         between = b"\n\n" + head
         found = data[pos + len(head) : end].split(between)
-        if b"\n" in b"".join(found):  # faster than counting the line ends
+        whole = b"".join(found)
+        if b"\n" in whole:
             del found[next(number for number, raw in enumerate(found) if b"\n" in raw) :]
-        if not found or max(map(len, found)) + len(head) > self.limit:
+            whole = b"".join(found)
+        if not found or (len(whole) + len(head) > self.limit and max(map(len, found)) + len(head) > self.limit):
             return pos
         name, last_event_id = events[-1].event, self.last_event_id
         events += [ServerSentEvent(name, raw, last_event_id) for raw in found]
-        return pos + sum(map(len, found)) + len(between) * len(found)
+        return pos + len(whole) + len(between) * len(found)
 
     def _take_lines(self, data: bytes, pos: int, events: list[ServerSentEvent]) -> list[ServerSentEvent]:
         """Take all of *data* from *pos* on, line by line where the fast path stops."""

@@ -27,6 +27,7 @@ __all__ = ["Parser", "ToolParser", "each", "whole_events"]
 #: Events that only keep the connection alive.
 _PINGS: Final = frozenset({"ping", "keepalive"})
 _NAME: Final = attrgetter("event")
+_LARGE: Final = 1024  # bytes that may hold many events
 _MANY: Final = 8  # events of the stream that are worth a look whether they are all more of the same
 _MOST_LINES: Final = 10  # lines outside of events that are searched for an error one by one
 _SENTENCE: Final = re.compile(rb"[A-Za-z]{2}\S*\s+\S*[A-Za-z]{2}")
@@ -114,14 +115,15 @@ class Parser:
             self.over = True
             return self._ended()
         events: list[Event] = []
-        self._bytes += len(data)
+        size = len(data)
+        self._bytes += size
         self.progressed = False
         try:
             frames = self._framing.feed(data)
             if self._framing.damaged:  # return none of these events: the gap may lie before any of them
                 msg = "the stream is damaged: a line of it is neither an event nor text, so something may be missing"
                 raise InvalidProviderOutput(msg)
-            if len(frames) < _MANY or self._flow is None:
+            if size < _LARGE or self._flow is None:
                 self._take_each(frames, events)
             else:
                 self._take_many(self._flow, frames, events)

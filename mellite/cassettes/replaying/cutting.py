@@ -87,8 +87,8 @@ def cut_untimed(body: bytes, cut: Cut, timeline: Timeline | None, *, path: str |
     sizes = () if timeline is None else timeline.sizes(path=path)
     if cut is not None and cut != "recorded":
         return body, _ends(body, cut), ()
-    if sizes and cut and sum(sizes) == len(body):
-        ends = list(accumulate(sizes))
+    ends = list(accumulate(sizes)) if cut else []
+    if ends and ends[-1] == len(body):
         return body, list(dict.fromkeys([end for end in ends if end])) if 0 in sizes else ends, ()
     return body, (len(body),) if body else (), ()
 

@@ -269,7 +269,7 @@ class ReplayTransport:
     def _at_once(self, index: int, request: HttpRequest) -> RecordedAnswer | None:
         """Return the answer if nothing has to be waited for, up to its end, and it ends well."""
         recorded = self._recorded[index]
-        timeline = recorded.timeline
+        timeline = recorded.timeline if recorded.interaction.extra else None
         if timeline is not None and (
             self._speed is not None
             or timeline.end != "complete"
