@@ -12,8 +12,8 @@ beside it; a test enforces that.
     loops/                              asyncio, trio and callers without a loop
     values/                             requests, messages, events, usage, errors, prices, chunks
 
-The modules errors, events, mcp, messages, mochi, request, requirements, sampling and streaming are faces: public paths
-that hand on what a room defines.
+The modules errors, events, mcp, messages, mochi, request, requirements, sampling, stop and streaming are faces: public
+paths that hand on what a room defines.
 
 Every public name loads its module when it is first used, so that ``import mellite`` costs nothing.
 """
@@ -37,12 +37,15 @@ if TYPE_CHECKING:
         request as request,
         requirements as requirements,
         sampling as sampling,
+        stop as stop,
         streaming as streaming,
     )
     from .backends.asking import generate as generate
     from .backends.by_name import backend as backend
     from .backends.mochi import mochi_llm_generate as mochi_llm_generate, mochi_llm_stream as mochi_llm_stream
     from .strategies.agent.approving import Approval as Approval
+    from .strategies.agent.runs import Run as Run, run as run
+    from .strategies.agent.step import RunStep as RunStep
     from .strategies.conversing.conversation import Conversation as Conversation
     from .strategies.gathering import (
         Gathering as Gathering,
@@ -114,10 +117,12 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events mcp messages mochi request requirements sampling streaming",
+            "": "backends cassettes errors events mcp messages mochi request requirements sampling stop streaming",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
             ".strategies.agent.approving": "Approval",
+            ".strategies.agent.runs": "Run run",
+            ".strategies.agent.step": "RunStep",
             ".strategies.conversing.conversation": "Conversation",
             ".strategies.gathering": "Gathering Results as_completed gather",
             ".strategies.generative_functions": "Generative generative",

@@ -28,7 +28,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
 mellite/__init__.py is above all of them, and so are the faces: nobody imports either.
 """
 
-FACES = ("errors", "events", "mcp", "messages", "mochi", "request", "requirements", "sampling", "streaming")
+FACES = ("errors", "events", "mcp", "messages", "mochi", "request", "requirements", "sampling", "stop", "streaming")
 """Files of a few lines that stand where a public path always was, and hand on what is in a room."""
 
 INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {

@@ -20,8 +20,8 @@ from attrs import define, field
 from ..loops import forking
 from ..thunk.backend import Backend
 from ..values.errors import ConfigurationError
-from ..values.events import Event, Finish, ResponseStart, TextDelta
-from ..values.messages import Text
+from ..values.events import Event, Finish, ResponseStart, TextDelta, ToolCallEvent
+from ..values.messages import Text, ToolCall
 from ..values.public_names import publish
 from ..values.request import Request
 from ..values.usage import Usage
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Constant", "Echo", "Failing", "Scripted"]
 
-#: One step of a scripted answer: a piece of text, an event, or an error raised at this point.
-Piece: TypeAlias = str | Event | BaseException | type[BaseException]
+#: One step of a scripted answer: a piece of text, a call of a tool, an event, or an error raised at this point.
+Piece: TypeAlias = str | ToolCall | Event | BaseException | type[BaseException]
 
 #: An answer of `Scripted` that does not depend on the request.
 Answer: TypeAlias = str | BaseException | type[BaseException] | Sequence[Piece]
@@ -125,7 +125,7 @@ class Scripted(Backend):
     An answer is
 
     - a str: sent word by word;
-    - a list of str: sent in these pieces;
+    - a list of str: sent in these pieces; a `ToolCall` among them asks for a tool;
     - a list with an event: sent as it is, so it should end with a `Finish`; a str in the list becomes a `TextDelta`;
     - an exception, or a list with one: raised in its turn, after the pieces before it;
     - a function, `async` or not, that takes the request and returns one of those.
@@ -232,16 +232,39 @@ def _steps(backend: Backend, request: Request, answer: Answer) -> Iterator[Event
         return
     pieces: Sequence[Piece] = answer if isinstance(answer, Sequence) else [answer]
     if any(isinstance(piece, _EVENTS) for piece in pieces):
-        yield from (TextDelta(piece) if isinstance(piece, str) else piece for piece in pieces)
+        yield from map(_event, pieces)
+        return
+    if any(isinstance(piece, ToolCall) for piece in pieces):
+        yield from _asking_answer(backend, request, pieces)
         return
     texts: list[str] = []
     for piece in pieces:
         if not isinstance(piece, str):
             yield from list(_text_answer(backend, request, texts))[:-1]  # the texts before it, without the finish
-            yield piece
+            yield _event(piece)
             return
         texts.append(piece)
     yield from _text_answer(backend, request, texts)
+
+
+def _asking_answer(
+    backend: Backend, request: Request, pieces: Sequence[Piece]
+) -> Iterator[Event | BaseException | type[BaseException]]:
+    """Yield the events of an answer that asks for tools, up to the first error in it."""
+    yield _start(backend, request)
+    for piece in pieces:
+        yield _event(piece)
+        if _is_error(piece):
+            return
+    text = "".join([piece for piece in pieces if isinstance(piece, str)])
+    yield Finish("tool-calls", raw_reason="tool_calls", usage=_usage(request, text))
+
+
+def _event(piece: Piece) -> Event | BaseException | type[BaseException]:
+    """Return the event that a text or a call stands for; anything else as it is."""
+    if isinstance(piece, str):
+        return TextDelta(piece)
+    return ToolCallEvent(piece) if isinstance(piece, ToolCall) else piece
 
 
 def _is_error(value: object) -> TypeIs[BaseException | type[BaseException]]:
@@ -274,11 +297,11 @@ def _check(answer: object) -> None:
         return
     listed = isinstance(answer, (list, tuple))
     for piece in cast("Sequence[object]", answer) if listed else [answer]:
-        if listed and (isinstance(piece, (str, *_EVENTS)) or _is_error(piece)):
+        if listed and (isinstance(piece, (str, ToolCall, *_EVENTS)) or _is_error(piece)):
             continue
         msg = (
             f"Scripted cannot answer with {_short(piece)} ({type(piece).__name__}{' in a list' if listed else ''}); "
-            "an answer is a str, a list of str, a list of events, an exception, or a function of the request"
+            "an answer is a str, a list of str, calls and events, an exception, or a function of the request"
         )
         raise ConfigurationError(msg)
 

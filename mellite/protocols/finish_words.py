@@ -14,7 +14,7 @@ from ..values.errors import ProviderInternal
 from ..values.events import FinishReason
 from ..values.usage import Usage
 
-__all__ = ["finish_reason", "is_cut_short", "is_unfinished"]
+__all__ = ["finish_reason", "is_cut_short", "is_paused", "is_unfinished"]
 
 _BEDROCK: Final = "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html"
 _CLAUDE: Final = "https://docs.claude.com/en/api/handling-stop-reasons"
@@ -138,6 +138,16 @@ def is_cut_short(word: str | None) -> bool:
         (True, False)
     """
     return _REASONS.get(_name(word)) in ("length", "content-filter")
+
+
+def is_paused(word: str | None) -> bool:
+    """Tell whether the provider paused a long turn with tools of its own: asked with what it said, it goes on.
+
+    Example:
+        >>> is_paused("pause_turn"), is_paused("end_turn")
+        (True, False)
+    """
+    return _name(word) == "pause_turn"
 
 
 def is_unfinished(word: str | None) -> bool:

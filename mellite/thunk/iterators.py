@@ -146,6 +146,11 @@ class _Position(Generic[Item]):
         pump.drop(self._consumer, cancelled=cancelled)
 
 
+def _texts_in(events: list[Event]) -> int:
+    """Count the texts in what came before an answer that settled with its text: those of earlier steps, if any."""
+    return sum([type(event) is TextDelta for event in events])
+
+
 @final
 class Texts(_Position[str], AsyncIterator[str]):
     """The text deltas of a thunk, each as soon as it arrives."""
@@ -179,7 +184,7 @@ class Texts(_Position[str], AsyncIterator[str]):
             self._index = index
             outcome = None if pump.outcome is None else self._ends(pump, index)
             if outcome is not None:
-                for item in self._late(outcome, 0) if pump.has_text_only else ():  # no text came before it
+                for item in self._late(outcome, _texts_in(events)) if pump.has_text_only else ():
                     return item
                 del self, pump, events
                 outcome.raise_error()
@@ -370,7 +375,7 @@ class SyncTexts(_Position[str], Iterator[str]):
                     return event.text
             outcome = self._ends(pump, self._index)
             if outcome is not None:
-                for item in self._late(outcome, 0) if pump.has_text_only else ():
+                for item in self._late(outcome, _texts_in(events)) if pump.has_text_only else ():
                     return item
                 del self, pump, events
                 outcome.raise_error()

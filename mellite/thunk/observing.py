@@ -137,7 +137,8 @@ class Activity:
         self.result: Any = None
         self.error: BaseException | None = None
         self._observers = observers
-        self._listeners = tuple([each for each in observers if type(each).event is not Observer.event])
+        told = observers if kind == "generation" else ()  # a run would tell of the events of its steps once more
+        self._listeners = tuple([each for each in told if type(each).event is not Observer.event])
         self._is_over = False
 
     @property

@@ -326,7 +326,7 @@ def _weigh(
         )
     elif folded.finish is not None:
         try:
-            parsed = _parsed(folded, events, request)
+            parsed = _parsed(folded, events, request, backend)
         except OutputValidationError as invalid:
             failure = invalid
     state: Literal["done", "failed", "cancelled"] = "done"
@@ -363,12 +363,17 @@ def _compact(events: list[Event], folded: Folded) -> CompactLog:
     return CompactLog.of(events, text=text + folded.text, thinking=thinking + (folded.thinking or ""), run=folded.run)
 
 
-def _parsed(folded: Folded, events: list[Event], request: Request) -> Any:
+def _parsed(folded: Folded, events: list[Event], request: Request, backend: object) -> Any:
     """Return the answer in its output type; None where a turn only asks for tools, whatever it says beside the calls.
+
+    A backend that takes several steps has read the last one already.
 
     Raises:
         OutputValidationError: if it does not fit.
     """
+    read = getattr(backend, "read_answer", None)
+    if read is not None:
+        return read(request, folded.text)
     calls, output = folded.tool_calls, request.output
     if output is str:
         return folded.text if folded.text or not calls else None

@@ -94,8 +94,9 @@ class Pump(PushedAudience):
         """Begin, without a task if the backend can push; called once, in the pump's own loop."""
         force = observing.in_force()
         if force is not None:
-            self.activity = force.begin("generation", self)
-            self._opener = force.opener()
+            told = getattr(self.call.backend, "as_activity", None)
+            self.activity = force.begin("generation", self) if told is None else force.begin(*told())
+            self._opener = force.opener() if told is None else None  # interceptors are for what its steps ask
         # Not of the instance: that may stand for another one.
         begin = getattr(type(self.call.backend), "begin_pushing", None)
         request = None if begin is None or self._opener is not None or self.is_cancelling else resolved_now(self.call)

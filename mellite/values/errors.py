@@ -11,6 +11,7 @@
     ├── BackendError            any foreign exception out of a backend, as ``__cause__``
     ├── GenerationCancelled
     ├── ToolFailure, ToolDefect
+    ├── RunStopped              a run stopped before the model had answered
     ├── SamplingError           StreamRejected
     ├── CassetteError           CassetteMiss, CassetteMismatch, InvalidCassette, InvalidCassetteName,
     │                           UnsafeCassette, RecordingForbidden
@@ -60,6 +61,7 @@ __all__ = [
     "RateLimited",
     "RecordingForbidden",
     "RequestError",
+    "RunStopped",
     "SamplingError",
     "StreamRejected",
     "SyncInsideLoop",
@@ -326,6 +328,15 @@ class ToolDefect(MelliteError):
     tool: str | None = None
     arguments: Any = None
     call_id: str | None = None
+
+
+class RunStopped(MelliteError):
+    """A run stopped before the model had answered in the output type that was asked for; ``stop_reason`` says why.
+
+    Its steps, messages and usage are there, and it can be forked or resumed.
+    """
+
+    stop_reason: str | None = None
 
 
 class SamplingError(MelliteError):

@@ -13,7 +13,7 @@ from mellite import gather
 from mellite.backends.fake import Constant, Echo, Failing, Scripted
 from mellite.errors import BackendError, ConfigurationError, ConnectionLost, IncompleteStream, RateLimited
 from mellite.events import Finish, ReasoningDelta, ResponseStart, TextDelta, Usage
-from mellite.messages import Image, Message
+from mellite.messages import Image, Message, ToolCall
 
 pytestmark = pytest.mark.anyio
 
@@ -135,6 +135,18 @@ class TestScripted:
     async def test_events_and_texts(self):
         """A text among events is a text delta."""
         assert await events_of(Scripted([["a", Finish("stop")]]).generate("hi")) == [TextDelta("a"), Finish("stop")]
+
+    async def test_calls_of_tools(self):
+        """A call among texts asks for a tool; the answer ends as a provider's would."""
+        call = ToolCall("call_1", "look", {"at": "it"})
+        backend = Scripted([["Let ", "me.", call], [call], ["a", call, Finish("length")], [call, RateLimited("no")]])
+        thunk = backend.generate("hi")
+        assert await deltas_of(thunk) == ["Let ", "me."]
+        assert (thunk.tool_calls, thunk.finish_reason, thunk.usage.output_tokens) == ((call,), "tool-calls", 2)
+        assert await backend.generate("hi") is None
+        assert (await backend.generate("hi").settle()).finish_reason == "length"
+        failed = await backend.generate("hi").settle()
+        assert (type(failed.error), failed.tool_calls) == (RateLimited, (call,))
 
     async def test_events_without_a_finish(self):
         """A list of events without a Finish is an incomplete stream, as it would be from a provider."""

@@ -27,6 +27,7 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "pytest": ("bench_pytest:recorded_tests",),
     "cold": ("bench_process:cold",),
     "import": ("bench_process:imports",),
+    "agent": ("bench_agent:agent", "bench_agent:agent on trio"),
     "sampling": ("bench_sampling:sampling", "bench_sampling:sampling on trio"),
     "streaming": ("bench_streaming:streaming",),
     "objects": ("bench_thunk:objects",),

@@ -2,9 +2,10 @@
 
 Requests to ``/v1/messages`` are answered with the same texts as Anthropic Messages.
 
-The model says what to send: ``unary`` one JSON answer, ``slow-50`` the same after 50 ms, ``burst-500`` a stream of 500
-deltas written at once (each its own HTTP chunk), ``batch-500`` likewise with eight events a chunk, ``paced-500`` one
-delta a packet, ``long-100000`` a long stream that is written as fast as the client reads.
+The model says what to send: ``unary`` one JSON answer, ``tool`` a call of a tool and that behind its result,
+``slow-50`` the same after 50 ms, ``burst-500`` a stream of 500 deltas written at once (each its own HTTP chunk),
+``batch-500`` likewise with eight events a chunk, ``paced-500`` one delta a packet, ``long-100000`` a long stream that
+is written as fast as the client reads.
 """
 
 from __future__ import annotations
@@ -71,6 +72,20 @@ UNARY = json.dumps(
     }
 ).encode()
 
+CALLED = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "the fox"}'}}
+CALL = json.dumps(
+    {
+        "id": "chatcmpl-b",
+        "object": "chat.completion",
+        "created": 1790000000,
+        "model": "benchmark-model-2026-01-01",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "tool_calls": [CALLED]}, "finish_reason": "tool_calls"}
+        ],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 40, "total_tokens": 49},
+    }
+).encode()
+
 
 def _message_events(deltas: int) -> list[bytes]:
     """Return the stream events of one answer as Anthropic Messages sends them."""
@@ -104,6 +119,7 @@ def _answer(body: bytes) -> bytes:
 
 
 UNARY_ANSWER = _answer(UNARY)
+CALL_ANSWER = _answer(CALL)
 MESSAGE_ANSWER = _answer(json.dumps(MESSAGE).encode())
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -157,7 +173,10 @@ class _Connection(asyncio.Protocol):
             return
         whole = end + int(self.received[at : self.received.index(b"\r\n", at)])
         if len(self.received) >= whole:
-            model = json.loads(self.received[end:whole])["model"]
+            body = json.loads(self.received[end:whole])
+            model = body["model"]
+            if model == "tool":
+                model = "unary" if body["messages"][-1]["role"] == "tool" else "call"
             messages = self.received.startswith(b"POST /v1/messages ")
             self.received = self.received[whole:]
             self.answer(model, messages=messages)
@@ -167,6 +186,8 @@ class _Connection(asyncio.Protocol):
         kind, _, number = model.partition("-")
         if kind == "unary":
             self.transport.write(MESSAGE_ANSWER if messages else UNARY_ANSWER)
+        elif kind == "call":
+            self.transport.write(CALL_ANSWER)
         elif kind == "slow":
             asyncio.get_running_loop().call_later(int(number) / 1000, self.transport.write, UNARY_ANSWER)
         elif kind == "paced":

@@ -117,11 +117,11 @@ def check_seconds(name: str, value: object) -> None:
         raise InvalidRequest(msg, parameter=name)
 
 
-def dollars(value: Decimal | float | str | None) -> Decimal | None:
+def dollars(value: Decimal | float | str | None, name: str = "max_usd") -> Decimal | None:
     """Return an amount as an exact Decimal; a float is taken as it prints. None stays None.
 
     Raises:
-        InvalidRequest: unless the amount is above 0.
+        InvalidRequest: with the name of the argument, unless the amount is above 0.
     """
     if value is None:
         return None
@@ -132,6 +132,6 @@ def dollars(value: Decimal | float | str | None) -> Decimal | None:
         except InvalidOperation:
             amount = None
     if amount is None or not amount.is_finite() or amount <= 0:
-        msg = f"'max_usd' must be an amount above 0 in USD, not {value!r}"
-        raise InvalidRequest(msg, parameter="max_usd")
+        msg = f"{name!r} must be an amount above 0 in USD, not {value!r}"
+        raise InvalidRequest(msg, parameter=name)
     return amount

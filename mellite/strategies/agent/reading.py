@@ -1,0 +1,147 @@
+"""Read the answer of one step as it arrives, and tell of it as a part of a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from itertools import islice
+from typing import Final, cast, final
+
+from attrs import evolve
+
+from ...thunk.audience import AHEAD, Consumer
+from ...thunk.thunk import AnyThunk
+from ...values.events import Event, Finish, StepFinish, StepStart
+from ...values.text_answer import Batch
+from .progress import Progress
+
+__all__ = ["Departure", "StepReader", "all_events", "last_event", "step_end"]
+
+#: The events of an answer that are not handed on: a run says by itself where its steps begin and end.
+_ITS_OWN: Final = frozenset({StepStart, StepFinish})
+
+
+@final
+class StepReader(AsyncIterator[list[Event]]):
+    """The events of one step, as many at once as are there, without those that say where it begins and ends.
+
+    A consumer of the step from its making on; whoever makes one calls `leave` unless it was read to its end.
+
+    Attributes:
+        finish: how the answer ended; None before, and where it is a text that nobody has looked at.
+    """
+
+    __slots__ = ("_consumer", "_index", "_pump", "_thunk", "finish")
+
+    def __init__(self, thunk: AnyThunk) -> None:
+        self._thunk = thunk
+        self._consumer = Consumer(AHEAD)
+        self._index = 0
+        self.finish: Finish | None = None
+        self._pump = pump = thunk.begin()
+        if pump is not None:
+            pump.join(self._consumer)
+
+    async def __anext__(self) -> list[Event]:
+        pump = self._pump
+        while pump is not None:
+            index = self._index
+            come = pump.events[index:]
+            if come:
+                self._index = index = index + len(come)
+                pump.ask(self._consumer, index + AHEAD)
+                batch = self._told(come)
+                if batch:
+                    return batch
+            elif pump.outcome is not None:
+                pump.leave(self._consumer, cancelled=False)
+                break
+            else:
+                await pump.wait_beyond(index)
+        raise StopAsyncIteration
+
+    def is_unread(self) -> bool:
+        """Tell whether the step has settled with a text whose events are made when somebody looks."""
+        return self.finish is None and self._thunk.state == "done"
+
+    def rest(self) -> list[Event]:
+        """Return the events that are left of a step that has settled.
+
+        Raises:
+            MelliteError: what the step failed with.
+        """
+        outcome = self._thunk.outcome
+        if outcome is None:
+            return []
+        outcome.raise_error()
+        return self._told(islice(outcome.compact.events(), self._index, None)) if self.finish is None else []
+
+    async def leave(self) -> None:
+        """Leave by cancellation: the step is cancelled too, unless others wait for it; wait until that is done."""
+        pump = self._pump
+        if pump is not None and pump.leave(self._consumer, cancelled=True):
+            await pump.linger()
+
+    def _told(self, come: Iterable[Event]) -> list[Event]:
+        """Return what is handed on of some events."""
+        batch = []
+        for event in come:
+            kind = type(event)
+            if kind is Finish:
+                self.finish = cast("Finish", event)
+            elif kind not in _ITS_OWN:
+                batch.append(event)
+        return batch
+
+
+def step_end(index: int, thunk: AnyThunk, finish: Finish) -> StepFinish:
+    """Return the event that ends a step."""
+    return StepFinish(index, reason=finish.reason, raw_reason=finish.raw_reason, usage=thunk.usage)
+
+
+def last_event(finish: Finish, progress: Progress) -> Finish:
+    """Return the event that ends a run: that of its last step, with what all steps have used."""
+    return finish if len(progress.thunks) == 1 else evolve(finish, usage=progress.usage)
+
+
+def all_events(told: list[Event], thunk: AnyThunk, progress: Progress) -> list[Event]:
+    """Return the events of a run whose last step was a text that nobody had looked at.
+
+    Args:
+        told: what came before that text.
+        thunk: the last step.
+        progress: the run, which is over.
+    """
+    events = [*told]
+    finish = Finish("stop")
+    outcome = thunk.outcome
+    for event in () if outcome is None else outcome.compact.events():
+        if type(event) is Finish:
+            finish = event
+        elif type(event) not in _ITS_OWN:
+            events.append(event)
+    return [*events, step_end(len(progress.steps) - 1, thunk, finish), last_event(finish, progress)]
+
+
+@final
+class Departure:
+    """A run that is about to begin, as a generation takes it: it gives its events in batches, in a task."""
+
+    __slots__ = ("_batches",)
+
+    def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
+        self._batches = batches
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether it has begun."""
+        return False
+
+    def rest(self) -> AsyncGenerator[Batch, None]:
+        """Return all of it."""
+        return self._batches
+
+    def resume(self) -> None:
+        """Do nothing: it pushes nothing by itself."""
+
+    def abort(self) -> None:
+        """Do nothing: it pushes nothing by itself."""

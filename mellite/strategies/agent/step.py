@@ -1,0 +1,55 @@
+"""One step of a run: what the model answered, what it asked for, and what that gave."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from ...thunk.thunk import AnyThunk
+from ...values.messages import Message, ToolCall, ToolResult
+from ...values.public_names import publish
+
+__all__ = ["CUT", "RunStep", "local_calls"]
+
+#: How an answer ends that was cut.
+CUT: Final = ("length", "content-filter")
+
+
+@frozen(eq=False)
+class RunStep:
+    """One step of a run: an answer of the model, and the tools that it asked for.
+
+    Args:
+        thunk: the answer, settled.
+        calls: the tools that it asks for, without those that the provider runs itself.
+        results: the result of each call, in the same order; None for one that has none, because it is pending, or
+            because the answer was cut.
+        values: what the tool of each call returned; None where it failed, or has not run.
+    """
+
+    thunk: AnyThunk
+    calls: tuple[ToolCall, ...] = ()
+    results: tuple[ToolResult | None, ...] = field(default=(), kw_only=True)
+    values: tuple[Any, ...] = field(default=(), kw_only=True, repr=False)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages that this step adds to the history: the answer, and the results if there are any."""
+        answer = self.thunk.message
+        said = (answer,) if answer.content else ()
+        given = tuple([result for result in self.results if result is not None])
+        return (*said, Message("tool", given)) if given else said
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer was cut, by the limit of its length or by a filter; its calls are not run then."""
+        return self.thunk.finish_reason in CUT
+
+
+def local_calls(calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    """Return the calls that are to be run here, without those that the provider runs itself."""
+    return tuple([call for call in calls if not call.provider_executed]) if calls else ()
+
+
+publish(globals(), "mellite", "RunStep", elsewhere={"thunk": "thunk.thunk"})

@@ -1,0 +1,210 @@
+"""The backend behind a run: it takes the steps, and gives the events of all of them as one stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from ...protocols.finish_words import is_paused
+from ...thunk.call import CallInfo, name_of
+from ...thunk.thunk import AnyThunk, ModelOutputThunk
+from ...values.empty import EMPTY
+from ...values.errors import RunStopped
+from ...values.events import Event, Finish, StepStart, ToolErrorEvent, ToolResultEvent
+from ...values.filling import copier
+from ...values.request import Request
+from ...values.text_answer import Batch, TextAnswer
+from .calling import run_calls
+from .progress import Progress, StopReason
+from .reading import Departure, StepReader, all_events, last_event, step_end
+from .step import CUT, RunStep, local_calls
+
+if TYPE_CHECKING:
+    from ...thunk.observing import Kind
+    from ...thunk.pushed import Flight, PushedAudience
+    from ...values.messages import ToolCall
+    from .calling import Called
+    from .plan import Plan
+
+__all__ = ["Steps"]
+
+_copied: Final = copier(Request)
+
+#: With more events before it, the last text is read at once: kept one by one, they take many times their text.
+_FEW: Final = 256
+
+
+class Steps:
+    """The backend of one run: what it streams are the steps of that run.
+
+    Args:
+        plan: what the run is to do.
+        progress: how far it has come; made anew unless given.
+    """
+
+    __slots__ = ("plan", "progress")
+
+    def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
+        self.plan = plan
+        self.progress = Progress(past=plan.past) if progress is None else progress
+
+    def describe(self) -> str:
+        """Return what to call the backend that is asked."""
+        return name_of(self.plan.backend)
+
+    def as_activity(self) -> tuple[Kind, object]:
+        """Return what an observer is told of: a run, not a generation."""
+        return "run", self.progress
+
+    def read_answer(self, request: Request, text: str) -> Any:
+        """Return the parsed output of the last step; `text`, which is its text, where no other type was asked for."""
+        if request.output is str:
+            return text
+        return self.progress.thunks[-1].parsed_repr if self.progress.thunks else None
+
+    def begin_pushing(self, request: Request, _: PushedAudience) -> Flight:
+        """Return what gives the events of the run in batches."""
+        return Departure(self._batches(request))
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        """Take the steps, and yield the events of all of them."""
+        batches = self._batches(request)
+        count = 0
+        try:
+            async for batch in batches:
+                for event in batch.events()[count:] if isinstance(batch, TextAnswer) else batch:
+                    count += 1
+                    yield event
+        finally:
+            await batches.aclose()
+
+    async def _batches(self, request: Request) -> AsyncGenerator[Batch, None]:
+        """Take the steps, and yield the events of all of them, as many at once as there are."""
+        progress = self.progress
+        progress.begin(request.messages)
+        told: list[Event] = []
+        finish = Finish("tool-calls")
+        behind = await self._answer_waiting()
+        first = len(progress.steps)
+        while progress.stop_reason is None:
+            index = len(progress.steps)
+            batch = [*behind, StepStart(index)]
+            told += batch
+            yield batch
+            thunk = self._ask(request, is_first=index == first)
+            reader = StepReader(thunk)
+            try:
+                async for batch in reader:
+                    told += batch
+                    yield batch
+                if reader.is_unread() and len(told) <= _FEW:
+                    progress.add(RunStep(thunk))
+                    progress.stop_reason = "answered"
+                    yield TextAnswer(thunk.partial, partial(all_events, told, thunk, progress))
+                    return
+                batch = reader.rest()
+            except BaseException:
+                await reader.leave()
+                raise
+            finish = reader.finish or finish
+            batch.append(step_end(index, thunk, finish))
+            told += batch
+            yield batch
+            behind = await self._end_step(thunk, request)
+        if behind:
+            yield behind
+        if request.output is not str and progress.stop_reason != "answered":
+            raise self._stopped(request, progress.stop_reason)
+        yield (last_event(finish, progress),)
+
+    def _ask(self, request: Request, *, is_first: bool) -> AnyThunk:
+        """Make the thunk of the next step."""
+        progress = self.progress
+        changes: dict[str, Any] = {"messages": progress.messages}
+        if not is_first:
+            changes["tool_choice"] = None
+        call = CallInfo(_copied(request, changes), self.plan.backend, lineage=request.metadata.get("lineage", ()))
+        thunk: AnyThunk = ModelOutputThunk(call)
+        progress.ask(thunk)
+        return thunk
+
+    async def _end_step(self, thunk: AnyThunk, request: Request) -> Sequence[Event]:
+        """Run the tools of a step that is answered, decide whether it was the last, and return what is to be told."""
+        progress = self.progress
+        calls = local_calls(thunk.tool_calls)
+        reason = thunk.finish_reason
+        if reason in CUT:
+            progress.stop_reason = "length" if reason == "length" else "content-filter"
+        elif not calls and is_paused(thunk.generation.raw_finish_reason):
+            progress.add(RunStep(thunk))
+            return await self._told(())
+        elif not calls or (request.output is not str and thunk.parsed_repr is not None):
+            progress.stop_reason = "answered"
+        elif self.plan.execution == "none":
+            progress.stop_reason, progress.pending_calls = "pending", calls
+        else:
+            called = await self._run(calls)
+            results, values = tuple([one.result for one in called]), tuple([one.value for one in called])
+            progress.add(RunStep(thunk, calls, results=results, values=values))
+            return await self._told(called)
+        nothing = (None,) * len(calls)
+        progress.add(RunStep(thunk, calls, results=nothing, values=nothing))
+        return ()
+
+    async def _answer_waiting(self) -> Sequence[Event]:
+        """Run the calls that the history ends with, or take their results from what was given."""
+        progress, plan = self.progress, self.plan
+        calls = progress.waiting()
+        if plan.execution == "none":
+            given = tuple([call for call in calls if call.id in plan.results])
+            if len(given) < len(calls):
+                progress.stop_reason, progress.pending_calls = "pending", calls
+                return ()
+        if not calls:
+            return ()
+        called = await self._run(calls, plan.results)
+        progress.answer(called)
+        return await self._told(called, decide=False)
+
+    async def _run(self, calls: Sequence[ToolCall], results: Mapping[str, Any] = EMPTY) -> list[Called]:
+        plan = self.plan
+        return await run_calls(
+            calls,
+            plan.tools,
+            approve=plan.approve,
+            concurrency=plan.concurrency,
+            max_calls=plan.max_calls,
+            results=results,
+        )
+
+    async def _told(self, called: Sequence[Called], *, decide: bool = True) -> Sequence[Event]:
+        """Note whether the run ends behind these calls, and return the events that tell of them."""
+        progress = self.progress
+        pending = tuple([one.call for one in called if one.result is None])
+        if pending:
+            progress.stop_reason, progress.pending_calls = "pending", pending
+        elif decide:
+            progress.stop_reason = await self.plan.stop_when.reason(progress)
+        return [event for one in called for event in _events_of(one)]
+
+    def _stopped(self, request: Request, reason: StopReason | None) -> RunStopped:
+        progress = self.progress
+        wanted = getattr(request.output, "__name__", repr(request.output))
+        count = len(progress.steps)
+        msg = (
+            f"the run stopped ({reason}) after {count} step{'s' * (count != 1)}, before the model had answered with "
+            f"{wanted}; its steps and messages are there, and run.fork({count}) goes on from them"
+        )
+        return RunStopped(msg, stop_reason=reason, partial=progress.partial, usage=progress.usage)
+
+
+def _events_of(called: Called) -> list[Event]:
+    if called.result is None:
+        return []
+    result = called.result
+    told: list[Event] = []
+    if called.failed:
+        told.append(ToolErrorEvent(result.id, result.name, message=str(result.result.value), error=called.error))
+    told.append(ToolResultEvent(result))
+    return told
