@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import parse_qsl, urlsplit
@@ -54,7 +54,7 @@ class Address:
         return masked(text, [value for value in known if len(value) >= _SHORTEST])
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[mcp.Client]:
+    async def opened(self) -> AsyncGenerator[mcp.Client]:
         """Connect, in the protocol of 2026 where the server knows it: a call that is given up ends its request there.
 
         A server that does not know it refuses one request more, and is asked as ever.
@@ -64,7 +64,7 @@ class Address:
             yield client
 
     @asynccontextmanager
-    async def _streams(self) -> AsyncIterator[Any]:
+    async def _streams(self) -> AsyncGenerator[Any]:
         from mcp.client.streamable_http import streamable_http_client
 
         from ...wire.transports.mcp_client import mcp_client

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal, final
@@ -54,7 +54,7 @@ class Program:
         return masked(text, [value for value in known if len(value) >= _SHORTEST])
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[mcp.Client]:
+    async def opened(self) -> AsyncGenerator[mcp.Client]:
         """Start it and shake hands.
 
         By the handshake of 2025, which the servers of today know. Many end when they are asked anything before it, as
@@ -77,7 +77,7 @@ class Program:
         return client_of(self._streams(), mode)
 
     @asynccontextmanager
-    async def _streams(self) -> AsyncIterator[Any]:
+    async def _streams(self) -> AsyncGenerator[Any]:
         from mcp.client.stdio import StdioServerParameters, stdio_client
 
         parameters = StdioServerParameters(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast, final
 
@@ -112,7 +112,7 @@ class _Lines:
 
 
 @contextmanager
-def _stdin() -> Iterator[_Lines]:
+def _stdin() -> Generator[_Lines]:
     """Take stdin away from the rest of the program, which reads an empty one meanwhile."""
     descriptor = sys.stdin.fileno()
     ours = os.dup(descriptor)

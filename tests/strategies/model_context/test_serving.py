@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -98,7 +99,9 @@ async def test_stdout_belongs_to_the_client(anyio_backend_name: str) -> None:
     ]
     lines = [json.dumps({"jsonrpc": "2.0", **message}) for message in messages]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen([*SERVER, anyio_backend_name], text=True, **pipes) as server:  # noqa: ASYNC220 - as above
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [*SERVER, anyio_backend_name]
+    with subprocess.Popen(command, text=True, env=buffered, **pipes) as server:  # noqa: ASYNC220 - as above
         assert server.stdin is not None
         assert server.stdout is not None
         server.stdin.write("\n".join([*lines, ""]))
