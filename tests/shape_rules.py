@@ -85,7 +85,6 @@ WIDE_EXCEPTS = {
     "mellite/strategies/sampling/voting.py::_Ballot._by_waiting": (
         "a key that raises fails its sample, which keeps the error"
     ),
-    "mellite/strategies/model_context/answering.py::answer": "what a tool raises is told to the client",
     "mellite/strategies/model_context/line.py::Line._main": "raised by all that ask the server, as the error of ours",
     "mellite/strategies/model_context/line.py::_Question.put": "raised where it was asked, as the error of ours",
     "mellite/strategies/model_context/program.py::Program.opened": "one error means that it is to be started again",

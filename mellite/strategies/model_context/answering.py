@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import base64
-import inspect
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...loops import fail_after
-from ...loops.threads import run_in_thread
-from ...protocols.json_values import json_text
-from ...values.errors import InvalidRequest, ToolFailure
-from ...values.messages import Audio, Image, Media, Text, ToolResult, ToolValue
+from ...values.errors import ToolDefect
+from ...values.messages import Audio, Image, Media, Text, ToolCall, ToolValue
 from ...values.provider_json import Json
 from ...values.secrets.shapes import masked
-from ...values.shapes import Mismatch
-from ...values.spelling import did_you_mean
+from ..agent.calling import run_calls
 
 if TYPE_CHECKING:
     import mcp_types
@@ -30,32 +25,21 @@ async def answer(
     tools: Mapping[str, Tool[..., Any]], name: str, arguments: Mapping[str, Json]
 ) -> mcp_types.CallToolResult:
     """Run a tool; whatever goes wrong is in the result, in words for the model."""
-    tool = tools.get(name)
-    if tool is None:
-        said = did_you_mean(name, tools)
-        return _written(ToolValue("error", f"there is no tool {name!r}; {said}"))
     try:
-        args, kwargs = tool.bind(arguments)
-    except Mismatch as error:
-        return _written(ToolValue("error", f"the arguments of {name!r} do not fit: {error}"))
-    try:
-        with fail_after(tool.timeout):
-            value = await _called(tool, args, kwargs)
-        return _written(ToolResult("", name, value).result)
-    except TimeoutError:
-        words = f"the tool {name!r} took longer than {tool.timeout} s"
-    except (ToolFailure, InvalidRequest) as error:
-        words = str(error)
-    except Exception as error:
-        words = f"the tool {name!r} failed: {type(error).__name__}: {error}"
-    return _written(ToolValue("error", masked(words)))
+        (called,) = await run_calls([ToolCall("served", name, dict(arguments))], tools)
+    except ToolDefect as defect:
+        return _written(ToolValue("error", _words(defect)))
+    if called.result is None:
+        return _written(
+            ToolValue("error", f"the call of {name!r} was put off by its approval, which cannot be done here")
+        )
+    return _written(called.result.result)
 
 
-async def _called(tool: Tool[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    if tool.is_async:
-        return await tool.function(*args, **kwargs)
-    value = await run_in_thread(tool.function, *args, **kwargs)
-    return await value if inspect.isawaitable(value) else value
+def _words(defect: ToolDefect) -> str:
+    error = defect.__cause__
+    said = masked(str(error))
+    return f"the tool {defect.tool!r} failed: {type(error).__name__}: {said:.500}"
 
 
 def _written(value: ToolValue) -> mcp_types.CallToolResult:
@@ -64,12 +48,15 @@ def _written(value: ToolValue) -> mcp_types.CallToolResult:
 
     if value.type == "content":
         return mcp_types.CallToolResult(content=[_block(part) for part in value.value])
-    text = value.value if isinstance(value.value, str) else json_text(value.value, what="the result of the tool")
+    text = value.value if isinstance(value.value, str) else _json(value.value)
     block = mcp_types.TextContent(text=text)
-    structured = json.loads(text) if value.type == "json" else None
-    if isinstance(structured, dict):
-        return mcp_types.CallToolResult(content=[block], structured_content=structured)
+    if value.type == "json" and isinstance(value.value, dict):
+        return mcp_types.CallToolResult(content=[block], structured_content=value.value)
     return mcp_types.CallToolResult(content=[block], is_error=value.type == "error")
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _block(part: Text | Media) -> mcp_types.ContentBlock:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
 
-from ...loops.threads import run_in_thread
+from ...loops import run_in_thread
 from ...values.errors import ConnectError, ConnectionLost, InvalidRequest, MelliteError, TotalTimeout
 from ...values.function_tools import Tool
 from ...values.messages import Media, Message, Text

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast, final
 
-from ...loops.threads import run_in_thread
+from ...loops import run_in_thread
 from ...values.errors import InvalidRequest
 from ...values.function_tools import Tool, tool_of
 from .answering import answer

@@ -76,7 +76,22 @@ def process() -> int:
     return os.getpid()
 
 
-TOOLS = [greet, locate, items, look, fail, defect, block, slow, process]
+def launch() -> str:
+    """Do what nobody may do."""
+    return "launched"
+
+
+def fill() -> str:
+    """Say more than is wanted."""
+    return "x" * 1000
+
+
+GUARDED = [
+    mellite.tool(launch, approve=lambda _call: mellite.Approval.refuse("not today")),
+    mellite.tool(launch, name="wait", approve=lambda _call: mellite.Approval.defer()),
+    mellite.tool(fill, max_result_chars=10),
+]
+TOOLS = [greet, locate, items, look, fail, defect, block, slow, process, *GUARDED]
 
 if __name__ == "__main__":
     anyio.run(lambda: mellite.mcp.serve(TOOLS, name="greeter"), backend=(sys.argv[1:] or ["asyncio"])[0])

@@ -38,6 +38,7 @@ async def test_calls(anyio_backend_name: str) -> None:
             assert await tools["greet"]({"name": "Ann", "times": 2}) == "Hello, Ann! Hello, Ann!"
             assert await tools["locate"]({"place": {"name": "Hill", "height": 2.5}}) == {"name": "Hill", "height": 2.5}
             assert await tools["items"]({}) == "[1,2]"
+            assert await tools["fill"]({}) == "xxxxxxxxxx\n[the first 10 of 1000 characters]"
             assert await tools["look"]({}) == (Text("A cat."), Image(b"\x89PNG", media_type="image/png"))
             group.cancel_scope.cancel()
         with pytest.raises(ToolFailure) as caught:
@@ -58,6 +59,8 @@ async def test_errors_carry_their_text(anyio_backend_name: str) -> None:
         ("greet", {"name": 3}),
         ("locate", {"place": {"named": "Hill"}}),
         ("great", {}),
+        ("launch", {}),
+        ("wait", {}),
     ]
     async with Client(command) as client:
         results = [await client.call_tool(name, arguments) for name, arguments in calls]
@@ -69,6 +72,8 @@ async def test_errors_carry_their_text(anyio_backend_name: str) -> None:
     assert "$.name: expected a string, not the number 3" in texts[3]
     assert "named" in texts[4]
     assert "did you mean 'greet'?" in texts[5]
+    assert texts[6] == "The call was refused: not today"
+    assert "put off by its approval" in texts[7]
     assert not any("Traceback" in text for text in texts)
 
 
