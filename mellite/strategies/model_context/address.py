@@ -69,7 +69,7 @@ class Address:
 
         from ...wire.transports.mcp_client import mcp_client
 
-        http = mcp_client(self.headers, self.timeout)
+        http = mcp_client(self.url, self.headers, self.timeout)
         client = streamable_http_client(self.url, http_client=http, max_sse_event_size=_LARGEST_EVENT)
         async with http, client as streams:
             yield streams

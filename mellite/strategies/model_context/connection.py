@@ -61,6 +61,7 @@ def connect(
 
     Raises:
         InvalidRequest: for what is neither a command nor a URL, and for options that do not go with it.
+        InvalidCredential: for a header with a key that cannot be sent.
 
     Example:
         >>> connect("npx -y @modelcontextprotocol/server-everything", prefix="demo_")

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from ...values.errors import InvalidRequest
-from ...wire.http import shown_url
+from ...wire.http import HttpRequest, check_request
 from .address import Address
 from .program import Program
 
@@ -54,6 +54,7 @@ def target_of(
 
     Raises:
         InvalidRequest: for what is neither a command nor a URL, and for options that do not go with it.
+        InvalidCredential: for a header with a key that cannot be sent.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
         msg = f"'timeout' must be a number of seconds above 0, not {timeout!r:.80}"
@@ -66,7 +67,9 @@ def target_of(
         return Program(_words(command_or_url), env=dict(env or {}), cwd=folder)
     _refuse("env", env, "is for a server that is started as a program; this one has a URL")
     _refuse("cwd", cwd, "is for a server that is started as a program; this one has a URL")
-    return Address(_checked_url(command_or_url.strip()), headers=dict(headers or {}), timeout=timeout)
+    url = command_or_url.strip()
+    check_request(HttpRequest("POST", url, headers=headers or {}))
+    return Address(url, headers=dict(headers or {}), timeout=timeout)
 
 
 def _refuse(name: str, value: object, why: str) -> None:
@@ -81,16 +84,6 @@ def _check_texts(name: str, given: object) -> None:
     if not isinstance(given, Mapping) or not all(isinstance(text, str) for pair in given.items() for text in pair):
         msg = f"{name}= must map names to texts; what was given is not shown, as it may be secret"
         raise InvalidRequest(msg, parameter=name)
-
-
-def _checked_url(url: str) -> str:
-    if re.match(r"https?://[^/?#@\s]+(?:[/?#]\S*)?\Z", url, re.IGNORECASE):
-        return url
-    why = "it must begin with http:// or https:// and a host"
-    if re.match(r"[a-z]+://[^/?#]*@", url, re.IGNORECASE):
-        why = "put the user and password into headers="
-    msg = f"the URL {shown_url(url)!r} cannot be used for an MCP server: {why}"
-    raise InvalidRequest(msg, parameter="command_or_url")
 
 
 def _words(command: object) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast, final
 
 from ..tls import tls_context
+from .http1.origins import FROM_ENVIRONMENT, proxy_of, split
 
 if TYPE_CHECKING:
     import httpx2
@@ -30,23 +31,38 @@ _LONGEST_EXCERPT: Final = 500
 _SERVER_ERROR: Final = -32603  # JSON-RPC's "internal error"
 
 
-def mcp_client(headers: Mapping[str, str], timeout: float) -> httpx2.AsyncClient:
-    """Make the client for one connection; the caller closes it.
+def mcp_client(url: str, headers: Mapping[str, str], timeout: float) -> httpx2.AsyncClient:
+    """Make the client for one connection; the caller closes it. A proxy is asked where the environment names one.
 
     Args:
+        url: where the connection leads.
         headers: sent with every request.
         timeout: seconds to connect, and to send a piece of a request. Answers may take any time: calls have their own
             limits.
+
+    Raises:
+        ConfigurationError: if the URL of the proxy cannot be used.
     """
     import httpx2
 
-    inner = httpx2.AsyncHTTPTransport(verify=tls_context())
+    inner = httpx2.AsyncHTTPTransport(verify=tls_context(), proxy=_proxy_to(url))
     return httpx2.AsyncClient(
         transport=cast("httpx2.AsyncBaseTransport", _Answering(inner)),
         headers=dict(headers),
         timeout=httpx2.Timeout(timeout, read=None),
         trust_env=False,
     )
+
+
+def _proxy_to(url: str) -> httpx2.Proxy | None:
+    import httpx2
+
+    found = proxy_of(split(url)[0], FROM_ENVIRONMENT)
+    if found is None:
+        return None
+    host = f"[{found.host}]" if ":" in found.host else found.host
+    headers = {} if found.authorization is None else {"proxy-authorization": found.authorization}
+    return httpx2.Proxy(f"{found.scheme}://{host}:{found.port}", headers=headers)
 
 
 @final

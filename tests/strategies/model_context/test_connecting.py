@@ -17,7 +17,14 @@ import anyio
 import pytest
 
 from mellite import Audio, Document, Image, Message, Text
-from mellite.errors import ConnectError, InvalidProviderOutput, InvalidRequest, MissingExtra, ToolFailure
+from mellite.errors import (
+    ConnectError,
+    InvalidCredential,
+    InvalidProviderOutput,
+    InvalidRequest,
+    MissingExtra,
+    ToolFailure,
+)
 from mellite.mcp import Connection, Prompt, PromptArgument, Resource, connect
 
 pytest.importorskip("mcp")
@@ -340,7 +347,9 @@ async def test_servers_with_habits(habit: str) -> None:
         (lambda: connect(3), "is a command, as a str or a list of its words, or a URL, not int"),  # type: ignore[arg-type]
         (lambda: connect(["x", 3]), "not list"),  # type: ignore[list-item]
         (lambda: connect("ftp://x/y"), "it must begin with http:// or https://"),
-        (lambda: connect("https://me:pass99@x/y"), "put the user and password into headers="),
+        (lambda: connect("https://me:pass99@x/y"), "put it in a header"),
+        (lambda: connect("https://x:port/y"), "host or port is missing or malformed"),
+        (lambda: connect("https://x/y", headers={"X-Key": "a\nb"}), "'x-key'"),
         (lambda: connect("https://x/y", env={}), "env= is for a server that is started"),
         (lambda: connect("https://x/y", cwd="."), "cwd= is for a server that is started"),
         (lambda: connect("x", headers={}), "headers= is for a server with a URL"),
@@ -352,7 +361,7 @@ async def test_servers_with_habits(habit: str) -> None:
 )
 def test_what_cannot_be_connected_to(call: Any, words: str) -> None:
     """Bad arguments are refused when they are given, by name, and without what may be secret."""
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises((InvalidRequest, InvalidCredential)) as caught:
         call()
     assert words in str(caught.value)
     assert "pass99" not in str(caught.value)

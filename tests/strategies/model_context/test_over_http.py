@@ -120,3 +120,15 @@ async def test_nobody_there() -> None:
         async with connect("http://127.0.0.1:9/mcp?key=secret99"):
             pytest.fail("connected")
     assert "secret99" not in str(caught.value)
+
+
+async def test_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy that the environment names is asked, unless it excepts the host."""
+    monkeypatch.setenv("HTTP_PROXY", "http://me:secret99@127.0.0.1:9")
+    with pytest.raises(ConnectError, match="gave no answer") as caught:
+        async with connect(f"{server.url}/mcp"):
+            pytest.fail("connected")
+    assert "secret99" not in str(caught.value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    async with connect(f"{server.url}/mcp") as connection:
+        assert connection.name == "over-http"
