@@ -379,11 +379,10 @@ def _parsed(folded: Folded, events: list[Event], request: Request, backend: obje
         return folded.text if folded.text or not calls else None
     start, text = folded.start, folded.text
     mode = start.output_mode or ("text" if request.output_mode == "text" else None)
-    if calls:
-        if mode == "tool" and is_answered(events):
-            text = next(part.text for part in reversed(folded.parts) if type(part) is Text)
-        elif not text or not all(call.provider_executed for call in calls):
-            return None
+    if mode == "tool" and is_answered(events):
+        text = next((part.text for part in reversed(folded.parts) if type(part) is Text), "")
+    elif calls and not (text and all(call.provider_executed for call in calls)):
+        return None
     try:
         return read_answer(text, output, mode=mode, key=start.output_key)
     except OutputValidationError as error:

@@ -75,8 +75,10 @@ async def test_each_mode(server: Server, protocol: str, mode: Any, stream: bool)
     """An answer comes as its type, whatever holds it to that; a call of the tool for it is text and no call."""
     script = answering(server, protocol, *told(mode), stream=stream)
     async with backend_for(protocol, script) as backend:
-        thunk = backend.generate("Which?", output=City, output_mode=mode, stream=stream)
-        assert await thunk == OSLO
+        first, thunk = backend.generate("Which?", output=City, output_mode=mode, stream=stream).resample(2)
+        assert await first == OSLO
+        assert await thunk == OSLO  # over the connection that was kept, where events are pushed
+        assert [event async for event in thunk.events()][1:] == [event async for event in first.events()][1:]
     assert thunk.generation.output_mode == mode
     assert (thunk.tool_calls, thunk.finish_reason) == ((), "stop")
     if mode != "text":

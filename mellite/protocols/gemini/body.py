@@ -159,7 +159,8 @@ def _set_tools(body: JsonObject, request: Request) -> None:
 
 def _tool(tool: ToolDefinition) -> JsonObject:
     native = native_notes(tool, _NAMESPACE)
-    return {"name": tool.name, "description": tool.description, **parameters_of(tool.input_schema), **native}
+    declared = {} if "parametersJsonSchema" in native else parameters_of(tool.input_schema)
+    return {"name": tool.name, "description": tool.description, **declared, **native}
 
 
 def _choice(choice: ToolChoice | None, tools: Sequence[ToolDefinition]) -> JsonObject:

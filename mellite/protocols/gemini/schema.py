@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from attrs import evolve
+
 from ...values.outputs.plan import OutputPlan
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
@@ -18,6 +20,8 @@ from ..tool_definitions import native_notes
 from .models import generation_of
 
 __all__ = ["is_hosted", "parameters_of", "plan", "response_schema"]
+
+_NAMESPACE: Final = "google"
 
 #: What ``responseJsonSchema`` has: https://ai.google.dev/api/generate-content#FIELDS.response_json_schema
 _RULES: Final = SchemaRules(
@@ -80,7 +84,13 @@ def plan(request: Request) -> tuple[Request, OutputPlan]:
     elif generation is not None and generation < _BOTH_AT_ONCE:
         native = None
         tools = not any(is_hosted(tool) for tool in request.tools)
-    return planned(request, Ways(form=_FORM, native=native, tools=tools))
+    request, way = planned(request, Ways(form=_FORM, native=native, tools=tools, strict_tools=True))
+    if way.tool is not None:
+        # Not in Gemini's own form: that lists numbers as texts, which they then come back as.
+        *others, answer = request.tools
+        notes = {_NAMESPACE: {"parametersJsonSchema": answer.input_schema}}
+        request = evolve(request, tools=(*others, evolve(answer, strict=None, native=notes)))
+    return request, way
 
 
 _BOTH_AT_ONCE: Final = 3
@@ -91,7 +101,7 @@ _DECLARED: Final = frozenset({"behavior", "parameters", "parametersJsonSchema", 
 
 def is_hosted(tool: ToolDefinition) -> bool:
     """Tell whether a tool is one of Google's own, such as ``native={"google": {"googleSearch": {}}}``."""
-    return bool(native_notes(tool, "google").keys() - _DECLARED)
+    return bool(native_notes(tool, _NAMESPACE).keys() - _DECLARED)
 
 
 def response_schema(output: Any) -> JsonObject:
