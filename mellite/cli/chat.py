@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -152,7 +152,8 @@ class _Session:
             self._chat = self._changed(backend=self._choose(question))
         answer = self._chat.ask(question)
         try:
-            print_stream(answer, self._as_json)
+            with self._calls_shown():
+                print_stream(answer, self._as_json)
         except KeyboardInterrupt:
             answer.cancel("Ctrl-C")
             with suppress(MelliteError):
@@ -169,6 +170,15 @@ class _Session:
         if self._as_json:
             print_json(summary(answer))
         self._chat = self._chat.after(answer)
+
+    def _calls_shown(self) -> AbstractContextManager[None]:
+        """Show what tools are called inside the block, if there are any."""
+        if not self._chat.tools:
+            return nullcontext()
+        from ..thunk.observing import using
+        from .shown_calls import ShownCalls
+
+        return using(ShownCalls(on_terminal=self._is_on_terminal))
 
     def _with_partial(self, question: str, answer: AnyThunk) -> Conversation:
         """Return the conversation with what there is of an answer that was stopped; as it was if there is nothing."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,14 +89,11 @@ class TestInAPipe:
         assert ran.code == 2
 
 
-def event(text: str) -> bytes:
-    delta = {
-        "id": "1",
-        "object": "chat.completion.chunk",
-        "model": "m",
-        "choices": [{"index": 0, "delta": {"content": text}}],
-    }
-    return f"data: {json.dumps(delta)}\n\n".encode()
+def event(text: str = "", *, finish_reason: str | None = None, **delta: Any) -> bytes:
+    """One event of Chat Completions."""
+    choice = {"index": 0, "delta": {"content": text, **delta}, "finish_reason": finish_reason}
+    chunk = {"id": "1", "object": "chat.completion.chunk", "model": "m", "choices": [choice]}
+    return f"data: {json.dumps(chunk)}\n\n".encode()
 
 
 class Stalling(BaseHTTPRequestHandler):
@@ -107,15 +105,21 @@ class Stalling(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.end_headers()
-        if body["messages"][-1]["content"] == "wait":
+        last = body["messages"][-1]
+        if last["content"] == "weather":
+            function = {"name": body["tools"][0]["function"]["name"], "arguments": '{"city": "Paris"}'}
+            call = {"index": 0, "id": "call_1", "type": "function", "function": function}
+            self.wfile.write(event("Let me see.") + event(tool_calls=[call]) + event(finish_reason="tool_calls"))
+            self.wfile.write(b"data: [DONE]\n\n")
+            return
+        if last["content"] == "wait":
             self.wfile.write(event("One, two,"))
             self.wfile.flush()
             self.rfile.read(1)  # until the client has closed the connection
             self.server.closed.set()
             return
-        self.wfile.write(
-            event("Done.") + event("").replace(b'"delta"', b'"finish_reason": "stop", "delta"') + b"data: [DONE]\n\n"
-        )
+        text = last["content"] if last["role"] == "tool" else "Done."
+        self.wfile.write(event(text) + event(finish_reason="stop") + b"data: [DONE]\n\n")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -169,3 +173,25 @@ class TestOnATerminal:
             terminal.type("\x04")
             assert terminal.wait() == 0
         assert [message["content"] for message in server.bodies[-1]["messages"]] == ["wait", "One, two,", "go on"]
+
+    def test_tools(self, server: ThreadingHTTPServer, tmp_path: Path) -> None:
+        """A function of a module in this folder is called, which is shown; the calls stay in the history."""
+        source = 'def get_weather(city: str) -> str:\n    "Get the weather."\n    return f"Sunny in {city}."\n'
+        (tmp_path / "weather_of_towns.py").write_text(source)
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        command = [*COMMAND, "chat", "--model", "openai-chat:m", "--tool", "weather_of_towns:get_weather"]
+        with Dialogue(command, cwd=tmp_path, OPENAI_BASE_URL=url, OPENAI_API_KEY="sk-test") as terminal:
+            terminal.read_until("> ")
+            terminal.type("weather\n")
+            shown = terminal.read_until("\n> ")
+            assert shown.splitlines()[1:4] == ["Let me see.", '[get_weather {"city": "Paris"}]', "Sunny in Paris."]
+            terminal.type("go on\n")
+            terminal.read_until("Done.")
+            terminal.type("\x04")
+        assert [message["role"] for message in server.bodies[-1]["messages"]] == [
+            "user",
+            "assistant",
+            "tool",
+            "assistant",
+            "user",
+        ]

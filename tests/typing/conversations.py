@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
 
 from attrs import frozen
 
 import mellite
-from mellite import Conversation, Image, Message, ModelOutputThunk
+from mellite import Conversation, Image, Message, ModelOutputThunk, ToolCall
 from mellite.backends import Constant, Echo
 
 
@@ -57,6 +57,13 @@ async def conversations() -> None:
     assert_type(await answer, City)
     chat = chat.after(answer)
     assert_type(await chat.ask("And its river?"), str)
+    assert_type(chat.ask("How many?", output=int | str), ModelOutputThunk[Any])
+    assert_type(await chat.ask("How many?", output=list[int], max_tokens=20), list[int])
+    chat.ask("Again.", max_token=20)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    agent = Conversation(Constant("4"), tools=[mood], stop_when=mellite.stop.steps(3), approve=lambda call: True)
+    run = agent.ask("What is 2 + 2?", max_calls=3)
+    if isinstance(run, mellite.Run):
+        assert_type(run.pending_calls, tuple[ToolCall, ...])
     assert_type(chat.messages, tuple[Message, ...])
     assert_type(chat.trimmed(turns=1), Conversation)
     assert_type(Conversation.from_json(chat.to_json(), backend="openai:gpt-4o-mini"), Conversation)

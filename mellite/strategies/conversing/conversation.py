@@ -19,15 +19,29 @@ from ...values.messages import Content, Deferred, Message, Text, WholeAnswer
 from ...values.options import GenerateOptions
 from ...values.prompts import messages_of
 from ...values.public_names import publish
-from ...values.request import Request, System
+from ...values.request import Prompt, Request, System
 from ...values.tokens import count_tokens
 from ...values.tools import ToolLike
+from ..agent.plan import Approver, Execution
+from ..agent.runs import run
+from ..agent.stopping import StopWhen
 from .history import expanded, going_on
 from .trimming import cuts, without_before
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "ConversationOptions"]
 
 T = TypeVar("T")
+
+
+class ConversationOptions(GenerateOptions, total=False):
+    """The options of a conversation and its answers: those of every call; with tools, also those of `mellite.run`."""
+
+    stop_when: StopWhen
+    execution: Execution
+    concurrency: int
+    max_calls: int
+    approve: Approver | None
+    results: Mapping[str, Any] | None
 
 
 @final
@@ -71,15 +85,15 @@ class Conversation:
         system: System | None = None,
         tools: Sequence[ToolLike] = (),
         id: str | None = None,
-        **options: Unpack[GenerateOptions],
+        **options: Unpack[ConversationOptions],
     ) -> None:
         if id is not None and not isinstance(id, str):
             msg = f"the id of a conversation must be a str, not {id!r}"
             raise InvalidRequest(msg, parameter="id")
         asked = named(backend) if isinstance(backend, str) else backend
-        checked = generate(asked, "", system=system, tools=tools or None, **options).call.request
+        checked = _answer(asked, "", system=system, tools=tools or (), options=options).call.request
         given = {**options, **checked.options.given()}
-        values = (asked, checked.system, tuple(tools), id, given or EMPTY, ())
+        values = (asked, checked.system, tuple(tools or ()), id, given or EMPTY, ())
         for set_field, value in zip(setters_of(Conversation), values, strict=True):
             set_field(self, value)
 
@@ -92,7 +106,7 @@ class Conversation:
         system: System | None = None,
         tools: Sequence[ToolLike] = (),
         id: str | None = None,
-        **options: Unpack[GenerateOptions],
+        **options: Unpack[ConversationOptions],
     ) -> Conversation:
         """Make a conversation that goes on from a history.
 
@@ -123,17 +137,26 @@ class Conversation:
     # Going on
 
     @overload
-    def ask(self, *content: Content, output: type[T], **options: Unpack[GenerateOptions]) -> ModelOutputThunk[T]: ...
+    def ask(
+        self, *content: Content, output: type[T], **options: Unpack[ConversationOptions]
+    ) -> ModelOutputThunk[T]: ...
 
     @overload
-    def ask(self, *content: Content, **options: Unpack[GenerateOptions]) -> ModelOutputThunk[str]: ...
+    def ask(
+        self, *content: Content, output: None = None, **options: Unpack[ConversationOptions]
+    ) -> ModelOutputThunk[str]: ...
 
-    def ask(self, *content: Any, output: Any = None, **options: Unpack[GenerateOptions]) -> AnyThunk:
+    @overload
+    def ask(
+        self, *content: Content, output: object, **options: Unpack[ConversationOptions]
+    ) -> ModelOutputThunk[Any]: ...
+
+    def ask(self, *content: Any, output: Any = None, **options: Unpack[ConversationOptions]) -> AnyThunk:
         """Ask the next question; nothing is sent until the answer is awaited. This conversation stays as it is.
 
         Args:
             *content: the parts of one message of the user: texts, images, thunks; or `Message` objects. Without any,
-                the history has to end with a message that wants an answer.
+                the history has to end with a message that wants an answer, or with calls of tools.
             output: the type of the parsed answer; str by default.
             **options: override those of the conversation.
 
@@ -147,15 +170,15 @@ class Conversation:
         history = (*self._history, *self._asked(content))
         given: dict[str, Any] = {**self.options, **options}
         if self.id is not None:
-            given["metadata"] = {"conversation_id": self.id, **(given.get("metadata") or EMPTY)}
-        return generate(
-            self.backend, history, system=self.system or None, tools=self.tools or None, output=output, **given
-        )
+            own = given.get("metadata") or EMPTY
+            given["metadata"] = {"conversation_id": self.id, **own} if isinstance(own, Mapping) else own
+        return _answer(self.backend, history, system=self.system, tools=self.tools, output=output, options=given)
 
     def _asked(self, content: Sequence[Any]) -> tuple[Message, ...]:
         if content:
             return messages_of(content[0] if len(content) == 1 else content)
-        if not self._history or self._history[-1].role == "assistant":
+        last = self.messages[-1] if self._history else None
+        if last is None or (last.role == "assistant" and not (self.tools and last.tool_calls)):
             msg = "there is nothing to answer: give ask() a content, as in ask('And at night?')"
             raise InvalidRequest(msg, parameter="content")
         return ()
@@ -281,6 +304,21 @@ class Conversation:
 
 
 _copied: Final = copier(Conversation)
+
+
+def _answer(
+    backend: Streams,
+    prompt: Prompt,
+    *,
+    system: System | None,
+    tools: Sequence[ToolLike],
+    output: Any = None,
+    options: Mapping[str, Any],
+) -> AnyThunk:
+    """Make the thunk that answers: a run, where there are tools."""
+    if tools:
+        return run(backend, prompt, system=system or None, tools=tools, output=output, **options)
+    return generate(backend, prompt, system=system or None, output=output, **options)
 
 
 def _whole(name: str, value: object) -> int:

@@ -155,6 +155,8 @@ class TestGoingOn:
             (lambda: Conversation(Echo(), system=3), InvalidRequest, "'system'"),
             (lambda: Conversation(Echo(), id=3), InvalidRequest, "id of a conversation"),
             (lambda: Conversation(object()), MelliteError, "stream"),
+            (lambda: Conversation(Echo(), id="c1").ask("hi", metadata=3), InvalidRequest, "'metadata'"),
+            (lambda: Conversation(Echo(), tools=len), InvalidRequest, "'tools'"),
             (lambda: Conversation(Echo()).after("hi"), InvalidRequest, "goes on from a thunk"),
             (lambda: Conversation(Echo()).ask(3), InvalidRequest, "not int"),
             (lambda: Conversation(Echo()).ask("hi", temprature=0), UnknownOption, "temperature"),
