@@ -39,8 +39,9 @@ def callables(path: str, thing: object) -> Iterator[tuple[str, object]]:
     """A class or function, and the public methods of a class."""
     yield path, thing
     if inspect.isclass(thing):
-        names = [name for name in dir(thing) if name[0] != "_" and inspect.isroutine(getattr(thing, name))]
-        yield from ((f"{path}.{name}", getattr(thing, name)) for name in names)
+        found = [(name, getattr(thing, name)) for name in dir(thing) if name[0] != "_"]
+        # A cached property is a routine to inspect, and cannot be called.
+        yield from ((f"{path}.{name}", each) for name, each in found if inspect.isroutine(each) and callable(each))
 
 
 def unreadable(path: str, function: object) -> Iterator[str]:
