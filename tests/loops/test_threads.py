@@ -205,7 +205,7 @@ def test_on_uvloop() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(leave()) == 3
-    assert begun.is_set()
+    assert begun.wait(20)
     release.set()
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -189,20 +190,24 @@ async def test_one_question_at_a_time() -> None:
 
 async def test_left_while_asking() -> None:
     """A run that is cancelled while somebody is asked leaves at once, and asks about no other call."""
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     asked_about: list[str] = []
 
     def approve(call: ToolCall) -> bool:
         asked_about.append(call.id)
+        begun.set()
         return release.wait(20)
 
     calls = [asked("delete", {"path": "a"}, id=str(number)) for number in range(3)]
     try:
-        with loops.move_on_after(0.02) as limit:
-            await run_calls(calls, {"delete": Tool(delete, "delete", approve=approve)})
+        async with anyio.create_task_group() as group:
+            group.start_soon(run_calls, calls, {"delete": Tool(delete, "delete", approve=approve)})
+            assert await loops.run_in_thread(begun.wait, 20)
+            group.cancel_scope.cancel()
+        assert group.cancel_scope.cancelled_caught
+        assert not release.is_set()
     finally:
         release.set()
-    assert limit.cancelled_caught
     assert asked_about == ["0"]
     assert ran == []
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 import threading
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -244,6 +246,41 @@ async def test_a_defect_is_told_in_short() -> None:
     pickle.dumps(caught.value)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("sync", [True, False])
+async def test_errors_make_no_cycles(sync: bool, count: int) -> None:
+    """What a tool raised is dropped as soon as nobody holds it: a defect, and a failure with its call."""
+
+    class Mine(Exception):
+        pass
+
+    class Failure(ToolFailure):
+        pass
+
+    def tools(error: type[Exception]) -> dict[str, Tool[..., Any]]:
+        def fail() -> None:
+            raise error
+
+        async def afail() -> None:
+            raise error
+
+        return {"tool": Tool(fail if sync else afail, "tool")}
+
+    calls = [asked("tool", {}, id=str(number)) for number in range(count)]
+    gc.disable()
+    try:
+        try:
+            await run_calls(calls, tools(Mine))
+        except ToolDefect as error:
+            kept = [weakref.ref(error), weakref.ref(error.__cause__)] if error.__cause__ is not None else []
+        found = await run_calls(calls, tools(Failure))
+        kept += [weakref.ref(one.error) for one in found if one.error is not None]
+        del found
+        assert [reference() for reference in kept] == [None] * (2 + count)
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("beside", [0, 1])
 @pytest.mark.parametrize("sync", [True, False])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
@@ -327,18 +364,23 @@ async def test_deep_arguments_of_any_kind() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 async def test_cancelled_from_outside(count: int) -> None:
     """A cancellation of the run reaches the tools, and goes on when they are over."""
+    begun: list[int] = []
     over: list[int] = []
 
     async def wait(number: int) -> None:
+        begun.append(number)
         try:
             await hang()
         finally:
             over.append(number)
 
     calls = [asked("wait", {"number": number}, id=str(number)) for number in range(count)]
-    with loops.move_on_after(0.02) as limit:
-        await run_calls(calls, tools_of(wait))
-    assert limit.cancelled_caught
+    async with anyio.create_task_group() as group:
+        group.start_soon(run_calls, calls, tools_of(wait))
+        while len(begun) < count:
+            await checkpoint()
+        group.cancel_scope.cancel()
+    assert group.cancel_scope.cancelled_caught
     assert sorted(over) == list(range(count))
 
 
@@ -699,5 +741,8 @@ async def test_time_is_measured_from_the_call() -> None:
         await anyio.sleep(0.05)
         return True
 
-    one = await called(asked("aweather", {"city": "Paris"}), Tool(aweather, "aweather", timeout=0.04, approve=approve))
+    async def at_once() -> str:
+        return "done"
+
+    one = await called(asked("at_once", {}), Tool(at_once, "at_once", timeout=0.02, approve=approve))
     assert not one.failed
