@@ -34,6 +34,8 @@ async def answers() -> None:
     assert_type(counted, Run[int])
     assert_type(await counted, int)
     assert_type(counted.parsed_repr, int | None)
+    assert_type(mellite.run(Echo(), "hi", output=int | str), Run[Any])
+    assert_type(mellite.run(Echo(), "hi", output=mellite.Json({"type": "object"})), Run[Any])
     async for delta in run:
         assert_type(delta, str)
 

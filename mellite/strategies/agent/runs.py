@@ -217,7 +217,7 @@ class Run(ModelOutputThunk[T], Generic[T]):
 
     # Copies
 
-    def resample(
+    def resample(  # pyright: ignore[reportIncompatibleMethodOverride] - both say `Self`
         self,
         n: int,
         *,
@@ -253,7 +253,7 @@ class Run(ModelOutputThunk[T], Generic[T]):
 
 
 @overload
-def run(  # pyright: ignore[reportOverlappingOverload] - without `output`, the second one fits
+def run(
     backend: Streams | str,
     prompt: Prompt,
     *,
@@ -278,6 +278,7 @@ def run(
     system: System | None = None,
     tools: Sequence[ToolLike] = (),
     stop_when: StopWhen = ...,
+    output: None = None,
     execution: Execution = "local",
     concurrency: int = 8,
     max_calls: int = 100,
@@ -285,6 +286,24 @@ def run(
     results: Mapping[str, Any] | None = None,
     **options: Unpack[GenerateOptions],
 ) -> Run[str]: ...
+
+
+@overload
+def run(
+    backend: Streams | str,
+    prompt: Prompt,
+    *,
+    system: System | None = None,
+    tools: Sequence[ToolLike] = (),
+    stop_when: StopWhen = ...,
+    output: object,
+    execution: Execution = "local",
+    concurrency: int = 8,
+    max_calls: int = 100,
+    approve: Approver | None = None,
+    results: Mapping[str, Any] | None = None,
+    **options: Unpack[GenerateOptions],
+) -> Run[Any]: ...
 
 
 def run(
@@ -315,7 +334,7 @@ def run(
             handler, and the model is told so.
         stop_when: when to stop before the model has answered: conditions of `mellite.stop` and functions of the run,
             joined by ``|`` and ``&``. What is given replaces the default.
-        output: the type of the parsed answer; str by default.
+        output: the type of the parsed answer, or a `mellite.Json`; str by default.
         execution: ``none`` runs no tool: the run ends with the calls in `Run.pending_calls`.
         concurrency: how many tools run at the same time.
         max_calls: how many calls of one answer are run; the model is told that the others were not.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from attrs import define
 
 import mellite
 from mellite import Run
@@ -20,7 +22,7 @@ from mellite.wire.http import HttpRequest, HttpResponse, Transport
 from mellite.wire.transports.default import default_transport
 from tests.protocols.streams import SPECS
 from tests.strategies.agent.played import results_of
-from tests.strategies.agent.tool_server import PROTOCOLS, serve
+from tests.strategies.agent.tool_server import PROTOCOLS, TYPED, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -151,6 +153,28 @@ async def test_live(server: str, name: str) -> None:
         deltas = [delta async for delta in run]
     assert deltas == ["Let me ", "see.", "Once ", "more.", "It is ", "3 and ", "7."]
     check(await outcome(run))
+
+
+@define
+class Total:
+    """A typed answer."""
+
+    total: int
+
+
+@pytest.mark.parametrize("mode", ["tool", "text", None])
+@pytest.mark.parametrize("name", PROTOCOLS)
+async def test_a_typed_answer(server: str, name: str, mode: Any) -> None:
+    """The last step answers in the type, natively, in words, or by calling a tool beside the others."""
+    by = Shuffled(0)
+    backend = mellite.backend(SPECS[name], api_key="sk-test", base_url=f"{server}/{name}/typed")
+    run = mellite.run(
+        backend, "How much?", tools=by.tools(), approve=by.approve, max_tokens=99, output=Total, output_mode=mode
+    )
+    assert await run == Total(10)
+    assert (run.stop_reason, [len(step.calls) for step in run.steps]) == ("answered", [3, 1, 0])
+    assert json.loads(run.value or "") == TYPED
+    assert run.parsed_repr is run.steps[-1].thunk.parsed_repr
 
 
 @pytest.mark.slow

@@ -38,6 +38,9 @@ STEPS: dict[int, tuple[list[str], Calls]] = {
 }
 """How many results there are -> what is said, and what is asked for."""
 
+TYPED = {"total": 10}
+"""What is answered in the end where an output type is asked for."""
+
 
 # --- answers --------------------------------------------------------------------------------------
 
@@ -194,7 +197,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", kind)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for value in ANSWERS[name](*STEPS[results_in(body)]):
+        texts, calls = STEPS[results_in(body)]
+        if not calls and "typed" in self.path:
+            texts, calls = [json.dumps(TYPED)], []
+            if '"answer"' in json.dumps(body):  # there is a tool of this name
+                texts, calls = [], [("call00005", "answer", TYPED)]
+        for value in ANSWERS[name](texts, calls):
             data = wire(name, [value])
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             self.wfile.flush()
