@@ -12,6 +12,7 @@ import mellite
 from mellite import Message, Run, stop
 from mellite.backends import Echo
 from mellite.errors import InvalidRequest
+from mellite.events import Usage
 from tests.strategies.agent.played import Played, add, asks, results_of, shouts
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +163,32 @@ async def test_a_fork_with_other_means() -> None:
     cheap = run.fork(0, concurrency=1, max_calls=1, execution="none", approve=lambda call: True)
     await cheap
     assert cheap.stop_reason == "pending"
+
+
+async def test_deep_copies_of_forks() -> None:
+    """The steps that a pending fork keeps are copied deeply, too."""
+    run = run_of(sums())
+    await run
+    fork = run.fork(1, "Slowly.")
+    deep = copy.deepcopy(fork)
+    assert deep.thunks[0] is not fork.thunks[0]
+    assert deep.messages == fork.messages
+    assert await deep == "3 and 7."
+
+
+async def test_costs_of_several_models() -> None:
+    """Each step has its own price; the run's cost is the sum, also in its metadata."""
+    usage = Usage.of(input_tokens=1000, output_tokens=0)
+    dear = Played([asks("c1", a=1, b=2)], ["3"], provider="openai", model="gpt-4o", usage=usage)
+    cheap = Played([], ["3"], provider="openai", model="gpt-4o-mini", usage=usage)
+    run = run_of(dear)
+    await run
+    fork = run.fork(1, backend=cheap)
+    await fork
+    costs = [thunk.cost_usd for thunk in fork.thunks]
+    assert None not in costs
+    assert costs[0] != costs[1]
+    assert fork.cost_usd == fork.generation.cost_usd == sum(cost for cost in costs if cost is not None)
 
 
 async def test_a_run_with_a_thunk_in_its_prompt() -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import mellite
@@ -56,6 +57,33 @@ async def test_cancelled_in_a_step() -> None:
     assert (len(run.steps), len(run.thunks), len(run.messages)) == (1, 2, 3)
     assert (run.thunks[0].state, run.thunks[1].state) == ("done", "cancelled")
     assert run.thunks[1].partial == "Two. "
+
+
+class Lingers(mellite.Backend):
+    """A backend that takes its time to close."""
+
+    closed = False
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Any]:
+        """Wait, and close slowly."""
+        try:
+            yield mellite.events.TextDelta("x")
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                for _ in range(20):
+                    await anyio.lowlevel.checkpoint()
+            self.closed = True
+
+
+async def test_the_stream_is_closed_before_the_run_has_settled() -> None:
+    """However long that takes."""
+    backend = Lingers()
+    run = run_of(backend)
+    deltas = aiter(run)
+    assert await anext(deltas) == "x"
+    await run.cancel()
+    assert backend.closed
 
 
 async def test_the_last_consumer_leaves() -> None:

@@ -184,8 +184,20 @@ async def test_a_forced_call_is_forced_once() -> None:
     await run
     await run.resume({"c1": "ok"})
     await run.fork(1, tool_choice="none", results={"c1": "ok"})
+    await run.fork(1, results={"c1": "ok"})
     chosen = [request.tool_choice and request.tool_choice.type for request in backend.requests]
-    assert chosen == ["required", None, None, "none", None]
+    assert chosen == ["required", None, None, "none", None, None, None]
+
+
+async def test_resuming_asks_at_least_once() -> None:
+    """Whoever resumes a run wants it to go on: conditions are looked at behind the next step."""
+    backend = payments()
+    run = run_of(backend, stop_when=stop.steps(1))
+    await run
+    assert run.stop_reason == "pending"
+    again = run.resume({"c1": "ok"})
+    await again
+    assert (again.stop_reason, len(again.steps), len(backend.requests)) == ("steps", 2, 2)
 
 
 async def test_what_is_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 import mellite
 from mellite import Message, Run, RunStep, stop
 from mellite.backends import Echo
-from mellite.errors import ConfigurationError, InvalidRequest, RateLimited, RunStopped, UnknownOption
+from mellite.errors import ConfigurationError, InvalidRequest, RateLimited, RequestError, RunStopped, UnknownOption
 from mellite.events import (
     Finish,
     ResponseStart,
@@ -22,7 +22,7 @@ from mellite.events import (
     ToolResultEvent,
     Usage,
 )
-from mellite.messages import ToolCall, ToolResult
+from mellite.messages import ToolCall, ToolResult, WholeAnswer
 from mellite.thunk import observing
 from tests.strategies.agent.played import Played, add, asks, results_of, shouts
 from tests.thunk.support import Gate, blocked
@@ -243,7 +243,15 @@ async def test_calls_of_a_cut_answer_are_not_run(reason: Any) -> None:
     assert (run.stop_reason, ran, run.finish_reason) == (reason, [], reason)
     assert run.steps[0].results == (None,)
     assert await run.fork(1, "Go on.") == "Fine."
+    assert await run.fork(1) == "Fine."
     assert ran == []
+
+
+async def test_an_empty_answer() -> None:
+    """An answer without any content ends the run, and leaves no empty message in the history."""
+    run = run_of(Played([asks("c1", a=1, b=2)], []))
+    assert await run == ""
+    assert [message.role for message in run.messages] == ["user", "assistant", "tool"]
 
 
 async def test_calls_of_the_provider_pass_through() -> None:
@@ -301,6 +309,25 @@ async def test_as_a_part_of_a_prompt() -> None:
     assert await echo.generate(["So: ", run_of(three_steps())]) == "So: It is 3."
     inner = run_of(three_steps())
     assert await mellite.run(echo, [Message.user("And: ", inner)]) == "And: It is 3."
+
+
+async def test_as_a_part_of_a_history() -> None:
+    """In place of its messages: those of all steps, also of a run that stopped before it had answered."""
+    echo = Echo()
+    run = run_of(three_steps())
+    thunk = echo.generate([Message.user("How much?"), WholeAnswer.message(run), Message.user("Thanks.")])
+    assert await thunk == "Thanks."
+    assert thunk.outcome is not None
+    assert thunk.outcome.prompt.messages == (*run.messages, Message.user("Thanks."))
+    stopped = run_of(three_steps(), output=dict, stop_when=stop.steps(1))
+    thunk = echo.generate([Message.user("How much?"), WholeAnswer.message(stopped), Message.user("Well?")])
+    assert await thunk == "Well?"
+    assert thunk.outcome is not None
+    assert thunk.outcome.prompt.messages == (*stopped.messages, Message.user("Well?"))
+    failing = run_of(Played([RateLimited("no")]))
+    with pytest.raises(RequestError) as caught:
+        await echo.generate([Message.user("How much?"), WholeAnswer.message(failing), Message.user("Well?")])
+    assert caught.value.__cause__ is failing.error
 
 
 async def test_many_at_once() -> None:
@@ -366,6 +393,20 @@ async def test_observers_see_a_run() -> None:
     (seen,) = looking.runs
     assert (seen.stop_reason, seen.usage, seen.messages) == ("answered", run.usage, run.messages)
     assert streams == ["Played", "Played"]
+
+
+async def test_events_are_told_once() -> None:
+    """An observer that wants each event gets those of the generations, and not those of the run again."""
+    told: list[tuple[str, str]] = []
+
+    class Listening(observing.Observer):
+        def event(self, activity: observing.Activity, event: Any) -> None:
+            told.append((activity.kind, type(event).__name__))
+
+    with observing.using(Listening()):
+        await run_of(Played(["One.", asks("c1", a=1, b=2)], ["Two."]))
+    assert {kind for kind, _ in told} == {"generation"}
+    assert [name for _, name in told].count("TextDelta") == 2
 
 
 async def test_a_run_that_is_read_slowly_waits() -> None:
