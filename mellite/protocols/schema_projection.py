@@ -86,7 +86,11 @@ def projected(schema: Mapping[str, Json], rules: SchemaRules) -> JsonObject:
         {'type': 'integer', 'description': '{"minimum":1}'}
     """
     work = _Projection(schema, rules)
-    result = work.of(schema, ())
+    try:
+        result = work.of(schema, ())
+    except RecursionError:
+        msg = "it is nested too deeply, or made of itself"
+        raise Unheld(msg, ()) from None
     definitions = work.definitions()
     if definitions:
         result["$defs"] = definitions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, get_args, get_origin
 
 from ..values.errors import InvalidRequest, MelliteError, OutputValidationError
@@ -80,50 +81,50 @@ class Growing(Answer[T], Generic[T]):
 class _Text:
     """The text of an answer while its events come, and what has been read of it."""
 
-    __slots__ = ("_before", "_key", "_mode", "_pieces", "_reader", "_request")
+    __slots__ = ("_before", "_key", "_mode", "_pieces", "_read", "_request", "_told")
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._mode: OutputMode | None = "text" if request.output_mode == "text" else None
-        self._key: str | None = None
+        self._told: str | None = None  # the key that the answer stands under
+        self._key: str | None = None  # that, or the key under which it may stand all the same
         self._pieces: list[str] = []
         self._before: str | None = ""  # text in which no JSON has begun; None once it has
-        self._reader: GrowingJson | None = None
+        self._read: GrowingJson | None = None
 
     @property
-    def reader(self) -> GrowingJson:
-        """What reads the JSON."""
-        if self._reader is None:
+    def _reader(self) -> GrowingJson:
+        """What reads the JSON; made when there is some to be read."""
+        if self._read is None:
+            from ..values.output import schema_of
             from ..values.outputs.growing import GrowingJson
+            from ..values.outputs.plan import WRAPPED
+            from ..values.outputs.schemas import is_of_objects, wrapped
 
-            self._reader = GrowingJson(self._schema())
-        return self._reader
-
-    def _schema(self) -> dict[str, Any] | None:
-        from ..values.output import schema_of
-        from ..values.outputs.schemas import wrapped
-
-        if self._request.output is str:
-            return None
-        try:
-            schema = schema_of(self._request.output)
-        except MelliteError:  # a type that is known only to read itself
-            return None
-        return schema if self._key is None else wrapped(schema)
+            self._key, schema = self._told, None
+            with suppress(MelliteError):  # a type that is known only to read itself
+                schema = None if self._request.output is str else schema_of(self._request.output)
+            if schema is not None and self._told is not None:
+                schema = wrapped(schema)
+            elif schema is not None and self._mode is None and not is_of_objects(schema):
+                self._key = WRAPPED  # a backend that does not tell may replay an answer that was wrapped
+                schema = {**wrapped(schema), "anyOf": [schema]}
+            self._read = GrowingJson(schema)
+        return self._read
 
     def take(self, event: Event) -> bool:
         """Take an event; return whether the data may have changed."""
         if type(event) is ResponseStart:
             self._mode = event.output_mode or self._mode
-            self._key = event.output_key or self._key
+            self._told = event.output_key or self._told
             return False
         if type(event) is StepStart and self._pieces:  # what an earlier step said is not the answer
-            self._pieces, self._before, self._reader = [], "", None
+            self._pieces, self._before, self._read = [], "", None
         if type(event) is not TextDelta or (self._mode == "tool" and event.id != "answer"):
             return False
         self._pieces.append(event.text)
         text = self._begun(event.text)
-        return bool(text) and self.reader.feed(text)
+        return bool(text) and self._reader.feed(text)
 
     def _begun(self, text: str) -> str:
         """Return what of a piece of text belongs to the JSON, or to what follows it."""
@@ -132,7 +133,7 @@ class _Text:
         before = self._before + text
         found = (_BEGINNING if self._mode == "text" else _FENCE).search(before)
         if found is None and (self._mode == "text" or before.lstrip()[:3] in ("", "`", "``", "```")):
-            self._before = before
+            self._before = _last_line(before)
             return ""
         self._before = None
         at = 0 if found is None or (self._mode != "text" and before[: found.start()].strip()) else found.end()
@@ -142,26 +143,14 @@ class _Text:
         """Return the data so far."""
         from ..values.outputs.growing import NOTHING
 
-        data = self.reader.data
-        key = self._likely_key
-        if key is not None and isinstance(data, dict) and data.keys() <= {key}:
-            return data.get(key, NOTHING)
-        return data if self._key is None else NOTHING
-
-    @property
-    def _likely_key(self) -> str | None:
-        """The key that the answer stands under; a backend that does not tell may replay one that was wrapped."""
-        from ..values.outputs.plan import WRAPPED
-        from ..values.outputs.schemas import is_of_objects
-
-        if self._key is not None or self._mode is not None or self._request.output is str:
-            return self._key
-        schema = self._schema()
-        return None if schema is None or is_of_objects(schema) else WRAPPED
+        data = self._reader.data
+        if self._key is not None and isinstance(data, dict) and data.keys() <= {self._key}:
+            return data.get(self._key, NOTHING)
+        return data if self._told is None else NOTHING
 
     def elements(self) -> Sequence[Json]:
         """Return the whole elements so far of a list."""
-        return self.reader.elements(self._key) or self.reader.elements(self._likely_key)
+        return self._reader.elements(self._key) or self._reader.elements()
 
     def whole(self) -> Json:
         """Return the data of the whole answer, and nothing if it is none."""
@@ -169,9 +158,15 @@ class _Text:
         from ..values.outputs.reading import answer_in
 
         try:
-            return answer_in("".join(self._pieces), mode=self._mode, key=self._likely_key)
+            return answer_in("".join(self._pieces), mode=self._mode, key=self._key)
         except OutputValidationError:
             return NOTHING
+
+
+def _last_line(text: str) -> str:
+    """Return what of a text may be the beginning of a line with JSON: of a line that begins otherwise, one letter."""
+    line = text[text.rfind("\n") + 1 :]
+    return line if line.lstrip(" \t")[:1] in ("", "`", "{", "[") else "x"
 
 
 @final

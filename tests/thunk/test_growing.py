@@ -114,6 +114,25 @@ async def test_partials_of_what_is_wrapped(told: Any) -> None:
     assert await every(thunk.items()) == [1, 2]
 
 
+@pytest.mark.parametrize("told", [{"output_mode": "native", "output_key": "value"}, {}])
+async def test_closed_texts_of_what_is_wrapped(told: Any) -> None:
+    """The members of an enum wait also where the answer is wrapped, or may be."""
+    pieces = [TextDelta(piece) for piece in ('{"value": ["to', 'wn", "cap', 'ital"]}')]
+    thunk = mellite.generate(Source([ResponseStart(**told), *pieces, Finish("stop")]), "hi", output=list[Kind])
+    assert await every(thunk.partials()) == [[], ["town"], ["town", "capital"]]
+    bare = mellite.generate(Source(['["to', 'wn"]']), "hi", output=list[Kind])
+    assert await every(bare.partials()) == [[], ["town"]]
+
+
+async def test_partials_behind_much_prose() -> None:
+    """Prose in the text mode is looked at once, also if it is long."""
+    prose = ["word "] * 20_000
+    thunk = mellite.generate(
+        Source([*prose, "\n  ", "[1", "]"], suspend=False), "hi", output=list[int], output_mode="text"
+    )
+    assert await every(thunk.partials()) == [[], [1]]
+
+
 async def test_partials_that_do_not_fit() -> None:
     """Partials are plain data; that they do not fit is told at the end, as by await."""
     thunk = mellite.generate(Source(['{"name": ', "5}"]), "hi", output=City)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from attrs import evolve, field, frozen
@@ -13,7 +14,7 @@ __all__ = ["Nodes", "elements_of", "is_free_text", "member_of"]
 
 #: The keywords by which a text has only some values, or a format, so that half of it means something else.
 _CLOSING: Final = frozenset({"const", "contentEncoding", "enum", "format", "pattern"})
-_DEEPEST: Final = 64  # references and alternatives inside one another
+_MOST: Final = 256  # alternatives of one value
 
 
 @frozen
@@ -31,12 +32,12 @@ class Nodes:
     @classmethod
     def of(cls, schema: Mapping[str, Json] | None) -> Nodes:
         """Return the nodes of a whole schema."""
-        return NO_NODES if not schema else cls(tuple(_alternatives(schema, schema, 0)), schema)
+        return NO_NODES if not schema else cls(tuple(islice(_alternatives(schema, schema, ()), _MOST)), schema)
 
     def at(self, found: list[Json]) -> Nodes:
         """Return the nodes that these parts of the schema stand for."""
-        parts = [part for node in found for part in _alternatives(node, self.root, 0)]
-        return evolve(self, alternatives=tuple(parts)) if parts else NO_NODES
+        parts = tuple(islice((part for node in found for part in _alternatives(node, self.root, ())), _MOST))
+        return evolve(self, alternatives=parts) if parts else NO_NODES
 
 
 NO_NODES: Final = Nodes()
@@ -89,9 +90,15 @@ def _may_be_text(node: JsonObject) -> bool:
     return "properties" not in node and "items" not in node
 
 
-def _alternatives(node: Json, root: Mapping[str, Json], depth: int) -> Iterator[JsonObject]:
-    """Give what a node may stand for, with references followed and unions taken apart."""
-    if not isinstance(node, Mapping) or depth > _DEEPEST:
+def _alternatives(node: Json, root: Mapping[str, Json], within: tuple[Json, ...]) -> Iterator[JsonObject]:
+    """Give what a node may stand for, with references followed and unions taken apart.
+
+    Args:
+        node: a part of the schema.
+        root: the whole schema.
+        within: the references that are being followed.
+    """
+    if not isinstance(node, Mapping):
         return
     own: JsonObject = {name: value for name, value in node.items() if name not in _SPREAD}
     spread = [name for name in _SPREAD if name in node]
@@ -99,9 +106,13 @@ def _alternatives(node: Json, root: Mapping[str, Json], depth: int) -> Iterator[
         yield own
         return
     for name in spread:
-        parts = [_target(root, node[name])] if name == "$ref" else node[name]
+        parts = node[name]
+        if name == "$ref":
+            if parts in within:
+                continue
+            within, parts = (*within, parts), [_target(root, parts)]
         for part in parts if isinstance(parts, list) else ():
-            for alternative in _alternatives(part, root, depth + 1):
+            for alternative in _alternatives(part, root, within):
                 yield {**own, **alternative}
 
 
