@@ -278,8 +278,9 @@ def test_absent_or_null() -> None:
 class Maker:
     """Makes values that fit a schema, as far as its simple keywords say."""
 
-    def __init__(self, root: Any, rng: random.Random) -> None:
+    def __init__(self, root: Any, rng: random.Random, *, full: bool = False) -> None:
         self.root = root
+        self.full = full  # every property is there; RecursionError where such a value has no end
         self.random = rng
         self.depth = 0
 
@@ -318,8 +319,10 @@ class Maker:
     def _object(self, node: Any) -> Any:
         made = {}
         for name, each in node.get("properties", {}).items():
-            if name in node.get("required", ()) or (self.depth < 8 and self.random.random() < 0.6):
+            if name in node.get("required", ()) or (self.depth < 8 and (self.full or self.random.random() < 0.6)):
                 made[name] = self.of(each)
+            elif self.full:
+                raise RecursionError  # a value in full would have no end
         more = node.get("additionalProperties")
         if isinstance(more, dict) and self.depth < 8:
             made["other"] = self.of(more)

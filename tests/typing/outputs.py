@@ -62,6 +62,19 @@ async def others() -> None:
     del either, word, number
 
 
+async def runs_and_conversations() -> None:
+    """A run, and a question in a conversation, know it as a call does."""
+    echo = Echo()
+    assert_type(mellite.run(echo, "hi"), mellite.Run[str])
+    assert_type(mellite.run(echo, "hi", output=City), mellite.Run[City])
+    run: City | River = await mellite.run(echo, "hi", output=City | River)
+    chat = mellite.Conversation(echo)
+    assert_type(chat.ask("hi"), ModelOutputThunk[str])
+    assert_type(chat.ask("hi", output=City), ModelOutputThunk[City])
+    asked: City | River = await chat.ask("hi", output=City | River)
+    del run, asked
+
+
 async def growing() -> None:
     """What grows is plain data; elements are whatever the list holds."""
     thunk = Echo().generate("hi", output=list[int])
