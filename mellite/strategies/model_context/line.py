@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 import anyio
 
 from ... import loops
+from ...loops.detection import forget_library
 from ...values.errors import ConnectionLost, MelliteError, TotalTimeout
 from .groups import decisive
 
@@ -44,6 +45,7 @@ class _Question(Generic[T]):
     def __init__(self, ask: Callable[[mcp.Client], Awaitable[T]]) -> None:
         self.ask = ask
         self.context = contextvars.copy_context()  # so that the span of the request is below the current one
+        self.context.run(forget_library)  # the loop of the line may be of the other kind
         self.waiter = loops.waiter()
         self.given_up = False
         self.answers: list[T] = []

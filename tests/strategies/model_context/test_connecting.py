@@ -266,11 +266,18 @@ async def test_use_outside_of_the_block() -> None:
         await connection.__aenter__()
 
 
-async def test_use_from_another_loop() -> None:
-    """A tool may be called in another thread with a loop of its own."""
-    async with plain() as tools:
-        called = await anyio.to_thread.run_sync(lambda: anyio.run(tools["echo"], {"text": "hi"}))
-    assert called == "hi"
+@pytest.mark.parametrize("other", ["asyncio", "trio"])
+async def test_use_from_another_loop(other: str) -> None:
+    """A tool may be called in another thread with a loop of its own, of either kind; it takes a timeout there, too."""
+    async with plain(timeout=0.5) as tools:
+
+        async def calls() -> str:
+            with pytest.raises(ToolFailure, match="did not answer"):
+                await tools["hang"]({})
+            return str(await tools["echo"]({"text": "hi"}))
+
+        assert await anyio.to_thread.run_sync(lambda: anyio.run(calls, backend=other)) == "hi"
+        assert len(json.loads(await tools["cancelled"]({}))) == 1
 
 
 async def test_copies_and_pickles_of_tools() -> None:
