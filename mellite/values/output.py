@@ -10,7 +10,7 @@ from .outputs.by_schema import Json as BySchema
 from .provider_json import Json, JsonObject
 from .shapes import Mismatch, shape_of
 
-__all__ = ["converted", "parse", "schema_of"]
+__all__ = ["check_output", "converted", "parse", "schema_of"]
 
 
 def parse(text: str, output: Any) -> Any:
@@ -56,6 +56,17 @@ def converted(value: Json, output: Any) -> Any:
         raise _misfit(None, output, str(error), path=error.path, value=error.value) from error
     except InvalidRequest as error:
         raise _misfit(None, output, str(error), path="$", value=value) from error
+
+
+def check_output(output: Any) -> None:
+    """Check that answers can be read as a type.
+
+    Raises:
+        InvalidRequest: if the type, or a type inside it, has no JSON form, or two classes of a union have the same
+            fields and nothing tells them apart.
+    """
+    if not isinstance(output, BySchema) and not callable(getattr(output, "model_validate_json", None)):
+        shape_of(output)
 
 
 def _misfit(text: str | None, output: Any, why: str, *, path: str, value: Json) -> OutputValidationError:

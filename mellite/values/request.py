@@ -115,6 +115,10 @@ class Request:
             changes["tools"] = _tools(tools)
         if output is not None:
             changes["output"] = output
+            if output is not str:
+                from .output import check_output
+
+                check_output(output)
         if has_more:
             _check_fields(changes)
         if type(prompt) is not str and isinstance(prompt, Request):

@@ -27,6 +27,7 @@ def weather(city: str, days: int = 1, *, unit: Literal["celsius", "fahrenheit"] 
         city: where.
         days: how many,
             from today.
+        unit: of the temperature.
 
     Raises:
         OSError: never.
@@ -78,7 +79,12 @@ def test_what_the_model_is_told() -> None:
             "properties": {
                 "city": {"type": "string", "description": "where."},
                 "days": {"type": "integer", "description": "how many,\nfrom today.", "default": 1},
-                "unit": {"type": "string", "enum": ["celsius", "fahrenheit"], "default": "celsius"},
+                "unit": {
+                    "type": "string",
+                    "enum": ["celsius", "fahrenheit"],
+                    "description": "of the temperature.",
+                    "default": "celsius",
+                },
             },
             "required": ["city"],
             "additionalProperties": False,

@@ -25,7 +25,7 @@ from .noted import described, noted
 from .objects import Fields, Member
 from .pydantic_models import Model, is_model
 from .scopes import NoShape, Scope, type_arguments
-from .unions import Either, confused
+from .unions import Either, confused, tag_names
 from .writing import Writer
 
 __all__ = ["Reader"]
@@ -37,6 +37,7 @@ class Reader:
     def __init__(self) -> None:
         self._classes: dict[Any, Fields] = {}
         self._named_types: list[tuple[Any, Again]] = []
+        self._unions: list[tuple[Either, str]] = []
 
     def read(self, kind: Any, scope: Scope) -> Node:
         """Return what an annotation means.
@@ -56,12 +57,30 @@ class Reader:
         if origin is Annotated:
             return self._annotated(kind, scope)
         if origin is Union or origin is UnionType:
-            return self._union(get_args(kind), scope)
+            again = self._known(kind)
+            return again if again is not None and again.is_used else self._union(get_args(kind), scope)
         if origin is Literal:
             return self._literal(kind, scope)
         if origin in _QUALIFIERS:
             return self.read(get_args(kind)[0], scope)
         return self._plain(kind, origin, scope)
+
+    def finish(self) -> None:
+        """Check the unions, when all classes are read to their end.
+
+        Raises:
+            NoShape: if two classes of a union cannot be told apart.
+        """
+        for union, where in self._unions:
+            if (two := confused(union.members)) is not None:
+                msg = (
+                    f"{where}: {two[0].name} and {two[1].name} have the same fields, so that an answer does not say "
+                    f"which it is; give each a field such as `kind: Literal[...]`"
+                )
+                raise NoShape(msg)
+            for member in union.members:
+                if isinstance(member, Fields):
+                    member.told_by |= set(tag_names(union.members))
 
     def member(self, spec: FieldSpec, scope: Scope, description: str = "") -> Member:
         """Return a field, with its type and what is said about it; what its annotation says wins."""
@@ -165,13 +184,9 @@ class Reader:
             members += node.members if isinstance(node, Either) else [node]
         if len(members) == 1:
             return members[0]
-        if (two := confused(members)) is not None:
-            msg = (
-                f"{scope.where}: {two[0].name} and {two[1].name} have the same fields, so that an answer does not say "
-                f"which it is; give each a field such as `kind: Literal[...]`"
-            )
-            raise NoShape(msg)
-        return Either(tuple(members))
+        union = Either(tuple(members))
+        self._unions.append((union, scope.where))
+        return union
 
     def _literal(self, kind: Any, scope: Scope) -> Node:
         pairs: list[tuple[Json, Any]] = []
@@ -216,16 +231,21 @@ class Reader:
         return self._again(text, kind, kind, scope)
 
     def _again(self, name: str, key: Any, kind: Any, scope: Scope) -> Node:
-        for known, node in self._named_types:
-            if known is key or (known == key and repr(known) == repr(key)):
-                node.is_used = True
-                return node
+        if (known := self._known(key)) is not None:
+            known.is_used = True
+            return known
         node = Again(name)
         self._named_types.append((key, node))
-        target = self.read(kind, scope)
-        self._named_types.pop()
-        node.target = target
-        return node if node.is_used else target
+        node.target = self.read(kind, scope)
+        if node.is_used:
+            return node
+        self._named_types.remove((key, node))
+        return node.target
+
+    def _known(self, key: Any) -> Again | None:
+        """Return the type with this name, if it is being read or comes again within itself."""
+        same = (node for kind, node in self._named_types if kind is key or (kind == key and repr(kind) == repr(key)))
+        return next(same, None)
 
 
 def _requirement(spec: FieldSpec, scope: Scope) -> tuple[Any, bool]:

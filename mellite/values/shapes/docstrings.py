@@ -65,12 +65,14 @@ class _Reader:
         """Take in one line, or the block that it begins."""
         line, below = self.lines[self.at], self._line(self.at + 1)
         if _GOOGLE.fullmatch(line):
-            self._block([line], _GOOGLE_ENTRY, self._deeper(_indent(line)))
+            # What is indented below the first line of a docstring is not, once the docstring's own margin is cut.
+            self._block([line], _GOOGLE_ENTRY, self._deeper(_indent(line) if self.at else -1))
         elif _NUMPY.fullmatch(line) and _UNDERLINE.fullmatch(below):
             self._block([line, below], _NUMPY_ENTRY, self._section(_indent(line)))
         elif (entry := _REST_ENTRY.fullmatch(line)) and (names := self._known(entry)):
+            end = self._deeper(_indent(line))
             self.at += 1
-            self._begin(names, entry["text"]).extend(self._taken(self._deeper(_indent(line))))
+            self._begin(names, entry["text"]).extend(self._taken(end))
         elif (entry := _REST_TYPE.match(line)) and self._known(entry):
             self.at += 1
         else:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from attrs import define, field, frozen
 
+from ..empty import EMPTY
 from ..provider_json import Json, JsonObject
 from .mismatches import Mismatch, kinds_of, listed, said
 from .writing import Writer
@@ -41,6 +42,9 @@ class Node(ABC):
 
     #: What JSON Schema calls the values that it may take.
     kinds: frozenset[str]
+
+    #: What is said about it in JSON Schema, beside what it is.
+    notes: Mapping[str, Any] = EMPTY
 
     @abstractmethod
     def schema(self, writer: Writer) -> JsonObject:
@@ -123,7 +127,7 @@ class Written(Node):
 
     type: Any
     title: str
-    notes: Mapping[str, str] = field(factory=dict, kw_only=True)
+    notes: Mapping[str, Any] = field(factory=dict, kw_only=True)
     read: Callable[[Json], Any] | None = field(default=None, kw_only=True)
     """What reads it; None if msgspec does."""
     numbers: bool = field(default=False, kw_only=True)

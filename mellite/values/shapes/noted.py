@@ -31,7 +31,7 @@ class Noted(Node):
     """
 
     node: Node
-    notes: JsonObject
+    notes: Mapping[str, Any]
     limits: Mapping[str, Any] = field(kw_only=True)
 
     @property

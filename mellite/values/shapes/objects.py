@@ -50,6 +50,11 @@ class Member:
             schema["default"] = written
         return schema
 
+    @property
+    def is_described(self) -> bool:
+        """Whether the model is told what it is for."""
+        return bool(self.description) or "description" in self.node.notes
+
     def is_absent(self, given: Mapping[str, Json]) -> bool:
         """Return whether nothing is given for it.
 
@@ -96,6 +101,8 @@ class Fields(Node):
     """Whether it stands under ``$defs``."""
     description: str = field(default="", kw_only=True)
     tag: Tag | None = field(default=None, kw_only=True)
+    told_by: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """The fields that tell it from the others of a union: the model writes them, though they may have a default."""
     positions: bool = field(default=False, kw_only=True)
     """Whether an array with the values in order is taken as well."""
     members: Sequence[Member] = field(default=(), kw_only=True)
@@ -123,7 +130,7 @@ class Fields(Node):
         if self.tag is not None:
             properties[self.tag.name] = {"type": "string" if isinstance(self.tag.value, str) else "integer"}
             properties[self.tag.name]["enum"] = [self.tag.value]
-        required = [*properties, *(member.name for member in self.members if member.required)]
+        required = [*properties, *(each.name for each in self.members if each.required or each.name in self.told_by)]
         properties |= {member.name: member.schema(writer) for member in self.members}
         body: JsonObject = {"type": "object", "properties": properties}
         if required:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..provider_json import Json, JsonObject
 from .annotations import Reader
 from .classes import FieldSpec
 from .docstrings import read_docstring
-from .objects import NO_DEFAULT, Fields
+from .objects import NO_DEFAULT, Fields, Member
 from .scopes import NoShape, Scope
 from .shape import Shape
 
@@ -61,9 +62,11 @@ class Parameters:
                 reader.member(_spec(each), scope.at(f"parameter {each.name!r}"), descriptions.get(each.name, ""))
                 for each in asked.values()
             ]
+            reader.finish()
         except (NoShape, RecursionError) as error:
             msg = f"tool {name!r}: {error}"
             raise InvalidRequest(msg, parameter="tools") from error
+        _warn(inner, name, [each for each in members if not each.is_described] if descriptions else [])
         positional = tuple(each.name for each in asked.values() if each.kind is each.POSITIONAL_ONLY)
         return cls(Shape(Fields(name, named=False, members=tuple(members))), positional)
 
@@ -101,6 +104,16 @@ def _asked(function: Callable[..., Any], name: str) -> dict[str, inspect.Paramet
             raise InvalidRequest(msg, parameter="tools")
     given = function.keywords if isinstance(function, functools.partial) else {}
     return {key: each for key, each in parameters.items() if key not in given}
+
+
+def _warn(function: Any, name: str, silent: list[Member]) -> None:
+    """Warn of parameters that a docstring leaves out though it describes others."""
+    if silent:
+        code = getattr(function, "__code__", None)
+        names = ", ".join([each.name for each in silent])
+        words = f"tool {name!r}: its docstring describes other parameters, and not {names}"
+        place = (code.co_filename, code.co_firstlineno) if code is not None else (name, 1)
+        warnings.warn_explicit(words, UserWarning, *place)
 
 
 def _spec(parameter: inspect.Parameter) -> FieldSpec:

@@ -42,7 +42,8 @@ class Model(Fields):
         theirs: JsonObject = dict(self.cls.model_json_schema())
         reference = theirs.get("$ref")
         if isinstance(reference, str) and reference.startswith("#/$defs/"):
-            theirs = {**theirs["$defs"][reference.removeprefix("#/$defs/")], "$defs": theirs["$defs"]}
+            own = reference.removeprefix("#/$defs/")
+            return writer.adopt({**theirs["$defs"][own], "$defs": theirs["$defs"]}, key=self, name=own)
         return writer.adopt(theirs)
 
     def convert(self, value: Json, reading: Reading) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any, ForwardRef, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, Generic, Protocol, get_args, get_origin, get_type_hints
 
 from attrs import evolve, field, frozen
 
@@ -22,14 +22,15 @@ class Scope:
 
     Args:
         where: what it is the annotation of, as a message says it: ``parameter 'city'``.
-        module: the name of the module.
+        module: the name of the module; "" for a type that is at home in none, such as a union: what it names is then
+            looked for in whoever asks.
         known: what names mean beside those of the module.
         globals: the names of the module, where they are at hand.
         types: what stands for the type variables of a generic class.
     """
 
     where: str
-    module: str = field(default="builtins", kw_only=True)
+    module: str = field(default="", kw_only=True)
     known: Mapping[str, Any] = field(factory=dict, kw_only=True)
     globals: dict[str, Any] | None = field(default=None, kw_only=True)
     types: Mapping[Any, Any] = field(factory=dict, kw_only=True)
@@ -50,13 +51,24 @@ class Scope:
             NoShape: if it names none.
         """
         # A class of its own for each, because get_type_hints reads the annotations of classes in all their forms.
-        holder = type("Holder", (), {"__annotations__": {"it": annotation}, "__module__": self.module})
+        module = self.module or "builtins"
+        holder = type("Holder", (), {"__annotations__": {"it": annotation}, "__module__": module})
         try:
             return get_type_hints(holder, self.globals, dict(self.known), include_extras=True)["it"]
         except Exception as error:
+            wider = self._widened(error)
+            if wider is not None:
+                return wider.evaluate(annotation)
             text = annotation if isinstance(annotation, str) else annotation.__forward_arg__
             msg = f"{self.where}: the annotation {text!r} cannot be resolved: {error}"
             raise NoShape(msg) from error
+
+    def _widened(self, error: Exception) -> Scope | None:
+        """Return the same names and the one that was missing, if a type without a home was given by who knows it."""
+        if self.module or not isinstance(error, NameError) or error.name in self.known:
+            return None
+        found = _named_by_callers(error.name)
+        return None if found is None else evolve(self, known={**self.known, error.name: found})
 
 
 def frame_of(qualname: str) -> FrameType | None:
@@ -70,6 +82,19 @@ def frame_of(qualname: str) -> FrameType | None:
     while frame is not None and frame.f_code.co_qualname != function:
         frame = frame.f_back
     return frame
+
+
+def _named_by_callers(name: str) -> Any:
+    """Return what a name means to the nearest caller outside mellite that knows it."""
+    frame = inspect.currentframe()
+    own = __name__.partition(".")[0]
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] != own:
+            for names in (frame.f_locals, frame.f_globals):
+                if name in names:
+                    return names[name]
+        frame = frame.f_back
+    return None
 
 
 def _outer_names(qualname: str) -> dict[str, Any]:
@@ -91,7 +116,7 @@ def type_arguments(kind: Any) -> dict[Any, dict[Any, Any]]:
     own = dict(zip(getattr(cls, "__parameters__", ()), get_args(kind), strict=False))
     found = {cls: own}
     for base in getattr(cls, "__orig_bases__", ()):
-        if isinstance(get_origin(base), type) and get_origin(base) is not cls:
+        if isinstance(get_origin(base), type) and get_origin(base) not in (Generic, Protocol):
             found = type_arguments(_filled(base, own)) | found
     return found
 

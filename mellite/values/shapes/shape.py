@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import lru_cache
 from typing import Any
 
@@ -89,12 +88,14 @@ def _shape(kind: Any) -> Shape:
     if isinstance(kind, str):
         msg = f"output type {kind!r} has no JSON Schema: it is a str; give the type itself"
         raise InvalidRequest(msg, parameter="output")
-    module = getattr(inspect.getmodule(kind), "__name__", "builtins")
     try:
-        return Shape(Reader().read(kind, Scope(f"output type {name!r}", module=module)))
+        reader = Reader()
+        node = reader.read(kind, Scope(f"output type {name!r}"))
+        reader.finish()
     except (NoShape, RecursionError) as error:
         msg = f"output type {name!r} has no JSON Schema: {error}"
         raise InvalidRequest(msg, parameter="output") from error
+    return Shape(node)
 
 
 @lru_cache(maxsize=256)

@@ -10,10 +10,11 @@ from attrs import frozen
 from ..provider_json import Json, JsonObject
 from .mismatches import Mismatch, kinds_of, listed, said
 from .nodes import Choice, Mapped, Node, Reading, Scalar, Written
+from .noted import Noted
 from .objects import Fields
 from .writing import Writer
 
-__all__ = ["Either", "confused"]
+__all__ = ["Either", "confused", "tag_names"]
 
 
 @frozen
@@ -61,10 +62,7 @@ class Either(Node):
         classes = [member for member in fitting if isinstance(member, Fields)]
         if kinds == ("object",) and len(classes) > 1:
             others = [member for member in fitting if not isinstance(member, Fields)]
-            chosen = _by_tag(classes, value) or _by_names(classes, value)
-            if not chosen and not others:
-                raise _unknown(classes, value)
-            fitting = [*chosen, *others]
+            fitting = [*_of_class(classes, value, is_last=not others), *others]
         return sorted(fitting, key=lambda member: _breadth(member, value))
 
 
@@ -78,65 +76,75 @@ def confused(members: Sequence[Node]) -> tuple[Fields, Fields] | None:
     return None
 
 
+def tag_names(members: Sequence[Node]) -> list[str]:
+    """Return the fields that tell all classes of a union apart: each has its own values of a Literal or Enum there."""
+    classes = [_choices(member) for member in members if isinstance(member, Fields)]
+    if len(classes) < 2:
+        return []
+    shared = [name for name in classes[0] if all(name in each for each in classes)]
+    return [name for name in shared if _are_disjoint([each[name] for each in classes])]
+
+
+def _choices(kind: Fields) -> dict[str, Choice]:
+    """Return the fields of a class that take one of several values, the tag first."""
+    found = {kind.tag.name: Choice.of("", [(kind.tag.value, kind.tag.value)])} if kind.tag is not None else {}
+    return found | {member.name: node for member in kind.members if (node := _choice(member.node)) is not None}
+
+
+def _choice(node: Node) -> Choice | None:
+    while isinstance(node, Noted):
+        node = node.node
+    return node if isinstance(node, Choice) else None
+
+
+def _are_disjoint(choices: Sequence[Choice]) -> bool:
+    return len({value for each in choices for value in each.results}) == sum(len(each.results) for each in choices)
+
+
 def _told_apart(first: Fields, second: Fields) -> bool:
-    """Return whether a field that both require takes values in one that the other never takes."""
+    """Return whether the values of one field, or their kinds, tell two classes with the same fields apart."""
+    if tag_names([first, second]):
+        return True
     theirs = _required(second)
-    return any(_disjoint(node, theirs[name]) for name, node in _required(first).items() if name in theirs)
+    return any(node.kinds.isdisjoint(theirs[name].kinds) for name, node in _required(first).items() if name in theirs)
 
 
 def _required(kind: Fields) -> dict[str, Node]:
-    nodes: dict[str, Node] = {member.name: member.node for member in kind.members if member.required}
-    if kind.tag is not None:
-        nodes[kind.tag.name] = Choice.of("", [(kind.tag.value, kind.tag.value)])
-    return nodes
+    tag: dict[str, Node] = {kind.tag.name: Scalar("string")} if kind.tag is not None else {}
+    return tag | {member.name: member.node for member in kind.members if member.required}
 
 
-def _disjoint(first: Node, second: Node) -> bool:
-    if isinstance(first, Choice) and isinstance(second, Choice):
-        return first.results.keys().isdisjoint(second.results)
-    return first.kinds.isdisjoint(second.kinds)
+def _of_class(classes: Sequence[Fields], value: Json, *, is_last: bool) -> list[Fields]:
+    """Return the classes that an object may be of: by the field that tells them apart, else by its fields.
+
+    Raises:
+        Mismatch: if it is of none, and nothing else may take it.
+    """
+    for name in tag_names(classes):
+        chosen = [each for each in classes if name in value and _takes(_choices(each)[name], value[name])]
+        if chosen or not is_last:
+            return chosen
+        allowed = listed(tag for each in classes for tag in _choices(each)[name].values)
+        if name not in value:
+            msg = f"{name!r} is missing, one of {allowed}"
+            raise Mismatch(msg, value)
+        msg = f"expected one of {allowed}, not {said(value[name])}"
+        raise Mismatch(msg, value[name]).under(name)
+    given = value.keys()
+    found = [each for each in classes if each.names() >= given and _required(each).keys() <= given]
+    if not found and is_last:
+        names = "; ".join(f"{each.name} has {', '.join(sorted(each.names()))}" for each in classes)
+        msg = f"the fields are those of no class of the union: {names}"
+        raise Mismatch(msg, value)
+    return found
 
 
-def _by_tag(classes: Sequence[Fields], value: Json) -> list[Fields]:
-    """Return the classes whose tags are the ones in the object; none if no class has a tag, or the tag is unknown."""
-    tags = [{name: node for name, node in _required(each).items() if isinstance(node, Choice)} for each in classes]
-    if not all(tags):
-        return []
-    return [
-        each
-        for each, nodes in zip(classes, tags, strict=True)
-        if all(name in value and _takes(node, value[name]) for name, node in nodes.items())
-    ]
-
-
-def _takes(node: Node, value: Json) -> bool:
+def _takes(choice: Choice, value: Json) -> bool:
     try:
-        node.convert(value, Reading())
+        choice.convert(value, Reading())
     except Mismatch:
         return False
     return True
-
-
-def _by_names(classes: Sequence[Fields], value: Json) -> list[Fields]:
-    """Return the classes that have all fields of the object, and require no other."""
-    given = value.keys()
-    return [each for each in classes if each.names() >= given and _required(each).keys() <= given]
-
-
-def _unknown(classes: Sequence[Fields], value: Json) -> Mismatch:
-    """Return the error for an object that none of the classes describes."""
-    shared = set[str].intersection(*[set(_required(each)) for each in classes])
-    for name in [member for member in _required(classes[0]) if member in shared]:
-        nodes = [_required(each)[name] for each in classes]
-        tags = [tag for node in nodes if isinstance(node, Choice) for tag in node.values]
-        if not all(isinstance(node, Choice) for node in nodes):
-            continue
-        if name not in value:
-            return Mismatch(f"{name!r} is missing, one of {listed(tags)}", value)
-        if not any(_takes(node, value[name]) for node in nodes):
-            return Mismatch(f"expected one of {listed(tags)}, not {said(value[name])}", value[name]).under(name)
-    said_of = "; ".join(f"{each.name} has {', '.join(sorted(each.names()))}" for each in classes)
-    return Mismatch(f"the fields are those of none of the classes: {said_of}", value)
 
 
 def _breadth(member: Node, value: Json) -> int:

@@ -31,17 +31,24 @@ class Writer:
             self.definitions[chosen] = write()
         return {"$ref": f"#/$defs/{self._names[key]}"}
 
-    def adopt(self, schema: JsonObject) -> JsonObject:
-        """Take over the ``$defs`` of a schema that another library wrote; return the rest, with its references."""
-        rest = {name: value for name, value in schema.items() if name != "$defs"}
+    def adopt(self, schema: JsonObject, *, key: object = None, name: str = "") -> JsonObject:
+        """Take over the ``$defs`` of a schema that another library wrote; return the rest, with its references.
+
+        Args:
+            schema: the schema.
+            key: what it is the schema of, as in `refer`.
+            name: what that is called among its own ``$defs``.
+        """
+        rest = {keyword: value for keyword, value in schema.items() if keyword != "$defs"}
         definitions = schema.get("$defs", {})
-        names: dict[str, str] = {}
-        for name, definition in definitions.items():
-            key = (name, repr(definition))
-            names[name] = self._names.get(key) or self._names.setdefault(key, self._free(name))
-            self.definitions.setdefault(names[name], {})
-        for name, definition in definitions.items():
-            self.definitions[names[name]] = _renamed(definition, names)
+        names = {name: self._names[key]} if key in self._names else {}
+        for theirs, definition in definitions.items():
+            if theirs not in names:
+                known = (theirs, repr(definition))
+                names[theirs] = self._names.get(known) or self._names.setdefault(known, self._free(theirs))
+                self.definitions.setdefault(names[theirs], {})
+        for theirs, definition in definitions.items():
+            self.definitions[names[theirs]] = _renamed(definition, names)
         renamed: JsonObject = _renamed(rest, names)
         return renamed
 
