@@ -146,12 +146,7 @@ class Generative(Generic[P, R]):
         if isinstance(annotation, str):
             name = self.function.__name__
             around = {} if self._frame is None else self._frame.f_locals
-            scope = Scope(
-                f"the return annotation of {name}()",
-                module=function.__module__,
-                globals=function.__globals__,
-                known={**around, **inspect.getclosurevars(function).nonlocals},
-            )
+            scope = Scope.of(function, around, where=f"the return annotation of {name}()")
             try:
                 annotation = scope.evaluate(annotation)
             except NoShape as error:

@@ -67,10 +67,10 @@ class Tool(Generic[P, R]):
     approve: Approve | None = field(default=None, kw_only=True)
     max_result_chars: int = field(default=MAX_RESULT_CHARS, kw_only=True)
     once: bool = field(default=False, kw_only=True)
-    _told: str | None = field(default=None, kw_only=True)
-    _schema: Mapping[str, Json] | None = field(default=None, kw_only=True, hash=False)
-    _static: bool = field(default=False, kw_only=True)
-    _frame: FrameType | None = field(default=None, kw_only=True, eq=False)
+    _told: str | None = field(default=None, kw_only=True, alias="told")
+    _schema: Mapping[str, Json] | None = field(default=None, kw_only=True, hash=False, alias="schema")
+    _static: bool = field(default=False, kw_only=True, alias="static")
+    _frame: FrameType | None = field(default=None, kw_only=True, eq=False, alias="frame")
 
     def __attrs_post_init__(self) -> None:
         _check(self)

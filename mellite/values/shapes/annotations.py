@@ -154,13 +154,9 @@ class Reader:
         members: list[Member] = []
         for spec in told.fields:
             owner = owner_of(cls, spec.name)
-            here = Scope(
-                f"field {spec.name!r} of {cls.__name__}",
-                known=scope.known,
-                types={**scope.types, **types.get(owner, {})},
-            )
+            where = f"field {spec.name!r} of {cls.__name__}"
             text = descriptions.get(spec.name) or inherited.get(spec.name, "")
-            members.append(self.member(spec, here.inside(owner), text))
+            members.append(self.member(spec, scope.inside(owner, where, types.get(owner, {})), text))
         return tuple(members)
 
     def _variable(self, kind: TypeVar, scope: Scope) -> Node:

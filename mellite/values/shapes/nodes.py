@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 from attrs import define, field, frozen
 
-from ..empty import EMPTY
 from ..provider_json import Json, JsonObject
 from .mismatches import Mismatch, kinds_of, listed, said
 from .writing import Writer
@@ -40,11 +39,15 @@ class Reading:
 class Node(ABC):
     """A type, as far as JSON is concerned."""
 
-    #: What JSON Schema calls the values that it may take.
-    kinds: frozenset[str]
+    @property
+    @abstractmethod
+    def kinds(self) -> frozenset[str]:
+        """What JSON Schema calls the values that it may take."""
 
-    #: What is said about it in JSON Schema, beside what it is.
-    notes: Mapping[str, Any] = EMPTY
+    @property
+    def is_described(self) -> bool:
+        """Whether a model is told what it is for."""
+        return False
 
     @abstractmethod
     def schema(self, writer: Writer) -> JsonObject:
@@ -76,8 +79,15 @@ class Node(ABC):
 class Anything(Node):
     """Any JSON."""
 
-    kinds = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
-    title = "any JSON"
+    @property
+    def kinds(self) -> frozenset[str]:
+        """All there are."""
+        return frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
+
+    @property
+    def title(self) -> str:
+        """Nothing is wrong."""
+        return "any JSON"
 
     def schema(self, writer: Writer) -> JsonObject:
         """Return the schema that everything fits."""
@@ -97,7 +107,7 @@ class Scalar(Node):
     kind: str
 
     @property
-    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+    def kinds(self) -> frozenset[str]:
         """What it may take; every integer is a number."""
         return frozenset({self.kind, "integer"} if self.kind == "number" else {self.kind})
 
@@ -126,15 +136,21 @@ class Written(Node):
     """A value that JSON writes as a string: dates and times, UUIDs, decimals, bytes."""
 
     type: Any
-    title: str
-    notes: Mapping[str, Any] = field(factory=dict, kw_only=True)
+    words: str
+    """What it is, as a message says it."""
+    notes: Mapping[str, str] = field(factory=dict, kw_only=True)
     read: Callable[[Json], Any] | None = field(default=None, kw_only=True)
     """What reads it; None if msgspec does."""
     numbers: bool = field(default=False, kw_only=True)
     """Whether a number is taken as well."""
 
     @property
-    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+    def title(self) -> str:
+        """The words for it."""
+        return self.words
+
+    @property
+    def kinds(self) -> frozenset[str]:
         """A string, and for decimals a number."""
         return frozenset({"string", "integer", "number"} if self.numbers else {"string"})
 
@@ -176,7 +192,7 @@ class Choice(Node):
         return [value for _, value in self.results]
 
     @property
-    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+    def kinds(self) -> frozenset[str]:
         """The kinds of its values."""
         return frozenset(kind for value in self.values for kind in kinds_of(value))
 
@@ -208,8 +224,16 @@ class Items(Node):
 
     make: Callable[[Iterable[Any]], Any]
     item: Node
-    title = "an array"
-    kinds = frozenset({"array"})
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """An array."""
+        return frozenset({"array"})
+
+    @property
+    def title(self) -> str:
+        """An array."""
+        return "an array"
 
     def schema(self, writer: Writer) -> JsonObject:
         """Return the schema of the array."""
@@ -233,7 +257,11 @@ class Row(Node):
     """An array with one type for each place: ``tuple[int, str]``."""
 
     items: tuple[Node, ...]
-    kinds = frozenset({"array"})
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """An array."""
+        return frozenset({"array"})
 
     @property
     def title(self) -> str:
@@ -268,8 +296,16 @@ class Mapped(Node):
     make: Callable[[Mapping[Any, Any]], Any] = field(kw_only=True)
     key_names: JsonObject = field(factory=dict, kw_only=True)
     """What JSON Schema says of the keys; nothing for any str."""
-    title = "an object"
-    kinds = frozenset({"object"})
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """An object."""
+        return frozenset({"object"})
+
+    @property
+    def title(self) -> str:
+        """An object."""
+        return "an object"
 
     def schema(self, writer: Writer) -> JsonObject:
         """Return the schema of an open object."""
@@ -301,7 +337,7 @@ class Again(Node):
     is_used: bool = field(default=False, kw_only=True)
 
     @property
-    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+    def kinds(self) -> frozenset[str]:
         """Those of the type; nothing as long as that is being read."""
         return frozenset() if self.target is None else self.target.kinds
 

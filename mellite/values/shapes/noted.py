@@ -35,7 +35,7 @@ class Noted(Node):
     limits: Mapping[str, Any] = field(kw_only=True)
 
     @property
-    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+    def kinds(self) -> frozenset[str]:
         """Those of the type."""
         return self.node.kinds
 
@@ -51,6 +51,11 @@ class Noted(Node):
     def root(self, writer: Writer) -> JsonObject:
         """Return the written-out schema of the type with the notes beside it."""
         return {**self.node.root(writer), **self._keywords(), **self.notes}
+
+    @property
+    def is_described(self) -> bool:
+        """Whether a model is told what it is for."""
+        return "description" in self.notes or self.node.is_described
 
     def _keywords(self) -> JsonObject:
         kinds = {"number" if kind == "integer" else kind for kind in self.kinds}

@@ -53,7 +53,7 @@ class Member:
     @property
     def is_described(self) -> bool:
         """Whether the model is told what it is for."""
-        return bool(self.description) or "description" in self.node.notes
+        return bool(self.description) or self.node.is_described
 
     def is_absent(self, given: Mapping[str, Json]) -> bool:
         """Return whether nothing is given for it.
@@ -106,7 +106,11 @@ class Fields(Node):
     positions: bool = field(default=False, kw_only=True)
     """Whether an array with the values in order is taken as well."""
     members: Sequence[Member] = field(default=(), kw_only=True)
-    kinds = frozenset({"object"})
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """An object."""
+        return frozenset({"object"})
 
     @property
     def title(self) -> str:

@@ -50,12 +50,7 @@ class Parameters:
         asked = _asked(function, name)
         inner = _plain(function)
         _, descriptions = read_docstring(inner.__doc__, asked)
-        scope = Scope(
-            "",
-            module=inner.__module__ or "builtins",
-            globals=getattr(inner, "__globals__", None),
-            known={**known, **_closure(inner)},
-        )
+        scope = Scope.of(inner, known)
         reader = Reader()
         try:
             members = [
@@ -141,15 +136,3 @@ def _plain(function: Any) -> Any:
             function = type(function).__call__
         else:
             return function
-
-
-def _closure(function: Any) -> dict[str, Any]:
-    cells = getattr(function, "__closure__", None) or ()
-    names = function.__code__.co_freevars if cells else ()
-    known: dict[str, Any] = {}
-    for name, cell in zip(names, cells, strict=True):
-        try:
-            known[name] = cell.cell_contents
-        except ValueError:  # it has no value yet
-            continue
-    return known

@@ -29,9 +29,9 @@ class Model(Fields):
     cls: Any = field(default=None, kw_only=True)
 
     @property
-    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+    def kinds(self) -> frozenset[str]:
         """An object, but for a class around another type."""
-        return Anything.kinds if getattr(self.cls, "__pydantic_root_model__", False) else Fields.kinds
+        return Anything().kinds if getattr(self.cls, "__pydantic_root_model__", False) else frozenset({"object"})
 
     def schema(self, writer: Writer) -> JsonObject:
         """Return a reference to the definition of the class."""
@@ -65,9 +65,9 @@ class Model(Fields):
 
 def _told(name: str, error: Exception, value: Json) -> Mismatch:
     """Return the first thing that a class says is wrong, where it says so."""
-    errors = getattr(error, "errors", None)
+    errors: Any = getattr(error, "errors", None)
     try:
-        first: Any = errors()[0] if callable(errors) else None
+        first: Any = errors()[0]
         message, place, offending = first["msg"], first["loc"], first["input"]
     except (TypeError, LookupError):
         return Mismatch(f"{name} refuses it: {str(error) or type(error).__name__}", value)

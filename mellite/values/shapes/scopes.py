@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections import ChainMap
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any, ForwardRef, Generic, Protocol, get_args, get_origin, get_type_hints
+from typing import Any, Final, ForwardRef, Generic, Protocol, cast, get_args, get_origin, get_type_hints
 
 from attrs import evolve, field, frozen
 
@@ -18,31 +19,65 @@ class NoShape(Exception):
 
 @frozen
 class Scope:
-    """Where an annotation stands.
+    """Where an annotation stands, and what the names in it mean there.
 
     Args:
         where: what it is the annotation of, as a message says it: ``parameter 'city'``.
-        module: the name of the module; "" for a type that is at home in none, such as a union: what it names is then
-            looked for in whoever asks.
-        known: what names mean beside those of the module.
-        globals: the names of the module, where they are at hand.
+        place: the module, and the function in which the class or function stands, if it stands in one.
+        local: what names mean in that function.
+        module: what names mean in that module; None for a type that is at home in none, such as a union: what it
+            names is then looked for in whoever asks.
+        body: what names mean in the body of the class, where no other meaning is found.
         types: what stands for the type variables of a generic class.
     """
 
     where: str
-    module: str = field(default="", kw_only=True)
-    known: Mapping[str, Any] = field(factory=dict, kw_only=True)
-    globals: dict[str, Any] | None = field(default=None, kw_only=True)
+    place: str = field(default="", kw_only=True)
+    local: Mapping[str, Any] = field(factory=dict, kw_only=True)
+    module: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    body: Mapping[str, Any] = field(factory=dict, kw_only=True)
     types: Mapping[Any, Any] = field(factory=dict, kw_only=True)
+
+    @classmethod
+    def of(cls, function: Any, local: Mapping[str, Any], *, where: str = "") -> Scope:
+        """Return the names that the annotations of a function see.
+
+        Args:
+            function: the function.
+            local: the local variables of the function in which it stands.
+            where: what messages say of an annotation.
+        """
+        return cls(
+            where,
+            place=_place(function),
+            local={**local, **_closure(function)},
+            module=getattr(function, "__globals__", None) or {},
+            body=_type_parameters(function),
+        )
 
     def at(self, where: str) -> Scope:
         """Return the same names for another place."""
         return evolve(self, where=where)
 
-    def inside(self, cls: type) -> Scope:
-        """Return the names that the annotations in the body of a class see."""
-        known = {**_outer_names(cls.__qualname__), **self.known, cls.__name__: cls, **vars(cls)}
-        return Scope(self.where, module=cls.__module__, known=known, types=self.types)
+    def inside(self, cls: type, where: str, types: Mapping[Any, Any]) -> Scope:
+        """Return the names that the annotations in the body of a class see.
+
+        What is known of a function holds for the classes that stand in the same function, and for no others: theirs
+        may mean something else by the same name.
+
+        Args:
+            cls: the class.
+            where: what messages say of it.
+            types: what stands for its type variables.
+        """
+        place = _place(cls)
+        local = dict(self.local if place == self.place else _outer_names(cls.__qualname__))
+        if _LOCAL in place:
+            local[cls.__name__] = cls
+        home = inspect.getmodule(cls)
+        module = self.module if home is None else vars(home)
+        body = {cls.__name__: cls, **_type_parameters(cls), **vars(cls)}
+        return Scope(where, place=place, local=local, module=module or {}, body=body, types={**self.types, **types})
 
     def evaluate(self, annotation: str | ForwardRef) -> Any:
         """Return the type that an annotation in quotes names.
@@ -51,10 +86,10 @@ class Scope:
             NoShape: if it names none.
         """
         # A class of its own for each, because get_type_hints reads the annotations of classes in all their forms.
-        module = self.module or "builtins"
-        holder = type("Holder", (), {"__annotations__": {"it": annotation}, "__module__": module})
+        holder = type("Holder", (), {"__annotations__": {"it": annotation}})
+        names = ChainMap(dict(self.local), cast("dict[str, Any]", self.module or {}))
         try:
-            return get_type_hints(holder, self.globals, dict(self.known), include_extras=True)["it"]
+            return get_type_hints(holder, dict(self.body), names, include_extras=True)["it"]
         except Exception as error:
             wider = self._widened(error)
             if wider is not None:
@@ -65,10 +100,38 @@ class Scope:
 
     def _widened(self, error: Exception) -> Scope | None:
         """Return the same names and the one that was missing, if a type without a home was given by who knows it."""
-        if self.module or not isinstance(error, NameError) or error.name in self.known:
+        name = error.name if isinstance(error, NameError) and self.module is None else None
+        if name is None or name in self.local:
             return None
-        found = _named_by_callers(error.name)
-        return None if found is None else evolve(self, known={**self.known, error.name: found})
+        found = _named_by_callers(name)
+        return None if found is None else evolve(self, local={**self.local, name: found})
+
+
+#: What stands in a qualified name between a function and what is defined in it.
+_LOCAL: Final = ".<locals>."
+
+
+def _place(thing: Any) -> str:
+    function, local, _ = getattr(thing, "__qualname__", "").rpartition(_LOCAL)
+    return f"{thing.__module__}:{function}{local}"
+
+
+def _type_parameters(thing: Any) -> dict[str, Any]:
+    """Return the type variables that a class or function brings along, as Python 3.12 writes them."""
+    return {each.__name__: each for each in getattr(thing, "__type_params__", ())}
+
+
+def _closure(function: Any) -> dict[str, Any]:
+    """Return the variables of outer functions that a function uses, as far as they have a value."""
+    cells = getattr(function, "__closure__", None) or ()
+    names = function.__code__.co_freevars if cells else ()
+    known: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=True):
+        try:
+            known[name] = cell.cell_contents
+        except ValueError:  # it has no value yet
+            continue
+    return known
 
 
 def frame_of(qualname: str) -> FrameType | None:
@@ -77,7 +140,7 @@ def frame_of(qualname: str) -> FrameType | None:
     Args:
         qualname: its qualified name; of something at the top of a module it names no function.
     """
-    function, local, _ = qualname.rpartition(".<locals>.")
+    function, local, _ = qualname.rpartition(_LOCAL)
     frame = inspect.currentframe() if local else None
     while frame is not None and frame.f_code.co_qualname != function:
         frame = frame.f_back

@@ -24,7 +24,7 @@ class Either(Node):
     members: tuple[Node, ...]
 
     @property
-    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+    def kinds(self) -> frozenset[str]:
         """What any member takes."""
         return frozenset[str]().union(*[member.kinds for member in self.members])
 
