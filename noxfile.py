@@ -202,6 +202,21 @@ def mcp(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", *files, *session.posargs, env={"MELLITE_MCP_EVERYTHING": str(program)})
 
 
+#: The test suite of JSON Schema, as npm has it: draft 4.
+SCHEMA_SUITE = "json-schema-test-suite@0.0.10"
+
+
+@nox.session
+def schemas(session: nox.Session) -> None:
+    """Hold the check of tool arguments against the test suite of JSON Schema, with jsonschema-rs and without."""
+    install(session, "test")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), SCHEMA_SUITE, external=True)
+    for mode in ("all", "top"):
+        package = str(folder / "node_modules" / "json-schema-test-suite")
+        session.run("python", "-m", "tests.json_schema_suite", package, mode)
+
+
 @nox.session
 def prices(session: nox.Session) -> None:
     """Make the snapshot of prices that ships with the package, at each release; read its diff, then run the tests."""

@@ -214,8 +214,7 @@ class Tool(Generic[P, R]):
         if not isinstance(arguments, Mapping):
             msg = "expected an object with the arguments"
             raise Mismatch(msg, arguments)
-        self._checker.check(arguments)
-        return (dict(arguments),), {}
+        return (dict(self._checker.read(arguments)),), {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)

@@ -6,11 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..outputs.optional_nulls import without_added_nulls
 from ..provider_json import Json, JsonObject
 from .mismatches import Mismatch, kinds_of, listed, said, segment
 from .soundness import check_sound
 
 __all__ = ["SchemaCheck"]
+
+#: Stands for a value in the messages of jsonschema-rs, which would show all of it.
+_MASK: Final = "\x00"
 
 _KINDS: Final = ("null", "boolean", "integer", "number", "string", "array", "object")
 
@@ -18,8 +22,10 @@ _KINDS: Final = ("null", "boolean", "integer", "number", "string", "array", "obj
 class SchemaCheck:
     """Checks values against a JSON Schema.
 
-    With the extra `schema` all of JSON Schema is checked; without it what stands at the top: `type`, `enum`, `const`,
-    `required`, `additionalProperties: false`, and `type`, `enum` and `const` of each property.
+    With the extra `schema` all of JSON Schema is checked, in the draft that ``$schema`` names, else 2020-12; `format`
+    only says something, and keywords that nobody knows are passed over. Without the extra, what stands at the top is
+    checked: `type`, `enum`, `const`, `required`, `additionalProperties: false`, and `type`, `enum` and `const` of each
+    property; other keywords are passed over.
 
     Args:
         schema: the schema. A reference may only point into the schema itself.
@@ -28,29 +34,45 @@ class SchemaCheck:
         ValueError: if it is no schema, or refers to another one.
 
     Example:
-        >>> SchemaCheck({"type": "object", "required": ["city"]}).check({"city": "Paris"})
+        >>> SchemaCheck({"type": "object", "required": ["city"]}).read({"city": "Paris"})
+        {'city': 'Paris'}
     """
 
     def __init__(self, schema: Mapping[str, Json]) -> None:
         self._schema = _plain(schema)
         self._validator: Any = _validator(self._schema)
 
-    def check(self, value: Json) -> None:
-        """Check a value.
+    def read(self, value: Json) -> Json:
+        """Return a value that fits, without the nulls that stand for what is absent.
+
+        A null is such a one where a property may be absent, but not null: some providers want every property, so that
+        a projection of the schema made it nullable.
 
         Raises:
-            Mismatch: if it does not fit, with the first place where.
+            Mismatch: if the value does not fit, with the first place where.
         """
         check_sound(value)
+        error = self._wrong(value)
+        if error is None:
+            return value
+        cleaned = without_added_nulls(value, self._schema)
+        if cleaned != value and self._wrong(cleaned) is None:
+            return cleaned
+        raise error
+
+    def _wrong(self, value: Json) -> Mismatch | None:
         if self._validator is None:
-            _check_top(self._schema, value)
-            return
+            try:
+                _check_top(self._schema, value)
+            except Mismatch as wrong:
+                return wrong
+            return None
         error = next(self._validator.iter_errors(value), None)
-        if error is not None:
-            # Without its text, which holds the whole value, and not as the cause: it cannot be pickled.
-            path = "$" + "".join([segment(key) for key in error.instance_path])
-            msg = f"does not fit the schema: {error.message}"
-            raise Mismatch(msg, error.instance, path)
+        if error is None:
+            return None
+        # Without its own text, which holds the whole value, and not as the cause: it cannot be pickled.
+        path = "$" + "".join([segment(key) for key in error.instance_path])
+        return Mismatch(error.message.replace(_MASK, said(error.instance)), error.instance, path)
 
 
 def _plain(schema: Mapping[str, Json]) -> JsonObject:
@@ -75,7 +97,7 @@ def _validator(schema: JsonObject) -> Any:
     try:
         jsonschema_rs.meta.validate(schema)
         return jsonschema_rs.validator_for(
-            schema, mask="the value", offline=True, pattern_options=jsonschema_rs.RegexOptions()
+            schema, mask=_MASK, offline=True, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions()
         )
     except jsonschema_rs.ValidationError as error:
         path = "$" + "".join([segment(key) for key in error.instance_path])
@@ -155,4 +177,4 @@ def _same(one: Json, other: Json) -> bool:
         return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
-    return kinds_of(one) == kinds_of(other) and bool(one == other)
+    return set(kinds_of(one)) == set(kinds_of(other)) and bool(one == other)

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import define, field
 
+from ..outputs.optional_nulls import without_added_nulls
 from ..provider_json import Json, JsonObject
 from .mismatches import Mismatch, segment
 from .nodes import Anything, Reading
@@ -49,11 +50,18 @@ class Model(Fields):
     def convert(self, value: Json, reading: Reading) -> Any:
         """Let the class check the value: strictly, and with no fields beside its own, unless it says otherwise."""
         del reading
-        text = json.dumps(_whole(value))
+        whole = _whole(value)
         try:
-            return self.cls.model_validate_json(text, **self._strictness())
+            return self._validated(whole)
         except Exception as error:
+            cleaned = without_added_nulls(whole, self.cls.model_json_schema())
+            if cleaned != whole:
+                return self.convert(cleaned, Reading())
             raise _told(self.name, error, value) from error
+
+    def _validated(self, value: Json) -> Any:
+        text = json.dumps(value)
+        return self.cls.model_validate_json(text, **self._strictness())
 
     def _strictness(self) -> dict[str, Any]:
         if not hasattr(self.cls, "__pydantic_validator__"):
