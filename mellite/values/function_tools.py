@@ -195,9 +195,13 @@ class Tool(Generic[P, R]):
     def _definition(self) -> ToolDefinition:
         return ToolDefinition(self.name, self.description, input_schema=self.input_schema)
 
-    @cached_property
+    @property
     def is_async(self) -> bool:
         """Whether a call gives something to await."""
+        return self._is_async
+
+    @cached_property
+    def _is_async(self) -> bool:
         return is_async(self.function)
 
     def bind(self, arguments: Json) -> tuple[tuple[Any, ...], dict[str, Any]]:

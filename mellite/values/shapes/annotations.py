@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, ForwardRef, Literal, NewType, TypeVar,
 from uuid import UUID
 
 import msgspec
+from attrs import evolve
 
 from ..provider_json import Json, JsonObject
 from .classes import Declared, FieldSpec, declared, owner_of, text_of
@@ -54,6 +55,8 @@ class Reader:
         if type(kind).__name__ == "TypeAliasType":
             return self._alias(kind, scope)
         origin = get_origin(kind)
+        if type(origin).__name__ == "TypeAliasType":
+            return self._alias(kind, scope)
         if origin is Annotated:
             return self._annotated(kind, scope)
         if origin is Union or origin is UnionType:
@@ -167,7 +170,9 @@ class Reader:
         return Anything() if kind.__bound__ is None else self.read(kind.__bound__, scope)
 
     def _alias(self, kind: Any, scope: Scope) -> Node:
-        return self._again(kind.__name__, kind, kind.__value__, scope)
+        alias = get_origin(kind) or kind
+        types = {**scope.types, **dict(zip(alias.__type_params__, get_args(kind), strict=False))}
+        return self._again(alias.__name__, kind, alias.__value__, evolve(scope, types=types))
 
     def _annotated(self, kind: Any, scope: Scope) -> Node:
         inner, *notes = get_args(kind)
