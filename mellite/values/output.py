@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+# The shapes of types are imported inside functions: most answers are texts, and need none of them.
 from typing import Any
 
 from .errors import InvalidRequest, OutputValidationError
 from .json_texts import strict_json
 from .outputs.by_schema import Json as BySchema
 from .provider_json import Json, JsonObject
-from .shapes import Mismatch, shape_of
 
 __all__ = ["check_output", "converted", "parse", "schema_of"]
 
@@ -50,6 +50,8 @@ def converted(value: Json, output: Any) -> Any:
     """
     if isinstance(output, BySchema):
         return output.read(value)
+    from .shapes import Mismatch, shape_of
+
     try:
         return shape_of(output).convert(value)
     except Mismatch as error:
@@ -65,8 +67,11 @@ def check_output(output: Any) -> None:
         InvalidRequest: if the type, or a type inside it, has no JSON form, or two classes of a union have the same
             fields and nothing tells them apart.
     """
-    if not isinstance(output, BySchema) and not callable(getattr(output, "model_validate_json", None)):
-        shape_of(output)
+    if isinstance(output, BySchema) or callable(getattr(output, "model_validate_json", None)):
+        return
+    from .shapes import shape_of
+
+    shape_of(output)
 
 
 def _misfit(text: str | None, output: Any, why: str, *, path: str, value: Json) -> OutputValidationError:
@@ -89,4 +94,8 @@ def schema_of(kind: Any) -> JsonObject:
         >>> schema_of(dict[str, int])
         {'type': 'object', 'additionalProperties': {'type': 'integer'}}
     """
-    return kind.schema if isinstance(kind, BySchema) else shape_of(kind).schema()
+    if isinstance(kind, BySchema):
+        return kind.schema
+    from .shapes import shape_of
+
+    return shape_of(kind).schema()

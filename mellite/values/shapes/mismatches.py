@@ -104,23 +104,24 @@ def kinds_of(value: Json) -> tuple[str, ...]:
         >>> kinds_of(3.0), kinds_of(3.5), kinds_of(True)
         (('number', 'integer'), ('number',), ('boolean',))
     """
-    match value:
-        case None:
-            return ("null",)
-        case bool():
-            return ("boolean",)
-        case int():
-            return ("integer", "number")
-        case float():
-            return ("number", "integer") if value.is_integer() else ("number",)
-        case str():
-            return ("string",)
-        case Mapping():
-            return ("object",)
-        case list() | tuple():
-            return ("array",)
-        case _:
-            return ()
+    if type(value) in _KINDS:
+        return _KINDS[type(value)]
+    if isinstance(value, float):
+        return ("number", "integer") if value.is_integer() else ("number",)
+    if isinstance(value, (list, tuple)):
+        return ("array",)
+    return ("object",) if isinstance(value, Mapping) else ()
+
+
+#: Of the types whose values are all of one kind.
+_KINDS: Final[Mapping[type, tuple[str, ...]]] = {
+    type(None): ("null",),
+    bool: ("boolean",),
+    int: ("integer", "number"),
+    str: ("string",),
+    dict: ("object",),
+    list: ("array",),
+}
 
 
 def _quoted(text: str) -> str:

@@ -124,11 +124,23 @@ class Scalar(Node):
     def convert(self, value: Json, reading: Reading) -> Any:
         """Return the value; 3.0 is an integer, because providers send numbers as doubles, and "3" is none."""
         del reading
+        if type(value) is _EXACT.get(self.kind):
+            return value
         if self.kind not in kinds_of(value):
             raise self.wrong(value)
         if self.kind == "integer":
             return int(value)
         return float(value) if self.kind == "number" else value
+
+
+#: What Python decodes a kind of JSON to.
+_EXACT: Final[Mapping[str, type]] = {
+    "null": type(None),
+    "boolean": bool,
+    "integer": int,
+    "number": float,
+    "string": str,
+}
 
 
 @frozen

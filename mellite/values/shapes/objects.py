@@ -106,6 +106,7 @@ class Fields(Node):
     positions: bool = field(default=False, kw_only=True)
     """Whether an array with the values in order is taken as well."""
     members: Sequence[Member] = field(default=(), kw_only=True)
+    _names: frozenset[str] | None = field(default=None, init=False)
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -117,9 +118,9 @@ class Fields(Node):
         """The object, by the name of its class."""
         return f"an object ({self.name})" if self.named else "an object"
 
-    def names(self) -> set[str]:
+    def names(self) -> frozenset[str]:
         """Return the names of all fields, the tag's too."""
-        return {member.name for member in self.members} | ({self.tag.name} if self.tag else set())
+        return frozenset([each.name for each in self.members] + ([self.tag.name] if self.tag is not None else []))
 
     def schema(self, writer: Writer) -> JsonObject:
         """Return a reference to the definition of the class."""
@@ -166,12 +167,10 @@ class Fields(Node):
             return {member.name: each for member, each in zip(self.members, value, strict=False)}
         if not isinstance(value, Mapping):
             raise self.wrong(value)
-        known = self.names()
-        for name in value:
-            if name not in known:
-                there = did_you_mean(name, known, otherwise="the fields are") if known else "it takes no fields"
-                msg = f"there is no field {name!r}; {there}"
-                raise Mismatch(msg, value[name]).under(name)
+        if self._names is None:
+            self._names = self.names()
+        if not value.keys() <= self._names:
+            raise _unknown_field(value, self._names)
         if self.tag is not None and value.get(self.tag.name, self.tag.value) != self.tag.value:
             other = value[self.tag.name]
             msg = f"expected {self.tag.value!r}, not {said(other)}"
@@ -186,3 +185,9 @@ class Fields(Node):
             # A validator or converter of the class itself may raise anything; its words are what the model can act on.
             msg = f"{self.name} refuses it: {str(error) or type(error).__name__}"
             raise Mismatch(msg, value) from error
+
+
+def _unknown_field(given: Mapping[str, Json], known: frozenset[str]) -> Mismatch:
+    name = next(name for name in given if name not in known)
+    there = did_you_mean(name, known, otherwise="the fields are") if known else "it takes no fields"
+    return Mismatch(f"there is no field {name!r}; {there}", given[name]).under(name)

@@ -75,7 +75,7 @@ def shape_of(kind: Any) -> Shape:
     """
     try:
         # Unions are equal in any order, and read and written in their own.
-        return _known_shape(kind, repr(kind))
+        return _known_shape(kind, "" if isinstance(kind, type) else repr(kind))
     except TypeError:
         return _shape(kind)
 

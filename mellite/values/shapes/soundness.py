@@ -32,16 +32,33 @@ def check_sound(value: Json) -> None:
         Traceback (most recent call last):
         mellite.values.shapes.mismatches.Mismatch: $[0]: NaN is not a JSON number
     """
-    waiting: list[tuple[Json, _Place | None, int]] = [(value, None, 0)]
+    if type(value) not in _SOUND:
+        _check(value, None)
+    waiting: list[tuple[Json, _Place | None, int]] = [(value, None, 1)]
     while waiting:  # a loop, because recursion is what the check protects from
-        here, place, depth = waiting.pop()
-        if isinstance(here, (Mapping, list, tuple)):
-            if depth == DEEPEST:
-                msg = f"nested more than {DEEPEST} levels deep"
-                raise Mismatch(msg, here, _path(place))
-            waiting += [(item, (place, key), depth + 1) for key, item in _members(here, place)]
-        elif (wrong := _wrong(here)) is not None:
-            raise Mismatch(wrong, here, _path(place))
+        holder, place, depth = waiting.pop()
+        for key, item in _members(holder, place):
+            if type(item) in _SOUND:
+                continue
+            here = (place, key)
+            if _check(item, here):
+                if depth == DEEPEST:
+                    msg = f"nested more than {DEEPEST} levels deep"
+                    raise Mismatch(msg, item, _path(here))
+                waiting.append((item, here, depth + 1))
+
+
+#: Types whose values are all sound.
+_SOUND: Final = frozenset({str, bool, type(None)})
+
+
+def _check(value: Json, place: _Place | None) -> bool:
+    """Return whether a value is an array or an object; raise Mismatch if it is not sound in itself."""
+    if isinstance(value, (Mapping, list, tuple)):
+        return True
+    if (wrong := _wrong(value)) is not None:
+        raise Mismatch(wrong, value, _path(place))
+    return False
 
 
 #: The place that holds the value, and the key or index there: a path is written only when something is wrong.
@@ -56,11 +73,9 @@ def _path(place: _Place | None) -> str:
     return "$" + "".join(reversed(keys))
 
 
-def _members(
-    holder: Mapping[str, Json] | list[Json] | tuple[Json, ...], place: _Place | None
-) -> Iterable[tuple[str | int, Json]]:
+def _members(holder: Json, place: _Place | None) -> Iterable[tuple[str | int, Json]]:
     if not isinstance(holder, Mapping):
-        return enumerate(holder)
+        return enumerate(holder) if isinstance(holder, (list, tuple)) else ()
     for key in holder:
         if not isinstance(key, str):
             msg = f"a key of a JSON object is a string, not {said(key)}"
@@ -69,15 +84,13 @@ def _members(
 
 
 def _wrong(value: Json) -> str | None:
-    match value:
-        case None | bool() | str():
-            return None
-        case int():
-            return None if -_LARGEST <= value <= _LARGEST else "a number of too many digits: no double can hold it"
-        case float():
-            return None if math.isfinite(value) else f"{_NAMES[str(value)]} is not a JSON number"
-        case _:
-            return f"expected JSON, not {said(value)}"
+    if value is None or isinstance(value, (bool, str)):
+        return None
+    if isinstance(value, int):
+        return None if -_LARGEST <= value <= _LARGEST else "a number of too many digits: no double can hold it"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{_NAMES[str(value)]} is not a JSON number"
+    return f"expected JSON, not {said(value)}"
 
 
 _NAMES: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
