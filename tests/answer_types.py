@@ -170,6 +170,13 @@ class Circle:
 
 
 @attrs.frozen
+class Round:
+    """Holds a circle."""
+
+    circle: Circle
+
+
+@attrs.frozen
 class Line:
     """A third, with fields of its own and no kind."""
 

@@ -149,8 +149,8 @@ def _struct(cls: Any) -> Declared:
     defaults = cls.__struct_defaults__
     names = cls.__struct_fields__
     padded = (msgspec.NODEFAULT,) * (len(names) - len(defaults)) + defaults
-    specs = {
-        name: FieldSpec(
+    fields = (
+        FieldSpec(
             name,
             _annotation(cls, name),
             written=written,
@@ -159,9 +159,7 @@ def _struct(cls: Any) -> Declared:
             default=NO_DEFAULT if type(default) is _FACTORY else default,
         )
         for name, written, default in zip(names, cls.__struct_encode_fields__, padded, strict=True)
-    }
-    ordered = [name for base in reversed(cls.__mro__) for name in inspect.get_annotations(base) if name in specs]
-    fields = (specs[name] for name in dict.fromkeys(ordered))
+    )
     config = cls.__struct_config__
     tag = None if config.tag is None else Tag(config.tag_field, config.tag)
     return Declared(_checked(cls, fields), _call(cls), tag=tag, positions=config.array_like)

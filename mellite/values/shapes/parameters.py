@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -20,6 +20,8 @@ from .scopes import NoShape, Scope
 from .shape import Shape
 
 __all__ = ["Parameters"]
+
+_log: Final = logging.getLogger("mellite.tools")
 
 
 @frozen
@@ -61,7 +63,7 @@ class Parameters:
         except (NoShape, RecursionError) as error:
             msg = f"tool {name!r}: {error}"
             raise InvalidRequest(msg, parameter="tools") from error
-        _warn(inner, name, [each for each in members if not each.is_described] if descriptions else [])
+        _tell_of_silence(inner, name, [each for each in members if not each.is_described] if descriptions else [])
         positional = tuple(each.name for each in asked.values() if each.kind is each.POSITIONAL_ONLY)
         return cls(Shape(Fields(name, named=False, members=tuple(members))), positional)
 
@@ -101,14 +103,13 @@ def _asked(function: Callable[..., Any], name: str) -> dict[str, inspect.Paramet
     return {key: each for key, each in parameters.items() if key not in given}
 
 
-def _warn(function: Any, name: str, silent: list[Member]) -> None:
-    """Warn of parameters that a docstring leaves out though it describes others."""
+def _tell_of_silence(function: Any, name: str, silent: list[Member]) -> None:
+    """Log which parameters a docstring leaves out, where it describes others: they are probably misspelled there."""
     if silent:
         code = getattr(function, "__code__", None)
+        place = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
         names = ", ".join([each.name for each in silent])
-        words = f"tool {name!r}: its docstring describes other parameters, and not {names}"
-        place = (code.co_filename, code.co_firstlineno) if code is not None else (name, 1)
-        warnings.warn_explicit(words, UserWarning, *place)
+        _log.warning("tool %r%s: its docstring describes other parameters, and not %s", name, place, names)
 
 
 def _spec(parameter: inspect.Parameter) -> FieldSpec:

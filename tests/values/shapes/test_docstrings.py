@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import warnings
+from typing import Annotated
 
 import pytest
 
@@ -139,8 +139,8 @@ def test_nothing_is_lost(name: str) -> None:
     assert missing == []
 
 
-def test_a_parameter_left_out_is_warned_of() -> None:
-    """Where others are described, one that is not is probably forgotten: the warning names the tool and the place."""
+def test_a_parameter_left_out_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Where others are described, one that is not is probably misspelled: the log names the tool and the place."""
 
     def look(x: int, y: int) -> None:
         """Look.
@@ -149,20 +149,28 @@ def test_a_parameter_left_out_is_warned_of() -> None:
             x: one.
         """
 
-    with pytest.warns(UserWarning, match=r"tool 'look': its docstring describes other parameters, and not y") as told:
-        _ = tool(look).input_schema
-    assert (told[0].filename, told[0].lineno) == (__file__, look.__code__.co_firstlineno)
+    _ = tool(look).input_schema
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("mellite.tools", "WARNING")
+    place = f"{__file__}:{look.__code__.co_firstlineno}"
+    assert record.getMessage() == f"tool 'look' ({place}): its docstring describes other parameters, and not y"
 
 
-def test_no_warning_without_descriptions() -> None:
-    """A docstring that describes no parameter is no mistake."""
+def test_nothing_is_told_where_nothing_is_described(caplog: pytest.LogCaptureFixture) -> None:
+    """A docstring that describes no parameter is no mistake, and Annotated describes, too."""
 
     def look(x: int, y: int) -> None:
         """Look."""
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert tool(look).description == "Look."
+    def see(x: int, y: Annotated[int, "two"]) -> None:
+        """See.
+
+        Args:
+            x: one.
+        """
+
+    assert tool(look).input_schema != tool(see).input_schema
+    assert caplog.records == []
 
 
 def test_descriptions_of_wrapped_functions() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Annotated, Any, Generic, Literal, NamedTuple, Optional, TypedDict, TypeVar, Union
 
 import attrs
@@ -34,6 +35,7 @@ from tests.answer_types import (
     Point,
     Profile,
     Reasoned,
+    Round,
     Series,
     Square,
     Tree,
@@ -186,6 +188,36 @@ def test_local_classes() -> None:
     value = {"leaves": [{"size": 1}], "branches": [{"leaves": []}]}
     assert shape_of(Branch).convert(value) == Branch([Leaf(1)], [Branch([])])
     assert set(schema_of(Branch)["$defs"]) == {"Leaf", "Branch"}
+
+
+def test_a_local_class_is_not_that_of_the_module() -> None:
+    """The names of the function around come first, then those of the module, then those of the class's own body."""
+
+    @attrs.frozen
+    class City:
+        """Not the one that this module has imported."""
+
+        twin: City | None = None
+        date: date | None = None
+
+    made = shape_of(City).convert({"twin": {"date": "2026-01-31"}})
+    assert made == City(City(date=date(2026, 1, 31)))
+
+
+def test_a_name_means_what_it_means_in_its_module() -> None:
+    """A class of another module keeps its own names, though the class around it has one of the same."""
+
+    @attrs.frozen
+    class Circle:
+        """Not the one that Square's module has."""
+
+        line: Line
+        inner: Round
+
+    assert list(schema_of(Circle)["$defs"]) == ["Line", "Point", "Round", "Circle"]
+    inner = schema_of(Circle)["$defs"]["Round"]["properties"]
+    assert inner == {"circle": {"$ref": "#/$defs/Circle"}}
+    assert list(schema_of(Circle)["$defs"]["Circle"]["properties"]) == ["kind", "radius"]
 
 
 def test_two_classes_of_one_name() -> None:
@@ -505,7 +537,8 @@ def test_a_null_for_nothing() -> None:
     assert shape_of(City).convert({"name": "x", "people": None}) == City("x")
     assert message(City, {"name": None}) == "$.name: expected a string, not null"
     assert shape_of(Series).convert({"title": "x", "seasons": 1, "year": None}) == {"title": "x", "seasons": 1}
-    assert shape_of(Order).convert({"zip": "1", "city": {"name": "x"}, "at": None}).at is None
+    made = attrs.make_class("Kept", {"x": attrs.field(type=int | None, default=5)})
+    assert (shape_of(made).convert({"x": None}).x, shape_of(made).convert({}).x) == (None, 5)
 
 
 def deep(levels: int) -> Any:
