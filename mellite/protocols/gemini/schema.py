@@ -117,11 +117,12 @@ def parameters_of(schema: Mapping[str, Json]) -> JsonObject:
     """Return the fields of a function declaration that say which arguments the function takes.
 
     That is ``parameters``, in Gemini's own form; ``parametersJsonSchema``, the schema as it is, where that form cannot
-    say it (recursive types, dictionaries, tuples, anything goes); and nothing for a tool without arguments.
+    say it (recursive types, dictionaries, tuples, listed numbers, anything goes); and nothing for a tool without
+    arguments.
 
     Example:
-        >>> parameters_of({"type": "object", "properties": {"n": {"enum": [1, 2]}}, "additionalProperties": False})
-        {'parameters': {'type': 'object', 'properties': {'n': {'type': 'string', 'enum': ['1', '2']}}}}
+        >>> parameters_of({"type": "object", "properties": {"n": {"enum": ["a"]}}, "additionalProperties": False})
+        {'parameters': {'type': 'object', 'properties': {'n': {'type': 'string', 'enum': ['a']}}}}
         >>> parameters_of({"type": "object", "properties": {}})
         {}
         >>> list(parameters_of({"type": "object", "additionalProperties": {"type": "integer"}}))
@@ -237,7 +238,9 @@ class _Projection:
             if None in values:
                 result["nullable"] = True
             result["type"] = "string"
-            result["enum"] = [_text(value) for value in values if value is not None]
+            result["enum"] = [value for value in values if value is not None]
+            if not all(isinstance(value, str) for value in result["enum"]):
+                raise _CannotSay  # as texts they would come back as texts
             for name in ("minimum", "maximum", "default"):
                 result.pop(name, None)
         elif node.get("format") in _FORMATS.get(str(kind), ()):
@@ -283,11 +286,3 @@ def _about(kind: str, node: Mapping[str, Json]) -> JsonObject:
         return {}
     names = ("items",) if kind == "array" else ("properties", "required", "additionalProperties")
     return {name: node[name] for name in names if name in node}
-
-
-def _text(value: Json) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise _CannotSay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -93,6 +94,26 @@ def test_real_arguments_only_grow() -> None:
             last = data
         reader.end()
         assert reader.data == json.JSONDecoder().raw_decode(text)[0]
+
+
+def test_what_is_json() -> None:
+    """Of the vectors of JSONTestSuite, what must be read is read, and what must not is not."""
+    file = VECTORS.with_name("json_vectors.jsonl")
+    if not file.exists():
+        pytest.skip(f"{file} is not there")
+    wrong = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        text = base64.b64decode(row["raw_b64"]).decode("utf-8", "surrogateescape")
+        reader = GrowingJson()
+        reader.feed(text)
+        reader.end()
+        is_read = reader.is_whole and not reader.is_broken
+        if row["expect"] == "accept" and not (is_read and reader.data == json.loads(text)):
+            wrong.append((row["name"], reader.data))
+        if row["expect"] == "reject" and is_read and max(text, default="") < "\udc00":
+            wrong.append((row["name"], reader.data))
+    assert wrong == []
 
 
 VALUES = st.recursive(
