@@ -43,6 +43,12 @@ if TYPE_CHECKING:
     from .backends.asking import generate as generate
     from .backends.by_name import backend as backend
     from .backends.mochi import mochi_llm_generate as mochi_llm_generate, mochi_llm_stream as mochi_llm_stream
+    from .backends.wrappers.cached import Cached as Cached
+    from .backends.wrappers.circuit_breaker import CircuitBreaker as CircuitBreaker
+    from .backends.wrappers.fallback_to import FallbackTo as FallbackTo
+    from .backends.wrappers.quotas import Budget as Budget, Concurrency as Concurrency, Rate as Rate
+    from .backends.wrappers.rate_limit import RateLimit as RateLimit
+    from .backends.wrappers.retry import Retry as Retry
     from .strategies.agent.approving import Approval as Approval
     from .strategies.agent.runs import Run as Run, run as run
     from .strategies.agent.step import RunStep as RunStep
@@ -120,6 +126,12 @@ else:
             "": "backends cassettes errors events mcp messages mochi request requirements sampling stop streaming",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
+            ".backends.wrappers.cached": "Cached",
+            ".backends.wrappers.circuit_breaker": "CircuitBreaker",
+            ".backends.wrappers.fallback_to": "FallbackTo",
+            ".backends.wrappers.quotas": "Budget Concurrency Rate",
+            ".backends.wrappers.rate_limit": "RateLimit",
+            ".backends.wrappers.retry": "Retry",
             ".strategies.agent.approving": "Approval",
             ".strategies.agent.runs": "Run run",
             ".strategies.agent.step": "RunStep",

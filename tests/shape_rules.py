@@ -33,6 +33,7 @@ WIDE_EXCEPTS = {
     "mellite/thunk/observing.py::_tell": "who looks on must not change what happens: it is logged",
     "mellite/thunk/pump.py::Pump.run": "whatever a backend raises settles the thunk",
     "mellite/thunk/pump.py::Pump.start": "the stream comes across it again, in the task, where it settles the thunk",
+    "mellite/backends/wrappers/attempts.py::until_something": "returned, and raised unless it is tried again",
     "mellite/wire/pushing.py::Pushing.begin": "the task comes across it again, where it settles the thunk",
     "mellite/wire/pushing.py::Pushing._arrived": "raised again by the task, which settles the thunk",
     "mellite/wire/transports/http1/exchange.py::SentRequest.opened": "raised as the error of ours for it",

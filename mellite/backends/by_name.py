@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Final, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
-from ..loops.places import check_concurrency
+from ..loops.places import limit_of
 from ..providers import catalog
 from ..thunk.backend import Backend
 from ..values.errors import ConfigurationError, UnknownProvider
@@ -16,11 +16,17 @@ from ..values.request import Request
 from ..values.spelling import nearest
 from ..wire.http import Transport
 from ..wire.transports.default import NetworkOptions, reaching
-from .live import MOST, LiveBackend
+from .live import MOST, LiveBackend, check_retries
+
+if TYPE_CHECKING:
+    from .wrappers.quotas import Concurrency
 
 # What answers from cassettes is imported where one is named, with all protocols: half of what a live call needs.
 
 __all__ = ["BackendOptions", "backend", "is_offline"]
+
+#: The default for how often to try again, as in the SDKs of OpenAI and Anthropic.
+RETRIES: Final = 2
 
 _NETWORK: Final = tuple(NetworkOptions.__annotations__)
 _OFFLINE: Final = ("cassette", "fake")
@@ -51,7 +57,8 @@ def backend(
     base_url: str | None = None,
     transport: Transport | None = None,
     timeouts: Timeouts | None = None,
-    max_concurrency: int | None = MOST,
+    retries: int = RETRIES,
+    max_concurrency: int | Concurrency | None = MOST,
     **options: Unpack[BackendOptions],
 ) -> Backend:
     """Make a backend from a string.
@@ -68,8 +75,11 @@ def backend(
         base_url: another server; no key of the environment is sent there.
         transport: sends the requests, instead of connections of mellite's own.
         timeouts: the default timeouts of calls, in seconds.
-        max_concurrency: the most generations that run at once, over all loops and threads of the process; None for no
-            limit. The others wait. Cassettes and fakes have no limit.
+        retries: how often to try again what failed and may succeed, before anything of the answer was passed on; 0 for
+            never. See `mellite.Retry`, which stands in for it.
+        max_concurrency: the most generations that run at once, over all loops and threads of the process; a
+            `mellite.Concurrency` for several backends together, None for no limit. The others wait. Cassettes and fakes
+            have no limit.
         **options: defaults for every call: the fields of `mellite.request.Options`, ``provider_options`` and ``http``;
             and ``max_answer_bytes``, ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. How the
             provider is reached: ``proxy``, its URL, None for none, by default as the environment says; ``ca``, a file
@@ -80,7 +90,7 @@ def backend(
     Raises:
         UnknownProvider: if there is no such provider; names the nearest.
         UnknownOption: for an option that does not exist; names the nearest.
-        InvalidRequest: for an option of the wrong type, or a `max_concurrency` below 1.
+        InvalidRequest: for an option of the wrong type, a `max_concurrency` below 1, or `retries` below 0.
         ConfigurationError: if the string or the base URL makes no sense, or a proxy or a certificate cannot be used.
         CassetteMiss: if there is no such HTTP cassette.
         InvalidCassette: if the HTTP cassette is damaged.
@@ -94,7 +104,8 @@ def backend(
     if not isinstance(spec, str) or not spec.strip():
         msg = f"a backend is named by a str such as 'openai:gpt-4o-mini' or 'cassette:DIRECTORY', not {spec!r:.100}"
         raise ConfigurationError(msg)
-    check_concurrency("max_concurrency", max_concurrency)
+    limit_of("max_concurrency", max_concurrency)
+    check_retries(retries)
     given = cast("dict[str, Any]", options)
     kind, _, rest = spec.partition(":")
     network = cast("NetworkOptions", {name: given.pop(name) for name in _NETWORK if name in given})
@@ -105,7 +116,7 @@ def backend(
         if kind.strip().lower() == "fake":
             Request.of("", **given)
             return _fake(spec, rest)
-        return _cassette(spec, rest, timeouts, given)
+        return _cassette(spec, rest, timeouts, {**given, "retries": retries})
     name, _ = catalog.split(spec)
     if not catalog.knows(name):
         near = nearest(name, _OFFLINE)
@@ -119,6 +130,7 @@ def backend(
             msg = f"{given_too} and transport= cannot both be given: give it to the transport, Http1Transport(proxy=)"
             raise ConfigurationError(msg)
         route = route.with_(transport=reaching(route.transport, **network))
+    given["retries"] = retries
     return LiveBackend(route, transport=transport, timeouts=timeouts, max_concurrency=max_concurrency, **given)
 
 
@@ -153,6 +165,7 @@ def _cassette(spec: str, path: str, timeouts: Timeouts | None, options: dict[str
         return _replayed(path, timeouts, options)
     from .text_cassette import TextCassetteBackend
 
+    options.pop("retries")  # a text cassette holds answers, and no failures
     provider = options.pop("provider", "")
     model = options.pop("model", None) or ""
     Request.of("", **options)

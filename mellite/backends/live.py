@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from ..loops.places import Limit, Place, check_concurrency
+from ..loops.places import Place, limit_of
 from ..thunk.backend import Backend
-from ..values.errors import UnknownOption
+from ..values.errors import InvalidRequest, UnknownOption
 from ..values.events import Event
 from ..values.options import CommonOptions, Options, Timeouts
 from ..values.public_names import publish
 from ..values.request import Request
+from ..values.text_answer import Batch
+from ..wire.answering import Answering
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
 from ..wire.http import HttpRequest, Transport
 from ..wire.pushing import Pushing
 from ..wire.route import Route
 from ..wire.sink import Sink
 from ..wire.transports.default import in_place_of
+from .wrappers.retrying import Rule, Series
+from .wrappers.wrapper import one_by_one
 
-__all__ = ["MOST", "LiveBackend"]
+if TYPE_CHECKING:
+    from .wrappers.quotas import Concurrency
+
+__all__ = ["MOST", "LiveBackend", "check_retries"]
 
 #: The default for the most generations of one backend at once: what a connection pool to one server bears, and what
 #: providers allow an ordinary account.
@@ -42,6 +49,17 @@ def _check_names(options: Mapping[str, object]) -> None:
             raise UnknownOption(msg, option=name)
 
 
+def check_retries(retries: object) -> None:
+    """Refuse what is no whole number from 0 on.
+
+    Raises:
+        InvalidRequest: naming the argument.
+    """
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        msg = f"'retries' must be a whole number of at least 0, not {retries!r}"
+        raise InvalidRequest(msg, parameter="retries")
+
+
 class LiveBackend(Backend):
     """A backend that asks a provider over the network.
 
@@ -55,9 +73,11 @@ class LiveBackend(Backend):
             the one with which `mellite.wire.transports.default.standing_in` replaces it.
         timeouts: the default timeouts of calls.
         max_concurrency: the most generations that run at once, from sending to the end of the answer, over all loops
-            and threads of the process; None for no limit. The others wait, as ``running``, and their ``total`` timeout
+            and threads of the process, a number, or a `mellite.Concurrency` that several backends share; None for no
+            limit. The others wait, as ``running``, and their ``total`` timeout
             runs meanwhile, ``first_byte`` and ``idle`` do not. A generation that pauses, because no consumer reads on,
             lets others go first. There is no limit if the transport only replays.
+        retries: how often to try again what failed and may succeed, as `mellite.Retry` does; `mellite.backend` says 2.
         keep_raw: whether to keep each stream event as it arrived, for ``thunk.raw.streamed_chunks``.
         max_answer_bytes: the most bytes of one answer, decompressed; one event of a stream may have half as many. More
             raises OutputTooLarge. None for no bound.
@@ -67,7 +87,8 @@ class LiveBackend(Backend):
 
     Raises:
         UnknownOption: for an option that does not exist, naming the nearest, and for what belongs to a call.
-        InvalidRequest: for an option of the wrong type, or a bound that is not a whole number of at least 1.
+        InvalidRequest: for an option of the wrong type, a bound that is not a whole number of at least 1, or `retries`
+            below 0.
 
     Example:
         >>> from mellite.cassettes import ScriptedTransport
@@ -78,6 +99,8 @@ class LiveBackend(Backend):
         'Hello!'
     """
 
+    _rule: Rule | None = None  # so for pickles of earlier versions
+
     def __init__(
         self,
         route: Route,
@@ -85,14 +108,16 @@ class LiveBackend(Backend):
         model: str | None = None,
         transport: Transport | None = None,
         timeouts: Timeouts | None = None,
+        retries: int = 0,
         keep_raw: bool = True,
-        max_concurrency: int | None = MOST,
+        max_concurrency: int | Concurrency | None = MOST,
         max_answer_bytes: int | None = DEFAULT_BOUNDS.max_bytes,
         max_answer_values: int | None = DEFAULT_BOUNDS.max_values,
         **options: Unpack[CommonOptions],
     ) -> None:
-        check_concurrency("max_concurrency", max_concurrency)
-        self._limit = None if max_concurrency is None else Limit(max_concurrency)
+        check_retries(retries)
+        self._rule = Rule(attempts=retries + 1) if retries else None
+        self._limit = limit_of("max_concurrency", max_concurrency)
         _check_names(options)
         defaults = Request.of("", **options)
         own = defaults.options.merged(Options.of({"timeouts": timeouts})) if timeouts is not None else defaults.options
@@ -109,6 +134,11 @@ class LiveBackend(Backend):
         """The route, with the defaults of this backend."""
         return self._route
 
+    @property
+    def max_concurrency(self) -> int | None:
+        """The most generations at once; None for no limit."""
+        return None if self._limit is None else self._limit.most
+
     def prepare(self, request: Request) -> HttpRequest:
         """Return the HTTP request that would be sent, without sending it.
 
@@ -119,22 +149,48 @@ class LiveBackend(Backend):
 
     def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Send the request; yield the events of the answer as they arrive."""
-        transport = self._transport_now()
-        place = self._place_for(transport)
-        return self._route.stream(request, transport, keep_raw=self._keep_raw, bounds=self._bounds, place=place)
+        return self._answering(request).pull() if self._rule is None else one_by_one(self.batches(request))
 
-    def begin_pushing(self, request: Request, pump: Sink) -> Pushing | None:
+    def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
+        """Send the request; yield the events of the answer, those that arrive at once at once.
+
+        Args:
+            once: whether to send it once, whatever `retries` says: whoever asks has a rule of its own.
+        """
+        rule = self._rule
+        if once or rule is None:
+            return self._answering(request).batches()
+        return Series(rule, self, request, began=rule.note_call()).batches()
+
+    def is_batched(self) -> bool:
+        """Whether `batches` gives what `stream` does: not where something else stands for `stream`."""
+        return getattr(self.stream, "__func__", None) is _STREAM
+
+    def begin_pushing(self, request: Request, pump: Sink) -> Any:
         """Send the request now, and push the events on to `pump` where they arrive.
 
         Return None, with nothing done, where something else stands for `stream`: a subclass, or a test.
         """
+        rule = self._rule
+        if rule is not None and getattr(self.stream, "__func__", None) is _STREAM:
+            return rule.begin(self, request, pump)
+        return self.begin_once(request, pump)
+
+    def begin_once(self, request: Request, pump: Sink) -> Pushing | None:
+        """Do as `begin_pushing` does, and send it once, whatever `retries` says."""
         if getattr(self.stream, "__func__", None) is not _STREAM:
             return None
-        transport = self._transport_now()
+        transport = self.transport_now()
         place = self._place_for(transport)
         return self._route.push(request, transport, pump, keep_raw=self._keep_raw, bounds=self._bounds, place=place)
 
-    def _transport_now(self) -> Transport:
+    def _answering(self, request: Request) -> Answering:
+        transport = self.transport_now()
+        place = self._place_for(transport)
+        return self._route.answering(request, transport, keep_raw=self._keep_raw, bounds=self._bounds, place=place)
+
+    def transport_now(self) -> Transport:
+        """Return the transport that a call would use now."""
         return in_place_of(self._default_transport) if self._transport is None else self._transport
 
     def _place_for(self, transport: Transport) -> Place | None:

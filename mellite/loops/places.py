@@ -12,7 +12,7 @@ from ..values.errors import InvalidRequest
 from . import forking
 from .detection import Loop, Waiter, current
 
-__all__ = ["Limit", "Place", "Rests", "check_concurrency", "current_generation"]
+__all__ = ["Limit", "Place", "Rests", "check_concurrency", "current_generation", "limit_of"]
 
 # A limit is a pile of tokens and a queue of tickets that wait for one, made of deques and a counter, whose single
 # operations are atomic. There is no lock, because a token may be given back by the garbage collector, inside any code.
@@ -32,6 +32,19 @@ class Rests(Protocol):
 
 #: The generation in whose stream this code runs, if any.
 current_generation: Final[ContextVar[Rests | None]] = ContextVar("mellite_generation", default=None)
+
+
+def limit_of(name: str, value: object) -> Limit | None:
+    """Return the limit that was asked for: a number of places, None for no limit, or what shares one.
+
+    Raises:
+        InvalidRequest: naming the argument.
+    """
+    shared = getattr(value, "limit", None)
+    if isinstance(shared, Limit):  # of `mellite.Concurrency`
+        return shared
+    check_concurrency(name, value)
+    return Limit(value) if isinstance(value, int) else None
 
 
 def check_concurrency(name: str, value: object) -> None:

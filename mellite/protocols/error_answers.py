@@ -86,6 +86,9 @@ def failure_of(
         error.parameter = trouble.parameter
     elif isinstance(error, ProviderInternal):
         error.retryable = trouble.status not in _PERMANENT
+    should = _header(headers, "x-should-retry").strip().lower()
+    if should in ("true", "false") and not isinstance(error, QuotaExceeded):
+        error.retryable = should == "true"
     return error
 
 
@@ -99,8 +102,12 @@ def _message(trouble: Trouble, status: int | None, *, whole: bool) -> str:
 # How long to wait
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
     """Return how long the server asks to wait, in seconds; None if it does not say, or says nonsense.
+
+    Args:
+        headers: of the answer, names in lower case.
+        now: the seconds since 1970, where the server does not tell its own time; by the clock of this machine.
 
     Example:
         >>> retry_after({"retry-after-ms": "250"}), retry_after({"retry-after": "soon"})
@@ -116,8 +123,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     until = _timestamp(value)
     if until is None:
         return None
-    now = _timestamp(headers.get("date", ""))  # by the server's own clock, where it tells it
-    wait = max(0.0, until - (time.time() if now is None else now))
+    told = _timestamp(headers.get("date", ""))  # by the server's own clock, where it tells it
+    here = time.time() if now is None else now
+    wait = max(0.0, until - (here if told is None else told))
     return wait if wait <= _LONGEST_WAIT else None
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..loops import forking
+from ..loops.rates import waiting
 from ..thunk.thunk import AnyThunk
 from ..values.errors import MissingExtra
 from ..values.prices.pricelist import prices
@@ -102,6 +103,17 @@ def progress_bar(title: str, total: int | None = None, *, wanted: bool = True) -
         _screen.close()
 
 
+class _Said:
+    """What stands behind a bar; it is drawn anew several times a second, and tells who waits for a rate limit then."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def __str__(self) -> str:
+        count = waiting()
+        return self.text if not count else f"{self.text}{' · ' if self.text else ''}{count} waiting"
+
+
 class _Sample(Protocol):
     @property
     def thunk(self) -> AnyThunk: ...
@@ -122,7 +134,8 @@ class Bar:
         self._seen: set[str] = set()
         self._done = self._failed = 0
         self._spent = Totals()
-        self._task: TaskID = display.add_task(title, total=total, said="")
+        self._said = _Said()
+        self._task: TaskID = display.add_task(title, total=total, said=self._said)
 
     def expects(self, total: int) -> None:
         """Set the number of generations."""
@@ -161,8 +174,9 @@ class Bar:
         said.append(f"{self._done / seconds if seconds > 0 else 0:.1f}/s")
         if self._failed:
             said.append(f"{self._failed} failed")
+        self._said.text = " · ".join(said)
         total = None if self._total is None else max(self._total, self._done)
-        self._display.update(self._task, completed=self._done, total=total, said=" · ".join(said))
+        self._display.update(self._task, completed=self._done, total=total)
 
     def close(self) -> None:
         """Stop the bar; it stays as last drawn."""

@@ -158,6 +158,7 @@ class Outcome:
         return self.log
 
     def __deepcopy__(self, memo: dict[int, object]) -> Outcome:
+        memo.update({id(failure): failure for failure in self.generation.failures})
         changes = {
             name: copy.deepcopy(getattr(self, name), memo)
             for name in ("parts", "tool_calls", "generation", "raw", "parsed", "compact", "prompt", "extra", "log")
@@ -235,6 +236,7 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
         replayed=bool(start.replayed),
         repairs=start.repairs or (),
         output_mode=None if request.output is str else start.output_mode or "text",
+        failures=start.failures or (),
     )
 
 

@@ -76,8 +76,8 @@ class PushedAudience(Audience):
         return self.activity is not None and self.activity.is_listened_to
 
     @abstractmethod
-    def begin_reading(self) -> None:
-        """Note that the first event is there."""
+    def begin_reading(self, *, over: bool = False) -> None:
+        """Note that the first event is there, or that of another attempt, if it begins `over`."""
 
     @abstractmethod
     def settle_pushed(self, *, cancelled: str | None = None) -> None:
@@ -115,6 +115,10 @@ class PushedAudience(Audience):
         self._paused = None
         held, self._held = self._held, ()
         return not held or self.push(held)
+
+    def take_in(self, events: Sequence[Event]) -> None:
+        """Take events of a generation that is being stopped, whether they are wanted or not."""
+        self.events += events
 
     def end(self) -> None:
         """Settle, as soon as all that was pushed has been wanted."""

@@ -12,6 +12,7 @@
     ├── GenerationCancelled
     ├── ToolFailure, ToolDefect
     ├── RunStopped              a run stopped before the model had answered
+    ├── CircuitOpen             a backend that failed too often, and is not asked for a while
     ├── SamplingError           StreamRejected
     ├── CassetteError           CassetteMiss, CassetteMismatch, InvalidCassette, InvalidCassetteName,
     │                           UnsafeCassette, RecordingForbidden
@@ -36,6 +37,7 @@ __all__ = [
     "CassetteError",
     "CassetteMismatch",
     "CassetteMiss",
+    "CircuitOpen",
     "ConfigurationError",
     "ConnectError",
     "ConnectionLost",
@@ -337,6 +339,12 @@ class RunStopped(MelliteError):
     """
 
     stop_reason: str | None = None
+
+
+class CircuitOpen(MelliteError):
+    """A backend was not asked: it failed too often in a row. ``retry_after`` says when it will be, in seconds."""
+
+    default_retryable = True
 
 
 class SamplingError(MelliteError):

@@ -83,6 +83,7 @@ class ResponseStart:
         headers: of the HTTP response, names in lower case, secrets removed.
         request_body: the JSON that was sent, decoded.
         attempts: how many requests were sent, this one included.
+        failures: the errors of the attempts before this one, in order.
         replayed: whether it comes from a cassette.
         repairs: what was changed in the history so that the provider takes it, a sentence each.
         output_mode: how the answer is held to the output type of the request: ``native``, ``tool`` or ``text``.
@@ -104,6 +105,7 @@ class ResponseStart:
     repairs: tuple[str, ...] | None = None
     output_mode: OutputMode | None = None
     output_key: str | None = None
+    failures: tuple[Exception, ...] | None = None
 
     def __getstate__(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in fields_dict(ResponseStart)}

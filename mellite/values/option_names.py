@@ -51,7 +51,10 @@ _WRITTEN: Final = {
 }
 
 _COPIES: Final = "for several answers make copies, as in mellite.gather(thunk.resample(3)), or mellite.BestOfN(3, ...)"
-_ATTEMPTS: Final = "to try again after a failure, read it with mellite.stream(thunk, attempts=3)"
+_ATTEMPTS: Final = (
+    "did you mean 'retries', an argument of mellite.backend(...)? For answers that are not good enough it is "
+    "mellite.stream(thunk, attempts=3)"
+)
 _BASE_URL: Final = "did you mean 'base_url', an argument of mellite.backend(...)?"
 _KEY: Final = "did you mean 'api_key', an argument of mellite.backend(...)?"
 _RAW: Final = "raw additions to the request are given as http=mellite.HttpOptions(body=..., headers=..., query=...)"

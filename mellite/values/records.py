@@ -45,6 +45,8 @@ class GenerationMetadata:
         ttfb_ms: from there to the first event, in ms.
         duration_ms: from there to the end, in ms.
         attempts: how many requests were sent.
+        failures: the errors of the attempts before the last, each with its usage; what the last failed with is
+            ``thunk.error``.
         replayed: whether it came from a cassette.
         repairs: what was changed in the history so that the provider takes it, a sentence each.
         output_mode: how the answer was held to the output type: ``native`` by a schema that the provider enforces,
@@ -73,6 +75,7 @@ class GenerationMetadata:
     replayed: bool = False
     repairs: tuple[str, ...] = ()
     output_mode: OutputMode | None = None
+    failures: tuple[Exception, ...] = ()
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -108,7 +111,7 @@ class GenerationMetadata:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A pickle of an earlier version lacks later fields.
-        for name, value in {"output_mode": None, **state}.items():
+        for name, value in {"output_mode": None, "failures": (), **state}.items():
             object.__setattr__(self, name, value)
 
 

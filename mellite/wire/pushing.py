@@ -143,6 +143,11 @@ class Pushing:
                 sent.resume()
                 self._arrived()
 
+    def hand_over(self, sink: Sink) -> None:
+        """Push to another sink from now on."""
+        if self._sink is not None:
+            self._sink = sink
+
     def rest(self) -> AsyncGenerator[Batch, None]:
         """Return the rest of the events for a task, which closes what is open; nothing is pushed any more."""
         return self._rest(None)

@@ -286,7 +286,22 @@ class Route:
         Raises:
             MelliteError: of any kind, with provider, model, status and request id as far as they are known.
         """
-        return Answering(self, request, transport, keep_raw=keep_raw, bounds=bounds, place=place).pull()
+        return self.answering(request, transport, keep_raw=keep_raw, bounds=bounds, place=place).pull()
+
+    def answering(
+        self,
+        request: Request,
+        transport: Transport,
+        *,
+        keep_raw: bool = True,
+        bounds: AnswerBounds = DEFAULT_BOUNDS,
+        place: Place | None = None,
+    ) -> Answering:
+        """Return the answer to a request that has not been sent yet; ``pull`` or ``batches`` sends it.
+
+        The arguments are those of `stream`.
+        """
+        return Answering(self, request, transport, keep_raw=keep_raw, bounds=bounds, place=place)
 
     def push(
         self,

@@ -21,7 +21,9 @@ COST = Decimal("0.0000075")
 
 def backend(*answers: Any) -> mellite.Backend:
     """A backend of a model with known prices, that gets these answers."""
-    return mellite.backend("openai-chat:gpt-4o-mini", api_key="k", transport=ScriptedTransport(answers), stream=False)
+    return mellite.backend(
+        "openai-chat:gpt-4o-mini", api_key="k", retries=0, transport=ScriptedTransport(answers), stream=False
+    )
 
 
 async def test_a_refused_request_used_nothing() -> None:

@@ -43,7 +43,7 @@ def door(request: pytest.FixtureRequest) -> Any:
         ("max_completion_tokens", "max_tokens", "did you mean 'max_tokens'?"),
         ("stop_sequences", "stop", "did you mean 'stop'?"),
         ("n", None, "thunk.resample(3)"),
-        ("retries", None, "mellite.stream(thunk, attempts=3)"),
+        ("max_retries", None, "'retries', an argument of mellite.backend"),
         ("key", None, "did you mean 'api_key', an argument of mellite.backend(...)?"),
         ("api_kei", None, "did you mean 'api_key', an argument of mellite.backend(...)?"),
         ("base_urls", None, "did you mean 'base_url', an argument of mellite.backend(...)?"),

@@ -6,7 +6,8 @@
         script.release("two")           # now the rest comes
         script.requests(1)[0].body      # what was received; waits until it was
 
-Steps are run once per request, in order; nothing in it sleeps, and what waits gives up when the client goes away.
+Steps are run once per request, in order; between two `THEN` are those for one request. Nothing in it sleeps, and what
+waits gives up when the client goes away.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ RESET: Step = ["reset"]
 def gate(name: str) -> Step:
     """Wait until the test releases this gate, once for each request that waits."""
     return ["gate", name]
+
+
+THEN: Step = ["then"]
+"""What follows is done for the next request, and what follows the last of these for all that come after."""
 
 
 def answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> list[Step]:
@@ -184,10 +189,19 @@ class Scripted:
     """One script, its gates and what it received."""
 
     def __init__(self, steps: list[Step]) -> None:
-        self.steps = steps
+        self.turns: list[list[Step]] = [[]]
+        for step in steps:
+            if step[0] == "then":
+                self.turns.append([])
+            else:
+                self.turns[-1].append(step)
         self.gates: dict[str, asyncio.Semaphore] = {}
         self.received: list[dict[str, Any]] = []
         self.waiting = 0
+
+    def steps(self) -> list[Step]:
+        """What to do for the request that came last."""
+        return self.turns[min(len(self.received), len(self.turns)) - 1]
 
     def gate(self, name: str) -> asyncio.Semaphore:
         """The gate of this name."""
@@ -252,7 +266,7 @@ class Service:
     ) -> bool:
         """Carry out the steps for one request; whether the connection can be used again."""
         try:
-            for step in script.steps:
+            for step in script.steps():
                 if step[0] == "send":
                     writer.write(base64.b64decode(step[1]))
                     await writer.drain()

@@ -1,0 +1,306 @@
+"""Answer from memory or from a file what was asked before in the same words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, final
+
+from attrs import evolve
+
+from ...loops import forking
+from ...values.errors import InvalidRequest, MelliteError
+from ...values.event_json import events_of, events_written
+from ...values.events import Event, Finish, ResponseStart
+from ...values.message_json import written
+from ...values.public_names import publish
+from ...values.request import Request
+from ...values.text_answer import Batch, TextAnswer
+from .clocks import SYSTEM, Clock, checked_clock
+from .relays import Watch, Watching, watched
+from .wrapper import Unsent, batches_of, events_in, name_of
+
+__all__ = ["Cached"]
+
+_MOST: Final = 10_000  # answers in memory
+_PATIENCE: Final = 5.0  # seconds that one process waits for another one that writes
+_GOOD: Final = frozenset({"stop", "length", "tool-calls", "content-filter"})
+
+
+class Cached(Watching):
+    """A backend that keeps whole answers of another one, and gives them again for the same request.
+
+    The same is: provider, model, base URL, all that is sent, and the thunk's *lineage*, because copies of a thunk are
+    there to be different. A key is never part of it. Answers that broke off, failed or were cancelled are not kept. An
+    answer that is given again comes in the same pieces, with ``thunk.generation.replayed``.
+
+    Args:
+        backend: the one that is asked.
+        path: a file, an SQLite database that several processes may use; None for memory.
+        ttl: how long an answer is good for, in seconds; None for ever.
+        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
+
+    Raises:
+        InvalidRequest: for a `ttl` that is no number above 0.
+        ConfigurationError: if `backend` is none.
+
+    Example:
+        >>> from mellite.backends import Scripted
+        >>> backend = Cached(Scripted(["the first answer", "the second answer"]))
+        >>> [backend.generate("Hello.").result() for _ in range(2)]
+        ['the first answer', 'the first answer']
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        ttl: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(backend)
+        number = isinstance(ttl, (int, float)) and not isinstance(ttl, bool)
+        if ttl is not None and not (number and 0 < ttl < math.inf):
+            msg = f"'ttl' must be a number of seconds above 0, or None for ever, not {ttl!r}"
+            raise InvalidRequest(msg, parameter="ttl")
+        self._path = None if path is None else os.fspath(path)
+        self._ttl = ttl
+        self._clock = checked_clock(clock)
+        self._store: _Store = _Memory() if self._path is None else _File(self._path)
+
+    async def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
+        """Yield the events that are kept; else those of the backend inside, and keep them."""
+        kept, watch = self._find(request)
+        rest = _given(kept) if watch is None else watched(batches_of(self._backend, request, once=once), watch)
+        try:
+            async for batch in rest:
+                yield batch
+        finally:
+            await rest.aclose()
+
+    def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
+        if not self.is_batched():
+            return None
+        kept, watch = self._find(request)
+        if watch is None:
+            return Unsent(_given(kept))
+        return self._relayed(request, pump, begin, watch, once=once)
+
+    def _find(self, request: Request) -> tuple[Sequence[Event], Watch | None]:
+        """Return the events that are kept; else what keeps those that come."""
+        key = _key(self._backend, request)
+        now = self._clock.wall()
+        kept = None if key is None else self._store.find(key, -math.inf if self._ttl is None else now - self._ttl)
+        return ((), _Keeping(self._store, key, now)) if kept is None else (_again(kept), None)
+
+    def _enter(self, request: Request) -> Watch | None:
+        return self._find(request)[1]
+
+    async def _admit(self, request: Request) -> tuple[Watch, Request]:
+        return _Keeping(self._store, None, 0.0), request
+
+    async def aclose(self) -> None:
+        """Close the file and what the backend inside holds open; both may be used again afterwards."""
+        self._store.close()
+        await super().aclose()
+
+    def _arguments(self) -> Mapping[str, object]:
+        given: dict[str, object] = {"path": self._path, "ttl": self._ttl}
+        return given if self._clock is SYSTEM else {**given, "clock": self._clock}
+
+
+async def _given(events: Sequence[Event]) -> AsyncGenerator[Batch, None]:
+    yield events
+
+
+@final
+class _Keeping:
+    """Keeps an answer, once all of it has come."""
+
+    __slots__ = ("_at", "_events", "_key", "_store")
+
+    def __init__(self, store: _Store, key: str | None, at: float) -> None:
+        self._store = store
+        self._key = key
+        self._at = at
+        self._events: list[Event] = []
+
+    def look(self, batch: Batch) -> None:
+        """Keep events in mind."""
+        if self._key is None:
+            return
+        if type(batch) is TextAnswer:  # all of it, again with what came before
+            self._events = list(batch.events())
+        else:
+            self._events += events_in(batch)
+
+    def ended(self) -> None:
+        """Keep the answer."""
+        if self._key is not None and _is_whole(self._events):
+            self._store.keep(self._key, self._at, self._events)
+
+    def failed(self, error: Exception) -> None:
+        """Keep nothing."""
+
+    def over(self) -> None:
+        """Keep nothing more."""
+
+
+def _is_whole(events: Sequence[Event]) -> bool:
+    last = events[-1] if events else None
+    return type(last) is Finish and last.reason in _GOOD
+
+
+def _again(events: Sequence[Event]) -> list[Event]:
+    """Return events that say that they were kept."""
+    for index, event in enumerate(events):
+        if type(event) is ResponseStart:
+            again = evolve(event, replayed=True, attempts=0, failures=None)
+            return [*events[:index], again, *events[index + 1 :]]
+    return [ResponseStart(replayed=True, attempts=0), *events]
+
+
+# What the same request is
+
+
+def _key(backend: Any, request: Request) -> str | None:
+    """Return what names a request; None for one that cannot be told from others."""
+    try:
+        asked = _sent(backend, request)
+    except MelliteError:  # told by whoever is asked
+        return None
+    asked["lineage"] = list(request.metadata.get("lineage") or ())
+    text = json.dumps(asked, sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _sent(backend: Any, request: Request) -> dict[str, Any]:
+    route = getattr(backend, "route", None)
+    if route is not None:
+        call = route.compiled(request, offline=True)
+        url = call.http.url.partition("?")[0]
+        return {"provider": route.provider, "protocol": route.protocol.id, "url": url, "body": call.body}
+    return {
+        "provider": f"{type(backend).__module__}.{type(backend).__qualname__}",
+        "backend": name_of(backend),
+        "model": request.model,
+        "system": [part.text for part in request.system],
+        "messages": [written(message) for message in request.messages],
+        "tools": request.tools,
+        "tool_choice": request.tool_choice,
+        "options": request.options.given(),
+        "provider_options": dict(request.provider_options),
+        "output": request.output,
+    }
+
+
+# Where answers are kept
+
+
+class _Store(Protocol):
+    def find(self, key: str, since: float) -> Sequence[Event] | None:
+        """Return the events of an answer that was kept since a moment."""
+        ...
+
+    def keep(self, key: str, at: float, events: Sequence[Event]) -> None:
+        """Keep the events of an answer."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open."""
+        ...
+
+
+@final
+class _Memory:
+    """The answers that were used last."""
+
+    def __init__(self) -> None:
+        self._lock = forking.lock()
+        self._kept: OrderedDict[str, tuple[float, Sequence[Event]]] = OrderedDict()
+
+    def find(self, key: str, since: float) -> Sequence[Event] | None:
+        """Return the events of an answer that was kept since a moment."""
+        with self._lock:
+            at, events = self._kept.get(key, (-math.inf, None))
+            if events is None or at <= since:
+                return None
+            self._kept.move_to_end(key)
+            return events
+
+    def keep(self, key: str, at: float, events: Sequence[Event]) -> None:
+        """Keep the events of an answer."""
+        with self._lock:
+            self._kept[key] = (at, events)
+            if len(self._kept) > _MOST:
+                self._kept.popitem(last=False)
+
+    def close(self) -> None:
+        """Keep what is kept."""
+
+
+@final
+class _File:
+    """An SQLite database. What goes wrong with it is said once, and costs no answer."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = forking.lock()
+        self._process = -1
+        self._connection: sqlite3.Connection | None = None
+        self._has_complained = False
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connection
+        if connection is None or self._process != forking.process.number:  # SQLite's must not cross a fork
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            connection = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, events TEXT NOT NULL)"
+            )
+            self._connection, self._process = connection, forking.process.number
+        return connection
+
+    def find(self, key: str, since: float) -> Sequence[Event] | None:
+        """Return the events of an answer that was kept since a moment."""
+        try:
+            with self._lock:
+                row = self._open().execute("SELECT kept_at, events FROM answers WHERE key = ?", (key,)).fetchone()
+            return None if row is None or row[0] <= since else events_of(json.loads(row[1]))
+        except (sqlite3.Error, OSError, ValueError, TypeError, MelliteError) as error:
+            self._complain(error)
+            return None
+
+    def keep(self, key: str, at: float, events: Sequence[Event]) -> None:
+        """Keep the events of an answer."""
+        try:
+            text = json.dumps(events_written(events), separators=(",", ":"))
+            with self._lock:
+                self._open().execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, at, text))
+        except (sqlite3.Error, OSError, ValueError, TypeError, MelliteError) as error:
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            said = "the cache %s cannot be used, and everything is asked anew: %s"
+            logging.getLogger("mellite").warning(said, self._path, error)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None and self._process == forking.process.number:
+                connection.close()
+
+
+publish(globals(), "mellite", "Cached")

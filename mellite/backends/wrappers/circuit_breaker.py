@@ -1,0 +1,184 @@
+"""Stop asking a provider that is down, and look after a while whether it is up again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, final
+
+from ...loops import forking
+from ...values.errors import CircuitOpen, InvalidRequest, MelliteError, ProviderError, TransportError
+from ...values.public_names import publish
+from ...values.request import Request
+from ...values.text_answer import Batch
+from .clocks import SYSTEM, Clock, checked_clock
+from .relays import Watch, Watching
+
+__all__ = ["CircuitBreaker"]
+
+
+class CircuitBreaker(Watching):
+    """A backend that stops asking another one after so many failures in a row, and fails at once for a while.
+
+    Then one call is let through, to see. If it succeeds, all are again. What counts as a failure is an error of the
+    provider or the connection that is `retryable`: never a cancellation, a reader that leaves, a mistake of the caller,
+    a wrong key or an answer that does not fit. Its state is shared by all loops and threads.
+
+    Args:
+        backend: the one that is asked.
+        failures: how many in a row it takes.
+        cooldown: how long it then fails at once, in seconds.
+        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
+
+    Raises:
+        InvalidRequest: for an argument that makes no sense.
+        ConfigurationError: if `backend` is none.
+
+    Example:
+        >>> from mellite.backends import Failing
+        >>> from mellite.errors import ProviderInternal
+        >>> backend = CircuitBreaker(Failing(ProviderInternal("down")), failures=2)
+        >>> for _ in range(3):
+        ...     try:
+        ...         backend.generate("Hello.").result()
+        ...     except mellite.MelliteError as error:
+        ...         print(type(error).__name__)
+        ProviderInternal
+        ProviderInternal
+        CircuitOpen
+    """
+
+    def __init__(self, backend: Any, *, failures: int = 5, cooldown: float = 30.0, clock: Clock | None = None) -> None:
+        super().__init__(backend)
+        if isinstance(failures, bool) or not isinstance(failures, int) or failures < 1:
+            msg = f"'failures' must be a whole number of at least 1, not {failures!r}"
+            raise InvalidRequest(msg, parameter="failures")
+        if isinstance(cooldown, bool) or not isinstance(cooldown, (int, float)) or not 0 <= cooldown < math.inf:
+            msg = f"'cooldown' must be a number of seconds from 0 on, not {cooldown!r}"
+            raise InvalidRequest(msg, parameter="cooldown")
+        self._circuit = _Circuit(failures, cooldown, checked_clock(clock))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next call would fail at once."""
+        return self._circuit.wait() is not None
+
+    def _enter(self, request: Request) -> Watch | None:
+        del request
+        wait, is_probe = self._circuit.enter()
+        return _Watch(self._circuit, is_probe=is_probe) if wait is None else None
+
+    async def _admit(self, request: Request) -> tuple[Watch, Request]:
+        """Let the call through, if the circuit has been closed meanwhile.
+
+        Raises:
+            CircuitOpen: if it has not; ``retry_after`` says when to ask again.
+        """
+        circuit = self._circuit
+        wait, is_probe = circuit.enter()
+        if wait is None:
+            return _Watch(circuit, is_probe=is_probe), request
+        msg = (
+            f"{self.describe()} was not asked: it failed {circuit.failures} times in a row, and is asked again in "
+            f"{wait:.3g} s"
+        )
+        raise CircuitOpen(msg, retry_after=wait)
+
+    def _arguments(self) -> Mapping[str, object]:
+        circuit = self._circuit
+        given = {"failures": circuit.failures, "cooldown": circuit.cooldown}
+        return given if circuit.clock is SYSTEM else {**given, "clock": circuit.clock}
+
+
+@final
+class _Watch:
+    """Notes how a call ends."""
+
+    __slots__ = ("_circuit", "_is_over", "_is_probe", "_succeeded")
+
+    def __init__(self, circuit: _Circuit, *, is_probe: bool) -> None:
+        self._circuit = circuit
+        self._is_probe = is_probe
+        self._is_over = False
+        self._succeeded: bool | None = None  # a reader that leaves, or a cancellation, says nothing
+
+    def look(self, batch: Batch) -> None:
+        """Do nothing."""
+
+    def ended(self) -> None:
+        """Take note that all has come."""
+        self._succeeded = True
+
+    def failed(self, error: Exception) -> None:
+        """Take note of a failure."""
+        self._succeeded = _tells(error)
+
+    def over(self) -> None:
+        """Tell the circuit."""
+        if not self._is_over:
+            self._is_over = True
+            self._circuit.leave(succeeded=self._succeeded, is_probe=self._is_probe)
+
+    def __del__(self) -> None:
+        self.over()  # where the loop of the generation was closed under it
+
+
+def _tells(error: Exception) -> bool | None:
+    """Tell whether an error shows that the provider is up, or down; None if neither."""
+    if isinstance(error, (ProviderError, TransportError)) and error.retryable:
+        return False
+    return True if isinstance(error, MelliteError) and error.status is not None else None
+
+
+@final
+class _Circuit:
+    """The state: closed, open until some moment, or half open, with one probe under way. For any thread."""
+
+    __slots__ = ("_count", "_lock", "_open_until", "_probing", "clock", "cooldown", "failures")
+
+    def __init__(self, failures: int, cooldown: float, clock: Clock) -> None:
+        self.failures = failures
+        self.cooldown = cooldown
+        self.clock = clock
+        self._lock = forking.rlock()  # reentrant: the garbage collector may end a call inside any code
+        self._count = 0  # of failures in a row
+        self._open_until: float | None = None
+        self._probing = False
+
+    def wait(self) -> float | None:
+        """Return how long it stays open, in seconds; None if a call would be let through."""
+        until = self._open_until
+        if until is None:
+            return None
+        left = until - self.clock.now()
+        if left > 0:
+            return left
+        return max(self.cooldown, 0.001) if self._probing else None
+
+    def enter(self) -> tuple[float | None, bool]:
+        """Let a call through; return how long to wait if it is not, and whether it is the probe."""
+        with self._lock:
+            wait = self.wait()
+            if wait is not None:
+                return wait, False
+            is_probe = self._open_until is not None
+            self._probing = is_probe
+            return None, is_probe
+
+    def leave(self, *, succeeded: bool | None, is_probe: bool) -> None:
+        """Note how a call ended; None where that says nothing."""
+        with self._lock:
+            if is_probe:
+                self._probing = False
+            elif self._open_until is not None:
+                return  # it began before the circuit opened
+            if succeeded:
+                self._count = 0
+                self._open_until = None
+            elif succeeded is False:
+                self._count += 1
+                if is_probe or self._count >= self.failures:
+                    self._open_until = self.clock.now() + self.cooldown
+
+
+publish(globals(), "mellite", "CircuitBreaker")

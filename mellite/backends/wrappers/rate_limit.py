@@ -1,0 +1,265 @@
+"""Send only so many requests and tokens in any minute, and wait with the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, final
+
+from ... import loops
+from ...loops.rates import Booking, Meter
+from ...protocols.error_answers import rate_limits
+from ...values.errors import ConnectError, InvalidRequest, RateLimited, RequestError, TotalTimeout
+from ...values.events import Event, Finish, ResponseStart, StepFinish
+from ...values.messages import Text
+from ...values.public_names import publish
+from ...values.request import Request
+from ...values.text_answer import Batch, TextAnswer
+from ...values.usage import Usage
+from .clocks import SYSTEM, Clock
+from .quotas import Rate
+from .relays import Watch, Watching
+from .wrapper import events_in, timeouts_of, transport_of, with_time_left
+
+__all__ = ["RateLimit"]
+
+_BYTES_A_TOKEN: Final = 3.5  # of English in UTF-8; other languages have more bytes and more tokens
+_OF_A_MESSAGE: Final = 8  # tokens
+_OF_A_FILE: Final = 1000  # tokens, of a picture or a page
+
+
+class RateLimit(Watching):
+    """A backend that sends only so many requests and tokens to another one in any minute; the others wait in line.
+
+    The minute slides, and a request counts from when it is sent. Its tokens are a guess, of the prompt's length and
+    ``max_tokens``, until its usage is known. What is given no limit learns it from the headers of the answers, as
+    OpenAI, Anthropic, Azure, Groq and others send them: until the first ones are there, one request goes at a time. A
+    request that is larger than the limit goes alone. ``Timeouts(total=)`` includes the wait, which can be cancelled.
+    What comes from a cassette waits for nothing.
+
+    Args:
+        backend: the one that is asked.
+        rate: a limit that it shares with other backends, in place of one of its own.
+        requests_per_minute: how many requests; None to learn it.
+        tokens_per_minute: how many tokens, prompts and answers together; None to learn it.
+        clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
+
+    Raises:
+        InvalidRequest: for a number that is not above 0, or a limit of its own beside a shared one.
+        ConfigurationError: if `backend` is none.
+
+    Example:
+        >>> backend = RateLimit(mellite.backends.Echo(), requests_per_minute=60, tokens_per_minute=10_000)
+        >>> backend.generate("Hello.").result()
+        'Hello.'
+    """
+
+    def __init__(
+        self,
+        backend: Any,
+        rate: Rate | None = None,
+        *,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(backend)
+        if rate is None:
+            rate = Rate(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, clock=clock)
+        elif not isinstance(rate, Rate):
+            msg = f"'rate' must be a mellite.Rate, not {type(rate).__name__}; write requests_per_minute={rate!r:.40}"
+            raise InvalidRequest(msg, parameter="rate")
+        elif not (requests_per_minute is None and tokens_per_minute is None and clock is None):
+            msg = "a shared rate has limits and a clock of its own: give them to mellite.Rate(...)"
+            raise InvalidRequest(msg, parameter="rate")
+        self._rate = rate
+
+    @property
+    def rate(self) -> Rate:
+        """The limit."""
+        return self._rate
+
+    def _enter(self, request: Request) -> Watch | None:
+        if getattr(transport_of(self._backend), "offline", False) is True:
+            return _NOTHING
+        answer, most = self._measures(request)
+        meter = self._rate.meter
+        booking = meter.take_if_free(_guess(request) if meter.counts_tokens else 0.0, answer, most=most)
+        return None if booking is None else _Watch(meter, booking)
+
+    async def _admit(self, request: Request) -> tuple[Watch, Request]:
+        """Wait for a place in the minute.
+
+        Raises:
+            TotalTimeout: if that takes longer than the generation may.
+        """
+        clock, meter = self._rate.clock, self._rate.meter
+        began = clock.now()
+        timeouts = timeouts_of(self._backend, request)
+        total = None if timeouts is None else timeouts.total
+        answer, most = self._measures(request)
+        booking: Booking | None = None
+        with loops.move_on_after(total if clock is SYSTEM else None):
+            until = None if total is None else began + total
+            booking = await meter.take(_guess(request), answer, most=most, until=until)
+        if booking is not None:
+            return _Watch(meter, booking), with_time_left(self._backend, request, clock.now() - began)
+        msg = (
+            f"the answer was not complete within {total:g} s: the rate limit did not let it go before; raise "
+            "Timeouts(total=...), or the limit"
+        )
+        raise TotalTimeout(msg)
+
+    def _measures(self, request: Request) -> tuple[int | None, int | None]:
+        """Return how long the answer may be, and how many generations may be under way."""
+        route = getattr(self._backend, "route", None)
+        options = request.options if route is None else route.options.merged(request.options)
+        return options.max_tokens, getattr(self._backend, "max_concurrency", None)
+
+    def _arguments(self) -> Mapping[str, object]:
+        return {"rate": self._rate}
+
+
+@final
+class _Watch:
+    """Reads off an answer what the meter wants to know."""
+
+    __slots__ = ("_booking", "_has_begun", "_meter")
+
+    def __init__(self, meter: Meter, booking: Booking) -> None:
+        self._meter = meter
+        self._booking = booking
+        self._has_begun = False
+
+    def look(self, batch: Batch) -> None:
+        """Look at some events."""
+        if type(batch) is TextAnswer:
+            if self._meter.counts_tokens or not self._has_begun:
+                self._look_at_all(events_in(batch))
+            return
+        if not self._has_begun or (batch and type(batch[-1]) in (Finish, StepFinish)):
+            self._look_at_all(events_in(batch))
+
+    def _look_at_all(self, events: Any) -> None:
+        for event in events:
+            self._look_at(event)
+
+    def _look_at(self, event: Event) -> None:
+        if type(event) is ResponseStart and not self._has_begun:
+            self._has_begun = True
+            headers = event.headers or {}
+            self._meter.note_head(self._booking, told(headers))
+            if event.attempts is not None and event.attempts > 1:
+                self._meter.note_more(event.attempts - 1)
+        elif isinstance(event, (Finish, StepFinish)) and event.usage is not None:
+            self._note(event.usage)
+        elif not self._has_begun:
+            self._has_begun = True
+            self._meter.note_head(self._booking, {})
+
+    def _note(self, usage: Usage) -> None:
+        total = usage.total_tokens
+        if total is None and usage.input_tokens is not None and usage.output_tokens is not None:
+            total = usage.input_tokens + usage.output_tokens
+        if total is not None:
+            self._meter.note_usage(self._booking, total, usage.output_tokens)
+
+    def failed(self, error: Exception) -> None:
+        """Take note of how it failed."""
+        if isinstance(error, RateLimited) and error.retry_after is not None:
+            self._meter.pause(error.retry_after)
+        elif isinstance(error, ConnectError) or (isinstance(error, RequestError) and not self._has_begun):
+            self._meter.settle(self._booking, was_sent=False)
+        usage = getattr(error, "usage", None)
+        if isinstance(usage, Usage):
+            self._note(usage)
+
+    def ended(self) -> None:
+        """Nothing: the usage has been seen."""
+
+    def over(self) -> None:
+        """Take note that nothing follows."""
+        self._meter.settle(self._booking)
+
+    def __del__(self) -> None:
+        self.over()  # where the loop of the generation was closed under it
+
+
+@final
+class _Nothing:
+    """Watches nothing: what is replayed counts for no limit."""
+
+    __slots__ = ()
+
+    def look(self, batch: Batch) -> None:
+        """Do nothing."""
+
+    def ended(self) -> None:
+        """Do nothing."""
+
+    def failed(self, error: Exception) -> None:
+        """Do nothing."""
+
+    def over(self) -> None:
+        """Do nothing."""
+
+
+_NOTHING: Final = _Nothing()
+
+
+def _guess(request: Request) -> float:
+    """Return how many tokens a request may have, roughly."""
+    size = sum(map(_size, request.system)) if not isinstance(request.system, str) else _bytes(request.system)
+    for message in request.messages:
+        size += _OF_A_MESSAGE + sum(map(_size, message.content))
+    for tool in request.tools:
+        size += _bytes(repr(tool))
+    return size
+
+
+def _size(part: object) -> float:
+    text = getattr(part, "text", None)
+    if type(part) is Text or isinstance(text, str):
+        return _bytes(str(text))
+    return _OF_A_FILE if hasattr(part, "data") or hasattr(part, "url") else _bytes(repr(part))
+
+
+def _bytes(text: str) -> float:
+    return (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) / _BYTES_A_TOKEN
+
+
+_PLAIN: Final = {"requests": "requests", "tokens": "tokens", "requests-minute": "requests", "tokens-minute": "tokens"}
+_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NUMBER: Final = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
+
+
+def told(headers: Mapping[str, str]) -> dict[str, tuple[float | None, float | None, float]]:
+    """Return what headers tell of the limits of a minute: how much in all, how much is left, when all of it is.
+
+    Example:
+        >>> told({"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"})
+        {'requests': (60.0, 59.0, 60.0)}
+    """
+    found: dict[str, tuple[float | None, float | None, float]] = {}
+    for name, said in rate_limits(headers).items():
+        kind = _PLAIN.get(name)
+        if kind is not None:
+            found[kind] = (_number(said.get("limit")), _number(said.get("remaining")), _span(said.get("reset", "")))
+    return found
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text is not None and _NUMBER.fullmatch(text.strip()) else None
+
+
+def _span(text: str) -> float:
+    """Return a time span such as "1m30s", "120ms" or "45", in seconds; a minute for anything else, such as a date."""
+    parts = _SPAN.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text.strip():
+        return float(sum([float(number) * _UNITS[unit] for number, unit in parts]))
+    number = _number(text)
+    return 60.0 if number is None else number
+
+
+publish(globals(), "mellite", "RateLimit")

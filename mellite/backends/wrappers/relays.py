@@ -1,0 +1,191 @@
+"""Wrappers that look at the events of an answer on their way, pushed or pulled, and change none.
+
+What looks is a `Watch`. `Relay` stands between what pushes and the pump, and shows it every batch; `watched` does so in
+a task. `Watching` is the wrapper that has one for each generation.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, Protocol, final
+
+from ...values.events import Event
+from ...values.request import Request
+from ...values.text_answer import Batch, TextAnswer
+from .wrapper import Unsent, Wrapper, batches_of
+
+__all__ = ["Relay", "Watch", "Watching", "watched"]
+
+
+class Watch(Protocol):
+    """Looks at one generation; called in the thread of its loop, but for `over`."""
+
+    def look(self, batch: Batch) -> None:
+        """Look at events that go by."""
+        ...
+
+    def ended(self) -> None:
+        """Take note that all has come."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """Take note of a failure."""
+        ...
+
+    def over(self) -> None:
+        """Take note that nothing follows, however it ended. Idempotent."""
+        ...
+
+
+async def watched(source: AsyncGenerator[Batch, None], watch: Watch) -> AsyncGenerator[Batch, None]:
+    """Yield what comes from *source*, which is closed in the end, and show it to *watch*."""
+    try:
+        async for batch in source:
+            watch.look(batch)
+            yield batch
+        watch.ended()
+    except Exception as error:
+        watch.failed(error)
+        raise
+    finally:
+        watch.over()
+        await source.aclose()
+
+
+@final
+class Relay:
+    """Shows a watch what is pushed; the flight of the pump, and the sink of the flight inside.
+
+    Attributes:
+        flight: the flight inside.
+        is_sent: whether it was sent at once.
+        loop: the loop of the generation.
+        places: those that it holds.
+    """
+
+    __slots__ = ("_pump", "_watch", "flight", "is_sent", "loop", "places")
+
+    def __init__(self, pump: Any, watch: Watch) -> None:
+        self._pump = pump
+        self._watch = watch
+        self.flight: Any = None
+        self.is_sent = False
+        self.loop = pump.loop
+        self.places = pump.places
+
+    # From the flight inside.
+
+    def push(self, events: Sequence[Event]) -> bool:
+        """Hand on events; return whether more are wanted now."""
+        self._watch.look(events)
+        wanted: bool = self._pump.push(events)
+        return wanted
+
+    def begin_reading(self, *, over: bool = False) -> None:
+        """Hand on that the first event is there."""
+        self._pump.begin_reading(over=over)
+
+    def take_in(self, events: Sequence[Event]) -> None:
+        """Hand on events of a generation that is being stopped."""
+        self._pump.take_in(events)
+
+    def end(self) -> None:
+        """Hand on that all has come."""
+        self._watch.ended()
+        self._watch.over()
+        self._pump.end()
+
+    def end_with_text(self, answer: TextAnswer) -> None:
+        """Hand on an answer that is one text."""
+        self._watch.look(answer)
+        self._watch.ended()
+        self._watch.over()
+        self._pump.end_with_text(answer)
+
+    def go_on(self, rest: AsyncGenerator[Batch, None]) -> None:
+        """Leave what follows to a task."""
+        self._pump.go_on(watched(rest, self._watch))
+
+    def break_off(self, why: BaseException) -> None:
+        """Hand on that the program is being ended."""
+        self._watch.over()
+        self._pump.break_off(why)
+
+    # From the pump.
+
+    def hand_over(self, sink: Any) -> None:
+        """Push to another sink from now on."""
+        self._pump = sink
+
+    def resume(self) -> None:
+        """Go on, after more was pushed than was wanted."""
+        self.flight.resume()
+
+    def rest(self) -> AsyncGenerator[Batch, None]:
+        """Return the rest, to be pulled by a task; push no more."""
+        return watched(self.flight.rest(), self._watch)
+
+    def abort(self) -> None:
+        """Stop, and close what is open."""
+        self._watch.over()
+        self.flight.abort()
+
+
+class Watching(Wrapper):
+    """A wrapper with a `Watch` for each generation, which may have to wait for it."""
+
+    @abstractmethod
+    def _enter(self, request: Request) -> Watch | None:
+        """Return a watch for a generation that may begin now; None if it has to wait, or must not begin."""
+
+    @abstractmethod
+    async def _admit(self, request: Request) -> tuple[Watch, Request]:
+        """Wait until a generation may begin; return a watch for it, and what is asked now."""
+
+    async def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
+        """Wait until the generation may begin, then yield its events."""
+        watch = self._enter(request)
+        if watch is None:
+            watch, request = await self._admit(request)
+        rest = watched(batches_of(self._backend, request, once=once), watch)
+        try:
+            async for batch in rest:
+                yield batch
+        finally:
+            await rest.aclose()
+            watch.over()  # where it never began
+
+    def begin_pushing(self, request: Request, pump: Any) -> Any:
+        """Send at once, where nothing has to wait, and push the events."""
+        return self._begin(request, pump, getattr(self._backend, "begin_pushing", None), once=False)
+
+    def begin_once(self, request: Request, pump: Any) -> Any:
+        """Do as `begin_pushing` does, without the rule for retries that the backend inside has by itself."""
+        return self._begin(request, pump, getattr(self._backend, "begin_once", None), once=True)
+
+    def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
+        if not self.is_batched():
+            return None
+        watch = None if begin is None else self._enter(request)
+        if begin is None or watch is None:
+            return Unsent(self.batches(request, once=once))
+        return self._relayed(request, pump, begin, watch, once=once)
+
+    def _relayed(
+        self, request: Request, pump: Any, begin: Callable[..., Any] | None, watch: Watch, *, once: bool
+    ) -> Any:
+        if begin is None:
+            return Unsent(watched(batches_of(self._backend, request, once=once), watch))
+        relay = Relay(pump, watch)
+        try:
+            flight = begin(request, relay)
+        except BaseException:
+            watch.over()
+            raise
+        if flight is None:
+            return Unsent(watched(batches_of(self._backend, request, once=once), watch))
+        relay.flight = flight
+        relay.is_sent = flight.is_sent
+        pump.places = relay.places
+        return relay
