@@ -14,7 +14,7 @@ from ..thunk.thunk import AnyThunk
 from ..values.errors import MissingExtra
 from ..values.prices.pricelist import prices
 from ..values.prices.totals import Totals
-from .spending import used_nothing
+from .spending import failed_attempts, used_nothing
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -162,6 +162,8 @@ class Bar:
                 self._seen.add(made.generation_id or "")
                 if not used_nothing(thunk):
                     self._spent = self._spent.plus(made.usage, made.cost_usd)
+                for usage, cost in failed_attempts(made):
+                    self._spent = self._spent.plus(usage, cost)
             self._draw()
 
     def _draw(self) -> None:

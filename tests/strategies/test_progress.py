@@ -286,3 +286,16 @@ async def test_gather_wants_thunks() -> None:
         with pytest.raises(InvalidRequest, match="takes thunks, or one list of them, not str"):
             await mellite.gather(backend.generate("hi"), "hi", progress=progress)
     assert backend.calls == 0
+
+
+@pytest.mark.slow
+def test_waiting_for_a_rate_limit() -> None:
+    """A bar tells how many generations wait for a rate limit."""
+    _, drawn = on_terminal(
+        """
+        limited = mellite.RateLimit(Model(), requests_per_minute=1)
+        with anyio.move_on_after(1):
+            await mellite.gather([limited.generate(str(number)) for number in range(3)], progress=True)
+        """
+    )
+    assert "2 waiting" in drawn

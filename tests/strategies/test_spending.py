@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 import mellite
+from mellite.backends import Failing, Scripted
 from mellite.cassettes import ScriptedTransport
+from mellite.errors import CircuitOpen, ConnectionLost, ProviderInternal
+from mellite.events import Finish, ResponseStart, TextDelta, Usage
 from mellite.strategies.spending import spent_on
+from tests.backends.wrappers.clocks import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -57,3 +61,27 @@ async def test_tokens_need_no_price_list(monkeypatch: pytest.MonkeyPatch) -> Non
     usage = spent_on([answered], priced=False).usage
     assert usage is not None
     assert usage.total_tokens == 20
+
+
+async def test_failed_attempts_count_as_far_as_they_are_known() -> None:
+    """What was refused used nothing; what broke off used what its provider told, or nobody knows what."""
+    usage = Usage.of(input_tokens=10, output_tokens=10)
+    lost = ConnectionLost("reset", provider="openai", model="gpt-4o-mini")
+    told = ConnectionLost("reset", provider="openai", model="gpt-4o-mini", usage=usage)
+    for failure, cost, unmetered in (
+        (ProviderInternal("busy", retry_after=0, status=503), COST, 0),
+        (told, 2 * COST, 0),
+        (lost, COST, 1),
+    ):
+        answer = [ResponseStart(provider="openai", model="gpt-4o-mini"), TextDelta("ok"), Finish("stop", usage=usage)]
+        thunk = mellite.Retry(Scripted([failure, answer]), clock=FakeClock()).generate("Hello.")
+        await thunk
+        spent = spent_on([thunk])
+        assert (spent.known_cost_usd, spent.unmetered) == (cost, unmetered)
+
+
+async def test_what_a_breaker_holds_back_used_nothing() -> None:
+    breaker = mellite.CircuitBreaker(Failing(ProviderInternal("down", status=503)), failures=1)
+    thunks = [await breaker.generate("Hello.").settle() for _ in range(2)]
+    assert [type(thunk.error) for thunk in thunks] == [ProviderInternal, CircuitOpen]
+    assert spent_on(thunks[1:]).unmetered == 0
