@@ -293,9 +293,18 @@ def test_waiting_for_a_rate_limit() -> None:
     """A bar tells how many generations wait for a rate limit."""
     _, drawn = on_terminal(
         """
-        limited = mellite.RateLimit(Model(), requests_per_minute=1)
-        with anyio.move_on_after(1):
-            await mellite.gather([limited.generate(str(number)) for number in range(3)], progress=True)
+        rate = mellite.Rate(requests_per_minute=1)
+        limited = mellite.RateLimit(Model(), rate)
+        thunks = [limited.generate(str(number)) for number in range(3)]
+
+        async def wait():
+            await mellite.gather(thunks, progress=True)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await until(lambda: rate.waiting == 2 and any(thunk.is_computed() for thunk in thunks))
+            await anyio.sleep(0.5)  # the bar is drawn ten times a second
+            group.cancel_scope.cancel()
         """
     )
     assert "2 waiting" in drawn
