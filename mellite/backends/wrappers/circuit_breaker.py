@@ -36,12 +36,12 @@ class CircuitBreaker(Watching):
 
     Example:
         >>> from mellite.backends import Failing
-        >>> from mellite.errors import ProviderInternal
+        >>> from mellite.errors import MelliteError, ProviderInternal
         >>> backend = CircuitBreaker(Failing(ProviderInternal("down")), failures=2)
         >>> for _ in range(3):
         ...     try:
         ...         backend.generate("Hello.").result()
-        ...     except mellite.MelliteError as error:
+        ...     except MelliteError as error:
         ...         print(type(error).__name__)
         ProviderInternal
         ProviderInternal

@@ -28,6 +28,7 @@ class Rate:
         InvalidRequest: for a number that is not above 0.
 
     Example:
+        >>> import mellite
         >>> shared = Rate(requests_per_minute=60, tokens_per_minute=10_000)
         >>> one, two = [mellite.RateLimit(mellite.backends.Constant(text), shared) for text in ("one", "two")]
     """
@@ -145,6 +146,7 @@ class Concurrency:
         InvalidRequest: for what is no whole number of at least 1.
 
     Example:
+        >>> import mellite
         >>> shared = Concurrency(8)
         >>> backends = [mellite.backend(f"openai:{model}", max_concurrency=shared) for model in ("gpt-5", "gpt-5-mini")]
     """

@@ -49,6 +49,7 @@ class RateLimit(Watching):
         ConfigurationError: if `backend` is none.
 
     Example:
+        >>> import mellite
         >>> backend = RateLimit(mellite.backends.Echo(), requests_per_minute=60, tokens_per_minute=10_000)
         >>> backend.generate("Hello.").result()
         'Hello.'
