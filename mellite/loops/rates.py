@@ -167,6 +167,11 @@ class Meter:
         return len(self._queue)
 
     @property
+    def is_told(self) -> bool:
+        """Whether the provider tells limits with its answers, or may."""
+        return self._probes or bool(self._told)
+
+    @property
     def counts_tokens(self) -> bool:
         """Whether tokens are bounded, or may turn out to be."""
         return self._given["tokens"] is not None or self._probes or "tokens" in self._told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -50,10 +51,12 @@ def agree(events: list[Event]) -> bool:
     folded, slowly = fold(events), fold([*events, STRANGER])
     assert slowly.run is None
     assert folded == slowly
-    log = CompactLog.of(events, text=folded.text, thinking=folded.thinking, run=folded.run)
-    assert log == CompactLog.of(events, text=folded.text, thinking=folded.thinking)
+    text, thinking = folded.earlier  # the log has all steps, the answer is the last one
+    said: dict[str, Any] = {"text": text + folded.text, "thinking": thinking + (folded.thinking or "") or None}
+    log = CompactLog.of(events, **said, run=folded.run)
+    assert log == CompactLog.of(events, **said)
     assert list(log.events()) == events
-    assert log.marks.typecode == CompactLog.of(events, text=folded.text, thinking=folded.thinking).marks.typecode
+    assert log.marks.typecode == CompactLog.of(events, **said).marks.typecode
     return folded.run is not None
 
 

@@ -184,9 +184,10 @@ def _key(backend: Any, request: Request) -> str | None:
 def _sent(backend: Any, request: Request) -> dict[str, Any]:
     route = getattr(backend, "route", None)
     if route is not None:
-        call = route.compiled(request, offline=True)
-        url = call.http.url.partition("?")[0]
-        return {"provider": route.provider, "protocol": route.protocol.id, "url": url, "body": call.body}
+        http = route.compiled(request, offline=True).http
+        url = http.url.partition("?")[0]
+        body = hashlib.sha256(http.body).hexdigest()
+        return {"provider": route.provider, "protocol": route.protocol.id, "url": url, "body": body}
     return {
         "provider": f"{type(backend).__module__}.{type(backend).__qualname__}",
         "backend": name_of(backend),

@@ -135,8 +135,11 @@ class _Watch:
     def look(self, batch: Batch) -> None:
         """Look at some events."""
         if type(batch) is TextAnswer:
-            if self._meter.counts_tokens or not self._has_begun:
+            if self._meter.counts_tokens or self._meter.is_told:  # else there is nothing to read off
                 self._look_at_all(events_in(batch))
+            elif not self._has_begun:
+                self._has_begun = True
+                self._meter.note_head(self._booking, {})
             return
         if not self._has_begun or (batch and type(batch[-1]) in (Finish, StepFinish)):
             self._look_at_all(events_in(batch))
