@@ -24,6 +24,9 @@ _RULES: Final = SchemaRules(
     formats=frozenset({"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"}),
     all_required=True,
     bare_references=True,
+    most_properties=5000,
+    most_values=1000,
+    deepest=10,
 )  # fmt: skip
 
 OPENAI_FORM: Final = Form(who="OpenAI", rules=_RULES, loosely=True)

@@ -7,6 +7,7 @@ read; the answer is checked against it when it is read. What the vendor's form h
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
@@ -57,7 +58,10 @@ class SchemaRules:
         one_type: whether a type has to be told for everything.
         min_items: the values of ``minItems`` that are known; None for any.
         most_optional: the most properties that may be absent, in the whole schema.
-        most_unions: the most properties that have alternatives.
+        most_unions: the most parts that have alternatives.
+        most_properties: the most properties of all objects together.
+        most_values: the most values that are listed, in all lists together.
+        deepest: how deep objects may stand in one another.
     """
 
     keywords: frozenset[str] = frozenset()
@@ -73,6 +77,9 @@ class SchemaRules:
     min_items: frozenset[int] | None = None
     most_optional: int | None = None
     most_unions: int | None = None
+    most_properties: int | None = None
+    most_values: int | None = None
+    deepest: int | None = None
 
 
 def projected(schema: Mapping[str, Json], rules: SchemaRules) -> JsonObject:
@@ -107,20 +114,23 @@ class _Projection:
     _defined: dict[str, JsonObject] = field(factory=dict, init=False)
     _names: dict[str, str] = field(factory=dict, init=False)
     _open: dict[str, int] = field(factory=dict, init=False)  # references being followed, and how deep they began
-    _counts: dict[str, int] = field(factory=lambda: {"optional": 0, "unions": 0}, init=False)
+    _counts: Counter[str] = field(factory=Counter, init=False)
     _may_lack: list[bool] = field(factory=list, init=False)  # of the properties around: whether they may be absent
 
     def definitions(self) -> JsonObject:
         return {self._names[reference]: node for reference, node in self._defined.items()}
 
     def check_limits(self) -> None:
-        optional, unions = self.rules.most_optional, self.rules.most_unions
-        if optional is not None and self._counts["optional"] > optional:
-            msg = f"it has {self._counts['optional']} properties that may be absent, above {optional}"
-            raise Unheld(msg, ())
-        if unions is not None and self._counts["unions"] > unions:
-            msg = f"it has {self._counts['unions']} properties with alternatives, above {unions}"
-            raise Unheld(msg, ())
+        rules = self.rules
+        for what, most in (
+            ("properties that may be absent", rules.most_optional),
+            ("parts with alternatives", rules.most_unions),
+            ("properties", rules.most_properties),
+            ("listed values", rules.most_values),
+        ):
+            if most is not None and self._counts[what] > most:
+                msg = f"it has {self._counts[what]} {what}, and may have {most}"
+                raise Unheld(msg, ())
 
     def of(self, node: Json, path: tuple[str, ...]) -> JsonObject:
         """Return the projection of one part."""
@@ -257,6 +267,7 @@ class _Projection:
             msg = "'enum' lists no values"
             raise Unheld(msg, path)
         kinds = _type_of(values)
+        self._counts["listed values"] += len(values)
         if all(_is_listed(value, self.rules.enums) for value in values):
             kept["enum"] = values
             kept.setdefault("type", kinds)
@@ -275,7 +286,7 @@ class _Projection:
             if not isinstance(parts, list) or not parts or "anyOf" in kept:
                 msg = f"{name!r} cannot stand there"
                 raise Unheld(msg, path)
-            self._counts["unions"] += 1
+            self._counts["parts with alternatives"] += 1
             kept["anyOf"] = [self.of(part, (*path, f"{name}[{index}]")) for index, part in enumerate(parts)]
 
     def _add_members(self, kept: JsonObject, node: Mapping[str, Json], path: tuple[str, ...]) -> None:
@@ -300,6 +311,10 @@ class _Projection:
             self._set_required(kept, required, path)
 
     def _member(self, value: Json, path: tuple[str, ...], *, is_required: bool) -> JsonObject:
+        self._counts["properties"] += 1
+        if self.rules.deepest is not None and len(self._may_lack) >= self.rules.deepest:
+            msg = f"objects stand in one another more than {self.rules.deepest} deep"
+            raise Unheld(msg, path)
         self._may_lack.append(not is_required)
         try:
             member = self.of(value, path)
@@ -307,7 +322,7 @@ class _Projection:
             self._may_lack.pop()
         if is_required:
             return member
-        self._counts["optional"] += 1
+        self._counts["properties that may be absent"] += 1
         return _nullable(member, bare=self.rules.bare_references) if self.rules.all_required else member
 
     def _set_required(self, kept: JsonObject, required: list[str], path: tuple[str, ...]) -> None:

@@ -82,7 +82,11 @@ _ROWS: Final = (
         "groq",
         "https://api.groq.com/openai/v1",
         keys=("GROQ_API_KEY",),
-        dialect=ChatDialect(max_tokens="max_completion_tokens", reasoning_field="reasoning"),
+        dialect=ChatDialect(
+            max_tokens="max_completion_tokens",
+            reasoning_field="reasoning",
+            schema_models="openai/gpt-oss|moonshotai/kimi",  # https://console.groq.com/docs/structured-outputs
+        ),
     ),
     Host("huggingface", "https://router.huggingface.co/v1", keys=("HF_TOKEN", "HUGGINGFACE_API_KEY")),
     # Mistral and Perplexity report the usage of every stream unasked. Their SDKs (mistralai 3.7, perplexityai 0.46)

@@ -194,13 +194,14 @@ OLD = {
     "claude": "anthropic:claude-3-5-haiku-latest",
     "converse": "bedrock:us.amazon.nova-lite-v1:0",
     "deepseek": "deepseek:deepseek-chat",
+    "groq": "groq:llama-3.3-70b-versatile",
 }
 
 
 @pytest.mark.parametrize("name", sorted(OLD))
 async def test_a_model_without_schemas_calls_a_tool(server: Server, name: str) -> None:
     """A model that cannot be held to a schema has to call a tool; to want a schema of it is refused."""
-    protocol = "chat" if name == "deepseek" else name
+    protocol = "chat" if name in ("deepseek", "groq") else name
     script = answering(server, protocol, ("answer", PIECES), stream=True)
     async with backend_for(protocol, script, spec=OLD[name]) as backend:
         thunk = backend.generate("Which?", output=City)

@@ -234,6 +234,36 @@ LOOSE = {"dict", "dict of lists", "any dict", "any list", "anything", "open", "f
          "by pattern", "object values"}  # fmt: skip
 
 
+def nested(depth: int) -> Any:
+    """A class in a class, so deep."""
+    kind: Any = int
+    for level in range(depth):
+        kind = dataclasses.make_dataclass(f"Level{level}", [("inner", kind)])
+    return kind
+
+
+def many(*, kind: Any, count: int, default: Any = None) -> Any:
+    """A class with so many fields of a kind."""
+    return dataclasses.make_dataclass("Many", [(f"f{n}", kind, default) for n in range(count)])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fits_in", "too_much"),
+    [
+        ("chat", nested(10), nested(11)),
+        ("chat", Literal[tuple(map(str, range(1000)))], Literal[tuple(map(str, range(1001)))]),
+        ("chat", many(kind=int, count=5000), many(kind=int, count=5001)),
+        ("claude", many(kind=int, count=24), many(kind=int, count=25)),
+        ("claude", many(kind=int | None, count=16), many(kind=int | None, count=17)),
+    ],
+)
+def test_how_large_a_schema_may_be(protocol: str, fits_in: Any, too_much: Any) -> None:
+    """What is above a limit of the vendor is not sent as what answers are held to."""
+    assert sent(protocol, fits_in).strict is True
+    asked = sent(protocol, too_much)
+    assert (asked.mode, asked.strict) == ("native" if protocol == "chat" else "tool", False)
+
+
 @pytest.mark.parametrize("protocol", ["chat", "responses"])
 def test_what_openai_is_not_held_to_strictly(protocol: str) -> None:
     """What OpenAI cannot be held to strictly goes as it is, not strictly."""

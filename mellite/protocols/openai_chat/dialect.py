@@ -20,6 +20,7 @@ class ChatDialect:
         strict_tools: whether a tool definition may say ``strict``.
         stream_usage: whether the usage of a stream has to be asked for; likewise `tool_stream`, the pieces of calls.
         json_schema: whether the answer can be held to a JSON Schema.
+        schema_models: a regular expression for the only models that can be, and not beside tools; None for all.
         unforced_models: a regular expression for the models that cannot be forced to call a tool.
         reasoning_field: where the thinking of earlier turns goes; None where a host refuses to see it again.
         reasoning_required: whether an assistant message must have it, if only empty.
@@ -41,6 +42,7 @@ class ChatDialect:
     stream_usage: bool = True
     tool_stream: bool = False
     json_schema: bool = True
+    schema_models: str | None = None
     unforced_models: str | None = None
     reasoning_field: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
     reasoning_required: bool = False

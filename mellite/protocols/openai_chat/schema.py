@@ -26,10 +26,13 @@ def plan(request: Request, *, dialect: ChatDialect = OPENAI) -> tuple[Request, O
 
 
 def _ways(model: str | None, dialect: ChatDialect) -> Ways:
-    unforced = dialect.unforced_models
+    unforced, only = dialect.unforced_models, dialect.schema_models
+    native: bool | None = dialect.json_schema and has_schemas(model)
+    if only is not None:
+        native = None if re.match(only, model or "") else False
     return Ways(
         form=OPENAI_FORM,
-        native=dialect.json_schema and has_schemas(model),
+        native=native,
         tools=has_tools(model),
         forced=unforced is None or re.match(unforced, model or "") is None,
         strict_tools=dialect.strict_tools and has_schemas(model),
