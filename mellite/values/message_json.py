@@ -29,7 +29,7 @@ from .messages import (
 from .provider_json import Json, JsonObject
 from .spelling import did_you_mean
 
-__all__ = ["message_of", "written"]
+__all__ = ["message_of", "part_of", "written"]
 
 _KINDS: Final[dict[str, type[Any]]] = {
     "text": Text,
@@ -107,7 +107,7 @@ def message_of(value: Json, where: str = "$") -> Message:
     """
     given: dict[str, Any] = dict(_object(value, where))
     _check_keys(given, ("role", "content", "id", "metadata", "native"), where)
-    content = [_part_of(part, f"{where}.content[{n}]") for n, part in enumerate(_list(given, "content", where))]
+    content = [part_of(part, f"{where}.content[{n}]") for n, part in enumerate(_list(given, "content", where))]
     try:
         given["content"] = content
         return Message(**given)
@@ -115,7 +115,12 @@ def message_of(value: Json, where: str = "$") -> Message:
         _refuse(where, str(error))
 
 
-def _part_of(value: Json, where: str) -> Part:
+def part_of(value: Json, where: str) -> Part:
+    """Return the part of a message that this JSON stands for.
+
+    Raises:
+        InvalidRequest: for what is none; it says where.
+    """
     given = dict(_object(value, where))
     name = given.pop("type", None)
     kind = _KINDS.get(name) if isinstance(name, str) else None
@@ -140,7 +145,7 @@ def _result(value: Json, where: str) -> ToolValue:
     result: ToolValue = _made(ToolValue, value, where)
     if result.type == "content":
         parts = enumerate(_list({"value": result.value}, "value", where))
-        return ToolValue("content", tuple([_part_of(part, f"{where}.value[{n}]") for n, part in parts]))
+        return ToolValue("content", tuple([part_of(part, f"{where}.value[{n}]") for n, part in parts]))
     return result
 
 

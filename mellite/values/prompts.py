@@ -98,9 +98,12 @@ def _of_sequence(prompt: Sequence[Any]) -> tuple[Message, ...]:
             f"{'not' if are_messages[index] else 'messages'}"
         )
         raise InvalidRequest(msg, parameter="prompt")
-    for item in prompt:
+    for index, item in enumerate(prompt):
         if isinstance(item, str):
             _check_text(item)
+        elif isinstance(item, list):
+            msg = f"element {index} of the prompt is a list; a message in short is a pair, a tuple: ('user', 'Hello.')"
+            raise InvalidRequest(msg, parameter="prompt")
     return (Message("user", tuple(prompt)),)
 
 

@@ -193,6 +193,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "key of Gemini": ([{"role": "user", "parts": ["x"]}], r"message 0 .*key 'parts'; did you mean 'content'\?"),
     "name of a user": ([{**USER, "name": "Ann"}], r"message 0 .*'name' belongs to messages of the role 'tool'"),
+    "pairs as lists": ([["user", "Hello."]], r"element 0 .* is a list; .*a tuple"),
     "old function call": ([{"role": "assistant", "function_call": {"name": "f"}}], r"message 0 .*'tool_calls'"),
     "sound of a model": ([{"role": "assistant", "audio": {"id": "a"}}], r"message 0 .*'audio'"),
     "calls of a user": ([{**USER, "tool_calls": [CALL]}], r"message 0 .*'assistant', not 'user'"),

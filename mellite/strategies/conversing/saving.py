@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 from attrs import asdict, frozen
 
 from ...values.errors import InvalidRequest, MelliteError
-from ...values.message_json import message_of, written
+from ...values.message_json import message_of, part_of, written
 from ...values.messages import Message, Text, WholeAnswer
 from ...values.options import CachePolicy, Timeouts
 from ...values.provider_json import Json, JsonObject
@@ -95,7 +95,7 @@ def _option(name: str, value: object) -> Json:
 def read(text: str | bytes) -> Kept:
     """Read what `saved` wrote; see `Conversation.from_json`."""
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_no_number)
     except (ValueError, TypeError, RecursionError) as error:
         msg = f"this is not the JSON of a conversation: {error}"
         raise InvalidRequest(msg, parameter="text") from error
@@ -106,15 +106,20 @@ def read(text: str | bytes) -> Kept:
     for name, kind in (("system", list), ("options", dict), ("messages", list)):
         if not isinstance(content.get(name), kind):
             _refuse(f"$.{name} must be {'a list' if kind is list else 'an object'}")
-    system = message_of({"role": "system", "content": content["system"]}, "$")
-    if not all(isinstance(part, Text) for part in system.content):
+    system = [part_of(value, f"$.system[{index}]") for index, value in enumerate(content["system"])]
+    if not all(isinstance(part, Text) for part in system):
         _refuse("$.system must hold texts only")
     return Kept(
         id=content.get("id"),
-        system=tuple([part for part in system.content if isinstance(part, Text)]),
+        system=tuple([part for part in system if isinstance(part, Text)]),
         options={name: _option_of(name, value) for name, value in content["options"].items()},
         messages=tuple([message_of(value, f"$.messages[{index}]") for index, value in enumerate(content["messages"])]),
     )
+
+
+def _no_number(name: str) -> NoReturn:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
 
 
 def _option_of(name: str, value: Json) -> Any:

@@ -383,6 +383,8 @@ class TestKept:
             ('MESSAGE {"role": "usr", "content": []}', "'user'"),
             ('MESSAGE {"role": "user", "content": [{"type": "image", "data": "?"}]}', r"\.data.*base64"),
             ('MESSAGE {"role": "user", "content": [], "rol": 1}', "'rol'"),
+            ('{"mellite": {"conversation": 1}, "system": [{}], "options": {}, "messages": []}', r"\$\.system\[0\]"),
+            ('{"mellite": {"conversation": 1}, "system": [], "options": {"top_p": NaN}, "messages": []}', "NaN"),
             ("[" * 100_000, "not the JSON of a conversation"),
         ],
     )
