@@ -43,6 +43,17 @@ class CallInfo:
     lineage: tuple[int, ...] = field(default=(), kw_only=True)
 
     @property
+    def asked(self) -> Streams:
+        """Who is asked in the end: of a run, the backend of its steps."""
+        asked: Streams = getattr(self.backend, "asked_for_steps", self.backend)
+        return asked
+
+    def on(self, backend: Streams) -> CallInfo:
+        """Return the same call of another backend; of a run, the run whose steps ask that one."""
+        moved = getattr(self.backend, "with_steps_on", None)
+        return evolve(self, backend=backend if moved is None else moved(backend))
+
+    @property
     def action(self) -> Message | None:
         """The message that asks: the last one."""
         return self.request.messages[-1] if self.request.messages else None

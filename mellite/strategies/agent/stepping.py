@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from attrs import evolve
+
 from ...protocols.finish_words import is_paused
-from ...thunk.call import CallInfo, name_of
+from ...thunk.call import CallInfo, Streams, name_of
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.empty import EMPTY
 from ...values.errors import RunStopped
@@ -52,6 +54,15 @@ class Steps:
     def describe(self) -> str:
         """Return what to call the backend that is asked."""
         return name_of(self.plan.backend)
+
+    @property
+    def asked_for_steps(self) -> Streams:
+        """The backend that is asked; see `CallInfo.asked`."""
+        return self.plan.backend
+
+    def with_steps_on(self, backend: Streams) -> Steps:
+        """Return what takes the same steps on another backend; see `CallInfo.on`."""
+        return Steps(evolve(self.plan, backend=backend))
 
     def as_activity(self) -> tuple[Kind, object]:
         """Return what an observer is told of: a run, not a generation."""

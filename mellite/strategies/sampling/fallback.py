@@ -47,9 +47,9 @@ def on_backend(copy: AnyThunk, backend: Streams) -> AnyThunk:
     The model's name and the raw HTTP additions, which may hold a key, are dropped: they are meant for the first one.
     """
     call = copy.call
-    if backend is call.backend:
+    if backend is call.asked:
         return copy
-    return type(copy)(evolve(call, backend=backend, request=evolve(call.request, model=None, http=None)))
+    return type(copy)(evolve(call.on(backend), request=evolve(call.request, model=None, http=None)))
 
 
 @frozen
@@ -79,7 +79,7 @@ class Fallback(Strategy):
     max_samples: int = field(default=Factory(lambda self: len(self.backends) + 1, takes_self=True), kw_only=True)
 
     def asked_backends(self, thunk: AnyThunk) -> Sequence[Streams]:
-        own = thunk.call.backend
+        own = thunk.call.asked
         return self.backends if any(each is own for each in self.backends) else (own, *self.backends)
 
     def _attempts(self, thunk: AnyThunk) -> int:

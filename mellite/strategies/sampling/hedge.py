@@ -62,7 +62,7 @@ class Hedge(Strategy):
         return on_backend(copy, self.backends[min(round.launched, len(self.backends)) - 1])
 
     def asked_backends(self, thunk: AnyThunk) -> Sequence[Streams]:
-        return (thunk.call.backend, *self.backends)
+        return (thunk.call.asked, *self.backends)
 
     def _repeats(self) -> bool:
         return not self.backends

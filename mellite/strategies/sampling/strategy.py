@@ -140,7 +140,7 @@ class Strategy:
 
     def asked_backends(self, thunk: AnyThunk) -> Sequence[Streams]:
         """Return the backends that may be asked."""
-        return (thunk.call.backend,)
+        return (thunk.call.asked,)
 
     def _repeats(self) -> bool:
         """Tell whether all attempts ask the same backend, so that after a wrong key further ones are pointless."""

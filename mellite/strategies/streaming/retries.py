@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, evolve, field
 
-from ...thunk.thunk import AnyThunk, ModelOutputThunk
+from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunking
 from ...values.errors import InvalidRequest
 from ...values.request import Request
@@ -147,4 +147,4 @@ class Retries:
 
 def asking(thunk: AnyThunk, request: Request) -> AnyThunk:
     """Return a pending copy of `thunk` that makes another request."""
-    return ModelOutputThunk(evolve(thunk.resample(1)[0].call, request=request))
+    return type(thunk)(evolve(thunk.resample(1)[0].call, request=request))

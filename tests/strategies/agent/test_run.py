@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 import mellite
-from mellite import Message, Run, RunStep, stop
+from mellite import Message, Requirement, Run, RunStep, stop
 from mellite.backends import Echo
 from mellite.errors import ConfigurationError, InvalidRequest, RateLimited, RequestError, RunStopped, UnknownOption
 from mellite.events import (
@@ -349,6 +349,42 @@ async def test_sampling_over_runs() -> None:
     assert result.value == "It is 3."
     assert result.usage is not None
     assert result.usage.total_tokens == 84
+
+
+async def test_sampling_over_other_backends() -> None:
+    """Strategies that ask other backends have the steps of the run ask them."""
+    bad = Played([RateLimited("no")])
+    good = three_steps()
+    result = await mellite.Fallback(good).sample(run_of(bad))
+    assert isinstance(result.winner, Run)
+    assert (result.value, len(result.winner.steps), len(good.requests)) == ("It is 3.", 3, 3)
+    hedged = await mellite.Hedge(10, backends=good).sample(run_of(three_steps()))
+    assert hedged.value == "It is 3."
+    small = Requirement("small letters", lambda thunk: thunk.text.islower())
+    answers = Played([asks("c1", a=1, b=2)], ["It is 3."])
+    repaired = await mellite.RepairSampling(max_samples=2).sample(run_of(answers), [small])
+    assert not repaired.success
+    assert "small letters" in answers.requests[-1].messages[0].text
+    assert [len(sample.thunk.steps) for sample in repaired.samples if isinstance(sample.thunk, Run)] == [2, 2]
+
+
+async def test_streaming_with_validation() -> None:
+    """What all steps say is checked as it comes; an attempt that fails begins anew, with its own steps."""
+    backend = Played(["Let me see. ", asks("c1", a=1, b=2)], ["It is 3."])
+    heard: list[str] = []
+
+    def patient(chunk: str, partial: str) -> str:
+        heard.append(str(chunk))
+        return "pass" if len(heard) > 2 else "fail"
+
+    fine = Requirement("patience", check_chunk=patient)
+    async with mellite.stream(run_of(backend), requirements=[fine], chunking="sentences", attempts=3) as stream:
+        chunks = [str(chunk) async for chunk in stream]
+    assert "".join(chunks) == "Let me see. It is 3."
+    assert isinstance(stream.thunks[-1], Run)
+    assert len(stream.thunks[-1].steps) == 2
+    assert stream.result() == "It is 3."
+    assert backend.open == 0
 
 
 class Looking(observing.Observer):
