@@ -184,7 +184,7 @@ class Tool(Generic[P, R]):
 
     @cached_property
     def _input_schema(self) -> JsonObject:
-        return {"type": "object", **self._schema} if self._schema is not None else self._parameters.schema()
+        return self._parameters.schema() if self._checker is None else {"type": "object", **self._checker.schema}
 
     @property
     def definition(self) -> ToolDefinition:
@@ -304,7 +304,8 @@ def tool(
     of Google, NumPy or reST) or by ``Annotated[str, "the city"]``, which wins.
 
     Args:
-        function: a function, method, partial or object that can be called; async or not.
+        function: a function, method, partial or object that can be called, async or not; or a tool, for another one
+            with other settings.
         name: what the model calls it; the function's name unless given.
         description: what the model is told about it; the docstring unless given.
         timeout: how long a call may take, in seconds.
@@ -340,6 +341,8 @@ def tool(
             max_result_chars=max_result_chars,
             once=once,
         )
+    if isinstance(function, Tool):
+        return _with(function, name, description, timeout=timeout, approve=approve, most=max_result_chars, once=once)
     if not callable(function) and not isinstance(function, (staticmethod, classmethod)):
         msg = f"a tool is made of a function, not of {function!r}"
         raise InvalidRequest(msg, parameter="function")
@@ -353,6 +356,28 @@ def tool(
         once=once,
         static=isinstance(function, staticmethod),
         frame=frame_of(getattr(function, "__qualname__", "")),
+    )
+
+
+def _with(
+    made: Tool[..., Any],
+    name: str | None,
+    description: str | None,
+    *,
+    timeout: float | None,
+    approve: Approve | None,
+    most: int,
+    once: bool,
+) -> Tool[..., Any]:
+    """Return a tool with other settings; what is not given stays."""
+    return evolve(
+        made,
+        name=name or made.name,
+        told=made.description if description is None else description,
+        timeout=made.timeout if timeout is None else timeout,
+        approve=approve or made.approve,
+        max_result_chars=made.max_result_chars if most == MAX_RESULT_CHARS else most,
+        once=once or made.once,
     )
 
 

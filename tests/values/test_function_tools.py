@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import pickle
 from functools import partial
@@ -238,6 +239,72 @@ def test_settings_that_are_none(settings: dict[str, Any], parameter: str) -> Non
     with pytest.raises(InvalidRequest) as caught:
         tool(plain, **settings)
     assert caught.value.parameter == parameter
+
+
+def test_other_settings() -> None:
+    """A tool of a tool has the settings that are given, and otherwise those of the first."""
+    other = tool(count, name="count_all", timeout=9)
+    assert (other.name, other.timeout, other.once, other.max_result_chars) == ("count_all", 9, True, 10)
+    assert (other.description, other.input_schema) == ("Count.", count.input_schema)
+    made = tool(Tool.from_schema("n", SCHEMA, handler, description="Say it."), approve=print)
+    assert (made.approve, made.description, made.bind({"n": 1})) == (print, "Say it.", (({"n": 1},), {}))
+
+
+def test_builtins_and_wrapped_functions() -> None:
+    """What has a signature is a tool: written in C, or around another function."""
+
+    @functools.wraps(plain)
+    def around(*args: Any, **kwargs: Any) -> int:
+        return plain(*args, **kwargs)
+
+    assert list(tool(len).input_schema["properties"]) == ["obj"]
+    assert tool(around).bind({"n": 2.0}) == ((), {"n": 2})
+    assert list(tool(dict.get, name="get").input_schema["properties"]) == ["self", "key", "default"]
+    with pytest.raises(InvalidRequest, match="has no signature to read"):
+        _ = tool(type, name="kind").input_schema
+
+
+INJECTIONS = [
+    "; rm -rf /",
+    "../../etc/passwd",
+    "{{config}}",
+    "{0.__class__}",
+    "\r\nX-A: b",
+    "$(id)",
+    "__import__('os')",
+]
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_arguments_are_plain_data(text: str) -> None:
+    """Whatever stands in a text, a list or a key is handed on as it is: nothing is evaluated, nothing expanded."""
+
+    @tool
+    def keep(text: str, texts: list[str], by_name: dict[str, str], anything: Any) -> None:
+        """Keep."""
+
+    given = {"text": text, "texts": [text], "by_name": {text: text}, "anything": {text: [text]}}
+    assert keep.bind(given) == ((), given)
+
+
+@pytest.mark.parametrize(
+    "made", [weather, Tool.from_schema("any", {"type": "object"}, dict)], ids=lambda made: made.name
+)
+def test_deep_and_wide_arguments(made: Tool[..., Any]) -> None:
+    """1,000 levels are an error of the model, never a RecursionError; 10,000 keys are just many."""
+    deep: Any = "x"
+    for _ in range(1_000):
+        deep = {"city": deep}
+    with pytest.raises(Mismatch, match="nested more than 128 levels deep"):
+        made.bind(deep)
+    with pytest.raises(Mismatch, match="nested more than 128 levels deep"):
+        made.bind({"city": [deep]})
+    wide = {f"key{number}": number for number in range(10_000)}
+    if made is weather:
+        with pytest.raises(Mismatch, match=r"^\$\.key0: there is no field 'key0'"):
+            made.bind(wide)
+    else:
+        assert made.bind(wide) == ((wide,), {})
 
 
 def test_copies_and_pickles() -> None:

@@ -114,9 +114,10 @@ def _attrs(cls: type) -> Declared:
         for item in attrs.fields(cls):
             if item.init:
                 simple = item.default is not attrs.NOTHING and not isinstance(item.default, attrs.Factory)  # type: ignore[arg-type]
+                stated = _annotation(cls, item.name) if isinstance(item.type, str) else item.type
                 yield FieldSpec(
                     item.name,
-                    Any if item.type is None else item.type,
+                    Any if stated is None else stated,
                     written=item.name,
                     argument=item.alias or item.name,
                     required=item.default is attrs.NOTHING,

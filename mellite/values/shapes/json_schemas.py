@@ -39,8 +39,8 @@ class SchemaCheck:
     """
 
     def __init__(self, schema: Mapping[str, Json]) -> None:
-        self._schema = _plain(schema)
-        self._validator: Any = _validator(self._schema)
+        self.schema = _plain(schema)
+        self._validator: Any = _validator(self.schema)
 
     def read(self, value: Json) -> Json:
         """Return a value that fits, without the nulls that stand for what is absent.
@@ -55,7 +55,7 @@ class SchemaCheck:
         error = self._wrong(value)
         if error is None:
             return value
-        cleaned = without_added_nulls(value, self._schema)
+        cleaned = without_added_nulls(value, self.schema)
         if cleaned != value and self._wrong(cleaned) is None:
             return cleaned
         raise error
@@ -63,7 +63,7 @@ class SchemaCheck:
     def _wrong(self, value: Json) -> Mismatch | None:
         if self._validator is None:
             try:
-                _check_top(self._schema, value)
+                _check_top(self.schema, value)
             except Mismatch as wrong:
                 return wrong
             return None

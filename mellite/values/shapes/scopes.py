@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from collections import ChainMap
 from collections.abc import Mapping
@@ -51,7 +52,7 @@ class Scope:
             where,
             place=_place(function),
             local={**local, **_closure(function)},
-            module=getattr(function, "__globals__", None) or {},
+            module=getattr(function, "__globals__", None) or vars(inspect.getmodule(function) or builtins),
             body=_type_parameters(function),
         )
 
@@ -113,7 +114,7 @@ _LOCAL: Final = ".<locals>."
 
 def _place(thing: Any) -> str:
     function, local, _ = getattr(thing, "__qualname__", "").rpartition(_LOCAL)
-    return f"{thing.__module__}:{function}{local}"
+    return f"{getattr(thing, '__module__', None)}:{function}{local}"
 
 
 def _type_parameters(thing: Any) -> dict[str, Any]:
