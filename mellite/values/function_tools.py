@@ -355,7 +355,7 @@ def tool(
         max_result_chars=max_result_chars,
         once=once,
         static=isinstance(function, staticmethod),
-        frame=frame_of(getattr(function, "__qualname__", "")),
+        frame=frame_of(getattr(function, "__qualname__", ""), getattr(function, "__module__", None)),
     )
 
 

@@ -72,7 +72,7 @@ class Scope:
             types: what stands for its type variables.
         """
         place = _place(cls)
-        local = dict(self.local if place == self.place else _outer_names(cls.__qualname__))
+        local = dict(self.local if place == self.place else _outer_names(cls))
         if _LOCAL in place:
             local[cls.__name__] = cls
         home = inspect.getmodule(cls)
@@ -135,15 +135,18 @@ def _closure(function: Any) -> dict[str, Any]:
     return known
 
 
-def frame_of(qualname: str) -> FrameType | None:
+def frame_of(qualname: str, module: str | None = None) -> FrameType | None:
     """Return the frame, among those that run now, of the function in which something is defined.
 
     Args:
         qualname: its qualified name; of something at the top of a module it names no function.
+        module: the name of its module, which another function of the same name is not in.
     """
     function, local, _ = qualname.rpartition(_LOCAL)
     frame = inspect.currentframe() if local else None
-    while frame is not None and frame.f_code.co_qualname != function:
+    while frame is not None:
+        if frame.f_code.co_qualname == function and module in (None, frame.f_globals.get("__name__")):
+            break
         frame = frame.f_back
     return frame
 
@@ -161,8 +164,8 @@ def _named_by_callers(name: str) -> Any:
     return None
 
 
-def _outer_names(qualname: str) -> dict[str, Any]:
-    frame = frame_of(qualname)
+def _outer_names(cls: type) -> dict[str, Any]:
+    frame = frame_of(cls.__qualname__, cls.__module__)
     return {} if frame is None else dict(frame.f_locals)
 
 
