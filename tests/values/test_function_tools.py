@@ -250,6 +250,17 @@ def test_other_settings() -> None:
     assert (made.approve, made.description, made.bind({"n": 1})) == (print, "Say it.", (({"n": 1},), {}))
 
 
+def test_a_key_is_not_shown() -> None:
+    """A default that looks like a key is not in the schema, which is sent to a provider."""
+    key = "sk-proj-" + "a1B2c3D4" * 5
+
+    def send(text: str, key: str = key, place: str = "by the river, behind the mill") -> None:
+        """Send."""
+
+    assert key not in str(tool(send).definition)
+    assert tool(send).input_schema["properties"]["place"]["default"] == "by the river, behind the mill"
+
+
 def test_builtins_and_wrapped_functions() -> None:
     """What has a signature is a tool: written in C, or around another function."""
 

@@ -75,7 +75,20 @@ class Member:
             self.node.convert(written, Reading())
         except (Mismatch, TypeError, ValueError, RecursionError):
             return NO_DEFAULT
-        return written
+        return (
+            NO_DEFAULT if isinstance(written, str) and len(written) >= _SHORTEST_KEY and _is_key(written) else written
+        )
+
+
+#: A text that is shorter than this is no key, and need not be looked at.
+_SHORTEST_KEY: Final = 16
+
+
+def _is_key(text: str) -> bool:
+    """Return whether a default is a key: the schema is sent to a provider."""
+    from ..secrets.shapes import looks_secret
+
+    return looks_secret(text)
 
 
 @frozen
