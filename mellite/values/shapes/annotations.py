@@ -25,7 +25,7 @@ from .nodes import Again, Anything, Choice, Items, Mapped, Node, Row, Scalar, Wr
 from .noted import described, noted
 from .objects import Fields, Member
 from .pydantic_models import Model, is_model
-from .scopes import NoShape, Scope, type_arguments
+from .scopes import NoShape, Scope, filled, type_arguments
 from .unions import Either, confused, tag_names
 from .writing import Writer
 
@@ -121,23 +121,26 @@ class Reader:
         return self._class(kind, cls, scope)
 
     def _class(self, kind: Any, cls: type, scope: Scope) -> Node:
-        if kind in self._classes:
-            return self._classes[kind]
+        kind = filled(kind, scope.types)
+        key = (kind, repr(kind))  # unions in its brackets are equal in any order, and read in their own
+        if key in self._classes:
+            return self._classes[key]
         if is_model(cls):
-            return self._model(kind, cls, scope)
+            self._classes[key] = model = Model(cls.__name__, cls=cls)
+            model.members = self._fields_of_model(cls, scope)
+            return model
         told = declared(cls)
         if told is None:
             raise _refused(kind, scope)
         summary, descriptions = read_docstring(text_of(cls))
         named = "_".join([cls.__name__, *(getattr(each, "__name__", "of") for each in get_args(kind))])
         node = Fields(named, build=told.build, description=summary, tag=told.tag, positions=told.positions)
-        self._classes[kind] = node
+        self._classes[key] = node
         node.members = self._members(kind, told, scope, descriptions)
         return node
 
-    def _model(self, kind: Any, cls: Any, scope: Scope) -> Node:
-        """Return a class that checks itself; its fields are read as far as they can be, to tell it from others."""
-        self._classes[kind] = model = Model(cls.__name__, cls=cls)
+    def _fields_of_model(self, cls: Any, scope: Scope) -> list[Member]:
+        """Return the fields of a class that checks itself, as far as they can be read: to tell it from others."""
         members: list[Member] = []
         for name, each in getattr(cls, "model_fields", {}).items():
             try:
@@ -145,8 +148,7 @@ class Reader:
             except NoShape:
                 node = Anything()
             members.append(Member(each.alias or name, node, argument=name, required=each.is_required()))
-        model.members = members
-        return model
+        return members
 
     def _members(self, kind: Any, told: Declared, scope: Scope, descriptions: Mapping[str, str]) -> tuple[Member, ...]:
         cls = get_origin(kind) or kind
@@ -163,7 +165,7 @@ class Reader:
         return tuple(members)
 
     def _variable(self, kind: TypeVar, scope: Scope) -> Node:
-        if kind in scope.types:
+        if scope.types.get(kind, kind) is not kind:
             return self.read(scope.types[kind], scope)
         if kind.__constraints__:
             return self._union(kind.__constraints__, scope)

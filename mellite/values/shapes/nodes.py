@@ -86,7 +86,7 @@ class Anything(Node):
 
     @property
     def title(self) -> str:
-        """Nothing is wrong."""
+        """What everything is."""
         return "any JSON"
 
     def schema(self, writer: Writer) -> JsonObject:

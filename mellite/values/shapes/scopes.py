@@ -11,7 +11,7 @@ from typing import Any, Final, ForwardRef, Generic, Protocol, cast, get_args, ge
 
 from attrs import evolve, field, frozen
 
-__all__ = ["NoShape", "Scope", "frame_of", "type_arguments"]
+__all__ = ["NoShape", "Scope", "filled", "frame_of", "type_arguments"]
 
 
 class NoShape(Exception):
@@ -184,10 +184,11 @@ def type_arguments(kind: Any) -> dict[Any, dict[Any, Any]]:
     found = {cls: own}
     for base in getattr(cls, "__orig_bases__", ()):
         if isinstance(get_origin(base), type) and get_origin(base) not in (Generic, Protocol):
-            found = type_arguments(_filled(base, own)) | found
+            found = type_arguments(filled(base, own)) | found
     return found
 
 
-def _filled(kind: Any, types: Mapping[Any, Any]) -> Any:
-    variables = getattr(kind, "__parameters__", ())
+def filled(kind: Any, types: Mapping[Any, Any]) -> Any:
+    """Return a type with the type variables in its brackets replaced; a class without brackets as it is."""
+    variables = getattr(kind, "__parameters__", ()) if get_origin(kind) is not None else ()
     return kind[tuple([types.get(each, each) for each in variables])] if variables else kind

@@ -274,6 +274,19 @@ def test_generic_classes() -> None:
     assert schema_of(Base)["properties"] == {"first": {}}
 
 
+def test_generic_classes_in_themselves() -> None:
+    """A class that holds itself of the same variable is itself again."""
+
+    @attrs.frozen
+    class Chain(Generic[T]):
+        value: T
+        rest: Chain[T] | None = None
+
+    assert shape_of(Chain[int]).convert({"value": 1, "rest": {"value": 2}}) == Chain(1, Chain(2))
+    assert message(Chain[int], {"value": 1, "rest": {"value": "x"}}).startswith("$.rest.value: expected an integer")
+    assert shape_of(Chain).convert({"value": [1], "rest": {"value": "x"}}) == Chain([1], Chain("x"))
+
+
 def test_the_frame_of_a_function_is_let_go() -> None:
     """A tool in a function sees its classes, and does not keep its variables once its schema is made."""
 
