@@ -27,6 +27,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 OTHERS = {
     *("--full-trace", "--record-mode"),
     *("--config", "--enable-auto-tool-choice", "--jinja", "--reasoning-parser", "--tool-call-parser"),
+    *("--quiet", "--repository", "--yes"),  # of programs that start MCP servers, and of one
 }
 
 
@@ -128,7 +129,7 @@ def test_what_is_recommended_exists(rule: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "text"),
     [
-        ("names", "a function under @mellite.tool"),
+        ("names", "a function under @mellite.tools"),
         ("names", "see mellite.errors.NoSuchError."),
         ("extras", "pip install 'mellite[websockets]'"),
         ("pages", "see docs/how-to/no-such-page.md"),
