@@ -31,6 +31,8 @@ T = TypeVar("T")
 #: How long a result may be, in characters, where no tool says it.
 _MOST_CHARACTERS: Final = 100_000
 
+_RUN: Final = Approval.run()
+
 _Bound: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
 
 
@@ -72,7 +74,7 @@ async def run_calls(
         tools: the tools by their names; a definition without a handler is one that cannot be called.
         approve: asked about each call before the tool's own ``approve``.
         concurrency: how many calls run at the same time; None for all.
-        max_calls: how many of the calls run; the others get an error.
+        max_calls: how many of the calls run; the others get an error. Those whose result is given do not count.
         results: by the ids of calls, what came of them elsewhere, or an `Approval` that was given there.
 
     Raises:
@@ -82,11 +84,17 @@ async def run_calls(
     local = [call for call in calls if not call.provider_executed]
     firsts = _first_of_each(local)
     distinct = sorted(set(firsts))
+    to_run = [index for index in distinct if isinstance(results.get(local[index].id, _RUN), Approval)]
+    left_out = set(to_run[max_calls:]) if max_calls is not None else set[int]()
+    taken = [index for index in distinct if index not in left_out] if left_out else distinct
     batch = _Batch(tools, approve, results)
-    called = await batch.run([local[index] for index in distinct[:max_calls]], concurrency)
-    for index in distinct[len(called) :]:
-        failure = surplus(len(distinct), len(called))
-        called.append(Called(local[index], error_result(local[index], str(failure)), failed=True, error=failure))
+    called = await batch.run([local[index] for index in taken], concurrency)
+    if left_out:
+        found = dict(zip(taken, called, strict=True))
+        failure = surplus(len(to_run), len(to_run) - len(left_out))
+        for index in left_out:
+            found[index] = Called(local[index], error_result(local[index], str(failure)), failed=True, error=failure)
+        called = [found[index] for index in distinct]
     if len(distinct) == len(local):
         return called
     by_index = dict(zip(distinct, called, strict=True))
@@ -232,9 +240,6 @@ class _Batch:
             self._asking = anyio.Lock()
         async with self._asking:
             return await _guarded(decide(call, asked), who, call, arguments)
-
-
-_RUN: Final = Approval.run()
 
 
 class _Deferred(Exception):

@@ -185,10 +185,15 @@ class Run(ModelOutputThunk[T], Generic[T]):
             changes["backend"] = _backend(backend)
         if tools is not None:
             changes["tools"] = tools_by_name(tools)
-        plan = evolve(self._stepping.plan, past=(*progress.before(step), *behind), **changes)
+        plan = self._stepping.plan
+        if results is None and step > sum(isinstance(each, RunStep) for each in plan.past):
+            changes["results"] = None  # they were for calls before this run: a later one may have the same id
+        plan = evolve(plan, past=(*progress.before(step), *behind), **changes)
         if step and "tool_choice" not in options:
             options["tool_choice"] = None
         request = Request.of(self._call.request, system=system, tools=tools, output=output, **options)
+        if results is not None:
+            _check_results(plan, request)
         call = self._descend(request)
         return Run(evolve(call, backend=Steps(plan)))
 

@@ -17,7 +17,7 @@ from ...values.events import Event, Finish, StepStart, ToolErrorEvent, ToolResul
 from ...values.filling import copier
 from ...values.request import Request
 from ...values.text_answer import Batch, TextAnswer
-from .calling import run_calls
+from .calling import Called, run_calls
 from .progress import Progress, StopReason
 from .reading import Departure, StepReader, all_events, last_event, step_end
 from .step import CUT, RunStep, local_calls
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ...thunk.observing import Kind
     from ...thunk.pushed import Flight, PushedAudience
     from ...values.messages import ToolCall
-    from .calling import Called
     from .plan import Plan
 
 __all__ = ["Steps"]
@@ -167,14 +166,14 @@ class Steps:
         """Run the calls that the history ends with, or take their results from what was given."""
         progress, plan = self.progress, self.plan
         calls = progress.waiting()
-        if plan.execution == "none":
-            given = tuple([call for call in calls if call.id in plan.results])
-            if len(given) < len(calls):
-                progress.stop_reason, progress.pending_calls = "pending", calls
-                return ()
         if not calls:
             return ()
-        called = await self._run(calls, plan.results)
+        if plan.execution == "none":  # what is given counts, call by call; the others still wait
+            given = await self._run([call for call in calls if call.id in plan.results], plan.results)
+            answered = iter(given)
+            called = [next(answered) if call.id in plan.results else Called(call, None) for call in calls]
+        else:
+            called = await self._run(calls, plan.results)
         progress.answer(called)
         return await self._told(called, decide=False)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 from attrs import frozen
 
 from ...thunk.call import name_of
-from ...values.errors import InvalidRequest
+from ...values.errors import InvalidRequest, MelliteError
 from ...values.public_names import publish
+from ...values.secrets.shapes import masked
 from ..sampling.budget import check_count, check_seconds, dollars
 from .progress import Progress, StopReason
 
@@ -139,9 +140,15 @@ class _Function(Condition):
     function: OfRun
 
     async def reason(self, progress: Progress) -> StopReason | None:
-        found = self.function(progress.run)
-        if inspect.isawaitable(found):
-            found = await found
+        try:
+            found = self.function(progress.run)
+            if inspect.isawaitable(found):
+                found = await found
+        except MelliteError:
+            raise
+        except Exception as error:
+            msg = f"stop condition {self!r} raised {type(error).__name__}: {masked(str(error))}"
+            raise InvalidRequest(msg, parameter="stop_when") from error
         return "condition" if found else None
 
     def __repr__(self) -> str:

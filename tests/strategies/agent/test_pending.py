@@ -139,14 +139,59 @@ async def test_execution_none_hands_calls_to_the_caller() -> None:
     assert run.steps[0].results == (None, None)
     half = run.resume({"c1": "one"})
     await half
-    assert [call.id for call in half.pending_calls] == ["c1", "c2"]
-    second = run.resume({"c1": "one", "c2": "two"})
+    assert [call.id for call in half.pending_calls] == ["c2"]  # what was given is not lost
+    assert results_of(half.messages) == [("c1", "one")]
+    second = half.resume({"c2": "two"})
     await second
     assert [call.id for call in second.pending_calls] == ["c3"]
     third = second.resume({"c3": "three"})
     assert await third == "All paid."
     assert results_of(third.messages) == [("c1", "one"), ("c2", "two"), ("c3", "three")]
     assert ran == []
+
+
+async def test_results_one_after_the_other_for_a_history() -> None:
+    """Where nothing runs here, the results of a history that was given come as they come, too."""
+    history = [Message.user("Pay."), Message.assistant(asks("c1", "pay", to="Eve"), asks("c2", "pay", to="Bob"))]
+    backend = Played([], ["All paid."])
+    half = mellite.run(backend, history, tools=[pay], execution="none", results={"c2": "two"})
+    await half
+    assert ([call.id for call in half.pending_calls], backend.requests) == (["c1"], [])
+    whole = half.resume({"c1": "one"})
+    assert await whole == "All paid."
+    assert sorted(results_of(whole.messages)) == [("c1", "one"), ("c2", "two")]
+    assert ran == []
+
+
+@pytest.mark.parametrize("execution", ["local", "none"])
+async def test_more_results_than_calls_may_run(execution: Any) -> None:
+    """A limit of what is run is none of what was done elsewhere."""
+    calls = [asks(f"c{number}", "pay", to="Bob") for number in range(4)]
+    run = run_of(Played(calls, ["All paid."]), execution="none", max_calls=2)
+    await run
+    again = run.fork(1, execution=execution, results={call.id: f"paid {call.id}" for call in calls})
+    assert await again == "All paid."
+    assert results_of(again.messages) == [(call.id, f"paid {call.id}") for call in calls]
+
+
+@pytest.mark.parametrize("given", ["by hand", Approval.run()])
+async def test_forks_forget_results_of_earlier_calls(given: Any) -> None:
+    """What was decided on one call holds for no later one that has its id again."""
+    backend = Played([asks("c1", "pay", to="Eve")], [asks("c1", "pay", to="Eve")], ["Done."])
+    run = run_of(backend)
+    await run
+    again = run.resume({"c1": given})
+    forked = again.fork(1)  # it is not begun: the call waits still
+    await forked
+    assert (forked.stop_reason, len(forked.steps)) == ("pending", 2)
+    await again
+    ran.clear()
+    forked = again.fork(2)
+    await forked
+    assert (forked.stop_reason, len(forked.steps), ran) == ("pending", 2, [])
+    assert await again.fork(2, results={"c1": "ok"}) == "Done."
+    with pytest.raises(InvalidRequest, match="'C1', and no call with this id waits for one; did you mean 'c1'"):
+        again.fork(2, results={"C1": "ok"})
 
 
 async def test_pending_with_an_output_type() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import mellite
 from mellite import Run, stop
-from mellite.errors import BackendError, InvalidRequest
+from mellite.errors import InvalidRequest
 from mellite.events import Usage
 from mellite.messages import ToolCall
 from tests.strategies.agent.played import Played, add, asks, shouts
@@ -148,9 +148,13 @@ async def test_an_answer_comes_first() -> None:
 
 
 async def test_a_condition_that_raises() -> None:
-    """It fails the run, with the cause."""
-    run = run_of(endless(), stop_when=lambda run: 1 / 0)
-    with pytest.raises(BackendError) as caught:
+    """It fails the run, with the cause; the backend is not to blame, and a key is not told."""
+
+    async def broken(run: Run[Any]) -> bool:
+        raise ZeroDivisionError("sk-ant-api03-" + "a1" * 20)
+
+    run = run_of(endless(), stop_when=stop.steps(9) | broken)
+    with pytest.raises(InvalidRequest, match=r"stop condition broken raised ZeroDivisionError: \[REDACTED\]") as caught:
         await run
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert len(run.steps) == 1
