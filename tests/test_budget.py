@@ -20,7 +20,7 @@ SLACK: Final = 1.1
 
 #: What each costs today; the bar that was set for it in the comment. Lower a figure when the cost falls.
 TODAY: Final[Mapping[str, float]] = {
-    "unary call": 261,  # bar: 300
+    "unary call": 270,  # bar: 300; nine of them are for the retries that may follow
     "unary turns": 2,  # bar: 2
     "burst delta": 6.7,  # bar: 15
     "paced delta": 109,  # bar: 110

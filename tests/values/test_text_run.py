@@ -119,6 +119,6 @@ def test_any_events() -> None:
     ]
     runs = 0
     for _ in range(3_000):
-        events = [rnd.choice(made)() for _ in range(rnd.randrange(8))]
+        events: list[Event] = [rnd.choice(made)() for _ in range(rnd.randrange(8))]
         runs += agree(events)
     assert runs > 200
