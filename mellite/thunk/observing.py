@@ -11,7 +11,7 @@ whoever waits for it goes on. They must not block. What they raise is logged and
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -281,7 +281,7 @@ def install(*watchers: Observer | Interceptor) -> Callable[[], None]:
 
 
 @contextmanager
-def using(*watchers: Observer | Interceptor) -> Iterator[None]:
+def using(*watchers: Observer | Interceptor) -> Generator[None]:
     """Have these look on at whatever is driven inside the block, and in tasks that are started in it.
 
     Raises:
@@ -343,7 +343,7 @@ def begin(kind: Kind, subject: Any) -> Activity | None:
 
 
 @contextmanager
-def activity(kind: Kind, subject: Any) -> Iterator[Activity | None]:
+def activity(kind: Kind, subject: Any) -> Generator[Activity | None]:
     """Tell that something begins and, at the end of the block, that it is over; what begins inside is a part of it.
 
     Gives the activity, to set its ``result``, or None if nobody looks on. For one task.

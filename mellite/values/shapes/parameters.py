@@ -21,7 +21,7 @@ from .shape import Shape
 
 __all__ = ["Parameters"]
 
-_log: Final = logging.getLogger("mellite.tools")
+_log: Final = logging.getLogger(__name__)
 
 
 @frozen
