@@ -138,7 +138,16 @@ def _other(value: object) -> Json:
             return its_own(**options)
     if isinstance(value, (Sequence, MappingView)):
         return list(cast("Iterable[object]", value))
-    return msgspec.to_builtins(value, builtin_types=(bytes, bytearray), enc_hook=_other)
+    return _by_msgspec(value)
+
+
+def _by_msgspec(value: object) -> Json:
+    def inside(part: object) -> Json:
+        if part is value:  # msgspec does not know it either
+            raise TypeError(_kind(part))
+        return _other(part)
+
+    return msgspec.to_builtins(value, builtin_types=(bytes, bytearray), enc_hook=inside)
 
 
 _BYTES: Final = (bytes, bytearray, memoryview)

@@ -119,11 +119,13 @@ class Run(ModelOutputThunk[T], Generic[T]):
         return evolve(made, usage=self.usage, cost_usd=self.cost_usd)
 
     def deferred_messages(self) -> tuple[Message, ...]:
-        """Return the messages that the run has put behind its prompt; raise if it failed or was cancelled."""
+        """Return the messages that the run has put behind its prompt; raise if it failed, was cancelled or goes on."""
         from ...values.errors import RunStopped
 
         outcome = self.outcome
-        if outcome is not None and not isinstance(outcome.error, RunStopped):
+        if outcome is None:
+            return super().deferred_messages()  # which says that it is not done
+        if not isinstance(outcome.error, RunStopped):
             outcome.raise_error()
         return self._stepping.progress.new_messages
 

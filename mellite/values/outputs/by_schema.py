@@ -124,19 +124,26 @@ def _validator_of(schema: JsonObject) -> Any:
     try:
         return jsonschema_rs.validator_for(schema, validate_formats=True, mask=_MASK, offline=True)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        message = getattr(error, "message", None) or str(error)
-        msg = f"this is no JSON Schema that can be used: {message[:_MOST]}"
+        said = _said(error) if isinstance(error, jsonschema_rs.ValidationError) else str(error)
+        msg = f"this is no JSON Schema that can be used: {said[:_MOST]}"
         raise InvalidRequest(msg, parameter="output") from None  # the cause cannot be pickled
 
 
 def _told(fault: ValidationError) -> OutputValidationError:
     """Return the error for the first thing that does not fit."""
-    path = "$" + "".join([_step(step) for step in fault.instance_path])
+    msg = f"the answer does not fit its JSON Schema at {_said(fault)[:_MOST]}"
+    return OutputValidationError(msg, path=_path(fault), value=fault.instance)
+
+
+def _said(fault: ValidationError) -> str:
+    """Return where something does not fit a schema, and why."""
     shown = json.dumps(fault.instance, ensure_ascii=False)
     shown = f"{shown[:_SHOWN]}..." if len(shown) > _SHOWN else shown
-    message = fault.message.replace(_MASK, shown)
-    msg = f"the answer does not fit its JSON Schema at {path}: {message[:_MOST]}"
-    return OutputValidationError(msg, path=path, value=fault.instance)
+    return f"{_path(fault)}: {fault.message.replace(_MASK, shown)}"
+
+
+def _path(fault: ValidationError) -> str:
+    return "$" + "".join([_step(step) for step in fault.instance_path])
 
 
 def _step(step: str | int) -> str:

@@ -207,6 +207,7 @@ NO_FORM: dict[str, tuple[Callable[[], object], list[str]]] = {
     "broken": (lambda: {"a": Broken()}, ["$.a", "Broken", "KeyError"]),
     "huge": (lambda: 10**10_000, ["$"]),
     "a class": (lambda: Place, ["$", "type"]),
+    "a plain object": (lambda: {"a": object()}, ["$.a", "type object"]),
     "parts": (lambda: ToolValue("content", [Text("a"), 5]), ["int"]),
 }
 
@@ -219,6 +220,7 @@ async def test_what_has_no_form(case: str) -> None:
     assert found.type == "error"
     assert [word for word in words if word not in found.value] == [], found.value
     assert "sk-hidden" not in found.value
+    assert "RecursionError" not in found.value or case == "deep"
     assert len(found.value) < 300
 
 

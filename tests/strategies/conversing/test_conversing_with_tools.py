@@ -67,6 +67,26 @@ async def test_saved_and_trimmed():
     assert chat.trimmed(tokens=60).messages == ()
 
 
+async def test_saved_too_early():
+    """That is refused while a run is pending or goes on, and takes nothing out of the history."""
+    chat = Conversation(Played([asks("1", a=1, b=2)], ["Three."], ["Yes."]), tools=[add])
+    answer = chat.ask("What is 1 + 2?")
+    chat = chat.after(answer)
+    with pytest.raises(InvalidRequest, match=r"message 1 of the conversation is an answer that is pending: await it"):
+        chat.to_json()
+    with pytest.raises(InvalidRequest, match="pending"):
+        answer.deferred_messages()
+    async for _ in answer.events():
+        with pytest.raises(InvalidRequest, match="running"):
+            chat.to_json()
+        break
+    asked = chat.ask("Sure?")
+    assert await asked == "Yes."
+    assert roles(asked) == ["user", "assistant", "tool", "assistant", "user", "assistant"]
+    assert roles(chat) == ["user", "assistant", "tool", "assistant"]
+    assert Conversation.from_json(chat.to_json(), backend=chat.backend).messages == chat.messages
+
+
 async def test_a_run_that_failed_is_the_cause():
     """As with any answer."""
     chat = Conversation(Played([asks("1", a=1, b=2)], [ValueError("no luck")]), tools=[add])

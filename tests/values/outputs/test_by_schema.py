@@ -96,6 +96,13 @@ def test_what_is_no_schema(schema: Any) -> None:
     pickle.dumps(caught.value)
 
 
+def test_where_it_is_none() -> None:
+    """The error says which part of it is wrong, and what stands there."""
+    with pytest.raises(InvalidRequest, match=r'\$\.properties\.a\.type: "strin" is not valid under any') as caught:
+        mellite.Json({"type": "object", "properties": {"a": {"type": "strin"}}})
+    assert str(caught.value).isprintable()
+
+
 def test_it_is_a_value() -> None:
     """It does not change with what it was made of; it is copied, pickled, compared and hashed."""
     given: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}}
