@@ -1,14 +1,14 @@
-"""Reading JSON texts that a model wrote: as RFC 8259 has it, with lone surrogates and numbers of any length."""
+"""Reading JSON texts that a model wrote, as RFC 8259 has it, with lone surrogates and numbers of any length; copies."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .provider_json import Json
 
-__all__ = ["strict_json"]
+__all__ = ["copied_json", "strict_json"]
 
 
 def strict_json(text: str) -> Json:
@@ -37,3 +37,28 @@ def _no_constant(name: str) -> NoReturn:
 
 def _int(digits: str) -> int | float:
     return int(digits) if len(digits) < 4_000 else math.copysign(math.inf, -1 if digits[0] == "-" else 1)
+
+
+def copied_json(value: Json) -> Json:
+    """Return JSON whose objects and arrays are copies, at any depth, so that nobody who changes it changes the other.
+
+    Example:
+        >>> given = {"cities": ["Paris"]}
+        >>> copied_json(given)["cities"].append("Rome")
+        >>> given
+        {'cities': ['Paris']}
+    """
+    whole = [value]
+    copies: dict[int, Any] = {}  # what stands in a value twice, even in itself, is one thing in the copy as well
+    waiting: list[Any] = [whole]
+    while waiting:  # not recursive: it may be deeper than Python can call
+        each = waiting.pop()
+        for key, inner in each.items() if type(each) is dict else enumerate(each):
+            if type(inner) is not dict and type(inner) is not list:
+                continue
+            found = copies.get(id(inner))
+            if found is None:
+                found = copies[id(inner)] = inner.copy()
+                waiting.append(found)
+            each[key] = found
+    return whole[0]

@@ -16,6 +16,7 @@ from ...values.callables import is_async
 from ...values.empty import EMPTY
 from ...values.errors import ToolFailure
 from ...values.function_tools import Approve, Tool
+from ...values.json_texts import copied_json
 from ...values.messages import ToolCall, ToolResult
 from ...values.provider_json import Json
 from ...values.shapes import Mismatch
@@ -204,7 +205,7 @@ class _Batch:
     async def _decided(self, call: ToolCall, tool: object, most: int, decision: Approval | None) -> Called:
         if call.name not in self._tools:
             raise unknown_tool(call.name, self._tools)
-        arguments = arguments_of(call)
+        arguments = copied_json(arguments_of(call))  # a tool may change its own, and the history must not change
         bound = _bind(tool, arguments)
         if decision is None:
             decision = await self._decision(call, tool, arguments)
@@ -217,7 +218,7 @@ class _Batch:
             case "answer":
                 return _answered(call, decision.result, most)
             case "replace":
-                arguments = decision.arguments
+                arguments = copied_json(decision.arguments)
                 bound = _bind(tool, arguments, replaced=True)
             case "run":
                 pass
@@ -234,12 +235,13 @@ class _Batch:
         if not asked:
             return _RUN
         who = f"the approval of tool {call.name!r}"
+        shown = evolve(call, arguments=copied_json(call.arguments))
         if all(is_async(approve) for approve in asked):
-            return await _guarded(decide(call, asked), who, call, arguments)
+            return await _guarded(decide(shown, asked), who, call, arguments)
         if self._asking is None:
             self._asking = anyio.Lock()
         async with self._asking:
-            return await _guarded(decide(call, asked), who, call, arguments)
+            return await _guarded(decide(shown, asked), who, call, arguments)
 
 
 class _Deferred(Exception):

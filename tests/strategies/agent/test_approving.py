@@ -40,7 +40,7 @@ async def decided(answer: object, *, sync: bool = True, of_tool: bool = False) -
     """What becomes of a call about which this is said."""
 
     def say(call: ToolCall) -> object:
-        assert call is CALL
+        assert call == CALL
         return answer
 
     async def asay(call: ToolCall) -> object:

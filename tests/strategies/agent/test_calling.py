@@ -169,6 +169,39 @@ def failing(error: BaseException | type[BaseException], *, sync: bool) -> Callab
     return fail if sync else afail
 
 
+@pytest.mark.parametrize("approve", [None, "sync", "async"])
+@pytest.mark.parametrize("by_schema", [True, False])
+async def test_what_a_model_wrote_stays(by_schema: bool, approve: str | None) -> None:
+    """Neither a tool nor an approval that changes the arguments changes the history, nor what the tool gets."""
+    got: list[Any] = []
+
+    def take(rows: list[Any]) -> int:
+        """Take the rows."""
+        got.append([list(row) for row in rows])
+        while rows:
+            rows.pop().clear()
+        return 1
+
+    def spoils(call: ToolCall) -> None:
+        call.arguments["rows"][0].append("no")
+        call.arguments["rows"].append("no")
+
+    async def spoils_later(call: ToolCall) -> None:
+        spoils(call)
+
+    schema = {"type": "object", "properties": {"rows": {"type": "array"}}}
+    made = (
+        Tool.from_schema("take", schema, lambda arguments: take(arguments["rows"])) if by_schema else mellite.tool(take)
+    )
+    call = asked("take", {"rows": [[1], [2, 3]]})
+    found = await run_calls(
+        [call], {"take": made}, approve={None: None, "sync": spoils, "async": spoils_later}[approve]
+    )
+    assert (found[0].value, got) == (1, [[[1], [2, 3]]])
+    assert found[0].call is call
+    assert call.arguments == {"rows": [[1], [2, 3]]}
+
+
 @pytest.mark.parametrize("sync", [True, False])
 async def test_a_failure_is_for_the_model(sync: bool) -> None:
     """What a tool raises as ToolFailure is the result, and the error is kept with the tool's own frames."""
