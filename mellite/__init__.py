@@ -12,8 +12,8 @@ beside it; a test enforces that.
     loops/                              asyncio, trio and callers without a loop
     values/                             requests, messages, events, usage, errors, prices, chunks
 
-The modules errors, events, mcp, messages, mochi, request, requirements, sampling, stop and streaming are faces: public
-paths that hand on what a room defines.
+The modules errors, events, mcp, messages, mochi, request, requirements, sampling, stop, streaming and telemetry are
+faces: public paths that hand on what a room defines.
 
 Every public name loads its module when it is first used, so that ``import mellite`` costs nothing.
 """
@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
+
+from .values.noticing import Finder as _Finder, noticing as _noticing
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         sampling as sampling,
         stop as stop,
         streaming as streaming,
+        telemetry as telemetry,
     )
     from .backends.asking import generate as generate
     from .backends.by_name import backend as backend
@@ -123,7 +126,8 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events mcp messages mochi request requirements sampling stop streaming",
+            "": "backends cassettes errors events mcp messages mochi request requirements sampling stop streaming "
+            "telemetry",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
             ".backends.wrappers.cached": "Cached",
@@ -174,3 +178,13 @@ else:
             return find(path)
 
     sys.meta_path.append(_FormerPaths)
+
+
+def _load_finder() -> _Finder:
+    from .backends.wrappers.automatic_tracing import observer
+
+    return observer
+
+
+# Here, because nothing is generated without this module, and nothing below it may know what looks on.
+_noticing.by(_load_finder)

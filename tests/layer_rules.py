@@ -28,7 +28,19 @@ ROOMS: tuple[tuple[str, ...], ...] = (
 mellite/__init__.py is above all of them, and so are the faces: nobody imports either.
 """
 
-FACES = ("errors", "events", "mcp", "messages", "mochi", "request", "requirements", "sampling", "stop", "streaming")
+FACES = (
+    "errors",
+    "events",
+    "mcp",
+    "messages",
+    "mochi",
+    "request",
+    "requirements",
+    "sampling",
+    "stop",
+    "streaming",
+    "telemetry",
+)
 """Files of a few lines that stand where a public path always was, and hand on what is in a room."""
 
 INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -84,7 +96,12 @@ NARROWED = (
         "a cassette stands in for a server and knows no route, framing or key",
     ),
     ("cassettes", "thunk", (), "a cassette knows no thunk"),
-    ("backends", "thunk", ("thunk.backend",), "a backend only yields events and knows no thunk"),
+    (
+        "backends",
+        "thunk",
+        ("thunk.backend", "thunk.observing"),
+        "a backend only yields events and knows no thunk; wrappers may look on and stand in between, as anybody",
+    ),
 )
 """(room, a room below it, all that it may import of that one, why)."""
 

@@ -21,6 +21,9 @@ from attrs import frozen
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
+#: Pages whose code changes its process for good.
+APART: Final = ("trace-calls.md",)
+
 _FENCE: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 #: Shell commands that no test runs, with the reason.

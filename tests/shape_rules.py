@@ -26,11 +26,12 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "
 
 WIDE_EXCEPTS = {
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
+    "mellite/backends/wrappers/automatic_tracing.py::_made": "calls go on without traces: it is logged",
     "mellite/backends/conformance.py::_stops": "what a backend raises while it is closed is what the check reports",
     "mellite/backends/conformance.py::_Check.damages": (
         "what a protocol raises for damaged bytes is what the check reports"
     ),
-    "mellite/thunk/observing.py::_tell": "who looks on must not change what happens: it is logged",
+    "mellite/thunk/observing.py::_told": "who looks on must not change what happens: it is logged",
     "mellite/thunk/pump.py::Pump.run": "whatever a backend raises settles the thunk",
     "mellite/thunk/pump.py::Pump.start": "the stream comes across it again, in the task, where it settles the thunk",
     "mellite/backends/wrappers/attempts.py::until_something": "returned, and raised unless it is tried again",
@@ -258,6 +259,7 @@ def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) 
 
 
 SEES_MODULES = (
+    "mellite/backends/wrappers/automatic_tracing.py::observer",
     "mellite/loops/detection.py::forget_library",
     "mellite/loops/detection.py::imported_trio",
     "mellite/loops/detection.py::uses_anyio_on_asyncio",

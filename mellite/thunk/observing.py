@@ -2,7 +2,8 @@
 
 An `Observer` is told what begins and ends. An `Interceptor` stands between a thunk and its backend, and between a call
 and its tool, and may answer in their place. Both are in force for whatever is driven in a context (`using`), or in the
-whole process (`install`). Where nobody looks on, a generation pays for one look.
+whole process (`install`). One observer may also come by itself, whenever something shows that it is wanted: see
+`mellite.values.noticing`. Where nobody looks on, a generation pays for one look.
 
 Observers are called where the thing happens: in the thread of its loop, never at once for one activity, and before
 whoever waits for it goes on. They must not block. What they raise is logged and changes nothing.
@@ -15,12 +16,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Seque
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypeVar, final
 
 from attrs import evolve, field, frozen
 
 from ..loops import forking
 from ..values.errors import InvalidRequest
+from ..values.noticing import noticing
 
 if TYPE_CHECKING:
     from ..values.events import Event
@@ -74,6 +76,8 @@ class Generation(Protocol):
 #: Opens the stream of events of a generation.
 Opener: TypeAlias = "Callable[[Any], AsyncIterator[Event]]"
 
+T = TypeVar("T")
+
 #: Runs one call of a tool.
 ToolRunner: TypeAlias = "Callable[[ToolCall], Awaitable[ToolResult]]"
 
@@ -86,6 +90,13 @@ class Observer:
 
     def started(self, activity: Activity) -> None:
         """Note that something begins: a thunk is driven, a tool is about to be called. Called where it is driven."""
+
+    def entered(self, activity: Activity) -> Callable[[], object] | None:
+        """Make something current for the code of a tool that is about to run; return what ends that, if anything.
+
+        Called behind `started`, in the task that runs the tool; what it returns is called in that task, too, before
+        `settled`.
+        """
 
     def event(self, activity: Activity, event: Event) -> None:
         """Note an event of a generation. Written only by observers that need it: it costs a call for each delta."""
@@ -156,6 +167,16 @@ class Activity:
         for observer in self._observers:
             _tell(partial(observer.chunk, self, chunk, verdicts))
 
+    def enter(self) -> Callable[[], None]:
+        """Have the observers make current what they want for the code in this context; return what ends that."""
+        left = [each for observer in self._observers if (each := _told(partial(observer.entered, self))) is not None]
+
+        def leave() -> None:
+            for each in reversed(left):
+                _tell(each)
+
+        return leave
+
     def settle(self, result: Any = None, error: BaseException | None = None) -> None:
         """Tell that it is over; a no-op the second time."""
         if self._is_over:
@@ -171,12 +192,18 @@ class Activity:
         return f"<Activity {self.kind} {'over' if self._is_over else 'going on'}>"
 
 
-def _tell(call: Callable[[], object]) -> None:
+def _told(call: Callable[[], T]) -> T | None:
+    """Call an observer; return what it returns."""
     try:
-        call()
+        return call()
     except Exception:
         # What looks on must not change what happens.
         logging.getLogger("mellite").warning("an observer raised; what it looks at goes on", exc_info=True)
+        return None
+
+
+#: Calls an observer.
+_tell: Final[Callable[[Callable[[], object]], object]] = _told
 
 
 # What is in force
@@ -237,20 +264,32 @@ class _Everywhere:
     def __init__(self) -> None:
         self.installing = forking.rlock()
         self.watchers: tuple[Observer | Interceptor, ...] = ()
+        self.noticed: object | None = None  # the observer that came by itself
         self.in_force: InForce | None = None
 
     def change(self, watchers: tuple[Observer | Interceptor, ...]) -> None:
         """Put these in the place of those that were there."""
         self.watchers = watchers
-        self.in_force = _NOTHING.with_(*watchers) if watchers else None
+        both = (self.noticed, *watchers) if isinstance(self.noticed, Observer) else watchers
+        self.in_force = _NOTHING.with_(*both) if both else None
+
+    def notice(self, observer: object | None) -> None:
+        """Put this observer, or none, in the place of the one that came by itself; it looks on before all others."""
+        with self.installing:
+            if observer is not self.noticed:
+                self.noticed = observer
+                self.change(self.watchers)
 
 
 _everywhere: Final = _Everywhere()
 
 
 def in_force() -> InForce | None:
-    """Return what is in force here, what was installed for the process first; None for nothing."""
+    """Return what is in force here: who came by itself, what was installed, what is near; None for nothing."""
     nearby = _here.get()
+    noticed = noticing.find()
+    if noticed is not _everywhere.noticed:
+        _everywhere.notice(noticed)
     everywhere = _everywhere.in_force
     if everywhere is None:
         return nearby
@@ -353,6 +392,7 @@ def activity(kind: Kind, subject: Any) -> Generator[Activity | None]:
         yield None
         return
     token = _current.set(begun)
+    leave = begun.enter() if kind == "tool" else None
     failure: BaseException | None = None
     try:
         yield begun
@@ -360,6 +400,8 @@ def activity(kind: Kind, subject: Any) -> Generator[Activity | None]:
         failure = error
         raise
     finally:
+        if leave is not None:
+            leave()
         with suppress(ValueError):  # closed in another context, by the garbage collector
             _current.reset(token)
         begun.settle(error=failure)

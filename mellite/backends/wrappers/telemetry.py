@@ -1,0 +1,32 @@
+"""Turn traces and metrics off and on again."""
+
+from __future__ import annotations
+
+from ...values.public_names import publish
+from .automatic_tracing import switch
+
+__all__ = ["off", "on"]
+
+
+def off() -> None:
+    """Write no spans and no metrics from now on, in the whole process. What goes on already is written to its end.
+
+    Example:
+        >>> import mellite
+        >>> mellite.telemetry.off()
+        >>> mellite.telemetry.on()
+    """
+    switch.is_on = False
+
+
+def on() -> None:
+    """Take `off` back: write spans and metrics wherever the program has set a provider.
+
+    Example:
+        >>> import mellite
+        >>> mellite.telemetry.on()
+    """
+    switch.is_on = True
+
+
+publish(globals(), "mellite.telemetry", "off", "on")

@@ -1,0 +1,181 @@
+"""Spans for OpenTelemetry, of every generation, tool, run, strategy and stream. The one module that imports it.
+
+A span is never current, but that of a tool, for the code of the tool: one that is made current inside an async
+generator stays so in the task that reads it, when the reader leaves. Parents are handed on explicitly instead: the span
+of the activity that a new one is a part of, unless the caller has made another one current since.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, final
+
+from opentelemetry import context as contexts, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from ...thunk.observing import Activity, Observer
+from ...values.errors import ConfigurationError, ProviderError, RequestError, TransportError
+from ...values.secrets.shapes import masked
+from . import semantics
+from .content import VARIABLE, as_text, capture_of, content_of
+from .described import Attributes, asked, cost_of, failed, finished, model_of, overall
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from ...thunk.observing import Generation
+
+__all__ = ["Tracing"]
+
+NAME: Final = "mellite"
+
+#: Errors whose words are ours or the provider's, and hold nothing of prompt and answer.
+_TOLD: Final = (ConfigurationError, ProviderError, RequestError, TransportError)
+_MOST_CHARACTERS: Final = 500
+
+
+@final
+class Open:
+    """An activity that goes on: its span, and the span that was current when it began."""
+
+    __slots__ = ("around", "span")
+
+    def __init__(self, span: Span, around: Span) -> None:
+        self.span = span
+        self.around = around
+
+
+class Tracing(Observer):
+    """Writes a span for each activity.
+
+    Args:
+        tracer_provider: makes the tracer; by default the one of the process.
+        logger_provider: makes the logger of events with content; by default the one of the process.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None = None,
+        logger_provider: object | None = None,
+    ) -> None:
+        self._tracer = trace.get_tracer(NAME, tracer_provider=tracer_provider)
+        self._profile = semantics.profile_of(os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN"))
+        self._capture = capture_of(os.environ.get(VARIABLE))
+        self._log = events_logger(logger_provider) if self._capture.events else None
+        self._open: dict[Activity, Open] = {}
+
+    def started(self, activity: Activity) -> None:
+        """Begin a span."""
+        around = trace.get_current_span()
+        name, attributes = self._named(activity)
+        kind = SpanKind.CLIENT if activity.kind == "generation" else SpanKind.INTERNAL
+        context = self._parent_of(activity, around)
+        span = self._tracer.start_span(name, context, kind, attributes)
+        self._open[activity] = Open(span, around)
+
+    def _parent_of(self, activity: Activity, around: Span) -> Context:
+        context = contexts.get_current()
+        parent = None if activity.parent is None else self._open.get(activity.parent)
+        if parent is None or (around is not parent.around and around.get_span_context().is_valid):
+            return context
+        return trace.set_span_in_context(parent.span, context)
+
+    def _named(self, activity: Activity) -> tuple[str, Attributes]:
+        subject = activity.subject
+        match activity.kind:
+            case "generation":
+                return f"{semantics.CHAT} {model_of(subject) or ''}".rstrip(), asked(subject)
+            case "tool":
+                return f"{semantics.EXECUTE_TOOL} {subject.name}", {
+                    semantics.OPERATION: semantics.EXECUTE_TOOL,
+                    semantics.TOOL_NAME: subject.name,
+                    semantics.TOOL_CALL_ID: subject.id,
+                    semantics.TOOL_TYPE: "function",
+                }
+            case "run":
+                return semantics.INVOKE_AGENT, {semantics.OPERATION: semantics.INVOKE_AGENT}
+            case "sampling":
+                return f"sample {type(subject).__name__}", {semantics.OPERATION: self._profile.sampling}
+            case other:
+                return other, {semantics.OPERATION: other}
+
+    def entered(self, activity: Activity) -> Callable[[], object] | None:
+        """Make the span of a tool current for its code."""
+        opened = self._open.get(activity)
+        if opened is None:
+            return None
+        token = contexts.attach(trace.set_span_in_context(opened.span))
+        return partial(_leave, token, opened.span)
+
+    def settled(self, activity: Activity) -> None:
+        """End the span."""
+        opened = self._open.pop(activity, None)
+        if opened is None:
+            return
+        span = opened.span
+        try:
+            if activity.kind == "generation":
+                self._end_generation(span, activity.subject)
+            elif span.is_recording():
+                span.set_attributes(overall(activity, self._profile))
+                if activity.kind == "tool" and self._capture.spans:
+                    _add_tool_content(span, activity)
+            if span.is_recording():
+                _set_state(span, activity)
+        finally:
+            span.end()
+
+    def _end_generation(self, span: Span, generation: Generation) -> None:
+        outcome = generation.outcome
+        if outcome is None or not (span.is_recording() or self._log is not None):
+            return
+        facts = outcome.generation
+        attributes = finished(facts, self._profile)
+        cost = cost_of(facts)
+        if cost is not None:
+            attributes[semantics.COST] = cost
+        content = content_of(generation) if self._capture.spans or self._capture.events else {}
+        if self._log is not None:
+            self._log({**asked(generation), **attributes, **content}, trace.set_span_in_context(span))
+        if self._capture.spans:
+            attributes |= content
+        span.set_attributes(attributes)
+        if facts.model is not None and model_of(generation) is None:
+            span.update_name(f"{semantics.CHAT} {facts.model}")
+
+
+def _leave(token: object, span: Span) -> None:
+    # Closed in another context, by the garbage collector, there is nothing to take back.
+    if trace.get_current_span() is span:
+        contexts.detach(token)  # type: ignore[arg-type]  # its type has no public name
+
+
+def _add_tool_content(span: Span, activity: Activity) -> None:
+    call, result = activity.subject, activity.result
+    span.set_attribute(semantics.TOOL_ARGUMENTS, as_text(call.arguments))
+    if result is not None:
+        span.set_attribute(semantics.TOOL_RESULT, as_text(result.result.value))
+
+
+def _set_state(span: Span, activity: Activity) -> None:
+    error, name = activity.error, failed(activity)
+    if name is not None:
+        told = masked(str(error))[:_MOST_CHARACTERS] if isinstance(error, _TOLD) else None
+        span.set_attributes({semantics.ERROR_TYPE: name, semantics.STATE: "failed"})
+        span.set_status(Status(StatusCode.ERROR, told))
+    else:
+        span.set_attribute(semantics.STATE, "done" if error is None else "cancelled")
+
+
+def events_logger(provider: object | None) -> Callable[[Attributes, Context], None]:
+    """Return what writes an event with these attributes, as a part of the span of a context."""
+    from opentelemetry._logs import LogRecord, get_logger
+
+    logger = get_logger(NAME, logger_provider=provider)  # type: ignore[arg-type]  # imported for events alone
+
+    def write(attributes: Attributes, context: Context) -> None:
+        logger.emit(LogRecord(event_name=semantics.CONTENT_EVENT, attributes=attributes, context=context))
+
+    return write
