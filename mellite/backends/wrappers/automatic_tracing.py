@@ -60,9 +60,9 @@ def observer() -> Observer | None:
 def _made(*, metered: bool) -> Observer | None:
     made: Observer | None = None
     try:
-        from .tracing import Tracing
+        from .tracing import Metering, Tracing
 
-        made = Tracing()
+        made = Metering() if metered else Tracing()
     except Exception:
         logging.getLogger("mellite").warning("no traces are written: what writes them cannot be made", exc_info=True)
     return switch.made.setdefault(metered, made)

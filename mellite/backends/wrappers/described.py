@@ -5,23 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
-from ...values.errors import ConfigurationError, GenerationCancelled
+from ...values.errors import ConfigurationError, GenerationCancelled, MelliteError
+from ...values.records import GenerationMetadata
 from . import semantics
 from .content import finish_word
 
 if TYPE_CHECKING:
     from ...thunk.observing import Activity, Generation
-    from ...values.records import GenerationMetadata
     from ...values.request import Request
     from ...values.usage import Usage
 
-__all__ = ["Attributes", "asked", "cost_of", "error_name", "failed", "finished", "model_of", "overall"]
+__all__ = [
+    "Attributes",
+    "asked",
+    "cost_of",
+    "error_name",
+    "failed",
+    "finished",
+    "measured",
+    "model_of",
+    "overall",
+    "spent",
+]
 
 #: Values by name, as spans hold them.
 Attributes: TypeAlias = dict[str, Any]
+
+
+_MEASURED: Final = (
+    semantics.OPERATION,
+    semantics.PROVIDER,
+    semantics.REQUEST_MODEL,
+    semantics.RESPONSE_MODEL,
+    semantics.SERVER,
+    semantics.PORT,
+    semantics.REPLAYED,
+)
 
 
 class _Route(Protocol):
@@ -129,6 +151,26 @@ def cost_of(facts: GenerationMetadata) -> float | None:
         cost = facts.cost_usd
         return None if cost is None else float(cost)
     return None
+
+
+def spent(facts: GenerationMetadata) -> list[tuple[Usage, float | None]]:
+    """Return what each attempt of a generation used and cost, the last one first; nothing for what was replayed."""
+    if facts.replayed:
+        return []
+    found = [] if facts.usage is None else [(facts.usage, cost_of(facts))]
+    for failure in facts.failures:
+        usage = failure.usage if isinstance(failure, MelliteError) else None
+        if usage is not None and isinstance(failure, MelliteError):
+            one = GenerationMetadata(
+                provider=failure.provider, model=failure.model, usage=usage, started_at=facts.started_at
+            )
+            found.append((usage, cost_of(one)))
+    return found
+
+
+def measured(attributes: Attributes) -> Attributes:
+    """Return those attributes that measurements have, too: few, so that there are few series."""
+    return {name: attributes[name] for name in _MEASURED if name in attributes}
 
 
 def overall(activity: Activity, profile: semantics.Profile) -> Attributes:

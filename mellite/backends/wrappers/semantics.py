@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["DURATION_BUCKETS", "FIRST_CHUNK_BUCKETS", "TOKEN_BUCKETS", "Profile", "profile_of", "provider_of"]
+__all__ = ["COST_BUCKETS", "DURATION_BUCKETS", "TOKEN_BUCKETS", "Profile", "profile_of", "provider_of"]
 
 OPERATION: Final = "gen_ai.operation.name"
 PROVIDER: Final = "gen_ai.provider.name"
@@ -86,16 +86,12 @@ TOKENS: Final = "gen_ai.client.token.usage"
 INPUT_OR_OUTPUT: Final = "gen_ai.token.type"
 RETRIES: Final = "mellite.retries"
 
-#: The bounds of buckets that the conventions recommend: seconds of a call, and numbers of tokens.
+#: The bounds of buckets that the conventions recommend: seconds of a call or a chunk, and numbers of tokens.
 DURATION_BUCKETS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TOKEN_BUCKETS: Final = tuple([4**power for power in range(14)])
 
-#: Those for the first chunk and for each one behind it, in seconds.
-FIRST_CHUNK_BUCKETS: Final = (
-    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1),
-    *(0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
-)
-CHUNK_BUCKETS: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+#: For the cost of a call, in USD, they recommend none.
+COST_BUCKETS: Final = (0.00001, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 50.0)
 
 #: Provider as mellite calls it -> as the conventions do, where that differs.
 _PROVIDERS: Final[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""Spans for OpenTelemetry, of every generation, tool, run, strategy and stream. The one module that imports it.
+"""Spans and metrics for OpenTelemetry, of every generation, tool, run and strategy. The one module that imports it.
 
 A span is never current, but that of a tool, for the code of the tool: one that is made current inside an async
 generator stays so in the task that reads it, when the reader leaves. Parents are handed on explicitly instead: the span
@@ -8,26 +8,28 @@ of the activity that a new one is a part of, unless the caller has made another 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
-from opentelemetry import context as contexts, trace
+from opentelemetry import context as contexts, metrics, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from ...thunk.observing import Activity, Observer
 from ...values.errors import ConfigurationError, ProviderError, RequestError, TransportError
+from ...values.events import Event, ReasoningDelta, ResponseStart, TextDelta, ToolInputDelta
 from ...values.secrets.shapes import masked
 from . import semantics
 from .content import VARIABLE, as_text, capture_of, content_of
-from .described import Attributes, asked, cost_of, failed, finished, model_of, overall
+from .described import Attributes, asked, cost_of, error_name, failed, finished, measured, model_of, overall, spent
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from ...thunk.observing import Generation
 
-__all__ = ["Tracing"]
+__all__ = ["Metering", "Tracing"]
 
 NAME: Final = "mellite"
 
@@ -35,16 +37,29 @@ NAME: Final = "mellite"
 _TOLD: Final = (ConfigurationError, ProviderError, RequestError, TransportError)
 _MOST_CHARACTERS: Final = 500
 
+#: What arrives within so many seconds behind another piece of the answer has come with it, as one chunk.
+_AT_ONCE: Final = 0.0001
+_PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolInputDelta})
+
 
 @final
 class Open:
-    """An activity that goes on: its span, and the span that was current when it began."""
+    """An activity that goes on.
 
-    __slots__ = ("around", "span")
+    Attributes:
+        span: its span.
+        around: the span that was current when it began.
+        measured: attributes of what is measured meanwhile; None where that is nothing.
+        latest: when the latest chunk came; 0.0 before the first.
+    """
+
+    __slots__ = ("around", "latest", "measured", "span")
 
     def __init__(self, span: Span, around: Span) -> None:
         self.span = span
         self.around = around
+        self.measured: Attributes | None = None
+        self.latest = 0.0
 
 
 class Tracing(Observer):
@@ -112,9 +127,11 @@ class Tracing(Observer):
     def settled(self, activity: Activity) -> None:
         """End the span."""
         opened = self._open.pop(activity, None)
-        if opened is None:
-            return
-        span = opened.span
+        if opened is not None:
+            self.end(activity, opened.span)
+
+    def end(self, activity: Activity, span: Span) -> None:
+        """Tell the span how the activity ended, and end it."""
         try:
             if activity.kind == "generation":
                 self._end_generation(span, activity.subject)
@@ -144,6 +161,86 @@ class Tracing(Observer):
         span.set_attributes(attributes)
         if facts.model is not None and model_of(generation) is None:
             span.update_name(f"{semantics.CHAT} {facts.model}")
+
+
+class Metering(Tracing):
+    """Writes a span for each activity, and measures generations.
+
+    Args:
+        tracer_provider: as for `Tracing`.
+        logger_provider: as for `Tracing`.
+        meter_provider: makes the instruments; by default the one of the process.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None = None,
+        logger_provider: object | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        super().__init__(tracer_provider, logger_provider)
+        meter = metrics.get_meter(NAME, meter_provider=meter_provider)
+        histogram = meter.create_histogram
+        seconds, tokens = semantics.DURATION_BUCKETS, semantics.TOKEN_BUCKETS
+        self._duration = histogram(
+            semantics.DURATION, "s", "Duration of a generation.", explicit_bucket_boundaries_advisory=seconds
+        )
+        self._first_chunk = histogram(
+            semantics.FIRST_CHUNK, "s", "Time to the first chunk.", explicit_bucket_boundaries_advisory=seconds
+        )
+        self._per_chunk = histogram(
+            semantics.PER_CHUNK, "s", "Time from chunk to chunk.", explicit_bucket_boundaries_advisory=seconds
+        )
+        self._tokens = histogram(
+            semantics.TOKENS, "{token}", "Tokens of input and output.", explicit_bucket_boundaries_advisory=tokens
+        )
+        self._cost = histogram(
+            semantics.COST, "{USD}", "Cost of a generation.", explicit_bucket_boundaries_advisory=semantics.COST_BUCKETS
+        )
+        self._retries = meter.create_counter(semantics.RETRIES, "{retry}", "Attempts after a failed one.")
+
+    def started(self, activity: Activity) -> None:
+        """Begin a span."""
+        super().started(activity)
+        opened = self._open.get(activity)
+        if opened is not None and activity.kind == "generation":
+            opened.measured = measured(asked(activity.subject))
+
+    def event(self, activity: Activity, event: Event) -> None:
+        """Measure the time from chunk to chunk, of what is not replayed."""
+        opened = self._open.get(activity)
+        if opened is None or opened.measured is None:
+            return
+        if type(event) in _PIECES:
+            now = time.perf_counter()
+            latest, opened.latest = opened.latest, now
+            if latest and now - latest > _AT_ONCE:
+                self._per_chunk.record(now - latest, opened.measured)
+        elif type(event) is ResponseStart and event.replayed:
+            opened.measured = None
+
+    def end(self, activity: Activity, span: Span) -> None:
+        """End the span, and measure a generation."""
+        super().end(activity, span)
+        generation = activity.subject
+        if activity.kind != "generation" or generation.outcome is None:
+            return
+        facts = generation.outcome.generation
+        known = measured(asked(generation) | finished(facts, self._profile))
+        name = failed(activity)
+        ended = known if name is None else {**known, semantics.ERROR_TYPE: name}
+        if facts.duration_ms is not None:
+            self._duration.record(facts.duration_ms / 1000, ended)
+        if facts.streaming and not facts.replayed and facts.ttfb_ms is not None:
+            self._first_chunk.record(facts.ttfb_ms / 1000, known)
+        for usage, cost in spent(facts):
+            for word, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
+                if count is not None:
+                    self._tokens.record(count, {**known, semantics.INPUT_OR_OUTPUT: word})
+            if cost is not None:
+                self._cost.record(cost, known)
+        for failure in () if facts.replayed else facts.failures:
+            self._retries.add(1, {**known, semantics.ERROR_TYPE: error_name(failure)})
 
 
 def _leave(token: object, span: Span) -> None:

@@ -12,6 +12,8 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -19,7 +21,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import mellite
 from mellite.backends import Constant, Failing, Scripted
-from mellite.backends.wrappers.tracing import Tracing
+from mellite.backends.wrappers.tracing import Metering, Tracing
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import BackendError, RateLimited
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
@@ -52,15 +54,29 @@ class Traces:
         self.provider = TracerProvider()
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracer = self.provider.get_tracer("the caller's own")
-        self.logs = InMemoryLogRecordExporter()
+        self.logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # not annotated by the SDK
         self.log_provider = LoggerProvider()
         self.log_provider.add_log_record_processor(SimpleLogRecordProcessor(self.logs))
+        self.reader = InMemoryMetricReader()
+        self.meter_provider = MeterProvider([self.reader])
 
     @contextmanager
     def on(self) -> Iterator[None]:
         """Trace what is driven inside the block."""
         with observing.using(Tracing(self.provider, self.log_provider)):
             yield
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Trace and measure what is driven inside the block."""
+        with observing.using(Metering(self.provider, self.log_provider, self.meter_provider)):
+            yield
+
+    def points(self) -> dict[str, list[Any]]:
+        """What was measured so far, by the name of the instrument."""
+        data = self.reader.get_metrics_data()
+        scopes = [scope for each in data.resource_metrics for scope in each.scope_metrics] if data is not None else []
+        return {metric.name: list(metric.data.data_points) for scope in scopes for metric in scope.metrics}
 
     @property
     def spans(self) -> dict[str, ReadableSpan]:
@@ -328,6 +344,105 @@ async def test_the_newest_names_on_request(traces: Traces, monkeypatch: pytest.M
     assert span["gen_ai.operation.name"] == "invoke_workflow"
     assert span["gen_ai.workflow.name"] == "RejectionSampling"
     assert of(traces.spans["chat m"])["gen_ai.request.stream"] is True
+
+
+async def test_a_generation_is_measured(traces: Traces) -> None:
+    """Its duration, tokens by kind and cost; with the buckets that the conventions recommend, and few attributes."""
+    with traces.measured():
+        await live().generate("Say hello.", temperature=0.5)
+    points = traces.points()
+    (duration,) = points["gen_ai.client.operation.duration"]
+    assert (duration.count, duration.explicit_bounds[0], duration.explicit_bounds[-1]) == (1, 0.01, 81.92)
+    assert dict(duration.attributes) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+        "server.address": "api.openai.com",
+        "server.port": 443,
+    }
+    tokens = {point.attributes["gen_ai.token.type"]: point for point in points["gen_ai.client.token.usage"]}
+    assert {word: point.sum for word, point in tokens.items()} == {"input": 30, "output": 12}
+    assert (tokens["input"].explicit_bounds[1], tokens["input"].explicit_bounds[-1]) == (4, 67108864)
+    (cost,) = points["operation.cost"]
+    assert cost.sum == pytest.approx((10 * 0.15 + 20 * 0.075 + 12 * 0.6) / 1_000_000)
+    assert points.keys().isdisjoint({"mellite.retries", "gen_ai.client.operation.time_to_first_chunk"})
+    assert "chat gpt-4o-mini" in traces.spans
+
+
+async def test_a_stream_is_measured_chunk_by_chunk(traces: Traces) -> None:
+    """What comes together is one chunk; the first one is measured from the start."""
+    gate = Gate()
+    start = ResponseStart(provider="acme", model="m", streaming=True)
+    with traces.measured():
+        thunk = Source([start, *map(TextDelta, "abcd"), Finish("stop")], gate=gate).generate("x")
+        async with anyio.create_task_group() as group:
+            group.start_soon(thunk.settle)
+            for count in (2, 1, 3):
+                await anyio.sleep(0.002)
+                gate.allow(count)
+    points = traces.points()
+    (first,) = points["gen_ai.client.operation.time_to_first_chunk"]
+    (following,) = points["gen_ai.client.operation.time_per_output_chunk"]
+    assert first.count == 1
+    assert 2 <= following.count <= 3  # the last two come together, unless this machine rests between them
+    assert following.sum >= 0.004
+
+
+async def test_failures_and_retries_are_measured(traces: Traces) -> None:
+    """With the class of the error; what a failed attempt used is spent, and counted."""
+    used = Usage.of(input_tokens=3, output_tokens=1)
+    failure = RateLimited("slow down", usage=used, provider="openai", model="gpt-4o-mini")
+    start = ResponseStart(provider="openai", model="gpt-4o-mini", attempts=2, failures=(failure,))
+    with traces.measured():
+        await Source([start, TextDelta("a"), Finish("stop", usage=used)]).generate("x")
+        await Failing(RateLimited("no")).generate("x").settle()
+    points = traces.points()
+    (retries,) = points["mellite.retries"]
+    assert (retries.value, retries.attributes["error.type"]) == (1, "mellite.errors.RateLimited")
+    assert {point.attributes["gen_ai.token.type"]: point.sum for point in points["gen_ai.client.token.usage"]} == {
+        "input": 6,
+        "output": 2,
+    }
+    (cost,) = points["operation.cost"]
+    assert (cost.count, cost.sum) == (2, pytest.approx(2 * (3 * 0.15 + 1 * 0.6) / 1_000_000))
+    types = [point.attributes.get("error.type") for point in points["gen_ai.client.operation.duration"]]
+    assert sorted(types, key=str) == [None, "mellite.errors.RateLimited"]
+
+
+async def test_replayed_work_is_not_spent_again(traces: Traces) -> None:
+    """No tokens, no cost and no chunks; its duration is marked."""
+    start = ResponseStart(provider="openai", model="gpt-4o-mini", replayed=True, streaming=True)
+    with traces.measured():
+        usage = Usage.of(input_tokens=5, output_tokens=2)
+        thunk = Source([start, TextDelta("a"), TextDelta("b"), Finish("stop", usage=usage)]).generate("x")
+        await thunk
+    points = traces.points()
+    assert points.keys() == {"gen_ai.client.operation.duration"}
+    (duration,) = points["gen_ai.client.operation.duration"]
+    assert duration.attributes["mellite.replayed"] is True
+
+
+SETS_A_METER_PROVIDER = """
+    from mellite.backends import Constant
+    from opentelemetry import metrics
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    Constant("a").generate("x").result()
+    reader = InMemoryMetricReader()
+    metrics.set_meter_provider(MeterProvider([reader]))
+    Constant("a").generate("x").result()
+    (scope,) = reader.get_metrics_data().resource_metrics[0].scope_metrics
+    print({metric.name: metric.data.data_points[0].count for metric in scope.metrics}[
+        "gen_ai.client.operation.duration"
+    ])
+"""
+
+
+def test_a_meter_provider_alone_is_enough() -> None:
+    """Metrics are on from when a provider is set for them, whether there are traces or not."""
+    assert run_child(SETS_A_METER_PROVIDER).stdout.strip() == "1"
 
 
 SETS_A_PROVIDER = """
