@@ -320,6 +320,8 @@ class Pump(PushedAudience):
         while len(self.events) >= self._demand and not self._finished:
             if self._cancel_reason is not None:
                 await self.loop.checkpoint()  # where the cancellation that was asked for arrives
+                if loops.is_being_cancelled(None):
+                    self.loop.cancel()  # it had arrived, and a backend or a tool took it for an error of its own
             waiter = self.loop.waiter()
             self._paused = waiter
             if len(self.events) < self._demand:

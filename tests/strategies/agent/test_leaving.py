@@ -186,6 +186,29 @@ async def test_cancelled_in_a_tool() -> None:
     assert run.messages == run.call.request.messages
 
 
+@pytest.mark.parametrize("beside", [0, 1])
+async def test_a_tool_that_takes_no_cancellation(beside: int) -> None:
+    """It does not hold the run for ever, and nothing is asked after it."""
+    begun = anyio.Event()
+
+    async def stubborn() -> str:
+        """Catch everything, as tools may."""
+        begun.set()
+        try:
+            await anyio.sleep_forever()
+        except BaseException:
+            return "caught"
+
+    backend = Played([asks(str(number), "stubborn") for number in range(1 + beside)], ["Done."])
+    run = mellite.run(backend, "q", tools=[stubborn])
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(run.settle)
+            await begun.wait()
+            await run.cancel("enough")
+    assert (run.state, run.stop_reason, len(backend.requests)) == ("cancelled", "cancelled", 1)
+
+
 async def test_a_tool_may_cancel_its_run() -> None:
     """From inside, cancelling asks and does not wait."""
 
