@@ -80,7 +80,7 @@ class Batch(Generic[T]):
                 self._open[index] = None
                 self._board.settled.append(index)
                 continue
-            self._open[index] = (pump, pump.enter())
+            self._open[index] = (pump, pump.enter(raises=False))
             pump.wake_when_settled(Notice(self._board, index))
 
     def _take(self) -> ModelOutputThunk[T] | None:

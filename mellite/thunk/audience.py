@@ -48,13 +48,15 @@ class Consumer:
     Attributes:
         want: how many events it wants, counted from the first.
         gone: whether it was dropped, and leaves as soon as the loop of the generation gets to it.
+        raises: whether it raises what ends the program, at its next step; not who is only notified.
     """
 
-    __slots__ = ("gone", "want")
+    __slots__ = ("gone", "raises", "want")
 
-    def __init__(self, want: int) -> None:
+    def __init__(self, want: int, *, raises: bool = True) -> None:
         self.want = want
         self.gone = False
+        self.raises = raises
 
 
 class Audience(ABC):
@@ -64,6 +66,7 @@ class Audience(ABC):
         loop: the loop that the generation runs in.
         events: the events so far; only ever appended to.
         outcome: what the generation came to; None while it runs, and never changed after.
+        interrupt: a `KeyboardInterrupt` or `SystemExit` out of the stream, for the first who waits for it to raise.
         places: those that it holds among the generations that may run at once; given up while it pauses.
     """
 
@@ -71,10 +74,12 @@ class Audience(ABC):
         "_cancel_reason",
         "_consumers",
         "_demand",
+        "_is_expecting",
         "_on_event",
         "_on_settled",
         "_paused",
         "events",
+        "interrupt",
         "loop",
         "outcome",
         "places",
@@ -84,8 +89,10 @@ class Audience(ABC):
         self.loop = loop
         self.events: list[Event] = []
         self.outcome: Outcome | None = None
+        self.interrupt: BaseException | None = None
         self.places: tuple[Place, ...] = ()
         self._demand = 0  # how many events the consumers want
+        self._is_expecting = False  # a consumer is about to enter
         self._consumers: dict[Consumer, None] = {}
         self._on_event: list[loops.Waker] = []
         self._on_settled: list[loops.Waker] = []
@@ -102,9 +109,13 @@ class Audience(ABC):
 
     # Consumers come and go.
 
-    def enter(self) -> Consumer:
-        """Add a consumer that wants everything, and return it."""
-        consumer = Consumer(_EVERYTHING)
+    def enter(self, *, raises: bool = True) -> Consumer:
+        """Add a consumer that wants everything, and return it.
+
+        Args:
+            raises: whether it raises what ends the program, as `wait_settled` does.
+        """
+        consumer = Consumer(_EVERYTHING, raises=raises)
         self.join(consumer)
         return consumer
 
@@ -114,10 +125,12 @@ class Audience(ABC):
         Without this the generation would pause at its first event, and let another one have its place meanwhile.
         """
         self._demand = AHEAD
+        self._is_expecting = True
 
     def join(self, consumer: Consumer) -> None:
         """Add `consumer`, and let the pump run as far as it wants."""
         consumer.gone = False
+        self._is_expecting = False
         self._consumers[consumer] = None
         self._raise_demand(consumer.want)
         if self.outcome is None and self.loop.is_closed():
@@ -216,7 +229,22 @@ class Audience(ABC):
             raise
         if consumer is not None:
             self._consumers.pop(consumer, None)
+        if self.interrupt is not None:
+            self.raise_interrupt()
         return outcome
+
+    def has_raiser(self) -> bool:
+        """Tell whether there is a consumer, or about to be one, that raises what ends the program."""
+        return self._is_expecting or any(each.raises and not each.gone for each in list(self._consumers))
+
+    def raise_interrupt(self) -> None:
+        """Raise, once, what ends the program: the task of the generation is none that could."""
+        interrupt, self.interrupt = self.interrupt, None
+        if interrupt is not None:
+            try:
+                raise interrupt
+            finally:
+                del self, interrupt  # see "Cycles" in `mellite.thunk`
 
     async def wait_beyond(self, position: int) -> None:
         """Wait until there are more than `position` events, or the generation has settled; maybe not so long.

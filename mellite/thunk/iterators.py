@@ -128,6 +128,8 @@ class _Position(Generic[Item]):
         if outcome is None or index < len(self._events):
             return None
         pump.leave(self._consumer, cancelled=False)
+        if pump.interrupt is not None:
+            pump.raise_interrupt()
         return outcome
 
     def _late(self, outcome: Outcome, after: int) -> Iterator[Item]:

@@ -179,6 +179,7 @@ class Pump(PushedAudience):
     async def run(self) -> None:
         """Generate and settle, in every outcome; then raise what is no Exception again."""
         failure: BaseException | None = None
+        kept: BaseException | None = None  # what somebody else raises
         asked: str | None = None  # why cancellation had been asked for by the time it failed
         source: AsyncIterator[object] | None = None
         stream: AsyncIterator[Event] | None = None
@@ -203,15 +204,18 @@ class Pump(PushedAudience):
             asked = self._cancel_reason
             await self._close(source, failure)
         finally:
+            if isinstance(failure, (KeyboardInterrupt, SystemExit)) and self.has_raiser():
+                # Whoever waits raises it: trio takes it amiss of a task of its own, and so does the background loop.
+                self.interrupt = kept = failure
             if self.outcome is None:
                 self._settle_after(failure, asked)
         if failure is None:
             self.loop.release()
         try:
-            if failure is not None and not isinstance(failure, Exception) and self._passes_on(failure):
+            if failure is not None and failure is not kept and self._passes_on(failure):
                 raise failure
         finally:
-            failure = None  # see "Cycles" in `mellite.thunk`
+            failure = kept = None  # see "Cycles" in `mellite.thunk`
             rest = stream = None
             del self, source
 

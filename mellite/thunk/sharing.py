@@ -208,6 +208,7 @@ class _Following(AsyncIterator[Event]):
                 if leader.has_text_only:
                     self._leader, self._answer = None, islice(outcome.compact.events(), index, None)
                     return next(self._answer)
+                leader.raise_interrupt()
                 return await self._end(outcome)
             leader.ask(self._consumer, index + AHEAD)
             await leader.wait_beyond(index)

@@ -151,6 +151,8 @@ class ModelOutputThunk(Growing[T], Generic[T]):
         except BaseException:
             pump.leave(consumer, cancelled=True)
             raise
+        if pump.interrupt is not None:
+            pump.raise_interrupt()
         return cast("Outcome", self._settled())
 
     # Reading while text arrives
@@ -409,6 +411,8 @@ class ModelOutputThunk(Growing[T], Generic[T]):
                     home.call_soon(made.start)
         if pump is not None and pump.outcome is not None:  # already: an eager task may end before this goes on
             self._take_over(pump.outcome)
+            if pump.interrupt is not None:
+                pump.raise_interrupt()
             return None
         return pump
 
@@ -465,6 +469,8 @@ async def settle_all(*thunks: AnyThunk) -> None:
         for pump, _ in waiting:
             if pump.outcome is None:
                 await pump.wait_settled()
+            elif pump.interrupt is not None:
+                pump.raise_interrupt()
     except GeneratorExit:  # nothing can be awaited any more
         for pump, consumer in waiting:
             pump.leave(consumer, cancelled=True)

@@ -79,6 +79,7 @@ def test_the_pump_shows_what_others_need_and_no_more() -> None:
         "events",
         "generation_id",
         "has_text_only",
+        "interrupt",
         "loop",
         "outcome",
         "places",

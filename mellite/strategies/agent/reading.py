@@ -54,6 +54,7 @@ class StepReader(AsyncIterator[list[Event]]):
                     return batch
             elif pump.outcome is not None:
                 pump.leave(self._consumer, cancelled=False)
+                pump.raise_interrupt()
                 break
             else:
                 await pump.wait_beyond(index)

@@ -87,7 +87,7 @@ class InFlight:
                 self._open[number] = (copy, None, None)
                 self._board.settled.append(number)
                 continue
-            self._open[number] = (copy, pump, pump.enter())
+            self._open[number] = (copy, pump, pump.enter(raises=False))
             pump.wake_when_settled(Notice(self._board, number))
 
     def _take(self, number: int) -> None:
