@@ -11,9 +11,10 @@ import os
 import sys
 import tempfile
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 
-from tests.pages import APART, PAGES, ROOT, run_page
+from tests.pages import APART, NEEDS, PAGES, ROOT, run_page
 
 #: In the order in which they are read: README and tutorial, then every how-to.
 WALK = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", *[page for page in PAGES if page.parent.name == "how-to"]]
@@ -26,6 +27,8 @@ def walk(folder: Path) -> int:
     for turn in ("first", "second"):
         for page in WALK:
             name = page.relative_to(ROOT)
+            if page.name in NEEDS and find_spec(NEEDS[page.name]) is None:
+                continue
             if turn == "second" and page.name in APART:
                 continue
             try:

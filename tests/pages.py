@@ -21,6 +21,9 @@ from attrs import frozen
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
+#: Page -> a package that its code needs, and that mellite does not bring along.
+NEEDS: Final = {"trace-calls.md": "opentelemetry.sdk", "use-mcp-tools.md": "mcp"}
+
 #: Pages whose code changes its process for good.
 APART: Final = ("trace-calls.md",)
 

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.layer_rules import FACES, ROOMS
-from tests.pages import APART, PAGES, ROOT, Difference, blocks, run_page
+from tests.pages import APART, NEEDS, PAGES, ROOT, Difference, blocks, run_page
 from tests.thunk.support import run_child
-
-NEEDS = {"use-mcp-tools.md": "mcp"}
-"""Page -> a package of an extra that its code needs."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,13 +62,13 @@ class Traces:
         self.meter_provider = MeterProvider([self.reader])
 
     @contextmanager
-    def on(self) -> Iterator[None]:
+    def on(self) -> Generator[None]:
         """Trace what is driven inside the block."""
         with observing.using(Tracing(self.provider, self.log_provider)):
             yield
 
     @contextmanager
-    def measured(self) -> Iterator[None]:
+    def measured(self) -> Generator[None]:
         """Trace and measure what is driven inside the block."""
         with observing.using(Metering(self.provider, self.log_provider, self.meter_provider)):
             yield
@@ -86,7 +87,7 @@ class Traces:
     def tree(self) -> dict[str, str | None]:
         """Name of each span -> name of its parent."""
         ended = self.exporter.get_finished_spans()
-        names = {span.context.span_id: span.name for span in ended}
+        names = {span.context.span_id: span.name for span in ended if span.context is not None}
         return {span.name: names.get(span.parent.span_id) if span.parent is not None else None for span in ended}
 
 
@@ -375,17 +376,17 @@ async def test_a_stream_is_measured_chunk_by_chunk(traces: Traces) -> None:
     gate = Gate()
     start = ResponseStart(provider="acme", model="m", streaming=True)
     with traces.measured():
-        thunk = Source([start, *map(TextDelta, "abcd"), Finish("stop")], gate=gate).generate("x")
+        thunk = Source([start, *map(TextDelta, "ab" + "c" * 50), Finish("stop")], gate=gate).generate("x")
         async with anyio.create_task_group() as group:
             group.start_soon(thunk.settle)
-            for count in (2, 1, 3):
+            for count in (2, 1, 51):
                 await anyio.sleep(0.002)
                 gate.allow(count)
     points = traces.points()
     (first,) = points["gen_ai.client.operation.time_to_first_chunk"]
     (following,) = points["gen_ai.client.operation.time_per_output_chunk"]
     assert first.count == 1
-    assert 2 <= following.count <= 3  # the last two come together, unless this machine rests between them
+    assert 2 <= following.count < 10  # the last fifty come together, unless this machine rests between some of them
     assert following.sum >= 0.004
 
 
@@ -421,6 +422,74 @@ async def test_replayed_work_is_not_spent_again(traces: Traces) -> None:
     assert points.keys() == {"gen_ai.client.operation.duration"}
     (duration,) = points["gen_ai.client.operation.duration"]
     assert duration.attributes["mellite.replayed"] is True
+
+
+def test_without_a_provider_it_costs_one_function_call() -> None:
+    """Also where OpenTelemetry is imported, as it is here: one call behind the one that asks who looks on."""
+    observing.in_force()
+    calls: list[tuple[str, str]] = []
+    sys.setprofile(lambda frame, event, _: calls.append((event, frame.f_code.co_name)))
+    try:
+        observing.in_force()
+    finally:
+        sys.setprofile(None)
+    assert [name for event, name in calls if event == "call"] == ["in_force", "observer"]
+    assert ("c_call", "observer") not in calls
+
+
+SENDS_TO_A_COLLECTOR = """
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    import mellite
+    from mellite.backends import Scripted
+    from mellite.messages import ToolCall
+
+    received = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            received.append(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        exporter = OTLPSpanExporter(f"http://127.0.0.1:{server.server_port}/v1/traces", compression=None)
+        provider = TracerProvider()
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+        trace.set_tracer_provider(provider)
+
+        @mellite.tool
+        def add(a: int, b: int) -> int:
+            return a + b
+
+        backend = Scripted([[ToolCall("c1", "add", {"a": 1, "b": 2})], "3."])
+        print(mellite.run(backend, "How much?", tools=[add]).result())
+        provider.shutdown()
+        server.shutdown()
+    found = [span for one in received for each in one.resource_spans for of in each.scope_spans for span in of.spans]
+    print(sorted(span.name for span in found), len({span.trace_id for span in found}))
+"""
+
+
+@pytest.mark.slow
+def test_a_collector_gets_the_spans_of_a_run() -> None:
+    """By the exporter that the how-to names, over HTTP: one trace."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    said = run_child(SENDS_TO_A_COLLECTOR).stdout.splitlines()
+    assert said == ["3.", "['chat scripted', 'chat scripted', 'execute_tool add', 'invoke_agent'] 1"]
 
 
 SETS_A_METER_PROVIDER = """
