@@ -39,6 +39,9 @@ _MOST_CHARACTERS: Final = 500
 
 #: What arrives within so many seconds behind another piece of the answer has come with it, as one chunk.
 _AT_ONCE: Final = 0.0001
+
+#: So many of the latest generations are known: thunks that `mellite.share` one have its id, and spend it once.
+_KNOWN: Final = 4096
 _PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolInputDelta})
 
 
@@ -194,6 +197,8 @@ class Metering(Tracing):
         self._tokens = histogram(
             semantics.TOKENS, "{token}", "Tokens of input and output.", explicit_bucket_boundaries_advisory=tokens
         )
+        self._recent: set[str] = set()
+        self._older: set[str] = set()
         self._cost = histogram(
             semantics.COST, "{USD}", "Cost of a generation.", explicit_bucket_boundaries_advisory=semantics.COST_BUCKETS
         )
@@ -233,6 +238,8 @@ class Metering(Tracing):
             self._duration.record(facts.duration_ms / 1000, ended)
         if facts.streaming and not facts.replayed and facts.ttfb_ms is not None:
             self._first_chunk.record(facts.ttfb_ms / 1000, known)
+        if self._is_counted(facts.generation_id):
+            return
         for usage, cost in spent(facts):
             for word, count in (("input", usage.input_tokens), ("output", usage.output_tokens)):
                 if count is not None:
@@ -241,6 +248,17 @@ class Metering(Tracing):
                 self._cost.record(cost, known)
         for failure in () if facts.replayed else facts.failures:
             self._retries.add(1, {**known, semantics.ERROR_TYPE: error_name(failure)})
+
+    def _is_counted(self, id: str | None) -> bool:
+        """Return whether what this generation spent has been counted, and note that it has now."""
+        if id is None:
+            return False
+        if id in self._recent or id in self._older:
+            return True
+        if len(self._recent) >= _KNOWN:
+            self._older, self._recent = self._recent, set()
+        self._recent.add(id)
+        return False
 
 
 def _leave(token: object, span: Span) -> None:

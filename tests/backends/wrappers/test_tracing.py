@@ -437,6 +437,18 @@ def test_without_a_provider_it_costs_one_function_call() -> None:
     assert ("c_call", "observer") not in calls
 
 
+async def test_a_shared_generation_is_spent_once(traces: Traces) -> None:
+    """Each thunk that shares it has a span and a duration; tokens are those of the one generation."""
+    source = Source(["a", Finish("stop", usage=Usage.of(input_tokens=5, output_tokens=2))])
+    with traces.measured(), mellite.share():
+        await mellite.gather(source.generate("x"), source.generate("x"))
+        await source.generate("x")
+    points = traces.points()
+    (duration,) = points["gen_ai.client.operation.duration"]
+    assert (duration.count, len(traces.exporter.get_finished_spans()), source.calls) == (3, 3, 1)
+    assert sorted(point.sum for point in points["gen_ai.client.token.usage"]) == [2, 5]
+
+
 SENDS_TO_A_COLLECTOR = """
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer
