@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import loops
 from ..loops.places import Place, current_generation
+from ..values.errors import InvalidRequest
 from ..values.events import Event
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ CLOSING_SECONDS: Final = 5.0
 
 #: How often a blocked thread looks whether the loop of the generation was closed by hand, in seconds.
 _LOOK: Final = 1.0
+
+#: What is told to who waits for a generation inside of it.
+_ITSELF: Final = (
+    "this thunk is awaited inside its own generation, which would wait for itself for ever; a tool or a condition of a "
+    "run reads run.messages, run.steps or run.partial instead"
+)
 
 #: What a consumer wants that waits for the end.
 _EVERYTHING: Final = sys.maxsize
@@ -206,10 +213,15 @@ class Audience(ABC):
 
         Args:
             consumer: one that has joined; it leaves here, by cancellation if this wait is cancelled.
+
+        Raises:
+            InvalidRequest: inside the stream of this generation, which cannot end before that.
         """
         try:
             if consumer is None:  # else `join` has just looked
                 self.check_loop()
+            elif current_generation.get() is self:
+                raise InvalidRequest(_ITSELF)
             while (outcome := self.outcome) is None:
                 waiter = loops.waiter()
                 self._on_settled.append(waiter)
