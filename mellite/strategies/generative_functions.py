@@ -9,7 +9,7 @@ import inspect
 import itertools
 import json
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from types import FrameType, FunctionType
 from typing import Any, Concatenate, Final, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
@@ -135,6 +135,9 @@ class Generative(Generic[P, R]):
             >>> translate.with_options(temperature=0)("fake:echo", "Hello.").call.model_options
             {'temperature': 0}
         """
+        if "output" in options:
+            msg = f"the output type of {vars(self)['__name__']}() is its return annotation, and no option"
+            raise InvalidRequest(msg, parameter="output")
         Request.of("", **options)  # checks them
         return evolve(self, options={**self.options, **options})
 
@@ -260,7 +263,12 @@ def _content(instructions: str, arguments: list[tuple[str, Any]]) -> tuple[Conte
     """Return the parts of the message: what to do, and each argument with its name."""
     parts: list[Content] = [instructions if not arguments else f"{instructions}\n"]
     for name, value in arguments:
-        shown = _shown(value)
+        try:
+            shown = _shown(value)
+        except (InvalidRequest, RecursionError) as error:
+            why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            msg = f"the argument {name!r} cannot be shown to a model: {why}"
+            raise InvalidRequest(msg, parameter=name) from None
         parts += [f"\n{name}: ", *shown]
     return tuple(_joined(parts))
 
@@ -275,10 +283,43 @@ def _shown(value: Any) -> list[Content]:
         return [value]
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, (Media, Deferred)) for item in value):
         return [part for item in value for part in _shown(item)]
+    if (held := _not_data(value)) is not None:
+        msg = (
+            f"a {type(held).__name__} stands in a {type(value).__name__}, where only data can be shown; "
+            f"give it as an argument of its own, or in a list of nothing else"
+        )
+        raise InvalidRequest(msg)
     try:
         return [json.dumps(msgspec.to_builtins(value, str_keys=True, enc_hook=_dumped), ensure_ascii=False)]
     except (TypeError, ValueError, RecursionError):
         return [repr(value)]
+
+
+def _not_data(value: Any) -> Media | Deferred | None:
+    """Return a medium or an answer inside an argument: as data it would be shown without what it is given for."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, (Media, Deferred)):
+            return each
+        if id(each) not in seen:
+            seen.add(id(each))
+            waiting += _held_by(each)
+    return None
+
+
+def _held_by(value: Any) -> Iterable[Any]:
+    """Return what stands in a container or in the fields of an object that is shown as data."""
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return value
+    kind = type(value)
+    names = [each.name for each in getattr(kind, "__attrs_attrs__", ())]
+    for listing in ("__dataclass_fields__", "__struct_fields__", "__pydantic_fields__"):
+        names += getattr(kind, listing, ())
+    return [getattr(value, name, None) for name in names]
 
 
 def _dumped(value: Any) -> Any:

@@ -10,7 +10,7 @@ import pickle
 from typing import Literal
 
 import pytest
-from attrs import frozen
+from attrs import field, frozen
 
 import mellite
 from mellite import Image, Text, generative
@@ -52,6 +52,16 @@ class Guide:
     @generative
     def name(cls, town: str) -> str:
         """Name a guide."""
+
+
+@frozen
+class Holder:
+    """Something with a field that only its keyword names."""
+
+    held: object = field(kw_only=True)
+
+    def __init__(self, held):
+        self.__attrs_init__(held=held)
 
 
 @frozen
@@ -118,6 +128,22 @@ class TestPrompts:
         inner = Constant('{"name": "Paris"}').generate("?", output=Place)
         again = await Guide("French").describe(Scripted(['{"name": "Rome"}']), inner)
         assert again == Place("Rome")
+
+    @pytest.mark.parametrize("hold", [lambda it: {"a": it}, lambda it: [it, 1], lambda it: [[it]], Holder, Place])
+    @pytest.mark.parametrize("held", [Image(b"GIF89a", media_type="image/gif"), Constant("x").generate("?")])
+    async def test_images_and_thunks_inside_data(self, hold, held):
+        """They would be shown without what they hold, so that the model answers without it: they are refused."""
+        with pytest.raises(InvalidRequest, match=r"argument 'text' .* stands in a \w+, .* of its own"):
+            mood(Echo(), hold(held))
+
+    async def test_an_argument_that_is_nested_too_deeply(self):
+        deep = []
+        for _ in range(100_000):
+            deep = [deep]
+        with pytest.raises(InvalidRequest, match="argument 'text' cannot be shown to a model: it is nested too deeply"):
+            mood(Echo(), deep)
+        while deep:  # taken apart by hand: the interpreter would do it by recursion
+            deep = deep[0]
 
     async def test_no_arguments(self):
         """Without arguments the docstring is all there is; without a return annotation the answer is a text."""
@@ -217,6 +243,8 @@ class TestOptions:
         """A misspelled option is refused at once, a missing backend or argument in the call."""
         with pytest.raises(UnknownOption, match="temperature"):
             mood.with_options(temprature=0)
+        with pytest.raises(InvalidRequest, match=r"output type of mood\(\) is its return annotation"):
+            mood.with_options(output=int)
         with pytest.raises(InvalidRequest, match=r"mood\(\) takes the backend first"):
             mood(3, "Well.")
         with pytest.raises(TypeError, match="text"):

@@ -124,6 +124,15 @@ async def test_closed_texts_of_what_is_wrapped(told: Any) -> None:
     assert await every(bare.partials()) == [[], ["town"]]
 
 
+async def test_a_wrapped_answer_in_a_fenced_block() -> None:
+    """It is read as one without the fence: by whoever waits for it, and to the last of its partials."""
+    pieces = ["```json\n", '{"value": [1,', " 2", "]}\n```"]
+    for start in ([], [ResponseStart(output_mode="native", output_key="value")]):
+        thunk = mellite.generate(Source([*start, *map(TextDelta, pieces), Finish("stop")]), "hi", output=list[int])
+        assert await every(thunk.partials()) == [[1], [1, 2]]
+        assert await every(thunk.items()) == await thunk == [1, 2]
+
+
 async def test_partials_behind_much_prose() -> None:
     """Prose in the text mode is looked at once, also if it is long."""
     prose = ["word "] * 20_000

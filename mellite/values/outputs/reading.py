@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -82,12 +83,13 @@ def answer_in(text: str, *, mode: OutputMode | None = None, key: str | None = No
     try:
         value = read_json(text)
     except ValueError as error:
-        for found in _candidates(text, everywhere=mode == "text"):
-            return found
-        said = text.strip()
-        shown = f"{said[:_SHOWN]}..." if len(said) > _SHOWN else said
-        msg = f"it is no JSON ({error}): it begins {shown!r}" if said else "it is empty"
-        raise OutputValidationError(msg) from None
+        candidates = [*itertools.islice(_candidates(text, everywhere=mode == "text"), 1)]
+        if not candidates:
+            said = text.strip()
+            shown = f"{said[:_SHOWN]}..." if len(said) > _SHOWN else said
+            msg = f"it is no JSON ({error}): it begins {shown!r}" if said else "it is empty"
+            raise OutputValidationError(msg) from None
+        value = candidates[0]
     if key is not None and isinstance(value, dict) and value.keys() == {key}:
         return value[key]
     return value
