@@ -81,7 +81,7 @@ class Growing(Answer[T], Generic[T]):
 class _Text:
     """The text of an answer while its events come, and what has been read of it."""
 
-    __slots__ = ("_before", "_key", "_mode", "_pieces", "_read", "_request", "_told")
+    __slots__ = ("_before", "_beside", "_key", "_mode", "_pieces", "_read", "_request", "_told")
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -89,6 +89,7 @@ class _Text:
         self._told: str | None = None  # the key that the answer stands under
         self._key: str | None = None  # that, or the key under which it may stand all the same
         self._pieces: list[str] = []
+        self._beside: list[str] = []  # what was said beside the call that is the answer: the answer, if none comes
         self._before: str | None = ""  # text in which no JSON has begun; None once it has
         self._read: GrowingJson | None = None
 
@@ -118,9 +119,14 @@ class _Text:
             self._mode = event.output_mode or self._mode
             self._told = event.output_key or self._told
             return False
-        if type(event) is StepStart and self._pieces:  # what an earlier step said is not the answer
-            self._pieces, self._before, self._read = [], "", None
-        if type(event) is not TextDelta or (self._mode == "tool" and event.id != "answer"):
+        if type(event) is StepStart:  # what an earlier step said is not the answer
+            self._beside = []
+            if self._pieces:
+                self._pieces, self._before, self._read = [], "", None
+        if type(event) is not TextDelta:
+            return False
+        if self._mode == "tool" and event.id != "answer":
+            self._beside.append(event.text)
             return False
         self._pieces.append(event.text)
         text = self._begun(event.text)
@@ -158,7 +164,7 @@ class _Text:
         from ..values.outputs.reading import answer_in
 
         try:
-            return answer_in("".join(self._pieces), mode=self._mode, key=self._key)
+            return answer_in("".join(self._pieces or self._beside), mode=self._mode, key=self._key or self._told)
         except OutputValidationError:
             return NOTHING
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from .provider_json import Json
 
-__all__ = ["copied_json", "strict_json"]
+__all__ = ["copied_json", "strict_json", "well_formed"]
 
 
 def strict_json(text: str) -> Json:
@@ -37,6 +38,22 @@ def _no_constant(name: str) -> NoReturn:
 
 def _int(digits: str) -> int | float:
     return int(digits) if len(digits) < 4_000 else math.copysign(math.inf, -1 if digits[0] == "-" else 1)
+
+
+def well_formed(value: Json) -> Json:
+    r"""Return JSON with U+FFFD in place of lone surrogates, which models do write and UTF-8 cannot hold.
+
+    Example:
+        >>> well_formed({"face": "\ud83d\ude00", "half": ["\ud83d"]}) == {"face": "\U0001f600", "half": ["\ufffd"]}
+        True
+    """
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, (list, tuple)):
+        return [well_formed(item) for item in value]
+    if isinstance(value, Mapping):
+        return {well_formed(name): well_formed(item) for name, item in value.items()}
+    return value
 
 
 def copied_json(value: Json) -> Json:

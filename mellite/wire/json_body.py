@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ..values.errors import InvalidRequest
+from ..values.json_texts import well_formed
 from ..values.options import HttpOptions
 from ..values.provider_json import Json, JsonObject
 
@@ -48,7 +49,7 @@ def encoded(body: JsonObject) -> tuple[bytes, JsonObject]:
         try:
             return msgspec.json.encode(body, enc_hook=_plain), body
         except UnicodeEncodeError:
-            body = _well_formed(body)
+            body = well_formed(body)
             return msgspec.json.encode(body, enc_hook=_plain), body
     except (TypeError, ValueError, RecursionError) as error:
         msg = f"the request cannot be written as JSON: {error}"
@@ -60,13 +61,3 @@ def _plain(value: Json) -> Json:
         return dict(value)
     msg = f"a {type(value).__name__} cannot stand in a JSON body"
     raise TypeError(msg)
-
-
-def _well_formed(value: Json) -> Json:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, (list, tuple)):
-        return [_well_formed(item) for item in value]
-    if isinstance(value, Mapping):
-        return {_well_formed(name): _well_formed(item) for name, item in value.items()}
-    return value

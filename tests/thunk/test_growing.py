@@ -133,6 +133,15 @@ async def test_a_wrapped_answer_in_a_fenced_block() -> None:
         assert await every(thunk.items()) == await thunk == [1, 2]
 
 
+async def test_an_answer_beside_the_call_that_was_asked_for() -> None:
+    """A model that should have called and wrote its answer as text gave one: whoever reads along gets it at the end."""
+    start = ResponseStart(output_mode="tool", output_key="value")
+    said = [TextDelta('{"value": [', id="text-0"), TextDelta("1, 2]}", id="text-0")]
+    thunk = mellite.generate(Source([start, *said, Finish("stop")]), "hi", output=list[int])
+    assert await every(thunk.partials()) == [[1, 2]]
+    assert await every(thunk.items()) == await thunk == [1, 2]
+
+
 async def test_partials_behind_much_prose() -> None:
     """Prose in the text mode is looked at once, also if it is long."""
     prose = ["word "] * 20_000

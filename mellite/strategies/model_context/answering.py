@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...values.errors import ToolDefect
+from ...values.json_texts import well_formed
 from ...values.messages import Audio, Image, Media, Text, ToolCall, ToolValue
 from ...values.provider_json import Json
 from ...values.secrets.shapes import masked
@@ -48,10 +49,11 @@ def _written(value: ToolValue) -> mcp_types.CallToolResult:
 
     if value.type == "content":
         return mcp_types.CallToolResult(content=[_block(part) for part in value.value])
-    text = value.value if isinstance(value.value, str) else _json(value.value)
+    said = well_formed(value.value)  # the mcp package ends the server where it cannot write a message
+    text = said if isinstance(said, str) else _json(said)
     block = mcp_types.TextContent(text=text)
-    if value.type == "json" and isinstance(value.value, dict):
-        return mcp_types.CallToolResult(content=[block], structured_content=value.value)
+    if value.type == "json" and isinstance(said, dict):
+        return mcp_types.CallToolResult(content=[block], structured_content=said)
     return mcp_types.CallToolResult(content=[block], is_error=value.type == "error")
 
 
@@ -63,7 +65,7 @@ def _block(part: Text | Media) -> mcp_types.ContentBlock:
     import mcp_types
 
     if isinstance(part, Text):
-        return mcp_types.TextContent(text=part.text)
+        return mcp_types.TextContent(text=well_formed(part.text))
     media_type = part.media_type or "application/octet-stream"
     if part.data is None:
         uri = part.url or ""

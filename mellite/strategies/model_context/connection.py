@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
 from ...loops import run_in_thread
 from ...values.errors import ConnectError, ConnectionLost, InvalidRequest, MelliteError, TotalTimeout
 from ...values.function_tools import Tool
+from ...values.json_texts import well_formed
 from ...values.messages import Media, Message, Text
 from ...values.provider_json import Json
 from .contents import part_of, read_part
@@ -168,7 +169,9 @@ class Connection:
             InvalidRequest: if the server knows no such prompt, or misses an argument.
             MelliteError: if it does not answer, or with another error.
         """
-        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in arguments.items()}
+        texts = {
+            key: well_formed(value) if isinstance(value, str) else json.dumps(value) for key, value in arguments.items()
+        }
         answer = await self._ask(lambda client: client.get_prompt(name, texts), f"prompt {name!r}")
         return tuple([Message(each.role, (part_of(each.content),)) for each in answer.messages])
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeVar, final
 
 from ...values.errors import InvalidRequest, MelliteError, ToolFailure
+from ...values.json_texts import well_formed
 from ...values.provider_json import Json
 from .contents import result_of, text_of
 
@@ -69,7 +70,8 @@ class RemoteTool:
         raise ToolFailure(words)
 
     def _put(self, arguments: Mapping[str, Json]) -> Callable[[mcp.Client], Awaitable[mcp_types.CallToolResult]]:
-        return lambda client: client.call_tool(self._name, dict(arguments))
+        sent = well_formed(arguments)  # the mcp package ends the connection where it cannot write a message
+        return lambda client: client.call_tool(self._name, sent)
 
     def __copy__(self) -> Self:
         return self

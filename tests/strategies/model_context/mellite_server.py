@@ -28,6 +28,7 @@ def greet(name: str, times: int = 1) -> str:
 
     Args:
         name: whom.
+        times: how often.
     """
     print("not for the client")
     return " ".join([f"Hello, {name}!"] * times)
@@ -47,6 +48,11 @@ def items() -> list[int]:
 def look() -> list[Text | Image]:
     """Look around."""
     return [Text("A cat."), Image(b"\x89PNG", media_type="image/png")]
+
+
+def broken() -> str:
+    """Say what UTF-8 cannot hold."""
+    return "half of \ud83d"
 
 
 def fail() -> None:
@@ -91,7 +97,7 @@ GUARDED = [
     mellite.tool(launch, name="wait", approve=lambda _call: mellite.Approval.defer()),
     mellite.tool(fill, max_result_chars=10),
 ]
-TOOLS = [greet, locate, items, look, fail, defect, block, slow, process, *GUARDED]
+TOOLS = [greet, locate, items, look, broken, fail, defect, block, slow, process, *GUARDED]
 
 if __name__ == "__main__":
     anyio.run(lambda: mellite.mcp.serve(TOOLS, name="greeter"), backend=(sys.argv[1:] or ["asyncio"])[0])

@@ -38,6 +38,8 @@ async def test_calls(anyio_backend_name: str) -> None:
             assert await tools["greet"]({"name": "Ann", "times": 2}) == "Hello, Ann! Hello, Ann!"
             assert await tools["locate"]({"place": {"name": "Hill", "height": 2.5}}) == {"name": "Hill", "height": 2.5}
             assert await tools["items"]({}) == "[1,2]"
+            assert await tools["greet"]({"name": "\ud83d\ude00 \ud83d"}) == "Hello, \U0001f600 \ufffd!"
+            assert await tools["broken"]({}) == "half of \ufffd"
             assert await tools["fill"]({}) == "xxxxxxxxxx\n[the first 10 of 1000 characters]"
             assert await tools["look"]({}) == (Text("A cat."), Image(b"\x89PNG", media_type="image/png"))
             group.cancel_scope.cancel()
