@@ -3,7 +3,7 @@
 The rooms, from top to bottom, which docs/design.md walks. Each imports only what lies below it, and never the room
 beside it; a test enforces that.
 
-    cli/, pytest_plugin                 people, terminals and tests
+    cli/, pytest_plugin, recipes/       people, terminals and tests; programs to copy
     strategies/ | archive/              many thunks: gathered, sampled, checked while they stream | recordings compared
     backends/                           who answers: live, cassettes, fakes
     providers/                          names, URLs and environment variables
@@ -12,8 +12,8 @@ beside it; a test enforces that.
     loops/                              asyncio, trio and callers without a loop
     values/                             requests, messages, events, usage, errors, prices, chunks
 
-The modules errors, events, mcp, messages, mochi, request, requirements, sampling, stop, streaming and telemetry are
-faces: public paths that hand on what a room defines.
+The modules errors, events, mcp, messages, mochi, request, requirements, sampling, steps, stop, streaming and telemetry
+are faces: public paths that hand on what a room defines.
 
 Every public name loads its module when it is first used, so that ``import mellite`` costs nothing.
 """
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         request as request,
         requirements as requirements,
         sampling as sampling,
+        steps as steps,
         stop as stop,
         streaming as streaming,
         telemetry as telemetry,
@@ -126,7 +127,7 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events mcp messages mochi request requirements sampling stop streaming "
+            "": "backends cassettes errors events mcp messages mochi request requirements sampling steps stop streaming "
             "telemetry",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",

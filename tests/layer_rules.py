@@ -20,12 +20,12 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("providers",),
     ("backends",),
     ("strategies", "archive"),
-    ("cli", "pytest_plugin"),
+    ("cli", "pytest_plugin", "recipes"),
     ("__main__",),
 )
 """The rooms of mellite from bottom to top. A room imports those below it; the two of one row never import each other.
 
-mellite/__init__.py is above all of them, and so are the faces: nobody imports either.
+mellite/__init__.py is above all of them, and so are the faces: only recipes import them.
 """
 
 FACES = (
@@ -37,11 +37,15 @@ FACES = (
     "request",
     "requirements",
     "sampling",
+    "steps",
     "stop",
     "streaming",
     "telemetry",
 )
 """Files of a few lines that stand where a public path always was, and hand on what is in a room."""
+
+USERS = "recipes"
+"""The room of programs to copy: they import mellite and its faces, as those who copy them do, and nothing else."""
 
 INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "cassettes": (
@@ -118,7 +122,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     ),
     "botocore": ("wire.auth.aws_profile",),
     "websockets": TRANSPORTS,
-    **dict.fromkeys(("asyncio", "sniffio", "trio"), ("loops.*", *TRANSPORTS)),
+    **dict.fromkeys(("asyncio", "sniffio", "trio"), ("loops.*", *TRANSPORTS, "recipes.*")),
     "click": ("__main__", "cli.*"),
     "rich": ("__main__", "cli.*", "strategies.progress", "strategies.sampling.result", "strategies.sampling.table"),
     "opentelemetry": ("backends.wrappers.tracing",),
@@ -292,6 +296,8 @@ def own_trouble(importer: str, target: str) -> str | None:
     """What is wrong when one module of mellite imports another, if anything."""
     if not importer:
         return None
+    if importer.partition(".")[0] == USERS:
+        return None if target in ("", *FACES) else "a recipe is a user's program: it imports what users do"
     if not target:
         return "nobody imports mellite/__init__.py; import the module that defines the name"
     if target in FACES:

@@ -1,0 +1,84 @@
+"""Who answers a step, as an interface of one method, and what it takes and gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+__all__ = ["AsyncLLMClient", "LLMRequest", "LLMResponse", "LLMUsage"]
+
+
+@frozen
+class LLMUsage:
+    """What an answer took: tokens, and US dollars.
+
+    Args:
+        prompt_tokens: all tokens of the prompt, those read from a cache included; 0 if nobody said.
+        completion_tokens: all tokens of the answer, those of its thinking included; 0 if nobody said.
+        total_tokens: both together.
+        cost_usd: None where no price is known.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = field(default=0, kw_only=True)
+    cost_usd: float | None = field(default=None, kw_only=True)
+
+
+@frozen
+class LLMRequest:
+    """What a step asks a client.
+
+    Args:
+        provider: as in the step's configuration.
+        model: the model's id.
+        prompt: the text, with all values in their places.
+        temperature: None leaves it to the provider.
+        top_p: None leaves it to the provider.
+        extra: more fields of the request's JSON body.
+    """
+
+    provider: str
+    model: str
+    prompt: str = field(kw_only=True)
+    temperature: float | None = field(default=None, kw_only=True)
+    top_p: float | None = field(default=None, kw_only=True)
+    extra: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+
+@frozen
+class LLMResponse:
+    """What a client answers.
+
+    Args:
+        text: the answer.
+        usage: what it took.
+        raw: the provider's own answer.
+    """
+
+    text: str
+    usage: LLMUsage
+    raw: Mapping[str, Any] = field(factory=dict, repr=False, kw_only=True)
+
+
+class AsyncLLMClient(ABC):
+    """Who answers a step; a subclass writes `complete`, and is handed to `run_llm_call`.
+
+    Attributes:
+        provider_name: says who that is.
+
+    Example:
+        >>> class Parrot(AsyncLLMClient):
+        ...     provider_name = "parrot"
+        ...     async def complete(self, req: LLMRequest) -> LLMResponse:
+        ...         return LLMResponse(req.prompt, LLMUsage())
+    """
+
+    provider_name: str
+
+    @abstractmethod
+    async def complete(self, req: LLMRequest) -> LLMResponse:
+        """Return the answer to a request: one attempt. An error whose ``retryable`` is true is tried again."""
