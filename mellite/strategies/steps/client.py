@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ...values.empty import EMPTY
+
 __all__ = ["AsyncLLMClient", "LLMRequest", "LLMResponse", "LLMUsage"]
 
 
@@ -46,7 +48,7 @@ class LLMRequest:
     prompt: str = field(kw_only=True)
     temperature: float | None = field(default=None, kw_only=True)
     top_p: float | None = field(default=None, kw_only=True)
-    extra: Mapping[str, Any] = field(factory=dict, kw_only=True)
+    extra: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
 
 
 @frozen
@@ -61,7 +63,7 @@ class LLMResponse:
 
     text: str
     usage: LLMUsage
-    raw: Mapping[str, Any] = field(factory=dict, repr=False, kw_only=True)
+    raw: Mapping[str, Any] = field(default=EMPTY, repr=False, kw_only=True)
 
 
 class AsyncLLMClient(ABC):
