@@ -127,8 +127,8 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events mcp messages mochi request requirements sampling steps stop streaming "
-            "telemetry",
+            "": "backends cassettes errors events mcp messages mochi request requirements sampling steps stop "
+            "streaming telemetry",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
             ".backends.wrappers.cached": "Cached",
