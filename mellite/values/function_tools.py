@@ -425,6 +425,9 @@ def _check(made: Tool[..., Any]) -> None:
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         msg = f"tool {made.name!r}: max_result_chars is a number of characters above 0, not {most!r}"
         raise InvalidRequest(msg, parameter="max_result_chars")
+    if not callable(made.function) and not isinstance(made.function, classmethod):
+        msg = f"tool {made.name!r}: the handler is a function of the arguments, not {made.function!r:.80}"
+        raise InvalidRequest(msg, parameter="handler")
     if made.approve is not None and not callable(made.approve):
         msg = f"tool {made.name!r}: approve is a function of the call, not {made.approve!r}"
         raise InvalidRequest(msg, parameter="approve")

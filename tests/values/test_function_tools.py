@@ -376,6 +376,12 @@ def test_a_schema_that_is_none(schema: Any) -> None:
     assert "tool 'bad'" in str(caught.value)
 
 
+def test_a_handler_that_is_none() -> None:
+    """What cannot be called is told when the tool is made, not when a model calls it."""
+    with pytest.raises(InvalidRequest, match="tool 'bad': the handler is a function of the arguments, not None"):
+        Tool.from_schema("bad", {"type": "object"}, None)  # type: ignore[arg-type]
+
+
 def test_tool_failure_is_at_hand() -> None:
     """Tools raise it for the model to read; it is one of the errors."""
     assert mellite.ToolFailure is mellite.errors.ToolFailure

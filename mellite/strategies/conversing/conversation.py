@@ -305,6 +305,13 @@ class Conversation:
 
 _copied: Final = copier(Conversation)
 
+#: What has a place of its own: where else it was given, and what to write.
+_NO_OPTIONS: Final = {
+    "output": "of a conversation: give it to ask(..., output=...)",
+    "system": "of an answer: give it to the conversation, Conversation(..., system=...)",
+    "tools": "of an answer: give them to the conversation, Conversation(..., tools=[...])",
+}
+
 
 def _answer(
     backend: Streams,
@@ -316,6 +323,10 @@ def _answer(
     options: Mapping[str, Any],
 ) -> AnyThunk:
     """Make the thunk that answers: a run, where there are tools."""
+    for name, where in _NO_OPTIONS.items():
+        if name in options:
+            msg = f"{name!r} is no option {where}"
+            raise InvalidRequest(msg, parameter=name)
     if tools:
         return run(backend, prompt, system=system or None, tools=tools, output=output, **options)
     return generate(backend, prompt, system=system or None, output=output, **options)

@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, cast, final
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast, final
+
+import anyio
 
 from ...loops import run_in_thread
 from ...values.errors import InvalidRequest
@@ -37,17 +39,20 @@ async def serve(tools: Iterable[Tool[..., Any] | Callable[..., Any]], *, name: s
         InvalidRequest: for what is no tool, or has nothing to run, and for two tools of one name.
         MissingExtra: if the mcp package is not installed.
     """
-    server = _server(_by_name(tools), name)
+    ending = _Ending()
+    server = _server(_by_name(tools), name, ending)
     try:
-        await _run(server)
+        await _run(server, ending)
     except BaseExceptionGroup as group:
         raise without_group(group) from None
+    if ending.exit is not None:
+        raise ending.exit
 
 
-async def _run(server: Server[Any]) -> None:
+async def _run(server: Server[Any], ending: _Ending) -> None:
     from mcp.server.stdio import stdio_server
 
-    with _stdin() as lines:
+    with _stdin() as lines, ending.scope:
         async with stdio_server(cast("Any", lines)) as (reading, writing):
             try:
                 await server.run(reading, writing, server.create_initialization_options())
@@ -70,7 +75,26 @@ def _by_name(tools: Iterable[Any]) -> dict[str, Tool[..., Any]]:
     return found
 
 
-def _server(tools: Mapping[str, Tool[..., Any]], name: str) -> Server[Any]:
+@final
+class _Ending:
+    """The end of a server by a tool that raises `SystemExit`.
+
+    Raised in the task of the call, it would end an asyncio loop at once, before the mcp package could close what it has
+    open: the program would wait for a thread of it, and its client for an answer.
+    """
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.exit: SystemExit | None = None
+
+    async def end(self, exit: SystemExit) -> NoReturn:
+        self.exit = exit
+        self.scope.cancel()
+        await anyio.sleep_forever()  # the cancellation ends this call, too
+        raise exit
+
+
+def _server(tools: Mapping[str, Tool[..., Any]], name: str, ending: _Ending) -> Server[Any]:
     """Make the server of the mcp package. Its lower one: the other withholds what tools raise."""
     imported()
     import mcp_types
@@ -85,7 +109,10 @@ def _server(tools: Mapping[str, Tool[..., Any]], name: str) -> Server[Any]:
         )
 
     async def call_tool(_context: Any, params: mcp_types.CallToolRequestParams) -> mcp_types.CallToolResult:
-        return await answer(tools, params.name, params.arguments or {})
+        try:
+            return await answer(tools, params.name, params.arguments or {})
+        except SystemExit as exit:
+            await ending.end(exit)
 
     return Server(name, version=version(), on_list_tools=list_tools, on_call_tool=call_tool)
 

@@ -160,6 +160,13 @@ class TestGoingOn:
             (lambda: Conversation(Echo()).after("hi"), InvalidRequest, "goes on from a thunk"),
             (lambda: Conversation(Echo()).ask(3), InvalidRequest, "not int"),
             (lambda: Conversation(Echo()).ask("hi", temprature=0), UnknownOption, "temperature"),
+            (
+                lambda: Conversation(Echo(), output=int),
+                InvalidRequest,
+                r"'output' is no option .* ask\(\.\.\., output=",
+            ),
+            (lambda: Conversation(Echo()).ask("hi", system="Be brief."), InvalidRequest, "'system' is no option"),
+            (lambda: Conversation(Echo()).ask("hi", tools=[len]), InvalidRequest, "'tools' is no option of an answer"),
             (lambda: Conversation.from_messages(Echo(), "hi"), InvalidRequest, "a list of them"),
             (lambda: Conversation.from_messages(Echo(), [("user", "a"), ("usr", "b")]), InvalidRequest, "message 1"),
             (lambda: Conversation.from_messages(Echo(), [{"role": "user", "kontent": 1}]), InvalidRequest, "message 0"),

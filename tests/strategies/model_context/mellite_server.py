@@ -55,6 +55,11 @@ def broken() -> str:
     return "half of \ud83d"
 
 
+def leave() -> None:
+    """End the program, as the functions of command lines do."""
+    raise SystemExit(3)
+
+
 def fail() -> None:
     """Fail as tools do."""
     raise ToolFailure("no such city")
@@ -97,7 +102,7 @@ GUARDED = [
     mellite.tool(launch, name="wait", approve=lambda _call: mellite.Approval.defer()),
     mellite.tool(fill, max_result_chars=10),
 ]
-TOOLS = [greet, locate, items, look, broken, fail, defect, block, slow, process, *GUARDED]
+TOOLS = [greet, locate, items, look, broken, leave, fail, defect, block, slow, process, *GUARDED]
 
 if __name__ == "__main__":
     anyio.run(lambda: mellite.mcp.serve(TOOLS, name="greeter"), backend=(sys.argv[1:] or ["asyncio"])[0])

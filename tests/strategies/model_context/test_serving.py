@@ -48,6 +48,14 @@ async def test_calls(anyio_backend_name: str) -> None:
     assert str(caught.value) == "no such city"
 
 
+async def test_a_tool_that_ends_the_program(anyio_backend_name: str) -> None:
+    """The server ends, and its client is told, in place of waiting for it."""
+    async with mellite.mcp.connect([*SERVER, anyio_backend_name], timeout=20) as connection:
+        (leave,) = [tool for tool in connection.tools if tool.name == "leave"]
+        with pytest.raises(ToolFailure, match="has ended"):
+            await leave({})
+
+
 async def test_errors_carry_their_text(anyio_backend_name: str) -> None:
     """What a tool raises, for whatever reason, is told to the client in a line, without keys; so are bad arguments."""
     from mcp import Client
