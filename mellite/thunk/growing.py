@@ -145,6 +145,11 @@ class _Text:
         at = 0 if found is None or (self._mode != "text" and before[: found.start()].strip()) else found.end()
         return before[at:]
 
+    @property
+    def so_far(self) -> str:
+        """The text of the answer so far."""
+        return "".join(self._pieces or self._beside)
+
     def data(self) -> Json:
         """Return the data so far."""
         from ..values.outputs.growing import NOTHING
@@ -164,7 +169,7 @@ class _Text:
         from ..values.outputs.reading import answer_in
 
         try:
-            return answer_in("".join(self._pieces or self._beside), mode=self._mode, key=self._key or self._told)
+            return answer_in(self.so_far, mode=self._mode, key=self._key or self._told)
         except OutputValidationError:
             return NOTHING
 
@@ -251,7 +256,7 @@ class Items(AsyncIterator[Any]):
             self._count = len(self._waiting)
             path = f"$[{index}]{(error.path or '$')[1:]}"
             msg = f"element {index} of the answer does not fit: {error}"
-            raise OutputValidationError(msg, path=path, value=error.value) from error
+            raise OutputValidationError(msg, path=path, value=error.value, partial=self._text.so_far) from error
 
 
 def _is_same(one: Json, other: Json) -> bool:

@@ -185,7 +185,7 @@ async def test_an_item_that_does_not_fit() -> None:
     assert await anext(items) == 1
     with pytest.raises(OutputValidationError, match="element 1") as caught:
         await anext(items)
-    assert (caught.value.path, caught.value.value) == ("$[1]", "x")
+    assert (caught.value.path, caught.value.value, caught.value.partial) == ("$[1]", "x", '[1, "x", 2]')
     with pytest.raises(StopAsyncIteration):
         await anext(items)
 
