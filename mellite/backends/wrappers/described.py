@@ -174,7 +174,7 @@ def measured(attributes: Attributes) -> Attributes:
 
 
 def overall(activity: Activity, profile: semantics.Profile) -> Attributes:
-    """Return what is known of a run, a strategy or a stream once it is over."""
+    """Return what is known of a run, a strategy, a stream or a step once it is over."""
     subject, result = activity.subject, activity.result
     match activity.kind:
         case "run":
@@ -191,7 +191,16 @@ def overall(activity: Activity, profile: semantics.Profile) -> Attributes:
         case "stream":
             return {semantics.SUCCESS: bool(subject.success), semantics.ATTEMPTS: max(1, subject.attempts)}
         case _:
-            return {}
+            return _of_step(subject, result)
+
+
+def _of_step(step: Any, payload: Any) -> Attributes:
+    """Return what is known of a step of `mellite.steps`; what it spent stands in the spans of its generations."""
+    names = {semantics.FLOW_ID: "flow_id", semantics.STEP_ID: "step_id"}
+    found: Attributes = {name: str(getattr(step, field)) for name, field in names.items() if hasattr(step, field)}
+    if isinstance(payload, dict) and isinstance(payload.get("attempts"), int):
+        found[semantics.ATTEMPTS] = payload["attempts"]
+    return found
 
 
 def _of_run(progress: Any) -> Attributes:

@@ -72,6 +72,8 @@ ATTEMPTS: Final = "mellite.attempts"
 STRATEGY: Final = "mellite.strategy"
 STOP_REASON: Final = "mellite.stop_reason"
 STEPS: Final = "mellite.steps"
+FLOW_ID: Final = "mellite.flow.id"
+STEP_ID: Final = "mellite.step.id"
 SAMPLES: Final = "mellite.samples"
 SUCCESS: Final = "mellite.success"
 

@@ -9,6 +9,7 @@ from .config import LLMCallConfig
 from .factory import LLMClientFactory
 from .recorders import JsonLinesRecorder, PrintRecorder, Recorder, SqliteRecorder
 from .running import run_llm_call
+from .telemetry_recorder import TelemetryRecorder
 
 __all__ = [
     "AsyncLLMClient",
@@ -21,6 +22,7 @@ __all__ = [
     "PrintRecorder",
     "Recorder",
     "SqliteRecorder",
+    "TelemetryRecorder",
     "apply_vars",
     "run_llm_call",
 ]

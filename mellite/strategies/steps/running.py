@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any, Final, final
 from weakref import WeakSet
 
-from attrs import asdict, frozen
+from attrs import asdict
 
 from ... import loops
 from ...backends.wrappers.clocks import SYSTEM
@@ -27,13 +27,14 @@ from ...values.templates import apply_vars
 from .client import AsyncLLMClient, LLMRequest, LLMResponse
 from .config import LLMCallConfig
 from .factory import BackendClient, LLMClientFactory
+from .subject import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .recorders import Recorder
 
-__all__ = ["Step", "run_llm_call"]
+__all__ = ["run_llm_call"]
 
 _log: Final = logging.getLogger("mellite")
 
@@ -43,21 +44,6 @@ _LONGEST_WAIT: Final = 60.0
 
 #: Recorders that have failed, and of which that was said.
 _failing: Final[WeakSet[Any]] = WeakSet()
-
-
-@frozen(kw_only=True)
-class Step:
-    """A step that runs, as observers see it: the subject of an activity of kind ``step``, whose result is the payload.
-
-    Args:
-        flow_id: names the flow.
-        step_id: names the step in it.
-        config: what the step is to do.
-    """
-
-    flow_id: str
-    step_id: str
-    config: LLMCallConfig
 
 
 async def run_llm_call(
@@ -103,10 +89,12 @@ async def run_llm_call(
     with activity("step", Step(flow_id=flow_id, step_id=step_id, config=cfg)) as begun:
         told = _Told(recorder, flow_id, step_id)
         await told.start({"type": "ai.llm_call", "provider": cfg.provider, "model": cfg.model, "attempt": 0})
-        payload = await _Attempts(cfg, client).payload()
-        if begun is not None:
-            begun.result = payload
+        attempts = _Attempts(cfg, client)
+        payload = await attempts.payload()
         await told.end("success" if payload["status"] == "ok" else "error", payload)
+        if begun is not None:
+            begun.settle(payload, attempts.error)
+        attempts.error = None  # see "Cycles" in `mellite.thunk`
         return payload
 
 
@@ -121,14 +109,19 @@ def _check(cfg: object, client: object) -> None:
 
 @final
 class _Attempts:
-    """The attempts of one step, one after the other."""
+    """The attempts of one step, one after the other.
 
-    __slots__ = ("_cfg", "_given", "_number")
+    Attributes:
+        error: what the step failed with.
+    """
+
+    __slots__ = ("_cfg", "_given", "_number", "error")
 
     def __init__(self, cfg: LLMCallConfig, given: AsyncLLMClient | Backend | None) -> None:
         self._cfg = cfg
         self._given = given
         self._number = 0
+        self.error: Exception | None = None
 
     async def payload(self) -> dict[str, Any]:
         """Return what came of them."""
@@ -138,6 +131,7 @@ class _Attempts:
         except GenerationCancelled:
             raise
         except Exception as error:
+            self.error = error
             result = {"status": "error", "reason": _reason(error)}
         return {
             **result,
@@ -161,9 +155,11 @@ class _Attempts:
                 self._number -= 1  # no further attempt was recorded: the recorded error stands
                 return {"status": "error", "reason": reason}
             except (MelliteError, TimeoutError) as error:
+                self.error = error
                 reason = _reason(error)
                 wait = self._wait_after(error, is_replayed=getattr(client, "replayed", False))
             else:
+                self.error = None
                 return {"status": "ok", "text": answer.text, "usage": asdict(answer.usage)}
             _log.warning("ai.llm_call attempt %s failed: %s", self._number, reason)
             if wait is None:

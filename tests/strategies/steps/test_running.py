@@ -243,14 +243,16 @@ async def test_foreign_errors_are_payloads_without_keys() -> None:
 
 
 async def test_a_recorded_failure_stands_where_nothing_follows(tmp_path: Any) -> None:
+    busy = 503, {"retry-after": "30"}, BUSY[2]
     path = tmp_path / "busy.json"
-    async with mellite.cassettes.use(path, mode="all", even_in_ci=True, live=openai(BUSY)[1]) as transport:
+    async with mellite.cassettes.use(path, mode="all", even_in_ci=True, live=openai(busy)[1]) as transport:
         backend = mellite.backend("openai-chat:m", api_key="sk-test", transport=transport)
         await run_llm_call("f", "s", fake(model="m", max_retries=0), client=backend)
     replayed = mellite.backend("openai-chat:m", transport=ReplayTransport(load_cassette(str(path))))
     payload = await run_llm_call("f", "s", fake(model="m"), client=replayed)
     assert (payload["status"], payload["attempts"]) == ("error", 1)
     assert "busy" in payload["reason"]
+    assert payload["duration_ms"] < 10_000
 
 
 class Broken(Recorder):

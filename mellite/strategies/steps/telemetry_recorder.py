@@ -1,0 +1,55 @@
+"""Tells whoever observes mellite, OpenTelemetry among them, of steps that something else runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+from ...thunk.observing import Activity, begin, current
+from ...values.errors import MelliteError
+from .recorders import Recorder
+from .subject import Step
+
+__all__ = ["TelemetryRecorder"]
+
+
+@final
+class TelemetryRecorder(Recorder):
+    """Writes a span for each step by OpenTelemetry, as `mellite.telemetry` does.
+
+    `run_llm_call` has its span without it, and no second one with it: this is for the steps of a flow that are no calls
+    of a model, whose start and end the flow itself records.
+
+    Example:
+        >>> recorder = TelemetryRecorder()
+        >>> recorder.record_step_start("flow", "load")
+        >>> recorder.record_step_end("flow", "load", "success", {"status": "ok"})
+    """
+
+    def __init__(self) -> None:
+        self._begun: dict[tuple[str, str], list[Activity]] = {}
+
+    def record_step_start(self, flow_id: str, step_id: str, payload: Mapping[str, Any] | None = None) -> None:
+        """Begin the span, unless the step has one."""
+        del payload
+        around = current()
+        step = around.subject if around is not None and around.kind == "step" else None
+        if isinstance(step, Step) and (step.flow_id, step.step_id) == (flow_id, step_id):
+            return
+        begun = begin("step", Step(flow_id=flow_id, step_id=step_id))
+        if begun is not None:
+            self._begun.setdefault((flow_id, step_id), []).append(begun)
+
+    def record_step_end(
+        self, flow_id: str, step_id: str, status: str, payload: Mapping[str, Any] | None = None
+    ) -> None:
+        """End the span that was begun last for this step, if any."""
+        begun = self._begun.get((flow_id, step_id))
+        if not begun:
+            return
+        activity = begun.pop()
+        if not begun:
+            self._begun.pop((flow_id, step_id), None)
+        told = dict(payload or {})
+        failure = MelliteError(str(told.get("reason", status))) if status == "error" else None
+        activity.settle(told, failure)
