@@ -44,13 +44,16 @@ WRITTEN = [(path, text) for path in sorted((ROOT / "mellite").rglob("*.py")) for
 WRITTEN += [(page, page.read_text(encoding="utf-8")) for page in PAGES]
 
 
+TELEMETRY = (ROOT / "mellite/backends/wrappers/semantics.py").read_text()
+
+
 def resolves(name: str) -> bool:
-    """Whether a dotted name is a module, or something that is reached from one."""
+    """Whether a dotted name is a module, something that is reached from one, or an attribute or metric of a trace."""
     first, *rest = name.split(".")
     try:
         reduce(step, rest, importlib.import_module(first))
     except (AttributeError, ImportError):
-        return False
+        return f'"{name}"' in TELEMETRY
     return True
 
 

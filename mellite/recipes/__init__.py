@@ -1,1 +1,1 @@
-"""Programs to copy: each runs as ``python -m mellite.recipes.NAME``, without a key."""
+"""Programs to copy, none of which needs a key: run one as ``python -m mellite.recipes.llm_call_example``."""

@@ -248,7 +248,7 @@ def test_unused_it_costs_nothing(run: Run) -> None:
 
         def test_nothing():
             loaded = {name.removeprefix("mellite") for name in sys.modules if name.startswith("mellite")}
-            assert loaded == {"", ".pytest_plugin", ".values", ".values.lazily"}
+            assert loaded == {"", ".pytest_plugin", ".values", ".values.lazily", ".values.noticing"}
     """
     run(source).assert_outcomes(passed=1)
 

@@ -57,7 +57,7 @@ async def test_a_large_request(way: str, kept: bool) -> None:
             f"http://127.0.0.1:{port}/v1",
             mellite.Timeouts(first_byte=0.3 if kind is FirstByteTimeout else 20),
         )
-        backend = mellite.backend("openai-chat:m", api_key="sk-test", base_url=url, transport=transport)
+        backend = mellite.backend("openai-chat:m", api_key="sk-test", base_url=url, transport=transport, retries=0)
         if kept:
             assert await backend.generate("Hi.", stream=False) == "Early."
         with anyio.fail_after(20):
