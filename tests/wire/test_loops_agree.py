@@ -79,9 +79,11 @@ async def seen(url: str, stream: bool, timeouts: Timeouts, client: str = "", *, 
     http = HttpOptions(headers={"x-chaos-id": client})
     async with aclosing(Http1Transport()) as transport:
         if kept is not None:
-            before = mellite.backend("openai-chat:m-1", api_key=KEY, base_url=kept, transport=transport)
+            before = mellite.backend("openai-chat:m-1", api_key=KEY, base_url=kept, transport=transport, retries=0)
             assert await before.generate("hi", stream=False) == "ok"
-        backend = mellite.backend("openai-chat:m-1", api_key=KEY, base_url=url, timeouts=timeouts, transport=transport)
+        backend = mellite.backend(
+            "openai-chat:m-1", api_key=KEY, base_url=url, timeouts=timeouts, transport=transport, retries=0
+        )
         thunk = backend.generate("hi", stream=stream, http=http)
         with suppress(MelliteError):
             await thunk
