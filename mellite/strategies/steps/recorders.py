@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, ClassVar, Final
@@ -77,7 +78,29 @@ def _bytes(text: str) -> bytes:
 
 
 @frozen
-class JsonLinesRecorder(Recorder):
+class _FileRecorder(Recorder):
+    """Keeps each start and each end in a file, in the same way; a subclass says in which."""
+
+    in_thread: ClassVar[bool] = True
+    path: str = field(converter=_file)
+
+    def record_step_start(self, flow_id: str, step_id: str, payload: Mapping[str, Any] | None = None) -> None:
+        """Keep the start."""
+        self._keep("start", flow_id, step_id, None, payload)
+
+    def record_step_end(
+        self, flow_id: str, step_id: str, status: str, payload: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep the end."""
+        self._keep("end", flow_id, step_id, status, payload)
+
+    @abstractmethod
+    def _keep(self, event: str, flow: str, step: str, status: str | None, payload: object) -> None:
+        """Write one of them."""
+
+
+@frozen
+class JsonLinesRecorder(_FileRecorder):
     """Appends a line of JSON to a file for each start and each end.
 
     A line has ``event`` (``start`` or ``end``), ``time`` (seconds since 1970), ``flow_id``, ``step_id``, ``status``
@@ -90,20 +113,7 @@ class JsonLinesRecorder(Recorder):
         InvalidRequest: for what is no path.
     """
 
-    in_thread: ClassVar[bool] = True
-    path: str = field(converter=_file)
-
-    def record_step_start(self, flow_id: str, step_id: str, payload: Mapping[str, Any] | None = None) -> None:
-        """Append the start."""
-        self._append("start", flow_id, step_id, None, payload)
-
-    def record_step_end(
-        self, flow_id: str, step_id: str, status: str, payload: Mapping[str, Any] | None = None
-    ) -> None:
-        """Append the end."""
-        self._append("end", flow_id, step_id, status, payload)
-
-    def _append(self, event: str, flow: str, step: str, status: str | None, payload: object) -> None:
+    def _keep(self, event: str, flow: str, step: str, status: str | None, payload: object) -> None:
         line = {"event": event, "time": time.time(), "flow_id": flow, "step_id": step, "status": status}
         written = _bytes(_json({**line, "payload": payload}) + "\n")
         with open(self.path, "ab", buffering=0) as file:
@@ -124,7 +134,7 @@ _ROW: Final = "INSERT INTO step_records (time, event, flow_id, step_id, status, 
 
 
 @frozen
-class SqliteRecorder(Recorder):
+class SqliteRecorder(_FileRecorder):
     """Keeps each start and each end in a SQLite file.
 
     The view ``steps`` has a row for each step that is over: ``flow_id``, ``step_id``, ``status``, ``payload`` (JSON),
@@ -136,19 +146,6 @@ class SqliteRecorder(Recorder):
     Raises:
         InvalidRequest: for what is no path.
     """
-
-    in_thread: ClassVar[bool] = True
-    path: str = field(converter=_file)
-
-    def record_step_start(self, flow_id: str, step_id: str, payload: Mapping[str, Any] | None = None) -> None:
-        """Keep the start."""
-        self._keep("start", flow_id, step_id, None, payload)
-
-    def record_step_end(
-        self, flow_id: str, step_id: str, status: str, payload: Mapping[str, Any] | None = None
-    ) -> None:
-        """Keep the end."""
-        self._keep("end", flow_id, step_id, status, payload)
 
     def _keep(self, event: str, flow: str, step: str, status: str | None, payload: object) -> None:
         import sqlite3  # not for those who keep nothing in it
