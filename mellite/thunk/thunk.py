@@ -387,7 +387,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
         """Return the running generation, begun now unless it runs already; None if it is settled.
 
         For code that waits for many thunks, as `mellite.gather` does; other code awaits or iterates. No event arrives
-        until a consumer enters the generation (`Pump.enter`).
+        until a consumer enters the generation (`Pump.enter`), but for the few that a loop in another thread is ahead.
 
         Args:
             loop: gives the loop to begin it in; by default the running one.

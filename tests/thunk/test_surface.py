@@ -14,6 +14,7 @@ from mellite.backends import Constant
 from mellite.errors import InvalidRequest
 from mellite.events import Event, Finish, TextDelta
 from mellite.thunk.pump import Pump
+from tests.thunk.support import Source
 
 
 class Counting:
@@ -90,3 +91,14 @@ def test_the_pump_shows_what_others_need_and_no_more() -> None:
 def test_what_blocks_a_thread_cannot_be_awaited() -> None:
     assert isinstance(loops.thread_waiter().wake, Callable)
     assert not hasattr(loops.thread_waiter(), "wait")
+
+
+def test_a_generation_begun_from_another_thread_runs_ahead_of_its_consumer() -> None:
+    """It would pause at its first event, and let another have its place, while the consumer is on its way."""
+    thunk = Source(["one ", "two"]).generate("hi")
+    pump = thunk.begin(loops.portal)
+    assert pump is not None
+    waiter = loops.thread_waiter()
+    pump.wake_when_settled(waiter)
+    assert waiter.block(3)
+    assert thunk.value == "one two"
