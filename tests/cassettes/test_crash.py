@@ -25,6 +25,7 @@ KINDS = (
     "killed at every call: both, 2 there before, .json",
     "killed at every call: interrupted, 2 there before, .json",
     "killed at every call: store_file",
+    "folded in while it is read",
     "killed at random",
     "killed in a stream",
     "eight processes",

@@ -23,6 +23,7 @@ def plan(folder: Path, *, short: bool) -> Iterator[tuple[str, Callable[[], Repor
             yield "calls", lambda name=name, old=old: killing.at_every_call(name, folder, old, step=step)
     yield "calls", lambda: killing.at_every_call("added", folder, 2, suffix=".json.gz", step=step)
     yield "calls", lambda: killing.stored_whole(folder)
+    yield "folded", lambda: killing.folded_while_read(folder, step=4 if short else 1)
     yield "random", lambda: killing.at_random(folder, 6 if short else 300)
     yield "stream", lambda: killing.in_a_stream(folder)
     yield "different", lambda: crowds.different(folder, 25 if short else 200)

@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +61,9 @@ def at_once(works: Sequence[Callable[[Acknowledge], object]], *, kill: float | N
                 run(place)
                 os.write(writing, b"".join([b"%d %d\n" % (place, number) for number in found[place]]))
                 status = 0
+            except BaseException:
+                traceback.print_exc()
+                raise
             finally:
                 os._exit(status)
         children.append(child)

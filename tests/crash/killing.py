@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,14 @@ from types import FrameType
 
 import anyio
 
-from mellite.cassettes import CassetteWriter, ScriptedTransport
+from mellite.cassettes import CassetteWriter, ScriptedTransport, load_cassette
 from mellite.cassettes.compression import compress, compression_of
 from mellite.cassettes.files.storing import store_file
 from mellite.cassettes.interactions import HttpInteraction, Interaction
 from mellite.cassettes.opening import use
+from mellite.cassettes.recording.journal import recover
 from mellite.wire.http import HttpRequest
-from tests.crash.records import Report, begin_with, check, interaction, noted, stored
+from tests.crash.records import OLD, Report, begin_with, check, interaction, noted, numbers_in, stored
 
 Acknowledge = Callable[[int], None]
 
@@ -77,6 +79,15 @@ def rewritten(path: Path, acknowledge: Acknowledge) -> None:
         writer.append(interaction(number))
         acknowledge(number)
     writer.finish()
+
+
+def left(path: Path, acknowledge: Acknowledge) -> None:
+    """Record a few more interactions, and wait to be killed."""
+    writer = CassetteWriter.open(path, durable=False)
+    for number in range(3):
+        writer.append(interaction(number))
+        acknowledge(number)
+    signal.pause()
 
 
 def again(path: Path, acknowledge: Acknowledge) -> None:
@@ -141,6 +152,35 @@ def at_every_call(name: str, folder: Path, old: int, *, suffix: str = ".json", s
     return report
 
 
+def folded_while_read(folder: Path, *, step: int = 1) -> Report:
+    """Fold a dead recording in while somebody reads, up to some call; each interaction is read once, and all are."""
+    report = Report("folded in while it is read")
+    path = folder / "case.json"
+    whole_plan = [OLD, OLD + 1, 0, 1, 2]
+    for stopped in range(1, 10_000, step):
+        whole = False
+        for turn in range(1, 10_000, step):
+            fresh(folder, path, 2)
+            in_child(partial(left, path), until=3)
+            ended: list[bool] = []
+            fold = in_waiting_child(lambda: recover(path), killed_at=stopped)
+            sys.setprofile(Killer(turn, lambda fold=fold, ended=ended: ended.append(fold())))
+            try:
+                read = numbers_in(load_cassette(path))
+            finally:
+                sys.setprofile(None)
+            report.rounds += 1
+            with noted(report, f"read up to call {turn}, folded up to call {stopped}"):
+                assert read == whole_plan, f"{read} was read"
+            if not ended:  # the reader came to its end before
+                fold()
+                break
+            whole = ended[0]
+        if whole:
+            break
+    return report
+
+
 def stored_whole(folder: Path) -> Report:
     """Kill the replacement of a file before and after each of its calls: it is the old one or the new one."""
     report = Report("killed at every call: store_file")
@@ -196,10 +236,13 @@ def in_child(
         status = 1
         try:
             if killed_at:
-                sys.setprofile(Killer(killed_at, sent))
+                sys.setprofile(Killer(killed_at, partial(os.kill, os.getpid(), sent)))
             work(lambda number: acknowledge(writing, number))
             sys.setprofile(None)
             status = 0
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             os._exit(status)
     os.close(writing)
@@ -219,24 +262,57 @@ def in_child(
     return [int(line) for line in data.split(b"\n")[:-1]], not os.WIFSIGNALED(status)
 
 
+def in_waiting_child(work: Callable[[], object], *, killed_at: int) -> Callable[[], bool]:
+    """Have a child ready to run something up to one of its CALLS; what lets it, and says whether it came to its end.
+
+    It is there before, since within what `sys.setprofile` calls nothing is profiled, nor in a child that is forked
+    there.
+    """
+    waiting, go = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.read(waiting, 1)
+            sys.setprofile(Killer(killed_at, partial(os.kill, os.getpid(), signal.SIGKILL)))
+            work()
+            sys.setprofile(None)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(status)
+
+    def run() -> bool:
+        os.write(go, b"x")
+        _, status = os.waitpid(child, 0)
+        os.close(waiting)
+        os.close(go)
+        assert os.WIFSIGNALED(status) or not os.WEXITSTATUS(status)
+        return not os.WIFSIGNALED(status)
+
+    return run
+
+
 def acknowledge(descriptor: int, number: int) -> None:
     """Tell the parent that an interaction is stored."""
     os.write(descriptor, b"%d\n" % number)
 
 
 class Killer:
-    """Kills the process at the n-th event of calling one of CALLS, or of coming back from it; or sends it a signal."""
+    """Does something at the n-th event of calling one of CALLS, or of coming back from it; mostly, it kills."""
 
-    def __init__(self, turn: int, sent: signal.Signals) -> None:
+    def __init__(self, turn: int, act: Callable[[], object]) -> None:
         self.left = turn
-        self.sent = sent
+        self.act = act
 
     def __call__(self, frame: FrameType, event: str, function: object) -> None:
         """See `sys.setprofile`."""
         if event in ("c_call", "c_return") and getattr(function, "__name__", "") in CALLS:
             self.left -= 1
             if not self.left:
-                os.kill(os.getpid(), self.sent)
+                self.act()
 
 
 # --- at a random moment -----------------------------------------------------------------------------

@@ -188,13 +188,15 @@ class _Open:
 
     path: str
     descriptor: int | None
+    size: int = 0
 
     @classmethod
     def of(cls, path: str) -> _Open:
         try:
-            return cls(path, os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)))
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         except (OSError, ValueError):  # missing; or unreadable, which `read` reports
             return cls(path, None)
+        return cls(path, descriptor, os.fstat(descriptor).st_size)
 
     def read(self) -> list[Record]:
         try:
@@ -205,7 +207,8 @@ class _Open:
     def unchanged(self) -> bool:
         if self.descriptor is None:
             return not os.path.lexists(self.path)
-        return same_file(self.descriptor, self.path)
+        # On Windows a journal is not removed but emptied.
+        return same_file(self.descriptor, self.path) and os.fstat(self.descriptor).st_size >= self.size
 
     def close(self) -> None:
         if self.descriptor is not None:
@@ -240,12 +243,14 @@ class Stored:
         while True:
             journals = [_Open.of(path + JOURNAL), _Open.of(path + REWRITE)]
             try:
-                added, replacing = [one.read() for one in journals]
+                # The cassette first: the mark of what was folded in is in a journal before the new file is there, so
+                # that whoever has read the new file finds the mark.
                 try:
                     data = read_file(path, limit=limit)
                     cassette: bytes | None = expand(data, compression_of(path), path=path, limit=limit)
                 except CassetteMiss:
                     cassette = None
+                added, replacing = [one.read() for one in journals]
                 if all(one.unchanged() for one in journals):
                     return cls(cassette, added, replacing=replacing)
             finally:
