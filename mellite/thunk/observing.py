@@ -2,7 +2,7 @@
 
 An `Observer` is told what begins and ends. An `Interceptor` stands between a thunk and its backend, and between a call
 and its tool, and may answer in their place. Both are in force for whatever is driven in a context (`using`), or in the
-whole process (`install`). One observer may also come by itself, whenever something shows that it is wanted: see
+whole process (`install`). Some come by themselves, whenever something shows that they are wanted: see
 `mellite.values.noticing`. Where nobody looks on, a generation pays for one look.
 
 Observers are called where the thing happens: in the thread of its loop, never at once for one activity, and before
@@ -264,20 +264,21 @@ class _Everywhere:
     def __init__(self) -> None:
         self.installing = forking.rlock()
         self.watchers: tuple[Observer | Interceptor, ...] = ()
-        self.noticed: object | None = None  # the observer that came by itself
+        self.noticed: object | None = None  # who came by themselves, one or a tuple of them
         self.in_force: InForce | None = None
 
     def change(self, watchers: tuple[Observer | Interceptor, ...]) -> None:
         """Put these in the place of those that were there."""
         self.watchers = watchers
-        both = (self.noticed, *watchers) if isinstance(self.noticed, Observer) else watchers
+        noticed = self.noticed if isinstance(self.noticed, tuple) else (self.noticed,)
+        both = (*[each for each in noticed if isinstance(each, (Observer, Interceptor))], *watchers)
         self.in_force = _NOTHING.with_(*both) if both else None
 
-    def notice(self, observer: object | None) -> None:
-        """Put this observer, or none, in the place of the one that came by itself; it looks on before all others."""
+    def notice(self, found: object | None) -> None:
+        """Put what was found in the place of those that came by themselves; they look on before all others."""
         with self.installing:
-            if observer is not self.noticed:
-                self.noticed = observer
+            if found is not self.noticed:
+                self.noticed = found
                 self.change(self.watchers)
 
 

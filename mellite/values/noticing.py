@@ -5,13 +5,15 @@ It stands in a module that loads nothing and below all that generates, because `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import is_not as _is_not
 from typing import Final, TypeAlias, final
 
 __all__ = ["Finder", "noticing"]
 
-#: Returns the observer that is to look on from now on, or None. It is asked before anything begins that could be looked
-#: at, so it must cost next to nothing, and raise nothing.
+#: Returns who is to look on, or to stand in between, from now on: one, a tuple of several, or None. It is asked before
+#: anything begins that could be looked at, so it must cost next to nothing, and raise nothing. As long as nothing
+#: changes, it returns the same object.
 Finder: TypeAlias = Callable[[], object | None]
 
 
@@ -28,14 +30,38 @@ class _Noticing:
     def __init__(self) -> None:
         self.find: Finder = _nobody
 
-    def by(self, load: Callable[[], Finder]) -> None:
-        """Have the function that `load` returns asked from now on; it is loaded when something begins."""
+    def by(self, *loads: Callable[[], Finder | None]) -> None:
+        """Have the functions that these return asked from now on; they are loaded when something begins.
+
+        Args:
+            *loads: each returns a function to ask, or None where nobody will ever look on: it has looked at the
+                environment, for instance, or has installed for good what looks on.
+        """
 
         def first() -> object | None:
-            self.find = found = load()
+            self.find = _nobody  # for what is generated while they are loaded
+            self.find = found = _one_of([finder for load in loads if (finder := load()) is not None])
             return found()
 
         self.find = first
+
+
+def _one_of(finders: Sequence[Finder]) -> Finder:
+    """Return one function that asks all of these."""
+    if len(finders) < 2:
+        return finders[0] if finders else _nobody
+    latest: tuple[object | None, ...] = ()
+    known: object | None = None
+
+    def find() -> object | None:
+        nonlocal latest, known
+        found = tuple([finder() for finder in finders])
+        if any(map(_is_not, found, latest)) or len(found) != len(latest):
+            flat = [one for each in found if each is not None for one in (each if isinstance(each, tuple) else (each,))]
+            latest, known = found, tuple(flat) or None
+        return known
+
+    return find
 
 
 def _nobody() -> None:

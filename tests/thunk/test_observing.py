@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import anyio
@@ -18,6 +18,7 @@ from mellite.events import Event, Finish, TextDelta
 from mellite.requirements import contains, custom, length
 from mellite.thunk import observing
 from mellite.thunk.observing import Activity, Interceptor, Observer
+from mellite.values.noticing import noticing
 from tests.thunk.support import Gate, Source, blocked
 
 pytestmark = pytest.mark.anyio
@@ -298,3 +299,34 @@ async def test_streams_tell_of_chunks_and_of_the_verdict_that_failed_one() -> No
     streaming, generation = notes.activities
     assert (streaming.kind, generation.parent, streaming.subject) == ("stream", streaming, stream)
     assert ("settled", "stream", "NoneType") in notes.told
+
+
+@pytest.fixture
+def finders() -> Iterator[Callable[..., None]]:
+    """What says how to find those who come by themselves, until the end of the test."""
+    before = noticing.find
+    yield noticing.by
+    noticing.find = before
+
+
+async def test_those_who_come_by_themselves_look_on_while_they_want_to(finders: Callable[..., None]) -> None:
+    """One finder may give several, another none for ever, and each is asked before every generation."""
+    one, two, own = Notes(), Notes(), Notes()
+    wanted: list[object | None] = [None, (one, Around("+"))]
+    asked: list[int] = []
+
+    def both() -> object | None:
+        asked.append(1)
+        return wanted[0]
+
+    finders(lambda: both, lambda: None, lambda: lambda: two)
+    with observing.using(own):
+        assert await Constant("Hello.").generate("Hi.") == "Hello."
+        assert [one.told, len(two.told), len(own.told)] == [[], 2, 2]
+        wanted.reverse()
+        assert await Constant("Hello.").generate("Hi.") == "<+>Hello."
+        assert await Constant("Hello.").generate("Hi.") == "<+>Hello."
+        wanted.reverse()
+        assert await Constant("Hello.").generate("Hi.") == "Hello."
+    assert [len(each.told) for each in (one, two, own)] == [4, 8, 8]
+    assert len(asked) == 4
