@@ -20,12 +20,14 @@ from ...values.provider_json import Json
 from ...values.public_names import publish
 from ..bodies import decoded
 from ..secrets.redaction import Redaction
+from .varying import steady_body, steady_headers, steady_text, steady_url
 
 __all__ = [
     "Snapshot",
     "canonical_body",
     "canonical_url",
     "compared_headers",
+    "compared_url",
     "same_json",
     "same_target",
     "snapshot",
@@ -36,6 +38,9 @@ _KEY_HEADERS: Final = frozenset({"authorization", "x-api-key"})
 
 #: The version of an API, in a header or at the top of a body. The next release of a client asks for another version.
 _VERSION_HEADERS: Final = frozenset({"anthropic-version"})
+
+#: What a cassette keeps by default, and nobody has asked to compare.
+_BY_DEFAULT: Final = Redaction().request_headers
 _VERSION_FIELDS: Final = frozenset({"anthropic_version"})
 
 _URL: Final = re.compile(r"(?is)([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?")
@@ -71,6 +76,7 @@ def snapshot(
     body: str | bytes,
     redaction: Redaction,
     also: Collection[str] = (),
+    lenient: bool = False,
 ) -> Snapshot:
     """Bring a request into the form in which it is compared.
 
@@ -81,6 +87,7 @@ def snapshot(
         body: as it is sent, or as it is stored.
         redaction: what is kept and what is taken out.
         also: names of further headers to keep, which the recording has.
+        lenient: whether to leave out what differs between equal runs of other people's clients, as session ids.
 
     Example:
         >>> body = '{"b": 1, "a": 2}'
@@ -92,14 +99,22 @@ def snapshot(
     is_json, value = decoded(text)
     return Snapshot(
         method.upper(),
-        canonical_url(redaction.url(url)),
-        headers=compared_headers(headers, recorded=also, redaction=redaction),
-        body=_unversioned(redaction.json(value)) if is_json else text,
+        compared_url(url, redaction, lenient=lenient),
+        headers=compared_headers(headers, recorded=also, redaction=redaction, lenient=lenient),
+        body=_compared(redaction.json(value), lenient=lenient) if is_json else steady_text(text) if lenient else text,
         is_json=is_json,
     )
 
 
-def compared_headers(headers: Mapping[str, str], *, recorded: Collection[str], redaction: Redaction) -> dict[str, str]:
+def compared_url(url: str, redaction: Redaction, *, lenient: bool = False) -> str:
+    """Return a URL in the form in which it is compared; see `snapshot`."""
+    redacted = redaction.url(url)
+    return canonical_url(steady_url(redacted) if lenient else redacted)
+
+
+def compared_headers(
+    headers: Mapping[str, str], *, recorded: Collection[str], redaction: Redaction, lenient: bool = False
+) -> dict[str, str]:
     """Return the headers of a request that are compared, by lower-case name, without secrets.
 
     A key counts as the same in whichever header it is sent; the version of an API only counts where the redaction
@@ -109,17 +124,24 @@ def compared_headers(headers: Mapping[str, str], *, recorded: Collection[str], r
         headers: those of the recorded request, or of the one that came.
         recorded: the names of the headers that the recording has.
         redaction: what is kept and what is taken out.
+        lenient: whether a header only counts that the redaction was told to keep, or that says what is asked.
 
     Example:
         >>> compared_headers({"Authorization": "Bearer sk-1"}, recorded=["X-Api-Key"], redaction=Redaction())
         {'x-api-key': '[REDACTED]'}
     """
     names = redaction.request_headers.union([name.lower() for name in recorded])
+    if lenient:
+        return steady_headers(redaction.headers(headers, names), wanted=redaction.request_headers - _BY_DEFAULT)
     names -= _VERSION_HEADERS - redaction.request_headers
     keys = sorted(names & _KEY_HEADERS)
     kept = redaction.headers(headers, names | _KEY_HEADERS if keys else names)
     sent = [kept.pop(name) for name in sorted(_KEY_HEADERS) if keys and name in kept]
     return {**kept, keys[0]: sent[0]} if sent else kept
+
+
+def _compared(value: Json, *, lenient: bool) -> Json:
+    return steady_body(value) if lenient else _unversioned(value)
 
 
 def _unversioned(value: Json) -> Json:
@@ -196,12 +218,13 @@ def _integral(literal: str) -> float | int | str:
 _DECODER: Final = msgspec.json.Decoder(float_hook=_integral)
 
 
-def canonical_body(body: bytes, redaction: Redaction) -> bytes:
+def canonical_body(body: bytes, redaction: Redaction, *, lenient: bool = False) -> bytes:
     """Return a body in a form that is the same for all bodies between which `differences` finds none.
 
     Args:
         body: as it is sent, or as it is stored.
         redaction: what is taken out of it.
+        lenient: as in `snapshot`.
 
     Example:
         >>> canonical_body(b'{"b": 1.0, "a": "x", "token": "y"}', Redaction())
@@ -210,15 +233,19 @@ def canonical_body(body: bytes, redaction: Redaction) -> bytes:
     if not body:
         return b""
     try:
-        return msgspec.json.encode(_unversioned(redaction.json(_DECODER.decode(body))), order="deterministic")
+        value = _compared(redaction.json(_DECODER.decode(body)), lenient=lenient)
+        return msgspec.json.encode(value, order="deterministic")
     except (ValueError, RecursionError):
         pass  # not JSON; or JSON that only msgspec refuses, as in `decoded`
     try:
         text = body.decode("utf-8", "surrogateescape")
         value = json.loads(text, parse_constant=_refuse, parse_float=_integral)
-        return json.dumps(_unversioned(redaction.json(value)), sort_keys=True, separators=(",", ":")).encode()
+        compared = _compared(redaction.json(value), lenient=lenient)
+        return json.dumps(compared, sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
-        return body
+        if not lenient:
+            return body
+        return steady_text(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _refuse(constant: str) -> NoReturn:

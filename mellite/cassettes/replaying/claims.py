@@ -75,6 +75,7 @@ class Recorded:
             body="" if same_body else recorded.body.characters,
             redaction=self.redaction,
             also=recorded.headers,
+            lenient=self.comparison.lenient,
         )
         received = snapshot(
             request.method,
@@ -83,6 +84,7 @@ class Recorded:
             body="" if same_body else request.body,
             redaction=self.redaction,
             also=recorded.headers,
+            lenient=self.comparison.lenient,
         )
         return differences(expected, received, secrets=secrets)
 

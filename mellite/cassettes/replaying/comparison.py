@@ -11,7 +11,7 @@ import msgspec
 from ...wire.http import HttpRequest
 from ..interactions import RecordedRequest
 from ..secrets.redaction import Redaction
-from .canonical import canonical_body, canonical_url, compared_headers, same_json
+from .canonical import canonical_body, compared_headers, compared_url, same_json
 
 __all__ = ["Comparison", "Key"]
 
@@ -30,12 +30,14 @@ class Comparison:
 
     Args:
         redaction: what is not compared.
+        lenient: whether what differs between equal runs of other people's clients is not compared, either.
     """
 
-    __slots__ = ("_bodies", "_headers", "_redaction", "_same_headers", "_same_target", "_target", "_targets")
+    __slots__ = ("_bodies", "_headers", "_redaction", "_same_headers", "_same_target", "_target", "_targets", "lenient")
 
-    def __init__(self, redaction: Redaction) -> None:
+    def __init__(self, redaction: Redaction, *, lenient: bool = False) -> None:
         self._redaction = redaction
+        self.lenient = lenient
         self._headers: _Pair = {}, {}
         self._same_headers = True
         self._targets = "", "", "", ""
@@ -58,7 +60,10 @@ class Comparison:
         """Return whether a request has the headers that the cassette keeps."""
         pair = recorded.headers, request.headers
         if pair != self._headers:
-            one, other = [compared_headers(side, recorded=pair[0], redaction=self._redaction) for side in pair]
+            one, other = [
+                compared_headers(side, recorded=pair[0], redaction=self._redaction, lenient=self.lenient)
+                for side in pair
+            ]
             self._same_headers = one == other
             self._headers = pair
         return self._same_headers
@@ -70,19 +75,22 @@ class Comparison:
             target = self._targeted(method, url)
             self._target = method, url, target
         content = self._bodies.get(_hash(body))
-        return target, _hash(canonical_body(body, self._redaction)) if content is None else content
+        return target, self._content(body) if content is None else content
 
     def learn(self, body: bytes) -> None:
         """Make `key` fast for this body of a recorded request, and for the same JSON as backends write it."""
-        content = _hash(canonical_body(body, self._redaction))
+        content = self._content(body)
         self._bodies[_hash(body)] = content
         try:
             self._bodies[_hash(msgspec.json.encode(msgspec.json.decode(body)))] = content
         except (ValueError, RecursionError):
             return  # not JSON, which no backend of mellite sends
 
+    def _content(self, body: bytes) -> bytes:
+        return _hash(canonical_body(body, self._redaction, lenient=self.lenient))
+
     def _targeted(self, method: str, url: str) -> str:
-        return f"{method.upper()} {canonical_url(self._redaction.url(url))}"
+        return f"{method.upper()} {compared_url(url, self._redaction, lenient=self.lenient)}"
 
 
 def _hash(data: bytes) -> bytes:

@@ -75,6 +75,8 @@ class ReplayTransport:
         deadline: how long to wait, in seconds, for the reader of an answer to go away where the recorded one did.
         redaction: what is not compared because no cassette may hold it.
         part: the name of the test, if several share the cassette: its own interactions come first.
+        lenient: whether to leave out of the comparison what differs between equal runs of other people's clients, as
+            session ids and cache keys; by default if the cassette says that such a client was recorded.
 
     Raises:
         CassetteMiss: if there is no such file.
@@ -109,6 +111,7 @@ class ReplayTransport:
         deadline: float = DEADLINE,
         redaction: Redaction | None = None,
         part: str | None = None,
+        lenient: bool | None = None,
     ) -> None:
         if match is not None and match not in CLAIMS:
             msg = f"match is one of {', '.join(CLAIMS)}, not {match!r}"
@@ -124,10 +127,12 @@ class ReplayTransport:
             "deadline": deadline,
             "redaction": redaction,
             "part": part,
+            "lenient": lenient,
         }
         self._speed = speed
         self._redaction = redaction or _REDACTION
-        comparison = Comparison(self._redaction)
+        client = (self.cassette.metadata or {}).get("client")
+        comparison = Comparison(self._redaction, lenient=isinstance(client, str) if lenient is None else lenient)
         path = self.cassette.path
         self._recorded = [
             Recorded(one, redaction=self._redaction, comparison=comparison, path=path, number=number)

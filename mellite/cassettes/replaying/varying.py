@@ -1,0 +1,196 @@
+"""Leave out of a request what differs between equal runs of a program that asks with somebody else's client.
+
+Two runs of a coding agent send the same messages with other session ids, cache keys and item ids; two clients of one
+service send the same request with other headers. None of that changes the answer, so none of it is compared where
+requests come from other people's clients: what `mellite.cassettes.patch` has recorded, and what ``mellite serve``
+answers. Everything here is a function of values, and changes none of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Final, cast
+from urllib.parse import quote
+
+from ...values.provider_json import Json, JsonObject
+from ..secrets.redaction import REDACTED
+
+__all__ = ["steady_body", "steady_headers", "steady_text", "steady_url"]
+
+#: Fields at the top of a body that say who asks, or how the answer is delivered, but not what is asked.
+_FIELDS: Final = frozenset({"prompt_cache_key", "client_metadata", "stream_options", "anthropic_version"})
+
+#: Fields of ``metadata`` at the top of a body.
+_METADATA: Final = frozenset({"user_id"})
+
+#: Names of headers that are never compared: keys, versions of an API, and what a client says of itself.
+_HEADERS: Final = frozenset(
+    [
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "anthropic-beta",
+        "anthropic-version",
+        "api-key",
+        "authorization",
+        "baggage",
+        "connection",
+        "content-length",
+        "cookie",
+        "date",
+        "dnt",
+        "expect",
+        "forwarded",
+        "host",
+        "http-referer",
+        "idempotency-key",
+        "keep-alive",
+        "openai-beta",
+        "openai-organization",
+        "openai-project",
+        "openai-version",
+        "origin",
+        "originator",
+        "pragma",
+        "priority",
+        "proxy-authorization",
+        "referer",
+        "sentry-trace",
+        "te",
+        "traceparent",
+        "tracestate",
+        "transfer-encoding",
+        "user-agent",
+        "version",
+        "via",
+        "x-api-key",
+        "x-app",
+        "x-goog-api-client",
+        "x-goog-api-key",
+        "x-goog-user-project",
+        "x-title",
+    ]
+)
+
+#: Parts of the names of such headers.
+_HEADER_PARTS: Final = re.compile(
+    r"^(x-stainless-|x-amz-|amz-sdk-|x-amzn-|sec-|cf-|x-forwarded-|x-ms-client-|x-msh-|x-codex-|helicone-)"
+    r"|session|request-?id|trace|correlation|conversation|api-?version|token|client-(?:name|version)|user-?id"
+)
+
+_BOUNDARY: Final = re.compile(r"--([0-9A-Za-z'()+_,./:=? -]{1,70})\r?\n")
+_SECRET_VALUE: Final = "=" + quote(REDACTED, safe="")
+
+
+def steady_body(value: Json) -> Json:
+    """Return the JSON of a request's body without what differs between equal runs of a client.
+
+    Left out are ``prompt_cache_key``, ``client_metadata``, ``metadata.user_id``, ``stream_options``, the version of an
+    API, and the ids of items in ``input``, but those that an ``item_reference`` refers to. ``"stream": false`` is the
+    default, and a message of one text is that text.
+
+    Example:
+        >>> steady_body({"model": "m", "prompt_cache_key": "run-7", "metadata": {"user_id": "u"}, "stream": False})
+        {'model': 'm'}
+        >>> steady_body({"input": [{"type": "message", "id": "msg_1", "role": "user", "content": "Hi"}]})
+        {'input': [{'role': 'user', 'content': 'Hi'}]}
+    """
+    if not isinstance(value, dict):
+        return value
+    body = cast("JsonObject", value)
+    steady = {name: field for name, field in body.items() if name not in _FIELDS}
+    metadata = steady.get("metadata")
+    if isinstance(metadata, dict):
+        steady["metadata"] = {
+            name: field for name, field in cast("JsonObject", metadata).items() if name not in _METADATA
+        }
+    if steady.get("metadata", True) in ({}, None):
+        del steady["metadata"]
+    if steady.get("stream") is False:
+        del steady["stream"]
+    for name in ("messages", "input", "system"):
+        if name in steady:
+            steady[name] = _steady_messages(steady[name], name)
+    return steady
+
+
+def _steady_messages(value: Json, name: str) -> Json:
+    """Return messages or items without their ids, each in its shortest form."""
+    if name == "system":
+        return _plain(value)
+    if name == "input" and isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if not isinstance(value, list):
+        return value
+    return [_steady_item(cast("JsonObject", one), name) if isinstance(one, dict) else one for one in value]
+
+
+def _steady_item(item: JsonObject, name: str) -> JsonObject:
+    kind = item.get("type")
+    steady = {**item}
+    if name == "input" and kind != "item_reference":
+        steady.pop("id", None)
+        if kind == "message":
+            del steady["type"]
+    if "content" in steady:
+        steady["content"] = _plain(steady["content"])
+    return steady
+
+
+def _plain(content: Json) -> Json:
+    """Return the text of a content that is one text, and nothing more; any other content as it is."""
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        part = cast("JsonObject", content[0])
+        if part.keys() == {"type", "text"} and isinstance(part["text"], str) and part["type"] in ("text", "input_text"):
+            return part["text"]
+    return content
+
+
+def steady_text(text: str) -> str:
+    r"""Return a body that is not JSON without the random boundary of its parts, if it has parts.
+
+    Example:
+        >>> steady_text("--5f2a\r\nA: b\r\n\r\nhi\r\n--5f2a--\r\n")
+        '--boundary\r\nA: b\r\n\r\nhi\r\n--boundary--\r\n'
+    """
+    found = _BOUNDARY.match(text)
+    return text if found is None else text.replace(f"--{found[1]}", "--boundary")
+
+
+def steady_headers(headers: Mapping[str, str], *, wanted: Collection[str] = ()) -> dict[str, str]:
+    """Return the headers that say something of what is asked; of a content type its media type.
+
+    Args:
+        headers: by lower-case name.
+        wanted: names that are compared whatever they are, because somebody has asked for it.
+
+    Example:
+        >>> steady_headers({"content-type": "text/plain; charset=utf-8", "x-stainless-lang": "js", "x-tenant": "a"})
+        {'content-type': 'text/plain', 'x-tenant': 'a'}
+    """
+    steady = {name: value for name, value in headers.items() if name in wanted or not _varies(name)}
+    if "content-type" in steady:
+        steady["content-type"] = steady["content-type"].partition(";")[0].strip().lower()
+    return steady
+
+
+@lru_cache(maxsize=256)
+def _varies(name: str) -> bool:
+    return name in _HEADERS or _HEADER_PARTS.search(name) is not None
+
+
+def steady_url(url: str) -> str:
+    """Return a redacted URL without the parameters that are secret: other clients send the key in a header.
+
+    Example:
+        >>> steady_url("https://example.com/v1?key=%5BREDACTED%5D&alt=sse")
+        'https://example.com/v1?alt=sse'
+    """
+    path, question, query = url.partition("?")
+    if _SECRET_VALUE not in query:
+        return url
+    kept = "&".join([pair for pair in query.split("&") if not pair.endswith(_SECRET_VALUE)])
+    return f"{path}{question}{kept}" if kept else path

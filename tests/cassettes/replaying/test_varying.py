@@ -1,0 +1,170 @@
+"""Requests of other people's clients: what differs between equal runs is not compared, and everything else is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from mellite.cassettes import Cassette, HttpInteraction, RecordedRequest, RecordedResponse, ReplayTransport, snapshot
+from mellite.cassettes.bodies import Body
+from mellite.cassettes.replaying.varying import steady_body
+from mellite.cassettes.secrets.redaction import Redaction
+from mellite.errors import CassetteMismatch, CassetteMiss
+from mellite.wire.http import HttpRequest
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://api.example.com/v1/responses"
+
+#: A request as a coding agent sends it, and the same one of its next run.
+ONE: dict[str, Any] = {
+    "model": "m",
+    "input": [
+        {"type": "message", "id": "msg_1", "role": "user", "content": [{"type": "input_text", "text": "List it."}]},
+        {"type": "function_call", "id": "fc_1", "call_id": "call_7", "name": "ls", "arguments": "{}"},
+        {"type": "function_call_output", "id": "fco_1", "call_id": "call_7", "output": "a b"},
+    ],
+    "prompt_cache_key": "0193",
+    "client_metadata": {"x-codex-installation-id": "1"},
+    "metadata": {"user_id": "session-1", "task": "list"},
+    "stream": True,
+}
+OTHER = json.loads(json.dumps(ONE).replace("_1", "_2").replace("0193", "0194").replace("session-1", "session-2"))
+
+
+def replay(*bodies: Any, headers: dict[str, str] | None = None, url: str = URL, **options: Any) -> ReplayTransport:
+    """A replay of requests with these bodies, the answers to which are their numbers."""
+    interactions = [
+        HttpInteraction(
+            RecordedRequest("POST", url, headers=headers or {}, body=Body(text(body))),
+            RecordedResponse(200, body=Body(str(number))),
+        )
+        for number, body in enumerate(bodies)
+    ]
+    return ReplayTransport(Cassette(tuple(interactions)), match="pool", **{"lenient": True, **options})
+
+
+def text(body: Any) -> str:
+    return body if isinstance(body, str) else json.dumps(body)
+
+
+async def ask(transport: ReplayTransport, body: Any, *, url: str = URL, **headers: str) -> bytes:
+    """The answer to a request."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    response = await transport.open(HttpRequest("POST", url, headers=names, body=text(body).encode()))
+    return await response.read()
+
+
+async def test_two_runs_of_a_coding_agent() -> None:
+    """Session ids, cache keys and the ids of items differ between two equal runs, in headers and in the body."""
+    transport = replay(ONE, headers={"content-type": "application/json", "session_id": "1", "originator": "a"})
+    told = {"content_type": "application/json; charset=utf-8", "x_session": "2", "anthropic_version": "2026"}
+    assert await ask(transport, OTHER, **told, authorization="Bearer made-up") == b"0"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model": "n"}, '$.model expected "m", received "n"'),
+        ({"metadata": {"task": "other"}}, '$.metadata.task expected "list", received "other"'),
+        ({"input": [{"type": "item_reference", "id": "msg_9"}]}, "$.input[0]"),
+        ({"stream": False}, "$.stream expected true, received nothing"),
+    ],
+)
+async def test_what_is_asked_still_counts(change: dict[str, Any], told: str) -> None:
+    """A request that asks something else is refused, and the error says what kept it from matching, and only that."""
+    with pytest.raises(CassetteMiss) as raised:
+        await ask(replay(ONE), {**OTHER, **change})
+    assert told in str(raised.value)
+    assert not any(name in str(raised.value) for name in ("prompt_cache_key", "user_id", "client_metadata", "msg_2"))
+
+
+async def test_references_to_items_count() -> None:
+    """The id of an ``item_reference`` says what is meant, so that it is compared."""
+    first, second = ({"input": [{"type": "item_reference", "id": name}]} for name in ("msg_1", "msg_2"))
+    transport = replay(first, second)
+    assert [await ask(transport, body) for body in (second, first)] == [b"1", b"0"]
+
+
+async def test_by_content_not_by_order() -> None:
+    """Requests that come in another order, with other ids, find their own answers; equal ones take turns."""
+    bodies = [{"messages": [{"role": "user", "content": word}], "prompt_cache_key": "old"} for word in "abab"]
+    transport = replay(*bodies)
+    asked = [{**bodies[place], "prompt_cache_key": f"new{place}"} for place in (1, 0, 3, 2)]
+    assert [await ask(transport, body) for body in asked] == [b"1", b"0", b"3", b"2"]
+
+
+async def test_the_same_request_in_another_spelling() -> None:
+    """Clients write a message of one text as a string or as a part, and a key in the URL or in a header."""
+    sent = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "system": "Be brief."}
+    part = {"type": "text", "text": "Hi"}
+    also = {**sent, "messages": [{"role": "user", "content": [part]}], "stream": False}
+    also["system"] = [{"type": "text", "text": "Be brief."}]
+    assert await ask(replay(sent), also) == b"0"
+    assert await ask(replay({"input": "Hi"}), {"input": [{"role": "user", "content": "Hi"}]}) == b"0"
+    assert await ask(replay(sent, url=f"{URL}?key=abc&alt=sse"), sent, url=f"{URL}?alt=sse", x_goog_api_key="d") == b"0"
+    cached = {**part, "cache_control": {"type": "ephemeral"}}
+    with pytest.raises(CassetteMiss, match=r"messages\[0\]\.content"):
+        await ask(replay(sent), {**also, "messages": [{"role": "user", "content": [cached]}]})
+
+
+async def test_boundaries_of_forms() -> None:
+    """The boundary of an upload is made up anew each time; what stands between is compared."""
+    form = "--5f2a\r\nContent-Disposition: form-data; name=file\r\n\r\nhi\r\n--5f2a--\r\n"
+    other = form.replace("5f2a", "99aa")
+    headers = {"content-type": "multipart/form-data; boundary=5f2a"}
+    assert await ask(replay(form, headers=headers), other, content_type="multipart/form-data; boundary=99aa") == b"0"
+    with pytest.raises(CassetteMiss):
+        await ask(replay(form, headers=headers), other.replace("hi", "ho"), content_type="multipart/form-data")
+
+
+async def test_headers_that_somebody_wants() -> None:
+    """A header that the redaction was told to keep is compared, also one that differs between runs."""
+    redaction = Redaction(request_headers=["session-id"])
+    transport = replay(ONE, headers={"session-id": "1"}, redaction=redaction)
+    with pytest.raises(CassetteMiss, match='header \'session-id\' expected "1", received "2"'):
+        await ask(transport, ONE, session_id="2")
+    unlike = replay(ONE, headers={"x-tenant": "1"})
+    with pytest.raises(CassetteMiss, match="x-tenant"):
+        await ask(unlike, ONE, x_tenant="2")
+
+
+async def test_the_cassette_says_so() -> None:
+    """A cassette that other people's clients wrote is compared leniently, unless that is asked otherwise."""
+    one = HttpInteraction(RecordedRequest("POST", URL, body=Body(text(ONE))), RecordedResponse(200))
+    written = Cassette((one,), metadata={"client": "httpx2"})
+    assert await ask(ReplayTransport(written), OTHER) == b""
+    for strict in (ReplayTransport(written, lenient=False), ReplayTransport(Cassette((one,)))):
+        with pytest.raises(CassetteMismatch, match="prompt_cache_key"):
+            await ask(strict, OTHER)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "type", "input", "messages", "content", "metadata", "text", "role", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_json(value: Any) -> None:
+    """Nothing is changed in place, and a steady body is steady."""
+    before = json.dumps(value)
+    steady = steady_body(value)
+    assert json.dumps(value) == before
+    assert steady_body(steady) == steady
+    taken = [
+        snapshot("POST", URL, headers={}, body=json.dumps(each), redaction=Redaction(), lenient=True)
+        for each in (value, steady)
+    ]
+    assert taken[0] == taken[1]
