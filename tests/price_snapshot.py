@@ -1,7 +1,8 @@
 """Make the price snapshot that mellite ships out of the catalogue of genai-prices; `nox -s prices` runs this.
 
 Only the numbers and the patterns of names are taken, for models that are priced by tokens; the licence of the
-catalogue (MIT) stands beside the snapshot. Arguments: where to write, and the date of the snapshot, today by default.
+catalogue (MIT) stands beside the snapshot. The context windows go to a file beside the prices, which is read only
+where one is asked for. Arguments: where to write, and the date of the snapshot, today by default.
 """
 
 from __future__ import annotations
@@ -193,14 +194,32 @@ def snapshot(providers: list[Any], date: str, source: str) -> str:
     return f'{{{lines},\n"providers":{{\n' + ",\n".join(blocks) + "}}\n"
 
 
+def context_windows(providers: list[Any]) -> str:
+    """How many tokens go into each model of the snapshot whose window the catalogue knows: a line per model."""
+    blocks = []
+    for provider in providers:
+        windows = {
+            info.id: info.context_window for info in provider.models if info.context_window and model(info) is not None
+        }
+        if windows:
+            lines = ",\n".join(f"{written(name)}:{window}" for name, window in windows.items())
+            blocks.append(f"{written(provider.id)}:{{\n{lines}}}")
+    return "{\n" + ",\n".join(blocks) + "}\n"
+
+
 def main(target: str = str(TARGET), date: str = "") -> None:
-    """Write the snapshot."""
+    """Write the snapshot, and the context windows beside it."""
     from genai_prices.data import providers
 
     source = f"genai-prices {metadata.version('genai-prices')}"
-    text = snapshot(providers, date or f"{datetime.now(UTC):%Y-%m-%d}", source)
-    Path(target).write_text(text, encoding="utf-8")
-    sys.stdout.write(f"{target}: {len(text.encode())} bytes\n")
+    prices = Path(target)
+    texts = {
+        prices: snapshot(providers, date or f"{datetime.now(UTC):%Y-%m-%d}", source),
+        prices.with_name("context_windows.json"): context_windows(providers),
+    }
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{path}: {len(text.encode())} bytes\n")
 
 
 if __name__ == "__main__":

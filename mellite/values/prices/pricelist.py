@@ -11,6 +11,7 @@ million tokens (web searches and requests: per thousand), and as long as price_d
           "models": {
             "acme-large": {
               "match": ["=acme-large", "^acme-large-2"],
+              "context_window": 200000,
               "prices": [
                 {"input": 2, "cache_read": "0.20", "output": [8, 200000, 12]},
                 {"from": "2027-01-01", "input": 1, "output": 4}
@@ -29,6 +30,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import cache
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -39,7 +41,11 @@ from .price import UNITS, Place, Price, Rate, Tiers, billed, charged, place
 
 __all__ = ["PriceList", "prices"]
 
-SNAPSHOT: Final = os.path.join(os.path.dirname(__file__), "price_data", "snapshot.json")
+_DATA: Final = os.path.join(os.path.dirname(__file__), "price_data")
+SNAPSHOT: Final = os.path.join(_DATA, "snapshot.json")
+
+#: Provider -> model of the snapshot -> how many tokens it takes. Apart, so that what prices cost to read stays as it is.
+_WINDOWS: Final = os.path.join(_DATA, "context_windows.json")
 
 #: What providers call the ordinary way of serving an answer.
 _ORDINARY: Final = frozenset({"", "default", "standard", "auto", "on_demand"})
@@ -96,6 +102,7 @@ class _Model(msgspec.Struct, forbid_unknown_fields=True):
     prices: list[_Point]
     match: list[_Pattern] = []
     variants: list[_Point] = []
+    context_window: int | None = None  # the snapshot has them in a file of their own
 
 
 class _Provider(msgspec.Struct, forbid_unknown_fields=True):
@@ -262,6 +269,26 @@ class PriceList:
         made = [self._price(each, at, {}) for each in found if each is not None]
         return [price for price in made if price is not None]
 
+    def context_window(self, model: str, provider: str) -> int | None:
+        """Return how many tokens a model takes, prompt and answer together; None if it is unknown.
+
+        Args:
+            model: an id as the provider writes it, dated or not, or one of its aliases.
+            provider: mellite's name for the provider, or the price list's.
+
+        Example:
+            >>> prices().context_window("gpt-4o-mini-2024-07-18", "openai")
+            128000
+        """
+        id = self.provider(provider)
+        found = self._lookup(id, model) if id is not None else None
+        if found is None or id is None:
+            return None
+        if found.row.context_window is not None or self.path != SNAPSHOT:
+            return found.row.context_window
+        known = (_windows().get(owner, {}).get(found.model) for owner in (id, *self._provider(id).also))
+        return next((window for window in known if window is not None), None)
+
     def cost(
         self,
         usage: Usage,
@@ -393,6 +420,9 @@ def _damaged(path: str, what: str) -> ConfigurationError:
 
 
 def _check(row: _Model) -> None:
+    if row.context_window is not None and row.context_window < 1:
+        msg = f"context_window must be a number of tokens, not {row.context_window}"
+        raise ValueError(msg)
     if not row.prices:
         msg = "it has no prices; leave it out, and its price is unknown"
         raise ValueError(msg)
@@ -409,6 +439,16 @@ def _check(row: _Model) -> None:
             except re.error as error:
                 msg = f"the pattern {each!r} is no regular expression: {error}"
                 raise ValueError(msg) from error
+
+
+@cache
+def _windows() -> Mapping[str, Mapping[str, int]]:
+    try:
+        with open(_WINDOWS, "rb") as file:
+            return msgspec.json.decode(file.read(), type=dict[str, dict[str, int]])
+    except (OSError, msgspec.MsgspecError) as error:
+        msg = f"{_WINDOWS!r}, a part of mellite, cannot be read; install mellite again: {error}"
+        raise ConfigurationError(msg) from error
 
 
 _read: Final[dict[str, PriceList]] = {}
