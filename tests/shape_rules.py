@@ -25,6 +25,7 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "
 """Names that say nothing about what is inside, with or without a leading underscore."""
 
 WIDE_EXCEPTS = {
+    "mellite/cli/doctor.py::_outcome": "whatever goes wrong in a check is what `mellite doctor` tells",
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
     "mellite/backends/wrappers/automatic_tracing.py::_made": "calls go on without traces: it is logged",
     "mellite/backends/conformance.py::_stops": "what a backend raises while it is closed is what the check reports",

@@ -11,9 +11,13 @@ from .cassette_changes import convert, diff, scrub, verify
 from .cassettes import ls, stats
 from .chat import chat
 from .check import check
+from .doctor import doctor
 from .generate import generate
+from .models import models
 from .prices import prices
+from .providers import providers
 from .sample import sample
+from .tokens import tokens
 
 __all__ = ["app"]
 
@@ -37,7 +41,7 @@ def cassette() -> None:
     """Look into recorded answers, check, compare, convert and clean them."""
 
 
-for _command in (chat, check, generate, prices, sample):
+for _command in (chat, check, doctor, generate, models, prices, providers, sample, tokens):
     app.add_command(_command)
 for _command in (convert, diff, key, ls, replay, scrub, show, stats, verify):
     cassette.add_command(_command)

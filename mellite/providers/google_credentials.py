@@ -96,6 +96,10 @@ class Login(Credential):
         """Return where the token comes from, for messages."""
         return " or ".join([*self.variables, self.fetched.describe()])
 
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        """Return the variables that may hold a token; the credentials of gcloud are in a file."""
+        return tuple((name,) for name in self.variables)
+
     def _given(self) -> str | None:
         for name in self.variables:
             value = variable(name)

@@ -64,8 +64,13 @@ def run(*arguments: str, stdin: str = "", cwd: Path | None = None, **environment
 
 def command(*arguments: str, **environment: str) -> Ran:
     """Run `mellite cassette` in this process, which is a tenth of the time, and as in a pipe."""
+    return invoked("cassette", *arguments, **environment)
+
+
+def invoked(*arguments: str, **environment: str) -> Ran:
+    """Run `mellite` in this process, with nothing on standard input."""
     nothing = dict.fromkeys(OURS)
-    done = CliRunner().invoke(command_line(), ["cassette", *arguments], env={**nothing, **environment})
+    done = CliRunner().invoke(command_line(), arguments, env={**nothing, **environment})
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return Ran(done.exit_code, done.stdout, done.stderr)
 

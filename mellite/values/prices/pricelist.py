@@ -44,7 +44,7 @@ __all__ = ["PriceList", "prices"]
 _DATA: Final = os.path.join(os.path.dirname(__file__), "price_data")
 SNAPSHOT: Final = os.path.join(_DATA, "snapshot.json")
 
-#: Provider -> model of the snapshot -> how many tokens it takes. Apart, so that what prices cost to read stays as it is.
+#: Provider -> model -> how many tokens it takes. Apart, so that what prices cost to read stays as it is.
 _WINDOWS: Final = os.path.join(_DATA, "context_windows.json")
 
 #: What providers call the ordinary way of serving an answer.

@@ -140,6 +140,10 @@ class DefaultKeys(AwsKeys):
     environment: EnvironmentKeys = field(factory=EnvironmentKeys)
     profile: ProfileKeys = field(factory=ProfileKeys)
 
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        """Return the variables of the environment's key; a profile is in files."""
+        return self.environment.held_in()
+
     async def ready(self) -> None:
         """Find the key.
 

@@ -65,6 +65,10 @@ class Credential(abc.ABC):
     def describe(self) -> str:
         """Return where the key comes from, for messages."""
 
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        """Return the environment variables that may hold the key: each group that is set as a whole gives one."""
+        return ()
+
     async def ready(self) -> None:
         """Make the key available, such as by fetching a token. Awaited before `reveal` is called for a request.
 
@@ -173,6 +177,10 @@ class Environment(Credential):
         """Return the names of the variables."""
         return " or ".join(self.names)
 
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        """Return the names of the variables, each of which is enough."""
+        return tuple((name,) for name in self.names)
+
 
 def _missing(msg: str) -> NoReturn:
     raise AuthenticationError(msg, kind="missing")
@@ -202,6 +210,10 @@ class Auth(abc.ABC):
     @abc.abstractmethod
     def describe(self) -> str:
         """Return where the key comes from, for messages; empty if no key is sent."""
+
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        """Return the environment variables that may hold the key: each group that is set as a whole gives one."""
+        return ()
 
     def advice(self) -> str:
         """Return what to do if the server refuses the key."""
@@ -282,6 +294,9 @@ class _Header(Auth):
     def describe(self) -> str:
         return self.credential.describe()
 
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        return self.credential.held_in()
+
 
 @frozen
 class _Remove(Auth):
@@ -324,6 +339,9 @@ class _OrElse(Auth):
     def describe(self) -> str:
         return " or ".join(filter(None, [self.first.describe(), self.second.describe()]))
 
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        return self.first.held_in() + self.second.held_in()
+
 
 @frozen
 class _AndThen(Auth):
@@ -348,6 +366,9 @@ class _AndThen(Auth):
 
     def describe(self) -> str:
         return self.first.describe() or self.second.describe()
+
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        return self.first.held_in() or self.second.held_in()
 
     def advice(self) -> str:
         return self.first.advice()

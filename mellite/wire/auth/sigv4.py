@@ -68,6 +68,10 @@ class AwsKeys(abc.ABC):
     def describe(self) -> str:
         """Return where the key comes from, for messages."""
 
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        """Return the environment variables that may hold the key: each group that is set as a whole gives one."""
+        return ()
+
     async def ready(self) -> None:  # noqa: B027 - most have nothing to do
         """Make the key available. Awaited before `reveal` is called for a request."""
 
@@ -137,6 +141,10 @@ class EnvironmentKeys(AwsKeys):
         """Return the names of the variables."""
         return " and ".join(_VARIABLES[:2])
 
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        """Return the two variables, both of which are needed."""
+        return (_VARIABLES[:2],)
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -185,6 +193,10 @@ class SigV4(Auth):
     def describe(self) -> str:
         """Return where the key comes from, for messages."""
         return self.keys.describe()
+
+    def held_in(self) -> tuple[tuple[str, ...], ...]:
+        """Return the variables that may hold the access key; see `AwsKeys.held_in`."""
+        return self.keys.held_in()
 
     async def ready(self) -> None:
         """Make the access key available; see `AwsKeys.ready`."""
