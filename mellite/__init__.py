@@ -182,9 +182,9 @@ else:
 
 
 def _load_finder() -> _Finder:
-    from .backends.wrappers.automatic_tracing import observer
+    from .backends.wrappers.noticed import load
 
-    return observer
+    return load()
 
 
 # Here, because nothing is generated without this module, and nothing below it may know what looks on.

@@ -27,7 +27,8 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "
 WIDE_EXCEPTS = {
     "mellite/cli/doctor.py::_outcome": "whatever goes wrong in a check is what `mellite doctor` tells",
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
-    "mellite/backends/wrappers/automatic_tracing.py::_made": "calls go on without traces: it is logged",
+    "mellite/backends/wrappers/noticed.py::_tracer": "calls go on without traces: it is logged",
+    "mellite/values/telling.py::Log.tell": "what handles log records must not change what they tell of: said once",
     "mellite/backends/conformance.py::_stops": "what a backend raises while it is closed is what the check reports",
     "mellite/backends/conformance.py::_Check.damages": (
         "what a protocol raises for damaged bytes is what the check reports"
@@ -262,7 +263,7 @@ def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) 
 
 
 SEES_MODULES = (
-    "mellite/backends/wrappers/automatic_tracing.py::observer",
+    "mellite/backends/wrappers/noticed.py::observer",
     "mellite/loops/detection.py::forget_library",
     "mellite/loops/detection.py::imported_trio",
     "mellite/loops/detection.py::uses_anyio_on_asyncio",

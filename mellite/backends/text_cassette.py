@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from ..values.events import Event, Finish, FinishReason, ResponseStart, TextDelt
 from ..values.messages import ToolCall
 from ..values.public_names import publish
 from ..values.request import Request
+from ..values.telling import log
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -36,7 +36,6 @@ DIRECTORY_VARIABLES: Final = ("MELLITE_CASSETTE_DIR", "MOCHI_LLM_CASSETTE_DIR")
 
 PROTOCOL: Final = "text-cassette"
 
-_log: Final = logging.getLogger(__name__)
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
@@ -219,7 +218,7 @@ class TextCassetteBackend(Backend):
                 # With a limiter of its own: all threads of the shared one may be waiting for this very answer.
                 await anyio.to_thread.run_sync(store, limiter=anyio.CapacityLimiter(1))
         except CassetteError as error:
-            _log.warning("an answer is not recorded: %s", error)
+            log.warning("recording.failed", "an answer is not recorded: %s", error)
             self.problems.append(error)
 
     async def aclose(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
@@ -12,10 +11,10 @@ from ..values.filling import copier
 from ..values.messages import CacheHint, Media, Message, Part, Text, ToolCall, ToolResult
 from ..values.options import CachePolicy
 from ..values.request import Request
+from ..values.telling import log
 
 __all__ = ["MARKS", "is_long", "marked"]
 
-_log: Final = logging.getLogger(__name__)
 
 #: As many marks as a request may have; Anthropic and Bedrock count alike.
 MARKS: Final = 4
@@ -62,7 +61,8 @@ def marked(request: Request, *, limit: int = MARKS) -> Request:
             elif place not in chosen and policy is not _AUTO:
                 left_out += 1
     if left_out:
-        _log.warning("%d cache marks of a request are left out: a provider takes %d", left_out, limit)
+        said = "%d cache marks of a request are left out: a provider takes %d"
+        log.warning("cache_marks.left_out", said, left_out, limit, count=left_out)
     changes: dict[_Place, CacheHint | None] = {place: hint for place, hint in chosen.items() if place not in given}
     changes.update(dict.fromkeys(given.keys() - chosen.keys()))
     return _with_hints(request, changes) if changes else request

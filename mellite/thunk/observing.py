@@ -11,7 +11,6 @@ whoever waits for it goes on. They must not block. What they raise is logged and
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -23,6 +22,7 @@ from attrs import evolve, field, frozen
 from ..loops import forking
 from ..values.errors import InvalidRequest
 from ..values.noticing import noticing
+from ..values.telling import log
 
 if TYPE_CHECKING:
     from ..values.events import Event
@@ -198,7 +198,7 @@ def _told(call: Callable[[], T]) -> T | None:
         return call()
     except Exception:
         # What looks on must not change what happens.
-        logging.getLogger("mellite").warning("an observer raised; what it looks at goes on", exc_info=True)
+        log.warning("observer.failed", "an observer raised; what it looks at goes on", raised=True)
         return None
 
 

@@ -22,6 +22,7 @@ from ..values.options import Options, Timeouts
 from ..values.outputs.plan import OutputPlan
 from ..values.provider_json import JsonObject
 from ..values.request import Request
+from ..values.telling import log
 from ..values.text_answer import Batch, TextAnswer
 from .auth.keys import Auth, Scrubber
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
@@ -33,6 +34,7 @@ from .parsing import Parser, ToolParser, whole_events
 from .protocol import Protocol
 from .refusals import refusal
 from .response import BodyReader, open_response, reader_from
+from .sent_requests import tell_of
 
 __all__ = [
     "DEFAULT_TIMEOUTS",
@@ -291,6 +293,8 @@ class Answering:
             if not (offline or self._way.auth.is_ready()):
                 await self._way.auth.ready()
             call = self._way.compiled(self._request, offline=offline)
+            if log.is_detailed and not offline:
+                tell_of(call.http)
         else:
             call = stands.call
         known.scrubber = call.scrubber
@@ -317,6 +321,9 @@ class Answering:
         Call this before signing the request: signatures and tokens expire.
         """
         since = loops.clock()()
+        if log.is_detailed:
+            provider = self._way.provider
+            log.debug("limit.waiting", "%s: a request waits for its turn", provider, provider=provider)
         timeouts = self._way.options.merged(self._request.options).timeouts or DEFAULT_TIMEOUTS
         with loops.move_on_after(timeouts.total):
             await place.take()

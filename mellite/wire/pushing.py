@@ -13,11 +13,13 @@ from typing import Final, final
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.request import Request
+from ..values.telling import log
 from ..values.text_answer import Batch
 from .answering import DEFAULT_TIMEOUTS, EVENTS, OK, Answering, Call, Place, Standing, Way, Whole, parser_of, text_of
 from .bounds import AnswerBounds
 from .http import ArrivingResponse, Sent, Transport
 from .parsing import Parser
+from .sent_requests import tell_of
 from .sink import Sink
 
 __all__ = ["Pushing"]
@@ -132,6 +134,8 @@ class Pushing:
             if timeouts.total is not None:
                 self._ends = now + timeouts.total
             sent.watch(self._deadline(self._timeouts.first_byte))
+            if log.is_detailed and not offline:
+                tell_of(call.http)
 
     def resume(self) -> None:
         """Read on, after `Sink.push` said that no more was wanted."""

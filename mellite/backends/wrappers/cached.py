@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import os
 import sqlite3
@@ -21,6 +20,7 @@ from ...values.events import Event, Finish, ResponseStart
 from ...values.message_json import written
 from ...values.public_names import publish
 from ...values.request import Request
+from ...values.telling import log
 from ...values.text_answer import Batch, TextAnswer
 from .clocks import SYSTEM, Clock, checked_clock
 from .relays import Watch, Watching, watched
@@ -294,7 +294,7 @@ class _File:
         if not self._has_complained:
             self._has_complained = True
             said = "the cache %s cannot be used, and everything is asked anew: %s"
-            logging.getLogger("mellite").warning(said, self._path, error)
+            log.warning("cache.failed", said, self._path, error, path=self._path)
 
     def close(self) -> None:
         """Close the file."""

@@ -10,6 +10,7 @@ from ...loops import forking
 from ...values.errors import CircuitOpen, InvalidRequest, MelliteError, ProviderError, TransportError
 from ...values.public_names import publish
 from ...values.request import Request
+from ...values.telling import log
 from ...values.text_answer import Batch
 from .clocks import SYSTEM, Clock, checked_clock
 from .relays import Watch, Watching
@@ -66,7 +67,14 @@ class CircuitBreaker(Watching):
     def _enter(self, request: Request) -> Watch | None:
         del request
         wait, is_probe = self._circuit.enter()
-        return _Watch(self._circuit, is_probe=is_probe) if wait is None else None
+        return self._watch(is_probe=is_probe) if wait is None else None
+
+    def _watch(self, *, is_probe: bool) -> Watch:
+        """Return a watch for a call that is let through."""
+        if is_probe:
+            name = self.describe()
+            log.info("circuit.probing", "%s: one call is let through, to see whether it is up", name, backend=name)
+        return _Watch(self, self._circuit, is_probe=is_probe)
 
     async def _admit(self, request: Request) -> tuple[Watch, Request]:
         """Let the call through, if the circuit has been closed meanwhile.
@@ -77,7 +85,7 @@ class CircuitBreaker(Watching):
         circuit = self._circuit
         wait, is_probe = circuit.enter()
         if wait is None:
-            return _Watch(circuit, is_probe=is_probe), request
+            return self._watch(is_probe=is_probe), request
         msg = (
             f"{self.describe()} was not asked: it failed {circuit.failures} times in a row, and is asked again in "
             f"{wait:.3g} s"
@@ -94,9 +102,10 @@ class CircuitBreaker(Watching):
 class _Watch:
     """Notes how a call ends."""
 
-    __slots__ = ("_circuit", "_is_over", "_is_probe", "_succeeded")
+    __slots__ = ("_breaker", "_circuit", "_is_over", "_is_probe", "_succeeded")
 
-    def __init__(self, circuit: _Circuit, *, is_probe: bool) -> None:
+    def __init__(self, breaker: CircuitBreaker, circuit: _Circuit, *, is_probe: bool) -> None:
+        self._breaker = breaker
         self._circuit = circuit
         self._is_probe = is_probe
         self._is_over = False
@@ -117,7 +126,18 @@ class _Watch:
         """Tell the circuit."""
         if not self._is_over:
             self._is_over = True
-            self._circuit.leave(succeeded=self._succeeded, is_probe=self._is_probe)
+            is_open = self._circuit.leave(succeeded=self._succeeded, is_probe=self._is_probe)
+            if is_open is not None:
+                self._tell(is_open=is_open)
+
+    def _tell(self, *, is_open: bool) -> None:
+        name, circuit = self._breaker.describe(), self._circuit
+        if is_open:
+            said = "%s: not asked for %.3g s, after %d failures in a row"
+            wait, count = circuit.cooldown, circuit.count
+            log.warning("circuit.opened", said, name, wait, count, backend=name, wait_s=wait, count=count)
+        else:
+            log.info("circuit.closed", "%s: it is up, and asked again", name, backend=name)
 
     def __del__(self) -> None:
         self.over()  # where the loop of the generation was closed under it
@@ -165,20 +185,29 @@ class _Circuit:
             self._probing = is_probe
             return None, is_probe
 
-    def leave(self, *, succeeded: bool | None, is_probe: bool) -> None:
-        """Note how a call ended; None where that says nothing."""
+    @property
+    def count(self) -> int:
+        """How many failures in a row there were."""
+        return self._count
+
+    def leave(self, *, succeeded: bool | None, is_probe: bool) -> bool | None:
+        """Note how a call ended; None where that says nothing. Return whether it is open, if that has changed."""
         with self._lock:
             if is_probe:
                 self._probing = False
             elif self._open_until is not None:
-                return  # it began before the circuit opened
+                return None  # it began before the circuit opened
             if succeeded:
+                was_open = self._open_until is not None
                 self._count = 0
                 self._open_until = None
-            elif succeeded is False:
+                return False if was_open else None
+            if succeeded is False:
                 self._count += 1
                 if is_probe or self._count >= self.failures:
                     self._open_until = self.clock.now() + self.cooldown
+                    return True
+            return None
 
 
 publish(globals(), "mellite", "CircuitBreaker")

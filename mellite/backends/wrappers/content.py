@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from attrs import frozen
 from ...values.messages import Media, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from ...values.provider_json import Json
 from ...values.secrets.json_masks import masked_json
+from ...values.telling import log
 from . import semantics
 
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ def capture_of(word: str | None) -> Capture:
     """
     known = _WORDS.get((word or "").strip().upper())
     if known is None:
-        logging.getLogger("mellite").warning(
-            "%s=%s is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT; no content is captured", VARIABLE, word
-        )
+        said = "%s=%s is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT; no content is captured"
+        log.warning("tracing.setting", said, VARIABLE, word)
         return Capture()
     return known
 

@@ -18,10 +18,11 @@ from ...values.errors import (
 from ...values.events import Event
 from ...values.public_names import publish
 from ...values.request import Request
+from ...values.telling import log, reason_of
 from ...values.text_answer import Batch
 from .attempts import Attempts, Trial, until_something
 from .clocks import SYSTEM
-from .wrapper import Unsent, Wrapper, batches_of, checked_backend, with_time_left
+from .wrapper import Unsent, Wrapper, batches_of, checked_backend, name_of, with_time_left
 
 __all__ = ["FallbackTo"]
 
@@ -108,6 +109,7 @@ class FallbackTo(Wrapper):
                 failure, said = await until_something(attempts, source)
                 if failure is not None and backend is not self._all[-1] and not _is_mistake(failure):
                     attempts.note(failure, backend)
+                    _tell(failure, backend)
                     continue
                 for batch in attempts.told(said):
                     yield batch
@@ -132,6 +134,12 @@ class FallbackTo(Wrapper):
 
     def _arguments(self) -> Mapping[str, object]:
         return {}
+
+
+def _tell(failure: Exception, backend: object) -> None:
+    reason, name = reason_of(failure), name_of(backend)
+    said = "%s failed, and the next backend is asked: %s"
+    log.info("backend.failed", said, name, reason, backend=name, reason=reason, error=type(failure).__name__)
 
 
 def _is_mistake(error: Exception) -> bool:

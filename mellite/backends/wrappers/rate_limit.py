@@ -14,6 +14,7 @@ from ...values.events import Event, Finish, ResponseStart, StepFinish
 from ...values.messages import Text
 from ...values.public_names import publish
 from ...values.request import Request
+from ...values.telling import log
 from ...values.text_answer import Batch, TextAnswer
 from ...values.usage import Usage
 from .clocks import SYSTEM, Clock
@@ -86,7 +87,7 @@ class RateLimit(Watching):
         answer, most = self._measures(request)
         meter = self._rate.meter
         booking = meter.take_if_free(_guess(request) if meter.counts_tokens else 0.0, answer, most=most)
-        return None if booking is None else _Watch(meter, booking)
+        return None if booking is None else _Watch(meter, booking, self)
 
     async def _admit(self, request: Request) -> tuple[Watch, Request]:
         """Wait for a place in the minute.
@@ -99,12 +100,17 @@ class RateLimit(Watching):
         timeouts = timeouts_of(self._backend, request)
         total = None if timeouts is None else timeouts.total
         answer, most = self._measures(request)
+        name = self.describe()
+        said = "%s: a request waits for the rate limit"
+        log.debug("limit.waiting", said, name, backend=name, waiting=meter.waiting + 1)
         booking: Booking | None = None
         with loops.move_on_after(total if clock is SYSTEM else None):
             until = None if total is None else began + total
             booking = await meter.take(_guess(request), answer, most=most, until=until)
+        waited = clock.now() - began
         if booking is not None:
-            return _Watch(meter, booking), with_time_left(self._backend, request, clock.now() - began)
+            log.debug("limit.passed", "%s: it went after %.3g s", name, waited, backend=name, wait_s=waited)
+            return _Watch(meter, booking, self), with_time_left(self._backend, request, waited)
         msg = (
             f"the answer was not complete within {total:g} s: the rate limit did not let it go before; raise "
             "Timeouts(total=...), or the limit"
@@ -125,9 +131,10 @@ class RateLimit(Watching):
 class _Watch:
     """Reads off an answer what the meter wants to know."""
 
-    __slots__ = ("_booking", "_has_begun", "_meter")
+    __slots__ = ("_booking", "_has_begun", "_meter", "_wrapper")
 
-    def __init__(self, meter: Meter, booking: Booking) -> None:
+    def __init__(self, meter: Meter, booking: Booking, wrapper: RateLimit) -> None:
+        self._wrapper = wrapper
         self._meter = meter
         self._booking = booking
         self._has_begun = False
@@ -172,6 +179,9 @@ class _Watch:
         """Take note of how it failed."""
         if isinstance(error, RateLimited) and error.retry_after is not None:
             self._meter.pause(error.retry_after)
+            name, wait = self._wrapper.describe(), error.retry_after
+            said = "%s: nothing is sent for %.3g s, as the provider asks"
+            log.info("limit.paused", said, name, wait, backend=name, wait_s=wait, request_id=error.request_id)
         elif isinstance(error, ConnectError) or (isinstance(error, RequestError) and not self._has_begun):
             self._meter.settle(self._booking, was_sent=False)
         usage = getattr(error, "usage", None)

@@ -9,10 +9,11 @@ from ...protocols.error_answers import retry_after
 from ...values.errors import CassetteMismatch, CassetteMiss, MelliteError
 from ...values.events import Event, ResponseStart
 from ...values.request import Request
+from ...values.telling import log, reason_of
 from ...values.text_answer import Batch
 from .attempts import Attempts, Reader, Trial, until_something
 from .clocks import SYSTEM, Clock
-from .wrapper import batches_of, timeouts_of, transport_of, with_time_left
+from .wrapper import batches_of, name_of, timeouts_of, transport_of, with_time_left
 
 __all__ = ["Rule", "Series"]
 
@@ -175,6 +176,7 @@ class Series:
                 if wait is None:
                     break
                 attempts.note(failure, self._backend)
+                self._tell(failure, attempts.failed, wait)
                 failure = None
                 if wait > 0:
                     await self._rule.clock.sleep(wait)
@@ -214,6 +216,24 @@ class Series:
         else:
             return min(wait, rule.max_wait)
         return None
+
+    def _tell(self, failure: Exception, attempt: int, wait: float) -> None:
+        reason = reason_of(failure)
+        log.info(
+            "attempt.failed",
+            "%s: attempt %d failed, and the next one begins in %.3g s: %s",
+            name_of(self._backend),
+            attempt,
+            wait,
+            reason,
+            backend=name_of(self._backend),
+            attempt=attempt,
+            wait_s=wait,
+            reason=reason,
+            error=type(failure).__name__,
+            status=getattr(failure, "status", None),
+            request_id=getattr(failure, "request_id", None),
+        )
 
     def _passed(self) -> float:
         """Return how long it has been since the first attempt began, in seconds."""

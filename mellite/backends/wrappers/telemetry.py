@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...values.public_names import publish
-from .automatic_tracing import switch
+from .noticed import switch
 
 __all__ = ["off", "on"]
 

@@ -17,9 +17,8 @@ from opentelemetry import context as contexts, metrics, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from ...thunk.observing import Activity, Observer
-from ...values.errors import ConfigurationError, ProviderError, RequestError, TransportError
 from ...values.events import Event, ReasoningDelta, ResponseStart, TextDelta, ToolInputDelta
-from ...values.secrets.shapes import masked
+from ...values.telling import words_of
 from . import semantics
 from .content import VARIABLE, as_text, capture_of, content_of
 from .described import Attributes, asked, cost_of, error_name, failed, finished, measured, model_of, overall, spent
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Metering", "Tracing"]
 
 NAME: Final = "mellite"
-
-#: Errors whose words are ours or the provider's, and hold nothing of prompt and answer.
-_TOLD: Final = (ConfigurationError, ProviderError, RequestError, TransportError)
-_MOST_CHARACTERS: Final = 500
 
 #: What arrives within so many seconds behind another piece of the answer has come with it, as one chunk.
 _AT_ONCE: Final = 0.0001
@@ -277,9 +272,8 @@ def _add_tool_content(span: Span, activity: Activity) -> None:
 def _set_state(span: Span, activity: Activity) -> None:
     error, name = activity.error, failed(activity)
     if name is not None:
-        told = masked(str(error))[:_MOST_CHARACTERS] if isinstance(error, _TOLD) else None
         span.set_attributes({semantics.ERROR_TYPE: name, semantics.STATE: "failed"})
-        span.set_status(Status(StatusCode.ERROR, told))
+        span.set_status(Status(StatusCode.ERROR, words_of(error)))
     else:
         span.set_attribute(semantics.STATE, "done" if error is None else "cancelled")
 

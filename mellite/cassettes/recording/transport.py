@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
@@ -14,6 +13,7 @@ import anyio.to_thread
 from ...loops import forking
 from ...values.errors import CassetteError, InvalidProviderOutput, TransportError
 from ...values.public_names import publish
+from ...values.telling import log
 from ...wire.http import HttpRequest, HttpResponse, Sent, Transport, begin_of
 from ...wire.transports.default import default_transport
 from ..interactions import Cassette, Interaction
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Memory", "RecordTransport", "Sink"]
 
-_log: Final = logging.getLogger(__name__)
 
 #: An answer of fewer bytes is stored in the event loop. That takes about a millisecond, and a thread would hold the
 #: interpreter's lock for up to five.
@@ -320,7 +319,7 @@ class RecordTransport:
             try:
                 self._append(take)
             except CassetteError as error:
-                _log.warning("an interaction is not recorded: %s", error)
+                log.warning("recording.failed", "an interaction is not recorded: %s", error)
                 self._problems.append(error)
 
     def _append(self, take: Take) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from ...values.function_tools import Tool
 from ...values.json_texts import well_formed
 from ...values.messages import Media, Message, Text
 from ...values.provider_json import Json
+from ...values.telling import MCP_LOG
 from .contents import part_of, read_part
 from .failures import explained
 from .line import Line
@@ -35,8 +35,6 @@ T = TypeVar("T")
 #: What the names of tools are made of, with every provider, and how long they may be.
 _IN_NAMES: Final = re.compile(r"[A-Za-z0-9_-]*")
 _LONGEST_NAME: Final = 64
-
-_log: Final = logging.getLogger("mellite.mcp")
 
 
 def connect(
@@ -216,7 +214,9 @@ class Connection:
             try:
                 yield Tool.from_schema(_name(self._prefix + one.name), one.input_schema, remote.call, description=about)
             except InvalidRequest as error:  # the others can be used
-                _log.warning("the MCP server %s: its tool %r is left out: %s", self._target.label, one.name, error)
+                label = self._target.label
+                said = "the MCP server %s: its tool %r is left out: %s"
+                MCP_LOG.warning("mcp.tool_left_out", said, label, one.name, error, server=label, tool=one.name)
 
 
 def _name(name: str) -> str:

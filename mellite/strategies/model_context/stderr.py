@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from ... import loops
+from ...values.telling import MCP_LOG
 
 __all__ = ["LastWords"]
 
@@ -16,8 +17,6 @@ __all__ = ["LastWords"]
 _KEPT: Final = 4000
 #: How long to wait for the last words of a program that has ended, in seconds: another may hold the pipe open.
 _WAITING_TIME: Final = 0.5
-
-_log: Final = logging.getLogger("mellite.mcp")
 
 
 @final
@@ -45,8 +44,9 @@ class LastWords:
         with open(self._reading, "rb") as pipe:
             for line in iter(lambda: pipe.readline(_KEPT), b""):
                 self._kept = (self._kept + line)[-_KEPT:]
-                if _log.isEnabledFor(logging.INFO):
-                    _log.info("%s: %s", self._label, self._masked(_text(line)))
+                if MCP_LOG.wants(logging.INFO):
+                    said = self._masked(_text(line))
+                    MCP_LOG.info("mcp.stderr", "%s: %s", self._label, said, server=self._label)
         self._over = True
         if self._waiter is not None:
             self._waiter.wake()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import random
 from typing import TYPE_CHECKING, Any, Final, final
 from weakref import WeakSet
@@ -23,6 +22,7 @@ from ...values.errors import (
     TotalTimeout,
 )
 from ...values.secrets.shapes import masked
+from ...values.telling import log
 from ...values.templates import apply_vars
 from .client import AsyncLLMClient, LLMRequest, LLMResponse
 from .config import LLMCallConfig
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["run_llm_call"]
 
-_log: Final = logging.getLogger("mellite")
 
 _FIRST_WAIT: Final = 0.5
 _LONGEST_JITTER: Final = 4.0
@@ -161,7 +160,17 @@ class _Attempts:
             else:
                 self.error = None
                 return {"status": "ok", "text": answer.text, "usage": asdict(answer.usage)}
-            _log.warning("ai.llm_call attempt %s failed: %s", self._number, reason)
+            log.warning(
+                "step.attempt_failed",
+                "ai.llm_call attempt %s failed: %s",
+                self._number,
+                reason,
+                provider=self._cfg.provider,
+                model=self._cfg.model,
+                attempt=self._number,
+                reason=reason,
+                wait_s=wait,
+            )
             if wait is None:
                 return {"status": "error", "reason": reason}
             if wait > _LONGEST_WAIT:
@@ -269,8 +278,10 @@ class _Told:
             _failing.add(self._recorder)
         except TypeError:
             pass  # it cannot be remembered: said once a step
-        _log.warning(
+        log.warning(
+            "recorder.failed",
             "the recorder %s failed, and steps go on without it; this is said once: %s",
             type(self._recorder).__name__,
             masked(f"{type(error).__name__}: {error}"),
+            recorder=type(self._recorder).__name__,
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from attrs import frozen
 
 from ..errors import InvalidRequest
 from ..provider_json import Json, JsonObject
+from ..telling import log
 from .annotations import Reader
 from .classes import FieldSpec
 from .docstrings import read_docstring
@@ -20,8 +20,6 @@ from .scopes import NoShape, Scope
 from .shape import Shape
 
 __all__ = ["Parameters"]
-
-_log: Final = logging.getLogger(__name__)
 
 
 @frozen
@@ -109,7 +107,8 @@ def _tell_of_silence(function: Any, name: str, silent: list[Member]) -> None:
         code = getattr(function, "__code__", None)
         place = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
         names = ", ".join([each.name for each in silent])
-        _log.warning("tool %r%s: its docstring describes other parameters, and not %s", name, place, names)
+        said = "tool %r%s: its docstring describes other parameters, and not %s"
+        log.warning("tool.docstring", said, name, place, names, tool=name)
 
 
 def _spec(parameter: inspect.Parameter) -> FieldSpec:

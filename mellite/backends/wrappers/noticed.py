@@ -1,0 +1,102 @@
+"""Notice what the program wants to be told: traces, by OpenTelemetry's providers that it has set, and the debug log.
+
+OpenTelemetry is not imported for that. It is asked before each generation, so that it must cost next to nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Final, final
+
+from ...values.telling import log, set_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...thunk.observing import Observer
+
+__all__ = ["load", "observer", "switch"]
+
+#: Where OpenTelemetry keeps the provider that was set. Its public functions take a dozen calls to say the same, and
+#: load a provider where an environment variable names one. If a later version keeps them elsewhere, a test tells.
+_TRACES: Final = ("opentelemetry.trace", "_TRACER_PROVIDER")
+_METRICS: Final = ("opentelemetry.metrics._internal", "_METER_PROVIDER")
+
+_DEBUG: Final = logging.DEBUG
+_is_wanted: Final = logging.getLogger("mellite").isEnabledFor
+
+#: What a logger remembers of that by level, until a level changes. If a later version has none, the function is asked.
+_known: Final[dict[int, bool]] = getattr(logging.getLogger("mellite"), "_cache", {})
+
+
+@final
+class _Switch:
+    """Whether traces are written, and by what.
+
+    Attributes:
+        is_on: whether to look at all.
+        tracers: what writes them, by whether it writes metrics, too; None where it could not be made.
+        made: who looks on, by whether spans, metrics and log records are written.
+    """
+
+    __slots__ = ("is_on", "made", "tracers")
+
+    def __init__(self) -> None:
+        self.is_on = True
+        self.tracers: dict[bool, Observer | None] = {}
+        self.made: dict[tuple[bool, bool, bool], tuple[Observer, ...]] = {}
+
+
+switch: Final = _Switch()
+
+
+def observer() -> tuple[Observer, ...] | None:
+    """Return what writes spans and metrics, if the program has set a provider for them, and log records.
+
+    It calls nothing, as long as nobody wants any of it. A module that is half imported has no provider yet.
+    """
+    log.is_detailed = is_detailed = _known[_DEBUG] if _DEBUG in _known else _is_wanted(_DEBUG)
+    traced = metered = False
+    if switch.is_on:
+        loaded = sys.modules
+        module, name = _METRICS
+        if module in loaded and name in (known := loaded[module].__dict__):
+            metered = known[name] is not None
+        module, name = _TRACES
+        if not metered and module in loaded and name in (known := loaded[module].__dict__):
+            traced = known[name] is not None
+    if not (traced or metered or is_detailed):
+        return None
+    wanted = (traced, metered, is_detailed)
+    made = switch.made.get(wanted)
+    return _made(*wanted) if made is None else made
+
+
+def load() -> Callable[[], tuple[Observer, ...] | None]:
+    """Return `observer`, once the log has been set up."""
+    set_up()
+    return observer
+
+
+def _made(traced: bool, metered: bool, is_detailed: bool) -> tuple[Observer, ...]:  # noqa: FBT001 - a key
+    made: list[Observer] = []
+    if is_detailed:
+        from .spoken import Spoken
+
+        made.append(Spoken())
+    if traced or metered:
+        tracer = switch.tracers[metered] if metered in switch.tracers else _tracer(metered=metered)
+        made += () if tracer is None else (tracer,)
+    return switch.made.setdefault((traced, metered, is_detailed), tuple(made))
+
+
+def _tracer(*, metered: bool) -> Observer | None:
+    made: Observer | None = None
+    try:
+        from .tracing import Metering, Tracing
+
+        made = Metering() if metered else Tracing()
+    except Exception:
+        log.warning("tracing.failed", "no traces are written: what writes them cannot be made", raised=True)
+    return switch.tracers.setdefault(metered, made)

@@ -1,0 +1,32 @@
+"""Tell the log that a request is sent: method, host and model, and nothing of what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from ..values.telling import log
+from .http import HttpRequest
+
+__all__ = ["tell_of"]
+
+
+def tell_of(http: HttpRequest) -> None:
+    """Write a record. Called where ``log.is_detailed`` says that somebody wants it."""
+    known: Mapping[str, object] = http.context
+    host, provider, model = urlsplit(http.url).hostname, known.get("provider"), known.get("model")
+    said = "%s:%s: %s to %s, %d bytes"
+    log.debug(
+        "request.sent",
+        said,
+        provider,
+        model,
+        http.method,
+        host,
+        len(http.body),
+        provider=provider,
+        model=model,
+        method=http.method,
+        host=host,
+        bytes=len(http.body),
+    )
