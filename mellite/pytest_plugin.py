@@ -20,7 +20,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from ipaddress import ip_address
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .backends.fake import Answer, Answerer, Scripted
     from .cassettes.modes import Mode
     from .cassettes.opening import CassetteTransport
+    from .server.running import RunningServer
 
 __all__ = ["UnusedInteractions"]
 
@@ -250,6 +251,18 @@ def scripted() -> Callable[..., Scripted]:
         return Scripted(answers, delay=delay)
 
     return make
+
+
+@pytest.fixture
+def mellite_server() -> Generator[Callable[..., RunningServer]]:
+    """Start servers that speak as model providers do, to the end of the test: ``mellite_server("chat.json").url``.
+
+    The arguments are those of `mellite.server.running.Settings`: ``source``, ``record``, ``faults``, ``seed``...
+    """
+    from .server.running import started
+
+    with ExitStack() as servers:
+        yield lambda source=None, **settings: servers.enter_context(started(source, **settings))
 
 
 def _marked(node: pytest.Item) -> dict[str, Any]:

@@ -20,6 +20,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("providers",),
     ("backends",),
     ("strategies", "archive"),
+    ("server",),
     ("cli", "pytest_plugin", "recipes"),
     ("__main__",),
 )
@@ -61,6 +62,7 @@ INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "media",
             "history",
             "cache_marks",
+            "answer_blocks",
             "answer_state",
             "body_fields",
             "error_answers",
@@ -70,6 +72,7 @@ INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "message_parts",
             "plain_values",
             "reading",
+            "request_fields",
             "tool_definitions",
             "tool_calls",
             "tool_inputs",
@@ -117,12 +120,12 @@ EXEMPT = {
 
 TRANSPORTS = ("wire.transports", "wire.transports.*")
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        ("aiohttp", "h2", "httptools", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS
-    ),
+    **dict.fromkeys(("h2", "httptools", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS),
+    "aiohttp": (*TRANSPORTS, "server.http_server", "server.relaying"),
     "botocore": ("wire.auth.aws_profile",),
     "websockets": TRANSPORTS,
-    **dict.fromkeys(("asyncio", "sniffio", "trio"), ("loops.*", *TRANSPORTS, "recipes.*")),
+    "asyncio": ("loops.*", *TRANSPORTS, "recipes.*", "server.http_server", "server.running"),
+    **dict.fromkeys(("sniffio", "trio"), ("loops.*", *TRANSPORTS, "recipes.*")),
     "click": ("__main__", "cli.*"),
     "rich": ("__main__", "cli.*", "strategies.progress", "strategies.sampling.result", "strategies.sampling.table"),
     "opentelemetry": ("backends.wrappers.tracing",),

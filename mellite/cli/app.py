@@ -17,6 +17,7 @@ from .models import models
 from .prices import prices
 from .providers import providers
 from .sample import sample
+from .serve import serve
 from .tokens import tokens
 
 __all__ = ["app"]
@@ -41,7 +42,7 @@ def cassette() -> None:
     """Look into recorded answers, check, compare, convert and clean them."""
 
 
-for _command in (chat, check, doctor, generate, models, prices, providers, sample, tokens):
+for _command in (chat, check, doctor, generate, models, prices, providers, sample, serve, tokens):
     app.add_command(_command)
 for _command in (convert, diff, key, ls, replay, scrub, show, stats, verify):
     cassette.add_command(_command)

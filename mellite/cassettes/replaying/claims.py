@@ -129,10 +129,16 @@ class Cursor:
 
 
 class Pool:
-    """Interactions claimed in any order. Of equal ones the first unused one is next."""
+    """Interactions claimed in any order. Of equal ones the first unused one is next.
 
-    def __init__(self, recorded: Sequence[Recorded]) -> None:
+    Args:
+        recorded: the interactions.
+        again: whether to begin with the first of equal ones again, when all were claimed.
+    """
+
+    def __init__(self, recorded: Sequence[Recorded], *, again: bool = False) -> None:
         self._recorded = recorded
+        self._again = again
         self._waiting: dict[Hashable, deque[int]] = {}  # unused interactions by what is compared, headers apart
         for index, one in enumerate(recorded):
             request = one.interaction.request
@@ -158,6 +164,8 @@ class Pool:
             one = self._recorded[index]
             if one.comparison.same_headers(one.interaction.request, request):
                 waiting.remove(index)
+                if self._again:
+                    waiting.append(index)
                 return index
         return None
 
@@ -197,13 +205,16 @@ class Part:
         recorded: all interactions.
         name: the test; None if it has the cassette for itself.
         match: how its own interactions are found; None for the way that fits how they were recorded.
+        again: whether a ``pool`` answers the same request again and again.
 
     Attributes:
         own: the places of the test's own interactions.
         match: how they are found.
     """
 
-    def __init__(self, recorded: Sequence[Recorded], name: str | None, match: Match | None) -> None:
+    def __init__(
+        self, recorded: Sequence[Recorded], name: str | None, match: Match | None, *, again: bool = False
+    ) -> None:
         parts = [None if name is None else one.part for one in recorded]
         shared = any(part is not None for part in parts)
         self.own = [place for place, part in enumerate(parts) if not shared or part == name]
@@ -211,7 +222,7 @@ class Part:
         own = [recorded[place] for place in self.own]
         self.match: Match = match or ("pool" if shared and not own else fitting(own))
         self._claims = [
-            (CLAIMS[self.match](own), self.own),
+            (Pool(own, again=True) if again and self.match == "pool" else CLAIMS[self.match](own), self.own),
             (Pool([recorded[place] for place in others]), others),
         ]
 

@@ -77,6 +77,7 @@ class ReplayTransport:
         part: the name of the test, if several share the cassette: its own interactions come first.
         lenient: whether to leave out of the comparison what differs between equal runs of other people's clients, as
             session ids and cache keys; by default if the cassette says that such a client was recorded.
+        again: whether a ``pool`` that has given all answers to a request begins with the first of them again.
 
     Raises:
         CassetteMiss: if there is no such file.
@@ -112,6 +113,7 @@ class ReplayTransport:
         redaction: Redaction | None = None,
         part: str | None = None,
         lenient: bool | None = None,
+        again: bool = False,
     ) -> None:
         if match is not None and match not in CLAIMS:
             msg = f"match is one of {', '.join(CLAIMS)}, not {match!r}"
@@ -128,6 +130,7 @@ class ReplayTransport:
             "redaction": redaction,
             "part": part,
             "lenient": lenient,
+            "again": again,
         }
         self._speed = speed
         self._redaction = redaction or _REDACTION
@@ -139,7 +142,7 @@ class ReplayTransport:
             for number, one in enumerate(self.cassette.interactions)
             if isinstance(one, HttpInteraction)
         ]
-        self._claims = Part(self._recorded, part, match)
+        self._claims = Part(self._recorded, part, match, again=again)
         self.match: Match = self._claims.match
         order = Order([one.timeline for one in self._recorded]) if self.match == "keyed" else None
         self._order = order if order is not None and order.concerns_any else None

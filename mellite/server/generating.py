@@ -1,0 +1,158 @@
+"""Answer requests by a backend of mellite's: read what a client asks, drive a thunk, write its events as it expects."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from attrs import evolve
+
+from ..backends.asking import generate
+from ..protocols.answer_blocks import AnswerWriter, json_line
+from ..thunk.iterators import Events
+from ..thunk.thunk import AnyThunk
+from ..values.errors import ConnectionLost, InvalidRequest, MelliteError, OutputValidationError
+from ..wire.http import HttpRequest, HttpResponse
+from .dialects import DIALECTS, Asked, asked, decoded
+from .paths import Call, call_of
+from .refusals import error_body, status_of
+
+__all__ = ["GeneratingTransport"]
+
+_GONE: Final = "the client went away"
+
+
+class GeneratingTransport:
+    """A transport that answers by a backend, in the words of the vendor whose API is asked.
+
+    Args:
+        backend: who is asked; anything with ``stream(request)``. Where it names a model, that one is asked, whatever
+            the client says.
+    """
+
+    #: No key is needed to ask it: the backend has its own.
+    offline: Final = True
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        describe = getattr(backend, "describe", None)
+        self._names_model = ":" in describe() if callable(describe) else False
+
+    def __repr__(self) -> str:
+        return f"GeneratingTransport({self._backend!r})"
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:  # noqa: ARG002 - the backend has clocks
+        """Ask the backend, and wait for the first of its answer.
+
+        Raises:
+            MelliteError: if the request cannot be read, or the backend fails before it says anything.
+        """
+        parts = urlsplit(request.url)
+        call = call_of(parts.path, parts.query)
+        if call is None or call.protocol not in DIALECTS:
+            msg = f"no backend can be asked by {request.method} {parts.path}"
+            raise InvalidRequest(msg, status=404)
+        found = asked(call, decoded(request.body))
+        answer = GeneratedAnswer(self._thunk(found), self._writer(call, found), call, streams=found.streams)
+        try:
+            await answer.begin()
+        except BaseException:
+            await answer.aclose()
+            raise
+        return answer
+
+    def _thunk(self, found: Asked) -> AnyThunk:
+        request = found.request
+        changes: dict[str, Any] = {} if found.streams else {"options": evolve(request.options, stream=False)}
+        if self._names_model:
+            changes["model"] = None
+        return generate(self._backend, evolve(request, **changes))
+
+    def _writer(self, call: Call, found: Asked) -> AnswerWriter:
+        return DIALECTS[call.protocol].writer(
+            model=found.request.model or "unknown", id=secrets.token_hex(12), fields=found.body
+        )
+
+    async def aclose(self) -> None:
+        """Close the backend."""
+        close = getattr(self._backend, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class GeneratedAnswer(HttpResponse):
+    """The answer of a backend, written while it comes.
+
+    Args:
+        thunk: the generation.
+        writer: writes its events.
+        call: what was asked.
+        streams: whether it is handed on as it comes, or in one piece at the end.
+    """
+
+    __slots__ = ("_call", "_events", "_next", "_over", "_streams", "_thunk", "_writer")
+
+    def __init__(self, thunk: AnyThunk, writer: AnswerWriter, call: Call, *, streams: bool) -> None:
+        self.status = 200
+        self.headers: Mapping[str, str] = {"content-type": writer.stream_type if streams else writer.whole_type}
+        self._thunk = thunk
+        self._writer = writer
+        self._call = call
+        self._streams = streams
+        self._events: Events = thunk.events()
+        self._next = b""
+        self._over = False
+
+    async def begin(self) -> None:
+        """Wait for the first piece; an error before it can still become a status.
+
+        Raises:
+            MelliteError: if the backend fails before that.
+        """
+        self._next = await (self._piece() if self._streams else self._whole())
+
+    async def read(self, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the backend has clocks of its own
+        """Return the next piece; ``b""`` at the end."""
+        data, self._next = self._next, b""
+        if data or self._over:
+            return data
+        try:
+            return await self._piece()
+        except MelliteError as error:
+            self._over = True
+            body = error_body(self._call.protocol, status_of(error), str(error))
+            return self._writer.failure(error, body)
+
+    async def _piece(self) -> bytes:
+        """Return what the next events add to the stream.
+
+        Raises:
+            MelliteError: if the generation fails.
+        """
+        while not self._over:
+            try:
+                event = await anext(self._events)
+            except StopAsyncIteration:
+                self._over = True
+            except OutputValidationError:  # the answer is whole, and the client asked for it as it is
+                self._over = True
+            else:
+                data = self._writer.write(event)
+                if data:
+                    return data
+        if self._writer.finish is None:
+            msg = "the backend ended its answer without a Finish event"
+            raise ConnectionLost(msg)
+        return b""
+
+    async def _whole(self) -> bytes:
+        while await self._piece():
+            pass
+        return json_line(self._writer.whole())
+
+    async def aclose(self) -> None:
+        """End the answer; a generation that is on its way is cancelled."""
+        self._over = True
+        await self._thunk.cancel_generation(_GONE)

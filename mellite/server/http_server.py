@@ -1,0 +1,187 @@
+"""The server: takes requests from clients of any vendor, and hands on the answers piece by piece, as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from aiohttp import web
+
+from ..values.errors import ConnectionLost, MelliteError
+from ..wire.http import HttpRequest, HttpResponse, Transport
+from .faults import Fault, Faults
+from .guard import Guard
+from .paths import Call, call_of
+from .refusals import error_body, retry_headers, status_of
+from .relaying import Relay
+from .served import Served
+
+if TYPE_CHECKING:
+    from aiohttp.http_parser import RawRequestMessage
+
+__all__ = ["LARGEST", "ModelServer"]
+
+#: The largest body of a request, in bytes: as much as OpenAI takes, for conversations with pictures.
+LARGEST: Final = 64 * 1024 * 1024
+
+_DROPPED: Final = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"})
+
+#: What is told of each request when its answer is over.
+Listener: TypeAlias = Callable[[Served], None]
+
+
+class ModelServer:
+    """A server on this machine that speaks as model providers do.
+
+    Args:
+        source: what answers.
+        hosts: names by which it may be asked, beside those of this machine.
+        faults: what goes wrong on purpose.
+        listener: is told of each request when its answer is over.
+
+    Attributes:
+        requests: those that have come, in order.
+        url: the address, as in ``http://127.0.0.1:8080``.
+    """
+
+    def __init__(
+        self,
+        source: Transport,
+        *,
+        hosts: Collection[str] = (),
+        faults: Faults | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.source = source
+        self._guard = Guard(hosts)
+        self._faults = faults or Faults()
+        self._listener = listener
+        self._server: web.Server | None = None
+        self._runner: web.ServerRunner | None = None
+        self.requests: list[Served] = []
+        self.url = ""
+
+    async def start(self, port: int = 0) -> str:
+        """Listen on the loopback interface, and return the address, as in ``http://127.0.0.1:8080``.
+
+        Raises:
+            OSError: if the port is taken.
+        """
+        server = web.Server(self._handle, request_factory=_request, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=1.0)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", port, backlog=4096)
+        await site.start()
+        self._server, self._runner = server, runner
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return self.url
+
+    async def stop(self) -> None:
+        """Close all connections, and then what answers.
+
+        Raises:
+            CassetteError: if something could not be recorded.
+        """
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        close = getattr(self.source, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        began = time.monotonic()
+        served = Served(method=request.method, path=request.raw_path)
+        if self._listener is None:
+            self.requests.append(served)  # to be looked at; whoever listens keeps what it needs
+        try:
+            return await self._answered(request, served)
+        finally:
+            served.seconds = time.monotonic() - began
+            if self._listener is not None:
+                self._listener(served)
+
+    async def _answered(self, request: web.BaseRequest, served: Served) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        path, _, query = request.raw_path.partition("?")
+        call = call_of(path, query)
+        served.protocol = "" if call is None else call.protocol
+        refusal = self._guard.refusal(headers)
+        if refusal is not None:
+            return _refused(served, call, 403, refusal)
+        if "upgrade" in headers.get("connection", "").lower():
+            return _refused(served, call, 426, "no other protocol is spoken here: ask by POST", upgrade="HTTP/1.1")
+        if request.method == "HEAD" or (request.method == "GET" and path.strip("/") == ""):
+            served.status = 200
+            return web.Response(text="mellite\n")
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refused(served, call, 413, f"the body has more than {LARGEST:,} bytes")
+        served.body = body
+        fault = self._faults.draw()
+        status = None if fault is None else fault.status
+        if status is not None:
+            return _refused(served, call, status, f"a fault on purpose: {status}")
+        try:
+            response = await self.source.open(_asked(request, call, headers, body))
+        except (MelliteError, TimeoutError) as error:
+            return _failed(request, served, call, error)
+        try:
+            return await self._relayed(request, response, served, fault)
+        finally:
+            await response.aclose()
+
+    async def _relayed(
+        self, request: web.BaseRequest, response: HttpResponse, served: Served, fault: Fault | None
+    ) -> web.StreamResponse:
+        """Hand on an answer."""
+        served.status = response.status
+        kept = {name: value for name, value in response.headers.items() if name not in _DROPPED}
+        out = web.StreamResponse(status=response.status, headers=kept)
+        if request.version >= (1, 1):
+            out.enable_chunked_encoding()
+        else:
+            out.force_close()
+        await out.prepare(request)
+        relay = Relay(out, request, kept.get("content-type", ""))
+        try:
+            await relay.hand_on(response, None if fault is None else fault.kind)
+        except (MelliteError, TimeoutError) as error:
+            served.error = str(error)
+            relay.break_off()
+        return out
+
+
+def _request(
+    message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST)
+
+
+def _asked(request: web.BaseRequest, call: Call | None, headers: Mapping[str, str], body: bytes) -> HttpRequest:
+    url = call.url if call is not None else f"http://{headers['host']}{request.raw_path}"
+    return HttpRequest(request.method, url, headers=headers, body=body)
+
+
+def _refused(served: Served, call: Call | None, status: int, message: str, **headers: str) -> web.Response:
+    served.status, served.error = status, message
+    body = error_body("" if call is None else call.protocol, status, message)
+    return web.Response(status=status, text=json.dumps(body), content_type="application/json", headers=headers)
+
+
+def _failed(
+    request: web.BaseRequest, served: Served, call: Call | None, error: MelliteError | TimeoutError
+) -> web.StreamResponse:
+    """Tell the client that there is no answer: by a status, or as the recorded connection broke."""
+    if isinstance(error, ConnectionLost) and request.transport is not None:
+        served.error = str(error)
+        request.transport.abort()
+        raise ConnectionResetError(str(error))
+    response = _refused(served, call, status_of(error), str(error))
+    response.headers.update(retry_headers(error))
+    return response

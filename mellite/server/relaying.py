@@ -1,0 +1,96 @@
+"""Hand an answer on to its client piece by piece, well or, on purpose, with a fault."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from .faults import cut_short
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from ..wire.http import HttpResponse
+
+__all__ = ["Relay"]
+
+_PATIENCE: Final = 3600.0  # seconds that a stalled answer is kept open
+_SLOW: Final = 0.05  # seconds before each piece of a slow answer
+_ABORTIVE: Final = struct.pack("ii", 1, 0)  # a linger time of 0: closing resets the connection
+
+
+class Relay:
+    """Hands on one answer.
+
+    Args:
+        out: the answer to the client, whose head is sent.
+        request: what the client asked.
+        content_type: of the answer.
+    """
+
+    def __init__(self, out: web.StreamResponse, request: web.BaseRequest, content_type: str) -> None:
+        self._out = out
+        self._request = request
+        self._type = content_type
+
+    async def hand_on(self, response: HttpResponse, fault: str | None) -> None:
+        """Hand on all pieces, each when it is there, and the end.
+
+        Args:
+            response: the answer.
+            fault: what goes wrong: ``cut``, ``reset``, ``stall``, ``slow``; None for nothing.
+
+        Raises:
+            MelliteError: if the answer breaks off.
+            TimeoutError: if nothing more of it comes.
+        """
+        if fault == "cut":
+            await self._cut(response)
+            return
+        read, write = response.read, self._out.write
+        count = 0
+        while piece := await read():
+            if fault == "slow":
+                await anyio.sleep(_SLOW)
+            if fault in ("reset", "stall"):
+                if count or not piece[1:]:
+                    break
+                piece = piece[: len(piece) // 2]
+            await write(piece)
+            count += 1
+        if fault == "stall":
+            await anyio.sleep(_PATIENCE)
+        if fault == "reset":
+            self._reset()
+            return
+        await self._out.write_eof()
+
+    async def _cut(self, response: HttpResponse) -> None:
+        """End well before the end of the answer."""
+        pieces = []
+        while piece := await response.read():
+            pieces.append(piece)
+        left = len(cut_short(b"".join(pieces), self._type))
+        for piece in pieces:
+            if left <= 0:
+                break
+            await self._out.write(piece[:left])
+            left -= len(piece)
+        await self._out.write_eof()
+
+    def _reset(self) -> None:
+        """Reset the connection, so that the client sees an error, and no end."""
+        transport = self._request.transport
+        sock = None if transport is None else transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORTIVE)
+        self.break_off()
+
+    def break_off(self) -> None:
+        """Close the connection in the middle of the answer."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()

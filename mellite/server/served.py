@@ -1,0 +1,49 @@
+"""One request that a server has answered, as tests and the log of `mellite serve` see it."""
+
+from __future__ import annotations
+
+import json
+
+from attrs import define
+
+from ..values.provider_json import Json
+
+__all__ = ["Served"]
+
+
+@define(eq=False)
+class Served:
+    """A request that came, and what became of it.
+
+    Attributes:
+        method: ``POST`` and the like.
+        path: the path with its query, as the client wrote it.
+        protocol: whose API was asked, as in ``openai-chat``; empty for no known one.
+        body: the bytes of the body.
+        status: the status that was answered; None before.
+        error: why it failed, or broke off; empty if it did not.
+        seconds: how long it took.
+    """
+
+    method: str
+    path: str
+    protocol: str = ""
+    body: bytes = b""
+    status: int | None = None
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def json(self) -> Json:
+        """The body as JSON; None if it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def model(self) -> str | None:
+        """The model that the body names."""
+        body = self.json
+        model = body.get("model") if isinstance(body, dict) else None
+        return model if isinstance(model, str) else None

@@ -1,0 +1,134 @@
+"""What a server answers from: a cassette, a backend, or the providers themselves; and how it is recorded."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import evolve
+
+from ..backends.by_name import backend
+from ..cassettes.files.read import load_cassette
+from ..cassettes.interactions import Cassette, HttpInteraction
+from ..cassettes.opening import use
+from ..cassettes.replaying.claims import CLAIMS, Match
+from ..cassettes.replaying.transport import ReplayTransport
+from ..cassettes.secrets.redaction import Redaction
+from ..cassettes.timeline import KEY
+from ..values.errors import ConfigurationError
+from ..wire.http import Transport
+from .generating import GeneratingTransport
+from .paths import compared_url
+
+__all__ = ["recording", "replaying", "speed_of", "transport_of"]
+
+_FILE: Final = re.compile(r"\.(?:json|ya?ml|toml)(?:\.gz|\.lz4)?$")
+_CASSETTE: Final = "cassette:"
+
+
+class _AnyPath(Redaction):
+    """A redaction that tells calls apart, and neither the paths to them nor how clients describe their bodies."""
+
+    __slots__ = ()
+
+    def url(self, url: str) -> str:
+        """Return what is compared of a URL, without secrets."""
+        return compared_url(super().url(url))
+
+    def headers(self, headers: Mapping[str, str], allowed: Collection[str]) -> dict[str, str]:
+        """Return what is compared of headers: what a body is, it shows itself, and curl says it wrongly."""
+        return {name: value for name, value in super().headers(headers, allowed).items() if name != "content-type"}
+
+
+_ANY_PATH: Final = _AnyPath()
+
+
+def speed_of(speed: str | float | None) -> float | None:
+    """Return how many times as fast as recorded answers come; None for at once.
+
+    Raises:
+        ConfigurationError: if it is neither ``instant``, ``recorded`` nor a number above 0.
+
+    Example:
+        >>> speed_of("instant"), speed_of("recorded"), speed_of("2.5")
+        (None, 1.0, 2.5)
+    """
+    if speed is None or speed == "instant":
+        return None
+    try:
+        factor = 1.0 if speed == "recorded" else float(speed)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        msg = f"speed is 'instant', 'recorded' or a factor above 0, not {speed!r:.80}"
+        raise ConfigurationError(msg)
+    return factor
+
+
+def transport_of(source: Any, *, match: Match = "pool", speed: float | None = None) -> Transport:
+    """Return what answers for a source.
+
+    Args:
+        source: a cassette or the path of its file; what `mellite.backend` takes, such as ``fake:echo``; a backend, or
+            anything with ``stream(request)``; or a transport.
+        match: how a cassette finds its answers.
+        speed: how many times as fast as recorded a cassette answers; None for at once.
+
+    Raises:
+        ConfigurationError: if it is nothing of the kind.
+        CassetteMiss: if there is no such cassette.
+        InvalidCassette: if it is damaged.
+        UnknownProvider: if there is no such provider.
+    """
+    if match not in CLAIMS:
+        msg = f"match is one of {', '.join(CLAIMS)}, not {match!r}"
+        raise ConfigurationError(msg)
+    if isinstance(source, Cassette):
+        return replaying(source, match=match, speed=speed)
+    if isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        path = name.removeprefix(_CASSETTE)
+        if _FILE.search(path) and not Path(path).is_dir():
+            return replaying(load_cassette(path), match=match, speed=speed)
+        if isinstance(source, str):
+            return GeneratingTransport(backend(source))
+    if callable(getattr(source, "stream", None)):
+        return GeneratingTransport(source)
+    if callable(getattr(source, "open", None)) and not isinstance(source, os.PathLike):
+        found: Transport = source
+        return found
+    msg = f"a server answers from a cassette, a backend, or the name of one as in 'fake:echo', not from {source!r:.100}"
+    raise ConfigurationError(msg)
+
+
+def replaying(cassette: Cassette, *, match: Match, speed: float | None) -> ReplayTransport:
+    """Return what answers from a cassette, whichever client asks, and under whichever path."""
+    return ReplayTransport(
+        _without_lineage(cassette), match=match, speed=speed, redaction=_ANY_PATH, lenient=True, again=True
+    )
+
+
+def _without_lineage(cassette: Cassette) -> Cassette:
+    """Return a cassette without what tells the copies of a thunk apart: clients have no such copies."""
+    interactions = []
+    for one in cassette.interactions:
+        own = one.extra.get(KEY) if isinstance(one, HttpInteraction) else None
+        if isinstance(own, dict) and "lineage" in own:
+            fields = {name: value for name, value in own.items() if name != "lineage"}
+            interactions.append(evolve(one, extra={**one.extra, KEY: fields}))
+        else:
+            interactions.append(one)
+    return evolve(cassette, interactions=tuple(interactions))
+
+
+def recording(live: Transport, path: str | os.PathLike[str], *, even_in_ci: bool = False) -> Transport:
+    """Return what hands on the answers of another transport and records them, added to what the file has.
+
+    Raises:
+        RecordingForbidden: with ``CI=true``, unless `even_in_ci`.
+        InvalidCassette: if the file is there and damaged.
+    """
+    return use(path, mode="all", live=live, even_in_ci=even_in_ci)
