@@ -46,6 +46,7 @@ class BackendOptions(CommonOptions, NetworkOptions, total=False):
     model: str | None
     provider: str
     keep_raw: bool
+    max_request_bytes: int | None
     max_answer_bytes: int | None
     max_answer_values: int | None
 
@@ -81,11 +82,11 @@ def backend(
             `mellite.Concurrency` for several backends together, None for no limit. The others wait. Cassettes and fakes
             have no limit.
         **options: defaults for every call: the fields of `mellite.request.Options`, ``provider_options`` and ``http``;
-            and ``max_answer_bytes``, ``max_answer_values`` and ``keep_raw`` of `mellite.backends.LiveBackend`. How the
-            provider is reached: ``proxy``, its URL, None for none, by default as the environment says; ``ca``, a file
-            or folder of certificates to trust instead of the system's; ``cert``, the certificate to show to a server
-            that asks for one, a file with its key or two files. For a directory of text cassettes ``provider`` and
-            ``model`` are those of the keys.
+            and ``max_request_bytes``, ``max_answer_bytes``, ``max_answer_values`` and ``keep_raw`` of
+            `mellite.backends.LiveBackend`. How the provider is reached: ``proxy``, its URL, None for none, by default
+            as the environment says; ``ca``, a file or folder of certificates to trust instead of the system's;
+            ``cert``, the certificate to show to a server that asks for one, a file with its key or two files. For a
+            directory of text cassettes ``provider`` and ``model`` are those of the keys.
 
     Raises:
         UnknownProvider: if there is no such provider; names the nearest.

@@ -14,7 +14,7 @@ from ..values.public_names import publish
 from ..values.request import Request
 from ..values.text_answer import Batch
 from ..wire.answering import Answering
-from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds
+from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds, check_bound
 from ..wire.http import HttpRequest, Transport
 from ..wire.pushing import Pushing
 from ..wire.route import Route
@@ -78,6 +78,8 @@ class LiveBackend(Backend):
             runs meanwhile, ``first_byte`` and ``idle`` do not. A generation that pauses, because no consumer reads on,
             lets others go first. There is no limit if the transport only replays.
         retries: how often to try again what failed and may succeed, as `mellite.Retry` does; `mellite.backend` says 2.
+        max_request_bytes: the most bytes of a request's body; more raises PayloadTooLarge before anything is sent. By
+            default what the provider says that it takes, if it says so.
         keep_raw: whether to keep each stream event as it arrived, for ``thunk.raw.streamed_chunks``.
         max_answer_bytes: the most bytes of one answer, decompressed; one event of a stream may have half as many. More
             raises OutputTooLarge. None for no bound.
@@ -111,6 +113,7 @@ class LiveBackend(Backend):
         retries: int = 0,
         keep_raw: bool = True,
         max_concurrency: int | Concurrency | None = MOST,
+        max_request_bytes: int | None = None,
         max_answer_bytes: int | None = DEFAULT_BOUNDS.max_bytes,
         max_answer_values: int | None = DEFAULT_BOUNDS.max_values,
         **options: Unpack[CommonOptions],
@@ -123,6 +126,9 @@ class LiveBackend(Backend):
         own = defaults.options.merged(Options.of({"timeouts": timeouts})) if timeouts is not None else defaults.options
         if model is not None or defaults.model is not None:
             route = route.with_(model=model or defaults.model)
+        if max_request_bytes is not None:
+            check_bound(max_request_bytes, "max_request_bytes")
+            route = route.with_(max_bytes=max_request_bytes)
         self._route = route.with_(options=own, provider_options=defaults.provider_options, http=defaults.http)
         self._transport = transport
         self._own_transport: Transport | None = None

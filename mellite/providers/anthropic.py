@@ -28,6 +28,9 @@ VERSION: Final = "2026-10-21"
 OLDER_FIELDS: Final = frozenset({"temperature", "top_k", "top_p"})
 VERSIONS: Final = Versions(newest=VERSION, older="2023-06-01", older_fields=OLDER_FIELDS, header="anthropic-version")
 
+#: The largest request, 32 MB: https://platform.claude.com/docs/en/api/overview#request-size-limits
+MAX_BYTES: Final = 32 * 2**20
+
 #: Microsoft Foundry takes every bearer token for one of Entra ID, and API keys only in ``x-api-key``:
 #: https://platform.claude.com/docs/en/build-with-claude/claude-in-microsoft-foundry
 _FOUNDRY: Final = re.compile(r"https://[^/?#]+\.azure\.com(:\d+)?([/?#]|$)", re.IGNORECASE)
@@ -76,4 +79,5 @@ def messages_route(
         auth=auth,
         model=model,
         versions=evolve(VERSIONS, named=version),
+        max_bytes=MAX_BYTES if base_url is None else None,
     )

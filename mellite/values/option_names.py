@@ -76,6 +76,7 @@ _ARGUMENTS: Final = {
     "max_answer_bytes": "mellite.backend(...)",
     "max_answer_values": "mellite.backend(...)",
     "max_concurrency": "mellite.backend(...)",
+    "max_request_bytes": "mellite.backend(...)",
     "proxy": "mellite.backend(...)",
     "repair": "mellite.stream(...)",
     "requirements": "mellite.stream(...) and of strategy.sample(...)",

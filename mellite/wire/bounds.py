@@ -12,7 +12,7 @@ from attrs import frozen
 
 from ..values.errors import InvalidRequest, OutputTooLarge
 
-__all__ = ["DEFAULT_BOUNDS", "AnswerBounds", "held", "values_in"]
+__all__ = ["DEFAULT_BOUNDS", "AnswerBounds", "check_bound", "held", "values_in"]
 
 _BLOCK: Final = 256 * 1024
 _STRUCTURE: Final = b"{[,:"
@@ -23,7 +23,12 @@ _LEAVES: Final = (str, bytes, bytearray, int, float, type(None))
 _FEW: Final = 8  # a container with at most so many children is counted again rather than remembered
 
 
-def _bound(value: Any, name: str) -> None:
+def check_bound(value: Any, name: str) -> None:
+    """Refuse what is neither None, for no bound, nor a whole number of at least 1.
+
+    Raises:
+        InvalidRequest: naming the argument.
+    """
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         msg = f"{name} must be a number of at least 1, or None for no bound, not {value!r:.100}"
         raise InvalidRequest(msg, parameter=name)
@@ -53,8 +58,8 @@ max_answer_values
     max_values: int | None = 1_000_000
 
     def __attrs_post_init__(self) -> None:
-        _bound(self.max_bytes, "max_answer_bytes")
-        _bound(self.max_values, "max_answer_values")
+        check_bound(self.max_bytes, "max_answer_bytes")
+        check_bound(self.max_values, "max_answer_values")
 
     @property
     def max_event(self) -> int | None:

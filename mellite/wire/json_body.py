@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
+from attrs import evolve
 
 from ..values.errors import InvalidRequest
 from ..values.json_texts import well_formed
 from ..values.options import HttpOptions
 from ..values.provider_json import Json, JsonObject
 
-__all__ = ["encoded", "merged", "merged_http"]
+__all__ = ["encoded", "merged", "merged_http", "of_copy"]
 
 
 def merged(under: Mapping[str, Json], over: Mapping[str, Json]) -> JsonObject:
@@ -35,6 +36,24 @@ def merged_http(under: HttpOptions | None, over: HttpOptions | None) -> HttpOpti
         headers={**under.headers, **over.headers},
         query={**under.query, **over.query},
     )
+
+
+def of_copy(extra: HttpOptions, lineage: Sequence[int]) -> HttpOptions:
+    """Return the additions of a copy of a thunk: an idempotency key is its own, or it would get its parent's answer.
+
+    Args:
+        extra: the additions that all copies share.
+        lineage: which copy of which copy it is.
+
+    Example:
+        >>> of_copy(HttpOptions(headers={"Idempotency-Key": "order-7"}), (0, 2)).headers["Idempotency-Key"]
+        'order-7-0.2'
+    """
+    headers = {
+        name: f"{value}-{'.'.join(map(str, lineage))}" if name.lower() == "idempotency-key" else value
+        for name, value in extra.headers.items()
+    }
+    return evolve(extra, headers=headers)
 
 
 def encoded(body: JsonObject) -> tuple[bytes, JsonObject]:

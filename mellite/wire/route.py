@@ -13,6 +13,7 @@ from ..values.errors import (
     AuthenticationError,
     ConfigurationError,
     InvalidRequest,
+    PayloadTooLarge,
     UnsupportedOption,
 )
 from ..values.events import Event
@@ -26,7 +27,7 @@ from .endpoint import Endpoint, is_private_link
 from .error_context import Informing
 from .framing import Framing, SseDecoder
 from .http import HttpRequest, Transport, begin_of, check_request, checked_post, shown_url
-from .json_body import encoded, merged, merged_http
+from .json_body import encoded, merged, merged_http, of_copy
 from .plans import Asked, Plan, Plans, Target
 from .protocol import Protocol
 from .pushing import Pushing
@@ -60,6 +61,7 @@ class Route:
         model: the model's id, for requests that name none.
         headers: headers of every request.
         versions: the API versions to choose from, for providers that have several.
+        max_bytes: the most bytes that a request's body may have; None for no bound.
         options: defaults for the options of a request; `provider_options` and `http` likewise.
 
     Example:
@@ -79,6 +81,7 @@ class Route:
     model: str | None = None
     headers: Mapping[str, str] = EMPTY
     versions: Versions | None = None
+    max_bytes: int | None = None
     options: Options = NO_OPTIONS
     provider_options: Mapping[str, Any] = EMPTY
     http: HttpOptions | None = None
@@ -111,7 +114,8 @@ class Route:
         return {name: getattr(self, name) for name in fields_dict(type(self)) if name != "_plans"}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
-        for name, value in {**state, "_plans": Plans()}.items():
+        known = {"max_bytes": None, **state, "_plans": Plans()}  # pickles of earlier versions have no such bound
+        for name, value in known.items():
             object.__setattr__(self, name, value)
 
     # From a request to HTTP
@@ -122,6 +126,7 @@ class Route:
         Raises:
             InvalidRequest: if no model is named, or the protocol cannot express the request.
             UnsupportedOption: for an option that the route cannot honour, unless ``drop_unsupported`` is set.
+            PayloadTooLarge: if the body has more bytes than the provider takes.
             AuthenticationError: with kind ``missing`` if there is no key.
             ConfigurationError: for a key or URL that cannot be used, or a key that would go over plain http.
         """
@@ -152,11 +157,16 @@ class Route:
             drop = options.drop_unsupported is True
             body, headers = self.versions.applied(body, _joined(self.headers, extra.headers), route=self.id, drop=drop)
         data, body = encoded(body)
+        lineage = request.metadata.get("lineage")
+        if self.max_bytes is not None and len(data) > self.max_bytes:
+            raise self._too_large(len(data))
+        if lineage and extra.headers:
+            extra = of_copy(extra, lineage)
         context: dict[str, object] = {
             "provider": self.provider,
             "protocol": self.protocol.id,
             "model": model,
-            "lineage": request.metadata.get("lineage"),
+            "lineage": lineage,
             "repairs": repairs,
             "timeouts": options.timeouts or _DEFAULT_TIMEOUTS,
         }
@@ -192,6 +202,13 @@ class Route:
         check_request(http)
         self._plans.keep(target, asked, plan)
         return http, plan.scrubber
+
+    def _too_large(self, size: int) -> PayloadTooLarge:
+        msg = (
+            f"the request has {size:,} bytes, and at most {self.max_bytes:,} may be sent to {self.provider}: send "
+            "less, files by their URL or id for instance; if more is right, raise max_request_bytes of the backend"
+        )
+        return PayloadTooLarge(msg)
 
     def _with_defaults(self, request: Request) -> Request:
         changes: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -12,6 +12,7 @@ from ...values.errors import ConfigurationError, GenerationCancelled, MelliteErr
 from ...values.records import GenerationMetadata
 from . import semantics
 from .content import finish_word
+from .wrapper import Wrapper
 
 if TYPE_CHECKING:
     from ...thunk.observing import Activity, Generation
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attributes",
+    "answered_by",
     "asked",
     "cost_of",
     "error_name",
@@ -98,6 +100,25 @@ def conversation(metadata: Mapping[str, object]) -> Attributes:
     """Return the conversation that a request is a part of, if it says so."""
     id = metadata.get("conversation_id")
     return {semantics.CONVERSATION: id} if isinstance(id, str) else {}
+
+
+def answered_by(generation: Generation, facts: GenerationMetadata) -> Attributes:
+    """Return where the answer came from, if the backend that was asked first fell back on another one."""
+    for other in _others(generation.call.backend):
+        route = _route_of(other)
+        if route is not None and route.provider == facts.provider and facts.model in (route.model, None):
+            return _server_of(route)
+    return {}
+
+
+def _others(backend: Any) -> Iterator[Any]:
+    """Give all that stand behind a backend that has several, and nothing for one that has one inside, or none."""
+    several = getattr(backend, "backends", None)
+    if isinstance(several, tuple):
+        for one in several:
+            yield from [*_others(one)] or [one]
+    elif isinstance(backend, Wrapper):
+        yield from _others(backend.backend)
 
 
 def _server_of(route: _Route) -> Attributes:

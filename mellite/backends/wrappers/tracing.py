@@ -21,7 +21,19 @@ from ...values.events import Event, ReasoningDelta, ResponseStart, TextDelta, To
 from ...values.telling import words_of
 from . import semantics
 from .content import VARIABLE, as_text, capture_of, content_of
-from .described import Attributes, asked, cost_of, error_name, failed, finished, measured, model_of, overall, spent
+from .described import (
+    Attributes,
+    answered_by,
+    asked,
+    cost_of,
+    error_name,
+    failed,
+    finished,
+    measured,
+    model_of,
+    overall,
+    spent,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -147,7 +159,7 @@ class Tracing(Observer):
         if outcome is None or not (span.is_recording() or self._log is not None):
             return
         facts = outcome.generation
-        attributes = finished(facts, self._profile)
+        attributes = finished(facts, self._profile) | answered_by(generation, facts)
         cost = cost_of(facts)
         if cost is not None:
             attributes[semantics.COST] = cost
@@ -226,7 +238,7 @@ class Metering(Tracing):
         if activity.kind != "generation" or generation.outcome is None:
             return
         facts = generation.outcome.generation
-        known = measured(asked(generation) | finished(facts, self._profile))
+        known = measured(asked(generation) | finished(facts, self._profile) | answered_by(generation, facts))
         name = failed(activity)
         ended = known if name is None else {**known, semantics.ERROR_TYPE: name}
         if facts.duration_ms is not None:

@@ -188,6 +188,24 @@ async def test_an_abandoned_stream_ends_its_span_and_is_never_current(
     assert "detach" not in caplog.text
 
 
+async def test_what_answered_after_a_fallback_is_told(traces: Traces) -> None:
+    """Provider, model and server are those of the backend that answered, whatever stands around it."""
+    down = mellite.backend("groq:llama", api_key="x", transport=ScriptedTransport([(503, {}, "{}")]), retries=0)
+    between = mellite.CircuitBreaker(mellite.FallbackTo(mellite.Retry(down), Failing(RateLimited("no"))))
+    with traces.measured():
+        await mellite.Retry(mellite.FallbackTo(between, live())).generate("Hi.")
+    (span,) = traces.spans.values()
+    told = of(span)
+    assert (told["gen_ai.provider.name"], told["server.address"], told["server.port"]) == (
+        "openai",
+        "api.openai.com",
+        443,
+    )
+    assert (told["gen_ai.request.model"], told["mellite.attempts"]) == ("gpt-4o-mini", 3)
+    (point,) = traces.points()["gen_ai.client.operation.duration"]
+    assert point.attributes["server.address"] == "api.openai.com"
+
+
 async def test_replayed_work_is_marked_and_costs_nothing(traces: Traces) -> None:
     """What came from a cassette has its usage, says that it was replayed, and has no cost."""
     start = ResponseStart(provider="openai", model="gpt-4o-mini", replayed=True)
