@@ -281,6 +281,11 @@ class Audience(ABC):
         self._on_event.append(waiter)
         return len(self.events) <= position and self.outcome is None
 
+    def wake_at_event(self, waker: loops.Waker, *, beyond: int) -> bool:
+        """Have `waker` woken once, by the next event or the end; return whether there are no more events yet."""
+        self._on_event.append(waker)
+        return len(self.events) <= beyond and self.outcome is None
+
     def forget(self, waiter: loops.Waiter) -> None:
         """Wake `waiter` no more."""
         _forget(waiter, self._on_event)

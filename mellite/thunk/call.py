@@ -95,6 +95,8 @@ def resolved_now(call: CallInfo) -> Request | None:
         for part in message.content:
             if type(part) is not Text and isinstance(part, Deferred):
                 return None
+    if request.metadata.get("lineage") == call.lineage:  # a step of a run: the request is made for it
+        return request
     return _copied(request, {"metadata": {**request.metadata, "lineage": call.lineage}})
 
 

@@ -71,6 +71,11 @@ class PushedAudience(Audience):
         self._has_ended = False  # nothing comes after those
 
     @property
+    def is_pushed(self) -> bool:
+        """Whether the events are pushed now, with no task that pulls them."""
+        return self._flight is not None
+
+    @property
     def is_listened_to(self) -> bool:
         """Whether somebody looks on who wants each event."""
         return self.activity is not None and self.activity.is_listened_to
@@ -179,9 +184,12 @@ class PushedAudience(Audience):
             self.loop.cancel()
         else:
             # Not here: this may be a signal handler, in the middle of anything.
-            self.loop.call_soon(self._stop_flight)
+            self.loop.call_soon(self.stop_now)
 
-    def _stop_flight(self) -> None:
+    def stop_now(self) -> None:
+        """Stop the generation, which has been asked for; only from the loop itself, between tasks."""
+        if self.outcome is not None:
+            return
         flight = self._flight
         if flight is None:
             self.loop.cancel()  # it was left to a task meanwhile

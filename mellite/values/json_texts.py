@@ -65,6 +65,8 @@ def copied_json(value: Json) -> Json:
         >>> given
         {'cities': ['Paris']}
     """
+    if type(value) is dict and not any([type(inner) is dict or type(inner) is list for inner in value.values()]):
+        return value.copy()
     whole = [value]
     copies: dict[int, Any] = {}  # what stands in a value twice, even in itself, is one thing in the copy as well
     waiting: list[Any] = [whole]

@@ -9,6 +9,7 @@ import sniffio
 import mellite
 from mellite import Message, Request, ToolCall, stop
 from mellite.events import Event, Finish, ToolCallEvent
+from mellite.request import GenerateOptions
 from mellite.strategies.agent.calling import run_calls
 from tests.benchmarks.measure import Effort, Row, added, in_turn, ratio
 from tests.benchmarks.server import running
@@ -64,23 +65,44 @@ async def agent(effort: Effort) -> list[Row]:
     times = await in_turn({"hand": fake_by_hand, "run": fake_run}, rounds=effort.rounds(40), per=RUNS * STEPS)
     return [
         added("agent", f"run, a step, added, {loop}", times["run"], times["hand"], bar=60),
-        await _live(effort, loop),
+        *await _live(effort, loop),
     ]
 
 
-async def _live(effort: Effort, loop: str) -> Row:
-    calls = effort.size(20, 10)
-    request = Request.of("What is it?", model="tool", stream=False)
+async def _live(effort: Effort, loop: str) -> list[Row]:
+    """Measure a run of two steps, with a tool call between them, beside the two calls that it makes."""
+    runs = effort.size(20, 10)
+    options: GenerateOptions = {"model": "tool", "stream": False}
     with running() as base:
         async with mellite.backend("openai-chat:m", base_url=base, api_key="x") as backend:
+            asked = backend.generate("What is it?", tools=[look], **options)
+            await asked
+            (called,) = await run_calls(asked.tool_calls, {"look": look})
+            assert called.result is not None
+            history = [Message.user("What is it?"), asked.message, Message.tool(called.result)]
 
-            async def live_by_hand() -> None:
-                for _ in range(calls):
-                    await by_hand(backend, request, 2)
+            async def one_run() -> None:
+                for _ in range(runs):
+                    await mellite.run(backend, "What is it?", tools=[look], **options)
 
-            async def live_run() -> None:
-                for _ in range(calls):
-                    await run(backend, request, 9)
+            async def same_calls() -> None:
+                for _ in range(runs):
+                    await backend.generate("What is it?", tools=[look], **options)
+                    await backend.generate(history, tools=[look], **options)
 
-            times = await in_turn({"hand": live_by_hand, "run": live_run}, rounds=effort.rounds(40), per=calls * 2)
-    return ratio("agent", f"run, a unary step, {loop}", times["run"], times["hand"], bar=1.2)
+            async def bare_calls() -> None:
+                for _ in range(runs * 2):
+                    await backend.generate("What is it?", model="unary", stream=False)
+
+            async def hand_written() -> None:
+                for _ in range(runs):
+                    await by_hand(backend, asked.call.request, 2)
+
+            clients = {"run": one_run, "same": same_calls, "bare": bare_calls, "hand": hand_written}
+            times = await in_turn(clients, rounds=effort.rounds(60), per=runs * 2)
+    ours = times["run"]
+    return [
+        ratio("agent", f"run, a step, over a unary call with the same bytes, {loop}", ours, times["same"], bar=1.2),
+        ratio("agent", f"run, a step, over a bare unary call, {loop}", ours, times["bare"], bar=None),
+        ratio("agent", f"run, a step, over a loop by hand, {loop}", ours, times["hand"], bar=None),
+    ]

@@ -11,6 +11,7 @@ import anyio
 from attrs import evolve, field, frozen
 
 from ... import loops
+from ...loops.own_context import in_own_context
 from ...thunk import observing
 from ...values.callables import is_async
 from ...values.empty import EMPTY
@@ -23,7 +24,7 @@ from ...values.shapes import Mismatch
 from .approving import Approval, decide
 from .defects import defect_of, failure_in, without_our_frames
 from .refusals import arguments_of, no_handler, not_bound, surplus, too_late, unknown_tool
-from .results import error_result, result_of
+from .results import PLAIN, error_result, result_of
 
 __all__ = ["Called", "run_calls"]
 
@@ -83,12 +84,14 @@ async def run_calls(
             an ``approve`` function returns no decision.
     """
     local = [call for call in calls if not call.provider_executed]
+    batch = _Batch(tools, approve, results)
+    if len(local) == 1 and (max_calls is None or max_calls):
+        return [await batch.run_one(local[0])]  # most answers ask for one: it needs no task
     firsts = _first_of_each(local)
     distinct = sorted(set(firsts))
     to_run = [index for index in distinct if isinstance(results.get(local[index].id, _RUN), Approval)]
     left_out = set(to_run[max_calls:]) if max_calls is not None else set[int]()
     taken = [index for index in distinct if index not in left_out] if left_out else distinct
-    batch = _Batch(tools, approve, results)
     called = await batch.run([local[index] for index in taken], concurrency)
     if left_out:
         found = dict(zip(taken, called, strict=True))
@@ -104,7 +107,7 @@ async def run_calls(
 
 def _first_of_each(calls: Sequence[ToolCall]) -> list[int]:
     """Return for each call the index of the first one that is the same."""
-    if len(calls) == 1 or len({call.id for call in calls}) == len(calls):
+    if len({call.id for call in calls}) == len(calls):
         return list(range(len(calls)))
     seen: dict[tuple[str, str, str], int] = {}
     return [seen.setdefault((call.id, call.name, _arguments_text(call)), index) for index, call in enumerate(calls)]
@@ -134,10 +137,12 @@ class _Batch:
         self._error: BaseException | None = None
         self._asking: anyio.Lock | None = None
 
+    async def run_one(self, call: ToolCall) -> Called:
+        """Run the only call, in a context of its own, as each of several has."""
+        return await in_own_context(self._one(call))
+
     async def run(self, calls: Sequence[ToolCall], concurrency: int | None) -> list[Called]:
         """Run the calls, at most so many at a time; return what became of each, in their order."""
-        if len(calls) == 1:  # most answers ask for one: it needs no task
-            return [await self._one(calls[0])]
         if not calls:
             return []
         waiting = iter(enumerate(calls))
@@ -208,7 +213,9 @@ class _Batch:
         arguments = copied_json(arguments_of(call))  # a tool may change its own, and the history must not change
         bound = _bind(tool, arguments)
         if decision is None:
-            decision = await self._decision(call, tool, arguments)
+            own = tool.approve if isinstance(tool, Tool) else None
+            nobody = own is None and self._approve is None
+            decision = _RUN if nobody else await self._decision(call, own, arguments)
         match decision.decision:
             case "defer":
                 return Called(call, None)
@@ -224,16 +231,14 @@ class _Batch:
                 pass
         if bound is None or not isinstance(tool, Tool):
             raise no_handler(call.name)
-        value = await _guarded(_handled(tool, bound), f"tool {call.name!r}", call, arguments)
+        code = _called(tool, bound) if tool.timeout is None else _handled(tool, bound, tool.timeout)
+        value = await _guarded(code, f"tool {call.name!r}", call, arguments)
         result = result_of(call, value, most)
         return Called(call, result, value=value, failed=result.result.type == "error")
 
-    async def _decision(self, call: ToolCall, tool: object, arguments: Json) -> Approval:
+    async def _decision(self, call: ToolCall, own: Approve | None, arguments: Json) -> Approval:
         """Ask the run's function and then the tool's; those that may block a thread about one call at a time."""
-        own = tool.approve if isinstance(tool, Tool) else None
         asked = [approve for approve in (self._approve, own) if approve is not None]
-        if not asked:
-            return _RUN
         who = f"the approval of tool {call.name!r}"
         shown = evolve(call, arguments=copied_json(call.arguments))
         if all(is_async(approve) for approve in asked):
@@ -269,26 +274,25 @@ def _bind(tool: object, arguments: Json, *, replaced: bool = False) -> _Bound | 
         raise not_bound(error, replaced=replaced) from None
 
 
-async def _handled(tool: Tool[..., Any], bound: _Bound) -> Any:
-    """Call a tool within its time; wait for what it returns, if that can be awaited.
+async def _handled(tool: Tool[..., Any], bound: _Bound, timeout: float) -> Any:
+    """Call a tool within its time.
 
     Raises:
         ToolFailure: if its time is over.
     """
-    if tool.timeout is None:
+    with loops.move_on_after(timeout):
         return await _called(tool, bound)
-    with loops.move_on_after(tool.timeout):
-        return await _called(tool, bound)
-    raise too_late(tool.timeout)
+    raise too_late(timeout)
 
 
 async def _called(tool: Tool[..., Any], bound: _Bound) -> Any:
+    """Call a tool, and wait for what it returns, if that can be awaited."""
     args, options = bound
     if tool.is_async:
         value = await tool.function(*args, **options)
     else:
         value = await loops.run_in_thread(tool.function, *args, **options)
-    while inspect.isawaitable(value):  # a thunk, a run, the coroutine of a function that only hands one on
+    while type(value) not in PLAIN and inspect.isawaitable(value):  # a thunk, a run, the coroutine of a function that only hands one on
         value = await value
     return value
 

@@ -154,8 +154,11 @@ class Progress:
         last = self._behind[-1] if self._behind else None
         if isinstance(last, RunStep) and last.is_cut:
             return ()
+        messages = self.messages if self._behind else self._prompt
+        if messages and messages[-1].role == "user":
+            return ()
         answered: Counter[str] = Counter()
-        for message in reversed(self.messages):
+        for message in reversed(messages):
             if message.role == "tool":
                 answered.update([part.id for part in message.content if isinstance(part, ToolResult)])
                 continue

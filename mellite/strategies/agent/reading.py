@@ -8,7 +8,9 @@ from typing import Final, cast, final
 
 from attrs import evolve
 
+from ... import loops
 from ...thunk.audience import AHEAD, Consumer
+from ...thunk.pushed import PushedAudience
 from ...thunk.thunk import AnyThunk
 from ...values.events import Event, Finish, StepFinish, StepStart
 from ...values.text_answer import Batch
@@ -27,13 +29,14 @@ class StepReader(AsyncIterator[list[Event]]):
     A consumer of the step from its making on; whoever makes one calls `leave` unless it was read to its end.
 
     Attributes:
+        thunk: the step.
         finish: how the answer ended; None before, and where it is a text that nobody has looked at.
     """
 
-    __slots__ = ("_consumer", "_index", "_pump", "_thunk", "finish")
+    __slots__ = ("_consumer", "_index", "_pump", "finish", "thunk")
 
     def __init__(self, thunk: AnyThunk) -> None:
-        self._thunk = thunk
+        self.thunk = thunk
         self._consumer = Consumer(AHEAD)
         self._index = 0
         self.finish: Finish | None = None
@@ -60,9 +63,25 @@ class StepReader(AsyncIterator[list[Event]]):
                 await pump.wait_beyond(index)
         raise StopAsyncIteration
 
+    def __del__(self) -> None:
+        pump = self._pump
+        if pump is not None and pump.counts(self._consumer):  # its run was cancelled before it read anything
+            pump.drop(self._consumer, cancelled=True)
+
+    def wake_at_first(self, waker: loops.Waker) -> bool:
+        """Have *waker* woken once there is something of the answer; return False where it need not wait for that."""
+        pump = self._pump
+        return pump is not None and pump.is_pushed and pump.wake_at_event(waker, beyond=0)
+
+    def leave_now(self) -> None:
+        """Leave by cancellation, and do not wait; for a step that is pushed."""
+        pump = self._pump
+        if pump is not None and pump.leave(self._consumer, cancelled=True):
+            pump.stop_now()
+
     def is_unread(self) -> bool:
         """Tell whether the step has settled with a text whose events are made when somebody looks."""
-        return self.finish is None and self._thunk.state == "done"
+        return self.finish is None and self.thunk.state == "done"
 
     def rest(self) -> list[Event]:
         """Return the events that are left of a step that has settled.
@@ -70,7 +89,7 @@ class StepReader(AsyncIterator[list[Event]]):
         Raises:
             MelliteError: what the step failed with.
         """
-        outcome = self._thunk.outcome
+        outcome = self.thunk.outcome
         if outcome is None:
             return []
         outcome.raise_error()
@@ -125,17 +144,34 @@ def all_events(told: list[Event], thunk: AnyThunk, progress: Progress) -> list[E
 
 @final
 class Departure:
-    """A run that is about to begin, as a generation takes it: it gives its events in batches, in a task."""
+    """A run that is about to begin, as a generation takes it: it gives its events in batches, in a task.
 
-    __slots__ = ("_batches",)
+    Where its first step is on its way, the task begins when there is something of that to tell: a turn of the loop less.
 
-    def __init__(self, batches: AsyncGenerator[Batch, None]) -> None:
+    Args:
+        batches: the events of the run.
+        reader: that of the first step, if this was asked.
+        pump: the generation of the run.
+    """
+
+    __slots__ = ("_batches", "_pump", "_reader", "is_sent")
+
+    def __init__(
+        self,
+        batches: AsyncGenerator[Batch, None],
+        reader: StepReader | None = None,
+        pump: PushedAudience | None = None,
+    ) -> None:
         self._batches = batches
+        self._reader = reader
+        self._pump = pump
+        self.is_sent = reader is not None and reader.wake_at_first(self)
 
-    @property
-    def is_sent(self) -> bool:
-        """Whether it has begun."""
-        return False
+    def wake(self) -> None:
+        """Go on in a task: there is something of the first step."""
+        pump, self._pump = self._pump, None
+        if pump is not None and pump.outcome is None:
+            pump.go_on(self.rest())
 
     def rest(self) -> AsyncGenerator[Batch, None]:
         """Return all of it."""
@@ -145,4 +181,7 @@ class Departure:
         """Do nothing: it pushes nothing by itself."""
 
     def abort(self) -> None:
-        """Do nothing: it pushes nothing by itself."""
+        """Leave the first step."""
+        self._pump = None
+        if self._reader is not None:
+            self._reader.leave_now()

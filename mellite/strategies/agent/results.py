@@ -19,7 +19,7 @@ from ...values.messages import Media, Text, ToolCall, ToolResult, ToolValue
 from ...values.provider_json import Json
 from ...values.shapes.mismatches import segment
 
-__all__ = ["error_result", "result_of"]
+__all__ = ["PLAIN", "error_result", "result_of"]
 
 
 def result_of(call: ToolCall, value: object, most: int | None) -> ToolResult:
@@ -38,8 +38,9 @@ def result_of(call: ToolCall, value: object, most: int | None) -> ToolResult:
         >>> result_of(call, ["Paris", "Rome"], 8).result.value
         '["Paris"\n[the first 8 of 16 characters]'
     """
-    if type(value) in _PLAIN:  # what most tools return
-        return ToolResult(call.id, call.name, _bounded(ToolValue("json", value), most))
+    kind = type(value)
+    if kind in PLAIN:  # what most tools return
+        return ToolResult(call.id, call.name, _bounded(ToolValue("text" if kind is str else "json", value), most))
     if isinstance(value, ToolFailure):
         return error_result(call, str(value), most)
     if isinstance(value, ToolResult):
@@ -48,7 +49,8 @@ def result_of(call: ToolCall, value: object, most: int | None) -> ToolResult:
     return ToolResult(call.id, call.name, _bounded(ToolResult("", "", cast("Any", value)).result, most))
 
 
-_PLAIN: Final = frozenset({dict, bool, int, float, type(None)})
+#: Types of results that are what they are: no parts of a message, and nothing to await.
+PLAIN: Final = frozenset({str, dict, bool, int, float, type(None)})
 
 
 def error_result(call: ToolCall, message: str, most: int | None = None) -> ToolResult:

@@ -73,9 +73,14 @@ class Steps:
             return text
         return self.progress.thunks[-1].parsed_repr if self.progress.thunks else None
 
-    def begin_pushing(self, request: Request, _: PushedAudience) -> Flight:
-        """Return what gives the events of the run in batches."""
-        return Departure(self._batches(request))
+    def begin_pushing(self, request: Request, pump: PushedAudience) -> Flight:
+        """Ask the first step at once where that can be, and return what gives the events of the run in batches."""
+        progress = self.progress
+        progress.begin(request.messages)
+        if pump.activity is not None or progress.waiting():
+            return Departure(self._batches(request))
+        reader = StepReader(self._ask(request, is_first=True))
+        return Departure(self._batches(request, reader), reader, pump)
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """Take the steps, and yield the events of all of them."""
@@ -89,22 +94,29 @@ class Steps:
         finally:
             await batches.aclose()
 
-    async def _batches(self, request: Request) -> AsyncGenerator[Batch, None]:
-        """Take the steps, and yield the events of all of them, as many at once as there are."""
+    async def _batches(self, request: Request, reader: StepReader | None = None) -> AsyncGenerator[Batch, None]:
+        """Take the steps, and yield the events of all of them, as many at once as there are.
+
+        Args:
+            request: what the run was asked.
+            reader: that of the first step, if this was asked before.
+        """
         progress = self.progress
-        progress.begin(request.messages)
+        if reader is None:
+            progress.begin(request.messages)
         told: list[Event] = []
         finish = Finish("tool-calls")
-        behind = await self._answer_waiting()
+        behind = await self._answer_waiting() if reader is None else ()
         first = len(progress.steps)
         while progress.stop_reason is None:
             index = len(progress.steps)
             batch = [*behind, StepStart(index)]
             told += batch
-            yield batch
-            thunk = self._ask(request, is_first=index == first)
-            reader = StepReader(thunk)
             try:
+                yield batch
+                if reader is None:
+                    reader = StepReader(self._ask(request, is_first=index == first))
+                thunk = reader.thunk
                 async for batch in reader:
                     told += batch
                     yield batch
@@ -115,9 +127,10 @@ class Steps:
                     return
                 batch = reader.rest()
             except BaseException:
-                await reader.leave()
+                if reader is not None:
+                    await reader.leave()
                 raise
-            finish = reader.finish or finish
+            finish, reader = reader.finish or finish, None
             batch.append(step_end(index, thunk, finish))
             told += batch
             yield batch
