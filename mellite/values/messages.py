@@ -300,6 +300,7 @@ Part: TypeAlias = Text | Media | Reasoning | ToolCall | ToolResult | Deferred
 #: What a message constructor takes: a part, or a str for a Text.
 Content: TypeAlias = str | Part
 
+_WHOLE = frozenset({Text, ToolCall, ToolResult})
 _PARTS = (Text, Media, Reasoning, ToolCall, ToolResult, Deferred)
 
 
@@ -322,8 +323,8 @@ def _short(value: object) -> str:
 
 def _parts(content: str | Part | Sequence[Content]) -> tuple[Part, ...]:
     if isinstance(content, (list, tuple)):
-        if len(content) == 1 and type(content[0]) is Text:
-            return (content[0],)  # nearly all there are
+        if len(content) == 1 and type(content[0]) in _WHOLE:  # nearly all there are
+            return content if type(content) is tuple else (content[0],)
         return tuple([_part(item) for item in content])
     return (_part(content),)
 
@@ -368,6 +369,7 @@ class WholeAnswer(Deferred):
 
 
 _ROLES: Final[tuple[Role, ...]] = get_args(Role)
+_KNOWN_ROLES: Final[Mapping[str, Role]] = {role: role for role in _ROLES}
 
 #: What other libraries call the roles; only ``developer`` is taken for what it means.
 _OTHER_ROLES = {
@@ -383,6 +385,8 @@ _OTHER_ROLES = {
 
 
 def _role(value: object) -> Role:
+    if type(value) is str and (known := _KNOWN_ROLES.get(value)) is not None:
+        return known
     for role in _ROLES:
         if value == role:
             return role

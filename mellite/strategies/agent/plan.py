@@ -29,6 +29,10 @@ Approver: TypeAlias = Callable[[ToolCall], Any]
 DEFAULT_STOP: Final[Condition] = steps(10) | repeats(3)
 
 
+def _stop(value: Any) -> Condition:
+    return DEFAULT_STOP if value is DEFAULT_STOP else condition_of(value)
+
+
 def _execution(value: object) -> Any:
     if value not in ("local", "none"):
         msg = f"'execution' must be 'local' or 'none', not {value!r}"
@@ -70,7 +74,7 @@ class Plan:
 
     backend: Streams
     tools: Mapping[str, Any] = EMPTY
-    stop_when: Condition = field(default=DEFAULT_STOP, converter=condition_of)
+    stop_when: Condition = field(default=DEFAULT_STOP, converter=_stop)
     execution: Execution = field(default="local", converter=_execution)
     concurrency: int = 8
     max_calls: int = 100
@@ -81,7 +85,8 @@ class Plan:
     def __attrs_post_init__(self) -> None:
         check_count("concurrency", self.concurrency)
         check_count("max_calls", self.max_calls)
-        self.stop_when.check(frozenset(self.tools))
+        if self.stop_when is not DEFAULT_STOP:
+            self.stop_when.check(frozenset(self.tools))
 
 
 def tools_by_name(tools: Iterable[Any]) -> dict[str, Any]:

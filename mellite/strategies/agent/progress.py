@@ -112,7 +112,7 @@ class Progress:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The whole history: the prompt, the answers and the results."""
-        return (*self._prompt, *self._read_added())
+        return (*self._prompt, *self._read_added()) if self._behind else self._prompt
 
     @property
     def partial(self) -> str:
@@ -154,7 +154,7 @@ class Progress:
         last = self._behind[-1] if self._behind else None
         if isinstance(last, RunStep) and last.is_cut:
             return ()
-        messages = self.messages if self._behind else self._prompt
+        messages = self.messages
         if messages and messages[-1].role == "user":
             return ()
         answered: Counter[str] = Counter()

@@ -81,7 +81,11 @@ class StepReader(AsyncIterator[list[Event]]):
 
     def is_unread(self) -> bool:
         """Tell whether the step has settled with a text whose events are made when somebody looks."""
-        return self.finish is None and self.thunk.state == "done"
+        return self._pump is not None and self._pump.has_text_only
+
+    def is_over(self) -> bool:
+        """Tell whether the step has settled, so that `rest` gives all that was not read."""
+        return self._pump is None or self._pump.outcome is not None
 
     def rest(self) -> list[Event]:
         """Return the events that are left of a step that has settled.
@@ -89,11 +93,16 @@ class StepReader(AsyncIterator[list[Event]]):
         Raises:
             MelliteError: what the step failed with.
         """
-        outcome = self.thunk.outcome
+        pump, outcome = self._pump, self.thunk.outcome
+        if pump is not None:
+            pump.raise_interrupt()
         if outcome is None:
             return []
         outcome.raise_error()
-        return self._told(islice(outcome.compact.events(), self._index, None)) if self.finish is None else []
+        if self.finish is not None:
+            return []
+        made = outcome.compact.events() if pump is None or pump.has_text_only else pump.events
+        return self._told(islice(made, self._index, None))
 
     async def leave(self) -> None:
         """Leave by cancellation: the step is cancelled too, unless others wait for it; wait until that is done."""
@@ -103,13 +112,9 @@ class StepReader(AsyncIterator[list[Event]]):
 
     def _told(self, come: Iterable[Event]) -> list[Event]:
         """Return what is handed on of some events."""
-        batch = []
-        for event in come:
-            kind = type(event)
-            if kind is Finish:
-                self.finish = cast("Finish", event)
-            elif kind not in _ITS_OWN:
-                batch.append(event)
+        batch = [event for event in come if type(event) not in _ITS_OWN]
+        if batch and type(batch[-1]) is Finish:  # it is the last of an answer
+            self.finish = cast("Finish", batch.pop())
         return batch
 
 

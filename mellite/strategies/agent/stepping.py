@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from attrs import evolve
 
@@ -24,6 +24,7 @@ from .step import CUT, RunStep, local_calls
 
 if TYPE_CHECKING:
     from ...thunk.observing import Kind
+    from ...thunk.outcome import Outcome
     from ...thunk.pushed import Flight, PushedAudience
     from ...values.messages import ToolCall
     from .plan import Plan
@@ -113,27 +114,34 @@ class Steps:
             batch = [*behind, StepStart(index)]
             told += batch
             try:
-                yield batch
                 if reader is None:
+                    yield batch
+                    batch = []
                     reader = StepReader(self._ask(request, is_first=index == first))
                 thunk = reader.thunk
-                async for batch in reader:
-                    told += batch
-                    yield batch
+                if not reader.is_over():
+                    async for more in reader:
+                        told += more
+                        yield [*batch, *more] if batch else more
+                        batch = []
                 if reader.is_unread() and len(told) <= _FEW:
                     progress.add(RunStep(thunk))
                     progress.stop_reason = "answered"
                     yield TextAnswer(thunk.partial, partial(all_events, told, thunk, progress))
                     return
-                batch = reader.rest()
+                if batch and thunk.state != "done":
+                    yield batch
+                    batch = []
+                rest = reader.rest()
+                told += rest
             except BaseException:
                 if reader is not None:
                     await reader.leave()
                 raise
             finish, reader = reader.finish or finish, None
-            batch.append(step_end(index, thunk, finish))
-            told += batch
-            yield batch
+            end = step_end(index, thunk, finish)
+            told.append(end)
+            yield [*batch, *rest, end]
             behind = await self._end_step(thunk, request)
         if behind:
             yield behind
@@ -144,10 +152,12 @@ class Steps:
     def _ask(self, request: Request, *, is_first: bool) -> AnyThunk:
         """Make the thunk of the next step."""
         progress = self.progress
-        changes: dict[str, Any] = {"messages": progress.messages}
+        messages = progress.messages
         if not is_first:
-            changes["tool_choice"] = None
-        call = CallInfo(_copied(request, changes), self.plan.backend, lineage=request.metadata.get("lineage", ()))
+            request = _copied(request, {"messages": messages, "tool_choice": None})
+        elif messages is not request.messages:
+            request = _copied(request, {"messages": messages})
+        call = CallInfo(request, self.plan.backend, lineage=request.metadata.get("lineage", ()))
         thunk: AnyThunk = ModelOutputThunk(call)
         progress.ask(thunk)
         return thunk
@@ -155,11 +165,12 @@ class Steps:
     async def _end_step(self, thunk: AnyThunk, request: Request) -> Sequence[Event]:
         """Run the tools of a step that is answered, decide whether it was the last, and return what is to be told."""
         progress = self.progress
-        calls = local_calls(thunk.tool_calls)
-        reason = thunk.finish_reason
+        outcome = cast("Outcome", thunk.outcome)
+        calls = local_calls(outcome.tool_calls)
+        reason = outcome.generation.finish_reason
         if reason in CUT:
             progress.stop_reason = "length" if reason == "length" else "content-filter"
-        elif not calls and is_paused(thunk.generation.raw_finish_reason):
+        elif not calls and is_paused(outcome.generation.raw_finish_reason):
             progress.add(RunStep(thunk))
             return await self._told(())
         elif not calls or (request.output is not str and thunk.parsed_repr is not None):

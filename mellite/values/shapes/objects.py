@@ -178,7 +178,7 @@ class Fields(Node):
         """Return what is given for the fields, whose names are checked, and the tag."""
         if self.positions and isinstance(value, (list, tuple)) and len(value) <= len(self.members):
             return {member.name: each for member, each in zip(self.members, value, strict=False)}
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise self.wrong(value)
         if self._names is None:
             self._names = self.names()

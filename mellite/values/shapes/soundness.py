@@ -32,6 +32,8 @@ def check_sound(value: Json) -> None:
         Traceback (most recent call last):
         mellite.values.shapes.mismatches.Mismatch: $[0]: NaN is not a JSON number
     """
+    if type(value) is dict and _SOUND.issuperset(map(type, value.values())) and _KEYS.issuperset(map(type, value)):
+        return  # what most answers and arguments are
     if type(value) not in _SOUND:
         _check(value, None)
     waiting: list[tuple[Json, _Place | None, int]] = [(value, None, 1)]
@@ -50,6 +52,7 @@ def check_sound(value: Json) -> None:
 
 #: Types whose values are all sound.
 _SOUND: Final = frozenset({str, bool, type(None)})
+_KEYS: Final = frozenset({str})
 
 
 def _check(value: Json, place: _Place | None) -> bool:
