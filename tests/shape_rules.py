@@ -26,6 +26,7 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "
 
 WIDE_EXCEPTS = {
     "mellite/cli/doctor.py::_outcome": "whatever goes wrong in a check is what `mellite doctor` tells",
+    "mellite/loops/own_context.py::in_own_context": "thrown into the coroutine, which raises it unless it handles it",
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
     "mellite/backends/wrappers/noticed.py::_tracer": "calls go on without traces: it is logged",
     "mellite/values/telling.py::Log.tell": "what handles log records must not change what they tell of: said once",

@@ -76,6 +76,11 @@ class PushedAudience(Audience):
         return self._flight is not None
 
     @property
+    def is_ready_for_text(self) -> bool:
+        """Whether `end_with_text` would settle it with that text, where str was asked for."""
+        return self.outcome is None and self._cancel_reason is None and not self._held and not self.is_listened_to
+
+    @property
     def is_listened_to(self) -> bool:
         """Whether somebody looks on who wants each event."""
         return self.activity is not None and self.activity.is_listened_to

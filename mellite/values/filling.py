@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from itertools import repeat
-from operator import attrgetter, call
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from attrs import evolve, fields_dict
@@ -43,7 +41,8 @@ def copier(cls: type[T]) -> Callable[[T, Mapping[str, object]], T]:
         if type(old) is not cls:
             return evolve(old, **changes)  # type: ignore[misc]  # likewise
         new: T = cls.__new__(cls)
-        deque(map(call, setters, repeat(new), values_of(old)), maxlen=0)
+        for set_field, value in zip(setters, values_of(old), strict=True):
+            set_field(new, value)
         for name in changes:
             set_by_name[name](new, changes[name])
         return new

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from .provider_json import Json
 
@@ -56,6 +56,9 @@ def well_formed(value: Json) -> Json:
     return value
 
 
+_HOLDERS: Final = frozenset({dict, list})
+
+
 def copied_json(value: Json) -> Json:
     """Return JSON whose objects and arrays are copies, at any depth, so that nobody who changes it changes the other.
 
@@ -65,7 +68,7 @@ def copied_json(value: Json) -> Json:
         >>> given
         {'cities': ['Paris']}
     """
-    if type(value) is dict and not any([type(inner) is dict or type(inner) is list for inner in value.values()]):
+    if type(value) is dict and _HOLDERS.isdisjoint(map(type, value.values())):
         return value.copy()
     whole = [value]
     copies: dict[int, Any] = {}  # what stands in a value twice, even in itself, is one thing in the copy as well

@@ -324,7 +324,7 @@ def _short(value: object) -> str:
 def _parts(content: str | Part | Sequence[Content]) -> tuple[Part, ...]:
     if isinstance(content, (list, tuple)):
         if len(content) == 1 and type(content[0]) in _WHOLE:  # nearly all there are
-            return content if type(content) is tuple else (content[0],)
+            return (cast("Part", content[0]),)
         return tuple([_part(item) for item in content])
     return (_part(content),)
 

@@ -183,7 +183,7 @@ def _check_fields(changes: dict[str, Any]) -> None:
 
 
 def _tools(tools: object) -> tuple[ToolDefinition, ...]:
-    if type(tools) not in (list, tuple) and (isinstance(tools, (str, Mapping)) or not isinstance(tools, Sequence)):
+    if not isinstance(tools, (list, tuple)) and (isinstance(tools, (str, Mapping)) or not isinstance(tools, Sequence)):
         refuse("tools", "a sequence of tools", tools)
     definitions = tuple([definition_of(tool) for tool in tools])
     names = [definition.name for definition in definitions]

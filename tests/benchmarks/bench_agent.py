@@ -11,7 +11,7 @@ from mellite import Message, Request, ToolCall, stop
 from mellite.events import Event, Finish, ToolCallEvent
 from mellite.request import GenerateOptions
 from mellite.strategies.agent.calling import run_calls
-from tests.benchmarks.measure import Effort, Row, added, in_turn, ratio
+from tests.benchmarks.measure import Effort, Row, Run, added, in_turn, ratio
 from tests.benchmarks.server import running
 
 STEPS = 5
@@ -98,7 +98,7 @@ async def _live(effort: Effort, loop: str) -> list[Row]:
                 for _ in range(runs):
                     await by_hand(backend, asked.call.request, 2)
 
-            clients = {"run": one_run, "same": same_calls, "bare": bare_calls, "hand": hand_written}
+            clients: dict[str, Run] = {"run": one_run, "same": same_calls, "bare": bare_calls, "hand": hand_written}
             times = await in_turn(clients, rounds=effort.rounds(60), per=runs * 2)
     ours = times["run"]
     return [

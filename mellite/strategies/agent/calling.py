@@ -292,7 +292,8 @@ async def _called(tool: Tool[..., Any], bound: _Bound) -> Any:
         value = await tool.function(*args, **options)
     else:
         value = await loops.run_in_thread(tool.function, *args, **options)
-    while type(value) not in PLAIN and inspect.isawaitable(value):  # a thunk, a run, the coroutine of a function that only hands one on
+    # A thunk, a run, the coroutine of a function that only hands one on.
+    while type(value) not in PLAIN and inspect.isawaitable(value):
         value = await value
     return value
 

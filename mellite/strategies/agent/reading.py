@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from itertools import islice
-from typing import Final, cast, final
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from itertools import compress, islice, tee
+from typing import Final, TypeAlias, cast, final, get_args
 
 from attrs import evolve
 
@@ -13,13 +13,17 @@ from ...thunk.audience import AHEAD, Consumer
 from ...thunk.pushed import PushedAudience
 from ...thunk.thunk import AnyThunk
 from ...values.events import Event, Finish, StepFinish, StepStart
-from ...values.text_answer import Batch
+from ...values.text_answer import Batch, TextAnswer
 from .progress import Progress
 
-__all__ = ["Departure", "StepReader", "all_events", "last_event", "step_end"]
+__all__ = ["Departure", "StepReader", "TextEnd", "all_events", "last_event", "step_end"]
 
 #: The events of an answer that are not handed on: a run says by itself where its steps begin and end.
 _ITS_OWN: Final = frozenset({StepStart, StepFinish})
+_HANDED_ON: Final = frozenset(get_args(Event)) - _ITS_OWN
+
+#: Ends a run with the text of a step, if that gave one, behind some events.
+Ending: TypeAlias = "Callable[[StepReader, list[Event]], TextAnswer | None]"
 
 
 @final
@@ -73,6 +77,11 @@ class StepReader(AsyncIterator[list[Event]]):
         pump = self._pump
         return pump is not None and pump.is_pushed and pump.wake_at_event(waker, beyond=0)
 
+    def wake_at_end(self, waker: loops.Waker) -> None:
+        """Have *waker* woken once the step has settled."""
+        if self._pump is not None:
+            self._pump.wake_when_settled(waker)
+
     def leave_now(self) -> None:
         """Leave by cancellation, and do not wait; for a step that is pushed."""
         pump = self._pump
@@ -112,7 +121,8 @@ class StepReader(AsyncIterator[list[Event]]):
 
     def _told(self, come: Iterable[Event]) -> list[Event]:
         """Return what is handed on of some events."""
-        batch = [event for event in come if type(event) not in _ITS_OWN]
+        here, kinds = tee(come)
+        batch = [*compress(here, map(_HANDED_ON.__contains__, map(type, kinds)))]
         if batch and type(batch[-1]) is Finish:  # it is the last of an answer
             self.finish = cast("Finish", batch.pop())
         return batch
@@ -148,35 +158,60 @@ def all_events(told: list[Event], thunk: AnyThunk, progress: Progress) -> list[E
 
 
 @final
-class Departure:
-    """A run that is about to begin, as a generation takes it: it gives its events in batches, in a task.
-
-    Where its first step is on its way, the task begins when there is something of that to tell: a turn of the loop less.
+class TextEnd:
+    """Ends a run at the moment in which its last step has given a text, and not when a task gets to it.
 
     Args:
-        batches: the events of the run.
-        reader: that of the first step, if this was asked.
+        answer: ends the run, and returns its answer; None if the step gave something else.
+        reader: that of the step.
+        told: the events of the run before that text.
         pump: the generation of the run.
     """
 
-    __slots__ = ("_batches", "_pump", "_reader", "is_sent")
+    __slots__ = ("_answer", "_told", "pump", "reader")
 
-    def __init__(
-        self,
-        batches: AsyncGenerator[Batch, None],
-        reader: StepReader | None = None,
-        pump: PushedAudience | None = None,
-    ) -> None:
-        self._batches = batches
-        self._reader = reader
-        self._pump = pump
-        self.is_sent = reader is not None and reader.wake_at_first(self)
+    def __init__(self, answer: Ending, reader: StepReader, told: list[Event], pump: PushedAudience) -> None:
+        self._answer = answer
+        self._told = told
+        self.reader = reader
+        self.pump = pump
 
     def wake(self) -> None:
-        """Go on in a task: there is something of the first step."""
-        pump, self._pump = self._pump, None
-        if pump is not None and pump.outcome is None:
-            pump.go_on(self.rest())
+        """End the run, if that is what the step has come to."""
+        self.try_now()
+
+    def try_now(self) -> bool:
+        """End the run now, if the step has given a text; return whether that is so."""
+        answer = self._answer(self.reader, self._told) if self.pump.is_ready_for_text else None
+        if answer is not None:
+            self.pump.end_with_text(answer)
+        return answer is not None
+
+
+@final
+class Departure:
+    """A run that is about to begin, as a generation takes it: it gives its events in batches, in a task.
+
+    Where its first step is on its way, the task begins when there is something of that to tell, and not at all where
+    that is a text, which ends the run.
+
+    Args:
+        batches: the events of the run.
+        end: ends the run with its first step; None where that is not asked yet.
+    """
+
+    __slots__ = ("_batches", "_end", "is_sent")
+
+    def __init__(self, batches: AsyncGenerator[Batch, None], end: TextEnd | None = None) -> None:
+        self._batches = batches
+        self._end = end
+        self.is_sent = end is not None and end.reader.wake_at_first(self)
+
+    def wake(self) -> None:
+        """End the run, or go on in a task: there is something of the first step."""
+        end, self._end = self._end, None
+        if end is not None and end.pump.outcome is None and not end.try_now():
+            end.pump.go_on(self.rest())
 
     def rest(self) -> AsyncGenerator[Batch, None]:
         """Return all of it."""
@@ -187,6 +222,6 @@ class Departure:
 
     def abort(self) -> None:
         """Leave the first step."""
-        self._pump = None
-        if self._reader is not None:
-            self._reader.leave_now()
+        end, self._end = self._end, None
+        if end is not None:
+            end.reader.leave_now()

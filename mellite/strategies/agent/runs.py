@@ -359,7 +359,7 @@ def run(
         >>> run(Echo(), "Hello.").result()
         'Hello.'
     """
-    if type(tools) not in (list, tuple) and (isinstance(tools, (str, Mapping)) or not isinstance(tools, Sequence)):
+    if not isinstance(tools, (list, tuple)) and (isinstance(tools, (str, Mapping)) or not isinstance(tools, Sequence)):
         msg = f"'tools' must be a sequence of tools, not {type(tools).__name__}"
         raise InvalidRequest(msg, parameter="tools")
     request = Request.of(prompt, system=system, tools=tools or None, output=output, **options)

@@ -19,7 +19,7 @@ from ...values.request import Request
 from ...values.text_answer import Batch, TextAnswer
 from .calling import Called, run_calls
 from .progress import Progress, StopReason
-from .reading import Departure, StepReader, all_events, last_event, step_end
+from .reading import Departure, StepReader, TextEnd, all_events, last_event, step_end
 from .step import CUT, RunStep, local_calls
 
 if TYPE_CHECKING:
@@ -79,12 +79,14 @@ class Steps:
         progress = self.progress
         progress.begin(request.messages)
         if pump.activity is not None or progress.waiting():
-            return Departure(self._batches(request))
+            return Departure(self._batches(request, pump))
         reader = StepReader(self._ask(request, is_first=True))
-        return Departure(self._batches(request, reader), reader, pump)
+        end = TextEnd(self._text_answer, reader, [StepStart(len(progress.steps))], pump)
+        return Departure(self._batches(request, pump, reader), end)
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """Take the steps, and yield the events of all of them."""
+        self.progress.begin(request.messages)
         batches = self._batches(request)
         count = 0
         try:
@@ -95,16 +97,17 @@ class Steps:
         finally:
             await batches.aclose()
 
-    async def _batches(self, request: Request, reader: StepReader | None = None) -> AsyncGenerator[Batch, None]:
+    async def _batches(
+        self, request: Request, pump: PushedAudience | None = None, reader: StepReader | None = None
+    ) -> AsyncGenerator[Batch, None]:
         """Take the steps, and yield the events of all of them, as many at once as there are.
 
         Args:
             request: what the run was asked.
+            pump: the generation of the run, if it can be ended from outside of its task.
             reader: that of the first step, if this was asked before.
         """
         progress = self.progress
-        if reader is None:
-            progress.begin(request.messages)
         told: list[Event] = []
         finish = Finish("tool-calls")
         behind = await self._answer_waiting() if reader is None else ()
@@ -120,14 +123,16 @@ class Steps:
                     reader = StepReader(self._ask(request, is_first=index == first))
                 thunk = reader.thunk
                 if not reader.is_over():
+                    self._watch(reader, told, pump)
                     async for more in reader:
                         told += more
-                        yield [*batch, *more] if batch else more
+                        yield [*batch, *more]
                         batch = []
-                if reader.is_unread() and len(told) <= _FEW:
-                    progress.add(RunStep(thunk))
-                    progress.stop_reason = "answered"
-                    yield TextAnswer(thunk.partial, partial(all_events, told, thunk, progress))
+                if progress.stop_reason is not None:  # it was ended while this task was about to go on
+                    return
+                answer = self._text_answer(reader, told)
+                if answer is not None:
+                    yield answer
                     return
                 if batch and thunk.state != "done":
                     yield batch
@@ -148,6 +153,20 @@ class Steps:
         if request.output is not str and progress.stop_reason != "answered":
             raise self._stopped(request, progress.stop_reason)
         yield (last_event(finish, progress),)
+
+    def _watch(self, reader: StepReader, told: list[Event], pump: PushedAudience | None) -> None:
+        """Have the run end at once when a step gives a text, where that can be."""
+        if pump is not None:
+            reader.wake_at_end(TextEnd(self._text_answer, reader, told, pump))
+
+    def _text_answer(self, reader: StepReader, told: list[Event]) -> TextAnswer | None:
+        """End the run, and return its answer, if a step has given a text that nobody has looked at; else None."""
+        if not reader.is_unread() or len(told) > _FEW:
+            return None
+        progress, thunk = self.progress, reader.thunk
+        progress.add(RunStep(thunk))
+        progress.stop_reason = "answered"
+        return TextAnswer(thunk.partial, partial(all_events, told, thunk, progress))
 
     def _ask(self, request: Request, *, is_first: bool) -> AnyThunk:
         """Make the thunk of the next step."""

@@ -517,6 +517,19 @@ def test_a_tool_that_sleeps_holds_no_process(loop: str, way: str) -> None:
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 
+async def test_context_variables_do_not_stay() -> None:
+    """What one tool sets is not there for the next, and not in the task of the run: as where several calls run."""
+
+    async def sets() -> str:
+        seen = variable.get()
+        variable.set("set")
+        return seen
+
+    for _ in range(2):
+        assert (await called(asked("sets", {}), sets)).value == "unset"
+    assert variable.get() == "unset"
+
+
 async def test_context_variables() -> None:
     """A tool sees the context variables of the run, in a thread, too."""
 
