@@ -121,6 +121,9 @@ class Tool(Generic[P, R]):
             >>> shout.bind({"text": "hello"})
             (({'text': 'hello'},), {})
         """
+        if not isinstance(schema, Mapping):
+            msg = f"tool {name!r}: schema is the JSON Schema of the arguments, a mapping, not {schema!r:.80}"
+            raise InvalidRequest(msg, parameter="schema")
         made: Tool[[dict[str, Any]], S] = Tool(
             handler,
             name,
@@ -417,6 +420,12 @@ def _check(made: Tool[..., Any]) -> None:
     if not isinstance(made.name, str) or not _NAME.fullmatch(made.name):
         msg = f"a tool is called by 1 to 64 letters, digits, _ and -, which all providers take, not {made.name!r}"
         raise InvalidRequest(msg, parameter="name")
+    if made._told is not None and not isinstance(made._told, str):  # noqa: SLF001 - of the class of this module
+        msg = f"tool {made.name!r}: description is a str, not {made._told!r:.80}"  # noqa: SLF001
+        raise InvalidRequest(msg, parameter="description")
+    if not isinstance(made.once, bool):
+        msg = f"tool {made.name!r}: once is True or False, not {made.once!r:.80}"
+        raise InvalidRequest(msg, parameter="once")
     timeout = made.timeout
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
         msg = f"tool {made.name!r}: timeout is a number of seconds above 0, or None, not {timeout!r}"

@@ -12,6 +12,10 @@ from .provider_json import Json
 __all__ = ["copied_json", "strict_json", "well_formed"]
 
 
+#: Stands before a text in some files and answers, and is no part of it.
+BOM: Final = "\ufeff"
+
+
 def strict_json(text: str) -> Json:
     """Decode JSON as in RFC 8259: no NaN, no comments, nothing after the value. Lone surrogates are tolerated.
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import InvalidRequest, OutputValidationError
-from .json_texts import strict_json
+from .json_texts import BOM, strict_json
 from .outputs.by_schema import Json as BySchema
 from .provider_json import Json, JsonObject
+from .type_names import type_name
 
 __all__ = ["check_output", "converted", "parse", "schema_of"]
 
@@ -32,7 +33,7 @@ def parse(text: str, output: Any) -> Any:
         except Exception as error:
             raise _misfit(text, output, str(error), path="$", value=text) from error
     try:
-        value = strict_json(text)
+        value = strict_json(text.removeprefix(BOM))
     except (ValueError, RecursionError) as error:
         raise _misfit(text, output, f"it is not JSON: {error}", path="$", value=text) from error
     try:
@@ -75,7 +76,7 @@ def check_output(output: Any) -> None:
 
 
 def _misfit(text: str | None, output: Any, why: str, *, path: str, value: Json) -> OutputValidationError:
-    name = getattr(output, "__name__", str(output))
+    name = type_name(output)
     msg = f"the answer does not fit the output type {name}: {why}"
     return OutputValidationError(msg, path=path, value=value, partial=text)
 

@@ -7,7 +7,7 @@ import functools
 import inspect
 import pickle
 from functools import partial
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, cast
 
 import pytest
 
@@ -385,3 +385,19 @@ def test_a_handler_that_is_none() -> None:
 def test_tool_failure_is_at_hand() -> None:
     """Tools raise it for the model to read; it is one of the errors."""
     assert mellite.ToolFailure is mellite.errors.ToolFailure
+
+
+@pytest.mark.parametrize(("name", "value"), [("description", 3), ("once", 3), ("once", None)])
+def test_settings_of_a_wrong_type(name: str, value: Any) -> None:
+    """A setting of the wrong type is an error that names the parameter."""
+    options = {name: value}
+    with pytest.raises(InvalidRequest, match=rf"tool 'f': {name} is .*, not {value}") as caught:
+        tool(lambda: 1, name="f", **options)
+    assert caught.value.__dict__["parameter"] == name
+
+
+def test_no_schema_at_all() -> None:
+    """Without a schema there is no tool from a schema."""
+    with pytest.raises(InvalidRequest, match="tool 'f': schema is the JSON Schema of the arguments") as caught:
+        Tool.from_schema("f", cast("Any", None), lambda _: 1)
+    assert caught.value.__dict__["parameter"] == "schema"

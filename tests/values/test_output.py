@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 import pytest
 
-from mellite.errors import InvalidRequest
-from mellite.values.output import schema_of
+from mellite.errors import InvalidRequest, OutputValidationError
+from mellite.values.output import parse, schema_of
+from mellite.values.outputs.reading import answer_in
 
 
 @attrs.frozen
@@ -75,3 +76,17 @@ def test_what_is_no_type_has_no_schema(kind: Any) -> None:
     """Something without a JSON Schema is InvalidRequest, not a TypeError."""
     with pytest.raises(InvalidRequest, match="no JSON Schema"):
         schema_of(kind)
+
+
+def test_a_mark_of_byte_order() -> None:
+    """One before the JSON is no part of it; anywhere else it is."""
+    assert parse("\ufeff[1]", list[int]) == [1]
+    assert answer_in("\ufeff[1]") == [1]
+    with pytest.raises(OutputValidationError):
+        parse("[\ufeff1]", list[int])
+
+
+def test_types_are_written_out() -> None:
+    """An error says which list was wanted."""
+    with pytest.raises(OutputValidationError, match=r"the output type list\[int\]: "):
+        parse('["a"]', list[int])

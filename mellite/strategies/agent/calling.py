@@ -24,7 +24,7 @@ from ...values.shapes import Mismatch
 from .approving import Approval, decide
 from .defects import defect_of, failure_in, without_our_frames
 from .refusals import arguments_of, no_handler, not_bound, surplus, too_late, unknown_tool
-from .results import PLAIN, error_result, result_of
+from .results import PLAIN, RAN, error_result, result_of
 
 __all__ = ["Called", "run_calls"]
 
@@ -254,8 +254,16 @@ class _Deferred(Exception):
 
 
 def _answered(call: ToolCall, value: object, most: int) -> Called:
-    """Return a call as answered with a value that somebody else had."""
-    result = result_of(call, value, most)
+    """Return a call as answered with a value that somebody else had.
+
+    Raises:
+        ToolFailure: if that has no JSON form.
+    """
+    try:
+        result = result_of(call, value, most)
+    except ToolFailure as failure:
+        msg = str(failure).replace(RAN, "The tool was not called, and what it was answered with")
+        raise ToolFailure(msg) from None
     failed = result.result.type == "error"
     return Called(call, result, value=None if failed else value, failed=failed)
 

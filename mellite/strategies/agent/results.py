@@ -19,7 +19,7 @@ from ...values.messages import Media, Text, ToolCall, ToolResult, ToolValue
 from ...values.provider_json import Json
 from ...values.shapes.mismatches import segment
 
-__all__ = ["PLAIN", "error_result", "result_of"]
+__all__ = ["PLAIN", "RAN", "error_result", "result_of"]
 
 
 def result_of(call: ToolCall, value: object, most: int | None) -> ToolResult:
@@ -51,6 +51,10 @@ def result_of(call: ToolCall, value: object, most: int | None) -> ToolResult:
 
 #: Types of results that are what they are: no parts of a message, and nothing to await.
 PLAIN: Final = frozenset({str, dict, bool, int, float, type(None)})
+
+
+#: How the failure of a result that cannot be sent begins.
+RAN: Final = "The tool ran, but its result"
 
 
 def error_result(call: ToolCall, message: str, most: int | None = None) -> ToolResult:
@@ -109,7 +113,7 @@ def _as_json(value: object) -> tuple[str, Json]:
         path, reason = found if found is not None else ("$", str(error) or type(error).__name__)
     if len(path) > _LONGEST_PATH:
         path = f"{path[: _LONGEST_PATH // 2]}...{path[-_LONGEST_PATH // 2 :]}"
-    msg = f"The tool ran, but its result cannot be sent as JSON: at {path} it has {reason}."
+    msg = f"{RAN} cannot be sent as JSON: at {path} it has {reason}."
     raise ToolFailure(msg)
 
 

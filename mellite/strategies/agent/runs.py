@@ -363,6 +363,8 @@ def run(
         msg = f"'tools' must be a sequence of tools, not {type(tools).__name__}"
         raise InvalidRequest(msg, parameter="tools")
     request = Request.of(prompt, system=system, tools=tools or None, output=output, **options)
+    if isinstance(prompt, Request) and not tools and execution == "local" and approve is None:
+        _check_runnable(request)
     plan = Plan(
         backend=_backend(backend),
         tools=tools_by_name(tools or request.tools),
@@ -392,6 +394,17 @@ def _backend(backend: Any) -> Streams:
     return found
 
 
+def _check_runnable(request: Request) -> None:
+    """Raise InvalidRequest for tools of a request: it keeps what the model is told of them, and not what runs them."""
+    names = [repr(tool.name) for tool in request.tools if tool.native is None]
+    if names:
+        msg = (
+            f"the Request keeps the definitions of its tools ({', '.join(names)}), and not their functions; "
+            "give these to the run, run(backend, request, tools=[...]), or take the calls with execution='none'"
+        )
+        raise InvalidRequest(msg, parameter="tools")
+
+
 def _check_results(plan: Plan, request: Request) -> None:
     """Raise InvalidRequest for a result of a call that does not wait for one."""
     if not plan.results:
@@ -399,8 +412,16 @@ def _check_results(plan: Plan, request: Request) -> None:
     progress = Progress(request.messages, plan.past)
     if any(isinstance(part, Deferred) for message in progress.messages for part in message.content):
         return  # which calls there are is known when they have settled
-    waiting = [call.id for call in progress.waiting()]
+    calls = progress.waiting()
+    waiting = [call.id for call in calls]
     for id in plan.results:
+        same = [call for call in calls if call.id == id]
+        if any((call.name, call.arguments) != (same[0].name, same[0].arguments) for call in same[1:]):
+            msg = (
+                f"'results' has one result for {id!r}, the id of {len(same)} different calls that wait; leave it out, "
+                "and decide on them one by one with approve=..."
+            )
+            raise InvalidRequest(msg, parameter="results")
         if id not in waiting:
             from ...values.spelling import did_you_mean
 

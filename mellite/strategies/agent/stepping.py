@@ -17,6 +17,7 @@ from ...values.events import Event, Finish, StepStart, ToolErrorEvent, ToolResul
 from ...values.filling import copier
 from ...values.request import Request
 from ...values.text_answer import Batch, TextAnswer
+from ...values.type_names import type_name
 from .calling import Called, run_calls
 from .progress import Progress, StopReason
 from .reading import Departure, StepReader, TextEnd, all_events, last_event, step_end
@@ -243,7 +244,7 @@ class Steps:
 
     def _stopped(self, request: Request, reason: StopReason | None) -> RunStopped:
         progress = self.progress
-        wanted = getattr(request.output, "__name__", repr(request.output))
+        wanted = type_name(request.output)
         count = len(progress.steps)
         msg = (
             f"the run stopped ({reason}) after {count} step{'s' * (count != 1)}, before the model had answered with "

@@ -277,6 +277,8 @@ def tokens(n: int) -> Condition:
 def usd(x: Decimal | float | str) -> Condition:
     """Stop once the steps have cost `x` US dollars together; a float is taken as it prints.
 
+    Without a known price the run fails behind its first step: which model has answered is known then.
+
     Example:
         >>> usd(0.5)
         stop.usd('0.5')

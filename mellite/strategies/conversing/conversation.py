@@ -264,7 +264,8 @@ class Conversation:
         """Return the conversation as JSON: its id, system prompt, options and messages with all that they hold.
 
         Raises:
-            InvalidRequest: while an answer in it is not done, or if something in it is no JSON; it says which message.
+            InvalidRequest: while an answer in it is not done, if it has the option ``http``, which may hold a key, or
+                if something in it is no JSON; it says which message or option.
         """
         from .saving import Kept, saved
 
@@ -292,6 +293,8 @@ class Conversation:
         kept = read(text)
         made = cls(backend, system=kept.system or None, tools=tools, id=kept.id, **kept.options)
         return made._with(kept.messages)
+
+    __hash__ = None  # type: ignore[assignment]  # options are mappings, as those of dict, which has no hash either
 
     def __deepcopy__(self, memo: dict[int, object]) -> Conversation:
         changes = {name: copy.deepcopy(getattr(self, name), memo) for name in ("options", "_history")}

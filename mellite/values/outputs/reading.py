@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from ..errors import OutputValidationError
 from ..events import Finish
-from ..json_texts import strict_json
+from ..json_texts import BOM, strict_json
 from ..output import converted, parse
 from ..provider_json import Json
+from ..type_names import type_name
 from .plan import WRAPPED, OutputMode
 
 __all__ = ["answer_in", "explained", "read_answer", "read_json"]
@@ -42,7 +43,7 @@ def read_answer(text: str, output: Any, *, mode: OutputMode | None = None, key: 
     except OutputValidationError as error:
         if hasattr(output, "model_validate_json"):
             return parse(text, output)  # it may read more than JSON
-        msg = f"the answer does not fit the output type {getattr(output, '__name__', output)}: {error}"
+        msg = f"the answer does not fit the output type {type_name(output)}: {error}"
         raise OutputValidationError(msg, path="$", value=text) from None
     try:
         return converted(value, output)
@@ -81,7 +82,7 @@ def answer_in(text: str, *, mode: OutputMode | None = None, key: str | None = No
         ([1, 2], [1, 2])
     """
     try:
-        value = read_json(text)
+        value = read_json(text.removeprefix(BOM))
     except ValueError as error:
         candidates = [*itertools.islice(_candidates(text, everywhere=mode == "text"), 1)]
         if not candidates:

@@ -18,6 +18,7 @@ import msgspec
 from attrs import evolve
 
 from ..provider_json import Json, JsonObject
+from ..type_names import type_name
 from .classes import Declared, FieldSpec, declared, owner_of, text_of
 from .docstrings import read_docstring
 from .mismatches import kinds_of
@@ -282,8 +283,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _refused(kind: Any, scope: Scope) -> NoShape:
-    name = getattr(kind, "__name__", None) or repr(kind)
-    return NoShape(f"{scope.where}: {name} has no JSON form")
+    return NoShape(f"{scope.where}: {type_name(kind)} has no JSON form")
 
 
 def _key_names(key: Node) -> JsonObject:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from ..errors import InvalidRequest
 from ..provider_json import Json, JsonObject
+from ..type_names import type_name
 from .annotations import Reader
 from .mismatches import Mismatch
 from .nodes import Node, Reading
@@ -84,7 +85,7 @@ def _shape(kind: Any) -> Shape:
     own = getattr(kind, "output_shape", None)
     if isinstance(own, Shape):
         return own
-    name = getattr(kind, "__name__", None) or repr(kind)
+    name = type_name(kind)
     if isinstance(kind, str):
         msg = f"output type {kind!r} has no JSON Schema: it is a str; give the type itself"
         raise InvalidRequest(msg, parameter="output")

@@ -217,3 +217,13 @@ def test_an_approval_is_a_value() -> None:
     assert Approval.refuse("no") == Approval.refuse("no") != Approval.refuse("never")
     assert Approval.__module__ == "mellite"
     assert "refuse" in repr(Approval.refuse("no"))
+
+
+async def test_an_answer_that_is_no_json() -> None:
+    """What a call is answered with and cannot be sent is told as such: the tool has not run."""
+    one = await called(asked("delete", {"path": "a"}), delete, approve=lambda _: Approval.answer(object()))
+    assert one.failed
+    assert one.result is not None
+    said = str(one.result.result.value)
+    assert said.startswith("The tool was not called, and what it was answered with cannot be sent as JSON: at $ ")
+    assert ran == []

@@ -261,3 +261,16 @@ async def test_what_is_refused() -> None:
     await done
     with pytest.raises(InvalidRequest, match="it is done"):
         done.resume({})
+
+
+async def test_one_result_for_two_calls() -> None:
+    """Two different calls with one id cannot share a result; the same call, twice, does."""
+    pending = [asks("c1", "pay", to="Ann"), asks("c1", "pay", to="Bob")]
+    run = mellite.run(Played([*pending], ["Done."]), "Pay.", tools=[pay], execution="none")
+    await run
+    with pytest.raises(InvalidRequest, match="the id of 2 different calls"):
+        run.resume({"c1": "paid"})
+    twice = [asks("c1", "pay", to="Ann"), asks("c1", "pay", to="Ann")]
+    again = mellite.run(Played([*twice], ["Done."]), "Pay.", tools=[pay], execution="none")
+    await again
+    assert await again.resume({"c1": "paid"}) == "Done."

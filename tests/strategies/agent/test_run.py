@@ -509,3 +509,15 @@ def test_how_it_prints() -> None:
     assert repr(run) == "<Run done answered after 3 steps text='It is 3.'>"
     assert isinstance(run.steps[0], RunStep)
     assert "RunStep(" in repr(run.steps[0])
+
+
+async def test_a_request_has_no_functions() -> None:
+    """A request keeps what models are told of tools: a run over it says so, unless somebody else takes the calls."""
+    request = mellite.Request.of("How much?", tools=[add, shouts])
+    with pytest.raises(InvalidRequest, match=r"definitions of its tools \('add', 'shouts'\).*tools=\[...\]") as caught:
+        mellite.run(three_steps(), request)
+    assert caught.value.__dict__["parameter"] == "tools"
+    assert await mellite.run(three_steps(), request, tools=[add, shouts]) == "It is 3."
+    handed = mellite.run(three_steps(), request, execution="none")
+    await handed
+    assert len(handed.pending_calls) == 2

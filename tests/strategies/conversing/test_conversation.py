@@ -403,7 +403,9 @@ class TestKept:
             Conversation.from_json(text, backend=Echo())
 
     async def test_copies(self):
-        """A copy, a deep copy and a pickle are equal by value; the backend is shared."""
+        """A copy, a deep copy and a pickle are equal by value; the backend is shared, and none can be hashed."""
+        with pytest.raises(TypeError, match="unhashable type: 'Conversation'"):
+            hash(Conversation("fake:echo", temperature=0))
         chat = Conversation.from_messages(Echo(), EVERYTHING, system="Be kind.", id="c1", temperature=0)
         assert copy.copy(chat) == copy.deepcopy(chat) == chat
         assert copy.deepcopy(chat).backend is chat.backend
