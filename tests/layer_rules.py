@@ -55,6 +55,7 @@ INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("files",),
         ("recording", "replaying", "text"),
         ("opening", "scrub", "scrub_files", "audit", "for_pytest"),
+        ("clients",),
     ),
     "protocols": (
         (
@@ -120,11 +121,24 @@ EXEMPT = {
 
 TRANSPORTS = ("wire.transports", "wire.transports.*")
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("h2", "httptools", "multidict", "yarl", "httpx2", "httpcore2", "httpx", "httpcore"), TRANSPORTS),
-    "aiohttp": (*TRANSPORTS, "server.http_server", "server.relaying"),
-    "botocore": ("wire.auth.aws_profile",),
+    **dict.fromkeys(("h2", "httptools", "httpcore2", "httpcore"), TRANSPORTS),
+    # What stands in for a client of somebody else is made of that client's classes: one file for each client.
+    "httpx": ("cassettes.clients.httpx",),
+    "httpx2": (*TRANSPORTS, "cassettes.clients.httpx2"),
+    "aiohttp": (*TRANSPORTS, "cassettes.clients.aiohttp", "server.http_server", "server.relaying"),
+    **dict.fromkeys(("multidict", "yarl"), (*TRANSPORTS, "cassettes.clients.aiohttp")),
+    "requests": ("cassettes.clients.requests",),
+    "urllib3": ("cassettes.clients.urllib3_body",),
+    "botocore": ("wire.auth.aws_profile", "cassettes.clients.before_send"),
     "websockets": TRANSPORTS,
-    "asyncio": ("loops.*", *TRANSPORTS, "recipes.*", "server.http_server", "server.running"),
+    "asyncio": (
+        "loops.*",
+        *TRANSPORTS,
+        "recipes.*",
+        "cassettes.clients.aiohttp",
+        "server.http_server",
+        "server.running",
+    ),
     **dict.fromkeys(("sniffio", "trio"), ("loops.*", *TRANSPORTS, "recipes.*")),
     "click": ("__main__", "cli.*"),
     "rich": ("__main__", "cli.*", "strategies.progress", "strategies.sampling.result", "strategies.sampling.table"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..wire.transports.scripted import ScriptedTransport as ScriptedTransport
     from .bodies import Body as Body
+    from .clients.patching import Patch as Patch, patch as patch
     from .files.disk import cassette_path as cassette_path
     from .files.read import load_cassette as load_cassette, read_cassette as read_cassette
     from .files.vcr import Imported as Imported, import_vcr as import_vcr
@@ -40,6 +41,7 @@ else:
         {
             "..wire.transports.scripted": "ScriptedTransport",
             ".bodies": "Body",
+            ".clients.patching": "Patch patch",
             ".files.disk": "cassette_path",
             ".files.read": "load_cassette read_cassette",
             ".files.vcr": "import_vcr",

@@ -20,6 +20,7 @@ from .modes import Mode, Selection, mode_of, permitted
 from .recording.journal import recover
 from .recording.transport import RecordTransport, Sink
 from .recording.writer import CassetteWriter, WriteMode
+from .replaying.answer import RecordedAnswer
 from .replaying.claims import Match, part_of
 from .replaying.cutting import Cut
 from .replaying.transport import DEADLINE, ReplayTransport
@@ -54,6 +55,7 @@ def use(
     durability: Durability = "process",
     even_in_ci: bool = False,
     environment: Mapping[str, str] | None = None,
+    lenient: bool | None = None,
 ) -> CassetteTransport:
     """Open a cassette file as a transport, for ``mellite.backend(..., transport=...)``.
 
@@ -79,6 +81,8 @@ def use(
             ``power``, too, for which every call waits for the disk.
         even_in_ci: whether to record even with ``CI=true``.
         environment: the environment variables; ``os.environ`` by default.
+        lenient: whether to leave out of the comparison what differs between equal runs of other people's clients; by
+            default if such a client was recorded, see `ReplayTransport`.
 
     Raises:
         CassetteMiss: if there is no such file and it may not be recorded.
@@ -113,7 +117,7 @@ def use(
         redaction=redaction,
         allowed=allowed,
         durability=durability,
-        replaying={"match": match, "cut": cut, "speed": speed, "deadline": deadline},
+        replaying={"match": match, "cut": cut, "speed": speed, "deadline": deadline, "lenient": lenient},
     )
 
 
@@ -127,6 +131,7 @@ class CassetteTransport:
         mode: the mode; ``CI`` has been taken into account.
         offline: whether this transport only replays, so that nothing is ever sent and no key is needed.
         advice: what an error says to do about a request that is not recorded.
+        misses: the errors of the requests that found no answer. A client that asks on behalf of others may hide them.
     """
 
     advice = (
@@ -171,6 +176,7 @@ class CassetteTransport:
             RecordTransport(live, self._writer, redaction=redaction, quick=not self._durable) if records else None
         )
         self.offline = self._recorder is None
+        self.misses: list[CassetteMiss | CassetteMismatch] = []
 
     def _stored(self) -> Cassette | None:
         """Read the cassette to replay; None if there is none, or everything is recorded anew."""
@@ -276,10 +282,25 @@ class CassetteTransport:
             raise await self._refusal(request)
         return await self._recorder.open(request, timeout=timeout, own=own)
 
+    def answer_blocking(self, request: HttpRequest, *, timeout: float | None = None) -> RecordedAnswer | None:
+        """Answer from the cassette in code without await; return None for a request that is to be sent and recorded.
+
+        Raises:
+            CassetteMiss: if it is not recorded, and may not be.
+            CassetteMismatch: if it is not the request whose turn it is, and nothing may be recorded.
+        """
+        answer = self._replay.answer_blocking(request, timeout) if self._replays else None
+        if answer is None and self._recorder is None:
+            raise self._advised(self._replay.refusal(request))
+        return answer
+
     async def _refusal(self, request: HttpRequest) -> CassetteMiss | CassetteMismatch:
         """Return the error for a request that is not recorded, with the advice."""
-        error = await self._replay.refused(request)
+        return self._advised(await self._replay.refused(request))
+
+    def _advised(self, error: CassetteMiss | CassetteMismatch) -> CassetteMiss | CassetteMismatch:
         error.args = (f"{error}\n{self.advice}",)
+        self.misses.append(error)
         return error
 
     def finish(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         check_timeout as check_timeout,
         forbid_inside_loop as forbid_inside_loop,
         portal as portal,
+        run_blocking as run_blocking,
         running_here as running_here,
         thread_waiter as thread_waiter,
     )
@@ -43,7 +44,7 @@ else:
                 "Loop Waiter Waker checkpoint clock current imported_trio in_trio_task is_being_cancelled next_turn "
                 "running waiter"
             ),
-            ".sync": "check_timeout forbid_inside_loop portal running_here thread_waiter",
+            ".sync": "check_timeout forbid_inside_loop portal run_blocking running_here thread_waiter",
             ".threads": "run_in_thread",
             ".time_limits": "fail_after move_on_after",
         },

@@ -5,14 +5,26 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from typing import Final, final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar, TypeVarTuple, cast, final
 
 from ..values.errors import InvalidRequest, SyncInsideLoop
 from . import forking
 from .asyncio_loop import AsyncioLoop
 from .detection import Loop, imported_trio
 
-__all__ = ["ThreadWaiter", "check_timeout", "forbid_inside_loop", "portal", "running_here", "thread_waiter"]
+__all__ = [
+    "ThreadWaiter",
+    "check_timeout",
+    "forbid_inside_loop",
+    "portal",
+    "run_blocking",
+    "running_here",
+    "thread_waiter",
+]
+
+_Args = TypeVarTuple("_Args")
+_Result = TypeVar("_Result")
 
 
 def running_here() -> str | None:
@@ -138,3 +150,30 @@ def portal() -> Loop:
         if not _portals:
             _portals.append(_Portal())
         return _portals[0].face()
+
+
+def run_blocking(function: Callable[[*_Args], Coroutine[Any, Any, _Result]], *args: *_Args) -> _Result:
+    """Call an async function from code without await, on the background loop, and wait for what it returns.
+
+    For functions that wait for no event loop but their own. Inside a running loop the thread is blocked all the same:
+    that is up to the caller, whose client has no other way. If the wait is interrupted, the function is cancelled.
+
+    Args:
+        function: what to call.
+        *args: its arguments.
+
+    Raises:
+        Exception: what the function raises.
+    """
+    face = portal()
+    if not face.is_here():
+        future = asyncio.run_coroutine_threadsafe(function(*args), cast("asyncio.AbstractEventLoop", face.home))
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+    # The background loop itself is blocked by its caller: another one, for this once.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(lambda: asyncio.run(function(*args))).result()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import field, frozen
 
@@ -13,7 +13,7 @@ from ...values.errors import ConnectionLost, MelliteError
 from ...values.options import Timeouts
 from ...wire.content_encoding import BodyDecoder
 from ...wire.error_context import safe_headers
-from ...wire.http import HttpRequest, HttpResponse
+from ...wire.http import HttpRequest
 from ..bodies import Body
 from ..interactions import HttpInteraction, RecordedRequest, RecordedResponse
 from ..secrets.bodies import may_have_fields, redacted_body, resized
@@ -59,6 +59,13 @@ class Asked:
         kept = RecordedRequest(method.upper(), redaction.url(url), headers=shown)
         secrets = credentials(headers, url, redaction=redaction)
         return cls(method=method, url=url, headers=headers, kept=kept, credentials=secrets)
+
+
+class _Opened(Protocol):
+    """Status and headers, by lower-case name, as they have arrived."""
+
+    status: int
+    headers: Mapping[str, str]
 
 
 class Take:
@@ -116,7 +123,7 @@ class Take:
     def __str__(self) -> str:
         return f"the answer to {self.request!r}"
 
-    def opens(self, response: HttpResponse) -> None:
+    def opens(self, response: _Opened) -> None:
         """Note that status and headers have arrived."""
         self._opened = self._clock.now() - self.started
         self._status = response.status

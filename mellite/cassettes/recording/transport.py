@@ -135,6 +135,7 @@ class RecordTransport:
         self._asked: Asked | None = None
         self._clock = Stopwatch()
         self._waiting: deque[Take] = deque()
+        self._under_way: set[Take] = set()
         self._turnstile = Turnstile()
         self._opening = forking.lock()
         self._storing = forking.lock()
@@ -175,8 +176,7 @@ class RecordTransport:
         if self._sink is None or self._over:
             await self._blocking(self._begin, request)
             started = self._clock.now()
-        take = Take(request, self._clock, asked=asked, started=started)
-        self._turnstile.inside += 1
+        take = self._enters(Take(request, self._clock, asked=asked, started=started))
         live = own() if own is not None and self._live is None else self._transport()
         return await self.answered(take, live.open(request, timeout=timeout))
 
@@ -192,8 +192,7 @@ class RecordTransport:
         sent = begin(request, notify)
         if sent is None:
             return None
-        self._turnstile.inside += 1
-        return RecordingSent(sent, take, self)
+        return RecordingSent(sent, self._enters(take), self)
 
     async def answered(self, take: Take, opening: Awaitable[HttpResponse]) -> HttpResponse:
         """Wait for status and headers; store what is over before they come."""
@@ -205,7 +204,7 @@ class RecordTransport:
         # A closed coroutine may not await, so nothing is stored for GeneratorExit. Any other Exception means that
         # the request was not sent.
         except (GeneratorExit, Exception):
-            self._turnstile.inside -= 1
+            self._leaves(take)
             raise
         except BaseException:  # cancelled while waiting for the headers
             take.stops()
@@ -270,13 +269,13 @@ class RecordTransport:
         if body:
             take.gets(body)
         if take.ends():
-            self._turnstile.inside -= 1
+            self._leaves(take)
             self._waiting.append(take)
             self._store_all()
 
     def store_now(self, take: Take) -> None:
         """Store an interaction that is over; together with the next one if another thread is storing right now."""
-        self._turnstile.inside -= 1
+        self._leaves(take)
         self._waiting.append(take)
         if self._storing.acquire(blocking=False):
             try:
@@ -286,7 +285,7 @@ class RecordTransport:
 
     async def store(self, take: Take) -> None:
         """Store an interaction that is over, or keep the error if that fails. Shielded from cancellation."""
-        self._turnstile.inside -= 1
+        self._leaves(take)
         self._waiting.append(take)
         # The loop must not wait for a lock: if a thread is storing, a thread stores this one, too.
         small = self._quick and take.size < _SMALL
@@ -297,6 +296,15 @@ class RecordTransport:
                 self._storing.release()
         else:
             await self._blocking(self._store_waiting)
+
+    def _enters(self, take: Take) -> Take:
+        self._turnstile.inside += 1
+        self._under_way.add(take)
+        return take
+
+    def _leaves(self, take: Take) -> None:
+        self._turnstile.inside -= 1
+        self._under_way.discard(take)
 
     async def _blocking(self, function: Callable[..., None], *args: Any) -> None:
         """Call a function that may block, in a thread unless the sink is memory. Shielded from cancellation."""
@@ -332,6 +340,55 @@ class RecordTransport:
             take.interaction(self._redaction, asked), started=take.started / 1_000_000, secrets=asked.credentials
         )
         self.stored += 1
+
+    # --- in code without await ----------------------------------------------------------------------
+
+    def begin_blocking(self, request: HttpRequest) -> Take:
+        """Begin to record a request that the caller sends on its own. May block.
+
+        One of `end_blocking`, `stop_blocking` and `withdraw` must follow.
+
+        Raises:
+            CassetteError: if the cassette cannot be written, or the recording is over.
+        """
+        if self._sink is None or self._over:
+            self._begin(request)
+        return self._enters(Take(request, self._clock))
+
+    def end_blocking(self, take: Take, error: Exception | None = None) -> None:
+        """Store an interaction that has ended, as `ended` does. May block."""
+        if take.end is not None:
+            return
+        entered = self._turnstile.enter_blocking()
+        try:
+            if take.breaks(error) if error is not None else take.ends():
+                self.stored_blocking(take)
+        finally:
+            if entered:
+                self._turnstile.leave()
+
+    def stop_blocking(self, take: Take) -> None:
+        """Store that the reader of an answer went away, unless it was over. May block."""
+        if take.stops():
+            self.stored_blocking(take)
+
+    def stored_blocking(self, take: Take) -> None:
+        """Store an interaction that is over, or keep the error if that fails. May block."""
+        self._leaves(take)
+        self._waiting.append(take)
+        self._store_waiting()
+
+    def withdraw(self, take: Take) -> None:
+        """Forget a request that was never sent."""
+        self._leaves(take)
+
+    def cut_off(self) -> None:
+        """Store what has come of the answers that are still under way, as if their readers went away now. May block.
+
+        Their readers may read on; what they read then is not recorded.
+        """
+        for take in sorted(self._under_way, key=lambda take: take.started):
+            self.stop_blocking(take)
 
     # --- the end ------------------------------------------------------------------------------------
 
@@ -385,8 +442,8 @@ class RecordTransport:
 
 
 def _about(request: HttpRequest) -> dict[str, Any]:
-    """Return the metadata that a request gives a new cassette: provider, protocol and model."""
-    names = ("provider", "protocol", "model")
+    """Return the metadata that a request gives a new cassette: provider, protocol and model, or whose client asks."""
+    names = ("provider", "protocol", "model", "client")
     return {name: value for name in names if isinstance(value := request.context.get(name), str) and value}
 
 

@@ -16,6 +16,11 @@ __all__ = ["Turnstile"]
 #: For so many seconds after an end, its reader may not have acted on it yet.
 _RECENT: Final = 0.05
 
+#: How long a thread waits in one go, and in all, in seconds. Whoever is inside may need the very loop that the thread
+#: holds up, so that waiting for ever would be a deadlock; what is lost is only the order.
+_BRIEF: Final = 0.0005
+_PATIENCE: Final = 0.25
+
 
 class Turnstile:
     """Admit one waiter at a time, FIFO, leaving the previous reader time to react.
@@ -68,6 +73,21 @@ class Turnstile:
         except BaseException:
             self._give_up(waiter)
             raise
+
+    def enter_blocking(self) -> bool:
+        """Wait until admitted, in code without await; return False, without having entered, if that takes too long."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with self._lock:
+                if not self._taken:
+                    self._taken = True
+                    break
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_BRIEF)
+        if time.monotonic() - self._last < _RECENT:
+            time.sleep(_BRIEF)
+        return True
 
     def _give_up(self, waiter: Waiter | None) -> None:
         """Withdraw a cancelled waiter; if it was admitted already, admit the next one in its place."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio.lowlevel import checkpoint
 
+from ...loops import run_blocking
 from ...values import errors
 from ...values.errors import CassetteMismatch, ConnectionLost, MelliteError
 from ...wire.http import ArrivingResponse
@@ -226,6 +227,13 @@ class RecordedAnswer(ArrivingResponse):
             await self._pace.until(self._times[count], timeout)
             self._pace.gives(self._times, count + 1)
         return self._next(count + 1)
+
+    def read_blocking(self, timeout: float | None = None) -> bytes:
+        """Read the next piece as `read` does, in code without await."""
+        if self._pace is not None or self._closed:
+            return run_blocking(self.read, timeout)
+        count = self._count
+        return self._next(count + 1) if count < len(self._ends) else b""
 
     def _next(self, count: int) -> bytes:
         """Return the pieces up to the one with this number, counted from 1 on."""

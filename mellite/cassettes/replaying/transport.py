@@ -233,6 +233,14 @@ class ReplayTransport:
         await checkpoint()
         return answer
 
+    def answer_blocking(self, request: HttpRequest, timeout: float | None = None) -> RecordedAnswer | None:
+        """Answer as `answer` does, in code without await: read it with `RecordedAnswer.read_blocking`."""
+        index = self._claimed(request)
+        if index is None:
+            return None
+        answer = self._at_once(index, request)
+        return loops.run_blocking(self._in_time, index, request, timeout) if answer is None else answer
+
     def _claimed(self, request: HttpRequest) -> int | None:
         """Claim the interaction that answers a request; return None if nothing fits."""
         for placed in self._placed(request) if "unsaid" in request.context else (request,):
@@ -292,7 +300,7 @@ class ReplayTransport:
         headers = self._headers(response, whole=True)
         return RecordedAnswer(response.status, headers, pieces, together=cut == "recorded")
 
-    async def _in_time(self, index: int, request: HttpRequest, timeout: float | None) -> HttpResponse:
+    async def _in_time(self, index: int, request: HttpRequest, timeout: float | None) -> RecordedAnswer:
         """Wait until the recorded headers may be given, and return the answer."""
         recorded = self._recorded[index]
         timeline = recorded.timeline

@@ -2,8 +2,8 @@
 
 Two runs of a coding agent send the same messages with other session ids, cache keys and item ids; two clients of one
 service send the same request with other headers. None of that changes the answer, so none of it is compared where
-requests come from other people's clients: what `mellite.cassettes.patch` has recorded, and what ``mellite serve``
-answers. Everything here is a function of values, and changes none of them.
+requests come from other people's clients: what `mellite.cassettes.patch` has recorded, and what a local server
+answers from a cassette. Everything here is a function of values, and changes none of them.
 """
 
 from __future__ import annotations
@@ -150,14 +150,9 @@ def _plain(content: Json) -> Json:
 
 
 def steady_text(text: str) -> str:
-    r"""Return a body that is not JSON without the random boundary of its parts, if it has parts.
-
-    Example:
-        >>> steady_text("--5f2a\r\nA: b\r\n\r\nhi\r\n--5f2a--\r\n")
-        '--boundary\r\nA: b\r\n\r\nhi\r\n--boundary--\r\n'
-    """
+    """Return a body that is not JSON without the random boundary of its parts, if it has parts."""
     found = _BOUNDARY.match(text)
-    return text if found is None else text.replace(f"--{found[1]}", "--boundary")
+    return text if found is None else text.replace(found[1], "boundary")
 
 
 def steady_headers(headers: Mapping[str, str], *, wanted: Collection[str] = ()) -> dict[str, str]:

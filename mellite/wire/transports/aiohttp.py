@@ -33,6 +33,7 @@ from ..http import (
     shown_url,
 )
 from ..tls import tls_context
+from .default import UNCAUGHT
 
 if TYPE_CHECKING:
     import ssl
@@ -99,8 +100,16 @@ class AiohttpTransport:
         raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
 
     async def _send(self, client: _Client, request: HttpRequest) -> HttpResponse:
+        uncaught = UNCAUGHT.set(True)
+        try:
+            response = await self._requested(client, request)
+        finally:
+            UNCAUGHT.reset(uncaught)
+        return _Response(response, client, request.url)
+
+    async def _requested(self, client: _Client, request: HttpRequest) -> aiohttp.ClientResponse:
         body = request.body
-        response = await client.session.request(
+        return await client.session.request(
             request.method,
             client.url(request.url, encoded=True),
             headers=sent_headers(request),
@@ -111,7 +120,6 @@ class AiohttpTransport:
             ssl=self._tls(request.url),
             **self._timeout(request),
         )
-        return _Response(response, client, request.url)
 
     def _timeout(self, request: HttpRequest) -> dict[str, Any]:
         """Return how long connecting may take, unless the session is somebody else's, with timeouts of its own."""

@@ -10,6 +10,7 @@ under test can make backends of its own without passing a transport.
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import os
 import re
@@ -23,6 +24,7 @@ from ...values.errors import ConfigurationError
 from ..http import HttpRequest, HttpResponse, Transport, check_request, shown_url
 
 __all__ = [
+    "UNCAUGHT",
     "HttpRequest",
     "HttpResponse",
     "NetworkOptions",
@@ -103,6 +105,10 @@ def reaching(make: Callable[..., Transport], **network: Unpack[NetworkOptions]) 
     tls_settings(network.get("ca"), network.get("cert"), None)
     return _Reaching(make, network)
 
+
+#: Whether the requests that are sent in this context go past `mellite.cassettes.patch`: those of a transport of
+#: mellite over a client of somebody else, and those that a caught client sends for a request that is recorded already.
+UNCAUGHT: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar("mellite-uncaught", default=False)
 
 # --- standing in ------------------------------------------------------------------------------------
 

@@ -1,0 +1,118 @@
+"""Other people's HTTP clients, each as one function that asks and tells what came: status, pieces, and the error."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import httpx
+import httpx2
+from attrs import define, field
+
+BODY = b'{"model":"m-1","messages":[{"role":"user","content":"Say hello."}]}'
+HEADERS = {"content-type": "application/json", "authorization": "Bearer live-secret-0123456789"}
+
+
+@define
+class Told:
+    """What a client has told of an answer."""
+
+    status: int | None = None
+    pieces: list[bytes] = field(factory=list)
+    error: str | None = None
+
+
+Ready = Callable[[], None]
+"""Called before each read, so that the server sends the next piece only then. Blocks."""
+
+
+@define(kw_only=True)
+class Question:
+    """What to ask, and how far to read."""
+
+    url: str
+    body: bytes = BODY
+    headers: Mapping[str, str] = HEADERS
+    ready: Ready = lambda: None
+    stop: int | None = None
+    timeout: float = 5
+
+    @property
+    def enough(self) -> int:
+        """How many pieces to read."""
+        return 1000 if self.stop is None else self.stop
+
+
+Asker = Callable[[Question], Awaitable[Told]]
+
+
+def blocking(ask: Callable[[Question, Told], Iterator[bytes]], question: Question) -> Told:
+    """Ask with a client that has no await: the iterator gives the pieces, and closing it closes the answer."""
+    told = Told()
+    pieces = ask(question, told)
+    try:
+        while len(told.pieces) < question.enough:
+            question.ready()
+            told.pieces.append(next(pieces))
+    except StopIteration:
+        pass
+    except Exception as error:
+        told.error = type(error).__name__
+    finally:
+        pieces.close()  # type: ignore[attr-defined]
+    return told
+
+
+def in_thread(ask: Callable[[Question, Told], Iterator[bytes]]) -> Asker:
+    """Ask in a thread, so that the test may wait meanwhile."""
+
+    async def asked(question: Question) -> Told:
+        return await anyio.to_thread.run_sync(partial(blocking, ask, question))
+
+    return asked
+
+
+def httpx_blocking(module: Any, question: Question, told: Told) -> Iterator[bytes]:
+    """With ``httpx.Client``."""
+    with (
+        module.Client(timeout=question.timeout, verify=False) as client,
+        client.stream("POST", question.url, content=question.body, headers=question.headers) as response,
+    ):
+        told.status = response.status_code
+        yield from response.iter_bytes()
+
+
+async def httpx_async(module: Any, question: Question) -> Told:
+    """With ``httpx.AsyncClient``."""
+    told = Told()
+    try:
+        async with (
+            module.AsyncClient(timeout=question.timeout, verify=False) as client,
+            client.stream("POST", question.url, content=question.body, headers=question.headers) as response,
+        ):
+            told.status = response.status_code
+            pieces = response.aiter_bytes()
+            while len(told.pieces) < question.enough:
+                await anyio.to_thread.run_sync(question.ready)
+                told.pieces.append(await anext(pieces))
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await anext(pieces)
+    except StopAsyncIteration:
+        pass
+    except Exception as error:
+        told.error = type(error).__name__
+    return told
+
+
+ASKERS: dict[str, Asker] = {
+    "httpx": in_thread(partial(httpx_blocking, httpx)),
+    "httpx-async": partial(httpx_async, httpx),
+    "httpx2": in_thread(partial(httpx_blocking, httpx2)),
+    "httpx2-async": partial(httpx_async, httpx2),
+}
+"""Every client that is caught, by name."""
