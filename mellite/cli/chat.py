@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +14,12 @@ import click
 
 from ..values.errors import ConfigurationError, InvalidRequest, MelliteError
 from ..values.spelling import did_you_mean
-from .generate import DEFAULT_MODEL, chosen_backend, print_stream, summary
+from .asking import Asking, asking_options
+from .generate import print_stream, stop, summary
 from .output import errors_shown, print_json
 
 if TYPE_CHECKING:
     from ..strategies.conversing.conversation import Conversation
-    from ..thunk.backend import Backend
     from ..thunk.thunk import AnyThunk
 
 __all__ = ["chat"]
@@ -34,29 +33,20 @@ A line that begins with // is sent with one of them. Ctrl-C stops an answer, Ctr
 
 
 @click.command()
-@click.option("--model", metavar="PROVIDER:MODEL", help=f"Who is asked; {DEFAULT_MODEL} unless given.")
-@click.option("-s", "--system", metavar="TEXT", help="Instructions that stand before the conversation.")
+@asking_options
 @click.option(
     "--tool", "tools", multiple=True, metavar="MODULE:FUNCTION", help="A function that the model may call; repeatable."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines: each delta, and everything at the end.")
-@click.option(
-    "--cassette-dir",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Answer from the text cassettes in DIR; MELLITE_CASSETTE_DIR and MOCHI_LLM_CASSETTE_DIR do the same.",
-)
-def chat(
-    model: str | None, system: str | None, tools: tuple[str, ...], as_json: bool, cassette_dir: str | None
-) -> None:
+def chat(*, asking: Asking, tools: tuple[str, ...], as_json: bool) -> None:
     """Talk with a model: each line of standard input is a question. /help lists the commands."""
     with errors_shown():
         from ..strategies.conversing.conversation import Conversation
 
         found = [_tool(name) for name in tools]
         # Without a model, the first question decides under which name answers are looked up in a directory.
-        choose = partial(chosen_backend, model, cassette_dir)
-        session = _Session(Conversation(choose(""), system=system, tools=found), choose, as_json=as_json)
+        chat = Conversation(asking.backend(""), system=asking.system, tools=found, **asking.options())
+        session = _Session(chat, asking, as_json=as_json)
         if sys.stdin.isatty() and sys.stdout.isatty():
             session.on_terminal()
         else:
@@ -90,13 +80,14 @@ class _Session:
 
     Args:
         chat: what was said so far.
-        choose: gives the backend for a first question.
+        asking: gives the backend, for a first question and for another model.
         as_json: whether to print JSON lines.
     """
 
-    def __init__(self, chat: Conversation, choose: Callable[[str], Backend] | None, *, as_json: bool) -> None:
+    def __init__(self, chat: Conversation, asking: Asking, *, as_json: bool) -> None:
         self._chat = chat
-        self._choose = choose
+        self._asking = asking
+        self._is_chosen = False
         self._as_json = as_json
         self._is_on_terminal = False
         self._commands: Mapping[str, Callable[[str], str]] = {
@@ -148,16 +139,14 @@ class _Session:
         click.echo(command(argument.strip()), err=True)
 
     def _ask(self, question: str) -> None:
-        if self._choose is not None and not self._chat.messages:
-            self._chat = self._changed(backend=self._choose(question))
+        if not self._is_chosen and not self._chat.messages:
+            self._chat = self._changed(backend=self._asking.backend(question))
         answer = self._chat.ask(question)
         try:
             with self._calls_shown():
                 print_stream(answer, self._as_json)
         except KeyboardInterrupt:
-            answer.cancel("Ctrl-C")
-            with suppress(MelliteError):
-                answer.result()
+            stop(answer)
             if not self._is_on_terminal:
                 raise
             click.echo("\n(stopped)", err=True)
@@ -221,12 +210,10 @@ class _Session:
         return f"loaded {_counted(self._chat)} from {name}"
 
     def _model(self, name: str) -> str:
-        from ..backends.by_name import backend
-
         if not name:
             msg = "say which model: /model PROVIDER:MODEL"
             raise InvalidRequest(msg)
-        self._chat, self._choose = self._changed(backend=backend(name)), None
+        self._chat, self._is_chosen = self._changed(backend=self._asking.live(name)), True
         return f"asking {name} from now on"
 
 

@@ -2,89 +2,156 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..values.errors import InvalidRequest, MelliteError
+from .asking import Asking, asking_options
+from .attachments import FROM_INPUT, attached
 from .output import encodable, errors_shown, print_json
+from .spending import OUTPUT, check_cost
+from .standard_input import given_text, piped_text
 
 if TYPE_CHECKING:
-    from ..thunk.backend import Backend
+    from collections.abc import Sequence
+
     from ..thunk.thunk import AnyThunk
+    from ..values.messages import Media
     from ..values.provider_json import JsonObject
 
-__all__ = ["DEFAULT_MODEL", "chosen_backend", "generate", "print_stream", "summary"]
+__all__ = ["generate", "print_stream", "stop", "summary"]
 
-#: The model that is asked without ``--model``.
-DEFAULT_MODEL: Final = "openai:gpt-4o-mini"
+_MAX_USD: Final = (
+    "Send nothing if it is estimated to cost more: by the length of the prompt, and of the answer as --max-tokens "
+    f"says, else {OUTPUT} tokens."
+)
 
 
 @click.command()
-@click.argument("prompt")
-@click.option("--model", metavar="PROVIDER:MODEL", help=f"Who is asked; {DEFAULT_MODEL} unless given.")
+@click.argument("prompt", required=False)
+@asking_options
+@click.option(
+    "-a",
+    "--attachment",
+    "attachments",
+    multiple=True,
+    metavar="FILE",
+    help="A picture, sound, film or document to send along; - is standard input; repeatable.",
+)
+@click.option("--max-usd", metavar="USD", help=_MAX_USD)
 @click.option("--stream", is_flag=True, help="Print the answer as it arrives.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with everything; JSON lines with --stream.")
-@click.option(
-    "--cassette-dir",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Answer from the text cassettes in DIR; MELLITE_CASSETTE_DIR and MOCHI_LLM_CASSETTE_DIR do the same.",
-)
-def generate(prompt: str, model: str | None, stream: bool, as_json: bool, cassette_dir: str | None) -> None:
-    """Generate an answer to PROMPT ("-" reads it from standard input)."""
-    text = sys.stdin.read() if prompt == "-" else prompt
-    with errors_shown():
-        thunk = chosen_backend(model, cassette_dir, text).generate(text)
-        if stream:
-            print_stream(thunk, as_json)
-        elif not as_json:
-            click.echo(encodable(thunk.result()))
-        else:
-            thunk.result()
-        if as_json:
-            print_json(summary(thunk))
+def generate(
+    *,
+    prompt: str | None,
+    asking: Asking,
+    attachments: tuple[str, ...],
+    max_usd: str | None,
+    stream: bool,
+    as_json: bool,
+) -> None:
+    """Generate an answer to PROMPT, after what is piped in ("-" is standard input alone).
 
-
-def chosen_backend(model: str | None, cassette_dir: str | None, prompt: str) -> Backend:
-    """Return the backend that flags and environment variables ask for: a live one, or a directory of text cassettes.
-
-    Args:
-        model: what ``--model`` says.
-        cassette_dir: what ``--cassette-dir`` says.
-        prompt: what is asked. Without a model it decides under which name the answer is looked up.
+    Ctrl-C prints what has arrived, and ends with 130.
     """
-    from ..backends import TextCassetteBackend
-    from ..backends.by_name import backend
-    from ..providers.catalog import split
+    with errors_shown():
+        media = attached(attachments)
+        text = _prompt(prompt, attachments)
+        thunk = asking.backend(text).generate(_content(text, media), system=asking.system, **asking.options())
+        if max_usd is not None:
+            check_cost(thunk, max_usd)
+        try:
+            _print(thunk, stream=stream, as_json=as_json)
+        except KeyboardInterrupt:
+            _print_stopped(thunk, stream=stream, as_json=as_json)
+            raise
 
-    directory = cassette_dir or os.environ.get("MELLITE_CASSETTE_DIR") or os.environ.get("MOCHI_LLM_CASSETTE_DIR")
-    if directory is None or directory == "":
-        return backend(model or DEFAULT_MODEL)
-    if model is not None:
-        provider, name = split(model)
-        return TextCassetteBackend(directory, provider=provider, model=name or "")
-    # A program that names no model has recorded its answers under an empty name; others under the default model's.
-    from ..cassettes.text.directory import TextDirectory
 
-    provider, name = split(DEFAULT_MODEL)
-    for candidate in ("", name or ""):
-        if TextDirectory(directory).find(provider, candidate, prompt) is not None:
-            return TextCassetteBackend(directory, provider=provider, model=candidate)
-    return TextCassetteBackend(directory, provider=provider)
+def _prompt(given: str | None, attachments: Sequence[str]) -> str:
+    """Return the text to send: what is piped in, and then the argument.
+
+    Raises:
+        InvalidRequest: if there is neither, nor an attachment.
+    """
+    if FROM_INPUT in attachments:
+        if given == "-":
+            msg = "standard input cannot be the prompt and an attachment"
+            raise InvalidRequest(msg)
+        return given or ""
+    if given == "-":
+        return given_text()
+    piped = piped_text()
+    if piped.strip() and given:
+        return f"{piped.rstrip()}\n\n{given}"
+    text = given or piped
+    if not text.strip() and given is None and not attachments:
+        msg = "there is nothing to ask: give a PROMPT, or pipe one in"
+        raise InvalidRequest(msg)
+    return text
+
+
+def _content(text: str, media: Sequence[Media]) -> str | list[str | Media]:
+    """Return the prompt as mellite takes it."""
+    return [*([text] if text else []), *media] if media else text
+
+
+def _print(thunk: AnyThunk, *, stream: bool, as_json: bool) -> None:
+    if stream:
+        print_stream(thunk, as_json)
+    elif not as_json:
+        click.echo(encodable(thunk.result()))
+    else:
+        thunk.result()
+    if as_json:
+        print_json(summary(thunk))
+
+
+def _print_stopped(thunk: AnyThunk, *, stream: bool, as_json: bool) -> None:
+    """Print what has arrived of an answer before Ctrl-C."""
+    stop(thunk)
+    if as_json:
+        print_json(summary(thunk))
+    elif stream:
+        click.echo()
+    elif thunk.partial:
+        click.echo(encodable(thunk.partial))
+
+
+def stop(thunk: AnyThunk) -> None:
+    """Cancel a generation, and wait until that is done."""
+    thunk.cancel("Ctrl-C")
+    with suppress(MelliteError):
+        thunk.result()
 
 
 def print_stream(thunk: AnyThunk, as_json: bool) -> None:
-    """Print an answer as it arrives: its text, or one JSON object for each delta."""
-    for delta in thunk.iter():
-        if as_json:
-            print_json({"delta": delta})
-        else:
-            click.echo(encodable(delta), nl=False)
-            sys.stdout.flush()
+    """Print an answer as it arrives: its text, or one JSON object for each delta.
+
+    What had arrived at a Ctrl-C is printed as well.
+    """
+    printed = 0
+    try:
+        for delta in thunk.iter():
+            _print_delta(delta, as_json)
+            printed += len(delta)
+    except KeyboardInterrupt:
+        stop(thunk)
+        if len(thunk.partial) > printed:
+            _print_delta(thunk.partial[printed:], as_json)
+        raise
     if not as_json:
         click.echo()
+
+
+def _print_delta(delta: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"delta": delta})
+    else:
+        click.echo(encodable(delta), nl=False)
+    sys.stdout.flush()
 
 
 def summary(thunk: AnyThunk) -> JsonObject:
@@ -112,6 +179,8 @@ def summary(thunk: AnyThunk) -> JsonObject:
         "request_id": made.request_id,
         "status": thunk.raw.status,
         "streaming": made.streaming,
+        "state": thunk.state,
+        "cost_usd": None if made.cost_usd is None else float(made.cost_usd),
         "error": None
         if error is None
         else {"type": type(error).__name__, "message": str(error), "status": getattr(error, "status", None)},

@@ -25,17 +25,22 @@ _FOLDED: Final = 12
 #: The width that the border of a column takes.
 _BORDER: Final = 3
 
+#: How shells tell that a program was ended by Ctrl-C: 128, and the number of the signal.
+_INTERRUPTED: Final = 130
+
 #: What goes wrong before anything is sent: exit code 2, as for a misspelled flag.
 _USAGE_ERRORS: Final = (ConfigurationError, CassetteError, RequestError)
 
 
 @contextmanager
 def errors_shown() -> Generator[None]:
-    """Print an error of mellite's to standard error and exit: with 2 for a wrong request, else with 1."""
+    """Print an error of mellite's to standard error and exit with 2 for a wrong request, else 1; with 130 on Ctrl-C."""
     try:
         yield
     except MelliteError as error:
         _exit(error)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 def _exit(error: MelliteError) -> NoReturn:
@@ -57,8 +62,9 @@ def as_json_text(value: object) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return a text with lone surrogates escaped: models do send them, and no stream can encode them."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return a text with escapes for what standard output cannot encode: lone surrogates, which models do send."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def print_table(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .generate import DEFAULT_MODEL, chosen_backend
+from .asking import CASSETTE_DIR, MODEL, Asking
 from .output import encodable, errors_shown
 from .requirements import HELP, requirements_of
+from .standard_input import given_text
 
 if TYPE_CHECKING:
     from ..strategies.requirements import Requirement
@@ -41,7 +42,7 @@ STRATEGIES: Final = {
 @click.option(
     "--key", type=click.Choice(["exact", "numeric"]), help="What makes two answers the same vote, for majority."
 )
-@click.option("--model", metavar="PROVIDER:MODEL", help=f"Who is asked; {DEFAULT_MODEL} unless given.")
+@MODEL
 @click.option("--temperature", type=float, help="Other than the provider's own.")
 @click.option("--concurrency", type=int, help="How many to ask at the same time; 1, or all for those that count.")
 @click.option("--max-tokens", type=int, help="Stop when all answers together have used this many tokens.")
@@ -49,12 +50,7 @@ STRATEGIES: Final = {
 @click.option("--deadline", type=float, metavar="SECONDS", help="Stop after this time, with the best there is.")
 @click.option("--progress", is_flag=True, help="Show a bar while it runs, on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every sample.")
-@click.option(
-    "--cassette-dir",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Answer from the text cassettes in DIR; MELLITE_CASSETTE_DIR and MOCHI_LLM_CASSETTE_DIR do the same.",
-)
+@CASSETTE_DIR
 def sample(
     *,
     prompt: str,
@@ -73,12 +69,12 @@ def sample(
 
     Exits with 1 if no answer meets the requirements; it is still printed, as the one that came nearest, with --json.
     """
-    text = sys.stdin.read() if prompt == "-" else prompt
     with errors_shown():
+        text = given_text() if prompt == "-" else prompt
         given = {name: value for name, value in budgets.items() if value is not None}
         chosen = _strategy(strategy, samples, key, given)
         required = requirements_of(requires)
-        thunk = chosen_backend(model, cassette_dir, text).generate(text, temperature=temperature)
+        thunk = Asking(model=model, cassette_dir=cassette_dir).backend(text).generate(text, temperature=temperature)
         result = _sampled(chosen, thunk, required, progress=progress)
     _print(result, as_json=as_json)
     if not result.success:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mellite.cassettes.text.directory import djb2_key
+from tests.cli.chat_server import chat_server
 from tests.cli.programs import COMMAND, run
 from tests.terminal import Dialogue
 
@@ -89,51 +88,11 @@ class TestInAPipe:
         assert ran.code == 2
 
 
-def event(text: str = "", *, finish_reason: str | None = None, **delta: Any) -> bytes:
-    """One event of Chat Completions."""
-    choice = {"index": 0, "delta": {"content": text, **delta}, "finish_reason": finish_reason}
-    chunk = {"id": "1", "object": "chat.completion.chunk", "model": "m", "choices": [choice]}
-    return f"data: {json.dumps(chunk)}\n\n".encode()
-
-
-class Stalling(BaseHTTPRequestHandler):
-    """Begins to answer "wait", and then says nothing; answers anything else at once."""
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.bodies.append(body)
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.end_headers()
-        last = body["messages"][-1]
-        if last["content"] == "weather":
-            function = {"name": body["tools"][0]["function"]["name"], "arguments": '{"city": "Paris"}'}
-            call = {"index": 0, "id": "call_1", "type": "function", "function": function}
-            self.wfile.write(event("Let me see.") + event(tool_calls=[call]) + event(finish_reason="tool_calls"))
-            self.wfile.write(b"data: [DONE]\n\n")
-            return
-        if last["content"] == "wait":
-            self.wfile.write(event("One, two,"))
-            self.wfile.flush()
-            self.rfile.read(1)  # until the client has closed the connection
-            self.server.closed.set()
-            return
-        text = last["content"] if last["role"] == "tool" else "Done."
-        self.wfile.write(event(text) + event(finish_reason="stop") + b"data: [DONE]\n\n")
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
     """A server that speaks Chat Completions."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Stalling)
-    server.bodies, server.closed = [], threading.Event()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with chat_server() as server:
+        yield server
 
 
 class TestOnATerminal:
