@@ -34,4 +34,8 @@ def tokens(*, text: str, model: str | None, as_json: bool) -> None:
 def _why(model: str | None) -> str:
     if model is None:
         return "name a model to have its own tokenizer count, where one is at hand"
-    return f"no tokenizer of {model!r} is at hand"
+    from ..values.tokenizers import vocabulary_of
+
+    if vocabulary_of(model) is not None:
+        return f"for the tokenizer of {model!r}: pip install 'mellite[tokens]'"
+    return f"no tokenizer of {model!r} is in any package"
