@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import json
 import queue
 import socket
@@ -17,7 +18,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import FrameType
 from typing import Final
 
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import NoOpTracerProvider
+
 import mellite
+from mellite.backends.wrappers.tracing import Metering
 from mellite.cassettes import (
     Body,
     Cassette,
@@ -28,6 +33,8 @@ from mellite.cassettes import (
 )
 from mellite.events import Event, Finish, TextDelta
 from mellite.requirements import length, not_contains
+from mellite.thunk import observing
+from tests.benchmarks.bench_wrappers import wrapped
 from tests.benchmarks.server import STREAM_HEAD, UNARY, events
 
 WARM_UP: Final = 30
@@ -152,6 +159,33 @@ async def per_sample(width: int) -> float:
     return (with_sampling[0] - without[0]) / MANY
 
 
+async def with_everything(server: Server, backend: mellite.Backend, watching: observing.Observer) -> dict[str, float]:
+    """Count a call and a delta with all wrappers, and with what writes spans and metrics, for providers that drop them.
+
+    Every prompt is another one, so that nothing comes out of the cache.
+    """
+    numbers = itertools.count()
+    found: dict[str, float] = {}
+    for name, asked in (("wrapped", wrapped(backend)), ("traced", backend)):
+
+        async def unary(asked: mellite.Backend = asked) -> None:
+            await asked.generate(f"Hi {next(numbers)}.", model="unary", stream=False)
+
+        async def burst(deltas: int, asked: mellite.Backend = asked) -> None:
+            async for _ in asked.generate(f"Hi {next(numbers)}.", model=f"burst-{deltas}"):
+                pass
+
+        async def paced(deltas: int, asked: mellite.Backend = asked) -> None:
+            async for _ in asked.generate(f"Hi {next(numbers)}.", model=f"paced-{deltas}"):
+                server.read.put(None)
+
+        with observing.using(*[watching] * (name == "traced")):
+            found[f"{name} call"], _ = await counted(unary)
+            found[f"{name} delta, burst"], _ = await per_delta(burst)
+            found[f"{name} delta, paced"], _ = await per_delta(paced)
+    return found
+
+
 class Deltas(mellite.Backend):
     """Deltas that come one a turn of the loop, or all at once."""
 
@@ -218,6 +252,8 @@ async def main() -> None:
         found["paced delta"], found["paced turns"] = await per_delta(paced)
         found["thunk made"], _ = await counted(made)
         found["thunk copied"], _ = await counted(copied)
+        watching = Metering(NoOpTracerProvider(), None, NoOpMeterProvider())
+        found |= await with_everything(server, backend, watching)
     cassette = Cassette(tuple([interaction(number) for number in range(WARM_UP + CALLS)]))
     replaying = mellite.backend("openai-chat:m", api_key="x", stream=False, transport=ReplayTransport(cassette))
     questions = iter(range(WARM_UP + CALLS))

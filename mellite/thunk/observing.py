@@ -101,6 +101,12 @@ class Observer:
     def event(self, activity: Activity, event: Event) -> None:
         """Note an event of a generation. Written only by observers that need it: it costs a call for each delta."""
 
+    def events(self, activity: Activity, events: Sequence[Event]) -> None:
+        """Note the events of a generation that came at once, in place of `event`: it costs a call for all of them.
+
+        Not called for an answer that came in one piece.
+        """
+
     def chunk(self, activity: Activity, chunk: str, verdicts: Sequence[object]) -> None:
         """Note that a stream with validation has handed on a chunk, or that one failed; with its verdicts."""
 
@@ -139,7 +145,7 @@ class Activity:
         error: what it failed with; only while `Observer.settled` is told, so that no cycle is kept.
     """
 
-    __slots__ = ("_is_over", "_listeners", "_observers", "error", "kind", "parent", "result", "subject")
+    __slots__ = ("_hearing", "_is_over", "_listeners", "_observers", "error", "kind", "parent", "result", "subject")
 
     def __init__(self, kind: Kind, subject: Any, parent: Activity | None, observers: tuple[Observer, ...]) -> None:
         self.kind = kind
@@ -150,6 +156,7 @@ class Activity:
         self._observers = observers
         told = observers if kind == "generation" else ()  # a run would tell of the events of its steps once more
         self._listeners = tuple([each for each in told if type(each).event is not Observer.event])
+        self._hearing = tuple([each for each in told if type(each).events is not Observer.events])
         self._is_over = False
 
     @property
@@ -157,10 +164,18 @@ class Activity:
         """Whether an observer wants each event."""
         return bool(self._listeners)
 
-    def event(self, event: Event) -> None:
-        """Tell of an event."""
+    @property
+    def is_heard(self) -> bool:
+        """Whether an observer wants events, one by one or together."""
+        return bool(self._listeners or self._hearing)
+
+    def events(self, events: Sequence[Event]) -> None:
+        """Tell of events that came at once."""
+        for observer in self._hearing:
+            _tell(partial(observer.events, self, events))
         for observer in self._listeners:
-            _tell(partial(observer.event, self, event))
+            for event in events:
+                _tell(partial(observer.event, self, event))
 
     def chunk(self, chunk: str, verdicts: Sequence[object] = ()) -> None:
         """Tell of a chunk that was judged."""

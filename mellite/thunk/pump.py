@@ -259,7 +259,7 @@ class Pump(PushedAudience):
         known = _EVENT_TYPES
         count = len(events)
         activity = self.activity
-        if activity is not None and not activity.is_listened_to:
+        if activity is not None and not activity.is_heard:
             activity = None
         try:
             if count and count >= self._demand:
@@ -272,7 +272,7 @@ class Pump(PushedAudience):
                     raise self._misplaced(event)
                 append(event)
                 if activity is not None:
-                    activity.event(event)
+                    activity.events((event,))
                 if kind is Finish:
                     self._finished = True
                 if self._on_event:

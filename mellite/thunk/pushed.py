@@ -110,9 +110,8 @@ class PushedAudience(Audience):
             self._held = events[room:]
             events = events[:room]
         known += events
-        if self.activity is not None:
-            for event in events:
-                self.activity.event(event)
+        if self.activity is not None and events and self.activity.is_heard:
+            self.activity.events(events)
         if self._on_event:
             wake_all(self._on_event)
         if not self._held and len(known) < self._demand:

@@ -30,6 +30,7 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "agent": ("bench_agent:agent", "bench_agent:agent on trio"),
     "sampling": ("bench_sampling:sampling", "bench_sampling:sampling on trio"),
     "streaming": ("bench_streaming:streaming",),
+    "wrappers": ("bench_wrappers:wrappers",),
     "objects": ("bench_thunk:objects",),
     "memory": ("bench_memory:memory",),
     "growth": ("bench_thunk:growth", "bench_cassettes:growth"),

@@ -330,3 +330,37 @@ async def test_those_who_come_by_themselves_look_on_while_they_want_to(finders: 
         assert await Constant("Hello.").generate("Hi.") == "Hello."
     assert [len(each.told) for each in (one, two, own)] == [4, 8, 8]
     assert len(asked) == 4
+
+
+class Together(Notes):
+    """Wants the events that come at once in one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+
+    def events(self, activity: Activity, events: Sequence[Event]) -> None:
+        self.batches.append([type(event).__name__ for event in events])
+
+
+async def test_events_that_come_at_once_may_be_told_at_once() -> None:
+    """Of a stream in one piece, in one call; of one that a task pulls, one by one; of a whole text not at all."""
+    pieces = [f'data: {{"choices": [{{"delta": {{"content": "{word}"}}}}]}}\n\n' for word in ("a", "b")]
+    end = 'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    streamed = ScriptedTransport(["".join([*pieces, end])])
+    together, single = Together(), Events()
+    with observing.using(together, single):
+        backend = mellite.backend("openai-chat:m", api_key="x", transport=streamed, keep_raw=False)
+        assert await backend.generate("Hi.") == "ab"
+        seen = [name for batch in together.batches for name in batch]
+        assert seen == [told[1] for told in single.told if told[0] == "event"]
+        assert seen.count("TextDelta") == 2
+        assert len(together.batches) < len(seen)
+        together.batches.clear()
+        assert await Scripted([["c", "d"]]).generate("Hi.") == "cd"
+        assert [names[0] for names in together.batches].count("TextDelta") == 2
+    together.batches.clear()
+    with observing.using(together):
+        assert await live("e").generate("Hi.", stream=False) == "e"
+    assert together.batches == []
+    assert [told[0] for told in together.told] == ["started", "settled"] * 3

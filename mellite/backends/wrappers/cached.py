@@ -173,22 +173,23 @@ def _again(events: Sequence[Event]) -> list[Event]:
 def _key(backend: Any, request: Request) -> str | None:
     """Return what names a request; None for one that cannot be told from others."""
     try:
-        asked = _sent(backend, request)
+        route = getattr(backend, "route", None)
+        asked = _described(backend, request) if route is None else _sent(route, request)
     except MelliteError:  # told by whoever is asked
         return None
-    asked["lineage"] = list(request.metadata.get("lineage") or ())
-    text = json.dumps(asked, sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(f"{request.metadata.get('lineage') or ()}\n".encode() + asked).hexdigest()
 
 
-def _sent(backend: Any, request: Request) -> dict[str, Any]:
-    route = getattr(backend, "route", None)
-    if route is not None:
-        http = route.compiled(request, offline=True).http
-        url = http.url.partition("?")[0]
-        body = hashlib.sha256(http.body).hexdigest()
-        return {"provider": route.provider, "protocol": route.protocol.id, "url": url, "body": body}
-    return {
+def _sent(route: Any, request: Request) -> bytes:
+    """Return what is sent over a route, and where to, without a key."""
+    http = route.compiled(request, offline=True).http
+    where = f"{route.provider}\n{route.protocol.id}\n{http.url.partition('?')[0]}\n"
+    return where.encode("utf-8", "surrogatepass") + bytes(http.body)
+
+
+def _described(backend: Any, request: Request) -> bytes:
+    """Return what a backend without a route is asked."""
+    asked = {
         "provider": f"{type(backend).__module__}.{type(backend).__qualname__}",
         "backend": name_of(backend),
         "model": request.model,
@@ -200,6 +201,7 @@ def _sent(backend: Any, request: Request) -> dict[str, Any]:
         "provider_options": dict(request.provider_options),
         "output": request.output,
     }
+    return json.dumps(asked, sort_keys=True, default=repr).encode("utf-8", "surrogatepass")
 
 
 # Where answers are kept

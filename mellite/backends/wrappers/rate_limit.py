@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, final
 
 from ... import loops
@@ -26,6 +26,7 @@ __all__ = ["RateLimit"]
 
 _BYTES_A_TOKEN: Final = 3.5  # of English in UTF-8; other languages have more bytes and more tokens
 _OF_A_MESSAGE: Final = 8  # tokens
+_ENDS: Final = frozenset({Finish, StepFinish})
 _OF_A_FILE: Final = 1000  # tokens, of a picture or a page
 
 
@@ -119,9 +120,10 @@ class RateLimit(Watching):
 
     def _measures(self, request: Request) -> tuple[int | None, int | None]:
         """Return how long the answer may be, and how many generations may be under way."""
-        route = getattr(self._backend, "route", None)
-        options = request.options if route is None else route.options.merged(request.options)
-        return options.max_tokens, getattr(self._backend, "max_concurrency", None)
+        most = request.options.max_tokens
+        if most is None and (route := getattr(self._backend, "route", None)) is not None:
+            most = route.options.max_tokens
+        return most, getattr(self._backend, "max_concurrency", None)
 
     def _arguments(self) -> Mapping[str, object]:
         return {"rate": self._rate}
@@ -148,25 +150,22 @@ class _Watch:
                 self._has_begun = True
                 self._meter.note_head(self._booking, {})
             return
-        if not self._has_begun or (batch and type(batch[-1]) in (Finish, StepFinish)):
-            self._look_at_all(events_in(batch))
+        if not self._has_begun or (batch and type(batch[-1]) in _ENDS):
+            self._look_at_all(batch)
 
-    def _look_at_all(self, events: Any) -> None:
+    def _look_at_all(self, events: Sequence[Event]) -> None:
+        if not self._has_begun and events:
+            self._begin(events[0])
         for event in events:
-            self._look_at(event)
+            if type(event) in _ENDS and event.usage is not None:  # type: ignore[union-attr]
+                self._note(event.usage)  # type: ignore[union-attr]
 
-    def _look_at(self, event: Event) -> None:
-        if type(event) is ResponseStart and not self._has_begun:
-            self._has_begun = True
-            headers = event.headers or {}
-            self._meter.note_head(self._booking, told(headers))
-            if event.attempts is not None and event.attempts > 1:
-                self._meter.note_more(event.attempts - 1)
-        elif isinstance(event, (Finish, StepFinish)) and event.usage is not None:
-            self._note(event.usage)
-        elif not self._has_begun:
-            self._has_begun = True
-            self._meter.note_head(self._booking, {})
+    def _begin(self, first: Event) -> None:
+        self._has_begun = True
+        start = first if type(first) is ResponseStart else None
+        self._meter.note_head(self._booking, told(start.headers) if start is not None and start.headers else {})
+        if start is not None and start.attempts is not None and start.attempts > 1:
+            self._meter.note_more(start.attempts - 1)
 
     def _note(self, usage: Usage) -> None:
         total = usage.total_tokens

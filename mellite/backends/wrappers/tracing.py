@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from opentelemetry import context as contexts, metrics, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
@@ -38,7 +38,6 @@ from .described import (
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from ...thunk.observing import Generation
 
 __all__ = ["Metering", "Tracing"]
 
@@ -59,15 +58,17 @@ class Open:
     Attributes:
         span: its span.
         around: the span that was current when it began.
+        asked: what was known of it when it began.
         measured: attributes of what is measured meanwhile; None where that is nothing.
         latest: when the latest chunk came; 0.0 before the first.
     """
 
-    __slots__ = ("around", "latest", "measured", "span")
+    __slots__ = ("around", "asked", "latest", "measured", "span")
 
-    def __init__(self, span: Span, around: Span) -> None:
+    def __init__(self, span: Span, around: Span, asked: Attributes) -> None:
         self.span = span
         self.around = around
+        self.asked = asked
         self.measured: Attributes | None = None
         self.latest = 0.0
 
@@ -98,7 +99,7 @@ class Tracing(Observer):
         kind = SpanKind.CLIENT if activity.kind == "generation" else SpanKind.INTERNAL
         context = self._parent_of(activity, around)
         span = self._tracer.start_span(name, context, kind, attributes)
-        self._open[activity] = Open(span, around)
+        self._open[activity] = Open(span, around, attributes)
 
     def _parent_of(self, activity: Activity, around: Span) -> Context:
         context = contexts.get_current()
@@ -138,13 +139,15 @@ class Tracing(Observer):
         """End the span."""
         opened = self._open.pop(activity, None)
         if opened is not None:
-            self.end(activity, opened.span)
+            self.end(activity, opened)
 
-    def end(self, activity: Activity, span: Span) -> None:
+    def end(self, activity: Activity, opened: Open) -> None:
         """Tell the span how the activity ended, and end it."""
+        span = opened.span
         try:
             if activity.kind == "generation":
-                self._end_generation(span, activity.subject)
+                if activity.subject.outcome is not None and (span.is_recording() or self._log is not None):
+                    self._tell_of_generation(opened, activity.subject, self._finished(activity.subject))
             elif span.is_recording():
                 span.set_attributes(overall(activity, self._profile))
                 if activity.kind == "tool" and self._capture.spans:
@@ -154,18 +157,19 @@ class Tracing(Observer):
         finally:
             span.end()
 
-    def _end_generation(self, span: Span, generation: Generation) -> None:
-        outcome = generation.outcome
-        if outcome is None or not (span.is_recording() or self._log is not None):
-            return
-        facts = outcome.generation
-        attributes = finished(facts, self._profile) | answered_by(generation, facts)
+    def _finished(self, generation: Any) -> Attributes:
+        """Return what is known of a generation now that it is over."""
+        facts = generation.outcome.generation
+        return finished(facts, self._profile) | answered_by(generation, facts)
+
+    def _tell_of_generation(self, opened: Open, generation: Any, known: Attributes) -> None:
+        span, facts, attributes = opened.span, generation.outcome.generation, dict(known)
         cost = cost_of(facts)
         if cost is not None:
             attributes[semantics.COST] = cost
         content = content_of(generation) if self._capture.spans or self._capture.events else {}
         if self._log is not None:
-            self._log({**asked(generation), **attributes, **content}, trace.set_span_in_context(span))
+            self._log({**opened.asked, **attributes, **content}, trace.set_span_in_context(span))
         if self._capture.spans:
             attributes |= content
         span.set_attributes(attributes)
@@ -216,29 +220,32 @@ class Metering(Tracing):
         super().started(activity)
         opened = self._open.get(activity)
         if opened is not None and activity.kind == "generation":
-            opened.measured = measured(asked(activity.subject))
+            opened.measured = measured(opened.asked)
 
-    def event(self, activity: Activity, event: Event) -> None:
+    def events(self, activity: Activity, events: Sequence[Event]) -> None:
         """Measure the time from chunk to chunk, of what is not replayed."""
         opened = self._open.get(activity)
         if opened is None or opened.measured is None:
             return
-        if type(event) in _PIECES:
-            now = time.perf_counter()
-            latest, opened.latest = opened.latest, now
-            if latest and now - latest > _AT_ONCE:
-                self._per_chunk.record(now - latest, opened.measured)
-        elif type(event) is ResponseStart and event.replayed:
-            opened.measured = None
+        for event in events:
+            if type(event) in _PIECES:  # those behind it came with it
+                now = time.perf_counter()
+                latest, opened.latest = opened.latest, now
+                if latest and now - latest > _AT_ONCE:
+                    self._per_chunk.record(now - latest, opened.measured)
+                return
+            if type(event) is ResponseStart and event.replayed:
+                opened.measured = None
+                return
 
-    def end(self, activity: Activity, span: Span) -> None:
+    def end(self, activity: Activity, opened: Open) -> None:
         """End the span, and measure a generation."""
-        super().end(activity, span)
+        super().end(activity, opened)
         generation = activity.subject
         if activity.kind != "generation" or generation.outcome is None:
             return
         facts = generation.outcome.generation
-        known = measured(asked(generation) | finished(facts, self._profile) | answered_by(generation, facts))
+        known = measured(opened.asked | self._finished(generation))
         name = failed(activity)
         ended = known if name is None else {**known, semantics.ERROR_TYPE: name}
         if facts.duration_ms is not None:

@@ -97,7 +97,12 @@ class Wrapper(Backend):
 
     def is_batched(self) -> bool:
         """Whether events come from the backend inside in batches, and this class has no ``stream`` of its own."""
-        return getattr(self.stream, "__func__", None) is Wrapper.stream and is_batched(self._backend)
+        backend: Any = self
+        while isinstance(backend, Wrapper):  # asked before each generation, by each wrapper: one call for all inside
+            if type(backend).stream is not _STREAM or "stream" in backend.__dict__:
+                return False
+            backend = backend.backend
+        return is_batched(backend)
 
     def transport_now(self) -> Any:
         """Return the transport that the backend inside would use now; None if it has none."""
@@ -127,6 +132,9 @@ class Wrapper(Backend):
     def __repr__(self) -> str:
         given = [*map(repr, self._inside()), *(f"{name}={value!r}" for name, value in self._arguments().items())]
         return f"{type(self).__name__}({', '.join(given)})"
+
+
+_STREAM: Final = Wrapper.stream
 
 
 def _made(kind: type[Wrapper], inside: tuple[Any, ...], arguments: Mapping[str, Any]) -> Wrapper:
