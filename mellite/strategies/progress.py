@@ -151,14 +151,14 @@ class Bar:
         self.count(sample.thunk)
 
     def count(self, thunk: AnyThunk) -> None:
-        """Count a settled generation. The cost of one that several thunks share is added once."""
+        """Count a settled generation. The cost of one that several thunks share is added once; replayed is free."""
         made = thunk.generation
         with self._lock:
             if self._closed:  # the block has ended; the generation went on for another consumer
                 return
             self._done += 1
             self._failed += thunk.state != "done"
-            if made.generation_id is None or made.generation_id not in self._seen:
+            if not made.replayed and (made.generation_id is None or made.generation_id not in self._seen):
                 self._seen.add(made.generation_id or "")
                 if not used_nothing(thunk):
                     self._spent = self._spent.plus(made.usage, made.cost_usd)

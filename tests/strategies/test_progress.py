@@ -168,7 +168,7 @@ def test_price_list_is_broken(tmp_path: Path) -> None:
 
 
 def test_what_it_says() -> None:
-    """Failures are counted; a cost that is known in part says so, an unknown one is left out; shared is paid once."""
+    """Failures count; a cost known in part says so, an unknown one is left out; shared is paid once, replayed never."""
     printed, drawn = on_terminal(
         """
         failing = Model(error=ConnectionLost("gone"))
@@ -180,6 +180,9 @@ def test_what_it_says() -> None:
         with mellite.share():
             await mellite.gather(*[model.generate("hi") for _ in range(4)], progress=True)
         await mellite.gather(progress=True)
+        cached = mellite.Cached(Model())
+        await cached.generate("hi")
+        await mellite.gather(cached.generate("hi"), Model().generate("hi"), progress=True)
         print(model.calls)
         """
     )
@@ -195,6 +198,7 @@ def test_what_it_says() -> None:
             rf"generating 2/2 >=1,001,000 tokens · >=\$2\.5100 · {rate} · 1 failed 0:00:00",
             rf"generating 4/4 1,001,000 tokens · \$2\.5100 · {rate} 0:00:00",
             rf"generating 0/0 (0 tokens · {rate} )?(0:00:00|-:--:--)",
+            rf"generating 2/2 1,001,000 tokens · \$2\.5100 · {rate} 0:00:00",
         ],
         strict=True,
     ):
