@@ -19,7 +19,7 @@ from ..values.options import Options, Timeouts
 if TYPE_CHECKING:
     from ..thunk.backend import Backend
 
-__all__ = ["CASSETTE_DIR", "MODEL", "Asking", "asking_options"]
+__all__ = ["Asking", "asking_options"]
 
 #: The model that is asked without ``--model``.
 DEFAULT_MODEL: Final = "openai:gpt-4o-mini"

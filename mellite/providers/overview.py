@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..values.errors import ConfigurationError
 from ..wire.environment import variable
@@ -37,10 +37,10 @@ class Overview:
 
     name: str
     variables: tuple[str, ...]
-    base_url: str | None
-    key: KeyState
-    variable: str | None
-    problem: str | None = None
+    base_url: str | None = field(kw_only=True)
+    key: KeyState = field(kw_only=True)
+    variable: str | None = field(default=None, kw_only=True)
+    problem: str | None = field(default=None, kw_only=True)
 
 
 def overview() -> list[Overview]:
@@ -67,16 +67,16 @@ def described(name: str) -> Overview:
         ('ANTHROPIC_AUTH_TOKEN', 'ANTHROPIC_API_KEY', 'ANTHROPIC_BASE_URL')
     """
     if name == _ANYWHERE:
-        return Overview(name, (), None, "not needed", None)
+        return Overview(name, (), base_url=None, key="not needed")
     try:
         route = find(name)
     except ConfigurationError as error:
         if name not in names():
             raise
-        return Overview(name, (), None, "missing", None, str(error))
+        return Overview(name, (), base_url=None, key="missing", problem=str(error))
     base_url, problem = _server(route)
     state, held_in = _key(route)
-    return Overview(name, _variables(route), base_url, state, held_in, problem)
+    return Overview(name, _variables(route), base_url=base_url, key=state, variable=held_in, problem=problem)
 
 
 def _variables(route: Route) -> tuple[str, ...]:
