@@ -109,6 +109,7 @@ def test_extras_are_declared() -> None:
         "lz4",
         "mcp",
         "schema",
+        "serve",
         "similarity",
         "test",
         "tokens",
