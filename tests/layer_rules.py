@@ -32,6 +32,7 @@ mellite/__init__.py is above all of them, and so are the faces: only recipes imp
 FACES = (
     "errors",
     "events",
+    "hooks",
     "mcp",
     "messages",
     "mochi",
@@ -107,8 +108,8 @@ NARROWED = (
     (
         "backends",
         "thunk",
-        ("thunk.backend", "thunk.observing"),
-        "a backend only yields events and knows no thunk; wrappers may look on and stand in between, as anybody",
+        ("thunk.backend", "thunk.observing", "thunk.lateness", "thunk.settled_copies"),
+        "a backend only yields events and knows no thunk; wrappers may look on, stand in between and show what settled",
     ),
 )
 """(room, a room below it, all that it may import of that one, why)."""

@@ -191,6 +191,11 @@ class Audience(ABC):
         """Whether cancellation has been asked for."""
         return self._cancel_reason is not None
 
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why cancellation has been asked for, if it has."""
+        return self._cancel_reason
+
     def request_cancel(self, reason: str, *, from_del: bool = False) -> None:
         """Ask for cancellation and do not wait; any number of times, also from inside the stream."""
         if self.outcome is not None or self._cancel_reason is not None:

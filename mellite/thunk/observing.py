@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ..values.events import Event
     from ..values.messages import ToolCall, ToolResult
     from ..values.request import Request
-    from .call import CallInfo
+    from .call import CallInfo, Streams
+    from .lateness import Lateness, Later
     from .outcome import Outcome
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Kind",
     "Observer",
     "Opener",
+    "ToolRunner",
     "activity",
     "become",
     "begin",
@@ -48,9 +50,9 @@ __all__ = [
     "here",
     "in_force",
     "install",
+    "make_current",
     "set_in_force",
     "using",
-    "validated",
 ]
 
 #: What can be looked at. A "step" is one of `mellite.steps`; the steps of a run are its generations and tools.
@@ -107,14 +109,23 @@ class Observer:
         Not called for an answer that came in one piece.
         """
 
+    def cut(self, activity: Activity, chunk: str) -> None:
+        """Note that a stream with validation has cut a chunk off, which is about to be checked."""
+
     def chunk(self, activity: Activity, chunk: str, verdicts: Sequence[object]) -> None:
         """Note that a stream with validation has handed on a chunk, or that one failed; with its verdicts."""
 
-    def validated(self, activity: Activity | None, thunk: object, verdicts: Sequence[object]) -> None:
+    def validating(self, thunk: object, requirements: Sequence[object]) -> Later | None:
+        """Note that a settled thunk is about to be checked; return what is to be awaited before that, if anything."""
+
+    def validated(self, activity: Activity | None, thunk: object, verdicts: Sequence[object]) -> Later | None:
         """Note the verdicts on a settled thunk, of which None stands for a check that was not needed.
 
         Args:
             activity: the sampling, stream or other activity that the check is a part of, if any.
+
+        Returns:
+            what is to be awaited before anybody gets the verdicts, if anything.
         """
 
     def settled(self, activity: Activity) -> None:
@@ -123,6 +134,14 @@ class Observer:
 
 class Interceptor:
     """Stands in between. Each method hands on; a subclass does more, or answers itself."""
+
+    def wrap(self, kind: Kind, backend: Streams) -> Streams | None:  # noqa: ARG002 - for those who write it
+        """Return a backend around the one that is asked, which may push as that does; None to have `stream` called.
+
+        Args:
+            kind: a "generation", or a "run", in front of which nothing stands but what this gives.
+        """
+        return None
 
     def stream(self, generation: Any, proceed: Opener) -> AsyncIterator[Event]:
         """Return the events of a generation; ``proceed(generation)`` opens those of whoever comes next."""
@@ -143,9 +162,21 @@ class Activity:
         parent: the activity in which it was begun, if any.
         result: what came of it, at the end; for a generation see ``subject.outcome``.
         error: what it failed with; only while `Observer.settled` is told, so that no cycle is kept.
+        late: what observers have left to be awaited; see `mellite.thunk.performing`.
     """
 
-    __slots__ = ("_hearing", "_is_over", "_listeners", "_observers", "error", "kind", "parent", "result", "subject")
+    __slots__ = (
+        "_hearing",
+        "_is_over",
+        "_listeners",
+        "_observers",
+        "error",
+        "kind",
+        "late",
+        "parent",
+        "result",
+        "subject",
+    )
 
     def __init__(self, kind: Kind, subject: Any, parent: Activity | None, observers: tuple[Observer, ...]) -> None:
         self.kind = kind
@@ -158,6 +189,7 @@ class Activity:
         self._listeners = tuple([each for each in told if type(each).event is not Observer.event])
         self._hearing = tuple([each for each in told if type(each).events is not Observer.events])
         self._is_over = False
+        self.late: Lateness | None = None
 
     @property
     def is_listened_to(self) -> bool:
@@ -176,6 +208,11 @@ class Activity:
         for observer in self._listeners:
             for event in events:
                 _tell(partial(observer.event, self, event))
+
+    def cut(self, chunk: str) -> None:
+        """Tell of a chunk that is about to be judged."""
+        for observer in self._observers:
+            _tell(partial(observer.cut, self, chunk))
 
     def chunk(self, chunk: str, verdicts: Sequence[object] = ()) -> None:
         """Tell of a chunk that was judged."""
@@ -244,6 +281,16 @@ class InForce:
             interceptors=(*self.interceptors, *[each for each in watchers if isinstance(each, Interceptor)]),
         )
 
+    def validating(self, thunk: object, requirements: Sequence[object]) -> list[Later]:
+        """Tell that a settled thunk is about to be checked; return what is to be awaited before that."""
+        found = [_told(partial(observer.validating, thunk, requirements)) for observer in self.observers]
+        return [later for later in found if later is not None]
+
+    def validated(self, thunk: object, verdicts: Sequence[object]) -> list[Later]:
+        """Tell of the verdicts on a settled thunk; return what is to be awaited before anybody gets them."""
+        found = [_told(partial(observer.validated, _current.get(), thunk, verdicts)) for observer in self.observers]
+        return [later for later in found if later is not None]
+
     def begin(self, kind: Kind, subject: Any) -> Activity | None:
         """Tell that something begins; return None if nobody looks on. Whoever begins it calls ``settle``."""
         if not (self.observers and self.observed):
@@ -253,14 +300,16 @@ class InForce:
             _tell(partial(observer.started, begun))
         return begun
 
-    def opener(self) -> Opener | None:
-        """Return what opens streams in place of their backends; None if nobody stands in between."""
+    def asked(self, kind: Kind, backend: Streams) -> tuple[Streams, Opener | None]:
+        """Return who is asked in place of a backend; and what opens its stream, where there is more in between."""
         opened: Opener | None = None
         for interceptor in self.interceptors:  # the innermost is asked first
-            if type(interceptor).stream is Interceptor.stream:
-                continue
-            opened = partial(_proceed, interceptor, _from_backend if opened is None else opened)
-        return opened
+            around = interceptor.wrap(kind, backend) if opened is None else None
+            if around is not None:
+                backend = around
+            elif kind == "generation" and type(interceptor).stream is not Interceptor.stream:
+                opened = partial(_proceed, interceptor, partial(_from, backend) if opened is None else opened)
+        return backend, opened
 
 
 _NOTHING: Final = InForce()
@@ -407,7 +456,7 @@ def activity(kind: Kind, subject: Any) -> Generator[Activity | None]:
     if begun is None:
         yield None
         return
-    token = _current.set(begun)
+    restore = make_current(begun)
     leave = begun.enter() if kind == "tool" else None
     failure: BaseException | None = None
     try:
@@ -418,22 +467,25 @@ def activity(kind: Kind, subject: Any) -> Generator[Activity | None]:
     finally:
         if leave is not None:
             leave()
-        with suppress(ValueError):  # closed in another context, by the garbage collector
-            _current.reset(token)
+        restore()
         begun.settle(error=failure)
         del failure
+
+
+def make_current(begun: Activity) -> Callable[[], None]:
+    """Make what begins in this context a part of an activity, until the function that this returns is called."""
+    token = _current.set(begun)
+
+    def leave() -> None:
+        with suppress(ValueError):  # closed in another context, by the garbage collector
+            _current.reset(token)
+
+    return leave
 
 
 def become(begun: Activity) -> None:
     """Make what begins in the current context, from now on, a part of this activity."""
     _current.set(begun)
-
-
-def validated(thunk: object, verdicts: Sequence[object]) -> None:
-    """Tell of the verdicts on a settled thunk."""
-    force = in_force()
-    for observer in force.observers if force is not None else ():
-        _tell(partial(observer.validated, _current.get(), thunk, verdicts))
 
 
 # Who stands in between
@@ -443,8 +495,8 @@ def _proceed(interceptor: Interceptor, opened: Opener, generation: Any) -> Async
     return interceptor.stream(generation, opened)
 
 
-def _from_backend(generation: Generation) -> AsyncIterator[Event]:
-    return generation.call.backend.stream(generation.request)
+def _from(backend: Streams, generation: Generation) -> AsyncIterator[Event]:
+    return backend.stream(generation.request)
 
 
 async def call_tool(call: ToolCall, run: ToolRunner) -> ToolResult:

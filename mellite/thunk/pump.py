@@ -55,6 +55,7 @@ class Pump(PushedAudience):
 
     Attributes:
         request: the request as the backend gets it, once thunks in the prompt have settled.
+        asked: the backend, or what stands around it.
         clock: when it began, and how long it took.
         generation_id: names this generation in logs.
     """
@@ -64,9 +65,11 @@ class Pump(PushedAudience):
         "_began",
         "_context",
         "_finished",
+        "_foretold",
         "_opener",
         "_rest",
         "_settle_all",
+        "asked",
         "call",
         "clock",
         "generation_id",
@@ -77,6 +80,7 @@ class Pump(PushedAudience):
         super().__init__(loop)
         self.call = call
         self.request: Request = call.request
+        self.asked = call.backend
         self.clock = Clock(started_at=datetime.now(UTC))
         self.generation_id = os.urandom(8).hex()
         self._settle_all = settle_all
@@ -84,6 +88,7 @@ class Pump(PushedAudience):
         self._finished = False  # a finish event has come
         self._rest: AsyncGenerator[Batch, None] | None = None  # where a flight leaves it to a task
         self._opener: observing.Opener | None = None  # opens the stream in place of the backend
+        self._foretold: tuple[int, Outcome] | None = None  # what it comes to with so many events
         self._context: Context | None = None  # that of the call, for a task that goes on with what is pushed
 
     def apart(self, request: Request) -> Pump:
@@ -96,16 +101,16 @@ class Pump(PushedAudience):
         if force is not None:
             told = getattr(self.call.backend, "as_activity", None)
             self.activity = force.begin("generation", self) if told is None else force.begin(*told())
-            self._opener = force.opener() if told is None else None  # interceptors are for what its steps ask
+            self.asked, self._opener = force.asked("generation" if told is None else "run", self.call.backend)
         # Not of the instance: that may stand for another one.
-        begin = getattr(type(self.call.backend), "begin_pushing", None)
+        begin = getattr(type(self.asked), "begin_pushing", None)
         request = None if begin is None or self._opener is not None or self.is_cancelling else resolved_now(self.call)
         if begin is None or request is None:
             self.loop.spawn(self.run, self._task_over)
             return
         self.request = request
         try:
-            flight = begin(self.call.backend, request, self)
+            flight = begin(self.asked, request, self)
         except Exception:  # the stream comes across it again, and its error is told
             flight = None
         except BaseException as error:
@@ -165,6 +170,24 @@ class Pump(PushedAudience):
         else:
             self._context = None
             self._settle(cancelled=cancelled)
+
+    @property
+    def generation(self) -> Pump:
+        """This; what stands between it and a flight has that, too."""
+        return self
+
+    def gets_all_of(self, backend: object) -> bool:
+        """Return whether the events of a backend are those of this generation, with nothing in between."""
+        return self.asked is backend and self._opener is None
+
+    def time_passed(self) -> Clock:
+        """Return when it began, and how long it has taken so far."""
+        passed = (time.perf_counter() - self._began) * 1000
+        return Clock(started_at=self.clock.started_at, ttfb_ms=self.clock.ttfb_ms, duration_ms=passed)
+
+    def foretell(self, count: int, outcome: Outcome) -> None:
+        """Take note of what these events come to, if no more follow and nothing fails: it need not be found twice."""
+        self._foretold = (count, outcome)
 
     def check_loop(self) -> None:
         """Settle as cancelled if the loop was closed under the generation, or stayed behind in a forked process."""
@@ -229,7 +252,7 @@ class Pump(PushedAudience):
             BackendError: if the backend gives no async iterator.
         """
         instead = self._opener
-        stream: Any = self.call.backend.stream(self.request) if instead is None else instead(self)
+        stream: Any = self.asked.stream(self.request) if instead is None else instead(self)
         if not hasattr(stream, "__anext__"):
             stream = self._iterator(stream)
         opened: AsyncIterator[Event] = stream
@@ -391,6 +414,10 @@ class Pump(PushedAudience):
     ) -> None:
         """Decide the outcome, once."""
         self.clock.duration_ms = (time.perf_counter() - self._began) * 1000
+        foretold, self._foretold = self._foretold, None
+        if foretold is not None and error is None and cancelled is None and foretold[0] == len(self.events):
+            self._decide(foretold[1])
+            return
         outcome = conclude(
             self.events,
             request=self.request,

@@ -17,7 +17,9 @@ from mellite.errors import InvalidRequest
 from mellite.events import Event, Finish, TextDelta
 from mellite.requirements import contains, custom, length
 from mellite.thunk import observing
+from mellite.thunk.lateness import Lateness
 from mellite.thunk.observing import Activity, Interceptor, Observer
+from mellite.thunk.performing import Performing
 from mellite.values.noticing import noticing
 from tests.thunk.support import Gate, Source, blocked
 
@@ -364,3 +366,82 @@ async def test_events_that_come_at_once_may_be_told_at_once() -> None:
         assert await live("e").generate("Hi.", stream=False) == "e"
     assert together.batches == []
     assert [told[0] for told in together.told] == ["started", "settled"] * 3
+
+
+class Marked(mellite.Backend):
+    """A backend around another one."""
+
+    def __init__(self, backend: Any, mark: str) -> None:
+        self.backend = backend
+        self.mark = mark
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        yield TextDelta(f"[{self.mark}]")
+        async for event in self.backend.stream(request):
+            yield event
+
+
+class Wraps(Interceptor):
+    """Puts a backend around the one that is asked, or is asked itself where others stand behind it."""
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+        self.kinds: list[str] = []
+
+    def wrap(self, kind: observing.Kind, backend: Any) -> Any:
+        self.kinds.append(kind)
+        return Marked(backend, self.mark)
+
+    def stream(self, generation: Any, proceed: observing.Opener) -> AsyncIterator[Event]:
+        return Around(f"{self.mark} by stream").stream(generation, proceed)
+
+
+async def test_an_interceptor_may_wrap_the_backend() -> None:
+    """What it puts around may push; behind one that opens streams itself, it opens them, too."""
+    with observing.using(Wraps("a"), Wraps("b")):
+        assert await Source(["x"]).generate("Hello.") == "[b][a]x"
+        assert await live("hi").generate("Hello.") == "[b][a]hi"
+    with observing.using(Wraps("a"), Around("b"), Wraps("c")):
+        assert await Source(["x"]).generate("Hello.") == "<c by stream><b>[a]x"
+
+
+async def test_of_a_run_the_run_and_its_steps_are_wrapped() -> None:
+    wraps = Wraps("a")
+    with observing.using(wraps):
+        assert "x" in await mellite.run(Source(["x"]), "Hello.")
+    assert wraps.kinds == ["run", "generation"]
+
+
+async def test_what_observers_leave_to_be_awaited() -> None:
+    """It is awaited at the begin and at the end of an activity of async code, also of one that failed."""
+    told: list[str] = []
+
+    class Late(Observer):
+        def started(self, activity: Activity) -> None:
+            self.leave(activity, "started")
+
+        def settled(self, activity: Activity) -> None:
+            self.leave(activity, f"settled {activity.error}")
+
+        def leave(self, activity: Activity, what: str) -> None:
+            async def later() -> None:
+                await blocked()
+                told.append(what)
+                if "broken" in what:
+                    raise KeyError(what)
+
+            activity.late = activity.late or Lateness()
+            activity.late.add(later)
+
+    with observing.using(Late()):
+        async with Performing("step", "mine") as mine:
+            assert observing.current() is mine
+            assert told == ["started"]
+        assert observing.current() is None
+        assert told == ["started", "settled None"]
+        with pytest.raises(ValueError, match="broken"):
+            async with Performing("step", "mine"):
+                raise ValueError("broken")
+    assert told[2:] == ["started", "settled broken"]
+    async with Performing("step", "nobody looks on") as nothing:
+        assert nothing is None

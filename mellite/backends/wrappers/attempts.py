@@ -151,12 +151,13 @@ class Trial:
 
     Attributes:
         flight: the attempt on its way.
+        generation: the one that it is a part of.
         is_sent: whether it was sent at once.
         loop: the loop of the generation.
         places: those that it holds.
     """
 
-    __slots__ = ("_held", "_is_past", "_others", "_pump", "flight", "is_sent", "loop", "places")
+    __slots__ = ("_held", "_is_past", "_others", "_pump", "flight", "generation", "is_sent", "loop", "places")
 
     def __init__(self, pump: Any, others: Others) -> None:
         self._pump = pump
@@ -164,6 +165,7 @@ class Trial:
         self._held: list[Event] = []
         self._is_past = False  # something has been said
         self.flight: Any = None
+        self.generation = pump.generation
         self.is_sent = False
         self.loop = pump.loop
         self.places = pump.places

@@ -59,17 +59,19 @@ class Relay:
 
     Attributes:
         flight: the flight inside.
+        generation: the one that it is a part of.
         is_sent: whether it was sent at once.
         loop: the loop of the generation.
         places: those that it holds.
     """
 
-    __slots__ = ("_pump", "_watch", "flight", "is_sent", "loop", "places")
+    __slots__ = ("_pump", "_watch", "flight", "generation", "is_sent", "loop", "places")
 
     def __init__(self, pump: Any, watch: Watch) -> None:
         self._pump = pump
         self._watch = watch
         self.flight: Any = None
+        self.generation = pump.generation
         self.is_sent = False
         self.loop = pump.loop
         self.places = pump.places

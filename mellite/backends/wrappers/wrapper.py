@@ -104,6 +104,12 @@ class Wrapper(Backend):
             backend = backend.backend
         return is_batched(backend)
 
+    @property
+    def run_watchers(self) -> tuple[Any, ...]:
+        """What is in force for runs that ask this backend; see `mellite.Hooked`."""
+        found: tuple[Any, ...] = getattr(self._backend, "run_watchers", ())
+        return found
+
     def transport_now(self) -> Any:
         """Return the transport that the backend inside would use now; None if it has none."""
         return transport_of(self._backend)

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from ...protocols.finish_words import is_paused
 from ...thunk.call import CallInfo, Streams, name_of
+from ...thunk.observing import enter
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.empty import EMPTY
 from ...values.errors import RunStopped
@@ -69,6 +70,12 @@ class Steps:
         """Return what an observer is told of: a run, not a generation."""
         return "run", self.progress
 
+    def settled_copy(self, call: CallInfo, outcome: Outcome) -> AnyThunk:
+        """Return a settled run; see `mellite.thunk.settled_copies`."""
+        run = self.progress.run
+        kind = type(run) if isinstance(run, ModelOutputThunk) else ModelOutputThunk
+        return kind(call, outcome=outcome)
+
     def read_answer(self, request: Request, text: str) -> Any:
         """Return the parsed output of the last step; `text`, which is its text, where no other type was asked for."""
         if request.output is str:
@@ -109,6 +116,9 @@ class Steps:
             reader: that of the first step, if this was asked before.
         """
         progress = self.progress
+        watchers = getattr(self.plan.backend, "run_watchers", ())
+        if watchers:
+            enter(*watchers)  # to the end of the task of this run
         told: list[Event] = []
         finish = Finish("tool-calls")
         behind = await self._answer_waiting() if reader is None else ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import anyio
@@ -10,6 +11,7 @@ import anyio
 from ...loops.turns import Turns
 from ...thunk import observing
 from ...thunk.call import CallInfo
+from ...thunk.lateness import Later
 from ...thunk.outcome import conclude
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest
@@ -117,6 +119,47 @@ def begin(
         until_failure: stop at the first failure. If a sync check fails, no async check starts; if an async check
             fails, the others are cancelled. The verdict of a check that was stopped or not started is None.
     """
+    force = observing.in_force() if requirements else None
+    if force is None:
+        return _begun(requirements, thunk, context, until_failure=until_failure)
+    first = force.validating(thunk, requirements)
+    if first:
+        checks = partial(_begun, requirements, thunk, context, until_failure=until_failure)
+        return _looked_at(force, first, checks, thunk)
+    found = _begun(requirements, thunk, context, until_failure=until_failure)
+    if not isinstance(found, list):
+        return _looked_at(force, (), lambda: found, thunk)
+    last = force.validated(thunk, found)
+    return _after(last, found) if last else found
+
+
+async def _looked_at(
+    force: observing.InForce,
+    first: Sequence[Later],
+    checks: Callable[[], Verdicts | Awaitable[Verdicts]],
+    thunk: AnyThunk,
+) -> Verdicts:
+    """Tell those who look on, who may have something to be awaited before the checks and behind them."""
+    for each in first:
+        await each()
+    found = checks()
+    verdicts = found if isinstance(found, list) else await found
+    return await _after(force.validated(thunk, verdicts), verdicts)
+
+
+async def _after(last: Sequence[Later], found: Verdicts) -> Verdicts:
+    for each in last:
+        await each()
+    return found
+
+
+def _begun(
+    requirements: Sequence[Requirement],
+    thunk: AnyThunk,
+    context: Sequence[Message],
+    *,
+    until_failure: bool,
+) -> Verdicts | Awaitable[Verdicts]:
     found: Verdicts = []
     waiting: list[tuple[int, Awaitable[object]]] = []
     for requirement in requirements:
@@ -130,18 +173,13 @@ def begin(
         for _, given in waiting:
             let_go(given)
         waiting.clear()
-    if waiting:
-        return _awaited(requirements, waiting, found, thunk, until_failure=until_failure)
-    if found:
-        observing.validated(thunk, found)
-    return found
+    return _awaited(requirements, waiting, found, until_failure=until_failure) if waiting else found
 
 
 async def _awaited(
     requirements: Sequence[Requirement],
     waiting: Sequence[tuple[int, Awaitable[object]]],
     found: Verdicts,
-    thunk: AnyThunk,
     *,
     until_failure: bool,
 ) -> Verdicts:
@@ -151,7 +189,6 @@ async def _awaited(
         for index, given in waiting:
             if found[index] is None:
                 let_go(given)
-    observing.validated(thunk, found)
     return found
 
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar
 import anyio
 from attrs import field, frozen
 
-from ...thunk import observing
 from ...thunk.call import Streams
+from ...thunk.performing import Performing
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import InvalidRequest, SamplingError
 from ..requirements import Requirement, as_requirements
@@ -107,7 +107,7 @@ class Strategy:
         if watch is not None:
             watch.expects(round.limit)
         began = time.perf_counter()
-        with observing.activity("sampling", self) as looked_at:
+        async with Performing("sampling", self) as looked_at:
             chosen = await self._run(round, thunk)
             result = self._result(round, chosen, (time.perf_counter() - began) * 1000)
             if looked_at is not None:

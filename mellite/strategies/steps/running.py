@@ -12,7 +12,7 @@ from attrs import asdict
 from ... import loops
 from ...backends.wrappers.clocks import SYSTEM
 from ...thunk.backend import Backend
-from ...thunk.observing import activity
+from ...thunk.performing import Performing
 from ...values.errors import (
     CassetteMismatch,
     CassetteMiss,
@@ -85,7 +85,7 @@ async def run_llm_call(
         '[fake:toy-1] !adA ,olleH'
     """
     _check(cfg, client)
-    with activity("step", Step(flow_id=flow_id, step_id=step_id, config=cfg)) as begun:
+    async with Performing("step", Step(flow_id=flow_id, step_id=step_id, config=cfg)) as begun:
         told = _Told(recorder, flow_id, step_id)
         await told.start({"type": "ai.llm_call", "provider": cfg.provider, "model": cfg.model, "attempt": 0})
         attempts = _Attempts(cfg, client)

@@ -319,6 +319,8 @@ class Attempt:
             for chunk in chunks:
                 partial += str(chunk)
                 if deliver:
+                    if self.outlet.looked_at is not None:
+                        self.outlet.looked_at.cut(chunk)
                     self._waiting.append(chunk)
                 self._judge(lanes, chunk, partial)
                 while self._checks and self._is_crowded() and not self.failures:

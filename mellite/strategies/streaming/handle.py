@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 import anyio
 
-from ...thunk import observing
+from ...thunk.lateness import Lateness
+from ...thunk.performing import Performing
 from ...thunk.thunk import AnyThunk
 from ...values.chunking import Chunk
 from ...values.errors import InvalidRequest, StreamRejected
@@ -260,11 +261,29 @@ class ValidatedStream(AsyncIterator[Chunk]):
     # Generating
 
     async def _run(self) -> None:
-        with self._scope or anyio.CancelScope(), observing.activity("stream", self) as looked_at:
-            self._outlet.looked_at = looked_at
-            await self._retries.run()
-            self.completed = True
-            self._outlet.put(self._completed())
+        with self._scope or anyio.CancelScope():
+            async with Performing("stream", self) as looked_at:
+                self._outlet.looked_at = looked_at
+                if looked_at is not None and looked_at.late is not None:
+                    looked_at.late.when_late = self._catch_up_soon
+                await self._retries.run()
+                if looked_at is not None and looked_at.late is not None:
+                    await self._catch_up(looked_at.late)
+                self.completed = True
+                self._outlet.put(self._completed())
+
+    def _catch_up_soon(self) -> None:
+        late = self._outlet.looked_at.late if self._outlet.looked_at is not None else None
+        if self._group is not None and late is not None:
+            self._group.start_soon(self._catch_up, late)
+
+    async def _catch_up(self, late: Lateness) -> None:
+        """Await what observers want awaited; if that fails, so does the stream."""
+        try:
+            await late.check()
+        except Exception as error:
+            self._retries.fail(error)
+            await self.thunks[-1].cancel_generation(str(error))
 
     @property
     def _traceback(self) -> TracebackType | None:

@@ -34,6 +34,7 @@ class Retries:
         outlet: where chunks and events are put for the consumer.
         success: whether an answer met all requirements.
         error: the error of the last attempt, unless a requirement failed it.
+        failure: what failed the stream, whatever its attempts came to.
         failures: the failures of all attempts, in order.
         thunks: the thunk of each attempt, in order.
         validations: the verdicts on the last whole answer.
@@ -52,6 +53,7 @@ class Retries:
     thunks: list[AnyThunk] = field(factory=list, init=False)
     validations: list[ValidationResult | None] = field(factory=list, init=False)
     judges: list[AnyThunk] = field(factory=list, init=False)
+    failure: Exception | None = field(default=None, init=False)
     _begun: list[Attempt] = field(factory=list, init=False)
 
     async def run(self) -> None:
@@ -65,6 +67,8 @@ class Retries:
             await attempt.read(last=last)
             if attempt.error is None and not attempt.rejected:
                 await self._validate(attempt)
+            if self.failure is not None:
+                return
             if attempt.error is None and not attempt.rejected:
                 self.success = True
                 return
@@ -82,6 +86,11 @@ class Retries:
                     self.outlet.put(ErrorEvent(error, attempt=number))
                     return
                 self.outlet.put(RetryEvent(tuple(attempt.failures), attempt=number + 1))
+
+    def fail(self, error: Exception) -> None:
+        """Take this for the error of the stream: no further attempt is made, and none has succeeded."""
+        self.failure = self.error = error
+        self.success = False
 
     def abandon(self) -> None:
         """Cancel all checks under way, and release nothing more."""
