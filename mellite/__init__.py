@@ -12,8 +12,8 @@ beside it; a test enforces that.
     loops/                              asyncio, trio and callers without a loop
     values/                             requests, messages, events, usage, errors, prices, chunks
 
-The modules errors, events, mcp, messages, mochi, request, requirements, sampling, steps, stop, streaming and telemetry
-are faces: public paths that hand on what a room defines.
+The modules errors, events, hooks, mcp, messages, mochi, request, requirements, sampling, steps, stop, streaming and
+telemetry are faces: public paths that hand on what a room defines.
 
 Every public name loads its module when it is first used, so that ``import mellite`` costs nothing.
 """
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         cassettes as cassettes,
         errors as errors,
         events as events,
+        hooks as hooks,
         mcp as mcp,
         messages as messages,
         mochi as mochi,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .backends.wrappers.cached import Cached as Cached
     from .backends.wrappers.circuit_breaker import CircuitBreaker as CircuitBreaker
     from .backends.wrappers.fallback_to import FallbackTo as FallbackTo
+    from .backends.wrappers.hooked import Hooked as Hooked
     from .backends.wrappers.quotas import Budget as Budget, Concurrency as Concurrency, Rate as Rate
     from .backends.wrappers.rate_limit import RateLimit as RateLimit
     from .backends.wrappers.retry import Retry as Retry
@@ -127,13 +129,14 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events mcp messages mochi request requirements sampling steps stop "
+            "": "backends cassettes errors events hooks mcp messages mochi request requirements sampling steps stop "
             "streaming telemetry",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
             ".backends.wrappers.cached": "Cached",
             ".backends.wrappers.circuit_breaker": "CircuitBreaker",
             ".backends.wrappers.fallback_to": "FallbackTo",
+            ".backends.wrappers.hooked": "Hooked",
             ".backends.wrappers.quotas": "Budget Concurrency Rate",
             ".backends.wrappers.rate_limit": "RateLimit",
             ".backends.wrappers.retry": "Retry",

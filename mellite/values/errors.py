@@ -13,6 +13,7 @@
     ├── ToolFailure, ToolDefect
     ├── RunStopped              a run stopped before the model had answered
     ├── CircuitOpen             a backend that failed too often, and is not asked for a while
+    ├── HookFailed              a hook raised, and its errors are to be raised
     ├── SamplingError           StreamRejected
     ├── CassetteError           CassetteMiss, CassetteMismatch, InvalidCassette, InvalidCassetteName,
     │                           UnsafeCassette, RecordingForbidden
@@ -45,6 +46,7 @@ __all__ = [
     "ContextOverflow",
     "FirstByteTimeout",
     "GenerationCancelled",
+    "HookFailed",
     "IdleTimeout",
     "IncompleteStream",
     "InvalidCassette",
@@ -345,6 +347,12 @@ class CircuitOpen(MelliteError):
     """A backend was not asked: it failed too often in a row. ``retry_after`` says when it will be, in seconds."""
 
     default_retryable = True
+
+
+class HookFailed(MelliteError):
+    """A hook failed, and its errors were to be raised; what it raised is ``__cause__``, and ``hook`` is its name."""
+
+    hook: str | None = None
 
 
 class SamplingError(MelliteError):

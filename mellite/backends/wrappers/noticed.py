@@ -6,6 +6,7 @@ OpenTelemetry is not imported for that. It is asked before each generation, so t
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Final, final
 
@@ -74,8 +75,13 @@ def observer() -> tuple[Observer, ...] | None:
 
 
 def load() -> Callable[[], tuple[Observer, ...] | None]:
-    """Return `observer`, once the log has been set up."""
+    """Return `observer`, once the log has been set up, and the hooks that the environment names are in force."""
     set_up()
+    named = os.environ.get("MELLITE_HOOKS")
+    if named:
+        from .hooks_by_name import install_named
+
+        install_named(named)
     return observer
 
 

@@ -41,6 +41,12 @@ WRAPPERS: dict[str, Wrap] = {
     "CircuitBreaker": mellite.CircuitBreaker,
     "FallbackTo": lambda backend: mellite.FallbackTo(backend, Constant("from another")),
     "Cached": mellite.Cached,
+    "Hooked": lambda backend: mellite.Hooked(
+        backend,
+        mellite.hooks.before("generation")(lambda request: request),
+        mellite.hooks.on_event("generation")(lambda _: None),
+        mellite.hooks.after("generation")(lambda _: None),
+    ),
     "all": lambda backend: mellite.Cached(
         mellite.FallbackTo(
             mellite.CircuitBreaker(mellite.Retry(mellite.RateLimit(backend, requests_per_minute=100))), backend

@@ -1,0 +1,303 @@
+"""What hooks see of one generation: each event, and a settled copy of the thunk when it is over."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, final
+
+from attrs import define, field
+
+from ... import loops
+from ...thunk.settled_copies import settled_copy
+from ...values.errors import HookFailed
+from ...values.events import Event
+from ...values.request import Request
+from ...values.text_answer import Batch, TextAnswer
+from .hook_calls import ENDS, AnyHook, HookSet, coroutine_error
+
+if TYPE_CHECKING:
+    from ...thunk.settled_copies import Pump
+
+__all__ = ["Notes", "failing", "passed", "passed_in_batches"]
+
+#: How long hooks may take once a generation was cancelled, in seconds.
+_CLOSING_SECONDS: Final = 5.0
+
+
+@final
+@define(eq=False)
+class Notes:
+    """Shows one generation to hooks.
+
+    Args:
+        backend: the one around which the hooks are.
+        hooks: all of them.
+        request: what is asked, once the hooks in front have changed it.
+        generation: the one that this is a part of, if any.
+        listeners: the hooks that are shown each event.
+        on_error: the hooks that are called for a failure.
+        after: the hooks that are called at the end.
+        keeps: whether to keep the events; not needed where the generation gets and keeps just those.
+    """
+
+    backend: Any
+    hooks: HookSet
+    request: Request
+    generation: Pump | None
+    listeners: tuple[AnyHook, ...]
+    on_error: tuple[AnyHook, ...]
+    after: tuple[AnyHook, ...]
+    keeps: bool
+    #: Whether the hooks for the end have been called.
+    is_over: bool = field(default=False, init=False)
+    _events: list[Event] = field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.keeps = self.keeps and bool(self.on_error or self.after)
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is something to do for each event."""
+        return self.keeps or bool(self.listeners)
+
+    # Events
+
+    def look_at_once(self) -> Callable[[Sequence[Event]], None] | None:
+        """Return what shows events to the hooks; None if there is nothing to do, or a hook has to be awaited."""
+        return None if not self.looks or any(hook.is_async for hook in self.listeners) else self.look
+
+    def look(self, events: Sequence[Event]) -> None:
+        """Show events to the hooks, none of which is async.
+
+        Raises:
+            HookFailed: if one failed, and errors are raised.
+        """
+        if self.keeps:
+            self._events += events
+        for hook in self.listeners:
+            self._show(hook, events)
+
+    def _show(self, hook: AnyHook, events: Sequence[Event]) -> None:
+        function, request, takes_one = hook.function, self.request, hook.most_arguments in (0, 1)
+        try:
+            for event in events:
+                given = function(event) if takes_one else function(event, request)
+                if given is not None and inspect.iscoroutine(given):
+                    raise coroutine_error(given)
+        except ENDS:
+            raise
+        except BaseException as error:
+            self._leave_out(hook, error)
+
+    def _leave_out(self, hook: AnyHook, error: BaseException) -> None:
+        """Call a hook that failed no more in this generation."""
+        self.listeners = tuple([each for each in self.listeners if each is not hook])
+        self.hooks.failed(hook, error)
+
+    async def look_on(self, events: Sequence[Event]) -> None:
+        """Show events to the hooks.
+
+        Raises:
+            HookFailed: if one failed, and errors are raised.
+        """
+        if self.keeps:
+            self._events += events
+        for hook in self.listeners:
+            if not hook.is_async:
+                self._show(hook, events)
+                continue
+            try:
+                for event in events:
+                    await self.hooks.awaited(hook, event, self.request)
+            except BaseException as error:
+                if not self.hooks.is_failure(error):
+                    raise
+                self._leave_out(hook, error)
+
+    # The end
+
+    def _copy(
+        self, text: TextAnswer | None = None, *, error: BaseException | None = None, cancelled: str | None = None
+    ) -> Any:
+        events: Sequence[Event] | TextAnswer
+        if text is not None:
+            events = text if self.request.output is str else text.events()
+        else:
+            events = self._events if self.keeps or self.generation is None else self.generation.events
+        return settled_copy(
+            self.backend, self.request, events, generation=self.generation, error=error, cancelled=cancelled
+        )
+
+    def _called(self, thunk: Any) -> list[tuple[AnyHook, tuple[object, ...]]]:
+        failed = [(hook, (thunk.error, thunk)) for hook in self.on_error] if thunk.state == "failed" else []
+        return [*failed, *[(hook, (thunk,)) for hook in self.after]]
+
+    async def end(self, text: TextAnswer | None = None, **how: Any) -> HookFailed | None:
+        """Call the hooks for the end; return the first failure, if errors are raised."""
+        self.is_over = True
+        failure: HookFailed | None = None
+        if self.on_error or self.after:
+            for hook, args in self._called(self._copy(text, **how)):
+                try:
+                    await self.hooks.call(hook, *args)
+                except HookFailed as error:
+                    failure = failure or error
+        return failure
+
+    def end_now(self, text: TextAnswer | None = None, **how: Any) -> HookFailed | None:
+        """Call the hooks for the end that are not async; return the first failure, if errors are raised."""
+        self.is_over = True
+        failure: HookFailed | None = None
+        if self.on_error or self.after:
+            for hook, args in self._called(self._copy(text, **how)):
+                if hook.is_async:
+                    continue
+                try:
+                    self.hooks.call_now(hook, *args)
+                except HookFailed as error:
+                    failure = failure or error
+        return failure
+
+    async def end_with(self, text: TextAnswer, count: int) -> HookFailed | None:
+        """Show hooks what follows so many events, and call those for the end; return the first failure."""
+        if self.listeners:
+            keeps, self.keeps = self.keeps, False
+            await self.look_on(text.events()[count:])
+            self.keeps = keeps
+        return await self.end(text)
+
+    async def finish(self) -> None:
+        """Call the hooks for the end of a stream that has run to its end.
+
+        Raises:
+            HookFailed: if one failed, and errors are raised.
+        """
+        failure = None if self.is_over else await self.end()
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # see "Cycles" in `mellite.thunk`
+
+    async def break_off(self, error: BaseException, *, is_waiting: bool) -> None:
+        """Call the hooks for the end of a generation that failed or was cancelled; what they raise is logged.
+
+        Args:
+            error: what ended it.
+            is_waiting: whether it was ended from outside, between two events.
+        """
+        if self.is_over or isinstance(error, ENDS):
+            return
+        reason = self.cancel_reason
+        failure: HookFailed | None
+        if isinstance(error, Exception) and reason is None:
+            failure = await self.end(error=error)
+        elif isinstance(error, GeneratorExit) and not is_waiting:  # the loop is gone: nothing can be awaited any more
+            failure = self.end_now(cancelled=reason or "event loop closed")
+        else:
+            failure = None
+            with loops.move_on_after(_CLOSING_SECONDS, shield=True):
+                failure = await self.end(cancelled=reason or "the stream was closed")
+        self.log(failure)
+
+    def cancel(self) -> None:
+        """Call the hooks for the end of a generation that was cancelled, none of which is async."""
+        if not self.is_over:
+            self.log(self.end_now(cancelled=self.cancel_reason or "the stream was closed"))
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why cancellation has been asked for, if it has."""
+        return None if self.generation is None else self.generation.cancel_reason
+
+    def log(self, failure: HookFailed | None) -> None:
+        """Log a failure that comes behind another one, or behind a cancellation."""
+        for hook in (*self.on_error, *self.after) if failure is not None else ():
+            if failure is not None and failure.hook == hook.name and failure.__cause__ is not None:
+                self.hooks.log(hook, failure.__cause__)
+                return
+
+
+async def passed(
+    source: Any, notes: Notes | None, *, opened: Callable[[], Awaitable[Any]] | None = None
+) -> AsyncGenerator[Event, None]:
+    """Yield events, and show them to hooks.
+
+    Args:
+        source: an async iterator.
+        opened: gives the source, where that has to be awaited.
+    """
+    is_out = False
+    try:
+        if opened is not None:
+            source = await opened()
+        look = None if notes is None else notes.look_at_once()
+        waits = notes is not None and look is None and notes.looks
+        async for event in source:
+            if look is not None:
+                look((event,))
+            elif waits and notes is not None:
+                await notes.look_on((event,))
+            is_out = True
+            yield event
+            is_out = False
+        if notes is not None:
+            await notes.finish()
+    except BaseException as error:
+        if notes is not None:
+            await notes.break_off(error, is_waiting=is_out)
+        raise
+    finally:
+        await _close(source)
+
+
+async def passed_in_batches(
+    source: Any, notes: Notes | None, *, opened: Callable[[], Awaitable[Any]] | None = None
+) -> AsyncGenerator[Batch, None]:
+    """Yield batches of events, and show them to hooks; as `passed` does with events."""
+    is_out = False
+    count = 0  # of the events so far
+    try:
+        if opened is not None:
+            source = await opened()
+        async for batch in source:
+            if type(batch) is not TextAnswer:
+                count += len(batch)
+                if notes is not None and notes.looks:
+                    await notes.look_on(batch)
+            elif notes is not None:
+                failure = await notes.end_with(batch, count)
+                if failure is not None:
+                    yield batch.events()[count:]
+                    await failing(failure).__anext__()
+            is_out = True
+            yield batch
+            is_out = False
+        if notes is not None:
+            await notes.finish()
+    except BaseException as error:
+        if notes is not None:
+            await notes.break_off(error, is_waiting=is_out)
+        raise
+    finally:
+        await _close(source)
+
+
+async def _close(source: Any) -> None:
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()
+
+
+async def failing(error: Exception) -> AsyncGenerator[Any, None]:
+    """Raise an error, as the rest of a stream.
+
+    Raises:
+        Exception: the error.
+    """
+    try:
+        raise error
+        yield
+    finally:
+        del error  # see "Cycles" in `mellite.thunk`
