@@ -30,6 +30,16 @@ WIDE_EXCEPTS = {
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
     "mellite/backends/wrappers/noticed.py::_tracer": "calls go on without traces: it is logged",
     "mellite/values/telling.py::Log.tell": "what handles log records must not change what they tell of: said once",
+    "mellite/backends/wrappers/hook_arounds.py::_around": "what a hook raises is logged, or raised with a name",
+    "mellite/backends/wrappers/hook_arounds.py::_run_around": "what a hook raises is logged, or raised with a name",
+    "mellite/backends/wrappers/hook_calls.py::HookSet.call_now": "what a hook raises is logged, or raised with a name",
+    "mellite/backends/wrappers/hook_calls.py::HookSet.call": "what a hook raises is logged, or raised with a name",
+    "mellite/backends/wrappers/hook_notes.py::Notes._show": "what a hook raises is logged, or raised with a name",
+    "mellite/backends/wrappers/hook_notes.py::Notes.look_on": "what a hook raises is logged, or raised with a name",
+    "mellite/backends/wrappers/hooked.py::Hooked._begin": "its batches come across it again, and settle the thunk",
+    "mellite/backends/wrappers/hooks_by_name.py::install_named": "a broken entry point is a warning that names it",
+    "mellite/strategies/streaming/handle.py::ValidatedStream._catch_up": "kept, as the error of the stream",
+    "mellite/thunk/lateness.py::Lateness.catch_up": "kept, and raised by `check`",
     "mellite/backends/conformance.py::_stops": "what a backend raises while it is closed is what the check reports",
     "mellite/backends/conformance.py::_Check.damages": (
         "what a protocol raises for damaged bytes is what the check reports"

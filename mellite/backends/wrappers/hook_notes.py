@@ -26,7 +26,7 @@ _CLOSING_SECONDS: Final = 5.0
 
 
 @final
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Notes:
     """Shows one generation to hooks.
 

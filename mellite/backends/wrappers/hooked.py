@@ -214,7 +214,16 @@ class Plan:
         if not (listeners or on_error or after):
             return None
         generation = generation_here() if generation is None else generation
-        return Notes(backend, self.hooks, request, generation, listeners, on_error, after, keeps)
+        return Notes(
+            backend=backend,
+            hooks=self.hooks,
+            request=request,
+            generation=generation,
+            listeners=listeners,
+            on_error=on_error,
+            after=after,
+            keeps=keeps,
+        )
 
     async def asked(self, request: Request, generation: Any) -> Request:
         """Return what is asked once the hooks in front have been called.

@@ -29,6 +29,7 @@ def mark(request: mellite.Request) -> mellite.Request:
 
 
 async def test_its_hooks_are_in_force_inside_those_of_the_block() -> None:
+    """Those of the block come first."""
     source = Source(["a"])
     backend = mellite.Hooked(source, mark)
     outer = hooks.before("generation")(lambda request: evolve(request, messages=(mellite.Message.user("outer"),)))
@@ -39,6 +40,7 @@ async def test_its_hooks_are_in_force_inside_those_of_the_block() -> None:
 
 
 async def test_it_hands_on_route_prepare_and_aclose_and_is_pickled_by_its_arguments() -> None:
+    """As all wrappers do."""
     live = mellite.backend("openai-chat:gpt-4o", api_key="sk-test", transport=ScriptedTransport([ANSWER]))
     backend = mellite.Hooked(live, mark, errors="raise")
     assert backend.route is live.route
@@ -54,6 +56,7 @@ async def test_it_hands_on_route_prepare_and_aclose_and_is_pickled_by_its_argume
 
 
 async def test_around_retries_once_and_inside_for_each_attempt() -> None:
+    """Where it stands says how often its hooks are called."""
     told: list[Any] = []
     noted = [
         hooks.before("generation")(lambda request: told.append(request.text)),
@@ -85,6 +88,7 @@ class Now:
 
 
 async def test_around_a_cache_it_hears_of_what_is_kept() -> None:
+    """An answer that is given again is an answer."""
     told: list[Any] = []
     note = hooks.after("generation")(lambda thunk: told.append(thunk.generation.replayed))
     source = Source([ResponseStart(), *Source(["a"]).events])
@@ -94,6 +98,8 @@ async def test_around_a_cache_it_hears_of_what_is_kept() -> None:
 
 
 async def test_a_failure_is_no_answer_to_be_kept_and_falls_back() -> None:
+    """A hook that fails is a failure to the wrappers around."""
+
     def broken(_: Any) -> None:
         raise ValueError("broken")
 
@@ -109,6 +115,7 @@ async def test_a_failure_is_no_answer_to_be_kept_and_falls_back() -> None:
 
 
 async def test_what_its_hook_asks_of_itself_is_not_hooked(caplog: pytest.LogCaptureFixture) -> None:
+    """It would never end."""
     told: list[str] = []
 
     @hooks.before("generation")

@@ -99,6 +99,7 @@ async def test_over_a_server(server: Server, answer: Any, is_async: bool, errors
 
 
 async def test_the_settled_copy_is_what_the_thunk_will_be() -> None:
+    """The same text, output, metadata and call; another object."""
     seen: list[Any] = []
     with hooks.use(hooks.after("generation")(seen.append)):
         thunk = Source(["4", "2"]).generate("x", output=int)
@@ -112,6 +113,7 @@ async def test_the_settled_copy_is_what_the_thunk_will_be() -> None:
 
 
 async def test_before_changes_what_is_sent_and_the_log_tells_it() -> None:
+    """Hooks in front change the request one after the other; the thunk keeps its own."""
     source = Source(["a"])
     first = hooks.before("generation")(lambda request: asked(request, request.text + "1"))
 
@@ -130,6 +132,7 @@ async def test_before_changes_what_is_sent_and_the_log_tells_it() -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_failures_and_cancellations(is_async: bool) -> None:
+    """A failure is told to on_error and after, a cancellation to after alone."""
     noted, told = noting(is_async=is_async)
     with hooks.use(*noted):
         failed = await Failing(ProviderInternal("down")).generate("x").settle()
@@ -154,6 +157,7 @@ async def test_failures_and_cancellations(is_async: bool) -> None:
 
 
 async def test_a_pushed_generation_that_is_cancelled(server: Server) -> None:
+    """Its copy has the text so far, and comes once."""
     noted, told = noting()
     async with live(server.script(*STREAMED)) as backend:
         with hooks.use(*noted):
@@ -166,6 +170,7 @@ async def test_a_pushed_generation_that_is_cancelled(server: Server) -> None:
 
 
 async def test_those_of_the_task_that_drives_first_are_in_force() -> None:
+    """Whoever only waits for a thunk brings no hooks to it."""
     told: list[str] = []
 
     def named(name: str) -> Any:
@@ -188,6 +193,7 @@ async def test_those_of_the_task_that_drives_first_are_in_force() -> None:
 
 
 async def test_installed_hooks_reach_threads_and_sync_code() -> None:
+    """Until they are removed, which may be done twice."""
     seen: list[str | None] = []
     remove = hooks.install(hooks.after("generation")(lambda thunk: seen.append(thunk.value)))
     try:
@@ -201,6 +207,7 @@ async def test_installed_hooks_reach_threads_and_sync_code() -> None:
 
 
 def test_sync_code() -> None:
+    """Async hooks work for result() and iter(), too."""
     noted, told = noting(is_async=True)
     with hooks.use(*noted):
         assert Constant("a").generate("x").result() == "a"
@@ -223,6 +230,8 @@ async def test_what_a_hook_generates_is_not_hooked() -> None:
 
 
 async def test_thunks_in_prompts_and_backends_that_ask_are_hooked() -> None:
+    """Each generation is one, whoever drives it."""
+
     class Asks(mellite.Backend):
         async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
             yield TextDelta(await Constant("inner").generate("from the backend"))
@@ -251,6 +260,7 @@ def broken(*_: Any) -> None:
 async def test_errors_are_logged_and_the_call_goes_on(
     moment: str, function: Any, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The warning names the hook, once for a call."""
     hook = getattr(hooks, moment)("generation")(function)
     with hooks.use(hook), caplog.at_level(logging.WARNING, "mellite"):
         assert await Source(["a", "b"]).generate("x") == "ab"
@@ -264,6 +274,7 @@ async def test_errors_are_logged_and_the_call_goes_on(
 @pytest.mark.parametrize("function", [broken, broken_later])
 @pytest.mark.parametrize("moment", ["before", "after", "on_event"])
 async def test_errors_are_raised_and_the_text_is_kept(moment: str, function: Any, server: Server) -> None:
+    """The thunk fails, what the hook raised is the cause, and hooks behind it are told."""
     hook = getattr(hooks, moment)("generation")(function)
     noted, told = noting()
     with hooks.use(hook, *noted, errors="raise"):
@@ -279,6 +290,7 @@ async def test_errors_are_raised_and_the_text_is_kept(moment: str, function: Any
 
 
 async def test_the_first_error_counts_for_more_than_that_of_a_hook(caplog: pytest.LogCaptureFixture) -> None:
+    """A thunk that has failed keeps its error."""
     with hooks.use(hooks.after("generation")(broken), errors="raise"), caplog.at_level(logging.WARNING, "mellite"):
         thunk = await Failing(ProviderInternal("down")).generate("x").settle()
     assert isinstance(thunk.error, ProviderInternal)
@@ -287,6 +299,7 @@ async def test_the_first_error_counts_for_more_than_that_of_a_hook(caplog: pytes
 
 @pytest.mark.parametrize("errors", ["log", "raise"])
 async def test_a_request_of_the_wrong_type(errors: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What is no request is never sent."""
     wrong = hooks.before("generation")(lambda _: "a text")
     with hooks.use(wrong, errors=errors), caplog.at_level(logging.WARNING, "mellite"):
         thunk = await Echo().generate("x").settle()
@@ -299,6 +312,8 @@ async def test_a_request_of_the_wrong_type(errors: Any, caplog: pytest.LogCaptur
 
 
 async def test_a_plain_function_that_returns_a_coroutine_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing would await it; it is closed without a warning of Python."""
+
     async def later(_: Any) -> None: ...
 
     def plain(given: Any) -> Any:
@@ -320,6 +335,7 @@ def add_mark(request: mellite.Request) -> mellite.Request:
 
 
 async def test_a_hook_is_the_function_that_it_was_made_of() -> None:
+    """It is called, documented and pickled as the function."""
     request = mellite.Request.of("x")
     assert add_mark(request).text == "x!"
     assert (add_mark.__name__, add_mark.__doc__) == ("add_mark", "Adds a mark.")
@@ -329,6 +345,8 @@ async def test_a_hook_is_the_function_that_it_was_made_of() -> None:
 
 
 async def test_methods_partials_objects_and_stacked_marks() -> None:
+    """Whatever can be called can be a hook, for several moments."""
+
     class Marks:
         def __init__(self, mark: str) -> None:
             self.mark = mark
@@ -374,6 +392,7 @@ async def test_methods_partials_objects_and_stacked_marks() -> None:
     ],
 )
 def test_bad_input(make: Callable[[], Any], said: str) -> None:
+    """The error says what was wrong and what to write."""
     with pytest.raises(InvalidRequest, match=said):
         make()
 
@@ -382,6 +401,7 @@ def test_bad_input(make: Callable[[], Any], said: str) -> None:
 
 
 async def test_hooks_outside_share_see_the_one_generation_and_those_inside_each_thunk() -> None:
+    """A prompt is changed once, wherever hooks and sharing stand."""
     outer, inner = [], []
     source = Source(["a"])
     add = hooks.before("generation")(lambda request: asked(request, request.text + "+"))
@@ -396,6 +416,7 @@ async def test_hooks_outside_share_see_the_one_generation_and_those_inside_each_
 
 
 async def test_sampling_and_streams() -> None:
+    """The generations of strategies and streams are generations like any other."""
     noted, told = noting()
     with hooks.use(*noted):
         backend = Scripted(["no", "yes"])
@@ -413,6 +434,7 @@ async def test_sampling_and_streams() -> None:
 
 
 def test_one_set_of_hooks_in_two_loops() -> None:
+    """Hooks belong to no loop."""
     noted, told = noting(is_async=True)
     with hooks.use(*noted):
         for _ in range(2):

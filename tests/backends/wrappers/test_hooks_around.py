@@ -41,6 +41,7 @@ def marking(mark: str) -> Any:
 
 
 async def test_it_changes_what_is_asked_and_answered() -> None:
+    """The first hook is the outermost; hooks behind see what came of all."""
     source = Source(["a", "b"])
     seen: list[Any] = []
     with hooks.use(marking("1"), shout, marking("2"), hooks.after("generation")(seen.append)):
@@ -51,6 +52,7 @@ async def test_it_changes_what_is_asked_and_answered() -> None:
 
 @pytest.mark.parametrize("answer", [WHOLE, STREAMED])
 async def test_over_a_server(server: Server, answer: Any) -> None:
+    """Live answers pass through, in one piece or in several."""
     script = server.script(*answer)
     script.release("on")
     async with live(script) as backend:
@@ -61,6 +63,7 @@ async def test_over_a_server(server: Server, answer: Any) -> None:
 
 
 async def test_it_answers_itself_and_nothing_is_asked() -> None:
+    """A hook that does not proceed is a cache."""
     kept: dict[str, list[Event]] = {}
 
     @hooks.around("generation")
@@ -111,6 +114,7 @@ async def test_it_stops_the_answer_and_asks_again() -> None:
 
 
 async def test_what_comes_from_behind_is_no_failure_of_the_hook() -> None:
+    """An error of the backend passes through hooks as it is."""
     error = ProviderInternal("down")
     for errors in ("log", "raise"):
         with hooks.use(shout, marking("1"), errors=errors):  # type: ignore[arg-type]
@@ -201,6 +205,7 @@ async def test_where_it_fails(function: Any, caplog: pytest.LogCaptureFixture) -
 
 
 async def test_cancelled_in_the_middle_everything_is_closed() -> None:
+    """The hook and the stream behind it end before the thunk settles."""
     source = Source(["a", "b"])
     closed: list[str] = []
 
@@ -222,6 +227,7 @@ async def test_cancelled_in_the_middle_everything_is_closed() -> None:
 
 
 async def test_a_stream_without_an_end_is_the_fault_of_the_backend() -> None:
+    """A hook that only hands on a broken stream changes nothing about it."""
     with hooks.use(hooks.around("generation")(lambda request, proceed: proceed(request))):
         thunk = await Source([ResponseStart(), TextDelta("a")]).generate("x").settle()
     assert isinstance(thunk.error, IncompleteStream)
@@ -229,6 +235,7 @@ async def test_a_stream_without_an_end_is_the_fault_of_the_backend() -> None:
 
 
 async def test_what_it_generates_is_not_hooked_and_what_the_backend_generates_is() -> None:
+    """Event by event, it is known whose code runs."""
     told: list[str] = []
 
     @hooks.around("generation")

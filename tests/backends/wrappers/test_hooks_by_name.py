@@ -58,12 +58,14 @@ def run(folder: Path, names: str | None) -> tuple[str, str]:
 
 
 def test_only_those_that_are_named_are_loaded(tmp_path: Path) -> None:
+    """One hook, or a list of them."""
     assert run(tmp_path, None) == ("x\n", "")
     assert run(tmp_path, "audit") == ("asked x\nanswered x\nx\n", "")
     assert run(tmp_path, " one, ") == ("asked x\nx\n", "")
 
 
 def test_those_that_cannot_be_used_are_named_and_the_others_work(tmp_path: Path) -> None:
+    """Missing, broken, misspelled, or no hooks at all."""
     out, said = run(tmp_path, "plain,broken,missing,audti,one")
     assert out == "asked x\nx\n"
     lines = said.splitlines()

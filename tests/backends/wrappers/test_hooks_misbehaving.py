@@ -73,6 +73,8 @@ async def test_what_is_no_exception_is_a_failure_like_any_other(
 )
 @pytest.mark.parametrize("run", [asyncio.run, trio.run])
 def test_what_ends_the_program_ends_it(moment: str, run: Any, is_async: bool) -> None:
+    """No hook holds back a KeyboardInterrupt."""
+
     async def main() -> None:
         with hooks.use(raising(moment, KeyboardInterrupt(), is_async=is_async)):
             await Source(["a"]).generate("x").avalue()
@@ -83,6 +85,8 @@ def test_what_ends_the_program_ends_it(moment: str, run: Any, is_async: bool) ->
 
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_one_that_hangs_is_cancelled_with_the_thunk(moment: str, server: Server) -> None:
+    """At whatever moment it hangs."""
+
     async def hang(*_: Any) -> None:
         await anyio.sleep_forever()
 
@@ -104,6 +108,7 @@ async def test_one_that_hangs_is_cancelled_with_the_thunk(moment: str, server: S
 
 
 async def test_one_that_cancels_the_thunk() -> None:
+    """The thunk is cancelled, the stream closed, and the end told."""
     for moment in ("before", "on_event", "around"):
         source = Source(["a", "b", "c"])
         thunk = source.generate("x")
@@ -152,6 +157,8 @@ async def test_removed_while_a_generation_runs() -> None:
 
 
 async def test_an_after_hook_that_changes_the_copy_changes_no_thunk() -> None:
+    """The copy is its own object."""
+
     def meddle(copied: Any) -> None:
         copied._outcome = None
         copied._call = None
@@ -163,6 +170,7 @@ async def test_an_after_hook_that_changes_the_copy_changes_no_thunk() -> None:
 
 
 async def test_a_thunk_that_is_dropped_half_way_is_told_and_leaves_nothing(server: Server) -> None:
+    """Neither a warning nor an open connection."""
     told: list[str] = []
 
     async def after(thunk: Any) -> None:
@@ -193,6 +201,7 @@ async def test_a_thunk_that_is_dropped_half_way_is_told_and_leaves_nothing(serve
 
 
 async def test_ten_thousand_deltas_with_all_hooks() -> None:
+    """Twice all hooks: nothing is lost, doubled or quadratic."""
     seen = [0]
 
     def count(_: Any) -> None:
@@ -213,6 +222,7 @@ async def test_ten_thousand_deltas_with_all_hooks() -> None:
 
 
 def test_many_threads_with_one_set_of_hooks(caplog: pytest.LogCaptureFixture) -> None:
+    """Eight threads, with a hook that generates."""
     told: list[str | None] = []
 
     @hooks.before("generation")
@@ -239,6 +249,7 @@ def test_many_threads_with_one_set_of_hooks(caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_a_failure_is_said_once_for_all_events(caplog: pytest.LogCaptureFixture) -> None:
+    """A hook that failed is left out for the rest of the generation."""
     hook = raising("on_event", ValueError("broken"), is_async=False)
     with hooks.use(hook), caplog.at_level(logging.WARNING, "mellite"):
         assert await Source(["a"] * 100).generate("x") == "a" * 100

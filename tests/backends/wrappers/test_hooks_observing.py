@@ -42,6 +42,7 @@ def is_async(request: pytest.FixtureRequest) -> bool:
 
 
 async def test_samplings(is_async: bool) -> None:
+    """Told with the strategy and the result, or the error."""
     told = Told()
     strategy = mellite.RejectionSampling(max_samples=2)
     with hooks.use(*told.hooks("sampling", is_async=is_async)):
@@ -55,6 +56,7 @@ async def test_samplings(is_async: bool) -> None:
 
 
 async def test_checks(is_async: bool) -> None:
+    """Told before the checks, with the verdicts, and with what a check raised."""
     told = Told()
 
     async def slow(_: Any) -> bool:
@@ -77,6 +79,7 @@ async def test_checks(is_async: bool) -> None:
 
 
 async def test_chunks(is_async: bool) -> None:
+    """Told before the checks of a chunk and behind it, with the verdict that failed one."""
     told = Told()
     no_bad = mellite.Requirement("no bad", check_chunk=lambda chunk, _: "bad" not in chunk)
     with hooks.use(*told.hooks("chunk", is_async=is_async)):
@@ -95,6 +98,7 @@ async def test_chunks(is_async: bool) -> None:
 
 
 async def test_steps(is_async: bool) -> None:
+    """Told with the step and its payload, also of one that failed."""
     told = Told()
     config = steps.LLMCallConfig("fake", "toy-1", prompt="abc")
     with hooks.use(*told.hooks("step", is_async=is_async)):
@@ -106,6 +110,8 @@ async def test_steps(is_async: bool) -> None:
 
 
 async def test_failures_are_logged(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """One warning for each call, and everything goes on."""
+
     def broken(*_: Any) -> None:
         raise ValueError("broken")
 
@@ -130,6 +136,8 @@ async def test_failures_are_logged(is_async: bool, caplog: pytest.LogCaptureFixt
 
 
 async def test_failures_are_raised(is_async: bool) -> None:
+    """Whatever the hook observed fails with HookFailed."""
+
     def broken(*_: Any) -> None:
         raise ValueError("broken")
 
@@ -156,6 +164,8 @@ async def test_failures_are_raised(is_async: bool) -> None:
 
 
 async def test_a_hook_that_hangs_can_be_cancelled() -> None:
+    """It holds up no cancellation."""
+
     async def hang(*_: Any) -> None:
         await anyio.sleep_forever()
 

@@ -60,6 +60,7 @@ def result_of(run: Any) -> ToolResult:
 
 
 async def test_it_sees_the_call_and_its_result() -> None:
+    """Before with the call, after with both."""
     seen: list[Any] = []
 
     async def after(call: ToolCall, result: ToolResult) -> None:
@@ -72,6 +73,7 @@ async def test_it_sees_the_call_and_its_result() -> None:
 
 
 async def test_it_changes_the_call() -> None:
+    """The tool gets the other arguments, the model a result for its own call."""
     other = hooks.before("tool")(lambda call: evolve(call, arguments={"number": 5}))
     run = await ran(other, hooks.before("tool")(lambda call: called.append(call.arguments)))
     assert called == [{"number": 5}, 5]
@@ -79,6 +81,7 @@ async def test_it_changes_the_call() -> None:
 
 
 async def test_it_vetoes_the_call() -> None:
+    """The tool is not called, and the model reads what the hook returned."""
     after: list[Any] = []
 
     @hooks.before("tool")
@@ -93,6 +96,7 @@ async def test_it_vetoes_the_call() -> None:
 
 
 async def test_it_changes_the_result() -> None:
+    """A hook behind a tool, or around it, may give another result."""
     hidden = hooks.after("tool")(lambda call, result: evolve(result, result="hidden"))
 
     @hooks.around("tool")
@@ -105,6 +109,7 @@ async def test_it_changes_the_result() -> None:
 
 
 async def test_failures_are_told() -> None:
+    """Both what the model reads and what fails the run."""
     errors: list[Any] = []
     on_error = hooks.on_error("tool")(lambda error, call: errors.append((type(error), str(error), call.name)))
     run = await ran(on_error, name="fail", number=1)
@@ -118,6 +123,8 @@ async def test_failures_are_told() -> None:
 @pytest.mark.parametrize("moment", ["before", "around", "after"])
 @pytest.mark.parametrize("given", ["a text", ValueError("broken")])
 async def test_where_it_fails(moment: str, given: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Logged, the call goes on; raised, the run fails."""
+
     async def function(*_: Any) -> Any:
         if isinstance(given, Exception):
             raise given
@@ -135,6 +142,7 @@ async def test_where_it_fails(moment: str, given: Any, caplog: pytest.LogCapture
 
 
 async def test_runs_are_told_and_the_copy_is_a_run() -> None:
+    """With its steps and why it stopped."""
     seen: list[Any] = []
     with hooks.use(
         hooks.before("run")(lambda request: seen.append(request.text)),
@@ -155,6 +163,8 @@ async def test_runs_are_told_and_the_copy_is_a_run() -> None:
 
 
 async def test_a_run_hook_that_fails_fails_the_run_and_keeps_its_text() -> None:
+    """The steps that were taken stay."""
+
     def broken(_: Any) -> None:
         raise ValueError("broken")
 
@@ -167,6 +177,7 @@ async def test_a_run_hook_that_fails_fails_the_run_and_keeps_its_text() -> None:
 
 
 async def test_hooks_of_the_backend_are_in_force_for_the_tools_of_its_runs() -> None:
+    """Also where another wrapper stands around it."""
     seen: list[Any] = []
     hook = hooks.before("tool")(lambda call: seen.append(call.name))
     asked = hooks.before("generation")(lambda request: seen.append(len(request.messages)))
@@ -179,6 +190,7 @@ async def test_hooks_of_the_backend_are_in_force_for_the_tools_of_its_runs() -> 
 
 
 async def test_what_a_hook_generates_for_a_tool_is_not_hooked() -> None:
+    """A hook that starts runs does not call itself."""
     told: list[str] = []
 
     @hooks.before("tool")
