@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, final
 
 from .. import loops
+from ..values.telling import log
 from .audience import CLOSING_SECONDS
 from .lateness import Lateness
 from .observing import Activity, Kind, begin, make_current
@@ -60,4 +60,4 @@ class Performing:
         with loops.move_on_after(CLOSING_SECONDS, shield=True):
             await late.catch_up()
         if late.failure is not None:  # the first error counts for more
-            logging.getLogger("mellite").warning("an observer raised behind another error", exc_info=late.failure)
+            log.warning("observer.failed", "an observer raised behind another error", raised=late.failure)

@@ -112,7 +112,9 @@ class Log:
         """Tell what somebody should look at; see `tell`."""
         self.tell(logging.WARNING, event, message, *args, **fields)
 
-    def tell(self, level: int, event: str, message: str, *args: object, raised: bool = False, **fields: Any) -> None:
+    def tell(
+        self, level: int, event: str, message: str, *args: object, raised: bool | BaseException = False, **fields: Any
+    ) -> None:
         """Write a record.
 
         Args:
@@ -120,7 +122,7 @@ class Log:
             event: what happened, in two words.
             message: the same as a sentence, with a ``%s`` for each of `args`.
             *args: what stands in it.
-            raised: whether to add the traceback of what is being handled.
+            raised: an error whose traceback to add; True for that of the one that is being handled.
             **fields: the values of the record; None for what is not known.
         """
         if not _setting_up.is_done:

@@ -10,7 +10,7 @@ from ...values.errors import HookFailed, InvalidRequest
 from ...values.events import Event, Finish
 from ...values.messages import ToolCall, ToolResult
 from ...values.request import Request
-from .hook_calls import AnyHook, HookSet, inside
+from .hook_calls import AnyHook, HookMistake, HookSet, inside
 
 __all__ = ["events_around", "result_around"]
 
@@ -57,7 +57,7 @@ async def _around(hooks: HookSet, hook: AnyHook, opened: Opened, request: Reques
                 yield event
             if not is_finished:
                 msg = "it ended without a Finish event"
-                raise _Misplaced(msg)
+                raise HookMistake(msg)
         except BaseException as error:
             if error is proceed.error or isinstance(error, HookFailed) or not hooks.is_failure(error):
                 raise
@@ -82,22 +82,18 @@ def _begun(hook: AnyHook, request: Request, proceed: _Proceed) -> Any:
     if hasattr(source, "close"):
         source.close()
     msg = f"it gave a {type(source).__name__}: write it as an async generator, with async def and yield"
-    raise _Misplaced(msg)
+    raise HookMistake(msg)
 
 
-def _misplaced(event: object, *, is_finished: bool) -> _Misplaced:
+def _misplaced(event: object, *, is_finished: bool) -> HookMistake:
     behind = " after a Finish event" if is_finished else ""
-    return _Misplaced(f"it yielded a {type(event).__name__}{behind}: it yields mellite.events, and one Finish last")
+    return HookMistake(f"it yielded a {type(event).__name__}{behind}: it yields mellite.events, and one Finish last")
 
 
 async def _closed(source: Any) -> None:
     close = getattr(source, "aclose", None)
     if close is not None:
         await close()
-
-
-class _Misplaced(TypeError):
-    """A hook around a generation gave what makes no answer."""
 
 
 @final
@@ -229,11 +225,11 @@ async def _run_around(hooks: HookSet, hook: AnyHook, run: Runs, call: ToolCall) 
         if not isinstance(given, ToolResult):
             if not isinstance(given, Awaitable):
                 msg = f"it returned a {type(given).__name__}: write it with async def"
-                raise _Misplaced(msg)
+                raise HookMistake(msg)
             given = await given
         if not isinstance(given, ToolResult):
             msg = f"it returned a {type(given).__name__}, and not a ToolResult"
-            raise _Misplaced(msg)
+            raise HookMistake(msg)
     except BaseException as error:
         if error in errors or isinstance(error, HookFailed) or not hooks.is_failure(error):
             raise

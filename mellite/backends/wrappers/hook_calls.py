@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Coroutine, Iterable
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar, final
 
 from ... import loops
 from ...values.errors import HookFailed
+from ...values.telling import log
 from .hook import Hook, HookKind, Moment
 
-__all__ = ["ENDS", "AnyHook", "HookSet", "coroutine_error", "inside"]
+__all__ = ["ENDS", "AnyHook", "HookMistake", "HookSet", "coroutine_error", "inside"]
 
 AnyHook = Hook[..., Any]
 
@@ -165,7 +165,7 @@ class HookSet:
         if given is None or isinstance(given, kinds):
             return given
         allowed = ", a ".join(kind.__name__ for kind in kinds)
-        self.failed(hook, TypeError(f"it returned a {type(given).__name__}, and not None or a {allowed}"))
+        self.failed(hook, HookMistake(f"it returned a {type(given).__name__}, and not None or a {allowed}"))
         return None
 
     # Failing
@@ -191,12 +191,16 @@ class HookSet:
     @staticmethod
     def log(hook: AnyHook, error: BaseException) -> None:
         """Log what a hook raised."""
-        told = (type(error), error, error.__traceback__)
-        said = "the hook %s failed, and the call goes on without it: %s: %s"
-        logging.getLogger("mellite").warning(said, hook.name, type(error).__name__, error, exc_info=told)
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, HookMistake) else type(error).__name__
+        said = "the hook %s failed, and the call goes on without it: %s"
+        log.warning("hook.failed", said, hook.name, reason, raised=error, hook=hook.name, error=type(error).__name__)
 
 
-def coroutine_error(coroutine: Coroutine[Any, Any, Any]) -> TypeError:
+class HookMistake(TypeError):
+    """A hook gave what it must not give; the words are ours."""
+
+
+def coroutine_error(coroutine: Coroutine[Any, Any, Any]) -> HookMistake:
     """Close a coroutine that a plain function returned, and return the error for that."""
     coroutine.close()
-    return TypeError("it returned a coroutine: write the function itself with async def")
+    return HookMistake("it returned a coroutine: write the function itself with async def")

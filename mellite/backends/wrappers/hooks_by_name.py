@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from ...values.spelling import did_you_mean
+from ...values.telling import log
 from .hook import Hook
 from .hook_calls import AnyHook
 from .hooks import install
@@ -54,4 +54,4 @@ def _loaded(point: EntryPoint) -> list[AnyHook]:
 
 
 def _warn(said: str) -> None:
-    logging.getLogger("mellite").warning("MELLITE_HOOKS %s", said)
+    log.warning("hooks.setting", "MELLITE_HOOKS %s", said)
