@@ -10,11 +10,12 @@ from attrs import define, field
 
 from ... import loops
 from ...thunk.settled_copies import settled_copy
-from ...values.errors import HookFailed
+from ...values.errors import HookFailed, InvalidProviderOutput
 from ...values.events import Event
 from ...values.request import Request
 from ...values.text_answer import Batch, TextAnswer
 from .hook_calls import ENDS, AnyHook, HookSet, coroutine_error
+from .wrapper import name_of
 
 if TYPE_CHECKING:
     from ...thunk.settled_copies import Pump
@@ -49,11 +50,14 @@ class Notes:
     on_error: tuple[AnyHook, ...]
     after: tuple[AnyHook, ...]
     keeps: bool
+    #: Whether the events are not those of the generation.
+    keeps_own: bool = field(default=True, init=False)
     #: Whether the hooks for the end have been called.
     is_over: bool = field(default=False, init=False)
     _events: list[Event] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.keeps_own = self.keeps or self.generation is None
         self.keeps = self.keeps and bool(self.on_error or self.after)
 
     @property
@@ -191,6 +195,9 @@ class Notes:
             return
         reason = self.cancel_reason
         failure: HookFailed | None
+        if is_waiting and reason is None and isinstance(error, GeneratorExit) and not self.keeps_own:
+            # Whoever reads it was given what it does not take: an event behind the end, or what is none.
+            error = InvalidProviderOutput(f"{name_of(self.backend)} sent what makes no answer")
         if isinstance(error, Exception) and reason is None:
             failure = await self.end(error=error)
         elif isinstance(error, GeneratorExit) and not is_waiting:  # the loop is gone: nothing can be awaited any more

@@ -7,18 +7,19 @@ from functools import partial
 from typing import Any, Literal, final
 
 from ...thunk.settled_copies import generation_here
-from ...values.errors import HookFailed, InvalidRequest
+from ...values.errors import BackendError, HookFailed, InvalidRequest
 from ...values.events import Event
+from ...values.messages import Deferred
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.text_answer import Batch
 from .hook import checked_hooks
 from .hook_arounds import events_around
-from .hook_calls import AnyHook, HookSet
+from .hook_calls import AnyHook, HookMistake, HookSet
 from .hook_notes import Notes, failing, passed, passed_in_batches
 from .hook_relays import HookRelay
 from .hook_tools import tool_hooks
-from .wrapper import Unsent, Wrapper, batches_of, one_by_one
+from .wrapper import Unsent, Wrapper, batches_of, name_of, one_by_one
 
 __all__ = ["Hooked", "hooked_by"]
 
@@ -100,18 +101,22 @@ class Hooked(Wrapper):
         whole = generation is not None and generation.gets_all_of(self)
         notes = plan.notes(self, request, keeps=not whole)
         if not (plan.arounds or plan.waits):
-            asked = plan.asked_now(request, generation)
-            if notes is None:
-                return inner(asked)
-            notes.request = asked
-            return through(_iterator(inner(asked)), notes)
+            try:
+                asked = plan.asked_now(request, generation)
+                source = inner(asked)
+                if notes is None:
+                    return source
+                notes.request = asked
+                return through(_iterator(source, self._backend), notes)
+            except (HookFailed, BackendError) as error:
+                return through(failing(error), notes)
 
         async def opened() -> Any:
             asked = await plan.asked(request, generation)
             if notes is not None:
                 notes.request = asked
             if not plan.arounds:
-                return _iterator(inner(asked))
+                return _iterator(inner(asked), self._backend)
             events: Callable[[Request], Any] = inner
             if in_batches:
                 events = _one_by_one_of(inner)
@@ -252,7 +257,14 @@ class Plan:
         if given is None or self.kind == "run":
             return request
         changed = self.hooks.taken(hook, given, (Request,))
-        return request if changed is None else changed
+        if changed is None:
+            return request
+        if any(isinstance(part, Deferred) for message in changed.messages for part in message.content):
+            self.hooks.failed(
+                hook, HookMistake("it returned a request with a thunk in it: await that, and put its text")
+            )
+            return request
+        return changed
 
 
 def _told(request: Request, asked: Request, generation: Any) -> Request:
@@ -262,8 +274,20 @@ def _told(request: Request, asked: Request, generation: Any) -> Request:
     return asked
 
 
-def _iterator(source: Any) -> Any:
-    return source if hasattr(source, "__anext__") else source.__aiter__()
+def _iterator(source: Any, backend: object) -> Any:
+    """Return the iterator of what a backend gave.
+
+    Raises:
+        BackendError: if there is none.
+    """
+    if hasattr(source, "__anext__"):
+        return source
+    if hasattr(source, "__aiter__"):
+        return source.__aiter__()
+    if hasattr(source, "close"):
+        source.close()  # a coroutine would warn that it was never awaited
+    msg = f"{name_of(backend)}.stream gave a {type(source).__name__}, not an async iterator of events"
+    raise BackendError(msg)
 
 
 def _one_by_one_of(inner: Callable[[Request], AsyncGenerator[Batch, None]]) -> Callable[[Request], Any]:

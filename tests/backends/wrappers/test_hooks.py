@@ -297,6 +297,41 @@ async def test_the_first_error_counts_for_more_than_that_of_a_hook(caplog: pytes
     assert "broken" in caplog.text
 
 
+async def test_a_stream_that_makes_no_answer_is_told_as_the_failure_that_it_is() -> None:
+    """Two ends, what is no event, no stream at all."""
+
+    class NoStream(mellite.Backend):
+        async def stream(self, request: mellite.Request) -> Any:
+            return 3
+
+    twice, odd = Source([TextDelta("a"), Finish("stop"), Finish("stop")]), Source([TextDelta("a"), 3])  # type: ignore[list-item]
+    seen: list[Any] = []
+    for backend, text in ((twice, "a"), (odd, "a"), (NoStream(), ""), (mellite.Hooked(twice), "a")):
+        with hooks.use(hooks.after("generation")(seen.append)):
+            thunk = await backend.generate("x").settle()
+        bare = await backend.generate("x").settle()
+        assert (thunk.state, thunk.partial, type(thunk.error)) == ("failed", text, type(bare.error))
+        assert (seen[-1].state, seen[-1].partial) == ("failed", text)
+    assert len(seen) == 4
+
+
+async def test_a_request_with_a_thunk_in_it_is_a_failure() -> None:
+    """Nothing would settle it, and its text would be missing."""
+    inner = Constant("inner").generate("y")
+    hook = hooks.before("generation")(lambda _: mellite.Request.of(["see ", inner]))
+    with hooks.use(hook, errors="raise"):
+        thunk = await Echo().generate("x").settle()
+    assert "await that, and put its text" in str(thunk.error)
+
+
+async def test_a_hook_in_front_that_fails_is_told_behind() -> None:
+    """A thunk that was not sent has settled, too."""
+    seen: list[Any] = []
+    with hooks.use(hooks.before("generation")(broken), hooks.after("generation")(seen.append), errors="raise"):
+        thunk = await Source(["a"]).generate("x").settle()
+    assert [type(each.error) for each in (thunk, *seen)] == [HookFailed, HookFailed]
+
+
 @pytest.mark.parametrize("errors", ["log", "raise"])
 async def test_a_request_of_the_wrong_type(errors: Any, caplog: pytest.LogCaptureFixture) -> None:
     """What is no request is never sent."""
