@@ -116,9 +116,7 @@ class Steps:
             reader: that of the first step, if this was asked before.
         """
         progress = self.progress
-        watchers = getattr(self.plan.backend, "run_watchers", ())
-        if watchers:
-            enter(*watchers)  # to the end of the task of this run
+        self._enter_watchers()
         told: list[Event] = []
         finish = Finish("tool-calls")
         behind = await self._answer_waiting() if reader is None else ()
@@ -164,6 +162,12 @@ class Steps:
         if request.output is not str and progress.stop_reason != "answered":
             raise self._stopped(request, progress.stop_reason)
         yield (last_event(finish, progress),)
+
+    def _enter_watchers(self) -> None:
+        """Put in force what the backend brings along for runs, to the end of the task of this one."""
+        watchers = getattr(self.plan.backend, "run_watchers", ())
+        if watchers:
+            enter(*watchers)
 
     def _watch(self, reader: StepReader, told: list[Event], pump: PushedAudience | None) -> None:
         """Have the run end at once when a step gives a text, where that can be."""
