@@ -44,7 +44,6 @@ __all__ = [
     "activity",
     "become",
     "begin",
-    "call_tool",
     "current",
     "enter",
     "here",
@@ -497,16 +496,3 @@ def _proceed(interceptor: Interceptor, opened: Opener, generation: Any) -> Async
 
 def _from(backend: Streams, generation: Generation) -> AsyncIterator[Event]:
     return backend.stream(generation.request)
-
-
-async def call_tool(call: ToolCall, run: ToolRunner) -> ToolResult:
-    """Have those in between run a call of a tool; ``run(call)`` is what runs it in the end."""
-    force = in_force()
-    for interceptor in force.interceptors if force is not None else ():
-        if type(interceptor).call_tool is not Interceptor.call_tool:
-            run = partial(_handed_on, interceptor, run)
-    return await run(call)
-
-
-async def _handed_on(interceptor: Interceptor, run: ToolRunner, call: ToolCall) -> ToolResult:
-    return await interceptor.call_tool(call, run)

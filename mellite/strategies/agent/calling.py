@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from ... import loops
 from ...loops.own_context import in_own_context
 from ...thunk import observing
+from ...thunk.tool_interception import call_tool
 from ...values.callables import is_async
 from ...values.empty import EMPTY
 from ...values.errors import ToolFailure
@@ -183,7 +184,7 @@ class _Batch:
 
         with observing.activity("tool", call) as activity:
             try:
-                result = await observing.call_tool(call, run)
+                result = await call_tool(call, run)
             except _Deferred:
                 return Called(call, None)
             if activity is not None:
