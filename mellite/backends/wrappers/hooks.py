@@ -160,8 +160,9 @@ class _Looking(Observer):
         """Call the hooks in front of the checks of a thunk."""
         return self._told([(hook, (thunk, requirements)) for hook in self._hooks.of("before", "validation")])
 
-    def validated(self, _: Activity | None, thunk: object, verdicts: Sequence[object]) -> Later | None:
+    def validated(self, activity: Activity | None, thunk: object, verdicts: Sequence[object]) -> Later | None:
         """Call the hooks behind the checks of a thunk."""
+        del activity
         on_error, hooks = self._hooks.of("on_error", "validation"), self._hooks.of("after", "validation")
         failed = [(hook, (error, thunk)) for error in _errors_of(verdicts) for hook in on_error]
         return self._told([*failed, *[(hook, (thunk, verdicts)) for hook in hooks]])

@@ -283,7 +283,8 @@ class ValidatedStream(AsyncIterator[Chunk]):
             await late.check()
         except Exception as error:
             self._retries.fail(error)
-            await self.thunks[-1].cancel_generation(str(error))
+            if self.thunks:
+                await self.thunks[-1].cancel_generation(str(error))
 
     @property
     def _traceback(self) -> TracebackType | None:

@@ -7,6 +7,7 @@ import functools
 import logging
 import pickle
 from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
 from typing import Any
 
 import anyio
@@ -17,7 +18,7 @@ from attrs import evolve
 import mellite
 from mellite import hooks
 from mellite.backends import Constant, Echo, Failing, Scripted
-from mellite.errors import HookFailed, InvalidRequest, OutputValidationError, ProviderInternal
+from mellite.errors import CassetteMismatch, HookFailed, InvalidRequest, OutputValidationError, ProviderInternal
 from mellite.events import Event, Finish, TextDelta
 from tests.backends.wrappers.test_pushed_wrappers import STREAMED, WHOLE, live, server as server  # noqa: PLC0414
 from tests.thunk.support import Gate, Source, blocked
@@ -466,6 +467,23 @@ async def test_sampling_and_streams() -> None:
         ("after", "done", "yes"),
         ("after", "done", "One. Two."),
     ]
+
+
+async def test_replayed_answers() -> None:
+    """What comes from a cassette is told with that; where a prompt is changed, the cassette has no answer."""
+    recording = files("mellite") / "demo_cassettes" / "chat.json"
+    noted, told = noting()
+    seen: list[Any] = []
+    with hooks.use(*noted, hooks.after("generation")(seen.append)):
+        async with mellite.backend(f"cassette:{recording}") as backend:
+            assert "Danube" in await backend.generate("Name three rivers.", system="Be brief.")
+    assert [copied.generation.replayed for copied in seen] == [True]
+    assert (told[0], told[-1][:2]) == (("before", "Name three rivers."), ("after", "done"))
+    with hooks.use(hooks.before("generation")(lambda request: asked(request, "Name three lakes.")), *noted):
+        async with mellite.backend(f"cassette:{recording}") as backend:
+            thunk = await backend.generate("Name three rivers.", system="Be brief.").settle()
+    assert isinstance(thunk.error, CassetteMismatch)
+    assert told[-1] == ("after", "failed", "")
 
 
 def test_one_set_of_hooks_in_two_loops() -> None:
