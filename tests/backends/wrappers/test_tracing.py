@@ -188,6 +188,20 @@ async def test_an_abandoned_stream_ends_its_span_and_is_never_current(
     assert "detach" not in caplog.text
 
 
+async def test_a_retried_generation_is_one_span(traces: Traces) -> None:
+    """Its attempts are counted, and the span ends as the last one did, on asyncio and trio."""
+    busy: Any = (503, {"retry-after": "0"}, "{}")
+    for last, state in ((json.dumps(ANSWER), "done"), (busy, "failed")):
+        traces.exporter.clear()
+        transport = ScriptedTransport([busy, busy, last])
+        with traces.measured():
+            await mellite.backend("openai-chat:gpt-4o-mini", api_key="x", transport=transport).generate("Hi.").settle()
+        (span,) = traces.exporter.get_finished_spans()
+        assert (of(span)["mellite.attempts"], of(span)["mellite.state"]) == (3, state)
+        assert span.status.status_code is (StatusCode.UNSET if state == "done" else StatusCode.ERROR)
+    assert sum([point.value for point in traces.points()["mellite.retries"]]) == 4
+
+
 async def test_what_answered_after_a_fallback_is_told(traces: Traces) -> None:
     """Provider, model and server are those of the backend that answered, whatever stands around it."""
     down = mellite.backend("groq:llama", api_key="x", transport=ScriptedTransport([(503, {}, "{}")]), retries=0)
