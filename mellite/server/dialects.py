@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from attrs import evolve, frozen
 
 from ..protocols.answer_blocks import AnswerWriter
 from ..protocols.anthropic_messages import answer_writing as anthropic_writing, request_reading as anthropic_reading
+from ..protocols.bedrock_converse import answer_writing as converse_writing, request_reading as converse_reading
+from ..protocols.cohere_chat import answer_writing as cohere_writing, request_reading as cohere_reading
+from ..protocols.gemini import answer_writing as gemini_writing, request_reading as gemini_reading
+from ..protocols.ollama_chat import answer_writing as ollama_writing, request_reading as ollama_reading
 from ..protocols.openai_chat import answer_writing as chat_writing, request_reading as chat_reading
+from ..protocols.openai_responses import answer_writing as responses_writing, request_reading as responses_reading
 from ..values.errors import InvalidRequest
 from ..values.provider_json import Json, JsonObject
 from ..values.request import Request
+from ..wire.aws import encoded_message
 from .paths import Call
 
-__all__ = ["DIALECTS", "Asked", "Dialect", "asked"]
+__all__ = ["DIALECTS", "Asked", "Dialect", "asked", "decoded", "writer_of"]
 
 
 @frozen(kw_only=True)
@@ -26,18 +33,46 @@ class Dialect:
     Args:
         read: gives the request that a body stands for.
         writer: makes what writes an answer.
+        error_body: gives the JSON that comes with an error status.
         streams: whether an answer is streamed where neither path nor body say so.
     """
 
     read: Callable[[Json], Request]
     writer: Callable[..., AnswerWriter]
+    error_body: Callable[[int, str], JsonObject]
     streams: bool = False
 
 
 #: Protocol -> how it is served.
 DIALECTS: Final[Mapping[str, Dialect]] = {
-    "anthropic-messages": Dialect(read=anthropic_reading.read, writer=anthropic_writing.AnthropicWriter),
-    "openai-chat": Dialect(read=chat_reading.read, writer=chat_writing.ChatWriter),
+    "anthropic-messages": Dialect(
+        read=anthropic_reading.read,
+        writer=anthropic_writing.AnthropicWriter,
+        error_body=anthropic_writing.error_body,
+    ),
+    "bedrock-converse": Dialect(
+        read=converse_reading.read,
+        writer=partial(converse_writing.ConverseWriter, framed=encoded_message),
+        error_body=converse_writing.error_body,
+    ),
+    "cohere-chat": Dialect(
+        read=cohere_reading.read, writer=cohere_writing.CohereWriter, error_body=cohere_writing.error_body
+    ),
+    "gemini": Dialect(
+        read=gemini_reading.read, writer=gemini_writing.GeminiWriter, error_body=gemini_writing.error_body
+    ),
+    "ollama-chat": Dialect(
+        read=ollama_reading.read,
+        writer=ollama_writing.OllamaWriter,
+        error_body=ollama_writing.error_body,
+        streams=True,
+    ),
+    "openai-chat": Dialect(read=chat_reading.read, writer=chat_writing.ChatWriter, error_body=chat_writing.error_body),
+    "openai-responses": Dialect(
+        read=responses_reading.read,
+        writer=responses_writing.ResponsesWriter,
+        error_body=responses_writing.error_body,
+    ),
 }
 
 
@@ -88,3 +123,15 @@ def asked(call: Call, body: JsonObject) -> Asked:
         said = body.get("stream")
         streams = dialect.streams if said is None else said is True
     return Asked(request=request, streams=streams, body=body)
+
+
+def writer_of(call: Call, found: Asked, *, id: str) -> AnswerWriter:
+    """Return what writes the answer to a request.
+
+    Args:
+        call: what was asked.
+        found: the request.
+        id: the id of the answer, without the vendor's prefix.
+    """
+    make = gemini_writing.GeminiArrayWriter if call.form == "array" else DIALECTS[call.protocol].writer
+    return make(model=found.request.model or "unknown", id=id, fields=found.body)

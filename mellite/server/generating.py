@@ -15,7 +15,7 @@ from ..thunk.iterators import Events
 from ..thunk.thunk import AnyThunk
 from ..values.errors import ConnectionLost, InvalidRequest, MelliteError, OutputValidationError
 from ..wire.http import HttpRequest, HttpResponse
-from .dialects import DIALECTS, Asked, asked, decoded
+from .dialects import DIALECTS, Asked, asked, decoded, writer_of
 from .paths import Call, call_of
 from .refusals import error_body, status_of
 
@@ -71,9 +71,7 @@ class GeneratingTransport:
         return generate(self._backend, evolve(request, **changes))
 
     def _writer(self, call: Call, found: Asked) -> AnswerWriter:
-        return DIALECTS[call.protocol].writer(
-            model=found.request.model or "unknown", id=secrets.token_hex(12), fields=found.body
-        )
+        return writer_of(call, found, id=secrets.token_hex(12))
 
     async def aclose(self) -> None:
         """Close the backend."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from typing import Final
 
-from ..protocols.anthropic_messages import answer_writing as anthropic_messages
-from ..protocols.openai_chat import answer_writing as openai_chat
 from ..values.errors import (
     AuthenticationError,
     CassetteError,
@@ -21,12 +18,9 @@ from ..values.errors import (
     TransportError,
 )
 from ..values.provider_json import JsonObject
+from .dialects import DIALECTS
 
 __all__ = ["error_body", "retry_headers", "status_of"]
-
-_BODIES: Final[Mapping[str, Callable[[int, str], JsonObject]]] = {
-    "anthropic-messages": anthropic_messages.error_body,
-}
 
 #: What a class of errors is as an HTTP status, where no provider gave one; the first that fits counts.
 _STATUSES: Final[tuple[tuple[type[Exception], int], ...]] = (
@@ -60,7 +54,7 @@ def status_of(error: Exception) -> int:
 
 def error_body(protocol: str, status: int, message: str) -> JsonObject:
     """Return the JSON that comes with an error status in one protocol; OpenAI's for an unknown one."""
-    return _BODIES.get(protocol, openai_chat.error_body)(status, message)
+    return DIALECTS.get(protocol, DIALECTS["openai-chat"]).error_body(status, message)
 
 
 def retry_headers(error: Exception) -> dict[str, str]:

@@ -18,7 +18,7 @@ import msgspec
 
 from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge
 
-__all__ = ["LIMIT", "EventStreamDecoder", "EventStreamMessage", "HeaderValue"]
+__all__ = ["LIMIT", "EventStreamDecoder", "EventStreamMessage", "HeaderValue", "encoded_message"]
 
 #: The most bytes of one message's payload, 24 MiB, as in AWS's own SDKs.
 LIMIT: Final = 24 * 1024 * 1024
@@ -77,6 +77,25 @@ class EventStreamMessage(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=64)
 def _opening(event: str) -> bytes:
     return b"{" + json.dumps(event).encode() + b":"
+
+
+def encoded_message(headers: Mapping[str, str], payload: bytes) -> bytes:
+    r"""Write one message of an event stream, whose headers are texts.
+
+    Example:
+        >>> message = encoded_message({":event-type": "ping"}, b"{}")
+        >>> EventStreamDecoder().feed(message)
+        [EventStreamMessage(headers={':event-type': 'ping'}, payload=b'{}')]
+    """
+    written = b"".join([_text_header(name.encode(), value.encode()) for name, value in headers.items()])
+    length = _OVERHEAD + len(written) + len(payload)
+    start = struct.pack(">II", length, len(written))
+    message = start + _CRC.pack(crc32(start)) + written + payload
+    return message + _CRC.pack(crc32(message))
+
+
+def _text_header(name: bytes, value: bytes) -> bytes:
+    return bytes([len(name)]) + name + b"\x07" + len(value).to_bytes(2, "big") + value
 
 
 class EventStreamDecoder:

@@ -14,7 +14,11 @@ from mellite.server.running import RunningServer
 #: A backend for each protocol -> what stands behind the server's address in its base URL.
 BASES = {
     "openai-chat:gpt-4o-mini": "/v1",
+    "openai:gpt-4o-mini": "/v1",
     "anthropic:claude-sonnet-4-5": "/v1",
+    "google:gemini-2.5-flash": "/v1beta",
+    "bedrock:us.amazon.nova-micro-v1:0": "",
+    "cohere:command-a-03-2025": "/v2",
 }
 SPECS = tuple(BASES)
 

@@ -11,8 +11,9 @@ from ...values.errors import InvalidRequest
 from ...values.messages import Audio, Document, Image, Media, Video
 from ...values.provider_json import JsonObject
 from ..media import base64_of, media_type_of
+from ..request_fields import Fields
 
-__all__ = ["WHO", "MediaBlocks"]
+__all__ = ["WHO", "MediaBlocks", "media_read"]
 
 WHO: Final = "Bedrock Converse"
 
@@ -124,3 +125,33 @@ class MediaBlocks:
             unique = f"{name[: _LONGEST_NAME - 8]} ({number})"
         self._names.add(unique)
         return unique
+
+
+def media_read(block: Fields) -> Media | None:
+    """Take the media of a block that a client has written; None if it is a block of another kind.
+
+    Raises:
+        InvalidRequest: for a format that Converse does not have, and for what is no base64.
+    """
+    for kind, name, formats in _KINDS:
+        content = block.inner(name)
+        if content is None:
+            continue
+        form = content.needed("format")
+        media_type = next((each for each, written in formats.items() if written == form), None)
+        if media_type is None:
+            raise content.wrong(form, "format", f"one of {', '.join(dict.fromkeys(formats.values()))}")
+        title = content.text("name")
+        filename = None if title is None else f"{title}.{form}"
+        source = content.inner("source") or Fields({}, content.place("source"))
+        facts = content.rest()
+        place = source.inner("s3Location")
+        if place is not None:
+            owner = place.text("bucketOwner")
+            facts |= {} if owner is None else {"bucketOwner": owner}
+            noted = {"bedrock": facts} if facts else None
+            return kind(url=place.needed("uri"), media_type=media_type, filename=filename, provider_metadata=noted)
+        data = kind.from_base64(source.needed("bytes")).data
+        noted = {"bedrock": facts} if facts else None
+        return kind(data, media_type=media_type, filename=filename, provider_metadata=noted)
+    return None

@@ -8,10 +8,10 @@ from typing import Final
 from ...values.errors import MelliteError
 from ...values.events import Finish, FinishReason
 from ...values.provider_json import JsonObject
-from ...values.usage import Usage
-from ..answer_blocks import AnswerWriter, Block, json_line, kept, texts_of
+from ..answer_blocks import AnswerWriter, Block, json_line, texts_of
+from ..openai_writing import error_body, usage_written
 
-__all__ = ["ChatWriter", "error_body", "usage_written"]
+__all__ = ["ChatWriter", "error_body"]
 
 _WORDS: Final[Mapping[FinishReason, str]] = {
     "stop": "stop",
@@ -21,47 +21,6 @@ _WORDS: Final[Mapping[FinishReason, str]] = {
     "error": "stop",
     "unknown": "stop",
 }
-
-#: By the class of an error, what OpenAI calls it; https://platform.openai.com/docs/guides/error-codes.
-_TYPES: Final[Mapping[int, str]] = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "invalid_request_error",
-    413: "invalid_request_error",
-    429: "rate_limit_error",
-}
-
-
-def error_body(status: int, message: str) -> JsonObject:
-    """Return the JSON that comes with an error status.
-
-    Example:
-        >>> error_body(429, "Slow down.")["error"]["type"]
-        'rate_limit_error'
-    """
-    return {"error": {"message": message, "type": _TYPES.get(status, "server_error"), "param": None, "code": None}}
-
-
-def usage_written(usage: Usage | None, taken: str = "prompt", given: str = "completion") -> JsonObject | None:
-    """Return the usage as OpenAI says it; None if nothing is known.
-
-    Args:
-        usage: the tokens used.
-        taken: what the protocol calls those of the prompt.
-        given: what the protocol calls those of the answer.
-    """
-    if usage is None or usage.input_tokens is usage.output_tokens is None:
-        return None
-    cached = kept(cached_tokens=usage.cache_read_input_tokens, cache_write_tokens=usage.cache_write_input_tokens)
-    thought = kept(reasoning_tokens=usage.reasoning_tokens)
-    return {
-        f"{taken}_tokens": usage.input_tokens or 0,
-        f"{given}_tokens": usage.output_tokens or 0,
-        "total_tokens": usage.total_tokens or 0,
-        **({f"{taken}_tokens_details": cached} if cached else {}),
-        **({f"{given}_tokens_details": thought} if thought else {}),
-    }
 
 
 class ChatWriter(AnswerWriter):
@@ -103,7 +62,7 @@ class ChatWriter(AnswerWriter):
             self._chunk({"refusal": finish.refusal})
         self._chunk({}, self._word(finish))
         options = self.fields.get("stream_options")
-        usage = usage_written(finish.usage)
+        usage = usage_written(finish.usage, taken="prompt", given="completion")
         if usage and isinstance(options, Mapping) and options.get("include_usage"):
             self.put(b"data: " + json_line({**self._head("chat.completion.chunk"), "choices": [], "usage": usage}))
             self.put(b"\n\n")
@@ -132,7 +91,7 @@ class ChatWriter(AnswerWriter):
         elif message["content"] is None and not finish.refusal:
             message["content"] = ""
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._word(finish)}
-        usage = usage_written(finish.usage)
+        usage = usage_written(finish.usage, taken="prompt", given="completion")
         return {**self._head("chat.completion"), "choices": [choice], **({"usage": usage} if usage else {})}
 
     def _word(self, finish: Finish) -> str:
