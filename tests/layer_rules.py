@@ -135,7 +135,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # What stands in for a client of somebody else is made of that client's classes: one file for each client.
     "httpx": ("cassettes.clients.httpx",),
     "httpx2": (*TRANSPORTS, "cassettes.clients.httpx2"),
-    "aiohttp": (*TRANSPORTS, "cassettes.clients.aiohttp", "server.http_server", "server.relaying"),
+    "aiohttp": (*TRANSPORTS, "cassettes.clients.aiohttp", "server.http_server", "server.relaying", "server.sockets"),
     **dict.fromkeys(("multidict", "yarl"), (*TRANSPORTS, "cassettes.clients.aiohttp")),
     "requests": ("cassettes.clients.requests",),
     "urllib3": ("cassettes.clients.urllib3_body",),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,14 +14,17 @@ from ..backends.asking import generate
 from ..protocols.answer_blocks import AnswerWriter, json_line
 from ..thunk.iterators import Events
 from ..thunk.thunk import AnyThunk
-from ..values.errors import ConnectionLost, InvalidRequest, MelliteError, OutputValidationError
+from ..values.errors import IncompleteStream, InvalidRequest, MelliteError, OutputValidationError
+from ..values.provider_json import JsonObject
 from ..wire.http import HttpRequest, HttpResponse
 from .dialects import DIALECTS, Asked, asked, decoded, writer_of
 from .paths import Call, call_of
 from .refusals import error_body, status_of
+from .remembered import RememberedResponses
 
 __all__ = ["GeneratingTransport"]
 
+_RESPONSES: Final = "openai-responses"
 _GONE: Final = "the client went away"
 
 
@@ -30,6 +34,9 @@ class GeneratingTransport:
     Args:
         backend: who is asked; anything with ``stream(request)``. Where it names a model, that one is asked, whatever
             the client says.
+
+    Attributes:
+        name: who is asked, as in ``openai:gpt-4o``.
     """
 
     #: No key is needed to ask it: the backend has its own.
@@ -38,7 +45,9 @@ class GeneratingTransport:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         describe = getattr(backend, "describe", None)
-        self._names_model = ":" in describe() if callable(describe) else False
+        self.name = describe() if callable(describe) else type(backend).__name__
+        self._names_model = ":" in self.name
+        self._remembered = RememberedResponses()
 
     def __repr__(self) -> str:
         return f"GeneratingTransport({self._backend!r})"
@@ -54,14 +63,22 @@ class GeneratingTransport:
         if call is None or call.protocol not in DIALECTS:
             msg = f"no backend can be asked by {request.method} {parts.path}"
             raise InvalidRequest(msg, status=404)
-        found = asked(call, decoded(request.body))
+        body = decoded(request.body)
+        if call.protocol == _RESPONSES:
+            body = self._remembered.completed(body)
+        found = asked(call, body)
         answer = GeneratedAnswer(self._thunk(found), self._writer(call, found), call, streams=found.streams)
+        if call.protocol == _RESPONSES:
+            answer.on_end = partial(self._remember, body)
         try:
             await answer.begin()
         except BaseException:
             await answer.aclose()
             raise
         return answer
+
+    def _remember(self, body: JsonObject, answer: JsonObject) -> None:
+        self._remembered.note(answer["id"], body, answer["output"])
 
     def _thunk(self, found: Asked) -> AnyThunk:
         request = found.request
@@ -88,9 +105,12 @@ class GeneratedAnswer(HttpResponse):
         writer: writes its events.
         call: what was asked.
         streams: whether it is handed on as it comes, or in one piece at the end.
+
+    Attributes:
+        on_end: is called with the whole answer when it has ended well.
     """
 
-    __slots__ = ("_call", "_events", "_next", "_over", "_streams", "_thunk", "_writer")
+    __slots__ = ("_call", "_events", "_next", "_over", "_streams", "_thunk", "_writer", "on_end")
 
     def __init__(self, thunk: AnyThunk, writer: AnswerWriter, call: Call, *, streams: bool) -> None:
         self.status = 200
@@ -102,6 +122,7 @@ class GeneratedAnswer(HttpResponse):
         self._events: Events = thunk.events()
         self._next = b""
         self._over = False
+        self.on_end: Callable[[JsonObject], None] | None = None
 
     async def begin(self) -> None:
         """Wait for the first piece; an error before it can still become a status.
@@ -120,7 +141,7 @@ class GeneratedAnswer(HttpResponse):
             return await self._piece()
         except MelliteError as error:
             self._over = True
-            body = error_body(self._call.protocol, status_of(error), str(error))
+            body = error_body(self._call.protocol, status_of(error), str(error), code=error.code)
             return self._writer.failure(error, body)
 
     async def _piece(self) -> bytes:
@@ -142,7 +163,10 @@ class GeneratedAnswer(HttpResponse):
                     return data
         if self._writer.finish is None:
             msg = "the backend ended its answer without a Finish event"
-            raise ConnectionLost(msg)
+            raise IncompleteStream(msg)
+        if self.on_end is not None:
+            self.on_end(self._writer.whole())
+            self.on_end = None
         return b""
 
     async def _whole(self) -> bytes:

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from aiohttp import web
 
 from ..values.errors import ConnectionLost, MelliteError
+from ..values.provider_json import JsonObject
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .faults import Fault, Faults
+from .generating import GeneratingTransport
 from .guard import Guard
+from .listing import listed
 from .paths import Call, call_of
 from .refusals import error_body, retry_headers, status_of
 from .relaying import Relay
 from .served import Served
+from .sockets import Sockets
 
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
@@ -61,6 +65,7 @@ class ModelServer:
         self._listener = listener
         self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
+        self._sockets = Sockets(source)
         self.requests: list[Served] = []
         self.url = ""
 
@@ -113,10 +118,16 @@ class ModelServer:
         if refusal is not None:
             return _refused(served, call, 403, refusal)
         if "upgrade" in headers.get("connection", "").lower():
+            if call is not None and headers.get("upgrade", "").lower() == "websocket" and self._sockets.takes(call):
+                return await self._sockets.serve(request, call, served)
             return _refused(served, call, 426, "no other protocol is spoken here: ask by POST", upgrade="HTTP/1.1")
         if request.method == "HEAD" or (request.method == "GET" and path.strip("/") == ""):
             served.status = 200
             return web.Response(text="mellite\n")
+        found = self._listed(path) if request.method == "GET" else None
+        if found is not None:
+            served.status = 200
+            return web.json_response(found)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -134,6 +145,9 @@ class ModelServer:
             return await self._relayed(request, response, served, fault)
         finally:
             await response.aclose()
+
+    def _listed(self, path: str) -> JsonObject | None:
+        return listed(path, self.source.name) if isinstance(self.source, GeneratingTransport) else None
 
     async def _relayed(
         self, request: web.BaseRequest, response: HttpResponse, served: Served, fault: Fault | None
@@ -168,9 +182,11 @@ def _asked(request: web.BaseRequest, call: Call | None, headers: Mapping[str, st
     return HttpRequest(request.method, url, headers=headers, body=body)
 
 
-def _refused(served: Served, call: Call | None, status: int, message: str, **headers: str) -> web.Response:
+def _refused(
+    served: Served, call: Call | None, status: int, message: str, code: str | None = None, **headers: str
+) -> web.Response:
     served.status, served.error = status, message
-    body = error_body("" if call is None else call.protocol, status, message)
+    body = error_body("" if call is None else call.protocol, status, message, code=code)
     return web.Response(status=status, text=json.dumps(body), content_type="application/json", headers=headers)
 
 
@@ -182,6 +198,6 @@ def _failed(
         served.error = str(error)
         request.transport.abort()
         raise ConnectionResetError(str(error))
-    response = _refused(served, call, status_of(error), str(error))
+    response = _refused(served, call, status_of(error), str(error), getattr(error, "code", None))
     response.headers.update(retry_headers(error))
     return response

@@ -52,9 +52,19 @@ def status_of(error: Exception) -> int:
     return next((each for kind, each in _STATUSES if isinstance(error, kind)), 500)
 
 
-def error_body(protocol: str, status: int, message: str) -> JsonObject:
-    """Return the JSON that comes with an error status in one protocol; OpenAI's for an unknown one."""
-    return DIALECTS.get(protocol, DIALECTS["openai-chat"]).error_body(status, message)
+def error_body(protocol: str, status: int, message: str, *, code: str | None = None) -> JsonObject:
+    """Return the JSON that comes with an error status in one protocol; OpenAI's for an unknown one.
+
+    Args:
+        protocol: the protocol of the client.
+        status: the HTTP status.
+        message: what is told.
+        code: the code of the error, for protocols that have one.
+    """
+    body = DIALECTS.get(protocol, DIALECTS["openai-chat"]).error_body(status, message)
+    if code is not None and "code" in (body.get("error") or ()) and body["error"]["code"] is None:
+        body["error"]["code"] = code
+    return body
 
 
 def retry_headers(error: Exception) -> dict[str, str]:

@@ -61,8 +61,10 @@ class Settings:
         Raises:
             MelliteError: if it cannot.
         """
-        found = transport_of(self.source, match=self.match, speed=speed_of(self.speed))
-        return found if self.record is None else recording(found, self.record, even_in_ci=self.even_in_ci)
+        speed = speed_of(self.speed)
+        if self.record is None:
+            return transport_of(self.source, match=self.match, speed=speed)
+        return recording(self.source, self.record, even_in_ci=self.even_in_ci, match=self.match, speed=speed)
 
     def server(self, listener: Callable[[Served], None] | None = None) -> ModelServer:
         """Return the server, which does not listen yet.

@@ -10,20 +10,22 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from ..backends.by_name import backend
+from ..backends.by_name import backend, is_offline
 from ..cassettes.files.read import load_cassette
 from ..cassettes.interactions import Cassette, HttpInteraction
-from ..cassettes.opening import use
 from ..cassettes.replaying.claims import CLAIMS, Match
 from ..cassettes.replaying.transport import ReplayTransport
 from ..cassettes.secrets.redaction import Redaction
 from ..cassettes.timeline import KEY
 from ..values.errors import ConfigurationError
 from ..wire.http import Transport
+from ..wire.transports.default import default_transport
 from .generating import GeneratingTransport
+from .passing import PassingTransport
 from .paths import compared_url
+from .recording import RecordingTransport
 
-__all__ = ["recording", "replaying", "speed_of", "transport_of"]
+__all__ = ["ANY_PATH", "recording", "replaying", "speed_of", "transport_of"]
 
 _FILE: Final = re.compile(r"\.(?:json|ya?ml|toml)(?:\.gz|\.lz4)?$")
 _CASSETTE: Final = "cassette:"
@@ -43,7 +45,7 @@ class _AnyPath(Redaction):
         return {name: value for name, value in super().headers(headers, allowed).items() if name != "content-type"}
 
 
-_ANY_PATH: Final = _AnyPath()
+ANY_PATH: Final = _AnyPath()
 
 
 def speed_of(speed: str | float | None) -> float | None:
@@ -73,7 +75,8 @@ def transport_of(source: Any, *, match: Match = "pool", speed: float | None = No
 
     Args:
         source: a cassette or the path of its file; what `mellite.backend` takes, such as ``fake:echo``; a backend, or
-            anything with ``stream(request)``; or a transport.
+            anything with ``stream(request)``; a transport; or None for the providers themselves, which are asked what
+            the client asks.
         match: how a cassette finds its answers.
         speed: how many times as fast as recorded a cassette answers; None for at once.
 
@@ -86,6 +89,8 @@ def transport_of(source: Any, *, match: Match = "pool", speed: float | None = No
     if match not in CLAIMS:
         msg = f"match is one of {', '.join(CLAIMS)}, not {match!r}"
         raise ConfigurationError(msg)
+    if source is None:
+        return PassingTransport(default_transport())
     if isinstance(source, Cassette):
         return replaying(source, match=match, speed=speed)
     if isinstance(source, (str, os.PathLike)):
@@ -107,7 +112,7 @@ def transport_of(source: Any, *, match: Match = "pool", speed: float | None = No
 def replaying(cassette: Cassette, *, match: Match, speed: float | None) -> ReplayTransport:
     """Return what answers from a cassette, whichever client asks, and under whichever path."""
     return ReplayTransport(
-        _without_lineage(cassette), match=match, speed=speed, redaction=_ANY_PATH, lenient=True, again=True
+        _without_lineage(cassette), match=match, speed=speed, redaction=ANY_PATH, lenient=True, again=True
     )
 
 
@@ -124,11 +129,23 @@ def _without_lineage(cassette: Cassette) -> Cassette:
     return evolve(cassette, interactions=tuple(interactions))
 
 
-def recording(live: Transport, path: str | os.PathLike[str], *, even_in_ci: bool = False) -> Transport:
-    """Return what hands on the answers of another transport and records them, added to what the file has.
+def recording(source: Any, path: str | os.PathLike[str], *, even_in_ci: bool = False, **how: Any) -> Transport:
+    """Return what answers for a source, and records the answers.
+
+    A provider that speaks the protocol of a client is asked what the client asks, word for word. Without a source it
+    is the maker of each protocol.
+
+    Args:
+        source: what answers, as in `transport_of`.
+        path: the file of the cassette, to which the answers are added.
+        even_in_ci: whether to record even with ``CI=true``.
+        **how: the other arguments of `transport_of`.
 
     Raises:
         RecordingForbidden: with ``CI=true``, unless `even_in_ci`.
         InvalidCassette: if the file is there and damaged.
     """
-    return use(path, mode="all", live=live, even_in_ci=even_in_ci)
+    answering = None if source is None else transport_of(source, **how)
+    asks = isinstance(source, str) and isinstance(answering, GeneratingTransport) and not is_offline(source)
+    provider = source if asks else None
+    return RecordingTransport(path, answering, provider=provider, passes=asks, even_in_ci=even_in_ci)

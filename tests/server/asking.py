@@ -61,6 +61,8 @@ def exchanged(url: str, data: bytes) -> Raw:
             while (line := file.readline().decode().strip()) != "":
                 lines.append(line.lower())
             told = dict([line.split(": ", 1) for line in lines])
+            if data.startswith(b"HEAD "):
+                return Raw(status, "\n".join(lines), [], ended=True)
             if told.get("transfer-encoding") != "chunked":
                 data = file.read(int(told["content-length"])) if "content-length" in told else file.read()
                 return Raw(status, "\n".join(lines), [data] if data else [], ended=True)

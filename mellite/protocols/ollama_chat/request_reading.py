@@ -80,18 +80,27 @@ def _message(entry: Fields, calls: list[ToolCall]) -> Message:
     if role == "system":
         return Message("system", (Text(text),))
     if role == "tool":
-        id, name = entry.text("tool_call_id"), entry.text("tool_name") or entry.text("name")
-        call = next((each for each in calls if id == each.id or (id is None and name in (None, each.name))), None)
-        if call is not None:
-            calls.remove(call)
-            return Message("tool", (ToolResult(call.id, call.name, text),))
-        return Message("tool", (ToolResult(id or name or "", name or id or "", text),))
-    images = [media_of(entry, str(image), _type_of(str(image))) for image in entry.items("images")]
-    if role == "user":
-        said: list[Part] = [Text(text)] if text or not images else []
-        return Message("user", [*said, *images])
-    if role != "assistant":
+        return Message("tool", (_result(entry, text, calls),))
+    if role == "assistant":
+        return Message("assistant", _said(entry, text, calls))
+    if role != "user":
         raise entry.wrong(role, "role", "system, user, assistant or tool")
+    images = [media_of(entry, str(image), _type_of(str(image))) for image in entry.items("images")]
+    said: list[Part] = [Text(text)] if text or not images else []
+    return Message("user", [*said, *images])
+
+
+def _result(entry: Fields, text: str, calls: list[ToolCall]) -> ToolResult:
+    """Take what a tool gave: it answers the first open call with its id, or of its name."""
+    id, name = entry.text("tool_call_id"), entry.text("tool_name") or entry.text("name")
+    for call in calls:
+        if id == call.id or (id is None and name in (None, call.name)):
+            calls.remove(call)
+            return ToolResult(call.id, call.name, text)
+    return ToolResult(id or name or "", name or id or "", text)
+
+
+def _said(entry: Fields, text: str, calls: list[ToolCall]) -> list[Part]:
     parts: list[Part] = []
     thinking = entry.text("thinking")
     if thinking:
@@ -104,7 +113,7 @@ def _message(entry: Fields, calls: list[ToolCall]) -> Message:
         found = ToolCall(id, function.needed("name"), function.take("arguments") or {})
         calls.append(found)
         parts.append(found)
-    return Message("assistant", parts)
+    return parts
 
 
 #: How base64 of pictures begins -> their type: Ollama's clients say none.

@@ -1,0 +1,94 @@
+"""Requests that are passed on reach the provider as they came, and what it says is recorded as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mellite.cassettes import load_cassette
+from mellite.server.running import RunningServer
+from tests.server.asking import raw, served_backend
+
+Server = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def provider(mellite_server: Server, monkeypatch: pytest.MonkeyPatch) -> RunningServer:
+    """A provider, which is another server, under the variables by which providers are found."""
+    server = mellite_server("fake:echo")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    return server
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spec", ["openai-chat:gpt-4o-mini", "openai:gpt-4o-mini", "anthropic:claude-sonnet-4-5"])
+@pytest.mark.parametrize("source", [None, "openai:gpt-4o-mini"])
+async def test_passed_on_and_recorded(
+    mellite_server: Server, provider: RunningServer, spec: str, source: str | None, tmp_path: Path
+) -> None:
+    """A client of a provider gets its answer; the recording answers the same client, and has no key."""
+    if source is not None and spec.startswith("anthropic"):
+        return
+    file = tmp_path / "calls.json"
+    server = mellite_server(source, record=file, even_in_ci=True)
+    async with served_backend(server, spec) as backend:
+        assert await backend.generate("Name three rivers.") == "Name three rivers."
+    assert json.loads(provider.requests[0].body) == json.loads(server.requests[0].body)
+    server.stop()
+    (interaction,) = load_cassette(file).http
+    assert interaction.request.url.startswith(provider.url)
+    assert "sk-test" not in file.read_text()
+    again = mellite_server(file)
+    async with served_backend(again, spec) as backend:
+        assert await backend.generate("Name three rivers.") == "Name three rivers."
+
+
+@pytest.mark.anyio
+async def test_another_protocol_than_the_provider_speaks(
+    mellite_server: Server, provider: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of Claude is answered by OpenAI; what is recorded is what the client saw."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-server")
+    file = tmp_path / "calls.json"
+    server = mellite_server("openai:gpt-4o-mini", record=file, even_in_ci=True)
+    async with served_backend(server, "anthropic:claude-sonnet-4-5") as backend:
+        assert await backend.generate("Name three rivers.") == "Name three rivers."
+    server.stop()
+    assert provider.requests[0].path == "/v1/responses"
+    assert provider.requests[0].model == "gpt-4o-mini"
+    assert load_cassette(file).http[0].request.url == "https://api.anthropic.com/v1/messages"
+
+
+def test_the_key_of_the_server_comes_before_that_of_the_client(
+    mellite_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the server has a key it is sent, and the client's is not."""
+    seen: list[Any] = []
+
+    class Provider:
+        async def open(self, request: Any, *, timeout: float | None = None) -> Any:
+            seen.append(dict(request.headers))
+            raise ConnectionError
+
+    upstream = mellite_server(Provider())
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{upstream.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-server")
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "Hi."}]}'
+    server = mellite_server(None)
+    raw(server.url, "/v1/chat/completions", body, headers="authorization: Bearer sk-of-the-client\r\nx-tenant: a\r\n")
+    assert seen[0]["authorization"] == "Bearer sk-of-the-server"
+    assert seen[0]["x-tenant"] == "a"
+
+
+def test_nobody_is_known_for_a_path(mellite_server: Server) -> None:
+    """A path of no provider is a 404, in the words of OpenAI."""
+    found = raw(mellite_server(None).url, "/weather", b"{}")
+    assert found.status == 404
+    assert "not known who is asked" in json.loads(b"".join(found.pieces))["error"]["message"]
