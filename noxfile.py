@@ -186,6 +186,17 @@ def servers(session: nox.Session) -> None:
     session.run("python", "-m", "tests.servers", *programs, *session.posargs)
 
 
+#: The clients that `nox -s serve` brings; each pinned.
+CLIENTS = (*SDKS, "boto3==1.44.8", "ollama==0.6.3")
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """Ask `mellite serve` with the official SDKs: from a backend, from what was recorded of it, and refused."""
+    session.install("-q", "-e", ".[test]", *CLIENTS)
+    session.run("python", "-W", "ignore::DeprecationWarning", "-m", "tests.servers.serving", *session.posargs)
+
+
 #: The reference server of the Model Context Protocol, with one of everything.
 EVERYTHING = "@modelcontextprotocol/server-everything@2026.8.31"
 

@@ -11,13 +11,16 @@ from urllib.parse import urlsplit
 from attrs import evolve
 
 from ..backends.asking import generate
+from ..backends.by_name import backend
 from ..protocols.answer_blocks import AnswerWriter, json_line
+from ..providers.catalog import split
 from ..thunk.iterators import Events
 from ..thunk.thunk import AnyThunk
 from ..values.errors import IncompleteStream, InvalidRequest, MelliteError, OutputValidationError
 from ..values.provider_json import JsonObject
 from ..wire.http import HttpRequest, HttpResponse
 from .dialects import DIALECTS, Asked, asked, decoded, writer_of
+from .passing import provider_for
 from .paths import Call, call_of
 from .refusals import error_body, status_of
 from .remembered import RememberedResponses
@@ -32,8 +35,10 @@ class GeneratingTransport:
     """A transport that answers by a backend, in the words of the vendor whose API is asked.
 
     Args:
-        backend: who is asked; anything with ``stream(request)``. Where it names a model, that one is asked, whatever
+        asked_one: who is asked; anything with ``stream(request)``. Where it names a model, that one is asked, whatever
             the client says.
+        spec: how the backend is called, if it is a provider's: a client that speaks another protocol of this provider
+            is answered over that one, so that nothing has to be translated.
 
     Attributes:
         name: who is asked, as in ``openai:gpt-4o``.
@@ -42,10 +47,12 @@ class GeneratingTransport:
     #: No key is needed to ask it: the backend has its own.
     offline: Final = True
 
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        describe = getattr(backend, "describe", None)
-        self.name = describe() if callable(describe) else type(backend).__name__
+    def __init__(self, asked_one: Any, *, spec: str | None = None) -> None:
+        self._backend = asked_one
+        self._spec = spec
+        self._others: dict[str, Any] = {}
+        describe = getattr(asked_one, "describe", None)
+        self.name = describe() if callable(describe) else type(asked_one).__name__
         self._names_model = ":" in self.name
         self._remembered = RememberedResponses()
 
@@ -67,7 +74,7 @@ class GeneratingTransport:
         if call.protocol == _RESPONSES:
             body = self._remembered.completed(body)
         found = asked(call, body)
-        answer = GeneratedAnswer(self._thunk(found), self._writer(call, found), call, streams=found.streams)
+        answer = GeneratedAnswer(self._thunk(call, found), self._writer(call, found), call, streams=found.streams)
         if call.protocol == _RESPONSES:
             answer.on_end = partial(self._remember, body)
         try:
@@ -80,21 +87,32 @@ class GeneratingTransport:
     def _remember(self, body: JsonObject, answer: JsonObject) -> None:
         self._remembered.note(answer["id"], body, answer["output"])
 
-    def _thunk(self, found: Asked) -> AnyThunk:
+    def _thunk(self, call: Call, found: Asked) -> AnyThunk:
         request = found.request
         changes: dict[str, Any] = {} if found.streams else {"options": evolve(request.options, stream=False)}
         if self._names_model:
             changes["model"] = None
-        return generate(self._backend, evolve(request, **changes))
+        return generate(self._backend_for(call), evolve(request, **changes))
+
+    def _backend_for(self, call: Call) -> Any:
+        """Return the backend, or the one that asks the same provider in the protocol of the client."""
+        if self._spec is None:
+            return self._backend
+        if call.protocol not in self._others:
+            name, (own, model) = provider_for(call, self._spec), split(self._spec)
+            other = name is not None and name != own
+            self._others[call.protocol] = backend(f"{name}:{model or ''}") if other else self._backend
+        return self._others[call.protocol]
 
     def _writer(self, call: Call, found: Asked) -> AnswerWriter:
         return writer_of(call, found, id=secrets.token_hex(12))
 
     async def aclose(self) -> None:
-        """Close the backend."""
-        close = getattr(self._backend, "aclose", None)
-        if close is not None:
-            await close()
+        """Close the backends."""
+        for each in {id(one): one for one in (self._backend, *self._others.values())}.values():
+            close = getattr(each, "aclose", None)
+            if close is not None:
+                await close()
 
 
 class GeneratedAnswer(HttpResponse):

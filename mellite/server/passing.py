@@ -10,14 +10,14 @@ from attrs import evolve
 
 from ..providers import catalog
 from ..values.empty import EMPTY
-from ..values.errors import AuthenticationError, ConfigurationError, InvalidRequest, UnknownProvider
+from ..values.errors import AuthenticationError, ConfigurationError, InvalidRequest
 from ..wire.endpoint import is_private_link
 from ..wire.http import HttpRequest, HttpResponse, Transport, shown_url
 from ..wire.route import Route
 from .dialects import asked, decoded
 from .paths import Call, call_of
 
-__all__ = ["PassingTransport", "route_to"]
+__all__ = ["PassingTransport", "provider_for"]
 
 #: Protocol -> the provider that made it, which is asked unless another one is named.
 _MAKERS: Final[Mapping[str, str]] = {
@@ -50,31 +50,25 @@ _DROPPED: Final = frozenset(
 _KEYS: Final = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
 
 
-def route_to(call: Call, spec: str | None) -> Route | None:
-    """Return the route of a provider that speaks the protocol of a call; None if it does not.
+def provider_for(call: Call, spec: str | None) -> str | None:
+    """Return the name of a provider that speaks the protocol of a call; None if it does not.
 
     Args:
         call: what the client asks.
         spec: the provider, and perhaps a model, as `mellite.backend` takes it; None for the maker of the protocol.
 
     Example:
-        >>> route_to(call_of("/v1/chat/completions"), "openai:gpt-4o").endpoint.path
-        '/chat/completions'
-        >>> route_to(call_of("/v1/messages"), "openai:gpt-4o") is None
+        >>> provider_for(call_of("/v1/chat/completions"), "openai:gpt-4o")
+        'openai-chat'
+        >>> provider_for(call_of("/v1/messages"), "openai:gpt-4o") is None
         True
     """
     if spec is None:
-        maker = _MAKERS.get(call.protocol)
-        return None if maker is None else catalog.find(maker)
+        return _MAKERS.get(call.protocol)
     name, _ = catalog.split(spec)
     for each in dict.fromkeys((name, f"{name}-chat", name.removesuffix("-chat"))):
-        if catalog.knows(each):
-            try:
-                route = catalog.find(each)
-            except UnknownProvider:
-                continue
-            if route.protocol.id == call.protocol:
-                return route
+        if catalog.knows(each) and catalog.find(each).protocol.id == call.protocol:
+            return each
     return None
 
 
@@ -102,10 +96,11 @@ class PassingTransport:
         """
         parts = urlsplit(request.url)
         call = call_of(parts.path, parts.query)
-        route = None if call is None else route_to(call, self._spec)
-        if call is None or route is None:
+        name = None if call is None else provider_for(call, self._spec)
+        if call is None or name is None:
             msg = f"it is not known who is asked by {request.method} {parts.path}"
             raise InvalidRequest(msg, status=404)
+        route = catalog.find(name)
         headers = {name: value for name, value in request.headers.items() if name not in _DROPPED and value.isascii()}
         taken = request.headers.get("accept-encoding", "")
         headers["accept-encoding"] = "gzip, deflate" if "gzip" in taken else "identity"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ..cassettes.opening import CassetteTransport, use
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from ..wire.transports.default import default_transport
-from .passing import PassingTransport, route_to
+from .passing import PassingTransport, provider_for
 from .paths import call_of
 
 __all__ = ["RecordingTransport"]
@@ -59,7 +59,7 @@ class RecordingTransport:
     def _is_passed(self, request: HttpRequest) -> bool:
         parts = urlsplit(request.url)
         call = call_of(parts.path, parts.query)
-        return call is not None and route_to(call, self._provider) is not None
+        return call is not None and provider_for(call, self._provider) is not None
 
     async def aclose(self) -> None:
         """End the recording, and close what answers.

@@ -99,7 +99,7 @@ def transport_of(source: Any, *, match: Match = "pool", speed: float | None = No
         if _FILE.search(path) and not Path(path).is_dir():
             return replaying(load_cassette(path), match=match, speed=speed)
         if isinstance(source, str):
-            return GeneratingTransport(backend(source))
+            return GeneratingTransport(backend(source), spec=None if is_offline(source) else source)
     if callable(getattr(source, "stream", None)):
         return GeneratingTransport(source)
     if callable(getattr(source, "open", None)) and not isinstance(source, os.PathLike):

@@ -23,6 +23,7 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "tls": ("bench_live:tls",),
     "httpx2": ("bench_live:httpx2_burst",),
     "replay": ("bench_cassettes:replay",),
+    "serve": ("bench_serve:serving",),
     "record": ("bench_cassettes:record",),
     "pytest": ("bench_pytest:recorded_tests",),
     "cold": ("bench_process:cold",),

@@ -26,7 +26,8 @@ SPECS = tuple(BASES)
 @asynccontextmanager
 async def served_backend(server: RunningServer, spec: str) -> AsyncIterator[mellite.Backend]:
     """A backend of mellite's that asks the server."""
-    backend = mellite.backend(spec, api_key="sk-test", base_url=f"{server.url}{BASES[spec]}", retries=0)
+    base = BASES.get(spec, "/v1")
+    backend = mellite.backend(spec, api_key="sk-test", base_url=f"{server.url}{base}", retries=0)
     async with backend:
         yield backend
 

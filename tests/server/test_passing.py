@@ -92,3 +92,23 @@ def test_nobody_is_known_for_a_path(mellite_server: Server) -> None:
     found = raw(mellite_server(None).url, "/weather", b"{}")
     assert found.status == 404
     assert "not known who is asked" in json.loads(b"".join(found.pieces))["error"]["message"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ("openai-chat:gpt-4o", "/v1/chat/completions"),
+        ("openai:gpt-4o", "/v1/responses"),
+        ("anthropic:claude-sonnet-4-5", "/v1/responses"),
+    ],
+)
+async def test_a_provider_is_asked_in_the_words_of_the_client(
+    mellite_server: Server, provider: RunningServer, monkeypatch: pytest.MonkeyPatch, spec: str, path: str
+) -> None:
+    """A provider with several protocols is asked over that of the client, by the model that the server names."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-server")
+    async with served_backend(mellite_server("openai:gpt-4o-mini"), spec) as backend:
+        assert await backend.generate("Name three rivers.") == "Name three rivers."
+    (request,) = provider.requests
+    assert (request.path, request.model) == (path, "gpt-4o-mini")
