@@ -79,6 +79,9 @@ Opener: TypeAlias = "Callable[[Any], AsyncIterator[Event]]"
 
 T = TypeVar("T")
 
+#: Runs the code of a tool.
+CodeRunner: TypeAlias = "Callable[[], Awaitable[Any]]"
+
 #: Runs one call of a tool.
 ToolRunner: TypeAlias = "Callable[[ToolCall], Awaitable[ToolResult]]"
 
@@ -149,6 +152,14 @@ class Interceptor:
     async def call_tool(self, call: ToolCall, proceed: ToolRunner) -> ToolResult:
         """Return the result of a call; ``await proceed(call)`` runs it."""
         return await proceed(call)
+
+    async def run_tool(self, call: ToolCall, proceed: CodeRunner, *, once: bool) -> Any:  # noqa: ARG002 - as above
+        """Return what the code of a tool returns; ``await proceed()`` runs it, now that the call has been approved.
+
+        Raises:
+            OutcomeUnknown: to leave the call without a result, so that the run ends with it among its pending calls.
+        """
+        return await proceed()
 
 
 @final

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .observing import Interceptor, ToolRunner, in_force
+from .observing import CodeRunner, Interceptor, ToolRunner, in_force
 
 if TYPE_CHECKING:
     from ..values.messages import ToolCall, ToolResult
 
-__all__ = ["call_tool"]
+__all__ = ["call_tool", "run_tool"]
 
 
 async def call_tool(call: ToolCall, run: ToolRunner) -> ToolResult:
@@ -24,3 +24,18 @@ async def call_tool(call: ToolCall, run: ToolRunner) -> ToolResult:
 
 async def _handed_on(interceptor: Interceptor, run: ToolRunner, call: ToolCall) -> ToolResult:
     return await interceptor.call_tool(call, run)
+
+
+async def run_tool(call: ToolCall, run: CodeRunner, *, once: bool) -> Any:
+    """Have those in between run the code of a tool that was approved; ``run()`` is what runs it in the end.
+
+    Args:
+        call: as the model wrote it.
+        run: runs the code.
+        once: whether it must not run twice for the same call.
+    """
+    force = in_force()
+    for interceptor in force.interceptors if force is not None else ():
+        if type(interceptor).run_tool is not Interceptor.run_tool:
+            run = partial(interceptor.run_tool, call, run, once=once)
+    return await run()

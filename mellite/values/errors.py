@@ -17,6 +17,7 @@
     ├── SamplingError           StreamRejected
     ├── CassetteError           CassetteMiss, CassetteMismatch, InvalidCassette, InvalidCassetteName,
     │                           UnsafeCassette, RecordingForbidden
+    ├── JournalError            JournalInUse, InvalidJournal, JournalDiverged, OutcomeUnknown
     └── SyncInsideLoop
 
 Each says what happened, to what, and what to do. None of them ever holds a key.
@@ -52,10 +53,15 @@ __all__ = [
     "InvalidCassette",
     "InvalidCassetteName",
     "InvalidCredential",
+    "InvalidJournal",
     "InvalidProviderOutput",
     "InvalidRequest",
+    "JournalDiverged",
+    "JournalError",
+    "JournalInUse",
     "MelliteError",
     "MissingExtra",
+    "OutcomeUnknown",
     "OutputTooLarge",
     "OutputValidationError",
     "PayloadTooLarge",
@@ -399,6 +405,44 @@ class UnsafeCassette(CassetteError):
 
 class RecordingForbidden(CassetteError):
     """Recording was asked for where nothing may be recorded (``CI=true``)."""
+
+
+class JournalError(MelliteError):
+    """Something is wrong with the journal of a run; ``path`` names its directory."""
+
+    path: str | None = None
+
+
+class JournalInUse(JournalError):
+    """Another process, or another block of this one, has the journal open."""
+
+
+class InvalidJournal(JournalError):
+    """A damaged journal; ``offset`` is the byte where reading failed, if known. It is left as it is."""
+
+    offset: int | None = None
+
+
+class JournalDiverged(JournalError):
+    """A program asks for something else than it did when its journal was written.
+
+    ``call`` is the number of the call that was expected, and ``diff`` says where its request differs.
+    """
+
+    call: int | None = None
+    diff: str | None = None
+
+
+class OutcomeUnknown(JournalError):
+    """What must run once had begun when its process died; nobody knows whether it was done, so it is not run again.
+
+    ``tool`` is its name, ``arguments`` what it was called with, without what looks like a key, and ``call_id`` the
+    number of the call in the journal, for ``journal.resolve`` and ``mellite journal resolve``.
+    """
+
+    tool: str | None = None
+    arguments: Any = None
+    call_id: int | None = None
 
 
 class SyncInsideLoop(MelliteError):

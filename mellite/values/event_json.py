@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, cast
 
 import msgspec
@@ -39,21 +40,17 @@ def events_written(answer: Sequence[Event]) -> list[Json]:
     return [{"type": type(event).__name__, **_fields(event)} for event in answer]
 
 
-def _names(kind: type[Any]) -> Sequence[str]:
-    return kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else tuple(fields_dict(kind))
-
-
-def _default(kind: type[Any], name: str) -> object:
+@cache
+def _defaults(kind: type[Any]) -> Mapping[str, object]:
+    """Return the fields of a kind of event, and what each is by default."""
     if issubclass(kind, msgspec.Struct):
-        found = {field.name: field.default for field in msgspec.structs.fields(kind)}
-        return found[name]
-    return fields_dict(kind)[name].default
+        return {field.name: field.default for field in msgspec.structs.fields(kind)}
+    return {name: field.default for name, field in fields_dict(kind).items()}
 
 
 def _fields(value: Any) -> JsonObject:
-    kind = type(value)
-    held = {name: getattr(value, name) for name in _names(kind)}
-    return {name: _value(each) for name, each in held.items() if each != _default(kind, name) and not _is_error(each)}
+    held = [(name, getattr(value, name), default) for name, default in _defaults(type(value)).items()]
+    return {name: _value(each) for name, each, default in held if each != default and not _is_error(each)}
 
 
 def _is_error(value: Any) -> bool:

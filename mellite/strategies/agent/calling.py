@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar, final
 
 import anyio
@@ -13,10 +14,10 @@ from attrs import evolve, field, frozen
 from ... import loops
 from ...loops.own_context import in_own_context
 from ...thunk import observing
-from ...thunk.tool_interception import call_tool
+from ...thunk.tool_interception import call_tool, run_tool
 from ...values.callables import is_async
 from ...values.empty import EMPTY
-from ...values.errors import ToolFailure
+from ...values.errors import OutcomeUnknown, ToolFailure
 from ...values.function_tools import Approve, Tool
 from ...values.json_texts import copied_json
 from ...values.messages import ToolCall, ToolResult
@@ -185,7 +186,7 @@ class _Batch:
         with observing.activity("tool", call) as activity:
             try:
                 result = await call_tool(call, run)
-            except _Deferred:
+            except (_Deferred, OutcomeUnknown):
                 return Called(call, None)
             if activity is not None:
                 activity.result = result
@@ -193,7 +194,8 @@ class _Batch:
             return evolve(latest[0], call=call)
         if (result.id, result.name) != (call.id, call.name):
             result = evolve(result, id=call.id, name=call.name)
-        return Called(call, result, failed=result.result.type == "error")
+        failed = result.result.type == "error"
+        return Called(call, result, value=None if failed else result.result.value, failed=failed)
 
     async def _run(self, call: ToolCall) -> Called:
         """Run a call; return what became of it, also where that is a failure for the model to read."""
@@ -232,8 +234,8 @@ class _Batch:
                 pass
         if bound is None or not isinstance(tool, Tool):
             raise no_handler(call.name)
-        code = _called(tool, bound) if tool.timeout is None else _handled(tool, bound, tool.timeout)
-        value = await _guarded(code, f"tool {call.name!r}", call, arguments)
+        run = partial(_run_code, tool, bound, call, arguments)
+        value = await (run() if observing.in_force() is None else run_tool(call, run, once=tool.once))
         result = result_of(call, value, most)
         return Called(call, result, value=value, failed=result.result.type == "error")
 
@@ -281,6 +283,12 @@ def _bind(tool: object, arguments: Json, *, replaced: bool = False) -> _Bound | 
         return tool.bind(arguments)
     except Mismatch as error:
         raise not_bound(error, replaced=replaced) from None
+
+
+def _run_code(tool: Tool[..., Any], bound: _Bound, call: ToolCall, arguments: Json) -> Awaitable[Any]:
+    """Return what runs the code of a tool, and waits for what it returns."""
+    code = _called(tool, bound) if tool.timeout is None else _handled(tool, bound, tool.timeout)
+    return _guarded(code, f"tool {call.name!r}", call, arguments)
 
 
 async def _handled(tool: Tool[..., Any], bound: _Bound, timeout: float) -> Any:

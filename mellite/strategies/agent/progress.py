@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from attrs import evolve
 
@@ -17,7 +17,9 @@ from .step import RunStep, local_calls
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from ...thunk.call import Streams
     from ...values.prices.totals import Totals
+    from ...values.request import Request
     from ...values.usage import Usage
     from .calling import Called
 
@@ -40,6 +42,9 @@ StopReason: TypeAlias = Literal[
     "cancelled",
 ]
 
+#: What is of this process, or of the run while it goes on.
+_ITS_OWN: Final = ("_began", "asked", "find_run")
+
 #: What stands behind the prompt of a run.
 Past: TypeAlias = Sequence[RunStep | Message]
 
@@ -56,6 +61,7 @@ class Progress:
         stop_reason: why it ended; None while it runs, and where it failed or was cancelled.
         pending_calls: the calls that wait for a result from outside.
         find_run: gives the run, while there is one: iterators over it do not keep it.
+        asked: what the run was asked, and whom its steps ask, for those who look on; None before it begins.
     """
 
     __slots__ = (
@@ -65,6 +71,7 @@ class Progress:
         "_prompt",
         "_read",
         "_steps",
+        "asked",
         "find_run",
         "pending_calls",
         "stop_reason",
@@ -82,12 +89,13 @@ class Progress:
         self.stop_reason: StopReason | None = None
         self.pending_calls: tuple[ToolCall, ...] = ()
         self.find_run: Callable[[], object] | None = None
+        self.asked: tuple[Request, Streams] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in Progress.__slots__ if name not in ("_began", "find_run")}
+        return {name: getattr(self, name) for name in Progress.__slots__ if name not in _ITS_OWN}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._began = self.find_run = None
+        self._began = self.find_run = self.asked = None
         for name, value in state.items():
             setattr(self, name, value)
 
@@ -173,9 +181,10 @@ class Progress:
 
     # What is written
 
-    def begin(self, prompt: tuple[Message, ...]) -> None:
-        """Note that the run begins, and its prompt, in which every thunk has become text."""
-        self._prompt = prompt
+    def begin(self, request: Request, backend: Streams) -> None:
+        """Note that the run begins, its request, in which every thunk has become text, and whom its steps ask."""
+        self._prompt = request.messages
+        self.asked = request, backend
         self._began = time.monotonic()
 
     def ask(self, thunk: AnyThunk) -> None:

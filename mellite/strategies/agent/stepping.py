@@ -85,7 +85,7 @@ class Steps:
     def begin_pushing(self, request: Request, pump: PushedAudience) -> Flight:
         """Ask the first step at once where that can be, and return what gives the events of the run in batches."""
         progress = self.progress
-        progress.begin(request.messages)
+        progress.begin(request, self.plan.backend)
         if pump.activity is not None or progress.waiting():
             return Departure(self._batches(request, pump))
         reader = StepReader(self._ask(request, is_first=True))
@@ -94,7 +94,7 @@ class Steps:
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """Take the steps, and yield the events of all of them."""
-        self.progress.begin(request.messages)
+        self.progress.begin(request, self.plan.backend)
         batches = self._batches(request)
         count = 0
         try:
