@@ -45,6 +45,8 @@ if TYPE_CHECKING:
         streaming as streaming,
         telemetry as telemetry,
     )
+    from .archive.journal.functions import recorded as recorded
+    from .archive.journal.keeping import Journal as Journal, journal as journal
     from .backends.asking import generate as generate
     from .backends.by_name import backend as backend
     from .backends.mochi import mochi_llm_generate as mochi_llm_generate, mochi_llm_stream as mochi_llm_stream
@@ -131,6 +133,8 @@ else:
         {
             "": "backends cassettes errors events hooks mcp messages mochi request requirements sampling steps stop "
             "streaming telemetry",
+            ".archive.journal.functions": "recorded",
+            ".archive.journal.keeping": "Journal journal",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
             ".backends.wrappers.cached": "Cached",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, cast
 
@@ -41,11 +41,12 @@ def events_written(answer: Sequence[Event]) -> list[Json]:
 
 
 @cache
-def _defaults(kind: type[Any]) -> Mapping[str, object]:
+def _defaults(kind: Hashable) -> Mapping[str, object]:
     """Return the fields of a kind of event, and what each is by default."""
-    if issubclass(kind, msgspec.Struct):
-        return {field.name: field.default for field in msgspec.structs.fields(kind)}
-    return {name: field.default for name, field in fields_dict(kind).items()}
+    of: Any = kind
+    if issubclass(of, msgspec.Struct):
+        return {field.name: field.default for field in msgspec.structs.fields(of)}
+    return {name: field.default for name, field in fields_dict(of).items()}
 
 
 def _fields(value: Any) -> JsonObject:

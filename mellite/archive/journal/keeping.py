@@ -1,0 +1,433 @@
+"""The journal of a run, open: it stands between a program and whom it asks, and keeps what comes back."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, final
+from uuid import UUID, uuid4
+
+from anyio.lowlevel import checkpoint
+from attrs import frozen
+
+from ...loops.turns import TURNS
+from ...thunk import observing
+from ...thunk.observing import Activity, Interceptor, Observer
+from ...values.errors import InvalidRequest, JournalDiverged
+from ...values.public_names import publish
+from .book import Book
+from .claims import Claims
+from .divergence import difference, expected, nearest
+from .file import Durability, JournalFile
+from .forking_off import ForkAt, fork_of
+from .index import Call
+from .json_values import as_raw
+from .judged import checked_body, sampled_body
+from .keys import Asked
+from .lines import Line, State
+from .living import Taking
+from .records import Interrupted, Record, interrupted_in, records_of
+from .replaying import Replays, replays_of
+from .resolving import resolve
+from .runs import Runs
+from .tool_calls import ToolCalls
+
+if TYPE_CHECKING:
+    from ...thunk.observing import CodeRunner, Generation, Opener, ToolRunner
+    from ...values.events import Event
+    from ...values.messages import ToolCall, ToolResult
+    from ...values.provider_json import Json
+
+__all__ = ["Journal", "journal"]
+
+T = TypeVar("T")
+
+#: What becomes of calls that failed in a way that may pass, or were cancelled.
+Errors: TypeAlias = Literal["again", "replay"]
+
+#: What becomes of a program that asks for something else than before.
+OnDivergence: TypeAlias = Literal["live", "raise"]
+
+
+@frozen
+class _Question:
+    """A call that is asked live: what, the how-manieth, in which step of which run, and what is known of it."""
+
+    asked: Asked
+    nth: int
+    place: tuple[str, int]
+    known: Call | None
+
+
+@final
+class Journal(Observer, Interceptor):
+    """The journal of a run; made by `mellite.journal`.
+
+    Attributes:
+        path: its directory.
+        parent: the directory of the journal that it is a fork of; None if it is none.
+        divergence: where the program first asked for something else than the journal has; None if it has not.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        durability: Durability,
+        fork_at: ForkAt | None,
+        into: str | None,
+        errors: Errors,
+        on_divergence: OnDivergence,
+    ) -> None:
+        self.path = path
+        self.divergence: JournalDiverged | None = None
+        self._settings = (durability, errors)
+        self._fork = (fork_at, into)
+        self._on_divergence: OnDivergence = on_divergence
+        self._leave: Callable[[], None] | None = None
+        self._replayed = self._live = 0
+        self._file: JournalFile | None = None
+
+    # The block
+
+    def __enter__(self) -> Self:
+        if self._leave is not None:
+            msg = f"the journal {self.path!r} is open already"
+            raise InvalidRequest(msg)
+        fork_at, into = self._fork
+        if fork_at is not None:
+            self.path = fork_of(self.path, fork_at, into)
+            self._fork = (None, None)  # opened again, it is the fork that goes on
+        durability, errors = self._settings
+        self._file = file = JournalFile(self.path, durability)
+        self._replayed = self._live = 0
+        self.divergence = None
+        self._book = book = Book(file)
+        self._claims = claims = Claims()
+        self._runs = runs = Runs(book, claims)
+        self._tools = ToolCalls(book, claims, runs)
+        self._replays: Replays = replays_of(file.index, errors=errors)
+        self._numbers: dict[str, int] = {}  # of calls, by the id of their generation
+        self._told_before = set(file.index.checked)
+        self._chosen_before = {file.index.line(place).key for place in file.index.sampled}
+        self._leave = observing.enter(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+        if self._file is not None:
+            self._file.close()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the block goes on."""
+        return self._leave is not None
+
+    # What is known
+
+    @property
+    def parent(self) -> str | None:
+        """The directory of the journal that this is a fork of; None if it is none."""
+        return None if self._file is None else self._file.head.get("parent")
+
+    @property
+    def replayed(self) -> int:
+        """How many calls, of models and of tools, were answered from the journal in this block."""
+        return self._replayed + (self._tools.replayed if self._file is not None else 0)
+
+    @property
+    def live(self) -> int:
+        """How many calls, of models and of tools, were made in this block."""
+        return self._live + (self._tools.live if self._file is not None else 0)
+
+    @property
+    def interrupted(self) -> tuple[Interrupted, ...]:
+        """The calls that must run once, had begun, and of which nobody knows what came: for `resolve`."""
+        return () if self._file is None else interrupted_in(self._file.index)
+
+    @property
+    def calls(self) -> tuple[Record, ...]:
+        """All calls in the journal, as they are numbered."""
+        return () if self._file is None else records_of(self._file.index)
+
+    def resolve(self, call_id: int | str, result: Any) -> None:
+        """Say what came of a call that must run once, and of which nobody knew.
+
+        Args:
+            call_id: its number, as in `interrupted`.
+            result: what the tool or function is to have returned; for a tool also a `ToolResult`.
+
+        Raises:
+            InvalidRequest: if there is no such call, or it is known what came of it, or the block is over.
+        """
+        resolve(self._opened(), call_id, result)
+
+    # What repeats
+
+    def now(self, key: str | None = None) -> datetime:
+        """Return the time, in UTC; when the program is started again, the time that it was then.
+
+        Args:
+            key: tells values apart that are asked for in no certain order, as in tasks that run at the same time.
+        """
+        return datetime.fromisoformat(self._value("now", key, lambda: datetime.now(UTC).isoformat()))
+
+    def random(self, key: str | None = None) -> float:
+        """Return a random number from 0.0 up to 1.0; the same when the program is started again. See `now`."""
+        return float(self._value("random", key, random.random))
+
+    def uuid(self, key: str | None = None) -> UUID:
+        """Return a random UUID; the same when the program is started again. See `now`."""
+        return UUID(self._value("uuid", key, lambda: str(uuid4())))
+
+    def _value(self, name: str, key: str | None, make: Callable[[], Json]) -> Any:
+        book = self._opened()
+        nth = self._claims.count(name, key or "")
+        place = book.index.values.get((name, key or "", nth))
+        if place is not None:
+            return book.index.body(place)
+        value = make()
+        book.write(Line("value", name=name, key=key or "", nth=nth, body=as_raw(value)))
+        return value
+
+    def _opened(self) -> Book:
+        """Return what writes.
+
+        Raises:
+            InvalidRequest: if the block has not begun, or is over.
+        """
+        if self._leave is None:
+            msg = f"the journal {self.path!r} is not open: this is for inside of its `with` block"
+            raise InvalidRequest(msg)
+        return self._book
+
+    @property
+    def parts(self) -> tuple[Book, Claims] | None:
+        """What writes, and what counts, for functions under `mellite.recorded`; None outside the block."""
+        return None if self._leave is None else (self._book, self._claims)
+
+    # Calls of models
+
+    def started(self, activity: Activity) -> None:
+        """Count a generation as driven."""
+        if activity.kind == "generation" and self._leave is not None and _is_next(self):
+            self._claims.driven(activity.subject)
+
+    def stream(self, generation: Any, proceed: Opener) -> AsyncIterator[Event]:
+        """Return the events that are kept of a call; else those of whoever is asked, and keep them."""
+        if self._leave is None:  # of a task that outlives the block
+            return proceed(generation)
+        activity = observing.current()
+        asked, nth = self._claims.opened(generation)
+        place = self._runs.place_of(activity if activity is not None and activity.kind == "generation" else None)
+        known = self._book.index.by_key.get((asked.key, nth))
+        if known is not None and self._replays.claim(known):
+            return self._given_again(known, generation, activity)
+        return self._asked(generation, proceed, _Question(asked, nth, place, known))
+
+    def _given_again(self, call: Call, generation: Any, activity: Activity | None) -> AsyncGenerator[Event, None]:
+        body = self._book.index.body(call.answered)
+        generation.generation_id = body["id"]
+        self._note(call.number, generation, activity)
+        self._replayed += 1
+        return self._replays.stream(call, generation, body)
+
+    def _note(self, number: int, generation: Generation, activity: Activity | None) -> None:
+        self._numbers[generation.generation_id] = number
+        self._runs.began(activity, generation.generation_id)
+
+    async def _asked(self, generation: Any, proceed: Opener, question: _Question) -> AsyncGenerator[Event, None]:
+        asked, known = question.asked, question.known
+        lineage = list(generation.call.lineage)
+        if known is None and self._replays.unclaimed:
+            request = {"who": asked.who, "frame": asked.frame, "messages": list(asked.messages), "lineage": lineage}
+            await self._compare(request, question.place)
+        number = self._book.next_number() if known is None else known.number
+        self._note(number, generation, observing.current())
+        begun = self._book.begin(self._line(number, question, lineage))
+        self._live += 1
+        taking = Taking(generation, self._book.packing, partial(self._end, begun), self._book.synced)
+        stream = taking.stream(proceed)
+        try:
+            async for event in stream:
+                yield event
+        finally:
+            await stream.aclose()
+
+    def _line(self, number: int, question: _Question, lineage: list[int]) -> Line:
+        """Return the line that tells that a call begins."""
+        asked, (run, step) = question.asked, question.place
+        packing = self._book.packing
+        body: dict[str, Json] = {"who": asked.who, "frame": packing.kept(asked.frame)}
+        body["messages"] = [packing.kept(message) for message in asked.messages]
+        body["lineage"] = lineage
+        name = asked.frame.get("model") or asked.who.get("model") or asked.who.get("name")
+        return Line("begun", number, key=asked.key, nth=question.nth, name=name, run=run, step=step, body=as_raw(body))
+
+    def _end(self, call: Call, state: State, body: dict[str, Json], *, retryable: bool = False) -> None:
+        self._book.settle(call, body, state, retryable=retryable)
+
+    async def _compare(self, request: dict[str, Json], place: tuple[str, int]) -> None:
+        """Find out whether the program asks for something else than before.
+
+        Raises:
+            JournalDiverged: if it does, and that is to be an error.
+        """
+        if self.divergence is not None and self._on_divergence == "live":
+            return
+        for _ in range(TURNS):  # what other tasks ask for at the same moment
+            await checkpoint()
+        unclaimed = self._replays.unclaimed
+        index = self._book.index
+        call = nearest(expected(list(unclaimed.values())), index, request, *place)
+        if call is None:
+            return
+        diff = difference(index.request(call), self._book.packing.clean(request))
+        msg = (
+            f"the program asks for something else than the journal {self.path!r} has: call {call.number} was expected, "
+            f"and this differs:\n{diff}"
+        )
+        error = JournalDiverged(msg, path=self.path, call=call.number, diff=diff)
+        if self.divergence is None:
+            self.divergence = error
+        if self._on_divergence == "raise":
+            raise error
+
+    # Calls of tools
+
+    async def call_tool(self, call: ToolCall, proceed: ToolRunner) -> ToolResult:
+        """Return the result that is kept of a call; else run it, and keep that."""
+        return await (proceed(call) if self._leave is None else self._tools.call(call, proceed))
+
+    async def run_tool(self, call: ToolCall, proceed: CodeRunner, *, once: bool) -> Any:
+        """Run the code of a tool, and that which must run once at most once.
+
+        Raises:
+            OutcomeUnknown: if it must run once, and may have run.
+        """
+        return await (proceed() if self._leave is None else self._tools.run(call, proceed, once=once))
+
+    # What is judged
+
+    def validated(self, activity: Activity | None, thunk: Any, verdicts: Sequence[object]) -> None:
+        """Keep the verdicts on a call."""
+        del activity
+        number = self._numbers.get(thunk.generation.generation_id or "")
+        if self._leave is not None and number is not None and number not in self._told_before:
+            self._book.write(Line("checked", number, body=as_raw(checked_body(verdicts))))
+
+    def settled(self, activity: Activity) -> None:
+        """Keep which sample was chosen; forget what is over."""
+        if self._leave is None:
+            return
+        match activity.kind:
+            case "generation":
+                self._claims.settled(activity.subject)
+            case "run":
+                self._runs.over(activity)
+            case "sampling" if activity.result is not None:
+                key, body = sampled_body(activity.result, self._numbers)
+                if key not in self._chosen_before:
+                    self._chosen_before.add(key)
+                    self._book.write(Line("sampled", key=key, body=as_raw(body)))
+            case _:
+                pass
+
+    def __repr__(self) -> str:
+        return f"<Journal {self.path!r}, {self.replayed} replayed, {self.live} live>"
+
+
+def _is_next(journal: Journal) -> bool:
+    """Tell whether this journal is asked before all others that stand in between: else a call may not come to it."""
+    force = observing.in_force()
+    asked = () if force is None else force.interceptors
+    streams = [each for each in asked if type(each).stream is not Interceptor.stream]
+    return bool(streams) and streams[-1] is journal
+
+
+def journal(
+    path: str | os.PathLike[str],
+    *,
+    durability: Durability = "call",
+    fork_at: ForkAt | None = None,
+    into: str | os.PathLike[str] | None = None,
+    errors: Errors = "again",
+    on_divergence: OnDivergence = "live",
+) -> Journal:
+    """Return a context in which each call of a model and of a tool is kept, and given again when it is entered again.
+
+    A program that died is started again with the same journal: it replays what is there, in the order in which it came,
+    and goes on live from the first call that is not. All that is driven in the block goes through it, and in tasks that
+    are started in it: thunks, runs, tools, samples, judges and steps.
+
+    Args:
+        path: a directory of its own; made when it is missing. One process at a time has it open.
+        durability: when what is kept is safe. ``call``: before whoever waits for the call goes on, it is with the
+            system, and survives the end of the process; ``disk``: it is on the disk by then; ``end``: when the block
+            ends.
+        fork_at: go on from a point of the journal at `path` in a new one: the number of the first call that is asked
+            anew, ``run:3`` for the third step of the run, a datetime with a zone, or ``message:`` with the id or the
+            number of a message.
+        into: the directory of the new journal; by default that of the old one with ``-fork-1``, or a higher number.
+        errors: ``again`` asks anew what failed in a way that may pass, or was cancelled, unless the program had gone on
+            from there; ``replay`` gives all failures again.
+        on_divergence: what becomes of a program that asks for something else than before: ``live`` asks, ``raise``
+            fails the call.
+
+    Raises:
+        InvalidRequest: for a value of the wrong kind.
+        JournalInUse: when it is entered, if it is open already.
+        InvalidJournal: when it is entered, if it is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from mellite.backends import Scripted
+        >>> backend = Scripted(["the only answer"])
+        >>> directory = tempfile.mkdtemp()
+        >>> with journal(directory) as first:
+        ...     backend.generate("Hello.").result()
+        'the only answer'
+        >>> with journal(directory) as second:
+        ...     backend.generate("Hello.").result()
+        'the only answer'
+        >>> first.live, second.live, second.replayed
+        (1, 0, 1)
+    """
+    for name, value, known in (
+        ("durability", durability, ("call", "end", "disk")),
+        ("errors", errors, ("again", "replay")),
+        ("on_divergence", on_divergence, ("live", "raise")),
+    ):
+        if value not in known:
+            msg = f"{name!r} must be one of {', '.join(map(repr, known))}, not {value!r}"
+            raise InvalidRequest(msg, parameter=name)
+    if into is not None and fork_at is None:
+        msg = "'into' is the directory of a fork: give 'fork_at', too"
+        raise InvalidRequest(msg, parameter="into")
+    return Journal(
+        os.fspath(path),
+        durability=durability,
+        fork_at=fork_at,
+        into=None if into is None else os.fspath(into),
+        errors=errors,
+        on_divergence=on_divergence,
+    )
+
+
+publish(globals(), "mellite", "Journal", "journal")

@@ -1,0 +1,117 @@
+"""Take down an answer while it arrives: its events and their times, and how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, Final, Protocol, final, get_args
+
+from ...thunk.call import name_of
+from ...values.errors import BackendError, MelliteError
+from ...values.events import Event, Finish
+from ...values.provider_json import JsonObject
+from .contents import Packing, error_written
+from .lines import State
+
+__all__ = ["Ending", "Taking"]
+
+_EVENTS: Final = frozenset(get_args(Event))
+
+
+class Ending(Protocol):
+    """Keeps how a call ended."""
+
+    def __call__(self, state: State, body: JsonObject, *, retryable: bool = False) -> None:
+        """Write it down."""
+        ...
+
+
+@final
+class Taking:
+    """Yields the events of a generation, and writes down what came of it before its last event is handed on.
+
+    Args:
+        generation: what is asked.
+        packing: packs the events.
+        end: writes them down.
+        synced: waits until that is on the disk; None where nobody waits for it.
+    """
+
+    def __init__(
+        self, generation: Any, packing: Packing, end: Ending, synced: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        self._generation = generation
+        self._packing = packing
+        self._end = end
+        self._synced = synced
+        self._events: list[Event] = []
+        self._times: list[int] = []
+        self._began = time.perf_counter_ns()
+        self._is_whole = False
+
+    async def stream(self, proceed: Callable[[Any], AsyncIterator[Event]]) -> AsyncGenerator[Event, None]:
+        """Yield the events that `proceed` opens.
+
+        Raises:
+            BackendError: if the backend gives no async iterator.
+        """
+        source = _opened(self._generation, proceed)
+        try:
+            async for event in source:
+                if self._note(event) and self._synced is not None:
+                    await self._synced()
+                yield event
+            if not self._is_whole:  # which is an error, and the generation says so
+                await self._failed(None, retryable=True)
+        except Exception as error:
+            if self._generation.is_cancelling:
+                self._cancelled()
+            else:
+                await self._failed(error, retryable=isinstance(error, MelliteError) and error.retryable)
+            raise
+        except BaseException:
+            self._cancelled()
+            raise
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _note(self, event: Event) -> bool:
+        """Note an event; with the last one, write all down, and return True."""
+        if type(event) in _EVENTS:
+            self._events.append(event)
+            self._times.append((time.perf_counter_ns() - self._began) // 1000)
+        if type(event) is not Finish or self._is_whole:
+            return False
+        self._is_whole = True
+        self._end("done", self._body())
+        return True
+
+    async def _failed(self, error: Exception | None, *, retryable: bool) -> None:
+        self._end("failed", self._body(error), retryable=retryable)
+        if self._synced is not None:
+            await self._synced()
+
+    def _cancelled(self) -> None:
+        if not self._is_whole:
+            self._end("cancelled", self._body())
+
+    def _body(self, error: Exception | None = None) -> JsonObject:
+        events = self._packing.events(self._events)
+        told: JsonObject = {"id": self._generation.generation_id, "events": events, "times": self._times}
+        return told if error is None else {**told, "error": error_written(error)}
+
+
+def _opened(generation: Any, proceed: Callable[[Any], AsyncIterator[Event]]) -> AsyncIterator[Event]:
+    source: Any = proceed(generation)
+    if hasattr(source, "__aiter__"):
+        opened: AsyncIterator[Event] = source
+        return opened
+    if hasattr(source, "close"):
+        source.close()  # a coroutine would warn that it was never awaited
+    msg = (
+        f"{name_of(generation.call.backend)}.stream gave a {type(source).__name__}, not an async iterator of events; "
+        "write it as `async def stream(self, request)` with `yield`"
+    )
+    raise BackendError(msg)

@@ -1,0 +1,304 @@
+"""A journal: what was asked is not asked again, however a program asks, and comes in the order in which it came."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+import pytest
+
+import mellite
+from mellite.backends import Scripted
+from mellite.errors import (
+    AuthenticationError,
+    GenerationCancelled,
+    InvalidRequest,
+    JournalDiverged,
+    JournalInUse,
+    ProviderInternal,
+    RateLimited,
+)
+from tests.archive.journal.support import Counting, Failing
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_what_was_asked_is_not_asked_again(tmp_path: Path) -> None:
+    """Thunks, copies, samples and gathered calls, with their usage, raw chunks and metadata."""
+    seen = []
+    for _ in range(2):
+        backend = Counting()
+        async with mellite.journal(tmp_path / "run") as journal:
+            first = backend.generate("one")
+            copies = first.resample(3)
+            results = await mellite.gather(first, *copies, backend.generate("two"))
+            best = await mellite.BestOfN(2, score=lambda thunk: len(thunk.text)).sample(backend.generate("three"))
+            texts = [thunk.value for thunk in results]
+            seen.append((texts, best.value, first.generation.generation_id, first.usage))
+        assert (sum(backend.asked.values()), journal.live, journal.replayed) in ((7, 7, 0), (0, 0, 7))
+        assert results[0].generation.replayed is (journal.replayed == 7)
+    assert seen[0] == seen[1]
+    assert [call.number for call in journal.calls] == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_equal_calls_take_their_answers_in_order(tmp_path: Path) -> None:
+    """Also those that were driven and cancelled before they were asked, whose place is kept."""
+    seen = []
+    for count in (3, 4):
+        backend = Counting()
+        async with mellite.journal(tmp_path) as journal:
+            thunks = [backend.generate("same") for _ in range(count)]
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await thunks[1].settle()
+            await mellite.gather(*(thunk for thunk in thunks if thunk is not thunks[1]))
+            seen.append([thunk.value for thunk in thunks])
+    assert seen[1][:3] == seen[0]
+    assert seen[0][0] != seen[0][2]
+    assert journal.live == 1
+
+
+async def test_metadata_id_tells_calls_apart(tmp_path: Path) -> None:
+    for order in ("ab", "ba"):
+        backend = Counting()
+        with mellite.journal(tmp_path):
+            thunks = {name: backend.generate("x", metadata={"id": name}) for name in "ab"}
+            texts = {name: await thunks[name] for name in order}
+        assert texts == {"a": "X 1", "b": "X 2"}
+
+
+async def test_replayed_calls_settle_in_the_recorded_order(tmp_path: Path) -> None:
+    """The slow one comes last again, though nothing makes it slow; one that nobody asks for holds nobody up."""
+    orders = []
+    for names in ("abc", "abc", "ac"):
+        backend = Counting(a=0.06, b=0.03)
+        with mellite.journal(tmp_path):
+            order: list[str] = []
+
+            async def ask(name: str, backend: Counting = backend, order: list[str] = order) -> None:
+                await backend.generate(name)
+                order.append(name)
+
+            async with anyio.create_task_group() as group:
+                for name in names:
+                    group.start_soon(ask, name)
+        orders.append("".join(order))
+    assert orders == ["cba", "cba", "ca"]
+
+
+async def test_a_failure_that_may_pass_is_asked_again(tmp_path: Path) -> None:
+    for attempt in range(2):
+        backend = Failing(RateLimited("slow down"))
+        with mellite.journal(tmp_path):
+            if attempt:
+                backend.asked["x"] = 1
+                assert await backend.generate("x") == "X 2"
+            else:
+                with pytest.raises(RateLimited):
+                    await backend.generate("x")
+
+
+async def test_a_failure_replays_where_the_program_had_gone_on(tmp_path: Path) -> None:
+    for attempt in range(2):
+        backend = Failing(RateLimited("slow down", retry_after=3.5))
+        with mellite.journal(tmp_path) as journal:
+            with pytest.raises(RateLimited, match="slow down") as caught:
+                await backend.generate("x")
+            assert caught.value.retry_after == 3.5
+            assert await backend.generate("x") == "X 2"
+            assert journal.replayed == 2 * attempt
+
+
+@pytest.mark.parametrize(
+    ("error", "errors"), [(AuthenticationError("no", kind="expired"), "again"), (ProviderInternal("oh"), "replay")]
+)
+async def test_other_failures_replay(tmp_path: Path, error: Exception, errors: str) -> None:
+    for attempt in range(2):
+        backend = Failing(error)
+        with mellite.journal(tmp_path, errors=errors) as journal:  # type: ignore[arg-type]
+            thunk = await backend.generate("x").settle()
+            assert (type(thunk.error), str(thunk.error)) == (type(error), str(error))
+            assert getattr(thunk.error, "kind", None) == getattr(error, "kind", None)
+            assert journal.replayed == attempt
+
+
+async def test_a_cancelled_call_is_asked_again_or_waits_to_be_cancelled(tmp_path: Path) -> None:
+    for attempt in range(3):
+        backend = Counting(slow=30)
+        with mellite.journal(tmp_path):
+            thunk = backend.generate("slow")
+            with anyio.move_on_after(0.05):
+                await thunk
+            await thunk.settle()
+            assert (thunk.cancelled, thunk.partial) == (True, "SLOW")
+            if attempt:
+                await backend.generate("next")
+        assert backend.asked["slow"] == (1 if attempt < 2 else 0)
+    with mellite.journal(tmp_path), anyio.fail_after(5), pytest.raises(GenerationCancelled):
+        await backend.generate("slow")  # nobody cancels it this time
+
+
+async def test_the_first_divergence_is_named(tmp_path: Path) -> None:
+    for name in ("first", "changed"):
+        backend = Counting()
+        with mellite.journal(tmp_path) as journal:
+            await backend.generate("before")
+            await backend.generate(f"the {name} prompt")
+    assert journal.divergence is not None
+    assert journal.divergence.call == 2
+    assert journal.divergence.diff is not None
+    assert "-" in journal.divergence.diff
+    assert '+     "text": "the changed prompt"' in journal.divergence.diff
+    with mellite.journal(tmp_path, on_divergence="raise"):
+        await backend.generate("before")
+        with pytest.raises(JournalDiverged, match="call 2 was expected"):
+            await backend.generate("something else")
+
+
+async def test_calls_that_were_never_made_are_no_divergence(tmp_path: Path) -> None:
+    """Tasks at the same time, of which each goes on from where it was; and one that had been asked and not answered."""
+    for rounds in (2, 3):
+        backend = Counting(a=0.01)
+
+        async def work(name: str, backend: Counting = backend, rounds: int = rounds) -> None:
+            for number in range(rounds):
+                await backend.generate(f"{name}{number}")
+
+        with mellite.journal(tmp_path, on_divergence="raise") as journal:
+            async with anyio.create_task_group() as group:
+                for name in "abc":
+                    group.start_soon(work, name)
+    assert journal.divergence is None
+
+
+async def test_values_repeat(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(2):
+        with mellite.journal(tmp_path) as journal:
+            seen.append((journal.now(), journal.now(), journal.random(), journal.uuid(), journal.random("other")))
+    assert seen[0] == seen[1]
+    assert seen[0][0] < seen[0][1] <= datetime.now(UTC)
+    with pytest.raises(InvalidRequest, match="not open"):
+        journal.now()
+
+
+async def test_recorded_functions_are_run_once(tmp_path: Path) -> None:
+    runs: list[object] = []
+
+    @mellite.recorded
+    def look(*names: str) -> object:
+        runs.append(names)
+        return {
+            "names": names,
+            "at": datetime(2026, 1, 1, tzinfo=UTC),
+            "price": Decimal("1.10"),
+            "raw": b"\0",
+            "n": {1},
+        }
+
+    @mellite.recorded(name="count")
+    async def count() -> int:
+        runs.append("count")
+        return len(runs)
+
+    def no_data() -> object:
+        return object()
+
+    seen = []
+    for _ in range(2):
+        with mellite.journal(tmp_path):
+            seen.append([look("a"), look("a"), look("b"), await count(), await count()])
+    assert seen[0] == seen[1]
+    assert len(runs) == 5
+    assert look("a") == seen[0][0]  # no journal: the plain function
+    with mellite.journal(tmp_path / "other"), pytest.raises(InvalidRequest, match="function 'f' returned has a object"):
+        mellite.recorded(no_data, name="f")()
+
+
+async def test_one_block_at_a_time(tmp_path: Path) -> None:
+    with mellite.journal(tmp_path) as journal:
+        with pytest.raises(JournalInUse, match="open already"), mellite.journal(tmp_path):
+            pass
+        with pytest.raises(InvalidRequest, match="open already"), journal:
+            pass
+    with journal:
+        assert await Counting().generate("x") == "X 1"
+    assert await Counting().generate("x") == "X 1"
+
+
+async def test_sync_code_and_threads(tmp_path: Path) -> None:
+    def program() -> tuple[str | None, int, int]:
+        backend = Counting()
+        with mellite.journal(tmp_path) as journal:
+            return backend.generate("x").result(), journal.live, journal.replayed
+
+    assert await anyio.to_thread.run_sync(program) == ("X 1", 1, 0)
+    assert await anyio.to_thread.run_sync(program) == ("X 1", 0, 1)
+
+
+async def test_other_durabilities(tmp_path: Path) -> None:
+    for durability in ("end", "disk"):
+        for attempt in range(2):
+            backend = Counting()
+            with mellite.journal(tmp_path / durability, durability=durability) as journal:  # type: ignore[arg-type]
+                await mellite.gather(*(backend.generate(name) for name in "abc"))
+                assert journal.replayed == 3 * attempt
+
+
+async def test_share_inside_and_outside(tmp_path: Path) -> None:
+    for place in ("inside", "outside"):
+        seen = []
+        for attempt in range(2):
+            backend = Counting()
+            journal = mellite.journal(tmp_path / place)
+            around = (journal, mellite.share()) if place == "inside" else (mellite.share(), journal)
+            with around[0], around[1]:
+                thunks = [backend.generate("x") for _ in range(3)]
+                await mellite.gather(*thunks)
+                seen.append([thunk.value for thunk in thunks])
+            assert backend.asked["x"] == 1 - attempt
+        assert seen[0] == seen[1] == ["X 1"] * 3
+
+
+def test_lone_surrogates_and_odd_texts(tmp_path: Path) -> None:
+    text = "half \ud83d, line\u2028end, \x00"
+    for _ in range(2):
+        with mellite.journal(tmp_path):
+            assert Scripted([text]).generate("odd \ud83d").result() == text
+
+
+def test_nothing_of_a_key_is_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in prompts, nor in what the environment holds, nor in the head; the answer comes as it was."""
+    key, own = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789", "n0tAShapeButASecretAllTheSame"
+    monkeypatch.setenv("SOMEBODYS_API_KEY", own)
+    with mellite.journal(tmp_path):
+        Scripted(["fine"]).generate(
+            f"use {key} and {own}", http=mellite.request.HttpOptions(headers={"x-key": own})
+        ).result()
+    kept = b"".join([path.read_bytes() for path in tmp_path.iterdir()])
+    assert key.encode() not in kept
+    assert own.encode() not in kept
+    with mellite.journal(tmp_path) as journal:
+        Scripted(["other"]).generate(
+            f"use {key} and {own}", http=mellite.request.HttpOptions(headers={"x-key": "1"})
+        ).result()
+    assert journal.replayed == 1
+
+
+def test_a_forked_child_does_not_write(tmp_path: Path) -> None:
+    with mellite.journal(tmp_path):
+        child = os.fork()
+        if not child:
+            try:
+                asyncio.run(Counting().generate("x").avalue())
+            except JournalInUse:
+                os._exit(0)
+            except BaseException:
+                os._exit(2)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert Counting().generate("x").result() == "X 1"
