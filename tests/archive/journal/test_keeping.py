@@ -63,6 +63,7 @@ async def test_equal_calls_take_their_answers_in_order(tmp_path: Path) -> None:
 
 
 async def test_metadata_id_tells_calls_apart(tmp_path: Path) -> None:
+    """Equal calls with ids take their own answers, in whatever order they are driven."""
     for order in ("ab", "ba"):
         backend = Counting()
         with mellite.journal(tmp_path):
@@ -91,6 +92,7 @@ async def test_replayed_calls_settle_in_the_recorded_order(tmp_path: Path) -> No
 
 
 async def test_a_failure_that_may_pass_is_asked_again(tmp_path: Path) -> None:
+    """Nothing was driven after the failure, so that the program cannot have gone on from it."""
     for attempt in range(2):
         backend = Failing(RateLimited("slow down"))
         with mellite.journal(tmp_path):
@@ -103,6 +105,7 @@ async def test_a_failure_that_may_pass_is_asked_again(tmp_path: Path) -> None:
 
 
 async def test_a_failure_replays_where_the_program_had_gone_on(tmp_path: Path) -> None:
+    """The error has the facts of the first one, and the second attempt its answer."""
     for attempt in range(2):
         backend = Failing(RateLimited("slow down", retry_after=3.5))
         with mellite.journal(tmp_path) as journal:
@@ -117,6 +120,7 @@ async def test_a_failure_replays_where_the_program_had_gone_on(tmp_path: Path) -
     ("error", "errors"), [(AuthenticationError("no", kind="expired"), "again"), (ProviderInternal("oh"), "replay")]
 )
 async def test_other_failures_replay(tmp_path: Path, error: Exception, errors: str) -> None:
+    """Those that asking again cannot mend, and all with errors="replay"; with type, text and facts."""
     for attempt in range(2):
         backend = Failing(error)
         with mellite.journal(tmp_path, errors=errors) as journal:  # type: ignore[arg-type]
@@ -127,6 +131,7 @@ async def test_other_failures_replay(tmp_path: Path, error: Exception, errors: s
 
 
 async def test_a_cancelled_call_is_asked_again_or_waits_to_be_cancelled(tmp_path: Path) -> None:
+    """It is asked anew, unless the program had gone on; then what had come by then comes, and no more."""
     for attempt in range(3):
         backend = Counting(slow=30)
         with mellite.journal(tmp_path):
@@ -143,6 +148,7 @@ async def test_a_cancelled_call_is_asked_again_or_waits_to_be_cancelled(tmp_path
 
 
 async def test_the_first_divergence_is_named(tmp_path: Path) -> None:
+    """With the number of the call that was expected, and a diff; or it fails the call before anything is asked."""
     for name in ("first", "changed"):
         backend = Counting()
         with mellite.journal(tmp_path) as journal:
@@ -176,6 +182,7 @@ async def test_calls_that_were_never_made_are_no_divergence(tmp_path: Path) -> N
 
 
 async def test_values_repeat(tmp_path: Path) -> None:
+    """The clock, random numbers and UUIDs are those of the first time."""
     seen = []
     for _ in range(2):
         with mellite.journal(tmp_path) as journal:
@@ -187,6 +194,7 @@ async def test_values_repeat(tmp_path: Path) -> None:
 
 
 async def test_recorded_functions_are_run_once(tmp_path: Path) -> None:
+    """Plain data comes back as it was; what would come back as something else is refused."""
     runs: list[object] = []
 
     @mellite.recorded
@@ -220,6 +228,7 @@ async def test_recorded_functions_are_run_once(tmp_path: Path) -> None:
 
 
 async def test_one_block_at_a_time(tmp_path: Path) -> None:
+    """A journal that is open cannot be opened again; a block can be entered again when it is over."""
     with mellite.journal(tmp_path) as journal:
         with pytest.raises(JournalInUse, match="open already"), mellite.journal(tmp_path):
             pass
@@ -231,6 +240,8 @@ async def test_one_block_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_sync_code_and_threads(tmp_path: Path) -> None:
+    """`result()` generates in the loop of mellite's own thread, and goes through the journal all the same."""
+
     def program() -> tuple[str | None, int, int]:
         backend = Counting()
         with mellite.journal(tmp_path) as journal:
@@ -241,6 +252,7 @@ async def test_sync_code_and_threads(tmp_path: Path) -> None:
 
 
 async def test_other_durabilities(tmp_path: Path) -> None:
+    """Nothing is lost by the end of the block, whenever it is written."""
     for durability in ("end", "disk"):
         for attempt in range(2):
             backend = Counting()
@@ -250,6 +262,7 @@ async def test_other_durabilities(tmp_path: Path) -> None:
 
 
 async def test_share_inside_and_outside(tmp_path: Path) -> None:
+    """What is shared is asked once, and replays, whichever of the two is around the other."""
     for place in ("inside", "outside"):
         seen = []
         for attempt in range(2):
@@ -265,6 +278,7 @@ async def test_share_inside_and_outside(tmp_path: Path) -> None:
 
 
 def test_lone_surrogates_and_odd_texts(tmp_path: Path) -> None:
+    """Text that UTF-8 cannot hold, and what looks like the end of a line, comes back as it was."""
     text = "half \ud83d, line\u2028end, \x00"
     for _ in range(2):
         with mellite.journal(tmp_path):
@@ -290,6 +304,7 @@ def test_nothing_of_a_key_is_in_the_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_forked_child_does_not_write(tmp_path: Path) -> None:
+    """A call in the child is an error, and the parent goes on."""
     with mellite.journal(tmp_path):
         child = os.fork()
         if not child:

@@ -116,6 +116,7 @@ async def test_a_run_in_a_tool_knows_its_parent(tmp_path: Path) -> None:
 
 
 def test_what_may_have_run_is_not_run_again(tmp_path: Path) -> None:
+    """The run ends with the call among its pending ones, as often as it is started, and the journal names it."""
     died(tmp_path)
     run, till, journal = program(tmp_path)
     assert run.stop_reason == "pending"
@@ -129,6 +130,7 @@ def test_what_may_have_run_is_not_run_again(tmp_path: Path) -> None:
 
 
 def test_it_is_resolved_with_a_result(tmp_path: Path) -> None:
+    """The run goes on with what somebody found out; only such a call can be resolved."""
     died(tmp_path)
     with mellite.journal(tmp_path) as journal:
         with pytest.raises(InvalidRequest, match="there is no call 77"):
@@ -162,6 +164,7 @@ def test_it_is_resolved_by_the_run_that_goes_on(tmp_path: Path) -> None:
 
 
 async def test_a_run_that_was_cancelled_in_a_tool_leaves_it_open(tmp_path: Path) -> None:
+    """Nobody knows how far the tool had come."""
     ran: list[int] = []
 
     @mellite.tool(once=True)
@@ -242,6 +245,7 @@ def test_the_intent_is_on_the_disk_before(tmp_path: Path) -> None:
 
 
 async def test_without_a_journal_nothing_changes(tmp_path: Path) -> None:
+    """What is driven outside of the block is neither kept nor held up."""
     till = Till()
     async with mellite.journal(tmp_path):
         thunk = Counting().generate("x")
