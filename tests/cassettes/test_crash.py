@@ -41,6 +41,8 @@ KINDS = (
     "text killed at every call: None",
     "text killed at every call: gzip",
     "text: eight processes",
+    "an agent with a journal killed at every call: asyncio",
+    "an agent with a journal killed at every call: trio",
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import asdict
 
-from tests.crash import crowds, killing, texts
+from tests.crash import agents, crowds, killing, texts
 from tests.crash.records import Report
 
 
@@ -39,6 +39,8 @@ def plan(folder: Path, *, short: bool) -> Iterator[tuple[str, Callable[[], Repor
     for how in (None, "gzip"):
         yield "texts", lambda how=how: texts.at_every_call(folder, how, step=9 if short else 1)
     yield "texts", lambda: texts.crowd(folder, 10 if short else 200)
+    for loop in ("asyncio", "trio"):
+        yield "agent", lambda loop=loop: agents.at_every_call(folder, loop, step=67 if short else 1)
     if not short:
         yield "durable", lambda: killing.durable(folder)
         for call in ("write", "rename", "fsync", "fdatasync", "unlink"):

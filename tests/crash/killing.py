@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -301,15 +301,16 @@ def acknowledge(descriptor: int, number: int) -> None:
 
 
 class Killer:
-    """Does something at the n-th event of calling one of CALLS, or of coming back from it; mostly, it kills."""
+    """Does something at the n-th event of calling a function, or of coming back from it; mostly, it kills."""
 
-    def __init__(self, turn: int, act: Callable[[], object]) -> None:
+    def __init__(self, turn: int, act: Callable[[], object], calls: Collection[str] = frozenset(CALLS)) -> None:
         self.left = turn
         self.act = act
+        self.calls = calls
 
     def __call__(self, frame: FrameType, event: str, function: object) -> None:
         """See `sys.setprofile`."""
-        if event in ("c_call", "c_return") and getattr(function, "__name__", "") in CALLS:
+        if event in ("c_call", "c_return") and getattr(function, "__name__", "") in self.calls:
             self.left -= 1
             if not self.left:
                 self.act()

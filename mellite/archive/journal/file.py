@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ...cassettes.files.disk import read_file
 from ...cassettes.files.locks import try_lock
-from ...cassettes.files.storing import make_directory, store_file, sync_directory, write_all
+from ...cassettes.files.storing import TEMPORARY, make_directory, store_file, sync_directory, write_all
 from ...loops import forking
 from ...values.errors import CassetteError, CassetteMiss, InvalidJournal, JournalError, JournalInUse
 from ...values.provider_json import JsonObject
@@ -26,6 +26,8 @@ Durability: TypeAlias = Literal["call", "end", "disk"]
 #: The file of a journal's directory that says what it is.
 HEAD: Final = "journal.json"
 _VERSION: Final = 1
+#: What a process leaves that dies while it makes a journal.
+_LEFT: Final = frozenset({RECORDS, HEAD + TEMPORARY})
 _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 #: With ``durability="end"``, so many bytes wait in memory at most.
 _MOST_WAITING: Final = 1 << 20
@@ -94,7 +96,7 @@ class JournalFile:
         path = os.path.join(directory, RECORDS)
         try:
             make_directory(os.path.abspath(directory))
-            if not is_journal(directory) and os.listdir(directory) not in ([], [RECORDS]):
+            if not is_journal(directory) and not _LEFT.issuperset(os.listdir(directory)):
                 msg = f"{directory!r} is no journal, and not empty: a journal wants a directory of its own"
                 raise JournalError(msg, path=directory)
             is_new = not os.path.exists(path)

@@ -106,7 +106,7 @@ def lines_in(data: bytes | mmap.mmap, path: str) -> Iterator[tuple[int, int, Lin
         if head is not None and head[1] == b"1":
             begin, length = head.end(), int(head[2])
             end = begin + length
-            if end < size and data[end] == _NEWLINE:
+            if end == size or (end < size and data[end] == _NEWLINE):
                 text = data[begin:end]
                 if b"%08x" % crc32(text) == head[3]:
                     yield begin, length, _read(text, path, place)

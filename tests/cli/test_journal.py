@@ -1,0 +1,96 @@
+"""`mellite journal`: look into journals, and decide what came of what nobody knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import mellite
+from tests.archive.journal.support import Counting
+from tests.archive.journal.test_tool_calls import died, program
+from tests.cli.programs import run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a journal whose process died when it had paid, and another one with a fork."""
+    died(tmp_path / "dead")
+    backend = Counting()
+    with mellite.journal(tmp_path / "chats"):
+        backend.generate("one", system="Be brief.").result()
+        backend.generate("two").result()
+    with mellite.journal(tmp_path / "chats", fork_at=2):
+        backend.generate("one", system="Be brief.").result()
+    return tmp_path
+
+
+def test_list_and_tree(folder: Path) -> None:
+    """Every journal with its calls, and which is a fork of which."""
+    listed = {os.path.basename(row["path"]): row for row in run("journal", "ls", str(folder), "--json").rows}
+    assert {name: (row["calls"], row["unsettled"], row["interrupted"]) for name, row in listed.items()} == {
+        "chats": (2, 0, 0),
+        "chats-fork-1": (1, 0, 0),
+        "dead": (3, 1, 1),
+    }
+    assert len(run("journal", "ls", str(folder)).out.splitlines()) == 3
+    tree = run("journal", "tree", str(folder)).out.splitlines()
+    assert tree[0].endswith("chats: 2 calls")
+    assert tree[1].startswith("  ")
+    assert tree[1].endswith("chats-fork-1: 1 calls from call 2 on")
+    forks = {
+        os.path.basename(row["path"]): row["fork_at"] for row in run("journal", "tree", str(folder), "--json").rows
+    }
+    assert forks == {"chats": None, "chats-fork-1": 2, "dead": None}
+
+
+def test_show_calls(folder: Path) -> None:
+    """One line for each; of one call everything, with its prompt and its answer."""
+    lines = run("journal", "show", str(folder / "chats")).out.splitlines()
+    assert [line[:2].strip() for line in lines] == ["1", "2"]
+    assert "'ONE 1'" in lines[0]
+    whole = run("journal", "show", str(folder / "chats"), "1").out
+    assert "Be brief." in whole
+    assert "user:\n    one" in whole
+    assert "answer:\n    ONE 1" in whole
+    (row,) = run("journal", "show", str(folder / "chats"), "2", "--json").rows
+    assert (row["call"], row["text"], row["state"]) == (2, "TWO 1", "done")
+    assert row["request"]["messages"][0]["content"] == [{"type": "text", "text": "two"}]
+    tools = run("journal", "show", str(folder / "dead"), "--body", "--json").rows
+    assert [(row["kind"], row["name"], row["state"]) for row in tools] == [
+        ("call", "ByStep", "done"),
+        ("tool", "look", "done"),
+        ("tool", "pay", "unsettled"),
+    ]
+    assert run("journal", "show", str(folder / "chats"), "9").code == 2
+    assert "is no journal" in run("journal", "show", str(folder)).err
+
+
+def test_resume_info_and_resolve(folder: Path) -> None:
+    """What replays and what waits; a decision that the program goes on with when it is started again."""
+    path = str(folder / "dead")
+    (info,) = run("journal", "resume-info", path, "--json").rows
+    assert (info["replays"], info["anew"]) == (2, [])
+    (waiting,) = info["interrupted"]
+    assert (waiting["tool"], waiting["arguments"]) == ("pay", {"amount": 5})
+    assert f"call {waiting['call_id']} waits: pay" in run("journal", "resume-info", path).out
+    number = str(waiting["call_id"])
+    for wrong in ((), ("--result", "1", "--again"), ("--result", "paid")):
+        assert run("journal", "resolve", path, number, *wrong).code == 2
+    assert "no call '77'" in run("journal", "resolve", path, "77", "--again").err
+    with mellite.journal(path):
+        assert "open already" in run("journal", "resolve", path, number, "--again").err
+    assert run("journal", "resolve", path, number, "--result", '"seen"').out == f"call {number} has its result\n"
+    ended, till, _ = program(folder / "dead")
+    assert (ended.value, ended.steps[0].values, till.ran) == ("done", ({"seen": 5}, "seen"), [])
+
+
+def test_resolve_by_running_it_again(folder: Path) -> None:
+    """It had not been done: the tool runs once more."""
+    path = folder / "dead"
+    (waiting,) = run("journal", "resume-info", str(path), "--json").rows[0]["interrupted"]
+    done = run("journal", "resolve", str(path), str(waiting["call_id"]), "--again", "--json")
+    assert done.json == {"call_id": waiting["call_id"], "again": True, "result": None}
+    ended, till, journal = program(path)
+    assert (ended.value, till.ran, journal.interrupted) == ("done", [("pay", 5)], ())
