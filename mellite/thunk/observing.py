@@ -79,9 +79,6 @@ Opener: TypeAlias = "Callable[[Any], AsyncIterator[Event]]"
 
 T = TypeVar("T")
 
-#: Runs the code of a tool.
-CodeRunner: TypeAlias = "Callable[[], Awaitable[Any]]"
-
 #: Runs one call of a tool.
 ToolRunner: TypeAlias = "Callable[[ToolCall], Awaitable[ToolResult]]"
 
@@ -153,12 +150,8 @@ class Interceptor:
         """Return the result of a call; ``await proceed(call)`` runs it."""
         return await proceed(call)
 
-    async def run_tool(self, call: ToolCall, proceed: CodeRunner, *, once: bool) -> Any:  # noqa: ARG002 - as above
-        """Return what the code of a tool returns; ``await proceed()`` runs it, now that the call has been approved.
-
-        Raises:
-            OutcomeUnknown: to leave the call without a result, so that the run ends with it among its pending calls.
-        """
+    async def run_tool(self, call: ToolCall, proceed: Callable[[], Awaitable[Any]], *, once: bool) -> Any:  # noqa: ARG002
+        """Return what the code of a tool returns, now that its call is approved; OutcomeUnknown leaves it pending."""
         return await proceed()
 
 
@@ -496,9 +489,6 @@ def make_current(begun: Activity) -> Callable[[], None]:
 def become(begun: Activity) -> None:
     """Make what begins in the current context, from now on, a part of this activity."""
     _current.set(begun)
-
-
-# Who stands in between
 
 
 def _proceed(interceptor: Interceptor, opened: Opener, generation: Any) -> AsyncIterator[Event]:

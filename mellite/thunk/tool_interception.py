@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .observing import CodeRunner, Interceptor, ToolRunner, in_force
+from .observing import Interceptor, ToolRunner, in_force
 
 if TYPE_CHECKING:
     from ..values.messages import ToolCall, ToolResult
@@ -26,7 +27,7 @@ async def _handed_on(interceptor: Interceptor, run: ToolRunner, call: ToolCall) 
     return await interceptor.call_tool(call, run)
 
 
-async def run_tool(call: ToolCall, run: CodeRunner, *, once: bool) -> Any:
+async def run_tool(call: ToolCall, run: Callable[[], Awaitable[Any]], *, once: bool) -> Any:
     """Have those in between run the code of a tool that was approved; ``run()`` is what runs it in the end.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
@@ -37,7 +37,7 @@ from .runs import Runs
 from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
-    from ...thunk.observing import CodeRunner, Generation, Opener, ToolRunner
+    from ...thunk.observing import Generation, Opener, ToolRunner
     from ...values.events import Event
     from ...values.messages import ToolCall, ToolResult
     from ...values.provider_json import Json
@@ -315,7 +315,7 @@ class Journal(Observer, Interceptor):
         """Return the result that is kept of a call; else run it, and keep that."""
         return await (proceed(call) if self._leave is None else self._tools.call(call, proceed))
 
-    async def run_tool(self, call: ToolCall, proceed: CodeRunner, *, once: bool) -> Any:
+    async def run_tool(self, call: ToolCall, proceed: Callable[[], Awaitable[Any]], *, once: bool) -> Any:
         """Run the code of a tool, and that which must run once at most once.
 
         Raises:
