@@ -234,8 +234,14 @@ def first_line(source: Source) -> Iterator[str]:
 # --- honesty --------------------------------------------------------------------------------------
 
 
-def comments(source: Source) -> Iterator[tuple[int, str]]:
-    """Every comment of a file with its line."""
+_SILENCES = re.compile(r"\b(type|pyright):\s*ignore(?!\[)|\bnoqa(?!:\s*[A-Z])")
+_PUTS_OFF = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+
+
+def comments(source: Source, wanted: re.Pattern[str]) -> Iterator[tuple[int, str]]:
+    """Every comment of a file with its line, if anything in the file looks like what is wanted: tokens are slow."""
+    if not wanted.search(source.text):
+        return
     for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
@@ -243,15 +249,15 @@ def comments(source: Source) -> Iterator[tuple[int, str]]:
 
 def silenced_checkers(source: Source) -> Iterator[str]:
     """Comments that silence a checker without saying which of its rules."""
-    for line, comment in comments(source):
-        if re.search(r"\b(type|pyright):\s*ignore(?!\[)|\bnoqa(?!:\s*[A-Z])", comment):
+    for line, comment in comments(source, _SILENCES):
+        if _SILENCES.search(comment):
             yield f"{source.name}:{line} silences a checker without a code: {comment}"
 
 
 def unfinished(source: Source) -> Iterator[str]:
     """Comments that put work off, and functions that only say they are not written."""
-    for line, comment in comments(source):
-        if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", comment):
+    for line, comment in comments(source, _PUTS_OFF):
+        if _PUTS_OFF.search(comment):
             yield f"{source.name}:{line} puts something off: {comment}"
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Name) and node.id == "NotImplementedError":
