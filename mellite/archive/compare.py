@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import zip_longest
 from typing import Any, Final, Literal, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import field, frozen
 
 from ..cassettes.files.find import Failed
 from ..cassettes.replaying.matching import Difference, differences
@@ -19,6 +17,7 @@ from ..values.prices.amounts import EXACT
 from ..values.prices.totals import Totals
 from ..values.secrets.names import environment_secrets
 from ..values.usage import Usage
+from .aligning import aligned
 from .entries import Answer, Entry, entries_below
 
 __all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare"]
@@ -65,12 +64,15 @@ class Comparison:
         pairs: every call of both, in order.
         input_tokens: how many more the second used; likewise `output_tokens` and, in USD, `cost_usd`. None if that of
             one call that differs is unknown. One that was refused with an HTTP error used nothing.
+        left: what all calls of the first used and cost; likewise `right`.
     """
 
     pairs: tuple[Pair, ...]
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: Decimal | None = None
+    left: Totals = field(factory=Totals)
+    right: Totals = field(factory=Totals)
 
     @property
     def same(self) -> bool:
@@ -86,14 +88,23 @@ class Comparison:
         """Count the calls with a kind of change."""
         return sum([pair.change == change for pair in self.pairs])
 
+    def costs_more(self, percent: Decimal) -> bool | None:
+        """Return whether the second cost more than so many percent above the first; None if that is unknown."""
+        more, known = self.cost_usd, self.left.known_cost_usd or Decimal(0)
+        if more is None:
+            return None
+        if more <= 0 or more * 100 <= percent * known:
+            return False
+        return None if self.left.unpriced else True
+
 
 def compare(left: str, right: str, *, failed: Failed | None = None) -> Comparison:
     """Compare two cassettes, or two folders of them.
 
-    Calls are aligned by their requests, so that one that is added in the middle moves no other. If calls of a file ran
-    at the same time, their order is chance and is ignored: equal requests belong together wherever they are, and of
-    several equal ones those with equal answers. Calls of text cassettes are aligned by their keys. In folders, calls
-    of files with the same name are compared.
+    Calls are aligned by their requests, and equal ones by the copy of the thunk that asked, so that one that is added
+    in the middle moves no other. If calls of a file ran at the same time, their order is chance and is ignored: equal
+    requests belong together wherever they are. A request that changed is paired with the one that differs least from
+    it. Calls of text cassettes are aligned by their keys. In folders, calls of files with the same name are compared.
 
     Args:
         left: the first file or folder, usually the older one.
@@ -113,9 +124,7 @@ def compare(left: str, right: str, *, failed: Failed | None = None) -> Compariso
     ours, theirs = [_grouped(path, failed) for path in (left, right)]
     pairs: list[Pair] = []
     for name in [*ours, *[name for name in theirs if name not in ours]]:
-        sides = ours.get(name, []), theirs.get(name, [])
-        found = _pooled(*sides) if any(_overlap(side) for side in sides) else _aligned(*sides)
-        pairs += [evolve(pair, file=name) for pair in found]
+        pairs += [_pair(*two, name) for two in aligned(ours.get(name, []), theirs.get(name, []))]
     differing = [pair for pair in pairs if not _spent_alike(pair)]
     one, other = _totals([pair.left for pair in differing]), _totals([pair.right for pair in differing])
     more_input, more_output = _more_tokens(one, other)
@@ -124,6 +133,8 @@ def compare(left: str, right: str, *, failed: Failed | None = None) -> Compariso
         input_tokens=more_input,
         output_tokens=more_output,
         cost_usd=_more_dollars(one, other),
+        left=_totals([pair.left for pair in pairs]),
+        right=_totals([pair.right for pair in pairs]),
     )
 
 
@@ -138,68 +149,15 @@ def _grouped(path: str, failed: Failed | None) -> dict[str, list[Entry]]:
     return groups
 
 
-def _aligned(left: Sequence[Entry], right: Sequence[Entry]) -> Iterator[Pair]:
-    """Pair the calls of both sides in order, as a diff pairs lines."""
-    keys = [_key(entry) for entry in left], [_key(entry) for entry in right]
-    for what, one, one_end, other, other_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
-        ours, theirs = left[one:one_end], right[other:other_end]
-        if what == "replace" and all(entry.format != "text" for entry in (*ours, *theirs)):
-            common = min(len(ours), len(theirs))
-            yield from [_pair(*two) for two in zip(ours[:common], theirs[:common], strict=True)]
-            ours, theirs = ours[common:], theirs[common:]
-        elif what == "equal":
-            yield from [_pair(*two) for two in zip(ours, theirs, strict=True)]
-            continue
-        yield from [Pair(change="removed", left=entry) for entry in ours]
-        yield from [Pair(change="added", right=entry) for entry in theirs]
-
-
-def _overlap(entries: Sequence[Entry]) -> bool:
-    """Whether some of the calls ran at the same time."""
-    spans = sorted([entry.span for entry in entries if entry.span is not None])
-    return any(following[0] < span[1] for span, following in pairwise(spans))
-
-
-def _pooled(left: Sequence[Entry], right: Sequence[Entry]) -> list[Pair]:
-    """Pair the calls of both sides by their requests, in any order: first those whose answers are equal, too."""
-    partners: dict[int, int] = {}
-    for key in (_key_with_answer, _key):
-        waiting: dict[Hashable, deque[int]] = {}
-        taken = set(partners.values())
-        for place, entry in enumerate(right):
-            if place not in taken:
-                waiting.setdefault(key(entry), deque()).append(place)
-        for place, entry in enumerate(left):
-            if place not in partners and (found := waiting.get(key(entry))):
-                partners[place] = found.popleft()
-    pairs = [_pair(left[place], right[partners[place]]) for place in sorted(partners)]
-    taken = set(partners.values())
-    ours = [entry for place, entry in enumerate(left) if place not in partners]
-    theirs = [entry for place, entry in enumerate(right) if place not in taken]
-    return [*pairs, *_aligned(ours, theirs)]
-
-
-def _key_with_answer(entry: Entry) -> Hashable:
-    answer = entry.answer
-    said = entry.body if answer is None else (answer.text, answer.thinking, repr(answer.tool_calls), answer.error)
-    return _key(entry), entry.status, entry.end, said
-
-
-def _key(entry: Entry) -> Hashable:
-    asked = entry.request
-    if asked is None:
-        return entry.format, entry.name
-    body = json.dumps(asked.body, sort_keys=True) if asked.is_json else asked.body
-    return asked.method, asked.url, tuple(sorted(asked.headers.items())), body
-
-
-def _pair(left: Entry, right: Entry) -> Pair:
+def _pair(left: Entry | None, right: Entry | None, file: str) -> Pair:
+    if left is None or right is None:
+        return Pair(change="added" if left is None else "removed", left=left, right=right, file=file)
     asked: list[Difference] = []
     if left.request is not None and right.request is not None:
         asked = differences(left.request, right.request, secrets=environment_secrets(os.environ))
     changed = tuple(_answer_changes(left, right))
     change: Change = "request" if asked else "answer" if changed else "same"
-    return Pair(change=change, left=left, right=right, request=tuple(asked), answer=changed)
+    return Pair(change=change, left=left, right=right, request=tuple(asked), answer=changed, file=file)
 
 
 def _answer_changes(left: Entry, right: Entry) -> Iterator[tuple[str, Any, Any]]:
@@ -211,10 +169,22 @@ def _answer_changes(left: Entry, right: Entry) -> Iterator[tuple[str, Any, Any]]
         if left.body != right.body:
             yield "body", f"{len(left.body):,} bytes", f"{len(right.body):,} bytes"
         return
-    for name in ("text", "thinking", "tool_calls", "finish_reason", "error"):
+    for name in ("text", "thinking", "finish_reason", "error"):
         one, other = getattr(left.answer, name), getattr(right.answer, name)
         if one != other:
             yield name, one, other
+    for number, (mine, yours) in enumerate(zip_longest(left.answer.tool_calls, right.answer.tool_calls)):
+        if mine != yours:
+            yield f"tool call {number}", _called(mine), _called(yours)
+
+
+def _called(call: tuple[str, Any] | None) -> str | None:
+    """Return a call of a tool as a program would write it; None if there is none."""
+    if call is None:
+        return None
+    name, arguments = call
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
+    return f"{name}({text})"
 
 
 def _spent_alike(pair: Pair) -> bool:

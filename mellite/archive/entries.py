@@ -73,6 +73,7 @@ class Entry:
         end: how the recording ended: ``complete``, ``interrupted`` or ``broken``.
         ending: how a lost connection ended: ``cut`` or ``reset``; None if it was not lost, or that is not known.
         span: when the call began and ended, in microseconds since 1970; None if the cassette does not say.
+        lineage: which copy of a thunk asked; None if that is not known.
         answer: the answer; None if mellite does not know its protocol.
     """
 
@@ -89,6 +90,7 @@ class Entry:
     end: str = "complete"
     ending: str | None = None
     span: tuple[int, int] | None = None
+    lineage: tuple[int, ...] | None = None
     answer: Answer | None = None
 
     @property
@@ -198,6 +200,7 @@ def _entry(path: str, name: str, one: HttpInteraction, *, answers: bool) -> Entr
         end="complete" if timeline is None else timeline.end,
         ending=None if timeline is None or timeline.fault is None else timeline.fault.ending,
         span=None if timeline is None else (timeline.started, timeline.started + timeline.ended),
+        lineage=None if timeline is None else timeline.lineage,
         answer=answer,
     )
 

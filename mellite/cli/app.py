@@ -7,7 +7,8 @@ import sys
 import click
 
 from .cassette_calls import key, replay, show
-from .cassette_changes import convert, diff, scrub, verify
+from .cassette_changes import convert, scrub, verify
+from .cassette_diff import diff
 from .cassettes import ls, stats
 from .chat import chat
 from .check import check

@@ -1,4 +1,4 @@
-"""`mellite cassette verify`, `diff`, `convert` and `scrub`: check cassettes, compare them, change them."""
+"""`mellite cassette verify`, `convert` and `scrub`: check cassettes, and change them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..values.terminal import one_line, printable
-from .cassette_calls import as_values
-from .cassettes import AS_JSON, PATHS, Failures, money, named, short, without_secrets
+from ..values.terminal import one_line
+from .cassettes import AS_JSON, PATHS, Failures, named, without_secrets
 from .output import errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..archive.compare import Comparison, Pair
     from ..archive.convert import Format
     from ..cassettes.compression import Compression
-    from ..values.provider_json import Json, JsonObject
 
-__all__ = ["convert", "diff", "scrub", "verify"]
+__all__ = ["convert", "scrub", "verify"]
 
 ALLOWED = click.option(
     "--allow", "allowed", multiple=True, metavar="TEXT", help="Not a secret, though it looks like one; repeatable."
@@ -55,122 +52,6 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
         count = f"{audit.cassettes} cassette{'' if audit.cassettes == 1 else 's'} checked"
         click.echo(f"mellite: {count}, {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}", err=True)
     sys.exit(1 if problems else 0)
-
-
-# --- diff -----------------------------------------------------------------------------------------
-
-
-@click.command()
-@click.argument("left", type=click.Path())
-@click.argument("right", type=click.Path())
-@AS_JSON
-def diff(*, left: str, right: str, as_json: bool) -> None:
-    """Compare two cassettes, or two folders of them; exit with 1 if they differ, or one in a folder cannot be read.
-
-    Shows the first request that differs, and where; every answer that changed; and the difference in tokens and cost.
-    """
-    from ..archive.compare import compare
-
-    failed = Failures()
-    with errors_shown():
-        found = compare(left, right, failed=failed)
-    if as_json:
-        for pair in found.pairs:
-            if pair.change != "same":
-                print_json(_pair_values(pair))
-        print_json(_total_values(found))
-    else:
-        _print_first(found)
-        _print_changes(found)
-        click.echo(_summary(found))
-    sys.exit(0 if found.same and not failed else 1)
-
-
-def _pair_values(pair: Pair) -> JsonObject:
-    return {
-        "change": pair.change,
-        "left": None if pair.left is None else as_values(pair.left),
-        "right": None if pair.right is None else as_values(pair.right),
-        "request": [str(one) for one in pair.request],
-        "answer": [{"what": what, "left": one, "right": other} for what, one, other in _clean(pair)],
-    }
-
-
-def _total_values(found: Comparison) -> JsonObject:
-    from ..archive.compare import CHANGES
-
-    return {
-        "same": found.same,
-        "counts": {kind: found.count(kind) for kind in CHANGES},
-        "input_tokens": found.input_tokens,
-        "output_tokens": found.output_tokens,
-        "cost_usd": None if found.cost_usd is None else money(found.cost_usd),
-    }
-
-
-def _clean(pair: Pair) -> list[tuple[str, Json, Json]]:
-    """Return what changed in an answer, without secrets."""
-    from ..cassettes.scrub import scrub_text
-    from ..cassettes.secrets.scan import SecretScan
-
-    scan = SecretScan()
-
-    def clean(value: Json) -> Json:
-        if value is None or isinstance(value, int):
-            return value
-        return scrub_text(value if isinstance(value, str) else repr(value), scan)
-
-    return [(what, clean(one), clean(other)) for what, one, other in pair.answer]
-
-
-def _print_first(found: Comparison) -> None:
-    """Print where the first request differs, is missing or is new."""
-    first = found.first
-    if first is None:
-        return
-    entry = first.left or first.right
-    where = f"call {first.name}: {short(without_secrets(entry.question))}" if entry is not None else ""
-    words = {
-        "removed": "the first request that is only in the left one",
-        "added": "the first that is only in the right one",
-    }
-    click.echo(one_line(f"{words.get(first.change, 'the first request that differs')}: {where}"))
-    for one in first.request:
-        click.echo(printable(f"  {one}"))
-    click.echo()
-
-
-def _print_changes(found: Comparison) -> None:
-    rows: list[tuple[str, str, str, str, str]] = []
-    for pair in found.pairs:
-        call = pair.name
-        if pair.change in ("removed", "added"):
-            rows.append((call, pair.change, "", "", ""))
-        elif pair.request:
-            rows.append((call, "request", f"{len(pair.request)} differences", "", ""))
-        rows += [(call, "answer", what, short(f"{one}"), short(f"{other}")) for what, one, other in _clean(pair)]
-    if rows:
-        print_table("changes", ("call", "change", "what", "left", "right"), rows, whole="call")
-        click.echo()
-
-
-def _summary(found: Comparison) -> str:
-    if found.same:
-        return f"the same: {len(found.pairs)} calls"
-    counts = {
-        "with another request": found.count("request"),
-        "with another answer": sum([bool(pair.answer) for pair in found.pairs]),
-        "removed": found.count("removed"),
-        "added": found.count("added"),
-        "the same": found.count("same"),
-    }
-    said = ", ".join([f"{count} {what}" for what, count in counts.items() if count])
-    deltas = [
-        f"{name} {'?' if delta is None else f'{delta:+}'}"
-        for name, delta in (("input tokens", found.input_tokens), ("output tokens", found.output_tokens))
-    ]
-    cost = "?" if found.cost_usd is None else f"{'-' if found.cost_usd < 0 else '+'}${money(abs(found.cost_usd))}"
-    return f"calls: {said}; {', '.join(deltas)}, cost {cost}"
 
 
 # --- convert --------------------------------------------------------------------------------------
