@@ -12,8 +12,8 @@ beside it; a test enforces that.
     loops/                              asyncio, trio and callers without a loop
     values/                             requests, messages, events, usage, errors, prices, chunks
 
-The modules errors, events, hooks, mcp, messages, mochi, request, requirements, sampling, steps, stop, streaming and
-telemetry are faces: public paths that hand on what a room defines.
+The modules errors, events, hooks, log, mcp, messages, mochi, request, requirements, sampling, steps, stop, streaming
+and telemetry are faces: public paths that hand on what a room defines.
 
 Every public name loads its module when it is first used, so that ``import mellite`` costs nothing.
 """
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         errors as errors,
         events as events,
         hooks as hooks,
+        log as log,
         mcp as mcp,
         messages as messages,
         mochi as mochi,
@@ -131,8 +132,8 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events hooks mcp messages mochi request requirements sampling steps stop "
-            "streaming telemetry",
+            "": "backends cassettes errors events hooks log mcp messages mochi request requirements sampling steps "
+            "stop streaming telemetry",
             ".archive.journal.functions": "recorded",
             ".archive.journal.keeping": "Journal journal",
             ".backends.asking": "generate",
@@ -194,5 +195,12 @@ def _load_finder() -> _Finder:
     return load()
 
 
+def _named_log(path: str) -> object:
+    from .archive.log.noting import of_variable
+
+    return of_variable(path)
+
+
 # Here, because nothing is generated without this module, and nothing below it may know what looks on.
 _noticing.by(_load_finder)
+_noticing.by_name = _named_log

@@ -33,6 +33,7 @@ FACES = (
     "errors",
     "events",
     "hooks",
+    "log",
     "mcp",
     "messages",
     "mochi",

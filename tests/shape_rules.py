@@ -28,6 +28,8 @@ WIDE_EXCEPTS = {
     "mellite/cli/doctor.py::_outcome": "whatever goes wrong in a check is what `mellite doctor` tells",
     "mellite/loops/own_context.py::in_own_context": "thrown into the coroutine, which raises it unless it handles it",
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
+    "mellite/archive/log/rows.py::_said": "the row says that the error cannot be shown",
+    "mellite/archive/log/writer.py::Writer._row": "answers do not depend on the log: the row is counted as lost",
     "mellite/backends/wrappers/noticed.py::_tracer": "calls go on without traces: it is logged",
     "mellite/values/telling.py::Log.tell": "what handles log records must not change what they tell of: said once",
     "mellite/backends/wrappers/hook_arounds.py::_around": "what a hook raises is logged, or raised with a name",
@@ -281,6 +283,7 @@ def wide_excepts(source: Source, allowed: Container[str] = WIDE_EXCEPTS.keys()) 
 
 
 SEES_MODULES = (
+    "mellite/archive/log/writer.py::_finish_in_workers",
     "mellite/backends/wrappers/noticed.py::observer",
     "mellite/loops/detection.py::forget_library",
     "mellite/loops/detection.py::imported_trio",

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from . import log as logs
 from .cassette_calls import key, replay, show
 from .cassette_changes import convert, scrub, verify
 from .cassette_diff import diff
@@ -48,3 +49,4 @@ for _command in (chat, check, doctor, generate, journal, models, prices, provide
     app.add_command(_command)
 for _command in (convert, diff, key, ls, replay, scrub, show, stats, verify):
     cassette.add_command(_command)
+app.add_command(logs.log)

@@ -338,7 +338,8 @@ class _Everywhere:
         """Put these in the place of those that were there."""
         self.watchers = watchers
         noticed = self.noticed if isinstance(self.noticed, tuple) else (self.noticed,)
-        both = (*[each for each in noticed if isinstance(each, (Observer, Interceptor))], *watchers)
+        found = [each for each in noticed if isinstance(each, (Observer, Interceptor)) and each not in watchers]
+        both = (*found, *watchers)
         self.in_force = _NOTHING.with_(*both) if both else None
 
     def notice(self, found: object | None) -> None:

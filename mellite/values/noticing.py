@@ -23,12 +23,16 @@ class _Noticing:
 
     Attributes:
         find: the function that is asked.
+        variable: the environment variable that names a log file, whose observer looks on as long as it is set.
+        by_name: returns the observer for the file of this name, or None.
     """
 
-    __slots__ = ("find",)
+    __slots__ = ("by_name", "find", "variable")
 
     def __init__(self) -> None:
         self.find: Finder = _nobody
+        self.variable: Final = "MELLITE_LOG_DB"
+        self.by_name: Callable[[str], object | None] = _no_one
 
     def by(self, *loads: Callable[[], Finder | None]) -> None:
         """Have the functions that these return asked from now on; they are loaded when something begins.
@@ -66,6 +70,10 @@ def _one_of(finders: Sequence[Finder]) -> Finder:
 
 def _nobody() -> None:
     return None
+
+
+def _no_one(said: str) -> None:
+    del said
 
 
 noticing: Final = _Noticing()

@@ -20,7 +20,14 @@ COMMAND = [sys.executable, "-W", "error", "-m", "mellite"]
 URL = "https://api.openai.com/v1/chat/completions"
 
 #: Variables that change what the command line does, and that a test sets itself.
-OURS = ("MELLITE_PRICES", "MELLITE_CASSETTE_DIR", "MOCHI_LLM_CASSETTE_DIR", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+OURS = (
+    "MELLITE_PRICES",
+    "MELLITE_LOG_DB",
+    "MELLITE_CASSETTE_DIR",
+    "MOCHI_LLM_CASSETTE_DIR",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+)
 
 
 class Ran(NamedTuple):

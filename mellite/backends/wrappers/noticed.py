@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
+from ...thunk.observing import Observer
+from ...values.noticing import noticing
 from ...values.telling import log, set_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ...thunk.observing import Observer
+    from collections.abc import Callable, Mapping
 
 __all__ = ["load", "observer", "switch"]
 
@@ -29,6 +29,12 @@ _is_wanted: Final = logging.getLogger("mellite").isEnabledFor
 
 #: What a logger remembers of that by level, until a level changes. If a later version has none, the function is asked.
 _known: Final[dict[int, bool]] = getattr(logging.getLogger("mellite"), "_cache", {})
+
+#: The environment as the interpreter keeps it: looking into it calls nothing. Where it is kept otherwise, a copy.
+_environment: Final[Mapping[Any, Any]] = getattr(os.environ, "_data", dict(os.environ))
+
+#: The name of the variable in it.
+_variable: Final = os.fsencode(noticing.variable) if os.name == "posix" else noticing.variable
 
 
 @final
@@ -46,14 +52,14 @@ class _Switch:
     def __init__(self) -> None:
         self.is_on = True
         self.tracers: dict[bool, Observer | None] = {}
-        self.made: dict[tuple[bool, bool, bool], tuple[Observer, ...]] = {}
+        self.made: dict[tuple[bool, bool, bool, object], tuple[Observer, ...]] = {}
 
 
 switch: Final = _Switch()
 
 
 def observer() -> tuple[Observer, ...] | None:
-    """Return what writes spans and metrics, if the program has set a provider for them, and log records.
+    """Return what writes spans and metrics, if the program has set a provider for them, log records, and the log file.
 
     It calls nothing, as long as nobody wants any of it. A module that is half imported has no provider yet.
     """
@@ -67,9 +73,10 @@ def observer() -> tuple[Observer, ...] | None:
         module, name = _TRACES
         if not metered and module in loaded and name in (known := loaded[module].__dict__):
             traced = known[name] is not None
-    if not (traced or metered or is_detailed):
+    said = _environment[_variable] if _variable in _environment else None  # noqa: SIM401 - calls nothing
+    if not (traced or metered or is_detailed or said):
         return None
-    wanted = (traced, metered, is_detailed)
+    wanted = (traced, metered, is_detailed, said)
     made = switch.made.get(wanted)
     return _made(*wanted) if made is None else made
 
@@ -85,8 +92,10 @@ def load() -> Callable[[], tuple[Observer, ...] | None]:
     return observer
 
 
-def _made(traced: bool, metered: bool, is_detailed: bool) -> tuple[Observer, ...]:  # noqa: FBT001 - a key
+def _made(traced: bool, metered: bool, is_detailed: bool, said: object) -> tuple[Observer, ...]:  # noqa: FBT001 - a key
     made: list[Observer] = []
+    if said:
+        made += _log_file()
     if is_detailed:
         from .spoken import Spoken
 
@@ -94,7 +103,12 @@ def _made(traced: bool, metered: bool, is_detailed: bool) -> tuple[Observer, ...
     if traced or metered:
         tracer = switch.tracers[metered] if metered in switch.tracers else _tracer(metered=metered)
         made += () if tracer is None else (tracer,)
-    return switch.made.setdefault((traced, metered, is_detailed), tuple(made))
+    return switch.made.setdefault((traced, metered, is_detailed, said), tuple(made))
+
+
+def _log_file() -> list[Observer]:
+    made = noticing.by_name(os.environ.get(noticing.variable, ""))
+    return [made] if isinstance(made, Observer) else []
 
 
 def _tracer(*, metered: bool) -> Observer | None:
