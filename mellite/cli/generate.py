@@ -11,6 +11,7 @@ import click
 from ..values.errors import InvalidRequest, MelliteError
 from .asking import Asking, asking_options
 from .attachments import FROM_INPUT, attached
+from .log import kept_in
 from .output import encodable, errors_shown, print_json
 from .spending import OUTPUT, check_cost
 from .standard_input import given_text, piped_text
@@ -41,6 +42,7 @@ _MAX_USD: Final = (
     metavar="FILE",
     help="A picture, sound, film or document to send along; - is standard input; repeatable.",
 )
+@click.option("--log", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the call in a log; see mellite log.")
 @click.option("--max-usd", metavar="USD", help=_MAX_USD)
 @click.option("--stream", is_flag=True, help="Print the answer as it arrives.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with everything; JSON lines with --stream.")
@@ -49,6 +51,7 @@ def generate(
     prompt: str | None,
     asking: Asking,
     attachments: tuple[str, ...],
+    log: str | None,
     max_usd: str | None,
     stream: bool,
     as_json: bool,
@@ -57,7 +60,7 @@ def generate(
 
     Ctrl-C prints what has arrived, and ends with 130.
     """
-    with errors_shown():
+    with errors_shown(), kept_in(log):
         media = attached(attachments)
         text = _prompt(prompt, attachments)
         thunk = asking.backend(text).generate(_content(text, media), system=asking.system, **asking.options())

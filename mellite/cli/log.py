@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..archive.log.reading import Reading
     from ..values.provider_json import JsonObject
 
-__all__ = ["log"]
+__all__ = ["kept_in", "log"]
 
 _COLUMNS: Final = ("id", "started", "model", "state", "tokens", "USD", "ms", "prompt")
 _RIGHT: Final = ("tokens", "USD", "ms")
@@ -35,6 +35,23 @@ _COUNT = click.option(
 @click.group()
 def log() -> None:
     """Look into a log of calls, as `mellite.log.to` or MELLITE_LOG_DB writes it."""
+
+
+@contextmanager
+def kept_in(path: str | None) -> Generator[None]:
+    """Keep in a log, if one is named, what is generated inside; print to standard error why it is not there."""
+    if path is None:
+        yield
+        return
+    from ..archive.log.keeping import to
+
+    log = to(path)
+    try:
+        with log:
+            yield
+    finally:
+        if log.lost:
+            click.echo(f"mellite: {log.problem}", err=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 
 import mellite
 from mellite.backends import Constant, Failing, Scripted
+from mellite.cassettes.text import djb2_key
 from tests.cli.programs import COMMAND, run, surroundings
 from tests.terminal import on_terminal
 
@@ -126,6 +127,20 @@ def test_tail_follows(tmp_path: Path) -> None:
             assert '"text": "two"' in following.stdout.readline()
             following.send_signal(signal.SIGINT)
             assert following.wait(20) == 130
+
+
+def test_generate_with_log(tmp_path: Path) -> None:
+    """--log keeps the call; where it cannot be kept, that is said and the answer is there."""
+    path = tmp_path / "log.db"
+    (tmp_path / f"{djb2_key('openai', 'm', 'Hello.')}.txt").write_text("Hi.\n")
+    asked = ("generate", "Hello.", "--model", "openai:m", "--cassette-dir", str(tmp_path))
+    ran = run(*asked, "--log", str(path))
+    assert (ran.code, ran.out, ran.err) == (0, "Hi.\n", "")
+    (call,) = run("log", "ls", "--db", str(path), "--json").rows
+    assert (call["prompt"], call["text"], call["replayed"]) == ("Hello.", "Hi.", True)
+    nowhere = run(*asked, "--log", str(tmp_path / "none" / "log.db"))
+    assert (nowhere.code, nowhere.out) == (0, "Hi.\n")
+    assert "cannot be written" in nowhere.err
 
 
 def test_files_that_are_no_logs(tmp_path: Path) -> None:
