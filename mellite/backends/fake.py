@@ -8,9 +8,10 @@ event loops and threads, on asyncio and on trio. Generation options are accepted
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
 
@@ -22,6 +23,7 @@ from ..thunk.backend import Backend
 from ..values.errors import ConfigurationError
 from ..values.events import Event, Finish, ResponseStart, TextDelta, ToolCallEvent
 from ..values.messages import Text, ToolCall
+from ..values.provider_json import Json, JsonObject
 from ..values.public_names import publish
 from ..values.request import Request
 from ..values.usage import Usage
@@ -47,6 +49,9 @@ _EVENTS: Final = get_args(Event)
 class Echo(Backend):
     """A backend that answers with the text of the last user message, word by word.
 
+    Where the request says that a tool must be called, it calls the tool: with the text, if that is a JSON object, or
+    else with the text in the place of each text that the tool requires. The results of tools it answers as any message.
+
     Example:
         >>> import mellite
         >>> mellite.generate(Echo(), "Say it again.").result()
@@ -54,9 +59,15 @@ class Echo(Backend):
     """
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
-        """Send the words of the last user message."""
-        for event in _text_answer(self, request, _words(request.text)):
-            yield event
+        """Send the words of the last user message, or the call that is required."""
+        call = _required_call(request)
+        if call is None:
+            for event in _text_answer(self, request, _words(request.text)):
+                yield event
+            return
+        yield _start(self, request)
+        yield ToolCallEvent(call)
+        yield Finish("tool-calls", raw_reason="tool_calls", usage=_usage(request, request.text))
 
 
 @define(eq=False)
@@ -216,6 +227,39 @@ def _text_answer(backend: Backend, request: Request, pieces: Sequence[str]) -> I
         if piece:
             yield TextDelta(piece)
     yield Finish("stop", raw_reason="stop", usage=_usage(request, text))
+
+
+def _required_call(request: Request) -> ToolCall | None:
+    """Return the call that a request asks for; None if it leaves the choice, or the tool has been called."""
+    choice, messages = request.tool_choice, request.messages
+    if choice is None or choice.type not in ("required", "tool") or not messages or messages[-1].role == "tool":
+        return None
+    tool = next((tool for tool in request.tools if choice.name in (None, tool.name)), None)
+    if tool is None:
+        return None
+    return ToolCall(f"call_{len(messages)}", tool.name, _arguments(tool.input_schema, request.text))
+
+
+#: What stands for a value that a tool requires, by its type; a text is what was said.
+_VALUES: Final = {"array": [], "boolean": False, "integer": 0, "null": None, "number": 0, "object": {}}
+
+
+def _arguments(schema: Mapping[str, Json], text: str) -> JsonObject:
+    """Return arguments for a tool: the text, if it is a JSON object, or else what the schema requires."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict):
+        return said
+    properties, required = schema.get("properties"), schema.get("required")
+    found: JsonObject = {}
+    for name in required if isinstance(required, (list, tuple)) else ():
+        about = properties.get(name) if isinstance(properties, Mapping) else None
+        about = about if isinstance(about, Mapping) else {}
+        choices, kind = about.get("enum"), about.get("type")
+        found[name] = choices[0] if choices else _VALUES.get(kind, text) if isinstance(kind, str) else text
+    return found
 
 
 def _usage(request: Request, text: str) -> Usage:

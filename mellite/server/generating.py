@@ -18,6 +18,7 @@ from ..thunk.iterators import Events
 from ..thunk.thunk import AnyThunk
 from ..values.errors import IncompleteStream, InvalidRequest, MelliteError, OutputValidationError
 from ..values.provider_json import JsonObject
+from ..values.tokens import count_tokens
 from ..wire.http import HttpRequest, HttpResponse
 from .dialects import DIALECTS, Asked, asked, decoded, writer_of
 from .passing import provider_for
@@ -83,6 +84,21 @@ class GeneratingTransport:
             await answer.aclose()
             raise
         return answer
+
+    def counted(self, path: str, body: bytes) -> JsonObject | None:
+        """Return the answer to a client that asks how many tokens a prompt has; None if it asks something else.
+
+        Raises:
+            InvalidRequest: if there is no such prompt.
+        """
+        if path.endswith("/messages/count_tokens"):
+            return {"input_tokens": count_tokens(DIALECTS["anthropic-messages"].read(decoded(body)))}
+        if path.endswith(":countTokens"):
+            asked_for = decoded(body)
+            return {
+                "totalTokens": count_tokens(DIALECTS["gemini"].read(asked_for.get("generateContentRequest", asked_for)))
+            }
+        return None
 
     def _remember(self, body: JsonObject, answer: JsonObject) -> None:
         self._remembered.note(answer["id"], body, answer["output"])

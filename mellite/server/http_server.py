@@ -124,10 +124,6 @@ class ModelServer:
         if request.method == "HEAD" or (request.method == "GET" and path.strip("/") == ""):
             served.status = 200
             return web.Response(text="mellite\n")
-        found = self._listed(path) if request.method == "GET" else None
-        if found is not None:
-            served.status = 200
-            return web.json_response(found)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -138,6 +134,10 @@ class ModelServer:
         if status is not None:
             return _refused(served, call, status, f"a fault on purpose: {status}")
         try:
+            found = self._beside(path, body) if call is None else None
+            if found is not None:
+                served.status = 200
+                return web.json_response(found)
             response = await self.source.open(_asked(request, call, headers, body))
         except (MelliteError, TimeoutError) as error:
             return _failed(request, served, call, error)
@@ -146,8 +146,15 @@ class ModelServer:
         finally:
             await response.aclose()
 
-    def _listed(self, path: str) -> JsonObject | None:
-        return listed(path, self.source.name) if isinstance(self.source, GeneratingTransport) else None
+    def _beside(self, path: str, body: bytes) -> JsonObject | None:
+        """Answer what clients of a backend ask beside generations; None if it is something else.
+
+        Raises:
+            InvalidRequest: if it makes no sense.
+        """
+        if not isinstance(self.source, GeneratingTransport):
+            return None
+        return self.source.counted(path, body) if body else listed(path, self.source.name)
 
     async def _relayed(
         self, request: web.BaseRequest, response: HttpResponse, served: Served, fault: Fault | None

@@ -13,7 +13,8 @@ from mellite import gather
 from mellite.backends.fake import Constant, Echo, Failing, Scripted
 from mellite.errors import BackendError, ConfigurationError, ConnectionLost, IncompleteStream, RateLimited
 from mellite.events import Finish, ReasoningDelta, ResponseStart, TextDelta, Usage
-from mellite.messages import Image, Message, ToolCall
+from mellite.messages import Image, Message, ToolCall, ToolResult
+from mellite.request import ToolDefinition
 
 pytestmark = pytest.mark.anyio
 
@@ -359,3 +360,26 @@ async def test_starts_with_the_response():
         assert isinstance(events[0], ResponseStart)
         assert isinstance(events[-1], Finish)
         assert len(events) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("Paris", {"city": "Paris", "days": 0, "unit": "C"}),
+        ('{"city": "Rome"}', {"city": "Rome"}),
+        ("[1]", {"city": "[1]", "days": 0, "unit": "C"}),
+    ],
+)
+@pytest.mark.parametrize("choice", ["required", "get_weather"])
+def test_echo_calls_the_tool_that_it_must(text: str, given: dict[str, object], choice: str) -> None:
+    """A call that is required is made with what was said; its result is answered with text again."""
+    properties = {"city": {"type": "string"}, "days": {"type": "integer"}, "unit": {"enum": ["C", "F"]}}
+    schema = {"type": "object", "properties": properties, "required": ["city", "days", "unit"]}
+    tool = ToolDefinition("get_weather", "Get it.", input_schema=schema)
+    thunk = Echo().generate(text, tools=[tool], tool_choice=choice)
+    assert not thunk.result()
+    (call,) = thunk.tool_calls
+    assert (call.name, call.arguments, thunk.finish_reason) == ("get_weather", given, "tool-calls")
+    talk = [Message.user(text), thunk.message, Message.tool(ToolResult(call.id, "get_weather", "Sunny."))]
+    assert Echo().generate(talk, tools=[tool], tool_choice=choice).result() == text
+    assert Echo().generate(text, tools=[tool]).result() == text

@@ -122,6 +122,16 @@ def test_what_is_no_call(server: RunningServer) -> None:
     assert raw(server.url, CHAT, method="OPTIONS", headers="origin: https://evil.example\r\n").status == 403
 
 
+def test_how_many_tokens(server: RunningServer) -> None:
+    """Clients of Claude and Gemini may ask how long a prompt is."""
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "How long is this?"}]}'
+    found = json.loads(b"".join(raw(server.url, "/v1/messages/count_tokens?beta=true", body).pieces))
+    assert 4 <= found["input_tokens"] <= 15
+    found = json.loads(b"".join(raw(server.url, "/v1beta/models/m:countTokens", GEMINI).pieces))
+    assert 1 <= found["totalTokens"] <= 10
+    assert raw(server.url, "/v1/messages/count_tokens", b"{").status == 400
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b'{"messages": 1}', b"[" * 100_000])
 def test_what_is_no_request(server: RunningServer, body: bytes) -> None:
     """A body that cannot be read is a 400 in the words of the vendor."""
