@@ -31,6 +31,7 @@ __all__ = ["LARGEST", "ModelServer"]
 #: The largest body of a request, in bytes: as much as OpenAI takes, for conversations with pictures.
 LARGEST: Final = 64 * 1024 * 1024
 
+_LONGEST_NAME: Final = 80
 _DROPPED: Final = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"})
 
 #: What is told of each request when its answer is over.
@@ -186,7 +187,12 @@ def _request(
 
 def _asked(request: web.BaseRequest, call: Call | None, headers: Mapping[str, str], body: bytes) -> HttpRequest:
     url = call.url if call is not None else f"http://{headers['host']}{request.raw_path}"
-    return HttpRequest(request.method, url, headers=headers, body=body)
+    return HttpRequest(request.method, url, headers=headers, body=body, context={"client": _client(headers)})
+
+
+def _client(headers: Mapping[str, str]) -> str:
+    """Return who asks, in its own words, for a cassette: so that it is compared as other people's clients are."""
+    return headers.get("user-agent", "").partition(" ")[0][:_LONGEST_NAME] or "unknown"
 
 
 def _refused(

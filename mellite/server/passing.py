@@ -104,7 +104,8 @@ class PassingTransport:
         headers = {name: value for name, value in request.headers.items() if name not in _DROPPED and value.isascii()}
         taken = request.headers.get("accept-encoding", "")
         headers["accept-encoding"] = "gzip, deflate" if "gzip" in taken else "identity"
-        found = HttpRequest(request.method, _url(call, route, request.body), headers=headers, body=request.body)
+        url = _url(call, route, request.body)
+        found = HttpRequest(request.method, url, headers=headers, body=request.body, context=request.context)
         return await self._live.open(await _signed(found, route), timeout=timeout)
 
     async def aclose(self) -> None:

@@ -24,9 +24,11 @@ from botocore.config import Config
 from google import genai
 from google.genai import types as google
 
+import mellite
 from mellite.backends import Scripted
 from mellite.events import Finish, TextDelta, Usage
 from mellite.messages import ToolCall
+from mellite.request import ToolDefinition
 from mellite.server.running import RunningServer, Settings
 
 KEY: Final = "sk-made-up"
@@ -377,6 +379,50 @@ def troubles(name: str, folder: Path, *, stream: bool) -> list[str]:
     return found
 
 
+#: What is asked of a backend of mellite's as the SDKs ask it, by the name of the SDK; the tool is the same.
+OURS: Final = {
+    "openai, chat": "openai-chat:gpt-4o",
+    "openai, responses": "openai:gpt-4o",
+    "anthropic": "anthropic:claude-opus-4-8",
+    "google-genai": "google:gemini-2.5-flash",
+    "boto3": "bedrock:us.amazon.nova-micro-v1:0",
+    "cohere": "cohere:command-a-03-2025",
+}
+_BEHIND: Final = {"boto3": "", "cohere": "/v2", "google-genai": "/v1beta"}
+
+
+def shared(name: str, folder: Path, *, stream: bool) -> list[str]:
+    """What is wrong where one cassette answers a backend of mellite's and an SDK, whoever has recorded it."""
+    tool = ToolDefinition("get_weather", "Get the weather.", input_schema=SCHEMA)
+    options: dict[str, Any] = {"max_tokens": 100} if name == "anthropic" else {}
+
+    def ours(url: str) -> tuple[str | None, int]:
+        base = f"{url}{_BEHIND.get(name, '/v1')}"
+        backend = mellite.backend(OURS[name], api_key=KEY, base_url=base, retries=0)
+        thunk = backend.generate(QUESTION, tools=[tool], stream=stream, **options)
+        thunk.result()
+        return thunk.partial, len(thunk.tool_calls)
+
+    def theirs(url: str) -> tuple[str | None, int]:
+        said = SDKS[name][0](url, stream)
+        return said.text, len(said.calls)
+
+    found: list[str] = []
+    for who, (first, second) in {"mellite's": (ours, theirs), "the SDK's": (theirs, ours)}.items():
+        file = folder / f"shared-{name}-{stream}-{who[:3]}.json"
+        with RunningServer(Settings(source=Scripted([ANSWER]), record=file, even_in_ci=True)) as server:
+            recorded = first(server.url)
+        with RunningServer(Settings(source=file)) as server:
+            try:
+                again = second(server.url)
+            except Exception as error:  # each SDK has errors of its own
+                found.append(f"{who} recording did not answer the other: {error}")
+                continue
+        if recorded != again:
+            found.append(f"{who} recording gave the other {again}, not {recorded}")
+    return found
+
+
 def main() -> int:
     """Ask with every SDK; print what is wrong, and return how much that is."""
     for name in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY"):
@@ -386,6 +432,7 @@ def main() -> int:
         for name in SDKS:
             for stream in (False, True):
                 found = troubles(name, Path(folder), stream=stream)
+                found += shared(name, Path(folder), stream=stream) if name in OURS else []
                 count += len(found)
                 print(f"{name}, {'streamed' if stream else 'whole'}: {'; '.join(found) or 'as it should be'}")
     return count

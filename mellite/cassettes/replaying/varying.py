@@ -19,8 +19,23 @@ from ..secrets.redaction import REDACTED
 
 __all__ = ["steady_body", "steady_headers", "steady_text", "steady_url"]
 
-#: Fields at the top of a body that say who asks, or how the answer is delivered, but not what is asked.
-_FIELDS: Final = frozenset({"prompt_cache_key", "client_metadata", "stream_options", "anthropic_version"})
+#: Fields at the top of a body that say who asks, or how the answer is delivered or kept, but not what is asked.
+_FIELDS: Final = frozenset(
+    {
+        "anthropic_version",
+        "client_metadata",
+        "modelId",  # which stands in the path
+        "prompt_cache_key",
+        "safety_identifier",
+        "store",
+        "stream_options",
+        "user",
+    }
+)
+
+#: What a part of a prompt says of the provider's cache: it changes the bill, and not the answer.
+_MARK: Final = "cache_control"
+_POINT: Final = "cachePoint"  # the same, as a block of its own
 
 #: Fields of ``metadata`` at the top of a body.
 _METADATA: Final = frozenset({"user_id"})
@@ -88,9 +103,10 @@ _SECRET_VALUE: Final = "=" + quote(REDACTED, safe="")
 def steady_body(value: Json) -> Json:
     """Return the JSON of a request's body without what differs between equal runs of a client.
 
-    Left out are ``prompt_cache_key``, ``client_metadata``, ``metadata.user_id``, ``stream_options``, the version of an
-    API, and the ids of items in ``input``, but those that an ``item_reference`` refers to. ``"stream": false`` is the
-    default, and a message of one text is that text.
+    Left out are ``prompt_cache_key``, ``client_metadata``, ``metadata.user_id``, ``user``, ``safety_identifier``,
+    ``store``, ``stream_options``, the version of an API, marks for the provider's cache, and the ids of items in
+    ``input``, but those that an ``item_reference`` refers to. ``"stream": false`` is the default, as is
+    ``"strict": false`` of a tool, and a message of one text is that text.
 
     Example:
         >>> steady_body({"model": "m", "prompt_cache_key": "run-7", "metadata": {"user_id": "u"}, "stream": False})
@@ -107,14 +123,47 @@ def steady_body(value: Json) -> Json:
         steady["metadata"] = {
             name: field for name, field in cast("JsonObject", metadata).items() if name not in _METADATA
         }
-    if steady.get("metadata", True) in ({}, None):
-        del steady["metadata"]
+    for name in ("metadata", "generationConfig"):
+        if steady.get(name, True) in ({}, None):
+            del steady[name]
     if steady.get("stream") is False:
         del steady["stream"]
     for name in ("messages", "input", "system"):
         if name in steady:
             steady[name] = _steady_messages(steady[name], name)
+    if isinstance(steady.get("tools"), list):
+        steady["tools"] = [_steady_tool(one) for one in steady["tools"]]
     return steady
+
+
+def _steady_tool(tool: Json) -> Json:
+    """Return a tool without what is said of the cache, and without the default of ``strict``."""
+    if not isinstance(tool, dict):
+        return tool
+    steady = _unmarked(cast("JsonObject", tool))
+    if steady.get("strict") is False:
+        steady = {name: field for name, field in steady.items() if name != "strict"}
+    if isinstance(steady.get("function"), dict):
+        steady = {**steady, "function": _steady_tool(steady["function"])}
+    if isinstance(steady.get("functionDeclarations"), list):  # of Google, who writes types large or small
+        steady = {**steady, "functionDeclarations": _steady_types(steady["functionDeclarations"])}
+    return steady
+
+
+def _steady_types(value: Json, name: str = "") -> Json:
+    """Return a schema with the names of types in lower case."""
+    if isinstance(value, list):
+        return [_steady_types(one) for one in value]
+    if isinstance(value, dict):
+        fields = cast("JsonObject", value)
+        if name == "properties":  # what is called type here is no type
+            return {field: _steady_types(one) for field, one in fields.items()}
+        return {field: _steady_types(one, field) for field, one in fields.items()}
+    return value.lower() if name == "type" and isinstance(value, str) else value
+
+
+def _unmarked(item: JsonObject) -> JsonObject:
+    return {name: field for name, field in item.items() if name != _MARK} if _MARK in item else item
 
 
 def _steady_messages(value: Json, name: str) -> Json:
@@ -141,7 +190,10 @@ def _steady_item(item: JsonObject, name: str) -> JsonObject:
 
 
 def _plain(content: Json) -> Json:
-    """Return the text of a content that is one text, and nothing more; any other content as it is."""
+    """Return the text of a content that is one text, and nothing more; any other content without marks."""
+    if isinstance(content, list):
+        content = [_unmarked(cast("JsonObject", part)) if isinstance(part, dict) else part for part in content]
+        content = [part for part in content if not (isinstance(part, dict) and [*part] == [_POINT])]
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
         part = cast("JsonObject", content[0])
         if part.keys() == {"type", "text"} and isinstance(part["text"], str) and part["type"] in ("text", "input_text"):
