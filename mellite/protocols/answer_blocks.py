@@ -64,10 +64,10 @@ class Block:
 
     kind: str
     event_id: str
-    index: int
-    name: str = ""
-    pieces: list[str] = field(factory=list)
-    metadata: ProviderMetadata = field(factory=dict)
+    index: int = field(kw_only=True)
+    name: str = field(default="", kw_only=True)
+    pieces: list[str] = field(factory=list, kw_only=True)
+    metadata: ProviderMetadata = field(factory=dict, kw_only=True)
 
     @property
     def text(self) -> str:
@@ -213,7 +213,7 @@ class AnswerWriter(abc.ABC):
     def _begin(self, kind: str, id: str, name: str = "", metadata: ProviderMetadata | None = None) -> Block:
         self._close()
         self._begun()
-        block = self._open = Block(kind, id, len(self.blocks), name, metadata=metadata or {})
+        block = self._open = Block(kind, id, index=len(self.blocks), name=name, metadata=metadata or {})
         self.blocks.append(block)
         self.begin(block)
         return block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from attrs import define
+from attrs import define, field
 
 from ..values.provider_json import Json
 
@@ -27,11 +27,11 @@ class Served:
 
     method: str
     path: str
-    protocol: str = ""
-    body: bytes = b""
-    status: int | None = None
-    error: str = ""
-    seconds: float = 0.0
+    protocol: str = field(default="", kw_only=True)
+    body: bytes = field(default=b"", kw_only=True, repr=lambda body: f"<{len(body)} bytes>")
+    status: int | None = field(default=None, kw_only=True)
+    error: str = field(default="", kw_only=True)
+    seconds: float = field(default=0.0, kw_only=True)
 
     @property
     def json(self) -> Json:
