@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["UnusedInteractions"]
 
 _MODES: Final = ("none", "once", "new_episodes", "all", "rewrite")
-_ARGUMENTS: Final = frozenset(
-    {"path", "mode", "match", "speed", "cut", "deadline", "requires", "tags", "metadata", "unused", "live", "install"}
-)
 _PASSED_ON: Final = ("match", "speed", "cut", "deadline")
+_ARGUMENTS: Final = frozenset(
+    {*_PASSED_ON, "path", "mode", "requires", "tags", "metadata", "unused", "live", "install", "clients"}
+)
 
 _LONGEST_NAME: Final = 120
 
@@ -51,8 +51,8 @@ _ADVICE: Final = "to record it, run pytest with --mellite-record"
 
 _NOTHING: Final = (
     "nothing was recorded: no request of this test went through its cassette {path!r}. A backend that was given a "
-    "transport= of its own, a fake, or the client of another library does not use it; nor does any backend that is not "
-    "given it, with install=False. A test that asks no model needs no cassette"
+    "transport= of its own, or a fake, does not use it; nor any backend that is not given it, with install=False; nor "
+    "the client of another library, unless the marker says clients='all'. A test that asks no model needs no cassette"
 )
 
 #: The outcomes of setup and call of the running attempt, by phase, as pytest and all other plugins see them.
@@ -137,7 +137,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "mellite(path=None, mode=None, match=None, requires=(), tags=(), unused='warn', live=False, install=True, "
-        "...): "
+        "clients=(), ...): "
         "how the test's `cassette` is recorded and replayed; see mellite.pytest_plugin",
     )
     asked = _asked(config)
@@ -173,7 +173,8 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
 
     This holds from the beginning of the test to its end, in all threads, and for backends that were made before. With
     ``@pytest.mark.mellite(install=False)`` only backends that are given the cassette use it:
-    ``mellite.backend(..., transport=cassette)``.
+    ``mellite.backend(..., transport=cassette)``. With ``clients="all"``, or names of some, the requests of other
+    people's clients go through the cassette as well, see `mellite.cassettes.patch`.
 
     The cassette is replayed, or recorded if ``--mellite-record``, the marker or the environment says so. While it is
     only replayed, no call leaves this machine and no key is needed. A recording is kept if the test passes. If nothing
@@ -203,13 +204,19 @@ def _quiet(
     return nullcontext()
 
 
-def _installed(transport: CassetteTransport, given: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """Return the block in which all backends use the cassette, unless the marker says otherwise."""
-    if not given.get("install", True):
-        return nullcontext()
-    from .wire.transports.default import standing_in
+@contextmanager
+def _installed(transport: CassetteTransport, given: Mapping[str, Any]) -> Generator[None]:
+    """Have all backends use the cassette, unless the marker says otherwise, and the clients that it names."""
+    with ExitStack() as blocks:
+        if given.get("install", True):
+            from .wire.transports.default import standing_in
 
-    return standing_in(transport.over)
+            blocks.enter_context(standing_in(transport.over))
+        if given.get("clients"):
+            from .cassettes.clients.patching import catching
+
+            blocks.enter_context(catching(transport, given["clients"]))
+        yield
 
 
 def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteTransport:
@@ -228,6 +235,7 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
             mode,
             part=None if given.get("path") is None else _part(request.node),
             metadata={"tags": list(given.get("tags", ())), **given.get("metadata", {})},
+            **({"match": "pool", "lenient": True} if given.get("clients") else {}),
             **{name: given[name] for name in _PASSED_ON if name in given},
         )
     except MelliteError as error:

@@ -55,6 +55,7 @@ def ask_blocking(
     send: BlockingSend,
     failures: Failures,
     *,
+    reading: Failures | None = None,
     timeout: float | None = None,
 ) -> BlockingAnswer:
     """Answer a client's request from the cassette, or send it and record the answer; see `asking.ask`.
@@ -64,6 +65,7 @@ def ask_blocking(
         request: what is asked.
         send: sends the request over the client's own transport.
         failures: the errors of the client.
+        reading: those of reading a body, if they are others.
         timeout: how long a replay may take until the headers, and between two pieces, in recorded seconds.
 
     Raises:
@@ -78,13 +80,13 @@ def ask_blocking(
         failure = failures.theirs(error)
     else:
         if answer is not None:
-            return _Replayed(answer, failures, timeout)
-        return _recorded(cassette.recorder, request, send, failures)
+            return _Replayed(answer, reading or failures, timeout)
+        return _recorded(cassette.recorder, request, send, (failures, reading or failures))
     raise failure
 
 
 def _recorded(
-    recorder: RecordTransport | None, request: HttpRequest, send: BlockingSend, failures: Failures
+    recorder: RecordTransport | None, request: HttpRequest, send: BlockingSend, failures: tuple[Failures, Failures]
 ) -> BlockingAnswer:
     """Send a request, and record its answer."""
     if recorder is None:
@@ -95,7 +97,7 @@ def _recorded(
     try:
         live = send()
     except Exception as error:
-        ours = failures.ours(error)
+        ours = failures[0].ours(error)
         if ours is None:
             recorder.withdraw(take)
         else:
@@ -107,7 +109,7 @@ def _recorded(
     finally:
         UNCAUGHT.reset(uncaught)
     take.opens(live)
-    return _Recorded(live, take, recorder, failures)
+    return _Recorded(live, take, recorder, failures[1])
 
 
 class _Recorded:

@@ -52,18 +52,22 @@ class ClientFailures:
         again: for each kind, the class to raise where no class of the recorded name exists.
         modules: where classes are looked up by their names.
         make: makes an error of a class of the client with a message.
+        kind: what an error says, where its class does not tell; None if it does.
+        text: what an error says in words, without a URL, which may hold a key.
     """
 
     kinds: Mapping[type[Exception], Kind]
     again: Mapping[Kind, type[Exception]]
     modules: tuple[ModuleType, ...]
     make: Callable[[type[Exception], str], Exception] = field(default=lambda kind, message: kind(message))
+    kind: Callable[[Exception], Kind | None] = field(default=lambda _: None)
+    text: Callable[[Exception], str] = field(default=str)
 
     def ours(self, error: Exception) -> Exception | None:
         """Return the error to record for one of the client's; None if it is not about the connection."""
         for kind, means in self.kinds.items():
             if isinstance(error, kind):
-                return _made(means, f"{type(error).__name__}: {error}")
+                return _made(self.kind(error) or means, f"{type(error).__name__}: {self.text(error)}")
         return None
 
     def theirs(self, error: Exception) -> Exception:

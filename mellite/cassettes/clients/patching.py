@@ -42,8 +42,32 @@ def _httpx2(catch: Catch) -> Iterator[Swap]:
     return swaps(catch)
 
 
+def _requests(catch: Catch) -> Iterator[Swap]:
+    from .requests import swaps
+
+    return swaps(catch)
+
+
+def _botocore(catch: Catch) -> Iterator[Swap]:
+    from .before_send import swaps
+
+    return swaps(catch)
+
+
+def _aiohttp(catch: Catch) -> Iterator[Swap]:
+    from .aiohttp import swaps
+
+    return swaps(catch)
+
+
 #: The name of each client -> what catches its requests. Calling that imports the client.
-CLIENTS: Final[Mapping[str, Callable[[Catch], Iterator[Swap]]]] = {"httpx": _httpx, "httpx2": _httpx2}
+CLIENTS: Final[Mapping[str, Callable[[Catch], Iterator[Swap]]]] = {
+    "httpx": _httpx,
+    "httpx2": _httpx2,
+    "aiohttp": _aiohttp,
+    "requests": _requests,
+    "botocore": _botocore,
+}
 
 #: The one patch of this process, under the one key. Threads need no lock: `setdefault` and `pop` of a dict are atomic.
 _patched: Final[dict[str, Catch]] = {}

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import aiohttp
 import anyio
 import anyio.from_thread
 import anyio.to_thread
+import botocore.awsrequest
 import httpx
 import httpx2
+import requests
 from attrs import define, field
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.httpsession import URLLib3Session
 
 BODY = b'{"model":"m-1","messages":[{"role":"user","content":"Say hello."}]}'
 HEADERS = {"content-type": "application/json", "authorization": "Bearer live-secret-0123456789"}
@@ -109,10 +115,64 @@ async def httpx_async(module: Any, question: Question) -> Told:
     return told
 
 
+async def aiohttp_async(question: Question) -> Told:
+    """With ``aiohttp.ClientSession``."""
+    told = Told()
+    timeout = aiohttp.ClientTimeout(sock_read=question.timeout)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(question.url, data=question.body, headers=question.headers) as response,
+        ):
+            told.status = response.status
+            while len(told.pieces) < question.enough:
+                await asyncio.to_thread(question.ready)
+                piece = await response.content.readany()
+                if not piece:
+                    break
+                told.pieces.append(piece)
+    except Exception as error:
+        told.error = type(error).__name__
+    return told
+
+
+async def in_asyncio(question: Question) -> Told:
+    """Ask in a loop of asyncio, whatever loop the test runs in."""
+    return await anyio.to_thread.run_sync(lambda: asyncio.run(aiohttp_async(question)))
+
+
+def requests_blocking(question: Question, told: Told) -> Iterator[bytes]:
+    """With a session of requests."""
+    with (
+        requests.Session() as session,
+        session.post(
+            question.url, data=question.body, headers=question.headers, stream=True, timeout=question.timeout
+        ) as response,
+    ):
+        told.status = response.status_code
+        yield from response.iter_content(chunk_size=None)
+
+
+def botocore_blocking(question: Question, told: Told) -> Iterator[bytes]:
+    """With the HTTP session of botocore, as its clients use it."""
+    prepared = AWSPreparedRequest(
+        "POST", question.url, botocore.awsrequest.HeadersDict(question.headers), question.body, stream_output=True
+    )
+    response = URLLib3Session(timeout=question.timeout).send(prepared)
+    told.status = response.status_code
+    try:
+        yield from response.raw.stream()
+    finally:
+        response.raw.close()
+
+
 ASKERS: dict[str, Asker] = {
     "httpx": in_thread(partial(httpx_blocking, httpx)),
     "httpx-async": partial(httpx_async, httpx),
     "httpx2": in_thread(partial(httpx_blocking, httpx2)),
     "httpx2-async": partial(httpx_async, httpx2),
+    "aiohttp": in_asyncio,
+    "requests": in_thread(requests_blocking),
+    "botocore": in_thread(botocore_blocking),
 }
 """Every client that is caught, by name."""
