@@ -197,6 +197,18 @@ def serve(session: nox.Session) -> None:
     session.run("python", "-W", "ignore::DeprecationWarning", "-m", "tests.servers.serving", *session.posargs)
 
 
+#: The clients that `nox -s clients` brings beside those.
+FRAMEWORKS = ("groq==1.7.0", "langchain-openai==1.7.4", "pydantic-ai-slim[openai]==2.68.0")
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Record the official SDKs and two frameworks through `mellite.cassettes.patch`, and replay them offline."""
+    session.install("-q", "-e", ".[test]", *CLIENTS, *FRAMEWORKS)
+    warnings = ("-W", "ignore::DeprecationWarning")
+    session.run("python", "-m", "pytest", "-q", *warnings, "tests/cassettes/clients/sdks.py", *session.posargs)
+
+
 #: The reference server of the Model Context Protocol, with one of everything.
 EVERYTHING = "@modelcontextprotocol/server-everything@2026.8.31"
 

@@ -109,6 +109,7 @@ WIDE_EXCEPTS = {
     "mellite/strategies/model_context/line.py::_Question.put": "raised where it was asked, as the error of ours",
     "mellite/strategies/model_context/program.py::Program.opened": "one error means that it is to be started again",
     "mellite/wire/auth/aws_profile.py::ProfileKeys._find": "raised without what botocore keeps of a program's output",
+    "mellite/cassettes/clients/aiohttp.py::_Memory._play": "raised where the client waits for the answer, or reads it",
     "mellite/wire/transports/aiohttp.py::AiohttpTransport.open": "translated, and raised without what the client keeps",
     "mellite/wire/transports/aiohttp.py::_Response.read": "translated, and raised without what the client keeps",
     "mellite/wire/transports/http1/transport.py::Http1Transport.open": "translated, and raised without its frames",

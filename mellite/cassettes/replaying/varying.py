@@ -37,6 +37,9 @@ _FIELDS: Final = frozenset(
 _MARK: Final = "cache_control"
 _POINT: Final = "cachePoint"  # the same, as a block of its own
 
+#: Versions of an API in a path: releases of a client differ in the one that they ask for.
+_VERSION_IN_PATH: Final = re.compile(r"/v\d+(?:alpha|beta)\d*/")
+
 #: Fields of ``metadata`` at the top of a body.
 _METADATA: Final = frozenset({"user_id"})
 
@@ -230,14 +233,15 @@ def _varies(name: str) -> bool:
 
 
 def steady_url(url: str) -> str:
-    """Return a redacted URL without the parameters that are secret: other clients send the key in a header.
+    """Return a redacted URL without secret parameters, which others send in a header, and previews of a version.
 
     Example:
-        >>> steady_url("https://example.com/v1?key=%5BREDACTED%5D&alt=sse")
-        'https://example.com/v1?alt=sse'
+        >>> steady_url("https://example.com/v1beta/models?key=%5BREDACTED%5D&alt=sse")
+        'https://example.com/v1/models?alt=sse'
     """
     path, question, query = url.partition("?")
+    path = _VERSION_IN_PATH.sub("/v1/", path, count=1)
     if _SECRET_VALUE not in query:
-        return url
+        return f"{path}{question}{query}"
     kept = "&".join([pair for pair in query.split("&") if not pair.endswith(_SECRET_VALUE)])
     return f"{path}{question}{kept}" if kept else path
