@@ -21,6 +21,7 @@ from ..values.errors import ConfigurationError
 from ..wire.http import Transport
 from ..wire.transports.default import default_transport
 from .generating import GeneratingTransport
+from .journal_answers import JournalAnswers, is_journal
 from .passing import PassingTransport
 from .paths import compared_url
 from .recording import RecordingTransport
@@ -74,9 +75,9 @@ def transport_of(source: Any, *, match: Match = "pool", speed: float | None = No
     """Return what answers for a source.
 
     Args:
-        source: a cassette or the path of its file; what `mellite.backend` takes, such as ``fake:echo``; a backend, or
-            anything with ``stream(request)``; a transport; or None for the providers themselves, which are asked what
-            the client asks.
+        source: a cassette or the path of its file; the directory of a journal, or of text cassettes; what
+            `mellite.backend` takes, such as ``fake:echo``; a backend, or anything with ``stream(request)``; a
+            transport; or None for the providers themselves, which are asked what the client asks.
         match: how a cassette finds its answers.
         speed: how many times as fast as recorded a cassette answers; None for at once.
 
@@ -98,6 +99,10 @@ def transport_of(source: Any, *, match: Match = "pool", speed: float | None = No
         path = name.removeprefix(_CASSETTE)
         if _FILE.search(path) and not Path(path).is_dir():
             return replaying(load_cassette(path), match=match, speed=speed)
+        if is_journal(path):
+            return GeneratingTransport(JournalAnswers(path))
+        if Path(path).is_dir():
+            return GeneratingTransport(backend(f"{_CASSETTE}{path}"))
         if isinstance(source, str):
             return GeneratingTransport(backend(source), spec=None if is_offline(source) else source)
     if callable(getattr(source, "stream", None)):
