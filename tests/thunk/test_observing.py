@@ -13,7 +13,7 @@ from attrs import evolve
 import mellite
 from mellite.backends import Constant, Failing, Scripted
 from mellite.cassettes import ScriptedTransport
-from mellite.errors import InvalidRequest
+from mellite.errors import InvalidRequest, OutcomeUnknown
 from mellite.events import Event, Finish, TextDelta
 from mellite.requirements import contains, custom, length
 from mellite.thunk import observing
@@ -445,3 +445,42 @@ async def test_what_observers_leave_to_be_awaited() -> None:
     assert told[2:] == ["started", "settled broken"]
     async with Performing("step", "nobody looks on") as nothing:
         assert nothing is None
+
+
+async def test_the_code_of_a_tool_is_run_by_those_in_between() -> None:
+    """Behind the approval, with the arguments of the tool; a refused call never comes to them, and they may defer."""
+    seen: list[tuple[str, str, bool]] = []
+
+    class Outer(Interceptor):
+        async def run_tool(self, call: Any, proceed: Callable[[], Any], *, once: bool) -> Any:
+            seen.append(("outer", call.name, once))
+            if call.name == "later":
+                msg = "nobody knows"
+                raise OutcomeUnknown(msg)
+            return await proceed()
+
+    class Inner(Interceptor):
+        async def run_tool(self, call: Any, proceed: Callable[[], Any], *, once: bool) -> Any:
+            seen.append(("inner", call.name, once))
+            return {"was": await proceed()}
+
+    @mellite.tool(once=True)
+    def pay(amount: int) -> int:
+        return amount
+
+    calls = [mellite.ToolCall(name, name, {"amount": 1}) for name in ("pay", "refused", "later")]
+    tools = [mellite.tool(pay, name=name) for name in ("pay", "refused", "later")]
+    approve = {"refused": False}
+    with observing.using(Outer(), Inner()):
+        run = mellite.run(
+            Scripted([calls]), "Go.", tools=tools, approve=lambda call: approve.get(call.name), concurrency=1
+        )
+        await run
+    assert seen == [
+        ("inner", "pay", True),
+        ("outer", "pay", True),
+        ("inner", "later", True),
+        ("outer", "later", True),
+    ]
+    assert [call.name for call in run.pending_calls] == ["later"]
+    assert run.steps[0].values[0] == {"was": 1}

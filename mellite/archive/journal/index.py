@@ -186,7 +186,7 @@ class Index:
     def line(self, place: Place) -> Line:
         """Read a line again."""
         begin, length = place
-        if self._descriptor >= 0:
+        if self._descriptor >= 0 and hasattr(os, "pread"):  # Windows has none
             return read_line(os.pread(self._descriptor, length, begin))
         with open(self.path, "rb") as file:
             file.seek(begin)

@@ -16,18 +16,22 @@ class Counting(mellite.Backend):
 
     Attributes:
         asked: how often each text was asked.
-        waits: seconds that the answer to a text takes.
+        waits: seconds that the answer to a text takes; or what must have been answered before.
     """
 
-    def __init__(self, **waits: float) -> None:
+    def __init__(self, **waits: float | str) -> None:
         self.asked: Counter[str] = Counter()
         self.waits = waits
+        self.answered: set[str] = set()
 
     async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
         self.asked[request.text] += 1
         count = self.asked[request.text]
         yield TextDelta(request.text.upper())
-        await anyio.sleep(self.waits.get(request.text, 0))
+        wait = self.waits.get(request.text, 0)
+        while isinstance(wait, str) and wait not in self.answered:
+            await anyio.sleep(0.002)
+        await anyio.sleep(0 if isinstance(wait, str) else wait)
         yield TextDelta(f" {count}")
         yield Finish("stop")
 

@@ -27,7 +27,7 @@ def test_cut_at_each_byte(tmp_path: Path) -> None:
     """As a crash may leave it: what was whole is there, what was not is asked again, and what is added can be read."""
     data = written(tmp_path)
     ends = [at for at in range(len(data)) if data[at : at + 1] == b"\n"]
-    for size in sorted({*range(0, len(data), 31), *ends, *(end + 1 for end in ends)}):
+    for size in sorted({*range(0, len(data), 89), *ends, *(end + 1 for end in ends)}):
         (tmp_path / "records").write_bytes(data[:size])
         backend = Counting()
         with mellite.journal(tmp_path) as journal:
