@@ -49,7 +49,7 @@ class Claims:
         for earlier in list(alike) if generation in alike else ():
             if earlier is generation:
                 break
-            self._count(earlier)
+            self._count(earlier, asked.key if earlier.call.request == generation.call.request else None)
         self._leave(generation, looks)
         counted = self._counted.pop(generation, None)
         if counted is not None and counted[0] == asked.key:
@@ -71,13 +71,15 @@ class Claims:
             if not alike:
                 del self._waiting[looks]
 
-    def _count(self, generation: Any) -> None:
+    def _count(self, generation: Any, key: str | None = None) -> None:
+        """Count a generation whose stream has not been opened; `key` if it asks what has that key."""
         if generation in self._counted:
             return
-        request = resolved_now(generation.call)
-        if request is not None:  # else there is a thunk in its prompt, and it is counted when its stream is opened
-            asked = asked_of(generation.call.backend, request, generation.call.lineage)
-            self._counted[generation] = asked.key, self.count("call", asked.key)
+        request = resolved_now(generation.call) if key is None else None
+        if request is not None:
+            key = asked_of(generation.call.backend, request, generation.call.lineage).key
+        if key is not None:  # else there is a thunk in its prompt, and it is counted when its stream is opened
+            self._counted[generation] = key, self.count("call", key)
 
 
 def _looks(generation: Any) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from attrs import evolve
 
+from ...thunk.call import name_of
 from ...values import errors
 from ...values.errors import BackendError, GenerationCancelled, MelliteError
 from ...values.event_json import events_of, events_written
@@ -152,12 +153,17 @@ _COUNTS: Final = (
 _PLAIN: Final = (str, int, float, bool)
 
 
-def error_written(error: BaseException) -> JsonObject:
-    """Return an error as JSON, without what looks like a key."""
+def error_written(error: BaseException, backend: object = None) -> JsonObject:
+    """Return an error as JSON, without what looks like a key.
+
+    Args:
+        error: what was raised.
+        backend: what raised it.
+    """
     kind = type(error)
     ours = isinstance(error, MelliteError) and getattr(errors, kind.__name__, None) is kind
     told: JsonObject = {"type": kind.__name__ if ours else f"{kind.__module__}.{kind.__qualname__}"}
-    told["message"] = masked(str(error))
+    told["message"] = masked(str(error) if ours else f"backend {name_of(backend)} raised {kind.__name__}: {error}")
     if ours:
         facts = {name: value for name, value in vars(error).items() if isinstance(value, _PLAIN) and name[:1] != "_"}
         told["facts"] = masked_json(facts)
@@ -176,8 +182,8 @@ def error_of(told: Json) -> MelliteError:
     kind = getattr(errors, str(facts["type"]), None)
     message = str(facts["message"])
     if not (isinstance(kind, type) and issubclass(kind, MelliteError)):
-        found: MelliteError = BackendError(f"a backend raised {facts['type']}: {message}")
-        found.__cause__ = RuntimeError(f"{facts['type']}: {message}")
+        found: MelliteError = BackendError(message)
+        found.__cause__ = RuntimeError(message)
         return found
     found = kind(message)
     vars(found).update(cast("Mapping[str, Any]", facts.get("facts") or {}))

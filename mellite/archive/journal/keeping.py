@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from anyio.lowlevel import checkpoint
 from attrs import frozen
 
+from ...cassettes.recording.turnstile import Turnstile
 from ...loops.turns import TURNS
 from ...thunk import observing
 from ...thunk.observing import Activity, Interceptor, Observer
@@ -110,6 +111,7 @@ class Journal(Observer, Interceptor):
         self._claims = claims = Claims()
         self._runs = runs = Runs(book, claims)
         self._tools = ToolCalls(book, claims, runs)
+        self._turnstile = Turnstile()
         self._replays: Replays = replays_of(file.index, errors=errors)
         self._numbers: dict[str, int] = {}  # of calls, by the id of their generation
         self._told_before = set(file.index.checked)
@@ -262,7 +264,8 @@ class Journal(Observer, Interceptor):
         self._note(number, generation, observing.current())
         begun = self._book.begin(self._line(number, question, lineage))
         self._live += 1
-        taking = Taking(generation, self._book.packing, partial(self._end, begun), self._book.synced)
+        end = partial(self._end, begun)
+        taking = Taking(generation, self._book.packing, end, synced=self._book.synced, turnstile=self._turnstile)
         stream = taking.stream(proceed)
         try:
             async for event in stream:

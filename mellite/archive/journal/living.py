@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Protocol, final, get_args
 
+from ...cassettes.recording.turnstile import Turnstile
 from ...thunk.call import name_of
 from ...values.errors import BackendError, MelliteError
 from ...values.events import Event, Finish
@@ -35,15 +36,23 @@ class Taking:
         packing: packs the events.
         end: writes them down.
         synced: waits until that is on the disk; None where nobody waits for it.
+        turnstile: lets ends through one at a time, so that a replay can keep their order.
     """
 
     def __init__(
-        self, generation: Any, packing: Packing, end: Ending, synced: Callable[[], Awaitable[None]] | None
+        self,
+        generation: Any,
+        packing: Packing,
+        end: Ending,
+        *,
+        synced: Callable[[], Awaitable[None]] | None,
+        turnstile: Turnstile,
     ) -> None:
         self._generation = generation
         self._packing = packing
         self._end = end
         self._synced = synced
+        self._turnstile = turnstile
         self._events: list[Event] = []
         self._times: list[int] = []
         self._began = time.perf_counter_ns()
@@ -56,10 +65,13 @@ class Taking:
             BackendError: if the backend gives no async iterator.
         """
         source = _opened(self._generation, proceed)
+        self._turnstile.inside += 1
         try:
             async for event in source:
-                if self._note(event) and self._synced is not None:
-                    await self._synced()
+                if type(event) is Finish and not self._is_whole:
+                    await self._finish(event)
+                elif type(event) in _EVENTS:
+                    self._note(event)
                 yield event
             if not self._is_whole:  # which is an error, and the generation says so
                 await self._failed(None, retryable=True)
@@ -73,25 +85,35 @@ class Taking:
             self._cancelled()
             raise
         finally:
+            self._turnstile.inside -= 1
             close = getattr(source, "aclose", None)
             if close is not None:
                 await close()
 
-    def _note(self, event: Event) -> bool:
-        """Note an event; with the last one, write all down, and return True."""
-        if type(event) in _EVENTS:
-            self._events.append(event)
-            self._times.append((time.perf_counter_ns() - self._began) // 1000)
-        if type(event) is not Finish or self._is_whole:
-            return False
-        self._is_whole = True
-        self._end("done", self._body())
-        return True
+    def _note(self, event: Event) -> None:
+        self._events.append(event)
+        self._times.append((time.perf_counter_ns() - self._began) // 1000)
+
+    async def _finish(self, event: Finish) -> None:
+        """Write all down."""
+        await self._turnstile.enter()
+        try:
+            self._note(event)
+            self._is_whole = True
+            self._end("done", self._body())
+            if self._synced is not None:
+                await self._synced()
+        finally:
+            self._turnstile.leave()
 
     async def _failed(self, error: Exception | None, *, retryable: bool) -> None:
-        self._end("failed", self._body(error), retryable=retryable)
-        if self._synced is not None:
-            await self._synced()
+        await self._turnstile.enter()
+        try:
+            self._end("failed", self._body(error), retryable=retryable)
+            if self._synced is not None:
+                await self._synced()
+        finally:
+            self._turnstile.leave()
 
     def _cancelled(self) -> None:
         if not self._is_whole:
@@ -100,7 +122,7 @@ class Taking:
     def _body(self, error: Exception | None = None) -> JsonObject:
         events = self._packing.events(self._events)
         told: JsonObject = {"id": self._generation.generation_id, "events": events, "times": self._times}
-        return told if error is None else {**told, "error": error_written(error)}
+        return told if error is None else {**told, "error": error_written(error, self._generation.call.backend)}
 
 
 def _opened(generation: Any, proceed: Callable[[Any], AsyncIterator[Event]]) -> AsyncIterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
@@ -22,16 +23,21 @@ class Counting(mellite.Backend):
     def __init__(self, **waits: float | str) -> None:
         self.asked: Counter[str] = Counter()
         self.waits = waits
-        self.answered: set[str] = set()
+        self._answered: dict[str, anyio.Event] = {}
+
+    def answered(self, name: str) -> anyio.Event:
+        """What is set when an answer has been read."""
+        return self._answered.setdefault(name, anyio.Event())
 
     async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
         self.asked[request.text] += 1
         count = self.asked[request.text]
         yield TextDelta(request.text.upper())
         wait = self.waits.get(request.text, 0)
-        while isinstance(wait, str) and wait not in self.answered:
-            await anyio.sleep(0.002)
-        await anyio.sleep(0 if isinstance(wait, str) else wait)
+        if isinstance(wait, str):
+            await self.answered(wait).wait()
+        else:
+            await anyio.sleep(wait)
         yield TextDelta(f" {count}")
         yield Finish("stop")
 
@@ -72,3 +78,40 @@ class Failing(Counting):
             raise self.error
         async for event in super().stream(request):
             yield event
+
+
+class AtRandom(mellite.Backend):
+    """Answers at random, in random time.
+
+    Attributes:
+        asked: how often it was asked.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        self.asked += 1
+        number = random.random()
+        for word in ("the number", f"{number:.3f}", "is it"):
+            await anyio.sleep(random.random() / 200)
+            yield TextDelta(word.split()[0] + " ")
+        yield Finish("stop")
+
+
+class Breaking(mellite.Backend):
+    """Raises an error of its own, or ends without an end.
+
+    Args:
+        asked: whether it is an error to ask it.
+    """
+
+    def __init__(self, *, asked: bool = False) -> None:
+        self.asked = asked
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        assert not self.asked
+        yield TextDelta("so far")
+        if request.text == "raise":
+            msg = "by itself"
+            raise ValueError(msg)

@@ -22,7 +22,7 @@ from mellite.errors import (
     ProviderInternal,
     RateLimited,
 )
-from tests.archive.journal.support import Counting, Failing
+from tests.archive.journal.support import AtRandom, Breaking, Counting, Failing
 
 pytestmark = pytest.mark.anyio
 
@@ -83,7 +83,7 @@ async def test_replayed_calls_settle_in_the_recorded_order(tmp_path: Path) -> No
             async def ask(name: str, backend: Counting = backend, order: list[str] = order) -> None:
                 await backend.generate(name)
                 order.append(name)
-                backend.answered.add(name)
+                backend.answered(name).set()
 
             async with anyio.create_task_group() as group:
                 for name in names:
@@ -276,6 +276,35 @@ async def test_share_inside_and_outside(tmp_path: Path) -> None:
                 seen.append([thunk.value for thunk in thunks])
             assert backend.asked["x"] == 1 - attempt
         assert seen[0] == seen[1] == ["X 1"] * 3
+
+
+async def test_chance_decides_the_same_again(tmp_path: Path) -> None:
+    """Which of many samples is accepted, which are cancelled and with what, and who comes first, at random speeds."""
+    seen = []
+    for _ in range(2):
+        backend = AtRandom()
+        async with mellite.journal(tmp_path) as journal:
+            strategy = mellite.BestOfN(8, score=lambda thunk: float(thunk.text.split()[1]), enough=0.5)
+            best = await strategy.sample(backend.generate("best"))
+            came = [thunk.text async for thunk in mellite.as_completed(*(backend.generate(name) for name in "abcdef"))]
+            inner = backend.generate("inner")
+            outer = await mellite.gather(*(backend.generate(["Say ", inner]) for _ in range(4)))
+            seen.append((best.value, [sample.status for sample in best.samples], came, [each.value for each in outer]))
+            seen[-1][1].extend(sample.thunk.partial for sample in best.samples)
+    assert seen[0] == seen[1]
+    assert (backend.asked, journal.live) == (0, 0)
+
+
+async def test_errors_of_others_and_answers_that_break_off(tmp_path: Path) -> None:
+    """The same error, with the same text, text so far, and cause in words."""
+    seen = []
+    for attempt in range(2):
+        broken = Breaking() if not attempt else Breaking(asked=True)
+        with mellite.journal(tmp_path, errors="replay"):
+            thunks = await mellite.gather(broken.generate("raise"), broken.generate("stop"))
+        seen.append([(type(each.error), str(each.error), each.partial) for each in thunks])
+    assert seen[0] == seen[1]
+    assert seen[0][0][:2] == (mellite.errors.BackendError, "backend Breaking raised ValueError: by itself")
 
 
 def test_lone_surrogates_and_odd_texts(tmp_path: Path) -> None:
