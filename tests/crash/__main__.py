@@ -40,7 +40,7 @@ def plan(folder: Path, *, short: bool) -> Iterator[tuple[str, Callable[[], Repor
         yield "texts", lambda how=how: texts.at_every_call(folder, how, step=9 if short else 1)
     yield "texts", lambda: texts.crowd(folder, 10 if short else 200)
     for loop in ("asyncio", "trio"):
-        yield "agent", lambda loop=loop: agents.at_every_call(folder, loop, step=67 if short else 1)
+        yield "agent", lambda loop=loop: agents.at_every_call(folder, loop, step=131 if short else 1)
     if not short:
         yield "durable", lambda: killing.durable(folder)
         for call in ("write", "rename", "fsync", "fdatasync", "unlink"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
 
-from ...values.errors import InvalidRequest
+from ...cassettes.files.storing import sync_directory
+from ...values.errors import InvalidRequest, JournalError
 from ...values.provider_json import JsonObject
 from .file import JournalFile, head_of, is_journal, read_head
 from .index import Index
@@ -31,6 +33,7 @@ def fork_of(path: str, fork_at: ForkAt, into: str | None) -> str:
     Raises:
         InvalidRequest: if there is no such point, or `into` is something else.
         InvalidJournal: if the parent is damaged, or no journal.
+        JournalError: if the fork cannot be written.
     """
     parent = read_journal(path)
     number = _number_at(parent, fork_at)
@@ -41,13 +44,23 @@ def fork_of(path: str, fork_at: ForkAt, into: str | None) -> str:
         msg = f"the journal {into!r} is there already, and is no fork of {path!r} at call {number}"
         raise InvalidRequest(msg, parameter="into")
     directory = _free(path) if into is None else into
-    file = JournalFile(directory, "end", head_of(os.path.abspath(path), origin))
+    making = (
+        f"{directory.rstrip('/' + os.sep)}.making"  # until it is whole, so that none is taken for whole that is not
+    )
     try:
-        _copy(parent.index, file, number)
-        file.flush()
-        file.sync()
-    finally:
-        file.close()
+        shutil.rmtree(making, ignore_errors=True)
+        file = JournalFile(making, "end", head_of(os.path.abspath(path), origin))
+        try:
+            _copy(parent.index, file, number)
+            file.flush()
+            file.sync()
+        finally:
+            file.close()
+        os.rename(making, directory)
+        sync_directory(os.path.dirname(os.path.abspath(directory)))
+    except OSError as error:
+        msg = f"cannot make the fork {directory!r}: {error.strerror or error}"
+        raise JournalError(msg, path=directory) from error
     return directory
 
 

@@ -105,6 +105,16 @@ class Journal(Observer, Interceptor):
             self._fork = (None, None)  # opened again, it is the fork that goes on
         durability, errors = self._settings
         self._file = file = JournalFile(self.path, durability)
+        try:
+            self._begin(file, errors)
+        except BaseException:
+            file.close()
+            self._file = None
+            raise
+        self._leave = observing.enter(self)
+        return self
+
+    def _begin(self, file: JournalFile, errors: Errors) -> None:
         self._replayed = self._live = 0
         self.divergence = None
         self._book = book = Book(file)
@@ -116,8 +126,6 @@ class Journal(Observer, Interceptor):
         self._numbers: dict[str, int] = {}  # of calls, by the id of their generation
         self._told_before = set(file.index.checked)
         self._chosen_before = {file.index.line(place).key for place in file.index.sampled}
-        self._leave = observing.enter(self)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

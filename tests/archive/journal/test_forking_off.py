@@ -55,6 +55,11 @@ def test_a_fork_into_a_directory_goes_on(tmp_path: Path) -> None:
         assert (fork.path, fork.replayed) == (str(into), replayed)
     with pytest.raises(InvalidRequest, match="is no fork"), mellite.journal(path, fork_at=1, into=into):
         pass
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "run"]
+    (tmp_path / "third.making").mkdir()
+    (tmp_path / "third.making" / "records").write_bytes(b"of a process that died while it made a fork")
+    _, fork = ask(mellite.journal(path, fork_at=2, into=tmp_path / "third"), "a", "new")
+    assert fork.replayed == 1
 
 
 def test_a_fork_by_step_by_message_and_by_time(tmp_path: Path) -> None:
