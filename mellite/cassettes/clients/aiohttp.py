@@ -319,10 +319,10 @@ class AiohttpConnector(aiohttp.BaseConnector):
             return await self._inner.connect(req, traces, timeout)
         return await _connected(self._cassette, self, self._inner, req, timeout)
 
-    def close(self, *, abort_ssl: bool = False) -> Any:
+    async def close(self, *, abort_ssl: bool = False) -> None:
         """Close the inner connector. The cassette stays open."""
-        super().close(abort_ssl=abort_ssl)
-        return self._inner.close(abort_ssl=abort_ssl)
+        await super().close(abort_ssl=abort_ssl)
+        await self._inner.close(abort_ssl=abort_ssl)
 
 
 def swaps(catch: Catch) -> Iterator[Swap]:
