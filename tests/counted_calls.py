@@ -35,7 +35,7 @@ from mellite.events import Event, Finish, TextDelta
 from mellite.requirements import length, not_contains
 from mellite.thunk import observing
 from tests.benchmarks.bench_wrappers import wrapped
-from tests.benchmarks.server import STREAM_HEAD, UNARY, events
+from tests.benchmarks.server import CALL, STREAM_HEAD, UNARY, events
 
 WARM_UP: Final = 30
 CALLS: Final = 20
@@ -68,13 +68,16 @@ class Server:
                 while (line := lines.readline()) != b"\r\n":
                     name, _, value = line.lower().partition(b":")
                     length = int(value) if name == b"content-length" else length
-                self._answer(connection, json.loads(lines.read(length))["model"])
+                asked = json.loads(lines.read(length))
+                begins = asked["model"] == "tool" and asked["messages"][-1]["role"] == "user"
+                self._answer(connection, "call" if begins else asked["model"])
 
     def _answer(self, connection: socket.socket, model: str) -> None:
         kind, _, number = model.partition("-")
-        if kind == "unary":
-            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(UNARY)
-            connection.sendall(head + UNARY)
+        if kind in ("unary", "call", "tool"):
+            body = CALL if kind == "call" else UNARY
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+            connection.sendall(head + body)
             return
         pieces = [b"%x\r\n%s\r\n" % (len(event), event) for event in events(int(number))]
         if kind == "burst":
@@ -222,6 +225,28 @@ async def per_checked_delta(*, paced: bool) -> float:
     return (await per_delta(checked))[0] - (await per_delta(bare))[0]
 
 
+async def per_run(backend: mellite.Backend) -> float:
+    """Return the calls that a run of two steps, with a tool between them, adds to the same two requests."""
+
+    @mellite.tool
+    async def look(at: str) -> str:
+        """Look at something."""
+        return f"It is {at}."
+
+    async def run() -> None:
+        await mellite.run(backend, "What is it?", tools=[look], model="tool", stream=False)
+
+    finished = mellite.run(backend, "What is it?", tools=[look], model="tool", stream=False)
+    await finished
+    history = list(finished.messages[:-1])
+
+    async def alone() -> None:
+        await backend.generate("What is it?", tools=[look], model="tool", stream=False)
+        await backend.generate(history, tools=[look], model="tool", stream=False)
+
+    return (await counted(run))[0] - (await counted(alone))[0]
+
+
 async def main() -> None:
     """Count everything that has a budget."""
     server = Server()
@@ -248,6 +273,7 @@ async def main() -> None:
             await backend.generate("Hi.", model="unary", stream=False)
 
         found["unary call"], found["unary turns"] = await counted(unary)
+        found["run of two steps"] = await per_run(backend)
         found["burst delta"], _ = await per_delta(burst)
         found["paced delta"], found["paced turns"] = await per_delta(paced)
         found["thunk made"], _ = await counted(made)

@@ -104,6 +104,10 @@ class AsyncioLoop:
         else:
             self.asked = True
 
+    def is_cancelling(self) -> bool:
+        """Whether somebody has asked the task that was spawned to end."""
+        return self.task is not None and self.task.cancelling() > 0
+
     def call_soon(self, function: Callable[..., object], *args: object) -> bool:
         """Have `function` called in this loop; return False if the loop is gone.
 

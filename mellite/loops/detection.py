@@ -96,6 +96,10 @@ class Loop(Protocol):
         """Cancel the task that was spawned; only from the loop's own thread."""
         ...
 
+    def is_cancelling(self) -> bool:
+        """Whether somebody has asked the task that was spawned to end; only from the loop's own thread."""
+        ...
+
     def call_soon(self, function: Callable[..., object], *args: object) -> bool:
         """Have `function` called in this loop; return False if the loop is gone.
 

@@ -72,6 +72,10 @@ class TrioLoop:
         if self.scope is not None:
             self.scope.cancel()
 
+    def is_cancelling(self) -> bool:
+        """Whether somebody has asked the task that was spawned to end."""
+        return self.asked
+
     def call_soon(self, function: Callable[..., object], *args: object) -> bool:
         """Have `function` called in this run; return False if the run is over.
 

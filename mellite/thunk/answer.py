@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from ..values.errors import InvalidRequest
 from ..values.messages import Deferred, Message, Part, Text, ToolCall
+from ..values.plain_messages import message_of
 from .call import CallInfo, name_of
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Answer(Deferred, Generic[T]):
             parts = (Text(outcome.text),) if outcome.text else ()
         else:
             parts = outcome.parts
-        return Message("assistant", parts)
+        return message_of("assistant", parts)
 
     @property
     def generation(self) -> GenerationMetadata:

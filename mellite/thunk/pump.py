@@ -28,7 +28,7 @@ from . import observing
 from .audience import CLOSING_SECONDS, wake_all
 from .call import CallInfo, name_of, resolved, resolved_now
 from .outcome import Clock, Outcome, conclude
-from .pushed import PushedAudience
+from .pushed import Departed, Flight, PushedAudience
 
 __all__ = ["Pump"]
 
@@ -86,7 +86,7 @@ class Pump(PushedAudience):
         self._settle_all = settle_all
         self._began = time.perf_counter()
         self._finished = False  # a finish event has come
-        self._rest: AsyncGenerator[Batch, None] | None = None  # where a flight leaves it to a task
+        self._rest: AsyncGenerator[Batch | Departed, None] | None = None  # where a flight leaves it to a task
         self._opener: observing.Opener | None = None  # opens the stream in place of the backend
         self._foretold: tuple[int, Outcome] | None = None  # what it comes to with so many events
         self._context: Context | None = None  # that of the call, for a task that goes on with what is pushed
@@ -122,7 +122,7 @@ class Pump(PushedAudience):
         else:
             self.pull(flight if flight is None else flight.rest())
 
-    def pull(self, source: AsyncGenerator[Batch, None] | None) -> None:
+    def pull(self, source: AsyncGenerator[Batch | Departed, None] | None) -> None:
         """Pull events in a task: the rest of them, or all if there is no source yet."""
         if self._context is not None and self.loop.is_ending():  # all tasks have been cancelled, and none begins
             self._give_places_back()
@@ -216,21 +216,23 @@ class Pump(PushedAudience):
                     self.request = await resolved(self.call, self._settle_all)
                     source = stream = self._open()
                     await self._pull(stream)
-                else:
+                while rest is not None:
                     source = rest
-                    await self._pull_batches(rest)
+                    rest = await self._pull_batches(rest)
             except GeneratorExit:  # the loop is gone: nothing can be awaited any more
                 self._settle(cancelled=_LOOP_CLOSED)
                 raise
             except BaseException as error:
                 failure = error
+            if self._flight is not None and (failure is not None or self._cancel_reason is not None):
+                self._break_flight()
             asked = self._cancel_reason
             await self._close(source, failure)
         finally:
             if isinstance(failure, (KeyboardInterrupt, SystemExit)) and self.has_raiser():
                 # Whoever waits raises it: trio takes it amiss of a task of its own, and so does the background loop.
                 self.interrupt = kept = failure
-            if self.outcome is None:
+            if self.outcome is None and self._flight is None:
                 self._settle_after(failure, asked)
         if failure is None:
             self.loop.release()
@@ -241,6 +243,12 @@ class Pump(PushedAudience):
             failure = kept = None  # see "Cycles" in `mellite.thunk`
             rest = stream = None
             del self, source
+
+    def _break_flight(self) -> None:
+        """Stop what has just departed: in the same moment somebody said so."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.abort()
 
     def _passes_on(self, failure: BaseException) -> bool:
         return self.loop.is_cancellation(failure) or isinstance(failure, (KeyboardInterrupt, SystemExit))
@@ -318,12 +326,21 @@ class Pump(PushedAudience):
             return InvalidProviderOutput(f"{who} sent {what} after the finish event")
         return InvalidProviderOutput(f"{who} yielded a {kind.__name__}; a stream consists of mellite.events")
 
-    async def _pull_batches(self, batches: AsyncGenerator[Batch, None]) -> None:
+    async def _pull_batches(
+        self, batches: AsyncGenerator[Batch | Departed, None]
+    ) -> AsyncGenerator[Batch | Departed, None] | None:
+        """Pull batches to their end; return those that follow, if there are any."""
         count = 0  # of events since other tasks had their turn
+        following: AsyncGenerator[Batch | Departed, None] | None = None
         try:
             async for batch in batches:
-                if type(batch) is not TextAnswer:
+                if type(batch) is list:
                     events: Sequence[Event] = batch
+                elif type(batch) is Departed:
+                    following = self._leave_to(batch.flight)
+                    continue
+                elif type(batch) is not TextAnswer:
+                    events = batch
                 elif self.request.output is str and not self.is_listened_to:
                     self.end_with_text(batch)
                     continue
@@ -339,8 +356,16 @@ class Pump(PushedAudience):
                     count = 0
                     await self.loop.checkpoint()
         except BaseException:
-            del self, batches  # see "Cycles" in `mellite.thunk`
+            del self, batches, following  # see "Cycles" in `mellite.thunk`
             raise
+        return following
+
+    def _leave_to(self, flight: Flight) -> AsyncGenerator[Batch | Departed, None] | None:
+        """Have a flight go on, so that this task may end; return what is to be pulled if it has not begun."""
+        if not flight.is_sent:
+            return flight.rest()
+        self._flight, self._context = flight, copy_context()
+        return None
 
     async def _pause(self) -> None:
         """Wait until a consumer wants more. After the finish event, go on, so that the source can close."""
@@ -381,7 +406,7 @@ class Pump(PushedAudience):
 
     def _task_over(self) -> None:
         # A task that is cancelled before its first step never enters `run`.
-        if self.outcome is None:
+        if self.outcome is None and self._flight is None:
             self._rest = None
             self._give_places_back()
             self._settle(cancelled=self._cancel_reason or _LOOP_CLOSED)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 from .. import loops
 from ..values.events import Event
@@ -19,7 +19,7 @@ from ..values.text_answer import Batch, TextAnswer
 from .audience import Audience, wake_all
 from .observing import Activity
 
-__all__ = ["Flight", "PushedAudience", "Pushes"]
+__all__ = ["Departed", "Flight", "PushedAudience", "Pushes"]
 
 
 class Flight(Protocol):
@@ -34,13 +34,27 @@ class Flight(Protocol):
         """Go on, after more was pushed than was wanted."""
         ...
 
-    def rest(self) -> AsyncGenerator[Batch, None]:
-        """Return the rest, to be pulled by a task; push no more."""
+    def rest(self) -> AsyncGenerator[Batch | Departed, None]:
+        """Return the rest, to be pulled by a task; push no more. What it yields may end with a `Departed`."""
         ...
 
     def abort(self) -> None:
         """Stop, and close what is open."""
         ...
+
+
+@final
+class Departed:
+    """The end of some batches, where no task is needed for what follows until there is something of it.
+
+    Args:
+        flight: what follows, on its way. If cancellation is asked for meanwhile, it stops.
+    """
+
+    __slots__ = ("flight",)
+
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
 
 
 @runtime_checkable
@@ -76,6 +90,11 @@ class PushedAudience(Audience):
         return self._flight is not None
 
     @property
+    def is_bound(self) -> bool:
+        """Whether it is to stay in its task: somebody looks on from there, or it is being cancelled."""
+        return self.activity is not None or self._cancel_reason is not None or self.loop.is_cancelling()
+
+    @property
     def is_ready_for_text(self) -> bool:
         """Whether `end_with_text` would settle it with that text, where str was asked for."""
         return self.outcome is None and self._cancel_reason is None and not self._held and not self.is_listened_to
@@ -94,7 +113,7 @@ class PushedAudience(Audience):
         """Decide the outcome, now that all has come, or the generation has been stopped."""
 
     @abstractmethod
-    def pull(self, source: AsyncGenerator[Batch, None] | None) -> None:
+    def pull(self, source: AsyncGenerator[Batch | Departed, None] | None) -> None:
         """Pull the rest of the events in a task."""
 
     # From the flight.
@@ -104,9 +123,8 @@ class PushedAudience(Audience):
         known = self.events
         if not known:
             self.begin_reading()
-        room = self._demand - len(known)
-        if len(events) > room:
-            room = max(room, 0)
+        if len(known) + len(events) > self._demand:
+            room = max(self._demand - len(known), 0)
             self._held = events[room:]
             events = events[:room]
         known += events
@@ -114,7 +132,7 @@ class PushedAudience(Audience):
             self.activity.events(events)
         if self._on_event:
             wake_all(self._on_event)
-        if not self._held and len(known) < self._demand:
+        if len(known) < self._demand and not self._held:
             return True
         self._paused = self
         if len(known) >= self._demand:
@@ -141,7 +159,7 @@ class PushedAudience(Audience):
     def end_with_text(self, answer: TextAnswer) -> None:
         """Settle with an answer that is one text and no more."""
 
-    def go_on(self, rest: AsyncGenerator[Batch, None]) -> None:
+    def go_on(self, rest: AsyncGenerator[Batch | Departed, None]) -> None:
         """Pull what follows in a task."""
         held, self._held = self._held, ()
         self._flight = self._paused = None
@@ -203,7 +221,9 @@ class PushedAudience(Audience):
             self.settle_pushed(cancelled=self._cancel_reason)
 
 
-async def _after(held: Sequence[Event], rest: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
+async def _after(
+    held: Sequence[Event], rest: AsyncGenerator[Batch | Departed, None]
+) -> AsyncGenerator[Batch | Departed, None]:
     try:
         yield held
         async for batch in rest:

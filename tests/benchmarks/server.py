@@ -2,7 +2,8 @@
 
 Requests to ``/v1/messages`` are answered with the same texts as Anthropic Messages.
 
-The model says what to send: ``unary`` one JSON answer, ``tool`` a call of a tool and that behind its result,
+The model says what to send: ``unary`` one JSON answer, ``tool`` a call of a tool and that behind its result
+(``tool-slow-50`` what follows ``tool-``),
 ``slow-50`` the same after 50 ms, ``burst-500`` a stream of 500 deltas written at once (each its own HTTP chunk),
 ``batch-500`` likewise with eight events a chunk, ``paced-500`` one delta a packet, ``long-100000`` a long stream that
 is written as fast as the client reads.
@@ -175,8 +176,8 @@ class _Connection(asyncio.Protocol):
         if len(self.received) >= whole:
             body = json.loads(self.received[end:whole])
             model = body["model"]
-            if model == "tool":
-                model = "unary" if body["messages"][-1]["role"] == "tool" else "call"
+            if model.partition("-")[0] == "tool":
+                model = model[len("tool-") :] or "unary" if body["messages"][-1]["role"] == "tool" else "call"
             messages = self.received.startswith(b"POST /v1/messages ")
             self.received = self.received[whole:]
             self.answer(model, messages=messages)

@@ -23,6 +23,8 @@ __all__ = ["load", "observer", "switch"]
 #: load a provider where an environment variable names one. If a later version keeps them elsewhere, a test tells.
 _TRACES: Final = ("opentelemetry.trace", "_TRACER_PROVIDER")
 _METRICS: Final = ("opentelemetry.metrics._internal", "_METER_PROVIDER")
+_TRACES_IN: Final = _TRACES[0]
+_METRICS_IN: Final = _METRICS[0]
 
 _DEBUG: Final = logging.DEBUG
 _is_wanted: Final = logging.getLogger("mellite").isEnabledFor
@@ -64,9 +66,11 @@ def observer() -> tuple[Observer, ...] | None:
     It calls nothing, as long as nobody wants any of it. A module that is half imported has no provider yet.
     """
     log.is_detailed = is_detailed = _known[_DEBUG] if _DEBUG in _known else _is_wanted(_DEBUG)
+    loaded = sys.modules
+    if not is_detailed and _TRACES_IN not in loaded and _METRICS_IN not in loaded:
+        return None
     traced = metered = False
     if switch.is_on:
-        loaded = sys.modules
         module, name = _METRICS
         if module in loaded and name in (known := loaded[module].__dict__):
             metered = known[name] is not None

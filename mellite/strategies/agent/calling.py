@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar, final
 
 import anyio
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, setters
 
 from ... import loops
 from ...loops.own_context import in_own_context
@@ -40,7 +40,7 @@ _RUN: Final = Approval.run()
 _Bound: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
 
 
-@frozen
+@define(on_setattr=setters.NO_OP)  # not frozen: that takes twice as long, for every call
 class Called:
     """What became of one call.
 
@@ -177,7 +177,7 @@ class _Batch:
         latest: list[Called] = []
 
         async def run(handed: ToolCall) -> ToolResult:
-            latest[:] = [await self._run(handed)]
+            latest[:] = [await self._run(handed, seen=True)]
             result = latest[0].result
             if result is None:
                 raise _Deferred
@@ -197,45 +197,55 @@ class _Batch:
         failed = result.result.type == "error"
         return Called(call, result, value=None if failed else result.result.value, failed=failed)
 
-    async def _run(self, call: ToolCall) -> Called:
-        """Run a call; return what became of it, also where that is a failure for the model to read."""
+    async def _run(self, call: ToolCall, *, seen: bool = False) -> Called:
+        """Run a call; return what became of it, also where that is a failure for the model to read.
+
+        Args:
+            call: as it was handed on.
+            seen: whether there may be somebody who looks on, or stands in between.
+        """
         tool = self._tools.get(call.name)
         most = tool.max_result_chars if isinstance(tool, Tool) else _MOST_CHARACTERS
         try:
-            given = self._results.get(call.id)
-            if call.id in self._results and not isinstance(given, Approval):
-                return _answered(call, given, most)
-            return await self._decided(call, tool, most, given if isinstance(given, Approval) else None)
+            decision: Approval | None = None
+            if call.id in self._results:
+                given = self._results[call.id]
+                if not isinstance(given, Approval):
+                    return _answered(call, given, most)
+                decision = given
+            return await self._decided(call, tool, most, decision, seen=seen)
         except ToolFailure as failure:
             result = error_result(call, str(failure) or "The tool failed.", most)
             return Called(call, result, failed=True, error=without_our_frames(failure))
 
-    async def _decided(self, call: ToolCall, tool: object, most: int, decision: Approval | None) -> Called:
-        if call.name not in self._tools:
+    async def _decided(
+        self, call: ToolCall, tool: object, most: int, decision: Approval | None, *, seen: bool
+    ) -> Called:
+        if tool is None and call.name not in self._tools:
             raise unknown_tool(call.name, self._tools)
         arguments = copied_json(arguments_of(call))  # a tool may change its own, and the history must not change
         bound = _bind(tool, arguments)
         if decision is None:
             own = tool.approve if isinstance(tool, Tool) else None
-            nobody = own is None and self._approve is None
-            decision = _RUN if nobody else await self._decision(call, own, arguments)
-        match decision.decision:
-            case "defer":
+            if own is not None or self._approve is not None:
+                decision = await self._decision(call, own, arguments)
+        if decision is not None and decision.decision != "run":
+            if decision.decision == "defer":
                 return Called(call, None)
-            case "refuse":
+            if decision.decision == "refuse":
                 msg = "The call was refused" + (f": {decision.reason}" if decision.reason else ".")
                 raise ToolFailure(msg)
-            case "answer":
+            if decision.decision == "answer":
                 return _answered(call, decision.result, most)
-            case "replace":
-                arguments = copied_json(decision.arguments)
-                bound = _bind(tool, arguments, replaced=True)
-            case "run":
-                pass
+            arguments = copied_json(decision.arguments)
+            bound = _bind(tool, arguments, replaced=True)
         if bound is None or not isinstance(tool, Tool):
             raise no_handler(call.name)
-        run = partial(_run_code, tool, bound, call, arguments)
-        value = await (run() if observing.in_force() is None else run_tool(call, run, once=tool.once))
+        if seen:
+            run = partial(_run_code, tool, bound, call, arguments)
+            value = await run_tool(call, run, once=tool.once)
+        else:
+            value = await _run_code(tool, bound, call, arguments)
         result = result_of(call, value, most)
         return Called(call, result, value=value, failed=result.result.type == "error")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import define, field, setters
 
 from ...thunk.call import Streams
 from ...values.empty import EMPTY
@@ -56,9 +56,11 @@ def _results(value: object) -> Mapping[str, Any]:
     return dict(value)
 
 
-@frozen(kw_only=True, eq=False)
+@define(kw_only=True, eq=False, on_setattr=setters.NO_OP)
 class Plan:
-    """What a run is to do beside its request; all its copies share it.
+    """What a run is to do beside its request; all its copies share it, and nobody changes it.
+
+    It is no frozen class because one takes twice as long to make, and every run makes one.
 
     Args:
         backend: who is asked.
@@ -83,8 +85,10 @@ class Plan:
     past: tuple[RunStep | Message, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        check_count("concurrency", self.concurrency)
-        check_count("max_calls", self.max_calls)
+        if type(self.concurrency) is not int or self.concurrency < 1:
+            check_count("concurrency", self.concurrency)
+        if type(self.max_calls) is not int or self.max_calls < 1:
+            check_count("max_calls", self.max_calls)
         if self.stop_when is not DEFAULT_STOP:
             self.stop_when.check(frozenset(self.tools))
 

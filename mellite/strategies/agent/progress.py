@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from attrs import evolve
 
@@ -80,12 +80,12 @@ class Progress:
 
     def __init__(self, prompt: tuple[Message, ...] = (), past: Past = ()) -> None:
         self._prompt = prompt
-        self._behind: list[RunStep | Message] = list(past)
-        self._steps = [each for each in past if isinstance(each, RunStep)]
+        self._behind: list[RunStep | Message] = [*past]
+        self._steps: list[RunStep] = [each for each in past if isinstance(each, RunStep)] if past else []
         self._added: list[Message] = []
         self._read = 0  # how many of those behind the prompt have their messages there
         self._began: float | None = None
-        self.thunks: list[AnyThunk] = [step.thunk for step in self._steps]
+        self.thunks: list[AnyThunk] = [step.thunk for step in self._steps] if past else []
         self.stop_reason: StopReason | None = None
         self.pending_calls: tuple[ToolCall, ...] = ()
         self.find_run: Callable[[], object] | None = None
@@ -111,6 +111,11 @@ class Progress:
     def steps(self) -> tuple[RunStep, ...]:
         """The steps that are complete: answered, and their tools run."""
         return tuple(self._steps)
+
+    @property
+    def count(self) -> int:
+        """How many steps are complete."""
+        return len(self._steps)
 
     @property
     def new_messages(self) -> tuple[Message, ...]:
@@ -162,7 +167,7 @@ class Progress:
         last = self._behind[-1] if self._behind else None
         if isinstance(last, RunStep) and last.is_cut:
             return ()
-        messages = self.messages
+        messages = self._prompt if last is None else self.messages
         if messages and messages[-1].role == "user":
             return ()
         answered: Counter[str] = Counter()
@@ -187,10 +192,6 @@ class Progress:
         self.asked = request, backend
         self._began = time.monotonic()
 
-    def ask(self, thunk: AnyThunk) -> None:
-        """Note that a step is asked."""
-        self.thunks.append(thunk)
-
     def add(self, step: RunStep) -> None:
         """Note that a step is complete."""
         self._behind.append(step)
@@ -208,11 +209,14 @@ class Progress:
 
     def _read_added(self) -> list[Message]:
         """Return the messages behind the prompt; those of a step are made when somebody asks for them."""
-        if self._read < len(self._behind):
+        count = len(self._behind)
+        if self._read < count:
             added = [*self._added]
-            count = len(self._behind)
             for each in self._behind[self._read : count]:
-                added += each.messages if isinstance(each, RunStep) else (each,)
+                if type(each) is RunStep:
+                    added += each.messages
+                else:
+                    added.append(cast("Message", each))
             self._added, self._read = added, count
         return self._added
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from itertools import compress, islice, tee
-from typing import Final, TypeAlias, cast, final, get_args
+from collections.abc import AsyncIterator
+from itertools import compress
+from typing import TYPE_CHECKING, Final, cast, final, get_args
 
 from attrs import evolve
 
 from ... import loops
 from ...thunk.audience import AHEAD, Consumer
-from ...thunk.pushed import PushedAudience
 from ...thunk.thunk import AnyThunk
 from ...values.events import Event, Finish, StepFinish, StepStart
-from ...values.text_answer import Batch, TextAnswer
 from .progress import Progress
 
-__all__ = ["Departure", "StepReader", "TextEnd", "all_events", "last_event", "step_end"]
+if TYPE_CHECKING:
+    from ...thunk.outcome import Outcome
+
+__all__ = ["StepReader", "all_events", "last_event", "step_end"]
 
 #: The events of an answer that are not handed on: a run says by itself where its steps begin and end.
 _ITS_OWN: Final = frozenset({StepStart, StepFinish})
-_HANDED_ON: Final = frozenset(get_args(Event)) - _ITS_OWN
-
-#: Ends a run with the text of a step, if that gave one, behind some events.
-Ending: TypeAlias = "Callable[[StepReader, list[Event]], TextAnswer | None]"
+_is_handed_on: Final = (frozenset(get_args(Event)) - _ITS_OWN).__contains__
 
 
 @final
@@ -69,7 +67,9 @@ class StepReader(AsyncIterator[list[Event]]):
 
     def __del__(self) -> None:
         pump = self._pump
-        if pump is not None and pump.counts(self._consumer):  # its run was cancelled before it read anything
+        if (
+            pump is not None and pump.outcome is None and pump.counts(self._consumer)
+        ):  # its run was cancelled before it read anything
             pump.drop(self._consumer, cancelled=True)
 
     def wake_at_first(self, waker: loops.Waker) -> bool:
@@ -88,30 +88,31 @@ class StepReader(AsyncIterator[list[Event]]):
         if pump is not None and pump.leave(self._consumer, cancelled=True):
             pump.stop_now()
 
-    def is_unread(self) -> bool:
-        """Tell whether the step has settled with a text whose events are made when somebody looks."""
-        return self._pump is not None and self._pump.has_text_only
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the step came to, so that `rest` gives all that was not read; None while it runs."""
+        return self.thunk.outcome if self._pump is None else self._pump.outcome
 
-    def is_over(self) -> bool:
-        """Tell whether the step has settled, so that `rest` gives all that was not read."""
-        return self._pump is None or self._pump.outcome is not None
+    @property
+    def text_outcome(self) -> Outcome | None:
+        """What the step came to, if that is a text whose events are made when somebody looks."""
+        return self._pump.outcome if self._pump is not None and self._pump.has_text_only else None
 
-    def rest(self) -> list[Event]:
+    def rest(self, outcome: Outcome) -> list[Event]:
         """Return the events that are left of a step that has settled.
 
         Raises:
             MelliteError: what the step failed with.
         """
-        pump, outcome = self._pump, self.thunk.outcome
-        if pump is not None:
+        pump, self._pump = self._pump, None
+        if pump is not None and pump.interrupt is not None:
             pump.raise_interrupt()
-        if outcome is None:
-            return []
-        outcome.raise_error()
+        if outcome.error is not None:
+            outcome.raise_error()
         if self.finish is not None:
             return []
         made = outcome.compact.events() if pump is None or pump.has_text_only else pump.events
-        return self._told(islice(made, self._index, None))
+        return self._told(list(made)[self._index :])
 
     async def leave(self) -> None:
         """Leave by cancellation: the step is cancelled too, unless others wait for it; wait until that is done."""
@@ -119,18 +120,17 @@ class StepReader(AsyncIterator[list[Event]]):
         if pump is not None and pump.leave(self._consumer, cancelled=True):
             await pump.linger()
 
-    def _told(self, come: Iterable[Event]) -> list[Event]:
+    def _told(self, come: list[Event]) -> list[Event]:
         """Return what is handed on of some events."""
-        here, kinds = tee(come)
-        batch = [*compress(here, map(_HANDED_ON.__contains__, map(type, kinds)))]
+        batch = [*compress(come, map(_is_handed_on, map(type, come)))]
         if batch and type(batch[-1]) is Finish:  # it is the last of an answer
             self.finish = cast("Finish", batch.pop())
         return batch
 
 
-def step_end(index: int, thunk: AnyThunk, finish: Finish) -> StepFinish:
+def step_end(index: int, outcome: Outcome, finish: Finish) -> StepFinish:
     """Return the event that ends a step."""
-    return StepFinish(index, reason=finish.reason, raw_reason=finish.raw_reason, usage=thunk.usage)
+    return StepFinish(index, reason=finish.reason, raw_reason=finish.raw_reason, usage=outcome.generation.usage)
 
 
 def last_event(finish: Finish, progress: Progress) -> Finish:
@@ -138,90 +138,19 @@ def last_event(finish: Finish, progress: Progress) -> Finish:
     return finish if len(progress.thunks) == 1 else evolve(finish, usage=progress.usage)
 
 
-def all_events(told: list[Event], thunk: AnyThunk, progress: Progress) -> list[Event]:
+def all_events(told: list[Event], outcome: Outcome, progress: Progress) -> list[Event]:
     """Return the events of a run whose last step was a text that nobody had looked at.
 
     Args:
         told: what came before that text.
-        thunk: the last step.
+        outcome: that of the last step.
         progress: the run, which is over.
     """
     events = [*told]
     finish = Finish("stop")
-    outcome = thunk.outcome
-    for event in () if outcome is None else outcome.compact.events():
+    for event in outcome.compact.events():
         if type(event) is Finish:
             finish = event
         elif type(event) not in _ITS_OWN:
             events.append(event)
-    return [*events, step_end(len(progress.steps) - 1, thunk, finish), last_event(finish, progress)]
-
-
-@final
-class TextEnd:
-    """Ends a run at the moment in which its last step has given a text, and not when a task gets to it.
-
-    Args:
-        answer: ends the run, and returns its answer; None if the step gave something else.
-        reader: that of the step.
-        told: the events of the run before that text.
-        pump: the generation of the run.
-    """
-
-    __slots__ = ("_answer", "_told", "pump", "reader")
-
-    def __init__(self, answer: Ending, reader: StepReader, told: list[Event], pump: PushedAudience) -> None:
-        self._answer = answer
-        self._told = told
-        self.reader = reader
-        self.pump = pump
-
-    def wake(self) -> None:
-        """End the run, if that is what the step has come to."""
-        self.try_now()
-
-    def try_now(self) -> bool:
-        """End the run now, if the step has given a text; return whether that is so."""
-        answer = self._answer(self.reader, self._told) if self.pump.is_ready_for_text else None
-        if answer is not None:
-            self.pump.end_with_text(answer)
-        return answer is not None
-
-
-@final
-class Departure:
-    """A run that is about to begin, as a generation takes it: it gives its events in batches, in a task.
-
-    Where its first step is on its way, the task begins when there is something of that to tell, and not at all where
-    that is a text, which ends the run.
-
-    Args:
-        batches: the events of the run.
-        end: ends the run with its first step; None where that is not asked yet.
-    """
-
-    __slots__ = ("_batches", "_end", "is_sent")
-
-    def __init__(self, batches: AsyncGenerator[Batch, None], end: TextEnd | None = None) -> None:
-        self._batches = batches
-        self._end = end
-        self.is_sent = end is not None and end.reader.wake_at_first(self)
-
-    def wake(self) -> None:
-        """End the run, or go on in a task: there is something of the first step."""
-        end, self._end = self._end, None
-        if end is not None and end.pump.outcome is None and not end.try_now():
-            end.pump.go_on(self.rest())
-
-    def rest(self) -> AsyncGenerator[Batch, None]:
-        """Return all of it."""
-        return self._batches
-
-    def resume(self) -> None:
-        """Do nothing: it pushes nothing by itself."""
-
-    def abort(self) -> None:
-        """Leave the first step."""
-        end, self._end = self._end, None
-        if end is not None:
-            end.reader.leave_now()
+    return [*events, step_end(progress.count - 1, outcome, finish), last_event(finish, progress)]

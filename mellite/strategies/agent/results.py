@@ -39,7 +39,9 @@ def result_of(call: ToolCall, value: object, most: int | None) -> ToolResult:
         '["Paris"\n[the first 8 of 16 characters]'
     """
     kind = type(value)
-    if kind in PLAIN:  # what most tools return
+    if kind is str and (most is None or len(cast("str", value)) <= most):  # what most tools return
+        return ToolResult(call.id, call.name, ToolValue("text", value))
+    if kind in PLAIN:
         return ToolResult(call.id, call.name, _bounded(ToolValue("text" if kind is str else "json", value), most))
     if isinstance(value, ToolFailure):
         return error_result(call, str(value), most)

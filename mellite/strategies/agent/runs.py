@@ -53,10 +53,10 @@ class Run(ModelOutputThunk[T], Generic[T]):
     """
 
     def __attrs_post_init__(self) -> None:
-        if not self.is_computed():
-            stepping = self._stepping
-            stepping.progress = Progress(self._call.request.messages, stepping.plan.past)
-            stepping.progress.find_run = weakref.ref(self)
+        if self._outcome is None:
+            stepping = cast("Steps", self._call.backend)
+            stepping.progress = progress = Progress(self._call.request.messages, stepping.plan.past)
+            progress.find_run = weakref.ref(self)
 
     @property
     def _stepping(self) -> Steps:
@@ -375,7 +375,8 @@ def run(
         approve=approve,
         results=results,
     )
-    _check_results(plan, request)
+    if plan.results:
+        _check_results(plan, request)
     return Run(CallInfo(request, Steps(plan)))
 
 

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from ...thunk.thunk import AnyThunk
 from ...values.messages import Message, ToolCall, ToolResult
+from ...values.plain_messages import message_of
 from ...values.public_names import publish
 
 __all__ = ["CUT", "RunStep", "local_calls"]
@@ -39,7 +40,7 @@ class RunStep:
         answer = self.thunk.message
         said = (answer,) if answer.content else ()
         given = tuple([result for result in self.results if result is not None])
-        return (*said, Message("tool", given)) if given else said
+        return (*said, message_of("tool", given)) if given else said
 
     @property
     def is_cut(self) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from attrs import evolve
 
 from ...protocols.finish_words import is_paused
 from ...thunk.call import CallInfo, Streams, name_of
 from ...thunk.observing import enter
+from ...thunk.pushed import Departed
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.empty import EMPTY
 from ...values.errors import RunStopped
@@ -21,7 +22,7 @@ from ...values.text_answer import Batch, TextAnswer
 from ...values.type_names import type_name
 from .calling import Called, run_calls
 from .progress import Progress, StopReason
-from .reading import Departure, StepReader, TextEnd, all_events, last_event, step_end
+from .reading import StepReader, all_events, last_event, step_end
 from .step import CUT, RunStep, local_calls
 
 if TYPE_CHECKING:
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     from ...values.messages import ToolCall
     from .plan import Plan
 
-__all__ = ["Steps"]
+__all__ = ["Departure", "Steps", "TextEnd"]
 
 _copied: Final = copier(Request)
+
+#: How a step ends that says nothing of it.
+_ASKS: Final = Finish("tool-calls")
 
 #: With more events before it, the last text is read at once: kept one by one, they take many times their text.
 _FEW: Final = 256
@@ -44,14 +48,17 @@ class Steps:
 
     Args:
         plan: what the run is to do.
-        progress: how far it has come; made anew unless given.
+        progress: how far it has come; a run that has not begun sets it.
     """
 
     __slots__ = ("plan", "progress")
 
+    progress: Progress
+
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
         self.plan = plan
-        self.progress = Progress(past=plan.past) if progress is None else progress
+        if progress is not None:
+            self.progress = progress
 
     def describe(self) -> str:
         """Return what to call the backend that is asked."""
@@ -86,105 +93,130 @@ class Steps:
         """Ask the first step at once where that can be, and return what gives the events of the run in batches."""
         progress = self.progress
         progress.begin(request, self.plan.backend)
-        if pump.activity is not None or progress.waiting():
-            return Departure(self._batches(request, pump))
-        reader = StepReader(self._ask(request, is_first=True))
-        end = TextEnd(self._text_answer, reader, [StepStart(len(progress.steps))], pump)
-        return Departure(self._batches(request, pump, reader), end)
+        if pump.is_bound or self._watchers or progress.waiting():
+            return Departure(self, request, pump)
+        return Departure(self, request, pump, self._ask(request, is_first=True), [StepStart(progress.count)])
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """Take the steps, and yield the events of all of them."""
         self.progress.begin(request, self.plan.backend)
-        batches = self._batches(request)
         count = 0
-        try:
-            async for batch in batches:
-                for event in batch.events()[count:] if isinstance(batch, TextAnswer) else batch:
-                    count += 1
-                    yield event
-        finally:
-            await batches.aclose()
+        following: Flight | None = Departure(self, request)
+        while following is not None:
+            batches, following = following.rest(), None
+            try:
+                async for batch in batches:
+                    if isinstance(batch, Departed):
+                        following = batch.flight
+                        continue
+                    for event in batch.events()[count:] if isinstance(batch, TextAnswer) else batch:
+                        count += 1
+                        yield event
+            finally:
+                await batches.aclose()
 
-    async def _batches(
-        self, request: Request, pump: PushedAudience | None = None, reader: StepReader | None = None
-    ) -> AsyncGenerator[Batch, None]:
-        """Take the steps, and yield the events of all of them, as many at once as there are.
+    async def begin(self, request: Request, pump: PushedAudience | None) -> AsyncGenerator[Batch | Departed, None]:
+        """Answer the calls that the history ends with, and ask the first step; yield the events, and what follows.
 
         Args:
             request: what the run was asked.
-            pump: the generation of the run, if it can be ended from outside of its task.
-            reader: that of the first step, if this was asked before.
+            pump: the generation of the run, if it can be ended from outside of its task; None where it stays in that.
         """
         progress = self.progress
-        self._enter_watchers()
-        told: list[Event] = []
-        finish = Finish("tool-calls")
-        behind = await self._answer_waiting() if reader is None else ()
-        first = len(progress.steps)
-        while progress.stop_reason is None:
-            index = len(progress.steps)
-            batch = [*behind, StepStart(index)]
-            told += batch
-            try:
-                if reader is None:
-                    yield batch
-                    batch = []
-                    reader = StepReader(self._ask(request, is_first=index == first))
-                thunk = reader.thunk
-                if not reader.is_over():
-                    self._watch(reader, told, pump)
-                    async for more in reader:
-                        told += more
-                        yield [*batch, *more]
-                        batch = []
+        if self._watchers:
+            enter(*self._watchers)  # for the tasks of this run, each of which begins in the context of the one before
+        behind = await self._answer_waiting()
+        if progress.stop_reason is None:
+            told = [*behind, StepStart(progress.count)]
+            yield [*told]
+            reader = self._ask(request, is_first=True)
+            pump = None if pump is None or pump.is_bound else pump
+            yield Departed(Departure(self, request, pump, reader, told))
+        else:
+            if behind:
+                yield behind
+            yield self._end(request, _ASKS)
+
+    async def go_on(
+        self, request: Request, pump: PushedAudience | None, reader: StepReader, told: list[Event]
+    ) -> AsyncGenerator[Batch | Departed, None]:
+        """Read a step, run its tools and ask the next; yield the events, and what follows.
+
+        Args:
+            request: what the run was asked.
+            pump: the generation of the run, if it can be ended from outside of its task; None where it stays in that.
+            reader: that of the step.
+            told: the events up to that step.
+        """
+        progress, thunk, index = self.progress, reader.thunk, self.progress.count
+        batch = () if pump is None else told[len(pump.events) :]
+        try:
+            outcome = reader.outcome
+            if outcome is None:
+                if pump is not None:
+                    reader.wake_at_end(TextEnd(self, pump, reader, told))
+                async for more in reader:
+                    told += more
+                    yield [*batch, *more]
+                    batch = ()
                 if progress.stop_reason is not None:  # it was ended while this task was about to go on
                     return
-                answer = self._text_answer(reader, told)
-                if answer is not None:
-                    yield answer
-                    return
-                if batch and thunk.state != "done":
-                    yield batch
-                    batch = []
-                rest = reader.rest()
-                told += rest
-            except BaseException:
-                if reader is not None:
-                    await reader.leave()
-                raise
-            finish, reader = reader.finish or finish, None
-            end = step_end(index, thunk, finish)
-            told.append(end)
-            yield [*batch, *rest, end]
-            behind = await self._end_step(thunk, request)
-        if behind:
-            yield behind
+                outcome = cast("Outcome", reader.outcome)
+            answer = self.text_answer(reader, told)
+            if answer is not None:
+                yield answer
+                return
+            if batch and outcome.error is not None:
+                yield batch
+            rest = reader.rest(outcome)
+        except BaseException:
+            await reader.leave()
+            raise
+        finish = reader.finish or _ASKS
+        rest.append(step_end(index, outcome, finish))
+        told += rest
+        yield [*batch, *rest] if batch else rest
+        behind = await self._end_step(thunk, outcome, request)
+        if progress.stop_reason is None:
+            told += (batch := [*behind, StepStart(index + 1)])
+            yield batch
+            reader = self._ask(request)
+            pump = None if pump is None or pump.is_bound else pump
+            yield Departed(Departure(self, request, pump, reader, told))
+        else:
+            if behind:
+                yield behind
+            yield self._end(request, finish)
+
+    @property
+    def _watchers(self) -> tuple[Any, ...]:
+        """What the backend brings along, to be in force for runs."""
+        found: tuple[Any, ...] = getattr(self.plan.backend, "run_watchers", ())
+        return found
+
+    def text_answer(self, reader: StepReader, told: list[Event]) -> TextAnswer | None:
+        """End the run, and return its answer, if a step has given a text that nobody has looked at; else None."""
+        outcome = reader.text_outcome
+        if outcome is None or len(told) > _FEW:
+            return None
+        progress = self.progress
+        progress.add(RunStep(reader.thunk))
+        progress.stop_reason = "answered"
+        return TextAnswer(outcome.text, partial(all_events, told, outcome, progress))
+
+    def _end(self, request: Request, finish: Finish) -> Sequence[Event]:
+        """Return the event that ends the run.
+
+        Raises:
+            RunStopped: if the model has not answered with what it was asked for.
+        """
+        progress = self.progress
         if request.output is not str and progress.stop_reason != "answered":
             raise self._stopped(request, progress.stop_reason)
-        yield (last_event(finish, progress),)
+        return (last_event(finish, progress),)
 
-    def _enter_watchers(self) -> None:
-        """Put in force what the backend brings along for runs, to the end of the task of this one."""
-        watchers = getattr(self.plan.backend, "run_watchers", ())
-        if watchers:
-            enter(*watchers)
-
-    def _watch(self, reader: StepReader, told: list[Event], pump: PushedAudience | None) -> None:
-        """Have the run end at once when a step gives a text, where that can be."""
-        if pump is not None:
-            reader.wake_at_end(TextEnd(self._text_answer, reader, told, pump))
-
-    def _text_answer(self, reader: StepReader, told: list[Event]) -> TextAnswer | None:
-        """End the run, and return its answer, if a step has given a text that nobody has looked at; else None."""
-        if not reader.is_unread() or len(told) > _FEW:
-            return None
-        progress, thunk = self.progress, reader.thunk
-        progress.add(RunStep(thunk))
-        progress.stop_reason = "answered"
-        return TextAnswer(thunk.partial, partial(all_events, told, thunk, progress))
-
-    def _ask(self, request: Request, *, is_first: bool) -> AnyThunk:
-        """Make the thunk of the next step."""
+    def _ask(self, request: Request, *, is_first: bool = False) -> StepReader:
+        """Ask the next step, and return what reads it."""
         progress = self.progress
         messages = progress.messages
         if not is_first:
@@ -193,13 +225,12 @@ class Steps:
             request = _copied(request, {"messages": messages})
         call = CallInfo(request, self.plan.backend, lineage=request.metadata.get("lineage", ()))
         thunk: AnyThunk = ModelOutputThunk(call)
-        progress.ask(thunk)
-        return thunk
+        progress.thunks.append(thunk)
+        return StepReader(thunk)
 
-    async def _end_step(self, thunk: AnyThunk, request: Request) -> Sequence[Event]:
+    async def _end_step(self, thunk: AnyThunk, outcome: Outcome, request: Request) -> Sequence[Event]:
         """Run the tools of a step that is answered, decide whether it was the last, and return what is to be told."""
         progress = self.progress
-        outcome = cast("Outcome", thunk.outcome)
         calls = local_calls(outcome.tool_calls)
         reason = outcome.generation.finish_reason
         if reason in CUT:
@@ -249,12 +280,21 @@ class Steps:
     async def _told(self, called: Sequence[Called], *, decide: bool = True) -> Sequence[Event]:
         """Note whether the run ends behind these calls, and return the events that tell of them."""
         progress = self.progress
-        pending = tuple([one.call for one in called if one.result is None])
+        told: list[Event] = []
+        pending: list[ToolCall] = []
+        for one in called:
+            result = one.result
+            if result is None:
+                pending.append(one.call)
+                continue
+            if one.failed:
+                told.append(ToolErrorEvent(result.id, result.name, message=str(result.result.value), error=one.error))
+            told.append(ToolResultEvent(result))
         if pending:
-            progress.stop_reason, progress.pending_calls = "pending", pending
+            progress.stop_reason, progress.pending_calls = "pending", tuple(pending)
         elif decide:
             progress.stop_reason = await self.plan.stop_when.reason(progress)
-        return [event for one in called for event in _events_of(one)]
+        return told
 
     def _stopped(self, request: Request, reason: StopReason | None) -> RunStopped:
         progress = self.progress
@@ -267,12 +307,88 @@ class Steps:
         return RunStopped(msg, stop_reason=reason, partial=progress.partial, usage=progress.usage)
 
 
-def _events_of(called: Called) -> list[Event]:
-    if called.result is None:
-        return []
-    result = called.result
-    told: list[Event] = []
-    if called.failed:
-        told.append(ToolErrorEvent(result.id, result.name, message=str(result.result.value), error=called.error))
-    told.append(ToolResultEvent(result))
-    return told
+@final
+class TextEnd:
+    """Ends a run at the moment in which a step has given a text, and not when a task gets to it.
+
+    Args:
+        steps: takes the steps.
+        pump: the generation of the run.
+        reader: that of the step.
+        told: the events of the run before that text.
+    """
+
+    __slots__ = ("_pump", "_reader", "_steps", "_told")
+
+    def __init__(self, steps: Steps, pump: PushedAudience, reader: StepReader, told: list[Event]) -> None:
+        self._steps = steps
+        self._pump = pump
+        self._reader = reader
+        self._told = told
+
+    def wake(self) -> None:
+        """End the run, if that is what the step has come to."""
+        pump = self._pump
+        answer = self._steps.text_answer(self._reader, self._told) if pump.is_ready_for_text else None
+        if answer is not None:
+            pump.end_with_text(answer)
+
+
+@final
+class Departure:
+    """A run that is about to begin, or to go on, as a generation takes it: it gives its events in batches, in a task.
+
+    Where a step is on its way, the task begins when there is something of that to tell, and not at all where that is a
+    text, which ends the run.
+
+    Args:
+        steps: takes the steps.
+        request: what the run was asked.
+        pump: the generation of the run, if it can be ended from outside of its task; None where it stays in that.
+        reader: that of the step which is on its way; None where the first is not asked yet.
+        told: the events up to that step.
+    """
+
+    __slots__ = ("_pump", "_reader", "_request", "_steps", "_told", "is_sent")
+
+    def __init__(
+        self,
+        steps: Steps,
+        request: Request,
+        pump: PushedAudience | None = None,
+        reader: StepReader | None = None,
+        told: list[Event] | None = None,
+    ) -> None:
+        self._steps = steps
+        self._request = request
+        self._pump = pump
+        self._reader = reader
+        self._told = told
+        self.is_sent = pump is not None and reader is not None and reader.wake_at_first(self)
+
+    def wake(self) -> None:
+        """End the run, or go on in a task: there is something of the step."""
+        pump, reader, told = self._pump, self._reader, self._told
+        if not self.is_sent or pump is None or reader is None or told is None or pump.outcome is not None:
+            return
+        answer = self._steps.text_answer(reader, told) if pump.is_ready_for_text else None
+        if answer is not None:
+            pump.end_with_text(answer)
+        else:
+            pump.go_on(self.rest())
+
+    def rest(self) -> AsyncGenerator[Batch | Departed, None]:
+        """Return all of it."""
+        reader, self._reader = self._reader, None
+        if reader is None or self._told is None:
+            return self._steps.begin(self._request, self._pump)
+        return self._steps.go_on(self._request, self._pump, reader, self._told)
+
+    def resume(self) -> None:
+        """Do nothing: it pushes nothing by itself."""
+
+    def abort(self) -> None:
+        """Leave the step."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.leave_now()

@@ -171,7 +171,7 @@ class _Steps(_Limit):
     __slots__ = ()
 
     async def reason(self, progress: Progress) -> StopReason | None:
-        return "steps" if len(progress.steps) >= self.limit else None
+        return "steps" if progress.count >= self.limit else None
 
 
 @final
@@ -231,9 +231,9 @@ class _Repeats(_Limit):
 
     async def reason(self, progress: Progress) -> StopReason | None:
         count = self.limit
-        last = progress.steps[-count:]
-        if len(last) < count:
+        if progress.count < count:
             return None
+        last = progress.steps[-count:]
         first = _asked(last[0])
         return "repeats" if first and all(_asked(step) == first for step in last[1:]) else None
 

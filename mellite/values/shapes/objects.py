@@ -161,14 +161,15 @@ class Fields(Node):
         done: dict[str, Any] = {}
         missing: list[str] = []
         for member in self.members:
-            if not member.is_absent(given):
+            name = member.name
+            if name in given and (given[name] is not None or not member.is_absent(given)):
                 try:
-                    done[member.argument] = member.node.convert(given[member.name], reading)
+                    done[member.argument] = member.node.convert(given[name], reading)
                 except Mismatch as error:
-                    error.under(member.name)
+                    error.under(name)
                     raise
             elif member.required:
-                missing.append(member.name)
+                missing.append(name)
         if missing:
             msg = f"{' and '.join(map(repr, missing))} {'is' if len(missing) == 1 else 'are'} missing"
             raise Mismatch(msg, value)

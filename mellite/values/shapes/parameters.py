@@ -81,6 +81,8 @@ class Parameters:
             Mismatch: if it does not fit.
         """
         done = self.shape.convert(arguments)
+        if not self.positional:
+            return (), done
         given = [name for name in self.positional if name in done]
         return tuple([done.pop(name) for name in given]), done
 
