@@ -43,8 +43,8 @@ def kept(**values: Json) -> JsonObject:
     """Return the values that are not None.
 
     Example:
-        >>> kept(a=1, b=None)
-        {'a': 1}
+        >>> kept(name="look_up", id=None)
+        {'name': 'look_up'}
     """
     return {name: value for name, value in values.items() if value is not None}
 
