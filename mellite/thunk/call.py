@@ -114,20 +114,37 @@ async def resolved(call: CallInfo, settle_all: Callable[..., Awaitable[object]])
     if plain is not None:
         return plain
     request = call.request
-    waiting = thunks_in(request)
+    held = _held_by(request)
+    waiting = list(held)
     while waiting:
-        last = cast("Collection[object]", _last_to_settle(waiting))
+        last = cast("Collection[Settling]", _last_to_settle(waiting))
         await settle_all(*last)
-        for index, message in enumerate(request.messages):
-            if any(isinstance(part, Deferred) and part.deferred_on() in last for part in message.content):
-                _plain(message, index)  # raises if one failed
+        for index in sorted({index for thunk in last for index in held[thunk]}):
+            _plain(request.messages[index], index)  # raises if one failed
         # What those waited for has settled now: all the others, but for an answer that was settled when it was made.
         waiting = [thunk for thunk in waiting if not thunk.is_computed()]
-    messages = tuple([made for index, message in enumerate(request.messages) for made in _plain(message, index)])
-    return _copied(request, {"messages": messages, "metadata": {**request.metadata, "lineage": call.lineage}})
+    holding = {index for indexes in held.values() for index in indexes}
+    messages: list[Message] = []
+    for index, message in enumerate(request.messages):
+        if index in holding:
+            messages += _plain(message, index)
+        else:
+            messages.append(message)
+    changes = {"messages": tuple(messages), "metadata": {**request.metadata, "lineage": call.lineage}}
+    return _copied(request, changes)
 
 
 _copied: Final = copier(Request)
+
+
+def _held_by(request: Request) -> dict[Settling, list[int]]:
+    """Return the thunks in a prompt, in order, each with the indexes of the messages that it stands in."""
+    held: dict[Settling, list[int]] = {}
+    for index, message in enumerate(request.messages):
+        for part in message.content:
+            if type(part) is not Text and isinstance(part, Deferred):
+                held.setdefault(cast("Settling", part.deferred_on()), []).append(index)
+    return held
 
 
 def thunks_in(request: Request) -> list[Settling]:

@@ -28,8 +28,9 @@ def base() -> Iterator[str]:
 
 @pytest.fixture
 async def backend(base: str) -> AsyncIterator[mellite.Backend]:
-    """It, as a backend."""
+    """It, as a backend, which has connected: what is asked then is sent at once."""
     async with mellite.backend("openai-chat:m", base_url=base, api_key="x") as made:
+        await made.generate("Hi.", model="unary", stream=False)
         yield made
 
 

@@ -29,8 +29,9 @@ def base() -> Iterator[str]:
 
 @pytest.fixture
 async def backend(base: str) -> AsyncIterator[mellite.Backend]:
-    """It, as a backend."""
+    """It, as a backend, which has connected: what is asked then is sent at once."""
     async with mellite.backend("openai-chat:m", base_url=base, api_key="x") as made:
+        await made.generate("Hi.", model="unary", stream=False)
         yield made
 
 
@@ -56,7 +57,6 @@ class Asked:
 
 async def test_no_task_while_it_waits(backend: mellite.Backend) -> None:
     """While a later step is on its way, the run needs no task, and its events come all the same."""
-    await backend.generate("What is it?", model="unary", stream=False)  # it has connected by then
     one = backend.generate("What is it?", model="slow-300", stream=False)
     asked = Asked(backend, "tool-slow-300")
     async with anyio.create_task_group() as group:
