@@ -4,6 +4,7 @@ The rooms, from top to bottom, which docs/design.md walks. Each imports only wha
 beside it; a test enforces that.
 
     cli/, pytest_plugin, recipes/       people, terminals and tests; programs to copy
+    engine/ | server/                   many thunks, here or on many machines | other people's clients
     strategies/ | archive/              many thunks: gathered, sampled, checked while they stream | recordings compared
     backends/                           who answers: live, cassettes, fakes
     providers/                          names, URLs and environment variables
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from . import (
         backends as backends,
         cassettes as cassettes,
+        engine as engine,
         errors as errors,
         events as events,
         hooks as hooks,
@@ -132,8 +134,8 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
-            "": "backends cassettes errors events hooks log mcp messages mochi request requirements sampling steps "
-            "stop streaming telemetry",
+            "": "backends cassettes engine errors events hooks log mcp messages mochi request requirements sampling "
+            "steps stop streaming telemetry",
             ".archive.journal.functions": "recorded",
             ".archive.journal.keeping": "Journal journal",
             ".backends.asking": "generate",

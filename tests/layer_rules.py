@@ -20,7 +20,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("providers",),
     ("backends",),
     ("strategies", "archive"),
-    ("server",),
+    ("engine", "server"),
     ("cli", "pytest_plugin", "recipes"),
     ("__main__",),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from ..loops.places import Place, limit_of
+from ..loops.places import Place, limit_of, stood_in
 from ..thunk.backend import Backend
 from ..values.errors import InvalidRequest, UnknownOption
 from ..values.events import Event
@@ -102,6 +102,7 @@ class LiveBackend(Backend):
     """
 
     _rule: Rule | None = None  # so for pickles of earlier versions
+    _limit_is_own: bool = True  # likewise
 
     def __init__(
         self,
@@ -121,6 +122,7 @@ class LiveBackend(Backend):
         check_retries(retries)
         self._rule = Rule(attempts=retries + 1) if retries else None
         self._limit = limit_of("max_concurrency", max_concurrency)
+        self._limit_is_own = isinstance(max_concurrency, int)  # not one that several backends share
         _check_names(options)
         defaults = Request.of("", **options)
         own = defaults.options.merged(Options.of({"timeouts": timeouts})) if timeouts is not None else defaults.options
@@ -201,7 +203,11 @@ class LiveBackend(Backend):
 
     def _place_for(self, transport: Transport) -> Place | None:
         limit = self._limit
-        return None if limit is None or getattr(transport, "offline", False) is True else limit.place()
+        if limit is None or getattr(transport, "offline", False) is True:
+            return None
+        if self._limit_is_own and stood_in.get():
+            return None
+        return limit.place()
 
     def _default_transport(self) -> Transport:
         """Return this backend's own transport; make it at the first call.

@@ -12,7 +12,7 @@ from ..values.errors import InvalidRequest
 from . import forking
 from .detection import Loop, Waiter, current
 
-__all__ = ["Limit", "Place", "Rests", "check_concurrency", "current_generation", "limit_of"]
+__all__ = ["Limit", "Place", "Rests", "check_concurrency", "current_generation", "limit_of", "stood_in"]
 
 # A limit is a pile of tokens and a queue of tickets that wait for one, made of deques and a counter, whose single
 # operations are atomic. There is no lock, because a token may be given back by the garbage collector, inside any code.
@@ -32,6 +32,9 @@ class Rests(Protocol):
 
 #: The generation in whose stream this code runs, if any.
 current_generation: Final[ContextVar[Rests | None]] = ContextVar("mellite_generation", default=None)
+
+#: Whether what drives the generations of this context limits how many run at once, in place of their backends.
+stood_in: Final[ContextVar[bool]] = ContextVar("mellite_stood_in", default=False)
 
 
 def limit_of(name: str, value: object) -> Limit | None:

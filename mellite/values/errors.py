@@ -3,8 +3,9 @@
     MelliteError
     ├── ConfigurationError      UnknownProvider, UnknownOption, MissingExtra, InvalidCredential
     ├── RequestError            InvalidRequest, UnsupportedOption, ContextOverflow, PayloadTooLarge
+    │                           CannotTravel            what cannot be sent to another process, an InvalidRequest
     ├── ProviderError           AuthenticationError(kind), RateLimited, QuotaExceeded, ContentPolicy,
-    │                           ProviderInternal, UnknownProviderError
+    │                           ProviderInternal, UnknownProviderError, BatchFailed
     ├── TransportError          ConnectError, ConnectionLost, FirstByteTimeout, IdleTimeout, TotalTimeout
     ├── InvalidProviderOutput   IncompleteStream, OutputTooLarge
     ├── OutputValidationError   an answer that does not fit the output type
@@ -15,6 +16,8 @@
     ├── CircuitOpen             a backend that failed too often, and is not asked for a while
     ├── HookFailed              a hook raised, and its errors are to be raised
     ├── SamplingError           StreamRejected
+    ├── BudgetSpent             what many calls may cost together is spent
+    ├── WorkerMismatch          a worker has another mellite than the client
     ├── CassetteError           CassetteMiss, CassetteMismatch, InvalidCassette, InvalidCassetteName,
     │                           UnsafeCassette, RecordingForbidden
     ├── JournalError            JournalInUse, InvalidJournal, JournalDiverged, OutcomeUnknown
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationError",
     "BackendError",
+    "BatchFailed",
+    "BudgetSpent",
+    "CannotTravel",
     "CassetteError",
     "CassetteMismatch",
     "CassetteMiss",
@@ -84,6 +90,7 @@ __all__ = [
     "UnknownProviderError",
     "UnsafeCassette",
     "UnsupportedOption",
+    "WorkerMismatch",
 ]
 
 
@@ -200,6 +207,12 @@ class InvalidRequest(RequestError):
     parameter: str | None = None
 
 
+class CannotTravel(InvalidRequest):
+    """Something cannot be sent to another process; ``attribute`` says what, as in ``backend.lock``."""
+
+    attribute: str | None = None
+
+
 class UnsupportedOption(RequestError):
     """The route or backend cannot honour ``option``."""
 
@@ -250,6 +263,12 @@ class ProviderInternal(ProviderError):
 
 class UnknownProviderError(ProviderError):
     """An error answer that fits no other class."""
+
+
+class BatchFailed(ProviderError):
+    """A batch at a provider failed as a whole; ``batch_id`` is the provider's id of it."""
+
+    batch_id: str | None = None
 
 
 class TransportError(MelliteError):
@@ -371,6 +390,24 @@ class StreamRejected(SamplingError):
     """A stream failed its requirements and no attempts remained; ``failures`` says which, in every attempt."""
 
     failures: tuple[Any, ...] = ()
+
+
+class BudgetSpent(MelliteError):
+    """What many calls may cost together is spent: no more were begun, and those that were not asked are pending.
+
+    ``spent`` is what was spent, a Decimal of USD or a number of tokens, and ``limit`` what might be. It may be more by
+    the calls that were in flight.
+    """
+
+    spent: Any = None
+    limit: Any = None
+
+
+class WorkerMismatch(MelliteError):
+    """A worker has another version of mellite than the client: ``here`` is the client's, ``there`` the worker's."""
+
+    here: str | None = None
+    there: str | None = None
 
 
 class CassetteError(MelliteError):

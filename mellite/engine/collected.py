@@ -1,0 +1,186 @@
+"""What is left of a map when all has settled: a list of all of it, or a file with a row for each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import IO, Any, Final, Protocol, final
+
+from attrs import frozen
+
+from ..thunk.thunk import AnyThunk
+from ..values.errors import InvalidRequest
+from ..values.public_names import publish
+
+__all__ = ["ANSWER_COLUMNS", "Collected", "Sink", "answer_of", "checked_collect", "row_of", "sink_for"]
+
+
+@frozen
+class Collected:
+    """A file that `mellite.engine.map` wrote.
+
+    Args:
+        path: the file.
+        rows: how many rows it has.
+        failed: how many of them are of calls that failed or were cancelled.
+
+    Example:
+        >>> Collected("answers.jsonl", 10, 1)
+        Collected(path='answers.jsonl', rows=10, failed=1)
+    """
+
+    path: str
+    rows: int
+    failed: int
+
+
+#: What a row says of an answer, in this order.
+ANSWER_COLUMNS: Final = (
+    "text",
+    "error_type",
+    "error",
+    "model",
+    "finish_reason",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "duration_ms",
+)
+
+
+def answer_of(thunk: AnyThunk) -> dict[str, Any]:
+    """Return what a row says of the answer of a settled thunk, by the names in `ANSWER_COLUMNS`."""
+    made, error = thunk.generation, thunk.error
+    usage, cost = made.usage, made.cost_usd
+    why = "GenerationCancelled" if thunk.cancelled else None
+    return {
+        "text": thunk.value,
+        "error_type": why if error is None else type(error).__name__,
+        "error": None if error is None else str(error),
+        "model": made.response_model or made.model,
+        "finish_reason": made.finish_reason,
+        "input_tokens": None if usage is None else usage.input_tokens,
+        "output_tokens": None if usage is None else usage.output_tokens,
+        "cost_usd": None if cost is None else float(cost),
+        "duration_ms": made.duration_ms,
+    }
+
+
+def row_of(number: int, thunk: AnyThunk) -> dict[str, Any]:
+    """Return the row of a settled thunk: its number among the items, what was asked, and its answer."""
+    request = thunk.call.request
+    metadata = {name: value for name, value in request.metadata.items() if name != "lineage"}
+    try:
+        asked = request.text
+    except Exception:
+        asked = None
+    return {"index": number, "prompt": asked, **answer_of(thunk), "metadata": metadata}
+
+
+class Sink(Protocol):
+    """What takes all that settles, in the order in which it does."""
+
+    def add(self, number: int, item: Any) -> None:
+        """Take one, with its number among the items."""
+        ...
+
+    def finish(self) -> Any:
+        """Note that this is all; return what it comes to."""
+        ...
+
+    def abandon(self) -> None:
+        """Note that nobody wants it."""
+        ...
+
+
+@final
+class _List:
+    """A list of all that has settled, in the order of the items."""
+
+    def __init__(self) -> None:
+        self._items: list[tuple[int, Any]] = []
+
+    def add(self, number: int, item: Any) -> None:
+        self._items.append((number, item))
+
+    def finish(self) -> list[Any]:
+        return [item for _, item in sorted(self._items, key=_number)]
+
+    def abandon(self) -> None:
+        self._items.clear()
+
+
+def _number(each: tuple[int, Any]) -> int:
+    return each[0]
+
+
+@final
+class _JsonLines:
+    """A file with a line of JSON for each; under its own name once it is complete."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._part = f"{path}.{os.getpid()}.part"
+        self._file: IO[str] | None = None
+        self._rows = self._failed = 0
+
+    def _opened(self) -> IO[str]:
+        if self._file is None:
+            self._file = open(self._part, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by `finish`
+        return self._file
+
+    def add(self, number: int, item: Any) -> None:
+        self.write(row_of(number, item), failed=item.state != "done")
+
+    def write(self, row: Mapping[str, Any], *, failed: bool) -> None:
+        """Write a row."""
+        self._opened().write(json.dumps(row, default=str) + "\n")
+        self._rows += 1
+        self._failed += failed
+
+    def finish(self) -> Collected:
+        file = self._opened()
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        os.replace(self._part, self._path)
+        return Collected(self._path, self._rows, self._failed)
+
+    def abandon(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            with suppress(OSError):
+                os.unlink(self._part)
+
+
+def checked_collect(collect: object) -> None:
+    """Refuse what nothing can be collected in, before anything is sent.
+
+    Raises:
+        InvalidRequest: naming what it may be.
+    """
+    if collect is None or collect is list:
+        return
+    if not isinstance(collect, (str, os.PathLike)):
+        msg = f"'collect' must be list, or the path of a .jsonl file, not {collect!r:.60}"
+        raise InvalidRequest(msg, parameter="collect")
+    path = os.fspath(collect)
+    if not isinstance(path, str) or os.path.splitext(path)[1] != ".jsonl":
+        msg = f"'collect' names a file that is written by its ending, .jsonl, and {path!r:.100} has another"
+        raise InvalidRequest(msg, parameter="collect")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder) or os.path.isdir(path):
+        msg = (
+            f"'collect': {path!r} cannot be written: {'it is' if os.path.isdir(path) else f'{folder!r} is no'} a folder"
+        )
+        raise InvalidRequest(msg.replace("is no a folder", "is no folder"), parameter="collect")
+
+
+def sink_for(collect: Any) -> Sink:
+    """Return what collects, for a value that `checked_collect` has let pass."""
+    return _List() if collect is list else _JsonLines(os.fspath(collect))
+
+
+publish(globals(), "mellite.engine", "Collected")

@@ -1,0 +1,301 @@
+"""Begin items one after another, at most so many at a time, and give each back as soon as it has settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+
+from .. import loops
+from ..loops.places import stood_in
+from ..strategies.batch import Board, Notice
+from ..strategies.spending import failed_attempts, used_nothing
+from ..thunk import observing
+from ..thunk.thunk import AnyThunk, ModelOutputThunk
+from ..values.errors import InvalidRequest
+from ..values.prices.totals import Totals
+from .engines import Engine
+from .feeding import NOT_YET, OVER, Feed, feed_of
+from .limits import Limits, Purse
+
+if TYPE_CHECKING:
+    from ..thunk.audience import Consumer
+    from ..thunk.pump import Pump
+
+__all__ = ["Driving", "Rules", "Settled"]
+
+#: After so many items that needed no waiting, other tasks get their turn.
+_MANY: Final = 64
+
+#: What a feed notes on the board: no item has this number.
+_FED: Final = -1
+
+
+class Settled(NamedTuple):
+    """An item that has settled, with its number among the items."""
+
+    number: int
+    thunk: AnyThunk
+
+
+class Rules(NamedTuple):
+    """How items are driven.
+
+    Args:
+        engine: where the calls are made.
+        concurrency: how many are begun and not given back, at most.
+        limits: what stands before each call; None for nothing.
+        purse: what may be spent.
+    """
+
+    engine: Engine
+    concurrency: int
+    limits: Limits | None
+    purse: Purse
+
+
+@final
+class Driving:
+    """Items in progress. One task or thread at a time calls `next` or `block`, which also begin those that follow.
+
+    The driving is a consumer of each thunk, which wants all of it. `leave` is called from the same task or thread,
+    `cancel` and `drop` from anywhere.
+
+    Args:
+        items: any iterable or async iterable of thunks.
+        rules: how they are driven.
+        loop: returns the loop to begin thunks in.
+
+    Attributes:
+        totals: what those that were given back have used and cost together.
+        counts: by state, how many were given back; and how many run.
+
+    Raises:
+        InvalidRequest: if `items` is no iterable.
+    """
+
+    __slots__ = (
+        "_board",
+        "_counts",
+        "_error",
+        "_feed",
+        "_is_over",
+        "_loop",
+        "_open",
+        "_quick",
+        "_rules",
+        "_seen",
+        "_taken",
+        "_watchers",
+        "totals",
+    )
+
+    def __init__(self, items: object, rules: Rules, loop: Callable[[], loops.Loop]) -> None:
+        self._rules = rules
+        self._loop = loop
+        self._board = Board()
+        self._taken = 0
+        self._open: dict[int, tuple[AnyThunk, Pump | None, Consumer | None]] = {}
+        self._seen: dict[int, int] = {}  # id of a thunk in progress -> how often it is
+        self._error: Exception | None = None  # to be raised once all that was begun is given back
+        self._is_over = False
+        self._quick = 0
+        self._counts = {"done": 0, "failed": 0, "cancelled": 0}
+        self.totals = Totals()
+        limits = () if rules.limits is None else (rules.limits,)
+        self._watchers = (*rules.engine.interceptors(), *limits)
+        self._feed: Feed = feed_of(items, _Fed(self._board).wake, loop, min(rules.concurrency, 64))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many run, and how many were given back, by their state."""
+        return {"running": len(self._open), **self._counts}
+
+    # Beginning
+
+    def _fill(self) -> None:
+        """Begin as many as may run."""
+        if self._is_over or len(self._open) >= self._rules.concurrency:
+            return
+        with self._in_force():
+            while not self._is_over and len(self._open) < self._rules.concurrency:
+                thunk = self._next_item()
+                if thunk is NOT_YET:
+                    return
+                if thunk is not OVER:
+                    self._begin(thunk)
+
+    @contextmanager
+    def _in_force(self) -> Iterator[None]:
+        """Have what is begun in this block stand under the rules."""
+        leave = observing.enter(*self._watchers) if self._watchers else None
+        token = stood_in.set(True)
+        try:
+            yield
+        finally:
+            stood_in.reset(token)
+            if leave is not None:
+                leave()
+
+    def _next_item(self) -> Any:
+        """Return the next item, or what a feed says; an item that is wrong is the last one."""
+        error = self._rules.purse.charged(self.totals, None)
+        if error is None:
+            try:
+                item = self._feed.take()
+                if item is NOT_YET:
+                    return item
+                if item is not OVER:
+                    self._check(item)
+                    return item
+            except Exception as failure:  # of the caller's iterable, or of the item: told when all others are back
+                error = failure
+        self._end(error)
+        return OVER
+
+    def _check(self, item: object) -> None:
+        if not isinstance(item, ModelOutputThunk):
+            msg = f"mellite.engine.map takes thunks and runs, not {type(item).__name__} (item {self._taken})"
+            raise InvalidRequest(msg, parameter="items")
+        if not item.is_computed():
+            self._rules.engine.check(item)
+            self._rules.purse.check(item)
+
+    def _end(self, error: Exception | None) -> None:
+        """Take no more; raise this, if it is something, once all that was begun is given back."""
+        self._is_over = True
+        self._feed.stop()
+        if self._error is None:
+            self._error = error
+
+    def _begin(self, thunk: AnyThunk) -> None:
+        number = self._taken
+        self._taken = number + 1
+        pump = thunk.begin(self._loop)
+        if pump is None:
+            self._open[number] = thunk, None, None
+            self._board.settled.append(number)
+            return
+        self._open[number] = thunk, pump, pump.enter(raises=False)
+        self._seen[id(thunk)] = self._seen.get(id(thunk), 0) + 1
+        pump.wake_when_settled(Notice(self._board, number))
+
+    # Giving back
+
+    def _take(self) -> Settled | None:
+        """Take one that has settled, if there is one."""
+        settled = self._board.settled
+        while settled:
+            number = settled.popleft()
+            held = self._open.pop(number, None)
+            if held is not None:  # else it was noted twice, or is what a feed noted
+                thunk = held[0]
+                thunk.is_computed()  # takes the outcome over from the generation
+                self._count(thunk, was_begun=held[1] is not None)
+                return Settled(number, thunk)
+        return None
+
+    def _count(self, thunk: AnyThunk, *, was_begun: bool) -> None:
+        self._counts[thunk.state] += 1
+        if not was_begun:  # it had settled before: it was paid for elsewhere, or by its first place in this map
+            return
+        twins = self._seen.pop(id(thunk), 1) - 1
+        if twins:  # given several times, asked once: the last to be given back is counted
+            self._seen[id(thunk)] = twins
+            return
+        made = thunk.generation
+        if not made.replayed:
+            if not used_nothing(thunk):
+                self.totals = self.totals.plus(made.usage, made.cost_usd)
+            for usage, cost in failed_attempts(made):
+                self.totals = self.totals.plus(usage, cost)
+        error = self._rules.purse.charged(self.totals, thunk)
+        if error is not None and not self._is_over:
+            self._end(error)
+
+    async def next(self) -> Settled | None:
+        """Wait for the next one that has settled; None when all are given back. May be called again when cancelled.
+
+        Raises:
+            Exception: why no more were taken, once all that was begun is given back.
+        """
+        if self._quick >= _MANY:
+            self._quick = 0
+            await loops.checkpoint()  # here, where nothing is in hand that a cancellation could lose
+        while True:
+            self._fill()
+            settled = self._take()
+            if settled is not None:
+                self._quick += 1
+                return settled
+            if self._is_done():
+                return None
+            self._quick = 0
+            waiter = loops.waiter()
+            with self._board.watched_by(waiter) as is_quiet:
+                if is_quiet():
+                    await waiter.wait()
+
+    def block(self, timeout: float | None) -> Settled | None:
+        """Do as `next` does, blocking the thread.
+
+        Raises:
+            TimeoutError: if none settles within `timeout` seconds; it has no message.
+        """
+        while True:
+            self._fill()
+            settled = self._take()
+            if settled is not None or self._is_done():
+                return settled
+            waiter = loops.thread_waiter()
+            with self._board.watched_by(waiter) as is_quiet:
+                if is_quiet() and not waiter.block(timeout):
+                    raise TimeoutError
+
+    def _is_done(self) -> bool:
+        if self._open or not self._is_over:
+            return False
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return True
+
+    # Leaving
+
+    def cancel(self, reason: str) -> list[Any]:
+        """Take no more, and have all that run cancelled; from any thread. Return what waits for each."""
+        self._end(None)
+        asked = [thunk.cancel(reason) for thunk, _, _ in list(self._open.values())]
+        self._board.note(_FED)
+        return asked
+
+    def leave(self) -> list[Pump]:
+        """Take no more, and stop being a consumer; return the generations that end by it."""
+        self._end(None)
+        held = [(pump, consumer) for _, pump, consumer in self._open.values()]
+        return [
+            pump
+            for pump, consumer in held
+            if pump is not None and consumer is not None and pump.leave(consumer, cancelled=True)
+        ]
+
+    def drop(self) -> None:
+        """Do as `leave` does, from any thread, also in a ``__del__``: each generation is told in its own loop."""
+        self._end(None)
+        for _, pump, consumer in list(self._open.values()):
+            if pump is not None and consumer is not None:
+                pump.drop(consumer, cancelled=True)
+        self._open.clear()
+
+
+@final
+class _Fed:
+    """Notes on a board that a feed has something; it keeps the board alive, and nothing else."""
+
+    __slots__ = ("_board",)
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def wake(self) -> None:
+        self._board.note(_FED)

@@ -1,0 +1,325 @@
+"""map(): settle any number of thunks and runs, in bounded memory, and give each back as soon as it has settled."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from decimal import Decimal
+from importlib.util import find_spec
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, final
+
+from .. import loops
+from ..backends.wrappers.quotas import Budget, Concurrency, Rate
+from ..loops.places import check_concurrency
+from ..thunk.thunk import AnyThunk
+from ..values.errors import InvalidRequest
+from ..values.prices.totals import Totals
+from ..values.public_names import publish
+from ..values.usage import Usage
+from .collected import Sink, checked_collect, sink_for
+from .driving import Driving, Rules, Settled
+from .engines import engine_named
+from .limits import checked_limits
+
+if TYPE_CHECKING:
+    from ..strategies.progress import Bar
+
+__all__ = ["Map", "map"]
+
+
+def map(
+    items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
+    *,
+    on: str = "local",
+    limits: Sequence[Rate | Budget | Concurrency] = (),
+    concurrency: int = 256,
+    progress: bool = True,
+    collect: type[list[Any]] | str | os.PathLike[str] | None = None,
+) -> Map:
+    """Settle any number of thunks and runs, and give each back as soon as it has settled. Nothing is sent by this call.
+
+    Read it with ``async for thunk in map(...)``, or a plain ``for`` outside an event loop. Each is the very object that
+    was given, settled in place; those that have settled before come as they are, and one that is given twice comes
+    twice and is asked once. Failures raise nothing: look at ``thunk.error``. Items are taken as they are needed: an
+    iterable of millions, or without an end, takes no more memory than those that run. A map that is left by ``break``
+    and dropped cancels what it has begun.
+
+    Args:
+        items: any iterable or async iterable of thunks and runs. What it raises ends the map, once those that were
+            begun are given back.
+        on: where the calls are made: "local" is this process.
+        limits: what all calls together may do: `mellite.Rate`, `mellite.Concurrency` and `mellite.Budget`. Where a
+            budget is spent, no more are begun, those that run are given back, and then `BudgetSpent` is raised.
+        concurrency: the most items that are begun and not given back; it stands in for the backends' own
+            ``max_concurrency``.
+        progress: show a bar on a terminal, if rich is installed (``mellite[cli]``).
+        collect: ``list``, or the path of a ``.jsonl`` file: what ``await`` and `Map.result` give.
+
+    Raises:
+        InvalidRequest: for a wrong argument.
+
+    Example:
+        >>> from mellite.backends import Echo
+        >>> words = (Echo().generate(f"word {number}") for number in range(1000))
+        >>> settled = map(words, concurrency=8)
+        >>> sum(len(thunk.text) for thunk in settled)
+        7890
+        >>> settled.counts
+        {'running': 0, 'done': 1000, 'failed': 0, 'cancelled': 0}
+    """
+    if concurrency is None:
+        msg = "'concurrency' must be a whole number of at least 1: a map without end would begin without end"
+        raise InvalidRequest(msg, parameter="concurrency")
+    check_concurrency("concurrency", concurrency)
+    if isinstance(items, (str, bytes)) or not isinstance(items, (Iterable, AsyncIterable)):
+        msg = f"'items' must be an iterable or async iterable of thunks and runs, not {type(items).__name__}"
+        raise InvalidRequest(msg, parameter="items")
+    checked_collect(collect)
+    stands, purse = checked_limits(limits)
+    return Map(items, Rules(engine_named(on), concurrency, stands, purse), progress=progress, collect=collect)
+
+
+@final
+class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
+    """Thunks and runs that are being settled; made by `mellite.engine.map`. For one task or thread at a time.
+
+    ``await`` and `result` settle all that is left, and return what was collected; without ``collect=``, the map itself.
+    The end of an ``async with`` or ``with`` block cancels what still runs.
+    """
+
+    __slots__ = ("__weakref__", "_closing", "_collect", "_driving", "_items", "_progress", "_reader", "_rules")
+
+    def __init__(self, items: object, rules: Rules, *, progress: bool, collect: Any) -> None:
+        self._items: object | None = items
+        self._rules = rules
+        self._progress = progress
+        self._collect = collect
+        self._driving: Driving | None = None
+        self._closing = ExitStack()
+        self._reader: Bar | None = None
+
+    # What it has come to so far
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many run, and how many were given back, by their state: done, failed or cancelled."""
+        if self._driving is None:
+            return {"running": 0, "done": 0, "failed": 0, "cancelled": 0}
+        return self._driving.counts
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of all that this map has asked for and given back, as far as providers reported them."""
+        return self._totals.usage
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What those cost, in USD; None if the cost of one is unknown."""
+        return self._totals.cost_usd
+
+    @property
+    def _totals(self) -> Totals:
+        return Totals() if self._driving is None else self._driving.totals
+
+    # Reading
+
+    def _begun(self, loop: Callable[[], loops.Loop]) -> Driving:
+        driving = self._driving
+        if driving is None:
+            items, self._items = self._items, None
+            if self._progress and find_spec("rich") is not None:
+                from ..strategies.progress import progress_bar
+
+                total = len(items) if hasattr(items, "__len__") else None
+                self._reader = self._closing.enter_context(progress_bar("settling", total))
+            driving = self._driving = Driving(items, self._rules, loop)
+        return driving
+
+    def _seen(self, settled: Settled | None) -> Settled | None:
+        if settled is None:
+            self._close()
+        elif self._reader is not None:
+            self._reader.count(settled.thunk)
+        return settled
+
+    def _close(self) -> None:
+        self._closing.close()
+        self._rules.engine.close()
+
+    async def _next(self) -> Settled | None:
+        driving = self._begun(loops.current)
+        try:
+            return self._seen(await driving.next())
+        except Exception:
+            self._close()
+            raise
+        finally:
+            del self, driving  # the traceback refers to this frame: a kept error must not keep the map
+
+    def _block(self, timeout: float | None = None) -> Settled | None:
+        driving = self._begun(loops.portal)
+        try:
+            return self._seen(driving.block(timeout))
+        except TimeoutError:
+            raise
+        except Exception:
+            self._close()
+            raise
+        finally:
+            del self, driving  # likewise
+
+    async def __anext__(self) -> AnyThunk:
+        try:
+            settled = await self._next()
+        finally:
+            del self  # likewise
+        if settled is None:
+            raise StopAsyncIteration
+        return settled.thunk
+
+    def __next__(self) -> AnyThunk:
+        loops.forbid_inside_loop("`for thunk in mellite.engine.map(...)`", "`async for`")
+        settled = self._block()
+        if settled is None:
+            raise StopIteration
+        return settled.thunk
+
+    # All of it
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._all().__await__()
+
+    async def _all(self) -> Any:
+        sink = self._sink()
+        try:
+            try:
+                while (settled := await self._next()) is not None:
+                    _add(sink, settled)
+            except Exception:  # a budget or the caller's iterable: what has settled until then is kept
+                _finish(sink)
+                raise
+        except GeneratorExit:  # nothing can be awaited any more
+            self._drop(sink)
+            raise
+        except Exception:
+            raise
+        except BaseException:
+            for pump in [] if self._driving is None else self._driving.leave():
+                await pump.linger()
+            self._drop(sink)
+            raise
+        return self if sink is None else sink.finish()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Settle all that is left, and return what was collected, for code without await.
+
+        Args:
+            timeout: the longest to wait, in seconds. After that, what runs is cancelled.
+
+        Raises:
+            TimeoutError: if not all have settled by then.
+            BudgetSpent: if a budget was spent; a file has what had settled by then.
+            SyncInsideLoop: inside a running event loop.
+        """
+        loops.check_timeout(timeout)
+        loops.forbid_inside_loop("mellite.engine.map(...).result()", "`await mellite.engine.map(...)`")
+        ends = None if timeout is None else time.monotonic() + timeout
+        sink = self._sink()
+        try:
+            while (settled := self._block(None if ends is None else max(0.0, ends - time.monotonic()))) is not None:
+                _add(sink, settled)
+        except TimeoutError:
+            self._drop(sink)
+            msg = f"not all items settled within {timeout} s; {sum(self.counts.values())} were begun"
+            raise TimeoutError(msg) from None
+        except Exception:
+            _finish(sink)
+            raise
+        except BaseException:
+            self._drop(sink)
+            raise
+        return self if sink is None else sink.finish()
+
+    def _sink(self) -> Sink | None:
+        return None if self._collect is None else sink_for(self._collect)
+
+    def _drop(self, sink: Sink | None) -> None:
+        if sink is not None:
+            sink.abandon()
+        if self._driving is not None:
+            self._driving.drop()
+        self._close()
+
+    # Stopping
+
+    def cancel(self, reason: str | None = None) -> Stopping:
+        """Take no more items and cancel those that run, at once and from any thread, as ``thunk.cancel`` does.
+
+        Those that run are given back as cancelled, and end the map; those that were not taken stay pending.
+
+        Returns:
+            An awaitable that waits until they have settled.
+        """
+        why = "the map was cancelled" if reason is None else reason
+        if self._driving is None:
+            self._items = ()
+            return Stopping([])
+        return Stopping(self._driving.cancel(why))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pumps = [] if self._driving is None else self._driving.leave()
+        for pump in pumps:
+            await pump.linger()
+        self._drop(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._drop(None)
+
+    def __del__(self) -> None:
+        if self._driving is not None:
+            self._driving.drop()
+            self._close()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items() if count)
+        return f"<Map {counts or 'not begun'}>"
+
+
+@final
+class Stopping(Awaitable[None]):
+    """A request to cancel that was made; awaiting it waits until all have settled. Made by `Map.cancel`."""
+
+    __slots__ = ("_asked",)
+
+    def __init__(self, asked: Sequence[Awaitable[None]]) -> None:
+        self._asked = tuple(asked)
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        for each in self._asked:
+            yield from each.__await__()
+
+
+def _add(sink: Sink | None, settled: Settled) -> None:
+    if sink is not None:
+        sink.add(settled.number, settled.thunk)
+
+
+def _finish(sink: Sink | None) -> None:
+    if sink is not None:
+        sink.finish()
+
+
+publish(globals(), "mellite.engine", "Map", "map")
