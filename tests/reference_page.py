@@ -16,7 +16,7 @@ from typing import Final
 from tests.layer_rules import FACES
 from tests.pages import ROOT
 
-PUBLIC: Final = ["mellite", *(f"mellite.{name}" for name in sorted(["backends", "cassettes", *FACES]))]
+PUBLIC: Final = ["mellite", *(f"mellite.{name}" for name in sorted(["backends", "cassettes", "engine", *FACES]))]
 """The modules that users import."""
 
 PAGE: Final = ROOT / "docs" / "reference.md"

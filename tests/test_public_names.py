@@ -57,7 +57,7 @@ def test_type_checkers_are_told_the_same_as_is_loaded(package: str) -> None:
 
 def test_there_are_tables() -> None:
     """The packages with tables are found."""
-    assert TABLES.keys() >= {"mellite", "backends", "cassettes"}
+    assert TABLES.keys() >= {"mellite", "backends", "cassettes", "engine"}
 
 
 @pytest.fixture(params=PUBLIC)
@@ -86,7 +86,7 @@ def test_completion_offers_public_names(name: str) -> None:
 def test_public_modules_are_offered() -> None:
     """Beside its classes and functions, mellite offers the modules that users import."""
     offered = {name for name in mellite.__all__ if isinstance(getattr(mellite, name), type(mellite))}
-    assert offered == {"backends", "cassettes", *FACES}
+    assert offered == {"backends", "cassettes", "engine", *FACES}
 
 
 def test_mochi_is_at_home_in_its_module() -> None:

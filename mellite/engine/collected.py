@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any, Final, Protocol, final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..thunk.thunk import AnyThunk
 from ..values.errors import InvalidRequest
@@ -27,13 +27,13 @@ class Collected:
         failed: how many of them are of calls that failed or were cancelled.
 
     Example:
-        >>> Collected("answers.jsonl", 10, 1)
+        >>> Collected("answers.jsonl", rows=10, failed=1)
         Collected(path='answers.jsonl', rows=10, failed=1)
     """
 
     path: str
-    rows: int
-    failed: int
+    rows: int = field(kw_only=True)
+    failed: int = field(kw_only=True)
 
 
 #: What a row says of an answer, in this order.
@@ -146,7 +146,7 @@ class _JsonLines:
         os.fsync(file.fileno())
         file.close()
         os.replace(self._part, self._path)
-        return Collected(self._path, self._rows, self._failed)
+        return Collected(self._path, rows=self._rows, failed=self._failed)
 
     def abandon(self) -> None:
         if self._file is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
@@ -126,7 +126,7 @@ class Driving:
                     self._begin(thunk)
 
     @contextmanager
-    def _in_force(self) -> Iterator[None]:
+    def _in_force(self) -> Generator[None]:
         """Have what is begun in this block stand under the rules."""
         leave = observing.enter(*self._watchers) if self._watchers else None
         token = stood_in.set(True)

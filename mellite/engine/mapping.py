@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+    Sized,
+)
 from contextlib import ExitStack
 from decimal import Decimal
 from importlib.util import find_spec
@@ -133,7 +143,7 @@ class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
             if self._progress and find_spec("rich") is not None:
                 from ..strategies.progress import progress_bar
 
-                total = len(items) if hasattr(items, "__len__") else None
+                total = len(items) if isinstance(items, Sized) else None
                 self._reader = self._closing.enter_context(progress_bar("settling", total))
             driving = self._driving = Driving(items, self._rules, loop)
         return driving
