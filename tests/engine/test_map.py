@@ -200,8 +200,10 @@ async def test_one_that_is_left_by_break_and_dropped_cancels_what_it_began():
         break
     del thunk
     gc.collect()
-    with anyio.fail_after(2):
-        await mellite.gather(thunks)
+    for _ in range(200):  # without waiting for one of them, which would keep it going
+        if all(each.is_computed() for each in thunks):
+            break
+        await anyio.sleep(0.005)
     assert [each.state for each in thunks[1:]] == ["cancelled"] * 3
     assert crowd.running == 0
 
