@@ -66,8 +66,9 @@ def observer() -> tuple[Observer, ...] | None:
     It calls nothing, as long as nobody wants any of it. A module that is half imported has no provider yet.
     """
     log.is_detailed = is_detailed = _known[_DEBUG] if _DEBUG in _known else _is_wanted(_DEBUG)
+    said = _environment[_variable] if _variable in _environment else None  # noqa: SIM401 - calls nothing
     loaded = sys.modules
-    if not is_detailed and _TRACES_IN not in loaded and _METRICS_IN not in loaded:
+    if not (is_detailed or said) and _TRACES_IN not in loaded and _METRICS_IN not in loaded:
         return None
     traced = metered = False
     if switch.is_on:
@@ -77,7 +78,6 @@ def observer() -> tuple[Observer, ...] | None:
         module, name = _TRACES
         if not metered and module in loaded and name in (known := loaded[module].__dict__):
             traced = known[name] is not None
-    said = _environment[_variable] if _variable in _environment else None  # noqa: SIM401 - calls nothing
     if not (traced or metered or is_detailed or said):
         return None
     wanted = (traced, metered, is_detailed, said)
