@@ -16,6 +16,7 @@ from .check import check
 from .doctor import doctor
 from .generate import generate
 from .journal import journal
+from .mapped import map_command
 from .models import models
 from .prices import prices
 from .providers import providers
@@ -45,7 +46,7 @@ def cassette() -> None:
     """Look into recorded answers, check, compare, convert and clean them."""
 
 
-for _command in (chat, check, doctor, generate, journal, models, prices, providers, sample, serve, tokens):
+for _command in (chat, check, doctor, generate, journal, map_command, models, prices, providers, sample, serve, tokens):
     app.add_command(_command)
 for _command in (convert, diff, key, ls, replay, scrub, show, stats, verify):
     cassette.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +15,17 @@ from ..thunk.thunk import AnyThunk
 from ..values.errors import InvalidRequest
 from ..values.public_names import publish
 
-__all__ = ["ANSWER_COLUMNS", "Collected", "Sink", "answer_of", "checked_collect", "row_of", "sink_for"]
+__all__ = [
+    "ANSWER_COLUMNS",
+    "Collected",
+    "RowsFile",
+    "Sink",
+    "answer_of",
+    "checked_collect",
+    "row_of",
+    "rows_file",
+    "sink_for",
+]
 
 
 @frozen
@@ -117,13 +128,14 @@ def _number(each: tuple[int, Any]) -> int:
 
 
 @final
-class _JsonLines:
-    """A file with a line of JSON for each; under its own name once it is complete."""
+class RowsFile:
+    """A file with a row for each, JSON lines or CSV by its ending; under its own name once it is complete."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._part = f"{path}.{os.getpid()}.part"
         self._file: IO[str] | None = None
+        self._columns: dict[str, None] | None = None  # of a CSV file, those of the first row
         self._rows = self._failed = 0
 
     def _opened(self) -> IO[str]:
@@ -135,12 +147,34 @@ class _JsonLines:
         self.write(row_of(number, item), failed=item.state != "done")
 
     def write(self, row: Mapping[str, Any], *, failed: bool) -> None:
-        """Write a row."""
-        self._opened().write(json.dumps(row, default=str) + "\n")
+        """Write a row.
+
+        Raises:
+            InvalidRequest: for a row of a CSV file that has a column which the first did not have.
+        """
+        file = self._opened()
+        if not self._path.lower().endswith(".csv"):
+            file.write(json.dumps(row, default=str) + "\n")
+        else:
+            if self._columns is None:
+                self._columns = dict.fromkeys(row)
+                csv.writer(file).writerow(self._columns)
+            extra = row.keys() - self._columns.keys()
+            if extra:
+                found = ", ".join(sorted(extra))
+                msg = f"{self._path!r} has the columns of its first row, and one has {found}, too; write .jsonl"
+                raise InvalidRequest(msg, parameter="collect")
+            csv.writer(file).writerow([_cell(row.get(name)) for name in self._columns])
         self._rows += 1
         self._failed += failed
 
+    @property
+    def rows(self) -> int:
+        """How many rows were written."""
+        return self._rows
+
     def finish(self) -> Collected:
+        """Give the file its name."""
         file = self._opened()
         file.flush()
         os.fsync(file.fileno())
@@ -155,6 +189,21 @@ class _JsonLines:
                 os.unlink(self._part)
 
 
+def _cell(value: Any) -> Any:
+    """Return a value as a cell: what is neither text nor a number as JSON, so that it can be read again."""
+    return json.dumps(value, default=str) if isinstance(value, (dict, list, bool)) else value
+
+
+def rows_file(path: str) -> RowsFile:
+    """Return a file to write rows to.
+
+    Raises:
+        InvalidRequest: if it cannot be written, or its ending is not known.
+    """
+    checked_collect(path)
+    return RowsFile(path)
+
+
 def checked_collect(collect: object) -> None:
     """Refuse what nothing can be collected in, before anything is sent.
 
@@ -164,23 +213,21 @@ def checked_collect(collect: object) -> None:
     if collect is None or collect is list:
         return
     if not isinstance(collect, (str, os.PathLike)):
-        msg = f"'collect' must be list, or the path of a .jsonl file, not {collect!r:.60}"
+        msg = f"'collect' must be list, or the path of a .jsonl or .csv file, not {collect!r:.60}"
         raise InvalidRequest(msg, parameter="collect")
     path = os.fspath(collect)
-    if not isinstance(path, str) or os.path.splitext(path)[1] != ".jsonl":
-        msg = f"'collect' names a file that is written by its ending, .jsonl, and {path!r:.100} has another"
+    if not isinstance(path, str) or os.path.splitext(path)[1].lower() not in (".jsonl", ".csv"):
+        msg = f"a file of rows is written by its ending, .jsonl or .csv, and {path!r:.100} has another"
         raise InvalidRequest(msg, parameter="collect")
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder) or os.path.isdir(path):
-        msg = (
-            f"'collect': {path!r} cannot be written: {'it is' if os.path.isdir(path) else f'{folder!r} is no'} a folder"
-        )
+        msg = f"{path!r} cannot be written: {'it is' if os.path.isdir(path) else f'{folder!r} is no'} a folder"
         raise InvalidRequest(msg.replace("is no a folder", "is no folder"), parameter="collect")
 
 
 def sink_for(collect: Any) -> Sink:
     """Return what collects, for a value that `checked_collect` has let pass."""
-    return _List() if collect is list else _JsonLines(os.fspath(collect))
+    return _List() if collect is list else RowsFile(os.fspath(collect))
 
 
 publish(globals(), "mellite.engine", "Collected")

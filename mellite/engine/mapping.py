@@ -66,7 +66,7 @@ def map(
         concurrency: the most items that are begun and not given back; it stands in for the backends' own
             ``max_concurrency``.
         progress: show a bar on a terminal, if rich is installed (``mellite[cli]``).
-        collect: ``list``, or the path of a ``.jsonl`` file: what ``await`` and `Map.result` give.
+        collect: ``list``, or the path of a ``.jsonl`` or ``.csv`` file: what ``await`` and `Map.result` give.
 
     Raises:
         InvalidRequest: for a wrong argument.

@@ -1,0 +1,193 @@
+"""`mellite map`: ask a model about each row of a file, and write the answers beside the rows."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, final
+
+import click
+
+from ..values.errors import BudgetSpent, InvalidRequest
+from .asking import Asking, asking_options
+from .output import errors_shown, print_json
+from .rows import rows_in
+
+if TYPE_CHECKING:
+    from ..engine.collected import RowsFile
+    from ..engine.mapping import Map
+    from ..thunk.thunk import AnyThunk
+
+__all__ = ["map_command"]
+
+_SPENT: Final = 3
+_INTERRUPTED: Final = 130
+
+#: Between two lines of --json, in seconds.
+_EVERY: Final = 1.0
+
+
+@click.command("map")
+@click.argument("file")
+@asking_options
+@click.option("--out", required=True, metavar="FILE", help="Where answers go: .jsonl or .csv; there when all is done.")
+@click.option("--template", metavar="TEXT", help="The prompt, with columns as {question}.")
+@click.option("--column", metavar="NAME", help="The column that is the prompt; prompt unless given.")
+@click.option("--on", default="local", help="Where the calls are made; local is this process.")
+@click.option("--concurrency", type=int, default=256, show_default=True, help="How many run at once.")
+@click.option("--rpm", type=float, metavar="N", help="The most requests a minute.")
+@click.option("--tpm", type=float, metavar="N", help="The most tokens a minute.")
+@click.option("--max-usd", metavar="USD", help="Begin no more once so much is spent; ends with 3.")
+@click.option(
+    "--journal", metavar="DIR", help="Keep each answer there; started again, only what is not there is asked."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print how far it is as JSON lines.")
+def map_command(*, file: str, asking: Asking, **given: Any) -> None:
+    """Ask a model about each row of FILE (.csv, .jsonl; - is JSON lines on standard input).
+
+    A row of --out is the row of FILE and text, error_type, error, model, finish_reason, input_tokens, output_tokens,
+    cost_usd and duration_ms; a column of FILE with such a name becomes input_text and so on. Rows are written as they
+    settle. Ends with 1 if some rows failed, 3 if the budget is spent, 130 on Ctrl-C; what has settled is written then.
+    """
+    with errors_shown():
+        code = _Mapping(file, asking, given).run()
+    sys.exit(code)
+
+
+@final
+class _Mapping:
+    """One run of the command."""
+
+    def __init__(self, file: str, asking: Asking, given: Mapping[str, Any]) -> None:
+        from ..engine.collected import rows_file
+
+        if given["template"] is not None and given["column"] is not None:
+            msg = "--template and --column both say what the prompt is: leave one out"
+            raise InvalidRequest(msg, parameter="template")
+        self._given = given
+        self._asking = asking
+        self._rows = islice(rows_in(file), given["limit"])
+        self._options = asking.options()
+        self._out: RowsFile = rows_file(given["out"])
+        self._of: dict[int, Mapping[str, Any]] = {}  # by the id of a thunk in progress, the row that it is of
+        self._began = self._said = time.monotonic()
+
+    def run(self) -> int:
+        """Ask about all rows; return the exit code."""
+        from ..engine.mapping import map as mapping
+
+        try:
+            mapped = mapping(
+                self._thunks(),
+                on=self._given["on"],
+                limits=self._limits(),
+                concurrency=self._given["concurrency"],
+                progress=not self._given["as_json"],
+            )
+            with ExitStack() as inside:
+                if self._given["journal"] is not None:
+                    from ..archive.journal.keeping import journal
+
+                    inside.enter_context(journal(self._given["journal"]))
+                code = self._settle(mapped)
+        except Exception:
+            if not self._out.rows:
+                self._out.abandon()
+                raise
+            written = self._out.finish()  # what was paid for is not lost by what came behind it
+            click.echo(f"mellite: {written.rows} rows had settled before, and are in {written.path}", err=True)
+            raise
+        except BaseException:
+            self._out.abandon()
+            raise
+        written = self._out.finish()
+        self._say(mapped, written.rows)
+        return code or int(written.failed > 0)
+
+    def _limits(self) -> list[Any]:
+        from ..backends.wrappers.quotas import Budget, Rate
+
+        rpm, tpm, usd = (self._given[name] for name in ("rpm", "tpm", "max_usd"))
+        limits: list[Any] = []
+        if rpm is not None or tpm is not None:
+            limits.append(Rate(requests_per_minute=rpm, tokens_per_minute=tpm))
+        if usd is not None:
+            limits.append(Budget(usd=usd))
+        return limits
+
+    def _thunks(self) -> Iterator[AnyThunk]:
+        backend = None
+        for row in self._rows:
+            prompt = self._prompt(row)
+            backend = self._asking.backend(prompt) if backend is None else backend
+            thunk = backend.generate(prompt, system=self._asking.system, **self._options)
+            self._of[id(thunk)] = row
+            yield thunk
+
+    def _prompt(self, row: Mapping[str, Any]) -> str:
+        """Return the prompt of a row.
+
+        Raises:
+            InvalidRequest: if it has no such column.
+        """
+        if self._given["template"] is not None:
+            from ..values.templates import apply_vars
+
+            return apply_vars(self._given["template"], row)
+        column = self._given["column"] or "prompt"
+        if column not in row:
+            msg = f"a row has no column {column!r}, but {', '.join(map(repr, row))}; give --column or --template"
+            raise InvalidRequest(msg, parameter="column")
+        return str(row[column])
+
+    def _settle(self, mapped: Map) -> int:
+        try:
+            for thunk in mapped:
+                self._out.write({**_beside(self._of.pop(id(thunk))), **_answer(thunk)}, failed=thunk.state != "done")
+                if self._given["as_json"] and time.monotonic() - self._said >= _EVERY:
+                    self._say(mapped, None)
+        except BudgetSpent as error:
+            click.echo(f"mellite: {error}", err=True)
+            return _SPENT
+        except KeyboardInterrupt:
+            mapped.cancel("Ctrl-C")
+            click.echo("mellite: stopped by Ctrl-C; what had settled is written", err=True)
+            return _INTERRUPTED
+        return 0
+
+    def _say(self, mapped: Map, rows: int | None) -> None:
+        if not self._given["as_json"]:
+            if rows is not None:
+                click.echo(f"{rows} rows written to {self._given['out']}", err=True)
+            return
+        self._said = now = time.monotonic()
+        counts, cost, usage = mapped.counts, mapped.cost_usd, mapped.usage
+        settled = counts["done"] + counts["failed"] + counts["cancelled"]
+        print_json(
+            {
+                **counts,
+                "per_second": round(settled / max(now - self._began, 1e-6), 2),
+                "input_tokens": None if usage is None else usage.input_tokens,
+                "output_tokens": None if usage is None else usage.output_tokens,
+                "cost_usd": None if cost is None else float(cost),
+                "rows": rows,
+            }
+        )
+        sys.stdout.flush()
+
+
+def _answer(thunk: AnyThunk) -> dict[str, Any]:
+    from ..engine.collected import answer_of
+
+    return answer_of(thunk)
+
+
+def _beside(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose columns have other names than those of an answer."""
+    from ..engine.collected import ANSWER_COLUMNS
+
+    return {f"input_{name}" if name in ANSWER_COLUMNS else name: value for name, value in row.items()}
