@@ -17,11 +17,11 @@ import argparse
 import hashlib
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from ipaddress import ip_address
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         check_protocol as check_protocol,  # noqa: PLC0414
     )
     from .backends.fake import Answer, Answerer, Scripted
+    from .cassettes.for_pytest import CassetteOfTest, Stale
     from .cassettes.modes import Mode
     from .cassettes.opening import CassetteTransport
     from .server.running import RunningServer
@@ -58,18 +59,8 @@ _NOTHING: Final = (
 #: The outcomes of setup and call of the running attempt, by phase, as pytest and all other plugins see them.
 _outcomes: Final = pytest.StashKey[dict[str, str]]()
 
-#: Why the network is blocked, and the hosts that may be reached nevertheless. The last entry counts.
-_blocked: Final[list[tuple[str, frozenset[str]]]] = []
-
-#: Whether the audit hook is in place.
-_hooked: Final[list[bool]] = []
-
-#: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
-_refused: Final[list[str]] = []
-
-#: Audit events that name an address or a host; https://docs.python.org/3/library/audit_events.html.
-_ADDRESSES: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
-_NAMES: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
+#: The requests of a test that differ from what is recorded, as JSON.
+_stale: Final = pytest.StashKey[list[dict[str, Any]]]()
 
 
 class UnusedInteractions(pytest.PytestWarning):
@@ -107,17 +98,49 @@ class _Record(argparse.Action):
         setattr(namespace, self.dest, mode.replace("-", "_") or "rewrite")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+class _Stale(argparse.Action):
+    """``--mellite-stale`` and ``--mellite-stale=FILE``: each spelling an option of its own, as with ``_Record``."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002
+        namespace: argparse.Namespace,
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, (option_string or "").partition("=")[2])
+
+
+def _spellings(pluginmanager: pytest.PytestPluginManager) -> list[str]:
+    """Return how ``--mellite-stale`` is spelled with a file, on the command line, in the environment, in the ini."""
+    config: Any = pluginmanager.get_plugin("pytestconfig")
+    given = [*config.invocation_params.args, *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    given += config.getini("addopts")
+    return list(dict.fromkeys([word for word in map(str, given) if word.startswith("--mellite-stale=")]))
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the flags. The ``--record-mode`` of another plugin is respected as well."""
     group = parser.getgroup("mellite", "recorded model calls")
     group.addoption(
         "--mellite-record",
-        *[f"--mellite-record={mode}" for mode in (*_MODES, "new-episodes")],
+        *[f"--mellite-record={mode}" for mode in (*_MODES, "new-episodes", "stale")],
         action=_Record,
         nargs=0,
         default=None,
         dest="mellite_record",
-        help="record cassettes: rewrite (what the flag alone means), once, new_episodes, all, none",
+        help="record cassettes: rewrite (what the flag alone means), once, new_episodes, all, none; or stale: only the "
+        "requests that differ from what is recorded",
+    )
+    group.addoption(
+        "--mellite-stale",
+        *_spellings(pluginmanager),
+        action=_Stale,
+        nargs=0,
+        default=None,
+        dest="mellite_stale",
+        help="replay only, answer a request that differs as the nearest recorded one, and report which ones differ; "
+        "with =FILE also as JSON",
     )
     group.addoption(
         "--mellite-block-network",
@@ -148,9 +171,18 @@ def pytest_configure(config: pytest.Config) -> None:
         if blocks:
             msg = f"--mellite-block-network leaves no way to record, and recording ({asked}) was asked for"
             raise pytest.UsageError(msg)
-        if asked in ("all", "rewrite") and in_ci(os.environ):
+        if asked in ("all", "rewrite", "stale") and in_ci(os.environ):
             msg = f"with CI={os.environ['CI']!r} nothing is recorded, and recording ({asked}) was asked for"
             raise pytest.UsageError(msg)
+    report = config.getoption("mellite_stale")
+    if report is not None:
+        if asked not in (None, "none"):
+            msg = f"--mellite-stale only replays, and recording ({asked}) was asked for"
+            raise pytest.UsageError(msg)
+        if not hasattr(config, "workerinput"):  # a process of pytest-xdist, which sends its reports on
+            from .archive.stale import StaleReport
+
+            config.pluginmanager.register(StaleReport(report, str(config.rootpath)), "mellite-stale")
     if blocks:
         config.pluginmanager.register(_Blocking(config), "mellite-block-network")
 
@@ -185,6 +217,10 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
     failed_before = request.session.testsfailed
     with _quiet(request, transport, given), _installed(transport, given):
         yield transport
+    if substitutes := transport.substitutes:
+        from .archive.stale import stale_calls
+
+        request.node.stash[_stale] = stale_calls(request.node.nodeid, transport.path, substitutes)
     if not _has_passed(request.node) or request.session.testsfailed > failed_before:
         transport.abandon()
         return
@@ -200,7 +236,9 @@ def _quiet(
 ) -> AbstractContextManager[None]:
     """Return the block in which a test that only replays reaches no other machine."""
     if transport.offline and not given.get("live"):
-        return _no_network(f"it replays a cassette; {_ADVICE}", request.config)
+        from .loops.no_network import no_network
+
+        return no_network(f"it replays a cassette; {_ADVICE}", request.config.getini("mellite_allowed_hosts"))
     return nullcontext()
 
 
@@ -219,13 +257,15 @@ def _installed(transport: CassetteTransport, given: Mapping[str, Any]) -> Genera
         yield
 
 
-def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteTransport:
+def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> CassetteOfTest:
     """Open the cassette of a test in the mode that was asked for, or skip the test."""
     from .cassettes.for_pytest import cassette_of_test
-    from .values.errors import MelliteError
+    from .values.errors import CassetteMiss, MelliteError
 
     path = _path(request, given)
-    transport: CassetteTransport | None = None
+    transport: CassetteOfTest | None = None
+    reports = request.config.getoption("mellite_stale") is not None
+    stale: Stale | None = "report" if reports else "record" if _asked(request.config) == "stale" else None
     problem = ""
     try:
         mode = _mode(request, given)
@@ -233,6 +273,7 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
         transport = cassette_of_test(
             path,
             mode,
+            stale=stale,
             part=None if given.get("path") is None else _part(request.node),
             metadata={"tags": list(given.get("tags", ())), **given.get("metadata", {})},
             **({"match": "pool", "lenient": True} if given.get("clients") else {}),
@@ -240,6 +281,10 @@ def _opened(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Cassett
         )
     except MelliteError as error:
         problem = f"{type(error).__name__}: {error}"
+        if stale == "report" and isinstance(error, CassetteMiss):
+            from .archive.stale import missing_cassette
+
+            request.node.stash[_stale] = [missing_cassette(request.node.nodeid, path)]
     if transport is None:  # inside the except clause, pytest would show the traceback of the error as well
         pytest.fail(problem, pytrace=False)
     if transport.recorder is not None:
@@ -298,6 +343,10 @@ def _mode(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> Mode:
     from .cassettes.modes import mode_of, permitted
 
     asked = _asked(request.config) or given.get("mode")
+    if request.config.getoption("mellite_stale") is not None:
+        asked = "none"
+    elif asked == "stale":
+        asked = "new_episodes"
     return permitted(mode_of(os.environ, asked), os.environ)
 
 
@@ -385,11 +434,20 @@ def pytest_runtest_makereport(
     if call.when == "setup":
         item.stash[_outcomes] = {}
     item.stash.setdefault(_outcomes, {})[call.when] = report.outcome
-    if report.failed and _refused:
-        report.sections.append(("mellite", "\n".join(_refused)))
-    if report.failed or call.when == "teardown":
-        _refused.clear()
+    _tell_refused(report)
+    if call.when == "teardown" and (found := item.stash.get(_stale, None)):
+        vars(report)["mellite_stale"] = found  # which pytest-xdist sends on to where the report is written
     return report
+
+
+def _tell_refused(report: pytest.TestReport) -> None:
+    """Add what was refused to the report of a failed test."""
+    blocking = sys.modules.get("mellite.loops.no_network")  # if it was never imported, nothing was refused
+    refused: list[str] = [] if blocking is None else blocking.REFUSED
+    if report.failed and refused:
+        report.sections.append(("mellite", "\n".join(refused)))
+    if report.failed or report.when == "teardown":
+        refused.clear()
 
 
 def _hide_own_frames(error: BaseException) -> None:
@@ -423,10 +481,6 @@ def _has_passed(item: pytest.Item) -> bool:
 # --- no network -----------------------------------------------------------------------------------
 
 
-class NetworkBlocked(OSError):
-    """A test tried to reach another machine, which is not allowed."""
-
-
 class _Blocking:
     """The part of the plugin that blocks the network for every test that is not marked as live."""
 
@@ -437,61 +491,8 @@ class _Blocking:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         if _marked(item).get("live"):
             return (yield)
-        with _no_network("--mellite-block-network; mark the test with mellite(live=True) to allow it", self._config):
+        from .loops.no_network import no_network
+
+        why = "--mellite-block-network; mark the test with mellite(live=True) to allow it"
+        with no_network(why, self._config.getini("mellite_allowed_hosts")):
             return (yield)
-
-
-@contextmanager
-def _no_network(why: str, config: pytest.Config) -> Generator[None]:
-    """Refuse every connection to another machine, and every look-up of its name, in all threads.
-
-    An audit hook sees Python's sockets; it stays in place for the rest of the process and does nothing unless
-    something is blocked. `watched` sees the connections that loops open without those sockets.
-    """
-    from .loops.connections import watched
-
-    if not _hooked:
-        _hooked.append(True)  # an audit hook cannot be removed; https://peps.python.org/pep-0578/
-        sys.addaudithook(_audit)
-    allowed = frozenset(config.getini("mellite_allowed_hosts"))
-    block = (why, allowed)
-    with nullcontext() if _blocked else watched(_refuse):
-        _blocked.append(block)
-        try:
-            yield
-        finally:
-            _blocked.remove(block)
-
-
-def _audit(event: str, args: tuple[Any, ...]) -> None:
-    if not _blocked:
-        return
-    if event in _ADDRESSES and isinstance(args[1], tuple):
-        _refuse(args[1][0])
-    elif event in _NAMES:
-        _refuse(args[0])
-
-
-def _refuse(host: object) -> None:
-    """Refuse to reach a host, unless that is allowed.
-
-    Raises:
-        NetworkBlocked: with the reason.
-    """
-    why, allowed = _blocked[-1]
-    host = host.decode("ascii", "replace") if isinstance(host, bytes) else host  # anyio looks names up as bytes
-    if not _stays_here(host) and host not in allowed:
-        msg = f"this test may not reach {host}: {why}"
-        if msg not in _refused:
-            _refused.append(msg)
-        raise NetworkBlocked(msg)
-
-
-def _stays_here(host: object) -> bool:
-    """Whether a host is this machine, as far as can be told without a look-up."""
-    if host is None or host in ("", "localhost"):
-        return True
-    try:
-        return ip_address(str(host).partition("%")[0]).is_loopback
-    except ValueError:
-        return False

@@ -2,36 +2,53 @@
 
 If tests share a file, each has a part of it: the interactions that carry its name. Recording a test anew replaces its
 own part.
+
+While stale cassettes are looked for, a request that differs gets the answer of the nearest call. When only what is
+stale is recorded anew, such a request is sent, and its recording takes the place of that call.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
 
 from attrs import evolve, frozen
 
 from ..values.errors import CassetteMiss
+from ..wire.http import HttpRequest, HttpResponse
 from .files.locks import lock, same_file
 from .files.read import load_cassette
 from .files.storing import make_directory, unwritable
-from .interactions import HttpInteraction, Interaction
+from .interactions import Cassette, HttpInteraction, Interaction
 from .modes import Mode
 from .opening import CassetteTransport, stem_of
 from .recording.writer import CassetteWriter, WriteMode
+from .replaying.answer import RecordedAnswer
 from .replaying.claims import part_of
+from .replaying.nearest import NearestTransport, Substitute
+from .replaying.transport import ReplayTransport
 from .secrets.scan import SecretScan
 from .timeline import KEY
 
-__all__ = ["CassetteOfTest", "HeldRecording", "cassette_of_test"]
+__all__ = ["CassetteOfTest", "HeldRecording", "Stale", "cassette_of_test"]
+
+#: What to do about a request that differs from what is recorded: answer and ``report`` it, or ``record`` it anew.
+Stale: TypeAlias = Literal["report", "record"]
 
 _LOCK: Final = ".lock"
 
 
 def cassette_of_test(
-    path: str, mode: Mode, *, part: str | None = None, metadata: Mapping[str, Any], **replaying: Any
+    path: str,
+    mode: Mode,
+    *,
+    part: str | None = None,
+    metadata: Mapping[str, Any],
+    stale: Stale | None = None,
+    **replaying: Any,
 ) -> CassetteOfTest:
     """Open the cassette of a test, as `mellite.cassettes.use` opens any.
 
@@ -40,6 +57,8 @@ def cassette_of_test(
         mode: what to do; ``CI`` has been taken into account.
         part: the name of the test, if it shares the file with others.
         metadata: what a new cassette says of itself, beside its name.
+        stale: what to do about requests that differ: ``report`` with the mode ``none``, ``record`` with the mode
+            ``new_episodes``; by default what the mode says.
         **replaying: how to replay; see `mellite.cassettes.ReplayTransport`. Without ``match`` it is ``pool`` if
             requests ran at the same time when this was recorded, else ``cursor``.
 
@@ -48,7 +67,8 @@ def cassette_of_test(
         InvalidCassette: if it is damaged.
     """
     about = {"name": stem_of(os.path.basename(path)), **metadata}
-    return CassetteOfTest(path, mode, about=about, replaying={"match": None, "part": part, **replaying})
+    how = {"match": None, "part": part, **replaying}
+    return CassetteOfTest(path, mode, about=about, replaying=how, stale=stale)
 
 
 class CassetteOfTest(CassetteTransport):
@@ -59,9 +79,89 @@ class CassetteOfTest(CassetteTransport):
         "(CI=true forbids both)"
     )
 
+    def __init__(self, path: str, mode: Mode, *, stale: Stale | None = None, **how: Any) -> None:
+        self._stale = stale
+        self._nearest: NearestTransport | None = None
+        self._is_sink_open = False
+        super().__init__(path, mode, **how)
+        self._remade = partial(self._remade, stale=stale)
+
+    @property
+    def substitutes(self) -> tuple[Substitute, ...]:
+        """The requests that differ from what is recorded, while stale cassettes are looked for."""
+        return () if self._nearest is None else self._nearest.substitutes
+
+    def _replaying(self, cassette: Cassette, **how: Any) -> ReplayTransport:
+        if self._stale is None:
+            return super()._replaying(cassette, **how)
+        self._nearest = NearestTransport(cassette, **how)
+        return self._nearest
+
+    async def _instead(self, request: HttpRequest, timeout: float | None) -> HttpResponse | None:
+        if self._nearest is None:
+            return None
+        place = self._place(await self._nearest.nearest(request))
+        return None if place is None else await self._nearest.answer_at(place, request, timeout)
+
+    def _instead_blocking(self, request: HttpRequest, timeout: float | None) -> RecordedAnswer | None:
+        if self._nearest is None:
+            return None
+        place = self._place(self._nearest.nearest_blocking(request))
+        return None if place is None else self._nearest.answer_at_blocking(place, request, timeout)
+
+    def _place(self, found: int | Substitute | None) -> int | None:
+        """Return the place of the answer for a request; None if it is to be asked anew."""
+        if isinstance(found, Substitute):
+            return found.place if self._stale == "report" or found.kind == "moved" else None
+        return found
+
     def _sink(self, metadata: Mapping[str, Any], scan: SecretScan) -> HeldRecording:
-        how: WriteMode = "rewrite" if self.mode == "rewrite" else "append"
-        return HeldRecording(self.path, how, part=self._part, metadata=metadata, scan=scan)
+        self._is_sink_open = True
+        if self._nearest is None:
+            how: WriteMode = "rewrite" if self.mode == "rewrite" else "append"
+            return HeldRecording(self.path, how, part=self._part, metadata=metadata, scan=scan)
+        about = {**(self._nearest.cassette.metadata or {}), **metadata}
+        merged = partial(_merged, self._nearest)
+        return HeldRecording(self.path, "rewrite", part=self._part, metadata=about, scan=scan, merged=merged)
+
+    def finish(self) -> None:
+        """End a recording that went well; see `CassetteTransport.finish`."""
+        super().finish()
+        moved = any(one.kind == "moved" for one in self.substitutes)
+        if self._stale == "record" and moved and not self._is_sink_open:
+            self._sink({}, SecretScan(allowed=self._allowed)).finish()
+
+
+def _merged(replay: NearestTransport, held: Sequence[_Held]) -> list[_Held]:
+    """Return the new cassette: in the order of the requests, what fitted as it was, and what was recorded anew.
+
+    A new recording has the time of the call in whose place it is: what ran at the same time still did, and in the same
+    order.
+    """
+    waiting = list(held)
+    merged: list[Interaction] = [one for one in replay.cassette.interactions if not isinstance(one, HttpInteraction)]
+    own = frozenset(replay.own)
+    secrets = [secret for one in held for secret in one.secrets]
+    for one in replay.history:
+        if isinstance(one, int) or one.kind == "moved":
+            place = one if isinstance(one, int) else one.place
+            if place in own:
+                merged.append(replay.interaction(place))
+            continue
+        found = next((each for each in waiting if replay.is_of(one, each.interaction)), None)
+        if found is not None:  # else it was never sent
+            waiting.remove(found)
+            merged.append(_in_the_place(found.interaction, one))
+    merged += [one.interaction for one in waiting]
+    return [_Held(one, float(number), secrets) for number, one in enumerate(merged)]
+
+
+def _in_the_place(made: Interaction, of: Substitute) -> Interaction:
+    """Return a recording that began when the one began that it replaces."""
+    new, old = made.extra.get(KEY), of.interaction.extra.get(KEY)
+    if of.kind != "changed" or not isinstance(new, dict) or not isinstance(old, dict) or "started" not in old:
+        return made
+    return evolve(made, extra={**made.extra, KEY: {**new, "started": old["started"]}})
 
 
 @frozen
@@ -83,6 +183,7 @@ class HeldRecording:
         part: the name under which the interactions are stored.
         metadata: what a new file says of itself.
         scan: looks for secrets in all that is to be stored.
+        merged: takes what was recorded, and returns what is to be written in the place of the old recording.
 
     Raises:
         CassetteError: if nothing can be written there.
@@ -90,9 +191,17 @@ class HeldRecording:
     """
 
     def __init__(
-        self, path: str, mode: WriteMode, *, part: str | None, metadata: Mapping[str, Any], scan: SecretScan
+        self,
+        path: str,
+        mode: WriteMode,
+        *,
+        part: str | None,
+        metadata: Mapping[str, Any],
+        scan: SecretScan,
+        merged: Callable[[Sequence[_Held]], list[_Held]] | None = None,
     ) -> None:
         self._path = path
+        self._merged = merged
         self._mode: WriteMode = mode
         self._part = part
         self._metadata = metadata
@@ -127,6 +236,8 @@ class HeldRecording:
             CassetteError: if it cannot be written.
         """
         held, self._held = sorted(self._held, key=lambda one: one.started), []
+        if self._merged is not None:
+            held = [evolve(one, interaction=self._named(one.interaction)) for one in self._merged(held)]
         if not held:
             return
         with _alone(self._path):

@@ -169,7 +169,7 @@ class CassetteTransport:
         self._about = about
         self._part: str | None = replaying.get("part")
         cassette = self._stored()
-        self._replay = ReplayTransport(cassette or Cassette(path=path), redaction=redaction, **replaying)
+        self._replay = self._replaying(cassette or Cassette(path=path), redaction=redaction, **replaying)
         self._replays = cassette is not None
         records = mode in ("new_episodes", "all", "rewrite") or (mode == "once" and self._is_new(cassette))
         self._recorder = (
@@ -177,6 +177,18 @@ class CassetteTransport:
         )
         self.offline = self._recorder is None
         self.misses: list[CassetteMiss | CassetteMismatch] = []
+
+    def _replaying(self, cassette: Cassette, **how: Any) -> ReplayTransport:
+        """Return what replays; subclasses choose another one."""
+        return ReplayTransport(cassette, **how)
+
+    async def _instead(self, request: HttpRequest, timeout: float | None) -> HttpResponse | None:  # noqa: ARG002
+        """Return the answer to a request that is not recorded; None if it is to be sent or refused."""
+        return None
+
+    def _instead_blocking(self, request: HttpRequest, timeout: float | None) -> RecordedAnswer | None:  # noqa: ARG002
+        """Return what `_instead` does, in code without await."""
+        return None
 
     def _stored(self) -> Cassette | None:
         """Read the cassette to replay; None if there is none, or everything is recorded anew."""
@@ -276,6 +288,7 @@ class CassetteTransport:
     ) -> HttpResponse:
         if self._replays:
             answer = await self._replay.answer(request, timeout=timeout)
+            answer = await self._instead(request, timeout) if answer is None else answer
             if answer is not None:
                 return answer
         if self._recorder is None:
@@ -290,6 +303,8 @@ class CassetteTransport:
             CassetteMismatch: if it is not the request whose turn it is, and nothing may be recorded.
         """
         answer = self._replay.answer_blocking(request, timeout) if self._replays else None
+        if answer is None and self._replays:
+            answer = self._instead_blocking(request, timeout)
         if answer is None and self._recorder is None:
             raise self._advised(self._replay.refusal(request))
         return answer

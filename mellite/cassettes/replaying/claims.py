@@ -111,6 +111,10 @@ class Claims(Protocol):
         """Claim an interaction that fits and return its index; None if there is none left."""
         ...
 
+    def take(self, index: int) -> None:
+        """Hand an interaction out that does not fit, so that no other request gets it."""
+        ...
+
 
 class Cursor:
     """Interactions claimed in the recorded order. A request that does not fit the next one uses nothing up."""
@@ -126,6 +130,10 @@ class Cursor:
             return None
         self._next = index + 1
         return index
+
+    def take(self, index: int) -> None:
+        """Go on behind an interaction, unless that was passed already."""
+        self._next = max(self._next, index + 1)
 
 
 class Pool:
@@ -158,6 +166,13 @@ class Pool:
             if found is not None:
                 return found
         return None
+
+    def take(self, index: int) -> None:
+        """Take an interaction from those that wait."""
+        for waiting in self._waiting.values():
+            if index in waiting:
+                waiting.remove(index)
+                return
 
     def _first(self, waiting: deque[int], request: HttpRequest) -> int | None:
         for index in waiting:
@@ -233,6 +248,12 @@ class Part:
             if found is not None:
                 return places[found]
         return None
+
+    def take(self, place: int) -> None:
+        """Hand an interaction out that does not fit."""
+        for claims, places in self._claims:
+            if place in places:
+                claims.take(places.index(place))
 
 
 def fitting(recorded: Sequence[Recorded]) -> Match:
