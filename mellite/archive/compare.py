@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, Final, Literal, TypeAlias
@@ -20,7 +20,7 @@ from ..values.usage import Usage
 from .aligning import aligned
 from .entries import Answer, Entry, entries_below
 
-__all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare"]
+__all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare", "compare_journals"]
 
 #: ``same``: nothing differs. ``answer``: the same request, another answer. ``request``: the request differs.
 #: ``removed``, ``added``: only the first, or only the second cassette has the call.
@@ -122,6 +122,27 @@ def compare(left: str, right: str, *, failed: Failed | None = None) -> Compariso
         True
     """
     ours, theirs = [_grouped(path, failed) for path in (left, right)]
+    return _compared(ours, theirs)
+
+
+def compare_journals(left: str, right: str) -> Comparison:
+    """Compare two journals of runs, as `compare` does cassettes.
+
+    Args:
+        left: the directory of the first, usually the older one.
+        right: the second, as a fork of it.
+
+    Raises:
+        InvalidJournal: if one is none, or damaged.
+    """
+    from .journal_entries import journal_entries
+
+    ours, theirs = [{"": list(journal_entries(path))} for path in (left, right)]
+    return _compared(ours, theirs)
+
+
+def _compared(ours: Mapping[str, list[Entry]], theirs: Mapping[str, list[Entry]]) -> Comparison:
+    """Compare the calls of both sides, group by group."""
     pairs: list[Pair] = []
     for name in [*ours, *[name for name in theirs if name not in ours]]:
         pairs += [_pair(*two, name) for two in aligned(ours.get(name, []), theirs.get(name, []))]

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from ..cassettes.interactions import Cassette
 from ..cassettes.replaying.nearest import Substitute
@@ -18,10 +18,7 @@ from ..values.provider_json import JsonObject
 from ..values.terminal import one_line
 from .entries import Entry, http_entries
 
-if TYPE_CHECKING:
-    import pytest
-
-__all__ = ["StaleReport", "missing_cassette", "stale_calls"]
+__all__ = ["StaleReport", "missing_cassette", "stale_calls", "total_of"]
 
 _VERSION: Final = 1
 
@@ -107,7 +104,7 @@ class StaleReport:
         """The requests so far."""
         return list(self._calls.values())
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def pytest_runtest_logreport(self, report: object) -> None:
         """Take what the report of a test has with it."""
         for given in cast("Sequence[JsonObject]", getattr(report, "mellite_stale", ())):
             call = {**given, "cassette": self._shown(given["cassette"])}
@@ -125,7 +122,8 @@ class StaleReport:
         """Write the report."""
         if self._path:
             with open(self._path, "w", encoding="utf-8") as file:
-                json.dump({"version": _VERSION, "calls": self.calls, "total": total_of(self.calls)}, file, indent=2)
+                found = {"version": _VERSION, "root": self._root, "calls": self.calls, "total": total_of(self.calls)}
+                json.dump(found, file, indent=2)
                 file.write("\n")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -163,7 +161,7 @@ def _lines(calls: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "no request differs from what is recorded"
         return
     total = total_of(calls)
-    unknown = f" and {total['unknown']} of which that is not known" if total["unknown"] else ""
+    unknown = f" and the unknown cost of {total['unknown']}" if total["unknown"] else ""
     yield (
         f"{total['calls']} to record: about {total['input_tokens']} input and {total['output_tokens']} output tokens, "
         f"${total['cost_usd']}{unknown}; pytest --mellite-record=stale records only these"

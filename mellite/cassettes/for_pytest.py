@@ -84,7 +84,7 @@ class CassetteOfTest(CassetteTransport):
         self._nearest: NearestTransport | None = None
         self._is_sink_open = False
         super().__init__(path, mode, **how)
-        self._remade = partial(self._remade, stale=stale)
+        self._remade = partial(type(self), path, mode, stale=stale, **how)
 
     @property
     def substitutes(self) -> tuple[Substitute, ...]:

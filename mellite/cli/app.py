@@ -10,6 +10,7 @@ from . import log as logs
 from .cassette_calls import key, replay, show
 from .cassette_changes import convert, scrub, verify
 from .cassette_diff import diff
+from .cassette_stale import stale
 from .cassettes import ls, stats
 from .chat import chat
 from .check import check
@@ -48,6 +49,6 @@ def cassette() -> None:
 
 for _command in (chat, check, doctor, generate, journal, map_command, models, prices, providers, sample, serve, tokens):
     app.add_command(_command)
-for _command in (convert, diff, key, ls, replay, scrub, show, stats, verify):
+for _command in (convert, diff, key, ls, replay, scrub, show, stale, stats, verify):
     cassette.add_command(_command)
 app.add_command(logs.log)

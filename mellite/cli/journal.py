@@ -11,6 +11,7 @@ import click
 from attrs import asdict
 
 from ..values.terminal import one_line, printable
+from .cassette_diff import FAIL_ON, MARKDOWN, Wanted, show_comparison
 from .cassettes import AS_JSON, money
 from .output import as_json_text, errors_shown, print_json, print_table
 
@@ -112,6 +113,27 @@ def _print_family(children: dict[str | None, list[Records]], parent: str | None,
             where += f", a fork of {records.head['parent']}"
         click.echo(one_line(f"{indent}{records.path}: {len(records.calls)} calls{where}"))
         _print_family(children, records.head["id"], f"{indent}  ")
+
+
+# diff
+
+
+@journal.command()
+@click.argument("left", type=_DIRECTORY)
+@click.argument("right", type=_DIRECTORY)
+@AS_JSON
+@MARKDOWN
+@FAIL_ON
+def diff(*, left: str, right: str, as_json: bool, markdown: bool, fail_on: tuple[Wanted, ...]) -> None:
+    """Compare two journals, as `mellite cassette diff` does cassettes; exit with 1 if they differ.
+
+    Calls of models and of tools are compared, by the numbers that `mellite journal show` prints.
+    """
+    from ..archive.compare import compare_journals
+
+    with errors_shown():
+        found = compare_journals(left, right)
+    show_comparison(found, (left, right), as_json=as_json, markdown=markdown, fail_on=fail_on)
 
 
 # show

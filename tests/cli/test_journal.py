@@ -94,3 +94,40 @@ def test_resolve_by_running_it_again(folder: Path) -> None:
     assert done.json == {"call_id": waiting["call_id"], "again": True, "result": None}
     ended, till, journal = program(path)
     assert (ended.value, till.ran, journal.interrupted) == ("done", [("pay", 5)], ())
+
+
+def test_diff(tmp_path: Path) -> None:
+    """Two journals call by call: the first that diverges, answers that changed, and the check for CI."""
+    for name, prompts in {"a": ("one", "two"), "b": ("one", "two!", "three")}.items():
+        backend = Counting()
+        with mellite.journal(tmp_path / name):
+            for prompt in prompts:
+                backend.generate(prompt).result()
+    left, right = str(tmp_path / "a"), str(tmp_path / "b")
+    same = run("journal", "diff", left, left)
+    assert (same.code, same.out) == (0, "the same: 2 calls\n")
+    ran = run("journal", "diff", left, right)
+    assert ran.code == 1
+    assert ran.out.startswith("the first request that differs: call 2: two\n")
+    assert 'expected "two", received "two!"' in ran.out
+    for kind, code in {"request": 1, "calls": 1, "answer": 1}.items():
+        assert run("journal", "diff", left, right, "--fail-on", kind).code == code, kind
+    *pairs, total = run("journal", "diff", left, right, "--json").rows
+    assert [pair["change"] for pair in pairs] == ["request", "added"]
+    assert total["counts"] == {"same": 1, "answer": 0, "request": 1, "removed": 0, "added": 1}
+    assert "is no journal" in run("journal", "diff", left, str(tmp_path)).err
+
+
+def test_diff_of_tools(tmp_path: Path) -> None:
+    """Calls of tools are compared by their arguments and by what they gave."""
+    for name, rate in {"a": 1, "b": 2}.items():
+
+        @mellite.recorded(name="rate")
+        def rate_of(currency: str, found: int = rate) -> int:
+            return found if currency == "EUR" else 0
+
+        with mellite.journal(tmp_path / name):
+            rate_of("EUR")
+            rate_of("USD")
+    ran = run("journal", "diff", str(tmp_path / "a"), str(tmp_path / "b"), "--fail-on", "answer")
+    assert (ran.code, ran.out.splitlines()[0].split("\t")) == (1, ["1", "answer", "text", "1", "2"])

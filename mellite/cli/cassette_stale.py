@@ -1,0 +1,132 @@
+"""`mellite cassette stale`: run the tests offline, and list the requests that differ from what is recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..values.terminal import one_line
+from .cassettes import short
+from .output import print_json, print_table
+
+if TYPE_CHECKING:
+    from ..values.provider_json import JsonObject
+
+__all__ = ["stale"]
+
+#: Exit codes of pytest after which there is a report that says something: all passed, some failed, none collected.
+_RAN: Final = (0, 1, 5)
+
+
+class _WithArguments(click.Command):
+    """A command of which everything behind ``--`` is for pytest."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments of pytest off, then read the rest."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.ensure_object(dict)
+        ctx.obj["pytest"] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+
+@click.command(cls=_WithArguments)
+@click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]... [-- PYTEST_ARGUMENTS]...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line; the last has the sums.")
+@click.pass_context
+def stale(ctx: click.Context, *, paths: tuple[str, ...], as_json: bool) -> None:
+    """Run the tests offline, and list the requests that differ from what is recorded; exit with 1 if some do.
+
+    PATHs are tests, or cassettes and folders of them, to which the list is then limited. A request that differs gets
+    the answer of the nearest recorded call, so that the test goes on. Nothing is sent or written. What recording anew
+    would cost is what the nearest call used. What the tests print goes to standard error.
+    """
+    tests = [path for path in paths if _is_of_tests(path)]
+    cassettes = [path for path in paths if path not in tests]
+    for path in cassettes:
+        if not os.path.exists(path):
+            msg = f"there is no {path!r}"
+            raise click.UsageError(msg)
+    calls, code = _run([*tests, *ctx.obj["pytest"]])
+    if cassettes:
+        calls = [call for call in calls if _is_below(call["cassette"], cassettes)]
+    if as_json:
+        for call in calls:
+            print_json(call)
+        print_json(_total(calls))
+    else:
+        _print(calls)
+    sys.exit(code if code not in _RAN else 1 if calls else 0)
+
+
+def _is_of_tests(path: str) -> bool:
+    """Whether a path is one of tests: a file of Python, one of its tests, or a folder with such files in it."""
+    name = path.partition("::")[0]
+    if not os.path.isdir(name):
+        return name != path or name.endswith(".py")
+    return any(file.endswith(".py") for _, _, files in os.walk(name) for file in files)
+
+
+def _run(arguments: Sequence[str]) -> tuple[list[JsonObject], int]:
+    """Run pytest in a process of its own; return what it reports, and how it ended."""
+    with TemporaryDirectory() as folder:
+        report = os.path.join(folder, "report.json")
+        # What is said on standard output is the list.
+        command = [sys.executable, "-m", "pytest", f"--mellite-stale={report}", *arguments]
+        code = subprocess.run(command, stdout=sys.stderr.fileno(), check=False).returncode  # noqa: S603 - what is run is what was typed
+        if code not in _RAN or not os.path.exists(report):
+            click.echo(f"mellite: pytest ended with {code} and reports nothing", err=True)
+            return [], code or 1
+        with open(report, encoding="utf-8") as file:
+            found: JsonObject = json.load(file)
+    return [{**call, "cassette": _from_here(found["root"], call["cassette"])} for call in found["calls"]], code
+
+
+def _from_here(root: str, path: str) -> str:
+    """Return a path of the report as it is seen from this folder."""
+    whole = os.path.join(root, path)
+    shown = os.path.relpath(whole)
+    return whole if shown.startswith(os.pardir) else shown
+
+
+def _is_below(path: str, folders: Iterable[str]) -> bool:
+    whole = os.path.realpath(path)
+    return any(f"{whole}{os.sep}".startswith(f"{os.path.realpath(folder)}{os.sep}") for folder in folders)
+
+
+def _total(calls: Iterable[JsonObject]) -> JsonObject:
+    from ..archive.stale import total_of
+
+    return {**total_of(calls), "total": True}
+
+
+def _print(calls: Sequence[JsonObject]) -> None:
+    columns = ("cassette", "kind", "call", "tests", "where", "tokens", "cost")
+    rows = [
+        (
+            call["cassette"],
+            call["kind"],
+            call["call"] or "",
+            ", ".join(call["tests"]),
+            short("; ".join(call["request"]), 120),
+            "?" if call["input_tokens"] is None else f"{call['input_tokens']}+{call['output_tokens']}",
+            call["cost_usd"] or "?",
+        )
+        for call in calls
+    ]
+    if rows:
+        print_table("stale", columns, rows, right=("tokens", "cost"), whole="cassette")
+    total = _total(calls)
+    words = (
+        f"{total['calls']} to record: about {total['input_tokens']} input and {total['output_tokens']} output tokens, "
+        f"${total['cost_usd']}; pytest --mellite-record=stale records only these"
+        if calls
+        else "no request differs from what is recorded"
+    )
+    click.echo(one_line(f"mellite: {words}"), err=True)
