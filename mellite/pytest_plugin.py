@@ -18,7 +18,6 @@ import hashlib
 import os
 import re
 import shlex
-import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -58,6 +57,9 @@ _NOTHING: Final = (
 
 #: The outcomes of setup and call of the running attempt, by phase, as pytest and all other plugins see them.
 _outcomes: Final = pytest.StashKey[dict[str, str]]()
+
+#: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
+_refused: Final[list[str]] = []
 
 #: The requests of a test that differ from what is recorded, as JSON.
 _stale: Final = pytest.StashKey[list[dict[str, Any]]]()
@@ -238,7 +240,7 @@ def _quiet(
     if transport.offline and not given.get("live"):
         from .loops.no_network import no_network
 
-        return no_network(f"it replays a cassette; {_ADVICE}", request.config.getini("mellite_allowed_hosts"))
+        return no_network(f"it replays a cassette; {_ADVICE}", request.config.getini("mellite_allowed_hosts"), _refused)
     return nullcontext()
 
 
@@ -442,12 +444,10 @@ def pytest_runtest_makereport(
 
 def _tell_refused(report: pytest.TestReport) -> None:
     """Add what was refused to the report of a failed test."""
-    blocking = sys.modules.get("mellite.loops.no_network")  # if it was never imported, nothing was refused
-    refused: list[str] = [] if blocking is None else blocking.REFUSED
-    if report.failed and refused:
-        report.sections.append(("mellite", "\n".join(refused)))
+    if report.failed and _refused:
+        report.sections.append(("mellite", "\n".join(_refused)))
     if report.failed or report.when == "teardown":
-        refused.clear()
+        _refused.clear()
 
 
 def _hide_own_frames(error: BaseException) -> None:
@@ -494,5 +494,5 @@ class _Blocking:
         from .loops.no_network import no_network
 
         why = "--mellite-block-network; mark the test with mellite(live=True) to allow it"
-        with no_network(why, self._config.getini("mellite_allowed_hosts")):
+        with no_network(why, self._config.getini("mellite_allowed_hosts"), _refused):
             return (yield)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from ..cassettes.replaying.canonical import Snapshot
 from ..thunk.outcome import Clock, metadata_of

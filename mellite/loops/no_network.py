@@ -10,16 +10,13 @@ from typing import Any, Final
 
 from .connections import watched
 
-__all__ = ["REFUSED", "NetworkBlocked", "no_network"]
+__all__ = ["NetworkBlocked", "no_network"]
 
-#: Why the network is blocked, and the hosts that may be reached nevertheless. The last entry counts.
-_blocked: Final[list[tuple[str, frozenset[str]]]] = []
+#: Why the network is blocked, the hosts that may be reached nevertheless, and what was refused. The last entry counts.
+_blocked: Final[list[tuple[str, frozenset[str], list[str]]]] = []
 
 #: Whether the audit hook is in place.
 _hooked: Final[list[bool]] = []
-
-#: What was refused. Libraries replace our message by one of their own, so it is kept apart, for whoever tells it.
-REFUSED: Final[list[str]] = []
 
 #: Audit events that name an address or a host; https://docs.python.org/3/library/audit_events.html.
 _ADDRESSES: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
@@ -31,7 +28,7 @@ class NetworkBlocked(OSError):
 
 
 @contextmanager
-def no_network(why: str, allowed: Collection[str] = ()) -> Generator[None]:
+def no_network(why: str, allowed: Collection[str], refused: list[str]) -> Generator[None]:
     """Refuse every connection to another machine, and every look-up of its name, in all threads.
 
     An audit hook sees Python's sockets; it stays in place for the rest of the process and does nothing unless
@@ -40,7 +37,7 @@ def no_network(why: str, allowed: Collection[str] = ()) -> Generator[None]:
     if not _hooked:
         _hooked.append(True)  # an audit hook cannot be removed; https://peps.python.org/pep-0578/
         sys.addaudithook(_audit)
-    block = (why, frozenset(allowed))
+    block = (why, frozenset(allowed), refused)
     with nullcontext() if _blocked else watched(_refuse):
         _blocked.append(block)
         try:
@@ -64,12 +61,12 @@ def _refuse(host: object) -> None:
     Raises:
         NetworkBlocked: with the reason.
     """
-    why, allowed = _blocked[-1]
+    why, allowed, refused = _blocked[-1]
     host = host.decode("ascii", "replace") if isinstance(host, bytes) else host  # anyio looks names up as bytes
     if not _stays_here(host) and host not in allowed:
         msg = f"this test may not reach {host}: {why}"
-        if msg not in REFUSED:
-            REFUSED.append(msg)
+        if msg not in refused:
+            refused.append(msg)
         raise NetworkBlocked(msg)
 
 

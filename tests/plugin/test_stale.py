@@ -81,12 +81,12 @@ def test_a_changed_request(pytester: pytest.Pytester, server: Server, run: Run) 
             "*stale cassettes*",
             "cassettes/test_it/test_hello.json: a request differs from the recorded request 1 (test_it.py::test_hello)",
             '  $.messages?0?.content expected "b", received "b!"',
-            "1 to record: about 1000 input and 100 output tokens, $0.00021;*",
+            "1 to record: about 1000 input and 100 output tokens, $0 and the unknown cost of 1;*",
         ]
     )
     (call,) = reported(pytester)
     assert (call["kind"], call["call"], call["tests"]) == ("changed", "1", ["test_it.py::test_hello"])
-    assert (call["input_tokens"], call["output_tokens"], call["cost_usd"]) == (1000, 100, "0.00021")
+    assert (call["input_tokens"], call["output_tokens"], call["cost_usd"]) == (1000, 100, None)
     assert stored(pytester) == before
     assert len(script.requests(3)) == 3
 
@@ -140,7 +140,7 @@ def test_with_xdist(pytester: pytest.Pytester, server: Server, run: Run) -> None
         path.write_text(path.read_text().replace("['a']", "['a!']"))
     result = run(None, *XDIST, "--mellite-stale=report.json")
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["2 to record: about 2000 input and 200 output tokens, $0.00042;*"])
+    result.stdout.fnmatch_lines(["2 to record: about 2000 input and 200 output tokens, *"])
     assert sorted(call["tests"][0] for call in reported(pytester)) == ["test_one.py::test_one", "test_two.py::test_two"]
     run(None, *XDIST, "--mellite-record=stale").assert_outcomes(passed=3)
     assert len(script.requests(5)) == 5
@@ -225,8 +225,7 @@ def test_the_command(pytester: pytest.Pytester, server: Server, run: Run) -> Non
     run(asking(script, "a"), "--mellite-record").assert_outcomes(passed=1)
 
     def stale(*arguments: str) -> Ran:
-        plugins = "-p anyio.pytest_plugin -p no:cacheprovider"
-        given = {"PYTEST_ADDOPTS": plugins, "CI": ""}
+        given = {"PYTEST_ADDOPTS": "-p no:cacheprovider", "CI": ""}
         return mellite_in_a_process("cassette", "stale", *arguments, cwd=pytester.path, **given)
 
     ran = stale("--json")
@@ -239,7 +238,7 @@ def test_the_command(pytester: pytest.Pytester, server: Server, run: Run) -> Non
     assert "pytest --mellite-record=stale" in ran.err
     *calls, total = stale("--json", "test_it.py").rows
     assert [call["tests"] for call in calls] == [["test_it.py::test_hello"]]
-    assert (total["total"], total["calls"], total["cost_usd"]) == (True, 1, "0.00021")
+    assert (total["total"], total["calls"], total["unknown"]) == (True, 1, 1)
     (pytester.path / "cassettes" / "other").mkdir()
     assert stale("cassettes/other", "--json").code == 0
     assert stale("nowhere").code == 2
