@@ -20,7 +20,7 @@ import re
 import shlex
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, cast
 
