@@ -159,7 +159,8 @@ def test_both_loops_and_calls_at_once(pytester: pytest.Pytester, server: Server,
         async def test_hello(cassette):
             backend = mellite.backend("openai-chat:gpt-4o-mini", base_url="{script.url}/v1", api_key="k")
             thunks = [backend.generate(each) for each in PROMPTS]
-            assert await mellite.gather(*thunks) == ["A."] * len(thunks)
+            await mellite.gather(*thunks)
+            assert [await each for each in thunks] == ["A."] * len(thunks)
     """
     run(source.replace("PROMPTS", "'abcd'"), "--mellite-record").assert_outcomes(passed=2)
     assert len(script.requests(4)) == 4
