@@ -138,6 +138,7 @@ def _merged(replay: NearestTransport, held: Sequence[_Held]) -> list[_Held]:
     A new recording has the time of the call in whose place it is: what ran at the same time still did, and in the same
     order.
     """
+    replay.settle()
     waiting = list(held)
     merged: list[Interaction] = [one for one in replay.cassette.interactions if not isinstance(one, HttpInteraction)]
     own = frozenset(replay.own)

@@ -73,7 +73,24 @@ class NearestTransport(ReplayTransport):
     @property
     def substitutes(self) -> tuple[Substitute, ...]:
         """The requests that nothing fits, in their order."""
+        self.settle()
         return tuple([one for one in self.history if isinstance(one, Substitute)])
+
+    def settle(self) -> None:
+        """Pair requests that were one more when they came with calls that nobody has asked for since."""
+        secrets = environment_secrets(os.environ)
+        with self._lock:
+            for one in [each for each in self.history if isinstance(each, Substitute) and each.kind == "added"]:
+                free = [place for place in self._claims.own[:_COMPARED] if not self._used[place]]
+                if not free:
+                    return
+                found = {place: self._recorded[place].differences(one.request, secrets) for place in free}
+                place = min(free, key=lambda each: _weight(found[each]))
+                recorded = self._recorded[place]
+                one.kind, one.place, one.differences = "changed", place, tuple(found[place])
+                one.number, one.interaction = recorded.number, recorded.interaction
+                self._used[place] = 1
+                self._count += 1
 
     @property
     def own(self) -> tuple[int, ...]:
