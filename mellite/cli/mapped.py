@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -84,16 +83,12 @@ class _Mapping:
             mapped = mapping(
                 self._thunks(),
                 on=self._given["on"],
+                journal=self._given["journal"],
                 limits=self._limits(),
                 concurrency=self._given["concurrency"],
                 progress=not self._given["as_json"],
             )
-            with ExitStack() as inside:
-                if self._given["journal"] is not None:
-                    from ..archive.journal.keeping import journal
-
-                    inside.enter_context(journal(self._given["journal"]))
-                code = self._settle(mapped)
+            code = self._settle(mapped)
         except Exception:
             if not self._out.rows:
                 self._out.abandon()

@@ -11,6 +11,7 @@ from ..loops.places import stood_in
 from ..strategies.batch import Board, Notice
 from ..strategies.spending import failed_attempts, used_nothing
 from ..thunk import observing
+from ..thunk.observing import Interceptor
 from ..thunk.thunk import AnyThunk, ModelOutputThunk
 from ..values.errors import InvalidRequest
 from ..values.prices.totals import Totals
@@ -46,12 +47,14 @@ class Rules(NamedTuple):
         concurrency: how many are begun and not given back, at most.
         limits: what stands before each call; None for nothing.
         purse: what may be spent.
+        journal: what keeps each call, and gives again what it has; None for nothing. It is asked before the limits.
     """
 
     engine: Engine
     concurrency: int
     limits: Limits | None
     purse: Purse
+    journal: Interceptor | None = None
 
 
 @final
@@ -103,7 +106,7 @@ class Driving:
         self._counts = {"done": 0, "failed": 0, "cancelled": 0}
         self.totals = Totals()
         limits = () if rules.limits is None else (rules.limits,)
-        self._watchers = (*rules.engine.interceptors(), *limits)
+        self._watchers = (*rules.engine.interceptors(), *limits, *(() if rules.journal is None else (rules.journal,)))
         self._feed: Feed = feed_of(items, _Fed(self._board).wake, loop, min(rules.concurrency, 64))
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, final
 
@@ -10,9 +10,10 @@ from ..backends.wrappers.quotas import Budget, Concurrency, Rate
 from ..backends.wrappers.rate_limit import RateLimit
 from ..backends.wrappers.wrapper import Wrapper, batches_of
 from ..thunk.call import Streams, name_of
-from ..thunk.observing import Interceptor, Kind
+from ..thunk.observing import Interceptor, Kind, Opener
 from ..thunk.thunk import AnyThunk
 from ..values.errors import BudgetSpent, ConfigurationError, InvalidRequest
+from ..values.events import Event
 from ..values.prices.totals import Totals
 from ..values.request import Request
 from ..values.text_answer import Batch
@@ -35,14 +36,36 @@ class Limits(Interceptor):
 
     def wrap(self, kind: Kind, backend: Streams) -> Streams | None:
         """Return the backend behind the limits; for a run None, whose steps are behind them one by one."""
-        if kind != "generation":
-            return None
-        limited: Any = backend
+        return self._limited(backend) if kind == "generation" else None
+
+    def stream(self, generation: Any, proceed: Opener) -> AsyncIterator[Event]:
+        """Open a stream behind the limits, where somebody else stands in between who opens it, such as a journal."""
+        limited: Streams = self._limited(_Opened(generation, proceed))
+        return limited.stream(generation.request)
+
+    def _limited(self, backend: Any) -> Any:
+        limited = backend
         for rate in self._rates:
             limited = RateLimit(limited, rate)
         for concurrency in self._concurrencies:  # outside: a place in the minute is booked when the call can go
             limited = _InPlace(limited, concurrency)
-        return limited  # type: ignore[no-any-return]
+        return limited
+
+
+@final
+class _Opened:
+    """A generation whose stream somebody else opens, as a backend."""
+
+    def __init__(self, generation: Any, proceed: Opener) -> None:
+        self._generation = generation
+        self._proceed = proceed
+
+    def stream(self, request: Request) -> AsyncIterator[Event]:
+        self._generation.request = request
+        return self._proceed(self._generation)
+
+    def describe(self) -> str:
+        return name_of(self._generation.call.backend)
 
 
 @final

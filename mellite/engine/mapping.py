@@ -16,12 +16,14 @@ from collections.abc import (
     Sized,
 )
 from contextlib import ExitStack
+from contextvars import copy_context
 from decimal import Decimal
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
 from .. import loops
+from ..archive.journal.keeping import Journal, journal as opened
 from ..backends.wrappers.quotas import Budget, Concurrency, Rate
 from ..loops.places import check_concurrency
 from ..thunk.thunk import AnyThunk
@@ -44,6 +46,7 @@ def map(
     items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
     *,
     on: str = "local",
+    journal: str | os.PathLike[str] | None = None,
     limits: Sequence[Rate | Budget | Concurrency] = (),
     concurrency: int = 256,
     progress: bool = True,
@@ -61,6 +64,8 @@ def map(
         items: any iterable or async iterable of thunks and runs. What it raises ends the map, once those that were
             begun are given back.
         on: where the calls are made: "local" is this process.
+        journal: a directory in which each call is kept, as `mellite.journal` does: a map that was stopped is started
+            again with the same one, and only what is not there is asked. What is there counts for no limit.
         limits: what all calls together may do: `mellite.Rate`, `mellite.Concurrency` and `mellite.Budget`. Where a
             budget is spent, no more are begun, those that run are given back, and then `BudgetSpent` is raised.
         concurrency: the most items that are begun and not given back; it stands in for the backends' own
@@ -89,7 +94,8 @@ def map(
         raise InvalidRequest(msg, parameter="items")
     checked_collect(collect)
     stands, purse = checked_limits(limits)
-    return Map(items, Rules(engine_named(on), concurrency, stands, purse), progress=progress, collect=collect)
+    kept = None if journal is None else opened(journal)
+    return Map(items, Rules(engine_named(on), concurrency, stands, purse, kept), progress=progress, collect=collect)
 
 
 @final
@@ -140,6 +146,12 @@ class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
         driving = self._driving
         if driving is None:
             items, self._items = self._items, None
+            kept = self._rules.journal
+            if isinstance(kept, Journal):
+                # In a context of its own: it is in force for what the map drives, and not for the reader's own calls.
+                apart = copy_context()
+                apart.run(kept.__enter__)
+                self._closing.callback(apart.run, kept.__exit__, None, None, None)
             if self._progress and find_spec("rich") is not None:
                 from ..strategies.progress import progress_bar
 

@@ -155,3 +155,26 @@ def test_limits_hold_in_code_without_await():
     engine.map(words(crowd, 12), limits=[mellite.Concurrency(2)]).result()
     assert crowd.most == 2
     assert [thunk.text for thunk in engine.map([Echo().generate("a")], limits=mellite.Budget(tokens=10))] == ["a"]
+
+
+async def test_a_journal_gives_again_what_it_has_before_any_limit(tmp_path):
+    backend = Priced()
+    clock = FakeClock()
+    began = clock.now()
+    for count, asked in ((3, 3), (5, 5)):
+        limits = [mellite.Rate(requests_per_minute=3, clock=clock), mellite.Concurrency(2), mellite.Budget(usd=5)]
+        mapped = engine.map(words(backend, count), journal=tmp_path / "kept", limits=limits)
+        assert sorted([thunk.text async for thunk in mapped]) == [str(number) for number in range(count)]
+        assert backend.begun == asked
+        assert mapped.cost_usd == (3 if count == 3 else 2) * Decimal("0.06015")
+    assert clock.now() - began < 60
+    await engine.map([backend.generate("0")], collect=list)  # nothing is kept behind the map
+    assert backend.begun == 6
+
+
+async def test_limits_hold_inside_a_journal_of_the_caller(tmp_path):
+    crowd = Crowd()
+    with mellite.journal(tmp_path / "kept"):
+        given = await engine.map(words(crowd, 9), limits=[mellite.Concurrency(2)], collect=list)
+    assert [thunk.text for thunk in given] == [str(number) for number in range(9)]
+    assert crowd.most == 2
