@@ -144,6 +144,7 @@ class RowsFile:
         return self._file
 
     def add(self, number: int, item: Any) -> None:
+        """Write the row of a settled thunk."""
         self.write(row_of(number, item), failed=item.state != "done")
 
     def write(self, row: Mapping[str, Any], *, failed: bool) -> None:
@@ -183,6 +184,7 @@ class RowsFile:
         return Collected(self._path, rows=self._rows, failed=self._failed)
 
     def abandon(self) -> None:
+        """Remove what was written."""
         if self._file is not None:
             self._file.close()
             with suppress(OSError):
