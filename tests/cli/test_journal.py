@@ -120,12 +120,14 @@ def test_diff(tmp_path: Path) -> None:
 
 def test_diff_of_tools(tmp_path: Path) -> None:
     """Calls of tools are compared by their arguments and by what they gave."""
+    found: list[int] = []
+
+    @mellite.recorded(name="rate")
+    def rate_of(currency: str) -> int:
+        return found[-1] if currency == "EUR" else 0
+
     for name, rate in {"a": 1, "b": 2}.items():
-
-        @mellite.recorded(name="rate")
-        def rate_of(currency: str, found: int = rate) -> int:
-            return found if currency == "EUR" else 0
-
+        found.append(rate)
         with mellite.journal(tmp_path / name):
             rate_of("EUR")
             rate_of("USD")
