@@ -26,6 +26,8 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "
 
 WIDE_EXCEPTS = {
     "mellite/cli/doctor.py::_outcome": "whatever goes wrong in a check is what `mellite doctor` tells",
+    "mellite/engine/driving.py::Driving._next_item": "what the caller's iterable raises is raised behind all others",
+    "mellite/engine/feeding.py::_Awaited._run": "the same, of one that is awaited",
     "mellite/loops/own_context.py::in_own_context": "thrown into the coroutine, which raises it unless it handles it",
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
     "mellite/archive/log/rows.py::_said": "the row says that the error cannot be shown",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 from attrs import frozen
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ..archive.compare import Comparison, Pair
     from ..values.provider_json import Json, JsonObject
 
-__all__ = ["FAIL_ON", "MARKDOWN", "Wanted", "diff", "show_comparison"]
+__all__ = ["Wanted", "diff", "fails_on", "in_markdown", "show_comparison"]
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _KINDS: Final = ("request", "answer", "calls")
 _COST: Final = re.compile(r"cost\+(\d{1,9}(?:\.\d{1,9})?)%")
@@ -71,22 +73,28 @@ def _wanted(context: click.Context, option: click.Parameter, values: Sequence[st
     return tuple(found)
 
 
-MARKDOWN = click.option("--markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")
-FAIL_ON = click.option(
-    "--fail-on",
-    multiple=True,
-    callback=_wanted,
-    metavar="KIND",
-    help="Exit with 1 only for changes of this kind: request, answer, calls (lost or added), cost+N%; repeatable.",
-)
+def in_markdown(command: _Command) -> _Command:
+    """Give a command that compares the option ``--markdown``."""
+    return click.option("--markdown", is_flag=True, help="Print Markdown, for a comment on a pull request.")(command)
+
+
+def fails_on(command: _Command) -> _Command:
+    """Give a command that compares the option ``--fail-on``."""
+    return click.option(
+        "--fail-on",
+        multiple=True,
+        callback=_wanted,
+        metavar="KIND",
+        help="Exit with 1 only for changes of this kind: request, answer, calls (lost or added), cost+N%; repeatable.",
+    )(command)
 
 
 @click.command()
 @click.argument("left", type=click.Path())
 @click.argument("right", type=click.Path())
 @AS_JSON
-@MARKDOWN
-@FAIL_ON
+@in_markdown
+@fails_on
 def diff(*, left: str, right: str, as_json: bool, markdown: bool, fail_on: tuple[Wanted, ...]) -> None:
     """Compare two cassettes, or two folders of them; exit with 1 if they differ, or one in a folder cannot be read.
 

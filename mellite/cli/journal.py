@@ -11,7 +11,7 @@ import click
 from attrs import asdict
 
 from ..values.terminal import one_line, printable
-from .cassette_diff import FAIL_ON, MARKDOWN, Wanted, show_comparison
+from .cassette_diff import Wanted, fails_on, in_markdown, show_comparison
 from .cassettes import AS_JSON, money
 from .output import as_json_text, errors_shown, print_json, print_table
 
@@ -122,8 +122,8 @@ def _print_family(children: dict[str | None, list[Records]], parent: str | None,
 @click.argument("left", type=_DIRECTORY)
 @click.argument("right", type=_DIRECTORY)
 @AS_JSON
-@MARKDOWN
-@FAIL_ON
+@in_markdown
+@fails_on
 def diff(*, left: str, right: str, as_json: bool, markdown: bool, fail_on: tuple[Wanted, ...]) -> None:
     """Compare two journals, as `mellite cassette diff` does cassettes; exit with 1 if they differ.
 

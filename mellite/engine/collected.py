@@ -83,11 +83,7 @@ def row_of(number: int, thunk: AnyThunk) -> dict[str, Any]:
     """Return the row of a settled thunk: its number among the items, what was asked, and its answer."""
     request = thunk.call.request
     metadata = {name: value for name, value in request.metadata.items() if name != "lineage"}
-    try:
-        asked = request.text
-    except Exception:
-        asked = None
-    return {"index": number, "prompt": asked, **answer_of(thunk), "metadata": metadata}
+    return {"index": number, "prompt": request.text, **answer_of(thunk), "metadata": metadata}
 
 
 class Sink(Protocol):

@@ -123,6 +123,13 @@ class _server:  # noqa: N801 - used as a function
         await self.tasks.__aexit__(None, None, None)
         await self.listener.aclose()
 
+    async def work(self):
+        """Take a moment, in which others may come."""
+        self.now += 1
+        self.seen.append(self.now)
+        await anyio.sleep(0.03)
+        self.now -= 1
+
     async def answer(self, stream):
         """Answer requests until the client has gone."""
         body = b'{"choices": [{"message": {"content": "Hello!"}, "finish_reason": "stop"}]}'
@@ -140,10 +147,7 @@ class _server:  # noqa: N801 - used as a function
                 if not found or len(rest) < length:
                     continue
                 data = rest[length:]
-                self.now += 1
-                self.seen.append(self.now)
-                await anyio.sleep(0.03)
-                self.now -= 1
+                await self.work()
                 await stream.send(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
                     % (len(body), body)
