@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Protocol, TypeVar, cast
 from weakref import WeakSet
 
-__all__ = ["Renewable", "condition", "lock", "process", "renewed", "rlock"]
+__all__ = ["Renewable", "condition", "held_lock", "lock", "process", "renewed", "rlock"]
 
 
 class Renewable(Protocol):
@@ -45,6 +45,13 @@ class _Process:
 process: Final = _Process()
 
 _renewed: Final[WeakSet[object]] = WeakSet()
+_held: Final[WeakSet[threading.Lock]] = WeakSet()
+
+#: The locks that each thread holds while it forks.
+_taken: Final[dict[int, list[threading.Lock]]] = {}
+
+#: How long, in seconds, a fork waits for such a lock: for ever it would wait for itself.
+_PATIENCE: Final = 5.0
 
 R = TypeVar("R")
 
@@ -58,6 +65,13 @@ def renewed(thing: R) -> R:
 def lock() -> threading.Lock:
     """Make a lock that is open in a forked child."""
     return renewed(threading.Lock())
+
+
+def held_lock() -> threading.Lock:
+    """Make a lock that is held while this process forks, so that what it guards is not half done in the child."""
+    made = lock()
+    _held.add(made)
+    return made
 
 
 def rlock() -> AbstractContextManager[bool]:
@@ -74,11 +88,21 @@ def condition(under: threading.Lock | None = None) -> threading.Condition:
     return renewed(threading.Condition(under))
 
 
+def _before() -> None:
+    _taken[threading.get_ident()] = [each for each in list(_held) if each.acquire(timeout=_PATIENCE)]
+
+
+def _in_parent() -> None:
+    for each in _taken.pop(threading.get_ident(), ()):
+        each.release()
+
+
 def _in_child() -> None:
     process.number += 1
+    _taken.clear()
     for thing in list(_renewed):
         cast("Renewable", thing)._at_fork_reinit()  # noqa: SLF001 - so locks of threading call it
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

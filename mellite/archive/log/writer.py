@@ -59,7 +59,9 @@ class Writer:
         self.problem: str | None = None
         self._masks = Masks()
         self._queue: deque[Settled] = deque()
-        self._writing = forking.lock()  # held by whoever writes; nothing else is locked meanwhile
+        self._writing = forking.held_lock()  # held by whoever writes; nothing else is locked meanwhile
+        # Nor is anything forked: SQLite keeps what is locked per process, and a child would wait for its parent's
+        # connection as for one of its own (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_file_across_a_fork_).
         self._writes: int | None = None  # the thread that does
         self._begin()
         forking.renewed(self)
@@ -113,13 +115,13 @@ class Writer:
             return
         if not self._is_ending:
             thread = threading.Thread(target=self._work, name="mellite-log", daemon=True)
+            _finish_in_workers(self)  # before the thread starts, which takes a while: the process may end meanwhile
             try:
                 thread.start()
             except RuntimeError:  # the interpreter ends, or there are too many threads
                 self._is_ending = True
             else:
                 self._thread = thread
-                _finish_in_workers(self)
                 return
         self._is_idle = True
         self._drain(len(self._queue))
