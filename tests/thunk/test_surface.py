@@ -75,6 +75,7 @@ def test_the_pump_shows_what_others_need_and_no_more() -> None:
     shown = {name for kind in Pump.__mro__ for name in getattr(kind, "__slots__", ()) if not name.startswith("_")}
     assert shown == {
         "activity",
+        "asked",
         "call",
         "clock",
         "events",

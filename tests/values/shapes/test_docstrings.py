@@ -151,7 +151,7 @@ def test_a_parameter_left_out_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
     _ = tool(look).input_schema
     (record,) = caplog.records
-    assert (record.name, record.levelname) == ("mellite.values.shapes.parameters", "WARNING")
+    assert (record.name, record.levelname) == ("mellite", "WARNING")
     place = f"{__file__}:{look.__code__.co_firstlineno}"
     assert record.getMessage() == f"tool 'look' ({place}): its docstring describes other parameters, and not y"
 
