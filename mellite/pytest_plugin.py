@@ -58,6 +58,7 @@ _NOTHING: Final = (
 #: The outcomes of setup and call of the running attempt, by phase, as pytest and all other plugins see them.
 _outcomes: Final = pytest.StashKey[dict[str, str]]()
 
+_stays_here: Callable[[object], bool] | None = None  # whether a host is this machine; None: the guard's own rule
 #: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
 _refused: Final[list[str]] = []
 
@@ -75,8 +76,7 @@ def __getattr__(name: str) -> object:
         from .backends import conformance
 
         return getattr(conformance, name)
-    msg = f"module 'mellite.pytest_plugin' has no attribute {name!r}"
-    raise AttributeError(msg)
+    raise AttributeError(f"module 'mellite.pytest_plugin' has no attribute {name!r}")  # noqa: EM102 - as usual
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -238,10 +238,14 @@ def _quiet(
 ) -> AbstractContextManager[None]:
     """Return the block in which a test that only replays reaches no other machine."""
     if transport.offline and not given.get("live"):
-        from .loops.no_network import no_network
-
-        return no_network(f"it replays a cassette; {_ADVICE}", request.config.getini("mellite_allowed_hosts"), _refused)
+        return _no_network(f"it replays a cassette; {_ADVICE}", request.config)
     return nullcontext()
+
+
+def _no_network(why: str, config: pytest.Config) -> AbstractContextManager[None]:
+    from .loops.no_network import no_network
+
+    return no_network(why, config.getini("mellite_allowed_hosts"), _refused, _stays_here)
 
 
 @contextmanager
@@ -491,8 +495,6 @@ class _Blocking:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         if _marked(item).get("live"):
             return (yield)
-        from .loops.no_network import no_network
-
         why = "--mellite-block-network; mark the test with mellite(live=True) to allow it"
-        with no_network(why, self._config.getini("mellite_allowed_hosts"), _refused):
+        with _no_network(why, self._config):
             return (yield)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager, nullcontext
 from ipaddress import ip_address
 from typing import Any, Final
 
 from .connections import watched
 
-__all__ = ["NetworkBlocked", "no_network"]
+__all__ = ["NetworkBlocked", "no_network", "stays_here"]
 
 #: Why the network is blocked, the hosts that may be reached nevertheless, and what was refused. The last entry counts.
-_blocked: Final[list[tuple[str, frozenset[str], list[str]]]] = []
+_blocked: Final[list[tuple[str, frozenset[str], list[str], Callable[[object], bool]]]] = []
 
 #: Whether the audit hook is in place.
 _hooked: Final[list[bool]] = []
@@ -28,7 +28,9 @@ class NetworkBlocked(OSError):
 
 
 @contextmanager
-def no_network(why: str, allowed: Collection[str], refused: list[str]) -> Generator[None]:
+def no_network(
+    why: str, allowed: Collection[str], refused: list[str], stays: Callable[[object], bool] | None = None
+) -> Generator[None]:
     """Refuse every connection to another machine, and every look-up of its name, in all threads.
 
     An audit hook sees Python's sockets; it stays in place for the rest of the process and does nothing unless
@@ -37,7 +39,7 @@ def no_network(why: str, allowed: Collection[str], refused: list[str]) -> Genera
     if not _hooked:
         _hooked.append(True)  # an audit hook cannot be removed; https://peps.python.org/pep-0578/
         sys.addaudithook(_audit)
-    block = (why, frozenset(allowed), refused)
+    block = (why, frozenset(allowed), refused, stays or stays_here)
     with nullcontext() if _blocked else watched(_refuse):
         _blocked.append(block)
         try:
@@ -61,16 +63,16 @@ def _refuse(host: object) -> None:
     Raises:
         NetworkBlocked: with the reason.
     """
-    why, allowed, refused = _blocked[-1]
+    why, allowed, refused, stays = _blocked[-1]
     host = host.decode("ascii", "replace") if isinstance(host, bytes) else host  # anyio looks names up as bytes
-    if not _stays_here(host) and host not in allowed:
+    if not stays(host) and host not in allowed:
         msg = f"this test may not reach {host}: {why}"
         if msg not in refused:
             refused.append(msg)
         raise NetworkBlocked(msg)
 
 
-def _stays_here(host: object) -> bool:
+def stays_here(host: object) -> bool:
     """Whether a host is this machine, as far as can be told without a look-up."""
     if host is None or host in ("", "localhost"):
         return True
