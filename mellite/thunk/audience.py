@@ -72,7 +72,9 @@ class Audience(ABC):
     Attributes:
         loop: the loop that the generation runs in.
         events: the events so far; only ever appended to.
-        outcome: what the generation came to; None while it runs, and never changed after.
+        outcome: what the generation came to; None while it runs, and never changed after. For the generation itself and
+            those who look on.
+        settled: the same, once those who look on have been told: for all who wait, also in other threads.
         interrupt: a `KeyboardInterrupt` or `SystemExit` out of the stream, for the first who waits for it to raise.
         places: those that it holds among the generations that may run at once; given up while it pauses.
     """
@@ -90,12 +92,14 @@ class Audience(ABC):
         "loop",
         "outcome",
         "places",
+        "settled",
     )
 
     def __init__(self, loop: loops.Loop) -> None:
         self.loop = loop
         self.events: list[Event] = []
         self.outcome: Outcome | None = None
+        self.settled: Outcome | None = None
         self.interrupt: BaseException | None = None
         self.places: tuple[Place, ...] = ()
         self._demand = 0  # how many events the consumers want
@@ -227,10 +231,10 @@ class Audience(ABC):
                 self.check_loop()
             elif current_generation.get() is self:
                 raise InvalidRequest(_ITSELF)
-            while (outcome := self.outcome) is None:
+            while (outcome := self.settled) is None:
                 waiter = loops.waiter()
                 self._on_settled.append(waiter)
-                if self.outcome is None:
+                if self.settled is None:
                     try:
                         await waiter.wait()
                     except BaseException:
@@ -284,12 +288,12 @@ class Audience(ABC):
         if waiter.home is not self.loop.home:  # else the loop runs
             self.check_loop()
         self._on_event.append(waiter)
-        return len(self.events) <= position and self.outcome is None
+        return len(self.events) <= position and self.settled is None
 
     def wake_at_event(self, waker: loops.Waker, *, beyond: int) -> bool:
         """Have `waker` woken once, by the next event or the end; return whether there are no more events yet."""
         self._on_event.append(waker)
-        return len(self.events) <= beyond and self.outcome is None
+        return len(self.events) <= beyond and self.settled is None
 
     def forget(self, waiter: loops.Waiter) -> None:
         """Wake `waiter` no more."""
@@ -299,14 +303,14 @@ class Audience(ABC):
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""
         waiter = loops.thread_waiter()
         self._on_settled.append(waiter)
-        return self.outcome is not None or self._block(waiter, timeout)
+        return self.settled is not None or self._block(waiter, timeout)
 
     def block_beyond(self, position: int) -> None:
         """Block this thread until there are more than `position` events, or the generation has settled."""
         waiter = loops.thread_waiter()
         self._on_event.append(waiter)
         self.check_loop()
-        if len(self.events) <= position and self.outcome is None:
+        if len(self.events) <= position and self.settled is None:
             self._block(waiter, None)
 
     def _block(self, waiter: Blocker, timeout: float | None) -> bool:
@@ -314,7 +318,7 @@ class Audience(ABC):
         ends = None if timeout is None else time.monotonic() + timeout
         while not waiter.block(_LOOK if ends is None else min(_LOOK, ends - time.monotonic())):
             self.check_loop()  # one that is closed by hand tells nobody
-            if self.outcome is not None:
+            if self.settled is not None:
                 return True
             if ends is not None and time.monotonic() >= ends:
                 return False
@@ -323,7 +327,7 @@ class Audience(ABC):
     def wake_when_settled(self, waker: loops.Waker) -> None:
         """Have `waker` woken once the generation has settled, or now if it has; maybe twice."""
         self._on_settled.append(waker)
-        if self.outcome is not None:
+        if self.settled is not None:
             waker.wake()
 
     async def linger(self) -> None:

@@ -124,7 +124,7 @@ class _Position(Generic[Item]):
 
     def _ends(self, pump: Pump, index: int) -> Outcome | None:
         """Return the outcome once everything is read, and leave; None before."""
-        outcome = pump.outcome
+        outcome = pump.settled
         if outcome is None or index < len(self._events):
             return None
         pump.leave(self._consumer, cancelled=False)
@@ -184,7 +184,7 @@ class Texts(_Position[str], AsyncIterator[str]):
                         self._ask(index)
                     return event.text
             self._index = index
-            outcome = None if pump.outcome is None else self._ends(pump, index)
+            outcome = None if pump.settled is None else self._ends(pump, index)
             if outcome is not None:
                 for item in self._late(outcome, _texts_in(events)) if pump.has_text_only else ():
                     return item
@@ -234,7 +234,7 @@ class Events(_Position[Event], AsyncIterator[Event]):
                 if index >= self._refresh:
                     self._ask(index)
                 return events[index]
-            outcome = None if pump.outcome is None else self._ends(pump, index)
+            outcome = None if pump.settled is None else self._ends(pump, index)
             if outcome is not None:
                 for item in self._late(outcome, index) if pump.has_text_only else ():
                     return item
@@ -269,7 +269,7 @@ class Events(_Position[Event], AsyncIterator[Event]):
     async def parks(self) -> bool:
         """Wait until the next event is there, or the wait was borrowed and given back; return False at the end."""
         pump = self._pump
-        if pump is None or (pump.outcome is not None and self._index >= len(self._events)):
+        if pump is None or (pump.settled is not None and self._index >= len(self._events)):
             return False
         # While the wait is lent, this was woken for something that the other task has taken.
         waiter = loops.waiter() if self._lent else self._waiter(pump, self._index)

@@ -191,7 +191,8 @@ class Pump(PushedAudience):
 
     def check_loop(self) -> None:
         """Settle as cancelled if the loop was closed under the generation, or stayed behind in a forked process."""
-        if self.outcome is None and self.loop.is_closed():
+        if self.settled is None and self.loop.is_closed():
+            self.settled = self.outcome  # decided already, in a thread that is gone
             self._settle(cancelled=_FORKED if self._is_inherited() else _LOOP_CLOSED)
 
     def _is_inherited(self) -> bool:
@@ -457,21 +458,24 @@ class Pump(PushedAudience):
         self._decide(outcome)
 
     def _decide(self, outcome: Outcome) -> None:
-        """Take the first outcome, and wake all who wait for it."""
+        """Take the first outcome, tell those who look on, and wake all who wait for it."""
         with _settling:
             if self.outcome is not None:
                 return
             self.outcome = outcome
         activity, self.activity = self.activity, None
-        if activity is not None and not self._is_inherited():
-            activity.settle(error=outcome.error)
-        self._consumers.clear()
-        if self._is_inherited():  # see "Forks" in `mellite.thunk`
-            self._on_event.clear()
-            self._on_settled.clear()
-        if self._on_event:
-            wake_all(self._on_event)
-        wake_all(self._on_settled)
+        try:
+            if activity is not None and not self._is_inherited():
+                activity.settle(error=outcome.error)
+        finally:
+            self.settled = outcome
+            self._consumers.clear()
+            if self._is_inherited():  # see "Forks" in `mellite.thunk`
+                self._on_event.clear()
+                self._on_settled.clear()
+            if self._on_event:
+                wake_all(self._on_event)
+            wake_all(self._on_settled)
 
 
 async def _nothing() -> AsyncGenerator[Batch, None]:

@@ -165,7 +165,7 @@ class _Generation:
 
     def wake(self) -> None:
         """Take note that the generation has settled, and keep its answer, if there is one."""
-        outcome = self.pump.outcome if self.pump is not None else None
+        outcome = self.pump.settled if self.pump is not None else None
         if outcome is not None and outcome.state == "done":
             self.answer = outcome
         self.pump = None
@@ -203,7 +203,7 @@ class _Following(AsyncIterator[Event]):
             if index < len(self._events):
                 self._index = index + 1
                 return self._events[index]
-            outcome = leader.outcome
+            outcome = leader.settled
             if outcome is not None and index == len(self._events):
                 if leader.has_text_only:
                     self._leader, self._answer = None, islice(outcome.compact.events(), index, None)

@@ -365,12 +365,12 @@ class ModelOutputThunk(Growing[T], Generic[T]):
         if outcome is None:
             pump = self._gen.pump
             if pump is not None:
-                outcome = pump.outcome
+                outcome = pump.settled
                 if outcome is None:
                     if not pump.loop.is_closed():
                         return None
                     pump.check_loop()
-                    outcome = pump.outcome
+                    outcome = pump.settled
                     if outcome is None:
                         return None
                 self._take_over(outcome)
@@ -409,8 +409,8 @@ class ModelOutputThunk(Growing[T], Generic[T]):
                 else:
                     made.expect_consumer()
                     home.call_soon(made.start)
-        if pump is not None and pump.outcome is not None:  # already: an eager task may end before this goes on
-            self._take_over(pump.outcome)
+        if pump is not None and pump.settled is not None:  # already: an eager task may end before this goes on
+            self._take_over(pump.settled)
             if pump.interrupt is not None:
                 pump.raise_interrupt()
             return None
@@ -467,7 +467,7 @@ async def settle_all(*thunks: AnyThunk) -> None:
             if pump is not None:
                 waiting.append((pump, pump.enter()))
         for pump, _ in waiting:
-            if pump.outcome is None:
+            if pump.settled is None:
                 await pump.wait_settled()
             elif pump.interrupt is not None:
                 pump.raise_interrupt()

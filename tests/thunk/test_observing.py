@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -148,6 +149,32 @@ async def test_installed_for_the_process_from_threads_and_sync_code() -> None:
         remove()
     await Constant("hi").generate("Hello.")
     assert notes.told == [("started", "generation"), ("settled", "generation", "done")]
+
+
+async def test_nobody_goes_on_before_observers_are_told() -> None:
+    """Not in another thread either: it would write its last line before the log has the call."""
+    inside, looked = threading.Event(), threading.Event()
+
+    class Slow(Observer):
+        def settled(self, activity: Activity) -> None:
+            inside.set()
+            looked.wait(10)
+
+    def ask() -> bool:
+        thunk = Constant("hi").generate("Hello.")
+        asking = threading.Thread(target=thunk.result)
+        asking.start()
+        inside.wait(10)
+        early = thunk.is_computed() or thunk.value is not None
+        looked.set()
+        asking.join(10)
+        return early
+
+    remove = observing.install(Slow())
+    try:
+        assert not await anyio.to_thread.run_sync(ask)
+    finally:
+        remove()
 
 
 async def test_an_observer_that_raises_changes_nothing_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -86,6 +86,7 @@ def test_the_pump_shows_what_others_need_and_no_more() -> None:
         "outcome",
         "places",
         "request",
+        "settled",
     }
 
 

@@ -57,7 +57,7 @@ class StepReader(AsyncIterator[list[Event]]):
                 batch = self._told(come)
                 if batch:
                     return batch
-            elif pump.outcome is not None:
+            elif pump.settled is not None:
                 pump.leave(self._consumer, cancelled=False)
                 pump.raise_interrupt()
                 break
@@ -91,12 +91,12 @@ class StepReader(AsyncIterator[list[Event]]):
     @property
     def outcome(self) -> Outcome | None:
         """What the step came to, so that `rest` gives all that was not read; None while it runs."""
-        return self.thunk.outcome if self._pump is None else self._pump.outcome
+        return self.thunk.outcome if self._pump is None else self._pump.settled
 
     @property
     def text_outcome(self) -> Outcome | None:
         """What the step came to, if that is a text whose events are made when somebody looks."""
-        return self._pump.outcome if self._pump is not None and self._pump.has_text_only else None
+        return self._pump.settled if self._pump is not None and self._pump.has_text_only else None
 
     def rest(self, outcome: Outcome) -> list[Event]:
         """Return the events that are left of a step that has settled.
