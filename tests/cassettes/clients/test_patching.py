@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from mellite import cassettes
-from mellite.cassettes import load_cassette
+from mellite.cassettes import Redaction, load_cassette
 from mellite.cassettes.timeline import Timeline
 from mellite.errors import CassetteMiss, ConfigurationError
 from tests.cassettes.clients.askers import ASKERS, Asker, Question, Told
@@ -63,6 +64,25 @@ def timeline(path: Path) -> Timeline:
     found = Timeline.of(one.extra)
     assert found is not None
     return found
+
+
+async def test_what_is_kept_is_for_the_caller_to_say(server: Server, tmp_path: Path) -> None:
+    """Headers of an answer by `redaction`, texts that are no keys by `allowed`, and a `directory` with `metadata`."""
+    text = "sk-proj-" + "a1B2" * 10
+    script = server.script(answer(json.dumps({"id": text}).encode(), headers={"x-note": "kept"}))
+    settings: dict[str, Any] = {
+        "directory": tmp_path,
+        "redaction": Redaction(response_headers=frozenset({"x-note"})),
+        "allowed": [text],
+        "metadata": {"why": "a test"},
+    }
+    with cassettes.patch("case", mode="once", even_in_ci=True, **settings):
+        await ASKERS["httpx2"](Question(url=script.url))
+    cassette = load_cassette(tmp_path / "case.json")
+    (one,) = cassette.http
+    assert one.response.headers["x-note"] == "kept"
+    assert text in one.response.body.text
+    assert (cassette.metadata or {})["why"] == "a test"
 
 
 async def test_streamed(server: Server, tmp_path: Path, ask: Asker) -> None:
