@@ -85,7 +85,8 @@ async def test_cancellation():
     assert [sample.lineage for sample in result.samples] == [(index,) for index in range(backend.begun)]
     statuses = {sample.status for sample in result.samples[400:]}
     assert statuses <= {"cancelled"}
-    assert all(sample.status in ("rejected", "passed") for sample in result.samples[:350])
+    # Whatever order they ended in: all that were begun are judged, but for those in flight.
+    assert sum(sample.status not in ("rejected", "passed") for sample in result.samples) < WIDTH
     await blocked()
     assert live_tasks() == before
 
