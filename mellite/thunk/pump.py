@@ -147,7 +147,7 @@ class Pump(PushedAudience):
             self.push([*self._held, *answer.events()[len(self.events) + len(self._held) :]])
             self.end()
             return
-        self._flight = self._paused = None
+        self._flight = self._paused = self._context = None  # a context of a task of this pump knows the pump
         self.clock.duration_ms = (time.perf_counter() - self._began) * 1000
         if self.clock.ttfb_ms is None:
             self.clock.ttfb_ms = self.clock.duration_ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -144,3 +145,32 @@ async def test_calls_after_calls(backend: mellite.Backend) -> None:
         StepFinish,
         ToolResultEvent,
     ] * 4
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_no_work_for_the_collector(backend: mellite.Backend, stream: bool) -> None:
+    """A run that is over and dropped is freed at once: it is in no cycle, which the collector would have to find."""
+
+    async def look(at: str) -> str:
+        return f"It is {at}."
+
+    async def one() -> list[weakref.ref[Any]]:
+        run = mellite.run(backend, "What is it?", tools=[look], model="tool", stream=stream)
+        await run
+        return [weakref.ref(run), *map(weakref.ref, run.thunks)]
+
+    await one()  # what is made once is made
+    await blocked()
+    gc.collect()
+    gc.disable()
+    try:
+        left = await one()
+        await blocked()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found = [each for each in gc.garbage if type(each).__module__.startswith("mellite")]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert (found, [each() for each in left]) == ([], [None] * 3)
