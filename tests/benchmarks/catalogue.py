@@ -25,6 +25,7 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "replay": ("bench_cassettes:replay",),
     "serve": ("bench_serve:serving",),
     "record": ("bench_cassettes:record",),
+    "clients": ("bench_clients:clients",),
     "pytest": ("bench_pytest:recorded_tests",),
     "cold": ("bench_process:cold",),
     "import": ("bench_process:imports",),
