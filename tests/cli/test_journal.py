@@ -10,7 +10,7 @@ import pytest
 import mellite
 from tests.archive.journal.support import Counting
 from tests.archive.journal.test_tool_calls import died, program
-from tests.cli.programs import run
+from tests.cli.programs import invoked
 
 
 @pytest.fixture
@@ -28,60 +28,60 @@ def folder(tmp_path: Path) -> Path:
 
 def test_list_and_tree(folder: Path) -> None:
     """Every journal with its calls, and which is a fork of which."""
-    listed = {os.path.basename(row["path"]): row for row in run("journal", "ls", str(folder), "--json").rows}
+    listed = {os.path.basename(row["path"]): row for row in invoked("journal", "ls", str(folder), "--json").rows}
     assert {name: (row["calls"], row["unsettled"], row["interrupted"]) for name, row in listed.items()} == {
         "chats": (2, 0, 0),
         "chats-fork-1": (1, 0, 0),
         "dead": (3, 1, 1),
     }
-    assert len(run("journal", "ls", str(folder)).out.splitlines()) == 3
-    tree = run("journal", "tree", str(folder)).out.splitlines()
+    assert len(invoked("journal", "ls", str(folder)).out.splitlines()) == 3
+    tree = invoked("journal", "tree", str(folder)).out.splitlines()
     assert tree[0].endswith("chats: 2 calls")
     assert tree[1].startswith("  ")
     assert tree[1].endswith("chats-fork-1: 1 calls from call 2 on")
     forks = {
-        os.path.basename(row["path"]): row["fork_at"] for row in run("journal", "tree", str(folder), "--json").rows
+        os.path.basename(row["path"]): row["fork_at"] for row in invoked("journal", "tree", str(folder), "--json").rows
     }
     assert forks == {"chats": None, "chats-fork-1": 2, "dead": None}
 
 
 def test_show_calls(folder: Path) -> None:
     """One line for each; of one call everything, with its prompt and its answer."""
-    lines = run("journal", "show", str(folder / "chats")).out.splitlines()
+    lines = invoked("journal", "show", str(folder / "chats")).out.splitlines()
     assert [line[:2].strip() for line in lines] == ["1", "2"]
     assert "'ONE 1'" in lines[0]
-    whole = run("journal", "show", str(folder / "chats"), "1").out
+    whole = invoked("journal", "show", str(folder / "chats"), "1").out
     assert "Be brief." in whole
     assert "user:\n    one" in whole
     assert "answer:\n    ONE 1" in whole
-    (row,) = run("journal", "show", str(folder / "chats"), "2", "--json").rows
+    (row,) = invoked("journal", "show", str(folder / "chats"), "2", "--json").rows
     assert (row["call"], row["text"], row["state"]) == (2, "TWO 1", "done")
     assert row["request"]["messages"][0]["content"] == [{"type": "text", "text": "two"}]
-    tools = run("journal", "show", str(folder / "dead"), "--body", "--json").rows
+    tools = invoked("journal", "show", str(folder / "dead"), "--body", "--json").rows
     assert [(row["kind"], row["name"], row["state"]) for row in tools] == [
         ("call", "ByStep", "done"),
         ("tool", "look", "done"),
         ("tool", "pay", "unsettled"),
     ]
-    assert run("journal", "show", str(folder / "chats"), "9").code == 2
-    assert "is no journal" in run("journal", "show", str(folder)).err
+    assert invoked("journal", "show", str(folder / "chats"), "9").code == 2
+    assert "is no journal" in invoked("journal", "show", str(folder)).err
 
 
 def test_resume_info_and_resolve(folder: Path) -> None:
     """What replays and what waits; a decision that the program goes on with when it is started again."""
     path = str(folder / "dead")
-    (info,) = run("journal", "resume-info", path, "--json").rows
+    (info,) = invoked("journal", "resume-info", path, "--json").rows
     assert (info["replays"], info["anew"]) == (2, [])
     (waiting,) = info["interrupted"]
     assert (waiting["tool"], waiting["arguments"]) == ("pay", {"amount": 5})
-    assert f"call {waiting['call_id']} waits: pay" in run("journal", "resume-info", path).out
+    assert f"call {waiting['call_id']} waits: pay" in invoked("journal", "resume-info", path).out
     number = str(waiting["call_id"])
     for wrong in ((), ("--result", "1", "--again"), ("--result", "paid")):
-        assert run("journal", "resolve", path, number, *wrong).code == 2
-    assert "no call '77'" in run("journal", "resolve", path, "77", "--again").err
+        assert invoked("journal", "resolve", path, number, *wrong).code == 2
+    assert "no call '77'" in invoked("journal", "resolve", path, "77", "--again").err
     with mellite.journal(path):
-        assert "open already" in run("journal", "resolve", path, number, "--again").err
-    assert run("journal", "resolve", path, number, "--result", '"seen"').out == f"call {number} has its result\n"
+        assert "open already" in invoked("journal", "resolve", path, number, "--again").err
+    assert invoked("journal", "resolve", path, number, "--result", '"seen"').out == f"call {number} has its result\n"
     ended, till, _ = program(folder / "dead")
     assert (ended.value, ended.steps[0].values, till.ran) == ("done", ({"seen": 5}, "seen"), [])
 
@@ -89,8 +89,8 @@ def test_resume_info_and_resolve(folder: Path) -> None:
 def test_resolve_by_running_it_again(folder: Path) -> None:
     """It had not been done: the tool runs once more."""
     path = folder / "dead"
-    (waiting,) = run("journal", "resume-info", str(path), "--json").rows[0]["interrupted"]
-    done = run("journal", "resolve", str(path), str(waiting["call_id"]), "--again", "--json")
+    (waiting,) = invoked("journal", "resume-info", str(path), "--json").rows[0]["interrupted"]
+    done = invoked("journal", "resolve", str(path), str(waiting["call_id"]), "--again", "--json")
     assert done.json == {"call_id": waiting["call_id"], "again": True, "result": None}
     ended, till, journal = program(path)
     assert (ended.value, till.ran, journal.interrupted) == ("done", [("pay", 5)], ())
@@ -104,18 +104,18 @@ def test_diff(tmp_path: Path) -> None:
             for prompt in prompts:
                 backend.generate(prompt).result()
     left, right = str(tmp_path / "a"), str(tmp_path / "b")
-    same = run("journal", "diff", left, left)
+    same = invoked("journal", "diff", left, left)
     assert (same.code, same.out) == (0, "the same: 2 calls\n")
-    ran = run("journal", "diff", left, right)
+    ran = invoked("journal", "diff", left, right)
     assert ran.code == 1
     assert ran.out.startswith("the first request that differs: call 2: two\n")
     assert 'expected "two", received "two!"' in ran.out
     for kind, code in {"request": 1, "calls": 1, "answer": 1}.items():
-        assert run("journal", "diff", left, right, "--fail-on", kind).code == code, kind
-    *pairs, total = run("journal", "diff", left, right, "--json").rows
+        assert invoked("journal", "diff", left, right, "--fail-on", kind).code == code, kind
+    *pairs, total = invoked("journal", "diff", left, right, "--json").rows
     assert [pair["change"] for pair in pairs] == ["request", "added"]
     assert total["counts"] == {"same": 1, "answer": 0, "request": 1, "removed": 0, "added": 1}
-    assert "is no journal" in run("journal", "diff", left, str(tmp_path)).err
+    assert "is no journal" in invoked("journal", "diff", left, str(tmp_path)).err
 
 
 def test_diff_of_tools(tmp_path: Path) -> None:
@@ -131,5 +131,5 @@ def test_diff_of_tools(tmp_path: Path) -> None:
         with mellite.journal(tmp_path / name):
             rate_of("EUR")
             rate_of("USD")
-    ran = run("journal", "diff", str(tmp_path / "a"), str(tmp_path / "b"), "--fail-on", "answer")
+    ran = invoked("journal", "diff", str(tmp_path / "a"), str(tmp_path / "b"), "--fail-on", "answer")
     assert (ran.code, ran.out.splitlines()[0].split("\t")) == (1, ["1", "answer", "text", "1", "2"])

@@ -12,7 +12,7 @@ import pytest
 import mellite
 from mellite.backends import Constant, Failing, Scripted
 from mellite.cassettes.text import djb2_key
-from tests.cli.programs import COMMAND, run, surroundings
+from tests.cli.programs import COMMAND, invoked, run, surroundings
 from tests.terminal import on_terminal
 
 TELLING = "\x1b[31mred\x1b[0m\ttab"
@@ -34,7 +34,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_ls(path: str) -> None:
     """One line for each call, the newest first: id, time, model, state, tokens, cost, ms and the question."""
-    ran = run("log", "ls", "--db", path)
+    ran = invoked("log", "ls", "--db", path)
     assert (ran.code, ran.err) == (0, "")
     lines = [line.split("\t") for line in ran.out.splitlines()]
     assert [line[-1] for line in lines] == [
@@ -46,12 +46,12 @@ def test_ls(path: str) -> None:
     ]
     assert lines[2][3] == "failed: BackendError"
     assert {len(line) for line in lines} == {8}
-    assert len(run("log", "ls", "-n", "2", MELLITE_LOG_DB=path).out.splitlines()) == 2
+    assert len(invoked("log", "ls", "-n", "2", MELLITE_LOG_DB=path).out.splitlines()) == 2
 
 
 def test_ls_as_json(path: str) -> None:
     """The columns of the view ``calls``; what is JSON in the file is JSON here."""
-    newest, *_, oldest = run("log", "ls", "--db", path, "--json").rows
+    newest, *_, oldest = invoked("log", "ls", "--db", path, "--json").rows
     assert (newest["text"], newest["replayed"]) == ("last", False)
     assert (oldest["prompt"], oldest["text"], oldest["tags"]) == ("Say hello in French.", "Bonjour.", ["greeting"])
 
@@ -62,55 +62,56 @@ def test_ls_as_json(path: str) -> None:
 )
 def test_search(path: str, word: str, found: int) -> None:
     """In prompts, answers and errors; nothing in a word is a wildcard."""
-    ran = run("log", "search", word, "--db", path, "--json")
+    ran = invoked("log", "search", word, "--db", path, "--json")
     assert (ran.code, len(ran.rows)) == (0 if found else 1, found)
 
 
 def test_show(path: str) -> None:
     """By the beginning of an id; texts of several lines stand below their names, and escapes do nothing."""
-    calls = run("log", "ls", "--db", path, "--json").rows
+    calls = invoked("log", "ls", "--db", path, "--json").rows
     telling = next(call for call in calls if call["prompt"].startswith("STRASSE"))
-    whole = run("log", "show", telling["id"][:8], "--db", path, "--json").json
+    whole = invoked("log", "show", telling["id"][:8], "--db", path, "--json").json
     assert whole["messages"] == [{"role": "user", "content": "STRASSE, Straße and 100 %"}]
     assert whole["message"] == {"role": "assistant", "content": TELLING}
-    ran = run("log", "show", telling["id"], "--db", path)
+    ran = invoked("log", "show", telling["id"], "--db", path)
     assert "prompt: STRASSE, Straße and 100 %" in ran.out.splitlines()
     assert "\x1b" not in ran.out
-    assert run("log", "show", "zzzz", "--db", path).code == 1
-    assert "more of it" in run("log", "show", "", "--db", path).err
+    assert invoked("log", "show", "zzzz", "--db", path).code == 1
+    assert "more of it" in invoked("log", "show", "", "--db", path).err
 
 
 def test_show_a_run(path: str) -> None:
     """A run with the calls that it made."""
-    parent = next(call["parent"] for call in run("log", "ls", "--db", path, "--json").rows if call["parent"])
-    shown = run("log", "show", parent, "--db", path, "--json").json
+    parent = next(call["parent"] for call in invoked("log", "ls", "--db", path, "--json").rows if call["parent"])
+    shown = invoked("log", "show", parent, "--db", path, "--json").json
     assert (shown["state"], shown["stop_reason"], [call["text"] for call in shown["calls"]]) == (
         "done",
         "answered",
         ["from a run"],
     )
-    assert "stop_reason: answered" in run("log", "show", parent, "--db", path).out
+    assert "stop_reason: answered" in invoked("log", "show", parent, "--db", path).out
 
 
 def test_stats(path: str) -> None:
     """Sums over all calls, and by model."""
-    sums = run("log", "stats", "--db", path, "--json").json
+    sums = invoked("log", "stats", "--db", path, "--json").json
     assert (sums["calls"], sums["failed"], sums["runs"], sums["replayed"]) == (5, 1, 1, 0)
     assert sums["cost_usd"] is None
-    assert run("log", "stats", "--db", path).out.splitlines()[-1].split("\t")[:3] == ["all", "5", "1"]
+    assert invoked("log", "stats", "--db", path).out.splitlines()[-1].split("\t")[:3] == ["all", "5", "1"]
 
 
 def test_export(path: str) -> None:
     """Every call, the oldest first, with its messages."""
-    rows = run("log", "export", "--db", path).rows
+    rows = invoked("log", "export", "--db", path).rows
     assert len(rows) == 5
     assert rows[0]["messages"] == [{"role": "user", "content": "Say hello in French."}]
 
 
 def test_tail(path: str) -> None:
     """The newest calls, the newest last."""
-    assert [row["text"] for row in run("log", "tail", "-n", "2", "--db", path, "--json").rows] == ["from a run", "last"]
-    assert len(run("log", "tail", "--db", path).out.splitlines()) == 5
+    last = invoked("log", "tail", "-n", "2", "--db", path, "--json").rows
+    assert [row["text"] for row in last] == ["from a run", "last"]
+    assert len(invoked("log", "tail", "--db", path).out.splitlines()) == 5
 
 
 def test_tail_follows(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_generate_with_log(tmp_path: Path) -> None:
     asked = ("generate", "Hello.", "--model", "openai:m", "--cassette-dir", str(tmp_path))
     ran = run(*asked, "--log", str(path))
     assert (ran.code, ran.out, ran.err) == (0, "Hi.\n", "")
-    (call,) = run("log", "ls", "--db", str(path), "--json").rows
+    (call,) = invoked("log", "ls", "--db", str(path), "--json").rows
     assert (call["prompt"], call["text"], call["replayed"]) == ("Hello.", "Hi.", True)
     nowhere = run(*asked, "--log", str(tmp_path / "none" / "log.db"))
     assert (nowhere.code, nowhere.out) == (0, "Hi.\n")
@@ -160,11 +161,11 @@ def test_files_that_are_no_logs(tmp_path: Path) -> None:
         (tmp_path / "missing.db", "No such file"),
     ):
         before = file.read_bytes() if file.exists() else None
-        ran = run("log", "ls", "--db", str(file))
+        ran = invoked("log", "ls", "--db", str(file))
         assert (ran.code, ran.out) == (2, ""), file
         assert why in ran.err
         assert (file.read_bytes() if file.exists() else None) == before
-    assert "MELLITE_LOG_DB" in run("log", "ls").err
+    assert "MELLITE_LOG_DB" in invoked("log", "ls").err
 
 
 def test_on_a_terminal(path: str) -> None:

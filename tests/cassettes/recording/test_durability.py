@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,18 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize("durability", ["process", "power"])
-@pytest.mark.parametrize("loop", ["asyncio", "trio"])
-@pytest.mark.parametrize("kind", ["unary", "stream"])
+@pytest.mark.parametrize(
+    ("kind", "loop", "durability"),
+    [
+        ("unary", "asyncio", "process"),
+        ("stream", "trio", "power"),
+        *[
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in product(("unary", "stream"), ("asyncio", "trio"), ("process", "power"))
+            if each not in (("unary", "asyncio", "process"), ("stream", "trio", "power"))
+        ],
+    ],
+)
 def test_a_killed_process_leaves_what_was_done(
     server: Server, tmp_path: Path, kind: str, loop: str, durability: str
 ) -> None:
