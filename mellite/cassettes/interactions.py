@@ -6,15 +6,19 @@ These are values. A body is decoded when it is asked for; keys that mellite does
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
 from ..values.empty import EMPTY
+from ..values.pictured import Pictured
 from ..values.provider_json import Json
 from ..values.public_names import publish
 from ..values.signatures import write_signature
 from .bodies import Body
+
+if TYPE_CHECKING:
+    from ..values.portrait import Portrait, Row
 
 __all__ = [
     "Cassette",
@@ -158,7 +162,7 @@ Interaction: TypeAlias = HttpInteraction | WebSocketInteraction
 
 
 @frozen
-class Cassette:
+class Cassette(Pictured):
     """A whole cassette.
 
     Args:
@@ -190,6 +194,58 @@ class Cassette:
         if isinstance(named, str) and named:
             return named
         return self.path or "in memory"
+
+    def _portrait(self) -> Portrait:
+        """Return what is to be seen. No body is decoded, and no query of a URL shown: keys may be in both."""
+        from ..values.portrait import MOST_ROWS, Portrait, Table, counted
+
+        told = self.metadata or {}
+        return Portrait(
+            kind="cassette",
+            name=self.name,
+            facts=(
+                ("calls", counted(len(self.interactions), "interaction")),
+                *[(name, value) for name in _TOLD if isinstance(value := told.get(name), str)],
+            ),
+            table=Table(
+                "interactions",
+                ("#", "request", "status", "sent", "received"),
+                rows=tuple([_row(index, one) for index, one in enumerate(self.interactions[:MOST_ROWS])]),
+                total=len(self.interactions),
+                right=frozenset(("#", "status", "sent", "received")),
+            ),
+        )
+
+
+#: What a cassette says of itself that is shown, in this order.
+_TOLD: Final = ("provider", "protocol", "model", "recordedAt")
+
+
+def _row(index: int, interaction: Interaction) -> Row:
+    from ..values.portrait import Row, counted
+
+    if isinstance(interaction, HttpInteraction):
+        request, response = interaction.request, interaction.response
+        asked = f"{request.method} {_place(request.url)}"
+        return Row((str(index), asked, str(response.status), _size(request.body), _size(response.body)))
+    known = interaction.open or interaction.connection
+    frames = [sum(event.direction == side for event in interaction.events) for side in ("client", "server")]
+    asked = f"WebSocket {_place((known.url if known is not None else None) or '')}"
+    return Row((str(index), asked, "", *[counted(count, "frame") for count in frames]))
+
+
+def _place(url: str) -> str:
+    """Return a URL without user, query and fragment."""
+    kept = url.partition("#")[0].partition("?")[0]
+    scheme, mark, rest = kept.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{host.rpartition('@')[2]}{slash}{path}" if mark else scheme
+
+
+def _size(body: Body) -> str:
+    """Return about how large a body is: as it is stored, so that none is decoded."""
+    count = len(body.stored)
+    return f"{count:,} B" if count < 10_000 else f"{count / 1000:,.0f} kB"
 
 
 publish(

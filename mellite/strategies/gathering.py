@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 from .. import loops
 from ..loops.places import check_concurrency
 from ..thunk.thunk import AnyThunk, ModelOutputThunk, settle_all
+from ..values.pictured import Pictured
 from ..values.public_names import publish
 from .batch import Batch, thunks_of
 
 if TYPE_CHECKING:
+    from ..values.portrait import Portrait
     from .progress import Bar
 
 __all__ = ["Completed", "Gathering", "Results", "as_completed", "gather"]
@@ -22,7 +24,7 @@ __all__ = ["Completed", "Gathering", "Results", "as_completed", "gather"]
 T = TypeVar("T")
 
 
-class Results(list[ModelOutputThunk[T]]):
+class Results(list[ModelOutputThunk[T]], Pictured):
     """The settled thunks that `gather` returns: a list in the order of its arguments.
 
     Example:
@@ -48,6 +50,11 @@ class Results(list[ModelOutputThunk[T]]):
     def done(self) -> list[ModelOutputThunk[T]]:
         """The thunks that are done, in order, without those that have failed or were cancelled."""
         return [thunk for thunk in self if thunk.state == "done"]
+
+    def _portrait(self) -> Portrait:
+        from .portraying import portrait_of_results
+
+        return portrait_of_results(self)
 
 
 @overload

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from ..values.errors import InvalidRequest
 from ..values.messages import Deferred, Message, Part, Text, ToolCall
+from ..values.pictured import Pictured
 from ..values.plain_messages import message_of
 from .call import CallInfo, name_of
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..values.events import FinishReason
     from ..values.fold import Folded
+    from ..values.portrait import Portrait
     from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
     from ..values.usage import Usage
     from .outcome import Outcome, State
@@ -31,7 +33,7 @@ _SHOWN_TEXT: Final = 40
 _SHOWN_ERROR: Final = 120
 
 
-class Answer(Deferred, Generic[T]):
+class Answer(Deferred, Pictured, Generic[T]):
     """The readable side of a thunk; `mellite.ModelOutputThunk` is one.
 
     Every property may be read in every state, from any thread, and none of them generates anything.
@@ -203,6 +205,11 @@ class Answer(Deferred, Generic[T]):
         if error is not None:
             shown.append(f"error={type(error).__name__}({_shortened(str(error), _SHOWN_ERROR)!r})")
         return f"<ModelOutputThunk {state} {' '.join(shown)}>"
+
+    def _portrait(self) -> Portrait:
+        from .portraying import portrait_of_thunk
+
+        return portrait_of_thunk(self)
 
     def __format__(self, spec: str) -> str:
         """Format the text, so that an f-string holds the answer; ``!r`` and ``!s`` give the repr.

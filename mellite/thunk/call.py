@@ -12,6 +12,7 @@ from ..values.filling import copier
 from ..values.messages import Deferred, Message, Part, Text, WholeAnswer
 from ..values.public_names import publish
 from ..values.request import Request
+from ..values.telling_fields import fields_that_say_something
 
 if TYPE_CHECKING:
     from ..values.events import Event
@@ -41,6 +42,8 @@ class CallInfo:
     request: Request
     backend: Streams
     lineage: tuple[int, ...] = field(default=(), kw_only=True)
+
+    __rich_repr__ = fields_that_say_something
 
     @property
     def asked(self) -> Streams:

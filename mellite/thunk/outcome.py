@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -123,6 +123,12 @@ class Outcome:
         for name in _READ_LATE:
             setattr(self, name, getattr(whole, name))
         self._unread = None
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+        yield "state", self.state
+        yield "text", self.text
+        if self.error is not None:
+            yield "error", self.error
 
     def mark(self, *, final: bool) -> None:
         """Say in the log entry whether a strategy chose this generation, without making the entry for it."""

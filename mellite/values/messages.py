@@ -13,6 +13,7 @@ from attrs import field, frozen
 from .errors import InvalidRequest
 from .provider_json import Json
 from .public_names import publish
+from .telling_fields import fields_that_say_something
 
 __all__ = [
     "Audio",
@@ -90,6 +91,8 @@ class Text:
     text: str
     cache: CacheHint | None = field(default=None, kw_only=True)
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+    __rich_repr__ = fields_that_say_something
 
     def __attrs_post_init__(self) -> None:
         if type(self.text) is not str and not isinstance(self.text, str):
@@ -250,6 +253,8 @@ class ToolCall:
     cache: CacheHint | None = field(default=None, kw_only=True)
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
 
+    __rich_repr__ = fields_that_say_something
+
 
 @frozen
 class ToolValue:
@@ -292,6 +297,8 @@ class ToolResult:
     provider_executed: bool = field(default=False, kw_only=True)
     cache: CacheHint | None = field(default=None, kw_only=True)
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
+
+    __rich_repr__ = fields_that_say_something
 
 
 #: A part of a message; a thunk is one, too, as its text.
@@ -429,6 +436,8 @@ class Message:
     id: str | None = field(default=None, kw_only=True)
     metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
     native: Mapping[str, Any] | None = field(default=None, kw_only=True)
+
+    __rich_repr__ = fields_that_say_something
 
     @classmethod
     def system(cls, *content: Content) -> Message:

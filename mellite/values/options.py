@@ -14,6 +14,7 @@ from .errors import InvalidRequest
 from .filling import copier
 from .outputs.plan import OutputMode
 from .public_names import publish
+from .telling_fields import fields_that_say_something
 from .tools import ToolChoice, ToolLike
 
 __all__ = [
@@ -214,6 +215,8 @@ class Options:
     timeouts: Timeouts | None = None
     stream: bool | None = None
     drop_unsupported: bool | None = None
+
+    __rich_repr__ = fields_that_say_something
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Options:

@@ -17,6 +17,7 @@ from .outputs.plan import OutputMode
 from .provider_json import Json
 from .public_names import publish
 from .signatures import write_signature
+from .telling_fields import fields_that_say_something
 from .usage import Usage
 
 __all__ = ["GenerateLog", "GenerationMetadata", "RawProviderResponse"]
@@ -76,6 +77,8 @@ class GenerationMetadata:
     repairs: tuple[str, ...] = ()
     output_mode: OutputMode | None = None
     failures: tuple[Exception, ...] = ()
+
+    __rich_repr__ = fields_that_say_something
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -201,6 +204,8 @@ class GenerateLog:
     is_final_result: bool | None = None
     attempts: int | None = None
     extra: Mapping[str, Any] = field(factory=dict)
+
+    __rich_repr__ = fields_that_say_something
 
 
 publish(globals(), "mellite")

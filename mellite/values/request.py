@@ -15,6 +15,7 @@ from .outputs.plan import MODES, OutputMode
 from .prompts import messages_of, system_of
 from .public_names import publish
 from .signatures import write_signature
+from .telling_fields import fields_that_say_something
 from .tools import ToolChoice, ToolDefinition, ToolLike, definition_of
 
 __all__ = [
@@ -66,6 +67,8 @@ class Request:
     output: Any = field(default=str, kw_only=True)
     metadata: Mapping[str, Any] = field(default=EMPTY, kw_only=True)
     output_mode: OutputMode | None = field(default=None, kw_only=True)
+
+    __rich_repr__ = fields_that_say_something
 
     @classmethod
     def of(

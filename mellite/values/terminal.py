@@ -9,6 +9,9 @@ __all__ = ["one_line", "printable"]
 #: Zero-width joiner and non-joiner count as unprintable, but make one character of several in emoji and many scripts.
 _JOINERS: Final = "\u200c\u200d"
 
+#: Spaces other than that of ASCII count as unprintable, too: that of Chinese and Japanese, those that do not break.
+_SPACES: Final = "\u3000\u00a0\u202f\u2009\u2002\u2003\u2007"
+
 
 def one_line(text: str, most: int | None = None) -> str:
     r"""Return a text on one line, with spaces for what would steer the terminal; tabs stay.
@@ -36,4 +39,4 @@ def printable(text: str) -> str:
 
 
 def _shows(character: str) -> bool:
-    return character.isprintable() or character in _JOINERS
+    return character.isprintable() or character in _JOINERS or character in _SPACES

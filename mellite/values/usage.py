@@ -9,6 +9,7 @@ from attrs import field, fields_dict, frozen
 
 from .provider_json import Json
 from .public_names import publish
+from .telling_fields import fields_that_say_something
 
 __all__ = ["COUNTS", "GIVEN_COUNTS", "Usage"]
 
@@ -37,6 +38,8 @@ class Usage:
     cache_write_input_tokens: int | None = None
     reasoning_tokens: int | None = None
     raw: Mapping[str, Json] | None = field(default=None, repr=False)
+
+    __rich_repr__ = fields_that_say_something
 
     @classmethod
     def of(

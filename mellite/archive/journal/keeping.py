@@ -19,6 +19,7 @@ from ...loops.turns import TURNS
 from ...thunk import observing
 from ...thunk.observing import Activity, Interceptor, Observer
 from ...values.errors import InvalidRequest, JournalDiverged
+from ...values.pictured import Pictured
 from ...values.public_names import publish
 from .book import Book
 from .claims import Claims
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ...thunk.observing import Generation, Opener, ToolRunner
     from ...values.events import Event
     from ...values.messages import ToolCall, ToolResult
+    from ...values.portrait import Portrait
     from ...values.provider_json import Json
 
 __all__ = ["Journal", "journal"]
@@ -65,7 +67,7 @@ class _Question:
 
 
 @final
-class Journal(Observer, Interceptor):
+class Journal(Observer, Interceptor, Pictured):
     """The journal of a run; made by `mellite.journal`.
 
     Attributes:
@@ -362,6 +364,19 @@ class Journal(Observer, Interceptor):
 
     def __repr__(self) -> str:
         return f"<Journal {self.path!r}, {self.replayed} replayed, {self.live} live>"
+
+    def _portrait(self) -> Portrait:
+        from .portraying import portrait_of_journal
+
+        return portrait_of_journal(
+            self.path,
+            self.calls,
+            state="open" if self.is_open else "" if self._file is None else "closed",
+            answered=(self.replayed, self.live),
+            parent=self.parent,
+            interrupted=len(self.interrupted),
+            divergence=self.divergence,
+        )
 
 
 def _is_next(journal: Journal) -> bool:

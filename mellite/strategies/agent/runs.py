@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from typing import Self
 
+    from ...values.portrait import Portrait
     from ...values.records import GenerationMetadata
     from ...values.tools import ToolLike
     from ...values.usage import Usage
@@ -135,6 +136,14 @@ class Run(ModelOutputThunk[T], Generic[T]):
         if state in ("failed", "cancelled"):
             told = told.replace(f" {state}", "", 1)
         return super().__repr__().replace(f"<ModelOutputThunk {state}", f"<Run {state}{told}", 1)
+
+    def _portrait(self) -> Portrait:
+        from .portraying import portrait_of_run
+
+        waiting = len(self.pending_calls)
+        return portrait_of_run(
+            self, steps=self.steps, thunks=self.thunks, stop_reason=self.stop_reason, waiting=waiting
+        )
 
     # Going on
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from attrs import frozen
 
 from ...thunk.thunk import ModelOutputThunk
+from ...values.pictured import Pictured
 from ...values.usage import Usage
 from ..spending import spent_on
 from .sample import Sample, StopReason, exact, paid
@@ -15,13 +16,15 @@ from .sample import Sample, StopReason, exact, paid
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ...values.portrait import Portrait
+
 __all__ = ["SamplingResult"]
 
 T = TypeVar("T")
 
 
 @frozen(kw_only=True, repr=False)
-class SamplingResult(Generic[T]):
+class SamplingResult(Pictured, Generic[T]):
     """The result of a strategy. Truthy on success.
 
     Args:
@@ -126,6 +129,19 @@ class SamplingResult(Generic[T]):
         errors = self.errors
         first = f", {len(errors)} x error, first {type(errors[0]).__name__}({str(errors[0])[:80]!r})" if errors else ""
         return f"<SamplingResult {how}, {self.stop_reason} after {self.attempts}, value={shown!r}{first}>"
+
+    def _portrait(self) -> Portrait:
+        from .portraying import portrait_of_sampling
+
+        return portrait_of_sampling(
+            self.strategy,
+            self.samples,
+            winner=self.winner,
+            success=self.success,
+            stop_reason=self.stop_reason,
+            requirements=self.requirements,
+            duration_ms=self.duration_ms,
+        )
 
     def __rich__(self) -> Table:
         from .table import table_of, totals_of

@@ -14,10 +14,14 @@ from .sample import AnySample, Status
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["MOST_ROWS", "table_of", "totals_of"]
+__all__ = ["COLUMNS", "MOST_ROWS", "NUMBERS", "cells_of", "table_of", "totals_of"]
 
 #: The most samples that are shown; of more, the first ones and the winner.
 MOST_ROWS: Final = 40
+
+#: What is told of a sample, and which of that are numbers.
+COLUMNS: Final = ("sample", "status", "score", "checks", "tokens", "USD", "s", "answer")
+NUMBERS: Final = ("score", "tokens", "USD", "s")
 
 _STYLES: Final[dict[Status, str]] = {
     "passed": "green",
@@ -34,13 +38,13 @@ def table_of(samples: Sequence[AnySample], winner: AnyThunk, *, title: str, tota
     from rich.text import Text
 
     table = Table(title=title, caption=totals)
-    for name in ("", "sample", "status", "score", "checks", "tokens", "USD", "s"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("score", "tokens", "USD", "s") else "left")
-    table.add_column("answer", ratio=1)
+    for name in ("", *COLUMNS[:-1]):
+        table.add_column(name, no_wrap=True, justify="right" if name in NUMBERS else "left")
+    table.add_column(COLUMNS[-1], ratio=1)
     for index, sample in enumerate(samples):
         won = sample.thunk is winner
         if index < MOST_ROWS or won:
-            cells = ["*" if won else "", *_cells(sample)]
+            cells = ["*" if won else "", *cells_of(sample)]
             table.add_row(*[Text(cell) for cell in cells], style=_STYLES[sample.status])
     hidden = len(samples) - table.row_count
     if hidden:
@@ -58,7 +62,8 @@ def totals_of(count: int, spent: Totals, duration_ms: float | None) -> str:
     return f"{count} samples, {tokens} tokens{missing}, {cost} USD, {_seconds(duration_ms)} s"
 
 
-def _cells(sample: AnySample) -> list[str]:
+def cells_of(sample: AnySample) -> list[str]:
+    """Return what is told of a sample, a text for each of `COLUMNS`."""
     tokens = sample.usage.total_tokens if sample.usage is not None else None
     errors = sample.errors
     text = f"{type(errors[0]).__name__}: {errors[0]}" if errors else sample.thunk.partial
