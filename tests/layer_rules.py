@@ -154,6 +154,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "click": ("__main__", "cli.*"),
     "rich": ("__main__", "cli.*", "strategies.progress", "strategies.sampling.result", "strategies.sampling.table"),
     "opentelemetry": ("backends.wrappers.tracing",),
+    "pyarrow": ("engine.parquet_files",),
     "pytest": ("pytest_plugin",),
     "lz4": ("cassettes.compression",),
     "yaml": ("cassettes.files.yaml",),

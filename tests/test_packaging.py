@@ -108,6 +108,7 @@ def test_extras_are_declared() -> None:
         "http2",
         "lz4",
         "mcp",
+        "parquet",
         "schema",
         "serve",
         "similarity",

@@ -13,7 +13,7 @@ import click
 from ..values.errors import BudgetSpent, InvalidRequest
 from .asking import Asking, asking_options
 from .output import errors_shown, print_json
-from .rows import rows_in
+from .rows import column_types_in, count_rows, rows_in
 
 if TYPE_CHECKING:
     from ..engine.collected import RowsFile
@@ -32,7 +32,7 @@ _EVERY: Final = 1.0
 @click.command("map")
 @click.argument("file")
 @asking_options
-@click.option("--out", required=True, metavar="FILE", help="Where answers go: .jsonl or .csv; there when all is done.")
+@click.option("--out", required=True, metavar="FILE", help="Where answers go: .jsonl, .csv, .parquet.")
 @click.option("--template", metavar="TEXT", help="The prompt, with columns as {question}.")
 @click.option("--column", metavar="NAME", help="The column that is the prompt; prompt unless given.")
 @click.option("--on", default="local", help="Where the calls are made; local is this process.")
@@ -46,11 +46,12 @@ _EVERY: Final = 1.0
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print how far it is as JSON lines.")
 def map_command(*, file: str, asking: Asking, **given: Any) -> None:
-    """Ask a model about each row of FILE (.csv, .jsonl; - is JSON lines on standard input).
+    """Ask a model about each row of FILE (.csv, .jsonl, .parquet; - is JSON lines on standard input).
 
     A row of --out is the row of FILE and text, error_type, error, model, finish_reason, input_tokens, output_tokens,
     cost_usd and duration_ms; a column of FILE with such a name becomes input_text and so on. Rows are written as they
-    settle. Ends with 1 if some rows failed, 3 if the budget is spent, 130 on Ctrl-C; what has settled is written then.
+    settle, and the file is there when all have. Ends with 1 if some rows failed, 3 if the budget is spent, 130 on
+    Ctrl-C; what has settled is written then.
     """
     with errors_shown():
         code = _Mapping(file, asking, given).run()
@@ -70,8 +71,10 @@ class _Mapping:
         self._given = given
         self._asking = asking
         self._rows = islice(rows_in(file), given["limit"])
+        self._total = count_rows(file, given["limit"])
         self._options = asking.options()
-        self._out: RowsFile = rows_file(given["out"])
+        types = column_types_in(file) if given["out"].lower().endswith(".parquet") else {}
+        self._out: RowsFile = rows_file(given["out"], _beside(types))
         self._of: dict[int, Mapping[str, Any]] = {}  # by the id of a thunk in progress, the row that it is of
         self._began = self._said = time.monotonic()
 
@@ -81,7 +84,7 @@ class _Mapping:
 
         try:
             mapped = mapping(
-                self._thunks(),
+                self._thunks() if self._total is None else _Counted(self._thunks(), self._total),
                 on=self._given["on"],
                 journal=self._given["journal"],
                 limits=self._limits(),
@@ -139,7 +142,7 @@ class _Mapping:
             raise InvalidRequest(msg, parameter="column")
         return str(row[column])
 
-    def _settle(self, mapped: Map) -> int:
+    def _settle(self, mapped: Map[Any]) -> int:
         try:
             for thunk in mapped:
                 self._out.write({**_beside(self._of.pop(id(thunk))), **_answer(thunk)}, failed=thunk.state != "done")
@@ -154,7 +157,7 @@ class _Mapping:
             return _INTERRUPTED
         return 0
 
-    def _say(self, mapped: Map, rows: int | None) -> None:
+    def _say(self, mapped: Map[Any], rows: int | None) -> None:
         if not self._given["as_json"]:
             if rows is not None:
                 click.echo(f"{rows} rows written to {self._given['out']}", err=True)
@@ -162,17 +165,38 @@ class _Mapping:
         self._said = now = time.monotonic()
         counts, cost, usage = mapped.counts, mapped.cost_usd, mapped.usage
         settled = counts["done"] + counts["failed"] + counts["cancelled"]
+        total = self._total if rows is None else settled
+        projected = None if cost is None or not settled or total is None else float(cost * total / settled)
         print_json(
             {
                 **counts,
+                "total": total,
+                "failures": mapped.failures,
                 "per_second": round(settled / max(now - self._began, 1e-6), 2),
                 "input_tokens": None if usage is None else usage.input_tokens,
                 "output_tokens": None if usage is None else usage.output_tokens,
                 "cost_usd": None if cost is None else float(cost),
+                "projected_usd": projected,
+                "limits": mapped.limits,
                 "rows": rows,
             }
         )
         sys.stdout.flush()
+
+
+@final
+class _Counted:
+    """Thunks that are made as they are needed, and whose number is known."""
+
+    def __init__(self, thunks: Iterator[AnyThunk], count: int) -> None:
+        self._thunks = thunks
+        self._count = count
+
+    def __iter__(self) -> Iterator[AnyThunk]:
+        return self._thunks
+
+    def __len__(self) -> int:
+        return self._count
 
 
 def _answer(thunk: AnyThunk) -> dict[str, Any]:

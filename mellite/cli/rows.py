@@ -1,4 +1,4 @@
-"""Rows of the files that `mellite map` reads: CSV with a head, and JSON lines."""
+"""Rows of the files that `mellite map` reads: CSV with a head, JSON lines, and Parquet."""
 
 from __future__ import annotations
 
@@ -7,26 +7,36 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import IO, Any, Final
 
 from ..values.errors import InvalidRequest
 
-__all__ = ["rows_in"]
+__all__ = ["column_types_in", "count_rows", "rows_in"]
 
 #: The longest cell of a CSV file, in characters.
 _LONGEST: Final = 16 * 1024 * 1024
 
 
 def rows_in(path: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of a file, one by one: ``.csv``, ``.jsonl``, and ``-`` for JSON lines on standard input.
+    """Yield the rows of a file, one by one: ``.csv``, ``.jsonl``, ``.parquet``; ``-`` is JSON lines on standard input.
 
     Raises:
         InvalidRequest: if it cannot be read, or a line is not what it should be; with its number.
+        MissingExtra: for a Parquet file, if pyarrow is not installed.
     """
-    ending = ".jsonl" if path == "-" else os.path.splitext(path)[1].lower()
-    if ending not in (".csv", ".jsonl"):
-        msg = f"{path!r} is read by its ending, .csv or .jsonl, and has another; - is JSON lines on standard input"
+    ending = _ending(path)
+    if ending not in (".csv", ".jsonl", ".parquet"):
+        msg = (
+            f"{path!r} is read by its ending, .csv, .jsonl or .parquet, and has another; - is JSON lines on standard "
+            "input"
+        )
         raise InvalidRequest(msg, parameter="file")
+    if ending == ".parquet":
+        from ..engine.parquet_files import read_rows
+
+        yield from read_rows(path)
+        return
     if path == "-":
         yield from _json_lines(sys.stdin, "standard input")
         return
@@ -39,6 +49,35 @@ def rows_in(path: str) -> Iterator[Mapping[str, Any]]:
     except UnicodeDecodeError as error:
         msg = f"{path!r} is not UTF-8, at byte {error.start}"
         raise InvalidRequest(msg, parameter="file") from error
+
+
+def _ending(path: str) -> str:
+    return ".jsonl" if path == "-" else os.path.splitext(path)[1].lower()
+
+
+def count_rows(path: str, limit: int | None) -> int | None:
+    """Return how many rows `rows_in` is going to give, at most `limit`; None if that is not known before."""
+    if path == "-" or not os.path.isfile(path):
+        return None
+    if _ending(path) == ".parquet":
+        from ..engine.parquet_files import row_count
+
+        count = row_count(path)
+    else:
+        try:
+            count = sum(1 for _ in islice(rows_in(path), limit))
+        except InvalidRequest:  # told with the rows before it
+            return None
+    return count if limit is None else min(count, limit)
+
+
+def column_types_in(path: str) -> Mapping[str, Any]:
+    """Return the types of columns that a file says itself: those of a Parquet file."""
+    if _ending(path) != ".parquet":
+        return {}
+    from ..engine.parquet_files import column_types
+
+    return column_types(path)
 
 
 def _csv(file: IO[str], path: str) -> Iterator[Mapping[str, Any]]:

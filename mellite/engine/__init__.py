@@ -3,10 +3,11 @@
 How it is put together, for whoever writes another engine. Three parts know nothing of each other:
 
 - `mellite.engine.driving` takes items in, begins them, at most so many at a time, and gives them back as they settle.
+  An item in progress is one of `mellite.engine.errands`: a thunk that is driven, or one that a strategy samples.
 - `mellite.engine.engines` says where the calls are made. An `Engine` is what stands between a thunk and its backend: it
   has a thunk driven here, as any other, and answers for its backend. So a thunk that is generated elsewhere is running,
   can be awaited and cancelled, and is settled in place, without another word about it. On "local" nothing stands there.
-- `mellite.engine.collected` writes what has settled to a file.
+- `mellite.engine.collected` writes what has settled to a file; `mellite.engine.parquet_files` is one kind of them.
 
 An engine that makes the calls elsewhere gives an `Interceptor` whose ``wrap`` returns a backend that stands in: its
 ``stream(request)`` sends the call off with others, waits for the outcome, calls ``foretell(count, outcome)`` of the

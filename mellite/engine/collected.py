@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -11,9 +12,11 @@ from typing import IO, Any, Final, Protocol, final
 
 from attrs import field, frozen
 
+from ..strategies.sampling import SamplingResult
 from ..thunk.thunk import AnyThunk
 from ..values.errors import InvalidRequest
 from ..values.public_names import publish
+from .errands import Settlement, state_of
 
 __all__ = [
     "ANSWER_COLUMNS",
@@ -61,8 +64,38 @@ ANSWER_COLUMNS: Final = (
 )
 
 
-def answer_of(thunk: AnyThunk) -> dict[str, Any]:
-    """Return what a row says of the answer of a settled thunk, by the names in `ANSWER_COLUMNS`."""
+#: In a Parquet file, the types of columns that are neither text nor, free as they are, JSON.
+_ANSWER_TYPES: Final = {
+    "input_tokens": "int64",
+    "output_tokens": "int64",
+    "cost_usd": "float64",
+    "duration_ms": "float64",
+}
+
+#: Likewise of those that a row of a map has besides.
+_ROW_TYPES: Final = {"index": "int64", "success": "bool", "attempts": "int64"}
+
+
+def answer_of(settled: Settlement) -> dict[str, Any]:
+    """Return what a row says of an answer, by the names in `ANSWER_COLUMNS`.
+
+    That of a sampling is its winner's, with what all samples have used and cost.
+    """
+    if not isinstance(settled, SamplingResult):
+        return _answer_of(settled)
+    usage, cost, error = settled.usage, settled.cost_usd, settled.error
+    return {
+        **_answer_of(settled.winner),
+        "error_type": None if error is None else type(error).__name__,
+        "error": None if error is None else str(error),
+        "input_tokens": None if usage is None else usage.input_tokens,
+        "output_tokens": None if usage is None else usage.output_tokens,
+        "cost_usd": None if cost is None else float(cost),
+        "duration_ms": settled.duration_ms,
+    }
+
+
+def _answer_of(thunk: AnyThunk) -> dict[str, Any]:
     made, error = thunk.generation, thunk.error
     usage, cost = made.usage, made.cost_usd
     why = "GenerationCancelled" if thunk.cancelled else None
@@ -79,11 +112,18 @@ def answer_of(thunk: AnyThunk) -> dict[str, Any]:
     }
 
 
-def row_of(number: int, thunk: AnyThunk) -> dict[str, Any]:
-    """Return the row of a settled thunk: its number among the items, what was asked, and its answer."""
+def row_of(number: int, settled: Settlement) -> dict[str, Any]:
+    """Return a row: the number among the items, what was asked, the answer, and how a strategy came to it."""
+    sampled: dict[str, Any] = {}
+    thunk: AnyThunk
+    if isinstance(settled, SamplingResult):
+        thunk = settled.winner if settled.source is None else settled.source
+        sampled = {"success": settled.success, "attempts": settled.attempts, "stop_reason": settled.stop_reason}
+    else:
+        thunk = settled
     request = thunk.call.request
     metadata = {name: value for name, value in request.metadata.items() if name != "lineage"}
-    return {"index": number, "prompt": request.text, **answer_of(thunk), "metadata": metadata}
+    return {"index": number, "prompt": request.text, **answer_of(settled), **sampled, "metadata": metadata}
 
 
 class Sink(Protocol):
@@ -123,45 +163,93 @@ def _number(each: tuple[int, Any]) -> int:
     return each[0]
 
 
+class _Rows(Protocol):
+    """What writes rows to an open file."""
+
+    def write(self, row: Mapping[str, Any]) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+@final
+class _JsonLines:
+    """Rows as lines of JSON."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(row, default=str).encode() + b"\n")
+
+    def finish(self) -> None:
+        """Do nothing: each line is whole."""
+
+
+@final
+class _CommaSeparated:
+    """Rows as CSV, with the columns of the first one."""
+
+    def __init__(self, file: IO[bytes], path: str) -> None:
+        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=True)
+        self._path = path
+        self._columns: dict[str, None] | None = None
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        if self._columns is None:
+            self._columns = dict.fromkeys(row)
+            csv.writer(self._text).writerow(self._columns)
+        extra = row.keys() - self._columns.keys()
+        if extra:
+            found = ", ".join(sorted(extra))
+            msg = f"{self._path!r} has the columns of its first row, and one has {found}, too; write .jsonl"
+            raise InvalidRequest(msg, parameter="collect")
+        csv.writer(self._text).writerow([_cell(row.get(name)) for name in self._columns])
+
+    def finish(self) -> None:
+        self._text.flush()
+        self._text.detach()
+
+
 @final
 class RowsFile:
-    """A file with a row for each, JSON lines or CSV by its ending; under its own name once it is complete."""
+    """A file with a row for each: JSON lines, CSV or Parquet by its ending; under its own name once it is complete.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: the file.
+        types: the types of columns in a Parquet file, beside those of answers.
+    """
+
+    def __init__(self, path: str, types: Mapping[str, Any] | None = None) -> None:
         self._path = path
+        self._types = {**(types or {}), **_ANSWER_TYPES}
         self._part = f"{path}.{os.getpid()}.part"
-        self._file: IO[str] | None = None
-        self._columns: dict[str, None] | None = None  # of a CSV file, those of the first row
+        self._file: IO[bytes] | None = None
+        self._writer: _Rows | None = None
         self._rows = self._failed = 0
 
-    def _opened(self) -> IO[str]:
-        if self._file is None:
-            self._file = open(self._part, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by `finish`
-        return self._file
+    def _opened(self) -> _Rows:
+        if self._writer is None:
+            self._file = file = open(self._part, "wb")  # noqa: SIM115 - closed by `finish`
+            ending = os.path.splitext(self._path)[1].lower()
+            if ending == ".parquet":
+                from .parquet_files import ParquetRows
+
+                self._writer = ParquetRows(file, self._types, self._path)
+            else:
+                self._writer = _CommaSeparated(file, self._path) if ending == ".csv" else _JsonLines(file)
+        return self._writer
 
     def add(self, number: int, item: Any) -> None:
-        """Write the row of a settled thunk."""
-        self.write(row_of(number, item), failed=item.state != "done")
+        """Write the row of what has settled."""
+        self.write(row_of(number, item), failed=state_of(item) != "done")
 
     def write(self, row: Mapping[str, Any], *, failed: bool) -> None:
         """Write a row.
 
         Raises:
-            InvalidRequest: for a row of a CSV file that has a column which the first did not have.
+            InvalidRequest: for a row of a CSV or Parquet file with a column which the first did not have.
         """
-        file = self._opened()
-        if not self._path.lower().endswith(".csv"):
-            file.write(json.dumps(row, default=str) + "\n")
-        else:
-            if self._columns is None:
-                self._columns = dict.fromkeys(row)
-                csv.writer(file).writerow(self._columns)
-            extra = row.keys() - self._columns.keys()
-            if extra:
-                found = ", ".join(sorted(extra))
-                msg = f"{self._path!r} has the columns of its first row, and one has {found}, too; write .jsonl"
-                raise InvalidRequest(msg, parameter="collect")
-            csv.writer(file).writerow([_cell(row.get(name)) for name in self._columns])
+        self._opened().write(row)
         self._rows += 1
         self._failed += failed
 
@@ -172,10 +260,11 @@ class RowsFile:
 
     def finish(self) -> Collected:
         """Give the file its name."""
-        file = self._opened()
-        file.flush()
-        os.fsync(file.fileno())
-        file.close()
+        self._opened().finish()
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         os.replace(self._part, self._path)
         return Collected(self._path, rows=self._rows, failed=self._failed)
 
@@ -192,14 +281,15 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, (dict, list, bool)) else value
 
 
-def rows_file(path: str) -> RowsFile:
-    """Return a file to write rows to.
+def rows_file(path: str, types: Mapping[str, Any] | None = None) -> RowsFile:
+    """Return a file to write rows to; the types are those of further columns of a Parquet file.
 
     Raises:
         InvalidRequest: if it cannot be written, or its ending is not known.
+        MissingExtra: for a Parquet file, if pyarrow is not installed.
     """
     checked_collect(path)
-    return RowsFile(path)
+    return RowsFile(path, types)
 
 
 def checked_collect(collect: object) -> None:
@@ -207,16 +297,22 @@ def checked_collect(collect: object) -> None:
 
     Raises:
         InvalidRequest: naming what it may be.
+        MissingExtra: for a Parquet file, if pyarrow is not installed.
     """
     if collect is None or collect is list:
         return
     if not isinstance(collect, (str, os.PathLike)):
-        msg = f"'collect' must be list, or the path of a .jsonl or .csv file, not {collect!r:.60}"
+        msg = f"'collect' must be list, or the path of a .jsonl, .csv or .parquet file, not {collect!r:.60}"
         raise InvalidRequest(msg, parameter="collect")
     path = os.fspath(collect)
-    if not isinstance(path, str) or os.path.splitext(path)[1].lower() not in (".jsonl", ".csv"):
-        msg = f"a file of rows is written by its ending, .jsonl or .csv, and {path!r:.100} has another"
+    ending = os.path.splitext(path)[1].lower() if isinstance(path, str) else None
+    if not isinstance(path, str) or ending not in (".jsonl", ".csv", ".parquet"):
+        msg = f"a file of rows is written by its ending, .jsonl, .csv or .parquet, and {path!r:.100} has another"
         raise InvalidRequest(msg, parameter="collect")
+    if ending == ".parquet":
+        from .parquet_files import need_pyarrow
+
+        need_pyarrow()
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder) or os.path.isdir(path):
         msg = f"{path!r} cannot be written: {'it is' if os.path.isdir(path) else f'{folder!r} is no'} a folder"
@@ -225,7 +321,7 @@ def checked_collect(collect: object) -> None:
 
 def sink_for(collect: Any) -> Sink:
     """Return what collects, for a value that `checked_collect` has let pass."""
-    return _List() if collect is list else RowsFile(os.fspath(collect))
+    return _List() if collect is list else RowsFile(os.fspath(collect), _ROW_TYPES)
 
 
 publish(globals(), "mellite.engine", "Collected")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 from .. import loops
 from ..loops.places import stood_in
 from ..strategies.batch import Board, Notice
+from ..strategies.requirements import Requirement
+from ..strategies.sampling import SamplingResult, Strategy
 from ..strategies.spending import failed_attempts, used_nothing
 from ..thunk import observing
 from ..thunk.observing import Interceptor
@@ -16,12 +19,9 @@ from ..thunk.thunk import AnyThunk, ModelOutputThunk
 from ..values.errors import InvalidRequest
 from ..values.prices.totals import Totals
 from .engines import Engine
+from .errands import Driven, Errand, Sampled, Settlement, asked_in, failure_of, state_of
 from .feeding import NOT_YET, OVER, Feed, feed_of
 from .limits import Limits, Purse
-
-if TYPE_CHECKING:
-    from ..thunk.audience import Consumer
-    from ..thunk.pump import Pump
 
 __all__ = ["Driving", "Rules", "Settled"]
 
@@ -33,10 +33,10 @@ _FED: Final = -1
 
 
 class Settled(NamedTuple):
-    """An item that has settled, with its number among the items."""
+    """What an item came to, with its number among the items: the item itself, or what a strategy made of it."""
 
     number: int
-    thunk: AnyThunk
+    item: Settlement
 
 
 class Rules(NamedTuple):
@@ -48,6 +48,8 @@ class Rules(NamedTuple):
         limits: what stands before each call; None for nothing.
         purse: what may be spent.
         journal: what keeps each call, and gives again what it has; None for nothing. It is asked before the limits.
+        strategy: samples each item; None to drive each as it is.
+        requirements: the demands on the answers, for the strategy.
     """
 
     engine: Engine
@@ -55,6 +57,8 @@ class Rules(NamedTuple):
     limits: Limits | None
     purse: Purse
     journal: Interceptor | None = None
+    strategy: Strategy | None = None
+    requirements: Sequence[Requirement] = ()
 
 
 @final
@@ -72,12 +76,14 @@ class Driving:
     Attributes:
         totals: what those that were given back have used and cost together.
         counts: by state, how many were given back; and how many run.
+        failures: how many have failed, by the name of the error.
 
     Raises:
         InvalidRequest: if `items` is no iterable.
     """
 
     __slots__ = (
+        "_begun",
         "_board",
         "_counts",
         "_error",
@@ -90,6 +96,7 @@ class Driving:
         "_seen",
         "_taken",
         "_watchers",
+        "failures",
         "totals",
     )
 
@@ -98,12 +105,14 @@ class Driving:
         self._loop = loop
         self._board = Board()
         self._taken = 0
-        self._open: dict[int, tuple[AnyThunk, Pump | None, Consumer | None]] = {}
+        self._open: dict[int, Errand] = {}
+        self._begun: set[int] = set()  # of those, the numbers of errands that had not settled before
         self._seen: dict[int, int] = {}  # id of a thunk in progress -> how often it is
         self._error: Exception | None = None  # to be raised once all that was begun is given back
         self._is_over = False
         self._quick = 0
         self._counts = {"done": 0, "failed": 0, "cancelled": 0}
+        self.failures: Counter[str] = Counter()
         self.totals = Totals()
         limits = () if rules.limits is None else (rules.limits,)
         self._watchers = (*rules.engine.interceptors(), *limits, *(() if rules.journal is None else (rules.journal,)))
@@ -160,7 +169,10 @@ class Driving:
         if not isinstance(item, ModelOutputThunk):
             msg = f"mellite.engine.map takes thunks and runs, not {type(item).__name__} (item {self._taken})"
             raise InvalidRequest(msg, parameter="items")
-        if not item.is_computed():
+        strategy = self._rules.strategy
+        if strategy is not None:
+            strategy.checked(item, self._rules.requirements)
+        if strategy is not None or not item.is_computed():
             self._rules.engine.check(item)
             self._rules.purse.check(item)
 
@@ -174,14 +186,15 @@ class Driving:
     def _begin(self, thunk: AnyThunk) -> None:
         number = self._taken
         self._taken = number + 1
-        pump = thunk.begin(self._loop)
-        if pump is None:
-            self._open[number] = thunk, None, None
+        rules = self._rules
+        errand: Errand = Driven(thunk) if rules.strategy is None else Sampled(thunk, rules.strategy, rules.requirements)
+        self._open[number] = errand
+        if not errand.begin(self._loop, Notice(self._board, number)):
             self._board.settled.append(number)
             return
-        self._open[number] = thunk, pump, pump.enter(raises=False)
-        self._seen[id(thunk)] = self._seen.get(id(thunk), 0) + 1
-        pump.wake_when_settled(Notice(self._board, number))
+        self._begun.add(number)
+        if rules.strategy is None:
+            self._seen[id(thunk)] = self._seen.get(id(thunk), 0) + 1
 
     # Giving back
 
@@ -190,31 +203,39 @@ class Driving:
         settled = self._board.settled
         while settled:
             number = settled.popleft()
-            held = self._open.pop(number, None)
-            if held is not None:  # else it was noted twice, or is what a feed noted
-                thunk = held[0]
-                thunk.is_computed()  # takes the outcome over from the generation
-                self._count(thunk, was_begun=held[1] is not None)
-                return Settled(number, thunk)
+            errand = self._open.pop(number, None)
+            if errand is not None:  # else it was noted twice, or is what a feed noted
+                item = errand.settlement()
+                self._count(item, was_begun=number in self._begun)
+                self._begun.discard(number)
+                return Settled(number, item)
         return None
 
-    def _count(self, thunk: AnyThunk, *, was_begun: bool) -> None:
-        self._counts[thunk.state] += 1
+    def _count(self, item: Settlement, *, was_begun: bool) -> None:
+        self._counts[state_of(item)] += 1
+        kind = failure_of(item)
+        if kind is not None:
+            self.failures[kind] += 1
         if not was_begun:  # it had settled before: it was paid for elsewhere, or by its first place in this map
             return
-        twins = self._seen.pop(id(thunk), 1) - 1
+        twins = self._seen.pop(id(item), 1) - 1
         if twins:  # given several times, asked once: the last to be given back is counted
-            self._seen[id(thunk)] = twins
+            self._seen[id(item)] = twins
             return
-        made = thunk.generation
-        if not made.replayed:
-            if not used_nothing(thunk):
-                self.totals = self.totals.plus(made.usage, made.cost_usd)
-            for usage, cost in failed_attempts(made):
-                self.totals = self.totals.plus(usage, cost)
-        error = self._rules.purse.charged(self.totals, thunk)
+        for thunk in asked_in(item):
+            self._charge(thunk)
+        error = self._rules.purse.charged(self.totals, item.winner if isinstance(item, SamplingResult) else item)
         if error is not None and not self._is_over:
             self._end(error)
+
+    def _charge(self, thunk: AnyThunk) -> None:
+        made = thunk.generation
+        if made.replayed:
+            return
+        if not used_nothing(thunk):
+            self.totals = self.totals.plus(made.usage, made.cost_usd)
+        for usage, cost in failed_attempts(made):
+            self.totals = self.totals.plus(usage, cost)
 
     async def next(self) -> Settled | None:
         """Wait for the next one that has settled; None when all are given back. May be called again when cancelled.
@@ -268,26 +289,20 @@ class Driving:
     def cancel(self, reason: str) -> list[Any]:
         """Take no more, and have all that run cancelled; from any thread. Return what waits for each."""
         self._end(None)
-        asked = [thunk.cancel(reason) for thunk, _, _ in list(self._open.values())]
+        asked = [errand.cancel(reason) for errand in list(self._open.values())]
         self._board.note(_FED)
         return asked
 
-    def leave(self) -> list[Pump]:
-        """Take no more, and stop being a consumer; return the generations that end by it."""
+    def leave(self) -> list[Errand]:
+        """Take no more, and want those that run no longer; return those that end by it, to be lingered for."""
         self._end(None)
-        held = [(pump, consumer) for _, pump, consumer in self._open.values()]
-        return [
-            pump
-            for pump, consumer in held
-            if pump is not None and consumer is not None and pump.leave(consumer, cancelled=True)
-        ]
+        return [errand for errand in self._open.values() if errand.leave()]
 
     def drop(self) -> None:
         """Do as `leave` does, from any thread, also in a ``__del__``: each generation is told in its own loop."""
         self._end(None)
-        for _, pump, consumer in list(self._open.values()):
-            if pump is not None and consumer is not None:
-                pump.drop(consumer, cancelled=True)
+        for errand in list(self._open.values()):
+            errand.drop()
         self._open.clear()
 
 

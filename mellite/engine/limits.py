@@ -18,7 +18,7 @@ from ..values.prices.totals import Totals
 from ..values.request import Request
 from ..values.text_answer import Batch
 
-__all__ = ["Limits", "Purse", "checked_limits"]
+__all__ = ["Limits", "Purse", "checked_limits", "limits_said"]
 
 
 @final
@@ -166,8 +166,12 @@ def _unpriced(what: str) -> ConfigurationError:
     return ConfigurationError(msg)
 
 
-def checked_limits(limits: object) -> tuple[Limits | None, Purse]:
+def checked_limits(limits: object, more: Sequence[Concurrency] = ()) -> tuple[Limits | None, Purse]:
     """Return the limits that a caller gave.
+
+    Args:
+        limits: what was given.
+        more: limits that hold besides.
 
     Returns:
         what stands before each call, None if nothing does; and what may be spent.
@@ -175,8 +179,7 @@ def checked_limits(limits: object) -> tuple[Limits | None, Purse]:
     Raises:
         InvalidRequest: for what is no limit.
     """
-    if isinstance(limits, (Rate, Budget, Concurrency)):
-        limits = (limits,)
+    limits = _listed(limits)
     if not isinstance(limits, (list, tuple)):
         msg = f"'limits' must be a list of mellite.Rate, mellite.Budget and mellite.Concurrency, not {limits!r:.60}"
         raise InvalidRequest(msg, parameter="limits")
@@ -185,6 +188,24 @@ def checked_limits(limits: object) -> tuple[Limits | None, Purse]:
             msg = f"'limits' has {each!r:.60}; a limit is a mellite.Rate, mellite.Budget or mellite.Concurrency"
             raise InvalidRequest(msg, parameter="limits")
     rates = [each for each in limits if isinstance(each, Rate)]
-    concurrencies = [each for each in limits if isinstance(each, Concurrency)]
+    concurrencies = [*[each for each in limits if isinstance(each, Concurrency)], *more]
     stands = Limits(rates, concurrencies) if rates or concurrencies else None
     return stands, Purse([each for each in limits if isinstance(each, Budget)])
+
+
+def _listed(limits: Any) -> Any:
+    return (limits,) if isinstance(limits, (Rate, Budget, Concurrency)) else limits
+
+
+def limits_said(limits: Any, concurrency: int) -> str:
+    """Return the limits that hold for a map in a few words, for a line on a screen."""
+    at_once = min([concurrency, *[each.most for each in _listed(limits) if isinstance(each, Concurrency)]])
+    said = [f"{at_once:,} at once"]
+    for each in _listed(limits):
+        if isinstance(each, Rate):
+            said += [f"{each.requests_per_minute:,.0f} requests/min"] if each.requests_per_minute else []
+            said += [f"{each.tokens_per_minute:,.0f} tokens/min"] if each.tokens_per_minute else []
+        elif isinstance(each, Budget):
+            said += [f"${each.usd:,.2f}"] if each.usd is not None else []
+            said += [f"{each.tokens:,} tokens"] if each.tokens is not None else []
+    return "at most " + ", ".join(said)

@@ -20,12 +20,15 @@ from contextvars import copy_context
 from decimal import Decimal
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, final, overload
 
 from .. import loops
 from ..archive.journal.keeping import Journal, journal as opened
 from ..backends.wrappers.quotas import Budget, Concurrency, Rate
 from ..loops.places import check_concurrency
+from ..strategies.requirements import Requirement, as_requirements
+from ..strategies.requirements.requirement import Check
+from ..strategies.sampling import RejectionSampling, SamplingResult, Strategy
 from ..thunk.thunk import AnyThunk
 from ..values.errors import InvalidRequest
 from ..values.prices.totals import Totals
@@ -34,7 +37,8 @@ from ..values.usage import Usage
 from .collected import Sink, checked_collect, sink_for
 from .driving import Driving, Rules, Settled
 from .engines import engine_named
-from .limits import checked_limits
+from .errands import Settlement, asked_in, failure_of, state_of
+from .limits import checked_limits, limits_said
 
 if TYPE_CHECKING:
     from ..strategies.progress import Bar
@@ -42,6 +46,10 @@ if TYPE_CHECKING:
 __all__ = ["Map", "map"]
 
 
+Item = TypeVar("Item", bound=Settlement)
+
+
+@overload
 def map(
     items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
     *,
@@ -51,7 +59,50 @@ def map(
     concurrency: int = 256,
     progress: bool = True,
     collect: type[list[Any]] | str | os.PathLike[str] | None = None,
-) -> Map:
+) -> Map[AnyThunk]: ...
+
+
+@overload
+def map(
+    items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
+    *,
+    on: str = "local",
+    strategy: Strategy,
+    requirements: Requirement | Check | Sequence[Requirement | Check] = (),
+    journal: str | os.PathLike[str] | None = None,
+    limits: Sequence[Rate | Budget | Concurrency] = (),
+    concurrency: int = 256,
+    progress: bool = True,
+    collect: type[list[Any]] | str | os.PathLike[str] | None = None,
+) -> Map[SamplingResult[Any]]: ...
+
+
+@overload
+def map(
+    items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
+    *,
+    on: str = "local",
+    requirements: Requirement | Check | Sequence[Requirement | Check],
+    journal: str | os.PathLike[str] | None = None,
+    limits: Sequence[Rate | Budget | Concurrency] = (),
+    concurrency: int = 256,
+    progress: bool = True,
+    collect: type[list[Any]] | str | os.PathLike[str] | None = None,
+) -> Map[SamplingResult[Any]]: ...
+
+
+def map(
+    items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
+    *,
+    on: str = "local",
+    strategy: Strategy | None = None,
+    requirements: Requirement | Check | Sequence[Requirement | Check] = (),
+    journal: str | os.PathLike[str] | None = None,
+    limits: Sequence[Rate | Budget | Concurrency] = (),
+    concurrency: int = 256,
+    progress: bool = True,
+    collect: type[list[Any]] | str | os.PathLike[str] | None = None,
+) -> Map[Any]:
     """Settle any number of thunks and runs, and give each back as soon as it has settled. Nothing is sent by this call.
 
     Read it with ``async for thunk in map(...)``, or a plain ``for`` outside an event loop. Each is the very object that
@@ -64,17 +115,22 @@ def map(
         items: any iterable or async iterable of thunks and runs. What it raises ends the map, once those that were
             begun are given back.
         on: where the calls are made: "local" is this process.
+        strategy: samples each item, which is not generated itself; what comes is a `mellite.SamplingResult` each, whose
+            ``source`` is the item. One without any answer comes, too, with its ``error``. See `mellite.sampling`.
+        requirements: the demands on each answer. Without a strategy it is `mellite.RejectionSampling`.
         journal: a directory in which each call is kept, as `mellite.journal` does: a map that was stopped is started
             again with the same one, and only what is not there is asked. What is there counts for no limit.
         limits: what all calls together may do: `mellite.Rate`, `mellite.Concurrency` and `mellite.Budget`. Where a
             budget is spent, no more are begun, those that run are given back, and then `BudgetSpent` is raised.
         concurrency: the most items that are begun and not given back; it stands in for the backends' own
-            ``max_concurrency``.
+            ``max_concurrency``. With a strategy, no more calls run at once, either.
         progress: show a bar on a terminal, if rich is installed (``mellite[cli]``).
-        collect: ``list``, or the path of a ``.jsonl`` or ``.csv`` file: what ``await`` and `Map.result` give.
+        collect: ``list``, or the path of a ``.jsonl``, ``.csv`` or ``.parquet`` file: what ``await`` and `Map.result`
+            give. Parquet needs ``mellite[parquet]``.
 
     Raises:
         InvalidRequest: for a wrong argument.
+        MissingExtra: for a Parquet file, if pyarrow is not installed.
 
     Example:
         >>> from mellite.backends import Echo
@@ -93,26 +149,56 @@ def map(
         msg = f"'items' must be an iterable or async iterable of thunks and runs, not {type(items).__name__}"
         raise InvalidRequest(msg, parameter="items")
     checked_collect(collect)
-    stands, purse = checked_limits(limits)
+    strategy, required = _sampling(strategy, requirements)
+    # A sampling may make several calls at once, and a judge makes some, too: the calls are counted, not only the items.
+    stands, purse = checked_limits(limits, () if strategy is None else (Concurrency(concurrency),))
     kept = None if journal is None else opened(journal)
-    return Map(items, Rules(engine_named(on), concurrency, stands, purse, kept), progress=progress, collect=collect)
+    rules = Rules(engine_named(on), concurrency, stands, purse, kept, strategy, required)
+    return Map(items, rules, progress=progress, collect=collect, limits=limits_said(limits, concurrency))
+
+
+def _sampling(strategy: object, requirements: Any) -> tuple[Strategy | None, Sequence[Requirement]]:
+    """Return what samples each item, and the demands on the answers.
+
+    Raises:
+        InvalidRequest: for what is no strategy or requirement.
+    """
+    given = (requirements,) if callable(requirements) or isinstance(requirements, Requirement) else requirements
+    required = as_requirements(given)
+    if strategy is None:
+        return (RejectionSampling() if required else None), required
+    if not isinstance(strategy, Strategy):
+        msg = f"'strategy' must be a strategy such as mellite.RejectionSampling(), not {strategy!r:.60}"
+        raise InvalidRequest(msg, parameter="strategy")
+    return strategy, required
 
 
 @final
-class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
+class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
     """Thunks and runs that are being settled; made by `mellite.engine.map`. For one task or thread at a time.
 
     ``await`` and `result` settle all that is left, and return what was collected; without ``collect=``, the map itself.
     The end of an ``async with`` or ``with`` block cancels what still runs.
     """
 
-    __slots__ = ("__weakref__", "_closing", "_collect", "_driving", "_items", "_progress", "_reader", "_rules")
+    __slots__ = (
+        "__weakref__",
+        "_closing",
+        "_collect",
+        "_driving",
+        "_items",
+        "_limits",
+        "_progress",
+        "_reader",
+        "_rules",
+    )
 
-    def __init__(self, items: object, rules: Rules, *, progress: bool, collect: Any) -> None:
+    def __init__(self, items: object, rules: Rules, *, progress: bool, collect: Any, limits: str = "") -> None:
         self._items: object | None = items
         self._rules = rules
         self._progress = progress
         self._collect = collect
+        self._limits = limits
         self._driving: Driving | None = None
         self._closing = ExitStack()
         self._reader: Bar | None = None
@@ -137,6 +223,16 @@ class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
         return self._totals.cost_usd
 
     @property
+    def failures(self) -> dict[str, int]:
+        """How many have failed, by the name of the error, the most frequent first."""
+        return {} if self._driving is None else dict(self._driving.failures.most_common())
+
+    @property
+    def limits(self) -> str:
+        """The limits in force, in words."""
+        return self._limits
+
+    @property
     def _totals(self) -> Totals:
         return Totals() if self._driving is None else self._driving.totals
 
@@ -156,7 +252,9 @@ class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
                 from ..strategies.progress import progress_bar
 
                 total = len(items) if isinstance(items, Sized) else None
-                self._reader = self._closing.enter_context(progress_bar("settling", total))
+                self._reader = self._closing.enter_context(
+                    progress_bar("settling", total, about=self._limits, projects=True)
+                )
             driving = self._driving = Driving(items, self._rules, loop)
         return driving
 
@@ -164,7 +262,7 @@ class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
         if settled is None:
             self._close()
         elif self._reader is not None:
-            self._reader.count(settled.thunk)
+            self._reader.add(asked_in(settled.item), state=state_of(settled.item), failure=failure_of(settled.item))
         return settled
 
     def _close(self) -> None:
@@ -193,21 +291,21 @@ class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
         finally:
             del self, driving  # likewise
 
-    async def __anext__(self) -> AnyThunk:
+    async def __anext__(self) -> Item:
         try:
             settled = await self._next()
         finally:
             del self  # likewise
         if settled is None:
             raise StopAsyncIteration
-        return settled.thunk
+        return cast("Item", settled.item)
 
-    def __next__(self) -> AnyThunk:
+    def __next__(self) -> Item:
         loops.forbid_inside_loop("`for thunk in mellite.engine.map(...)`", "`async for`")
         settled = self._block()
         if settled is None:
             raise StopIteration
-        return settled.thunk
+        return cast("Item", settled.item)
 
     # All of it
 
@@ -229,8 +327,8 @@ class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
         except Exception:
             raise
         except BaseException:
-            for pump in [] if self._driving is None else self._driving.leave():
-                await pump.linger()
+            for errand in [] if self._driving is None else self._driving.leave():
+                await errand.linger()
             self._drop(sink)
             raise
         return self if sink is None else sink.finish()
@@ -297,9 +395,8 @@ class Map(AsyncIterator[AnyThunk], Iterator[AnyThunk], Awaitable[Any]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        pumps = [] if self._driving is None else self._driving.leave()
-        for pump in pumps:
-            await pump.linger()
+        for errand in [] if self._driving is None else self._driving.leave():
+            await errand.linger()
         self._drop(None)
 
     def __enter__(self) -> Self:
@@ -336,7 +433,7 @@ class Stopping(Awaitable[None]):
 
 def _add(sink: Sink | None, settled: Settled) -> None:
     if sink is not None:
-        sink.add(settled.number, settled.thunk)
+        sink.add(settled.number, settled.item)
 
 
 def _finish(sink: Sink | None) -> None:

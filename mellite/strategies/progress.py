@@ -1,10 +1,11 @@
-"""A progress bar for many generations, on a terminal, on demand: their number, tokens, cost, rate and time left."""
+"""A progress bar for many generations, on a terminal, on demand: their number, tokens, cost, rate and failures."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 __all__ = ["Bar", "progress_bar"]
+
+
+#: The columns of a line that are not for numbers: the title, the bar, how many of how many, the time left.
+_ROOM_FOR_BAR: Final = 50
 
 
 class _Screen:
@@ -72,7 +77,9 @@ _screen: Final = _Screen()
 
 
 @contextmanager
-def progress_bar(title: str, total: int | None = None, *, wanted: bool = True) -> Generator[Bar | None]:
+def progress_bar(
+    title: str, total: int | None = None, *, wanted: bool = True, about: str = "", projects: bool = False
+) -> Generator[Bar | None]:
     """Draw a bar on standard error while the block runs. Give None if standard error is no terminal.
 
     Bars that are open at the same time are drawn below each other.
@@ -81,6 +88,8 @@ def progress_bar(title: str, total: int | None = None, *, wanted: bool = True) -
         title: the text before the bar.
         total: the number of generations, if known.
         wanted: whether to draw a bar at all.
+        about: a line to stand above it, such as the limits in force.
+        projects: whether to say what all of it will cost, from what those that are there have.
 
     Raises:
         MissingExtra: if a bar has to be drawn, and rich is not installed.
@@ -95,7 +104,7 @@ def progress_bar(title: str, total: int | None = None, *, wanted: bool = True) -
         yield None
         return
     prices()  # raises here if they cannot be read, and not where a generation ends
-    bar = Bar(_screen.open(), title, total)
+    bar = Bar(_screen.open(), title, total, about, projects=projects)
     try:
         yield bar
     finally:
@@ -125,7 +134,10 @@ class Bar:
     Lock order: the lock of a bar, then that of rich's display.
     """
 
-    def __init__(self, display: Progress, title: str, total: int | None) -> None:
+    def __init__(
+        self, display: Progress, title: str, total: int | None, about: str = "", *, projects: bool = False
+    ) -> None:
+        self._projects = projects
         self._display = display
         self._total = total
         self._began = time.perf_counter()
@@ -133,8 +145,12 @@ class Bar:
         self._closed = False
         self._seen: set[str] = set()
         self._done = self._failed = 0
+        self._failures: Counter[str] = Counter()
+        self._kinds_untold = False
         self._spent = Totals()
         self._said = _Said()
+        if about:
+            display.console.print(f"{title}: {about}", markup=False, highlight=False)
         self._task: TaskID = display.add_task(title, total=total, said=self._said)
 
     def expects(self, total: int) -> None:
@@ -152,36 +168,69 @@ class Bar:
 
     def count(self, thunk: AnyThunk) -> None:
         """Count a settled generation. The cost of one that several thunks share is added once; replayed is free."""
-        made = thunk.generation
+        self.add((thunk,), state=thunk.state)
+
+    def add(self, thunks: Iterable[AnyThunk], *, state: str, failure: str | None = None) -> None:
+        """Count something that has settled.
+
+        Args:
+            thunks: the generations that were made for it.
+            state: done, failed or cancelled.
+            failure: the kind of failure.
+        """
         with self._lock:
             if self._closed:  # the block has ended; the generation went on for another consumer
                 return
             self._done += 1
-            self._failed += thunk.state != "done"
-            if not made.replayed and (made.generation_id is None or made.generation_id not in self._seen):
-                self._seen.add(made.generation_id or "")
-                if not used_nothing(thunk):
-                    self._spent = self._spent.plus(made.usage, made.cost_usd)
-                for usage, cost in failed_attempts(made):
-                    self._spent = self._spent.plus(usage, cost)
+            self._failed += state != "done"
+            if failure is not None:
+                self._failures[failure] += 1
+            for thunk in thunks:
+                self._spend(thunk)
             self._draw()
+
+    def _spend(self, thunk: AnyThunk) -> None:
+        made = thunk.generation
+        if not made.replayed and (made.generation_id is None or made.generation_id not in self._seen):
+            self._seen.add(made.generation_id or "")
+            if not used_nothing(thunk):
+                self._spent = self._spent.plus(made.usage, made.cost_usd)
+            for usage, cost in failed_attempts(made):
+                self._spent = self._spent.plus(usage, cost)
 
     def _draw(self) -> None:
         spent = self._spent
         tokens = (spent.usage.total_tokens if spent.usage is not None else None) or 0
         said = [f"{'>=' if spent.unmetered and tokens else ''}{tokens:,} tokens"]
         if spent.known_cost_usd is not None:
-            said.append(f"{'>=' if spent.unpriced else ''}${spent.known_cost_usd:,.4f}")
+            said.append(f"{'>=' if spent.unpriced else ''}${spent.known_cost_usd:,.4f}{self._projected()}")
         seconds = time.perf_counter() - self._began
         said.append(f"{self._done / seconds if seconds > 0 else 0:.1f}/s")
         if self._failed:
-            said.append(f"{self._failed} failed")
+            said.append(f"{self._failed} failed{self._kinds_that_fit(said)}")
         self._said.text = " · ".join(said)
         total = None if self._total is None else max(self._total, self._done)
         self._display.update(self._task, completed=self._done, total=total)
+
+    def _kinds_that_fit(self, said: list[str]) -> str:
+        """Return the kinds of failures, if there is room for them on the line; else they are told at the end."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self._failures.most_common(3))
+        room = self._display.console.width - len(" · ".join(said)) - _ROOM_FOR_BAR
+        self._kinds_untold = len(kinds) > room
+        return f" ({kinds})" if kinds and not self._kinds_untold else ""
+
+    def _projected(self) -> str:
+        """Return what all of it is going to cost, if it goes on like this."""
+        cost, total = self._spent.known_cost_usd, self._total
+        if not self._projects or cost is None or total is None or not self._done or total <= self._done:
+            return ""
+        return f" of ~${cost * total / self._done:,.2f}"
 
     def close(self) -> None:
         """Stop the bar; it stays as last drawn."""
         with self._lock:
             self._closed = True
+            if self._kinds_untold:
+                kinds = ", ".join(f"{count} {kind}" for kind, count in self._failures.most_common())
+                self._display.console.print(f"failed: {kinds}", markup=False, highlight=False)
         self._display.stop_task(self._task)

@@ -312,3 +312,26 @@ def test_waiting_for_a_rate_limit() -> None:
         """
     )
     assert "2 waiting" in drawn
+
+
+def test_a_map_says_what_it_will_cost_and_what_failed() -> None:
+    """The bar of a map projects the cost, counts failures by kind, and names the limits in force."""
+    printed, drawn = on_terminal(
+        """
+        gate = anyio.Event()
+        models = [Model(), Model(error=ConnectionLost("gone")), Model(wait=gate)]
+        items = [model.generate("hi") for model in models]
+        limits = [mellite.Rate(requests_per_minute=600), mellite.Budget(usd=50)]
+        async for thunk in mellite.engine.map(items, limits=limits, concurrency=2):
+            if thunk is items[1]:
+                await anyio.sleep(0.3)
+                gate.set()
+        print(thunk.text)
+        """
+    )
+    assert printed == "hi\n"
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
+    assert re.search(r"\$2\.5100 of ~\$3\.7[67]", plain), plain
+    said = re.sub(r"\s+", " ", plain)
+    assert "failed: 1 ConnectionLost" in said, plain
+    assert "at most 2 at once, 600 requests/min, $50.00" in said, plain

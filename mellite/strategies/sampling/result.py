@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from ...thunk.thunk import ModelOutputThunk
 from ...values.pictured import Pictured
@@ -36,10 +36,14 @@ class SamplingResult(Pictured, Generic[T]):
             ``decided``: the missing samples could not change the outcome;
             ``completed``: all n samples have come;
             ``max_samples``, ``max_tokens``, ``max_usd``, ``deadline``: that budget was spent;
-            ``hopeless``: a sample failed in a way that a retry cannot mend, such as a wrong key.
+            ``hopeless``: a sample failed in a way that a retry cannot mend, such as a wrong key;
+            ``failed``, ``cancelled``: of `mellite.engine.map`, which gives no error but a result: see `error`.
         strategy: the name of the strategy.
         requirements: the descriptions of the requirements, in the order of the verdicts.
         duration_ms: how long the sampling took, in ms.
+        source: the thunk that was copied. It was not generated itself.
+        error: what `Strategy.sample` would have raised; of results that `mellite.engine.map` gives, else None. Where no
+            sample gave an answer, the winner is the last sample, and without any the source.
     """
 
     winner: ModelOutputThunk[T]
@@ -49,6 +53,8 @@ class SamplingResult(Pictured, Generic[T]):
     strategy: str = ""
     requirements: tuple[str, ...] = ()
     duration_ms: float | None = None
+    source: ModelOutputThunk[T] | None = None
+    error: Exception | None = None
 
     @property
     def value(self) -> str | None:
@@ -118,6 +124,14 @@ class SamplingResult(Pictured, Generic[T]):
         import json
 
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(type(self))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A pickle of an earlier version lacks later fields.
+        for name, value in {"source": None, "error": None, **state}.items():
+            object.__setattr__(self, name, value)
 
     def __bool__(self) -> bool:
         return self.success

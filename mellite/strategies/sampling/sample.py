@@ -19,7 +19,16 @@ T = TypeVar("T")
 
 #: The reason why sampling stopped; see `SamplingResult`.
 StopReason: TypeAlias = Literal[
-    "accepted", "decided", "completed", "max_samples", "max_tokens", "max_usd", "deadline", "hopeless"
+    "accepted",
+    "decided",
+    "completed",
+    "max_samples",
+    "max_tokens",
+    "max_usd",
+    "deadline",
+    "hopeless",
+    "failed",
+    "cancelled",
 ]
 
 #: The outcome of a sample; see `Sample.status`.

@@ -87,29 +87,64 @@ class Strategy:
                 exception. If a budget cannot be kept, because a price is unknown. Answers that merely fail their
                 checks raise nothing: see `SamplingResult.success`.
         """
-        required = self._checked(thunk, requirements)
+        required = self.checked(thunk, requirements)
         if not progress:
-            return await self._sampled(thunk, required, watch)
+            return await self._sampled(self._round(thunk, required, watch), thunk)
         if watch is not None:
             msg = "sample() takes watch=... or progress=True, not both"
             raise InvalidRequest(msg, parameter="progress")
         from ..progress import progress_bar
 
         with progress_bar(type(self).__name__) as bar:
-            return await self._sampled(thunk, required, bar)
+            return await self._sampled(self._round(thunk, required, bar), thunk)
 
-    async def _sampled(
-        self, thunk: ModelOutputThunk[T], required: Sequence[Requirement], watch: Watch | None
+    async def result_of(
+        self,
+        thunk: ModelOutputThunk[T],
+        requirements: Sequence[Requirement | Check] | None = (),
+        *,
+        watch: Watch | None = None,
     ) -> SamplingResult[T]:
-        round = Round(
-            self._attempts(thunk), self._meter(), requirements=required, check_all=self.check_all, watch=watch
-        )
+        """Sample as `sample` does, and return a result also where that raises: with its `error`, and all samples.
+
+        Args:
+            thunk: the thunk to copy, in any state.
+            requirements: the demands on an answer.
+            watch: told of every copy that is sent, and of its outcome.
+
+        Raises:
+            InvalidRequest: for arguments that make no sense, before anything is sent.
+        """
+        round = self._round(thunk, self.checked(thunk, requirements), watch)
+        began = time.perf_counter()
+        try:
+            return await self._sampled(round, thunk)
+        except Exception as error:
+            samples = round.samples()
+            best = nearest(samples) or (samples[-1] if samples else None)
+            return SamplingResult(
+                winner=thunk if best is None else best.thunk,
+                success=False,
+                samples=tuple(samples),
+                stop_reason="failed",
+                strategy=type(self).__name__,
+                requirements=tuple([requirement.description for requirement in round.requirements]),
+                duration_ms=(time.perf_counter() - began) * 1000,
+                source=thunk,
+                error=error,
+            )
+
+    def _round(self, thunk: AnyThunk, required: Sequence[Requirement], watch: Watch | None) -> Round:
+        return Round(self._attempts(thunk), self._meter(), requirements=required, check_all=self.check_all, watch=watch)
+
+    async def _sampled(self, round: Round, thunk: ModelOutputThunk[T]) -> SamplingResult[T]:
+        watch = round.watch
         if watch is not None:
             watch.expects(round.limit)
         began = time.perf_counter()
         async with Performing("sampling", self) as looked_at:
             chosen = await self._run(round, thunk)
-            result = self._result(round, chosen, (time.perf_counter() - began) * 1000)
+            result = self._result(round, chosen, thunk, (time.perf_counter() - began) * 1000)
             if looked_at is not None:
                 looked_at.result = result
         return result
@@ -205,8 +240,13 @@ class Strategy:
     def _meter(self) -> Meter:
         return Meter(self.max_tokens, self.max_usd)
 
-    def _checked(self, thunk: AnyThunk, requirements: Sequence[Requirement | Check] | None) -> tuple[Requirement, ...]:
-        """Check everything that can be checked before anything is sent, and return the requirements."""
+    def checked(self, thunk: AnyThunk, requirements: Sequence[Requirement | Check] | None) -> tuple[Requirement, ...]:
+        """Check everything that can be checked before anything is sent, and return the requirements.
+
+        Raises:
+            InvalidRequest: for what makes no sense.
+            SamplingError: if a budget in USD could not be kept.
+        """
         if not isinstance(thunk, ModelOutputThunk):
             msg = f"{type(self).__name__}.sample takes a thunk, not {type(thunk).__name__}; backend.generate makes one"
             raise InvalidRequest(msg, parameter="thunk")
@@ -298,7 +338,9 @@ class Strategy:
         elif sample.error is not None and self._repeats() and round.may_start() and is_hopeless(sample.thunk.error):
             round.stop("hopeless")
 
-    def _result(self, round: Round, chosen: AnySample | None, duration_ms: float) -> SamplingResult[Any]:
+    def _result(
+        self, round: Round, chosen: AnySample | None, source: AnyThunk, duration_ms: float
+    ) -> SamplingResult[Any]:
         samples = round.samples()
         reason = round.stopped or self._end(round)
         best = chosen or nearest(round.ordered()) or nearest(samples)
@@ -319,6 +361,7 @@ class Strategy:
             strategy=type(self).__name__,
             requirements=tuple([requirement.description for requirement in round.requirements]),
             duration_ms=duration_ms,
+            source=source,
         )
 
 
