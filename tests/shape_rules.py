@@ -28,7 +28,7 @@ WIDE_EXCEPTS = {
     "mellite/cli/doctor.py::_outcome": "whatever goes wrong in a check is what `mellite doctor` tells",
     "mellite/engine/driving.py::Driving._next_item": "what the caller's iterable raises is raised behind all others",
     "mellite/engine/feeding.py::_Awaited._run": "the same, of one that is awaited",
-    "mellite/strategies/sampling/strategy.py::Strategy.result_of": "it is the error of the result, as thunks have theirs",
+    "mellite/strategies/sampling/strategy.py::Strategy.result_of": "it is the error of the result",
     "mellite/loops/own_context.py::in_own_context": "thrown into the coroutine, which raises it unless it handles it",
     "mellite/loops/threads.py::_Job.run": "the task that waits for the thread raises it",
     "mellite/archive/log/rows.py::_said": "the row says that the error cannot be shown",
