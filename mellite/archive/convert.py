@@ -1,20 +1,25 @@
-"""Turn cassettes of one format into another: VCR into HTTP, text into HTTP and back, compressed or not."""
+"""Turn cassettes of one format into another: other tools' into HTTP, text into HTTP and back, compressed or not."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
+from attrs import evolve
+
+from ..cassettes.audit import is_to_be_told
 from ..cassettes.compression import ENDINGS, Compression
 from ..cassettes.files.find import Failed, Found, find_cassettes
-from ..values.errors import ConfigurationError
-from .convert_to_http import http_again, http_of_texts
+from ..values.errors import ConfigurationError, InvalidCassette
+from ..values.spelling import nearest
+from .convert_to_http import http_again, http_imported, http_of_texts, http_of_vcr
 from .convert_to_text import texts_again, texts_of_http
 from .converted import Converted, ending_of, stem_of, unless_it_fails
+from .importing.formats import FOREIGN, SourceFormat, foreign_ending, recognized, unknown
 
-__all__ = ["Converted", "Format", "convert"]
+__all__ = ["Converted", "Format", "SourceFormat", "convert"]
 
 #: What to make: a file of interactions, or a directory of answers by their keys.
 Format: TypeAlias = Literal["http", "text"]
@@ -27,6 +32,7 @@ def convert(
     target: str | None = None,
     *,
     to: Format | None = None,
+    source_format: SourceFormat = "auto",
     compression: Compression | None = None,
     replace: bool = False,
     failed: Failed | None = None,
@@ -37,10 +43,13 @@ def convert(
     made: for HTTP cassettes of the same names, or for text cassettes.
 
     Args:
-        source: a file or a folder: of HTTP cassettes, of VCR's, or of text cassettes.
+        source: a file or a folder: of HTTP cassettes, of text cassettes, or of other tools' files.
         target: a file or a folder; by default the folder of the source. Text cassettes are compressed there where they
             are; HTTP cassettes get another ending, and the source stays.
         to: what to make; by default of text cassettes ``http`` for a file and else ``text``, and of others ``http``.
+        source_format: what the source is, if it is another tool's. ``auto`` looks into each file: HAR files, and the
+            cassettes of VCR.py, cassetter, go-vcr and Ruby's VCR are known by what is in them. With a name, all files
+            that end like that format's are read so.
         compression: of the files in a folder; a file's ending says it for itself.
         replace: whether to replace what is there.
         failed: told of what cannot be converted, while the rest is; without it, that is raised. JSON, YAML and TOML in
@@ -52,11 +61,19 @@ def convert(
         UnsafeCassette: if it holds something that looks like a secret; scrub it first.
         CassetteError: if the target is there and is not to be replaced, or cannot be written.
         MissingExtra: for a format whose package is not installed.
-        ConfigurationError: if source and target do not go together.
+        ConfigurationError: if source and target do not go together, or for an unknown `source_format`.
+
+    Example:
+        >>> import tempfile
+        >>> target = os.path.join(tempfile.mkdtemp(), "a.json")
+        >>> har = "tests/archive/importing/data/mitmproxy.har"
+        >>> [done.calls for done in convert(har, target, source_format="har")]
+        [4]
     """
+    _check(source_format)
     if target is None:
         target = source if os.path.isdir(source) else os.path.dirname(source) or "."
-    texts, others = _found(source, target, to, failed)
+    texts, others = _found(source, target, to, source_format, failed)
     if texts:
         into = to or ("http" if _is_file(target) else "text")
         if into == "text":
@@ -69,20 +86,48 @@ def convert(
         if to == "text":
             make = partial(texts_of_http, one.path, target, compression, replace=replace)
         else:
-            make = partial(_again, one, source, _place(one, source, target, compression), replace=replace)
+            path = _place(one, source, target, compression)
+            make = partial(_http, one, source, path, source_format, replace=replace)
         done = unless_it_fails(one, make, failed)
         if done is not None:
             yield done
 
 
-def _again(one: Found, source: str, path: str, *, replace: bool) -> Converted | None:
+def _check(source_format: str) -> None:
+    names = get_args(SourceFormat)
+    if source_format not in names:
+        near = nearest(source_format, names)
+        meant = f"; did you mean {near!r}?" if near else ""
+        msg = f"there is no format {source_format!r} to convert from, but {', '.join(names)}{meant}"
+        raise ConfigurationError(msg)
+
+
+def _http(one: Found, source: str, path: str, source_format: SourceFormat, *, replace: bool) -> Converted | None:
     """Convert one file to HTTP; None if it is one of a folder and already what it is to become."""
+    if source_format in FOREIGN:
+        return http_imported(one.path, path, source_format, replace=replace)
+    if source_format != "auto":
+        return http_of_vcr(one.path, path, source_format, replace=replace)
     if os.path.isdir(source) and path == os.path.normpath(one.path):
         return None
-    return http_again(one.path, path, replace=replace)
+    if foreign_ending(one.path, "auto"):
+        refused: Exception | None = None
+    else:
+        try:
+            return http_again(one.path, path, replace=replace)
+        except InvalidCassette as error:
+            refused = error
+    name = recognized(one.path)
+    if name is not None:
+        return http_imported(one.path, path, name, replace=replace)
+    if refused is not None and is_to_be_told(evolve(one, named=False)):  # it was one of ours, and is damaged
+        raise refused
+    raise unknown(one.path) from refused
 
 
-def _found(source: str, target: str, to: Format | None, failed: Failed | None) -> tuple[list[Found], list[Found]]:
+def _found(
+    source: str, target: str, to: Format | None, source_format: SourceFormat, failed: Failed | None
+) -> tuple[list[Found], list[Found]]:
     """Find the text cassettes and the others, and make sure that they fit into the target.
 
     Raises:
@@ -90,8 +135,12 @@ def _found(source: str, target: str, to: Format | None, failed: Failed | None) -
         ConfigurationError: if there is nothing to convert, or it does not fit.
     """
     found = list(find_cassettes([source], failed=failed))
-    texts = [one for one in found if one.kind == "text"]
+    texts = [one for one in found if one.kind == "text" and source_format == "auto"]
     others = [one for one in found if one.kind == "http"]
+    if os.path.isdir(source):
+        if source_format in FOREIGN:
+            others = []
+        others += [Found(path, "http", named=True) for path in _foreign_below(source, source_format)]
     if not texts and not others:
         msg = f"there are no cassettes in {source!r}"
         raise ConfigurationError(msg)
@@ -99,6 +148,21 @@ def _found(source: str, target: str, to: Format | None, failed: Failed | None) -
         msg = f"{source!r} does not fit into the one file {target!r}; name a folder as the target"
         raise ConfigurationError(msg)
     return texts, others
+
+
+def _foreign_below(folder: str, source_format: SourceFormat) -> Iterator[str]:
+    """Yield another tool's files below a folder.
+
+    Those of one format are told by their endings. With ``auto``, those are looked into whose ending no cassette has.
+    """
+    if source_format not in FOREIGN and source_format != "auto":
+        return
+    for below, folders, names in os.walk(folder):
+        folders[:] = sorted([name for name in folders if not name.startswith(".")])
+        for name in sorted(names):
+            path = os.path.join(below, name)
+            if foreign_ending(name, source_format) and (source_format != "auto" or recognized(path)):
+                yield path
 
 
 def _is_file(target: str) -> bool:

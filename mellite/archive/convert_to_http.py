@@ -1,4 +1,4 @@
-"""Make HTTP cassettes of VCR's cassettes, of text cassettes, and of HTTP cassettes that are compressed otherwise."""
+"""Make HTTP cassettes of other tools' files, of text cassettes, and of HTTP cassettes that are compressed otherwise."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from attrs import evolve
 
 from ..cassettes.bodies import Body, decoded
 from ..cassettes.compression import compression_of, expand
+from ..cassettes.files.cassetter import is_cassetter
 from ..cassettes.files.disk import read_file
 from ..cassettes.files.find import Failed, Found
 from ..cassettes.files.journal_lines import JOURNAL, REWRITE
 from ..cassettes.files.read import load_cassette
-from ..cassettes.files.vcr import import_vcr, is_foreign, is_vcr
+from ..cassettes.files.vcr import Imported, decode_document, import_vcr, is_foreign, is_vcr
 from ..cassettes.files.write import encode_cassette
 from ..cassettes.interactions import Cassette, HttpInteraction, RecordedRequest, RecordedResponse
 from ..cassettes.scrub import scrub_cassette
@@ -25,29 +26,60 @@ from ..cassettes.text.sidecar import Sidecar
 from ..protocols.writing import PROTOCOLS, Said, stream_of
 from ..providers.catalog import find
 from ..providers.default_models import spec_of
-from ..values.errors import ConfigurationError, InvalidRequest
+from ..values.errors import ConfigurationError, InvalidCassette, InvalidRequest
+from ..values.provider_json import Json
 from ..values.request import Request
 from .converted import Converted, stem_of, unless_it_fails, write
+from .importing.formats import imported
 
-__all__ = ["http_again", "http_of_texts"]
+__all__ = ["http_again", "http_imported", "http_of_texts", "http_of_vcr"]
+
+
+def http_imported(source: str, path: str, source_format: str, *, replace: bool) -> Converted:
+    """Convert a file of another tool; `source_format` is one of those that need a module of their own."""
+    found = imported(source_format, source)
+    metadata = {"name": stem_of(source), "client": source_format}  # so that what differs between clients is no matter
+    return _stored(source, path, found, metadata, replace=replace)
 
 
 def http_again(source: str, path: str, *, replace: bool) -> Converted:
     """Convert one of VCR's cassettes, or copy an HTTP cassette byte for byte with another compression."""
     cassette = load_cassette(source)
-    data = None
-    dropped: tuple[str, ...] = ()
     if _is_vcr(source):
-        imported = import_vcr(source)
-        clean = scrub_cassette(evolve(imported.cassette, metadata={"name": stem_of(source)}), scan=SecretScan({}))
-        cassette = clean.cassette
-        dropped = (*imported.dropped, *[f"redacted: {place}" for place in clean.changed])
-    elif not any(os.path.lexists(source + journal) for journal in (JOURNAL, REWRITE)):
+        return _stored(source, path, import_vcr(source), {"name": stem_of(source)}, replace=replace)
+    data = None
+    if not any(os.path.lexists(source + journal) for journal in (JOURNAL, REWRITE)):
         data = expand(read_file(source), compression_of(source), path=source)
     scan = SecretScan()
     scan.refuse(scan.cassette(cassette), path=path)
     write(path, encode_cassette(cassette) if data is None else data, replace=replace)
+    return Converted(source, path, calls=len(cassette.interactions))
+
+
+def _stored(source: str, path: str, found: Imported, metadata: dict[str, Json], *, replace: bool) -> Converted:
+    """Write what was read from another tool's file, after its secrets were taken out."""
+    clean = scrub_cassette(evolve(found.cassette, metadata=metadata), scan=SecretScan({}))
+    cassette = clean.cassette
+    scan = SecretScan()
+    scan.refuse(scan.cassette(cassette), path=path)
+    write(path, encode_cassette(cassette), replace=replace)
+    dropped = (*found.dropped, *[f"redacted: {place}" for place in clean.changed])
     return Converted(source, path, calls=len(cassette.interactions), dropped=dropped)
+
+
+def http_of_vcr(source: str, path: str, source_format: str, *, replace: bool) -> Converted:
+    """Convert a file that was said to be VCR.py's or cassetter's.
+
+    Raises:
+        InvalidCassette: if it is another one, or damaged.
+    """
+    data = expand(read_file(source), compression_of(source), path=source)
+    document = decode_document(data, path=source)
+    is_so = is_cassetter(document) if source_format == "cassetter" else is_vcr(document)
+    if not is_so:
+        msg = f"{source!r} is no cassette of {'cassetter' if source_format == 'cassetter' else 'VCR.py'}"
+        raise InvalidCassette(msg, path=source)
+    return _stored(source, path, import_vcr(source), {"name": stem_of(source)}, replace=replace)
 
 
 def _is_vcr(path: str) -> bool:

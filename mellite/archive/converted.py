@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from attrs import field, frozen
 
@@ -17,6 +17,9 @@ from ..values.errors import CassetteError, MissingExtra
 __all__ = ["Converted", "ending_of", "stem_of", "unless_it_fails", "write"]
 
 T = TypeVar("T")
+
+#: Endings of the names of files that can be converted, compressed or not.
+_ENDINGS: Final = (".out", ".json", ".yaml", ".yml", ".toml", ".txt", ".har", ".jsonl", ".eval", ".db", ".sqlite")
 
 
 @frozen
@@ -56,7 +59,7 @@ def unless_it_fails(one: Found, make: Callable[[], T], failed: Failed | None) ->
 def stem_of(path: str) -> str:
     """Return the name of a file or folder without its endings."""
     name = os.path.basename(os.path.normpath(path))
-    for ending in (*ENDINGS, ".json", ".yaml", ".yml", ".toml", ".txt"):
+    for ending in (*ENDINGS, *_ENDINGS):
         name = name.removesuffix(ending)
     return name
 

@@ -66,9 +66,10 @@ def backend(
 
     ``provider:model`` (or ``provider/model``; the first separator counts) asks a provider over the network.
     ``cassette:DIRECTORY`` answers from the text cassettes in a directory. ``cassette:FILE.json`` answers from an HTTP
-    cassette (also from VCR's ``.yaml``, or compressed, ``.json.gz``), in the recorded order. ``fake:echo`` answers with
-    the prompt, ``fake:constant:TEXT`` with a text. The file of an HTTP cassette is read at once. Otherwise nothing is
-    opened, read from the environment or sent before the first thunk is generated.
+    cassette (also from VCR's ``.yaml``, or compressed, ``.json.gz``), in the recorded order, or in any order if another
+    client recorded it. ``fake:echo`` answers with the prompt, ``fake:constant:TEXT`` with a text. The file of an HTTP
+    cassette is read at once. Otherwise nothing is opened, read from the environment or sent before the first thunk is
+    generated.
 
     Args:
         spec: the string.
@@ -185,7 +186,10 @@ def _replayed(path: str, timeouts: Timeouts | None, options: dict[str, Any]) -> 
         if is_json and isinstance(body, dict):
             route = route_of(interaction.request.url, body)
             if route is not None:
-                return LiveBackend(route, transport=ReplayTransport(cassette), timeouts=timeouts, **options)
+                # A client of somebody else's also asks what this backend never will, as for a list of models.
+                of_a_client = isinstance((cassette.metadata or {}).get("client"), str)
+                transport = ReplayTransport(cassette, match="pool" if of_a_client else "cursor")
+                return LiveBackend(route, transport=transport, timeouts=timeouts, **options)
     msg = (
         f"cassette {path!r} holds no request of a protocol that mellite knows; replay it with a backend of your own "
         "over mellite.cassettes.ReplayTransport"

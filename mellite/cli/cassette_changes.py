@@ -13,7 +13,7 @@ from .cassettes import AS_JSON, PATHS, Failures, named, without_secrets
 from .output import errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..archive.convert import Format
+    from ..archive.convert import Format, SourceFormat
     from ..cassettes.compression import Compression
 
 __all__ = ["convert", "scrub", "verify"]
@@ -60,6 +60,13 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
 @click.command()
 @click.argument("source", type=click.Path())
 @click.argument("target", type=click.Path(), required=False)
+@click.option(
+    "--from",
+    "source_format",
+    type=click.Choice(["auto", "vcr", "cassetter", "har", "go-vcr", "ruby-vcr"]),
+    default="auto",
+    help="The tool that made SOURCE; auto looks into it.",
+)
 @click.option("--to", type=click.Choice(["http", "text"]), help="What to make, where the names do not say it.")
 @click.option(
     "--compression",
@@ -70,9 +77,16 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @AS_JSON
 def convert(
-    *, source: str, target: str | None, to: Format | None, compression: str, force: bool, as_json: bool
+    *,
+    source: str,
+    target: str | None,
+    source_format: SourceFormat,
+    to: Format | None,
+    compression: str,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Convert cassettes: VCR's YAML or JSON to mellite's, text to HTTP and back, compressed or not.
+    """Convert cassettes: other tools' files to mellite's, text to HTTP and back, compressed or not.
 
     TARGET is a file that ends in .json, .json.gz or .json.lz4, or a folder; without it, the folder of SOURCE. Text
     cassettes are compressed where they are. What could not be kept is said on standard error. Exits with 1 if something
@@ -84,7 +98,15 @@ def convert(
     failed = Failures()
     told = failed if os.path.isdir(source) else None  # if the only file fails, the command fails
     with errors_shown():
-        for one in converted(source, target, to=to, compression=known.get(compression), replace=force, failed=told):
+        for one in converted(
+            source,
+            target,
+            to=to,
+            source_format=source_format,
+            compression=known.get(compression),
+            replace=force,
+            failed=told,
+        ):
             if as_json:
                 print_json({"source": one.source, "path": one.path, "calls": one.calls, "dropped": one.dropped})
                 continue

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from attrs import define, field, frozen
 
-from ...values.errors import InvalidCassette, InvalidProviderOutput, MissingExtra, OutputTooLarge
+from ...values.errors import InvalidCassette
 from ...values.public_names import publish
-from ...wire.content_encoding import BodyDecoder
 from ..bodies import Body, decode_json
 from ..compression import compression_of, expand
 from ..interactions import Cassette, HttpInteraction, RecordedRequest, RecordedResponse
 from ..secrets.redaction import Redaction
 from .cassetter import as_json, decode_toml, from_cassetter, is_cassetter
 from .disk import MAX_BYTES, read_file
+from .inflating import FRAMING, inflated
 from .yaml import decode_yaml
 
 if TYPE_CHECKING:
@@ -38,15 +38,6 @@ ANSWER_HEADERS: Final = frozenset(
         "x-request-id",
     }
 )
-
-#: Headers that describe how a body was sent, and are no longer true of a stored one.
-_FRAMING: Final = frozenset({"connection", "content-encoding", "content-length", "transfer-encoding"})
-
-#: How compressed data begins, for formats with a magic number: https://www.rfc-editor.org/rfc/rfc1952 and rfc8878.
-_MAGIC: Final = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
-
-#: How many characters are looked at to tell text from bytes.
-_LOOKED_AT: Final = 100_000
 
 _SHOWN: Final[Mapping[type, str]] = {type(None): "nothing", dict: "an object", list: "a list"}
 
@@ -188,7 +179,7 @@ class _Reader:
         headers = self.headers(fields.pop("headers", None), f"{where}.headers")
         body = self.body(fields, where, headers, asked=True)
         kept = {name: value for name, value in headers.items() if name in self.redaction.request_headers}
-        self.leave("request headers", headers.keys() - kept.keys() - _FRAMING)
+        self.leave("request headers", headers.keys() - kept.keys() - FRAMING)
         self.leave("of requests", fields)
         return RecordedRequest(method, url, headers=dict(sorted(kept.items())), body=Body.of(body))
 
@@ -200,7 +191,7 @@ class _Reader:
         kept = {name: value for name, value in headers.items() if name in wanted}
         if "content-encoding" in headers:  # the body could not be decompressed
             kept["content-encoding"] = headers["content-encoding"]
-        self.leave("response headers", headers.keys() - kept.keys() - _FRAMING)
+        self.leave("response headers", headers.keys() - kept.keys() - FRAMING)
         self.leave("of responses", fields)
         stored = Body.of(body)
         if "content-encoding" in kept and stored.encoding is None:
@@ -234,7 +225,8 @@ class _Reader:
             headers.pop("content-encoding", None)
             return parsed
         item = fields.pop("body", fields.pop("content", None))
-        return self.inflated(self.stored(item, f"{where}.body", headers, asked=asked), headers, f"{where}.body")
+        stored = self.stored(item, f"{where}.body", headers, asked=asked)
+        return inflated(stored, headers, f"{where}.body", self.refuse)
 
     def stored(self, item: object, where: str, headers: dict[str, str], *, asked: bool) -> bytes:
         """Return the bytes that a body stands for."""
@@ -273,26 +265,6 @@ class _Reader:
         except (binascii.Error, ValueError):
             self.refuse(f"{where}.base64_string", "base64", "something else")
 
-    def inflated(self, body: bytes, headers: dict[str, str], where: str) -> bytes:
-        """Decompress a body. If its package is not installed, body and header stay as they are."""
-        encoding = headers.get("content-encoding", "").strip().lower()
-        if not body or encoding not in ("gzip", "x-gzip", "deflate", "br", "zstd"):
-            return body
-        magic = _MAGIC.get(encoding)
-        if not body.startswith(magic) if magic is not None else _is_text(body):
-            headers.pop("content-encoding", None)  # the recorder decompressed the body and kept the header
-            return body
-        decoder = BodyDecoder(encoding, limit=MAX_BYTES)
-        try:
-            whole = b"".join(decoder.feed(body))
-            decoder.end()
-        except MissingExtra:
-            return body
-        except (InvalidProviderOutput, OutputTooLarge) as error:
-            self.refuse(where, f"{encoding} data", f"what is damaged: {error}")
-        headers.pop("content-encoding", None)
-        return whole
-
     def json(self, item: object, where: str) -> bytes:
         return as_json(item, where, self.refuse).encode("utf-8", "surrogatepass")
 
@@ -324,15 +296,6 @@ class _Reader:
         shown = _SHOWN.get(type(found)) or (found if isinstance(found, str) else f"{found!r}")
         msg = f"{name} is no cassette of VCR.py: at {where} expected {wanted}, found {shown:.80}"
         raise InvalidCassette(msg, path=self.path)
-
-
-def _is_text(data: bytes) -> bool:
-    """Whether bytes are readable text in UTF-8, which compressed data of more than a few bytes never are."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return False
-    return all(character >= " " or character in "\t\r\n" for character in text[:_LOOKED_AT])
 
 
 publish(globals(), "mellite.cassettes", "Imported", "import_vcr")

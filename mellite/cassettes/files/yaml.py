@@ -25,9 +25,12 @@ DEEPEST: Final = 200
 #: How many values there may be, counting those that an alias stands for each time.
 MOST: Final = 2_000_000
 
+#: Tags of bytes in base64: YAML's own, and the one that Ruby writes.
+BINARY: Final = frozenset({"tag:yaml.org,2002:binary", "!binary"})
+
 #: The tags of plain values, as YAML 1.1 names them; "!" asks for the plain one. Any other tag may make an object.
-PLAIN_TAGS: Final = frozenset(
-    {"!", *(f"tag:yaml.org,2002:{kind}" for kind in ("binary", "bool", "float", "int", "map", "null", "seq", "str"))}
+PLAIN_TAGS: Final = BINARY | frozenset(
+    {"!", *(f"tag:yaml.org,2002:{kind}" for kind in ("bool", "float", "int", "map", "null", "seq", "str"))}
 )
 
 
@@ -79,6 +82,7 @@ def _loader(yaml: Any) -> Any:
     loader: Any = type("Loader", (safe,), {"yaml_implicit_resolvers": resolvers})
     for special in ("merge", "value"):  # "<<" and "=" are texts, except "<<" as a key
         loader.add_constructor(f"tag:yaml.org,2002:{special}", yaml.constructor.SafeConstructor.construct_yaml_str)
+    loader.add_constructor("!binary", yaml.constructor.SafeConstructor.construct_yaml_binary)
     return loader
 
 
@@ -157,7 +161,7 @@ class _Check:
 
     def _decodable(self, event: Any) -> None:
         """Refuse malformed base64, in which the loader would ignore what it does not know."""
-        if event.tag == "tag:yaml.org,2002:binary":
+        if event.tag in BINARY:
             try:
                 base64.b64decode("".join(event.value.split()), validate=True)
             except (binascii.Error, ValueError) as error:

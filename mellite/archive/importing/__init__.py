@@ -1,0 +1,1 @@
+"""What other tools have recorded, read as HTTP cassettes: one module for each of their formats."""
