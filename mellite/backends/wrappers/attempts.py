@@ -161,7 +161,7 @@ class Trial:
 
     def __init__(self, pump: Any, others: Others) -> None:
         self._pump = pump
-        self._others = others
+        self._others: Others | None = others
         self._held: list[Event] = []
         self._is_past = False  # something has been said
         self.flight: Any = None
@@ -179,15 +179,21 @@ class Trial:
                 self._pump.begin_reading(over=True)
             self._held += events
             return True
+        pump = self._pump
         held = self._let_go()
-        wanted: bool = self._pump.push([*held, *events] if held else events)
+        wanted: bool = pump.push([*held, *events] if held else events)
         return wanted
 
     def _let_go(self) -> list[Event]:
         """Have the flight push to the pump from now on; return what was held back."""
         self._is_past = True
         self.flight.hand_over(self._pump)
+        self._forget()
         return self._taken()
+
+    def _forget(self) -> None:
+        """Forget the pump, whose flight this may be: together they would be a cycle, left to the collector."""
+        self._pump = self._others = None
 
     def begin_reading(self, *, over: bool = False) -> None:
         """Hand on that the first event of an attempt is there."""
@@ -199,23 +205,27 @@ class Trial:
 
     def end(self) -> None:
         """Hand on that all has come."""
+        pump = self._pump
         held = self._let_go()
         if held:
-            self._pump.push(held)
-        self._pump.end()
+            pump.push(held)
+        pump.end()
 
     def end_with_text(self, answer: TextAnswer) -> None:
         """Hand on an answer that is one text, with all its events."""
+        pump = self._pump
         self._let_go()
-        self._pump.end_with_text(answer)
+        pump.end_with_text(answer)
 
     def go_on(self, rest: AsyncGenerator[Batch, None]) -> None:
         """Leave what follows to a task, with all attempts that may be needed."""
-        self._pump.go_on(self._others(rest, self._taken()))
+        self._pump.go_on(self._followed(rest))
 
     def break_off(self, why: BaseException) -> None:
         """Hand on that the program is being ended."""
-        self._pump.break_off(why)
+        pump = self._pump
+        self._forget()
+        pump.break_off(why)
 
     # From the pump.
 
@@ -225,8 +235,12 @@ class Trial:
 
     def rest(self) -> AsyncGenerator[Batch, None]:
         """Return the rest, to be pulled by a task; push no more."""
-        rest: AsyncGenerator[Batch, None] = self.flight.rest()
-        return rest if self._is_past else self._others(rest, self._taken())
+        return self._followed(self.flight.rest())
+
+    def _followed(self, rest: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
+        """Return the rest of the attempt, which is pushed no more, with all others that may be needed."""
+        others, self._others, self.flight = self._others, None, None
+        return rest if others is None else others(rest, self._taken())
 
     def abort(self) -> None:
         """Stop, and close what is open."""
@@ -236,9 +250,10 @@ class Trial:
 
     def hand_over(self, sink: Any) -> None:
         """Push to another sink from now on."""
-        self._pump = sink
         if self._is_past:
             self.flight.hand_over(sink)
+        else:
+            self._pump = sink
 
     def _taken(self) -> list[Event]:
         held, self._held = self._held, []

@@ -61,6 +61,7 @@ class HookRelay:
             self._pump.end()
         else:
             self._pump.go_on(failing(failure))
+        self._pump = None  # whose flight this may be: together they would be a cycle, left to the collector
 
     def end_with_text(self, answer: TextAnswer) -> None:
         """Tell the hooks that all has come, and hand it on."""
@@ -75,15 +76,18 @@ class HookRelay:
         else:
             self._pump.push(answer.events()[self._count :])
             self._pump.go_on(failing(failure))
+        self._pump = None  # likewise
 
     def go_on(self, rest: AsyncGenerator[Batch, None]) -> None:
         """Leave what follows to a task."""
+        self.flight = None  # likewise
         self._pump.go_on(self._passed(rest))
 
     def break_off(self, why: BaseException) -> None:
         """Hand on that the program is being ended."""
         self._notes.is_over = True
         self._pump.break_off(why)
+        self._pump = None  # likewise
 
     def _passed(self, rest: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
         return passed_in_batches(rest, self._notes)
@@ -100,7 +104,8 @@ class HookRelay:
 
     def rest(self) -> AsyncGenerator[Batch, None]:
         """Return the rest, to be pulled by a task; push no more."""
-        return self._passed(self.flight.rest())
+        flight, self.flight = self.flight, None  # likewise
+        return self._passed(flight.rest())
 
     def abort(self) -> None:
         """Stop, close what is open, and tell the hooks."""

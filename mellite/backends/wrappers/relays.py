@@ -97,6 +97,7 @@ class Relay:
         self._watch.ended()
         self._watch.over()
         self._pump.end()
+        self._pump = None  # whose flight this may be: together they would be a cycle, left to the collector
 
     def end_with_text(self, answer: TextAnswer) -> None:
         """Hand on an answer that is one text."""
@@ -104,15 +105,18 @@ class Relay:
         self._watch.ended()
         self._watch.over()
         self._pump.end_with_text(answer)
+        self._pump = None  # likewise
 
     def go_on(self, rest: AsyncGenerator[Batch, None]) -> None:
         """Leave what follows to a task."""
+        self.flight = None  # likewise
         self._pump.go_on(watched(rest, self._watch))
 
     def break_off(self, why: BaseException) -> None:
         """Hand on that the program is being ended."""
         self._watch.over()
         self._pump.break_off(why)
+        self._pump = None  # likewise
 
     # From the pump.
 
@@ -126,7 +130,8 @@ class Relay:
 
     def rest(self) -> AsyncGenerator[Batch, None]:
         """Return the rest, to be pulled by a task; push no more."""
-        return watched(self.flight.rest(), self._watch)
+        flight, self.flight = self.flight, None  # likewise
+        return watched(flight.rest(), self._watch)
 
     def abort(self) -> None:
         """Stop, and close what is open."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -169,3 +171,30 @@ async def test_a_stream_that_is_pushed_to_its_end_is_noted(server: Server) -> No
         thunks = [await backend.generate("x").settle() for _ in range(2)]
         assert [thunk.value for thunk in thunks] == ["Hello!"] * 2
         assert [thunk.generation.replayed for thunk in thunks] == [False, True]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_no_work_for_the_collector(server: Server, wrap: Wrap, stream: bool) -> None:
+    """A call that is over is freed at once: what stood between the connection and the thunk is in no cycle."""
+    given = STREAMED if stream else WHOLE
+    script = server.script(*in_turn(WHOLE, *[given] * 4))
+    script.release("on", 4)
+    async with wrap(live(script, retries=2)) as backend:
+        await backend.generate("Warm up.", stream=False)
+        for number in range(2):
+            await backend.generate(f"Hi {number}.", stream=stream)
+        await anyio.lowlevel.checkpoint()
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(2, 4):
+                await backend.generate(f"Hi {number}.", stream=stream)
+            await anyio.lowlevel.checkpoint()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            found = [each for each in gc.garbage if type(each).__module__.startswith("mellite")]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert found == []
