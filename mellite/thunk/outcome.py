@@ -349,21 +349,24 @@ def _weigh(
     compact = _compact(events, folded)
     parts = folded.parts
     plain = not parts or (len(parts) == 1 and type(parts[0]) is Text and parts[0].provider_metadata is None)
-    return Outcome(
-        state=state,
-        text=folded.text,
-        thinking=folded.thinking,
-        parts=None if plain else parts,
-        tool_calls=folded.tool_calls,
-        generation=generation,
-        raw=raw_of(folded, compact),
-        parsed=parsed,
-        error=failure,
-        traceback=failure.__traceback__ if failure is not None else None,
-        compact=compact,
-        prompt=request,
-        extra=clock.extra,
-    )
+    try:
+        return Outcome(
+            state=state,
+            text=folded.text,
+            thinking=folded.thinking,
+            parts=None if plain else parts,
+            tool_calls=folded.tool_calls,
+            generation=generation,
+            raw=raw_of(folded, compact),
+            parsed=parsed,
+            error=failure,
+            traceback=failure.__traceback__ if failure is not None else None,
+            compact=compact,
+            prompt=request,
+            extra=clock.extra,
+        )
+    finally:
+        failure = None  # see "Cycles" in `mellite.thunk`
 
 
 def _compact(events: list[Event], folded: Folded) -> CompactLog:

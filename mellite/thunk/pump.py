@@ -430,6 +430,7 @@ class Pump(PushedAudience):
             self._settle(cancelled=type(failure).__name__)
         else:
             self._settle(error=failure)
+        del self, failure  # likewise
 
     def _settle(
         self,
@@ -455,7 +456,10 @@ class Pump(PushedAudience):
         )
         if outcome.state == "cancelled" and isinstance(cause, Exception) and outcome.error is not None:
             outcome.error.__cause__ = cause  # what the backend made of being cancelled
-        self._decide(outcome)
+        try:
+            self._decide(outcome)
+        finally:
+            del self, outcome, error, cause  # an answer that does not fit was read below this frame: see "Cycles"
 
     def _decide(self, outcome: Outcome) -> None:
         """Take the first outcome, tell those who look on, and wake all who wait for it."""

@@ -125,14 +125,17 @@ async def test_no_task_is_left(make, ending):
     assert source.calls == len(source.ends)
 
 
+@pytest.mark.parametrize("output", [str, list[int]], ids=["text", "an answer that does not fit"])
 @pytest.mark.parametrize("make", [SOURCES["finishes"], SOURCES["fails"], SOURCES["nonsense"]])
-async def test_thunks_are_freed(make):
+@pytest.mark.parametrize("ask", [mellite.generate, mellite.run])
+async def test_thunks_are_freed(ask, make, output):
     """A settled thunk, its generation and what it read are freed with the last reference, without the collector."""
-    thunk = mellite.generate(make(), "hi")
+    thunk = ask(make(), "hi", output=output)
     await thunk.settle()
-    references = [weakref.ref(thunk), weakref.ref(thunk._gen)]
+    references = [weakref.ref(each) for each in (thunk, thunk._gen, thunk.outcome)]
     del thunk
-    assert [reference() for reference in references] == [None, None]
+    await blocked()
+    assert [reference() for reference in references] == [None] * len(references)
 
 
 async def test_backend_is_freed():

@@ -108,7 +108,10 @@ class StepReader(AsyncIterator[list[Event]]):
         if pump is not None and pump.interrupt is not None:
             pump.raise_interrupt()
         if outcome.error is not None:
-            outcome.raise_error()
+            try:
+                outcome.raise_error()
+            finally:
+                del self, pump, outcome  # see "Cycles" in `mellite.thunk`
         if self.finish is not None:
             return []
         made = outcome.compact.events() if pump is None or pump.has_text_only else pump.events

@@ -150,8 +150,8 @@ class Steps:
         """
         progress, thunk, index = self.progress, reader.thunk, self.progress.count
         batch = () if pump is None else told[len(pump.events) :]
+        outcome = reader.outcome
         try:
-            outcome = reader.outcome
             if outcome is None:
                 if pump is not None:
                     reader.wake_at_end(TextEnd(self, pump, reader, told))
@@ -171,6 +171,7 @@ class Steps:
             rest = reader.rest(outcome)
         except BaseException:
             await reader.leave()
+            del self, pump, reader, progress, thunk, outcome  # see "Cycles" in `mellite.thunk`
             raise
         finish = reader.finish or _ASKS
         rest.append(step_end(index, outcome, finish))
