@@ -153,6 +153,8 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("sniffio", "trio"), ("loops.*", *TRANSPORTS, "recipes.*")),
     "click": ("__main__", "cli.*"),
     "rich": ("__main__", "cli.*", "strategies.progress", "strategies.sampling.result", "strategies.sampling.table"),
+    "distributed": ("engine.on_dask",),
+    "ray": ("engine.on_ray",),
     "opentelemetry": ("backends.wrappers.tracing",),
     "pyarrow": ("engine.parquet_files",),
     "pytest": ("pytest_plugin",),

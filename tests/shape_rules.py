@@ -26,6 +26,18 @@ GRAB_BAGS = {"utils", "util", "helpers", "helper", "common", "shared", "misc", "
 
 WIDE_EXCEPTS = {
     "mellite/cli/doctor.py::_outcome": "whatever goes wrong in a check is what `mellite doctor` tells",
+    "mellite/engine/dispatching.py::Dispatch._attend": "a worker was lost: its calls are given back, and it is logged",
+    "mellite/engine/dispatching.py::Dispatch._say_goodbye": "a worker was gone before the end: it is logged",
+    "mellite/engine/dispatching.py::Dispatch._serve": "the map ends with it",
+    "mellite/engine/dispatching.py::Dispatch._set_up": "a worker was lost before it began: it is logged",
+    "mellite/engine/on_dask.py::_DaskCrew._connect": "the map ends with it",
+    "mellite/engine/travelling.py::Travelling._stuck": "which part cannot be pickled is what it looks for",
+    "mellite/engine/travelling.py::_reduced": "what cannot be pickled has no parts that travel",
+    "mellite/engine/working.py::Desk._add": "each call that refers to it fails with it",
+    "mellite/engine/working.py::Desk._call": "the client raises it, in the thunk",
+    "mellite/engine/working.py::_lacking_key": "the call itself comes across it, and tells",
+    "mellite/engine/working.py::_one_error": "an error that does not survive its pickle is told in words",
+    "mellite/engine/working.py::error_in": "likewise",
     "mellite/engine/driving.py::Driving._next_item": "what the caller's iterable raises is raised behind all others",
     "mellite/engine/feeding.py::_Awaited._run": "the same, of one that is awaited",
     "mellite/strategies/sampling/strategy.py::Strategy.result_of": "it is the error of the result",

@@ -88,6 +88,7 @@ class Driving:
         "_counts",
         "_error",
         "_feed",
+        "_has_told",
         "_is_over",
         "_loop",
         "_open",
@@ -109,14 +110,15 @@ class Driving:
         self._begun: set[int] = set()  # of those, the numbers of errands that had not settled before
         self._seen: dict[int, int] = {}  # id of a thunk in progress -> how often it is
         self._error: Exception | None = None  # to be raised once all that was begun is given back
-        self._is_over = False
+        self._is_over = self._has_told = False
         self._quick = 0
         self._counts = {"done": 0, "failed": 0, "cancelled": 0}
         self.failures: Counter[str] = Counter()
         self.totals = Totals()
-        limits = () if rules.limits is None else (rules.limits,)
-        self._watchers = (*rules.engine.interceptors(), *limits, *(() if rules.journal is None else (rules.journal,)))
-        self._feed: Feed = feed_of(items, _Fed(self._board).wake, loop, min(rules.concurrency, 64))
+        wake = _Fed(self._board).wake
+        stands = rules.engine.begin(rules.concurrency, rules.limits, wake)
+        self._watchers = stands if rules.journal is None else (*stands, rules.journal)
+        self._feed: Feed = feed_of(items, wake, loop, min(rules.concurrency, 64))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -127,10 +129,11 @@ class Driving:
 
     def _fill(self) -> None:
         """Begin as many as may run."""
-        if self._is_over or len(self._open) >= self._rules.concurrency:
+        engine = self._rules.engine
+        if self._is_over or len(self._open) >= engine.room:
             return
         with self._in_force():
-            while not self._is_over and len(self._open) < self._rules.concurrency:
+            while not self._is_over and len(self._open) < engine.room:
                 thunk = self._next_item()
                 if thunk is NOT_YET:
                     return
@@ -151,7 +154,7 @@ class Driving:
 
     def _next_item(self) -> Any:
         """Return the next item, or what a feed says; an item that is wrong is the last one."""
-        error = self._rules.purse.charged(self.totals, None)
+        error = self._rules.engine.trouble or self._rules.purse.charged(self.totals, None)
         if error is None:
             try:
                 item = self._feed.take()
@@ -279,7 +282,8 @@ class Driving:
     def _is_done(self) -> bool:
         if self._open or not self._is_over:
             return False
-        error, self._error = self._error, None
+        told, self._has_told = self._has_told, True
+        error = None if told else self._error or self._rules.engine.trouble
         if error is not None:
             raise error
         return True

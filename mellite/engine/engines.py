@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol, final
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any, Final, Protocol, cast, final
 
 from ..thunk.observing import Interceptor
 from ..thunk.thunk import AnyThunk
-from ..values.errors import InvalidRequest
+from ..values.errors import InvalidRequest, MissingExtra
 from ..values.spelling import did_you_mean
+from .elsewhere import Elsewhere
 
 __all__ = ["Engine", "engine_named"]
 
@@ -16,11 +19,33 @@ class Engine(Protocol):
     """Where the calls are made. Made for one map, which calls it from the thread that reads the map, but for `close`.
 
     Attributes:
-        is_here: whether the calls are made in this process, so that the map itself holds the limits that it was given;
-            else the engine does.
+        is_here: whether the calls are made in this process.
     """
 
     is_here: bool
+
+    def begin(self, concurrency: int, limits: Interceptor | None, wake: Callable[[], None]) -> tuple[Interceptor, ...]:
+        """Begin to work; called once, before all else.
+
+        Args:
+            concurrency: how many calls are in flight at once, in each process.
+            limits: what stands before each call; None for nothing.
+            wake: called from any thread when `room` or `trouble` has changed.
+
+        Returns:
+            What stands between each thunk and its backend, the limits among it.
+        """
+        ...
+
+    @property
+    def room(self) -> int:
+        """How many items may be begun and not settled; 0 where that is not known yet."""
+        ...
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why no more calls can be made: the map ends with it. None as long as all is well."""
+        ...
 
     def check(self, thunk: AnyThunk) -> None:
         """Refuse what cannot be generated there, before anything of it is sent.
@@ -31,12 +56,16 @@ class Engine(Protocol):
         """
         ...
 
-    def interceptors(self) -> tuple[Interceptor, ...]:
-        """Return what stands between each thunk and its backend."""
+    def check_value(self, value: object, name: str) -> None:
+        """Refuse a strategy, or requirements, that could not be sent; `name` is what to call it.
+
+        Raises:
+            CannotTravel: naming what of it cannot be sent.
+        """
         ...
 
     def close(self) -> None:
-        """Note that the map is over, and nothing of it is wanted any more; called once, from any thread."""
+        """Note that the map is over, and nothing of it is wanted any more; from any thread, more than once."""
         ...
 
 
@@ -45,20 +74,56 @@ class Local:
     """Makes the calls in this process."""
 
     is_here = True
+    trouble: Exception | None = None
+
+    def __init__(self) -> None:
+        self._room = 0
+
+    def begin(
+        self,
+        concurrency: int,
+        limits: Interceptor | None,
+        wake: Callable[[], None],  # noqa: ARG002 - nothing changes
+    ) -> tuple[Interceptor, ...]:
+        """Return the limits: a thunk asks its own backend."""
+        self._room = concurrency
+        return () if limits is None else (limits,)
+
+    @property
+    def room(self) -> int:
+        """How many items may be begun and not settled: as many calls as may be in flight."""
+        return self._room
 
     def check(self, thunk: AnyThunk) -> None:
         """Do nothing: nothing has to travel."""
 
-    def interceptors(self) -> tuple[Interceptor, ...]:
-        """Return nothing: a thunk asks its own backend."""
-        return ()
+    def check_value(self, value: object, name: str) -> None:
+        """Do nothing: nothing has to travel."""
 
     def close(self) -> None:
         """Do nothing: the map cancels what it began."""
 
 
+def _dask() -> Engine:
+    _check_installed("dask", "distributed")
+    from .on_dask import engine_on
+
+    return engine_on()
+
+
+def _check_installed(extra: str, package: str) -> None:
+    """Refuse an engine that is not installed.
+
+    Raises:
+        MissingExtra: with the command that installs it.
+    """
+    if find_spec(package) is None:
+        msg = f"on={extra!r} needs the package {package}: pip install 'mellite[{extra}]'"
+        raise MissingExtra(msg)
+
+
 #: Name -> what makes the engine.
-_ENGINES: Final = {"local": Local}
+_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"local": Local, "dask": _dask}
 
 
 def engine_named(on: object) -> Engine:
@@ -66,11 +131,18 @@ def engine_named(on: object) -> Engine:
 
     Raises:
         InvalidRequest: for what is none, with the nearest.
+        MissingExtra: if it is not installed.
     """
+    if isinstance(on, Elsewhere):
+        return on
+    if type(on).__module__.partition(".")[0] == "distributed" and hasattr(on, "scheduler"):
+        from .on_dask import engine_of
+
+        return engine_of(cast("Any", on))
     made = _ENGINES.get(on) if isinstance(on, str) else None
     if made is None:
         known = sorted(_ENGINES)
         said = did_you_mean(on, known) if isinstance(on, str) else f"it is one of {', '.join(known)}"
-        msg = f"'on' names no engine of this version: {on!r:.60}; {said}"
+        msg = f"'on' names no engine of this version: {on!r:.60}; {said}, or a distributed.Client"
         raise InvalidRequest(msg, parameter="on")
     return made()

@@ -53,7 +53,7 @@ Item = TypeVar("Item", bound=Settlement)
 def map(
     items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
     *,
-    on: str = "local",
+    on: Any = "local",
     journal: str | os.PathLike[str] | None = None,
     limits: Sequence[Rate | Budget | Concurrency] = (),
     concurrency: int = 256,

@@ -103,10 +103,7 @@ class Observer:
         """Note an event of a generation. Written only by observers that need it: it costs a call for each delta."""
 
     def events(self, activity: Activity, events: Sequence[Event]) -> None:
-        """Note the events of a generation that came at once, in place of `event`: it costs a call for all of them.
-
-        Not called for an answer that came in one piece.
-        """
+        """Note events that came at once, in place of `event`: one call for all; none for an answer in one piece."""
 
     def cut(self, activity: Activity, chunk: str) -> None:
         """Note that a stream with validation has cut a chunk off, which is about to be checked."""
@@ -133,6 +130,10 @@ class Observer:
 
 class Interceptor:
     """Stands in between. Each method hands on; a subclass does more, or answers itself."""
+
+    def instead_of(self, kind: Kind, backend: Streams) -> Streams | None:  # noqa: ARG002 - for those who write it
+        """Return who is asked in place of a backend, behind all that stands in between; None for the backend itself."""
+        return None
 
     def wrap(self, kind: Kind, backend: Streams) -> Streams | None:  # noqa: ARG002 - for those who write it
         """Return a backend around the one that is asked, which may push as that does; None to have `stream` called.
@@ -306,13 +307,19 @@ class InForce:
     def asked(self, kind: Kind, backend: Streams) -> tuple[Streams, Opener | None]:
         """Return who is asked in place of a backend; and what opens its stream, where there is more in between."""
         opened: Opener | None = None
+        for interceptor in self.interceptors:
+            backend = interceptor.instead_of(kind, backend) or backend
         for interceptor in self.interceptors:  # the innermost is asked first
             around = interceptor.wrap(kind, backend) if opened is None else None
             if around is not None:
                 backend = around
             elif kind == "generation" and type(interceptor).stream is not Interceptor.stream:
-                opened = partial(_proceed, interceptor, partial(_from, backend) if opened is None else opened)
+                opened = partial(interceptor.stream, proceed=partial(_opened, backend) if opened is None else opened)
         return backend, opened
+
+
+def _opened(backend: Streams, generation: Generation) -> AsyncIterator[Event]:
+    return backend.stream(generation.request)
 
 
 _NOTHING: Final = InForce()
@@ -490,11 +497,3 @@ def make_current(begun: Activity) -> Callable[[], None]:
 def become(begun: Activity) -> None:
     """Make what begins in the current context, from now on, a part of this activity."""
     _current.set(begun)
-
-
-def _proceed(interceptor: Interceptor, opened: Opener, generation: Any) -> AsyncIterator[Event]:
-    return interceptor.stream(generation, opened)
-
-
-def _from(backend: Streams, generation: Generation) -> AsyncIterator[Event]:
-    return backend.stream(generation.request)
