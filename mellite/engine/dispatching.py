@@ -193,11 +193,6 @@ class Dispatch:
         with self._lock:
             return self._travelling.backend(backend)
 
-    def check_value(self, value: object, name: str) -> None:
-        """Refuse what could not be sent; see `Travelling.value`."""
-        with self._lock:
-            self._travelling.value(value, name)
-
     def ask(self, backend: object, request: Request) -> Call:
         """Send a call off; its `Call.waiter` is woken when it is back. Called in the task that then waits for that.
 

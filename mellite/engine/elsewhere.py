@@ -19,6 +19,7 @@ from ..values.errors import BackendError, InvalidRequest
 from ..values.request import Request
 from ..values.text_answer import Batch, TextAnswer
 from .dispatching import Crew, Dispatch, WorkerLost
+from .travelling import Travelling
 
 __all__ = ["Elsewhere"]
 
@@ -80,7 +81,7 @@ class Elsewhere(Interceptor):
 
     def check_value(self, value: object, name: str) -> None:
         """Refuse a strategy or requirement that cannot be sent."""
-        self._begun.check_value(value, name)
+        Travelling().value(value, name)
 
     def close(self) -> None:
         """Have all calls stopped."""

@@ -66,7 +66,7 @@ def map(
 def map(
     items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
     *,
-    on: str = "local",
+    on: Any = "local",
     strategy: Strategy,
     requirements: Requirement | Check | Sequence[Requirement | Check] = (),
     journal: str | os.PathLike[str] | None = None,
@@ -81,7 +81,7 @@ def map(
 def map(
     items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
     *,
-    on: str = "local",
+    on: Any = "local",
     requirements: Requirement | Check | Sequence[Requirement | Check],
     journal: str | os.PathLike[str] | None = None,
     limits: Sequence[Rate | Budget | Concurrency] = (),
@@ -94,7 +94,7 @@ def map(
 def map(
     items: Iterable[AnyThunk] | AsyncIterable[AnyThunk],
     *,
-    on: str = "local",
+    on: Any = "local",
     strategy: Strategy | None = None,
     requirements: Requirement | Check | Sequence[Requirement | Check] = (),
     journal: str | os.PathLike[str] | None = None,
@@ -114,7 +114,8 @@ def map(
     Args:
         items: any iterable or async iterable of thunks and runs. What it raises ends the map, once those that were
             begun are given back.
-        on: where the calls are made: "local" is this process.
+        on: where the calls are made: "local" is this process, "dask" a ``LocalCluster`` that ends with the map, and a
+            ``distributed.Client`` its workers (``mellite[dask]``). Keys never travel: workers read their environment.
         strategy: samples each item, which is not generated itself; what comes is a `mellite.SamplingResult` each, whose
             ``source`` is the item. One without any answer comes, too, with its ``error``. See `mellite.sampling`.
         requirements: the demands on each answer. Without a strategy it is `mellite.RejectionSampling`.
@@ -122,15 +123,16 @@ def map(
             again with the same one, and only what is not there is asked. What is there counts for no limit.
         limits: what all calls together may do: `mellite.Rate`, `mellite.Concurrency` and `mellite.Budget`. Where a
             budget is spent, no more are begun, those that run are given back, and then `BudgetSpent` is raised.
-        concurrency: the most items that are begun and not given back; it stands in for the backends' own
-            ``max_concurrency``. With a strategy, no more calls run at once, either.
+        concurrency: the most items that are begun and not given back, for each process that makes calls; it stands in
+            for the backends' own ``max_concurrency``. With a strategy, no more calls run at once, either.
         progress: show a bar on a terminal, if rich is installed (``mellite[cli]``).
         collect: ``list``, or the path of a ``.jsonl``, ``.csv`` or ``.parquet`` file: what ``await`` and `Map.result`
             give. Parquet needs ``mellite[parquet]``.
 
     Raises:
         InvalidRequest: for a wrong argument.
-        MissingExtra: for a Parquet file, if pyarrow is not installed.
+        CannotTravel: for a strategy with something that could not be sent to another process, where `on` is another.
+        MissingExtra: for a Parquet file, if pyarrow is not installed; for Dask, if distributed is not.
 
     Example:
         >>> from mellite.backends import Echo
@@ -150,10 +152,15 @@ def map(
         raise InvalidRequest(msg, parameter="items")
     checked_collect(collect)
     strategy, required = _sampling(strategy, requirements)
+    engine = engine_named(on)
+    if strategy is not None:
+        engine.check_value(strategy, "strategy")
     # A sampling may make several calls at once, and a judge makes some, too: the calls are counted, not only the items.
-    stands, purse = checked_limits(limits, () if strategy is None else (Concurrency(concurrency),))
+    stands, purse = checked_limits(
+        limits, () if strategy is None or not engine.is_here else (Concurrency(concurrency),)
+    )
     kept = None if journal is None else opened(journal)
-    rules = Rules(engine_named(on), concurrency, stands, purse, kept, strategy, required)
+    rules = Rules(engine, concurrency, stands, purse, kept, strategy, required)
     return Map(items, rules, progress=progress, collect=collect, limits=limits_said(limits, concurrency))
 
 

@@ -218,6 +218,20 @@ async def test_a_request_that_cannot_travel_fails_alone(dask):
     assert (bad.error.attribute, good.text) == ("request.metadata['when']", "b")
 
 
+async def test_a_strategy_samples_with_calls_there(dask):
+    """Attempts are made on workers, and judged here; a lambda in a strategy is refused by name."""
+    items = [Echo().generate(word) for word in ("one", "two", "three")]
+    given = await engine.map(items, on=dask, requirements=lambda thunk: len(thunk.text) == 3, collect=list)
+    assert [(result.source.call.request.text, result.success) for result in given] == [
+        ("one", True),
+        ("two", True),
+        ("three", False),
+    ]
+    with pytest.raises(CannotTravel, match="lambda") as caught:
+        engine.map(items, on=dask, strategy=mellite.sampling.BestOfN(3, score=lambda thunk: 1.0))
+    assert caught.value.attribute == "strategy.score"
+
+
 async def test_a_key_given_in_code_is_refused(dask, served):
     """A key never travels: not in a pickle, and not by mistake."""
     thunk = backend_of(served, api_key="sk-given-in-code-0123456789").generate("?")
