@@ -30,6 +30,7 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "cold": ("bench_process:cold",),
     "import": ("bench_process:imports",),
     "agent": ("bench_agent:agent", "bench_agent:agent on trio"),
+    "engine": ("bench_engine:engine",),
     "log": ("bench_log:log", "bench_log:log on trio"),
     "sampling": ("bench_sampling:sampling", "bench_sampling:sampling on trio"),
     "streaming": ("bench_streaming:streaming",),
