@@ -12,6 +12,7 @@ from attrs import evolve
 
 from ..backends.asking import generate
 from ..backends.by_name import backend
+from ..backends.live import LiveBackend
 from ..protocols.answer_blocks import AnswerWriter, json_line
 from ..providers.catalog import split
 from ..thunk.iterators import Events
@@ -21,6 +22,7 @@ from ..values.provider_json import JsonObject
 from ..values.tokens import count_tokens
 from ..wire.http import HttpRequest, HttpResponse
 from .dialects import DIALECTS, Asked, asked, decoded, writer_of
+from .itself import refuse_itself
 from .passing import provider_for
 from .paths import Call, call_of
 from .refusals import error_body, status_of
@@ -43,6 +45,7 @@ class GeneratingTransport:
 
     Attributes:
         name: who is asked, as in ``openai:gpt-4o``.
+        own_url: the address of the server that asks, which is refused as a provider; empty before it listens.
     """
 
     #: No key is needed to ask it: the backend has its own.
@@ -56,6 +59,7 @@ class GeneratingTransport:
         self.name = describe() if callable(describe) else type(asked_one).__name__
         self._names_model = ":" in self.name
         self._remembered = RememberedResponses()
+        self.own_url = ""
 
     def __repr__(self) -> str:
         return f"GeneratingTransport({self._backend!r})"
@@ -108,7 +112,10 @@ class GeneratingTransport:
         changes: dict[str, Any] = {} if found.streams else {"options": evolve(request.options, stream=False)}
         if self._names_model:
             changes["model"] = None
-        return generate(self._backend_for(call), evolve(request, **changes))
+        chosen = self._backend_for(call)
+        if isinstance(chosen, LiveBackend):
+            refuse_itself(chosen.route.endpoint, self.own_url)
+        return generate(chosen, evolve(request, **changes))
 
     def _backend_for(self, call: Call) -> Any:
         """Return the backend, or the one that asks the same provider in the protocol of the client."""

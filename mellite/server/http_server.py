@@ -83,6 +83,8 @@ class ModelServer:
         await site.start()
         self._server, self._runner = server, runner
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        if hasattr(self.source, "own_url"):
+            self.source.own_url = self.url
         return self.url
 
     async def stop(self) -> None:

@@ -15,6 +15,7 @@ from ..wire.endpoint import is_private_link
 from ..wire.http import HttpRequest, HttpResponse, Transport, shown_url
 from ..wire.route import Route
 from .dialects import asked, decoded
+from .itself import refuse_itself
 from .paths import Call, call_of
 
 __all__ = ["PassingTransport", "provider_for"]
@@ -78,11 +79,15 @@ class PassingTransport:
     Args:
         live: sends the requests.
         spec: the provider; None for the maker of each protocol.
+
+    Attributes:
+        own_url: the address of the server that asks, which is refused as a provider; empty before it listens.
     """
 
     def __init__(self, live: Transport, spec: str | None = None) -> None:
         self._live = live
         self._spec = spec
+        self.own_url = ""
 
     def __repr__(self) -> str:
         return f"PassingTransport({self._spec!r})"
@@ -92,7 +97,7 @@ class PassingTransport:
 
         Raises:
             InvalidRequest: if it is not known who is asked.
-            ConfigurationError: if a key would go over plain http.
+            ConfigurationError: if a key would go over plain http, or the provider is the server itself.
         """
         parts = urlsplit(request.url)
         call = call_of(parts.path, parts.query)
@@ -101,6 +106,7 @@ class PassingTransport:
             msg = f"it is not known who is asked by {request.method} {parts.path}"
             raise InvalidRequest(msg, status=404)
         route = catalog.find(name)
+        refuse_itself(route.endpoint, self.own_url)
         headers = {name: value for name, value in request.headers.items() if name not in _DROPPED and value.isascii()}
         taken = request.headers.get("accept-encoding", "")
         headers["accept-encoding"] = "gzip, deflate" if "gzip" in taken else "identity"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ..cassettes.opening import CassetteTransport, use
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from ..wire.transports.default import default_transport
+from .generating import GeneratingTransport
 from .passing import PassingTransport, provider_for
 from .paths import call_of
 
@@ -48,6 +49,17 @@ class RecordingTransport:
         self._passes = passes
         self._network = default_transport()
         self._passing = PassingTransport(self._cassette.over(lambda: self._network), provider)
+
+    @property
+    def own_url(self) -> str:
+        """The address of the server that asks, which is refused as a provider; empty before it listens."""
+        return self._passing.own_url
+
+    @own_url.setter
+    def own_url(self, url: str) -> None:
+        self._passing.own_url = url
+        if isinstance(self._answering, GeneratingTransport):
+            self._answering.own_url = url
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
         """Answer, and record the answer; see `Transport.open`."""

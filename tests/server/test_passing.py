@@ -112,3 +112,22 @@ async def test_a_provider_is_asked_in_the_words_of_the_client(
         assert await backend.generate("Name three rivers.") == "Name three rivers."
     (request,) = provider.requests
     assert (request.path, request.model) == (path, "gpt-4o-mini")
+
+
+@pytest.mark.parametrize("source", [None, "openai:gpt-4o-mini"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST", "[::1]"])
+def test_it_does_not_ask_itself(
+    mellite_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str | None, host: str
+) -> None:
+    """Where the variables of the server name the server itself, a request is refused, and asked nowhere."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-server")
+    for record in (None, tmp_path / "calls.json"):
+        server = mellite_server(source, record=record, even_in_ci=True)
+        port = server.url.rpartition(":")[2]
+        base = f"http://{host}:{port}/v1"
+        monkeypatch.setenv("OPENAI_BASE_URL", base)
+        found = raw(server.url, "/v1/responses", b'{"model": "m", "input": "Hi."}')
+        assert found.status == 400
+        said = json.loads(b"".join(found.pieces))["error"]["message"]
+        assert f"OPENAI_BASE_URL={base!r} is this server itself" in said
+        assert len(server.requests) == 1
