@@ -9,7 +9,7 @@ answers from a cassette. Everything here is a function of values, and changes no
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Final, cast
 from urllib.parse import quote
@@ -99,6 +99,13 @@ _HEADER_PARTS: Final = re.compile(
     r"|session|request-?id|trace|correlation|conversation|api-?version|token|client-(?:name|version)|user-?id"
 )
 
+#: What Codex tells first of a command that it has run, of which the number and the time are others each time.
+_TOLD: Final = re.compile(r"(?:(?!Output:)[A-Z][^\n]{0,100}\n){0,8}Output:(?:\n|\Z)")
+_TOLD_OTHERWISE: Final = re.compile(r"(?m)^(?:Chunk ID: [0-9a-f]+|Wall time: [0-9.]+ seconds)\n")
+
+#: The day on which Codex was started, as it tells it to the model.
+_DAY: Final = re.compile(r"(<current_date>)\d{4}-\d\d-\d\d(?=</current_date>)")
+
 _BOUNDARY: Final = re.compile(r"--([0-9A-Za-z'()+_,./:=? -]{1,70})\r?\n")
 _SECRET_VALUE: Final = "=" + quote(REDACTED, safe="")
 
@@ -109,7 +116,8 @@ def steady_body(value: Json) -> Json:
     Left out are ``prompt_cache_key``, ``client_metadata``, ``metadata.user_id``, ``user``, ``safety_identifier``,
     ``store``, ``stream_options``, the version of an API, marks for the provider's cache, and the ids of items in
     ``input``, but those that an ``item_reference`` refers to. ``"stream": false`` is the default, as is
-    ``"strict": false`` of a tool, and a message of one text is that text.
+    ``"strict": false`` of a tool, and a message of one text is that text. Of what Codex tells of a command that it has
+    run, the number of the output and the time that it took are left out, and the day in ``<current_date>``.
 
     Example:
         >>> steady_body({"model": "m", "prompt_cache_key": "run-7", "metadata": {"user_id": "u"}, "stream": False})
@@ -187,9 +195,34 @@ def _steady_item(item: JsonObject, name: str) -> JsonObject:
         steady.pop("id", None)
         if kind == "message":
             del steady["type"]
+        if "output" in steady:
+            steady["output"] = _in_texts(_undated_output, steady["output"])
+        if "content" in steady:
+            steady["content"] = _in_texts(_undated, steady["content"])
     if "content" in steady:
         steady["content"] = _plain(steady["content"])
     return steady
+
+
+def _in_texts(change: Callable[[str], str], content: Json) -> Json:
+    """Return a content with its texts changed, be it one text or parts."""
+    if isinstance(content, str):
+        return change(content)
+    if not isinstance(content, list):
+        return content
+    return [
+        {**part, "text": change(part["text"])} if isinstance(part, dict) and isinstance(part.get("text"), str) else part
+        for part in content
+    ]
+
+
+def _undated(text: str) -> str:
+    return _DAY.sub(r"\1", text) if "<current_date>" in text else text
+
+
+def _undated_output(text: str) -> str:
+    found = _TOLD.match(text)
+    return text if found is None else _TOLD_OTHERWISE.sub("", found[0]) + text[found.end() :]
 
 
 def _plain(content: Json) -> Json:

@@ -185,3 +185,25 @@ async def test_what_two_clients_write_of_their_own_accord() -> None:
     assert steady_body(plain) == steady_body(marked)
     strict = {**plain, "tools": [{**tool, "strict": True}]}
     assert steady_body(plain) != steady_body(strict)
+
+
+def codex(chunk: str, seconds: str, day: str, said: str) -> Any:
+    """What Codex sends behind a command: as a text, and as parts."""
+    told = f"Chunk ID: {chunk}\nWall time: {seconds} seconds\nProcess exited with code 0\nOutput:\n{said}"
+    where = f"<environment_context>\n  <current_date>{day}</current_date>\n</environment_context>"
+    message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": where}] * 2}
+    output = {"type": "function_call_output", "call_id": "call_1", "output": told}
+    parts = {**output, "output": [{"type": "input_text", "text": told}]}
+    return {"model": "m", "input": [message, output, parts]}
+
+
+async def test_what_codex_tells_of_a_command() -> None:
+    """The number of an output, the time that a command took and the day differ from run to run; what it said counts."""
+    transport = replay(codex("e42af5", "0.0000", "2026-11-30", "blue"), codex("e42af5", "0.0000", "2026-11-30", "red"))
+    assert await ask(transport, codex("3ddc5f", "12.51", "2027-01-02", "blue")) == b"0"
+    assert await ask(transport, codex("3ddc5f", "12.51", "2027-01-02", "red")) == b"1"
+    with pytest.raises(CassetteMiss, match="exited with code"):
+        await ask(transport, codex("3ddc5f", "12.51", "2027-01-02", "green"))
+    said = "Output:\nWall time: 1 seconds\nOutput:\n"  # a command may say so itself
+    kept = steady_body({"input": [{"type": "function_call_output", "call_id": "c", "output": said}]})
+    assert kept == {"input": [{"type": "function_call_output", "call_id": "c", "output": said}]}
