@@ -209,6 +209,21 @@ def clients(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", *warnings, "tests/cassettes/clients/sdks.py", *session.posargs)
 
 
+#: The clients from npm that `nox -s node` brings, one of them a coding agent; each pinned.
+NODE = ("openai@6.49.0", "@anthropic-ai/sdk@1.14.0", "@openai/codex@0.171.0")
+
+
+@nox.session
+def node(session: nox.Session) -> None:
+    """Record clients for Node and a coding agent through `mellite serve`, and replay them offline; needs npm."""
+    install(session, "test")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), *NODE, external=True)
+    files = [str(Path("tests", "servers", name)) for name in ("node_clients.py", "coding_agent.py")]
+    programs = {"MELLITE_NODE": str(folder), "MELLITE_CODEX": str(folder / "node_modules" / ".bin" / "codex")}
+    session.run("python", "-m", "pytest", "-q", *files, *session.posargs, env=programs)
+
+
 #: The reference server of the Model Context Protocol, with one of everything.
 EVERYTHING = "@modelcontextprotocol/server-everything@2026.8.31"
 
