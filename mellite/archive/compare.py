@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, Final, Literal, TypeAlias
@@ -20,7 +20,7 @@ from ..values.usage import Usage
 from .aligning import aligned
 from .entries import Answer, Entry, entries_below
 
-__all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare", "compare_journals"]
+__all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare", "compare_entries", "compare_journals"]
 
 #: ``same``: nothing differs. ``answer``: the same request, another answer. ``request``: the request differs.
 #: ``removed``, ``added``: only the first, or only the second cassette has the call.
@@ -139,6 +139,11 @@ def compare_journals(left: str, right: str) -> Comparison:
 
     ours, theirs = [{"": list(journal_entries(path))} for path in (left, right)]
     return _compared(ours, theirs)
+
+
+def compare_entries(left: Sequence[Entry], right: Sequence[Entry]) -> Comparison:
+    """Compare calls that were read already, as `compare` does those of cassettes."""
+    return _compared({"": list(left)}, {"": list(right)})
 
 
 def _compared(ours: Mapping[str, list[Entry]], theirs: Mapping[str, list[Entry]]) -> Comparison:

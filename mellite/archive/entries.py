@@ -42,6 +42,7 @@ class Answer:
         error: the class and the message of the error that the answer stands for.
         usage: the tokens used.
         cost_usd: the cost; None if the price is not known.
+        response_model: the model that answered, by the provider's own word.
     """
 
     text: str = ""
@@ -51,6 +52,7 @@ class Answer:
     error: tuple[str, str] | None = None
     usage: Usage | None = None
     cost_usd: Decimal | None = None
+    response_model: str | None = None
 
 
 @frozen(kw_only=True)
@@ -217,6 +219,7 @@ def _answer(thunk: ModelOutputThunk[Any]) -> Answer:
         error=None if error is None else (type(error).__name__, str(error)),
         usage=made.usage,
         cost_usd=made.cost_usd,
+        response_model=made.response_model,
     )
 
 

@@ -16,7 +16,7 @@ from ..values.usage import Usage
 from .entries import Answer, Entry
 from .journal.records import Record, read_journal
 
-__all__ = ["journal_entries"]
+__all__ = ["entry_of", "journal_entries"]
 
 _MICROSECONDS: Final = 1_000_000
 
@@ -36,10 +36,11 @@ def journal_entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
     """
     directory = os.fspath(path)
     for record in read_journal(directory).calls:
-        yield _entry(directory, record)
+        yield entry_of(directory, record)
 
 
-def _entry(path: str, record: Record) -> Entry:
+def entry_of(path: str, record: Record) -> Entry:
+    """Return one call of a journal as an entry."""
     who = record.who
     is_call = record.kind == "call"
     return Entry(

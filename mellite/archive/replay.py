@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import aclosing, suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -14,20 +15,23 @@ from ..backends.live import LiveBackend
 from ..cassettes.bodies import Body, decoded
 from ..cassettes.files.read import load_cassette
 from ..cassettes.interactions import Cassette, HttpInteraction, RecordedRequest, RecordedResponse, WebSocketInteraction
+from ..cassettes.replaying.cutting import Pieces, cut_as_recorded
 from ..cassettes.replaying.transport import ReplayTransport
 from ..cassettes.timeline import Timeline
+from ..loops.sync import run_blocking
 from ..providers.recognize import question_of, route_of
 from ..values.errors import MelliteError
+from ..values.events import Event
 from ..values.messages import Message
 from ..values.options import Timeouts
 from ..values.request import Request
-from ..wire.http import HttpRequest, HttpResponse
+from ..wire.http import HttpRequest, HttpResponse, Transport
 from ..wire.route import Route
 
 if TYPE_CHECKING:
     from ..thunk.thunk import ModelOutputThunk
 
-__all__ = ["calls_of", "replay_all", "replay_one", "route_and_body"]
+__all__ = ["calls_of", "replay_all", "replay_one", "route_and_body", "timed_events"]
 
 _IN_URLS: Final = "!#$%&'()*+,/:;=?@[]~"
 
@@ -65,6 +69,45 @@ def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
     An answer whose reader went away when it was recorded is a failed one: there is nothing to wait for. The recorded
     body is sent as it is, so a request may contain anything, even what the server refused.
     """
+    asked = _asked_again(interaction, _Answer(interaction))
+    if asked is None:
+        return None
+    backend, question = asked
+    thunk = backend.generate([Message.user(question)])
+    try:
+        thunk.result()
+    except MelliteError as error:
+        if error is not thunk.error:  # the thunk's own error is part of the result; any other is not
+            raise
+    return thunk
+
+
+def timed_events(interaction: HttpInteraction) -> list[tuple[int, Event]]:
+    """Return the events of a recorded answer, each with when it came, in microseconds after the request was sent.
+
+    Empty if mellite does not know the protocol, or the recording has no times. What comes behind damage is left out.
+    """
+    timeline = Timeline.of(interaction.extra)
+    if timeline is None:
+        return []
+    pieces = cut_as_recorded(interaction.response.body.data, "recorded", timeline)
+    transport = _Pieces(interaction, pieces)
+    asked = _asked_again(interaction, transport)
+    return [] if asked is None else run_blocking(_timed, *asked, transport)
+
+
+async def _timed(backend: LiveBackend, question: str, transport: _Pieces) -> list[tuple[int, Event]]:
+    found: list[tuple[int, Event]] = []
+    stream = backend.stream(Request((Message.user(question),)))
+    async with aclosing(stream):
+        with suppress(MelliteError):  # the error of the answer, which whoever reads it whole is told
+            async for event in stream:
+                found.append((transport.at, event))  # noqa: PERF401 - what came before an error stays
+    return found
+
+
+def _asked_again(interaction: HttpInteraction, transport: Transport) -> tuple[LiveBackend, str] | None:
+    """Return what asks for a recorded answer, and the question; None if mellite does not know the protocol."""
     route, body = route_and_body(interaction)
     if route is None:
         return None
@@ -73,18 +116,8 @@ def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
         return dict(body)
 
     protocol = evolve(route.protocol, lower=recorded_body, mend=lambda request: (request, ()))
-    backend = LiveBackend(
-        route.with_(model=route.model or "unknown", protocol=protocol),
-        transport=_Answer(interaction),
-        timeouts=_recorded_clocks(interaction),
-    )
-    thunk = backend.generate([Message.user(question_of(body))])
-    try:
-        thunk.result()
-    except MelliteError as error:
-        if error is not thunk.error:  # the thunk's own error is part of the result; any other is not
-            raise
-    return thunk
+    route = route.with_(model=route.model or "unknown", protocol=protocol)
+    return LiveBackend(route, transport=transport, timeouts=_recorded_clocks(interaction)), question_of(body)
 
 
 def route_and_body(interaction: HttpInteraction) -> tuple[Route | None, Mapping[str, Any]]:
@@ -160,3 +193,43 @@ class _Answer:
             HttpRequest(recorded.method, recorded.url, headers=recorded.headers, body=body, context=request.context),
             timeout=timeout,
         )
+
+
+class _Pieces:
+    """A transport that gives the pieces of one recorded answer at once.
+
+    Attributes:
+        at: when the last piece that was read had come, in microseconds.
+    """
+
+    def __init__(self, interaction: HttpInteraction, pieces: Pieces) -> None:
+        self._recorded = interaction.response
+        self._pieces = pieces
+        self.at = 0
+
+    async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:  # noqa: ARG002
+        """Return the answer."""
+        body, ends, times = self._pieces
+        starts = [0, *ends[:-1]]
+        parts = [(body[start:end], at) for start, end, at in zip(starts, ends, times or [0] * len(ends), strict=True)]
+        return _InPieces(self._recorded, iter(parts), self)
+
+
+class _InPieces(HttpResponse):
+    """An answer whose pieces tell when they had come."""
+
+    __slots__ = ("_left", "_teller")
+
+    def __init__(self, recorded: RecordedResponse, left: Iterator[tuple[bytes, int]], teller: _Pieces) -> None:
+        self.status = recorded.status
+        self.headers = {name.lower(): value for name, value in recorded.headers.items()}
+        self._left = left
+        self._teller = teller
+
+    async def read(self, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        """Return the next piece."""
+        piece, self._teller.at = next(self._left, (b"", self._teller.at))
+        return piece
+
+    async def aclose(self) -> None:
+        """Do nothing: there is no connection."""

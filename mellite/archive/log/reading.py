@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
 
 from ...values.errors import ConfigurationError
+from .choosing import Wanted, escaped, holding_word
 from .schema import HEADER, check, no_log
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ _AS_JSON: Final = ("lineage", "tags", "options", "failures", "headers", "respons
 #: What is only there to find other rows.
 _LINKS: Final = ("number", "history", "answer")
 
-_ESCAPE: Final = "ESCAPE '\\'"
-
 _NAMED: Final = "SELECT * FROM {} WHERE id LIKE ? ESCAPE '\\' ORDER BY started_at"
 
 _SUMS: Final = """
@@ -45,14 +44,26 @@ _SUMS: Final = """
     FROM (SELECT *, counted AND NOT replayed AS live FROM call_records)
 """
 
-_FOUND: Final = """
-    WITH RECURSIVE hits(id) AS (SELECT id FROM messages WHERE {text} OR {shown}),
-    down(id) AS (
-        SELECT id FROM histories WHERE message IN hits
-        UNION SELECT h.id FROM histories AS h JOIN down ON h.parent = down.id
-    )
-    SELECT number FROM call_records
-    WHERE answer IN hits OR history IN down OR {thinking} OR {error} ORDER BY number DESC LIMIT ?
+_FACETS: Final = {
+    "models": "SELECT model, count(*) FROM call_records WHERE model IS NOT NULL GROUP BY 1",
+    "states": "SELECT state, count(*) FROM call_records GROUP BY 1",
+    "tags": "SELECT value, count(*) FROM call_records, json_each(call_records.tags) WHERE tags != '[]' GROUP BY 1",
+}
+
+_SPENT: Final = """
+    SELECT {} AS name, count(*) AS calls, sum(state = 'failed') AS failed,
+    sum(coalesce(input_tokens, 0) + coalesce(failed_input_tokens, 0)) AS input_tokens,
+    sum(coalesce(output_tokens, 0) + coalesce(failed_output_tokens, 0)) AS output_tokens,
+    sum(cache_read_tokens) AS cache_read_tokens,
+    sum(CASE WHEN cost_usd IS NULL THEN failed_cost_usd ELSE cost_usd + coalesce(failed_cost_usd, 0) END) AS cost_usd,
+    sum(cost_usd IS NULL AND (input_tokens IS NOT NULL OR output_tokens IS NOT NULL)) AS unpriced
+    FROM {} WHERE counted AND NOT replayed
+"""
+
+_RUNS: Final = """
+    SELECT r.*, count(c.number) AS calls, sum(CASE WHEN NOT c.replayed THEN c.cost_usd END) AS cost_usd
+    FROM run_records AS r LEFT JOIN call_records AS c ON c.parent = r.id
+    GROUP BY r.id ORDER BY r.started_at DESC LIMIT 1000
 """
 
 _MESSAGES: Final = """
@@ -78,20 +89,69 @@ class Reading:
 
     def search(self, word: str, count: int) -> list[JsonObject]:
         """Return the newest calls that hold a word in prompt, answer, thinking or error, however it is capitalised."""
-        forms = list(dict.fromkeys([word, word.lower(), word.upper(), word.capitalize()]))
-        columns = ("text", "shown", "thinking", "error")
-        conditions = {name: f"({' OR '.join([f'{name} LIKE ? {_ESCAPE}'] * len(forms))})" for name in columns}
-        patterns = [f"%{_escaped(form)}%" for form in forms] * len(columns)
-        return self._calls(_FOUND.format(**conditions), *patterns, count)
+        holding, patterns = holding_word(word)
+        return self._calls(f"{holding} ORDER BY number DESC LIMIT ?", *patterns, count)
+
+    def chosen(self, wanted: Wanted, offset: int, count: int) -> tuple[int, list[JsonObject]]:
+        """Return how many calls are wanted, and some of them."""
+        condition, values = wanted.condition()
+        where = f"FROM call_records WHERE {condition}"
+        ((total,),) = self._connection.execute(f"SELECT count(*) {where}", values).fetchall()
+        query = f"SELECT number {where} ORDER BY {wanted.by} LIMIT ? OFFSET ?"
+        return total, self._calls(query, *values, count, offset)
+
+    def facets(self) -> JsonObject:
+        """Return the models, states and tags of calls, the most frequent first."""
+        return {
+            name: [value for value, _ in self._connection.execute(f"{query} ORDER BY 2 DESC, 1 LIMIT 200").fetchall()]
+            for name, query in _FACETS.items()
+        }
+
+    def spent(self) -> JsonObject:
+        """Return what calls used and cost, in all, by day, model and tag; those that are only replayed cost nothing."""
+        model = "coalesce(provider || ':', '') || coalesce(response_model, model, 'unknown')"
+        tagged = "call_records, json_each(call_records.tags)"
+        (whole,) = self._rows(_SPENT.format("'all'", "call_records"))
+        ((replayed,),) = self._connection.execute("SELECT count(*) FROM call_records WHERE replayed").fetchall()
+        return {
+            "all": whole | {"name": "all"},
+            "days": [*self._rows(f"{_SPENT} GROUP BY 1 ORDER BY 1".format("date(started_at)", "call_records"))],
+            "models": [*self._rows(f"{_SPENT} GROUP BY 1 ORDER BY 1".format(model, "call_records"))],
+            "tags": [*self._rows(f"{_SPENT} GROUP BY 1 ORDER BY 1".format("value", tagged))],
+            "replayed": replayed,
+        }
+
+    def runs(self) -> list[JsonObject]:
+        """Return the runs, the newest first: with how many calls each made, and what those cost."""
+        return [*self._rows(_RUNS)]
+
+    def latest(self) -> int:
+        """Return the number of the newest call."""
+        ((latest,),) = self._connection.execute("SELECT coalesce(max(number), 0) FROM call_records").fetchall()
+        return int(latest)
+
+    def between(self, number: int, last: int, count: int) -> list[JsonObject]:
+        """Return the newest calls behind one of this number, up to the last one, the oldest first."""
+        query = "SELECT number FROM call_records WHERE number > ? AND number <= ? ORDER BY number DESC LIMIT ?"
+        return self._calls(query, number, last, count)[::-1]
+
+    def parts_of(self, id: str) -> JsonObject:
+        """Return what a run or step consists of: calls, runs and steps, the oldest first."""
+        calls = self._calls("SELECT number FROM call_records WHERE parent = ? ORDER BY number", id)
+        return {
+            "calls": [*calls],
+            "runs": [*self._rows("SELECT * FROM run_records WHERE parent = ? ORDER BY started_at", id)],
+            "steps": [*self._rows("SELECT * FROM step_records WHERE parent = ? AND event = 'end' ORDER BY id", id)],
+        }
 
     def named(self, id: str) -> list[JsonObject]:
         """Return all that is known of the calls with this id, or with one that begins with it."""
-        rows = self._rows(_NAMED.format("whole_calls"), f"{_escaped(id)}%")
+        rows = self._rows(_NAMED.format("whole_calls"), f"{escaped(id)}%")
         return [self._whole(row) for row in rows]
 
     def run(self, id: str) -> JsonObject | None:
         """Return a run, and the calls that it made; None if there is none of this id."""
-        found = self._rows(_NAMED.format("run_records"), f"{_escaped(id)}%")
+        found = self._rows(_NAMED.format("run_records"), f"{escaped(id)}%")
         if len(found) != 1:
             return None
         (run,) = found
@@ -176,10 +236,6 @@ def _json(text: str) -> Any:
 def _message(row: dict[str, Any]) -> JsonObject:
     content = row["content"]
     return _json(content) if content is not None else {"role": row["role"], "content": row["text"]}
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
 @contextmanager
