@@ -4,7 +4,7 @@ The rooms, from top to bottom, which docs/design.md walks. Each imports only wha
 beside it; a test enforces that.
 
     cli/, pytest_plugin, recipes/       people, terminals and tests; programs to copy
-    engine/ | server/                   many thunks, here or on many machines | other people's clients
+    engine/ | server/ | viewer/         many thunks, here or on many machines | other people's clients | a page to look
     strategies/ | archive/              many thunks: gathered, sampled, checked while they stream | recordings compared
     backends/                           who answers: live, cassettes, fakes
     providers/                          names, URLs and environment variables
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         stop as stop,
         streaming as streaming,
         telemetry as telemetry,
+        viewer as viewer,
     )
     from .archive.journal.functions import recorded as recorded
     from .archive.journal.keeping import Journal as Journal, journal as journal
@@ -135,7 +136,7 @@ else:
         __name__,
         {
             "": "backends cassettes engine errors events hooks log mcp messages mochi request requirements sampling "
-            "steps stop streaming telemetry",
+            "steps stop streaming telemetry viewer",
             ".archive.journal.functions": "recorded",
             ".archive.journal.keeping": "Journal journal",
             ".backends.asking": "generate",

@@ -20,7 +20,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("providers",),
     ("backends",),
     ("strategies", "archive"),
-    ("engine", "server"),
+    ("engine", "server", "viewer"),
     ("cli", "pytest_plugin", "recipes"),
     ("__main__",),
 )
@@ -136,7 +136,14 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # What stands in for a client of somebody else is made of that client's classes: one file for each client.
     "httpx": ("cassettes.clients.httpx",),
     "httpx2": (*TRANSPORTS, "cassettes.clients.httpx2"),
-    "aiohttp": (*TRANSPORTS, "cassettes.clients.aiohttp", "server.http_server", "server.relaying", "server.sockets"),
+    "aiohttp": (
+        *TRANSPORTS,
+        "cassettes.clients.aiohttp",
+        "server.http_server",
+        "server.relaying",
+        "server.sockets",
+        "viewer.http_server",
+    ),
     **dict.fromkeys(("multidict", "yarl"), (*TRANSPORTS, "cassettes.clients.aiohttp")),
     "requests": ("cassettes.clients.requests",),
     "urllib3": ("cassettes.clients.urllib3_body",),
@@ -149,6 +156,8 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
         "cassettes.clients.aiohttp",
         "server.http_server",
         "server.running",
+        "viewer.http_server",
+        "viewer.running",
     ),
     **dict.fromkeys(("sniffio", "trio"), ("loops.*", *TRANSPORTS, "recipes.*")),
     "click": ("__main__", "cli.*"),

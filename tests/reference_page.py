@@ -16,7 +16,10 @@ from typing import Final
 from tests.layer_rules import FACES
 from tests.pages import ROOT
 
-PUBLIC: Final = ["mellite", *(f"mellite.{name}" for name in sorted(["backends", "cassettes", "engine", *FACES]))]
+ROOMS: Final = ("backends", "cassettes", "engine", "viewer")
+"""The rooms that users import by their names."""
+
+PUBLIC: Final = ["mellite", *(f"mellite.{name}" for name in sorted([*ROOMS, *FACES]))]
 """The modules that users import."""
 
 PAGE: Final = ROOT / "docs" / "reference.md"

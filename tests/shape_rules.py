@@ -75,6 +75,7 @@ WIDE_EXCEPTS = {
     ),
     "mellite/thunk/outcome.py::_fails": "asked in order to find that event",
     "mellite/server/running.py::RunningServer._run": "raised where the server is started or stopped",
+    "mellite/viewer/running.py::Viewer._run": "raised where the block is entered",
     "mellite/strategies/agent/calling.py::_Batch._work": "raised again when no task is left",
     "mellite/strategies/agent/results.py::_as_json": "whatever a value raises is told to the model as a tool error",
     "mellite/strategies/agent/results.py::_inside": "the same, when the part is looked for that raises",

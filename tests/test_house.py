@@ -27,7 +27,7 @@ PACKAGE = ROOT / "mellite"
 PAGES = ["mellite", *(f"mellite.{name}" for name in ("backends", "cassettes", *FACES))]
 """The modules that users import."""
 
-MOST_ROOMS = 14
+MOST_ROOMS = 15
 FACE_LINES = 12
 
 # --- rooms and faces ------------------------------------------------------------------------------

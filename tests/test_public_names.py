@@ -15,7 +15,7 @@ import pytest
 import mellite
 from tests.layer_rules import FACES, called
 from tests.pages import ROOT
-from tests.reference_page import PUBLIC
+from tests.reference_page import PUBLIC, ROOMS
 
 TABLES = {
     path.parent.name: text
@@ -86,7 +86,7 @@ def test_completion_offers_public_names(name: str) -> None:
 def test_public_modules_are_offered() -> None:
     """Beside its classes and functions, mellite offers the modules that users import."""
     offered = {name for name in mellite.__all__ if isinstance(getattr(mellite, name), type(mellite))}
-    assert offered == {"backends", "cassettes", "engine", *FACES}
+    assert offered == {*ROOMS, *FACES}
 
 
 def test_mochi_is_at_home_in_its_module() -> None:

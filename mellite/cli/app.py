@@ -24,6 +24,7 @@ from .providers import providers
 from .sample import sample
 from .serve import serve
 from .tokens import tokens
+from .view import view
 
 __all__ = ["app"]
 
@@ -47,7 +48,21 @@ def cassette() -> None:
     """Look into recorded answers, check, compare, convert and clean them."""
 
 
-for _command in (chat, check, doctor, generate, journal, map_command, models, prices, providers, sample, serve, tokens):
+for _command in (
+    chat,
+    check,
+    doctor,
+    generate,
+    journal,
+    map_command,
+    models,
+    prices,
+    providers,
+    sample,
+    serve,
+    tokens,
+    view,
+):
     app.add_command(_command)
 for _command in (convert, diff, key, ls, replay, scrub, show, stale, stats, verify):
     cassette.add_command(_command)

@@ -1,0 +1,104 @@
+"""Answer the paths of the page with JSON: calls, one of them, its timeline, runs, costs, differences. No HTTP here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
+
+from attrs import frozen
+
+from ..values.provider_json import JsonObject
+from .rows import SORTS, Choice, Sort, Source
+
+__all__ = ["Reply", "reply_to"]
+
+_DEFAULT_LIMIT: Final = 200
+_MOST: Final = 10_000
+_TEXTS: Final = ("state", "model", "tag", "q", "run", "since", "until")
+
+
+@frozen
+class Reply:
+    """An answer: the status, and JSON-ready values."""
+
+    status: int
+    body: JsonObject
+
+
+class _BadQueryError(Exception):
+    pass
+
+
+def reply_to(source: Source, path: Sequence[str], query: Mapping[str, str]) -> Reply:
+    """Answer a request.
+
+    Args:
+        source: what is looked at.
+        path: the parts of the path behind ``api``, as in ``["calls", "12", "timeline"]``.
+        query: what is asked for, by name.
+    """
+    try:
+        found = _found(source, list(path), query)
+    except _BadQueryError as error:
+        return Reply(400, {"error": str(error)})
+    return Reply(404, {"error": "there is no such thing"}) if found is None else Reply(200, found)
+
+
+def _found(source: Source, path: list[str], query: Mapping[str, str]) -> JsonObject | None:
+    match path:
+        case ["calls"]:
+            return _calls(source, query)
+        case ["calls", id]:
+            return source.call(id)
+        case ["calls", id, "timeline"]:
+            return source.timeline(id)
+        case ["runs"]:
+            runs = source.runs()
+            return {"total": len(runs), "runs": [*runs]}
+        case ["runs", id]:
+            return source.run(id)
+        case ["facets"]:
+            return source.facets()
+        case ["costs"]:
+            return source.costs()
+        case ["diff"]:
+            return source.difference(query.get("left", ""), query.get("right", ""))
+        case ["source"]:
+            return {"kind": source.kind, "name": source.name}
+        case _:
+            return None
+
+
+def _calls(source: Source, query: Mapping[str, str]) -> JsonObject:
+    limit = min(_count(query, "limit", _DEFAULT_LIMIT), _MOST)
+    found = source.calls(_choice(query), _count(query, "offset", 0), limit)
+    rows = [row.brief() for row in found.calls] if query.get("brief") else found.calls
+    return {"total": found.total, "calls": [row.as_json() for row in rows]}
+
+
+def _choice(query: Mapping[str, str]) -> Choice:
+    sort = query.get("sort") or "newest"
+    if sort not in SORTS:
+        msg = f"'sort' is one of {', '.join(get_args(Sort))}, not {sort!r}"
+        raise _BadQueryError(msg)
+    texts: dict[str, Any] = {name: query.get(name, "") for name in _TEXTS}
+    return Choice(**texts, sort=sort, min_usd=_number(query, "min_usd"), min_ms=_number(query, "min_ms"))
+
+
+def _count(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(2**62)) - 1:
+        msg = f"{name!r} is a whole number, not {text!r:.40}"
+        raise _BadQueryError(msg)
+    return int(text)
+
+
+def _number(query: Mapping[str, str], name: str) -> float | None:
+    text = query.get(name, "")
+    try:
+        return float(text) if text else None
+    except ValueError:
+        msg = f"{name!r} is a number, not {text!r:.40}"
+        raise _BadQueryError(msg) from None

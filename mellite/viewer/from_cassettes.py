@@ -1,0 +1,274 @@
+"""A cassette, or a folder of them, as a source of the viewer: rows, whole calls, timelines and differences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final, cast, final
+
+from attrs import evolve, frozen
+
+from ..archive.entries import Answer, Entry, entries_below
+from ..archive.replay import calls_of, replay_one, route_and_body, timed_events
+from ..cassettes.bodies import decoded
+from ..cassettes.files.find import find_cassettes
+from ..cassettes.files.read import load_cassette
+from ..cassettes.interactions import Cassette, HttpInteraction
+from ..cassettes.scrub import scrub_value
+from ..cassettes.secrets.scan import SecretScan
+from ..cassettes.timeline import Timeline
+from ..values.errors import MelliteError
+from ..values.provider_json import Json, JsonObject
+from .conversations import answer_message, prompt_of, request_messages
+from .differences import difference_of
+from .listing import chosen, costs_of, facets_of
+from .rows import Changes, Choice, Found, Row
+from .timelines import timeline_of
+
+__all__ = ["CassetteSource"]
+
+_MICROSECONDS: Final = 1_000_000
+
+#: How much of an answer that no protocol reads stands in a row.
+_MOST_UNREAD: Final = 10_000
+
+
+@frozen
+class _Known:
+    """A call that was read: its row, and the entry that it was made of."""
+
+    row: Row
+    entry: Entry
+
+
+@final
+class CassetteSource:
+    """The calls in cassettes.
+
+    Args:
+        path: a cassette, or a folder of them.
+
+    Raises:
+        MelliteError: if it is damaged, or cannot be read; of a folder, only the cassettes that can be are shown.
+    """
+
+    kind = "cassette"
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self._path = path
+        self._is_folder = os.path.isdir(path)
+        self._mark = ""
+        self._calls: dict[str, _Known] = {}
+        self._load()
+
+    def _load(self) -> None:
+        """Read all anew, if a file has changed."""
+        mark = self._signature()
+        if mark == self._mark:
+            return
+        passed_over: dict[str, MelliteError] = {}
+        entries = entries_below([self._path], failed=passed_over.__setitem__ if self._is_folder else None)
+        scan, known = SecretScan(), dict[str, _Known]()
+        for entry in entries:
+            id = self._id(entry)
+            known[id] = _Known(_row(id, entry, _messages(entry), scan), evolve(entry, name=id))
+        self._calls, self._mark = known, mark
+        _cassette.cache_clear()
+
+    def _signature(self) -> str:
+        """Return what changes when a file does."""
+        found: list[str] = []
+        for each in find_cassettes([self._path], failed=lambda *_: None):
+            try:
+                stat = os.stat(each.path)
+            except OSError:
+                continue
+            found.append(f"{each.path}:{stat.st_mtime_ns}:{stat.st_size}")
+        return f"{hash(tuple(found)):x}.{len(found)}"
+
+    def _id(self, entry: Entry) -> str:
+        """Return the number of a call in its file, behind the name of that in a folder."""
+        return f"{os.path.relpath(entry.path, self._path)}:{entry.name}" if self._is_folder else entry.name
+
+    @property
+    def _rows(self) -> list[Row]:
+        return [known.row for known in self._calls.values()]
+
+    def calls(self, choice: Choice, offset: int, limit: int) -> Found:
+        """Return some of the calls that are wanted."""
+        return chosen(self._rows, choice, offset, limit)
+
+    def facets(self) -> JsonObject:
+        """Return the models, states and tags among which one can choose."""
+        return facets_of(self._rows)
+
+    def costs(self) -> JsonObject:
+        """Return what calls cost and used, by day, model and tag."""
+        return costs_of(self._rows)
+
+    def runs(self) -> list[JsonObject]:
+        """Return none: a cassette does not know what belongs to a run."""
+        return []
+
+    def run(self, id: str) -> JsonObject | None:  # noqa: ARG002
+        """Return None: a cassette does not know what belongs to a run."""
+        return None
+
+    def call(self, id: str) -> JsonObject | None:
+        """Return all that is known of a call; None if there is none of this id."""
+        known = self._calls.get(id)
+        if known is None:
+            return None
+        entry, one = known.entry, _interaction(known.entry)
+        told: JsonObject = {
+            **known.row.as_json(),
+            "source": entry.path,
+            "protocol": entry.protocol,
+            "finish_reason": None if entry.answer is None else entry.answer.finish_reason,
+            "messages": _messages(entry),
+            "message": _answer(entry, one),
+            "end": entry.end,
+            "request": None,
+            "response": None,
+            "timeline": one is not None and Timeline.of(one.extra) is not None,
+        }
+        if one is not None:
+            told["request"] = {
+                "method": one.request.method,
+                "url": one.request.url,
+                "headers": dict(one.request.headers),
+                "body": _body(one.request.body.characters),
+            }
+            told["response"] = {
+                "status": one.response.status,
+                "headers": dict(one.response.headers),
+                "body": _body(one.response.body.data.decode(errors="replace")),
+            }
+        clean: JsonObject = cast("JsonObject", scrub_value(told, SecretScan()))
+        return {**clean, **{name: told[name] for name in ("input_tokens", "output_tokens", "cache_read_tokens")}}
+
+    def timeline(self, id: str) -> JsonObject | None:
+        """Return when each part of an answer came; None if the recording does not say."""
+        known = self._calls.get(id)
+        one = None if known is None else _interaction(known.entry)
+        times = None if one is None else Timeline.of(one.extra)
+        if known is None or one is None or times is None:
+            return None
+        made = timeline_of(
+            [(at / 1000, event) for at, event in timed_events(one)],
+            started_at=known.row.started_at,
+            duration_ms=times.ended / 1000,
+            end=known.row.state,
+            error=known.row.error or (None if times.fault is None else times.fault.message),
+            arrivals=[(at / 1000, size) for size, at in times.pieces()],
+        )
+        return {**cast("JsonObject", scrub_value(made, SecretScan())), "opened_ms": _milliseconds(times.opened)}
+
+    def difference(self, left: str, right: str) -> JsonObject | None:
+        """Compare two calls."""
+        one, other = self._calls.get(left), self._calls.get(right)
+        if one is None or other is None:
+            return None
+        found = difference_of([one.entry], [other.entry])
+        return cast("JsonObject", scrub_value(found, SecretScan()))
+
+    def changes(self, mark: str) -> Changes:
+        """Return the calls that are new since a mark."""
+        before = set(self._calls)
+        try:
+            self._load()
+        except MelliteError:  # it is being written: the next look finds it whole
+            return Changes(mark=mark)
+        new = [known.row for id, known in self._calls.items() if id not in before]
+        return Changes(mark=self._mark, calls=tuple(new) if mark else ())
+
+
+def _milliseconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1000
+
+
+@lru_cache(maxsize=16)
+def _cassette(path: str) -> Cassette:
+    return load_cassette(path)
+
+
+def _interaction(entry: Entry) -> HttpInteraction | None:
+    """Return what a call was recorded as; None for a text cassette, and for a socket that cannot be told apart."""
+    if entry.format == "text":
+        return None
+    number, _, call = entry.name.rpartition(":")[2].partition(".")
+    one = _cassette(entry.path).interactions[int(number)]
+    if isinstance(one, HttpInteraction):
+        return one
+    calls = calls_of(one)
+    return calls[int(call or 0)] if calls else None
+
+
+def _messages(entry: Entry) -> list[JsonObject]:
+    one = _interaction(entry)
+    if one is None:
+        return [{"role": "user", "content": [{"type": "text", "text": entry.question}]}] if entry.question else []
+    _, body = route_and_body(one)
+    found = request_messages(entry.protocol, body)
+    return found or [{"role": "user", "content": [{"type": "text", "text": entry.question}]}]
+
+
+def _answer(entry: Entry, one: HttpInteraction | None) -> JsonObject | None:
+    thunk = None if one is None else replay_one(one)
+    outcome = None if thunk is None else thunk.outcome
+    if outcome is not None:
+        return answer_message(outcome.parts or (), outcome.text)
+    text = entry.answer.text if entry.answer is not None else _unread(entry)
+    return answer_message((), text)
+
+
+def _unread(entry: Entry) -> str:
+    return entry.body[:_MOST_UNREAD].decode(errors="replace")
+
+
+def _body(text: str) -> Json:
+    is_json, value = decoded(text)
+    return value if is_json else text
+
+
+def _row(id: str, entry: Entry, messages: list[JsonObject], scan: SecretScan) -> Row:
+    answer = entry.answer or Answer(text=_unread(entry))
+    usage = answer.usage
+    error = answer.error
+    texts: dict[str, Any] = {
+        "prompt": prompt_of(messages),
+        "text": answer.text,
+        "thinking": answer.thinking,
+        "error": None if error is None else error[1],
+    }
+    clean = cast("Mapping[str, Any]", scrub_value(texts, scan))
+    return Row(
+        id=id,
+        started_at=None if entry.span is None else _moment(entry.span[0]),
+        provider=entry.provider,
+        model=entry.model,
+        response_model=answer.response_model,
+        state="cancelled" if entry.end == "interrupted" else "failed" if error is not None else "done",
+        error_type=None if error is None else error[0],
+        input_tokens=None if usage is None else usage.input_tokens,
+        output_tokens=None if usage is None else usage.output_tokens,
+        cache_read_tokens=None if usage is None else usage.cache_read_input_tokens,
+        cost_usd=None if answer.cost_usd is None else float(answer.cost_usd),
+        duration_ms=None if entry.span is None else (entry.span[1] - entry.span[0]) / 1000,
+        lineage=entry.lineage or (),
+        tags=_tags(entry),
+        **clean,
+    )
+
+
+def _tags(entry: Entry) -> tuple[str, ...]:
+    """Return the tags of the whole cassette."""
+    tags = None if entry.format == "text" else (_cassette(entry.path).metadata or {}).get("tags")
+    return tuple([str(tag) for tag in tags]) if isinstance(tags, list) else ()
+
+
+def _moment(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / _MICROSECONDS, UTC).isoformat(timespec="microseconds")

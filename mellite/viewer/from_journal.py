@@ -1,0 +1,336 @@
+"""A journal of a run as a source of the viewer: rows, whole calls, timelines, the tree of runs, and what goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, cast, final
+
+from ..archive.journal.index import RECORDS
+from ..archive.journal.records import Record, Records, read_journal
+from ..archive.journal_entries import entry_of
+from ..thunk.outcome import Clock, metadata_of
+from ..values.errors import MelliteError
+from ..values.events import ReasoningDelta, ResponseStart, TextDelta, ToolInputDelta
+from ..values.messages import Part, Reasoning, Text
+from ..values.provider_json import Json, JsonObject
+from ..values.request import Request
+from ..values.secrets.json_masks import masked_json
+from ..values.secrets.shapes import masked
+from .conversations import answer_message, prompt_of
+from .differences import difference_of
+from .listing import chosen, costs_of, facets_of
+from .rows import Changes, Choice, Found, Row
+from .timelines import timeline_of
+from .trees import node
+
+__all__ = ["JournalSource"]
+
+_MS: Final = 1000
+
+
+@final
+class JournalSource:
+    """The calls of a journal.
+
+    Args:
+        path: its directory.
+
+    Raises:
+        InvalidJournal: if it is none, or damaged.
+    """
+
+    kind = "journal"
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self._path = path
+        self._size = -1
+        self._rows: dict[int, Row] = {}
+        self._unsettled: set[int] = set()
+        self._load()
+
+    def _load(self) -> None:
+        """Read it anew, if it has grown."""
+        size = os.stat(os.path.join(self._path, RECORDS)).st_size if self._size >= 0 else 0
+        if size == self._size:
+            return
+        self._records: Records = read_journal(self._path)
+        self._size = self._records.index.size
+        self._calls = {record.number: record for record in self._records.calls}
+        for number, record in self._calls.items():
+            if record.kind == "call" and (number not in self._rows or number in self._unsettled):
+                self._rows[number] = _row(record)
+        self._unsettled = {number for number, record in self._calls.items() if record.state == "unsettled"}
+
+    @property
+    def _listed(self) -> list[Row]:
+        return [self._rows[number] for number in sorted(self._rows)]
+
+    def _record(self, id: str) -> Record | None:
+        return self._calls.get(int(id)) if id.isdecimal() else None
+
+    def calls(self, choice: Choice, offset: int, limit: int) -> Found:
+        """Return some of the calls that are wanted."""
+        return chosen(self._listed, choice, offset, limit)
+
+    def facets(self) -> JsonObject:
+        """Return the models, states and tags among which one can choose."""
+        return facets_of(self._listed)
+
+    def costs(self) -> JsonObject:
+        """Return what calls cost and used, by day, model and tag."""
+        return costs_of(self._listed)
+
+    def call(self, id: str) -> JsonObject | None:
+        """Return all that is known of a call, of a model or of a tool; None if there is none of this id."""
+        record = self._record(id)
+        if record is None:
+            return None
+        row = self._rows.get(record.number) or _tool_row(record)
+        told: JsonObject = {
+            **row.as_json(),
+            "kind": record.kind,
+            "source": self._path,
+            "run": record.run or None,
+            "step": record.step or None,
+            "verdicts": [list(check) for check in record.checks],
+        }
+        if record.kind != "call":
+            return {
+                **told,
+                "messages": [],
+                "message": None,
+                "request": None,
+                "response": None,
+                "timeline": False,
+                "tool": {"name": record.name, "arguments": record.arguments, "result": masked_json(record.result)},
+            }
+        return {**told, **_whole(record)}
+
+    def timeline(self, id: str) -> JsonObject | None:
+        """Return when each part of an answer came; None if it has not settled, or is that of a tool."""
+        record = self._record(id)
+        if record is None or record.kind != "call" or record.state == "unsettled":
+            return None
+        row = self._rows[record.number]
+        made = timeline_of(
+            [(at * _MS, event) for at, event in zip(record.times, record.events, strict=False)],
+            started_at=row.started_at,
+            duration_ms=row.duration_ms,
+            end=row.state,
+            error=row.error,
+            verdicts=[verdict for check in record.checks for verdict in check],
+        )
+        return cast("JsonObject", masked_json(made))
+
+    def runs(self) -> list[JsonObject]:
+        """Return the runs, the newest first."""
+        found = [{**self._run_node(name), "parts": []} for name in self._records.runs]
+        for each in found:
+            each["calls"] = sum(1 for record in self._calls.values() if record.run == each["id"])
+        loose = self._loose()
+        if loose:
+            found.append({**loose, "parts": [], "calls": len(loose["parts"])})
+        return sorted(found, key=lambda each: str(each["started_at"] or ""), reverse=True)
+
+    def run(self, id: str) -> JsonObject | None:
+        """Return a run with its steps, tools, inner runs and samples; None if there is none of this id."""
+        if id == _LOOSE:
+            return self._loose()
+        return self._run_node(id) if id in self._records.runs else None
+
+    def _loose(self) -> JsonObject | None:
+        """Return what is a part of no run, as one."""
+        records = [record for record in self._calls.values() if not record.run]
+        return _whole_run(_LOOSE, "outside runs", records, [], self._samplings(records)) if records else None
+
+    def _run_node(self, name: str) -> JsonObject:
+        records = [record for record in self._calls.values() if record.run == name]
+        inner = [self._run_node(each) for each, told in self._records.runs.items() if told.get("parent") == name]
+        asked = next((record.name for record in records if record.kind == "call"), "")
+        return _whole_run(name, f"run of {asked or 'a model'}", records, inner, self._samplings(records))
+
+    def _samplings(self, records: list[Record]) -> list[JsonObject]:
+        """Return the choices among samples of which some are these calls."""
+        numbers = {record.number for record in records}
+        return [
+            each
+            for each in self._records.samplings
+            if numbers & {sample.get("call") for sample in each.get("samples") or ()}
+        ]
+
+    def difference(self, left: str, right: str) -> JsonObject | None:
+        """Compare two calls, or two runs."""
+        one, other = self._entries(left), self._entries(right)
+        if not one or not other:
+            return None
+        found = difference_of(
+            [entry_of(self._path, each) for each in one], [entry_of(self._path, each) for each in other]
+        )
+        return cast("JsonObject", masked_json(found))
+
+    def _entries(self, id: str) -> list[Record]:
+        record = self._record(id)
+        return [record] if record is not None else [each for each in self._calls.values() if each.run == id]
+
+    def changes(self, mark: str) -> Changes:
+        """Return the calls that began or settled since a mark."""
+        before = dict(self._rows)
+        try:
+            self._load()
+        except MelliteError:  # a line is being written: the next look finds it whole
+            return Changes(mark=mark)
+        new = [row for number, row in self._rows.items() if before.get(number) is not row]
+        return Changes(mark=str(self._size), calls=tuple(new) if mark else ())
+
+
+#: Names what is a part of no run.
+_LOOSE: Final = "outside"
+
+
+def _row(record: Record) -> Row:
+    folded, error, who = record.folded, record.error, record.who
+    made = metadata_of(folded, Request(()), None, Clock(started_at=record.started_at))
+    usage = made.usage
+    return Row(
+        id=str(record.number),
+        parent=record.run or None,
+        started_at=record.started_at.isoformat(timespec="microseconds"),
+        provider=cast("str | None", who.get("provider") or made.provider or who.get("name") or who.get("backend")),
+        model=cast("str | None", made.model or who.get("model")) or record.name or None,
+        response_model=made.response_model,
+        state=record.state,
+        prompt=prompt_of(_messages(record)),
+        text=masked(folded.text),
+        thinking=None if folded.thinking is None else masked(folded.thinking),
+        error_type=None if error is None else type(error).__name__,
+        error=None if error is None else str(error),
+        input_tokens=None if usage is None else usage.input_tokens,
+        output_tokens=None if usage is None else usage.output_tokens,
+        cache_read_tokens=None if usage is None else usage.cache_read_input_tokens,
+        cost_usd=None if made.cost_usd is None else float(made.cost_usd),
+        duration_ms=None if record.seconds is None else record.seconds * _MS,
+        lineage=record.lineage,
+    )
+
+
+def _tool_row(record: Record) -> Row:
+    error = record.error
+    return Row(
+        id=str(record.number),
+        parent=record.run or None,
+        started_at=record.started_at.isoformat(timespec="microseconds"),
+        state=record.state,
+        prompt=f"{record.name}({_json(record.arguments)})",
+        text=_json(masked_json(record.result)),
+        error_type=None if error is None else type(error).__name__,
+        error=None if error is None else str(error),
+        duration_ms=None if record.seconds is None else record.seconds * _MS,
+    )
+
+
+def _messages(record: Record) -> list[JsonObject]:
+    frame = cast("Mapping[str, Any]", record.request.get("frame") or {})
+    system: list[JsonObject] = [{"role": "system", "content": frame["system"]}] if frame.get("system") else []
+    return [*system, *record.messages]
+
+
+def _whole(record: Record) -> JsonObject:
+    events, folded, who = record.events, record.folded, record.who
+    start = folded.start if any(isinstance(event, ResponseStart) for event in events) else None
+    spoken = (TextDelta, ReasoningDelta, ToolInputDelta)
+    first = next((at for at, event in zip(record.times, events, strict=False) if isinstance(event, spoken)), None)
+    finish = folded.finish
+    parts: list[Part] = [Reasoning(folded.thinking)] if folded.thinking else []
+    parts += [Text(folded.text)] if folded.text else []
+    body = None if start is None else start.request_body
+    request: JsonObject = {
+        "method": "POST",
+        "url": who.get("url"),
+        "headers": {},
+        "body": body if body is not None else record.request.get("frame"),
+    }
+    return cast(
+        "JsonObject",
+        masked_json(
+            {
+                "protocol": who.get("protocol"),
+                "messages": _messages(record),
+                "message": answer_message([*parts, *folded.tool_calls], folded.text),
+                "finish_reason": None if finish is None else finish.reason,
+                "ttfb_ms": None if first is None else first * _MS,
+                "timeline": record.state != "unsettled",
+                "request": request,
+                "response": {
+                    "status": None if start is None else start.status,
+                    "headers": {} if start is None else dict(start.headers or {}),
+                    "body": None if finish is None else finish.response,
+                },
+            }
+        ),
+    )
+
+
+def _whole_run(
+    id: str, name: str, records: list[Record], inner: list[JsonObject], samplings: list[JsonObject]
+) -> JsonObject:
+    """Return a run as a tree: steps, each with its call and its tools, and the runs inside of it."""
+    won = {each.get("winner") for each in samplings}
+    facts = {sample["call"]: sample for each in samplings for sample in each.get("samples") or ()}
+    steps: dict[int, list[JsonObject]] = {}
+    for record in records:
+        vote = dict(facts.get(record.number) or {})
+        if vote:
+            vote["won"] = record.number in won
+        steps.setdefault(record.step, []).append(_part(record, vote))
+    parts: list[JsonObject] = [*steps.pop(0, [])]
+    for number, made in sorted(steps.items()):
+        parts.append(_group("step", f"{id}/{number}", f"step {number}", made))
+    tree = _group("run", id, name, sorted([*parts, *inner], key=lambda each: str(each["started_at"] or "")))
+    return {**tree, "samplings": samplings}
+
+
+def _group(kind: Any, id: str, name: str, parts: list[JsonObject]) -> JsonObject:
+    begun = [datetime.fromisoformat(str(each["started_at"])) for each in parts if each["started_at"]]
+    ended = [
+        datetime.fromisoformat(str(each["started_at"])).timestamp() * _MS + float(each["duration_ms"])
+        for each in parts
+        if each["started_at"] and each["duration_ms"] is not None
+    ]
+    states = [each["state"] for each in parts]
+    last = states[-1] if states else "done"
+    return node(
+        kind,
+        id,
+        name,
+        state="unsettled" if "unsettled" in states else str(last),
+        started_at=min(begun).isoformat(timespec="microseconds") if begun else None,
+        duration_ms=max(ended) - min(begun).timestamp() * _MS if ended and begun else None,
+        parts=parts,
+    )
+
+
+def _part(record: Record, facts: JsonObject) -> JsonObject:
+    error = record.error
+    is_call = record.kind == "call"
+    row = _row(record) if is_call else _tool_row(record)
+    return node(
+        cast("Any", record.kind),
+        str(record.number),
+        record.name if is_call else row.prompt or record.name,
+        state=record.state,
+        started_at=row.started_at,
+        duration_ms=row.duration_ms,
+        cost_usd=row.cost_usd,
+        text=row.text,
+        error=None if error is None else str(error),
+        call=str(record.number),
+        facts=facts,
+    )
+
+
+def _json(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

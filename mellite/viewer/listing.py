@@ -1,0 +1,99 @@
+"""Choose, sort and add up rows that are all in memory: those of cassettes and journals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from ..values.provider_json import JsonObject
+from .rows import Choice, Found, Row, Sort
+
+__all__ = ["chosen", "costs_of", "facets_of"]
+
+_SUMMED: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cost_usd")
+
+_KEYS: Final[Mapping[Sort, Callable[[Row], float]]] = {
+    "cost": lambda row: row.cost_usd or 0,
+    "slowest": lambda row: row.duration_ms or 0,
+    "tokens": lambda row: (row.input_tokens or 0) + (row.output_tokens or 0),
+}
+
+
+def chosen(rows: Sequence[Row], choice: Choice, offset: int, limit: int) -> Found:
+    """Return some of the rows that are wanted, the oldest of which stands first in `rows`."""
+    word = choice.q.lower()
+    found = [row for row in rows if _fits(row, choice) and (not word or _holds(row, word))]
+    if choice.sort != "oldest":
+        found.reverse()
+    if choice.sort in _KEYS:
+        found.sort(key=_KEYS[choice.sort], reverse=True)
+    return Found(total=len(found), calls=tuple(found[offset : offset + limit]))
+
+
+def _fits(row: Row, choice: Choice) -> bool:
+    started = row.started_at or ""
+    return (
+        (not choice.state or row.state == choice.state)
+        and (not choice.model or choice.model in (row.model, row.response_model, f"{row.provider}:{row.model}"))
+        and (not choice.tag or choice.tag in row.tags)
+        and (not choice.run or row.parent == choice.run)
+        and (not choice.since or started >= choice.since)
+        and (not choice.until or (bool(started) and started < choice.until))
+        and (choice.min_usd is None or (row.cost_usd or 0) >= choice.min_usd)
+        and (choice.min_ms is None or (row.duration_ms or 0) >= choice.min_ms)
+    )
+
+
+def _holds(row: Row, word: str) -> bool:
+    return any(word in text.lower() for text in (row.prompt, row.text, row.thinking, row.error) if text)
+
+
+def facets_of(rows: Iterable[Row]) -> JsonObject:
+    """Return the models, states and tags among which one can choose, the most frequent first."""
+    models: dict[str, int] = {}
+    states: dict[str, int] = {}
+    tags: dict[str, int] = {}
+    for row in rows:
+        if row.model:
+            models[row.model] = models.get(row.model, 0) + 1
+        states[row.state] = states.get(row.state, 0) + 1
+        for tag in row.tags:
+            tags[tag] = tags.get(tag, 0) + 1
+    return {
+        name: sorted(counts, key=lambda each: (-counts[each], each))
+        for name, counts in (("models", models), ("states", states), ("tags", tags))
+    }
+
+
+def costs_of(rows: Sequence[Row]) -> JsonObject:
+    """Return what calls used and cost: in all, by day, model and tag. What is only replayed costs nothing."""
+    paid = [row for row in rows if not row.replayed]
+    return {
+        "all": _sums(paid, "all"),
+        "days": _grouped(paid, lambda row: [(row.started_at or "")[:10] or "unknown"]),
+        "models": _grouped(paid, lambda row: [_model(row)]),
+        "tags": _grouped(paid, lambda row: row.tags),
+        "replayed": len(rows) - len(paid),
+    }
+
+
+def _model(row: Row) -> str:
+    return ":".join([each for each in (row.provider, row.response_model or row.model) if each]) or "unknown"
+
+
+def _grouped(rows: Iterable[Row], names: Callable[[Row], Iterable[str]]) -> list[JsonObject]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        for name in names(row):
+            groups.setdefault(name, []).append(row)
+    return [_sums(group, name) for name, group in sorted(groups.items())]
+
+
+def _sums(rows: Sequence[Row], name: str) -> JsonObject:
+    sums: dict[str, Any] = {"name": name, "calls": len(rows), "failed": sum(row.state == "failed" for row in rows)}
+    for column in _SUMMED:
+        known = [value for row in rows if (value := getattr(row, column)) is not None]
+        sums[column] = sum(known) if known else None
+    used = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
+    sums["unpriced"] = sum(row.cost_usd is None for row in used)
+    return sums

@@ -1,0 +1,219 @@
+// The page: what is above every view, where addresses lead, keys, and dark or light.
+
+import { button, link, make } from "./dom.js";
+import { choiceOf } from "./choosing.js";
+import { openSource } from "./source.js";
+import { callView } from "./call.js";
+import { costsView } from "./costs.js";
+import { diffView } from "./diff.js";
+import { listHash, listView } from "./list.js";
+import { liveView } from "./live.js";
+import { runView, runsView } from "./runs.js";
+import { timelineView } from "./timeline.js";
+
+const KEYS = [
+  ["/", "search"],
+  ["j, k", "next and previous call"],
+  ["Enter", "open the call"],
+  ["c, r, $, l", "calls, runs, costs, live"],
+  ["t", "timeline of the call"],
+  ["Escape", "back to the list"],
+  ["d", "dark or light"],
+  ["?", "these keys"],
+];
+
+class App {
+  constructor(source) {
+    this.source = source;
+    this.compared = [];
+    this.rows = null;
+    this.ending = null;
+    this.latest = "#/";
+    this.asked = null;
+    this.view = make("main", { id: "view", tabindex: "-1" });
+    this.name = make("span", { class: "source" });
+    this.links = {
+      calls: link("calls", "#/"),
+      runs: link("runs", "#/runs"),
+      costs: link("costs", "#/costs"),
+      live: link("live", "#/live"),
+    };
+    this.comparing = make("div", { class: "comparing", role: "status", hidden: true });
+    this.keys = make(
+      "dialog",
+      { "aria-label": "keys" },
+      make("h2", {}, "keys"),
+      make("dl", { class: "keys" }, KEYS.map(([key, what]) => make("div", {}, make("dt", {}, make("kbd", {}, key)), make("dd", {}, what)))),
+      button("close", () => this.keys.close()),
+    );
+  }
+
+  start() {
+    const app = document.getElementById("app");
+    app.append(
+      make("a", { class: "skip", href: "#view", on: { click: (event) => this.skip(event) } }, "to the content"),
+      make(
+        "header",
+        { class: "top" },
+        make("h1", {}, "mellite"),
+        this.name,
+        make("nav", { "aria-label": "views" }, Object.values(this.links)),
+        button("◐", () => this.turn(), { "aria-label": "dark or light", title: "dark or light (d)" }),
+        button("?", () => this.keys.showModal(), { "aria-label": "keys", title: "keys (?)" }),
+      ),
+      this.view,
+      this.comparing,
+      this.keys,
+    );
+    window.addEventListener("hashchange", () => this.route());
+    document.addEventListener("keydown", (event) => this.pressed(event));
+    this.route();
+    this.source.about().then((about) => {
+      this.name.textContent = about.name;
+      this.name.title = `${about.kind} ${about.name}`;
+    });
+  }
+
+  facets() {
+    this.asked ??= this.source.facets();
+    return this.asked;
+  }
+
+  async route() {
+    const [path, query] = (location.hash.slice(1) || "/").split("?", 2);
+    const parts = path.split("/").slice(1).map((part) => decodeURIComponent(part));
+    this.leave();
+    this.view.setAttribute("aria-busy", "true");
+    try {
+      await this.open(parts, new URLSearchParams(query || ""));
+    } catch (error) {
+      this.nothing(`this cannot be shown: ${error.message}`);
+    }
+    this.view.removeAttribute("aria-busy");
+  }
+
+  async open([name, first, second], parameters) {
+    switch (name) {
+      case "call":
+        return callView(this, first);
+      case "timeline":
+        return timelineView(this, first);
+      case "runs":
+        return runsView(this);
+      case "run":
+        return runView(this, first);
+      case "diff":
+        return diffView(this, first, second);
+      case "costs":
+        return costsView(this);
+      case "live":
+        this.ending = await liveView(this);
+        return this.ending;
+      default:
+        this.latest = location.hash || "#/";
+        this.rows = await listView(this, choiceOf(parameters));
+        return this.rows;
+    }
+  }
+
+  leave() {
+    this.rows?.stop();
+    this.ending?.();
+    this.rows = this.ending = null;
+  }
+
+  show(view, name) {
+    this.view.replaceChildren(view);
+    this.view.scrollTop = 0;
+    window.scrollTo(0, 0);
+    for (const [each, anchor] of Object.entries(this.links)) {
+      if (each === name) anchor.setAttribute("aria-current", "page");
+      else anchor.removeAttribute("aria-current");
+    }
+    this.drawCompared();
+  }
+
+  nothing(words) {
+    this.show(make("section", { class: "nothing" }, make("p", {}, words), link("to the list", this.latest)), "");
+  }
+
+  // Show other calls without losing where one is in the fields.
+  choose(choice) {
+    history.replaceState(null, "", listHash(choice));
+    const focused = document.activeElement?.id;
+    const at = document.activeElement?.selectionStart;
+    this.route().then(() => {
+      const field = focused ? document.getElementById(focused) : null;
+      field?.focus();
+      if (focused === "search") field.setSelectionRange(at, at);
+    });
+  }
+
+  // Note a call or run to be compared; with a second one, compare them at once if that is wanted.
+  compare(id, isWanted, atOnce = false) {
+    this.compared = this.compared.filter((each) => each !== id);
+    if (isWanted) this.compared = [...this.compared, id].slice(-2);
+    if (atOnce && this.compared.length === 2) this.goCompare();
+    else this.drawCompared();
+  }
+
+  goCompare() {
+    location.hash = `#/diff/${this.compared.map(encodeURIComponent).join("/")}`;
+  }
+
+  forget() {
+    this.compared = [];
+    location.hash = this.latest;
+    this.drawCompared();
+  }
+
+  drawCompared() {
+    const isShown = this.compared.length > 0 && !location.hash.startsWith("#/diff");
+    this.comparing.hidden = !isShown;
+    const words = this.compared.length === 2 ? `compare ${this.compared.join(" and ")}` : `${this.compared[0]}, and which other one?`;
+    this.comparing.replaceChildren(
+      this.compared.length === 2 ? button(words, () => this.goCompare()) : make("span", {}, words),
+      button("no", () => {
+        this.compared = [];
+        for (const box of document.querySelectorAll(".rows input:checked")) box.checked = false;
+        this.drawCompared();
+      }),
+    );
+  }
+
+  turn() {
+    const root = document.documentElement;
+    const isDark = root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = isDark ? "light" : "dark";
+  }
+
+  skip(event) {
+    event.preventDefault();
+    this.view.focus();
+  }
+
+  pressed(event) {
+    const isTyping = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape" && !this.keys.open) {
+      if (isTyping) event.target.blur();
+      else if (this.rows === null) location.hash = this.latest;
+      return;
+    }
+    if (isTyping || this.keys.open) return;
+    const places = { c: this.latest, r: "#/runs", $: "#/costs", l: "#/live" };
+    const [name, id] = location.hash.slice(2).split("/");
+    if (event.key === "/") document.getElementById("search")?.focus();
+    else if (event.key === "?") this.keys.showModal();
+    else if (event.key === "d") this.turn();
+    else if (event.key === "j" || event.key === "k") this.rows?.step(event.key === "j" ? 1 : -1);
+    else if (event.key === "t" && name === "call") location.hash = `#/timeline/${id}`;
+    else if (Object.hasOwn(places, event.key)) location.hash = places[event.key];
+    else return;
+    event.preventDefault();
+  }
+}
+
+new App(openSource()).start();

@@ -1,0 +1,146 @@
+// Where the calls come from: the server of this page, or what is kept in the page itself. Both answer the same.
+
+import { chosen, parametersOf } from "./choosing.js";
+
+class Served {
+  constructor() {
+    this.isLive = true;
+  }
+
+  async asked(path) {
+    const response = await fetch(`api/${path}`, { credentials: "omit", cache: "no-store" });
+    if (response.status === 404) return null;
+    const body = await response.json();
+    if (!response.ok) throw new Error(body.error || `the server says ${response.status}`);
+    return body;
+  }
+
+  calls(choice, offset, limit) {
+    const parameters = parametersOf(choice);
+    parameters.set("offset", offset);
+    parameters.set("limit", limit);
+    parameters.set("brief", "1");
+    return this.asked(`calls?${parameters}`);
+  }
+
+  call(id) {
+    return this.asked(`calls/${encodeURIComponent(id)}`);
+  }
+
+  timeline(id) {
+    return this.asked(`calls/${encodeURIComponent(id)}/timeline`);
+  }
+
+  async runs() {
+    return (await this.asked("runs")).runs;
+  }
+
+  run(id) {
+    return this.asked(`runs/${encodeURIComponent(id)}`);
+  }
+
+  facets() {
+    return this.asked("facets");
+  }
+
+  costs() {
+    return this.asked("costs");
+  }
+
+  about() {
+    return this.asked("source");
+  }
+
+  difference(left, right) {
+    return this.asked(`diff?${new URLSearchParams({ left, right })}`);
+  }
+
+  // Call back for each call that begins or settles, and for texts that grow. Returns what ends that.
+  listen(listeners) {
+    const events = new EventSource("api/events");
+    for (const [name, listener] of Object.entries(listeners)) {
+      events.addEventListener(name, (event) => listener(event.data ? JSON.parse(event.data) : null));
+    }
+    return () => events.close();
+  }
+}
+
+class Kept {
+  constructor(rows, packed) {
+    this.isLive = false;
+    this.rows = rows;
+    this.packed = packed;
+    this.unpacked = null;
+  }
+
+  async details() {
+    this.unpacked ??= inflated(this.packed);
+    return this.unpacked;
+  }
+
+  async calls(choice, offset, limit) {
+    const found = chosen(this.rows.calls, choice);
+    const all = Object.keys(choice).length === 0 ? this.rows.total : found.length;
+    return { total: found.length, of: all, calls: found.slice(offset, offset + limit) };
+  }
+
+  async call(id) {
+    const details = await this.details();
+    return Object.hasOwn(details.calls, id) ? whole(details.calls[id], details.kept) : null;
+  }
+
+  async timeline(id) {
+    const details = await this.details();
+    return Object.hasOwn(details.timelines, id) ? details.timelines[id] : null;
+  }
+
+  async runs() {
+    return this.rows.runs;
+  }
+
+  async run(id) {
+    const details = await this.details();
+    return Object.hasOwn(details.runs, id) ? details.runs[id] : null;
+  }
+
+  async facets() {
+    return this.rows.facets;
+  }
+
+  async costs() {
+    return this.rows.costs;
+  }
+
+  async about() {
+    return { kind: this.rows.kind, name: this.rows.name };
+  }
+
+  async difference() {
+    return null;
+  }
+}
+
+async function inflated(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+// What stands in many lists is kept once, and {"$same": 3} is where it stands among what is kept.
+function whole(value, kept) {
+  if (value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map((item) => whole(item, kept));
+  const keys = Object.keys(value);
+  if (keys.length === 1 && keys[0] === "$same") return inside(kept[value.$same], kept);
+  return inside(value, kept);
+}
+
+function inside(value, kept) {
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, whole(each, kept)]));
+}
+
+export function openSource() {
+  const rows = document.getElementById("rows");
+  if (rows === null) return new Served();
+  return new Kept(JSON.parse(rows.textContent), document.getElementById("details").textContent);
+}

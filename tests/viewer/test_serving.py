@@ -1,0 +1,178 @@
+"""`mellite view` as a process: who may look, what its paths answer, and how it begins and ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+import mellite
+from mellite.errors import ConfigurationError, InvalidRequest
+from tests.cli.programs import invoked, run
+from tests.viewer.viewing import COLUMNS, Answer, got, journaled, logged, recorded, viewing
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A viewer of a log, as a process of its own."""
+    with viewing(str(logged(tmp_path_factory.mktemp("viewer") / "log.db"))) as (_, address):
+        yield address
+
+
+def other(url: str, path: str) -> str:
+    """An address at the same server."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def test_calls(url: str) -> None:
+    """Calls come with the columns of a log, as many as are wanted, and chosen as is wanted."""
+    answer = got(f"{url}api/calls")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json["total"] == 3
+    assert [name for name in answer.json["calls"][0] if name in COLUMNS] == COLUMNS
+    assert [call["state"] for call in answer.json["calls"]] == ["failed", "done", "done"]
+    assert got(f"{url}api/calls?state=done&tag=odd").json["total"] == 1
+    page = got(f"{url}api/calls?limit=1&offset=2").json
+    assert (page["total"], [call["prompt"] for call in page["calls"]]) == (3, ["Question 0?"])
+    assert got(f"{url}api/calls?q={quote('answer 1 OF <b>')}").json["calls"][0]["text"] == "Answer 1 of <b>many</b>."
+    id = page["calls"][0]["id"]
+    call = got(f"{url}api/calls/{id}").json
+    assert (call["id"], call["message"]["content"][0]["text"]) == (id, "Answer 0 of <b>many</b>.")
+    assert got(f"{url}api/runs").json == {"total": 0, "runs": []}
+
+
+def test_what_is_not_there(url: str) -> None:
+    """An unknown call or path is 404, a value that makes no sense 400, another method 405."""
+    assert (
+        got(f"{url}api/calls/none").status == got(f"{url}api/none").status == got(f"{url}files/none.js").status == 404
+    )
+    assert got(f"{url}files/..%2fpage.py").status == got(f"{url}files/../../page.py").status == 404
+    for query in ("limit=many", "limit=-1", "offset=1e3", "sort=upwards", "min_usd=cheap", f"limit={'9' * 30}"):
+        answer = got(f"{url}api/calls?{query}")
+        assert (answer.status, list(answer.json)) == (400, ["error"])
+    assert got(f"{url}api/calls", method="POST").status == 405
+
+
+def refused(answer: Answer, status: int) -> None:
+    """Check that nothing was told."""
+    assert answer.status == status
+    assert answer.body == b""
+
+
+def test_who_may_look(url: str) -> None:
+    """Without the token there is nothing; under another name, or from another page, nobody may look."""
+    token = urlsplit(url).path.strip("/")
+    for path in ("/", "/api/calls", f"/{token[:-1]}/api/calls", f"/{token}x/", f"//{token}/", "/%00/", "/é/"):
+        refused(got(other(url, quote(path, safe="/%"))), 404)
+    host = urlsplit(url).netloc
+    port = host.partition(":")[2]
+    for name in (f"evil.example:{port}", "evil.example", f"127.0.0.1.evil.example:{port}", "127.0.0.1:1", ""):
+        refused(got(f"{url}api/calls", Host=name), 403)
+    for site in ("cross-site", "same-site"):
+        refused(got(f"{url}api/calls", Sec_Fetch_Site=site), 403)
+    for origin in ("null", "http://evil.example", f"https://{host}", f"http://localhost:{port}"):
+        refused(got(f"{url}api/events", Origin=origin), 403)
+    for name in ("localhost", "[::1]"):
+        assert got(f"{url}api/calls", Host=f"{name}:{port}").status == 200
+    for site in ("none", "same-origin"):
+        assert got(url, Sec_Fetch_Site=site, Origin=f"http://{host}").status == 200
+
+
+def test_headers(url: str) -> None:
+    """Nothing of the page is told elsewhere, kept, framed, or run from elsewhere; there is no cookie."""
+    for path in ("", "api/calls", "files/main.js", "nothing"):
+        headers = got(f"{url}{path}").headers
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "set-cookie" not in headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+
+
+def test_only_this_machine_is_listened_on(url: str) -> None:
+    """No other address of the machine is listened on."""
+    port = urlsplit(url).port or 0
+    with socket.socket() as one, pytest.raises(ConnectionRefusedError):
+        one.connect(("127.0.0.2", port))
+
+
+def test_calls_as_they_happen(tmp_path: Path) -> None:
+    """What is logged meanwhile comes as an event, and Ctrl-C ends it all well."""
+    path = logged(tmp_path / "log.db", 1)
+    with viewing(str(path)) as (process, url):
+        parts = urlsplit(url)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection.request("GET", f"{parts.path}api/events")
+        events = connection.getresponse()
+        assert events.getheader("content-type") == "text/event-stream"
+        assert [events.readline() for _ in range(3)] == [b"event: ready\n", b'data: {"kind":"log"}\n', b"\n"]
+        logged(path, 2)
+        assert events.readline() == b"event: call\n"
+        assert json.loads(events.readline().removeprefix(b"data: "))["text"] == "Answer 0 of <b>many</b>."
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        connection.close()
+
+
+def test_as_json(tmp_path: Path) -> None:
+    """With --json the address is JSON. Without a source it is the log of the variable, and else ./cassettes."""
+    recorded(tmp_path / "chat.json", "One.")
+    page = tmp_path / "page.html"
+    done = invoked("view", str(tmp_path / "chat.json"), "--html", str(page), "--json")
+    assert (done.code, json.loads(done.out)) == (0, {"file": str(page)})
+    assert invoked("view", "--html", str(page), MELLITE_LOG_DB=str(logged(tmp_path / "log.db"))).code == 0
+    assert "Question 1?" in page.read_text(encoding="utf-8")
+
+
+def test_nothing_to_look_at(tmp_path: Path) -> None:
+    """No source, and one that is not there, exit with 2, and say what to do; so does a port that is taken."""
+    done = run("view", cwd=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "MELLITE_LOG_DB" in done.err
+    done = invoked("view", str(tmp_path / "none.json"))
+    assert (done.code, done.out) == (2, "")
+    assert "there is nothing at" in done.err
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = invoked("view", str(recorded(tmp_path / "chat.json", "One.")), "--port", str(taken.getsockname()[1]))
+    assert done.code == 2
+    assert "choose another port" in done.err
+
+
+@pytest.mark.anyio
+async def test_beside_a_program(tmp_path: Path) -> None:
+    """A program shows its own calls in a block, sync or async, on any loop."""
+    path = recorded(tmp_path / "chat.json", "One.")
+    async with mellite.viewer.serve(path) as viewer:
+        assert got(f"{viewer.url}api/calls").json["total"] == 1
+    assert viewer.url == ""
+    with mellite.viewer.serve(mellite.cassettes.load_cassette(path)) as viewer:
+        assert got(viewer.url).headers["content-type"] == "text/html; charset=utf-8"
+        with pytest.raises(InvalidRequest, match="shown already"):
+            viewer.__enter__()
+    with pytest.raises(InvalidRequest, match="the path of a cassette"):
+        mellite.viewer.serve(3)
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """A block whose port is taken does not begin, and can begin later."""
+    path = journaled(tmp_path / "journal")
+    with mellite.viewer.serve(path) as first:
+        second = mellite.viewer.serve(path, port=urlsplit(first.url).port or 0)
+        with pytest.raises(ConfigurationError, match="choose another port"):
+            second.__enter__()
+    with second:
+        assert got(f"{second.url}api/runs").json["total"] == 2

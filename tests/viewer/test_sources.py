@@ -1,0 +1,236 @@
+"""Cassettes, journals and logs give the viewer the same: rows, whole calls, timelines, runs, costs, differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mellite
+from mellite.errors import CassetteMiss, MelliteError
+from mellite.viewer.rows import Choice, Source
+from mellite.viewer.sources import source_at
+from tests.viewer.viewing import COLUMNS, journaled, logged, recorded
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Source]:
+    """A source of each kind."""
+    folder = tmp_path_factory.mktemp("sources")
+    return {
+        "cassette": source_at(str(recorded(folder / "chat.json", "One two.", "Three."))),
+        "journal": source_at(str(journaled(folder / "journal"))),
+        "log": source_at(str(logged(folder / "log.db"))),
+    }
+
+
+def ids(source: Source, **wanted: Any) -> list[str]:
+    """The ids of the calls that are wanted."""
+    found = source.calls(Choice(**wanted), 0, 100)
+    assert found.total == len(found.calls)
+    return [row.id for row in found.calls]
+
+
+@pytest.mark.parametrize("kind", ["cassette", "journal", "log"])
+def test_rows_have_the_columns_of_a_log(sources: dict[str, Source], kind: str) -> None:
+    """Each kind of source gives rows with the columns of the view ``calls``, the newest first."""
+    source = sources[kind]
+    assert source.kind == kind
+    found = source.calls(Choice(), 0, 100)
+    assert [name for name in found.calls[0].as_json() if name in COLUMNS] == COLUMNS
+    moments = [row.started_at or "" for row in found.calls]
+    assert moments == sorted(moments, reverse=True)
+    assert ids(source, sort="oldest") == ids(source)[::-1]
+    assert [row.id for row in source.calls(Choice(), 1, 1).calls] == ids(source)[1:2]
+    assert source.call("no such id") is source.run("no such id") is source.timeline("no such id") is None
+    assert source.difference("no such id", ids(source)[0]) is None
+
+
+def test_calls_of_a_cassette(sources: dict[str, Source]) -> None:
+    """A recorded call is read as what was asked and answered, with its request, its answer and its tokens."""
+    row = sources["cassette"].calls(Choice(), 0, 1).calls[0]
+    assert (row.id, row.provider, row.model, row.state) == ("1", "openai", "gpt-4o-mini", "done")
+    assert (row.prompt, row.text, row.lineage) == ("Say <i>it</i>.", "Three.", (1,))
+    assert (row.input_tokens, row.output_tokens, row.duration_ms) == (1000, 100, 45.0)
+    call = sources["cassette"].call("1")
+    assert call is not None
+    assert call["messages"][0]["content"] == [{"type": "text", "text": "Say <i>it</i>."}]
+    assert call["message"]["content"] == [{"type": "text", "text": "Three."}]
+    assert call["request"]["body"]["model"] == "gpt-4o-mini"
+    assert call["response"]["status"] == 200
+
+
+def test_timeline_of_a_cassette(sources: dict[str, Source]) -> None:
+    """Each part of a recorded answer stands at the time at which its piece had come."""
+    timeline = sources["cassette"].timeline("0")
+    assert timeline is not None
+    assert [(step["at_ms"], step["kind"], step["text"]) for step in timeline["steps"]] == [
+        (15.0, "text", "One two."),
+        (45.0, "finish", "stop"),
+    ]
+    assert (timeline["first_token_ms"], timeline["opened_ms"], timeline["duration_ms"]) == (15.0, 5.0, 45.0)
+    assert [at for at, _ in timeline["arrivals"]] == [15.0, 25.0, 35.0, 45.0]
+
+
+def test_timeline_of_a_journal(sources: dict[str, Source]) -> None:
+    """A journal knows when each part of an answer came, and who went away."""
+    source = sources["journal"]
+    done = next(row for row in source.calls(Choice(q="Which weather", state="done"), 0, 9).calls)
+    timeline = source.timeline(done.id)
+    assert timeline is not None
+    assert [step["kind"] for step in timeline["steps"]] == ["thinking", "text", "text", "text", "finish"]
+    assert timeline["end"] == "done"
+    assert timeline["steps"][0]["at_ms"] < timeline["steps"][-1]["at_ms"]
+
+
+def test_runs_of_a_journal(sources: dict[str, Source]) -> None:
+    """A run is a tree of steps with calls and tools; of samples it is known which won."""
+    source = sources["journal"]
+    outside, inside = sorted(source.runs(), key=lambda run: str(run["id"]) != "outside")
+    run = source.run(inside["id"])
+    assert run is not None
+    first, second = run["parts"]
+    assert [(part["kind"], part["state"]) for part in first["parts"]] == [("call", "done")] + [("tool", "done")] * 2
+    assert [part["name"] for part in first["parts"]][1:] == [
+        'get_weather({"city": "Paris"})',
+        'get_weather({"city": "Rome"})',
+    ]
+    assert [part["text"] for part in second["parts"]] == ["It is **sunny**."]
+    loose = source.run(outside["id"])
+    assert loose is not None
+    assert [part["facts"].get("won") for part in loose["parts"]].count(True) == 1
+    (choice,) = loose["samplings"]
+    assert choice["strategy"] == "MajorityVote"
+    tool = source.call(first["parts"][1]["call"])
+    assert tool is not None
+    assert tool["tool"]["arguments"] == {"city": "Paris"}
+
+
+def test_calls_of_a_log_are_chosen(sources: dict[str, Source]) -> None:
+    """Calls are chosen by state, model, tag, words, times and cost, all of them together."""
+    source = sources["log"]
+    newest, middle, oldest = ids(source)
+    assert ids(source, state="failed") == [newest]
+    assert ids(source, tag="odd") == [middle]
+    assert ids(source, q="ANSWER 0 OF") == [oldest]
+    assert ids(source, q="slow down") == [newest]
+    assert ids(source, q="100%") == []
+    assert ids(source, model="fake:scripted") == ids(source, model="scripted") == ids(source)
+    assert ids(source, model="other") == ids(source, min_usd=1.0) == ids(source, run="none") == []
+    assert ids(source, since="2020") == ids(source, until="2999") == ids(source)
+    assert ids(source, until="2020") == ids(source, since="2999") == []
+    assert ids(source, tag="even", state="done", q="question") == [oldest]
+    assert set(ids(source, sort="slowest")) == set(ids(source, sort="tokens")) == {newest, middle, oldest}
+    assert source.facets() == {"models": ["scripted"], "states": ["done", "failed"], "tags": ["even", "odd"]}
+
+
+@pytest.mark.parametrize("kind", ["cassette", "journal"])
+def test_calls_in_memory_are_chosen(sources: dict[str, Source], kind: str) -> None:
+    """Other sources choose as a log does."""
+    source = sources[kind]
+    everything = ids(source)
+    model = source.calls(Choice(), 0, 1).calls[0].model
+    assert model is not None
+    assert ids(source, state="failed") == ids(source, q="no such word") == ids(source, tag="none") == []
+    assert set(ids(source, sort="slowest")) == set(ids(source, sort="cost", state="")) == set(everything)
+    assert everything[0] in ids(source, model=model)
+    assert ids(source, since="2020", until="2999") == everything
+    assert ids(source, since="2999") == ids(source, min_ms=1e9) == []
+
+
+def test_differences(sources: dict[str, Source]) -> None:
+    """Two calls are compared as `mellite cassette diff` compares them."""
+    found = sources["cassette"].difference("0", "1")
+    assert found is not None
+    (pair,) = found["pairs"]
+    assert (pair["change"], pair["request"]) == ("answer", [])
+    assert {"place": "text", "left": "One two.", "right": "Three."} in pair["answer"]
+    log = sources["log"]
+    newest, middle, _ = ids(log)
+    found = log.difference(newest, middle)
+    assert found is not None
+    assert found["pairs"][0]["change"] == "request"
+    journal = sources["journal"]
+    run = next(run["id"] for run in journal.runs() if run["id"] != "outside")
+    found = journal.difference(str(run), str(run))
+    assert found is not None
+    assert [pair["change"] for pair in found["pairs"]] == ["same"] * 4
+
+
+def test_costs(sources: dict[str, Source]) -> None:
+    """What calls used and cost is added up by day, model and tag."""
+    costs = sources["cassette"].costs()
+    assert (costs["all"]["calls"], costs["all"]["input_tokens"]) == (2, 2000)
+    assert [day["name"] for day in costs["days"]] == ["2026-11-01", "2026-11-02"]
+    assert costs["models"][0]["name"] == "openai:gpt-4o-mini-2024-07-18"
+    assert costs["all"]["cost_usd"] == pytest.approx(sum(day["cost_usd"] for day in costs["days"]))
+    assert [tag["name"] for tag in sources["log"].costs()["tags"]] == ["even", "odd"]
+
+
+def test_a_log_tells_what_is_new(tmp_path: Path) -> None:
+    """What was logged since a mark is told once."""
+    path = logged(tmp_path / "log.db")
+    source = source_at(str(path))
+    first = source.changes("")
+    assert first.calls == ()
+    assert source.changes(first.mark).calls == ()
+    logged(path, 2)
+    new = source.changes(first.mark)
+    assert [row.text for row in new.calls] == ["Answer 0 of <b>many</b>.", ""]
+    assert source.changes(new.mark).calls == ()
+
+
+def test_a_journal_tells_what_is_new(tmp_path: Path) -> None:
+    """What was kept in a journal since a mark is told once."""
+    path = str(journaled(tmp_path / "journal"))
+    source = source_at(path)
+    mark = source.changes("").mark
+    with mellite.journal(path):
+        mellite.backends.Scripted(["And more."]).generate("More?").result()
+    new = source.changes(mark)
+    assert [(row.prompt, row.text) for row in new.calls] == [("More?", "And more.")]
+    assert source.changes(new.mark).calls == ()
+
+
+def test_a_folder_of_cassettes(tmp_path: Path) -> None:
+    """Calls of a folder are named by file and number; what is damaged is passed over, and what is new appears."""
+    recorded(tmp_path / "sub" / "one.json", "One.")
+    (tmp_path / "broken.json").write_text('{"version": 1, "interactions": [', encoding="utf-8")
+    source = source_at(str(tmp_path))
+    mark = source.changes("").mark
+    assert ids(source) == ["sub/one.json:0"]
+    call = source.call("sub/one.json:0")
+    assert call is not None
+    assert call["text"] == "One."
+    recorded(tmp_path / "two.json", "Two.")
+    assert [row.id for row in source.changes(mark).calls] == ["two.json:0"]
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    """What looks like a key is not shown, whatever it stands in."""
+    key = "sk-" + "abcdefghijklmnop" * 2
+    source = source_at(str(recorded(tmp_path / "chat.json", f"Your key is {key}.")))
+    shown = repr((source.calls(Choice(), 0, 9), source.call("0"), source.timeline("0")))
+    assert key not in shown
+    assert "[REDACTED]" in shown
+
+
+def test_recorded_traffic_of_others(corpora: Path) -> None:
+    """Recorded calls of real providers are listed and shown whole, with conversations and pictures."""
+    source = source_at(str(corpora / "opencode" / "recordings"))
+    found = source.calls(Choice(), 0, 1000)
+    assert found.total > 50
+    calls = [source.call(row.id) for row in found.calls]
+    assert all(calls)
+    kinds = {part["type"] for call in calls if call for message in call["messages"] for part in message["content"]}
+    assert kinds >= {"text", "image", "tool_call", "tool_result"}
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    """What is not there is said, and so is a SQLite file of another program."""
+    with pytest.raises(CassetteMiss, match=r"there is nothing at"):
+        source_at(str(tmp_path / "none"))
+    (tmp_path / "other.db").write_bytes(b"SQLite format 3\0" + bytes(84))
+    with pytest.raises(MelliteError):
+        source_at(str(tmp_path / "other.db"))
