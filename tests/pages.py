@@ -35,7 +35,7 @@ _NOT_RUN: Final = {
     "nox": "runs tests",
     "pip": "needs a package index",
     "pytest": "needs the reader's own tests",
-    "python": "runs tests",
+    "python": "runs tests, or an example, which tests/examples do",
     "python3": "makes an environment",
 }
 
@@ -118,13 +118,13 @@ async def _run_python(block: Block, page: Path, names: dict[str, Any]) -> str:
     return printed.getvalue()
 
 
-def _run_shell(block: Block) -> str:
-    """Run the commands of mellite in a block.
+def _run_shell(block: Block) -> str | None:
+    """Run the commands of mellite in a block, and return what they printed; None if there are none.
 
     Raises:
         AssertionError: for a command that is in no table, or one that ends with an error that the page does not show.
     """
-    printed = ""
+    printed = None
     for line in block.code.replace("\\\n", "").splitlines():
         for command in line.split(" && "):
             words = shlex.split(command, comments=True)
@@ -132,7 +132,7 @@ def _run_shell(block: Block) -> str:
             if name == "mellite":
                 run = [sys.executable, "-m", "mellite", *words[1:]]
                 done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
-                printed += done.stdout + done.stderr
+                printed = (printed or "") + done.stdout + done.stderr
                 assert done.returncode == 0 or block.shown is not None, f"{command}: {done.stderr or done.stdout}"
             else:
                 assert name in _NOT_RUN, f"no test knows the command {command!r}"
@@ -145,6 +145,6 @@ async def run_page(page: Path) -> list[Difference]:
     differing = []
     for block in blocks(page):
         printed = await _run_python(block, page, names) if block.language == "python" else _run_shell(block)
-        if block.shown is not None and printed != block.shown:
+        if block.shown is not None and printed is not None and printed != block.shown:
             differing.append(Difference(page.name, block.line, block.shown, printed))
     return differing
