@@ -329,9 +329,8 @@ def _weigh(
     if error is not None:
         failure = _ours(error, backend)
     elif folded.finish is None and cancelled is None:
-        failure = IncompleteStream(
-            f"the stream of {name_of(backend)} stopped without a finish event; what came before it is in .partial"
-        )
+        msg = f"the stream of {name_of(backend)} stopped without a finish event; what came before it is in .partial"
+        failure = IncompleteStream(msg)
     elif folded.finish is not None:
         try:
             parsed = _parsed(folded, events, request, backend)
@@ -347,14 +346,12 @@ def _weigh(
             f"the generation was cancelled: {cancelled}", reason=cancelled, partial=folded.text, usage=folded.usage
         )
     compact = _compact(events, folded)
-    parts = folded.parts
-    plain = not parts or (len(parts) == 1 and type(parts[0]) is Text and parts[0].provider_metadata is None)
     try:
         return Outcome(
             state=state,
             text=folded.text,
             thinking=folded.thinking,
-            parts=None if plain else parts,
+            parts=None if _is_plain(folded.parts) else folded.parts,
             tool_calls=folded.tool_calls,
             generation=generation,
             raw=raw_of(folded, compact),
@@ -367,6 +364,10 @@ def _weigh(
         )
     finally:
         failure = None  # see "Cycles" in `mellite.thunk`
+
+
+def _is_plain(parts: tuple[Part, ...]) -> bool:
+    return not parts or (len(parts) == 1 and type(parts[0]) is Text and parts[0].provider_metadata is None)
 
 
 def _compact(events: list[Event], folded: Folded) -> CompactLog:
