@@ -192,9 +192,10 @@ CLIENTS = (*SDKS, "boto3==1.44.8", "ollama==0.6.3")
 
 @nox.session
 def serve(session: nox.Session) -> None:
-    """Ask `mellite serve` with the official SDKs: from a backend, from what was recorded of it, and refused."""
+    """Ask `mellite serve` with the official SDKs: a backend, what was recorded of it and of all providers; refused."""
     session.install("-q", "-e", ".[test]", *CLIENTS)
     session.run("python", "-W", "ignore::DeprecationWarning", "-m", "tests.servers.serving", *session.posargs)
+    session.run("python", "-W", "ignore", "-m", "tests.servers.reading")
 
 
 #: The clients that `nox -s clients` brings beside those.
