@@ -23,6 +23,8 @@ from ..values.tokens import count_tokens
 from ..wire.http import HttpRequest, HttpResponse
 from .dialects import DIALECTS, Asked, asked, decoded, writer_of
 from .itself import refuse_itself
+from .only_theirs import refuse_several_answers, refuse_what_is_only_theirs
+from .output_types import with_output_type
 from .passing import provider_for
 from .paths import Call, call_of
 from .refusals import error_body, status_of
@@ -112,9 +114,15 @@ class GeneratingTransport:
         changes: dict[str, Any] = {} if found.streams else {"options": evolve(request.options, stream=False)}
         if self._names_model:
             changes["model"] = None
+        refuse_several_answers(request)
         chosen = self._backend_for(call)
-        if isinstance(chosen, LiveBackend):
+        live = isinstance(chosen, LiveBackend)
+        if live:
             refuse_itself(chosen.route.endpoint, self.own_url)
+        if not live or chosen.route.protocol.id != call.protocol:
+            request = with_output_type(call.protocol, request)
+            if live:
+                refuse_what_is_only_theirs(request, self.name)
         return generate(chosen, evolve(request, **changes))
 
     def _backend_for(self, call: Call) -> Any:
