@@ -225,6 +225,24 @@ def node(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", *files, *session.posargs, env=programs)
 
 
+#: What `nox -s viewer` drives a browser with, and what finds that people could not read a page; each pinned.
+SELENIUM = "selenium==4.51.0"
+AXE = "axe-core@4.14.1"
+
+
+@nox.session
+def viewer(session: nox.Session) -> None:
+    """Look at every view of `mellite view` in a real Chromium, and attack it; needs chromium, chromedriver and npm."""
+    session.install("-q", "-e", ".[test]", SELENIUM)
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), AXE, external=True)
+    axe = folder / "node_modules" / "axe-core" / "axe.min.js"
+    tests = Path("tests", "viewer", "browser")
+    files = [str(tests / name) for name in ("views.py", "attacks.py")]
+    around = {"MELLITE_AXE": str(axe), "MELLITE_PICTURES": str(folder / "pictures")}
+    session.run("python", "-m", "pytest", "-q", *files, *session.posargs, env=around)
+
+
 #: The reference server of the Model Context Protocol, with one of everything.
 EVERYTHING = "@modelcontextprotocol/server-everything@2026.8.31"
 

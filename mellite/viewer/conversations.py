@@ -15,7 +15,7 @@ from ..values.provider_json import Json, JsonObject
 if TYPE_CHECKING:
     from ..values.request import Request
 
-__all__ = ["answer_message", "prompt_of", "request_messages", "said_in"]
+__all__ = ["answer_message", "prompt_of", "request_messages", "result_text"]
 
 #: Protocol -> the module that reads its requests.
 _READERS: Final[Mapping[str, str]] = {
@@ -65,13 +65,13 @@ def answer_message(parts: Sequence[Part], text: str) -> JsonObject | None:
 
 def prompt_of(messages: Sequence[Mapping[str, Json]]) -> str | None:
     """Return messages as one text: that of a single one, of several each behind its role. None if there are none."""
-    said = [(str(message.get("role") or ""), said_in(message.get("content"))) for message in messages]
+    said = [(str(message.get("role") or ""), _said_in(message.get("content"))) for message in messages]
     if len(said) == 1:
         return said[0][1]
     return "\n\n".join([f"{role}: {text}" for role, text in said]) if said else None
 
 
-def said_in(content: Json) -> str:
+def _said_in(content: Json) -> str:
     """Return the content of a message as a text, with a word for what is none."""
     if isinstance(content, str):
         return content
@@ -88,15 +88,16 @@ def _said(parts: Iterable[Mapping[str, Any]]) -> Iterable[str]:
             arguments = part.get("raw_arguments") or json.dumps(part.get("arguments"), ensure_ascii=False)
             yield f"\n{part.get('name')}({arguments})\n"
         elif kind == "tool_result":
-            yield f"\n{_result(part.get('result'))}\n"
+            yield f"\n{result_text(part.get('result'))}\n"
         elif kind in _MEDIA:
             yield f"[{kind}]"
 
 
-def _result(result: Any) -> str:
-    value = result.get("value") if isinstance(result, dict) else result
+def result_text(result: Any) -> str:
+    """Return what a tool gave as a text: of a value with its type, the value."""
+    value = result["value"] if isinstance(result, dict) and result.keys() == {"type", "value"} else result
     if isinstance(value, str):
         return value
     if isinstance(result, dict) and result.get("type") == "content":
-        return said_in(value)
+        return _said_in(value)
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -19,7 +19,7 @@ from ..values.provider_json import Json, JsonObject
 from ..values.request import Request
 from ..values.secrets.json_masks import masked_json
 from ..values.secrets.shapes import masked
-from .conversations import answer_message, prompt_of
+from .conversations import answer_message, prompt_of, result_text
 from .differences import difference_of
 from .listing import chosen, costs_of, facets_of
 from .rows import Changes, Choice, Found, Row
@@ -225,7 +225,7 @@ def _tool_row(record: Record) -> Row:
         started_at=record.started_at.isoformat(timespec="microseconds"),
         state=record.state,
         prompt=f"{record.name}({_json(record.arguments)})",
-        text=_json(masked_json(record.result)),
+        text=result_text(masked_json(record.result)),
         error_type=None if error is None else type(error).__name__,
         error=None if error is None else str(error),
         duration_ms=None if record.seconds is None else record.seconds * _MS,

@@ -96,9 +96,14 @@ class Reading:
         """Return how many calls are wanted, and some of them."""
         condition, values = wanted.condition()
         where = f"FROM call_records WHERE {condition}"
+        limits = f"ORDER BY {wanted.by} LIMIT ? OFFSET ?"
+        if wanted.word:  # which is looked for once, and not again to count
+            query = f"SELECT number, count(*) OVER () {where} {limits}"
+            found = self._connection.execute(query, [*values, count, offset]).fetchall()
+            if found or not offset:
+                return (found[0][1] if found else 0), self._numbered([number for number, _ in found])
         ((total,),) = self._connection.execute(f"SELECT count(*) {where}", values).fetchall()
-        query = f"SELECT number {where} ORDER BY {wanted.by} LIMIT ? OFFSET ?"
-        return total, self._calls(query, *values, count, offset)
+        return total, self._calls(f"SELECT number {where} {limits}", *values, count, offset)
 
     def facets(self) -> JsonObject:
         """Return the models, states and tags of calls, the most frequent first."""
@@ -188,7 +193,9 @@ class Reading:
                 time.sleep(_PERIOD)
 
     def _calls(self, numbers: str, *values: object) -> list[JsonObject]:
-        found = [number for (number,) in self._connection.execute(numbers, values).fetchall()]
+        return self._numbered([number for (number,) in self._connection.execute(numbers, values).fetchall()])
+
+    def _numbered(self, found: list[int]) -> list[JsonObject]:
         rows = [row for number in found for row in self._rows("SELECT * FROM whole_calls WHERE number = ?", number)]
         return [_told(row) for row in rows]
 

@@ -23,11 +23,11 @@ export async function diffView(app, left, right) {
 }
 
 function totals(told, changed) {
-  const signed = (value, text) => `${value > 0 ? "+" : value < 0 ? "−" : "±"}${text}`;
+  const signed = (value, text) => `${value < 0 ? "−" : "+"}${text}`;
   const words = [`${changed} of ${count(told.pairs.length)} differ`];
-  if (typeof told.input_tokens === "number") words.push(`${signed(told.input_tokens, count(Math.abs(told.input_tokens)))} tokens in`);
-  if (typeof told.output_tokens === "number") words.push(`${signed(told.output_tokens, count(Math.abs(told.output_tokens)))} tokens out`);
-  if (typeof told.cost_usd === "number") words.push(signed(told.cost_usd, money(Math.abs(told.cost_usd))));
+  if (told.input_tokens) words.push(`${signed(told.input_tokens, count(Math.abs(told.input_tokens)))} tokens in`);
+  if (told.output_tokens) words.push(`${signed(told.output_tokens, count(Math.abs(told.output_tokens)))} tokens out`);
+  if (told.cost_usd) words.push(signed(told.cost_usd, money(Math.abs(told.cost_usd))));
   return words.join(" · ");
 }
 

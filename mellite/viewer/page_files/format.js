@@ -38,7 +38,7 @@ export function tokens(row) {
 }
 
 export function modelOf(row) {
-  return [row.provider, row.model].filter(Boolean).join(":") || "unknown";
+  return [...new Set([row.provider, row.model])].filter(Boolean).join(":") || "unknown";
 }
 
 // The last question of a prompt, which is all its messages in one text.

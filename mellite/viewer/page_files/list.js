@@ -11,13 +11,14 @@ const BEYOND = 6;
 export async function listView(app, choice) {
   const found = make("p", { class: "found", role: "status" }, "…");
   const rows = new Rows(app, choice, found);
-  const view = make("section", { class: "list", "aria-label": "calls" }, filters(app, choice), found, rows.element);
+  const fields = fieldsOf(choice);
+  const view = make("section", { class: "list", "aria-label": "calls" }, filters(app, choice, fields), found, rows.element);
   app.show(view, "calls");
-  rows.start();
+  rows.start().then(() => facets(app, fields, choice)); // the calls first
   return rows;
 }
 
-function filters(app, choice) {
+function fieldsOf(choice) {
   const search = make("input", {
     type: "search",
     id: "search",
@@ -29,7 +30,7 @@ function filters(app, choice) {
     field.value = choice[name] || "";
     return field;
   };
-  const fields = {
+  return {
     q: search,
     state: select("state", "any state", ["done", "failed", "cancelled", "unsettled"].map((each) => option(each))),
     model: select("model", "any model", choice.model ? [option(choice.model)] : []),
@@ -40,6 +41,10 @@ function filters(app, choice) {
     min_usd: make("input", { type: "number", min: "0", step: "any", value: choice.min_usd || "" }),
     min_ms: make("input", { type: "number", min: "0", step: "any", value: choice.min_ms || "" }),
   };
+}
+
+function filters(app, choice, fields) {
+  const search = fields.q;
   const changed = () => {
     const wanted = { run: choice.run };
     for (const [name, field] of Object.entries(fields)) wanted[name] = field.value.trim();
@@ -55,7 +60,6 @@ function filters(app, choice) {
     field.id = `filter-${name}`;
     field.addEventListener("change", changed);
   }
-  facets(app, fields, choice);
   const isNarrowed = ["tag", "since", "until", "min_usd", "min_ms"].some((name) => choice[name]);
   const more = make(
     "details",

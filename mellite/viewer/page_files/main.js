@@ -198,8 +198,10 @@ class App {
     const isTyping = event.target.closest?.("input:not([type=checkbox]), select, textarea");
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape" && !this.keys.open) {
-      if (isTyping) event.target.blur();
-      else if (this.rows === null) location.hash = this.latest;
+      if (isTyping) {
+        event.preventDefault(); // which would empty the search
+        event.target.blur();
+      } else if (this.rows === null) location.hash = this.latest;
       return;
     }
     if (isTyping || this.keys.open) return;

@@ -91,7 +91,8 @@ class Browser:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 parts = urlsplit(message["params"]["request"]["url"])
-                hosts.append(parts.netloc or f"{parts.scheme}:")
+                if not parts.scheme.startswith("chrome"):  # the empty page that it starts with
+                    hosts.append(parts.netloc or f"{parts.scheme}:")
         return hosts
 
     def complaints(self) -> list[str]:

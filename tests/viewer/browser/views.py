@@ -1,0 +1,266 @@
+"""Every view in a real browser, in both themes, wide and narrow: what it shows, by keys, on paper, and for everybody.
+
+Not collected with the other tests: `nox -s viewer` installs what it needs and runs it. ``MELLITE_AXE`` names axe-core,
+``MELLITE_PICTURES`` a folder that keeps what the views look like.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+import mellite
+from mellite.viewer.rows import Choice
+from mellite.viewer.sources import source_at
+from tests.viewer.browser.driving import Browser, browser
+from tests.viewer.viewing import journaled, logged, recorded
+
+AXE: Final = os.environ.get("MELLITE_AXE", "")
+PICTURES: Final = Path(os.environ.get("MELLITE_PICTURES") or "viewer-pictures")
+
+#: What axe-core finds that keeps people from reading a page.
+SERIOUS: Final = ("serious", "critical")
+
+
+class Seen(NamedTuple):
+    """A view: which source, its address, and words in it."""
+
+    source: str
+    hash: str
+    words: str
+
+
+VIEWS: Final = {
+    "list": Seen("recordings", "#/", "calls"),
+    "call": Seen("journal", "#/call/4", "answer"),
+    "tool": Seen("journal", "#/call/2", "tool get_weather"),
+    "picture": Seen("recordings", "#/call/{image}", "user"),
+    "failed": Seen("recordings", "#/call/{failed}", "failed"),
+    "timeline": Seen("journal", "#/timeline/5", "first token after"),
+    "recorded": Seen("cassette", "#/timeline/0", "headers after"),
+    "runs": Seen("journal", "#/runs", "outside runs"),
+    "run": Seen("journal", "#/run/{run}", "step 1"),
+    "samples": Seen("journal", "#/run/outside", "MajorityVote"),
+    "compared": Seen("cassette", "#/diff/0/1", "1 of 1 differ"),
+    "costs": Seen("recordings", "#/costs", "by model"),
+    "live": Seen("log", "#/live", "Waiting for calls"),
+}
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Browser]:
+    """A browser."""
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory, corpora: Path) -> dict[str, Path]:
+    """What is looked at: a source of each kind, and recorded answers of real providers."""
+    folder = tmp_path_factory.mktemp("views")
+    return {
+        "cassette": recorded(folder / "chat.json", "One two three.", "One three."),
+        "journal": journaled(folder / "journal"),
+        "log": logged(folder / "log.db"),
+        "recordings": corpora / "opencode" / "recordings",
+    }
+
+
+@pytest.fixture(scope="module")
+def urls(paths: dict[str, Path]) -> Iterator[dict[str, str]]:
+    """A viewer of each of them."""
+    viewers = {name: mellite.viewer.serve(path) for name, path in paths.items()}
+    try:
+        yield {name: viewer.__enter__().url for name, viewer in viewers.items()}
+    finally:
+        for viewer in viewers.values():
+            viewer.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def known(paths: dict[str, Path]) -> dict[str, str]:
+    """The ids of a call with a picture, of one that failed, and of a run."""
+    recordings, journal = source_at(str(paths["recordings"])), source_at(str(paths["journal"]))
+    calls = [(row, recordings.call(row.id)) for row in recordings.calls(Choice(), 0, 500).calls]
+    image = next(row.id for row, call in calls if "'image'" in repr(call and call["messages"]))
+    return {
+        "image": quote(image, safe=""),
+        "failed": quote(next(row.id for row, _ in calls if row.state == "failed"), safe=""),
+        "run": next(str(run["id"]) for run in journal.runs() if run["id"] != "outside"),
+    }
+
+
+def problems(page: Browser) -> list[str]:
+    """What axe-core finds, run inside the page."""
+    if not page.script("return typeof axe !== 'undefined'"):
+        page.script(Path(AXE).read_text(encoding="utf-8"))
+    found: Any = page.driver.execute_async_script(
+        "const done = arguments[0]; axe.run({resultTypes: ['violations']}).then("
+        "(found) => done(found.violations.map((each) => [each.impact, each.id, each.nodes.map((node) => node.html)])),"
+        "(error) => done([['critical', 'axe', [String(error)]]]))"
+    )
+    return [f"{id}: {nodes[:3]}" for impact, id, nodes in found if impact in SERIOUS]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_view(page: Browser, urls: dict[str, str], known: dict[str, str], name: str) -> None:
+    """A view shows what it should, fits wide and narrow screens, and can be read by everybody in both themes."""
+    view = VIEWS[name]
+    page.size(1280)
+    page.open(urls[view.source] + view.hash.format(**known))
+    assert view.words in page.text
+    page.script("document.querySelectorAll('.thinking, .raw').forEach((each) => { each.open = true; })")
+    for width in (1280, 400):
+        page.size(width)
+        page.settled()
+        wide = page.script("return document.documentElement.scrollWidth")
+        assert wide <= width, f"{name} is {wide} pixels wide on a screen of {width}"
+        for theme in ("light", "dark"):
+            page.theme(theme)
+            page.picture(PICTURES / f"{name}-{theme}-{width}.png")
+            if AXE:
+                assert problems(page) == [], (name, theme, width)
+    assert page.complaints() == []
+    hosts = {host for host in page.loaded() if host != "data:"}
+    assert all(host.startswith("127.0.0.1:") for host in hosts), hosts
+
+
+def pressed(page: Browser, *keys: str) -> None:
+    """Press keys, wherever the page is."""
+    for key in keys:
+        ActionChains(page.driver).send_keys(key).perform()
+
+
+def test_by_keys(page: Browser, urls: dict[str, str]) -> None:
+    """Calls are searched, chosen and opened without a mouse."""
+    page.size(1280)
+    page.open(urls["log"])
+    pressed(page, "/", "question 1", Keys.ESCAPE)
+    page.until("return document.querySelector('.found').textContent === '1 call'")
+    page.settled()
+    pressed(page, "j", Keys.ENTER)
+    page.until("return location.hash.startsWith('#/call/')")
+    page.until("return document.body.innerText.includes('Answer 1 of <b>many</b>.')")
+    pressed(page, Keys.ESCAPE)
+    page.until("return location.hash === '#/?q=question+1'")
+    page.settled()
+    pressed(page, "d")
+    assert page.script("return document.documentElement.dataset.theme") in ("dark", "light")
+    pressed(page, "?")
+    page.until("return document.querySelector('dialog').open")
+    pressed(page, Keys.ESCAPE)
+    pressed(page, "$")
+    page.until("return document.body.innerText.includes('by tag')")
+
+
+def test_filters(page: Browser, urls: dict[str, str]) -> None:
+    """What is chosen stands in the address, so that it can be kept."""
+    page.open(urls["log"])
+    page.until("return document.querySelectorAll('#filter-tag option').length === 3")
+    page.script(
+        "const field = document.querySelector('#filter-tag'); field.value = 'odd';"
+        "field.dispatchEvent(new Event('change'))"
+    )
+    page.until("return document.querySelector('.found').textContent === '1 call'")
+    assert page.script("return location.hash") == "#/?tag=odd"
+    page.driver.refresh()
+    page.until("return document.querySelector('.found')?.textContent === '1 call'")
+
+
+def test_compare_by_hand(page: Browser, urls: dict[str, str]) -> None:
+    """Two calls that are ticked are compared."""
+    page.open(urls["cassette"])
+    page.until("return document.querySelectorAll('.rows input').length === 2")
+    page.script("document.querySelectorAll('.rows input').forEach((each) => each.click())")
+    page.script("document.querySelector('.comparing button').click()")
+    page.until("return document.querySelector('ins')?.textContent.includes('two')")
+
+
+def test_replay(page: Browser, urls: dict[str, str]) -> None:
+    """A stream is given again in its time: from nothing to all of it."""
+    page.open(f"{urls['cassette']}#/timeline/0")
+    assert "One two three." in page.text
+    page.script(
+        "const at = document.querySelector('input[type=range]'); at.value = '10'; at.dispatchEvent(new Event('input'))"
+    )
+    assert page.script("return document.querySelector('.replayed').textContent") == ""
+    page.script("document.querySelector('.controls button').click()")
+    page.until("return document.querySelector('.replayed').textContent === 'One two three.'")
+
+
+def test_live(page: Browser, tmp_path: Path) -> None:
+    """A call of a running program appears as it settles."""
+    path = logged(tmp_path / "log.db", 1)
+    with mellite.viewer.serve(path) as viewer:
+        page.open(f"{viewer.url}#/live")
+        page.until("return document.querySelector('.found').textContent.startsWith('Waiting')")
+        logged(path, 2)
+        page.until("return document.body.innerText.includes('Answer 0 of <b>many</b>.')")
+
+
+def test_one_file(page: Browser, paths: dict[str, Path], tmp_path: Path) -> None:
+    """The page that is one file shows the same from the disk, and asks nobody for anything."""
+    page.loaded()  # what was loaded before
+    for name, words in (("journal", "It is sunny."), ("cassette", "One three."), ("log", "Slow down.")):
+        file = tmp_path / f"{name}.html"
+        file.write_text(mellite.viewer.html(paths[name]), encoding="utf-8")
+        page.open(file.as_uri())
+        assert "calls" in page.text
+        first = page.script("return document.querySelector('.rows a').hash")
+        hashes = ["#/call/4"] if name == "journal" else [first]
+        for hash in (*hashes, "#/runs", "#/costs", "#/live"):
+            page.go(hash)
+            if hash in hashes:
+                assert words in page.text
+        assert page.complaints() == []
+        assert {host for host in page.loaded() if host != "data:"} <= {"file:"}
+
+
+def test_on_paper(page: Browser, urls: dict[str, str]) -> None:
+    """A call can be printed."""
+    page.open(f"{urls['journal']}#/call/4")
+    printed = page.driver.execute_cdp_cmd("Page.printToPDF", {})
+    assert len(printed["data"]) > 5000
+
+
+def test_a_hundred_thousand_calls(page: Browser, tmp_path: Path) -> None:
+    """A log of 100,000 calls is there within a second, and is filtered within a fifth of one."""
+    path = tmp_path / "large.db"
+    backend = mellite.backends.Scripted([f"Answer {n}, with some words to read." for n in range(1000)] * 100)
+    with mellite.log.to(path):
+        for number in range(100_000):
+            backend.generate(f"Question {number}, also with some words?").result()
+    mellite.log.flush()
+    with mellite.viewer.serve(path) as viewer:
+        page.size(1280)
+        page.open(viewer.url)  # the first time, the browser reads scripts
+        page.driver.get("about:blank")
+        page.open(viewer.url)
+        painted = page.script("return performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        assert painted < 1000
+        took = {}
+        for name, hash in (
+            ("state", "#/?state=failed"),
+            ("model", "#/?model=scripted"),
+            ("word", "#/?q=question+9999"),
+        ):
+            page.go("#/")
+            began = time.perf_counter()
+            page.go(hash)
+            took[name] = time.perf_counter() - began
+        print(f"first paint {painted:.0f} ms, filters {took}")
+        assert page.script("return document.querySelector('.found').textContent") == "11 calls"
+        page.go("#/")
+        page.script("document.querySelector('.viewport').scrollTop = 1e9")
+        page.until("return document.body.innerText.includes('Question 0, also')")
+        assert page.script("return document.querySelectorAll('.row').length") < 60
+        assert took["state"] < 0.2
+        assert took["model"] < 0.2
