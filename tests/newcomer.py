@@ -1,4 +1,4 @@
-"""Walk README, tutorial and every how-to in one folder, twice, as somebody new does: python -m tests.newcomer [FOLDER].
+"""Walk README, tutorial and all other pages in one folder, twice, as a newcomer: python -m tests.newcomer [FOLDER].
 
 Every block is pasted into a prompt, each page into one of its own; shell commands are run. What the first round left in
 the folder is there in the second. Ends with 1 if something fails or prints something else than its page shows.
@@ -16,8 +16,10 @@ from pathlib import Path
 
 from tests.pages import APART, NEEDS, PAGES, ROOT, run_page
 
-#: In the order in which they are read: README and tutorial, then every how-to.
-WALK = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", *[page for page in PAGES if page.parent.name == "how-to"]]
+_FIRST = [ROOT / "README.md", ROOT / "docs" / "tutorial.md"]
+
+#: In the order in which they are read: README and tutorial, then all others.
+WALK = [*_FIRST, *[page for page in PAGES if page not in _FIRST]]
 
 
 def walk(folder: Path) -> int:

@@ -66,10 +66,18 @@ def test_every_page_is_in_the_navigation() -> None:
 
 @pytest.mark.slow
 def test_newcomer(tmp_path: Path) -> None:
-    """README, tutorial and every how-to run in one folder, page after page, and once more over what they left."""
+    """README, tutorial and all other pages run in one folder, one after the other, and again over what they left."""
     command = [sys.executable, "-m", "tests.newcomer", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_fresh_clone(tmp_path: Path) -> None:
+    """From a fresh clone over README, tutorial, three how-tos and an example to the viewer, no step fails."""
+    command = [sys.executable, "-m", "tests.fresh_clone", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["no step failed"]), done.stdout + done.stderr
 
 
 if sys.version_info < (3, 13):  # from a pipe, newer prompts take no blocks of several lines
