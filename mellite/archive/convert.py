@@ -17,7 +17,8 @@ from ..values.spelling import nearest
 from .convert_to_http import http_again, http_imported, http_of_texts, http_of_vcr
 from .convert_to_text import texts_again, texts_of_http
 from .converted import Converted, ending_of, stem_of, unless_it_fails
-from .importing.formats import FOREIGN, SourceFormat, foreign_ending, recognized, unknown
+from .importing.formats import FOREIGN, SourceFormat, certain, is_source, is_strange, recognized, unknown
+from .importing.source import Source
 
 __all__ = ["Converted", "Format", "SourceFormat", "convert"]
 
@@ -47,9 +48,9 @@ def convert(
         target: a file or a folder; by default the folder of the source. Text cassettes are compressed there where they
             are; HTTP cassettes get another ending, and the source stays.
         to: what to make; by default of text cassettes ``http`` for a file and else ``text``, and of others ``http``.
-        source_format: what the source is, if it is another tool's. ``auto`` looks into each file: HAR files, and the
-            cassettes of VCR.py, cassetter, go-vcr and Ruby's VCR are known by what is in them. With a name, all files
-            that end like that format's are read so.
+        source_format: what the source is, if it is another tool's: ``vcr``, ``cassetter``, ``har``, ``go-vcr``,
+            ``ruby-vcr``, ``inspect`` (logs of inspect_ai), ``llm`` (its ``logs.db``), ``pydantic-ai`` (histories) or
+            ``batch`` (results, with the requests beside them). ``auto`` looks into each file.
         compression: of the files in a folder; a file's ending says it for itself.
         replace: whether to replace what is there.
         failed: told of what cannot be converted, while the rest is; without it, that is raised. JSON, YAML and TOML in
@@ -110,18 +111,18 @@ def _http(one: Found, source: str, path: str, source_format: SourceFormat, *, re
         return http_of_vcr(one.path, path, source_format, replace=replace)
     if os.path.isdir(source) and path == os.path.normpath(one.path):
         return None
-    if foreign_ending(one.path, "auto"):
+    if is_strange(one.path):
         refused: Exception | None = None
     else:
         try:
             return http_again(one.path, path, replace=replace)
         except InvalidCassette as error:
             refused = error
-    name = recognized(one.path)
+    name = recognized(one.path) or certain(one.path)
     if name is not None:
         return http_imported(one.path, path, name, replace=replace)
-    if refused is not None and is_to_be_told(evolve(one, named=False)):  # it was one of ours, and is damaged
-        raise refused
+    if refused is not None and not Source(one.path).is_binary and is_to_be_told(evolve(one, named=False)):
+        raise refused  # it was one of ours, and is damaged
     raise unknown(one.path) from refused
 
 
@@ -151,17 +152,14 @@ def _found(
 
 
 def _foreign_below(folder: str, source_format: SourceFormat) -> Iterator[str]:
-    """Yield another tool's files below a folder.
-
-    Those of one format are told by their endings. With ``auto``, those are looked into whose ending no cassette has.
-    """
+    """Yield another tool's files below a folder: those of one format, or all that do not end as cassettes do."""
     if source_format not in FOREIGN and source_format != "auto":
         return
     for below, folders, names in os.walk(folder):
         folders[:] = sorted([name for name in folders if not name.startswith(".")])
         for name in sorted(names):
             path = os.path.join(below, name)
-            if foreign_ending(name, source_format) and (source_format != "auto" or recognized(path)):
+            if os.path.isfile(path) and is_source(path, source_format):
                 yield path
 
 

@@ -63,7 +63,9 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
 @click.option(
     "--from",
     "source_format",
-    type=click.Choice(["auto", "vcr", "cassetter", "har", "go-vcr", "ruby-vcr"]),
+    type=click.Choice(
+        ["auto", "vcr", "cassetter", "har", "go-vcr", "ruby-vcr", "inspect", "llm", "pydantic-ai", "batch"]
+    ),
     default="auto",
     help="The tool that made SOURCE; auto looks into it.",
 )

@@ -58,6 +58,7 @@ class Exchanges:
     interactions: list[Interaction] = field(factory=list, init=False)
     _left: dict[str, set[str]] = field(factory=dict, init=False)
     _skipped: dict[str, list[str]] = field(factory=dict, init=False)
+    _said: dict[str, None] = field(factory=dict, init=False)
     _size: int = field(default=0, init=False)
 
     def add(self, interaction: Interaction, size: int = 0) -> None:
@@ -112,13 +113,17 @@ class Exchanges:
         """Note something that is left out as a whole, and why."""
         self._skipped.setdefault(why, []).append(where)
 
+    def say(self, sentence: str) -> None:
+        """Note something about all calls, once."""
+        self._said[sentence] = None
+
     def imported(self) -> Imported:
         """Return the cassette, and what is not in it.
 
         Raises:
             InvalidCassette: if nothing could be made of the file.
         """
-        dropped = [_sentence(why, places) for why, places in self._skipped.items()]
+        dropped = [*[_sentence(why, places) for why, places in self._skipped.items()], *self._said]
         dropped += [f"{what}: {', '.join(sorted(names))}" for what, names in self._left.items()]
         if not self.interactions:
             reasons = "; ".join(dropped) or "it is empty"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Final, Literal, Protocol, TypeAlias, cast, get_args
 
 from attrs import frozen
 
+from ...cassettes.compression import ENDINGS
 from ...cassettes.files.vcr import Imported
 from ...values.errors import InvalidCassette
 from .source import Source
 
-__all__ = ["FOREIGN", "SourceFormat", "foreign_ending", "imported", "recognized", "unknown"]
+__all__ = ["FOREIGN", "SourceFormat", "certain", "imported", "is_source", "is_strange", "recognized", "unknown"]
 
 #: What a file to convert is: ``auto`` looks into it. mellite's own cassettes need no name.
-SourceFormat: TypeAlias = Literal["auto", "vcr", "cassetter", "har", "go-vcr", "ruby-vcr"]
+SourceFormat: TypeAlias = Literal[
+    "auto", "vcr", "cassetter", "har", "go-vcr", "ruby-vcr", "inspect", "llm", "pydantic-ai", "batch"
+]
 
 
 class _Reading(Protocol):
@@ -46,11 +49,19 @@ FOREIGN: Final[Mapping[str, _Format]] = {
     "har": _Format("har", "HAR", (".har", ".json")),
     "go-vcr": _Format("go_vcr", "go-vcr", _YAML),
     "ruby-vcr": _Format("ruby_vcr", "Ruby's VCR", _YAML),
+    "inspect": _Format("inspect_logs", "inspect_ai's", (".eval", ".json")),
+    "llm": _Format("llm_logs", "llm's", (".db", ".sqlite", ".sqlite3")),
+    "pydantic-ai": _Format("pydantic_histories", "pydantic-ai's", (".json",)),
+    "batch": _Format("batch", "results of batches", (".jsonl", ".jsonl.out", ".ndjson", ".json")),
 }
 
-#: Endings of files that no cassette of mellite's, VCR.py's or cassetter's has.
-_OWN: Final = (".json", ".yaml", ".yml", ".toml")
-_COMPRESSED: Final = ("", ".gz", ".lz4")
+#: Endings of files that only one tool has.
+_CERTAIN: Final = {".har": "har", ".eval": "inspect"}
+
+#: Endings that say nothing of who made a file.
+_ANYBODYS: Final = (".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml")
+_CASSETTES: Final = (".json", ".yaml", ".yml", ".toml")
+_COMPRESSED: Final = ("", *ENDINGS)
 
 
 def _reading(name: str) -> _Reading:
@@ -58,18 +69,43 @@ def _reading(name: str) -> _Reading:
     return cast("_Reading", module)
 
 
-def foreign_ending(name: str, format_name: str) -> bool:
-    """Whether the file of this name may be of a format; with ``auto``, whether only another tool has such files.
+def _ends(name: str, endings: Iterable[str]) -> bool:
+    return name.endswith(tuple([f"{ending}{more}" for ending in endings for more in _COMPRESSED]))
+
+
+def certain(path: str) -> str | None:
+    """Return the name of the format that a file has by its ending, if only one tool has such files.
 
     Example:
-        >>> foreign_ending("a.har.gz", "auto"), foreign_ending("a.json", "auto"), foreign_ending("a.json", "har")
-        (True, False, True)
+        >>> certain("a.har.gz"), certain("a.json")
+        ('har', None)
     """
-    if format_name == "auto":
-        endings = {ending for one in FOREIGN.values() for ending in one.endings} - {*_OWN}
-    else:
-        endings = {*FOREIGN[format_name].endings}
-    return name.endswith(tuple([f"{ending}{more}" for ending in endings for more in _COMPRESSED]))
+    return next((name for ending, name in _CERTAIN.items() if _ends(path, [ending])), None)
+
+
+def is_strange(path: str) -> bool:
+    """Whether a file ends as no cassette of mellite's, VCR.py's or cassetter's does, but as one of another tool's.
+
+    Example:
+        >>> is_strange("a.har"), is_strange("results.jsonl"), is_strange("a.json"), is_strange("a.txt")
+        (True, True, False, False)
+    """
+    return _ends(path, {ending for one in FOREIGN.values() for ending in one.endings} - {*_CASSETTES})
+
+
+def is_source(path: str, source_format: str) -> bool:
+    """Whether a file of a folder is to be converted from a format, ``auto`` or one of `FOREIGN`.
+
+    Where its ending does not tell, what is in it does. With ``auto``, files that end as cassettes do are not looked at.
+
+    Raises:
+        InvalidCassette: if it may be of several formats.
+    """
+    if source_format == "auto":
+        return is_strange(path) and (certain(path) or recognized(path)) is not None
+    if not _ends(path, FOREIGN[source_format].endings):
+        return False
+    return not _ends(path, _ANYBODYS) or recognized(path) == source_format
 
 
 def recognized(path: str) -> str | None:
@@ -95,7 +131,11 @@ def imported(name: str, path: str) -> Imported:
         InvalidCassette: if it is damaged or of another format, or there is no call in it that could be replayed.
         MissingExtra: for a format whose package is not installed.
     """
-    return _reading(name).read(Source(path))
+    try:
+        return _reading(name).read(Source(path))
+    except RecursionError as error:
+        msg = f"{path!r} is damaged: it is nested too deeply"
+        raise InvalidCassette(msg, path=path) from error
 
 
 def unknown(path: str) -> InvalidCassette:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,7 +20,7 @@ from ...values.errors import InvalidCassette, MissingExtra
 from ...values.provider_json import Json, JsonObject
 from ...values.secrets.shapes import masked
 
-__all__ = ["Places", "Source"]
+__all__ = ["Places", "Source", "decode"]
 
 #: How many bytes at the beginning of a file tell whether it is a database or an archive.
 _HEAD: Final = 4096
@@ -77,8 +78,8 @@ class Source:
             InvalidCassette: if it is none of them.
             MissingExtra: for YAML without PyYAML.
         """
-        if self.data.lstrip()[:1] == b"[":
-            return decode_json(self.data, path=self.path, lone_surrogates=True)
+        if self.data.lstrip()[:1] in (b"{", b"["):
+            return decode(self.data, path=self.path)
         return decode_document(self.data, path=self.path)
 
     @cached_property
@@ -95,6 +96,32 @@ class Source:
     def is_binary(self) -> bool:
         """Whether it is a database or an archive, by its first bytes."""
         return self.head.startswith((b"SQLite format 3\x00", b"PK\x03\x04"))
+
+
+def decode(data: bytes, *, path: str, where: str = "") -> Json:
+    """Decode JSON as the tools do that write it: NaN, and a key twice, of which the last one counts, are no errors.
+
+    Args:
+        data: the JSON.
+        path: the file.
+        where: the place in it, for the error.
+
+    Raises:
+        InvalidCassette: if it is no JSON; names the byte.
+
+    Example:
+        >>> decode(b'{"score": NaN, "a": 1, "a": 2}', path="a.json")
+        {'score': nan, 'a': 2}
+    """
+    name = f"{path}, {where}" if where else path
+    try:
+        return decode_json(data, path=name, lone_surrogates=True)
+    except InvalidCassette as error:
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            error.path = path
+            raise error from None
 
 
 @frozen

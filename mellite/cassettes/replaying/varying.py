@@ -23,6 +23,7 @@ __all__ = ["steady_body", "steady_headers", "steady_text", "steady_url"]
 _FIELDS: Final = frozenset(
     {
         "anthropic_version",
+        "cache_control",  # the bill again, for the whole prompt
         "client_metadata",
         "modelId",  # which stands in the path
         "prompt_cache_key",

@@ -27,6 +27,16 @@ MADE = {
     "ruby_exact.yml": "ruby-vcr",
 }
 
+OTHERS = {
+    "inspect_0_3_100.eval": "inspect",
+    "inspect_chat.eval": "inspect",
+    "inspect_claude.json": "inspect",
+    "pydantic_images.json": "pydantic-ai",
+    "pydantic_tools.json": "pydantic-ai",
+}
+
+ALL = {**MADE, **OTHERS}
+
 
 @pytest.mark.parametrize(("name", "tool"), MADE.items())
 def test_recorded_traffic(name: str, tool: str, tmp_path: Path) -> None:
@@ -42,11 +52,20 @@ def test_recorded_traffic(name: str, tool: str, tmp_path: Path) -> None:
     assert named.dropped == done.dropped
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize(("name", "tool"), OTHERS.items())
+def test_recognized(name: str, tool: str, tmp_path: Path) -> None:
+    """What holds no HTTP is recognized as well, and the same with and without its name."""
+    assert recognized(str(DATA / name)) == tool
+    done = [converted(DATA / name, tmp_path / "a.json", source_format=one, replace=True) for one in ("auto", tool)]
+    assert done[0] == done[1]
+    assert done[0].calls > 0
+
+
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("tool", [name for name in get_args(SourceFormat) if name != "auto"])
 def test_wrong_name(name: str, tool: str, tmp_path: Path) -> None:
     """A file that is said to be of another format is refused by the name of that format."""
-    if tool == MADE[name]:
+    if tool == ALL[name]:
         return
     with pytest.raises(InvalidCassette) as caught:
         converted(DATA / name, tmp_path / "a.json", source_format=tool)
@@ -55,14 +74,14 @@ def test_wrong_name(name: str, tool: str, tmp_path: Path) -> None:
     assert not (tmp_path / "a.json").exists()
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_cut_off(name: str, share: float, tmp_path: Path) -> None:
     """A file that was cut off is refused by its path; half of a YAML file may still be a whole one of fewer calls."""
     data = (DATA / name).read_bytes()
     source = tmp_path / name
     source.write_bytes(data[: int(len(data) * share)])
-    for tool in ("auto", MADE[name]):
+    for tool in ("auto", ALL[name]):
         done, error = attempt(source, tmp_path / "a.json", tool)
         assert error is None or name in str(error)
         assert done is None or 0 < done.calls <= 3
@@ -136,24 +155,28 @@ def test_said_to_be_vcr(corpora: Path, tmp_path: Path) -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    """In a folder each file is told by itself; with a name, only files that end like it are read."""
+    """In a folder each file is told by itself, and what is about something else is passed over."""
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
     for name, place in (("mitmproxy.har", "a.har"), ("ruby.yml", "deep/b.yml"), ("go_v1.yaml", "c.yaml")):
         os.link(DATA / name, folder / place)
     cassette(folder / "d.json", "Hi", ["Hello"])
     (folder / "notes.json").write_text('{"about": "something else"}')
+    (folder / "notes.jsonl").write_text('{"about": "something else"}')
+    (folder / "notes.db").write_bytes(b"SQLite format 3\x00")
     (folder / "broken.har").write_text("{")
-    made = sorted([str(one.path) for one in convert(str(folder), str(tmp_path / "out"))])
-    assert made == [str(tmp_path / "out" / name) for name in ("a.json", "c.json", "d.json", "deep/b.json")]
-    assert answers(tmp_path / "out" / "deep" / "b.json", "Hi", stream=False) == ["Hello!"]
-    (folder / "notes.json").unlink()
     failed: list[str] = []
-    done = convert(
-        str(folder), str(tmp_path / "hars"), source_format="har", failed=lambda path, _: failed.append(Path(path).name)
-    )
-    assert [Path(one.source).name for one in done] == ["a.har"]
-    assert sorted(failed) == ["broken.har", "d.json"]
+
+    def made(target: str, **options: Any) -> list[str]:
+        done = convert(str(folder), str(tmp_path / target), failed=lambda path, _: failed.append(path), **options)
+        return sorted([os.path.relpath(str(one.path), tmp_path / target) for one in done])
+
+    assert made("all") == ["a.json", "c.json", "d.json", "deep/b.json"]
+    assert answers(tmp_path / "all" / "deep" / "b.json", "Hi", stream=False) == ["Hello!"]
+    assert made("hars", source_format="har") == ["a.json"]
+    assert failed == [str(folder / "broken.har")] * 2
+    assert made("rubies", source_format="ruby-vcr") == ["deep/b.json"]
+    assert len(failed) == 2
 
 
 def test_secrets(tmp_path: Path) -> None:
