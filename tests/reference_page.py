@@ -19,7 +19,10 @@ from tests.pages import ROOT
 ROOMS: Final = ("backends", "cassettes", "engine", "viewer")
 """The rooms that users import by their names."""
 
-PUBLIC: Final = ["mellite", *(f"mellite.{name}" for name in sorted([*ROOMS, *FACES]))]
+INNER: Final = ("engine.batch",)
+"""Packages within them that users import by their names."""
+
+PUBLIC: Final = ["mellite", *(f"mellite.{name}" for name in sorted([*ROOMS, *INNER, *FACES]))]
 """The modules that users import."""
 
 PAGE: Final = ROOT / "docs" / "reference.md"

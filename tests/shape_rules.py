@@ -38,6 +38,7 @@ WIDE_EXCEPTS = {
     "mellite/engine/working.py::_lacking_key": "the call itself comes across it, and tells",
     "mellite/engine/working.py::_one_error": "an error that does not survive its pickle is told in words",
     "mellite/engine/working.py::error_in": "likewise",
+    "mellite/engine/batch/on_batch.py::_Work._run": "whoever waits for a batch raises it",
     "mellite/engine/driving.py::Driving._next_item": "what the caller's iterable raises is raised behind all others",
     "mellite/engine/feeding.py::_Awaited._run": "the same, of one that is awaited",
     "mellite/strategies/sampling/strategy.py::Strategy.result_of": "it is the error of the result",

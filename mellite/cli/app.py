@@ -7,6 +7,7 @@ import sys
 import click
 
 from . import log as logs
+from .batch import batch_group
 from .cassette_calls import key, replay, show
 from .cassette_changes import convert, scrub, verify
 from .cassette_diff import diff
@@ -49,6 +50,7 @@ def cassette() -> None:
 
 
 for _command in (
+    batch_group,
     chat,
     check,
     doctor,

@@ -13,6 +13,7 @@ import click
 from ..values.errors import BudgetSpent, InvalidRequest
 from .asking import Asking, asking_options
 from .output import errors_shown, print_json
+from .prompts_of_rows import beside, prompt_of
 from .rows import column_types_in, count_rows, rows_in
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class _Mapping:
         self._total = count_rows(file, given["limit"])
         self._options = asking.options()
         types = column_types_in(file) if given["out"].lower().endswith(".parquet") else {}
-        self._out: RowsFile = rows_file(given["out"], _beside(types))
+        self._out: RowsFile = rows_file(given["out"], beside(types))
         self._of: dict[int, Mapping[str, Any]] = {}  # by the id of a thunk in progress, the row that it is of
         self._began = self._said = time.monotonic()
 
@@ -120,32 +121,16 @@ class _Mapping:
     def _thunks(self) -> Iterator[AnyThunk]:
         backend = None
         for row in self._rows:
-            prompt = self._prompt(row)
+            prompt = prompt_of(row, template=self._given["template"], column=self._given["column"])
             backend = self._asking.backend(prompt) if backend is None else backend
             thunk = backend.generate(prompt, system=self._asking.system, **self._options)
             self._of[id(thunk)] = row
             yield thunk
 
-    def _prompt(self, row: Mapping[str, Any]) -> str:
-        """Return the prompt of a row.
-
-        Raises:
-            InvalidRequest: if it has no such column.
-        """
-        if self._given["template"] is not None:
-            from ..values.templates import apply_vars
-
-            return apply_vars(self._given["template"], row)
-        column = self._given["column"] or "prompt"
-        if column not in row:
-            msg = f"a row has no column {column!r}, but {', '.join(map(repr, row))}; give --column or --template"
-            raise InvalidRequest(msg, parameter="column")
-        return str(row[column])
-
     def _settle(self, mapped: Map[Any]) -> int:
         try:
             for thunk in mapped:
-                self._out.write({**_beside(self._of.pop(id(thunk))), **_answer(thunk)}, failed=thunk.state != "done")
+                self._out.write({**beside(self._of.pop(id(thunk))), **_answer(thunk)}, failed=thunk.state != "done")
                 if self._given["as_json"] and time.monotonic() - self._said >= _EVERY:
                     self._say(mapped, None)
         except BudgetSpent as error:
@@ -203,10 +188,3 @@ def _answer(thunk: AnyThunk) -> dict[str, Any]:
     from ..engine.collected import answer_of
 
     return answer_of(thunk)
-
-
-def _beside(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose columns have other names than those of an answer."""
-    from ..engine.collected import ANSWER_COLUMNS
-
-    return {f"input_{name}" if name in ANSWER_COLUMNS else name: value for name, value in row.items()}

@@ -1,12 +1,14 @@
 """Many thunks at once, on this machine or on many: `map` settles them all, in bounded memory, and gives each back.
 
-How it is put together, for whoever writes another engine. Three parts know nothing of each other:
+How it is put together, for whoever writes another engine. Its parts know nothing of each other:
 
 - `mellite.engine.driving` takes items in, begins them, at most so many at a time, and gives them back as they settle.
   An item in progress is one of `mellite.engine.errands`: a thunk that is driven, or one that a strategy samples.
 - `mellite.engine.engines` says where the calls are made. An `Engine` is what stands between a thunk and its backend: it
   has a thunk driven here, as any other, and answers for its backend. So a thunk that is generated elsewhere is running,
   can be awaited and cancelled, and is settled in place, without another word about it. On "local" nothing stands there.
+- `mellite.engine.batch` has calls made by the batch services of providers, hours later: an engine, and functions of its
+  own.
 - `mellite.engine.collected` writes what has settled to a file; `mellite.engine.parquet_files` is one kind of them.
 
 An engine that makes the calls elsewhere gives an `Interceptor` whose ``wrap`` returns a backend that stands in: its
@@ -21,9 +23,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from . import batch as batch
     from .collected import Collected as Collected
     from .mapping import Map as Map, map as map  # noqa: A004 - that is its public name
 else:
     from ..values.lazily import attach
 
-    __getattr__, __dir__, __all__ = attach(__name__, {".collected": "Collected", ".mapping": "Map map"})
+    __getattr__, __dir__, __all__ = attach(__name__, {"": "batch", ".collected": "Collected", ".mapping": "Map map"})

@@ -18,7 +18,7 @@ from ..thunk.observing import Interceptor
 from ..thunk.thunk import AnyThunk, ModelOutputThunk
 from ..values.errors import InvalidRequest
 from ..values.prices.totals import Totals
-from .engines import Engine
+from .engines import Engine, Gathering
 from .errands import Driven, Errand, Sampled, Settlement, asked_in, failure_of, state_of
 from .feeding import NOT_YET, OVER, Feed, feed_of
 from .limits import Limits, Purse
@@ -88,6 +88,7 @@ class Driving:
         "_counts",
         "_error",
         "_feed",
+        "_gathering",
         "_has_told",
         "_is_over",
         "_loop",
@@ -118,6 +119,7 @@ class Driving:
         wake = _Fed(self._board).wake
         stands = rules.engine.begin(rules.concurrency, rules.limits, wake)
         self._watchers = stands if rules.journal is None else (*stands, rules.journal)
+        self._gathering = rules.engine if isinstance(rules.engine, Gathering) else None
         self._feed: Feed = feed_of(items, wake, loop, min(rules.concurrency, 64))
 
     @property
@@ -183,6 +185,8 @@ class Driving:
         """Take no more; raise this, if it is something, once all that was begun is given back."""
         self._is_over = True
         self._feed.stop()
+        if self._gathering is not None:
+            self._gathering.no_more()
         if self._error is None:
             self._error = error
 

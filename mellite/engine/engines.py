@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any, Final, Protocol, cast, final
+from typing import Any, Final, Protocol, cast, final, runtime_checkable
 
 from ..thunk.observing import Interceptor
 from ..thunk.thunk import AnyThunk
@@ -12,7 +12,7 @@ from ..values.errors import InvalidRequest, MissingExtra
 from ..values.spelling import did_you_mean
 from .elsewhere import Elsewhere
 
-__all__ = ["Engine", "engine_named"]
+__all__ = ["Engine", "Gathering", "engine_named"]
 
 
 class Engine(Protocol):
@@ -69,6 +69,19 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Gathering(Protocol):
+    """An engine that makes many calls at once, and wants to know when no more come."""
+
+    def keep_in(self, journal: str | None) -> None:
+        """Note where it keeps what outlives this process: the directory of the map's journal; None for nowhere."""
+        ...
+
+    def no_more(self) -> None:
+        """Note that all items are taken; from any thread, more than once."""
+        ...
+
+
 @final
 class Local:
     """Makes the calls in this process."""
@@ -122,8 +135,14 @@ def _check_installed(extra: str, package: str) -> None:
         raise MissingExtra(msg)
 
 
+def _batch() -> Engine:
+    from .batch.on_batch import OnBatch
+
+    return OnBatch()
+
+
 #: Name -> what makes the engine.
-_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"local": Local, "dask": _dask}
+_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"local": Local, "batch": _batch, "dask": _dask}
 
 
 def engine_named(on: object) -> Engine:

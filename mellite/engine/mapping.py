@@ -36,7 +36,7 @@ from ..values.public_names import publish
 from ..values.usage import Usage
 from .collected import Sink, checked_collect, sink_for
 from .driving import Driving, Rules, Settled
-from .engines import engine_named
+from .engines import Gathering, engine_named
 from .errands import Settlement, asked_in, failure_of, state_of
 from .limits import checked_limits, limits_said
 
@@ -116,6 +116,7 @@ def map(
             begun are given back.
         on: where the calls are made: "local" is this process, "dask" a ``LocalCluster`` that ends with the map, and a
             ``distributed.Client`` its workers (``mellite[dask]``). Keys never travel: workers read their environment.
+            "batch" is the batch services of the providers, within hours at half the price: `mellite.engine.batch`.
         strategy: samples each item, which is not generated itself; what comes is a `mellite.SamplingResult` each, whose
             ``source`` is the item. One without any answer comes, too, with its ``error``. See `mellite.sampling`.
         requirements: the demands on each answer. Without a strategy it is `mellite.RejectionSampling`.
@@ -160,6 +161,11 @@ def map(
         limits, () if strategy is None or not engine.is_here else (Concurrency(concurrency),)
     )
     kept = None if journal is None else opened(journal)
+    if isinstance(engine, Gathering):
+        if stands is not None:
+            msg = "a Rate and a Concurrency are limits of single calls, which a batch does not make; leave them out"
+            raise InvalidRequest(msg, parameter="limits")
+        engine.keep_in(None if journal is None else os.fspath(journal))
     rules = Rules(engine, concurrency, stands, purse, kept, strategy, required)
     return Map(items, rules, progress=progress, collect=collect, limits=limits_said(limits, concurrency))
 

@@ -233,7 +233,7 @@ def metadata_of(folded: Folded, request: Request, generation_id: str | None, clo
         refusal=finish.refusal if finish else None,
         logprobs=finish.logprobs if finish else None,
         usage=folded.usage,
-        service_tier=_tier(finish.response) if finish else None,
+        service_tier=start.service_tier or (_tier(finish.response) if finish else None),
         streaming=bool(start.streaming),
         started_at=clock.started_at,
         ttfb_ms=clock.ttfb_ms,

@@ -88,6 +88,7 @@ class ResponseStart:
         repairs: what was changed in the history so that the provider takes it, a sentence each.
         output_mode: how the answer is held to the output type of the request: ``native``, ``tool`` or ``text``.
         output_key: the key of a JSON object that the answer stands under; None if it is the whole JSON.
+        service_tier: how the answer is served, where the one who asked knows that better than the answer: ``batch``.
     """
 
     provider: str | None = None
@@ -106,6 +107,7 @@ class ResponseStart:
     output_mode: OutputMode | None = None
     output_key: str | None = None
     failures: tuple[Exception, ...] | None = None
+    service_tier: str | None = None
 
     def __getstate__(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in fields_dict(ResponseStart)}

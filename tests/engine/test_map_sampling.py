@@ -127,10 +127,11 @@ async def test_cancel_gives_back_what_was_sampled_as_cancelled():
 async def test_a_block_that_is_left_cancels_what_is_sampled():
     """At the end of ``async with`` no sample is on its way."""
     crowd = Crowd(waits=True)
-    async with engine.map(words(crowd, 3), requirements=[two_words]) as mapped:
-        with anyio.move_on_after(0.01):
-            await anext(mapped)
+    async with engine.map(words(crowd, 3), requirements=[two_words]) as mapped, anyio.create_task_group() as tasks:
+        tasks.start_soon(anext, mapped)
+        await anyio.wait_all_tasks_blocked()
         assert crowd.running == 3
+        tasks.cancel_scope.cancel()
     assert crowd.running == 0
 
 

@@ -24,6 +24,7 @@ from ...values.public_names import publish
 from .book import Book
 from .claims import Claims
 from .divergence import difference, expected, nearest
+from .entering import begun_line
 from .file import Durability, JournalFile
 from .forking_off import ForkAt, fork_of
 from .index import Call
@@ -285,13 +286,8 @@ class Journal(Observer, Interceptor, Pictured):
 
     def _line(self, number: int, question: _Question, lineage: list[int]) -> Line:
         """Return the line that tells that a call begins."""
-        asked, (run, step) = question.asked, question.place
-        packing = self._book.packing
-        body: dict[str, Json] = {"who": asked.who, "frame": packing.kept(asked.frame)}
-        body["messages"] = [packing.kept(message) for message in asked.messages]
-        body["lineage"] = lineage
-        name = asked.frame.get("model") or asked.who.get("model") or asked.who.get("name")
-        return Line("begun", number, key=asked.key, nth=question.nth, name=name, run=run, step=step, body=as_raw(body))
+        run, step = question.place
+        return begun_line(self._book, number, question.asked, question.nth, lineage=tuple(lineage), run=run, step=step)
 
     def _end(self, call: Call, state: State, body: dict[str, Json], *, retryable: bool = False) -> None:
         self._book.settle(call, body, state, retryable=retryable)

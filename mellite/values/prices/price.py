@@ -12,7 +12,7 @@ from ..provider_json import Json
 from ..usage import Usage
 from .amounts import EXACT, plain
 
-__all__ = ["UNITS", "Place", "Price", "Rate", "Tiers", "billed", "charged", "place"]
+__all__ = ["PER_THOUSAND", "UNITS", "Place", "Price", "Rate", "Tiers", "billed", "charged", "place", "shared"]
 
 #: What can have a price, each with what it is; a unit with more words is a part of those with fewer of the same.
 #: Prices are per million tokens, those of `PER_THOUSAND` per thousand.
@@ -84,6 +84,18 @@ Rate: TypeAlias = Decimal | Tiers
 
 #: Where a count stands in a raw usage: keys, and for an element of a list the pair it is recognised by.
 Place: TypeAlias = tuple[str | tuple[str, str], ...]
+
+
+def shared(rate: Rate, share: Decimal) -> Rate:
+    """Return a share of a price.
+
+    Example:
+        >>> shared(Decimal("0.15"), Decimal("0.5"))
+        Decimal('0.075')
+    """
+    if isinstance(rate, Tiers):
+        return Tiers(plain(rate.base * share), tuple([(above, plain(higher * share)) for above, higher in rate.steps]))
+    return plain(rate * share)
 
 
 def place(path: str) -> Place:

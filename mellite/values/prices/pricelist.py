@@ -37,7 +37,8 @@ import msgspec
 
 from ..errors import ConfigurationError
 from ..usage import Usage
-from .price import UNITS, Place, Price, Rate, Tiers, billed, charged, place
+from .batches import BATCH, batch_share
+from .price import PER_THOUSAND, UNITS, Place, Price, Rate, Tiers, billed, charged, place, shared
 
 __all__ = ["PriceList", "prices"]
 
@@ -121,6 +122,18 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     providers: dict[str, msgspec.Raw]
     known_as: dict[str, str] = {}
     source: str = ""
+
+
+def _share(provider: str, ways: Mapping[str, str]) -> Decimal | None:
+    """Return the share of the ordinary price for these ways of being served; None if that is not known."""
+    return batch_share(provider) if ways == {"service_tier": BATCH} else None
+
+
+def _at_share(share: Decimal | None, rates: dict[str, Rate]) -> dict[str, Rate]:
+    """Return prices of tokens at a share; searches and requests have no discount."""
+    if share is None:
+        return rates
+    return {unit: rate if unit in PER_THOUSAND else shared(rate, share) for unit, rate in rates.items()}
 
 
 def _rate(unit: str, given: _Amount) -> Rate:
@@ -355,7 +368,7 @@ class PriceList:
         ways = {
             key: value for key, value in served.items() if isinstance(value, str) and value.lower() not in _ORDINARY
         }
-        point, chosen = 0, []
+        point, share, chosen = 0, None, []
         if len(row.prices) > 1 or ways:
             now = datetime.combine(self.date, time()) if at is None else _utc(at)
             point = next((index for index in reversed(range(len(row.prices))) if row.prices[index].applies(now)), 0)
@@ -364,13 +377,15 @@ class PriceList:
                 for index, variant in enumerate(row.variants)
                 if variant.when.items() <= ways.items() and variant.applies(now)
             ]
-            if ways.keys() - {key for index in chosen for key in row.variants[index].when}:
+            unpriced = ways.keys() - {key for index in chosen for key in row.variants[index].when}
+            share = _share(provider, {key: ways[key] for key in unpriced})
+            if unpriced and share is None:
                 return None  # served in a way that has no price here
-        key = (provider, model, id(row), point, *chosen)
+        key = (provider, model, id(row), point, share, *chosen)
         made = self._made.get(key)
         if made is None:
             points = [row.prices[point], *(row.variants[index] for index in chosen)]
-            rates = {unit: rate for each in points for unit, rate in each.rates().items()}
+            rates = _at_share(share, {unit: rate for each in points for unit, rate in each.rates().items()})
             places = {unit: self._places(provider, unit) for unit in rates}
             made = self._made[key] = Price(provider, model, rates=rates, places=places)
         return made

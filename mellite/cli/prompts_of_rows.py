@@ -1,0 +1,39 @@
+"""The prompt of a row, and the row beside its answer, for `mellite map` and `mellite batch`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..values.errors import InvalidRequest
+
+__all__ = ["beside", "prompt_of"]
+
+
+def prompt_of(row: Mapping[str, Any], *, template: str | None, column: str | None) -> str:
+    """Return the prompt of a row.
+
+    Args:
+        row: the row.
+        template: the prompt, with columns as ``{question}``.
+        column: the column that is the prompt; ``prompt`` by default.
+
+    Raises:
+        InvalidRequest: if the row has no such column.
+    """
+    if template is not None:
+        from ..values.templates import apply_vars
+
+        return apply_vars(template, row)
+    named = column or "prompt"
+    if named not in row:
+        msg = f"a row has no column {named!r}, but {', '.join(map(repr, row))}; give --column or --template"
+        raise InvalidRequest(msg, parameter="column")
+    return str(row[named])
+
+
+def beside(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose columns have other names than those of an answer."""
+    from ..engine.collected import ANSWER_COLUMNS
+
+    return {f"input_{name}" if name in ANSWER_COLUMNS else name: value for name, value in row.items()}

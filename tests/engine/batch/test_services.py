@@ -1,0 +1,156 @@
+"""Batches at services of each kind, end to end: what is sent, what comes back, and which thunk it settles."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+import mellite
+from mellite import engine
+from mellite.errors import BatchFailed, InvalidRequest, ProviderError
+from mellite.values.prices.pricelist import prices
+from tests.engine.batch.service import services
+
+pytestmark = pytest.mark.anyio
+
+KINDS = ("openai", "openai-chat", "anthropic", "google", "mistral", "openai-compatible")
+
+
+def backend_at(kind, url):
+    """A backend of one kind that asks the local services."""
+    spec, base = {
+        "openai": ("openai:gpt-4o-mini", f"{url}/v1"),
+        "openai-chat": ("openai-chat:gpt-4o-mini", f"{url}/v1"),
+        "anthropic": ("anthropic:claude-sonnet-4-5", f"{url}/a/v1"),
+        "google": ("google:gemini-2.5-flash", url),
+        "mistral": ("mistral:mistral-small-latest", f"{url}/mistral/v1"),
+        "openai-compatible": ("openai-compatible:any", f"{url}/v1"),
+    }[kind]
+    return mellite.backend(spec, base_url=base, api_key="sk-test")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Services whose downloads break."""
+    with services(tmp_path_factory.mktemp("batch"), break_at=700) as found:
+        yield found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_answer_settles_its_own_thunk(served, kind):
+    """Answers come in another order, over a download that breaks, and each settles the thunk that asked."""
+    async with backend_at(kind, served.url) as backend:
+        thunks = [backend.generate(f"prompt {number} größe", max_tokens=50) for number in range(20)]
+        mapped = engine.map(thunks, on="batch", progress=False)
+        given = [thunk async for thunk in mapped]
+    assert {id(thunk) for thunk in given} == {id(thunk) for thunk in thunks}
+    assert [thunk.text for thunk in thunks] == [f"prompt {number} größe"[::-1] for number in range(20)]
+    one = thunks[0].generation
+    assert (one.usage.input_tokens, one.usage.output_tokens, one.finish_reason) == (1000, 500, "stop")
+    assert (one.service_tier, one.streaming) == ("batch", False)
+    assert thunks[0].raw.status == 200
+    if kind != "openai-compatible":
+        live = prices().cost(one.usage, provider=one.provider, models=[one.model])
+        assert one.cost_usd == live / 2 > 0
+        assert mapped.cost_usd == 20 * one.cost_usd
+    else:
+        assert one.cost_usd is None
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "google", "mistral"])
+async def test_what_was_not_answered_is_a_typed_error(served, kind):
+    """A refusal, an expiry and a missing line are errors of their thunks, and lose no other one."""
+    async with backend_at(kind, served.url) as backend:
+        thunks = [backend.generate(word, max_tokens=50) for word in ("refuse me", "expire", "lost", "good")]
+        await engine.map(thunks, on="batch", progress=False)
+    refused, expired, lost, good = thunks
+    assert isinstance(refused.error, (ProviderError, mellite.errors.RequestError))
+    assert "no answer to refuse me" in str(refused.error)
+    assert refused.error.status == 400
+    assert not isinstance(refused.error, BatchFailed)
+    if kind != "google":  # which has no expiry of single requests
+        assert isinstance(expired.error, BatchFailed)
+        assert (expired.error.code, expired.error.retryable) == ("expired", True)
+        assert expired.error.batch_id.startswith("batch_")
+    assert isinstance(lost.error, BatchFailed)
+    assert lost.error.code == "missing"
+    assert good.text == "doog"
+
+
+async def test_equal_calls_have_ids_and_answers_of_their_own(served):
+    """Five equal thunks are five requests."""
+    async with backend_at("openai", served.url) as backend:
+        thunks = [backend.generate("same") for _ in range(5)]
+        await engine.map(thunks, on="batch", progress=False)
+    assert [thunk.text for thunk in thunks] == ["emas"] * 5
+
+
+async def test_several_providers_are_several_batches(served):
+    """Thunks of different providers in one map go to their own services."""
+    backends = [backend_at(kind, served.url) for kind in ("openai", "anthropic", "google")]
+    thunks = [backend.generate(f"{number}x", max_tokens=50) for number in range(4) for backend in backends]
+    await engine.map(thunks, on="batch", progress=False)
+    assert [thunk.text for thunk in thunks] == [f"x{number}" for number in range(4) for _ in backends]
+    for backend in backends:
+        await backend.aclose()
+
+
+async def test_samples_are_asked_in_batches(served):
+    """A strategy whose samples need no answers of others runs on batches."""
+    async with backend_at("openai", served.url) as backend:
+        vote = mellite.MajorityVote(3, concurrency=3)
+        results = await engine.map(
+            [backend.generate("a"), backend.generate("b")], on="batch", strategy=vote, progress=False, collect=list
+        )
+    assert [result.value for result in results] == ["a", "b"]
+
+
+async def test_a_map_that_is_left_cancels_its_batches(tmp_path):
+    """Without a journal nobody could fetch them: they are cancelled where they run."""
+    with services(tmp_path, looks=1000, tells=True) as served:
+        backend = backend_at("openai", served.url)
+        thunks = [backend.generate(str(number)) for number in range(3)]
+        async with engine.map(thunks, on="batch", progress=False) as mapped, anyio.create_task_group() as tasks:
+            tasks.start_soon(anext, mapped)
+            await anyio.to_thread.run_sync(served.wait_for, "/batches/batch_1")
+            tasks.cancel_scope.cancel()
+        await anyio.to_thread.run_sync(served.wait_for, "/cancel")
+        await backend.aclose()
+    assert {thunk.state for thunk in thunks} == {"cancelled"}
+
+
+REFUSED = {
+    "a run": (lambda: mellite.run(mellite.backend("openai:gpt-4o-mini", api_key="k"), "x"), "a run cannot"),
+    "a fake": (lambda: mellite.backends.Echo().generate("x"), "without wrappers"),
+    "a wrapper": (
+        lambda: mellite.Retry(mellite.backend("openai:gpt-4o-mini", api_key="k")).generate("x"),
+        "without wrappers",
+    ),
+    "a pending prompt": (
+        lambda: mellite.backend("openai:gpt-4o-mini", api_key="k").generate([mellite.backends.Echo().generate("y")]),
+        "a thunk in the prompt",
+    ),
+    "bedrock": (lambda: mellite.backend("bedrock:amazon.nova-micro-v1:0", api_key="k").generate("x"), "buckets of S3"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_no_batch_can_do_is_refused_by_name(case):
+    """Runs, wrappers, pending prompts and providers without such a service are errors before anything is sent."""
+    make, said = REFUSED[case]
+    with pytest.raises(InvalidRequest, match=said):
+        await engine.map([make()], on="batch", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"strategy": mellite.MultiTurnRepair(), "requirements": [len]}, "MultiTurnRepair cannot run on batches"),
+        ({"limits": [mellite.Rate(requests_per_minute=5)]}, "which a batch does not make"),
+        ({"limits": [mellite.Concurrency(5)]}, "which a batch does not make"),
+    ],
+)
+async def test_what_a_batch_cannot_hold_is_refused_by_name(given, said):
+    """Repair needs answers in between, and limits are of single calls."""
+    with pytest.raises(InvalidRequest, match=said):
+        engine.map([], on="batch", **given)
