@@ -74,6 +74,8 @@ def test_an_answer_is_chunked(server: RunningServer) -> None:
     assert "transfer-encoding: chunked" in found.head
     assert len(found.pieces) > 3
     assert "transfer-encoding: chunked" in raw(server.url, CHAT, WHOLE).head
+    older = raw(server.url, CHAT, HELLO, version="1.0")
+    assert b"".join(older.pieces).endswith(b"data: [DONE]\n\n")
     older = raw(server.url, CHAT, WHOLE, version="1.0")
     assert "transfer-encoding" not in older.head
     assert json.loads(b"".join(older.pieces))["choices"][0]["message"]["content"] == "One two three."

@@ -15,6 +15,7 @@ import pytest
 import mellite
 from mellite import Message, ToolCall
 from mellite.backends import Failing, Scripted
+from mellite.cassettes import Body, Cassette, HttpInteraction, RecordedRequest, RecordedResponse
 from mellite.errors import ConfigurationError, InvalidRequest, MelliteError, RateLimited
 from mellite.events import Event, Finish, ReasoningDelta, ReasoningEnd, TextDelta, Usage
 from mellite.server.running import RunningServer
@@ -162,6 +163,22 @@ async def test_recorded_and_served_again(mellite_server: Server, spec: str, stre
         pieces.append(raw(server.url, request.path, request.body).pieces)
         server.stop()
     assert len(pieces[0]) == len(pieces[1]) >= (3 if stream else 1)
+
+
+@pytest.mark.parametrize("size", [1, 100_000], ids=["small", "large"])
+def test_the_pieces_of_a_recorded_stream(mellite_server: Server, size: int) -> None:
+    """Each recorded piece is a chunk, whether all are sent at once or in turn; HTTP/1.0 gets them without."""
+    texts = [f"data: {number}{'.' * size}\n\n" for number in range(5)]
+    asked = RecordedRequest("POST", "https://api.openai.com/v1/chat/completions", headers={}, body=Body("{}"))
+    headers = {"content-type": "text/event-stream"}
+    told = RecordedResponse(200, headers=headers, body=Body("".join(texts)))
+    cut = {"chunks": f"{len(texts[0])}x5", "openedUs": 0, "endedUs": 0, "end": "complete"}
+    times = {"mellite": {**cut, "started": "2026-11-30T00:00:00.000000Z"}}
+    server = mellite_server(Cassette((HttpInteraction(asked, told, extra=times),)))
+    found = raw(server.url, "/v1/chat/completions", b"{}")
+    assert (found.pieces, found.ended) == ([text.encode() for text in texts], True)
+    found = raw(server.url, "/v1/chat/completions", b"{}", version="1.0")
+    assert b"".join(found.pieces).decode() == "".join(texts)
 
 
 @pytest.mark.anyio

@@ -251,6 +251,12 @@ class RecordedAnswer(ArrivingResponse):
         self.taken = size
         return body
 
+    def pieces(self, most: int) -> Sequence[bytes]:
+        """Return all pieces that are left, if nothing is waited for and they have *most* bytes at most; else none."""
+        if self._pace is not None or self._closed or not 0 < self.buffered <= most:
+            return ()
+        return [self._next(count) for count in range(self._count + 1, len(self._ends) + 1)]
+
     @property
     def is_encoded(self) -> bool:  # type: ignore[override]  # read once
         """Whether the body has a ``content-encoding``."""
