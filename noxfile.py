@@ -162,7 +162,12 @@ def schedules(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure mellite beside aiohttp; fails if a bar is missed. Arguments after `--`: `--quick unary`, `--peers`."""
     install(session, "bench")
-    session.run("python", "-m", "tests.benchmarks", *session.posargs)
+    programs = {}
+    if "serve" in session.posargs and shutil.which("npm"):
+        folder = Path(session.create_tmp()).resolve()
+        session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), AIMOCK, external=True)
+        programs = {"MELLITE_AIMOCK": str(folder / "node_modules" / ".bin" / "llmock")}
+    session.run("python", "-m", "tests.benchmarks", *session.posargs, env=programs)
 
 
 #: The servers of others that `nox -s servers` starts, and the clients that it compares with; each pinned.

@@ -33,8 +33,8 @@ def free_port() -> int:
 @contextlib.contextmanager
 def started(
     command: Sequence[str], *, url: str, log: Path, environment: Mapping[str, str] | None = None
-) -> Iterator[None]:
-    """Run a server while the block runs; it is ready when it answers at this URL, in whatever words."""
+) -> Iterator[int]:
+    """Run a server while the block runs, and give its process id when it answers at this URL, in whatever words."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -46,7 +46,7 @@ def started(
         )
         try:
             wait_until_ready(process, url, log)
-            yield
+            yield process.pid
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
