@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, cast, final
 
+from ..archive.journal.growing import GrowingAnswers
 from ..archive.journal.index import RECORDS
 from ..archive.journal.records import Record, Records, read_journal
 from ..archive.journal_entries import entry_of
@@ -30,6 +33,9 @@ __all__ = ["JournalSource"]
 
 _MS: Final = 1000
 
+#: After a journal was read, it is not read again for so many times as long.
+_SHARE: Final = 5
+
 
 @final
 class JournalSource:
@@ -48,6 +54,8 @@ class JournalSource:
         self.name = path
         self._path = path
         self._size = -1
+        self._load_at = 0.0
+        self._growing = GrowingAnswers(path)
         self._rows: dict[int, Row] = {}
         self._unsettled: set[int] = set()
         self._load()
@@ -55,7 +63,8 @@ class JournalSource:
     def _load(self) -> None:
         """Read it anew, if it has grown."""
         size = os.stat(os.path.join(self._path, RECORDS)).st_size if self._size >= 0 else 0
-        if size == self._size:
+        began = time.monotonic()
+        if size == self._size or began < self._load_at:
             return
         self._records: Records = read_journal(self._path)
         self._size = self._records.index.size
@@ -64,6 +73,8 @@ class JournalSource:
             if record.kind == "call" and (number not in self._rows or number in self._unsettled):
                 self._rows[number] = _row(record)
         self._unsettled = {number for number, record in self._calls.items() if record.state == "unsettled"}
+        # One that is long takes long: most of the time is left to others.
+        self._load_at = time.monotonic() + _SHARE * (time.monotonic() - began)
 
     @property
     def _listed(self) -> list[Row]:
@@ -122,15 +133,19 @@ class JournalSource:
             duration_ms=row.duration_ms,
             end=row.state,
             error=row.error,
-            verdicts=[verdict for check in record.checks for verdict in check],
+            verdicts=[
+                {**cast("JsonObject", verdict), "at_ms": at * _MS}
+                for at, check in zip(record.checked_at, record.checks, strict=True)
+                for verdict in check
+                if verdict is not None
+            ],
         )
         return cast("JsonObject", masked_json(made))
 
     def runs(self) -> list[JsonObject]:
         """Return the runs, the newest first."""
-        found = [{**self._run_node(name), "parts": []} for name in self._records.runs]
-        for each in found:
-            each["calls"] = sum(1 for record in self._calls.values() if record.run == each["id"])
+        counts = Counter(record.run for record in self._calls.values())
+        found = [{**self._run_node(name), "parts": [], "calls": counts[name]} for name in self._records.runs]
         loose = self._loose()
         if loose:
             found.append({**loose, "parts": [], "calls": len(loose["parts"])})
@@ -145,13 +160,19 @@ class JournalSource:
     def _loose(self) -> JsonObject | None:
         """Return what is a part of no run, as one."""
         records = [record for record in self._calls.values() if not record.run]
-        return _whole_run(_LOOSE, "outside runs", records, [], self._samplings(records)) if records else None
+        return self._tree(_LOOSE, "outside runs", records, []) if records else None
 
     def _run_node(self, name: str) -> JsonObject:
         records = [record for record in self._calls.values() if record.run == name]
         inner = [self._run_node(each) for each, told in self._records.runs.items() if told.get("parent") == name]
         asked = next((record.name for record in records if record.kind == "call"), "")
-        return _whole_run(name, f"run of {asked or 'a model'}", records, inner, self._samplings(records))
+        return self._tree(name, f"run of {asked or 'a model'}", records, inner)
+
+    def _tree(self, id: str, name: str, records: list[Record], inner: list[JsonObject]) -> JsonObject:
+        rows = {record.number: self._rows.get(record.number) or _tool_row(record) for record in records}
+        return _whole_run(
+            id, name, [(record, rows[record.number]) for record in records], inner, self._samplings(records)
+        )
 
     def _samplings(self, records: list[Record]) -> list[JsonObject]:
         """Return the choices among samples of which some are these calls."""
@@ -177,14 +198,18 @@ class JournalSource:
         return [record] if record is not None else [each for each in self._calls.values() if each.run == id]
 
     def changes(self, mark: str) -> Changes:
-        """Return the calls that began or settled since a mark."""
+        """Return the calls that began or settled since a mark, and what has arrived of those that go on."""
         before = dict(self._rows)
         try:
             self._load()
         except MelliteError:  # a line is being written: the next look finds it whole
             return Changes(mark=mark)
-        new = [row for number, row in self._rows.items() if before.get(number) is not row]
-        return Changes(mark=str(self._size), calls=tuple(new) if mark else ())
+        new = [row for number, row in self._rows.items() if before.get(number) != row]
+        growing = {number: text for number, text in self._growing.look().items() if number in self._unsettled}
+        for number in {*self._rows} - self._unsettled:
+            self._growing.drop(number)
+        texts = {str(number): masked(text) for number, text in growing.items()}
+        return Changes(mark=str(self._size), calls=tuple(new) if mark else (), growing=texts)
 
 
 #: Names what is a part of no run.
@@ -275,17 +300,17 @@ def _whole(record: Record) -> JsonObject:
 
 
 def _whole_run(
-    id: str, name: str, records: list[Record], inner: list[JsonObject], samplings: list[JsonObject]
+    id: str, name: str, records: list[tuple[Record, Row]], inner: list[JsonObject], samplings: list[JsonObject]
 ) -> JsonObject:
     """Return a run as a tree: steps, each with its call and its tools, and the runs inside of it."""
     won = {each.get("winner") for each in samplings}
     facts = {sample["call"]: sample for each in samplings for sample in each.get("samples") or ()}
     steps: dict[int, list[JsonObject]] = {}
-    for record in records:
+    for record, row in records:
         vote = dict(facts.get(record.number) or {})
         if vote:
             vote["won"] = record.number in won
-        steps.setdefault(record.step, []).append(_part(record, vote))
+        steps.setdefault(record.step, []).append(_part(record, row, vote))
     parts: list[JsonObject] = [*steps.pop(0, [])]
     for number, made in sorted(steps.items()):
         parts.append(_group("step", f"{id}/{number}", f"step {number}", made))
@@ -313,20 +338,17 @@ def _group(kind: Any, id: str, name: str, parts: list[JsonObject]) -> JsonObject
     )
 
 
-def _part(record: Record, facts: JsonObject) -> JsonObject:
-    error = record.error
-    is_call = record.kind == "call"
-    row = _row(record) if is_call else _tool_row(record)
+def _part(record: Record, row: Row, facts: JsonObject) -> JsonObject:
     return node(
         cast("Any", record.kind),
         str(record.number),
-        record.name if is_call else row.prompt or record.name,
+        record.name if record.kind == "call" else row.prompt or record.name,
         state=record.state,
         started_at=row.started_at,
         duration_ms=row.duration_ms,
         cost_usd=row.cost_usd,
         text=row.text,
-        error=None if error is None else str(error),
+        error=row.error,
         call=str(record.number),
         facts=facts,
     )

@@ -72,7 +72,10 @@ class LogSource:
         response = None if raw is None else {**raw, "body": raw.get("response")}
         messages = [_in_parts(message) for message in found["messages"]]
         answer = None if found["message"] is None else _in_parts(found["message"])
-        said = {"messages": messages, "message": answer}
+        parent = found["parent"]
+        with reading(self._path) as log:
+            run = None if parent is None else log.run(parent)
+        said = {"messages": messages, "message": answer, "run": None if run is None else run["id"]}
         return {**found, **said, "protocol": None, "request": None, "response": response, "timeline": False}
 
     def _named(self, id: str) -> JsonObject | None:

@@ -132,7 +132,8 @@ def run(path: str, *, port: int = 0, ready: Callable[[str], None]) -> None:
     Raises:
         MelliteError: as `serve`.
     """
-    asyncio.run(_until_stopped(_server(path), port, ready))
+    with suppress(KeyboardInterrupt):  # where signals cannot be handled
+        asyncio.run(_until_stopped(_server(path), port, ready))
 
 
 async def _until_stopped(server: ViewServer, port: int, ready: Callable[[str], None]) -> None:

@@ -80,7 +80,7 @@ def test_tools_in_one_file(tmp_path: Path) -> None:
         return [name for part in parts for name in ([part["call"]] if part["call"] else named(part["parts"]))]
 
     calls = [name for run in details["runs"].values() for name in named(run["parts"])]
-    assert len(calls) == 7
+    assert len(calls) == 8
     assert set(calls) <= details["calls"].keys()
 
 

@@ -10,12 +10,15 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+import anyio
+import anyio.from_thread
+import anyio.to_thread
 import pytest
 
 import mellite
 from mellite.errors import ConfigurationError, InvalidRequest
 from tests.cli.programs import invoked, run
-from tests.viewer.viewing import COLUMNS, Answer, got, journaled, logged, recorded, viewing
+from tests.viewer.viewing import COLUMNS, Answer, Growing, got, journaled, logged, recorded, viewing
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +127,40 @@ def test_calls_as_they_happen(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == ""
         connection.close()
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_grows(tmp_path: Path) -> None:
+    """What arrives of an answer in a viewed journal comes as it does, and the call when it has settled."""
+    path = await anyio.to_thread.run_sync(journaled, tmp_path / "journal")
+    backend, ready = Growing(), anyio.Event()
+    seen: list[tuple[str, str]] = []
+
+    def looking(url: str) -> None:
+        parts = urlsplit(url)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection.request("GET", f"{parts.path}api/events")
+        events = connection.getresponse()
+        while not seen or seen[-1] != ("call", "done: One two "):
+            name = events.readline().decode().removeprefix("event: ").strip()
+            value = json.loads(events.readline().removeprefix(b"data: "))
+            assert events.readline() == b"\n"
+            if name == "ready":
+                anyio.from_thread.run_sync(ready.set)
+                continue
+            seen.append((name, value["text"] if name == "growing" else f"{value['state']}: {value['text']}"))
+            if seen[-1] == ("growing", "One two "):
+                backend.ended.set()
+        connection.close()
+
+    async with mellite.viewer.serve(path) as viewer, anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, looking, viewer.url)
+        await ready.wait()
+        with mellite.journal(path):
+            assert await backend.generate("Grow.") == "One two "
+    assert seen[0] == ("call", "unsettled: ")
+    assert seen[-2:] == [("growing", "One two "), ("call", "done: One two ")]
+    assert {file.name for file in path.iterdir()} == {"journal.json", "records", "looked"}
 
 
 def test_as_json(tmp_path: Path) -> None:

@@ -84,6 +84,17 @@ def test_timeline_of_a_journal(sources: dict[str, Source]) -> None:
     assert timeline["steps"][0]["at_ms"] < timeline["steps"][-1]["at_ms"]
 
 
+def test_checks_in_a_timeline(sources: dict[str, Source]) -> None:
+    """What was judged of an answer stands on its timeline, when it was."""
+    source = sources["journal"]
+    (row,) = source.calls(Choice(q="Short?"), 0, 9).calls
+    timeline = source.timeline(row.id)
+    assert timeline is not None
+    (verdict,) = timeline["verdicts"]
+    assert (verdict["passed"], verdict["reason"]) == (True, "so short")
+    assert verdict["at_ms"] >= timeline["steps"][-1]["at_ms"] - 1
+
+
 def test_runs_of_a_journal(sources: dict[str, Source]) -> None:
     """A run is a tree of steps with calls and tools; of samples it is known which won."""
     source = sources["journal"]
@@ -99,9 +110,8 @@ def test_runs_of_a_journal(sources: dict[str, Source]) -> None:
     assert [part["text"] for part in second["parts"]] == ["It is **sunny**."]
     loose = source.run(outside["id"])
     assert loose is not None
-    assert [part["facts"].get("won") for part in loose["parts"]].count(True) == 1
-    (choice,) = loose["samplings"]
-    assert choice["strategy"] == "MajorityVote"
+    assert [part["facts"].get("won") for part in loose["parts"]].count(True) == 2
+    assert [choice["strategy"] for choice in loose["samplings"]] == ["RejectionSampling", "MajorityVote"]
     tool = source.call(first["parts"][1]["call"])
     assert tool is not None
     assert tool["tool"]["arguments"] == {"city": "Paris"}
@@ -185,6 +195,7 @@ def test_a_journal_tells_what_is_new(tmp_path: Path) -> None:
     """What was kept in a journal since a mark is told once."""
     path = str(journaled(tmp_path / "journal"))
     source = source_at(path)
+    assert {file.name for file in Path(path).iterdir()} == {"journal.json", "records"}  # before anybody looks
     mark = source.changes("").mark
     with mellite.journal(path):
         mellite.backends.Scripted(["And more."]).generate("More?").result()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 
 import mellite
 from mellite.backends import Scripted
@@ -97,6 +99,24 @@ async def get_weather(city: str) -> str:
     return f"sunny in {city}"
 
 
+class Growing(mellite.Backend):
+    """Says two words, 150 ms apart, and ends when it is told to.
+
+    Attributes:
+        ended: tells it to.
+    """
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    async def stream(self, request: mellite.Request) -> Any:
+        yield TextDelta("One ")
+        await anyio.sleep(0.15)
+        yield TextDelta("two ")
+        await anyio.to_thread.run_sync(self.ended.wait)
+        yield Finish("stop")
+
+
 class Thinking(mellite.Backend):
     """Thinks, and then says one word after the other."""
 
@@ -133,6 +153,10 @@ def journaled(path: Path) -> Path:
     async def main() -> None:
         with mellite.journal(path):
             await mellite.run(ByStep(calls, "It is **sunny**."), "What is the weather?", tools=[get_weather])
+            short = mellite.Requirement(
+                "short", lambda thunk: mellite.ValidationResult(len(thunk.partial) < 99, "so short")
+            )
+            await mellite.RejectionSampling().sample(Thinking().generate("Short?"), [short])
             await mellite.MajorityVote(n=3).sample(Thinking().generate("Which weather?"))
 
     anyio.run(main)

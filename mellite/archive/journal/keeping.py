@@ -27,6 +27,7 @@ from .divergence import difference, expected, nearest
 from .entering import begun_line
 from .file import Durability, JournalFile
 from .forking_off import ForkAt, fork_of
+from .growing import Growth
 from .index import Call
 from .json_values import as_raw
 from .judged import checked_body, sampled_body
@@ -125,6 +126,7 @@ class Journal(Observer, Interceptor, Pictured):
         self._runs = runs = Runs(book, claims)
         self._tools = ToolCalls(book, claims, runs)
         self._turnstile = Turnstile()
+        self._growth = Growth(file.directory)
         self._replays: Replays = replays_of(file.index, errors=errors)
         self._numbers: dict[str, int] = {}  # of calls, by the id of their generation
         self._told_before = set(file.index.checked)
@@ -137,6 +139,7 @@ class Journal(Observer, Interceptor, Pictured):
         if leave is not None:
             leave()
         if self._file is not None:
+            self._growth.forget()
             self._file.close()
 
     async def __aenter__(self) -> Self:
@@ -276,7 +279,14 @@ class Journal(Observer, Interceptor, Pictured):
         begun = self._book.begin(self._line(number, question, lineage))
         self._live += 1
         end = partial(self._end, begun)
-        taking = Taking(generation, self._book.packing, end, synced=self._book.synced, turnstile=self._turnstile)
+        taking = Taking(
+            generation,
+            self._book.packing,
+            end,
+            synced=self._book.synced,
+            turnstile=self._turnstile,
+            grown=partial(self._growth.tell, number),
+        )
         stream = taking.stream(proceed)
         try:
             async for event in stream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, final, get_args
 
 from ...cassettes.recording.turnstile import Turnstile
@@ -12,6 +12,7 @@ from ...values.errors import BackendError, MelliteError
 from ...values.events import Event, Finish
 from ...values.provider_json import JsonObject
 from .contents import Packing, error_written
+from .growing import PERIOD
 from .lines import State
 
 __all__ = ["Ending", "Taking"]
@@ -37,6 +38,7 @@ class Taking:
         end: writes them down.
         synced: waits until that is on the disk; None where nobody waits for it.
         turnstile: lets ends through one at a time, so that a replay can keep their order.
+        grown: is told ten times a second what has arrived, and returns whether anybody wants to know.
     """
 
     def __init__(
@@ -47,12 +49,15 @@ class Taking:
         *,
         synced: Callable[[], Awaitable[None]] | None,
         turnstile: Turnstile,
+        grown: Callable[[Sequence[Event]], bool],
     ) -> None:
         self._generation = generation
         self._packing = packing
         self._end = end
         self._synced = synced
         self._turnstile = turnstile
+        self._grown = grown
+        self._told = self._tell_at = 0
         self._events: list[Event] = []
         self._times: list[int] = []
         self._began = time.perf_counter_ns()
@@ -91,8 +96,13 @@ class Taking:
                 await close()
 
     def _note(self, event: Event) -> None:
+        at = (time.perf_counter_ns() - self._began) // 1000
         self._events.append(event)
-        self._times.append((time.perf_counter_ns() - self._began) // 1000)
+        self._times.append(at)
+        if at >= self._tell_at:
+            self._tell_at = at + PERIOD
+            if self._grown(self._events[self._told :]):
+                self._told = len(self._events)
 
     async def _finish(self, event: Finish) -> None:
         """Write all down."""

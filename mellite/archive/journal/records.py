@@ -183,6 +183,12 @@ class Record:
         """The verdicts of each check on it, as JSON."""
         return tuple([tuple(self._index.body(place)) for place in self._index.checked.get(self.number, ())])
 
+    @property
+    def checked_at(self) -> tuple[float, ...]:
+        """When each check was over, in seconds after the call began."""
+        places = self._index.checked.get(self.number, ())
+        return tuple([(self._index.line(place).at - self._call.driven) / 1_000_000 for place in places])
+
     def __repr__(self) -> str:
         return f"<Record {self.number}: {self.kind} {self.name!r}, {self.state}>"
 

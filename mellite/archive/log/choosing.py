@@ -77,7 +77,9 @@ class Wanted:
                 conditions.append(condition)
                 values += [wanted] * count
         if self.tag:
-            conditions.append("tags LIKE ? ESCAPE '\\' AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)")
+            conditions.append(
+                "tags != '[]' AND tags LIKE ? ESCAPE '\\' AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)"
+            )
             values += [f"%{escaped(json.dumps(self.tag, ensure_ascii=False))}%", self.tag]
         if self.word:
             holding, patterns = holding_word(self.word)

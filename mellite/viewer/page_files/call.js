@@ -26,6 +26,22 @@ export async function callView(app, id) {
     raw("everything", call),
   );
   app.show(view, "calls");
+  if (call.state === "unsettled" && app.source.isLive) app.ending = growing(app, call, view);
+}
+
+// Show an answer while it arrives, and all of the call when it has.
+function growing(app, call, view) {
+  const text = make("pre", { class: "growing", tabindex: "0" });
+  const turn = make("article", { class: "turn assistant answer" }, make("header", {}, make("h3", {}, "answer so far")), text);
+  view.querySelector(".conversation").append(turn);
+  return app.source.listen({
+    growing: (told) => {
+      if (told.id === call.id) text.textContent = told.text;
+    },
+    call: (row) => {
+      if (row.id === call.id && row.state !== "unsettled") app.route();
+    },
+  });
 }
 
 function facts(call) {
@@ -61,7 +77,7 @@ function actions(app, call) {
     "div",
     { class: "actions" },
     call.timeline ? link("timeline", `#/timeline/${id}`, { class: "button" }) : null,
-    call.run || call.parent ? link("run", `#/run/${encodeURIComponent(call.run || call.parent)}`, { class: "button" }) : null,
+    call.run ? link("run", `#/run/${encodeURIComponent(call.run)}`, { class: "button" }) : null,
     button(app.compared.length === 1 && app.compared[0] !== call.id ? `compare with ${app.compared[0]}` : "compare…", () =>
       app.compare(call.id, true, true),
     ),
@@ -184,7 +200,12 @@ function verdicts(found) {
 }
 
 export function verdictItem(verdict) {
-  const words = [verdict.reason, verdict.error, verdict.score === undefined ? "" : `score ${verdict.score}`];
+  const words = [
+    verdict.reason,
+    verdict.error,
+    verdict.score === undefined ? "" : `score ${verdict.score}`,
+    verdict.at_ms === undefined ? "" : `after ${duration(verdict.at_ms)}`,
+  ];
   return make(
     "li",
     { class: verdict.passed ? "passed" : "wrong" },

@@ -11,8 +11,9 @@ const LONGEST_GAPS = 5;
 export async function timelineView(app, id) {
   const found = await app.source.timeline(id);
   if (found === null) return app.nothing(`when the parts of call ${id} came is not known`);
+  const checks = found.verdicts;
   const last = found.steps.length ? found.steps[found.steps.length - 1].at_ms : 0;
-  const whole = Math.max(found.duration_ms || 0, last, 0.001);
+  const whole = Math.max(found.duration_ms || 0, last, ...checks.map((each) => each.at_ms), 0.001);
   const view = make(
     "section",
     { class: "timeline", "aria-label": `timeline of call ${id}` },
@@ -20,10 +21,11 @@ export async function timelineView(app, id) {
     summary(found, whole),
     lane("chunks", chunkMarks(found, whole), whole),
     found.arrivals.length ? lane("bytes", byteMarks(found, whole), whole) : null,
+    checks.length ? lane("checks", checks.map((each) => checkMark(each, whole)), whole) : null,
     player(found, whole),
     gapTable(found),
-    found.verdicts.filter(Boolean).length
-      ? make("div", { class: "verdicts" }, make("h3", {}, "checks"), make("ul", {}, found.verdicts.filter(Boolean).map(verdictItem)))
+    checks.length
+      ? make("div", { class: "verdicts" }, make("h3", {}, "checks"), make("ul", {}, checks.map(verdictItem)))
       : null,
   );
   app.show(view, "calls");
@@ -68,6 +70,10 @@ function chunkMarks(found, whole) {
     marks.unshift(placed(make("i", { class: "gap" }), (gap.from / whole) * 100, (gap.length / whole) * 100));
   }
   return marks;
+}
+
+function checkMark(verdict, whole) {
+  return placed(make("i", { class: verdict.passed ? "mark passed" : "mark failed" }), (verdict.at_ms / whole) * 100);
 }
 
 function byteMarks(found, whole) {

@@ -7,12 +7,14 @@ Not collected with the other tests: `nox -s viewer` installs what it needs and r
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+import anyio
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -21,7 +23,7 @@ import mellite
 from mellite.viewer.rows import Choice
 from mellite.viewer.sources import source_at
 from tests.viewer.browser.driving import Browser, browser
-from tests.viewer.viewing import journaled, logged, recorded
+from tests.viewer.viewing import Growing, journaled, logged, recorded
 
 AXE: Final = os.environ.get("MELLITE_AXE", "")
 PICTURES: Final = Path(os.environ.get("MELLITE_PICTURES") or "viewer-pictures")
@@ -204,6 +206,29 @@ def test_live(page: Browser, tmp_path: Path) -> None:
         page.until("return document.querySelector('.found').textContent.startsWith('Waiting')")
         logged(path, 2)
         page.until("return document.body.innerText.includes('Answer 0 of <b>many</b>.')")
+
+
+def test_growing(page: Browser, tmp_path: Path) -> None:
+    """An answer of a running program grows before one's eyes, among other calls and by itself."""
+    path = journaled(tmp_path / "journal")
+    backend = Growing()
+
+    async def main() -> None:
+        with mellite.journal(path):
+            await backend.generate("Grow.")
+
+    with mellite.viewer.serve(path) as viewer:
+        page.open(f"{viewer.url}#/live")
+        page.until("return document.querySelector('.found').textContent.startsWith('Waiting')")
+        program = threading.Thread(target=anyio.run, args=(main,))
+        program.start()
+        page.until("return document.querySelector('.growing')?.textContent === 'One two '")
+        page.picture(PICTURES / "growing-light-1280.png")
+        page.script("document.querySelector('.row a').click()")
+        page.until("return document.querySelector('.answer .growing')?.textContent === 'One two '")
+        backend.ended.set()
+        page.until("return document.querySelector('.growing') === null && document.body.innerText.includes('copy as')")
+        program.join()
 
 
 def test_one_file(page: Browser, paths: dict[str, Path], tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Show answers of a journal while they arrive: what has come so far, ten times a second, for as long as somebody looks.
+
+Whoever looks touches a file in the journal's directory. While that is fresh, the process that writes the journal
+appends what arrives to another file. Neither is a part of the journal: without them it says the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final, final
+
+from ...values.events import Event, ReasoningDelta, TextDelta
+
+__all__ = ["PERIOD", "GrowingAnswers", "Growth"]
+
+#: How often what has arrived is told, in microseconds.
+PERIOD: Final = 100_000
+
+#: Touched by whoever looks; it is fresh for so many seconds.
+_LOOKED: Final = "looked"
+_FRESH: Final = 3.0
+
+#: What has arrived: a line of JSON for each piece, with the number of its call.
+_GROWING: Final = "growing"
+
+_APPEND: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+@final
+class Growth:
+    """Tells those who look what has arrived of answers. For the process that writes the journal.
+
+    Args:
+        directory: the journal.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._looked = os.path.join(directory, _LOOKED)
+        self._growing = os.path.join(directory, _GROWING)
+        self.forget()
+
+    def tell(self, number: int, events: Iterable[Event]) -> bool:
+        """Tell what has arrived of a call; return whether anybody looks, so that it need not be told again."""
+        try:
+            if time.time() - os.stat(self._looked).st_mtime > _FRESH:
+                return False
+            text = "".join([event.text for event in events if isinstance(event, (TextDelta, ReasoningDelta))])
+            if text:
+                descriptor = os.open(self._growing, _APPEND, 0o600)
+                try:
+                    os.write(descriptor, json.dumps([number, text]).encode() + b"\n")
+                finally:
+                    os.close(descriptor)
+        except OSError:  # nobody has ever looked; or what is only to be looked at has no room
+            return False
+        return True
+
+    def forget(self) -> None:
+        """Take away what was told: its calls have settled, or will be asked again."""
+        with suppress(OSError):
+            os.unlink(self._growing)
+
+
+@final
+class GrowingAnswers:
+    """Reads what has arrived of answers, and has it be told. For whoever looks.
+
+    Args:
+        directory: the journal.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._looked = os.path.join(directory, _LOOKED)
+        self._growing = os.path.join(directory, _GROWING)
+        self._place = 0
+        self._texts: dict[int, str] = {}
+
+    def look(self) -> Mapping[int, str]:
+        """Return what has arrived, by the numbers of calls; settled ones may be among them."""
+        with suppress(OSError):  # somebody else's directory: then nothing grows
+            with open(self._looked, "ab"):
+                os.utime(self._looked)
+            if os.stat(self._growing).st_size < self._place:
+                self._place, self._texts = 0, {}
+            with open(self._growing, "rb") as file:
+                file.seek(self._place)
+                told = file.read()
+            whole, newline, _ = told.rpartition(b"\n")
+            self._place += len(whole) + len(newline)
+            for line in whole.split(b"\n") if whole else ():
+                self._add(json.loads(line))
+        return self._texts
+
+    def _add(self, told: Any) -> None:
+        number, text = told
+        self._texts[number] = self._texts.get(number, "") + text
+
+    def drop(self, number: int) -> None:
+        """Forget what has arrived of a call: it has settled, or is asked again."""
+        self._texts.pop(number, None)
