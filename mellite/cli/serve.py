@@ -98,7 +98,7 @@ def serve(  # noqa: PLR0917 - click gives the options by name
 def _print_trouble(served: Served) -> None:
     """Print why a request got no good answer, such as what kept it from matching."""
     if served.error:
-        click.echo(encodable(f"mellite serve: {served.method} {served.path}: {served.error}"), err=True)
+        click.echo(encodable(f"mellite serve: {served.method} {served.shown_path}: {served.error}"), err=True)
 
 
 def _print_json(served: Served) -> None:
@@ -106,7 +106,7 @@ def _print_json(served: Served) -> None:
     print_json(
         {
             "method": served.method,
-            "path": served.path,
+            "path": served.shown_path,
             "protocol": served.protocol or None,
             "model": served.model,
             "status": served.status,

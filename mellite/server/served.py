@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from attrs import define, field
 
+from ..cassettes.secrets.redaction import Redaction
 from ..values.provider_json import Json
 
 __all__ = ["Served"]
+
+_PLAIN: Final = Redaction()
 
 
 @define(eq=False)
@@ -32,6 +36,16 @@ class Served:
     status: int | None = field(default=None, kw_only=True)
     error: str = field(default="", kw_only=True)
     seconds: float = field(default=0.0, kw_only=True)
+
+    @property
+    def shown_path(self) -> str:
+        """The path to be printed: without the keys that some clients send in its query.
+
+        Example:
+            >>> Served("POST", "/v1beta/models/m:generateContent?key=AIza-made-up&alt=sse").shown_path
+            '/v1beta/models/m:generateContent?key=%5BREDACTED%5D&alt=sse'
+        """
+        return _PLAIN.url(self.path)
 
     @property
     def json(self) -> Json:

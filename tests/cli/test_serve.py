@@ -61,10 +61,11 @@ def test_a_server_until_it_is_told_to_stop(tmp_path: Path) -> None:
         assert process.wait(timeout=20) == 0
     assert len(load_cassette(file).http) == 1
     with serving(str(file), "--match", "cursor", "--speed", "recorded") as (process, url):
-        assert raw(url, CHAT, HELLO.replace(b"two", b"three")).status == 404
+        assert raw(url, f"{CHAT}?key=made-up-key", HELLO.replace(b"two", b"three")).status == 404
         process.send_signal(signal.SIGINT)
         _, trouble = process.communicate(timeout=20)
     assert '$.messages[0].content expected "One two.", received "One three."' in trouble
+    assert "made-up-key" not in trouble
 
 
 def test_a_command_with_the_variables() -> None:
