@@ -139,6 +139,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "aiohttp": (
         *TRANSPORTS,
         "cassettes.clients.aiohttp",
+        "server.bodies",
         "server.http_server",
         "server.relaying",
         "server.sockets",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aiohttp import web
 
-from ..values.errors import ConnectionLost, MelliteError
+from ..values.errors import ConnectionLost, InvalidRequest, MelliteError
 from ..values.provider_json import JsonObject
 from ..wire.http import HttpRequest, HttpResponse, Transport
+from .bodies import LARGEST, body_of
 from .faults import Fault, Faults
 from .generating import GeneratingTransport
 from .guard import Guard
@@ -26,13 +28,13 @@ from .sockets import Sockets
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
 
-__all__ = ["LARGEST", "ModelServer"]
-
-#: The largest body of a request, in bytes: as much as OpenAI takes, for conversations with pictures.
-LARGEST: Final = 64 * 1024 * 1024
+__all__ = ["ModelServer"]
 
 _LONGEST_NAME: Final = 80
 _DROPPED: Final = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"})
+
+#: Where aiohttp tells of requests that are none: they are answered, and nobody here has to be told.
+_SILENT: Final = logging.Logger("mellite.server", logging.CRITICAL)  # noqa: LOG001 - nobody else is to find it
 
 #: What is told of each request when its answer is over.
 Listener: TypeAlias = Callable[[Served], None]
@@ -76,7 +78,14 @@ class ModelServer:
         Raises:
             OSError: if the port is taken.
         """
-        server = web.Server(self._handle, request_factory=_request, handler_cancellation=True, access_log=None)
+        server = web.Server(
+            self._handle,
+            request_factory=_request,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,  # `body_of` does it
+            logger=_SILENT,
+        )
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", port, backlog=4096)
@@ -107,6 +116,13 @@ class ModelServer:
             self.requests.append(served)  # to be looked at; whoever listens keeps what it needs
         try:
             return await self._answered(request, served)
+        except ConnectionError:
+            raise  # the client has gone, or has been sent away
+        except Exception as error:  # a fault of mellite's, or of a backend: the client is not left without a word
+            served.error = f"{type(error).__name__}: {error}"
+            if served.status is not None:
+                raise  # in the middle of an answer
+            return _refused(served, None, 500, served.error)
         finally:
             served.seconds = time.monotonic() - began
             if self._listener is not None:
@@ -128,9 +144,9 @@ class ModelServer:
             served.status = 200
             return web.Response(text="mellite\n")
         try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return _refused(served, call, 413, f"the body has more than {LARGEST:,} bytes")
+            body = await body_of(request, headers.pop("content-encoding", ""))
+        except InvalidRequest as error:
+            return _failed(request, served, call, error)
         served.body = body
         fault = self._faults.draw()
         status = None if fault is None else fault.status

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,6 +145,52 @@ def test_what_is_no_request(server: RunningServer, body: bytes) -> None:
         found = raw(server.url, path, body)
         assert found.status == 400, path
         assert json.loads(b"".join(found.pieces))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("gzip", gzip.compress(WHOLE), 200),
+        ("deflate", zlib.compress(WHOLE), 200),
+        ("identity", WHOLE, 200),
+        ("gzip", gzip.compress(WHOLE)[:-9], 400),
+        ("gzip", WHOLE, 400),
+        ("br", b"xxxx", 400),
+        ("compress", WHOLE, 415),
+        ("gzip, gzip", WHOLE, 415),
+        ("gzip", gzip.compress(b" " * 70_000_000, 1), 413),
+    ],
+)
+def test_compressed_bodies(server: RunningServer, encoding: str, body: bytes, status: int) -> None:
+    """A body may be compressed; one that is not what it claims, or not understood, is refused in the vendor's words."""
+    found = raw(server.url, CHAT, body, headers=f"content-encoding: {encoding}\r\n")
+    assert found.status == status
+    answer = json.loads(b"".join(found.pieces))
+    assert "body" in answer["error"]["message"] if status != 200 else answer["choices"]
+
+
+def test_a_compressed_body_is_recorded_as_it_is_meant(mellite_server: Server, tmp_path: Path) -> None:
+    """What one client has compressed, another one that has not is answered."""
+    file = tmp_path / "calls.json"
+    server = mellite_server("fake:echo", record=file, even_in_ci=True)
+    assert raw(server.url, CHAT, gzip.compress(WHOLE), headers="content-encoding: gzip\r\n").status == 200
+    server.stop()
+    assert "One two three." in file.read_text()
+    assert raw(mellite_server(file).url, CHAT, WHOLE).status == 200
+
+
+def test_a_fault_of_what_answers(mellite_server: Server) -> None:
+    """Whatever goes wrong in a transport of somebody's own, the client gets an answer that says so."""
+
+    class Broken:
+        async def open(self, request: Any, *, timeout: float | None = None) -> Any:
+            raise RuntimeError("it fell over")
+
+    server = mellite_server(Broken())
+    found = raw(server.url, CHAT, WHOLE)
+    assert found.status == 500
+    assert "RuntimeError: it fell over" in json.loads(b"".join(found.pieces))["error"]["message"]
+    assert [(request.status, request.error) for request in server.requests] == [(500, "RuntimeError: it fell over")]
 
 
 def test_a_large_conversation(server: RunningServer) -> None:
