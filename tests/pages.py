@@ -139,6 +139,22 @@ def _run_shell(block: Block) -> str | None:
     return printed.rstrip("\n") + "\n" if printed else printed
 
 
+def as_typed(page: Path) -> str:
+    """Return what a reader of a page types into a prompt, its commands of mellite as calls of `subprocess`."""
+    typed = []
+    for block in blocks(page):
+        if block.language == "python":
+            typed.append(block.code)
+            continue
+        lines = block.code.replace("\\\n", "").splitlines()
+        commands = [shlex.split(command, comments=True) for line in lines for command in line.split(" && ")]
+        for words in commands:
+            if words and words[0].rpartition("/")[2] == "mellite":
+                run = [sys.executable, "-m", "mellite", *words[1:]]
+                typed.append(f"_ = __import__('subprocess').run({run!r}, capture_output=True)\n")
+    return "\n\n".join([*typed, ""])
+
+
 async def run_page(page: Path) -> list[Difference]:
     """Run all blocks of a page in one namespace, and give those that print something else than the page shows."""
     names: dict[str, Any] = {"__name__": "__docs__"}
