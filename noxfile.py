@@ -125,7 +125,9 @@ def layers(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run the code in the documentation, then build it; a broken link or reference is an error."""
     install(session, "test", "docs")
-    session.run("python", "-m", "pytest", "-q", "tests/test_docs.py", "tests/test_doctests.py")
+    session.run(
+        "python", "-m", "pytest", "-q", "tests/test_docs.py", "tests/test_doctests.py", "tests/site", "tests/examples"
+    )
     if (HERE / "mkdocs.yml").exists():
         session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
 
