@@ -151,22 +151,25 @@ async def _listening(server: ModelServer, port: int) -> str:
 
 
 async def _commanded(command: Sequence[str], environment: Mapping[str, str], stopped: asyncio.Event) -> int:
-    """Run a command to its end; a signal is passed on to it."""
+    """Run a command to its end; a signal is passed on to it, and a second one kills it."""
     try:
         process = await asyncio.create_subprocess_exec(*command, env=dict(environment))
     except OSError as error:
         msg = f"cannot run {command[0]!r}: {error.strerror or error}"
         raise ConfigurationError(msg) from error
     ended = asyncio.ensure_future(process.wait())
-    told = asyncio.ensure_future(stopped.wait())
     try:
-        await asyncio.wait([ended, told], return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
+        for end in (process.terminate, process.kill):
+            told = asyncio.ensure_future(stopped.wait())
+            await asyncio.wait([ended, told], return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
+            if ended.done():
+                break
+            stopped.clear()
             with suppress(ProcessLookupError):
-                process.terminate()
+                end()
         code = await ended
     finally:
-        told.cancel()
         if process.returncode is None:
             process.kill()
     return code if code >= 0 else 128 - code  # as shells say that a signal ended it

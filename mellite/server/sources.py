@@ -147,9 +147,15 @@ def recording(source: Any, path: str | os.PathLike[str], *, even_in_ci: bool = F
         **how: the other arguments of `transport_of`.
 
     Raises:
+        ConfigurationError: if what answers is the file itself.
         RecordingForbidden: with ``CI=true``, unless `even_in_ci`.
         InvalidCassette: if the file is there and damaged.
     """
+    if isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source).removeprefix(_CASSETTE)
+        if os.path.exists(name) and os.path.exists(path) and os.path.samefile(name, path):
+            msg = f"{os.fspath(path)!r} would both answer and be recorded: record into another file"
+            raise ConfigurationError(msg)
     answering = None if source is None else transport_of(source, **how)
     asks = isinstance(source, str) and isinstance(answering, GeneratingTransport) and not is_offline(source)
     provider = source if asks else None

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mellite.__main__ import command_line
 from mellite.cassettes import load_cassette
 from tests.cli.programs import COMMAND, ROOT, run, surroundings
 from tests.server.asking import raw
+from tests.wire.server import LAST, THEN, answer, gate, head, piece, serve
 
 CHAT = "/v1/chat/completions"
 HELLO = json.dumps({"model": "m", "messages": [{"role": "user", "content": "One two."}]}).encode()
@@ -97,3 +99,53 @@ def test_what_cannot_be_served(arguments: list[str], said: str) -> None:
     done = CliRunner().invoke(command_line(), ["serve", *arguments], env={"CI": "true"})
     assert done.exit_code == 2
     assert said in done.output
+
+
+STUBBORN = (
+    "import signal, sys; "
+    "signal.signal(signal.SIGTERM, lambda *_: print('No.', flush=True)); signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "print('ready', flush=True); sys.stdin.read()"
+)
+
+
+def test_a_command_that_does_not_stop() -> None:
+    """The first signal asks a command to end, and the second one ends it."""
+    command = [*COMMAND, "serve", "fake:echo", "--", sys.executable, "-c", STUBBORN]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=surroundings(), text=True, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)][1] == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "No.\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 128 + signal.SIGKILL
+
+
+def test_stopped_in_a_stream(tmp_path: Path) -> None:
+    """A server that is stopped while an answer is on its way ends at once; what was not whole is not served as whole."""
+    file = tmp_path / "calls.json"
+    event = b'data: {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}\n\n'
+    stream = [head(200, {"content-type": "text/event-stream"}), piece(event), gate("more"), piece(event), LAST]
+    with serve() as provider:
+        script = provider.script(answer(b'{"choices": []}'), THEN, stream)
+        around = {"OPENAI_BASE_URL": f"{script.url}/v1", "OPENAI_API_KEY": "made-up", "CI": ""}
+        with serving("--record", str(file), **around) as (process, url), ThreadPoolExecutor(1) as pool:
+            assert raw(url, CHAT, HELLO).status == 200
+            asked = pool.submit(raw, url, CHAT, HELLO.replace(b"two", b"three"))
+            script.waiting(1)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+            assert not asked.result(timeout=20).ended
+    with serving(str(file)) as (_, url):
+        assert raw(url, CHAT, HELLO).pieces == [b'{"choices": []}']
+        again = raw(url, CHAT, HELLO.replace(b"two", b"three"))
+        assert (again.pieces, again.ended) == ([event], False)
+
+
+def test_a_cassette_that_would_answer_and_be_recorded(tmp_path: Path) -> None:
+    """One file is not both."""
+    file = tmp_path / "chat.json"
+    file.write_text('{"version": 1, "interactions": []}')
+    done = run("serve", str(file), "--record", str(file))
+    assert done.code == 2
+    assert "record into another file" in done.err
