@@ -122,7 +122,7 @@ def test_a_command_that_does_not_stop() -> None:
 
 
 def test_stopped_in_a_stream(tmp_path: Path) -> None:
-    """A server that is stopped while an answer is on its way ends at once; what was not whole is not served as whole."""
+    """A server that is stopped while an answer is on its way ends; what was not whole is never served as whole."""
     file = tmp_path / "calls.json"
     event = b'data: {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}\n\n'
     stream = [head(200, {"content-type": "text/event-stream"}), piece(event), gate("more"), piece(event), LAST]
