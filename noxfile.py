@@ -217,6 +217,18 @@ def clients(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", *warnings, "tests/cassettes/clients/sdks.py", *session.posargs)
 
 
+#: The SDKs whose types `nox -s batch` holds lines of batches against.
+BATCHES = ("openai==3.57.0", "anthropic==2.14.0", "google-genai==3.6.1", "mistralai==3.7.0")
+
+
+@nox.session
+def batch(session: nox.Session) -> None:
+    """Hold what is written for batch services, and what the services of the tests answer, against the SDKs' types."""
+    session.install("-q", "-e", ".[test]", *BATCHES)
+    warnings = ("-W", "ignore::DeprecationWarning")
+    session.run("python", "-m", "pytest", "-q", *warnings, "tests/engine/batch/sdks.py", *session.posargs)
+
+
 #: The clients from npm that `nox -s node` brings, one of them a coding agent; each pinned.
 NODE = ("openai@6.49.0", "@anthropic-ai/sdk@1.14.0", "@openai/codex@0.171.0")
 

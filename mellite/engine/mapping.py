@@ -161,13 +161,15 @@ def map(
         limits, () if strategy is None or not engine.is_here else (Concurrency(concurrency),)
     )
     kept = None if journal is None else opened(journal)
+    at_once = concurrency
     if isinstance(engine, Gathering):
+        at_once = max(engine.room, concurrency)
         if stands is not None:
             msg = "a Rate and a Concurrency are limits of single calls, which a batch does not make; leave them out"
             raise InvalidRequest(msg, parameter="limits")
         engine.keep_in(None if journal is None else os.fspath(journal))
     rules = Rules(engine, concurrency, stands, purse, kept, strategy, required)
-    return Map(items, rules, progress=progress, collect=collect, limits=limits_said(limits, concurrency))
+    return Map(items, rules, progress=progress, collect=collect, limits=limits_said(limits, at_once))
 
 
 def _sampling(strategy: object, requirements: Any) -> tuple[Strategy | None, Sequence[Requirement]]:

@@ -12,7 +12,7 @@ __all__ = ["LIMITS", "OTHERS", "PART_BYTES", "BatchLimits", "limits_of"]
 _MB: Final = 1_000_000
 
 #: The largest file that is made, in bytes, whatever a service takes: it is in memory while it is sent.
-PART_BYTES: Final = 64 * _MB
+PART_BYTES: Final = 32 * _MB
 
 
 @frozen(kw_only=True)

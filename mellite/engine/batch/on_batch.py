@@ -143,6 +143,8 @@ class OnBatch:
         """Return the result of a call, once its batch has ended."""
         if self._work is None:
             self._work = _Work(self._journal, self._room, is_over=self._is_over)
+            if self._is_over:  # said in another thread, maybe while this was made
+                self._work.no_more()
         return await self._work.resolve(http, generation)
 
 

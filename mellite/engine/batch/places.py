@@ -92,6 +92,8 @@ def checked_backend(thunk: AnyThunk) -> LiveBackend:
         raise InvalidRequest(msg, parameter="items")
     route = backend.route
     why = _REFUSED.get(route.provider)
+    if "websocket" in route.id:
+        why = f"it asks over a WebSocket, and a batch is of files; ask {route.provider!r} without"
     if why is None and route.protocol.id not in _FORMATS:
         why = f"mellite knows no batch service for {route.protocol.id}"
     if why is not None:

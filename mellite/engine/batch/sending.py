@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import IO, Final, cast, final
@@ -159,7 +159,7 @@ class Sender:
     @asynccontextmanager
     async def _answer(
         self, method: str, url: str, body: bytes, headers: Mapping[str, str], *, repeats: bool, keyless: bool
-    ) -> AsyncIterator[BodyReader]:
+    ) -> AsyncGenerator[BodyReader]:
         route = self._backend.route
         with Informing(route.provider, self._model, route.auth) as known:
             reader = await self._opened(known, HttpRequest(method, url, headers=headers, body=body), repeats, keyless)

@@ -3,7 +3,8 @@
 ``python -m tests.engine.batch.service LOG --looks 2 --break-at 700`` prints its port. A prompt says what becomes of it:
 one with "refuse" is refused, one with "expire" expires, one with "lost" has no line in the results. All others are
 answered with the prompt read backwards, the last one first. A batch has ended when it was looked at so many times; one
-that was cancelled ends at once, with half of its answers. The first download of each file breaks off at so many bytes.
+that was cancelled ends at once, with half of its answers. The first download of each file breaks off at so many bytes;
+with a number below 0, the first request to each path is answered with 429.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Services:
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict] = {}
         self.broken: set[str] = set()
+        self.is_busy = break_at < 0
+        self.met: set[str] = set()
 
     def keep(self, data: bytes, name: str | None = None) -> str:
         """Keep a file; return what it is called."""
@@ -117,7 +120,7 @@ def responses_answer(prompt: str, model: str) -> dict:
     message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
     usage = {
         "input_tokens": 1000,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": 500,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": 1500,
@@ -130,6 +133,23 @@ def responses_answer(prompt: str, model: str) -> dict:
         "model": model,
         "output": [message],
         "usage": usage,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+    }
+
+
+def message_answer(prompt: str, model: str, tier: str) -> dict:
+    """An answer of Messages."""
+    return {
+        "id": f"msg_{prompt}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [{"type": "text", "text": prompt[::-1]}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1000, "output_tokens": 500, "service_tier": tier},
     }
 
 
@@ -138,18 +158,7 @@ def anthropic_results(batch: dict) -> dict[str, list[dict]]:
     lines = []
     for line, prompt, kind in becomes(batch, batch["lines"], "params"):
         if kind == "answer":
-            usage = {"input_tokens": 1000, "output_tokens": 500, "service_tier": "batch"}
-            message = {
-                "id": f"msg_{prompt}",
-                "type": "message",
-                "role": "assistant",
-                "model": line["params"]["model"],
-                "content": [{"type": "text", "text": prompt[::-1]}],
-                "stop_reason": "end_turn",
-                "stop_sequence": None,
-                "usage": usage,
-            }
-            result = {"type": "succeeded", "message": message}
+            result = {"type": "succeeded", "message": message_answer(prompt, line["params"]["model"], "batch")}
         elif kind == "refuse":
             reason = {"type": "invalid_request_error", "message": f"no answer to {prompt}"}
             result = {"type": "errored", "error": {"type": "error", "error": reason, "request_id": "req_1"}}
@@ -206,6 +215,9 @@ class Handler(BaseHTTPRequestHandler):
             sys.stdout.flush()
         if not any(self.headers.get(name) for name in ("authorization", "x-goog-api-key", "x-goog-upload-offset")):
             return self.give({"error": {"message": "no key", "type": "authentication_error"}}, status=401)
+        if self.services.is_busy and path not in self.services.met:
+            self.services.met.add(path)
+            return self.give({"error": {"message": "busy", "type": "rate_limit_error"}}, status=429)
         root = "google" if path.startswith(("/v1beta/", "/upload/")) else path.split("/")[1]
         return getattr(self, {"v1": "openai", "mistral": "openai", "a": "anthropic", "google": "google"}[root])(
             path, data
@@ -230,7 +242,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data) - begin))
         self.end_headers()
         at = self.services.break_at
-        if at and name not in self.services.broken:
+        if at > 0 and name not in self.services.broken:
             self.services.broken.add(name)
             self.wfile.write(data[begin : begin + at])
             self.wfile.flush()
@@ -248,9 +260,13 @@ class Handler(BaseHTTPRequestHandler):
         if words == ["files"]:
             content = data.split(b"application/jsonl\r\n\r\n")[1].rpartition(b"\r\n--")[0]
             assert b'name="purpose"\r\n\r\nbatch\r\n' in data
-            return self.give({"id": services.keep(content), "object": "file", "purpose": "batch"})
+            about = {"object": "file", "purpose": "batch", "filename": "f.jsonl", "status": "processed"}
+            return self.give({"id": services.keep(content), "bytes": len(content), "created_at": 1, **about})
         if words[0] == "files":
             return self.download(words[1])
+        if words == ["chat", "completions"]:
+            asked = json.loads(data)
+            return self.give(chat_answer(prompt_of(asked), asked["model"]))
         words = words[1:] if kind == "openai" else words[2:]
         if self.command == "POST" and not words:
             asked = json.loads(data)
@@ -274,6 +290,11 @@ class Handler(BaseHTTPRequestHandler):
         if batch["kind"] == "mistral":
             return {
                 "id": batch["id"],
+                "object": "batch",
+                "endpoint": batch["endpoint"],
+                "created_at": 1,
+                "total_requests": count,
+                "completed_requests": count if "ended" in batch else 0,
                 "status": ("CANCELLED" if batch.get("cancelled") else "SUCCESS") if "ended" in batch else "RUNNING",
                 "input_files": [batch["file"]],
                 "output_file": batch.get("output"),
@@ -285,6 +306,9 @@ class Handler(BaseHTTPRequestHandler):
         return {
             "id": batch["id"],
             "object": "batch",
+            "created_at": 1,
+            "completion_window": "24h",
+            "endpoint": batch["endpoint"],
             "status": ("cancelled" if batch.get("cancelled") else "completed") if "ended" in batch else "in_progress",
             "input_file_id": batch["file"],
             **{name: batch.get(kept) for name, kept in names.items()},
@@ -296,6 +320,9 @@ class Handler(BaseHTTPRequestHandler):
     def anthropic(self, path: str, data: bytes) -> None:
         """Message batches."""
         services = self.services
+        if path.endswith("/messages"):
+            asked = json.loads(data)
+            return self.give(message_answer(prompt_of(asked), asked["model"], "standard"))
         words = path.partition("/messages/batches")[2].strip("/").split("/")
         if words == [""]:
             batch = services.batch("anthropic", json.loads(data)["requests"])
@@ -312,7 +339,12 @@ class Handler(BaseHTTPRequestHandler):
             "id": batch["id"],
             "type": "message_batch",
             "processing_status": "ended" if has_ended else "in_progress",
-            "request_counts": {"succeeded": len(batch["lines"]) if has_ended else 0, "errored": 0},
+            "created_at": "2026-11-30T00:00:00Z",
+            "expires_at": "2026-12-01T00:00:00Z",
+            "request_counts": {
+                **dict.fromkeys(("canceled", "errored", "expired", "processing"), 0),
+                "succeeded": len(batch["lines"]) if has_ended else 0,
+            },
             "results_url": "https://elsewhere.invalid/results" if has_ended else None,
         }
         return self.give(told)

@@ -9,12 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
 
 import mellite
 from mellite import engine
 from mellite.archive.journal.keys import asked_of
-from mellite.cli.app import app
 from mellite.engine import batch
 from mellite.errors import BatchFailed, InvalidRequest
 from tests.engine.batch.service import ROOT, services
@@ -211,30 +209,3 @@ def test_a_client_that_is_killed_while_it_submits_makes_one_batch(tmp_path, step
         posts = [row[1] for row in served.seen() if row[0] == "POST"]
     assert second.stdout.count("prompt"[::-1]) == 6
     assert posts == ["/v1/files", "/v1/batches"]
-
-
-def test_without_code(keys, tmp_path, monkeypatch):
-    """`mellite batch` submits the rows of a file, and writes each answer beside its row."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "p.csv").write_text("id,question,text\n1,one,x\n2,refuse,y\n", encoding="utf-8")
-    ask = ["p.csv", "-m", "openai:gpt-4o-mini", "--template", "Say {question}", "--max-tokens", "9"]
-
-    def run(*words):
-        return CliRunner().invoke(app, ["batch", *words])
-
-    estimated = run("estimate", *ask, "--json")
-    assert estimated.exit_code == 0, estimated.output
-    assert json.loads(estimated.stdout)["requests"] == 2
-    assert "saved $0.0000" in run("estimate", *ask).stdout
-    submitted = run("submit", *ask, "--journal", "runs", "--json")
-    assert submitted.exit_code == 0, submitted.output
-    assert json.loads(submitted.stdout)["state"] == "running"
-    assert "running" in run("status", "runs").stdout
-    fetched = run("fetch", "runs", "--out", "a.jsonl", "--wait", "--json")
-    assert fetched.exit_code == 1, fetched.output
-    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [(row["id"], row["input_text"], row["text"]) for row in rows] == [("1", "x", "eno yaS"), ("2", "y", None)]
-    assert "no answer to Say refuse" in rows[1]["error"]
-    assert json.loads(run("status", "runs", "--json").stdout)["fetched"] is True
-    assert run("cancel", "runs").exit_code == 0
-    assert run("status", "nowhere").exit_code == 2

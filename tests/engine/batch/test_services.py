@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import anyio
 import pytest
 
@@ -77,12 +79,76 @@ async def test_what_was_not_answered_is_a_typed_error(served, kind):
     assert good.text == "doog"
 
 
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "google"])
+async def test_a_busy_service_is_asked_again_when_it_says(tmp_path, kind):
+    """Each path is busy at first, and is asked again after the time that it asks for."""
+    with services(tmp_path, break_at=-1) as busy:
+        async with backend_at(kind, busy.url) as backend:
+            thunk = backend.generate("abc", max_tokens=50)
+            await engine.map([thunk], on="batch", progress=False)
+        assert thunk.text == "cba"
+        counts = Counter(row[1] for row in busy.seen() if row[0] == "POST")
+    assert min(counts.values()) > 1
+
+
+async def test_a_missing_key_is_told_to_all_and_asked_once(served):
+    """Where the service refuses the key, each thunk has that error, after one request."""
+    before = len(served.seen())
+    backend = mellite.backend("openai-compatible:any", base_url=f"{served.url}/v1")
+    thunks = [backend.generate(str(number)) for number in range(50)]
+    await engine.map(thunks, on="batch", progress=False)
+    await backend.aclose()
+    assert {type(thunk.error) for thunk in thunks} == {mellite.errors.AuthenticationError}
+    assert len({id(thunk.error) for thunk in thunks}) == 50
+    assert len(served.seen()) == before + 1
+
+
+async def test_a_key_is_in_no_file_and_in_no_error(served, tmp_path):
+    """Neither what is kept of batches, nor what a thunk says of them, holds the key."""
+    async with backend_at("anthropic", served.url) as backend:
+        thunks = [backend.generate(word, max_tokens=9) for word in ("good", "refuse")]
+        await engine.map(thunks, on="batch", journal=tmp_path / "runs", progress=False)
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file())
+    assert b"custom_id" in kept
+    assert b"sk-test" not in kept
+    assert "sk-test" not in repr(thunks) + str(thunks[1].error) + repr(vars(thunks[1].error))
+
+
 async def test_equal_calls_have_ids_and_answers_of_their_own(served):
     """Five equal thunks are five requests."""
     async with backend_at("openai", served.url) as backend:
         thunks = [backend.generate("same") for _ in range(5)]
         await engine.map(thunks, on="batch", progress=False)
     assert [thunk.text for thunk in thunks] == ["emas"] * 5
+
+
+@pytest.mark.parametrize("kind", ["openai-chat", "anthropic", "mistral"])
+async def test_an_answer_out_of_a_batch_is_as_a_live_one(served, kind):
+    """The same thunks give the same answers live and in a batch, down to the raw answer; only the price is another."""
+    async with backend_at(kind, served.url) as backend:
+        live, late = [
+            await engine.map(
+                [backend.generate(f"prompt {number}", max_tokens=50, stream=False) for number in range(3)],
+                on=on,
+                collect=list,
+                progress=False,
+            )
+            for on in ("local", "batch")
+        ]
+    for one, other in zip(live, late, strict=True):
+        assert one.text == other.text
+        assert facts_of(one) == facts_of(other)
+        assert one.generation.cost_usd == 2 * other.generation.cost_usd
+
+
+def facts_of(thunk):
+    """What is known of an answer, but for times and how it was served."""
+    made, raw = thunk.generation, thunk.raw
+    names = ("model", "provider", "protocol", "response_model", "response_id", "finish_reason", "raw_finish_reason")
+    usage = {name: value for name, value in made.usage.raw.items() if name != "service_tier"}
+    body = {name: value for name, value in raw.request_body.items() if name != "stream"}
+    message = thunk.message.content if hasattr(thunk, "message") else None
+    return [getattr(made, name) for name in names], usage, made.usage.counts(), raw.status, body, message
 
 
 async def test_several_providers_are_several_batches(served):
@@ -129,6 +195,10 @@ REFUSED = {
     "a pending prompt": (
         lambda: mellite.backend("openai:gpt-4o-mini", api_key="k").generate([mellite.backends.Echo().generate("y")]),
         "a thunk in the prompt",
+    ),
+    "a WebSocket": (
+        lambda: mellite.backend("openai-websocket:gpt-4o-mini", api_key="k").generate("x"),
+        "over a WebSocket",
     ),
     "bedrock": (lambda: mellite.backend("bedrock:amazon.nova-micro-v1:0", api_key="k").generate("x"), "buckets of S3"),
 }
