@@ -124,6 +124,13 @@ def _dask() -> Engine:
     return engine_on()
 
 
+def _ray() -> Engine:
+    _check_installed("ray", "ray")
+    from .on_ray import engine_on
+
+    return engine_on()
+
+
 def _check_installed(extra: str, package: str) -> None:
     """Refuse an engine that is not installed.
 
@@ -142,7 +149,7 @@ def _batch() -> Engine:
 
 
 #: Name -> what makes the engine.
-_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"local": Local, "batch": _batch, "dask": _dask}
+_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"local": Local, "batch": _batch, "dask": _dask, "ray": _ray}
 
 
 def engine_named(on: object) -> Engine:

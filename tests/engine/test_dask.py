@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -16,7 +19,7 @@ import pytest
 import mellite
 from mellite import engine
 from mellite.backends import Echo, Failing, Scripted
-from mellite.errors import AuthenticationError, CannotTravel, InvalidRequest
+from mellite.errors import AuthenticationError, CannotTravel, InvalidRequest, WorkerMismatch
 from tests.engine.provider import Served, provider
 
 pytestmark = pytest.mark.anyio
@@ -250,6 +253,35 @@ async def test_a_worker_without_a_key_is_one_error(dask, monkeypatch):
         await engine.map(thunks, on=dask, concurrency=4)
     assert caught.value.kind == "missing"
     assert sum(thunk.state == "pending" for thunk in thunks) > 1_900
+
+
+def test_a_worker_with_another_version_is_refused_with_both(tmp_path):
+    """A worker whose mellite is an older one gets nothing."""
+    (tmp_path / "mellite").mkdir()
+    (tmp_path / "mellite" / "__init__.py").write_text('__version__ = "0.0.9"\n')
+    thunk = Echo().generate("?")
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+        worker(cluster.scheduler_address, tmp_path),
+    ):
+        client.wait_for_workers(1, timeout=30)
+        with pytest.raises(WorkerMismatch, match=r"mellite 0\.0\.9") as caught:
+            engine.map([thunk], on=client).result()
+    assert (caught.value.here, caught.value.there) == (mellite.__version__, "0.0.9")
+    assert thunk.state == "pending"
+
+
+@contextmanager
+def worker(address, folder):
+    """A worker that is started by itself, and finds modules in a folder before all others."""
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"]
+    process = subprocess.Popen([*command, "--nthreads", "1"], cwd=folder, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def test_an_engine_that_does_not_exist_is_named():
