@@ -294,6 +294,18 @@ def schemas(session: nox.Session) -> None:
         session.run("python", "-m", "tests.json_schema_suite", package, mode)
 
 
+#: The engine that `nox -s engines` brings beside Dask; 18 packages of 285 MB.
+RAY = "ray==2.60.0"
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Run maps on Ray, and long ones on Dask in which workers and clients are killed; it takes minutes."""
+    session.install("-q", "-e", ".[test]", "cloudpickle>=3.1", RAY)
+    session.run("python", "-m", "pytest", "-q", "-W", "default", "tests/engine/ray_engine.py")
+    session.run("python", "-m", "tests.engine.long_maps", *session.posargs)
+
+
 @nox.session
 def prices(session: nox.Session) -> None:
     """Make the snapshot of prices that ships with the package, at each release; read its diff, then run the tests."""

@@ -36,7 +36,9 @@ _EVERY: Final = 1.0
 @click.option("--out", required=True, metavar="FILE", help="Where answers go: .jsonl, .csv, .parquet.")
 @click.option("--template", metavar="TEXT", help="The prompt, with columns as {question}.")
 @click.option("--column", metavar="NAME", help="The column that is the prompt; prompt unless given.")
-@click.option("--on", default="local", help="Where the calls are made; local is this process.")
+@click.option("--on", default="local", help="Where the calls are made: local is this process; dask, ray.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a cluster, for --on dask or ray; else it is this machine.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes that is.")
 @click.option("--concurrency", type=int, default=256, show_default=True, help="How many run at once.")
 @click.option("--rpm", type=float, metavar="N", help="The most requests a minute.")
 @click.option("--tpm", type=float, metavar="N", help="The most tokens a minute.")
@@ -81,12 +83,13 @@ class _Mapping:
 
     def run(self) -> int:
         """Ask about all rows; return the exit code."""
+        from ..engine.engines import engine_named
         from ..engine.mapping import map as mapping
 
         try:
             mapped = mapping(
                 self._thunks() if self._total is None else _Counted(self._thunks(), self._total),
-                on=self._given["on"],
+                on=engine_named(self._given["on"], self._given["scheduler"], self._given["workers"]),
                 journal=self._given["journal"],
                 limits=self._limits(),
                 concurrency=self._given["concurrency"],
@@ -163,6 +166,7 @@ class _Mapping:
                 "cost_usd": None if cost is None else float(cost),
                 "projected_usd": projected,
                 "limits": mapped.limits,
+                "workers": mapped.workers,
                 "rows": rows,
             }
         )

@@ -33,7 +33,7 @@ _WAIT: Final = 5.0
 _EVERY: Final = 0.5
 
 #: How long the first workers are waited for once one is there, in seconds.
-_GRACE: Final = 3.0
+_GRACE: Final = 10.0
 
 #: How long saying goodbye may take, in seconds.
 _GOODBYE: Final = 2.0

@@ -43,6 +43,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def workers(self) -> int:
+        """How many processes make calls now."""
+        ...
+
+    @property
     def trouble(self) -> Exception | None:
         """Why no more calls can be made: the map ends with it. None as long as all is well."""
         ...
@@ -87,6 +92,7 @@ class Local:
     """Makes the calls in this process."""
 
     is_here = True
+    workers = 1
     trouble: Exception | None = None
 
     def __init__(self) -> None:
@@ -117,18 +123,35 @@ class Local:
         """Do nothing: the map cancels what it began."""
 
 
-def _dask() -> Engine:
+def _check_no_workers(address: str | None, workers: int | None) -> None:
+    """Refuse what only engines with workers have.
+
+    Raises:
+        InvalidRequest: naming it.
+    """
+    for name, given in (("scheduler", address), ("workers", workers)):
+        if given is not None:
+            msg = f"{name!r} is for the engines that have workers, dask and ray"
+            raise InvalidRequest(msg, parameter=name)
+
+
+def _local(address: str | None = None, workers: int | None = None) -> Engine:
+    _check_no_workers(address, workers)
+    return Local()
+
+
+def _dask(address: str | None = None, workers: int | None = None) -> Engine:
     _check_installed("dask", "distributed")
     from .on_dask import engine_on
 
-    return engine_on()
+    return engine_on(address, workers)
 
 
-def _ray() -> Engine:
+def _ray(address: str | None = None, workers: int | None = None) -> Engine:
     _check_installed("ray", "ray")
     from .on_ray import engine_on
 
-    return engine_on()
+    return engine_on(address, workers)
 
 
 def _check_installed(extra: str, package: str) -> None:
@@ -142,24 +165,35 @@ def _check_installed(extra: str, package: str) -> None:
         raise MissingExtra(msg)
 
 
-def _batch() -> Engine:
+def _batch(address: str | None = None, workers: int | None = None) -> Engine:
+    _check_no_workers(address, workers)
     from .batch.on_batch import OnBatch
 
     return OnBatch()
 
 
 #: Name -> what makes the engine.
-_ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {"local": Local, "batch": _batch, "dask": _dask, "ray": _ray}
+_ENGINES: Final[Mapping[str, Callable[[str | None, int | None], Engine]]] = {
+    "local": _local,
+    "batch": _batch,
+    "dask": _dask,
+    "ray": _ray,
+}
 
 
-def engine_named(on: object) -> Engine:
+def engine_named(on: object, address: str | None = None, workers: int | None = None) -> Engine:
     """Return a new engine.
 
+    Args:
+        on: its name, a client of Dask, or an engine that was made before.
+        address: that of the scheduler; None for workers of its own on this machine.
+        workers: how many processes those are; None for one for each processor.
+
     Raises:
-        InvalidRequest: for what is none, with the nearest.
+        InvalidRequest: for what is none, with the nearest; for an address or workers where there are none.
         MissingExtra: if it is not installed.
     """
-    if isinstance(on, Elsewhere):
+    if isinstance(on, (Elsewhere, Local)):
         return on
     if type(on).__module__.partition(".")[0] == "distributed" and hasattr(on, "scheduler"):
         from .on_dask import engine_of
@@ -171,4 +205,4 @@ def engine_named(on: object) -> Engine:
         said = did_you_mean(on, known) if isinstance(on, str) else f"it is one of {', '.join(known)}"
         msg = f"'on' names no engine of this version: {on!r:.60}; {said}, or a distributed.Client"
         raise InvalidRequest(msg, parameter="on")
-    return made()
+    return made(address, workers)

@@ -243,6 +243,11 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
         return {} if self._driving is None else dict(self._driving.failures.most_common())
 
     @property
+    def workers(self) -> int:
+        """How many processes make the calls now: 1 for this one, 0 until the first worker is there."""
+        return self._rules.engine.workers
+
+    @property
     def limits(self) -> str:
         """The limits in force, in words."""
         return self._limits

@@ -9,12 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from importlib import import_module
 from itertools import cycle, islice
 from pydoc import locate
 from typing import Any, Final, final
-
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from .. import loops
 from ..loops import forking
@@ -24,7 +22,8 @@ from .working import Desk
 
 __all__ = ["engine_on"]
 
-_ray: Any = ray  # what it decorates has other types than it says
+_ray: Any = import_module("ray")  # by its name: it is too large to be there wherever types are checked
+_placing: Any = import_module("ray.util.scheduling_strategies")
 _VERSION: Final = f"{__name__.partition('.')[0]}.__version__"
 
 
@@ -149,7 +148,7 @@ class _RayCrew:
 
 def _on(address: str) -> dict[str, Any]:
     """Return the options that put something on the node of a desk; waiting for answers needs no processor."""
-    node = NodeAffinitySchedulingStrategy(node_id=address.partition("/")[0], soft=False)
+    node = _placing.NodeAffinitySchedulingStrategy(node_id=address.partition("/")[0], soft=False)
     return {"num_cpus": 0, "scheduling_strategy": node}
 
 

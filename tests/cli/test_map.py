@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 
 import pytest
 from click.testing import CliRunner
@@ -86,3 +87,16 @@ def test_a_wrong_row_loses_none_before_it(invoke, tmp_path):
     assert ran.exit_code == 2
     assert "line 2" in ran.output
     assert [row["text"] for row in rows_of(tmp_path / "a.jsonl")] == ["kept"]
+
+
+def test_workers_ask_about_the_rows(invoke, tmp_path):
+    """With --on dask a cluster of its own has the environment of the command, and ends with it."""
+    (tmp_path / "p.csv").write_text("id,prompt\n" + "".join(f"{n},word {n}\n" for n in range(20)), encoding="utf-8")
+    ran = invoke("p.csv", "-m", "fake:echo", "--out", "a.jsonl", "--on", "dask", "--workers", "1", "--json")
+    assert ran.exit_code == 0, ran.output
+    assert {row["text"] for row in rows_of(tmp_path / "a.jsonl")} == {f"word {n}" for n in range(20)}
+    refused = invoke("p.csv", "-m", "fake:echo", "--out", "a.jsonl", "--workers", "2")
+    assert (refused.exit_code, "dask and ray" in refused.stderr) == (2, True)
+    for thread in threading.enumerate():
+        if thread.name.startswith("mellite-dask"):
+            thread.join()

@@ -59,19 +59,20 @@ def told(thunk):
     return thunk.state, thunk.value, thunk.partial, facts, failure, thunk.raw.request_body, thunk.raw.response
 
 
+def asked(served):
+    """Thunks of many kinds, some of which fail."""
+    backend = backend_of(served)
+    yield from [backend.generate(f"prompt {number}") for number in range(30)]
+    yield backend.generate("refuse this")
+    yield from [Echo().generate(f"word {number}", stream=number % 2 == 0) for number in range(10)]
+    yield Failing(ConnectionError("the line is dead"), after=2).generate("one two three")
+    yield backend.generate("[1]", output=list[int])
+
+
 async def test_answers_are_those_of_this_process(dask, served):
     """Texts, usage, ids, raw answers, errors and their causes are the same wherever they were made."""
-
-    def asked():
-        backend = backend_of(served)
-        yield from [backend.generate(f"prompt {number}") for number in range(30)]
-        yield backend.generate("refuse this")
-        yield from [Echo().generate(f"word {number}", stream=number % 2 == 0) for number in range(10)]
-        yield Failing(ConnectionError("the line is dead"), after=2).generate("one two three")
-        yield backend.generate("[1]", output=list[int])
-
-    here = await engine.map(asked(), collect=list)
-    there = await engine.map(asked(), on=dask, collect=list)
+    here = await engine.map(asked(served), collect=list)
+    there = await engine.map(asked(served), on=dask, collect=list)
     assert [told(thunk) for thunk in there] == [told(thunk) for thunk in here]
     assert Counter(thunk.state for thunk in there) == {"done": 40, "failed": 3}
 
