@@ -4,18 +4,16 @@ How it is put together, for whoever writes another engine. Its parts know nothin
 
 - `mellite.engine.driving` takes items in, begins them, at most so many at a time, and gives them back as they settle.
   An item in progress is one of `mellite.engine.errands`: a thunk that is driven, or one that a strategy samples.
-- `mellite.engine.engines` says where the calls are made. An `Engine` is what stands between a thunk and its backend: it
-  has a thunk driven here, as any other, and answers for its backend. So a thunk that is generated elsewhere is running,
-  can be awaited and cancelled, and is settled in place, without another word about it. On "local" nothing stands there.
+- `mellite.engine.engines` says where the calls are made, and who is called what. On "local" a thunk asks its own
+  backend; else an `Interceptor` has another one asked instead, so that a thunk that is generated elsewhere is running,
+  can be awaited and cancelled, and is settled in place, without another word about it.
 - `mellite.engine.batch` has calls made by the batch services of providers, hours later: an engine, and functions of its
   own.
 - `mellite.engine.collected` writes what has settled to a file; `mellite.engine.parquet_files` is one kind of them.
 
-An engine that makes the calls elsewhere gives an `Interceptor` whose ``wrap`` returns a backend that stands in: its
-``stream(request)`` sends the call off with others, waits for the outcome, calls ``foretell(count, outcome)`` of the
-generation, so that the thunk settles with that very outcome, and yields the events of it, or raises its error. Where
-that stream is closed before, the call is cancelled where it is made. `Engine.close` says that nothing is wanted any
-more. The engine's name goes into the table of `mellite.engine.engines`.
+An engine with workers is `mellite.engine.elsewhere` around a `Crew`, which says what workers there are and sets up a
+desk on each (`mellite.engine.on_dask`, `mellite.engine.on_ray`). `mellite.engine.dispatching` deals calls out and hands
+back what comes, `mellite.engine.working` is the desk, and `mellite.engine.travelling` says what may be sent.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
 from typing import Final, Protocol, final
@@ -166,7 +167,8 @@ class Dispatch:
         self._seats: dict[str, _Seat] = {}
         self._seating: dict[str, loops.Loop] = {}
         self._refused: set[str] = set()
-        self._is_ready = self._is_closed = False
+        self._is_ready = self._is_closed = self._is_gone = False
+        self._lingering: list[loops.Waker] = []
         self._look: loops.Waiter | None = None
         self.trouble: Exception | None = None
 
@@ -229,6 +231,29 @@ class Dispatch:
             self._is_closed = True
             self._have_called(self._shut)
 
+    async def linger(self) -> None:
+        """Wait, after `close`, until the workers have been told, though not for long."""
+        waiter = loops.waiter()
+        with self._goodbye(waiter) as is_awaited, loops.move_on_after(_GOODBYE, shield=True):
+            if is_awaited:
+                await waiter.wait()
+
+    def linger_in_thread(self) -> None:
+        """Do as `linger` does, blocking the thread."""
+        waiter = loops.thread_waiter()
+        with self._goodbye(waiter) as is_awaited:
+            if is_awaited:
+                waiter.block(_GOODBYE)
+
+    @contextmanager
+    def _goodbye(self, waiter: loops.Waker) -> Generator[bool]:
+        self._lingering.append(waiter)
+        try:
+            yield self._home is not None and not self._is_gone
+        finally:
+            if waiter in self._lingering:
+                self._lingering.remove(waiter)
+
     def _have_called(self, function: Callable[..., object], *arguments: object) -> None:
         """Have a function called in the loop of the crew, if it has begun, and with nothing of this context."""
         if self._home is not None:
@@ -239,7 +264,7 @@ class Dispatch:
     def _begin(self) -> None:
         self._home = loops.current()
         if self._is_closed:
-            self._crew.leave()
+            self._leave()
         else:
             loops.current().spawn(self._serve, _nothing)
 
@@ -439,7 +464,13 @@ class Dispatch:
         self._stir()
         for loop in self._seating.values():
             loop.cancel()
-        loops.current().spawn(self._say_goodbye, self._crew.leave)
+        loops.current().spawn(self._say_goodbye, self._leave)
+
+    def _leave(self) -> None:
+        self._crew.leave()
+        self._is_gone = True
+        for waiter in list(self._lingering):
+            waiter.wake()
 
     async def _say_goodbye(self) -> None:
         seats = list(self._seats.values())

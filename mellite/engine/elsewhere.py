@@ -88,6 +88,16 @@ class Elsewhere(Interceptor):
         if self._dispatch is not None:
             self._dispatch.close()
 
+    async def linger(self) -> None:
+        """Wait until the workers have been told that the map is over."""
+        if self._dispatch is not None:
+            await self._dispatch.linger()
+
+    def linger_in_thread(self) -> None:
+        """Do as `linger` does, blocking the thread."""
+        if self._dispatch is not None:
+            self._dispatch.linger_in_thread()
+
     def instead_of(self, kind: Kind, backend: Streams) -> Streams | None:
         """Return what has a backend asked on a worker; for a run None, as its steps are sent one by one."""
         if kind != "generation":

@@ -73,6 +73,14 @@ class Engine(Protocol):
         """Note that the map is over, and nothing of it is wanted any more; from any thread, more than once."""
         ...
 
+    async def linger(self) -> None:
+        """Wait, behind `close`, until those who make the calls know, though not for long."""
+        ...
+
+    def linger_in_thread(self) -> None:
+        """Do as `linger` does, blocking the thread."""
+        ...
+
 
 @runtime_checkable
 class Gathering(Protocol):
@@ -121,6 +129,12 @@ class Local:
 
     def close(self) -> None:
         """Do nothing: the map cancels what it began."""
+
+    async def linger(self) -> None:
+        """Do nothing: nobody has to be told."""
+
+    def linger_in_thread(self) -> None:
+        """Do nothing: nobody has to be told."""
 
 
 def _check_no_workers(address: str | None, workers: int | None) -> None:

@@ -34,6 +34,11 @@ class Limits(Interceptor):
         self._rates = tuple(rates)
         self._concurrencies = tuple(concurrencies)
 
+    def note_before(self, ages: Sequence[float]) -> None:
+        """Note calls that were made before, such as by a process that was killed; each by how many seconds ago."""
+        for rate in self._rates:
+            rate.meter.note_before(ages)
+
     def wrap(self, kind: Kind, backend: Streams) -> Streams | None:
         """Return the backend behind the limits; for a run None, whose steps are behind them one by one."""
         return self._limited(backend) if kind == "generation" else None

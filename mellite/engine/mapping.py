@@ -268,6 +268,8 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
                 apart = copy_context()
                 apart.run(kept.__enter__)
                 self._closing.callback(apart.run, kept.__exit__, None, None, None)
+                if self._rules.limits is not None:
+                    self._rules.limits.note_before(kept.ages())
             if self._progress and find_spec("rich") is not None:
                 from ..strategies.progress import progress_bar
 
@@ -292,9 +294,13 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
     async def _next(self) -> Settled | None:
         driving = self._begun(loops.current)
         try:
-            return self._seen(await driving.next())
+            settled = self._seen(await driving.next())
+            if settled is None:
+                await self._rules.engine.linger()
+            return settled
         except Exception:
             self._close()
+            await self._rules.engine.linger()
             raise
         finally:
             del self, driving  # the traceback refers to this frame: a kept error must not keep the map
@@ -302,11 +308,15 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
     def _block(self, timeout: float | None = None) -> Settled | None:
         driving = self._begun(loops.portal)
         try:
-            return self._seen(driving.block(timeout))
+            settled = self._seen(driving.block(timeout))
+            if settled is None:
+                self._rules.engine.linger_in_thread()
+            return settled
         except TimeoutError:
             raise
         except Exception:
             self._close()
+            self._rules.engine.linger_in_thread()
             raise
         finally:
             del self, driving  # likewise

@@ -30,7 +30,7 @@ from .travelling import Arrived, packed, unpacked
 __all__ = ["Desk", "Given", "Record", "error_in", "version"]
 
 #: After so many seconds without a client, nobody wants the answers.
-PATIENCE: Final = 30.0
+_PATIENCE: Final = 30.0
 
 #: How long a fetch waits for more answers, once there is one, in seconds; and how many it takes at once.
 _LINGER: Final = 0.004
@@ -76,9 +76,14 @@ class Record(NamedTuple):
 
 @final
 class Desk:
-    """A place on a worker that makes calls for one map."""
+    """A place on a worker that makes calls for one map.
 
-    def __init__(self) -> None:
+    Args:
+        patience: after so many seconds in which nobody has fetched answers, all calls are cancelled.
+    """
+
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        self._patience = patience
         self._arrived = Arrived()
         self._running: dict[int, loops.Loop] = {}
         self._settled: deque[Record] = deque()
@@ -188,8 +193,8 @@ class Desk:
     async def _watch_client(self) -> None:
         """Stop everything once the client has not asked for long."""
         while not self._is_closed:
-            await anyio.sleep(PATIENCE / 10)
-            if time.monotonic() - self._seen > PATIENCE:
+            await anyio.sleep(self._patience / 10)
+            if time.monotonic() - self._seen > self._patience:
                 await self.cancel(list(self._running))
 
 

@@ -10,7 +10,7 @@ the garbage collector may settle a booking inside any code.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol, final
 
 from . import forking
@@ -370,6 +370,23 @@ class Meter:
                 booking = Booking(self._clock.now())
                 booking.is_open = False
                 self._booked.append(booking)
+
+    def note_before(self, ages: Iterable[float]) -> None:
+        """Note requests that went before this meter was made, each by how many seconds ago; of tokens nothing is known.
+
+        Example:
+            >>> from mellite.backends.wrappers.clocks import SYSTEM
+            >>> meter = Meter(2, None, clock=SYSTEM, is_system=True)
+            >>> meter.note_before([30.0, 90.0])
+            >>> [meter.take_if_free(10.0, None) is not None for _ in range(2)]
+            [True, False]
+        """
+        with self._lock:
+            now = self._clock.now()
+            before = [Booking(now - age) for age in ages if 0 <= age < _WINDOW]
+            for booking in before:
+                booking.is_open = False
+            self._booked = deque(sorted([*before, *self._booked], key=lambda each: each.at))
 
     def pause(self, seconds: float) -> None:
         """Let nothing go for so long: the provider asked for it."""

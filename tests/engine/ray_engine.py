@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
 from collections import Counter
 
+import anyio
 import pytest
 import ray
 
@@ -41,10 +43,16 @@ async def test_answers_are_those_of_this_process(served):
     assert [told(thunk) for thunk in there] == [told(thunk) for thunk in here]
 
 
-async def test_calls_are_spread_over_the_actors():
-    """Each processor has an actor, and each actor has calls."""
-    given = await engine.map([Where().generate("?") for _ in range(20)], on="ray", collect=list)
-    assert sorted(Counter(thunk.text for thunk in given).values()) == [10, 10]
+async def test_each_processor_has_an_actor_and_each_actor_calls():
+    """Sooner or later both make calls; leaving the map stops them."""
+    seen = set()
+    endless = (Where().generate("?") for _ in itertools.count())
+    with anyio.fail_after(60):
+        async with engine.map(endless, on="ray", concurrency=2) as mapped:
+            async for thunk in mapped:
+                seen.add(thunk.text)
+                if len(seen) == 2:
+                    break
 
 
 async def test_what_cannot_travel_is_named():

@@ -166,7 +166,7 @@ async def test_a_journal_gives_again_what_it_has_before_any_limit(tmp_path):
     clock = FakeClock()
     began = clock.now()
     for count, asked in ((3, 3), (5, 5)):
-        limits = [mellite.Rate(requests_per_minute=3, clock=clock), mellite.Concurrency(2), mellite.Budget(usd=5)]
+        limits = [mellite.Rate(requests_per_minute=5, clock=clock), mellite.Concurrency(2), mellite.Budget(usd=5)]
         mapped = engine.map(words(backend, count), journal=tmp_path / "kept", limits=limits)
         assert sorted([thunk.text async for thunk in mapped]) == [str(number) for number in range(count)]
         assert backend.begun == asked
@@ -182,3 +182,14 @@ async def test_limits_hold_inside_a_journal_of_the_caller(tmp_path):
         given = await engine.map(words(crowd, 9), limits=[mellite.Concurrency(2)], collect=list)
     assert [thunk.text for thunk in given] == [str(number) for number in range(9)]
     assert crowd.most == 2
+
+
+async def test_a_map_that_is_started_again_counts_what_went_in_the_last_minute(tmp_path):
+    """The journal knows when calls were made, so a limit holds over a restart as well."""
+    backend = Constant("yes")
+    await engine.map(words(backend, 4), journal=tmp_path / "kept")
+    clock = FakeClock()
+    began = clock.now()
+    rate = mellite.Rate(requests_per_minute=5, clock=clock)
+    await engine.map(words(backend, 6), journal=tmp_path / "kept", limits=[rate])
+    assert 50 < clock.now() - began < 62

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -181,6 +182,17 @@ class Journal(Observer, Interceptor, Pictured):
     def calls(self) -> tuple[Record, ...]:
         """All calls in the journal, as they are numbered."""
         return () if self._file is None else records_of(self._file.index)
+
+    def ages(self) -> list[float]:
+        """Return how long ago each call of a model was made that the journal has, in seconds.
+
+        A call that has settled counts from then; one of which nothing came, from when the journal ended.
+        """
+        if self._file is None:
+            return []
+        index, now = self._file.index, time.time()
+        made = [call for call in index.calls.values() if call.of == "call"]
+        return [max(0.0, now - (call.settled or index.latest) / 1_000_000) for call in made]
 
     def resolve(self, call_id: int | str, result: Any) -> None:
         """Say what came of a call that must run once, and of which nobody knew.

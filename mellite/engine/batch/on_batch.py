@@ -77,6 +77,7 @@ class OnBatch:
     """Has calls made by the batch services of their providers."""
 
     is_here = False
+    workers = 0
     trouble: Exception | None = None
 
     def __init__(self) -> None:
@@ -138,6 +139,12 @@ class OnBatch:
         """Let go of the batches: without a journal they are cancelled, as nobody could fetch them."""
         if self._work is not None:
             self._work.close()
+
+    async def linger(self) -> None:
+        """Do nothing: `close` is enough."""
+
+    def linger_in_thread(self) -> None:
+        """Do nothing: `close` is enough."""
 
     async def resolve(self, http: HttpRequest, generation: Any) -> Result:
         """Return the result of a call, once its batch has ended."""
