@@ -207,8 +207,8 @@ def engine_named(on: object, address: str | None = None, workers: int | None = N
         InvalidRequest: for what is none, with the nearest; for an address or workers where there are none.
         MissingExtra: if it is not installed.
     """
-    if isinstance(on, (Elsewhere, Local)):
-        return on
+    if isinstance(on, (Elsewhere, Local, Gathering)):
+        return cast("Engine", on)
     if type(on).__module__.partition(".")[0] == "distributed" and hasattr(on, "scheduler"):
         from .on_dask import engine_of
 
