@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Final, final
 
 from ..backends.wrappers.wrapper import Wrapper, batches_of
+from ..loops.rates import asked_ago
 from ..thunk.call import Streams
 from ..thunk.observing import Interceptor, Kind
 from ..thunk.thunk import AnyThunk
@@ -164,6 +165,7 @@ class _Sent(Wrapper):
             raise
         record, error = call.record, call.error
         if record is not None and record.events:
+            asked_ago.set(record.took)  # for the rate in front of this: it was sent later than it was booked
             if record.text is not None and error is None:
                 yield TextAnswer(record.text, record.events.copy)
             else:

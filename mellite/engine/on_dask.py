@@ -10,18 +10,17 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pydoc import locate
-from typing import Any, Final, final
+from typing import Any, final
 
 import distributed
 
 from ..values.errors import ConnectError
 from .elsewhere import Elsewhere
-from .working import Desk
+from .working import VERSION, Desk
 
 __all__ = ["engine_of", "engine_on"]
 
 _distributed: Any = distributed  # most of it has no types
-_VERSION: Final = f"{__name__.partition('.')[0]}.__version__"
 
 
 def engine_of(client: distributed.Client) -> Elsewhere:
@@ -86,7 +85,7 @@ class _DaskCrew:
 
     async def version(self, address: str) -> str | None:
         """Return the version of mellite on a worker, by a function that needs none."""
-        found: dict[str, Any] = await self._client.run(locate, _VERSION, workers=[address])
+        found: dict[str, Any] = await self._client.run(locate, VERSION, workers=[address])
         version = found[address]
         return None if version is None else str(version)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from functools import cache
 from importlib import import_module
 from itertools import cycle, islice
 from pydoc import locate
@@ -18,13 +19,9 @@ from .. import loops
 from ..loops import forking
 from ..values.errors import ConnectError
 from .elsewhere import Elsewhere
-from .working import Desk
+from .working import VERSION, Desk
 
 __all__ = ["engine_on"]
-
-_ray: Any = import_module("ray")  # by its name: it is too large to be there wherever types are checked
-_placing: Any = import_module("ray.util.scheduling_strategies")
-_VERSION: Final = f"{__name__.partition('.')[0]}.__version__"
 
 
 def engine_on(address: str | None = None, workers: int | None = None) -> Elsewhere:
@@ -35,6 +32,12 @@ def engine_on(address: str | None = None, workers: int | None = None) -> Elsewhe
         workers: how many processes make calls; None for one for each processor of the cluster.
     """
     return Elsewhere(_RayCrew(address, workers))
+
+
+@cache
+def _ray() -> Any:
+    """Return Ray, which is imported when it is first needed, and by its name: it is not where types are checked."""
+    return import_module("ray")
 
 
 @final
@@ -57,7 +60,7 @@ class _Own:
             Exception: if none can be started or reached.
         """
         with self._lock:
-            if not self._users and _ray.is_initialized():
+            if not self._users and _ray().is_initialized():
                 return False
             if not self._users:
                 self._start(address, workers)
@@ -79,13 +82,13 @@ class _Own:
 
         def keep() -> None:
             try:
-                _ray.init(address=address, log_to_driver=False, **own)
+                _ray().init(address=address, log_to_driver=False, **own)
             except Exception as error:
                 begun.set_exception(error)
                 return
             begun.set_result(None)
             self._is_over.wait()
-            _ray.shutdown()
+            _ray().shutdown()
 
         self._keeper = threading.Thread(target=keep, name="mellite-ray", daemon=True)
         self._keeper.start()
@@ -122,7 +125,7 @@ class _RayCrew:
 
     async def addresses(self) -> Collection[str]:
         """Return a name for each desk that there is to be: the node, and a number."""
-        nodes = await loops.run_in_thread(_ray.nodes)
+        nodes = await loops.run_in_thread(_ray().nodes)
         room = {each["NodeID"]: int(each["Resources"].get("CPU", 0)) for each in nodes if each["Alive"]}
         if self._workers is None:
             return [f"{node}/{number}" for node, count in room.items() for number in range(count)]
@@ -130,13 +133,13 @@ class _RayCrew:
 
     async def version(self, address: str) -> str | None:
         """Return the version of mellite on the node of a desk, by a function that needs none."""
-        asked = _ray.remote(locate).options(max_retries=0, **_on(address))
-        version: object = await asked.remote(_VERSION)
+        asked = _ray().remote(locate).options(max_retries=0, **_on(address))
+        version: object = await asked.remote(VERSION)
         return None if version is None else str(version)
 
     async def desk(self, address: str) -> _DeskThere:
         """Set up a desk on a node."""
-        actor = _ray.remote(Desk).options(max_restarts=0, max_task_retries=0, **_on(address)).remote()
+        actor = _ray().remote(Desk).options(max_restarts=0, max_task_retries=0, **_on(address)).remote()
         await actor.cancel.remote([])  # it is there once it answers
         return _DeskThere(actor)
 
@@ -148,7 +151,9 @@ class _RayCrew:
 
 def _on(address: str) -> dict[str, Any]:
     """Return the options that put something on the node of a desk; waiting for answers needs no processor."""
-    node = _placing.NodeAffinitySchedulingStrategy(node_id=address.partition("/")[0], soft=False)
+    node = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy(
+        node_id=address.partition("/")[0], soft=False
+    )
     return {"num_cpus": 0, "scheduling_strategy": node}
 
 
@@ -175,4 +180,4 @@ class _DeskThere:
     async def close(self) -> None:
         """Have it stop everything, and end the actor."""
         await self._actor.close.remote()
-        _ray.kill(self._actor)
+        _ray().kill(self._actor)

@@ -27,7 +27,7 @@ from ..values.events import Event
 from ..values.text_answer import TextAnswer
 from .travelling import Arrived, packed, unpacked
 
-__all__ = ["Desk", "Given", "Record", "error_in", "version"]
+__all__ = ["VERSION", "Desk", "Given", "Record", "error_in", "version"]
 
 #: After so many seconds without a client, nobody wants the answers.
 _PATIENCE: Final = 30.0
@@ -37,12 +37,13 @@ _LINGER: Final = 0.004
 _MOST: Final = 256
 
 
-def version(name: str = f"{__name__.partition('.')[0]}.__version__") -> str | None:
-    """Return the version of mellite in this process; None if there is none.
+#: Where the version is: a client has `pydoc.locate` look there on a worker, of which it does not know yet what it has.
+VERSION: Final = f"{__name__.partition('.')[0]}.__version__"
 
-    A client calls `pydoc.locate` on a worker for the same, since it does not know yet what that has.
-    """
-    found = locate(name)
+
+def version() -> str | None:
+    """Return the version of mellite in this process; None if there is none."""
+    found = locate(VERSION)
     return None if found is None else str(found)
 
 
@@ -66,12 +67,14 @@ class Record(NamedTuple):
         events: all events of it.
         text: the text, if the answer is one text and no more.
         error: what was raised, as bytes for `error_in`.
+        took: how long it took, in seconds.
     """
 
     number: int
     events: list[Event]
     text: str | None
     error: bytes | None
+    took: float
 
 
 @final
@@ -156,6 +159,7 @@ class Desk:
 
     async def _call(self, number: int, backend: int, request: bytes) -> None:
         stood_in.set(True)
+        began = time.monotonic()
         events: list[Event] = []
         text: str | None = None
         error: Exception | None = None
@@ -177,7 +181,8 @@ class Desk:
             error = failure
         if self._running.pop(number, None) is None:
             return  # it was cancelled, and what the backend made of that is nobody's business
-        self._settled.append(Record(number, events, text, None if error is None else _error_bytes(error)))
+        told = None if error is None else _error_bytes(error)
+        self._settled.append(Record(number, events, text, told, time.monotonic() - began))
         if self._is_ready is not None:
             self._is_ready.set()
 

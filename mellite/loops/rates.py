@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Final, NamedTuple, Protocol, final
 
 from . import forking
 from .detection import Loop, Waiter, current
 from .time_limits import move_on_after
 
-__all__ = ["Booking", "Meter", "Ticking", "waiting"]
+__all__ = ["Booking", "Meter", "Ticking", "asked_ago", "waiting"]
 
 #: How long a request counts, in seconds: a minute, and what one may take longer on its way than the one after it.
 _WINDOW: Final = 60.25
@@ -33,6 +34,13 @@ _NOTHING: Final = 1e-9  # sums of tokens are rounded
 
 #: How long to wait for what is under way, before a clock that is not the machine's is asked to sleep.
 _UNDER_WAY: Final = 5.0
+
+
+#: A booking is moved if it was sent later by more than this, in seconds.
+_MOVED: Final = 0.05
+
+#: How many seconds ago the answer in hand was asked for, where that was in another process: later than it was booked.
+asked_ago: Final[ContextVar[float | None]] = ContextVar("mellite_asked_ago", default=None)
 
 
 class Ticking(Protocol):
@@ -337,10 +345,12 @@ class Meter:
         with self._lock:
             now = self._clock.now()
             self._probes = False
-            if booking.is_late:
-                booking.is_late = False
-                booking.at = now
+            ago = asked_ago.get()
+            at = now if booking.is_late and ago is None else booking.at if ago is None else now - ago
+            if at > booking.at + _MOVED:
+                booking.at = at
                 self._booked = deque(sorted(self._booked, key=lambda each: each.at))
+            booking.is_late = False
             self._forget(now)
             for kind, used in (("requests", float(len(self._booked))), ("tokens", self._spent)):
                 limit, left, reset = told.get(kind, (None, None, 0.0))
