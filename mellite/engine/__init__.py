@@ -11,9 +11,10 @@ How it is put together, for whoever writes another engine. Its parts know nothin
   own.
 - `mellite.engine.collected` writes what has settled to a file; `mellite.engine.parquet_files` is one kind of them.
 
-An engine with workers is `mellite.engine.elsewhere` around a `Crew`, which says what workers there are and sets up a
-desk on each (`mellite.engine.on_dask`, `mellite.engine.on_ray`). `mellite.engine.dispatching` deals calls out and hands
-back what comes, `mellite.engine.working` is the desk, and `mellite.engine.travelling` says what may be sent.
+An engine with workers is `mellite.engine.elsewhere` around one of `mellite.engine.crews`, which says what workers there
+are and sets up a desk on each (`mellite.engine.on_dask`, `mellite.engine.on_ray`). `mellite.engine.dispatching` deals
+calls out and hands back what comes, `mellite.engine.working` is the desk, and `mellite.engine.travelling` says what may
+be sent.
 """
 
 from __future__ import annotations

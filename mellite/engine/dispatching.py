@@ -1,28 +1,30 @@
 """Deal the calls of a map out to workers, several at a time, and hand back what they came to; no Dask and no Ray in it.
 
-`Dispatch` lives in the event loop of a `Crew`, which says what workers there are and reaches a desk on each. Thunks ask
-from any thread and wait in their own loops. A worker that is lost gives all its calls back, with `WorkerLost`.
+`Dispatch` lives in the event loop of a crew (`mellite.engine.crews`), which says what workers there are and reaches a
+desk on each. Thunks ask from any thread and wait in their own loops. A worker that is lost gives all its calls back,
+with `WorkerLost`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from .. import loops
 from ..loops import forking
 from ..values.errors import AuthenticationError, ConnectionLost, MelliteError, WorkerMismatch
 from ..values.request import Request
 from ..values.telling import log
+from .crews import Crew, DeskThere, WorkerLost
 from .travelling import Travelling, packed, unpacked
 from .working import Given, Record, error_in, version
 
-__all__ = ["Call", "Crew", "DeskThere", "Dispatch", "WorkerLost"]
+__all__ = ["Call", "Dispatch"]
 
 #: How many calls go in one packet at most.
 _MOST: Final = 128
@@ -38,63 +40,6 @@ _GRACE: Final = 10.0
 
 #: How long saying goodbye may take, in seconds.
 _GOODBYE: Final = 2.0
-
-
-class WorkerLost(ConnectionLost):
-    """A worker was lost while it had a call."""
-
-
-class DeskThere(Protocol):
-    """A `mellite.engine.working.Desk` on a worker, reached from here; any method raises if the worker is lost."""
-
-    async def give(self, data: bytes) -> None:
-        """Have it begin calls."""
-        ...
-
-    async def take(self, wait: float) -> bytes:
-        """Fetch answers."""
-        ...
-
-    async def cancel(self, numbers: Sequence[int]) -> None:
-        """Have it stop calls."""
-        ...
-
-    async def close(self) -> None:
-        """Have it stop everything, and give it up."""
-        ...
-
-
-class Crew(Protocol):
-    """The workers of one engine, for one map.
-
-    Attributes:
-        name: that of the engine.
-    """
-
-    @property
-    def name(self) -> str:
-        """What the engine is called."""
-        ...
-
-    def launch(self, begin: Callable[[], None], fail: Callable[[Exception], None]) -> None:
-        """Connect without blocking; then have `begin` called in the loop in which all other methods are called."""
-        ...
-
-    async def addresses(self) -> Collection[str]:
-        """Return the workers that there are now."""
-        ...
-
-    async def version(self, address: str) -> str | None:
-        """Return the version of mellite that a worker has; None if it has none."""
-        ...
-
-    async def desk(self, address: str) -> DeskThere:
-        """Set up a desk on a worker."""
-        ...
-
-    def leave(self) -> None:
-        """Give up what `launch` has opened; called once, in the loop, without blocking it."""
-        ...
 
 
 @final

@@ -19,7 +19,8 @@ from ..thunk.thunk import AnyThunk
 from ..values.errors import BackendError, InvalidRequest
 from ..values.request import Request
 from ..values.text_answer import Batch, TextAnswer
-from .dispatching import Crew, Dispatch, WorkerLost
+from .crews import Crew, WorkerLost
+from .dispatching import Dispatch
 from .travelling import Travelling
 
 __all__ = ["Elsewhere"]
