@@ -178,7 +178,7 @@ def _generated(found: Exchanges, asked: JsonObject, line: JsonObject, where: str
         return
     body = {_camel(name): _camelled(name, value) for name, value in asked.items()}
     model = str(body.pop("model", None) or answer.get("modelVersion") or "unknown").removeprefix("models/")
-    add_exchange(found, f"{_GEMINI}{quote(model, safe='')}:generateContent", body, 200, answer)
+    add_exchange(found, f"{_GEMINI}{quote(model, safe='', errors='replace')}:generateContent", body, 200, answer)
 
 
 def _camel(name: str) -> str:

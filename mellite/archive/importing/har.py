@@ -35,8 +35,8 @@ _PAGE: Final = (
 )
 
 #: Statuses whose answers have no body.
-_EMPTY: Final = frozenset({204, 205, 304})
-_SENDS_A_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_EMPTY: Final = (204, 205, 304)
+_SENDS_A_BODY: Final = ("POST", "PUT", "PATCH")
 
 
 def recognizes(source: Source) -> bool:

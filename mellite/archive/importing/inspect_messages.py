@@ -66,13 +66,14 @@ def call_of(event: JsonObject, found: Exchanges, where: str) -> Call | None:
     at = f"{where}.output.choices[0].message"
     answer = reader.assistant(places.fields(choice.get("message"), at), at)
     provider, _, model = str(event.get("model") or "unknown").partition("/")
+    tools = places.items(event.get("tools"), f"{where}.tools", optional=True)
     for kind in sorted({str(part.get("type")) for part in reader.unknown}):
         found.say(f"content of the type {kind!r}, which is kept as it is beside the calls that have it")
     try:
         request = Request.of(
             messages,
             system=system or None,
-            tools=[_tool(tool, places, f"{where}.tools") for tool in event.get("tools") or []] or None,
+            tools=[_tool(tool, places, f"{where}.tools") for tool in tools] or None,
             **_options(event, places, where),
         )
     except InvalidRequest as error:
@@ -94,7 +95,9 @@ def _options(event: JsonObject, places: Places, where: str) -> JsonObject:
     options = {ours: config[name] for name, ours in _OPTIONS.items() if config.get(name) is not None}
     choice = event.get("tool_choice")
     if event.get("tools") and choice not in (None, "auto"):
-        options["tool_choice"] = choice["name"] if isinstance(choice, dict) else {"any": "required"}.get(choice, choice)
+        where = f"{where}.tool_choice"
+        name = choice.get("name") if isinstance(choice, dict) else choice
+        options["tool_choice"] = "required" if choice == "any" else places.text(name, where)
     return options
 
 
@@ -109,8 +112,8 @@ def _usage(value: Json) -> Usage | None:
     """Return the usage; what inspect_ai calls input is without the cached part of it."""
     if not isinstance(value, dict):
         return None
-    cached = [value.get(f"input_tokens_cache_{one}") or 0 for one in ("read", "write")]
-    whole = {**value, "input_tokens": sum([value.get("input_tokens") or 0, *cached])}
+    names = ("input_tokens", "input_tokens_cache_read", "input_tokens_cache_write")
+    whole = {**value, "input_tokens": sum([count for name in names if isinstance(count := value.get(name), int)])}
     return usage_of(
         whole, cached="input_tokens_cache_read", written="input_tokens_cache_write", thought="reasoning_tokens"
     )
@@ -130,7 +133,7 @@ class _Reader:
         for number, item in enumerate(self.places.items(value, where)):
             place = f"{where}[{number}]"
             fields = self.places.fields(item, place)
-            role = fields.get("role")
+            role = str(fields.get("role"))
             if role == "system":
                 texts = [part for part in self.content(fields.get("content"), place) if isinstance(part, Text)]
                 if messages:
@@ -189,7 +192,7 @@ class _Reader:
         return parts
 
     def _part(self, fields: JsonObject, where: str) -> Part | None:
-        kind = fields.get("type")
+        kind = str(fields.get("type"))
         if kind == "text":
             return Text(self.places.text(fields.get("text"), f"{where}.text"))
         if kind == "reasoning":

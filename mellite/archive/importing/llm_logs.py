@@ -21,8 +21,7 @@ from ...values.errors import InvalidCassette, InvalidRequest
 from ...values.messages import Part, Reasoning, Text
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
-from ...values.usage import Usage
-from .calls import Call, add_call, finish_reason
+from .calls import Call, add_call, finish_reason, usage_of
 from .exchanges import Exchanges
 from .llm_columns import answering_model, call_read, column, end_word, options_read, tool_read
 from .llm_turns import turns
@@ -153,7 +152,7 @@ def _add(found: Exchanges, row: _Row) -> None:
         request=request,
         answer=parts,
         reason=finish_reason(end_word(answer) or "stop"),
-        usage=Usage.of(input_tokens=row.fields.get("input_tokens"), output_tokens=row.fields.get("output_tokens")),
+        usage=usage_of(row.fields, cached="", written="", thought=""),  # the row has no parts of them
     )
     add_call(found, call, row.where)
     if any(True for _ in row.rows(_ATTACHMENTS)) and not _sent(row):

@@ -24,8 +24,7 @@ from ...values.messages import (
 )
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
-from ...values.usage import Usage
-from .calls import Call, add_call, finish_reason
+from .calls import Call, add_call, finish_reason, usage_of
 from .exchanges import Exchanges
 from .llm_columns import answering_model, call_read, column, end_word, options_read, tool_read
 
@@ -85,7 +84,7 @@ def _add(found: Exchanges, tree: _Tree, row: JsonObject) -> None:
         request=request,
         answer=[part for message in told if message.role == "assistant" for part in message.content],
         reason=finish_reason(end_word(answer) or "stop"),
-        usage=Usage.of(input_tokens=row.get("input_tokens"), output_tokens=row.get("output_tokens")),
+        usage=usage_of(row, cached="", written="", thought=""),  # the row has no parts of them
     )
     add_call(found, call, where)
 

@@ -146,7 +146,7 @@ class _History:
 
     def _media(self, fields: JsonObject, where: str) -> Part | None:
         """Return a picture, a file or the like; None for a kind that is not known."""
-        kind, media_type = fields.get("kind"), fields.get("media_type")
+        kind, media_type = str(fields.get("kind")), self.places.word(fields.get("media_type"), f"{where}.media_type")
         if kind == "text-content":
             return Text(self.places.text(fields.get("content"), f"{where}.content"))
         if kind in _URLS:
@@ -154,10 +154,10 @@ class _History:
         if kind != "binary":
             self.unknown.append(fields)
             return None
-        kind = next(made for begin, made in _BYTES.items() if str(media_type).startswith(begin))
+        made = next(one for begin, one in _BYTES.items() if str(media_type).startswith(begin))
         data = self.places.text(fields.get("data"), f"{where}.data").replace("-", "+").replace("_", "/")
         try:
-            return kind.from_base64(data, media_type=media_type)
+            return made.from_base64(data, media_type=media_type)
         except InvalidRequest:
             self.places.refuse(f"{where}.data", "base64", "something else")
 

@@ -163,6 +163,10 @@ class Places:
             self.refuse(where, "a text", value)
         return value
 
+    def word(self, value: object, where: str) -> str | None:
+        """Return a text, or None for None."""
+        return None if value is None else self.text(value, where)
+
     def number(self, value: object, where: str) -> int:
         """Return a whole number."""
         if isinstance(value, bool) or not isinstance(value, int):

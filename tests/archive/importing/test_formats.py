@@ -6,7 +6,9 @@ import base64
 import gzip
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any, get_args
 
 import pytest
@@ -93,6 +95,49 @@ def attempt(source: Path, target: Path, tool: str) -> tuple[Converted | None, Ca
         return converted(source, target, source_format=tool, replace=True), None
     except CassetteError as error:
         return None, error
+
+
+STRANGE = (
+    None,
+    0,
+    -1,
+    2**70,
+    True,
+    "",
+    "x",
+    "attachment://x",
+    "data:image/png;base64,!",
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": 1},
+)
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places of all values in decoded JSON."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in inner:
+        yield (*path, name)
+        yield from places_in(item, (*path, name))
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name.endswith((".json", ".har"))])
+def test_whatever_is_changed(name: str, tmp_path: Path) -> None:
+    """With anything in the place of any value, a file is read or refused by its path, with whatever it was made by."""
+    text = (DATA / name).read_text()
+    random = Random(name)
+    where = list(places_in(json.loads(text)))
+    for _ in range(60):
+        document = inside = json.loads(text)
+        place = random.choice(where)
+        for step in place[:-1]:
+            inside = inside[step]
+        inside[place[-1]] = random.choice(STRANGE)
+        (tmp_path / name).write_text(json.dumps(document))
+        _, error = attempt(tmp_path / name, tmp_path / "a.json", ALL[name])
+        assert error is None or name in str(error), place
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.yaml", "a.har", "a.har.gz"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import sys
@@ -11,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backports.zstd import zipfile as zstd_zipfile
 
 import mellite
 from mellite.archive.convert import Converted
+from mellite.archive.importing.zip_members import ZipMembers
 from mellite.archive.replay import replay_all
 from mellite.cassettes import load_cassette
 from mellite.errors import CassetteError, InvalidCassette, MissingExtra
@@ -182,7 +183,7 @@ def test_every_damaged_byte(tmp_path: Path) -> None:
 
 def archive(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
     """A zip file as inspect_ai wrote it before it had Zstandard."""
-    with zipfile.ZipFile(path, "w", method) as made:
+    with zstd_zipfile.ZipFile(path, "w", method) as made:
         for name, data in members.items():
             made.writestr(name, data)
     return path
@@ -213,23 +214,25 @@ def test_refused_archives(tmp_path: Path) -> None:
         )
 
 
-def test_bomb(tmp_path: Path) -> None:
-    """A member that inflates without end is refused, whatever size it says that it has."""
-    stored = io.BytesIO()
-    with zipfile.ZipFile(stored, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, data in START.items():
-            made.writestr(name, data)
-        with made.open("samples/1_epoch_1.json", "w") as member:
-            for _ in range(300):
-                member.write(bytes(1024 * 1024))
-    data = stored.getvalue()
-    (tmp_path / "a.eval").write_bytes(data)
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, 93])
+def test_bomb(tmp_path: Path, method: int) -> None:
+    """A member that says that it is too large is refused unread, and one that hides it at the limit."""
+    large = bytes(5_000_000)
+    source = archive(tmp_path / "a.eval", {**START, "samples/1_epoch_1.json": large}, method)
+    data = source.read_bytes()
+    size = struct.pack("<I", len(large))
+    assert data.count(size) == 2
+    source.write_bytes(data.replace(size, struct.pack("<I", 300 * 1024 * 1024)))
     with pytest.raises(InvalidCassette, match=r"'samples/1_epoch_1\.json' is larger than 268,435,456 bytes"):
-        converted(tmp_path / "a.eval", tmp_path / "b.json")
-    size = struct.pack("<I", 300 * 1024 * 1024)
-    (tmp_path / "a.eval").write_bytes(data.replace(size, struct.pack("<I", 5)))
+        converted(source, tmp_path / "b.json")
+    source.write_bytes(data.replace(size, struct.pack("<I", 5)))
     with pytest.raises(InvalidCassette, match=r"samples/1_epoch_1\.json"):
-        converted(tmp_path / "a.eval", tmp_path / "b.json")
+        converted(source, tmp_path / "b.json")
+    with (
+        ZipMembers(str(source), limit=1_000_000) as members,
+        pytest.raises(InvalidCassette, match="larger than 1,000,000|Bad CRC"),
+    ):
+        members.read("samples/1_epoch_1.json")
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
