@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from ..values.errors import AuthenticationError, CassetteError, ConfigurationError, MelliteError, RequestError
+from ..values.errors import (
+    AuthenticationError,
+    CassetteError,
+    ConfigurationError,
+    InvalidJournal,
+    MelliteError,
+    RequestError,
+)
 from ..values.terminal import one_line
 
 if TYPE_CHECKING:
@@ -29,7 +36,7 @@ _BORDER: Final = 3
 _INTERRUPTED: Final = 130
 
 #: What goes wrong before anything is sent: exit code 2, as for a misspelled flag.
-_USAGE_ERRORS: Final = (ConfigurationError, CassetteError, RequestError)
+_USAGE_ERRORS: Final = (ConfigurationError, CassetteError, InvalidJournal, RequestError)
 
 
 @contextmanager

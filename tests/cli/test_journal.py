@@ -115,7 +115,9 @@ def test_diff(tmp_path: Path) -> None:
     *pairs, total = invoked("journal", "diff", left, right, "--json").rows
     assert [pair["change"] for pair in pairs] == ["request", "added"]
     assert total["counts"] == {"same": 1, "answer": 0, "request": 1, "removed": 0, "added": 1}
-    assert "is no journal" in invoked("journal", "diff", left, str(tmp_path)).err
+    for other in (tmp_path, tmp_path / "none"):  # 1 would say that they differ
+        ran = invoked("journal", "diff", left, str(other))
+        assert (ran.code, "is no journal" in ran.err) == (2, True)
 
 
 def test_diff_of_tools(tmp_path: Path) -> None:
