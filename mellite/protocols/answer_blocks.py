@@ -6,7 +6,7 @@ import abc
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from attrs import define, field
@@ -25,8 +25,9 @@ from ..values.events import (
     ToolInputEnd,
     ToolInputError,
     ToolInputStart,
+    ToolResultEvent,
 )
-from ..values.messages import ProviderMetadata
+from ..values.messages import ProviderMetadata, ToolCall, ToolResult
 from ..values.provider_json import Json, JsonObject
 from ..values.usage import Usage
 from .tool_calls import arguments_text
@@ -54,12 +55,13 @@ class Block:
     """One piece of an answer: a text, some thinking, or a call of a tool.
 
     Args:
-        kind: ``text``, ``reasoning`` or ``call``.
+        kind: ``text``, ``reasoning`` or ``call``; ``hosted`` for what a provider ran itself.
         event_id: what its events call it; of a call, its id.
         index: which block of the answer it is, from 0 on.
         name: the tool.
         pieces: what has grown so far.
         metadata: what a provider wants to see again with it.
+        native: of what a provider ran itself, how it stands in the answer.
     """
 
     kind: str
@@ -68,6 +70,7 @@ class Block:
     name: str = field(default="", kw_only=True)
     pieces: list[str] = field(factory=list, kw_only=True)
     metadata: ProviderMetadata = field(factory=dict, kw_only=True)
+    native: JsonObject = field(factory=dict, kw_only=True)
 
     @property
     def text(self) -> str:
@@ -93,7 +96,7 @@ class AnswerWriter(abc.ABC):
 
     Blocks come one after the other, although the events of several may be mixed: a call that begins before another one
     has ended waits for it, and whatever ends a text or thinking is the beginning of something else. What a provider ran
-    itself is left out.
+    itself, and what that gave, is a block of its own where the vendor has a word for it, and else left out.
 
     Args:
         model: the model to name where the answer names none.
@@ -157,6 +160,10 @@ class AnswerWriter(abc.ABC):
     def whole(self) -> JsonObject:
         """Return the whole answer, once it has finished."""
 
+    def hosted(self, part: ToolCall | ToolResult) -> JsonObject | None:  # noqa: ARG002 - for those that have a word for it
+        """Return how a call that the provider ran itself, or its result, stands in an answer; None if it does not."""
+        return None
+
     # What happens
 
     def put(self, data: bytes) -> None:
@@ -186,6 +193,8 @@ class AnswerWriter(abc.ABC):
             self._on_call(event)
         elif isinstance(event, (ReasoningEnd, TextEnd)):
             self._ended(event)
+        elif isinstance(event, ToolResultEvent):
+            self._ran(event.result, event)
         elif isinstance(event, ResponseStart):
             self.model = event.response_model or self.model
         elif isinstance(event, Finish):
@@ -210,10 +219,10 @@ class AnswerWriter(abc.ABC):
             block.pieces.append(text)
             self.grow(block, text)
 
-    def _begin(self, kind: str, id: str, name: str = "", metadata: ProviderMetadata | None = None) -> Block:
+    def _begin(self, kind: str, id: str, name: str = "", **known: Any) -> Block:
         self._close()
         self._begun()
-        block = self._open = Block(kind, id, index=len(self.blocks), name=name, metadata=metadata or {})
+        block = self._open = Block(kind, id, index=len(self.blocks), name=name, **known)
         self.blocks.append(block)
         self.begin(block)
         return block
@@ -262,6 +271,8 @@ class AnswerWriter(abc.ABC):
             id, name, hosted = event.id, event.name, bool(getattr(event, "provider_executed", False))
         if hosted:
             self._over.add(id)
+            if isinstance(event, ToolCallEvent):
+                self._ran(event.call, event)
         if id in self._over:
             return
         block = self._open
@@ -280,6 +291,17 @@ class AnswerWriter(abc.ABC):
             block.metadata = event.provider_metadata or block.metadata
         elif not isinstance(event, ToolInputStart):
             self._whole_call(block, event)
+
+    def _ran(self, part: ToolCall | ToolResult, event: Event) -> None:
+        """Take what the provider ran itself, or what that gave: it is whole, and a block of its own."""
+        native = self.hosted(part) if part.provider_executed else None
+        if native is None:
+            return
+        if self._open is not None and self._open.kind == "call" and not self._closes(self._open):
+            self._held.append(event)
+            return
+        self._begin("hosted", part.id, part.name, native=native)
+        self._close()
 
     def _whole_call(self, block: Block, event: ToolCallEvent | ToolInputError) -> None:
         """Take the end of a call; and its arguments, where no delta brought them."""

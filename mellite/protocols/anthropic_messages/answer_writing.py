@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
 from ...values.errors import MelliteError
 from ...values.events import Finish, FinishReason
+from ...values.messages import ToolCall, ToolResult
 from ...values.provider_json import JsonObject
 from ...values.usage import Usage
 from ..answer_blocks import AnswerWriter, Block, json_line, kept
+from .content import hosted_block
 
 __all__ = ["AnthropicWriter", "error_body"]
 
@@ -85,7 +88,13 @@ class AnthropicWriter(AnswerWriter):
         begun = _finished(block)
         if begun.get("signature"):
             begun["signature"] = ""  # which comes at the end
+        said = begun.get("input")
+        if said and block.kind == "hosted":
+            begun["input"] = {}  # which comes as it is written
         self._event("content_block_start", index=block.index, content_block=begun)
+        if said and block.kind == "hosted":
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(said)}
+            self._event("content_block_delta", index=block.index, delta=delta)
 
     def grow(self, block: Block, text: str) -> None:
         """Write more of a block."""
@@ -103,6 +112,10 @@ class AnthropicWriter(AnswerWriter):
             delta = {"type": "signature_delta", "signature": signature}
             self._event("content_block_delta", index=block.index, delta=delta)
         self._event("content_block_stop", index=block.index)
+
+    def hosted(self, part: ToolCall | ToolResult) -> JsonObject | None:
+        """Return the block of a tool that Anthropic ran, or of its result."""
+        return hosted_block(part)
 
     def conclude(self, finish: Finish) -> None:
         """Write the stop reason and the usage, and the end."""
@@ -136,6 +149,8 @@ class AnthropicWriter(AnswerWriter):
 
 
 def _written(block: Block, text: str) -> JsonObject:
+    if block.kind == "hosted":
+        return dict(block.native)
     if block.kind == "text":
         return {"type": "text", "text": text}
     if block.kind == "reasoning":

@@ -16,7 +16,7 @@ from ..message_parts import noted, split_system, system_update, texts_of, unsupp
 from ..tool_calls import arguments_text, result_text
 from .history import signature_of
 
-__all__ = ["ConversationWriter", "cached"]
+__all__ = ["ConversationWriter", "cached", "hosted_block"]
 
 _WHO: Final = "Anthropic Messages"
 _NAMESPACE: Final = "anthropic"
@@ -244,6 +244,16 @@ def _call_block(part: ToolCall) -> Sequence[JsonObject]:
         arguments = {} if raw in ("{}", "null") else {"invalid_json": raw}
     more = {name: value for name, value in more.items() if part.provider_executed or name == "caller"}
     return (cached({"type": type, "id": part.id, "name": part.name, "input": dict(arguments), **more}, part),)
+
+
+def hosted_block(part: ToolCall | ToolResult) -> JsonObject | None:
+    """Return the block of a call that Anthropic ran itself, or of its result; None for that of another provider."""
+    if not _is_known(part):
+        return None
+    if isinstance(part, ToolCall):
+        (block,) = _call_block(part)
+        return block
+    return _hosted_result(part) if part.provider_metadata or part.name in _RESULTS else None
 
 
 def _is_known(part: ToolCall | ToolResult) -> bool:

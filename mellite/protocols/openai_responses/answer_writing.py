@@ -8,6 +8,7 @@ from typing import Final
 
 from ...values.errors import MelliteError
 from ...values.events import Finish, FinishReason
+from ...values.messages import ToolCall, ToolResult
 from ...values.provider_json import Json, JsonObject
 from ..answer_blocks import AnswerWriter, Block, json_line, kept, texts_of
 from ..openai_writing import error_body, usage_written
@@ -55,7 +56,7 @@ class ResponsesWriter(AnswerWriter):
     def begin(self, block: Block) -> None:
         """Write the beginning of an item."""
         item = {**self._item(block, whole=False), "status": "in_progress"}
-        if block.kind == "reasoning":
+        if block.kind == "reasoning" or (block.kind == "hosted" and "status" not in block.native):
             del item["status"]
         self._event("response.output_item.added", output_index=block.index, item=item)
         if block.kind == "text":
@@ -88,12 +89,19 @@ class ResponsesWriter(AnswerWriter):
                 part = {"type": "summary_text", "text": text}
                 self._event("response.reasoning_summary_text.done", **place, summary_index=0, text=text)
                 self._event("response.reasoning_summary_part.done", **place, summary_index=0, part=part)
+        elif block.kind == "hosted":
+            pass  # all that there is, the item says
         elif self._is_custom(block):
             self._event("response.custom_tool_call_input.delta", **place, delta=_input(block))
             self._event("response.custom_tool_call_input.done", **place, input=_input(block))
         else:
             self._event("response.function_call_arguments.done", **place, name=block.name, arguments=text)
         self._event("response.output_item.done", output_index=block.index, item=self._item(block, whole=True))
+
+    def hosted(self, part: ToolCall | ToolResult) -> JsonObject | None:
+        """Return the item of a tool that OpenAI ran: call and result are one, which is kept as the result."""
+        item = part.result.value if isinstance(part, ToolResult) else None
+        return dict(item) if isinstance(item, Mapping) and "openai" in (part.provider_metadata or {}) else None
 
     def conclude(self, finish: Finish) -> None:
         """Write a refusal, if there was nothing else, and the whole response."""
@@ -163,6 +171,8 @@ class ResponsesWriter(AnswerWriter):
         }
 
     def _item(self, block: Block, *, whole: bool) -> JsonObject:
+        if block.kind == "hosted":
+            return dict(block.native)
         id = self._item_id(block)
         if block.kind == "text":
             content = [{"type": "output_text", "text": block.text, "annotations": [], "logprobs": []}] if whole else []
@@ -178,6 +188,8 @@ class ResponsesWriter(AnswerWriter):
         return {**call, "type": "function_call", "arguments": block.text if whole else ""}
 
     def _item_id(self, block: Block) -> str:
+        if block.kind == "hosted":
+            return str(block.native.get("id") or block.event_id)
         prefix = {"text": "msg", "reasoning": "rs", "call": "ctc" if self._is_custom(block) else "fc"}[block.kind]
         return f"{prefix}_{self.id}_{block.index}"
 
