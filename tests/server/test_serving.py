@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,20 @@ def test_the_pieces_of_a_recorded_stream(mellite_server: Server, size: int) -> N
     assert (found.pieces, found.ended) == ([text.encode() for text in texts], True)
     found = raw(server.url, "/v1/chat/completions", b"{}", version="1.0")
     assert b"".join(found.pieces).decode() == "".join(texts)
+
+
+@pytest.mark.parametrize(("speed", "least"), [("recorded", 0.4), ("2", 0.2), ("instant", 0.0)])
+def test_the_time_of_a_recorded_stream(mellite_server: Server, speed: str, least: float) -> None:
+    """At the recorded speed each piece comes no sooner than it came then; by a factor, so much sooner."""
+    asked = RecordedRequest("POST", "https://api.openai.com/v1/chat/completions", headers={}, body=Body("{}"))
+    told = RecordedResponse(200, headers={"content-type": "text/event-stream"}, body=Body("data: 1\n\ndata: 2\n\n"))
+    times = {"chunks": "9x2@200000", "openedUs": 0, "endedUs": 400_000, "end": "complete"}
+    extra = {"mellite": {**times, "started": "2026-11-30T00:00:00.000000Z"}}
+    server = mellite_server(Cassette((HttpInteraction(asked, told, extra=extra),)), speed=speed)
+    began = time.monotonic()
+    found = raw(server.url, "/v1/chat/completions", b"{}")
+    assert time.monotonic() - began >= least
+    assert (found.pieces, found.ended) == ([b"data: 1\n\n", b"data: 2\n\n"], True)
 
 
 @pytest.mark.anyio
