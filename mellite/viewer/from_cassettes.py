@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -30,6 +31,9 @@ from .timelines import timeline_of
 __all__ = ["CassetteSource"]
 
 _MICROSECONDS: Final = 1_000_000
+
+#: How often to look for new files, in seconds.
+_PERIOD: Final = 1.0
 
 #: How much of an answer that no protocol reads stands in a row.
 _MOST_UNREAD: Final = 10_000
@@ -61,6 +65,7 @@ class CassetteSource:
         self._path = path
         self._is_folder = os.path.isdir(path)
         self._mark = ""
+        self._look_at = 0.0
         self._calls: dict[str, _Known] = {}
         self._load()
 
@@ -178,6 +183,9 @@ class CassetteSource:
     def changes(self, mark: str) -> Changes:
         """Return the calls that are new since a mark."""
         before = set(self._calls)
+        if mark and time.monotonic() < self._look_at:
+            return Changes(mark=mark)
+        self._look_at = time.monotonic() + _PERIOD
         try:
             self._load()
         except MelliteError:  # it is being written: the next look finds it whole

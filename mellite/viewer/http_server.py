@@ -77,7 +77,7 @@ class ViewServer:
         parts = [unquote(part, errors="replace") for part in path.split("/")[2:]]
         if not parts:  # the address without its last slash, from which the files of the page would not be found
             return _answer(308, b"", "text/plain", Location=f"/{self._token}/")
-        if parts == ["api", "events"]:
+        if parts == ["api", "events"] and request.method == "GET":
             return await self._events(request)
         if parts[0] == "api":
             reply = await self._asked(parts[1:], dict(parse_qsl(query, keep_blank_values=True)))

@@ -81,7 +81,7 @@ def test_who_may_look(url: str) -> None:
     for site in ("cross-site", "same-site"):
         refused(got(f"{url}api/calls", Sec_Fetch_Site=site), 403)
     for origin in ("null", "http://evil.example", f"https://{host}", f"http://localhost:{port}"):
-        refused(got(f"{url}api/events", Origin=origin), 403)
+        refused(got(f"{url}api/calls", Origin=origin), 403)
     for name in ("localhost", "[::1]"):
         assert got(f"{url}api/calls", Host=f"{name}:{port}").status == 200
     for site in ("none", "same-origin"):

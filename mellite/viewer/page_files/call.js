@@ -56,7 +56,7 @@ function facts(call) {
     ["cost", money(call.cost_usd)],
     ["answered by", call.response_model === call.model ? "" : call.response_model],
     ["finish", call.finish_reason],
-    ["copy", (call.lineage || []).length ? `[${call.lineage.join(", ")}]` : ""],
+    ["lineage", (call.lineage || []).length ? `[${call.lineage.join(", ")}]` : ""],
     ["attempts", call.attempts > 1 ? count(call.attempts) : ""],
     ["tags", (call.tags || []).join(", ")],
     ["replayed", call.replayed ? "yes, at no cost" : ""],
@@ -146,7 +146,7 @@ export function partOf(part) {
     case "tool_result":
       return toolResult(part);
     case "image":
-      return picture(part);
+      return shownPicture(part);
     case "audio":
     case "video":
     case "document":
@@ -172,7 +172,7 @@ function toolResult(part) {
 }
 
 // A picture whose bytes are in the record; one that is elsewhere is never loaded.
-function picture(part) {
+function shownPicture(part) {
   if (typeof part.data !== "string" || !PICTURES.test(part.media_type || "image/png")) {
     return make("p", { class: "media" }, mediaWords(part));
   }

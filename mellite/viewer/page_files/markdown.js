@@ -6,6 +6,7 @@ import { make } from "./dom.js";
 const DEEPEST = 8;
 const LONGEST = 200_000;
 const MOST_LINKS = 2000;
+const PICTURE = /^data:image\/(png|jpeg|gif|webp|avif);base64,[A-Za-z0-9+/=]+$/;
 const SAFE_LINK = /^(https?:\/\/|mailto:)[^\s<>"'`]+$/i;
 const BULLET = /^( {0,12})([-*+]|\d{1,9}[.)])[ \t]+(.*)$/;
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
@@ -173,12 +174,15 @@ function inline(text, depth) {
       } else {
         at += mark.length;
       }
-    } else if (character === "[" && links < MOST_LINKS) {
-      const middle = closing("](", at + 1);
+    } else if ((character === "[" || text.startsWith("![", at)) && links < MOST_LINKS) {
+      const from = at + (character === "[" ? 1 : 2);
+      const middle = closing("](", from);
       const end = middle < 0 || middle - at > 2000 ? -1 : closing(")", middle + 2);
+      const label = end < 0 ? "" : text.slice(from, middle);
+      const target = end < 0 ? "" : text.slice(middle + 2, end);
       links += 1;
-      if (end < 0 || end - middle > 2000) at += 1;
-      else push(hyperlink(text.slice(at + 1, middle), text.slice(middle + 2, end), depth), end + 1);
+      if (end < 0) at += 1;
+      else push(character === "[" ? hyperlink(label, target, depth) : picture(label, target), end + 1);
     } else {
       at += 1;
     }
@@ -187,8 +191,16 @@ function inline(text, depth) {
   return made;
 }
 
+// A picture whose bytes stand in the text; of one that is elsewhere only the address.
+function picture(label, target) {
+  if (!PICTURE.test(target)) return make("span", { class: "media" }, `[picture ${label}: ${target}, not loaded]`);
+  const image = make("img", { alt: label || "a picture in the text" });
+  image.src = target;
+  return image;
+}
+
 function hyperlink(label, target, depth) {
-  if (!SAFE_LINK.test(target)) return `[${label}](${target})`;
+  if (target.length > 2000 || !SAFE_LINK.test(target)) return `[${label}](${target})`;
   return make(
     "a",
     { href: target, rel: "noopener noreferrer nofollow", target: "_blank", title: target },

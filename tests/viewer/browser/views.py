@@ -118,7 +118,7 @@ def test_view(page: Browser, urls: dict[str, str], known: dict[str, str], name: 
     view = VIEWS[name]
     page.size(1280)
     page.open(urls[view.source] + view.hash.format(**known))
-    assert view.words in page.text
+    page.until("return document.body.innerText.includes(arguments[0])", view.words)
     page.script("document.querySelectorAll('.thinking, .raw').forEach((each) => { each.open = true; })")
     for width in (1280, 400):
         page.size(width)
