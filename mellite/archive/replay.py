@@ -20,6 +20,7 @@ from ..cassettes.replaying.transport import ReplayTransport
 from ..cassettes.timeline import Timeline
 from ..loops.sync import run_blocking
 from ..providers.recognize import question_of, route_of
+from ..thunk.observing import InForce, here, set_in_force
 from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.messages import Message
@@ -74,11 +75,16 @@ def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
         return None
     backend, question = asked
     thunk = backend.generate([Message.user(question)])
+    # Nobody looks on: who reads a recording generates nothing that belongs into a log or a trace.
+    around = here()
+    set_in_force(InForce(observed=False))
     try:
         thunk.result()
     except MelliteError as error:
         if error is not thunk.error:  # the thunk's own error is part of the result; any other is not
             raise
+    finally:
+        set_in_force(around)
     return thunk
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, cast, final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..archive.entries import Answer, Entry, entries_below
 from ..archive.replay import calls_of, replay_one, route_and_body, timed_events
@@ -24,7 +25,7 @@ from ..values.errors import MelliteError
 from ..values.provider_json import Json, JsonObject
 from .conversations import answer_message, prompt_of, request_messages
 from .differences import difference_of
-from .listing import chosen, costs_of, facets_of
+from .listing import Kept, chosen, costs_of, facets_of
 from .rows import Changes, Choice, Found, Row
 from .timelines import timeline_of
 
@@ -37,14 +38,6 @@ _PERIOD: Final = 1.0
 
 #: How much of an answer that no protocol reads stands in a row.
 _MOST_UNREAD: Final = 10_000
-
-
-@frozen
-class _Known:
-    """A call that was read: its row, and the entry that it was made of."""
-
-    row: Row
-    entry: Entry
 
 
 @final
@@ -64,24 +57,37 @@ class CassetteSource:
         self.name = path
         self._path = path
         self._is_folder = os.path.isdir(path)
-        self._mark = ""
+        self._signed = ""
         self._look_at = 0.0
-        self._calls: dict[str, _Known] = {}
+        self._entries: dict[str, Entry] = {}
+        self._kept = Kept()
         self._load()
 
     def _load(self) -> None:
-        """Read all anew, if a file has changed."""
-        mark = self._signature()
-        if mark == self._mark:
+        """Read all anew, if a file has changed.
+
+        Raises:
+            MelliteError: if it is damaged, or being written.
+        """
+        signed = self._signature()
+        if signed == self._signed:
             return
         passed_over: dict[str, MelliteError] = {}
         entries = entries_below([self._path], failed=passed_over.__setitem__ if self._is_folder else None)
-        scan, known = SecretScan(), dict[str, _Known]()
-        for entry in entries:
-            id = self._id(entry)
-            known[id] = _Known(_row(id, entry, _messages(entry), scan), evolve(entry, name=id))
-        self._calls, self._mark = known, mark
         _cassette.cache_clear()
+        found = {self._id(entry): entry for entry in entries}
+        scan = SecretScan()
+        self._kept.put({id: _row(id, entry, _messages(entry), scan) for id, entry in found.items()})
+        self._entries = {id: evolve(entry, name=id) for id, entry in found.items()}
+        self._signed = signed
+
+    def _look(self) -> None:
+        """Read what has changed, at most once a second."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _PERIOD
+            with suppress(MelliteError):  # it is being written: the next look finds it whole
+                self._load()
 
     def _signature(self) -> str:
         """Return what changes when a file does."""
@@ -98,21 +104,19 @@ class CassetteSource:
         """Return the number of a call in its file, behind the name of that in a folder."""
         return f"{os.path.relpath(entry.path, self._path)}:{entry.name}" if self._is_folder else entry.name
 
-    @property
-    def _rows(self) -> list[Row]:
-        return [known.row for known in self._calls.values()]
-
     def calls(self, choice: Choice, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
-        return chosen(self._rows, choice, offset, limit)
+        if not offset:
+            self._look()
+        return chosen(self._kept.rows, choice, offset, limit)
 
     def facets(self) -> JsonObject:
         """Return the models, states and tags among which one can choose."""
-        return facets_of(self._rows)
+        return facets_of(self._kept.rows)
 
     def costs(self) -> JsonObject:
         """Return what calls cost and used, by day, model and tag."""
-        return costs_of(self._rows)
+        return costs_of(self._kept.rows)
 
     def runs(self) -> list[JsonObject]:
         """Return none: a cassette does not know what belongs to a run."""
@@ -124,12 +128,12 @@ class CassetteSource:
 
     def call(self, id: str) -> JsonObject | None:
         """Return all that is known of a call; None if there is none of this id."""
-        known = self._calls.get(id)
-        if known is None:
+        row, entry = self._kept.get(id), self._entries.get(id)
+        if row is None or entry is None:
             return None
-        entry, one = known.entry, _interaction(known.entry)
+        one = _interaction(entry)
         told: JsonObject = {
-            **known.row.as_json(),
+            **row.as_json(),
             "source": entry.path,
             "protocol": entry.protocol,
             "finish_reason": None if entry.answer is None else entry.answer.finish_reason,
@@ -157,41 +161,33 @@ class CassetteSource:
 
     def timeline(self, id: str) -> JsonObject | None:
         """Return when each part of an answer came; None if the recording does not say."""
-        known = self._calls.get(id)
-        one = None if known is None else _interaction(known.entry)
+        row, entry = self._kept.get(id), self._entries.get(id)
+        one = None if entry is None else _interaction(entry)
         times = None if one is None else Timeline.of(one.extra)
-        if known is None or one is None or times is None:
+        if row is None or one is None or times is None:
             return None
         made = timeline_of(
             [(at / 1000, event) for at, event in timed_events(one)],
-            started_at=known.row.started_at,
+            started_at=row.started_at,
             duration_ms=times.ended / 1000,
-            end=known.row.state,
-            error=known.row.error or (None if times.fault is None else times.fault.message),
+            end=row.state,
+            error=row.error or (None if times.fault is None else times.fault.message),
             arrivals=[(at / 1000, size) for size, at in times.pieces()],
         )
         return {**cast("JsonObject", scrub_value(made, SecretScan())), "opened_ms": _milliseconds(times.opened)}
 
     def difference(self, left: str, right: str) -> JsonObject | None:
         """Compare two calls."""
-        one, other = self._calls.get(left), self._calls.get(right)
+        one, other = self._entries.get(left), self._entries.get(right)
         if one is None or other is None:
             return None
-        found = difference_of([one.entry], [other.entry])
+        found = difference_of([one], [other])
         return cast("JsonObject", scrub_value(found, SecretScan()))
 
     def changes(self, mark: str) -> Changes:
         """Return the calls that are new since a mark."""
-        before = set(self._calls)
-        if mark and time.monotonic() < self._look_at:
-            return Changes(mark=mark)
-        self._look_at = time.monotonic() + _PERIOD
-        try:
-            self._load()
-        except MelliteError:  # it is being written: the next look finds it whole
-            return Changes(mark=mark)
-        new = [known.row for id, known in self._calls.items() if id not in before]
-        return Changes(mark=self._mark, calls=tuple(new) if mark else ())
+        self._look()
+        return Changes(mark=self._kept.mark, calls=self._kept.since(mark))
 
 
 def _milliseconds(microseconds: int | None) -> float | None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, cast, final
 
@@ -24,7 +25,7 @@ from ..values.secrets.json_masks import masked_json
 from ..values.secrets.shapes import masked
 from .conversations import answer_message, prompt_of, result_text
 from .differences import difference_of
-from .listing import chosen, costs_of, facets_of
+from .listing import Kept, chosen, costs_of, facets_of
 from .rows import Changes, Choice, Found, Row
 from .timelines import timeline_of
 from .trees import node
@@ -56,7 +57,7 @@ class JournalSource:
         self._size = -1
         self._load_at = 0.0
         self._growing = GrowingAnswers(path)
-        self._rows: dict[int, Row] = {}
+        self._kept = Kept()
         self._unsettled: set[int] = set()
         self._load()
 
@@ -69,38 +70,46 @@ class JournalSource:
         self._records: Records = read_journal(self._path)
         self._size = self._records.index.size
         self._calls = {record.number: record for record in self._records.calls}
-        for number, record in self._calls.items():
-            if record.kind == "call" and (number not in self._rows or number in self._unsettled):
-                self._rows[number] = _row(record)
+        self._kept.put(
+            {str(number): self._fresh(record) for number, record in self._calls.items() if record.kind == "call"}
+        )
         self._unsettled = {number for number, record in self._calls.items() if record.state == "unsettled"}
         # One that is long takes long: most of the time is left to others.
         self._load_at = time.monotonic() + _SHARE * (time.monotonic() - began)
 
-    @property
-    def _listed(self) -> list[Row]:
-        return [self._rows[number] for number in sorted(self._rows)]
+    def _fresh(self, record: Record) -> Row:
+        """Return the row of a call: that which is there, unless it had not settled."""
+        known = None if record.number in self._unsettled else self._kept.get(str(record.number))
+        return known if known is not None and known.state == record.state else _row(record)
+
+    def _look(self) -> None:
+        """Read what has been added."""
+        with suppress(MelliteError):  # a line is being written: the next look finds it whole
+            self._load()
 
     def _record(self, id: str) -> Record | None:
         return self._calls.get(int(id)) if id.isdecimal() else None
 
     def calls(self, choice: Choice, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
-        return chosen(self._listed, choice, offset, limit)
+        if not offset:
+            self._look()
+        return chosen(self._kept.rows, choice, offset, limit)
 
     def facets(self) -> JsonObject:
         """Return the models, states and tags among which one can choose."""
-        return facets_of(self._listed)
+        return facets_of(self._kept.rows)
 
     def costs(self) -> JsonObject:
         """Return what calls cost and used, by day, model and tag."""
-        return costs_of(self._listed)
+        return costs_of(self._kept.rows)
 
     def call(self, id: str) -> JsonObject | None:
         """Return all that is known of a call, of a model or of a tool; None if there is none of this id."""
         record = self._record(id)
         if record is None:
             return None
-        row = self._rows.get(record.number) or _tool_row(record)
+        row = self._kept.get(id) or _tool_row(record)
         told: JsonObject = {
             **row.as_json(),
             "kind": record.kind,
@@ -124,9 +133,9 @@ class JournalSource:
     def timeline(self, id: str) -> JsonObject | None:
         """Return when each part of an answer came; None if it has not settled, or is that of a tool."""
         record = self._record(id)
-        if record is None or record.kind != "call" or record.state == "unsettled":
+        row = self._kept.get(id)
+        if record is None or row is None or row.state == "unsettled":
             return None
-        row = self._rows[record.number]
         made = timeline_of(
             [(at * _MS, event) for at, event in zip(record.times, record.events, strict=False)],
             started_at=row.started_at,
@@ -169,10 +178,8 @@ class JournalSource:
         return self._tree(name, f"run of {asked or 'a model'}", records, inner)
 
     def _tree(self, id: str, name: str, records: list[Record], inner: list[JsonObject]) -> JsonObject:
-        rows = {record.number: self._rows.get(record.number) or _tool_row(record) for record in records}
-        return _whole_run(
-            id, name, [(record, rows[record.number]) for record in records], inner, self._samplings(records)
-        )
+        rows = [(record, self._kept.get(str(record.number)) or _tool_row(record)) for record in records]
+        return _whole_run(id, name, rows, inner, self._samplings(records))
 
     def _samplings(self, records: list[Record]) -> list[JsonObject]:
         """Return the choices among samples of which some are these calls."""
@@ -199,17 +206,13 @@ class JournalSource:
 
     def changes(self, mark: str) -> Changes:
         """Return the calls that began or settled since a mark, and what has arrived of those that go on."""
-        before = dict(self._rows)
-        try:
-            self._load()
-        except MelliteError:  # a line is being written: the next look finds it whole
-            return Changes(mark=mark)
-        new = [row for number, row in self._rows.items() if before.get(number) != row]
-        growing = {number: text for number, text in self._growing.look().items() if number in self._unsettled}
-        for number in {*self._rows} - self._unsettled:
+        self._look()
+        answers = self._growing.look()
+        for number in answers.keys() - self._unsettled:
             self._growing.drop(number)
+        growing = {number: text for number, text in answers.items() if number in self._unsettled}
         texts = {str(number): masked(text) for number, text in growing.items()}
-        return Changes(mark=str(self._size), calls=tuple(new) if mark else (), growing=texts)
+        return Changes(mark=self._kept.mark, calls=self._kept.since(mark), growing=texts)
 
 
 #: Names what is a part of no run.

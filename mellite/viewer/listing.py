@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, final
 
 from ..values.provider_json import JsonObject
 from .rows import Choice, Found, Row, Sort
 
-__all__ = ["chosen", "costs_of", "facets_of"]
+__all__ = ["Kept", "chosen", "costs_of", "facets_of"]
 
 _SUMMED: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cost_usd")
 
@@ -17,6 +17,52 @@ _KEYS: Final[Mapping[Sort, Callable[[Row], float]]] = {
     "slowest": lambda row: row.duration_ms or 0,
     "tokens": lambda row: (row.input_tokens or 0) + (row.output_tokens or 0),
 }
+
+
+@final
+class Kept:
+    """Rows that are in memory, and which of them are new or have changed since somebody last looked.
+
+    Example:
+        >>> kept = Kept()
+        >>> kept.put({"a": Row(id="a")})
+        >>> before = kept.mark
+        >>> kept.put({"a": Row(id="a"), "b": Row(id="b")})
+        >>> [row.id for row in kept.since(before)], kept.since(kept.mark), len(kept.rows)
+        (['b'], (), 2)
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+        self._changed: dict[str, int] = {}
+        self._latest = 1
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows, as they were put."""
+        return [*self._rows.values()]
+
+    @property
+    def mark(self) -> str:
+        """What is to be given to `since` later."""
+        return str(self._latest)
+
+    def get(self, id: str) -> Row | None:
+        """Return the row of this id; None if there is none."""
+        return self._rows.get(id)
+
+    def put(self, rows: Mapping[str, Row]) -> None:
+        """Put these in the place of all that were there."""
+        self._latest += 1
+        for id, row in rows.items():
+            if self._rows.get(id) != row:
+                self._changed[id] = self._latest
+        self._rows = dict(rows)
+
+    def since(self, mark: str) -> tuple[Row, ...]:
+        """Return the rows that are new or have changed since a mark; none for an empty mark."""
+        since = int(mark) if mark.isdecimal() else self._latest
+        return tuple([row for id, row in self._rows.items() if self._changed[id] > since])
 
 
 def chosen(rows: Sequence[Row], choice: Choice, offset: int, limit: int) -> Found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 import mellite
 from mellite.errors import CassetteMiss, MelliteError
-from mellite.viewer.rows import Choice, Source
+from mellite.viewer.rows import Changes, Choice, Source
 from mellite.viewer.sources import source_at
 from tests.viewer.viewing import COLUMNS, journaled, logged, recorded
 
@@ -30,6 +32,15 @@ def ids(source: Source, **wanted: Any) -> list[str]:
     found = source.calls(Choice(**wanted), 0, 100)
     assert found.total == len(found.calls)
     return [row.id for row in found.calls]
+
+
+def soon(look: Callable[[], Changes]) -> Changes:
+    """What has changed, as soon as something has: a source does not look for it all the time."""
+    until = time.monotonic() + 30
+    while not (found := look()).calls:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return found
 
 
 @pytest.mark.parametrize("kind", ["cassette", "journal", "log"])
@@ -199,7 +210,7 @@ def test_a_journal_tells_what_is_new(tmp_path: Path) -> None:
     mark = source.changes("").mark
     with mellite.journal(path):
         mellite.backends.Scripted(["And more."]).generate("More?").result()
-    new = source.changes(mark)
+    new = soon(lambda: source.changes(mark))
     assert [(row.prompt, row.text) for row in new.calls] == [("More?", "And more.")]
     assert source.changes(new.mark).calls == ()
 
@@ -215,7 +226,9 @@ def test_a_folder_of_cassettes(tmp_path: Path) -> None:
     assert call is not None
     assert call["text"] == "One."
     recorded(tmp_path / "two.json", "Two.")
-    assert [row.id for row in source.changes(mark).calls] == ["two.json:0"]
+    new = soon(lambda: source.changes(mark))
+    assert [row.id for row in new.calls] == ["two.json:0"]
+    assert source.changes(new.mark).calls == ()
 
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
@@ -245,3 +258,14 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "other.db").write_bytes(b"SQLite format 3\0" + bytes(84))
     with pytest.raises(MelliteError):
         source_at(str(tmp_path / "other.db"))
+
+
+def test_looking_is_not_logged(tmp_path: Path) -> None:
+    """Whoever looks at a recording generates nothing, so nothing of it stands in the program's own log."""
+    path = tmp_path / "log.db"
+    with mellite.log.to(path):
+        source = source_at(str(recorded(tmp_path / "chat.json", "One.")))
+        assert source.call("0") is not None
+        mellite.backends.Scripted(["Mine."]).generate("My own?").result()
+    mellite.log.flush()
+    assert [row.prompt for row in source_at(str(path)).calls(Choice(), 0, 9).calls] == ["My own?"]
