@@ -261,7 +261,7 @@ def _named(clients: Clients) -> Clients:
     """
     if clients == "all":
         return clients
-    names = [clients] if isinstance(clients, str) else list(clients)
+    names = list(clients) if isinstance(clients, Collection) and not isinstance(clients, str) else [clients]
     for name in names:
         if name not in CLIENTS:
             near = nearest(str(name), CLIENTS)
@@ -274,7 +274,7 @@ def _named(clients: Clients) -> Clients:
 def _checked_hosts(hosts: Collection[str] | None) -> Collection[str] | None:
     if hosts is None:
         return None
-    names = [hosts] if isinstance(hosts, str) else list(hosts)
+    names = list(hosts) if isinstance(hosts, Collection) and not isinstance(hosts, str) else [hosts]
     for name in names:
         if not isinstance(name, str) or "/" in name:
             msg = f"hosts are names as in 'api.openai.com' or '*.openai.com', not {name!r:.80}"
