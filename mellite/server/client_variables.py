@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 __all__ = ["FORMS", "printed", "variables"]
 
@@ -32,11 +33,15 @@ _KEYS: Final[Mapping[str, str]] = {
     "AWS_REGION": "us-east-1",
 }
 
+#: Where clients find a proxy, and where they find who is asked without one; some read the small names only.
+_PROXIES: Final = ("ALL_PROXY", "HTTP_PROXY", "all_proxy", "http_proxy")
+_NO_PROXY: Final = ("no_proxy", "NO_PROXY")
+
 FORMS: Final = ("shell", "dotenv", "json")
 
 
 def variables(url: str, environment: Mapping[str, str], *, keys: bool = False) -> dict[str, str]:
-    """Return the variables to set.
+    """Return the variables to set; where there is a proxy, also those that keep clients from asking it for the server.
 
     Args:
         url: the address of the server.
@@ -49,7 +54,19 @@ def variables(url: str, environment: Mapping[str, str], *, keys: bool = False) -
     """
     found = {name: f"{url}{behind}" for name, behind in _URLS.items()}
     missing = {name: value for name, value in _KEYS.items() if not environment.get(name)} if keys else {}
-    return {**found, **missing}
+    return {**found, **missing, **_past_proxies(url, environment)}
+
+
+def _past_proxies(url: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which clients ask the server itself, and not a proxy."""
+    if not any(environment.get(name) for name in _PROXIES):
+        return {}
+    host = urlsplit(url).hostname or ""
+    known = next((environment[name] for name in _NO_PROXY if environment.get(name)), "")
+    names = [name.strip() for name in known.split(",") if name.strip()]
+    if "*" in names or host in names:
+        return {}
+    return dict.fromkeys(_NO_PROXY, ",".join([*names, host]))
 
 
 def printed(found: Mapping[str, str], form: str) -> str:

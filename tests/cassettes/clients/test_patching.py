@@ -204,7 +204,7 @@ def test_arguments(tmp_path: Path) -> None:
     """Only one patch at a time, and no client that does not exist."""
     with pytest.raises(ConfigurationError, match="did you mean 'httpx2'"):
         cassettes.patch(tmp_path / "case.json", clients=["htpx2"])
-    with pytest.raises(ConfigurationError, match="clients is 'all' or names of httpx, .*, not 5"):
+    with pytest.raises(ConfigurationError, match=r"clients is 'all' or names of httpx, .*, not 5"):
         cassettes.patch(tmp_path / "case.json", clients=5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"api\.openai\.com"):
         cassettes.patch(tmp_path / "case.json", hosts=["https://api.openai.com/"])
