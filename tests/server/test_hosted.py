@@ -86,6 +86,27 @@ def test_every_recorded_one(mellite_server: Server, corpora: Path) -> None:
     assert count >= 10
 
 
+@pytest.mark.parametrize("how", ["generateContent", "streamGenerateContent?alt=sse", "streamGenerateContent"])
+def test_what_google_ran(mellite_server: Server, how: str) -> None:
+    """Code that Google ran, and what it printed, are parts of the answer, between the texts."""
+    ran = [
+        {"executableCode": {"language": "PYTHON", "code": "print(6 * 7)"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "42\n"}},
+    ]
+    parts = [{"text": "Let me see. "}, *ran, {"text": "It is 42."}]
+    told = json.dumps({"candidates": [{"content": {"parts": parts, "role": "model"}, "finishReason": "STOP"}]})
+    transport = ScriptedTransport([(200, {"content-type": "application/json"}, told)])
+    backend = mellite.backend("google:m", api_key="made-up", transport=transport, stream=False)
+    body = b'{"contents": [{"parts": [{"text": "What is 6 * 7?"}]}]}'
+    data = b"".join(raw(mellite_server(backend).url, f"/v1beta/models/m:{how}", body).pieces).decode()
+    if "sse" in how:
+        chunks = [json.loads(line[6:]) for line in data.splitlines() if line]
+    else:
+        chunks = json.loads(data) if data.startswith("[") else [json.loads(data)]
+    found = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
+    assert [part for part in found if part != {"text": ""}] == parts
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
 def test_those_of_another_vendor(mellite_server: Server, path: str) -> None:
     """What means nothing to the client's vendor is left out, and the rest is there."""

@@ -7,9 +7,11 @@ from typing import Final
 
 from ...values.errors import MelliteError
 from ...values.events import Finish, FinishReason
+from ...values.messages import ToolCall, ToolResult
 from ...values.provider_json import JsonObject
 from ...values.usage import Usage
 from ..answer_blocks import AnswerWriter, Block, json_line, kept
+from ..message_parts import noted
 
 __all__ = ["GeminiArrayWriter", "GeminiWriter", "error_body"]
 
@@ -83,13 +85,18 @@ class GeminiWriter(AnswerWriter):
             self._chunk([{"text": text, "thought": True}])
 
     def end(self, block: Block) -> None:
-        """Write a whole call; and the signature of a text, which an empty one brings."""
+        """Write a whole call, or what Google ran; and the signature of a text, which an empty one brings."""
         signature = block.noted("google").get("thoughtSignature")
-        if block.kind == "call":
-            self._chunk([_call(block)])
+        if block.kind in ("call", "hosted"):
+            self._chunk([_part(block)])
         elif isinstance(signature, str):
             thought = {"thought": True} if block.kind == "reasoning" else {}
             self._chunk([{"text": "", **thought, "thoughtSignature": signature}])
+
+    def hosted(self, part: ToolCall | ToolResult) -> JsonObject | None:
+        """Return the part of a tool that Google ran, or of its result."""
+        whole = noted(part, "google", "part")
+        return dict(whole) if isinstance(whole, Mapping) else None
 
     def conclude(self, finish: Finish) -> None:
         """Write the finish reason and the usage."""
@@ -157,6 +164,8 @@ def _call(block: Block) -> JsonObject:
 
 
 def _part(block: Block) -> JsonObject:
+    if block.kind == "hosted":
+        return dict(block.native)
     if block.kind == "call":
         return _call(block)
     thought = {"thought": True} if block.kind == "reasoning" else {}
