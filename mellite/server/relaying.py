@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Relay"]
 
-_AT_ONCE: Final = 256 * 1024  # bytes of a recorded answer that are sent without waiting for the client to take them
+_AT_ONCE: Final = 256 * 1024  # the most bytes that are sent without waiting for the client to take them
 _PATIENCE: Final = 3600.0  # seconds that a stalled answer is kept open
 _SLOW: Final = 0.05  # seconds before each piece of a slow answer
 _ABORTIVE: Final = struct.pack("ii", 1, 0)  # a linger time of 0: closing resets the connection
@@ -67,7 +67,11 @@ class Relay:
                 if count or not piece[1:]:
                     break
                 piece = piece[: len(piece) // 2]
-            await write(piece)
+            if len(piece) <= _AT_ONCE:
+                await write(piece)
+            else:  # in parts, so that a slow client does not have all of it in memory
+                for start in range(0, len(piece), _AT_ONCE):
+                    await write(piece[start : start + _AT_ONCE])
             count += 1
         if fault == "stall":
             await anyio.sleep(_PATIENCE)

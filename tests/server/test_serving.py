@@ -182,6 +182,16 @@ def test_the_pieces_of_a_recorded_stream(mellite_server: Server, size: int) -> N
     assert b"".join(found.pieces).decode() == "".join(texts)
 
 
+def test_a_large_answer_in_one_piece(mellite_server: Server) -> None:
+    """What was recorded as one large piece goes out in parts, which a slow client takes one by one."""
+    text = "".join([f"{number:09}\n" for number in range(70_000)])
+    asked = RecordedRequest("POST", "https://api.openai.com/v1/chat/completions", headers={}, body=Body("{}"))
+    told = RecordedResponse(200, headers={"content-type": "application/json"}, body=Body(text))
+    found = raw(mellite_server(Cassette((HttpInteraction(asked, told),))).url, "/v1/chat/completions", b"{}")
+    assert (b"".join(found.pieces).decode(), found.ended) == (text, True)
+    assert max(map(len, found.pieces)) <= 256 * 1024
+
+
 @pytest.mark.parametrize(("speed", "least"), [("recorded", 0.4), ("2", 0.2), ("instant", 0.0)])
 def test_the_time_of_a_recorded_stream(mellite_server: Server, speed: str, least: float) -> None:
     """At the recorded speed each piece comes no sooner than it came then; by a factor, so much sooner."""
