@@ -12,7 +12,7 @@ from mellite import engine
 from mellite.backends import Echo, Failing, Scripted
 from mellite.errors import BudgetSpent, GenerationCancelled, InvalidRequest, SamplingError
 from tests.engine.test_limits import Priced
-from tests.engine.test_map import Crowd, words
+from tests.engine.test_map import Crowd, _read, words
 
 ON_BOTH = pytest.mark.anyio
 
@@ -121,6 +121,29 @@ async def test_cancel_gives_back_what_was_sampled_as_cancelled():
     assert all(isinstance(result.error, GenerationCancelled) for result in seen)
     assert seen[0].error.reason == "enough"
     assert mapped.counts["cancelled"] == 2
+
+
+@ON_BOTH
+async def test_what_a_cancelled_sampling_has_cost_is_known():
+    """A sampling that is cancelled has the samples that had come until then, and they are paid for."""
+
+    class Stuck(Improving):
+        async def stream(self, request):
+            """Answer the first copy."""
+            if self.asked:
+                await anyio.sleep_forever()
+            async for event in super().stream(request):
+                yield event
+
+    mapped = engine.map([Stuck().generate("a")], requirements=[two_words])
+    async with anyio.create_task_group() as tasks:
+        seen = []
+        tasks.start_soon(_read, mapped, seen)
+        await anyio.wait_all_tasks_blocked()
+        await mapped.cancel()
+    (result,) = seen
+    assert [sample.thunk.text for sample in result.samples][:1] == ["a"]
+    assert (result.value, result.success, mapped.usage.input_tokens) == ("a", False, 10)
 
 
 @ON_BOTH

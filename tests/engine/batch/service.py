@@ -1,10 +1,10 @@
 """Batch services of four kinds in a process of their own: files, batches, results, errors, expiry, broken downloads.
 
-``python -m tests.engine.batch.service LOG --looks 2 --break-at 700`` prints its port. A prompt says what becomes of it:
+``python -m tests.engine.batch.service LOG --looks 2 --break-at 2500`` prints its port. A prompt says what becomes of it:
 one with "refuse" is refused, one with "expire" expires, one with "lost" has no line in the results. All others are
 answered with the prompt read backwards, the last one first. A batch has ended when it was looked at so many times; one
 that was cancelled ends at once, with half of its answers. The first download of each file breaks off at so many bytes;
-with a number below 0, the first request to each path is answered with 429.
+with a number below 0, the first request to each path is answered with 429. Anthropic's gives no parts of files.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a request by its path, and note it."""
         path = urlsplit(self.path).path
         with self.services.log.open("a") as log:
-            told = {name: self.headers.get(name) for name in ("authorization", "x-goog-api-key", "anthropic-version")}
+            told = {name: self.headers.get(name) for name in ("authorization", "x-goog-api-key", "range")}
             log.write(json.dumps([self.command, path, told]) + "\n")
         if self.services.tells:
             sys.stdout.write(f"{path}\n")
@@ -236,7 +236,8 @@ class Handler(BaseHTTPRequestHandler):
     def download(self, name: str) -> None:
         """Give a file, from where the client wants it; the first time only a part."""
         data = self.services.files[name]
-        found = re.match(r"bytes=(\d+)-", self.headers.get("range", ""))
+        takes_ranges = not self.path.startswith("/a/")
+        found = re.match(r"bytes=(\d+)-", self.headers.get("range", "")) if takes_ranges else None
         begin = int(found[1]) if found else 0
         self.send_response(206 if found else 200)
         self.send_header("content-length", str(len(data) - begin))

@@ -34,7 +34,7 @@ def backend_at(kind, url):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """Services whose downloads break."""
-    with services(tmp_path_factory.mktemp("batch"), break_at=700) as found:
+    with services(tmp_path_factory.mktemp("batch"), break_at=2500) as found:
         yield found
 
 
@@ -51,6 +51,7 @@ async def test_each_answer_settles_its_own_thunk(served, kind):
     assert (one.usage.input_tokens, one.usage.output_tokens, one.finish_reason) == (1000, 500, "stop")
     assert (one.service_tier, one.streaming) == ("batch", False)
     assert thunks[0].raw.status == 200
+    assert any(row[2]["range"] for row in served.seen())
     if kind != "openai-compatible":
         live = prices().cost(one.usage, provider=one.provider, models=[one.model])
         assert one.cost_usd == live / 2 > 0
@@ -101,6 +102,17 @@ async def test_a_missing_key_is_told_to_all_and_asked_once(served):
     assert {type(thunk.error) for thunk in thunks} == {mellite.errors.AuthenticationError}
     assert len({id(thunk.error) for thunk in thunks}) == 50
     assert len(served.seen()) == before + 1
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+async def test_a_broken_download_goes_on_where_it_broke(served, tmp_path, kind):
+    """Each line is kept once, whether the service gives a part of the file or all of it again."""
+    async with backend_at(kind, served.url) as backend:
+        thunks = [backend.generate(f"again {number}", max_tokens=9) for number in range(20)]
+        await engine.map(thunks, on="batch", journal=tmp_path / "runs", progress=False)
+    (kept,) = (tmp_path / "runs" / "batches").glob("*.results-0")
+    lines = kept.read_bytes().splitlines()
+    assert len(lines) == len(set(lines)) == 20
 
 
 async def test_a_key_is_in_no_file_and_in_no_error(served, tmp_path):
