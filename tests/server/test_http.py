@@ -160,6 +160,7 @@ def test_what_is_no_request(server: RunningServer, body: bytes) -> None:
         ("gzip, gzip", WHOLE, 415),
         ("gzip", gzip.compress(b" " * 70_000_000, 1), 413),
     ],
+    ids=["gzip", "deflate", "as it is", "cut", "no gzip", "no brotli", "unknown", "twice", "too large"],
 )
 def test_compressed_bodies(server: RunningServer, encoding: str, body: bytes, status: int) -> None:
     """A body may be compressed; one that is not what it claims, or not understood, is refused in the vendor's words."""
