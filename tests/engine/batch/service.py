@@ -1,7 +1,7 @@
 """Batch services of four kinds in a process of their own: files, batches, results, errors, expiry, broken downloads.
 
-``python -m tests.engine.batch.service LOG --looks 2 --break-at 2500`` prints its port. A prompt says what becomes of it:
-one with "refuse" is refused, one with "expire" expires, one with "lost" has no line in the results. All others are
+``python -m tests.engine.batch.service LOG --looks 2 --break-at 2500`` prints its port. A prompt says what becomes of
+it: one with "refuse" is refused, one with "expire" expires, one with "lost" has no line in the results. All others are
 answered with the prompt read backwards, the last one first. A batch has ended when it was looked at so many times; one
 that was cancelled ends at once, with half of its answers. The first download of each file breaks off at so many bytes;
 with a number below 0, the first request to each path is answered with 429. Anthropic's gives no parts of files.
