@@ -104,8 +104,12 @@ _HEADER_PARTS: Final = re.compile(
 _TOLD: Final = re.compile(r"(?:(?!Output:)[A-Z][^\n]{0,100}\n){0,8}Output:(?:\n|\Z)")
 _TOLD_OTHERWISE: Final = re.compile(r"(?m)^(?:Chunk ID: [0-9a-f]+|Wall time: [0-9.]+ seconds)\n")
 
-#: The day on which Codex was started, as it tells it to the model.
-_DAY: Final = re.compile(r"(<current_date>)\d{4}-\d\d-\d\d(?=</current_date>)")
+#: The day on which a coding agent was started, as Codex, and as opencode and Claude Code tell it to the model.
+_DAY: Final = re.compile(
+    r"(<current_date>)\d{4}-\d\d-\d\d(?=</current_date>)"
+    r"|(Today's date: )(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d? \d{4})(?=\s*</env>)"
+)
+_TELLS_DAY: Final = ("</current_date>", "</env>")
 
 _BOUNDARY: Final = re.compile(r"--([0-9A-Za-z'()+_,./:=? -]{1,70})\r?\n")
 _SECRET_VALUE: Final = "=" + quote(REDACTED, safe="")
@@ -118,7 +122,8 @@ def steady_body(value: Json) -> Json:
     ``store``, ``stream_options``, the version of an API, marks for the provider's cache, and the ids of items in
     ``input``, but those that an ``item_reference`` refers to. ``"stream": false`` is the default, as is
     ``"strict": false`` of a tool, and a message of one text is that text. Of what Codex tells of a command that it has
-    run, the number of the output and the time that it took are left out, and the day in ``<current_date>``.
+    run, the number of the output and the time that it took are left out, and so is the day that agents tell in
+    ``<current_date>`` or at the end of ``<env>``.
 
     Example:
         >>> steady_body({"model": "m", "prompt_cache_key": "run-7", "metadata": {"user_id": "u"}, "stream": False})
@@ -181,7 +186,7 @@ def _unmarked(item: JsonObject) -> JsonObject:
 def _steady_messages(value: Json, name: str) -> Json:
     """Return messages or items without their ids, each in its shortest form."""
     if name == "system":
-        return _plain(value)
+        return _plain(_in_texts(_undated, value))
     if name == "input" and isinstance(value, str):
         return [{"role": "user", "content": value}]
     if not isinstance(value, list):
@@ -198,10 +203,8 @@ def _steady_item(item: JsonObject, name: str) -> JsonObject:
             del steady["type"]
         if "output" in steady:
             steady["output"] = _in_texts(_undated_output, steady["output"])
-        if "content" in steady:
-            steady["content"] = _in_texts(_undated, steady["content"])
     if "content" in steady:
-        steady["content"] = _plain(steady["content"])
+        steady["content"] = _plain(_in_texts(_undated, steady["content"]))
     return steady
 
 
@@ -218,7 +221,7 @@ def _in_texts(change: Callable[[str], str], content: Json) -> Json:
 
 
 def _undated(text: str) -> str:
-    return _DAY.sub(r"\1", text) if "<current_date>" in text else text
+    return _DAY.sub(r"\1\2", text) if any(mark in text for mark in _TELLS_DAY) else text
 
 
 def _undated_output(text: str) -> str:

@@ -207,3 +207,18 @@ async def test_what_codex_tells_of_a_command() -> None:
     said = "Output:\nWall time: 1 seconds\nOutput:\n"  # a command may say so itself
     kept = steady_body({"input": [{"type": "function_call_output", "call_id": "c", "output": said}]})
     assert kept == {"input": [{"type": "function_call_output", "call_id": "c", "output": said}]}
+
+
+async def test_the_day_in_the_prompt_of_an_agent() -> None:
+    """Opencode and Claude Code tell the day at the end of what they tell of the machine; anywhere else it counts."""
+
+    def asked(day: str, *, end: str = "\n</env>\nBe brief.") -> Any:
+        told = f"<env>\n  Platform: linux\n  Today's date: {day}{end}"
+        turn = {"role": "user", "content": [{"type": "text", "text": told}, {"type": "text", "text": "Hi."}]}
+        return {"model": "m", "system": told, "messages": [{"role": "system", "content": told}, turn]}
+
+    transport = replay(asked("Mon Nov 30 2026"), asked("2026-11-30"), asked("2026-11-30", end="."))
+    assert await ask(transport, asked("Tue Jan 05 2027")) == b"0"
+    assert await ask(transport, asked("2027-01-05")) == b"1"
+    with pytest.raises(CassetteMiss, match="2027-01-05"):
+        await ask(transport, asked("2027-01-05", end="."))
