@@ -51,6 +51,9 @@ class Services:
         batch["looks"] += 1
         if "ended" not in batch and (batch["looks"] >= self.looks or batch.get("cancelled")):
             batch["ended"] = True
+            if "invalid" in json.dumps(batch["lines"]):
+                batch["failed"] = "line 1 is invalid"
+                return
             write = {"openai": openai_results, "mistral": openai_results, "anthropic": anthropic_results}
             written = write.get(batch["kind"], gemini_results)(batch)
             for name, lines in written.items():
@@ -98,6 +101,13 @@ def openai_results(batch: dict) -> dict[str, list[dict]]:
             error = {"code": "batch_expired" if kind == "expire" else "batch_cancelled", "message": "too late"}
             bad.append({**about, "response": None, "error": error})
     return {"output": good, "errors": bad}
+
+
+def openai_state(batch: dict) -> str:
+    """How far a batch is, in OpenAI's words."""
+    if "ended" not in batch:
+        return "in_progress"
+    return "cancelled" if batch.get("cancelled") else "failed" if "failed" in batch else "completed"
 
 
 def chat_answer(prompt: str, model: str) -> dict:
@@ -310,7 +320,8 @@ class Handler(BaseHTTPRequestHandler):
             "created_at": 1,
             "completion_window": "24h",
             "endpoint": batch["endpoint"],
-            "status": ("cancelled" if batch.get("cancelled") else "completed") if "ended" in batch else "in_progress",
+            "status": openai_state(batch),
+            "errors": {"object": "list", "data": [{"message": batch["failed"]}]} if "failed" in batch else None,
             "input_file_id": batch["file"],
             **{name: batch.get(kept) for name, kept in names.items()},
             "request_counts": {"total": count, "completed": count if "ended" in batch else 0, "failed": 0},

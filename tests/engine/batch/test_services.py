@@ -15,7 +15,14 @@ from tests.engine.batch.service import services
 
 pytestmark = pytest.mark.anyio
 
-KINDS = ("openai", "openai-chat", "anthropic", "google", "mistral", "openai-compatible")
+KINDS = [
+    "openai",
+    pytest.param("openai-chat", marks=pytest.mark.slow),
+    "anthropic",
+    "google",
+    "mistral",
+    pytest.param("openai-compatible", marks=pytest.mark.slow),
+]
 
 
 def backend_at(kind, url):
@@ -60,7 +67,7 @@ async def test_each_answer_settles_its_own_thunk(served, kind):
         assert one.cost_usd is None
 
 
-@pytest.mark.parametrize("kind", ["openai", "anthropic", "google", "mistral"])
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "google", pytest.param("mistral", marks=pytest.mark.slow)])
 async def test_what_was_not_answered_is_a_typed_error(served, kind):
     """A refusal, an expiry and a missing line are errors of their thunks, and lose no other one."""
     async with backend_at(kind, served.url) as backend:
@@ -80,7 +87,9 @@ async def test_what_was_not_answered_is_a_typed_error(served, kind):
     assert good.text == "doog"
 
 
-@pytest.mark.parametrize("kind", ["openai", "anthropic", "google"])
+@pytest.mark.parametrize(
+    "kind", ["openai", *[pytest.param(kind, marks=pytest.mark.slow) for kind in ("anthropic", "google")]]
+)
 async def test_a_busy_service_is_asked_again_when_it_says(tmp_path, kind):
     """Each path is busy at first, and is asked again after the time that it asks for."""
     with services(tmp_path, break_at=-1) as busy:
@@ -90,6 +99,17 @@ async def test_a_busy_service_is_asked_again_when_it_says(tmp_path, kind):
         assert thunk.text == "cba"
         counts = Counter(row[1] for row in busy.seen() if row[0] == "POST")
     assert min(counts.values()) > 1
+
+
+async def test_a_batch_that_fails_as_a_whole_says_why(served):
+    """A file that the service does not take fails all its calls, in the service's own words, and is not asked again."""
+    async with backend_at("openai", served.url) as backend:
+        thunks = [backend.generate(word) for word in ("good", "invalid")]
+        await engine.map(thunks, on="batch", progress=False)
+    for thunk in thunks:
+        assert isinstance(thunk.error, BatchFailed)
+        assert (thunk.error.code, thunk.error.retryable) == ("failed", False)
+        assert "failed: line 1 is invalid" in str(thunk.error)
 
 
 async def test_a_missing_key_is_told_to_all_and_asked_once(served):
@@ -134,7 +154,7 @@ async def test_equal_calls_have_ids_and_answers_of_their_own(served):
     assert [thunk.text for thunk in thunks] == ["emas"] * 5
 
 
-@pytest.mark.parametrize("kind", ["openai-chat", "anthropic", "mistral"])
+@pytest.mark.parametrize("kind", ["openai-chat", "anthropic", pytest.param("mistral", marks=pytest.mark.slow)])
 async def test_an_answer_out_of_a_batch_is_as_a_live_one(served, kind):
     """The same thunks give the same answers live and in a batch, down to the raw answer; only the price is another."""
     async with backend_at(kind, served.url) as backend:
@@ -195,6 +215,13 @@ async def test_a_map_that_is_left_cancels_its_batches(tmp_path):
         await anyio.to_thread.run_sync(served.wait_for, "/cancel")
         await backend.aclose()
     assert {thunk.state for thunk in thunks} == {"cancelled"}
+
+
+def test_code_without_await(served):
+    """A plain loop over a map waits for batches, too."""
+    backend = backend_at("openai", served.url)
+    given = engine.map([backend.generate(f"sync {number}") for number in range(3)], on="batch", progress=False)
+    assert sorted(thunk.text for thunk in given) == ["0 cnys", "1 cnys", "2 cnys"]
 
 
 REFUSED = {
