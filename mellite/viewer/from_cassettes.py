@@ -18,20 +18,21 @@ from ..cassettes.bodies import decoded
 from ..cassettes.files.find import find_cassettes
 from ..cassettes.files.read import load_cassette
 from ..cassettes.interactions import Cassette, HttpInteraction
-from ..cassettes.scrub import scrub_value
-from ..cassettes.secrets.scan import SecretScan
 from ..cassettes.timeline import Timeline
 from ..values.errors import MelliteError
 from ..values.provider_json import Json, JsonObject
 from .conversations import answer_message, prompt_of, request_messages
 from .differences import difference_of
 from .listing import Kept, chosen, costs_of, facets_of
+from .masking import Masks
 from .rows import Changes, Choice, Found, Row
 from .timelines import timeline_of
 
 __all__ = ["CassetteSource"]
 
 _MICROSECONDS: Final = 1_000_000
+
+_TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens")
 
 #: How often to look for new files, in seconds.
 _PERIOD: Final = 1.0
@@ -61,6 +62,7 @@ class CassetteSource:
         self._look_at = 0.0
         self._entries: dict[str, Entry] = {}
         self._kept = Kept()
+        self._masks = Masks()
         self._load()
 
     def _load(self) -> None:
@@ -76,8 +78,7 @@ class CassetteSource:
         entries = entries_below([self._path], failed=passed_over.__setitem__ if self._is_folder else None)
         _cassette.cache_clear()
         found = {self._id(entry): entry for entry in entries}
-        scan = SecretScan()
-        self._kept.put({id: _row(id, entry, _messages(entry), scan) for id, entry in found.items()})
+        self._kept.put({id: _row(id, entry, self._masks) for id, entry in found.items()})
         self._entries = {id: evolve(entry, name=id) for id, entry in found.items()}
         self._signed = signed
 
@@ -134,6 +135,7 @@ class CassetteSource:
         one = _interaction(entry)
         told: JsonObject = {
             **row.as_json(),
+            "prompt": None,
             "source": entry.path,
             "protocol": entry.protocol,
             "finish_reason": None if entry.answer is None else entry.answer.finish_reason,
@@ -156,8 +158,9 @@ class CassetteSource:
                 "headers": dict(one.response.headers),
                 "body": _body(one.response.body.data.decode(errors="replace")),
             }
-        clean: JsonObject = cast("JsonObject", scrub_value(told, SecretScan()))
-        return {**clean, **{name: told[name] for name in ("input_tokens", "output_tokens", "cache_read_tokens")}}
+        clean: JsonObject = cast("JsonObject", self._masks.value(told))
+        # Numbers of tokens are no secrets; the prompt is masked already, and long.
+        return {**clean, "prompt": row.prompt, **{name: told[name] for name in _TOKENS}}
 
     def timeline(self, id: str) -> JsonObject | None:
         """Return when each part of an answer came; None if the recording does not say."""
@@ -174,7 +177,7 @@ class CassetteSource:
             error=row.error or (None if times.fault is None else times.fault.message),
             arrivals=[(at / 1000, size) for size, at in times.pieces()],
         )
-        return {**cast("JsonObject", scrub_value(made, SecretScan())), "opened_ms": _milliseconds(times.opened)}
+        return {**cast("JsonObject", self._masks.value(made)), "opened_ms": _milliseconds(times.opened)}
 
     def difference(self, left: str, right: str) -> JsonObject | None:
         """Compare two calls."""
@@ -182,7 +185,7 @@ class CassetteSource:
         if one is None or other is None:
             return None
         found = difference_of([one], [other])
-        return cast("JsonObject", scrub_value(found, SecretScan()))
+        return cast("JsonObject", self._masks.value(found))
 
     def changes(self, mark: str) -> Changes:
         """Return the calls that are new since a mark."""
@@ -238,19 +241,19 @@ def _body(text: str) -> Json:
     return value if is_json else text
 
 
-def _row(id: str, entry: Entry, messages: list[JsonObject], scan: SecretScan) -> Row:
+def _row(id: str, entry: Entry, masks: Masks) -> Row:
     answer = entry.answer or Answer(text=_unread(entry))
     usage = answer.usage
     error = answer.error
     texts: dict[str, Any] = {
-        "prompt": prompt_of(messages),
         "text": answer.text,
         "thinking": answer.thinking,
         "error": None if error is None else error[1],
     }
-    clean = cast("Mapping[str, Any]", scrub_value(texts, scan))
+    clean = cast("Mapping[str, Any]", masks.value(texts))
     return Row(
         id=id,
+        prompt=prompt_of(cast("list[JsonObject]", masks.value(_messages(entry)))),
         started_at=None if entry.span is None else _moment(entry.span[0]),
         provider=entry.provider,
         model=entry.model,

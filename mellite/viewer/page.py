@@ -139,7 +139,8 @@ def _everything(source: Source) -> tuple[JsonObject, JsonObject]:
     for id in dict.fromkeys(
         [*[row.id for row in found.calls], *[id for tree in trees.values() for id in _calls_in(tree)]]
     ):
-        calls[id] = packing.packed(source.call(id))
+        # All messages are in it, so that the prompt, which is all of them as one text, need not be.
+        calls[id] = packing.packed({**(source.call(id) or {}), "prompt": None})
         timeline = source.timeline(id)
         if timeline is not None:
             timelines[id] = timeline

@@ -203,7 +203,7 @@ export function verdictItem(verdict) {
   const words = [
     verdict.reason,
     verdict.error,
-    verdict.score === undefined ? "" : `score ${verdict.score}`,
+    typeof verdict.score === "number" ? `score ${verdict.score}` : "",
     verdict.at_ms === undefined ? "" : `after ${duration(verdict.at_ms)}`,
   ];
   return make(

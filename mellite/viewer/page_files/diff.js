@@ -1,7 +1,7 @@
 // Two calls or two runs beside each other: which belong together, and what differs between them.
 
 import { button, link, make } from "./dom.js";
-import { count, money } from "./format.js";
+import { count, money, oneLine } from "./format.js";
 
 const MOST_CELLS = 1_000_000;
 
@@ -35,15 +35,23 @@ function totals(told, changed) {
 async function ofCalls(app, left, right) {
   const [one, other] = [await app.source.call(left), await app.source.call(right)];
   if (one === null || other === null) return null;
-  const side = (call) => ({ id: call.id, model: call.model, question: call.prompt || "", text: call.text });
+  const asked = (call) => (call.messages || []).map((message) => `${message.role}: ${said(message.content)}`).join("\n\n");
+  const [prompt, theirs] = [asked(one), asked(other)];
+  const side = (call) => ({ id: call.id, model: call.model, question: oneLine(asked(call)), text: call.text });
   const differs = (names) =>
     names
       .filter((name) => (one[name] ?? null) !== (other[name] ?? null))
       .map((name) => ({ place: name, left: one[name] ?? null, right: other[name] ?? null }));
-  const request = differs(["model", "prompt"]);
+  const request = differs(["model"]);
+  if (prompt !== theirs) request.push({ place: "prompt", left: prompt, right: theirs });
   const answer = differs(["state", "text", "thinking", "finish_reason", "error"]);
   const change = request.length ? "request" : answer.length ? "answer" : "same";
   return { pairs: [{ change, left: side(one), right: side(other), request, answer }] };
+}
+
+function said(content) {
+  if (typeof content === "string") return content;
+  return (content || []).map((part) => (part.type === "text" ? part.text : JSON.stringify(part))).join("\n");
 }
 
 function pairView(pair) {

@@ -1,7 +1,7 @@
 // Runs: a list of them, and one as a tree beside a waterfall: steps, tools, samples and who won, times and costs.
 
 import { badge, button, link, make, placed, table } from "./dom.js";
-import { count, duration, moment, money, oneLine } from "./format.js";
+import { count, duration, moment, money, oneLine, plural } from "./format.js";
 import { verdictItem } from "./call.js";
 
 export async function runsView(app) {
@@ -23,7 +23,7 @@ export async function runsView(app) {
       { class: "runs", "aria-label": "runs" },
       make("h2", {}, "runs"),
       rows.length
-        ? table("runs", columns, rows, [3, 4, 5])
+        ? table(plural(runs.length, "run"), columns, rows, [3, 4, 5])
         : make("p", { class: "quiet" }, "There are no runs here. A journal and a log have them; a cassette does not."),
     ),
     "runs",

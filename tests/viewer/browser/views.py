@@ -245,6 +245,9 @@ def test_one_file(page: Browser, paths: dict[str, Path], tmp_path: Path) -> None
             page.go(hash)
             if hash in hashes:
                 assert words in page.text
+        if name == "cassette":
+            page.go("#/diff/0/1")
+            assert page.script("return document.querySelector('del').textContent").strip() == "two"
         assert page.complaints() == []
         assert {host for host in page.loaded() if host != "data:"} <= {"file:"}
 
