@@ -217,9 +217,10 @@ class Dispatch:
         """Look for workers, again and again."""
         try:
             addresses = await self._crew.addresses()
-            while not addresses and not self._is_closed:
+            if not addresses:
                 log.warning("engine.waiting", "no worker is there yet: the map waits for one", engine=self._crew.name)
-                await self._pause(_GRACE)
+            while not addresses and not self._is_closed:
+                await self._pause(_EVERY)
                 addresses = await self._crew.addresses()
             await self._check_versions(addresses)
             expected = len(addresses)

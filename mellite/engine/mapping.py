@@ -284,7 +284,9 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
         if settled is None:
             self._close()
         elif self._reader is not None:
-            self._reader.add(asked_in(settled.item), state=state_of(settled.item), failure=failure_of(settled.item))
+            item, workers = settled.item, self.workers
+            note = "" if self._rules.engine.is_here else f"{workers} worker{'s' * (workers != 1)}"
+            self._reader.add(asked_in(item), state=state_of(item), failure=failure_of(item), note=note)
         return settled
 
     def _close(self) -> None:

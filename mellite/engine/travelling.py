@@ -22,7 +22,7 @@ from ..values.request import Request
 from ..values.secrets.names import FIELDS, environment_secrets, is_secret_header, plain_name
 from ..values.secrets.shapes import looks_secret
 from ..wire.auth.keys import Given
-from ..wire.transports.default import in_place_of
+from ..wire.transports.default import is_replaced
 from ..wire.transports.scripted import ScriptedTransport
 
 __all__ = ["Arrived", "Travelling", "packed", "unpacked"]
@@ -78,7 +78,7 @@ class Travelling:
         number = self._numbers.get(id(backend))
         if number is not None:
             return number
-        if in_place_of(_none) is not None and hasattr(backend, "transport_now"):
+        if is_replaced() and hasattr(backend, "transport_now"):
             msg = (
                 f"a cassette or another stand-in answers for {name_of(backend)} in this process, and it does not "
                 "travel: use on='local'"
@@ -201,10 +201,6 @@ class Travelling:
                 "environment variable of the provider where the workers run"
             )
             raise AuthenticationError(msg, kind="missing")
-
-
-def _none() -> Any:
-    return None
 
 
 def _is_ours(value: object) -> bool:

@@ -147,6 +147,7 @@ class Bar:
         self._done = self._failed = 0
         self._failures: Counter[str] = Counter()
         self._kinds_untold = False
+        self._note = ""
         self._spent = Totals()
         self._said = _Said()
         if about:
@@ -170,17 +171,19 @@ class Bar:
         """Count a settled generation. The cost of one that several thunks share is added once; replayed is free."""
         self.add((thunk,), state=thunk.state)
 
-    def add(self, thunks: Iterable[AnyThunk], *, state: str, failure: str | None = None) -> None:
+    def add(self, thunks: Iterable[AnyThunk], *, state: str, failure: str | None = None, note: str = "") -> None:
         """Count something that has settled.
 
         Args:
             thunks: the generations that were made for it.
             state: done, failed or cancelled.
             failure: the kind of failure.
+            note: more to stand behind the numbers from now on.
         """
         with self._lock:
             if self._closed:  # the block has ended; the generation went on for another consumer
                 return
+            self._note = note
             self._done += 1
             self._failed += state != "done"
             if failure is not None:
@@ -206,6 +209,8 @@ class Bar:
             said.append(f"{'>=' if spent.unpriced else ''}${spent.known_cost_usd:,.4f}{self._projected()}")
         seconds = time.perf_counter() - self._began
         said.append(f"{self._done / seconds if seconds > 0 else 0:.1f}/s")
+        if self._note:
+            said.append(self._note)
         if self._failed:
             said.append(f"{self._failed} failed{self._kinds_that_fit(said)}")
         self._said.text = " · ".join(said)

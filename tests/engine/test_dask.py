@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import signal
@@ -19,7 +20,8 @@ import pytest
 import mellite
 from mellite import engine
 from mellite.backends import Echo, Failing, Scripted
-from mellite.errors import AuthenticationError, CannotTravel, InvalidRequest, WorkerMismatch
+from mellite.errors import AuthenticationError, BudgetSpent, CannotTravel, InvalidRequest, WorkerMismatch
+from mellite.wire.transports.default import standing_in
 from tests.engine.provider import Served, provider
 
 pytestmark = pytest.mark.anyio
@@ -285,6 +287,29 @@ def worker(address, folder):
         process.communicate(timeout=30)
 
 
+async def test_a_cassette_that_stands_in_does_not_travel(dask, served):
+    """Where something answers in place of the network, no worker goes there."""
+    backend = backend_of(served)
+    with standing_in(lambda own: own()), pytest.raises(CannotTravel) as caught:
+        await engine.map([backend.generate("?")], on=dask)
+    assert caught.value.attribute == "backend.transport"
+
+
+def test_workers_of_its_own_have_the_environment_of_the_map(monkeypatch, tmp_path):
+    """A key that is set before the map begins is there on its own workers, and goes to the provider."""
+    with provider(tmp_path) as served:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment-0123456789")
+        monkeypatch.setenv("OPENAI_BASE_URL", served.url)
+        thunk = mellite.backend("openai-chat:gpt-4o-mini").generate("abc")
+        engine.map([thunk], on="dask").result()
+        ((_, _, _, key),) = served.seen()
+    assert thunk.text == "cba"
+    assert key == hashlib.sha256(b"bearer sk-of-the-environment-0123456789").hexdigest()[:8]
+    for thread in threading.enumerate():
+        if thread.name.startswith("mellite-dask"):
+            thread.join()
+
+
 def test_an_engine_that_does_not_exist_is_named():
     """A misspelled engine is refused with the nearest."""
     with pytest.raises(InvalidRequest, match="'dask'"):
@@ -321,6 +346,39 @@ class Counted(mellite.Backend):
         touch(self.folder, f"{len(self.running())}-of")
         os.unlink(f"{self.folder}/{mine}")
         yield mellite.events.Finish("stop")
+
+
+async def test_a_budget_ends_the_map_when_what_was_in_flight_has_settled(dask, served):
+    """It may be overspent by the calls that were in flight, and what was not asked is pending."""
+    thunks = [backend_of(served).generate(str(number)) for number in range(60)]
+    mapped = engine.map(thunks, on=dask, concurrency=3, limits=[mellite.Budget(tokens=150)])
+    with pytest.raises(BudgetSpent) as caught:
+        await mapped
+    assert 150 <= caught.value.spent <= 150 + 2 * 3 * 15
+    assert sum(thunk.state == "pending" for thunk in thunks) >= 60 - 10 - 6
+
+
+async def test_leaving_a_map_stops_its_calls_on_the_workers(dask):
+    """At the end of `async with`, what had begun is cancelled there."""
+    begun, ended = anyio.Event(), anyio.Event()
+
+    async def watch(stream):
+        begun.set()
+        with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+            await stream.receive()
+        ended.set()
+        await stream.aclose()
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, watch)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        with anyio.fail_after(20):
+            async with engine.map([Echo().generate("a"), Waiting(port).generate("b")], on=dask) as mapped:
+                assert (await anext(mapped)).text == "a"
+                await begun.wait()
+            await ended.wait()
+        tasks.cancel_scope.cancel()
+    assert mapped.counts["done"] == 1
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ __all__ = [
     "check_request",
     "default_transport",
     "in_place_of",
+    "is_replaced",
     "reaching",
     "shown_url",
     "standing_in",
@@ -158,6 +159,11 @@ def standing_in(stand_in: StandIn) -> Generator[None]:
         yield
     finally:
         _standing.pop(_KEY, None)
+
+
+def is_replaced() -> bool:
+    """Return whether `standing_in` replaces the transports of this process now."""
+    return _KEY in _standing
 
 
 def in_place_of(own: Callable[[], Transport]) -> Transport:
