@@ -285,7 +285,7 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
             self._close()
         elif self._reader is not None:
             item, workers = settled.item, self.workers
-            note = "" if self._rules.engine.is_here else f"{workers} worker{'s' * (workers != 1)}"
+            note = "" if self._rules.engine.is_here or not workers else f"{workers} worker{'s' * (workers != 1)}"
             self._reader.add(asked_in(item), state=state_of(item), failure=failure_of(item), note=note)
         return settled
 

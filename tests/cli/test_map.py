@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import threading
+import sys
 
 import pytest
 from click.testing import CliRunner
 
 from mellite.cli.app import app
+from tests.terminal import on_terminal
 
 
 @pytest.fixture
@@ -90,13 +91,12 @@ def test_a_wrong_row_loses_none_before_it(invoke, tmp_path):
 
 
 def test_workers_ask_about_the_rows(invoke, tmp_path):
-    """With --on dask a cluster of its own has the environment of the command, and ends with it."""
+    """With --on dask it has workers of its own, which the bar tells, and which end with it."""
     (tmp_path / "p.csv").write_text("id,prompt\n" + "".join(f"{n},word {n}\n" for n in range(20)), encoding="utf-8")
-    ran = invoke("p.csv", "-m", "fake:echo", "--out", "a.jsonl", "--on", "dask", "--workers", "1", "--json")
-    assert ran.exit_code == 0, ran.output
+    words = [str(tmp_path / "p.csv"), "-m", "fake:echo", "--out", str(tmp_path / "a.jsonl"), "--on", "dask"]
+    ran = on_terminal([sys.executable, "-m", "mellite", "map", *words, "--workers", "1"])
+    assert ran.code == 0, ran.plain
+    assert "1 worker" in ran.plain
     assert {row["text"] for row in rows_of(tmp_path / "a.jsonl")} == {f"word {n}" for n in range(20)}
     refused = invoke("p.csv", "-m", "fake:echo", "--out", "a.jsonl", "--workers", "2")
     assert (refused.exit_code, "dask and ray" in refused.stderr) == (2, True)
-    for thread in threading.enumerate():
-        if thread.name.startswith("mellite-dask"):
-            thread.join()
