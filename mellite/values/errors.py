@@ -266,7 +266,7 @@ class UnknownProviderError(ProviderError):
 
 
 class BatchFailed(ProviderError):
-    """A batch at a provider failed as a whole; ``batch_id`` is the provider's id of it."""
+    """A batch failed, expired, was cancelled, or lost this call; ``batch_id`` is the provider's id of it."""
 
     batch_id: str | None = None
 
