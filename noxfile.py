@@ -230,18 +230,19 @@ def batch(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", *warnings, "tests/engine/batch/sdks.py", *session.posargs)
 
 
-#: The clients from npm that `nox -s node` brings, one of them a coding agent; each pinned.
-NODE = ("openai@6.49.0", "@anthropic-ai/sdk@1.14.0", "@openai/codex@0.171.0")
+#: The clients from npm that `nox -s node` brings, two of them coding agents; each pinned.
+NODE = ("openai@6.49.0", "@anthropic-ai/sdk@1.14.0", "@openai/codex@0.171.0", "@anthropic-ai/claude-code@2.1.332")
 
 
 @nox.session
 def node(session: nox.Session) -> None:
-    """Record clients for Node and a coding agent through `mellite serve`, and replay them offline; needs npm."""
+    """Record clients for Node and coding agents through `mellite serve`, and replay them offline; needs npm."""
     install(session, "test")
     folder = Path(session.create_tmp()).resolve()
     session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), *NODE, external=True)
     files = [str(Path("tests", "servers", name)) for name in ("node_clients.py", "coding_agent.py")]
-    programs = {"MELLITE_NODE": str(folder), "MELLITE_CODEX": str(folder / "node_modules" / ".bin" / "codex")}
+    bin = folder / "node_modules" / ".bin"
+    programs = {"MELLITE_NODE": str(folder), "MELLITE_CODEX": str(bin / "codex"), "MELLITE_CLAUDE": str(bin / "claude")}
     session.run("python", "-m", "pytest", "-q", *files, *session.posargs, env=programs)
 
 

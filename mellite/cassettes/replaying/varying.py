@@ -108,8 +108,9 @@ _TOLD_OTHERWISE: Final = re.compile(r"(?m)^(?:Chunk ID: [0-9a-f]+|Wall time: [0-
 _DAY: Final = re.compile(
     r"(<current_date>)\d{4}-\d\d-\d\d(?=</current_date>)"
     r"|(Today's date: )(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d? \d{4})(?=\s*</env>)"
+    r"|(\A# Environment\n(?s:.*)\n\nToday's date is )\d{4}-\d\d-\d\d(?=\.\Z)"
 )
-_TELLS_DAY: Final = ("</current_date>", "</env>")
+_TELLS_DAY: Final = ("</current_date>", "</env>", "# Environment")
 
 _BOUNDARY: Final = re.compile(r"--([0-9A-Za-z'()+_,./:=? -]{1,70})\r?\n")
 _SECRET_VALUE: Final = "=" + quote(REDACTED, safe="")
@@ -123,7 +124,7 @@ def steady_body(value: Json) -> Json:
     ``input``, but those that an ``item_reference`` refers to. ``"stream": false`` is the default, as is
     ``"strict": false`` of a tool, and a message of one text is that text. Of what Codex tells of a command that it has
     run, the number of the output and the time that it took are left out, and so is the day that agents tell in
-    ``<current_date>`` or at the end of ``<env>``.
+    ``<current_date>`` or at the end of what they tell of the machine.
 
     Example:
         >>> steady_body({"model": "m", "prompt_cache_key": "run-7", "metadata": {"user_id": "u"}, "stream": False})
@@ -221,7 +222,7 @@ def _in_texts(change: Callable[[str], str], content: Json) -> Json:
 
 
 def _undated(text: str) -> str:
-    return _DAY.sub(r"\1\2", text) if any(mark in text for mark in _TELLS_DAY) else text
+    return _DAY.sub(r"\1\2\3", text) if any(mark in text for mark in _TELLS_DAY) else text
 
 
 def _undated_output(text: str) -> str:

@@ -222,3 +222,12 @@ async def test_the_day_in_the_prompt_of_an_agent() -> None:
     assert await ask(transport, asked("2027-01-05")) == b"1"
     with pytest.raises(CassetteMiss, match="2027-01-05"):
         await ask(transport, asked("2027-01-05", end="."))
+    newer = "# Environment\n - Platform: linux\n\nToday's date is {}."
+    kept = [
+        steady_body({"messages": [{"role": "system", "content": newer.format(day)}]})
+        for day in ("2026-11-30", "2027-01-05")
+    ]
+    assert kept[0] == kept[1]
+    assert steady_body({"system": f"Hi. {newer.format('2026-11-30')}"}) == {
+        "system": f"Hi. {newer.format('2026-11-30')}"
+    }
