@@ -160,7 +160,7 @@ class CassetteSource:
             }
         clean: JsonObject = cast("JsonObject", self._masks.value(told))
         # Numbers of tokens are no secrets; the prompt is masked already, and long.
-        return {**clean, "prompt": row.prompt, **{name: told[name] for name in _TOKENS}}
+        return {**clean, "prompt": row.prompt, **{name: getattr(row, name) for name in _TOKENS}}
 
     def timeline(self, id: str) -> JsonObject | None:
         """Return when each part of an answer came; None if the recording does not say."""

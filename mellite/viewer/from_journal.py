@@ -112,6 +112,7 @@ class JournalSource:
         row = self._kept.get(id) or _tool_row(record)
         told: JsonObject = {
             **row.as_json(),
+            "cache_read_tokens": row.cache_read_tokens,
             "kind": record.kind,
             "source": self._path,
             "run": record.run or None,

@@ -39,7 +39,7 @@ class Row:
         lineage: which copy of a thunk it was.
         tags: words that the program gave it.
         replayed: whether it cost nothing, because it came from a cassette.
-        cache_read_tokens: input tokens that were read from a cache; a part of `input_tokens`.
+        cache_read_tokens: input tokens that were read from a cache, a part of `input_tokens`; no column of the view.
     """
 
     id: str
@@ -72,8 +72,9 @@ class Row:
         return cls(**known)
 
     def as_json(self) -> JsonObject:
-        """Return it as JSON-ready values."""
+        """Return the columns of the view as JSON-ready values."""
         values = asdict(self, recurse=False)
+        del values["cache_read_tokens"]
         return values | {"lineage": list(self.lineage), "tags": list(self.tags)}
 
     def brief(self, length: int = _SHORT) -> Row:

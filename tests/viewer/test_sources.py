@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
 import mellite
 from mellite.errors import CassetteMiss, MelliteError
 from mellite.viewer.rows import Changes, Choice, Source
 from mellite.viewer.sources import source_at
+from tests.archive.journal.support import ByStep
 from tests.viewer.viewing import COLUMNS, journaled, logged, recorded
 
 
@@ -48,7 +50,7 @@ def test_rows_have_the_columns_of_a_log(sources: dict[str, Source], kind: str) -
     source = sources[kind]
     assert source.kind == kind
     found = source.calls(Choice(), 0, 100)
-    assert [name for name in found.calls[0].as_json() if name in COLUMNS] == COLUMNS
+    assert list(found.calls[0].as_json()) == COLUMNS
     moments = [row.started_at or "" for row in found.calls]
     assert moments == sorted(moments, reverse=True)
     assert ids(source, sort="oldest") == ids(source)[::-1]
@@ -125,6 +127,41 @@ def test_runs_of_a_journal(sources: dict[str, Source]) -> None:
     tool = source.call(first["parts"][1]["call"])
     assert tool is not None
     assert tool["tool"]["arguments"] == {"city": "Paris"}
+
+
+@mellite.tool
+async def ask(question: str) -> str:
+    """Ask another model."""
+    return await mellite.run(ByStep("Sunny."), question)
+
+
+@pytest.mark.anyio
+async def test_runs_of_a_log(tmp_path: Path) -> None:
+    """A run in a log is a tree of its calls and of the runs in its tools, and is compared with another one."""
+    path = tmp_path / "log.db"
+    with mellite.log.to(path):
+        for answer in ("It is sunny.", "It rains."):
+            call = mellite.ToolCall("c1", "ask", {"question": "How is it?"})
+            await mellite.run(ByStep([call], answer), "What is the weather?", tools=[ask])
+    await anyio.to_thread.run_sync(mellite.log.flush)
+    source = source_at(str(path))
+    outer = [str(run["id"]) for run in source.runs() if run["parent"] is None]
+    assert (len(source.runs()), len(outer)) == (4, 2)
+    newest = source.run(outer[0])
+    assert newest is not None
+    assert [(part["kind"], part["text"]) for part in newest["parts"]] == [
+        ("call", ""),
+        ("run", "answered"),
+        ("call", "It rains."),
+    ]
+    (inner,) = newest["parts"][1]["parts"]
+    assert inner["text"] == "Sunny."
+    call_ = source.call(inner["call"])
+    assert call_ is not None
+    assert call_["run"] == newest["parts"][1]["id"]
+    found = source.difference(*outer)
+    assert found is not None
+    assert [pair["change"] for pair in found["pairs"]] == ["same", "answer"]
 
 
 def test_calls_of_a_log_are_chosen(sources: dict[str, Source]) -> None:

@@ -81,10 +81,10 @@ class App {
 
   async route() {
     const [path, query] = (location.hash.slice(1) || "/").split("?", 2);
-    const parts = path.split("/").slice(1).map((part) => decodeURIComponent(part));
     this.leave();
     this.view.setAttribute("aria-busy", "true");
     try {
+      const parts = path.split("/").slice(1).map((part) => decodeURIComponent(part));
       await this.open(parts, new URLSearchParams(query || ""));
     } catch (error) {
       this.nothing(`this cannot be shown: ${error.message}`);

@@ -163,6 +163,15 @@ def test_by_keys(page: Browser, urls: dict[str, str]) -> None:
     page.until("return document.body.innerText.includes('by tag')")
 
 
+@pytest.mark.parametrize("hash", ["#/call/%E0%A4%A", "#/call/none", "#/run/none", "#/timeline/none", "#/diff/1/none"])
+def test_an_address_that_leads_nowhere(page: Browser, urls: dict[str, str], hash: str) -> None:
+    """What is not there is said, with a way back."""
+    page.open(urls["journal"])
+    page.go(hash)
+    page.script("document.querySelector('.nothing a').click()")
+    page.until("return document.querySelector('.rows a') !== null")
+
+
 def test_filters(page: Browser, urls: dict[str, str]) -> None:
     """What is chosen stands in the address, so that it can be kept."""
     page.open(urls["log"])
