@@ -12,6 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from ...cassettes.files.vcr import Imported
+from ...values.errors import InvalidRequest
 from ...values.provider_json import Json, JsonObject
 from .calls import add_call, add_exchange, base_url_of, provider_of
 from .exchanges import Exchanges
@@ -23,7 +24,7 @@ __all__ = ["read", "recognizes"]
 
 _SAMPLE: Final = re.compile(r"samples/[^/]+\.json")
 _FIRST: Final = b"_journal/start.json"
-_REFERENCE: Final = re.compile(r"attachment://([0-9a-zA-Z_-]+)")
+_REFERENCE: Final = re.compile(r"attachment://([0-9a-f]{32})")
 
 #: Arguments of an SDK's method that are no part of the body.
 _NOT_SENT: Final = frozenset({"extra_headers", "extra_query", "timeout", "stream", "stream_options"})
@@ -57,8 +58,12 @@ def read(source: Source) -> Imported:
         pool = _Pool.of(sample, where, places)
         for number, item in enumerate(places.items(sample.get("events"), f"{where}.events", optional=True)):
             event = places.fields(item, f"{where}.events[{number}]")
-            if event.get("event") == "model":
+            if event.get("event") != "model":
+                continue
+            try:
                 _add(found, pool.resolved(event), pool, f"{where}.events[{number}]")
+            except InvalidRequest as error:
+                found.skip(f"{where}.events[{number}]", str(error))
     found.say("scores, transcripts and all that is no call of a model")
     return found.imported()
 
@@ -101,7 +106,11 @@ class _Pool:
         )
 
     def resolved(self, value: Json) -> Json:
-        """Return a value with the texts that its references to attachments stand for."""
+        """Return a value with the texts that its references to attachments stand for.
+
+        Raises:
+            InvalidRequest: if an attachment is not in the log.
+        """
         if isinstance(value, str):
             return _REFERENCE.sub(self._attached, value) if "attachment://" in value else value
         if isinstance(value, list):
@@ -110,7 +119,10 @@ class _Pool:
 
     def _attached(self, found: re.Match[str]) -> str:
         text = self.attachments.get(found[1])
-        return text if isinstance(text, str) else found[0]
+        if not isinstance(text, str):
+            msg = f"it refers to {found[0]:.80}, which is not in the log"
+            raise InvalidRequest(msg)
+        return text
 
     def expanded(self, references: Json, pool: list[Json], where: str) -> list[Json]:
         """Return the items of a pool that ranges stand for."""

@@ -97,7 +97,11 @@ class _Row:
         return f"response {self.fields.get('id')}"
 
     def value(self, name: str) -> Json:
-        """The JSON in a column, its references to other columns resolved; None if there is none."""
+        """Return the JSON in a column, its references to other columns resolved; None if there is none.
+
+        Raises:
+            InvalidRequest: if a reference leads nowhere.
+        """
         return self._resolved(column(self.fields, name))
 
     def _resolved(self, value: Json) -> Json:
@@ -115,17 +119,21 @@ class _Row:
         return {name: self._resolved(item) for name, item in value.items()}
 
     def _referred(self, name: Json) -> Json:
-        """Return the text of a fragment, ``f1``, or of a response, ``r:ID``."""
-        if not isinstance(name, str):
-            return {"$": name}
+        """Return the text of a fragment, ``f1``, or of a response, ``r:ID``.
+
+        Raises:
+            InvalidRequest: if it is not in the log.
+        """
+        name = str(name)
         if name.startswith("r:"):
             query, key = "SELECT response FROM responses WHERE id = ?", name[2:]
-        elif name.startswith("f") and "fragments" in self.tables:
-            query, key = "SELECT content FROM fragments WHERE id = ?", name[1:]
         else:
-            return {"$": name}
+            query, key = "SELECT content FROM fragments WHERE id = ?", name[1:]
         row = self.database.execute(query, (key,)).fetchone()
-        return {"$": name} if row is None else row[0]
+        if row is None:
+            msg = f"it refers to {name!r:.80}, which is not in the log"
+            raise InvalidRequest(msg)
+        return row[0]
 
     def rows(self, query: str) -> Iterator[JsonObject]:
         """Yield the rows of another table that belong to this one; none if the file has no such table."""
@@ -135,7 +143,7 @@ class _Row:
 
 
 def _add(found: Exchanges, row: _Row) -> None:
-    answer, told = row.value("response_json"), row.fields.get("response")
+    answer, told = column(row.fields, "response_json"), row.fields.get("response")
     answer = answer if isinstance(answer, dict) else {}
     parts = _parts(row, told)
     if not parts:

@@ -133,6 +133,7 @@ def test_anthropic(tmp_path: Path, form: str) -> None:
     backend = mellite.backend(f"cassette:{tmp_path / 'out' / 'a.json'}", retries=0)
     with pytest.raises(mellite.errors.ProviderError, match="Overloaded"):
         backend.generate("Hi", max_tokens=64).result()
+    assert [one.response.status for one in load_cassette(tmp_path / "out" / "a.json").http] == [529, 200]
 
 
 GENERATED = {

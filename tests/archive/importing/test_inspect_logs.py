@@ -6,6 +6,7 @@ import json
 import struct
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +125,21 @@ def test_messages_of_all_kinds(tmp_path: Path) -> None:
 
 def test_left_out(tmp_path: Path) -> None:
     """Calls that failed, wait or have no answer are left out by their places."""
-    events = [model_event(error="boom"), model_event(pending=True), model_event(output={"choices": []}), model_event()]
+    lost = model_event(input=[{"role": "user", "content": f"See attachment://{7:032x}"}])
+    events = [
+        model_event(error="x"),
+        model_event(pending=True),
+        model_event(output={"choices": []}),
+        lost,
+        model_event(),
+    ]
     done = converted(log(tmp_path / "a.json", sample(*events)), tmp_path / "b.json")
     assert done.calls == 1
-    assert done.dropped[:3] == (
+    assert done.dropped[:4] == (
         "$.samples[0].events[0]: the call failed",
         "$.samples[0].events[1]: the call has no answer yet",
         "$.samples[0].events[2]: the call has no answer",
+        "$.samples[0].events[3]: it refers to attachment://00000000000000000000000000000007, which is not in the log",
     )
     assert answers(tmp_path / "b.json", "Hi") == ["Hello!"]
 
@@ -249,3 +258,23 @@ def test_deep(tmp_path: Path) -> None:
     members = {**START, "samples/1_epoch_1.json": b'{"events": [{"event": "model", "x": %s}]}' % deep.encode()}
     with pytest.raises(InvalidCassette, match="nested too deeply"):
         converted(archive(tmp_path / "a.eval", members), tmp_path / "b.json")
+
+
+def test_nearly_too_deep(tmp_path: Path) -> None:
+    """What JSON still decodes may be too deep to be walked through: that is no traceback, either."""
+    deep = b"[" * 480 + b"]" * 480
+    members = {**START, "samples/1.json": b'{"events": [{"event": "model", "x": %s}, {"event": "model"}]}' % deep}
+    with pytest.raises(InvalidCassette, match=r"nested too deeply|model expected a text"):
+        converted(archive(tmp_path / "a.eval", members), tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, 93])
+def test_checksums(tmp_path: Path, method: int) -> None:
+    """A member whose bytes are not those that were written is refused, however it is compressed."""
+    sampled = json.dumps(sample(model_event())).encode()
+    source = archive(tmp_path / "a.eval", {**START, "samples/1_epoch_1.json": sampled}, method)
+    assert converted(source, tmp_path / "b.json").calls == 1
+    right, wrong = (struct.pack("<I", zlib.crc32(sampled) ^ change) for change in (0, 1))
+    source.write_bytes(source.read_bytes().replace(right, wrong))
+    with pytest.raises(InvalidCassette, match=r"Bad CRC|checksum"):
+        converted(source, tmp_path / "c.json")

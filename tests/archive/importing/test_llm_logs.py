@@ -94,6 +94,21 @@ def test_other_models(written: Written, tmp_path: Path) -> None:
     assert "attachments of calls whose messages llm did not keep" in done.dropped
 
 
+def test_references(written: Written, tmp_path: Path) -> None:
+    """Texts that llm stored once are put back where others refer to them, alone or in the middle of a text."""
+    told = "INSERT INTO responses (id, model, prompt_json, response) VALUES ('%s', 'mine', '%s', 'So.')"
+    sent = '{"messages": [{"role": "user", "content": {"$r": ["Say ", {"$": "r:x"}, {"$": "f%d"}]}}]}'
+    source = written(
+        "llm_0_27.sql",
+        "DELETE FROM responses",
+        "INSERT INTO responses (id, model, prompt, response) VALUES ('x', 'mine', 'Hi', 'Hello! ')",
+        *[told % (id, sent % fragment) for id, fragment in (("y", 1), ("z", 9))],
+    )
+    done = converted(source, tmp_path / "a.json")
+    assert answers(tmp_path / "a.json", "Say Hello! Name a lake.\n") == ["So."]
+    assert done.dropped[0] == "response z: it cannot be asked again: it refers to 'f9', which is not in the log"
+
+
 def test_attachments(written: Written, tmp_path: Path) -> None:
     """Attachments of the newer tables are parts of the prompt; a file that is not in the log is said to be missing."""
     tip = "'b2:263c2dd160969a69cb480815d9c4f39e'"

@@ -105,7 +105,12 @@ def test_thinking_retries_and_broken_answers(tmp_path: Path) -> None:
     thunk = mellite.backend(f"cassette:{tmp_path / 'b.json'}").generate("Hi")
     thunk.result()
     assert (thunk.thinking, thunk.tool_calls[0].arguments) == ("Hm.", {"a": 1})
-    (_, second) = load_cassette(tmp_path / "b.json").http
+    (one, second) = load_cassette(tmp_path / "b.json").http
+    assert json.loads(one.response.body.text)["content"][0] == {
+        "type": "thinking",
+        "thinking": "Hm.",
+        "signature": "sig",
+    }
     assert "No such a." in second.request.body.text
     assert "Field required" in second.request.body.text
 
