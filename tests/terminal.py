@@ -34,6 +34,28 @@ class Seen(NamedTuple):
         """What it wrote to the terminal, without the codes."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", self.drawn)
 
+    @property
+    def screen(self) -> list[str]:
+        """The lines that are left on the terminal in the end, without the empty ones at its end."""
+        lines, row, column = [""], 0, 0
+        for found in re.finditer(r"\x1b\[([0-9;?]*)([A-Za-z])|\r|\n|[^\x1b\r\n]+", self.drawn):
+            number, kind, text = found[1], found[2], found[0]
+            if kind == "A":
+                row = max(0, row - int(number or 1))
+            elif kind == "K":
+                lines[row] = ""
+            elif kind:
+                pass
+            elif text == "\r":
+                column = 0
+            elif text == "\n":
+                row += 1
+                lines += [""] * (row + 1 - len(lines))
+            else:
+                lines[row] = lines[row][:column].ljust(column) + text + lines[row][column + len(text) :]
+                column += len(text)
+        return "\n".join([line.rstrip() for line in lines]).rstrip().split("\n")
+
 
 def on_terminal(command: Sequence[str], *, only_errors: bool = False, **environment: str) -> Seen:
     """Run a program with a terminal of 90 columns as its standard output and error, or as its standard error only."""

@@ -12,6 +12,7 @@ from ..values.errors import InvalidRequest, MelliteError
 from .asking import Asking, asking_options
 from .attachments import FROM_INPUT, attached
 from .log import kept_in
+from .markdown import MarkdownScreen, draws_markdown, print_markdown
 from .output import encodable, errors_shown, print_json
 from .spending import OUTPUT, check_cost
 from .standard_input import given_text, piped_text
@@ -46,6 +47,11 @@ _MAX_USD: Final = (
 @click.option("--max-usd", metavar="USD", help=_MAX_USD)
 @click.option("--stream", is_flag=True, help="Print the answer as it arrives.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with everything; JSON lines with --stream.")
+@click.option(
+    "--markdown/--plain",
+    default=None,
+    help="Draw the answer as Markdown, or print it as it is; Markdown on a terminal unless given.",
+)
 def generate(
     *,
     prompt: str | None,
@@ -55,11 +61,16 @@ def generate(
     max_usd: str | None,
     stream: bool,
     as_json: bool,
+    markdown: bool | None,
 ) -> None:
     """Generate an answer to PROMPT, after what is piped in ("-" is standard input alone).
 
     Ctrl-C prints what has arrived, and ends with 130.
     """
+    if as_json and markdown:
+        msg = "--json and --markdown do not go together"
+        raise click.UsageError(msg)
+    drawn = not as_json and (draws_markdown() if markdown is None else markdown)
     with errors_shown(), kept_in(log):
         media = attached(attachments)
         text = _prompt(prompt, attachments)
@@ -67,9 +78,9 @@ def generate(
         if max_usd is not None:
             check_cost(thunk, max_usd)
         try:
-            _print(thunk, stream=stream, as_json=as_json)
+            _print(thunk, stream=stream, as_json=as_json, markdown=drawn)
         except KeyboardInterrupt:
-            _print_stopped(thunk, stream=stream, as_json=as_json)
+            _print_stopped(thunk, stream=stream, as_json=as_json, markdown=drawn)
             raise
 
 
@@ -101,9 +112,13 @@ def _content(text: str, media: Sequence[Media]) -> str | list[str | Media]:
     return [*([text] if text else []), *media] if media else text
 
 
-def _print(thunk: AnyThunk, *, stream: bool, as_json: bool) -> None:
-    if stream:
+def _print(thunk: AnyThunk, *, stream: bool, as_json: bool, markdown: bool) -> None:
+    if stream and markdown:
+        _draw_stream(thunk)
+    elif stream:
         print_stream(thunk, as_json)
+    elif markdown:
+        print_markdown(thunk.result())
     elif not as_json:
         click.echo(encodable(thunk.result()))
     else:
@@ -112,13 +127,16 @@ def _print(thunk: AnyThunk, *, stream: bool, as_json: bool) -> None:
         print_json(summary(thunk))
 
 
-def _print_stopped(thunk: AnyThunk, *, stream: bool, as_json: bool) -> None:
+def _print_stopped(thunk: AnyThunk, *, stream: bool, as_json: bool, markdown: bool) -> None:
     """Print what has arrived of an answer before Ctrl-C."""
     stop(thunk)
     if as_json:
         print_json(summary(thunk))
     elif stream:
-        click.echo()
+        if not markdown:
+            click.echo()
+    elif markdown:
+        print_markdown(thunk.partial)
     elif thunk.partial:
         click.echo(encodable(thunk.partial))
 
@@ -147,6 +165,20 @@ def print_stream(thunk: AnyThunk, as_json: bool) -> None:
         raise
     if not as_json:
         click.echo()
+
+
+def _draw_stream(thunk: AnyThunk) -> None:
+    """Draw an answer as it arrives, as Markdown, to what had arrived at a Ctrl-C or a failure."""
+    drawn = 0
+    with MarkdownScreen() as screen:
+        try:
+            for delta in thunk.iter():
+                screen.add(delta)
+                drawn += len(delta)
+        except KeyboardInterrupt:
+            stop(thunk)
+            screen.add(thunk.partial[drawn:])
+            raise
 
 
 def _print_delta(delta: str, as_json: bool) -> None:
