@@ -19,7 +19,7 @@ from ...backends.live import LiveBackend
 from ...strategies.sampling import BudgetForcing, RepairSampling, Strategy
 from ...thunk.observing import Interceptor, Opener
 from ...thunk.thunk import AnyThunk
-from ...values.errors import InvalidRequest, MelliteError
+from ...values.errors import InvalidRequest, MelliteError, TransportError
 from ...values.events import Event
 from ...wire.http import HttpRequest
 from .answers import answer_events
@@ -41,6 +41,9 @@ _QUIET: Final = 0.1
 _SOON: Final = 2.0
 _SELDOM: Final = 60.0
 _SLOWER: Final = 1.5
+
+#: How long a service may be out of reach before its batches count as failed, in seconds: they go on meanwhile.
+_PATIENCE: Final = 3600.0
 
 #: The HTTP status from which on an answer is a refusal.
 _REFUSED: Final = 400
@@ -70,6 +73,7 @@ class _Watched:
     part: Part
     next_look: float
     interval: float = _SOON
+    failing_since: float | None = None
 
 
 @final
@@ -323,7 +327,10 @@ class _Work:
             part = watched.part
             try:
                 await self._step(watched)
+                watched.failing_since = None
             except MelliteError as error:
+                if self._bears(watched, error):
+                    continue
                 del self._watched[part.name]
                 self._fail(self._waiting_in(part), error)
         now = self._now()
@@ -331,6 +338,17 @@ class _Work:
         if self._parked and self._is_over:
             times.append(self._last_parked + _QUIET - now)
         return None if not times else max(0.0, min(times))
+
+    def _bears(self, watched: _Watched, error: MelliteError) -> bool:
+        """Tell whether to look at a batch again later, although its service could not be asked; if so, set when."""
+        now = self._now()
+        since = watched.failing_since = now if watched.failing_since is None else watched.failing_since
+        may_pass = isinstance(error, TransportError) or error.retryable
+        if watched.part.id is None or not may_pass or now - since >= _PATIENCE:
+            return False
+        watched.next_look = now + (watched.interval if error.retry_after is None else error.retry_after)
+        watched.interval = min(_SELDOM, watched.interval * _SLOWER)
+        return True
 
     async def _step(self, watched: _Watched) -> None:
         part = watched.part

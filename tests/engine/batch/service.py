@@ -23,6 +23,10 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[3]
 
 
+#: So often a batch with "outage" in a prompt cannot be looked at: more often than a call is tried again.
+OUTAGE = 8
+
+
 class Services:
     """What all connections know."""
 
@@ -292,6 +296,8 @@ class Handler(BaseHTTPRequestHandler):
             batch["cancelled"] = True
         else:
             services.look(batch)
+        if "outage" in json.dumps(batch["lines"]) and batch["looks"] <= OUTAGE:
+            return self.give({"error": {"message": "out of order", "type": "server_error"}}, status=503)
         return self.give(self.told(batch))
 
     def told(self, batch: dict) -> dict:

@@ -112,6 +112,14 @@ async def test_a_batch_that_fails_as_a_whole_says_why(served):
         assert "failed: line 1 is invalid" in str(thunk.error)
 
 
+async def test_an_outage_of_the_service_does_not_lose_a_batch(served):
+    """A batch goes on while its service cannot be asked, and is looked at until it can."""
+    async with backend_at("openai", served.url) as backend:
+        thunk = backend.generate("outage")
+        await engine.map([thunk], on="batch", progress=False)
+    assert thunk.text == "egatuo"
+
+
 async def test_a_missing_key_is_told_to_all_and_asked_once(served):
     """Where the service refuses the key, each thunk has that error, after one request."""
     before = len(served.seen())
