@@ -112,7 +112,8 @@ class Where(mellite.Backend):
 async def test_calls_are_spread_over_the_workers(dask):
     """Both workers have calls, also of a short list."""
     given = await engine.map([Where().generate("?") for _ in range(20)], on=dask, collect=list)
-    assert sorted(Counter(thunk.text for thunk in given).values()) == [10, 10]
+    counts = Counter(thunk.text for thunk in given).values()
+    assert (len(counts), sum(counts), min(counts) > 5) == (2, 20, True)  # a desk that is done early gets one more
 
 
 async def test_an_await_waits_for_the_worker_and_a_cancel_reaches_it(dask):

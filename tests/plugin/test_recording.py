@@ -212,8 +212,8 @@ def test_misspelled_marker(run: Run, script: Script) -> None:
     ("marks", "words"),
     [
         ("mode='rewite'", "ConfigurationError: mode is one of *did you mean 'rewrite'*"),
-        ("match='poool'", "ConfigurationError: match is one of *not 'poool'*"),
-        ("mode='all'", "RecordingForbidden: the mode 'all' *CI='true'*"),
+        pytest.param("match='poool'", "ConfigurationError: match is one of *not 'poool'*", marks=pytest.mark.slow),
+        pytest.param("mode='all'", "RecordingForbidden: the mode 'all' *CI='true'*", marks=pytest.mark.slow),
     ],
     ids=["mode", "match", "ci"],
 )

@@ -66,6 +66,7 @@ def reported(pytester: pytest.Pytester) -> Sequence[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_changed_request(pytester: pytest.Pytester, server: Server, run: Run) -> None:
     """It gets the old answer, so that the test goes on; it is reported; and recording asks for it alone."""
     script = server.script(*says("A.", "B.", "C.", "new B."))
