@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
@@ -39,6 +40,7 @@ SCRIPTS: Final = (
 )
 
 _STYLE: Final = "style.css"
+_SCRIPT: Final = "page.js"
 
 #: The kinds of files that the page consists of, by their endings.
 TYPES: Final = {"js": "text/javascript", "css": "text/css"}
@@ -73,9 +75,13 @@ _HEAD: Final = """<!doctype html>
 
 
 def page_file(name: str) -> str | None:
-    """Return one of the files of the page; None if there is none of this name."""
-    if name not in (*SCRIPTS, _STYLE):
-        return None
+    """Return a file that the page asks for, its style or all its scripts as one; None for any other name."""
+    if name == _STYLE:
+        return _read(name)
+    return _joined() if name == _SCRIPT else None
+
+
+def _read(name: str) -> str:
     return (files("mellite.viewer") / "page_files" / name).read_text(encoding="utf-8")
 
 
@@ -84,7 +90,7 @@ def served_page() -> str:
     return _HEAD.format(
         policy="",
         style=f'<link rel="stylesheet" href="files/{_STYLE}">',
-        scripts='<script type="module" src="files/main.js"></script>',
+        scripts=f'<script type="module" src="files/{_SCRIPT}"></script>',
     )
 
 
@@ -112,7 +118,7 @@ def html(source: str | os.PathLike[str] | Any) -> str:
 
 def _page_of(path: str) -> str:
     rows, details = _everything(source_at(path))
-    style, script = page_file(_STYLE) or "", _joined()
+    style, script = _read(_STYLE), _joined()
     policy = (
         f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -164,10 +170,10 @@ def _calls_in(tree: JsonObject | None) -> Iterator[str]:
         yield from _calls_in(part)
 
 
+@cache
 def _joined() -> str:
     """Return all scripts as one: what they import from each other stands above, so that no import is needed."""
-    texts = [page_file(name) or "" for name in SCRIPTS]
-    return "\n".join([_EXPORT.sub("", _IMPORT.sub("", text)) for text in texts])
+    return "\n".join([_EXPORT.sub("", _IMPORT.sub("", _read(name))) for name in SCRIPTS])
 
 
 def _digest(text: str) -> str:

@@ -54,7 +54,7 @@ def test_calls(url: str) -> None:
 def test_what_is_not_there(url: str) -> None:
     """An unknown call or path is 404, a value that makes no sense 400, another method 405."""
     assert (
-        got(f"{url}api/calls/none").status == got(f"{url}api/none").status == got(f"{url}files/none.js").status == 404
+        got(f"{url}api/calls/none").status == got(f"{url}api/none").status == got(f"{url}files/main.js").status == 404
     )
     assert got(f"{url}files/..%2fpage.py").status == got(f"{url}files/../../page.py").status == 404
     for query in ("limit=many", "limit=-1", "offset=1e3", "sort=upwards", "min_usd=cheap", f"limit={'9' * 30}"):
@@ -90,7 +90,7 @@ def test_who_may_look(url: str) -> None:
 
 def test_headers(url: str) -> None:
     """Nothing of the page is told elsewhere, kept, framed, or run from elsewhere; there is no cookie."""
-    for path in ("", "api/calls", "files/main.js", "nothing"):
+    for path in ("", "api/calls", "files/page.js", "nothing"):
         headers = got(f"{url}{path}").headers
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["x-content-type-options"] == "nosniff"

