@@ -304,7 +304,8 @@ def engines(session: nox.Session) -> None:
     """Run maps on Ray, and long ones on Dask in which workers and clients are killed; it takes minutes."""
     session.install("-q", "-e", ".[test]", "cloudpickle>=3.1", RAY)
     session.run("python", "-m", "pytest", "-q", "-W", "default", "tests/engine/ray_engine.py")
-    session.run("python", "-m", "tests.engine.long_maps", *session.posargs)
+    session.run("python", "-m", "tests.engine.long_maps", *(session.posargs or ["--rpm", "6000"]))
+    session.run("python", "-m", "tests.engine.long_maps", "--speed", "--thunks", "5000")
 
 
 @nox.session

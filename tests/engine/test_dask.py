@@ -382,6 +382,20 @@ async def test_leaving_a_map_stops_its_calls_on_the_workers(dask):
     assert mapped.counts["done"] == 1
 
 
+def test_what_a_lost_worker_had_is_asked_of_another(cluster, dask, tmp_path):
+    """A worker is killed with calls in flight: all settle, and only those are asked twice."""
+    with provider(tmp_path, delay=0.05) as served:
+        backend = backend_of(served)
+        mapped = engine.map([backend.generate(f"p{number}") for number in range(60)], on=dask, concurrency=8)
+        for settled, thunk in enumerate(mapped):
+            assert thunk.text == thunk.call.request.text[::-1]
+            if settled == 20:
+                os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+        times = Counter(served.prompts())
+    assert mapped.counts["done"] == len(times) == 60
+    assert sum(times.values()) <= 60 + 8 + 2
+
+
 @pytest.mark.slow
 async def test_what_a_lost_worker_had_runs_elsewhere_and_is_paid_once(cluster, tmp_path):
     """A worker is killed in the middle: every thunk settles, and what was in the journal is not asked again."""
