@@ -12,6 +12,7 @@ from mellite import engine
 from mellite.backends import Constant, Echo
 from mellite.errors import BudgetSpent, ConfigurationError
 from mellite.events import Finish, ResponseStart, TextDelta
+from mellite.loops.rates import asked_ago
 from tests.backends.wrappers.clocks import FakeClock
 from tests.engine.test_map import Crowd, _read, words
 
@@ -193,3 +194,18 @@ async def test_a_map_that_is_started_again_counts_what_went_in_the_last_minute(t
     rate = mellite.Rate(requests_per_minute=5, clock=clock)
     await engine.map(words(backend, 6), journal=tmp_path / "kept", limits=[rate])
     assert 50 < clock.now() - began < 62
+
+
+async def test_a_call_that_was_sent_later_than_it_was_booked_counts_from_then():
+    """A worker that begins late must not let the limit be passed a minute after the booking."""
+    clock = FakeClock()
+    meter = mellite.Rate(requests_per_minute=1, clock=clock).meter
+    booking = meter.take_if_free(1.0, None)
+    await clock.sleep(5.0)
+    token = asked_ago.set(2.0)
+    meter.note_head(booking, {})
+    asked_ago.reset(token)
+    await clock.sleep(56.0)
+    assert meter.take_if_free(1.0, None) is None  # 61 s behind the booking
+    await clock.sleep(3.0)
+    assert meter.take_if_free(1.0, None) is not None
