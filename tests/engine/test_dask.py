@@ -117,28 +117,34 @@ async def test_calls_are_spread_over_the_workers(dask):
 
 
 async def test_an_await_waits_for_the_worker_and_a_cancel_reaches_it(dask):
-    """The thunk runs here meanwhile; cancelled here, its stream is closed there."""
-    begun, ended = anyio.Event(), anyio.Event()
+    """The thunk runs here meanwhile; cancelled here, its stream is closed there, and the others go on."""
+    begun, ended = {name: anyio.Event() for name in "ab"}, []
 
     async def watch(stream):
-        begun.set()
+        name = (await stream.receive()).decode()
+        begun[name].set()
         with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             await stream.receive()
-        ended.set()
+        ended.append((name, other.state))
         await stream.aclose()
+        if name == "a":
+            other.cancel("the end of the test")
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, watch)
-        thunk = Waiting(listener.extra(anyio.abc.SocketAttribute.local_port)).generate("?")
+        backend = Waiting(listener.extra(anyio.abc.SocketAttribute.local_port))
+        thunk, other = backend.generate("a"), backend.generate("b")
         seen = []
-        tasks.start_soon(_read, engine.map([thunk], on=dask), seen)
-        with anyio.fail_after(10):
-            await begun.wait()
-            assert thunk.state == "running"
-            await thunk.cancel("not needed")
-            await ended.wait()
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as reading:
+                reading.start_soon(_read, engine.map([thunk, other], on=dask), seen)
+                await begun["a"].wait()
+                await begun["b"].wait()
+                assert thunk.state == "running"
+                await thunk.cancel("not needed")
             tasks.cancel_scope.cancel()
-    assert thunk.state == "cancelled"
+    assert seen == [thunk, other]
+    assert ended[0] == ("a", "running")
 
 
 async def _read(mapped, seen):
@@ -154,7 +160,8 @@ class Waiting(mellite.Backend):
 
     async def stream(self, request):
         """Wait until cancelled."""
-        async with await anyio.connect_tcp("127.0.0.1", self.port):
+        async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
+            await stream.send(request.text.encode())
             await anyio.sleep_forever()
             yield mellite.events.Finish("stop")
 
@@ -364,6 +371,7 @@ async def test_leaving_a_map_stops_its_calls_on_the_workers(dask):
     begun, ended = anyio.Event(), anyio.Event()
 
     async def watch(stream):
+        await stream.receive()
         begun.set()
         with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             await stream.receive()
