@@ -74,14 +74,13 @@ class LogSource:
         answer = None if found["message"] is None else _in_parts(found["message"])
         parent = found["parent"]
         with reading(self._path) as log:
-            run = None if parent is None else log.run(parent)
-        said = {"messages": messages, "message": answer, "run": None if run is None else run["id"]}
+            run = parent if parent is not None and log.has_run(parent) else None
+        said = {"messages": messages, "message": answer, "run": run}
         return {**found, **said, "protocol": None, "request": None, "response": response, "timeline": False}
 
     def _named(self, id: str) -> JsonObject | None:
         with reading(self._path) as log:
-            found = [call for call in log.named(id) if call["id"] == id]
-        return found[-1] if found else None
+            return log.whole(id)
 
     def timeline(self, id: str) -> JsonObject | None:  # noqa: ARG002
         """Return None: a log does not keep when the parts of an answer came."""
@@ -130,7 +129,7 @@ class LogSource:
             return [_entry(call)]
         with reading(self._path) as log:
             run = cast("Any", log.run(id))
-            calls = [] if run is None or run["id"] != id else [log.named(each["id"])[-1] for each in run["calls"]]
+            calls = [] if run is None or run["id"] != id else [log.whole(each["id"]) or each for each in run["calls"]]
         return [_entry(each) for each in calls] or None
 
     def changes(self, mark: str) -> Changes:

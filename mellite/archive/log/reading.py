@@ -154,6 +154,15 @@ class Reading:
         rows = self._rows(_NAMED.format("whole_calls"), f"{escaped(id)}%")
         return [self._whole(row) for row in rows]
 
+    def whole(self, id: str) -> JsonObject | None:
+        """Return all that is known of the newest call with exactly this id; None if there is none."""
+        rows = self._rows("SELECT * FROM whole_calls WHERE id = ? ORDER BY number DESC LIMIT 1", id)
+        return self._whole(rows[0]) if rows else None
+
+    def has_run(self, id: str) -> bool:
+        """Return whether there is a run with exactly this id."""
+        return bool(self._connection.execute("SELECT 1 FROM run_records WHERE id = ?", [id]).fetchall())
+
     def run(self, id: str) -> JsonObject | None:
         """Return a run, and the calls that it made; None if there is none of this id."""
         found = self._rows(_NAMED.format("run_records"), f"{escaped(id)}%")
