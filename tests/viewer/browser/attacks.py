@@ -5,7 +5,10 @@ Not collected with the other tests: `nox -s viewer` installs what it needs and r
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +160,32 @@ def test_a_log(page: Browser, tmp_path: Path) -> None:
         safe(page, "costs")
         page.script("location.hash = '#/'")
         calm(page, {viewer.url.split("/")[2]})
+
+
+def test_copies(page: Browser, tmp_path: Path) -> None:
+    """What is copied as curl and as Python asks for exactly what was recorded, runs nothing else, and has no key."""
+    path = attacked(tmp_path / "chat.json")
+    bodies = [json.loads(one.request.body.characters) for one in mellite.cassettes.load_cassette(path).http]
+    argument = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    with mellite.viewer.serve(path) as viewer:
+        page.open(viewer.url)
+        for number in range(len(PAYLOADS)):
+            page.go(f"#/call/{number}")
+            page.script(
+                "[...document.querySelectorAll('button')].filter((each) => each.textContent.startsWith('copy as'))"
+                ".forEach((each) => each.click())"
+            )
+            shell, program = page.script(
+                "return [...document.querySelectorAll('.copied pre')].map((p) => p.textContent)"
+            )
+            assert "Bearer $OPENAI_API_KEY" in shell
+            if "\0" not in PAYLOADS[number]:
+                command = shell.replace("curl", f"{sys.executable} -c '{argument}'", 1)
+                done = subprocess.run(["bash", "-c", command], capture_output=True, check=True, cwd=tmp_path)
+                assert json.loads(json.loads(done.stdout)[-1]) == bodies[number]
+            calls = [node for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Call)]
+            (loaded,) = [call for call in calls if ast.unparse(call.func) == "json.loads"]
+            assert json.loads(ast.literal_eval(loaded.args[0])) == bodies[number]
 
 
 class Payloads(mellite.Backend):
