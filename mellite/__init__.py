@@ -92,6 +92,7 @@ if TYPE_CHECKING:
         SamplingResult as SamplingResult,
     )
     from .strategies.streaming import stream as stream
+    from .strategies.watching import watch as watch
     from .thunk.backend import Backend as Backend
     from .thunk.call import CallInfo as CallInfo
     from .thunk.sharing import share as share
@@ -158,6 +159,7 @@ else:
             ".strategies.sampling": "BestOfN BudgetForcing Escalate Fallback Hedge MajorityVote MinimumBayesRisk "
             "ModelFriendlyRepair MultiTurnRepair RejectionSampling RepairSampling SamplingResult",
             ".strategies.streaming": "stream",
+            ".strategies.watching": "watch",
             ".thunk.backend": "Backend",
             ".thunk.call": "CallInfo",
             ".thunk.sharing": "share",

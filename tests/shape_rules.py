@@ -309,6 +309,7 @@ SEES_MODULES = (
     "mellite/loops/detection.py::forget_library",
     "mellite/loops/detection.py::imported_trio",
     "mellite/loops/detection.py::uses_anyio_on_asyncio",
+    "mellite/strategies/cells.py::_loaded",
 )
 """Each ``path::function`` that looks into `sys.modules`, and knows that a module may stand there half imported."""
 

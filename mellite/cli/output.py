@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from ..values import terminal
 from ..values.errors import (
     AuthenticationError,
     CassetteError,
@@ -70,8 +71,7 @@ def as_json_text(value: object) -> str:
 
 def encodable(text: str) -> str:
     """Return a text with escapes for what standard output cannot encode: lone surrogates, which models do send."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return terminal.encodable(text, getattr(sys.stdout, "encoding", None))
 
 
 def print_table(

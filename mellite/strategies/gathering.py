@@ -85,7 +85,7 @@ def gather(*thunks: Any, concurrency: int | None = None, progress: bool = False)
         *thunks: thunks in any state, or one list of them.
         concurrency: the most thunks that run at the same time; None for all. To limit all calls of a backend, see
             ``max_concurrency`` of `mellite.backend`.
-        progress: show a bar on a terminal, with tokens, cost, rate and time left; nothing is drawn in a pipe.
+        progress: show a bar on a terminal or in a notebook, with tokens, cost, rate and time left; nothing in a pipe.
 
     Raises:
         InvalidRequest: if an argument is no thunk, or `concurrency` is below 1.

@@ -1,4 +1,4 @@
-"""A progress bar for many generations, on a terminal, on demand: their number, tokens, cost, rate and failures."""
+"""A progress bar for many generations, on a terminal or in a notebook: number, tokens, cost, rate and failures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast, final
 
 from ..loops import forking
 from ..loops.rates import waiting
@@ -15,6 +15,8 @@ from ..thunk.thunk import AnyThunk
 from ..values.errors import MissingExtra
 from ..values.prices.pricelist import prices
 from ..values.prices.totals import Totals
+from .cell_bars import CellBars
+from .cells import in_notebook, open_cell
 from .spending import failed_attempts, used_nothing
 
 if TYPE_CHECKING:
@@ -27,19 +29,53 @@ __all__ = ["Bar", "progress_bar"]
 _ROOM_FOR_BAR: Final = 50
 
 
+class Display(Protocol):
+    """What draws bars: that of rich, or one in the cell of a notebook. Callable from any thread."""
+
+    @property
+    def width(self) -> int:
+        """The columns of a line."""
+        ...
+
+    def start(self) -> None:
+        """Begin to draw."""
+        ...
+
+    def stop(self) -> None:
+        """Draw for the last time."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Write a line above the bars; it stays."""
+        ...
+
+    def add_task(self, title: str, total: int | None, said: object) -> int:
+        """Add a bar, and return its number; `said` is asked for the text behind it when it is drawn."""
+        ...
+
+    def update(self, number: int, completed: int, total: int | None) -> None:
+        """Say how far a bar has come."""
+        ...
+
+    def stop_task(self, number: int) -> None:
+        """Leave a bar as it is."""
+        ...
+
+
 class _Screen:
     """The one display for all bars of the process: two would overwrite each other. Callable from any thread."""
 
     def __init__(self) -> None:
         self._lock = forking.lock()
-        self._display: Progress | None = None
+        self._display: Display | None = None
         self._bars = 0
 
-    def open(self) -> Progress:
+    def open(self) -> Display:
         """Return the display for one more bar, started if it is the first."""
         with self._lock:
             if self._display is None:
-                display = _new_display()
+                cell = open_cell()
+                display = _TerminalBars(_new_progress()) if cell is None else CellBars(cell)
                 display.start()
                 self._display = display
             self._bars += 1
@@ -54,7 +90,32 @@ class _Screen:
                 display.stop()
 
 
-def _new_display() -> Progress:
+@final
+class _TerminalBars:
+    """The bars of rich on standard error."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.start, self.stop = progress.start, progress.stop
+
+    @property
+    def width(self) -> int:
+        return self._progress.console.width
+
+    def say(self, line: str) -> None:
+        self._progress.console.print(line, markup=False, highlight=False)
+
+    def add_task(self, title: str, total: int | None, said: object) -> int:
+        return self._progress.add_task(title, total=total, said=said)
+
+    def update(self, number: int, completed: int, total: int | None) -> None:
+        self._progress.update(cast("TaskID", number), completed=completed, total=total)
+
+    def stop_task(self, number: int) -> None:
+        self._progress.stop_task(cast("TaskID", number))
+
+
+def _new_progress() -> Progress:
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -80,7 +141,7 @@ _screen: Final = _Screen()
 def progress_bar(
     title: str, total: int | None = None, *, wanted: bool = True, about: str = "", projects: bool = False
 ) -> Generator[Bar | None]:
-    """Draw a bar on standard error while the block runs. Give None if standard error is no terminal.
+    """Draw a bar on standard error, or in the cell of a notebook, while the block runs; give None where neither is.
 
     Bars that are open at the same time are drawn below each other.
 
@@ -100,7 +161,7 @@ def progress_bar(
         ...     print(bar)
         None
     """
-    if not wanted or sys.stderr is None or not sys.stderr.isatty():
+    if not wanted or not (in_notebook() or (sys.stderr is not None and sys.stderr.isatty())):
         yield None
         return
     prices()  # raises here if they cannot be read, and not where a generation ends
@@ -131,11 +192,11 @@ class _Sample(Protocol):
 class Bar:
     """One progress bar, which serves a strategy as its ``watch``. Its methods may be called from any thread.
 
-    Lock order: the lock of a bar, then that of rich's display.
+    Lock order: the lock of a bar, then that of the display.
     """
 
     def __init__(
-        self, display: Progress, title: str, total: int | None, about: str = "", *, projects: bool = False
+        self, display: Display, title: str, total: int | None, about: str = "", *, projects: bool = False
     ) -> None:
         self._projects = projects
         self._display = display
@@ -151,8 +212,8 @@ class Bar:
         self._spent = Totals()
         self._said = _Said()
         if about:
-            display.console.print(f"{title}: {about}", markup=False, highlight=False)
-        self._task: TaskID = display.add_task(title, total=total, said=self._said)
+            display.say(f"{title}: {about}")
+        self._task = display.add_task(title, total, self._said)
 
     def expects(self, total: int) -> None:
         """Set the number of generations."""
@@ -215,12 +276,12 @@ class Bar:
             said.append(f"{self._failed} failed{self._kinds_that_fit(said)}")
         self._said.text = " · ".join(said)
         total = None if self._total is None else max(self._total, self._done)
-        self._display.update(self._task, completed=self._done, total=total)
+        self._display.update(self._task, self._done, total)
 
     def _kinds_that_fit(self, said: list[str]) -> str:
         """Return the kinds of failures, if there is room for them on the line; else they are told at the end."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self._failures.most_common(3))
-        room = self._display.console.width - len(" · ".join(said)) - _ROOM_FOR_BAR
+        room = self._display.width - len(" · ".join(said)) - _ROOM_FOR_BAR
         self._kinds_untold = len(kinds) > room
         return f" ({kinds})" if kinds and not self._kinds_untold else ""
 
@@ -237,5 +298,5 @@ class Bar:
             self._closed = True
             if self._kinds_untold:
                 kinds = ", ".join(f"{count} {kind}" for kind, count in self._failures.most_common())
-                self._display.console.print(f"failed: {kinds}", markup=False, highlight=False)
+                self._display.say(f"failed: {kinds}")
         self._display.stop_task(self._task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["one_line", "printable"]
+__all__ = ["encodable", "one_line", "printable"]
 
 #: Zero-width joiner and non-joiner count as unprintable, but make one character of several in emoji and many scripts.
 _JOINERS: Final = "\u200c\u200d"
@@ -36,6 +36,17 @@ def printable(text: str) -> str:
         'a\nb\ufffd[31m'
     """
     return "".join([one if _shows(one) or one in "\n\t" else "\ufffd" for one in text])
+
+
+def encodable(text: str, encoding: str | None = None) -> str:
+    r"""Return a text with escapes for what an encoding, UTF-8 by default, has no letters for.
+
+    Example:
+        >>> encodable("a\ud800"), encodable("€", "ascii")
+        ('a\\ud800', '\\u20ac')
+    """
+    name = encoding or "utf-8"
+    return text.encode(name, "backslashreplace").decode(name)
 
 
 def _shows(character: str) -> bool:
