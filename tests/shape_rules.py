@@ -31,6 +31,7 @@ WIDE_EXCEPTS = {
     "mellite/engine/dispatching.py::Dispatch._serve": "the map ends with it",
     "mellite/engine/dispatching.py::Dispatch._set_up": "a worker was lost before it began: it is logged",
     "mellite/engine/on_dask.py::_DaskCrew._connect": "the map ends with it",
+    "mellite/engine/on_dask.py::_DaskCrew._disconnect": "the map is over: it is logged",
     "mellite/engine/on_ray.py::_Own._start.keep": "the thread that waits for Ray raises it",
     "mellite/engine/on_ray.py::_RayCrew._connect": "the map ends with it",
     "mellite/engine/travelling.py::Travelling._stuck": "which part cannot be pickled is what it looks for",

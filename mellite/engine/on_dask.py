@@ -15,6 +15,7 @@ from typing import Any, final
 import distributed
 
 from ..values.errors import ConnectError
+from ..values.telling import log
 from .elsewhere import Elsewhere
 from .working import VERSION, Desk
 
@@ -104,8 +105,11 @@ class _DaskCrew:
 
     def _disconnect(self) -> None:
         for each in (self._client, self._cluster):
-            if each is not None:
-                each.close()
+            try:
+                if each is not None:
+                    each.close()
+            except Exception as error:  # the program is being ended meanwhile
+                log.debug("engine.closing", "what a map had started did not close", raised=error, engine="dask")
 
 
 def _key() -> str:
