@@ -58,7 +58,7 @@ class GeneratingTransport:
         self._spec = spec
         self._others: dict[str, Any] = {}
         describe = getattr(asked_one, "describe", None)
-        self.name = describe() if callable(describe) else type(asked_one).__name__
+        self.name = str(describe()) if callable(describe) else type(asked_one).__name__
         self._names_model = ":" in self.name
         self._remembered = RememberedResponses()
         self.own_url = ""

@@ -92,8 +92,9 @@ class ModelServer:
         await site.start()
         self._server, self._runner = server, runner
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        if hasattr(self.source, "own_url"):
-            self.source.own_url = self.url
+        source: Any = self.source
+        if hasattr(source, "own_url"):
+            source.own_url = self.url
         return self.url
 
     async def stop(self) -> None:

@@ -158,5 +158,5 @@ def recording(source: Any, path: str | os.PathLike[str], *, even_in_ci: bool = F
             raise ConfigurationError(msg)
     answering = None if source is None else transport_of(source, **how)
     asks = isinstance(source, str) and isinstance(answering, GeneratingTransport) and not is_offline(source)
-    provider = source if asks else None
+    provider = source if isinstance(source, str) and asks else None
     return RecordingTransport(path, answering, provider=provider, passes=asks, even_in_ci=even_in_ci)

@@ -50,7 +50,7 @@ def _defaults(kind: Hashable) -> Mapping[str, object]:
 
 
 def _fields(value: Any) -> JsonObject:
-    held = [(name, getattr(value, name), default) for name, default in _defaults(type(value)).items()]
+    held = [(name, getattr(value, name), default) for name, default in _defaults(cast("Hashable", type(value))).items()]
     return {name: _value(each) for name, each, default in held if each != default and not _is_error(each)}
 
 

@@ -160,7 +160,7 @@ class Trial:
     __slots__ = ("_held", "_is_past", "_others", "_pump", "flight", "generation", "is_sent", "loop", "places")
 
     def __init__(self, pump: Any, others: Others) -> None:
-        self._pump = pump
+        self._pump: Any = pump  # None once nothing more comes
         self._others: Others | None = others
         self._held: list[Event] = []
         self._is_past = False  # something has been said
@@ -193,7 +193,8 @@ class Trial:
 
     def _forget(self) -> None:
         """Forget the pump, whose flight this may be: together they would be a cycle, left to the collector."""
-        self._pump = self._others = None
+        self._pump = None
+        self._others = None
 
     def begin_reading(self, *, over: bool = False) -> None:
         """Hand on that the first event of an attempt is there."""

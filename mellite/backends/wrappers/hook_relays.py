@@ -27,7 +27,7 @@ class HookRelay:
     __slots__ = ("_count", "_notes", "_pump", "flight", "generation", "is_sent", "loop", "places")
 
     def __init__(self, pump: Any, notes: Notes) -> None:
-        self._pump = pump
+        self._pump: Any = pump  # None once nothing more comes
         self._notes = notes
         self._count = 0  # of the events so far
         self.flight: Any = None

@@ -68,7 +68,7 @@ class Relay:
     __slots__ = ("_pump", "_watch", "flight", "generation", "is_sent", "loop", "places")
 
     def __init__(self, pump: Any, watch: Watch) -> None:
-        self._pump = pump
+        self._pump: Any = pump  # None once nothing more comes
         self._watch = watch
         self.flight: Any = None
         self.generation = pump.generation

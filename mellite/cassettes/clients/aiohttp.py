@@ -160,7 +160,8 @@ class _Handler(ResponseHandler):
         return True
 
     def set_response_params(self, **params: Any) -> None:
-        super().set_response_params(**{**params, "read_timeout": None})
+        params["read_timeout"] = None
+        super().set_response_params(**params)
 
     def hold(self) -> None:
         """Take no more until what has come is being read, unless that was all."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
 
 from ...values.errors import MissingExtra
 from ...wire.content_encoding import BodyDecoder
@@ -109,9 +109,10 @@ class StreamedBody(urllib3.HTTPResponse):
         self._file.close()
 
 
-def _made(kind: Callable[..., Exception], message: str) -> Exception:
-    if issubclass(kind, urllib3.exceptions.ReadTimeoutError):  # type: ignore[arg-type]
-        return kind(None, "", message)
+def _made(kind: type[Exception], message: str) -> Exception:
+    if issubclass(kind, urllib3.exceptions.ReadTimeoutError):
+        make: Any = kind  # the pool that failed is none of ours
+        return cast("Exception", make(None, "", message))
     return kind(message)
 
 

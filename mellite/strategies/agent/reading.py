@@ -110,8 +110,9 @@ class StepReader(AsyncIterator[list[Event]]):
         if outcome.error is not None:
             try:
                 outcome.raise_error()
-            finally:
+            except BaseException:
                 del self, pump, outcome  # see "Cycles" in `mellite.thunk`
+                raise
         if self.finish is not None:
             return []
         made = outcome.compact.events() if pump is None or pump.has_text_only else pump.events
