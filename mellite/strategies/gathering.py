@@ -56,6 +56,10 @@ class Results(list[ModelOutputThunk[T]], Pictured):
 
         return portrait_of_results(self)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - so does IPython call it
+        del cycle
+        printer.text(self._portrait().text())  # IPython prints lists itself, in place of what the bundle says
+
 
 @overload
 def gather(

@@ -50,6 +50,7 @@ SEARCHED: Final = {
     "use-a-proxy": ("proxy", "certificate", "CA"),
     "use-batch-services": ("batch", "half the price"),
     "use-hooks": ("hook", "personal data", "log"),
+    "use-notebooks": ("notebook", "Jupyter", "marimo", "progress bar"),
     "use-mcp-tools": ("MCP", "Model Context Protocol", "stdio"),
     "use-the-command-line": ("command line", "terminal"),
     "write-generative-functions": ("LLM function", "docstring", "structured output"),

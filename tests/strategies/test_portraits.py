@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import rich
@@ -155,6 +156,9 @@ class TestOthers:
         assert printed(results)[0] == "<Results"
         assert printed(results, 120)[-4].endswith("ValueError: no,")
         assert {"results", "0", "thunks"} == words_of(type(results)()) - {"·"}
+        lines = io.StringIO()
+        results._repr_pretty_(SimpleNamespace(text=lines.write), cycle=False)  # IPython prints lists by it
+        assert lines.getvalue() == results._repr_mimebundle_()["text/plain"]
         many = await mellite.gather(Constant("yes").generate("x").resample(100))
         assert many._repr_mimebundle_()["text/plain"].endswith("\n… and 60 more")
 
