@@ -6,6 +6,7 @@ page are left there to be looked at.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from html.parser import HTMLParser
@@ -168,3 +169,43 @@ def test_export(ran: Ran) -> None:
     assert "● done" in page
     assert page.count("<table") >= 3
     assert "&lt;script&gt;alert(" in page
+
+
+SLOW = """
+import anyio, mellite
+from mellite.events import TextDelta
+
+class Slow(mellite.Backend):
+    async def stream(self, request):
+        for number in range(1000):
+            yield TextDelta(f"piece {number} ")
+            await anyio.sleep(0.05)
+
+thunk = Slow().generate("x")
+"""
+
+
+class Interrupting(Client):
+    """A client that interrupts the kernel as soon as a cell has drawn something."""
+
+    interrupting: asyncio.Task[None] | None = None
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Interrupt, once."""
+        if msg["msg_type"] == "display_data" and self.interrupting is None:
+            self.interrupting = asyncio.ensure_future(self.km.interrupt_kernel())
+        return super().process_message(msg, cell, cell_index)
+
+
+def test_interrupt() -> None:
+    """Interrupting a cell that watches cancels the generation, and its picture says so."""
+    cells = [nbformat.v4.new_code_cell(code) for code in (SLOW, "await mellite.watch(thunk)", "print(thunk.state)")]
+    client = Interrupting(nbformat.v4.new_notebook(cells=cells), timeout=60, kernel_name="python3", allow_errors=True)
+    client.drawn = []
+    client.execute()
+    assert client.interrupting is not None
+    picture, error = cells[1].outputs
+    assert picture["data"]["text/plain"].startswith("thunk ⊘ cancelled")
+    assert "piece 0 " in picture["data"]["text/plain"]
+    assert error["output_type"] == "error"
+    assert cells[2].outputs[0]["text"] == "cancelled\n"
