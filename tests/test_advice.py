@@ -26,6 +26,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 #: Flags of other programs: of pytest and its plugins, and of servers.
 OTHERS = {
     *("--full-trace", "--record-mode"),
+    "--disable",  # of Codex
     *("--config", "--enable-auto-tool-choice", "--jinja", "--reasoning-parser", "--tool-call-parser"),
     *("--quiet", "--repository", "--yes"),  # of programs that start MCP servers, and of one
 }
@@ -73,7 +74,12 @@ def commands(group: click.Group, above: str = "mellite") -> Iterator[tuple[str, 
 
 
 COMMANDS = dict(commands(command_line()))
-FLAGS = {"--help"} | {flag for command in COMMANDS.values() for option in command.params for flag in option.opts}
+FLAGS = {"--help"} | {
+    flag
+    for command in COMMANDS.values()
+    for option in command.params
+    for flag in (*option.opts, *option.secondary_opts)
+}
 PLUGIN = Path(mellite.pytest_plugin.__file__).read_text(encoding="utf-8")
 BENCHMARKS = (ROOT / "tests" / "benchmarks" / "__main__.py").read_text(encoding="utf-8")
 

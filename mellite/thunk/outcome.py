@@ -26,6 +26,7 @@ from ..values.fold import Folded, fold
 from ..values.messages import Part, Text, ToolCall
 from ..values.outputs.reading import explained, read_answer
 from ..values.outputs.tool_answers import is_answered
+from ..values.picklable_errors import by_their_own_means
 from ..values.provider_json import Json
 from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
 from ..values.request import Request
@@ -172,7 +173,8 @@ class Outcome:
         return evolve(self, **changes)  # the error is shared, and strings are what they are
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in fields_dict(Outcome) if name not in ("traceback", "_unread")}
+        state = {name: getattr(self, name) for name in fields_dict(Outcome) if name not in ("traceback", "_unread")}
+        return state if self.error is None else {**state, "error": by_their_own_means([self.error])[0]}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self._unread = None

@@ -14,6 +14,7 @@ from attrs import field, fields_dict, frozen
 
 from .messages import ProviderMetadata, ToolCall, ToolResult
 from .outputs.plan import OutputMode
+from .picklable_errors import by_their_own_means
 from .provider_json import Json
 from .public_names import publish
 from .usage import Usage
@@ -110,7 +111,8 @@ class ResponseStart:
     service_tier: str | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in fields_dict(ResponseStart)}
+        state = {name: getattr(self, name) for name in fields_dict(ResponseStart)}
+        return {**state, "failures": by_their_own_means(self.failures)} if self.failures else state
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         for name in fields_dict(ResponseStart):  # a pickle of an earlier version lacks later fields

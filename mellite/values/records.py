@@ -14,6 +14,7 @@ from .compact import CompactLog
 from .events import FinishReason
 from .messages import Message
 from .outputs.plan import OutputMode
+from .picklable_errors import by_their_own_means
 from .provider_json import Json
 from .public_names import publish
 from .signatures import write_signature
@@ -110,7 +111,8 @@ class GenerationMetadata:
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another price list: the cost goes along.
-        return {**{name: getattr(self, name) for name in _METADATA_SLOTS}, "_cost_usd": self.cost_usd}
+        state: dict[str, Any] = {name: getattr(self, name) for name in _METADATA_SLOTS}
+        return {**state, "_cost_usd": self.cost_usd, "failures": by_their_own_means(self.failures)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A pickle of an earlier version lacks later fields.

@@ -147,7 +147,8 @@ class TestOthers:
         assert {"sampling", "BestOfN", "success", "completed", "3", "samples", "*"} <= words_of(result)
         marked = [line for line in result._repr_mimebundle_()["text/plain"].splitlines() if line.startswith("*")]
         assert [line.split()[-1] for line in marked] == ["abc"]
-        assert "            * 1 · passed" in "\n".join(printed([result]))
+        # On trio the samples are taken in any order.
+        assert any(re.fullmatch(r" {12}\* \d · passed .* abc,?", line) for line in printed([result]))
 
     async def test_results(self):
         """What `gather` gives shows how many are done and failed, and a line for each; of many, the first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import gc
 import pickle
@@ -608,6 +609,14 @@ class Unpicklable(mellite.Backend):
         raise self.Local("a", "b")
 
 
+class AtOnce(Unpicklable):
+    """One that fails before it says anything."""
+
+    async def stream(self, request):
+        raise self.Local("a", "b")
+        yield
+
+
 class TestPickle:
     @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
     @pytest.mark.parametrize("state", STATES)
@@ -649,6 +658,28 @@ class TestPickle:
         assert type(other.error) is BackendError
         assert "Local" in str(other.error)
         assert copy.deepcopy(thunk).error is thunk.error
+
+    @pytest.mark.parametrize("cause", ["Unpicklable()", "mellite.FallbackTo(AtOnce(), mellite.backends.Constant('x'))"])
+    def test_beside_distributed(self, cause):
+        """Nor where distributed, once imported, has every exception pickle its causes."""
+        done = run_child(
+            f"""
+            import pickle
+            import mellite
+            from tests.thunk.test_t09_copies import AtOnce, Unpicklable
+            import distributed  # has the errors that there are by now take along what they were caused by
+            thunk = mellite.generate({cause}, "hi")
+            try:
+                thunk.result()
+            except mellite.errors.BackendError:
+                pass
+            other = pickle.loads(pickle.dumps(thunk))
+            print([repr(each.error or each.generation.failures) for each in (thunk, other)])
+            """
+        )
+        first, second = ast.literal_eval(done.stdout)
+        assert first == second
+        assert "a b" in first
 
     def test_in_another_process(self):
         """A pickle is read in another process, where a pending thunk is generated and a settled one is as it was."""
