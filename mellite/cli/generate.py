@@ -169,15 +169,13 @@ def print_stream(thunk: AnyThunk, as_json: bool) -> None:
 
 def _draw_stream(thunk: AnyThunk) -> None:
     """Draw an answer as it arrives, as Markdown, to what had arrived at a Ctrl-C or a failure."""
-    drawn = 0
     with MarkdownScreen() as screen:
         try:
             for delta in thunk.iter():
                 screen.add(delta)
-                drawn += len(delta)
         except KeyboardInterrupt:
             stop(thunk)
-            screen.add(thunk.partial[drawn:])
+            screen.add(thunk.partial[screen.taken :])
             raise
 
 

@@ -46,10 +46,13 @@ def print_markdown(text: str) -> None:
 
 
 def _parsed(text: str) -> Markdown:
-    """Return a text as rich draws it: with the addresses of links in sight, and with the lines of paragraphs kept."""
+    """Return a text as rich draws it: with addresses of links in sight, HTML as text, and lines of paragraphs kept."""
+    from markdown_it import MarkdownIt
     from rich.markdown import Markdown
 
-    made = Markdown(text, hyperlinks=False)
+    made = Markdown("", hyperlinks=False)
+    # Rich's own parser knows HTML, of which rich draws nothing: what a model wrote in it would be gone.
+    made.parsed = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).parse(text)
     for token in made.parsed:
         for child in token.children or ():
             if child.type == "softbreak":  # models end lines where they mean it
@@ -62,6 +65,9 @@ class MarkdownScreen:
     """A Markdown text that grows on a terminal: what cannot change any more is printed, the last block drawn anew.
 
     A context manager; at its end the rest is printed. For one thread.
+
+    Attributes:
+        taken: how many characters were added.
     """
 
     def __init__(self) -> None:
@@ -72,6 +78,7 @@ class MarkdownScreen:
         # Without a thread that draws: whoever adds text draws.
         self._live: Live = Live(console=self._console, auto_refresh=False, transient=True)
         self._open = ""
+        self.taken = 0
         self._drawn = 0.0
         self._has_printed = False
 
@@ -90,6 +97,7 @@ class MarkdownScreen:
     def add(self, text: str) -> None:
         """Add a text, and draw if the last time was a while ago."""
         self._open += printable(text.replace("\r", ""))
+        self.taken += len(text)  # before anything is drawn: a Ctrl-C meanwhile finds it counted
         if time.monotonic() - self._drawn < _INTERVAL:
             return
         blocks = _blocks(self._open)

@@ -30,6 +30,10 @@ def length(river):
     return 6650
 ```
 
+<div>
+<b>HTML</b> is text.
+</div>
+
 See [the list](https://example.com/rivers). \x1b[31mNot red.
 """
 DRAWN = """Rivers
@@ -47,6 +51,10 @@ line by line:
 
  def length(river):
      return 6650
+
+<div>
+<b>HTML</b> is text.
+</div>
 
 See the list (https://example.com/rivers). \ufffd[31mNot red."""
 
