@@ -162,6 +162,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("sniffio", "trio"), ("loops.*", *TRANSPORTS, "recipes.*")),
     "click": ("__main__", "cli.*"),
+    "markdown_it": ("cli.markdown",),
     "rich": (
         "__main__",
         "cli.*",

@@ -31,6 +31,7 @@ INSTALLED_WITH = {
     "mcp_types": "mcp",
     "multidict": "aiohttp",
     "opentelemetry": "opentelemetry-api",
+    "markdown_it": "markdown-it-py",
     "yaml": "pyyaml",
     "yarl": "aiohttp",
 }
