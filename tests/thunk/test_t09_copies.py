@@ -19,7 +19,7 @@ import mellite
 from mellite import events as e
 from mellite.backends.fake import Constant, Echo, Failing, Scripted
 from mellite.errors import BackendError, ConnectionLost, GenerationCancelled, InvalidRequest, UnknownOption
-from mellite.events import Finish, TextDelta, Usage
+from mellite.events import Finish, ResponseStart, TextDelta, Usage
 from mellite.messages import Message, ToolCall
 from tests.thunk.support import Consumer, Gate, Source, blocked, caught, collect, collected_then, full_answer, run_child
 
@@ -649,6 +649,15 @@ class TestPickle:
         other = pickle.loads(pickle.dumps(thunk))
         assert type(other.error) is BackendError
         assert str(other.error) == str(thunk.error)
+
+    async def test_an_error_in_two_places(self):
+        """The error of an attempt before, which an event has as well, is one object in a pickle, too."""
+        thunk = mellite.generate(mellite.FallbackTo(Failing(ValueError("odd")), Constant("x")), "hi")
+        await thunk
+        other = pickle.loads(pickle.dumps(thunk))
+        events = [event async for event in other.events()]
+        told = [event.failures[0] for event in events if isinstance(event, ResponseStart) and event.failures]
+        assert told == [other.generation.failures[0]]
 
     async def test_foreign_cause_that_cannot_be_pickled(self):
         """Not even an exception that cannot be pickled keeps a failed thunk from being pickled."""
