@@ -157,7 +157,7 @@ class TestOthers:
         assert printed(results)[0] == "<Results"
         assert any(
             line.rstrip(",").endswith("ValueError: no") for line in printed(results, 120)
-        )  # trio takes any order
+        )
         assert {"results", "0", "thunks"} == words_of(type(results)()) - {"·"}
         lines = io.StringIO()
         results._repr_pretty_(SimpleNamespace(text=lines.write), cycle=False)  # IPython prints lists by it
