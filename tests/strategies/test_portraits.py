@@ -155,9 +155,7 @@ class TestOthers:
         results = await mellite.gather(Scripted(["one", ValueError("no"), "three"]).generate("Count.").resample(3))
         assert {"3", "thunks", "2", "done", "1", "failed", "BackendError:"} <= words_of(results)
         assert printed(results)[0] == "<Results"
-        assert any(
-            line.rstrip(",").endswith("ValueError: no") for line in printed(results, 120)
-        )
+        assert any(line.rstrip(",").endswith("ValueError: no") for line in printed(results, 120))
         assert {"results", "0", "thunks"} == words_of(type(results)()) - {"·"}
         lines = io.StringIO()
         results._repr_pretty_(SimpleNamespace(text=lines.write), cycle=False)  # IPython prints lists by it
