@@ -22,6 +22,7 @@ from ..values.errors import (
 )
 
 __all__ = [
+    "ANTHROPIC_STATUSES",
     "AUTHENTICATION",
     "AUTHENTICATION_CODES",
     "AWS_KEY",
@@ -41,6 +42,20 @@ __all__ = [
     "Words",
     "found",
 ]
+
+#: The HTTP statuses of Anthropic's kinds of errors: https://platform.claude.com/docs/en/api/errors
+ANTHROPIC_STATUSES: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
 
 
 class Words(NamedTuple):

@@ -7,14 +7,19 @@ from typing import Any, Final, get_args
 
 from attrs import frozen
 
+from ..archive.log.choosing import Wanted
 from ..values.provider_json import JsonObject
-from .rows import SORTS, Choice, Sort, Source
+from .rows import SORTS, Sort, Source
 
 __all__ = ["Reply", "reply_to"]
 
 _DEFAULT_LIMIT: Final = 200
 _MOST: Final = 10_000
-_TEXTS: Final = ("state", "model", "tag", "q", "run", "since", "until")
+_TEXTS: Final = {
+    **{name: name for name in ("state", "model", "tag", "since", "until")},
+    "q": "word",
+    "run": "parent",
+}
 
 
 @frozen
@@ -71,18 +76,18 @@ def _found(source: Source, path: list[str], query: Mapping[str, str]) -> JsonObj
 
 def _calls(source: Source, query: Mapping[str, str]) -> JsonObject:
     limit = min(_count(query, "limit", _DEFAULT_LIMIT), _MOST)
-    found = source.calls(_choice(query), _count(query, "offset", 0), limit)
+    found = source.calls(_wanted(query), _count(query, "offset", 0), limit)
     rows = [row.brief() for row in found.calls] if query.get("brief") else found.calls
     return {"total": found.total, "calls": [row.as_json() for row in rows]}
 
 
-def _choice(query: Mapping[str, str]) -> Choice:
+def _wanted(query: Mapping[str, str]) -> Wanted:
     sort = query.get("sort") or "newest"
     if sort not in SORTS:
         msg = f"'sort' is one of {', '.join(get_args(Sort))}, not {sort!r}"
         raise _BadQueryError(msg)
-    texts: dict[str, Any] = {name: query.get(name, "") for name in _TEXTS}
-    return Choice(**texts, sort=sort, min_usd=_number(query, "min_usd"), min_ms=_number(query, "min_ms"))
+    texts: dict[str, Any] = {name: query.get(asked, "") for asked, name in _TEXTS.items()}
+    return Wanted(**texts, order=sort, min_usd=_number(query, "min_usd"), min_ms=_number(query, "min_ms"))
 
 
 def _count(query: Mapping[str, str], name: str, default: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Final, cast, final
 from attrs import evolve
 
 from ..archive.entries import Answer, Entry, entries_below
+from ..archive.log.choosing import Wanted
 from ..archive.replay import calls_of, replay_one, route_and_body, timed_events
 from ..cassettes.bodies import decoded
 from ..cassettes.files.find import find_cassettes
@@ -25,7 +26,7 @@ from .conversations import answer_message, prompt_of, request_messages
 from .differences import difference_of
 from .listing import Kept, chosen, costs_of, facets_of
 from .masking import Masks
-from .rows import Changes, Choice, Found, Row
+from .rows import Changes, Found, Row
 from .timelines import timeline_of
 
 __all__ = ["CassetteSource"]
@@ -105,11 +106,11 @@ class CassetteSource:
         """Return the number of a call in its file, behind the name of that in a folder."""
         return f"{os.path.relpath(entry.path, self._path)}:{entry.name}" if self._is_folder else entry.name
 
-    def calls(self, choice: Choice, offset: int, limit: int) -> Found:
+    def calls(self, wanted: Wanted, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
         if not offset:
             self._look()
-        return chosen(self._kept.rows, choice, offset, limit)
+        return chosen(self._kept.rows, wanted, offset, limit)
 
     def facets(self) -> JsonObject:
         """Return the models, states and tags among which one can choose."""

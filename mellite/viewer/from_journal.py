@@ -15,6 +15,7 @@ from ..archive.journal.growing import GrowingAnswers
 from ..archive.journal.index import RECORDS
 from ..archive.journal.records import Record, Records, read_journal
 from ..archive.journal_entries import entry_of
+from ..archive.log.choosing import Wanted
 from ..thunk.outcome import Clock, metadata_of
 from ..values.errors import MelliteError
 from ..values.events import ReasoningDelta, ResponseStart, TextDelta, ToolInputDelta
@@ -26,7 +27,7 @@ from ..values.secrets.shapes import masked
 from .conversations import answer_message, prompt_of, result_text
 from .differences import difference_of
 from .listing import Kept, chosen, costs_of, facets_of
-from .rows import Changes, Choice, Found, Row
+from .rows import Changes, Found, Row
 from .timelines import timeline_of
 from .trees import node
 
@@ -90,11 +91,11 @@ class JournalSource:
     def _record(self, id: str) -> Record | None:
         return self._calls.get(int(id)) if id.isdecimal() else None
 
-    def calls(self, choice: Choice, offset: int, limit: int) -> Found:
+    def calls(self, wanted: Wanted, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
         if not offset:
             self._look()
-        return chosen(self._kept.rows, choice, offset, limit)
+        return chosen(self._kept.rows, wanted, offset, limit)
 
     def facets(self) -> JsonObject:
         """Return the models, states and tags among which one can choose."""

@@ -14,7 +14,7 @@ from ..cassettes.replaying.canonical import Snapshot
 from ..values.provider_json import Json, JsonObject
 from ..values.usage import Usage
 from .differences import difference_of
-from .rows import Changes, Choice, Found, Row
+from .rows import Changes, Found, Row
 from .trees import node
 
 __all__ = ["LogSource"]
@@ -45,20 +45,8 @@ class LogSource:
         with reading(path) as log:
             log.latest()
 
-    def calls(self, choice: Choice, offset: int, limit: int) -> Found:
+    def calls(self, wanted: Wanted, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
-        wanted = Wanted(
-            state=choice.state,
-            model=choice.model,
-            tag=choice.tag,
-            word=choice.q,
-            parent=choice.run,
-            since=choice.since,
-            until=choice.until,
-            min_usd=choice.min_usd,
-            min_ms=choice.min_ms,
-            order=choice.sort,
-        )
         with reading(self._path) as log:
             total, calls = log.chosen(wanted, offset, limit)
         return Found(total=total, calls=tuple([Row.of(call) for call in calls]))

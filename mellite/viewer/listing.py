@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, final
 
+from ..archive.log.choosing import Wanted
 from ..values.provider_json import JsonObject
-from .rows import Choice, Found, Row, Sort
+from .rows import Found, Row
 
 __all__ = ["Kept", "chosen", "costs_of", "facets_of"]
 
 _SUMMED: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cost_usd")
 
-_KEYS: Final[Mapping[Sort, Callable[[Row], float]]] = {
+_KEYS: Final[Mapping[str, Callable[[Row], float]]] = {
     "cost": lambda row: row.cost_usd or 0,
     "slowest": lambda row: row.duration_ms or 0,
     "tokens": lambda row: (row.input_tokens or 0) + (row.output_tokens or 0),
@@ -65,28 +66,28 @@ class Kept:
         return tuple([row for id, row in self._rows.items() if self._changed[id] > since])
 
 
-def chosen(rows: Sequence[Row], choice: Choice, offset: int, limit: int) -> Found:
+def chosen(rows: Sequence[Row], wanted: Wanted, offset: int, limit: int) -> Found:
     """Return some of the rows that are wanted, the oldest of which stands first in `rows`."""
-    word = choice.q.lower()
-    found = [row for row in rows if _fits(row, choice) and (not word or _holds(row, word))]
-    if choice.sort != "oldest":
+    word = wanted.word.lower()
+    found = [row for row in rows if _fits(row, wanted) and (not word or _holds(row, word))]
+    if wanted.order != "oldest":
         found.reverse()
-    if choice.sort in _KEYS:
-        found.sort(key=_KEYS[choice.sort], reverse=True)
+    if wanted.order in _KEYS:
+        found.sort(key=_KEYS[wanted.order], reverse=True)
     return Found(total=len(found), calls=tuple(found[offset : offset + limit]))
 
 
-def _fits(row: Row, choice: Choice) -> bool:
+def _fits(row: Row, wanted: Wanted) -> bool:
     started = row.started_at or ""
     return (
-        (not choice.state or row.state == choice.state)
-        and (not choice.model or choice.model in (row.model, row.response_model, f"{row.provider}:{row.model}"))
-        and (not choice.tag or choice.tag in row.tags)
-        and (not choice.run or row.parent == choice.run)
-        and (not choice.since or started >= choice.since)
-        and (not choice.until or (bool(started) and started < choice.until))
-        and (choice.min_usd is None or (row.cost_usd or 0) >= choice.min_usd)
-        and (choice.min_ms is None or (row.duration_ms or 0) >= choice.min_ms)
+        (not wanted.state or row.state == wanted.state)
+        and (not wanted.model or wanted.model in (row.model, row.response_model, f"{row.provider}:{row.model}"))
+        and (not wanted.tag or wanted.tag in row.tags)
+        and (not wanted.parent or row.parent == wanted.parent)
+        and (not wanted.since or started >= wanted.since)
+        and (not wanted.until or (bool(started) and started < wanted.until))
+        and (wanted.min_usd is None or (row.cost_usd or 0) >= wanted.min_usd)
+        and (wanted.min_ms is None or (row.duration_ms or 0) >= wanted.min_ms)
     )
 
 

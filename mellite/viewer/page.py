@@ -12,10 +12,11 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
 
+from ..archive.log.choosing import Wanted
 from ..values.provider_json import JsonObject
 from ..values.public_names import publish
 from .json_texts import Packing, embedded, squeezed
-from .rows import Choice, Source
+from .rows import Source
 from .sources import path_of, source_at
 
 __all__ = ["SCRIPTS", "TYPES", "html", "page_file", "served_page"]
@@ -136,7 +137,7 @@ def _page_of(path: str) -> str:
 
 def _everything(source: Source) -> tuple[JsonObject, JsonObject]:
     """Return what the list shows, and what is shown of each call and run."""
-    found = source.calls(Choice(), 0, _MOST_CALLS)
+    found = source.calls(Wanted(), 0, _MOST_CALLS)
     packing = Packing()
     runs = source.runs()[:_MOST_CALLS]
     trees = {str(run["id"]): source.run(str(run["id"])) for run in runs}

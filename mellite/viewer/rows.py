@@ -7,9 +7,10 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 from attrs import asdict, evolve, fields_dict, frozen
 
+from ..archive.log.choosing import Wanted
 from ..values.provider_json import Json, JsonObject
 
-__all__ = ["SORTS", "Changes", "Choice", "Found", "Row", "Sort", "Source", "shortened"]
+__all__ = ["SORTS", "Changes", "Found", "Row", "Sort", "Source", "shortened"]
 
 Sort: TypeAlias = Literal["newest", "oldest", "cost", "slowest", "tokens"]
 
@@ -99,34 +100,6 @@ def shortened(text: str | None, length: int, *, end: bool = False) -> str | None
 
 
 @frozen(kw_only=True)
-class Choice:
-    """Which calls are wanted, and in which order. What is empty or None chooses all.
-
-    Args:
-        state: their state.
-        model: the model asked for, the one that answered, or the provider and the model, as in ``openai:gpt-4o``.
-        tag: one of their tags.
-        q: a text in prompt, answer, thinking or error, however it is capitalised.
-        run: the run or step that they are a part of.
-        since: a time, or the beginning of one, as in ``2026-11``: from then on; `until` up to it.
-        min_usd: what they cost at least.
-        min_ms: how long they took at least, in milliseconds.
-        sort: their order.
-    """
-
-    state: str = ""
-    model: str = ""
-    tag: str = ""
-    q: str = ""
-    run: str = ""
-    since: str = ""
-    until: str = ""
-    min_usd: float | None = None
-    min_ms: float | None = None
-    sort: Sort = "newest"
-
-
-@frozen(kw_only=True)
 class Found:
     """A part of the calls that a choice has found: how many there are in all, and some of them."""
 
@@ -160,7 +133,7 @@ class Source(Protocol):
     kind: str
     name: str
 
-    def calls(self, choice: Choice, offset: int, limit: int) -> Found:
+    def calls(self, wanted: Wanted, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
         ...
 

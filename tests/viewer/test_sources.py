@@ -11,8 +11,9 @@ import anyio.to_thread
 import pytest
 
 import mellite
+from mellite.archive.log.choosing import Wanted
 from mellite.errors import CassetteMiss, MelliteError
-from mellite.viewer.rows import Changes, Choice, Source
+from mellite.viewer.rows import Changes, Source
 from mellite.viewer.sources import source_at
 from tests.archive.journal.support import ByStep
 from tests.viewer.viewing import COLUMNS, journaled, logged, recorded
@@ -31,7 +32,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Source]:
 
 def ids(source: Source, **wanted: Any) -> list[str]:
     """The ids of the calls that are wanted."""
-    found = source.calls(Choice(**wanted), 0, 100)
+    found = source.calls(Wanted(**wanted), 0, 100)
     assert found.total == len(found.calls)
     return [row.id for row in found.calls]
 
@@ -49,19 +50,19 @@ def test_rows_have_the_columns_of_a_log(sources: dict[str, Source], kind: str) -
     """Each kind of source gives rows with the columns of the view ``calls``, the newest first."""
     source = sources[kind]
     assert source.kind == kind
-    found = source.calls(Choice(), 0, 100)
+    found = source.calls(Wanted(), 0, 100)
     assert list(found.calls[0].as_json()) == COLUMNS
     moments = [row.started_at or "" for row in found.calls]
     assert moments == sorted(moments, reverse=True)
-    assert ids(source, sort="oldest") == ids(source)[::-1]
-    assert [row.id for row in source.calls(Choice(), 1, 1).calls] == ids(source)[1:2]
+    assert ids(source, order="oldest") == ids(source)[::-1]
+    assert [row.id for row in source.calls(Wanted(), 1, 1).calls] == ids(source)[1:2]
     assert source.call("no such id") is source.run("no such id") is source.timeline("no such id") is None
     assert source.difference("no such id", ids(source)[0]) is None
 
 
 def test_calls_of_a_cassette(sources: dict[str, Source]) -> None:
     """A recorded call is read as what was asked and answered, with its request, its answer and its tokens."""
-    row = sources["cassette"].calls(Choice(), 0, 1).calls[0]
+    row = sources["cassette"].calls(Wanted(), 0, 1).calls[0]
     assert (row.id, row.provider, row.model, row.state) == ("1", "openai", "gpt-4o-mini", "done")
     assert (row.prompt, row.text, row.lineage) == ("Say <i>it</i>.", "Three.", (1,))
     assert (row.input_tokens, row.output_tokens, row.duration_ms) == (1000, 100, 45.0)
@@ -88,7 +89,7 @@ def test_timeline_of_a_cassette(sources: dict[str, Source]) -> None:
 def test_timeline_of_a_journal(sources: dict[str, Source]) -> None:
     """A journal knows when each part of an answer came, and who went away."""
     source = sources["journal"]
-    done = next(row for row in source.calls(Choice(q="Which weather", state="done"), 0, 9).calls)
+    done = next(row for row in source.calls(Wanted(word="Which weather", state="done"), 0, 9).calls)
     timeline = source.timeline(done.id)
     assert timeline is not None
     assert [step["kind"] for step in timeline["steps"]] == ["thinking", "text", "text", "text", "finish"]
@@ -99,7 +100,7 @@ def test_timeline_of_a_journal(sources: dict[str, Source]) -> None:
 def test_checks_in_a_timeline(sources: dict[str, Source]) -> None:
     """What was judged of an answer stands on its timeline, when it was."""
     source = sources["journal"]
-    (row,) = source.calls(Choice(q="Short?"), 0, 9).calls
+    (row,) = source.calls(Wanted(word="Short?"), 0, 9).calls
     timeline = source.timeline(row.id)
     assert timeline is not None
     (verdict,) = timeline["verdicts"]
@@ -170,15 +171,15 @@ def test_calls_of_a_log_are_chosen(sources: dict[str, Source]) -> None:
     newest, middle, oldest = ids(source)
     assert ids(source, state="failed") == [newest]
     assert ids(source, tag="odd") == [middle]
-    assert ids(source, q="ANSWER 0 OF") == [oldest]
-    assert ids(source, q="slow down") == [newest]
-    assert ids(source, q="100%") == []
+    assert ids(source, word="ANSWER 0 OF") == [oldest]
+    assert ids(source, word="slow down") == [newest]
+    assert ids(source, word="100%") == []
     assert ids(source, model="fake:scripted") == ids(source, model="scripted") == ids(source)
-    assert ids(source, model="other") == ids(source, min_usd=1.0) == ids(source, run="none") == []
+    assert ids(source, model="other") == ids(source, min_usd=1.0) == ids(source, parent="none") == []
     assert ids(source, since="2020") == ids(source, until="2999") == ids(source)
     assert ids(source, until="2020") == ids(source, since="2999") == []
-    assert ids(source, tag="even", state="done", q="question") == [oldest]
-    assert set(ids(source, sort="slowest")) == set(ids(source, sort="tokens")) == {newest, middle, oldest}
+    assert ids(source, tag="even", state="done", word="question") == [oldest]
+    assert set(ids(source, order="slowest")) == set(ids(source, order="tokens")) == {newest, middle, oldest}
     assert source.facets() == {"models": ["scripted"], "states": ["done", "failed"], "tags": ["even", "odd"]}
 
 
@@ -187,10 +188,10 @@ def test_calls_in_memory_are_chosen(sources: dict[str, Source], kind: str) -> No
     """Other sources choose as a log does."""
     source = sources[kind]
     everything = ids(source)
-    model = source.calls(Choice(), 0, 1).calls[0].model
+    model = source.calls(Wanted(), 0, 1).calls[0].model
     assert model is not None
-    assert ids(source, state="failed") == ids(source, q="no such word") == ids(source, tag="none") == []
-    assert set(ids(source, sort="slowest")) == set(ids(source, sort="cost", state="")) == set(everything)
+    assert ids(source, state="failed") == ids(source, word="no such word") == ids(source, tag="none") == []
+    assert set(ids(source, order="slowest")) == set(ids(source, order="cost", state="")) == set(everything)
     assert everything[0] in ids(source, model=model)
     assert ids(source, since="2020", until="2999") == everything
     assert ids(source, since="2999") == ids(source, min_ms=1e9) == []
@@ -271,7 +272,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     """What looks like a key is not shown, whatever it stands in."""
     key = "sk-" + "abcdefghijklmnop" * 2
     source = source_at(str(recorded(tmp_path / "chat.json", f"Your key is {key}.")))
-    shown = repr((source.calls(Choice(), 0, 9), source.call("0"), source.timeline("0")))
+    shown = repr((source.calls(Wanted(), 0, 9), source.call("0"), source.timeline("0")))
     assert key not in shown
     assert "[REDACTED]" in shown
 
@@ -279,7 +280,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 def test_recorded_traffic_of_others(corpora: Path) -> None:
     """Recorded calls of real providers are listed and shown whole, with conversations and pictures."""
     source = source_at(str(corpora / "opencode" / "recordings"))
-    found = source.calls(Choice(), 0, 1000)
+    found = source.calls(Wanted(), 0, 1000)
     assert found.total > 50
     calls = [source.call(row.id) for row in found.calls]
     assert all(calls)
@@ -304,4 +305,4 @@ def test_looking_is_not_logged(tmp_path: Path) -> None:
         assert source.call("0") is not None
         mellite.backends.Scripted(["Mine."]).generate("My own?").result()
     mellite.log.flush()
-    assert [row.prompt for row in source_at(str(path)).calls(Choice(), 0, 9).calls] == ["My own?"]
+    assert [row.prompt for row in source_at(str(path)).calls(Wanted(), 0, 9).calls] == ["My own?"]

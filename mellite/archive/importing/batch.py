@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
 from ...cassettes.files.vcr import Imported
+from ...protocols.error_words import ANTHROPIC_STATUSES
 from ...providers import anthropic, google, openai
 from ...values.errors import InvalidCassette
 from ...values.provider_json import Json, JsonObject
@@ -27,20 +28,6 @@ __all__ = ["read", "recognizes"]
 _GEMINI: Final = f"{google.BASE_URL}/v1beta/models/"
 _BEDROCK: Final = "https://bedrock-runtime.us-east-1.amazonaws.com/model/"
 _MESSAGES: Final = f"{anthropic.BASE_URL}/messages"
-
-#: https://docs.claude.com/en/api/errors
-_STATUSES: Final[Mapping[str, int]] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
 
 _SNAKE: Final = re.compile(r"_([a-z0-9])")
 
@@ -154,7 +141,7 @@ def _anthropic(found: Exchanges, line: JsonObject, requests: Requests, where: st
     error = found.places.fields(result.get("error"), f"{where}.result.error")
     inner = error.get("error")
     reason = inner.get("type") if isinstance(inner, dict) else None
-    add_exchange(found, _MESSAGES, body, _STATUSES.get(str(reason), 500), error)
+    add_exchange(found, _MESSAGES, body, ANTHROPIC_STATUSES.get(str(reason), 500), error)
 
 
 def _gemini(found: Exchanges, line: JsonObject, requests: Requests, where: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from attrs import field, frozen
 
+from ...protocols.error_words import ANTHROPIC_STATUSES
 from ...values.errors import InvalidProviderOutput
 from ...values.provider_json import JsonObject
 from ...wire.json_body import encoded
@@ -23,20 +24,6 @@ Format: TypeAlias = Literal["openai", "mistral", "anthropic", "gemini"]
 Ending: TypeAlias = Literal["answered", "expired", "cancelled"]
 
 _DIGITS: Final = 40
-
-#: The HTTP statuses of Anthropic's kinds of errors: https://platform.claude.com/docs/en/api/errors
-_ANTHROPIC: Final = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
 
 #: The HTTP statuses of Google's codes: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
 _GOOGLE: Final = {2: 500, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 12: 501, 13: 500}
@@ -197,7 +184,7 @@ def _of_anthropic(line: _Anthropic) -> Result:
     found = told.get("request_id") if isinstance(told, Mapping) else None
     return Result(
         line.custom_id,
-        status=_ANTHROPIC.get(kind, 500) if isinstance(kind, str) else 500,
+        status=ANTHROPIC_STATUSES.get(kind, 500) if isinstance(kind, str) else 500,
         body=bytes(result.error),
         request_id=found if isinstance(found, str) else None,
     )

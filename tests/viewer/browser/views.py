@@ -20,7 +20,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 import mellite
-from mellite.viewer.rows import Choice
+from mellite.archive.log.choosing import Wanted
 from mellite.viewer.sources import source_at
 from tests.viewer.browser.driving import Browser, browser
 from tests.viewer.viewing import Growing, journaled, logged, recorded
@@ -91,7 +91,7 @@ def urls(paths: dict[str, Path]) -> Iterator[dict[str, str]]:
 def known(paths: dict[str, Path]) -> dict[str, str]:
     """The ids of a call with a picture, of one that failed, and of a run."""
     recordings, journal = source_at(str(paths["recordings"])), source_at(str(paths["journal"]))
-    calls = [(row, recordings.call(row.id)) for row in recordings.calls(Choice(), 0, 500).calls]
+    calls = [(row, recordings.call(row.id)) for row in recordings.calls(Wanted(), 0, 500).calls]
     image = next(row.id for row, call in calls if "'image'" in repr(call and call["messages"]))
     return {
         "image": quote(image, safe=""),
