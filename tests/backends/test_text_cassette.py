@@ -217,7 +217,7 @@ async def test_miss(backend: TextCassetteBackend) -> None:
 async def test_a_miss_among_many_does_not_hold_up_others(tmp_path: Path) -> None:
     """The nearest of many prompts is looked for while other tasks go on, and is found."""
     directory = TextDirectory(tmp_path)
-    for number in range(80):
+    for number in range(200):
         directory.record("x", Sidecar("openai", "", prompt=f"Summarise chapter {number} of the book. " + "abc " * 40))
     backend = TextCassetteBackend(str(tmp_path), provider="openai")
     turns = 0
@@ -235,7 +235,7 @@ async def test_a_miss_among_many_does_not_hold_up_others(tmp_path: Path) -> None
         thunk = await backend.generate("Summarise chapter 77 of my book. " + "abc " * 40).settle()
         group.cancel_scope.cancel()
     assert "chapter 77 of the book" in str(thunk.error)
-    assert turns - before > 50  # a miss that holds up the loop leaves some five turns around it
+    assert turns - before > 20  # a miss that holds up the loop leaves some five turns around it
 
 
 async def test_copies_and_gather(backend: TextCassetteBackend) -> None:
