@@ -142,7 +142,7 @@ class Meter:
         "_answer",
         "_booked",
         "_clock",
-        "_given",
+        "_fixed",
         "_is_system",
         "_lock",
         "_open",
@@ -155,7 +155,11 @@ class Meter:
     )
 
     def __init__(self, requests: float | None, tokens: float | None, *, clock: Ticking, is_system: bool) -> None:
-        self._given = {"requests": requests, "tokens": tokens}
+        given = {"requests": requests, "tokens": tokens}
+        #: The limits that were given, as `_limits` has them.
+        self._fixed: dict[str, tuple[tuple[float, _Told | None], ...]] = {
+            kind: () if limit is None else ((limit, None),) for kind, limit in given.items()
+        }
         self._told: dict[str, _Told] = {}  # by the provider
         self._probes = requests is None and tokens is None  # one at a time, until the first answer tells more
         self._clock = clock
@@ -175,22 +179,20 @@ class Meter:
         return len(self._queue)
 
     @property
-    def is_told(self) -> bool:
-        """Whether the provider tells limits with its answers, or may."""
-        return self._probes or bool(self._told)
-
-    @property
     def counts_tokens(self) -> bool:
         """Whether tokens are bounded, or may turn out to be."""
-        return self._given["tokens"] is not None or self._probes or "tokens" in self._told
+        return bool(self._fixed["tokens"]) or self._probes or "tokens" in self._told
 
     # Sending
 
     def take_if_free(self, prompt: float, answer: float | None, *, most: int | None = None) -> Booking | None:
         """Take a place in the minute, if there is one and nobody waits for it; see `take`."""
         with self._lock:
-            if not self._queue and self._delay(prompt, answer) == 0:
-                return self._book(prompt, answer, most)
+            if not self._queue:
+                now = self._clock.now()
+                needed = self._needed(prompt, answer)
+                if self._delay(needed, now) == 0:
+                    return self._book(needed, prompt, now, most)
         return None
 
     async def take(
@@ -222,9 +224,11 @@ class Meter:
         while True:
             with self._lock:
                 is_first = self._queue[0] is ticket
-                delay = self._delay(ticket.prompt, ticket.answer) if is_first else None
+                now = self._clock.now()
+                needed = self._needed(ticket.prompt, ticket.answer)
+                delay = self._delay(needed, now) if is_first else None
                 if delay == 0:
-                    return self._book(ticket.prompt, ticket.answer, most)
+                    return self._book(needed, ticket.prompt, now, most)
                 ticket.waiter = ticket.loop.waiter()
                 is_under_way = self._open > 0
             if delay is not None and until is not None and self._clock.now() + delay >= until:
@@ -259,16 +263,17 @@ class Meter:
             self._queue.popleft()
 
     def _wake_first(self) -> None:
-        """Have the first one look again."""
+        """Have the first one look again. One that comes to the queue from here on looks at what holds now anyhow."""
+        if not self._queue:
+            return
         with self._lock:
             self._drop_the_lost()
             first = self._queue[0].waiter if self._queue else None
         if first is not None:
             first.wake()
 
-    def _book(self, prompt: float, answer: float | None, most: int | None) -> Booking:
-        needed = self._needed(prompt, answer)
-        booking = Booking(self._clock.now(), needed, prompt, is_late=most is not None and self._open >= most)
+    def _book(self, needed: float, prompt: float, now: float, most: int | None) -> Booking:
+        booking = Booking(now, needed, prompt, is_late=most is not None and self._open >= most)
         self._booked.append(booking)
         self._spent += needed
         self._open += 1
@@ -279,38 +284,37 @@ class Meter:
         prompt *= self._ratio
         if answer is not None:
             return prompt + answer
-        limits = [limit for limit, _ in self._limits("tokens", 0.0)]
-        guess = prompt + self._answer * _RESERVE
-        return max(prompt, min([guess, *limits]))
+        needed = prompt + self._answer * _RESERVE
+        for limit, _ in self._limits("tokens", 0.0):
+            needed = min(needed, limit)
+        return max(prompt, needed)
 
-    def _limits(self, kind: str, now: float) -> list[tuple[float, _Told | None]]:
+    def _limits(self, kind: str, now: float) -> tuple[tuple[float, _Told | None], ...]:
         """Return the limits that hold, with what others have used of each."""
-        given, told = self._given[kind], self._told.get(kind)
-        limits: list[tuple[float, _Told | None]] = [] if given is None else [(given, None)]
-        if told is not None:
-            limits.append((told.limit, told if told.until > now else None))
-        return limits
+        told = self._told.get(kind)
+        given = self._fixed[kind]
+        return given if told is None else (*given, (told.limit, told if told.until > now else None))
 
-    def _delay(self, prompt: float, answer: float | None) -> float | None:
-        """Return how long the first one has to wait; None where only an answer can tell."""
-        now = self._clock.now()
+    def _delay(self, needed: float, now: float) -> float | None:
+        """Return how long the first one waits, which needs so many tokens; None where only an answer can tell."""
         self._forget(now)
         if self._probes and self._open:
             return None
         wait = max(0.0, self._paused_until - now)
         for limit, told in self._limits("requests", now):
             used = len(self._booked) + (0.0 if told is None else told.others)
-            wait = max(wait, self._until_free(min(used + 1 - limit, used), _one, told, now))
+            over = min(used + 1 - limit, used)
+            if over > _NOTHING:
+                wait = max(wait, self._until_free(over, _one, told, now))
         for limit, told in self._limits("tokens", now):
             used = self._spent + (0.0 if told is None else told.others)
-            over = min(used + self._needed(prompt, answer) - limit, used)  # one that is too large goes alone
-            wait = max(wait, self._until_free(over, _tokens_of, told, now))
+            over = min(used + needed - limit, used)  # one that is too large goes alone
+            if over > _NOTHING:
+                wait = max(wait, self._until_free(over, _tokens_of, told, now))
         return wait
 
     def _until_free(self, over: float, weight: Callable[[Booking], float], told: _Told | None, now: float) -> float:
         """Return how long it takes until so much has run out of the minute."""
-        if over <= _NOTHING:
-            return 0.0
         others, until = (0.0, now) if told is None else (told.others, told.until)
         for booking in self._booked:
             at = booking.at + _WINDOW
@@ -352,8 +356,8 @@ class Meter:
                 self._booked = deque(sorted(self._booked, key=lambda each: each.at))
             booking.is_late = False
             self._forget(now)
-            for kind, used in (("requests", float(len(self._booked))), ("tokens", self._spent)):
-                limit, left, reset = told.get(kind, (None, None, 0.0))
+            for kind, (limit, left, reset) in told.items():
+                used = self._spent if kind == "tokens" else float(len(self._booked))
                 if limit is not None and limit > 0:
                     others = 0.0 if left is None else max(0.0, limit - left - used)
                     self._told[kind] = _Told(limit, others, now + min(max(reset, 0.0), 60.0) + _WINDOW - 60.0)

@@ -1,16 +1,19 @@
-"""The types by which `plain` of each protocol reads an answer of text: JSON of a known depth, without surprises.
+"""How `plain` and `plain_usage` of each protocol read an answer of text: types of a known depth, without surprises.
 
 A field that is typed so is decoded like any other JSON, never passed over: what msgspec passes over it does not check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Final, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-__all__ = ["Few", "Flat", "Nothing", "Word", "decoded"]
+from ..values.provider_json import Json
+from ..values.usage import Usage
+
+__all__ = ["Few", "Flat", "Nothing", "Word", "decoded", "usage_reader"]
 
 T = TypeVar("T")
 
@@ -38,3 +41,26 @@ def decoded(decode: Callable[[bytes], T], body: bytes) -> T | None:
         return decode(body)
     except (ValueError, RecursionError):
         return None
+
+
+def usage_reader(name: str, usage_of: Callable[[Mapping[str, Json]], Usage]) -> Callable[[bytes], Usage | None]:
+    """Return what reads the usage of an answer of text, and nothing else of it.
+
+    Args:
+        name: the field that holds the report.
+        usage_of: the protocol's own reading of a report.
+
+    Example:
+        >>> read = usage_reader("used", lambda report: Usage.of(total_tokens=report["all"]))
+        >>> read(b'{"text": "Hi!", "used": {"all": 3}}').total_tokens, read(b'{"text": "Hi!"}')
+        (3, None)
+    """
+    kind: Any = msgspec.defstruct("Reported", [("usage", dict[str, Any] | None, None)], rename={"usage": name})
+    decode = msgspec.json.Decoder(kind).decode
+
+    def plain_usage(body: bytes) -> Usage | None:
+        """Return the usage that an answer of text reports; None if it reports none."""
+        report = decode(body).usage
+        return usage_of(report) if report else None
+
+    return plain_usage

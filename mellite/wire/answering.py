@@ -23,7 +23,7 @@ from ..values.outputs.plan import OutputPlan
 from ..values.provider_json import JsonObject
 from ..values.request import Request
 from ..values.telling import log
-from ..values.text_answer import Batch, TextAnswer
+from ..values.text_answer import Batch, Brief, TextAnswer
 from .auth.keys import Auth, Scrubber
 from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .endpoint import Endpoint
@@ -408,7 +408,10 @@ async def _is_stream(way: Way, call: Call, reader: BodyReader) -> bool:
 def text_of(way: Way, call: Call, response: HttpResponse, body: bytes) -> TextAnswer | None:
     """Return a whole answer that is one text and no more; None for any other."""
     text = way.protocol.plain(body)
-    return None if text is None else TextAnswer(text, Whole(way, call, response, body).events)
+    if text is None:
+        return None
+    whole = Whole(way, call, response, body)
+    return TextAnswer(text, whole.events, brief=whole.brief)
 
 
 def _in_batches(events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -456,3 +459,7 @@ class Whole:
             output=self._output,
         )
         return [start, *whole_events(way.protocol, self._body, self._output)]
+
+    def brief(self) -> Brief:
+        """Return what the events of an answer of text would tell to limits."""
+        return Brief(self._head.headers, 1, self._way.protocol.plain_usage(self._body))

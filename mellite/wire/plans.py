@@ -6,14 +6,15 @@ A key that is kept here shows nowhere: these classes hide it in their reprs, and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NoReturn, TypeAlias, final
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, final
 
 from ..values.errors import AuthenticationError, ConfigurationError
 from ..values.options import NO_OPTIONS, Options
+from ..values.request import Request
 from .auth.keys import Auth, Scrubber
 from .http import Written
 
-__all__ = ["Asked", "Plan", "Plans", "Target"]
+__all__ = ["Ahead", "Asked", "Plan", "Plans", "Target"]
 
 _MOST: Final = 64
 
@@ -23,6 +24,29 @@ Target: TypeAlias = tuple[str | None, bool, bool]
 #: What URL and headers are made of: base URL, headers of the route and of the call, query of the call, and the headers
 #: with the version of the API, where the body decides which.
 Asked: TypeAlias = tuple[str, Mapping[str, str], Mapping[str, str], Mapping[str, str], Mapping[str, str] | None]
+
+
+class Ahead(NamedTuple):
+    """A request that was compiled for somebody who looks at it before it is sent.
+
+    Attributes:
+        request: the very request; one that is equal is another one.
+        call: what was made of it.
+        target: where it goes; `asked` and `plan` likewise: it can be sent as it is while that plan holds.
+    """
+
+    request: Request
+    call: Any
+    target: Target
+    asked: Asked
+    plan: Plan
+
+    def __repr__(self) -> str:
+        return "<a request that was compiled ahead>"
+
+    def __reduce__(self) -> NoReturn:
+        msg = "what is compiled holds a key, and is neither copied nor pickled"
+        raise TypeError(msg)
 
 
 @final
@@ -66,13 +90,15 @@ class Plans:
 
     Attributes:
         options: the options of the last call, and what the defaults of the route make of them.
+        ahead: what was compiled for somebody who looks at a request before it is sent.
     """
 
-    __slots__ = ("_plans", "options")
+    __slots__ = ("_plans", "ahead", "options")
 
     def __init__(self) -> None:
         self._plans: dict[Target, Plan] = {}
         self.options: tuple[Options | None, Options] = (None, NO_OPTIONS)
+        self.ahead: Ahead | None = None
 
     def find(self, target: Target, asked: Asked, auth: Auth) -> Plan | None:
         """Return the plan for a target, if there is one that still holds."""

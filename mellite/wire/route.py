@@ -28,7 +28,7 @@ from .error_context import Informing
 from .framing import Framing, SseDecoder
 from .http import HttpRequest, Transport, begin_of, check_request, checked_post, shown_url
 from .json_body import encoded, merged, merged_http, of_copy
-from .plans import Asked, Plan, Plans, Target
+from .plans import Ahead, Asked, Plan, Plans, Target
 from .protocol import Protocol
 from .pushing import Pushing
 from .sink import Sink
@@ -133,12 +133,20 @@ class Route:
         with Informing(self.provider, request.model or self.model, self.auth):
             return self.compiled(request).http
 
-    def compiled(self, request: Request, *, offline: bool = False) -> Call:
+    def compiled(self, request: Request, *, offline: bool = False, ahead: bool = False) -> Call:
         """Return a request in every form that sending it needs; without keys and settings that lack, if `offline`.
+
+        Args:
+            ahead: whether to keep it for when this very request is compiled next.
 
         Raises:
             MelliteError: as `prepare` does.
         """
+        given, plans = request, self._plans
+        kept, plans.ahead = plans.ahead, None
+        if kept is not None and kept.request is given and self._still_holds(kept, offline=offline):
+            call: Call = kept.call
+            return call
         request = self._with_defaults(request)
         model, options, extra = request.model, request.options, request.http or _NO_HTTP
         streaming = options.stream is not False
@@ -174,19 +182,43 @@ class Route:
             context["unsaid"] = unsaid  # the base URL depends on these, so only the rest of the URL is known
         target = (model, streaming, offline)
         asked = (base, self.headers, extra.headers, extra.query, headers)
-        plan = self._plans.find(target, asked, self.auth)
+        plan = plans.find(target, asked, self.auth)
         if plan is None:
             http, scrubber = self._first_request(target, asked, data, context)
         else:
             http, scrubber = checked_post(plan.url, plan.written, data, context), plan.scrubber
-        return Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming, output=output)
+        call = Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming, output=output)
+        if ahead and plan is not None:
+            plans.ahead = Ahead(given, call, target, asked, plan)
+        return call
+
+    def compiled_ahead(self, request: Request) -> Call:
+        """Return what `compiled` will, for somebody who looks at a request before it is sent, maybe by another.
+
+        Without a key, or a setting, it is what would be sent if there were one.
+
+        Raises:
+            MelliteError: as `prepare` does.
+        """
+        try:
+            return self.compiled(request, ahead=True)
+        except (AuthenticationError, ConfigurationError):
+            return self.compiled(request, offline=True)
+
+    def _still_holds(self, kept: Ahead, *, offline: bool) -> bool:
+        """Tell whether what was compiled ahead may be sent: with the key and to the URL that are in force now."""
+        base = self._base(offline=offline)[0]
+        return base == kept.asked[0] and self._plans.find(kept.target, kept.asked, self.auth) is kept.plan
 
     def _base(self, *, offline: bool) -> tuple[str, list[str] | None]:
         """Return the base URL in force now; if `offline`, also the settings that it lacks and that stand open in it."""
-        unsaid = self.endpoint.unsaid() if offline else None
+        endpoint = self.endpoint
+        if not (endpoint.variables or endpoint.settings):
+            return endpoint.base_url, None
+        unsaid = endpoint.unsaid() if offline else None
         if unsaid:
             return f"https://unknown-{'-and-'.join(unsaid)}.invalid", unsaid
-        return self.endpoint.base(), None
+        return endpoint.base(), None
 
     def _first_request(
         self, target: Target, asked: Asked, data: bytes, context: Mapping[str, object]

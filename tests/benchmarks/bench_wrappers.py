@@ -1,4 +1,4 @@
-"""A call and a delta with every wrapper around the backend, and with spans and metrics, beside the backend alone."""
+"""A call and a delta with every wrapper, hooks, spans and metrics around the backend, beside the backend alone."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ def wrapped(backend: mellite.Backend) -> mellite.Backend:
     return mellite.Cached(either)
 
 
+@mellite.hooks.before("generation")
+def _before(request: mellite.Request) -> None:
+    del request
+
+
+@mellite.hooks.after("generation")
+def _after(thunk: object) -> None:
+    del thunk
+
+
 async def wrappers(effort: Effort) -> list[Row]:
     """Make calls and read streams with more and more around them; every prompt is another one, so none is cached."""
     spans = Tracing(TracerProvider())
@@ -35,11 +45,12 @@ async def wrappers(effort: Effort) -> list[Row]:
             around = wrapped(plain)
             every: list[tuple[str, mellite.Backend, list[observing.Observer]]] = [
                 ("all wrappers", around, []),
+                ("all wrappers, hooks", mellite.Hooked(around, _before, _after), []),
                 ("spans", plain, [spans]),
                 ("wrappers, spans, metrics", around, [both]),
             ]
             rows: list[Row] = []
-            for what, make, bar in (("call", _calls, None), ("burst stream, a delta", _deltas, 1.25)):
+            for what, make, bar in (("call", _calls, 1.25), ("burst stream, a delta", _deltas, 1.25)):
                 run, per = make(effort)
                 runs = {"alone": run(plain, []), **{name: run(backend, seen) for name, backend, seen in every}}
                 times = await in_turn(runs, rounds=effort.rounds(40), per=per)

@@ -127,6 +127,7 @@ def holds(id: str, body: bytes) -> bool:
     assert (outcome.state, outcome.text, outcome.parsed, outcome.error) == ("done", text, text, None)
     assert (outcome.thinking, outcome.tool_calls, outcome.generation.refusal) == (None, (), None)
     assert outcome.generation.finish_reason == "stop"
+    assert protocol.plain_usage(body) == outcome.generation.usage
     assert list(outcome.compact.events()) == events
     assert text.encode().decode() == text
     return True

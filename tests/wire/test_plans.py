@@ -246,6 +246,29 @@ async def test_a_new_token_is_sent() -> None:
     assert keys == [f"Bearer {KEY}-{number}" for number in range(3)]
 
 
+def test_a_request_that_was_looked_at_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a cache looked at is sent as it is, once, unless the key or the request is another one by then."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    route, request = find("openai-chat:m"), Request.of("hi")
+    route.compiled(request)
+    seen = route.compiled_ahead(request)
+    assert KEY not in f"{route._plans.ahead!r}"
+    assert route.compiled(request) is seen
+    assert route.compiled(request) is not seen
+    route.compiled_ahead(request)
+    other = route.compiled(Request.of("ho")).http
+    assert b'"ho"' in other.body
+    seen = route.compiled_ahead(request)
+    monkeypatch.setenv("OPENAI_API_KEY", OTHER)
+    assert route.compiled(request).http.headers["authorization"] == f"Bearer {OTHER}"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert route.compiled_ahead(request).http.body == seen.http.body
+    with pytest.raises(AuthenticationError, match="OPENAI_API_KEY"):
+        route.compiled(request)
+    with pytest.raises(InvalidRequest, match="model"):
+        find("openai-chat").compiled_ahead(request)
+
+
 @pytest.mark.anyio
 async def test_a_key_is_missed_after_calls_that_needed_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a replay does without a key allows no call over the network without one."""

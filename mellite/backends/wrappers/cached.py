@@ -78,7 +78,7 @@ class Cached(Watching):
     async def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
         """Yield the events that are kept; else those of the backend inside, and keep them."""
         kept, watch = self._find(request)
-        rest = _given(kept) if watch is None else watched(batches_of(self._backend, request, once=once), watch)
+        rest = _given(_again(kept)) if watch is None else watched(batches_of(self._backend, request, once=once), watch)
         try:
             async for batch in rest:
                 yield batch
@@ -86,19 +86,19 @@ class Cached(Watching):
             await rest.aclose()
 
     def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
-        if not self.is_batched():
+        if not self._can_push(pump):
             return None
         kept, watch = self._find(request)
         if watch is None:
-            return Unsent(_given(kept))
+            return Unsent(_given(_again(kept)))
         return self._relayed(request, pump, begin, watch, once=once)
 
-    def _find(self, request: Request) -> tuple[Sequence[Event], Watch | None]:
-        """Return the events that are kept; else what keeps those that come."""
+    def _find(self, request: Request) -> tuple[Batch, Watch | None]:
+        """Return the answer that is kept; else what keeps the one that comes."""
         key = _key(self._backend, request)
         now = self._clock.wall()
         kept = None if key is None else self._store.find(key, -math.inf if self._ttl is None else now - self._ttl)
-        return ((), _Keeping(self._store, key, now)) if kept is None else (_again(kept), None)
+        return ((), _Keeping(self._store, key, now)) if kept is None else (kept, None)
 
     def _enter(self, request: Request) -> Watch | None:
         return self._find(request)[1]
@@ -116,34 +116,39 @@ class Cached(Watching):
         return given if self._clock is SYSTEM else {**given, "clock": self._clock}
 
 
-async def _given(events: Sequence[Event]) -> AsyncGenerator[Batch, None]:
-    yield events
+async def _given(answer: Batch) -> AsyncGenerator[Batch, None]:
+    yield answer
 
 
 @final
 class _Keeping:
     """Keeps an answer, once all of it has come."""
 
-    __slots__ = ("_at", "_events", "_key", "_store")
+    __slots__ = ("_at", "_events", "_key", "_store", "_whole")
 
     def __init__(self, store: _Store, key: str | None, at: float) -> None:
         self._store = store
         self._key = key
         self._at = at
         self._events: list[Event] = []
+        self._whole: TextAnswer | None = None
 
     def look(self, batch: Batch) -> None:
         """Keep events in mind."""
         if self._key is None:
             return
         if type(batch) is TextAnswer:  # all of it, again with what came before
-            self._events = list(batch.events())
+            self._whole = batch
         else:
-            self._events += events_in(batch)
+            self._events += batch
 
     def ended(self) -> None:
         """Keep the answer."""
-        if self._key is not None and _is_whole(self._events):
+        if self._key is None:
+            return
+        if self._whole is not None:
+            self._store.keep(self._key, self._at, self._whole)
+        elif _is_whole(self._events):
             self._store.keep(self._key, self._at, self._events)
 
     def failed(self, error: Exception) -> None:
@@ -158,8 +163,14 @@ def _is_whole(events: Sequence[Event]) -> bool:
     return type(last) is Finish and last.reason in _GOOD
 
 
-def _again(events: Sequence[Event]) -> list[Event]:
-    """Return events that say that they were kept."""
+def _again(kept: Batch) -> Batch:
+    """Return an answer that says that it was kept."""
+    if type(kept) is TextAnswer:
+        return TextAnswer(kept.text, lambda: _marked(kept.events()))
+    return _marked(events_in(kept))
+
+
+def _marked(events: Sequence[Event]) -> list[Event]:
     for index, event in enumerate(events):
         if type(event) is ResponseStart:
             again = evolve(event, replayed=True, attempts=0, failures=None)
@@ -182,7 +193,7 @@ def _key(backend: Any, request: Request) -> str | None:
 
 def _sent(route: Any, request: Request) -> bytes:
     """Return what is sent over a route, and where to, without a key."""
-    http = route.compiled(request, offline=True).http
+    http = route.compiled_ahead(request).http
     where = f"{route.provider}\n{route.protocol.id}\n{http.url.partition('?')[0]}\n"
     return where.encode("utf-8", "surrogatepass") + bytes(http.body)
 
@@ -208,12 +219,12 @@ def _described(backend: Any, request: Request) -> bytes:
 
 
 class _Store(Protocol):
-    def find(self, key: str, since: float) -> Sequence[Event] | None:
-        """Return the events of an answer that was kept since a moment."""
+    def find(self, key: str, since: float) -> Batch | None:
+        """Return an answer that was kept since a moment."""
         ...
 
-    def keep(self, key: str, at: float, events: Sequence[Event]) -> None:
-        """Keep the events of an answer."""
+    def keep(self, key: str, at: float, answer: Batch) -> None:
+        """Keep an answer."""
         ...
 
     def close(self) -> None:
@@ -227,21 +238,21 @@ class _Memory:
 
     def __init__(self) -> None:
         self._lock = forking.lock()
-        self._kept: OrderedDict[str, tuple[float, Sequence[Event]]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, Batch]] = OrderedDict()
 
-    def find(self, key: str, since: float) -> Sequence[Event] | None:
-        """Return the events of an answer that was kept since a moment."""
+    def find(self, key: str, since: float) -> Batch | None:
+        """Return an answer that was kept since a moment."""
         with self._lock:
-            at, events = self._kept.get(key, (-math.inf, None))
-            if events is None or at <= since:
+            at, answer = self._kept.get(key, (-math.inf, None))
+            if answer is None or at <= since:
                 return None
             self._kept.move_to_end(key)
-            return events
+            return answer
 
-    def keep(self, key: str, at: float, events: Sequence[Event]) -> None:
-        """Keep the events of an answer."""
+    def keep(self, key: str, at: float, answer: Batch) -> None:
+        """Keep an answer."""
         with self._lock:
-            self._kept[key] = (at, events)
+            self._kept[key] = (at, answer)
             if len(self._kept) > _MOST:
                 self._kept.popitem(last=False)
 
@@ -273,8 +284,8 @@ class _File:
             self._connection, self._process = connection, forking.process.number
         return connection
 
-    def find(self, key: str, since: float) -> Sequence[Event] | None:
-        """Return the events of an answer that was kept since a moment."""
+    def find(self, key: str, since: float) -> Batch | None:
+        """Return an answer that was kept since a moment."""
         try:
             with self._lock:
                 row = self._open().execute("SELECT kept_at, events FROM answers WHERE key = ?", (key,)).fetchone()
@@ -283,10 +294,10 @@ class _File:
             self._complain(error)
             return None
 
-    def keep(self, key: str, at: float, events: Sequence[Event]) -> None:
-        """Keep the events of an answer."""
+    def keep(self, key: str, at: float, answer: Batch) -> None:
+        """Keep an answer."""
         try:
-            text = json.dumps(events_written(events), separators=(",", ":"))
+            text = json.dumps(events_written(events_in(answer)), separators=(",", ":"))
             with self._lock:
                 self._open().execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, at, text))
         except (sqlite3.Error, OSError, ValueError, TypeError, MelliteError) as error:

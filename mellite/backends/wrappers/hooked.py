@@ -137,7 +137,7 @@ class Hooked(Wrapper):
 
     def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
         plan = self._plan
-        if plan.arounds or not self.is_batched():
+        if plan.arounds or not self._can_push(pump):
             return None  # event by event, as hooks around it want them
         if begin is not None and not plan.hooks.are_called_here():
             return begin(request, pump)

@@ -9,6 +9,7 @@ from typing import Any, Final, final
 from ... import loops
 from ...loops.rates import Booking, Meter
 from ...protocols.error_answers import rate_limits
+from ...values.empty import EMPTY
 from ...values.errors import ConnectError, InvalidRequest, RateLimited, RequestError, TotalTimeout
 from ...values.events import Event, Finish, ResponseStart, StepFinish
 from ...values.messages import Text
@@ -20,7 +21,7 @@ from ...values.usage import Usage
 from .clocks import SYSTEM, Clock
 from .quotas import Rate
 from .relays import Watch, Watching
-from .wrapper import events_in, timeouts_of, transport_of, with_time_left
+from .wrapper import timeouts_of, transport_of, with_time_left
 
 __all__ = ["RateLimit"]
 
@@ -144,11 +145,11 @@ class _Watch:
     def look(self, batch: Batch) -> None:
         """Look at some events."""
         if type(batch) is TextAnswer:
-            if self._meter.counts_tokens or self._meter.is_told:  # else there is nothing to read off
-                self._look_at_all(events_in(batch))
-            elif not self._has_begun:
-                self._has_begun = True
-                self._meter.note_head(self._booking, {})
+            headers, attempts, usage = batch.brief()
+            if not self._has_begun:
+                self._begin_with(headers, attempts)
+            if usage is not None:
+                self._note(usage)
             return
         if not self._has_begun or (batch and type(batch[-1]) in _ENDS):
             self._look_at_all(batch)
@@ -161,11 +162,16 @@ class _Watch:
                 self._note(event.usage)  # type: ignore[union-attr]
 
     def _begin(self, first: Event) -> None:
+        if type(first) is ResponseStart:
+            self._begin_with(first.headers or EMPTY, first.attempts or 1)
+        else:
+            self._begin_with(EMPTY, 1)
+
+    def _begin_with(self, headers: Mapping[str, str], attempts: int) -> None:
         self._has_begun = True
-        start = first if type(first) is ResponseStart else None
-        self._meter.note_head(self._booking, told(start.headers) if start is not None and start.headers else {})
-        if start is not None and start.attempts is not None and start.attempts > 1:
-            self._meter.note_more(start.attempts - 1)
+        self._meter.note_head(self._booking, told(headers))
+        if attempts > 1:
+            self._meter.note_more(attempts - 1)
 
     def _note(self, usage: Usage) -> None:
         total = usage.total_tokens
@@ -192,7 +198,8 @@ class _Watch:
 
     def over(self) -> None:
         """Take note that nothing follows."""
-        self._meter.settle(self._booking)
+        if self._booking.is_open:
+            self._meter.settle(self._booking)
 
     def __del__(self) -> None:
         self.over()  # where the loop of the generation was closed under it
@@ -255,6 +262,8 @@ def told(headers: Mapping[str, str]) -> dict[str, tuple[float | None, float | No
         {'requests': (60.0, 59.0, 60.0)}
     """
     found: dict[str, tuple[float | None, float | None, float]] = {}
+    if "ratelimit" not in " ".join(headers):  # as of most servers: the names are not looked at one by one
+        return found
     for name, said in rate_limits(headers).items():
         kind = _PLAIN.get(name)
         if kind is not None:

@@ -21,6 +21,7 @@ from ...values.text_answer import Batch, TextAnswer
 
 __all__ = [
     "Batched",
+    "Between",
     "Unsent",
     "Wrapper",
     "batches_of",
@@ -92,17 +93,20 @@ class Wrapper(Backend):
 
     def begin_pushing(self, request: Request, pump: Any) -> Any:
         """Have a task pull batches; return None where the backend inside gives none."""
-        del pump
-        return Unsent(self.batches(request)) if self.is_batched() else None
+        return Unsent(self.batches(request)) if self._can_push(pump) else None
+
+    def _can_push(self, pump: Any) -> bool:
+        """Tell whether to give `pump` batches. Once for all wrappers inside, each of which is handed a `Between`."""
+        return isinstance(pump, Between) or self.is_batched()
 
     def is_batched(self) -> bool:
         """Whether events come from the backend inside in batches, and this class has no ``stream`` of its own."""
         backend: Any = self
-        while isinstance(backend, Wrapper):  # asked before each generation, by each wrapper: one call for all inside
-            if type(backend).stream is not _STREAM or "stream" in backend.__dict__:
+        while getattr(type(backend), "stream", None) is _STREAM:  # asked before each generation: one loop for all
+            if "stream" in backend.__dict__:
                 return False
             backend = backend.backend
-        return is_batched(backend)
+        return not isinstance(backend, Wrapper) and is_batched(backend)
 
     @property
     def run_watchers(self) -> tuple[Any, ...]:
@@ -145,6 +149,12 @@ _STREAM: Final = Wrapper.stream
 
 def _made(kind: type[Wrapper], inside: tuple[Any, ...], arguments: Mapping[str, Any]) -> Wrapper:
     return kind(*inside, **arguments)
+
+
+class Between:
+    """What stands between a wrapper and the pump: a sink that has been given only to backends that give batches."""
+
+    __slots__ = ()
 
 
 @final

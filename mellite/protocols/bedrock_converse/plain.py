@@ -6,9 +6,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import Few, Flat, Word, decoded
+from ..plain_values import Few, Flat, Word, decoded, usage_reader
+from .answer import usage_of
 
-__all__ = ["plain"]
+__all__ = ["plain", "plain_usage"]
 
 # These name all that such an answer may hold; any other does not decode.
 
@@ -38,6 +39,9 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
+
+#: Reads the usage of an answer that `plain` gives the text of.
+plain_usage: Final = usage_reader("usage", usage_of)
 
 
 def plain(body: bytes) -> str | None:

@@ -7,9 +7,10 @@ from typing import Final, Literal
 import msgspec
 
 from ...values.provider_json import JsonObject
-from ..plain_values import Few, Flat, Nothing, Word, decoded
+from ..plain_values import Few, Flat, Nothing, Word, decoded, usage_reader
+from .answer import usage_of
 
-__all__ = ["plain"]
+__all__ = ["plain", "plain_usage"]
 
 # These name all that such an answer may hold; any other does not decode.
 
@@ -81,6 +82,9 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
 _MOST: Final = 300
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
+
+#: Reads the usage of an answer that `plain` gives the text of.
+plain_usage: Final = usage_reader("usage", usage_of)
 
 
 def plain(body: bytes) -> str | None:

@@ -166,6 +166,20 @@ async def test_what_is_sent_and_where_to_make_a_request_and_the_key_does_not(tmp
     check_files(tmp_path)
 
 
+async def test_a_whole_answer_of_text_comes_again(path: Path | None) -> None:
+    """Whether anybody looked at it or not, it is the same again, but for who gave it."""
+    limited = mellite.RateLimit(live(), tokens_per_minute=10**6)
+    async with mellite.Cached(limited, path) as backend:
+        first, *again = [backend.generate("Hi.", stream=False) for _ in range(3)]
+        assert [await first, *[await thunk for thunk in again]] == ["Hello!"] * 3
+        for thunk in again:
+            made, known = thunk.generation, first.generation
+            assert (made.replayed, made.attempts, known.replayed, known.attempts) == (True, 0, False, 1)
+            assert (made.usage, made.model, made.finish_reason) == (known.usage, "m", "stop")
+            assert thunk.raw.response == first.raw.response
+            assert thunk.raw.request_body == first.raw.request_body
+
+
 def check_files(folder: Path) -> None:
     """Nothing but the caller may read them, and no key is in them."""
     for file in folder.iterdir():
