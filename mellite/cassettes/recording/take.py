@@ -201,6 +201,8 @@ class Take:
         headers = {**safe_headers(self._headers), **redaction.headers(self._headers, redaction.response_headers)}
         if "location" in self._headers:  # a redirect is an error, which names where it leads
             headers["location"] = redaction.url(self._headers["location"])
+        if self.end == "complete" and not any(pieces):  # to HEAD, or 304: the headers tell of a body that did not come
+            return RecordedResponse(self._status, headers=headers), []
         encoding = headers.get("content-encoding")
         plain = pieces if encoding is None else _decompressed(pieces, encoding, whole=self.end == "complete")
         if plain is None:  # stored as it came, so that decompressing fails on replay, too

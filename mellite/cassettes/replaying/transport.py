@@ -294,9 +294,9 @@ class ReplayTransport:
             return None
         response = recorded.interaction.response
         cut = self._options["cut"]
-        pieces = NO_PIECES
-        if response.status not in _EMPTY and request.method.upper() != "HEAD":
-            pieces = cut_untimed(response.body.data, cut, timeline, path=self.cassette.path)
+        if _has_no_body(response, request):
+            return RecordedAnswer(response.status, _lowered(response), NO_PIECES)
+        pieces = cut_untimed(response.body.data, cut, timeline, path=self.cassette.path)
         headers = self._headers(response, whole=True)
         return RecordedAnswer(response.status, headers, pieces, together=cut == "recorded")
 
@@ -324,12 +324,15 @@ class ReplayTransport:
             pace.over()
             raise
         response = recorded.interaction.response
-        headers = self._headers(response, whole=timeline is None or timeline.end == "complete")
+        if _has_no_body(response, request):
+            headers: Mapping[str, str] = _lowered(response)
+        else:
+            headers = self._headers(response, whole=timeline is None or timeline.end == "complete")
         return RecordedAnswer(response.status, headers, pieces, pace=pace)
 
     def _pieces(self, recorded: Recorded, request: HttpRequest) -> Pieces:
         response = recorded.interaction.response
-        if response.status in _EMPTY or request.method.upper() == "HEAD":
+        if _has_no_body(response, request):
             return NO_PIECES
         return cut_as_recorded(response.body.data, self._options["cut"], recorded.timeline, path=self.cassette.path)
 
@@ -343,10 +346,19 @@ class ReplayTransport:
         return headers
 
 
+def _has_no_body(response: RecordedResponse, request: HttpRequest) -> bool:
+    """Return whether a response has no body, so that its length and encoding are those that another one would have."""
+    return response.status in _EMPTY or request.method.upper() == "HEAD"
+
+
+def _lowered(response: RecordedResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
 def _true_headers(response: RecordedResponse, *, whole: bool) -> dict[str, str]:
     """Return the headers that are true of the stored body: a body that is stored as text was decompressed before."""
     body = response.body
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    headers = _lowered(response)
     if body.encoding == "base64":
         return headers
     headers.pop("content-encoding", None)

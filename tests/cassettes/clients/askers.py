@@ -30,6 +30,12 @@ class Told:
     status: int | None = None
     pieces: list[bytes] = field(factory=list)
     error: str | None = None
+    headers: dict[str, str] = field(factory=dict, eq=False)
+
+    def opens(self, status: int, headers: Mapping[str, str]) -> None:
+        """Note status and headers."""
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers.items()}
 
 
 Ready = Callable[[], None]
@@ -41,6 +47,7 @@ class Question:
     """What to ask, and how far to read."""
 
     url: str
+    method: str = "POST"
     body: bytes = BODY
     headers: Mapping[str, str] = HEADERS
     ready: Ready = lambda: None
@@ -86,9 +93,9 @@ def httpx_blocking(module: Any, question: Question, told: Told) -> Iterator[byte
     """With ``httpx.Client``."""
     with (
         module.Client(timeout=question.timeout, verify=False) as client,
-        client.stream("POST", question.url, content=question.body, headers=question.headers) as response,
+        client.stream(question.method, question.url, content=question.body, headers=question.headers) as response,
     ):
-        told.status = response.status_code
+        told.opens(response.status_code, response.headers)
         yield from response.iter_bytes()
 
 
@@ -98,9 +105,9 @@ async def httpx_async(module: Any, question: Question) -> Told:
     try:
         async with (
             module.AsyncClient(timeout=question.timeout, verify=False) as client,
-            client.stream("POST", question.url, content=question.body, headers=question.headers) as response,
+            client.stream(question.method, question.url, content=question.body, headers=question.headers) as response,
         ):
-            told.status = response.status_code
+            told.opens(response.status_code, response.headers)
             pieces = response.aiter_bytes()
             while len(told.pieces) < question.enough:
                 await anyio.to_thread.run_sync(question.ready)
@@ -122,9 +129,9 @@ async def aiohttp_async(question: Question) -> Told:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(question.url, data=question.body, headers=question.headers) as response,
+            session.request(question.method, question.url, data=question.body, headers=question.headers) as response,
         ):
-            told.status = response.status
+            told.opens(response.status, response.headers)
             while len(told.pieces) < question.enough:
                 await asyncio.to_thread(question.ready)
                 piece = await response.content.readany()
@@ -145,21 +152,30 @@ def requests_blocking(question: Question, told: Told) -> Iterator[bytes]:
     """With a session of requests."""
     with (
         requests.Session() as session,
-        session.post(
-            question.url, data=question.body, headers=question.headers, stream=True, timeout=question.timeout
+        session.request(
+            question.method,
+            question.url,
+            data=question.body,
+            headers=question.headers,
+            stream=True,
+            timeout=question.timeout,
         ) as response,
     ):
-        told.status = response.status_code
+        told.opens(response.status_code, response.headers)
         yield from response.iter_content(chunk_size=None)
 
 
 def botocore_blocking(question: Question, told: Told) -> Iterator[bytes]:
     """With the HTTP session of botocore, as its clients use it."""
     prepared = AWSPreparedRequest(
-        "POST", question.url, botocore.awsrequest.HeadersDict(question.headers), question.body, stream_output=True
+        question.method,
+        question.url,
+        botocore.awsrequest.HeadersDict(question.headers),
+        question.body,
+        stream_output=True,
     )
     response = URLLib3Session(timeout=question.timeout).send(prepared)
-    told.status = response.status_code
+    told.opens(response.status_code, response.headers)
     try:
         yield from response.raw.stream()
     finally:

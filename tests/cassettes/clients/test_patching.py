@@ -17,7 +17,7 @@ from mellite.cassettes import Redaction, load_cassette
 from mellite.cassettes.timeline import Timeline
 from mellite.errors import CassetteMiss, ConfigurationError
 from tests.cassettes.clients.askers import ASKERS, Asker, Question, Told
-from tests.wire.server import CLOSE, LAST, RESET, Script, Server, Step, answer, gate, head, piece, serve
+from tests.wire.server import CLOSE, LAST, RESET, Script, Server, Step, answer, gate, head, piece, send, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +105,31 @@ async def test_whole(server: Server, tmp_path: Path, ask: Asker) -> None:
     first, second = await recorded_and_replayed(tmp_path / "case.json", ask, script)
     assert (first.status, b"".join(first.pieces), first.error) == (201, body, None)
     assert first == second
+
+
+_LENGTH = {"content-length": "1234"}
+_BODILESS: dict[str, tuple[int, dict[str, str]]] = {
+    "HEAD 200": (200, _LENGTH),
+    "HEAD 404": (404, {**_LENGTH, "content-encoding": "gzip"}),
+    "GET 304": (304, {**_LENGTH, "content-encoding": "gzip"}),
+    "POST 204": (204, {}),
+    "POST 200": (200, {"content-length": "0"}),
+}
+
+
+@pytest.mark.parametrize("kind", _BODILESS)
+async def test_without_a_body(server: Server, tmp_path: Path, ask: Asker, kind: str) -> None:
+    """An answer that has no body keeps what its headers say of one, such as the length that a GET would have."""
+    method = kind.partition(" ")[0]
+    status, headers = _BODILESS[kind]
+    lines = [f"HTTP/1.1 {status} X", *[f"{name}: {value}" for name, value in headers.items()], "", ""]
+    script = server.script([send("\r\n".join(lines).encode())])
+    body = b"{}" if method == "POST" else b""
+    first, second = await recorded_and_replayed(
+        tmp_path / "case.json", ask, script, ready=lambda: None, method=method, body=body
+    )
+    assert first == second == Told(status)
+    assert first.headers == second.headers == headers
 
 
 @pytest.mark.parametrize(("end", "ending"), [(RESET, "reset"), (CLOSE, "cut"), (LAST, None)], ids=str)
