@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, final
 
+from ..archive.journal.keeping import Journal
 from ..backends.wrappers.quotas import Budget, Concurrency, Rate
-from ..backends.wrappers.rate_limit import RateLimit
+from ..backends.wrappers.rate_limit import RateLimit, counted_tokens
 from ..backends.wrappers.wrapper import Wrapper, batches_of
+from ..loops.rates import WINDOW
 from ..thunk.call import Streams, name_of
 from ..thunk.observing import Interceptor, Kind, Opener
 from ..thunk.thunk import AnyThunk
@@ -34,10 +36,16 @@ class Limits(Interceptor):
         self._rates = tuple(rates)
         self._concurrencies = tuple(concurrencies)
 
-    def note_before(self, ages: Sequence[float]) -> None:
-        """Note calls that were made before, such as by a process that was killed; each by how many seconds ago."""
+    def note_before(self, kept: Journal) -> None:
+        """Note the calls of the last minute that a journal has, such as those of a process that was killed."""
+        counts_tokens = any(rate.meter.counts_tokens for rate in self._rates)
+        recent = kept.recent(WINDOW) if self._rates else []
+        made: list[tuple[float, float | None]] = []
+        for age, call in recent:
+            usage = call.usage if counts_tokens and call.state != "unsettled" else None
+            made.append((age, None if usage is None else counted_tokens(usage)))
         for rate in self._rates:
-            rate.meter.note_before(ages)
+            rate.meter.note_before(made)
 
     def wrap(self, kind: Kind, backend: Streams) -> Streams | None:
         """Return the backend behind the limits; for a run None, whose steps are behind them one by one."""

@@ -269,7 +269,7 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
                 apart.run(kept.__enter__)
                 self._closing.callback(apart.run, kept.__exit__, None, None, None)
                 if self._rules.limits is not None:
-                    self._rules.limits.note_before(kept.ages())
+                    self._rules.limits.note_before(kept)
             if self._progress and find_spec("rich") is not None:
                 from ..strategies.progress import progress_bar
 

@@ -18,10 +18,10 @@ from . import forking
 from .detection import Loop, Waiter, current
 from .time_limits import move_on_after
 
-__all__ = ["Booking", "Meter", "Ticking", "asked_ago", "waiting"]
+__all__ = ["WINDOW", "Booking", "Meter", "Ticking", "asked_ago", "waiting"]
 
 #: How long a request counts, in seconds: a minute, and what one may take longer on its way than the one after it.
-_WINDOW: Final = 60.25
+WINDOW: Final = 60.25
 
 #: What an answer is taken to be long, in tokens, until the first ones have come.
 _FIRST_ANSWER: Final = 512.0
@@ -317,7 +317,7 @@ class Meter:
         """Return how long it takes until so much has run out of the minute."""
         others, until = (0.0, now) if told is None else (told.others, told.until)
         for booking in self._booked:
-            at = booking.at + _WINDOW
+            at = booking.at + WINDOW
             if others and until <= at:  # that of others runs out before
                 over -= others
                 if over <= _NOTHING:
@@ -329,7 +329,7 @@ class Meter:
         return until - now if others else 0.0
 
     def _forget(self, now: float) -> None:
-        while self._booked and self._booked[0].at + _WINDOW <= now:
+        while self._booked and self._booked[0].at + WINDOW <= now:
             gone = self._booked.popleft()
             gone.counts = False
             self._spent -= gone.tokens
@@ -360,7 +360,7 @@ class Meter:
                 used = self._spent if kind == "tokens" else float(len(self._booked))
                 if limit is not None and limit > 0:
                     others = 0.0 if left is None else max(0.0, limit - left - used)
-                    self._told[kind] = _Told(limit, others, now + min(max(reset, 0.0), 60.0) + _WINDOW - 60.0)
+                    self._told[kind] = _Told(limit, others, now + min(max(reset, 0.0), 60.0) + WINDOW - 60.0)
         self._wake_first()
 
     def note_usage(self, booking: Booking, tokens: int, answer: int | None) -> None:
@@ -385,21 +385,29 @@ class Meter:
                 booking.is_open = False
                 self._booked.append(booking)
 
-    def note_before(self, ages: Iterable[float]) -> None:
-        """Note requests that went before this meter was made, each by how many seconds ago; of tokens nothing is known.
+    def note_before(self, made: Iterable[tuple[float, float | None]]) -> None:
+        """Note requests that went before this meter was made.
+
+        Args:
+            made: for each, how many seconds ago it went, and how many tokens it took; None where that is not known,
+                which counts as the mean of the others.
 
         Example:
             >>> from mellite.backends.wrappers.clocks import SYSTEM
-            >>> meter = Meter(2, None, clock=SYSTEM, is_system=True)
-            >>> meter.note_before([30.0, 90.0])
-            >>> [meter.take_if_free(10.0, None) is not None for _ in range(2)]
+            >>> meter = Meter(2, 1000, clock=SYSTEM, is_system=True)
+            >>> meter.note_before([(30.0, 400.0), (90.0, 400.0)])
+            >>> [meter.take_if_free(10.0, 500.0) is not None for _ in range(2)]
             [True, False]
         """
+        recent = [(age, tokens) for age, tokens in made if 0 <= age < WINDOW]
+        known = [tokens for _, tokens in recent if tokens is not None]
+        unknown = sum(known) / len(known) if known else _FIRST_ANSWER
         with self._lock:
             now = self._clock.now()
-            before = [Booking(now - age) for age in ages if 0 <= age < _WINDOW]
+            before = [Booking(now - age, unknown if tokens is None else tokens) for age, tokens in recent]
             for booking in before:
                 booking.is_open = False
+                self._spent += booking.tokens
             self._booked = deque(sorted([*before, *self._booked], key=lambda each: each.at))
 
     def pause(self, seconds: float) -> None:

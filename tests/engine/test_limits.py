@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from decimal import Decimal
 
 import anyio
@@ -194,6 +195,37 @@ async def test_a_map_that_is_started_again_counts_what_went_in_the_last_minute(t
     rate = mellite.Rate(requests_per_minute=5, clock=clock)
     await engine.map(words(backend, 6), journal=tmp_path / "kept", limits=[rate])
     assert 50 < clock.now() - began < 62
+
+
+async def test_a_map_that_is_started_again_counts_the_tokens_of_the_last_minute(tmp_path):
+    """The journal knows what calls used, so a limit of tokens holds over a restart; what used none leaves room."""
+    backend, kept = Priced(), tmp_path / "kept"  # of 101,000 tokens each
+    await engine.map(words(backend, 3), journal=kept)
+    for limit, least, most in ((350_000, 50, 62), (1_000_000, 0, 1)):
+        clock = FakeClock()
+        began = clock.now()
+        rate = mellite.Rate(tokens_per_minute=limit, clock=clock)
+        items = [backend.generate(f"{limit} {number}", max_tokens=100_000) for number in range(1)]
+        await engine.map([*words(backend, 3), *items], journal=kept, limits=[rate])
+        assert least <= clock.now() - began < most
+    assert backend.begun == 5
+
+
+async def test_a_call_of_which_nothing_came_counts_as_many_tokens_as_the_others(tmp_path):
+    """A process was killed with a call in flight: it is taken to be as long as those that had settled."""
+    backend, kept = Priced(), tmp_path / "kept"
+    await engine.map(words(backend, 2), journal=kept)
+    records = kept / "records"
+    lines = records.read_bytes()
+    cut = lines.rindex(b"\n", 0, lines.rindex(b"settled"))
+    records.write_bytes(lines[: cut + 1])
+    for limit, least, most in ((290_000, 50, 62), (310_000, 0, 1)):
+        clock = FakeClock()
+        began = clock.now()
+        rate = mellite.Rate(tokens_per_minute=limit, clock=clock)
+        shutil.copytree(kept, tmp_path / str(limit))
+        await engine.map([backend.generate("new", max_tokens=100_000)], journal=tmp_path / str(limit), limits=[rate])
+        assert least <= clock.now() - began < most
 
 
 async def test_a_call_that_was_sent_later_than_it_was_booked_counts_from_then():

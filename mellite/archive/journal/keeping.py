@@ -183,16 +183,20 @@ class Journal(Observer, Interceptor, Pictured):
         """All calls in the journal, as they are numbered."""
         return () if self._file is None else records_of(self._file.index)
 
-    def ages(self) -> list[float]:
-        """Return how long ago each call of a model was made that the journal has, in seconds.
+    def recent(self, seconds: float) -> list[tuple[float, Record]]:
+        """Return the calls of models that were made in the last so many seconds, each with how long ago.
 
         A call that has settled counts from then; one of which nothing came, from when the journal ended.
         """
         if self._file is None:
             return []
         index, now = self._file.index, time.time()
-        made = [call for call in index.calls.values() if call.of == "call"]
-        return [max(0.0, now - (call.settled or index.latest) / 1_000_000) for call in made]
+        found: list[tuple[float, Record]] = []
+        for call in index.calls.values():
+            age = max(0.0, now - (call.settled or index.latest) / 1_000_000)
+            if call.of == "call" and age < seconds:
+                found.append((age, Record(call, index)))
+        return found
 
     def resolve(self, call_id: int | str, result: Any) -> None:
         """Say what came of a call that must run once, and of which nobody knew.

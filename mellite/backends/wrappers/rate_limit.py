@@ -23,7 +23,7 @@ from .quotas import Rate
 from .relays import Watch, Watching
 from .wrapper import timeouts_of, transport_of, with_time_left
 
-__all__ = ["RateLimit"]
+__all__ = ["RateLimit", "counted_tokens"]
 
 _BYTES_A_TOKEN: Final = 3.5  # of English in UTF-8; other languages have more bytes and more tokens
 _OF_A_MESSAGE: Final = 8  # tokens
@@ -174,9 +174,7 @@ class _Watch:
             self._meter.note_more(attempts - 1)
 
     def _note(self, usage: Usage) -> None:
-        total = usage.total_tokens
-        if total is None and usage.input_tokens is not None and usage.output_tokens is not None:
-            total = usage.input_tokens + usage.output_tokens
+        total = counted_tokens(usage)
         if total is not None:
             self._meter.note_usage(self._booking, total, usage.output_tokens)
 
@@ -225,6 +223,18 @@ class _Nothing:
 
 
 _NOTHING: Final = _Nothing()
+
+
+def counted_tokens(usage: Usage) -> int | None:
+    """Return how many tokens of a minute a call took; None if its usage does not say.
+
+    Example:
+        >>> counted_tokens(Usage.of(input_tokens=10, output_tokens=5))
+        15
+    """
+    if usage.total_tokens is not None or usage.input_tokens is None or usage.output_tokens is None:
+        return usage.total_tokens
+    return usage.input_tokens + usage.output_tokens
 
 
 def _guess(request: Request) -> float:
