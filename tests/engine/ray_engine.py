@@ -16,6 +16,8 @@ import mellite
 from mellite import engine
 from mellite.backends import Echo
 from mellite.errors import AuthenticationError, CannotTravel
+from tests.engine.batch.service import services
+from tests.engine.four_engines import settled
 from tests.engine.provider import provider
 from tests.engine.test_dask import Locked, Where, asked, told
 
@@ -96,3 +98,14 @@ def test_a_ray_of_its_own_ends_with_the_map():
         if thread.name.startswith("mellite-ray"):
             thread.join()
     assert not ray.is_initialized()
+
+
+async def test_the_same_list_gives_equal_answers_on_every_engine(tmp_path, monkeypatch):
+    """One list through this process, Dask, Ray and a batch service: all that can be compared is the same."""
+    ray.shutdown()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment-0123456789")
+    with services(tmp_path) as served:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{served.url}/v1")
+        here = await settled("local")
+        for on in ("dask", "ray", "batch"):
+            assert await settled(on) == here, on

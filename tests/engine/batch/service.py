@@ -1,10 +1,11 @@
 """Batch services of four kinds in a process of their own: files, batches, results, errors, expiry, broken downloads.
 
 ``python -m tests.engine.batch.service LOG --looks 2 --break-at 2500`` prints its port. A prompt says what becomes of
-it: one with "refuse" is refused, one with "expire" expires, one with "lost" has no line in the results. All others are
-answered with the prompt read backwards, the last one first. A batch has ended when it was looked at so many times; one
-that was cancelled ends at once, with half of its answers. The first download of each file breaks off at so many bytes;
-with a number below 0, the first request to each path is answered with 429. Anthropic's gives no parts of files.
+it: one with "refuse" or "overflow" is refused, one with "expire" expires, one with "lost" has no line in the results.
+All others are answered with the prompt read backwards, the last one first. A batch has ended when it was looked at so
+many times; one that was cancelled ends at once, with half of its answers. The first download of each file breaks off
+at so many bytes; with a number below 0, the first request to each path is answered with 429. Anthropic's gives no parts
+of files.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ ROOT = Path(__file__).parents[3]
 #: So often a batch with "outage" in a prompt cannot be looked at: more often than a call is tried again.
 OUTAGE = 8
 
+#: So often Azure is asked for a file until it has read it.
+UNREAD = 2
+
 
 class Services:
     """What all connections know."""
@@ -35,6 +39,7 @@ class Services:
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict] = {}
         self.broken: set[str] = set()
+        self.reads: dict[str, int] = {}
         self.is_busy = break_at < 0
         self.met: set[str] = set()
 
@@ -58,8 +63,8 @@ class Services:
             if "invalid" in json.dumps(batch["lines"]):
                 batch["failed"] = "line 1 is invalid"
                 return
-            write = {"openai": openai_results, "mistral": openai_results, "anthropic": anthropic_results}
-            written = write.get(batch["kind"], gemini_results)(batch)
+            own = {"anthropic": anthropic_results, "gemini": gemini_results}
+            written = own.get(batch["kind"], openai_results)(batch)
             for name, lines in written.items():
                 if lines:
                     batch[name] = self.keep(
@@ -78,7 +83,7 @@ def becomes(batch: dict, lines: list[dict], body: str) -> Iterator[tuple[dict, s
     half = len(lines) // 2
     for place, line in reversed(list(enumerate(lines))):
         prompt = prompt_of(line[body])
-        kind = next((word for word in ("refuse", "expire", "lost") if word in prompt), "answer")
+        kind = next((word for word in ("refuse", "overflow", "expire", "lost") if word in prompt), "answer")
         if batch.get("cancelled") and place >= half:
             kind = "cancel"
         if kind != "lost":
@@ -97,9 +102,8 @@ def openai_results(batch: dict) -> dict[str, list[dict]]:
             good.append(
                 {**about, "response": {"status_code": 200, "request_id": f"r-{prompt}", "body": body}, "error": None}
             )
-        elif kind == "refuse":
-            error = {"message": f"no answer to {prompt}", "type": "invalid_request_error", "code": None, "param": None}
-            response = {"status_code": 400, "request_id": "r", "body": {"error": error}}
+        elif kind in ("refuse", "overflow"):
+            response = {"status_code": 400, "request_id": "r", "body": chat_refusal(prompt)}
             bad.append({**about, "response": response, "error": None})
         else:
             error = {"code": "batch_expired" if kind == "expire" else "batch_cancelled", "message": "too late"}
@@ -114,9 +118,17 @@ def openai_state(batch: dict) -> str:
     return "cancelled" if batch.get("cancelled") else "failed" if "failed" in batch else "completed"
 
 
+def chat_refusal(prompt: str) -> dict:
+    """Why Chat Completions gives no answer."""
+    code = "context_length_exceeded" if "overflow" in prompt else None
+    error = {"message": f"no answer to {prompt}", "type": "invalid_request_error", "code": code, "param": None}
+    return {"error": error}
+
+
 def chat_answer(prompt: str, model: str) -> dict:
-    """An answer of Chat Completions."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": prompt[::-1]}, "finish_reason": "stop"}
+    """An answer of Chat Completions; one to a prompt with "long" is cut off."""
+    finish = "length" if "long" in prompt else "stop"
+    choice = {"index": 0, "message": {"role": "assistant", "content": prompt[::-1]}, "finish_reason": finish}
     usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
     return {
         "id": f"c-{prompt}",
@@ -222,20 +234,20 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a request by its path, and note it."""
         path = urlsplit(self.path).path
         with self.services.log.open("a") as log:
-            told = {name: self.headers.get(name) for name in ("authorization", "x-goog-api-key", "range")}
+            told = {name: self.headers.get(name) for name in ("authorization", "api-key", "x-goog-api-key", "range")}
             log.write(json.dumps([self.command, path, told]) + "\n")
         if self.services.tells:
             sys.stdout.write(f"{path}\n")
             sys.stdout.flush()
-        if not any(self.headers.get(name) for name in ("authorization", "x-goog-api-key", "x-goog-upload-offset")):
+        keys = ("authorization", "api-key", "x-goog-api-key", "x-goog-upload-offset")
+        if not any(self.headers.get(name) for name in keys):
             return self.give({"error": {"message": "no key", "type": "authentication_error"}}, status=401)
         if self.services.is_busy and path not in self.services.met:
             self.services.met.add(path)
             return self.give({"error": {"message": "busy", "type": "rate_limit_error"}}, status=429)
         root = "google" if path.startswith(("/v1beta/", "/upload/")) else path.split("/")[1]
-        return getattr(self, {"v1": "openai", "mistral": "openai", "a": "anthropic", "google": "google"}[root])(
-            path, data
-        )
+        own = {"a": "anthropic", "google": "google"}
+        return getattr(self, own.get(root, "openai"))(path, data)
 
     def give(self, value: object, status: int = 200, **headers: str) -> None:
         """Answer with JSON."""
@@ -265,27 +277,33 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.wfile.write(data[begin:])
 
-    # OpenAI, and Mistral below /mistral
+    # OpenAI, Mistral below /mistral, and Azure below /openai
 
     def openai(self, path: str, data: bytes) -> None:
         """Files and batches."""
         services = self.services
-        kind = "mistral" if path.startswith("/mistral") else "openai"
-        words = path.removeprefix("/mistral").split("/")[2:]
+        kind = {"mistral": "mistral", "openai": "azure"}.get(path.split("/")[1], "openai")
+        words = path.removeprefix("/mistral").removeprefix("/openai").split("/")[2:]
         if words == ["files"]:
             content = data.split(b"application/jsonl\r\n\r\n")[1].rpartition(b"\r\n--")[0]
             assert b'name="purpose"\r\n\r\nbatch\r\n' in data
-            about = {"object": "file", "purpose": "batch", "filename": "f.jsonl", "status": "processed"}
+            about = {"object": "file", "purpose": "batch", "filename": "f.jsonl"}
+            about["status"] = "pending" if kind == "azure" else "processed"
             return self.give({"id": services.keep(content), "bytes": len(content), "created_at": 1, **about})
         if words[0] == "files":
-            return self.download(words[1])
+            return self.download(words[1]) if words[2:] == ["content"] else self.give(self.read(words[1]))
         if words == ["chat", "completions"]:
             asked = json.loads(data)
-            return self.give(chat_answer(prompt_of(asked), asked["model"]))
-        words = words[1:] if kind == "openai" else words[2:]
+            prompt = prompt_of(asked)
+            if "refuse" in prompt or "overflow" in prompt:
+                return self.give(chat_refusal(prompt), status=400)
+            return self.give(chat_answer(prompt, asked["model"]))
+        words = words[2:] if kind == "mistral" else words[1:]
         if self.command == "POST" and not words:
             asked = json.loads(data)
-            file = asked["input_file_id"] if kind == "openai" else asked["input_files"][0]
+            file = asked["input_files"][0] if kind == "mistral" else asked["input_file_id"]
+            if kind == "azure" and services.reads.get(file, 0) < UNREAD:
+                return self.give({"error": {"message": "the file is not processed", "code": "400"}}, status=400)
             lines = [json.loads(line) for line in services.files[file].splitlines()]
             made = services.batch(kind, lines, file=file, endpoint=asked["endpoint"], model=asked.get("model"))
             return self.give(self.told(made))
@@ -299,6 +317,17 @@ class Handler(BaseHTTPRequestHandler):
         if "outage" in json.dumps(batch["lines"]) and batch["looks"] <= OUTAGE:
             return self.give({"error": {"message": "out of order", "type": "server_error"}}, status=503)
         return self.give(self.told(batch))
+
+    def read(self, file: str) -> dict:
+        """A file, as Azure tells of it: it is read when it was looked at so many times, if it can be."""
+        reads = self.services.reads[file] = self.services.reads.get(file, 0) + 1
+        state = "pending" if reads < UNREAD else "error" if b"unreadable" in self.services.files[file] else "processed"
+        return {
+            "id": file,
+            "object": "file",
+            "status": state,
+            "status_details": "no lines" if state == "error" else None,
+        }
 
     def told(self, batch: dict) -> dict:
         """A batch, as the service tells of it."""
@@ -320,13 +349,18 @@ class Handler(BaseHTTPRequestHandler):
                 "failed_requests": 0,
                 "errors": [],
             }
+        state = openai_state(batch)
+        if batch["kind"] == "azure":  # whose words begin with a capital, and whose file of errors is there, if empty
+            state = state.capitalize()
+            if "ended" in batch and not batch.get("errors"):
+                batch["errors"] = self.services.keep(b"")
         return {
             "id": batch["id"],
             "object": "batch",
             "created_at": 1,
             "completion_window": "24h",
             "endpoint": batch["endpoint"],
-            "status": openai_state(batch),
+            "status": state,
             "errors": {"object": "list", "data": [{"message": batch["failed"]}]} if "failed" in batch else None,
             "input_file_id": batch["file"],
             **{name: batch.get(kept) for name, kept in names.items()},
