@@ -45,6 +45,12 @@ LIMITS: Final[Mapping[str, BatchLimits]] = {
         source="https://platform.claude.com/docs/en/build-with-claude/batch-processing",
         date="2026-11-30",
     ),
+    "azure": BatchLimits(
+        requests=100_000,
+        bytes=200 * _MB,
+        source="https://learn.microsoft.com/en-us/azure/foundry/openai/how-to/batch",
+        date="2026-12-01",
+    ),
     "google": BatchLimits(
         requests=None,
         bytes=2_000 * _MB,

@@ -17,8 +17,8 @@ from ...wire.json_body import encoded
 
 __all__ = ["Ending", "Format", "Result", "custom_id_of", "request_line", "result_of"]
 
-#: How a service writes its lines. OpenAI's format is that of most companies with an API like OpenAI's.
-Format: TypeAlias = Literal["openai", "mistral", "anthropic", "gemini"]
+#: How a service writes its lines. OpenAI's format is that of most companies with an API like OpenAI's, and Azure's.
+Format: TypeAlias = Literal["openai", "azure", "mistral", "anthropic", "gemini"]
 
 #: What became of a request: it was answered, maybe with an error; or it was not asked any more.
 Ending: TypeAlias = Literal["answered", "expired", "cancelled"]
@@ -85,7 +85,7 @@ def request_line(format: Format, custom_id: str, *, url: str, body: bytes) -> by
     asked: dict[str, Any] = json.loads(body)
     if not asked.get("stream"):
         asked.pop("stream", None)
-    if format == "openai":
+    if format in ("openai", "azure"):
         line: JsonObject = {"custom_id": custom_id, "method": "POST", "url": url, "body": asked}
     elif format == "mistral":
         asked.pop("model", None)  # the job names it

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from ...backends.live import LiveBackend
 from ...thunk.call import name_of, resolved_now
 from ...thunk.thunk import AnyThunk
-from ...values.errors import CannotTravel, InvalidRequest
+from ...values.errors import CannotTravel, ConfigurationError, InvalidRequest
 from ...values.options import Timeouts
 from ...values.request import Request
 from ...wire.http import HttpRequest
@@ -27,12 +27,14 @@ _FORMATS: Final[Mapping[str, Format]] = {
     "gemini": "gemini",
 }
 
+#: Providers with an API like OpenAI's but for batches, which they take in a way of their own.
+_OWN: Final[Mapping[str, Format]] = {"azure": "azure", "mistral": "mistral"}
+
 #: Providers whose batch services want something that a backend does not have.
 _REFUSED: Final = {
-    "azure": "its batches want a deployment of their own kind",
-    "bedrock": "its batches read and write buckets of S3, under a role of the account",
-    "vertex": "its batches read and write buckets of Google Cloud Storage",
-    "vertex-anthropic": "its batches read and write buckets of Google Cloud Storage",
+    "bedrock": "its batches read and write buckets of S3, under a role of the account, which no key gives",
+    "vertex": "its batches read and write buckets of Google Cloud Storage, which the account has to have",
+    "vertex-anthropic": "its batches read and write buckets of Google Cloud Storage, which the account has to have",
     "xai": "its batches have an API of their own",
 }
 
@@ -124,10 +126,11 @@ def place_of(route: Route, http: HttpRequest, model: str | None) -> BatchPlace:
         path, named_in_url = "", f"models/{rest.partition(':')[0]}"
         named = named_in_url if base else named
     else:
-        base = url.removesuffix(route.endpoint.path)
-        path = f"/v1{route.endpoint.path}"
-    if kind == "openai" and route.provider == "mistral":
-        kind = "mistral"
+        below = route.endpoint.path.removeprefix("/openai/v1")  # Azure's has that where the resource alone is given
+        base = url.removesuffix(below)
+        path = f"/v1{below}"
+    if kind == "openai":
+        kind = _OWN.get(route.provider, kind)
     return BatchPlace(
         format=kind,
         provider=route.provider,
@@ -148,10 +151,20 @@ def backend_of(place: BatchPlace) -> LiveBackend:
     """
     from ...providers.catalog import find
 
-    name = "openai-chat" if (place.provider, place.protocol) == ("openai", "openai-chat") else place.provider
+    by_chat = place.protocol == "openai-chat" and place.provider in ("azure", "openai")
+    name = f"{place.provider}-chat" if by_chat else place.provider
     model = place.model.removeprefix("models/")
     spec = f"{name}:{model}"
     route = find(spec)
-    if route.endpoint.url(model=model, base=route.endpoint.base()).partition("?")[0] != place.url:
+    if _url_now(route, model) != place.url:
         route = find(spec, base_url=place.base)
     return LiveBackend(route)
+
+
+def _url_now(route: Route, model: str) -> str | None:
+    """Return where a route asks by the environment; None if that does not say, as of a resource of Azure."""
+    try:
+        base = route.endpoint.base()
+    except ConfigurationError:
+        return None
+    return route.endpoint.url(model=model, base=base).partition("?")[0]

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, TypeAlias, cast, final
 from urllib.parse import quote, urlsplit
 
+import anyio
 from attrs import field, frozen
 
-from ...values.errors import InvalidProviderOutput
+from ...values.errors import BatchFailed, InvalidProviderOutput
 from ...values.provider_json import JsonObject
 from .lines import Format
 from .sending import Answered, Sender
@@ -88,19 +89,21 @@ class Service(Protocol):
 
 @final
 class _Files:
-    """The service of OpenAI, of those with an API like it, and of Mistral: files of lines, and a batch for each.
+    """The service of OpenAI, of those with an API like it, of Azure and Mistral: files of lines, and a batch for each.
 
     Args:
         base: the base URL, as in ``https://api.openai.com/v1``.
         path: what each request is sent to, as in ``/v1/responses``.
         model: the model, for Mistral's jobs.
+        is_azure: whether it is Azure's, which refuses a batch of a file that it has not read yet.
     """
 
-    def __init__(self, sender: Sender, base: str, path: str, model: str | None) -> None:
+    def __init__(self, sender: Sender, base: str, path: str, model: str | None, *, is_azure: bool) -> None:
         self._sender = sender
         self._base = base
         self._path = path
         self._model = model
+        self._is_azure = is_azure
 
     @property
     def _batches(self) -> str:
@@ -111,7 +114,10 @@ class _Files:
         if file is None:
             file = _text(await self._upload(draft.lines(), draft.name), "id")
             draft.noted(file)
-        asked: JsonObject = {"endpoint": self._path, "metadata": {"mellite": draft.name}}
+        if self._is_azure:
+            await self._wait_until_read(file)
+        path = self._path.removeprefix("/v1") if self._is_azure else self._path
+        asked: JsonObject = {"endpoint": path, "metadata": {"mellite": draft.name}}
         if self._model is None:
             asked |= {"input_file_id": file, "completion_window": "24h"}
         else:
@@ -132,6 +138,29 @@ class _Files:
         body = head.encode() + lines + f"\r\n--{mark}--\r\n".encode()
         headers = {"content-type": f"multipart/form-data; boundary={mark}"}
         return await self._sender.ask("POST", f"{self._base}/files", body=body, headers=headers)
+
+    async def _wait_until_read(self, file: str) -> None:
+        """Wait until the service has read a file.
+
+        Raises:
+            BatchFailed: if it cannot, or takes very long.
+        """
+        state, interval = "pending", _SOON
+        with anyio.move_on_after(_READING):
+            while True:
+                answered = await self._sender.ask("GET", f"{self._base}/files/{quote(file, safe='')}")
+                told = answered.json()
+                state = str(told.get("status")).lower()
+                if state not in _UNREAD:
+                    break
+                await anyio.sleep(interval if answered.wait is None else answered.wait)
+                interval = min(_SELDOM, interval * 2)
+        if state in _UNREAD:
+            msg = f"the service has not read the file {file} of a batch in {_READING / 60:.0f} minutes; ask again"
+            raise BatchFailed(msg, code="failed", retryable=True)
+        if state in _UNREADABLE:
+            msg = f"the service cannot read the file {file} of a batch: {told.get('status_details') or state}"
+            raise BatchFailed(msg, code="failed")
 
     async def find(self, draft: Draft) -> str | None:
         file = draft.file
@@ -163,6 +192,15 @@ class _Files:
     async def cancel(self, id: str) -> None:
         await self._sender.ask("POST", f"{self._batches}/{quote(id, safe='')}/cancel")
 
+
+#: The states of a file that Azure has not read yet, and of one that it cannot read.
+_UNREAD: Final = frozenset({"pending", "running", "notrunning", "uploaded"})
+_UNREADABLE: Final = frozenset({"error", "failed", "deleted", "deleting"})
+
+#: How often to look at it, in seconds: at first, and at most; and for how long in all.
+_SOON: Final = 1.0
+_SELDOM: Final = 15.0
+_READING: Final = 900.0
 
 _FILE_STATES: Final[Mapping[str, State]] = {
     "completed": "completed",
@@ -326,7 +364,7 @@ def service_of(format: Format, sender: Sender, *, url: str, base: str, path: str
         return _Messages(sender, url)
     if format == "gemini":
         return _Operations(sender, base, model)
-    return _Files(sender, base, path, model if format == "mistral" else None)
+    return _Files(sender, base, path, model if format == "mistral" else None, is_azure=format == "azure")
 
 
 def _text(answered: Answered, name: str) -> str:

@@ -38,6 +38,9 @@ _SHARES: Final[Mapping[str, BatchPrice]] = {
         source="https://platform.claude.com/docs/en/build-with-claude/batch-processing",
         date="2026-11-30",
     ),
+    "azure": BatchPrice(
+        share=_HALF, source="https://learn.microsoft.com/en-us/azure/foundry/openai/how-to/batch", date="2026-12-01"
+    ),
     "google": BatchPrice(share=_HALF, source="https://ai.google.dev/gemini-api/docs/batch-api", date="2026-11-30"),
     "mistral": BatchPrice(share=_HALF, source="https://docs.mistral.ai/capabilities/batch", date="2026-11-30"),
 }

@@ -86,12 +86,14 @@ def known(value: dict[str, Any], kind: Any) -> None:
     [
         ("openai", "/v1/responses", ResponseCreateParamsNonStreaming),
         ("openai-chat", "/v1/chat/completions", CompletionCreateParamsNonStreaming),
+        ("azure", "/v1/responses", ResponseCreateParamsNonStreaming),
+        ("azure-chat", "/v1/chat/completions", CompletionCreateParamsNonStreaming),
     ],
 )
 async def test_lines_of_openai(kind, url, body, tmp_path):
     """A line has a method and a URL, and its body is what the SDK would send without a stream."""
     lines = await lines_of(kind, tmp_path)
-    assert len(lines) == (4 if kind == "openai" else 6)
+    assert len(lines) == (6 if kind.endswith("-chat") else 4)
     for line in lines:
         assert {name: value for name, value in line.items() if name not in ("custom_id", "body")} == {
             "method": "POST",

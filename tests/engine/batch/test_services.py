@@ -21,6 +21,8 @@ KINDS = [
     "anthropic",
     "google",
     "mistral",
+    "azure",
+    pytest.param("azure-chat", marks=pytest.mark.slow),
     pytest.param("openai-compatible", marks=pytest.mark.slow),
 ]
 
@@ -33,6 +35,8 @@ def backend_at(kind, url):
         "anthropic": ("anthropic:claude-sonnet-4-5", f"{url}/a/v1"),
         "google": ("google:gemini-2.5-flash", url),
         "mistral": ("mistral:mistral-small-latest", f"{url}/mistral/v1"),
+        "azure": ("azure:gpt-4o-mini", f"{url}/openai/v1"),
+        "azure-chat": ("azure-chat:gpt-4o-mini", f"{url}/openai/v1"),
         "openai-compatible": ("openai-compatible:any", f"{url}/v1"),
     }[kind]
     return mellite.backend(spec, base_url=base, api_key="sk-test")
@@ -130,6 +134,22 @@ async def test_a_missing_key_is_told_to_all_and_asked_once(served):
     assert {type(thunk.error) for thunk in thunks} == {mellite.errors.AuthenticationError}
     assert len({id(thunk.error) for thunk in thunks}) == 50
     assert len(served.seen()) == before + 1
+
+
+async def test_a_batch_on_azure_is_made_of_a_file_that_was_read(served, tmp_path, monkeypatch):
+    """A file that Azure cannot read is told, a resource of the environment has its batches below /openai/v1."""
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", served.url)
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "key-of-azure")
+    async with mellite.backend("azure-chat:gpt-4o-mini") as backend:
+        bad = backend.generate("unreadable")
+        await engine.map([bad], on="batch", progress=False)
+        await engine.batch.submit([backend.generate("good")], journal=tmp_path / "runs")
+    (good,) = await engine.batch.fetch(tmp_path / "runs", wait=True)  # another program would have no backend
+    assert good.text == "doog"
+    assert isinstance(bad.error, BatchFailed)
+    assert "cannot read the file" in str(bad.error)
+    assert "no lines" in str(bad.error)
+    assert {row[2]["api-key"] for row in served.seen() if row[1].startswith("/openai/v1/")} >= {"key-of-azure"}
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
