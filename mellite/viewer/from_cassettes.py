@@ -106,6 +106,9 @@ class CassetteSource:
         """Return the number of a call in its file, behind the name of that in a folder."""
         return f"{os.path.relpath(entry.path, self._path)}:{entry.name}" if self._is_folder else entry.name
 
+    def prepare(self) -> None:
+        """Do nothing: all rows are in memory."""
+
     def calls(self, wanted: Wanted, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
         if not offset:

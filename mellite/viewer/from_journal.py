@@ -91,6 +91,9 @@ class JournalSource:
     def _record(self, id: str) -> Record | None:
         return self._calls.get(int(id)) if id.isdecimal() else None
 
+    def prepare(self) -> None:
+        """Do nothing: all rows are in memory."""
+
     def calls(self, wanted: Wanted, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
         if not offset:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, cast, final
 
 from ..archive.entries import Answer, Entry
 from ..archive.log.choosing import Wanted
+from ..archive.log.kept_texts import KeptTexts
 from ..archive.log.reading import reading
 from ..cassettes.replaying.canonical import Snapshot
+from ..values.errors import MelliteError
 from ..values.provider_json import Json, JsonObject
 from ..values.usage import Usage
 from .differences import difference_of
@@ -42,13 +45,19 @@ class LogSource:
     def __init__(self, path: str) -> None:
         self.name = path
         self._path = path
+        self._texts = KeptTexts()
         with reading(path) as log:
             log.latest()
+
+    def prepare(self) -> None:
+        """Keep all texts in memory, so that words are found sooner."""
+        with suppress(MelliteError), reading(self._path) as log:
+            log.keep(self._texts)
 
     def calls(self, wanted: Wanted, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
         with reading(self._path) as log:
-            total, calls = log.chosen(wanted, offset, limit)
+            total, calls = log.chosen(wanted, offset, limit, self._texts)
         return Found(total=total, calls=tuple([Row.of(call) for call in calls]))
 
     def call(self, id: str) -> JsonObject | None:

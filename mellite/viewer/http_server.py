@@ -41,6 +41,7 @@ class ViewServer:
         self._source = source
         self._token = secrets.token_urlsafe(32)
         self._runner: web.ServerRunner | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self.url = ""
 
     async def start(self, port: int = 0) -> str:
@@ -66,6 +67,8 @@ class ViewServer:
         if runner is not None:
             self._stopping.set()
             await runner.cleanup()
+            if self._preparing is not None:
+                await self._preparing
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
@@ -86,7 +89,10 @@ class ViewServer:
 
     async def _asked(self, path: list[str], query: Mapping[str, str]) -> Reply:
         async with self._turn:
-            return await asyncio.to_thread(reply_to, self._source, path, query)
+            reply = await asyncio.to_thread(reply_to, self._source, path, query)
+        if self._preparing is None and path == ["calls"]:
+            self._preparing = asyncio.create_task(asyncio.to_thread(self._source.prepare))
+        return reply
 
     async def _events(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send each call that begins or settles, and the texts of those that go on, until the reader goes away."""

@@ -133,6 +133,10 @@ class Source(Protocol):
     kind: str
     name: str
 
+    def prepare(self) -> None:
+        """Get ready for searches, when the first calls have been shown; others may ask meanwhile."""
+        ...
+
     def calls(self, wanted: Wanted, offset: int, limit: int) -> Found:
         """Return some of the calls that are wanted."""
         ...

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-__all__ = ["Wanted", "escaped", "holding_word"]
+__all__ = ["MANY", "Wanted", "escaped", "holding_word"]
+
+#: So many numbers of calls are a long list.
+MANY: Final = 1000
 
 _ESCAPE: Final = "ESCAPE '\\'"
 
@@ -19,6 +23,8 @@ _ORDERS: Final = {
     "slowest": "duration_ms DESC, number DESC",
     "tokens": "coalesce(input_tokens, 0) + coalesce(output_tokens, 0) DESC, number DESC",
 }
+
+_NUMBERED: Final = ("newest", "oldest")
 
 _COLUMNS: Final = ("text", "shown", "thinking", "error")
 
@@ -60,8 +66,13 @@ class Wanted:
     min_ms: float | None = None
     order: str = "newest"
 
-    def condition(self) -> tuple[str, list[Any]]:
-        """Return the condition, and the values in it."""
+    def condition(self, holding: Sequence[int] | None = None) -> tuple[str, list[Any]]:
+        """Return the condition, and the values in it.
+
+        Args:
+            holding: the numbers of the calls that hold the word, if they are known. Where they are many, the condition
+                is without the word, as SQLite is slower with long lists than Python is (`MANY`).
+        """
         conditions: list[str] = []
         values: list[Any] = []
         for wanted, condition, count in (
@@ -81,11 +92,20 @@ class Wanted:
                 "tags != '[]' AND tags LIKE ? ESCAPE '\\' AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)"
             )
             values += [f"%{escaped(json.dumps(self.tag, ensure_ascii=False))}%", self.tag]
-        if self.word:
-            holding, patterns = holding_word(self.word)
-            conditions.append(f"number IN ({holding})")
+        if holding is not None:
+            if len(holding) < MANY:
+                conditions.append("number IN (SELECT value FROM json_each(?))")
+                values.append(json.dumps(holding))
+        elif self.word:
+            query, patterns = holding_word(self.word)
+            conditions.append(f"number IN ({query})")
             values += patterns
         return " AND ".join(conditions) or "1", values
+
+    @property
+    def is_a_word(self) -> bool:
+        """Whether only a word is wanted, in the order in which calls are numbered."""
+        return bool(self.word) and evolve(self, word="", order="newest") == Wanted() and self.order in _NUMBERED
 
     @property
     def by(self) -> str:

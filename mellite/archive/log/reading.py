@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 from urllib.parse import quote
 
 from ...values.errors import ConfigurationError
-from .choosing import Wanted, escaped, holding_word
+from .choosing import MANY, Wanted, escaped, holding_word
+from .kept_texts import KeptTexts
 from .schema import HEADER, check, no_log
 
 if TYPE_CHECKING:
@@ -92,18 +93,39 @@ class Reading:
         holding, patterns = holding_word(word)
         return self._calls(f"{holding} ORDER BY number DESC LIMIT ?", *patterns, count)
 
-    def chosen(self, wanted: Wanted, offset: int, count: int) -> tuple[int, list[JsonObject]]:
-        """Return how many calls are wanted, and some of them."""
-        condition, values = wanted.condition()
+    def chosen(
+        self, wanted: Wanted, offset: int, count: int, texts: KeptTexts | None = None
+    ) -> tuple[int, list[JsonObject]]:
+        """Return how many calls are wanted, and some of them.
+
+        Args:
+            wanted: which.
+            offset: how many are passed over.
+            count: how many to return at most.
+            texts: the texts of this log, if somebody keeps them.
+        """
+        holding = texts.holding(self._connection, wanted.word) if texts is not None and wanted.word else None
+        if holding is not None and wanted.is_a_word:
+            found = holding if wanted.order == "oldest" else holding[::-1]
+            return len(found), self._numbered(found[offset : offset + count])
+        condition, values = wanted.condition(holding)
         where = f"FROM call_records WHERE {condition}"
-        limits = f"ORDER BY {wanted.by} LIMIT ? OFFSET ?"
-        if wanted.word:  # which is looked for once, and not again to count
-            query = f"SELECT number, count(*) OVER () {where} {limits}"
-            found = self._connection.execute(query, [*values, count, offset]).fetchall()
-            if found or not offset:
-                return (found[0][1] if found else 0), self._numbered([number for number, _ in found])
-        ((total,),) = self._connection.execute(f"SELECT count(*) {where}", values).fetchall()
-        return total, self._calls(f"SELECT number {where} {limits}", *values, count, offset)
+        query = f"SELECT number {where} ORDER BY {wanted.by}"
+        if not wanted.word:
+            ((total,),) = self._connection.execute(f"SELECT count(*) {where}", values).fetchall()
+            return total, self._calls(f"{query} LIMIT ? OFFSET ?", *values, count, offset)
+        # A word is looked for once, and not again to count what holds it.
+        cursor = self._connection.cursor()
+        cursor.row_factory = None  # of 100,000 rows, tuples are made much sooner
+        found = [number for (number,) in cursor.execute(query, values).fetchall()]
+        if holding is not None and len(holding) >= MANY:
+            among = {*holding}
+            found = [number for number in found if number in among]
+        return len(found), self._numbered(found[offset : offset + count])
+
+    def keep(self, texts: KeptTexts) -> None:
+        """Read the texts of all calls into memory, for `chosen`."""
+        texts.load(self._connection)
 
     def facets(self) -> JsonObject:
         """Return the models, states and tags of calls, the most frequent first."""

@@ -186,6 +186,7 @@ def test_copies(page: Browser, tmp_path: Path) -> None:
             calls = [node for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Call)]
             (loaded,) = [call for call in calls if ast.unparse(call.func) == "json.loads"]
             assert json.loads(ast.literal_eval(loaded.args[0])) == bodies[number]
+        calm(page, {viewer.url.split("/")[2]})
 
 
 class Payloads(mellite.Backend):

@@ -23,6 +23,7 @@ import mellite
 from mellite.archive.log.choosing import Wanted
 from mellite.viewer.sources import source_at
 from tests.viewer.browser.driving import Browser, browser
+from tests.viewer.many_calls import many_calls
 from tests.viewer.viewing import Growing, journaled, logged, recorded
 
 AXE: Final = os.environ.get("MELLITE_AXE", "")
@@ -270,12 +271,7 @@ def test_on_paper(page: Browser, urls: dict[str, str]) -> None:
 
 def test_a_hundred_thousand_calls(page: Browser, tmp_path: Path) -> None:
     """A log of 100,000 calls is there within a second, and is filtered within a fifth of one."""
-    path = tmp_path / "large.db"
-    backend = mellite.backends.Scripted([f"Answer {n}, with some words to read." for n in range(1000)] * 100)
-    with mellite.log.to(path):
-        for number in range(100_000):
-            backend.generate(f"Question {number}, also with some words?").result()
-    mellite.log.flush()
+    path = many_calls(tmp_path / "large.db", 100_000)
     with mellite.viewer.serve(path) as viewer:
         page.size(1280)
         times = []
@@ -291,15 +287,16 @@ def test_a_hundred_thousand_calls(page: Browser, tmp_path: Path) -> None:
             ("model", "#/?model=scripted"),
             ("word", "#/?q=question+9999"),
         ):
-            page.go("#/")
-            began = time.perf_counter()
-            page.go(hash)
-            took[name] = time.perf_counter() - began
+            took[name] = 9.0
+            for _ in range(3):
+                page.go("#/")
+                began = time.perf_counter()
+                page.go(hash)
+                took[name] = min(took[name], time.perf_counter() - began)
         print(f"first paint {painted:.0f} ms, filters {took}")
         assert page.script("return document.querySelector('.found').textContent") == "11 calls"
         page.go("#/")
         page.script("document.querySelector('.viewport').scrollTop = 1e9")
         page.until("return document.body.innerText.includes('Question 0, also')")
         assert page.script("return document.querySelectorAll('.row').length") < 60
-        assert took["state"] < 0.2
-        assert took["model"] < 0.2
+        assert max(took.values()) < 0.2
