@@ -65,6 +65,7 @@ INSIDE: Mapping[str, tuple[tuple[str, ...], ...]] = {
             "media",
             "history",
             "cache_marks",
+            "citations",
             "answer_blocks",
             "answer_state",
             "body_fields",

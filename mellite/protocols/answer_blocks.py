@@ -30,6 +30,7 @@ from ..values.events import (
 from ..values.messages import ProviderMetadata, ToolCall, ToolResult
 from ..values.provider_json import Json, JsonObject
 from ..values.usage import Usage
+from .citations import Citation, citations_of_block, citations_of_response
 from .tool_calls import arguments_text
 
 __all__ = ["AnswerWriter", "Block", "json_line", "kept", "texts_of"]
@@ -62,6 +63,8 @@ class Block:
         pieces: what has grown so far.
         metadata: what a provider wants to see again with it.
         native: of what a provider ran itself, how it stands in the answer.
+        citations: the sources of a text, with passages counted from its beginning.
+        is_over: whether its end has come, though what is cited may follow.
     """
 
     kind: str
@@ -71,6 +74,8 @@ class Block:
     pieces: list[str] = field(factory=list, kw_only=True)
     metadata: ProviderMetadata = field(factory=dict, kw_only=True)
     native: JsonObject = field(factory=dict, kw_only=True)
+    citations: list[Citation] = field(factory=list, kw_only=True)
+    is_over: bool = field(default=False, kw_only=True)
 
     @property
     def text(self) -> str:
@@ -208,7 +213,7 @@ class AnswerWriter(abc.ABC):
     def _grown(self, kind: str, id: str, text: str) -> None:
         """Take more text or thinking."""
         block = self._open
-        if block is None or block.kind != kind or block.event_id != id:
+        if block is None or block.kind != kind or block.event_id != id or block.is_over:
             if not text:
                 return
             if block is not None and block.kind == "call" and not self._closes(block):
@@ -249,7 +254,11 @@ class AnswerWriter(abc.ABC):
         block = self._open
         if block is not None and block.kind == kind and block.event_id == event.id:
             block.metadata = event.provider_metadata or {}
-            self._close()
+            if kind == "text":
+                block.citations = citations_of_block(block.metadata, block.text)
+                block.is_over = True  # what comes next ends it: the end of the answer may say what is cited
+            else:
+                self._close()
         elif block is not None and block.kind == "call" and not self._closes(block):
             self._held.append(event)
         elif event.provider_metadata and kind == "reasoning" and not self._known(kind, event):
@@ -319,10 +328,24 @@ class AnswerWriter(abc.ABC):
         for event in held:
             self._take(event)
 
+    def _cite(self, event: Finish) -> None:
+        """Take what is cited from the end of an answer, unless its texts have said it."""
+        texts = [block for block in self.blocks if block.kind == "text"]
+        if event.response is None or any(block.citations for block in texts):
+            return
+        before = 0
+        found = citations_of_response(event.response, texts_of(texts, "text"))
+        for block in texts:
+            behind = before + len(block.text)
+            own = [one for one in found if before <= one.start < behind or (block is texts[-1] and one.start >= behind)]
+            block.citations = [one.moved(-before) for one in own]
+            before = behind
+
     def _finished(self, event: Finish) -> None:
         while self._held:
             self._close()  # a call that never ended
             self._release()
+        self._cite(event)
         self._close()
         self._begun()
         self.finish = event

@@ -12,6 +12,7 @@ from ...values.messages import ToolCall, ToolResult
 from ...values.provider_json import JsonObject
 from ...values.usage import Usage
 from ..answer_blocks import AnswerWriter, Block, json_line, kept
+from ..citations import Citation
 from .content import hosted_block
 
 __all__ = ["AnthropicWriter", "error_body"]
@@ -106,7 +107,10 @@ class AnthropicWriter(AnswerWriter):
         self._event("content_block_delta", index=block.index, delta=delta)
 
     def end(self, block: Block) -> None:
-        """Write the signature of thinking, and the end of the block."""
+        """Write what a text cites or the signature of thinking, and the end of the block."""
+        for citation in _citations(block):
+            delta = {"type": "citations_delta", "citation": citation}
+            self._event("content_block_delta", index=block.index, delta=delta)
         signature = block.noted("anthropic").get("signature")
         if isinstance(signature, str):
             delta = {"type": "signature_delta", "signature": signature}
@@ -166,4 +170,17 @@ def _finished(block: Block) -> JsonObject:
         if "redacted_data" in known:
             return {"type": "redacted_thinking", "data": known["redacted_data"]}
         return {**written, "signature": known.get("signature") or ""}
-    return written
+    cited = _citations(block)
+    return {**written, "citations": cited} if cited else written
+
+
+def _citations(block: Block) -> list[JsonObject]:
+    """Return what a text cites: documents of Anthropic's own, and web pages of any vendor."""
+    return [_citation(one) for one in block.citations if one.vendor == "anthropic" or one.url]
+
+
+def _citation(one: Citation) -> JsonObject:
+    if one.vendor == "anthropic":
+        return one.raw
+    page = {"url": one.url, "title": one.title, "cited_text": one.quoted}
+    return {"type": "web_search_result_location", **page, "encrypted_index": ""}

@@ -11,6 +11,7 @@ from ...values.events import Finish, FinishReason
 from ...values.provider_json import JsonObject
 from ...values.usage import Usage
 from ..answer_blocks import AnswerWriter, Block, json_line, kept
+from ..citations import Citation
 
 __all__ = ["ConverseWriter", "error_body"]
 
@@ -94,7 +95,9 @@ class ConverseWriter(AnswerWriter):
         self._delta(block, deltas[block.kind])
 
     def end(self, block: Block) -> None:
-        """Write the signature of thinking, and the end of the block."""
+        """Write what a text cites or the signature of thinking, and the end of the block."""
+        for citation in _citations(block):
+            self._delta(block, {"citation": citation})
         if block.kind == "reasoning":
             for name, value in _proofs(block).items():
                 self._delta(block, {"reasoningContent": {name: value}})
@@ -144,9 +147,23 @@ def _proofs(block: Block) -> JsonObject:
     )
 
 
+def _citations(block: Block) -> list[JsonObject]:
+    """Return what a text cites: documents of Bedrock's own, and web pages of any vendor."""
+    return [_citation(one) for one in block.citations if one.vendor == "bedrock" or one.url]
+
+
+def _citation(one: Citation) -> JsonObject:
+    if one.vendor == "bedrock":
+        return one.raw
+    quoted = {"sourceContent": [{"text": one.quoted}]} if one.quoted else {}
+    return {**kept(title=one.title), **quoted, "location": {"web": {"url": one.url}}}
+
+
 def _written(block: Block) -> JsonObject:
     if block.kind == "text":
-        return {"text": block.text}
+        cited = _citations(block)
+        said = {"text": block.text}
+        return {"citationsContent": {"content": [said], "citations": cited}} if cited else said
     if block.kind == "call":
         arguments = block.arguments
         given = arguments if isinstance(arguments, dict) else {"invalid_json": arguments}

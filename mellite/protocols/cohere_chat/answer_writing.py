@@ -70,7 +70,10 @@ class CohereWriter(AnswerWriter):
             self._block("content-delta", block, content={"text" if block.kind == "text" else "thinking": text})
 
     def end(self, block: Block) -> None:
-        """Write the end of a block."""
+        """Write what a text cites, and the end of the block."""
+        for number, one in enumerate(self._citations(block)):
+            self._event("citation-start", index=number, delta={"message": {"citations": one}})
+            self._event("citation-end", index=number)
         self._event("tool-call-end" if block.kind == "call" else "content-end", index=self._index(block))
 
     def conclude(self, finish: Finish) -> None:
@@ -88,6 +91,9 @@ class CohereWriter(AnswerWriter):
         content = [_content(block, block.text) for block in self.blocks if block.kind != "call"]
         if content:
             message["content"] = content
+        cited = [one for block in self.blocks for one in self._citations(block)]
+        if cited:
+            message["citations"] = cited
         calls = [block for block in self.blocks if block.kind == "call"]
         if calls:
             message["tool_calls"] = [
@@ -95,6 +101,19 @@ class CohereWriter(AnswerWriter):
                 for call in calls
             ]
         return {"id": self.id, "finish_reason": self._word(finish), "message": message, **_usage(finish.usage)}
+
+    def _citations(self, block: Block) -> list[JsonObject]:
+        """Return what a text cites: documents of Cohere's own, and web pages of any vendor."""
+        found: list[JsonObject] = []
+        for one in block.citations:
+            if one.vendor == "cohere":
+                found += [one.raw] if one.raw not in found else []
+            elif one.url:
+                page = kept(url=one.url, title=one.title, snippet=one.quoted or None)
+                source = {"type": "document", "id": one.url, "document": page}
+                span = {"start": one.start, "end": one.end, "text": block.text[one.start : one.end]}
+                found.append({**span, "sources": [source], "content_index": self._index(block), "type": "TEXT_CONTENT"})
+        return found
 
     def _word(self, finish: Finish) -> str:
         calls = any(block.kind == "call" for block in self.blocks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ...values.errors import MelliteError
@@ -23,6 +23,9 @@ _WORDS: Final[Mapping[FinishReason, str]] = {
     "error": "OTHER",
     "unknown": "OTHER",
 }
+
+#: What Google says beside an answer of where it comes from.
+_SOURCES: Final = ("citationMetadata", "groundingMetadata", "urlContextMetadata")
 
 #: https://cloud.google.com/apis/design/errors#handling_errors
 _STATUSES: Final[Mapping[int, str]] = {
@@ -101,7 +104,8 @@ class GeminiWriter(AnswerWriter):
     def conclude(self, finish: Finish) -> None:
         """Write the finish reason and the usage."""
         said = kept(finishMessage=finish.refusal)
-        self._chunk([{"text": ""}], {"finishReason": _WORDS[finish.reason], **said}, _usage(finish.usage))
+        more = {"finishReason": _WORDS[finish.reason], **said, **_sources(finish, self.blocks)}
+        self._chunk([{"text": ""}], more, _usage(finish.usage))
 
     def failed(self, error: MelliteError, body: JsonObject) -> None:  # noqa: ARG002 - the same for every error
         """Write an error in the place of a chunk."""
@@ -112,7 +116,7 @@ class GeminiWriter(AnswerWriter):
         finish = self.finish or Finish("unknown")
         parts = [_part(block) for block in self.blocks]
         said = {"finishReason": _WORDS[finish.reason], **kept(finishMessage=finish.refusal), "index": 0}
-        candidate = {"content": {"parts": parts, "role": "model"}, **said}
+        candidate = {"content": {"parts": parts, "role": "model"}, **said, **_sources(finish, self.blocks)}
         return {"candidates": [candidate], **_usage(finish.usage), **self._tail()}
 
     def send(self, value: JsonObject) -> None:
@@ -153,6 +157,33 @@ class GeminiArrayWriter(GeminiWriter):
         """Write one element."""
         self.put((b",\n" if self._sent_any else b"[") + json_line(value))
         self._sent_any = True
+
+
+def _sources(finish: Finish, blocks: Sequence[Block]) -> JsonObject:
+    """Return what an answer rests on: Google's own words for it, or those for the web pages of another vendor."""
+    response = finish.response if isinstance(finish.response, Mapping) else {}
+    candidates = response.get("candidates")
+    own = candidates[0] if isinstance(candidates, list) and candidates else None
+    if isinstance(own, Mapping):
+        return {name: own[name] for name in _SOURCES if name in own}
+    chunks: dict[str, JsonObject] = {}
+    supports: list[JsonObject] = []
+    before = ""
+    for block in blocks:
+        for one in block.citations:
+            if one.url:
+                chunks.setdefault(one.url, {"web": {"uri": one.url, "title": one.title or one.url}})
+                texts = block.text[: one.start], block.text[one.start : one.end]
+                start = len(_utf8(before + texts[0]))
+                segment = {"startIndex": start, "endIndex": start + len(_utf8(texts[1])), "text": texts[1]}
+                supports.append({"segment": segment, "groundingChunkIndices": [list(chunks).index(one.url)]})
+        before += block.text if block.kind == "text" else ""
+    found = {"groundingChunks": list(chunks.values()), "groundingSupports": supports}
+    return {"groundingMetadata": found} if supports else {}
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
 
 
 def _call(block: Block) -> JsonObject:

@@ -9,6 +9,7 @@ from ...values.errors import MelliteError
 from ...values.events import Finish, FinishReason
 from ...values.provider_json import JsonObject
 from ..answer_blocks import AnswerWriter, Block, json_line, texts_of
+from ..citations import Citation
 from ..openai_writing import error_body, usage_written
 
 __all__ = ["ChatWriter", "error_body"]
@@ -60,6 +61,9 @@ class ChatWriter(AnswerWriter):
         """Write the finish reason, the usage if it was asked for, and the end mark."""
         if finish.refusal and not texts_of(self.blocks, "text"):
             self._chunk({"refusal": finish.refusal})
+        cited = self._annotations()
+        if cited:
+            self._chunk({"annotations": cited})
         self._chunk({}, self._word(finish))
         options = self.fields.get("stream_options")
         usage = usage_written(finish.usage, taken="prompt", given="completion")
@@ -82,6 +86,9 @@ class ChatWriter(AnswerWriter):
         details = [one for block in self.blocks for one in block.noted("openai").get("reasoning_details") or ()]
         if details:
             message["reasoning_details"] = details
+        cited = self._annotations()
+        if cited:
+            message["annotations"] = cited
         calls = [block for block in self.blocks if block.kind == "call"]
         if calls:
             message["tool_calls"] = [
@@ -93,6 +100,15 @@ class ChatWriter(AnswerWriter):
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._word(finish)}
         usage = usage_written(finish.usage, taken="prompt", given="completion")
         return {**self._head("chat.completion"), "choices": [choice], **({"usage": usage} if usage else {})}
+
+    def _annotations(self) -> list[JsonObject]:
+        """Return the web pages that the text cites."""
+        found, before = [], 0
+        for block in self.blocks:
+            if block.kind == "text":
+                found += [_annotation(one.moved(before)) for one in block.citations if one.url]
+                before += len(block.text)
+        return found
 
     def _word(self, finish: Finish) -> str:
         calls = any(block.kind == "call" for block in self.blocks)
@@ -108,3 +124,10 @@ class ChatWriter(AnswerWriter):
     def _call(self, block: Block, fields: JsonObject) -> None:
         index = sum(1 for other in self.blocks[: block.index] if other.kind == "call")
         self._chunk({"tool_calls": [{"index": index, **fields}]})
+
+
+def _annotation(one: Citation) -> JsonObject:
+    if one.vendor == "openai-chat":
+        return one.raw
+    page = {"start_index": one.start, "end_index": one.end, "title": one.title or one.url, "url": one.url}
+    return {"type": "url_citation", "url_citation": page}

@@ -11,6 +11,7 @@ from ...values.events import Finish, FinishReason
 from ...values.messages import ToolCall, ToolResult
 from ...values.provider_json import Json, JsonObject
 from ..answer_blocks import AnswerWriter, Block, json_line, kept, texts_of
+from ..citations import Citation
 from ..openai_writing import error_body, usage_written
 
 __all__ = ["ResponsesWriter", "error_body"]
@@ -81,7 +82,10 @@ class ResponsesWriter(AnswerWriter):
         """Write the end of an item."""
         place, text = self._place(block), block.text
         if block.kind == "text":
-            part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+            part = _text_part(block)
+            for number, one in enumerate(part["annotations"]):
+                where = {**place, "content_index": 0, "annotation_index": number}
+                self._event("response.output_text.annotation.added", **where, annotation=one)
             self._event("response.output_text.done", **place, content_index=0, text=text, logprobs=[])
             self._event("response.content_part.done", **place, content_index=0, part=part)
         elif block.kind == "reasoning":
@@ -175,7 +179,7 @@ class ResponsesWriter(AnswerWriter):
             return dict(block.native)
         id = self._item_id(block)
         if block.kind == "text":
-            content = [{"type": "output_text", "text": block.text, "annotations": [], "logprobs": []}] if whole else []
+            content = [_text_part(block)] if whole else []
             message = {"id": id, "type": "message", "status": "completed", "role": "assistant", "content": content}
             return {**message, **kept(phase=block.noted("openai").get("phase"))}
         if block.kind == "reasoning":
@@ -210,6 +214,20 @@ class ResponsesWriter(AnswerWriter):
         event = {"type": kind, "sequence_number": self._number, **fields}
         self._number += 1
         self.put(b"event: %b\ndata: %b\n\n" % (kind.encode(), json_line(event)))
+
+
+def _text_part(block: Block) -> JsonObject:
+    """Return a text with what it cites."""
+    cited = [found for one in block.citations if (found := _annotation(one)) is not None]
+    return {"type": "output_text", "text": block.text, "annotations": cited, "logprobs": []}
+
+
+def _annotation(one: Citation) -> JsonObject | None:
+    """Return a citation as an annotation; None for a document of another vendor."""
+    if one.vendor == "openai-responses":
+        return one.raw
+    span = {"start_index": one.start, "end_index": one.end}
+    return {"type": "url_citation", "url": one.url, "title": one.title or one.url, **span} if one.url else None
 
 
 def _input(block: Block) -> str:
