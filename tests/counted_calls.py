@@ -280,6 +280,12 @@ async def main() -> None:
         found["thunk copied"], _ = await counted(copied)
         watching = Metering(NoOpTracerProvider(), None, NoOpMeterProvider())
         found |= await with_everything(server, backend, watching)
+    async with mellite.backend("openai-chat:m", base_url=server.url, api_key="x", max_concurrency=4) as narrow:
+
+        async def crowd(calls: int) -> None:
+            await mellite.gather(*[narrow.generate("Hi.", model="unary", stream=False) for _ in range(calls)])
+
+        found["call that waits for its place"], _ = await per_delta(crowd)
     cassette = Cassette(tuple([interaction(number) for number in range(WARM_UP + CALLS)]))
     replaying = mellite.backend("openai-chat:m", api_key="x", stream=False, transport=ReplayTransport(cassette))
     questions = iter(range(WARM_UP + CALLS))

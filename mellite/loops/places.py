@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import Final, Protocol, final
 
 from ..values.errors import InvalidRequest
 from . import forking
-from .detection import Loop, Waiter, current
+from .detection import Loop, Waker, current
 
 __all__ = ["Limit", "Place", "Rests", "check_concurrency", "current_generation", "limit_of", "stood_in"]
 
@@ -104,7 +105,7 @@ class Place:
     may call `give_back`.
     """
 
-    __slots__ = ("_free", "_held", "_over", "_queue", "most")
+    __slots__ = ("_free", "_held", "_over", "_queue", "_ticket", "most")
 
     def __init__(self, free: _Tokens, queue: deque[_Ticket], most: int) -> None:
         self.most = most
@@ -112,6 +113,7 @@ class Place:
         self._queue = queue
         self._held = False
         self._over = False
+        self._ticket: _Ticket | None = None  # of `take_later`
 
     def take_if_free(self, owner: Rests | None = None) -> bool:
         """Take the place if one is free and nothing waits for it; return whether it is held now.
@@ -136,23 +138,51 @@ class Place:
         await self._wait(self._queue.append)
         self._register()
 
+    def take_later(self, owner: Rests, loop: Loop, taken: Callable[[], None]) -> None:
+        """Take the place once it is free, at the end of the queue, then call `taken` in this context.
+
+        That is in the thread of the loop, between its tasks, and not before this has returned. Nothing is called once
+        the place has been given back.
+        """
+        seat = _Seat(self, owner, partial(copy_context().run, taken))
+        self._ticket = ticket = _Ticket(loop, seat)
+        self._queue.append(ticket)
+        _serve(self._free, self._queue)  # a token may have come back in between
+
+    def sit_down(self, owner: Rests) -> bool:
+        """Take the token that has been handed to the ticket; pass it on, and return False, if it comes too late."""
+        self._ticket = None
+        self._held = True
+        if self._over:
+            self.rest()
+            return False
+        self._register(owner)
+        return True
+
     async def take_again(self) -> None:
         """Wait for the place after a rest, at the head of the queue: the others began later. A no-op if it is held."""
         if not self.take_again_if_free():
             await self._wait(self._queue.appendleft)
 
-    def rest(self) -> None:
+    def rest(self, *, between_tasks: bool = False) -> None:
         """Let others have the place for a while."""
         if self._held:
             self._held = False
             self._free.put_back()
             if self._queue:
-                _serve(self._free, self._queue)
+                _serve(self._free, self._queue, between_tasks=between_tasks)
 
-    def give_back(self) -> None:
-        """Give the place back for good, from any thread; a no-op the second time."""
+    def give_back(self, *, between_tasks: bool = False) -> None:
+        """Give the place back for good, from any thread; a no-op the second time.
+
+        Args:
+            between_tasks: whether a loop calls this, between its tasks: who is next in that loop goes on at once.
+        """
         self._over = True
-        self.rest()
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None and ticket.claim():
+            ticket.waiter = _NOBODY  # the ticket may stand in the queue for long
+        self.rest(between_tasks=between_tasks)
 
     def __del__(self) -> None:
         if self._held:
@@ -170,11 +200,12 @@ class Place:
 
     async def _wait(self, queue_up: Callable[[_Ticket], None]) -> None:
         loop = current()
-        ticket = _Ticket(loop, loop.waiter())
+        waiter = loop.waiter()
+        ticket = _Ticket(loop, waiter)
         queue_up(ticket)
         _serve(self._free, self._queue)  # a token may have come back in between
         try:
-            await ticket.waiter.wait()
+            await waiter.wait()
         except BaseException:
             if not ticket.claim():  # served in the same moment: pass the token on
                 self._free.put_back()
@@ -213,7 +244,7 @@ class _Ticket:
 
     __slots__ = ("_once", "loop", "waiter")
 
-    def __init__(self, loop: Loop, waiter: Waiter) -> None:
+    def __init__(self, loop: Loop, waiter: Waker) -> None:
         self.loop = loop
         self.waiter = waiter
         self._once = [None]
@@ -227,23 +258,58 @@ class _Ticket:
         return True
 
 
-def _serve(free: _Tokens, queue: deque[_Ticket]) -> None:
+@final
+class _Seat:
+    """What a ticket wakes in place of a task: it takes the place, and tells."""
+
+    __slots__ = ("_owner", "_place", "_taken")
+
+    def __init__(self, place: Place, owner: Rests, taken: Callable[[], None]) -> None:
+        self._place = place
+        self._owner = owner
+        self._taken = taken
+
+    def wake(self) -> None:
+        """Take the place, and tell; called once, in the thread of the loop."""
+        if self._place.sit_down(self._owner):
+            self._taken()
+
+
+@final
+class _Nobody:
+    """What is woken for a wait that was given up."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        """Do nothing."""
+
+
+_NOBODY: Final = _Nobody()
+
+
+def _serve(free: _Tokens, queue: deque[_Ticket], *, between_tasks: bool = False) -> None:
     """Hand tokens to tickets, in their order, as long as there are both."""
     while queue:
         if not free.take():
             return
-        if not _serve_one(queue):
+        if not _serve_one(queue, between_tasks=between_tasks):
             free.put_back()
             # A ticket may have come after the queue was found empty: look again.
 
 
-def _serve_one(queue: deque[_Ticket]) -> bool:
+def _serve_one(queue: deque[_Ticket], *, between_tasks: bool) -> bool:
     """Give the token in hand to the first ticket that still waits, in a loop that still runs."""
     while True:
         try:
             ticket = queue.popleft()
         except IndexError:
             return False
-        # Through the loop, even where that is this one: this may run inside the garbage collector.
-        if ticket.claim() and ticket.loop.call_soon(ticket.waiter.wake):
+        if not ticket.claim():
+            continue
+        if between_tasks and ticket.loop.is_here():
+            ticket.waiter.wake()
+            return True
+        # Else through the loop, even where that is this one: this may run inside the garbage collector.
+        if ticket.loop.call_soon(ticket.waiter.wake):
             return True

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol as Interface, final
 from attrs import frozen
 
 from .. import loops
+from ..loops import Loop
 from ..loops.places import Rests
 from ..values.errors import InvalidProviderOutput, TotalTimeout
 from ..values.events import Event, ResponseStart
@@ -34,7 +35,7 @@ from .parsing import Parser, ToolParser, whole_events
 from .protocol import Protocol
 from .refusals import refusal
 from .response import BodyReader, open_response, reader_from
-from .sent_requests import tell_of
+from .sent_requests import tell_of, tell_of_wait
 
 __all__ = [
     "DEFAULT_TIMEOUTS",
@@ -67,7 +68,11 @@ class Place(Interface):
         """Wait until the place is free, then take it."""
         ...
 
-    def give_back(self) -> None:
+    def take_later(self, owner: Rests, loop: Loop, taken: Callable[[], None]) -> None:
+        """Take the place for a generation once it is free, then call `taken`."""
+        ...
+
+    def give_back(self, *, between_tasks: bool = False) -> None:
         """Give the place back for good, whether it was taken or not. Idempotent."""
         ...
 
@@ -322,8 +327,7 @@ class Answering:
         """
         since = loops.clock()()
         if log.is_detailed:
-            provider = self._way.provider
-            log.debug("limit.waiting", "%s: a request waits for its turn", provider, provider=provider)
+            tell_of_wait(self._way.provider)
         timeouts = self._way.options.merged(self._request.options).timeouts or DEFAULT_TIMEOUTS
         with loops.move_on_after(timeouts.total):
             await place.take()

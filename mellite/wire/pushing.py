@@ -8,6 +8,7 @@ from one thread, and no code of a user runs in that.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Final, final
 
 from ..values.errors import MelliteError
@@ -19,7 +20,7 @@ from .answering import DEFAULT_TIMEOUTS, EVENTS, OK, Answering, Call, Place, Sta
 from .bounds import AnswerBounds
 from .http import ArrivingResponse, Sent, Transport
 from .parsing import Parser
-from .sent_requests import tell_of
+from .sent_requests import tell_of, tell_of_wait
 from .sink import Sink
 
 __all__ = ["Pushing"]
@@ -44,7 +45,7 @@ class Pushing:
         place: the place to hold among the generations that may run at once; taken already.
 
     Attributes:
-        is_sent: whether the request is on its way. If not, `rest` sends it.
+        is_sent: whether the request is on its way, or will be as soon as its place is free. If not, `rest` sends it.
     """
 
     __slots__ = (
@@ -70,6 +71,7 @@ class Pushing:
         "_taken",
         "_timeouts",
         "_transport",
+        "_waits",
         "_way",
     )
 
@@ -96,6 +98,7 @@ class Pushing:
         self._sent: Sent | None = None
         self._response: ArrivingResponse | None = None
         self._parser: Parser | None = None
+        self._waits = False  # for its place
         self._has_started = False
         self._has_more_than_blanks = False  # in an answer in one piece
         self._is_paused = False
@@ -110,8 +113,8 @@ class Pushing:
 
     @property
     def is_sent(self) -> bool:
-        """Whether the request is on its way."""
-        return self._sent is not None
+        """Whether the request is on its way, or waits for its place."""
+        return self._waits or self._sent is not None
 
     # --- from the sink ---------------------------------------------------------------------------
 
@@ -137,6 +140,32 @@ class Pushing:
             if log.is_detailed and not offline:
                 tell_of(call.http)
 
+    def begin_later(self, begin: Callable[..., Sent | None], place: Place) -> None:
+        """Send the request as soon as its place is free, without a task that waits for that."""
+        sink = self._sink
+        if sink is not None:
+            self._waits = True
+            if log.is_detailed:
+                tell_of_wait(self._way.provider)
+            place.take_later(sink.generation, sink.loop, partial(self._begin_now, begin))
+
+    def _begin_now(self, begin: Callable[..., Sent | None]) -> None:
+        """Send the request, now that it has its place; leave it to a task if that needs waiting, or fails."""
+        self._waits = False
+        sink = self._sink
+        if sink is None:  # it was stopped in the same moment
+            self.abort()
+            return
+        try:
+            if self._way.auth.is_ready():
+                self.begin(begin, offline=False)
+            if self._sent is None:
+                self._leave()
+        except BaseException as error:
+            self.abort()
+            sink.break_off(error)
+            raise
+
     def resume(self) -> None:
         """Read on, after `Sink.push` said that no more was wanted."""
         sent = self._sent
@@ -153,7 +182,10 @@ class Pushing:
             self._sink = sink
 
     def rest(self) -> AsyncGenerator[Batch, None]:
-        """Return the rest of the events for a task, which closes what is open; nothing is pushed any more."""
+        """Return the rest of the events for a task, which closes what is open; nothing is pushed any more.
+
+        Not called while the request waits for its place: nothing has been pushed then, and so not too much.
+        """
         return self._rest(None)
 
     def abort(self) -> None:
@@ -163,7 +195,7 @@ class Pushing:
         if sent is not None:
             sent.close(response)
         if self._place is not None:
-            self._place.give_back()
+            self._place.give_back(between_tasks=True)
 
     def _let_go(self) -> None:
         """Take no further part, and leave no cycle behind."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, fields_dict, frozen
 
+from .. import loops
 from ..values.empty import EMPTY
 from ..values.errors import (
     AuthenticationError,
@@ -378,7 +379,14 @@ class Route:
             return pushing
         if place is None or place.take_if_free(sink):
             pushing.begin(begin, offline=offline)
+        elif not (offline or loops.in_trio_task()) and self._total(request) is None:
+            pushing.begin_later(begin, place)
         return pushing
+
+    def _total(self, request: Request) -> float | None:
+        """Return the total timeout of a request, which counts the wait for its place."""
+        timeouts = self.options.merged(request.options).timeouts
+        return None if timeouts is None else timeouts.total
 
 
 def _joined(under: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:

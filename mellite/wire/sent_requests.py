@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from ..values.telling import log
 from .http import HttpRequest
 
-__all__ = ["tell_of"]
+__all__ = ["tell_of", "tell_of_wait"]
 
 
 def tell_of(http: HttpRequest) -> None:
@@ -30,3 +30,8 @@ def tell_of(http: HttpRequest) -> None:
         host=host,
         bytes=len(http.body),
     )
+
+
+def tell_of_wait(provider: str) -> None:
+    """Log that a request is not sent yet, because as many generations run as may."""
+    log.debug("limit.waiting", "%s: a request waits for its turn", provider, provider=provider)

@@ -21,6 +21,11 @@ class Sink(Rests, Interface):
         """The loop of the generation."""
         ...
 
+    @property
+    def generation(self) -> Rests:
+        """The generation, which this may stand in front of."""
+        ...
+
     def push(self, events: Sequence[Event]) -> bool:
         """Take events; return whether more are wanted now."""
         ...
