@@ -23,9 +23,14 @@ def command_line() -> click.Group:
 
 
 def main() -> None:
-    """Run the command line; without the `cli` extra only ``mellite demo`` works."""
+    """Run the command line; without the `cli` extra only ``mellite demo`` works.
+
+    Ctrl-C exits with 130, also before the commands are imported.
+    """
     try:
         command_line()(prog_name="mellite")
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:  # click at once, rich only where a table is printed
         if error.name is None or error.name.partition(".")[0] not in ("click", "rich"):
             raise

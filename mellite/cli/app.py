@@ -16,10 +16,12 @@ from .cassettes import ls, stats
 from .chat import chat
 from .check import check
 from .doctor import doctor
+from .examples import examples
 from .generate import generate
 from .journal import journal
 from .mapped import map_command
 from .models import models
+from .output import INTERRUPTED
 from .prices import prices
 from .providers import providers
 from .sample import sample
@@ -30,13 +32,24 @@ from .view import view
 __all__ = ["app"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Interruptible(click.Group):
+    """Commands that Ctrl-C ends with 130 and without a word, also while one of them is still being imported."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+
+@click.group(cls=_Interruptible, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mellite")
 def app() -> None:
     """Await, stream, copy and cancel model outputs, live and from cassettes."""
 
 
-@app.command()
+@app.command(epilog=examples("mellite demo"))
 def demo() -> None:
     """Show what a thunk does, offline, in a few seconds."""
     from .demo import run
@@ -46,7 +59,7 @@ def demo() -> None:
 
 @app.group()
 def cassette() -> None:
-    """Look into recorded answers, check, compare, convert and clean them."""
+    """Show, check, compare, convert and clean recorded answers."""
 
 
 for _command in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,13 +19,16 @@ from ..values.options import Options, Timeouts
 if TYPE_CHECKING:
     from ..thunk.backend import Backend
 
-__all__ = ["Asking", "asking_options"]
+__all__ = ["Asking", "asking_options", "live_options"]
+
+#: What click gives for an option: it decorates a command.
+_Option = Callable[[Callable[..., None]], Callable[..., None]]
 
 #: The model that is asked without ``--model``.
 DEFAULT_MODEL: Final = "openai:gpt-4o-mini"
 
 MODEL: Final = click.option(
-    "-m", "--model", metavar="PROVIDER:MODEL", help=f"Who is asked; {DEFAULT_MODEL} unless given."
+    "-m", "--model", metavar="PROVIDER:MODEL", help=f"The model to ask; {DEFAULT_MODEL} unless given."
 )
 CASSETTE_DIR: Final = click.option(
     "--cassette-dir",
@@ -34,9 +37,9 @@ CASSETTE_DIR: Final = click.option(
     help="Answer from the text cassettes in DIR; MELLITE_CASSETTE_DIR and MOCHI_LLM_CASSETTE_DIR do the same.",
 )
 
-_ALL: Final = (
+_LIVE: Final = (
     MODEL,
-    click.option("-s", "--system", metavar="TEXT", help="Instructions that stand before the conversation."),
+    click.option("-s", "--system", metavar="TEXT", help="The system prompt."),
     click.option(
         "-o",
         "--option",
@@ -46,12 +49,11 @@ _ALL: Final = (
         metavar="NAME VALUE",
         help="An option of the call, as in -o top_p 0.9; PROVIDER.NAME for what only one provider knows; repeatable.",
     ),
-    click.option("--temperature", type=float, help="Other than the provider's own."),
+    click.option("--temperature", type=float, help="The temperature, if not the provider's default."),
     click.option("--max-tokens", type=int, help="The longest answer, in tokens."),
-    click.option("--base-url", metavar="URL", help="Another server; no key of the environment is sent there."),
-    click.option("--retries", type=int, help="How often to try again what may pass; 2 unless given, 0 for never."),
-    click.option("--timeout", type=float, metavar="SECONDS", help="How long an answer may take, in all."),
-    CASSETTE_DIR,
+    click.option("--base-url", metavar="URL", help="Ask another server; no key of the environment is sent there."),
+    click.option("--retries", type=int, help="How often to retry what may pass; 2 unless given, 0 for never."),
+    click.option("--timeout", type=float, metavar="SECONDS", help="The longest that an answer may take, in all."),
 )
 _NAMES: Final = (
     "model", "system", "named", "temperature", "max_tokens", "base_url", "retries", "timeout", "cassette_dir"
@@ -134,15 +136,24 @@ class Asking:
 
 def asking_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options; it gets them together as ``asking``."""
+    return _with_options(command, (*_LIVE, CASSETTE_DIR))
 
+
+def live_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options without ``--cassette-dir``, as ``asking``: it only makes sense with a server."""
+    return _with_options(command, _LIVE)
+
+
+def _with_options(command: Callable[..., None], options: Sequence[_Option]) -> Callable[..., None]:
     @functools.wraps(command)
     def collected(**given: Any) -> None:
-        asking = Asking(**{name: given.pop(name) for name in _NAMES})
+        asking = Asking(**{name: given.pop(name, None) for name in _NAMES})
         command(asking=asking, **given)
 
-    for option in reversed(_ALL):
-        collected = option(collected)
-    return collected
+    made: Callable[..., None] = collected
+    for option in reversed(options):
+        made = option(made)
+    return made
 
 
 def _recorded(model: str | None, directory: str, prompt: str) -> Backend:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..values.errors import InvalidRequest
-from .asking import Asking, asking_options
+from ..values.portrait import counted
+from .asking import Asking, live_options
+from .examples import examples
 from .output import errors_shown, print_json
 from .prompts_of_rows import beside, prompt_of
-from .rows import rows_in
+from .rows import check_writable, rows_in
 
 if TYPE_CHECKING:
     from ..engine.batch import BatchStatus, Estimate
@@ -30,20 +32,23 @@ _column = click.option("--column", metavar="NAME", help="The column that is the 
 def batch_group() -> None:
     """Ask in batches, at half the price: answers come within hours.
 
-    The directory DIR is a journal: it keeps which batches were made, and the answers once they are fetched. Keys are
-    those of the environment.
+    DIR is the directory of a journal, which keeps the batches, and their answers once they are fetched. Keys are those
+    of the environment.
     """
 
 
-@batch_group.command("submit")
+@batch_group.command("submit", epilog=examples("mellite batch submit rows.csv -m openai:gpt-4o-mini --journal night"))
 @click.argument("file")
-@asking_options
+@live_options
 @_template
 @_column
 @click.option("--journal", required=True, metavar="DIR", help="Where batches and answers are kept.")
 @_json
 def submit_command(*, file: str, asking: Asking, **given: Any) -> None:
-    """Make batches of the rows of FILE (.csv, .jsonl, .parquet; - is JSON lines on standard input)."""
+    """Submit the rows of FILE in batches.
+
+    FILE is .csv, .jsonl or .parquet; "-" is JSON lines on standard input.
+    """
     from ..engine.batch import submit
 
     with errors_shown():
@@ -51,31 +56,32 @@ def submit_command(*, file: str, asking: Asking, **given: Any) -> None:
         _show(made, as_json=given["as_json"])
 
 
-@batch_group.command("status")
+@batch_group.command("status", epilog=examples("mellite batch status night"))
 @click.argument("directory", metavar="DIR")
 @_json
 def status_command(*, directory: str, as_json: bool) -> None:
-    """Say how far the batches of DIR are."""
+    """Show how far the batches of DIR are."""
     from ..engine.batch import status
 
     with errors_shown():
         _show(_run(partial(status, directory)), as_json=as_json)
 
 
-@batch_group.command("fetch")
+@batch_group.command("fetch", epilog=examples("mellite batch fetch night --wait --out answers.csv"))
 @click.argument("directory", metavar="DIR")
 @click.option("--out", required=True, metavar="FILE", help="Where answers go: .jsonl, .csv, .parquet.")
 @click.option("--wait", is_flag=True, help="Wait until all batches have ended.")
 @_json
 def fetch_command(*, directory: str, out: str, wait: bool, as_json: bool) -> None:
-    """Write the answers of the batches of DIR that have ended, each beside its row.
+    """Write the answers of the batches of DIR that have ended.
 
-    Ends with 1 if some rows failed.
+    Each answer stands beside its row. Exits with 1 if some rows failed.
     """
     from ..engine.batch import fetch
     from ..engine.collected import answer_of, rows_file
 
     with errors_shown():
+        check_writable(out)
         file = rows_file(out)
         try:
             for thunk in _run(partial(fetch, directory, wait=wait)):
@@ -89,29 +95,33 @@ def fetch_command(*, directory: str, out: str, wait: bool, as_json: bool) -> Non
         if as_json:
             print_json({"path": written.path, "rows": written.rows, "failed": written.failed})
         else:
-            click.echo(f"{written.rows} rows written to {written.path}, {written.failed} of them failed", err=True)
+            told = f"{counted(written.rows, 'row')} written to {written.path}, {written.failed:,} of them failed"
+            click.echo(told, err=True)
     sys.exit(int(written.failed > 0))
 
 
-@batch_group.command("cancel")
+@batch_group.command("cancel", epilog=examples("mellite batch cancel night"))
 @click.argument("directory", metavar="DIR")
 @_json
 def cancel_command(*, directory: str, as_json: bool) -> None:
-    """Have the batches of DIR cancelled that are not over."""
+    """Cancel the batches of DIR that have not ended."""
     from ..engine.batch import cancel
 
     with errors_shown():
         _show(_run(partial(cancel, directory)), as_json=as_json)
 
 
-@batch_group.command("estimate")
+@batch_group.command("estimate", epilog=examples("mellite batch estimate rows.csv -m openai:gpt-4o-mini"))
 @click.argument("file")
-@asking_options
+@live_options
 @_template
 @_column
 @_json
 def estimate_command(*, file: str, asking: Asking, **given: Any) -> None:
-    """Say how many batches the rows of FILE would be, and what they would cost. Nothing is sent."""
+    """Estimate the number and the cost of the batches for FILE.
+
+    FILE is .csv, .jsonl or .parquet; "-" is JSON lines on standard input. Nothing is sent.
+    """
     from ..engine.batch import estimate
 
     with errors_shown():
@@ -129,7 +139,8 @@ def estimate_command(*, file: str, asking: Asking, **given: Any) -> None:
         if given["as_json"]:
             print_json(facts)
             return
-        click.echo(f"{found.requests:,} requests in {found.batches:,} batches, {found.bytes:,} bytes")
+        batches = f"{found.batches:,} batch{'' if found.batches == 1 else 'es'}"
+        click.echo(f"{counted(found.requests, 'request')} in {batches}, {counted(found.bytes, 'byte')}")
         click.echo(f"{found.input_tokens:,} tokens of input, at most {found.output_tokens:,} of output, as estimated")
         told = [f"{name} {'unknown' if cost is None else f'${cost:,.4f}'}" for name, cost in _costs(found)]
         click.echo(", ".join(told))
@@ -147,8 +158,8 @@ def _thunks(file: str, asking: Asking, given: Mapping[str, Any]) -> Iterator[Any
         raise InvalidRequest(msg, parameter="template")
     options = asking.options()
     backend = None
-    for row in rows_in(file):
-        prompt = prompt_of(row, template=given["template"], column=given["column"])
+    for number, row in enumerate(rows_in(file), 1):
+        prompt = prompt_of(row, number, template=given["template"], column=given["column"])
         backend = asking.backend(prompt) if backend is None else backend
         yield backend.generate(prompt, system=asking.system, metadata={"row": dict(row)}, **options)
 
@@ -176,7 +187,7 @@ def _show(found: list[BatchStatus], *, as_json: bool) -> None:
                 }
             )
             continue
-        counts = f"{each.requests:,} requests, {each.succeeded:,} answered, {each.failed:,} failed"
+        counts = f"{counted(each.requests, 'request')}, {each.succeeded:,} answered, {each.failed:,} failed"
         told = f" ({each.message})" if each.message else ""
         state = f"{each.state}, fetched" if each.is_fetched else each.state
         name = each.batch_id or "(not sent)"

@@ -9,6 +9,7 @@ import click
 
 from ..values.terminal import one_line, printable
 from .cassettes import AS_JSON, money
+from .examples import examples
 from .generate import summary
 from .output import as_json_text, errors_shown, print_json
 
@@ -24,16 +25,16 @@ _MOST_NAMES: Final = 20
 # --- show -----------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples("mellite cassette show chat.json", "mellite cassette show chat.json 2 --body"))
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.argument("number", required=False)
 @click.option("--body", "bodies", is_flag=True, help="Print the bodies of requests and answers, too.")
 @AS_JSON
 def show(*, file: str, number: str | None, bodies: bool, as_json: bool) -> None:
-    """Show what is in FILE, call by call, or only call NUMBER, as it is printed: 0 is the first interaction.
+    """Show what is in FILE, call by call, or only call NUMBER.
 
-    Of several calls over one WebSocket, 3.0 is the first of interaction 3, and 3 all of them. What looks like a secret
-    is not shown.
+    NUMBER is one that is printed: 0 is the first interaction. Of several calls over one WebSocket, 3.0 is the first of
+    interaction 3, and 3 all of them. What looks like a secret is not shown.
     """
     from ..archive.entries import entries_below
 
@@ -148,23 +149,29 @@ def _print_block(name: str, text: str) -> None:
 # --- replay and key -------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples('mellite cassette key openai gpt-4o-mini "Say hello."'))
 @click.argument("provider")
 @click.argument("model")
 @click.argument("prompt")
 def key(provider: str, model: str, prompt: str) -> None:
-    """Print the file name, without .txt, of the text cassette for a call; MODEL may be empty ("")."""
+    """Print the file name of the text cassette for a call.
+
+    The name is without .txt; MODEL may be empty ("").
+    """
     from ..cassettes.text.directory import djb2_key
 
     with errors_shown():
         click.echo(djb2_key(provider, model, prompt))
 
 
-@click.command()
+@click.command(epilog=examples("mellite cassette replay chat.json"))
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@AS_JSON
 def replay(file: str, as_json: bool) -> None:
-    """Read every answer recorded in FILE, one line each. What looks like a secret is not shown."""
+    """Read every answer recorded in FILE, one line each.
+
+    What looks like a secret is not shown.
+    """
     from ..archive.replay import replay_all
     from ..cassettes.scrub import scrub_value
     from ..cassettes.secrets.scan import SecretScan

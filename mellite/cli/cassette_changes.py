@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..values.portrait import counted
 from ..values.terminal import one_line
 from .cassettes import AS_JSON, PATHS, Failures, named, without_secrets
+from .examples import examples
 from .output import errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
@@ -22,19 +24,23 @@ ALLOWED = click.option(
     "--allow", "allowed", multiple=True, metavar="TEXT", help="Not a secret, though it looks like one; repeatable."
 )
 
+#: The tools whose recordings can be converted.
+_TOOLS: Final = ("vcr", "cassetter", "har", "go-vcr", "ruby-vcr", "inspect", "llm", "pydantic-ai", "batch")
+
 
 # --- verify ---------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples("mellite cassette verify", "mellite cassette verify tests/cassettes --json"))
 @PATHS
 @ALLOWED
 @AS_JSON
 def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -> None:
-    """Check cassettes before they are committed; exit with 1 if something is wrong.
+    """Check cassettes before they are committed.
 
-    Looks for secrets, damaged files, unknown versions, files that nothing reads, and recordings that were not ended. In
-    files and folders, or in ./cassettes and in the folders of that name below ./tests.
+    Without an argument, those in ./cassettes and in the folders of that name below ./tests. Looks for secrets, damaged
+    files, unknown versions, files that nothing reads, and recordings that were not ended. Exits with 1 if something is
+    wrong.
     """
     from ..cassettes.audit import Audit
     from ..cassettes.secrets.scan import SecretScan
@@ -49,32 +55,35 @@ def verify(*, paths: tuple[str, ...], allowed: tuple[str, ...], as_json: bool) -
         if problems:
             rows = [(one.path, one.trouble, one.message) for one in problems]
             print_table("problems", ("cassette", "trouble", "what"), rows, whole="cassette")
-        count = f"{audit.cassettes} cassette{'' if audit.cassettes == 1 else 's'} checked"
-        click.echo(f"mellite: {count}, {len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'}", err=True)
+        found = counted(len(problems), "problem") if problems else "no problems"
+        click.echo(f"mellite: {counted(audit.cassettes, 'cassette')} checked, {found}", err=True)
     sys.exit(1 if problems else 0)
 
 
 # --- convert --------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "mellite cassette convert betamax.yaml chat.json", "mellite cassette convert session.har tests/cassettes"
+    ),
+)
 @click.argument("source", type=click.Path())
 @click.argument("target", type=click.Path(), required=False)
 @click.option(
     "--from",
     "source_format",
-    type=click.Choice(
-        ["auto", "vcr", "cassetter", "har", "go-vcr", "ruby-vcr", "inspect", "llm", "pydantic-ai", "batch"]
-    ),
+    type=click.Choice(["auto", *_TOOLS]),
     default="auto",
-    help="The tool that made SOURCE; auto looks into it.",
+    metavar="TOOL",
+    help=f"The tool that made SOURCE: {', '.join(_TOOLS)}; or auto, the default, which looks into the file.",
 )
-@click.option("--to", type=click.Choice(["http", "text"]), help="What to make, where the names do not say it.")
+@click.option("--to", type=click.Choice(["http", "text"]), help="What to make, if the name of TARGET does not say it.")
 @click.option(
     "--compression",
     type=click.Choice(["gzip", "lz4", "none"]),
     default="none",
-    help="Of the files in a folder; for one file its ending says it.",
+    help="How files in a folder are compressed; for one file, its ending says it.",
 )
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @AS_JSON
@@ -88,7 +97,7 @@ def convert(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Convert cassettes: other tools' files to mellite's, text to HTTP and back, compressed or not.
+    """Convert recordings of other tools, and text to HTTP and back.
 
     TARGET is a file that ends in .json, .json.gz or .json.lz4, or a folder; without it, the folder of SOURCE. Text
     cassettes are compressed where they are. What could not be kept is said on standard error. Exits with 1 if something
@@ -112,7 +121,7 @@ def convert(
             if as_json:
                 print_json({"source": one.source, "path": one.path, "calls": one.calls, "dropped": one.dropped})
                 continue
-            calls = f"{one.calls} call{'' if one.calls == 1 else 's'}"
+            calls = counted(one.calls, "call")
             click.echo(f"{one.path}: {calls}" if one.path is not None else f"{one.source}: nothing to convert")
             for what in one.dropped:
                 click.echo(one_line(f"mellite: {one.source}: dropped {without_secrets(what)}"), err=True)
@@ -122,16 +131,17 @@ def convert(
 # --- scrub ----------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples("mellite cassette scrub tests/cassettes", "mellite cassette scrub --check chat.json"))
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE_OR_FOLDER...")
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if something would be changed.")
 @ALLOWED
 @AS_JSON
 def scrub(*, paths: tuple[str, ...], check: bool, allowed: tuple[str, ...], as_json: bool) -> None:
-    """Take secrets out of cassettes, in place; exit with 1 if some remain, or a file cannot be read.
+    """Take secrets out of cassettes, in place.
 
-    Those that cannot be taken out are in bytes with checksums, in base64, in the prompt of a text cassette (which its
-    key is made of), or cut over several events: record such a cassette anew.
+    Some cannot be taken out: those in bytes with checksums, in base64, in the prompt of a text cassette (which its key
+    is made of), and those split over several events. Record such a cassette anew. Exits with 1 if secrets remain, or a
+    file cannot be read.
     """
     from ..cassettes.scrub_files import scrub_files
     from ..cassettes.secrets.scan import SecretScan

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from attrs import frozen
 
+from ..values.portrait import counted
 from ..values.terminal import one_line, printable
 from .cassette_calls import as_values
 from .cassettes import AS_JSON, Failures, money, short, without_secrets
+from .examples import examples
 from .output import encodable, errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
@@ -89,17 +91,20 @@ def fails_on(command: _Command) -> _Command:
     )(command)
 
 
-@click.command()
+@click.command(
+    epilog=examples("mellite cassette diff old.json new.json", "mellite cassette diff old new --fail-on answer"),
+)
 @click.argument("left", type=click.Path())
 @click.argument("right", type=click.Path())
 @AS_JSON
 @in_markdown
 @fails_on
 def diff(*, left: str, right: str, as_json: bool, markdown: bool, fail_on: tuple[Wanted, ...]) -> None:
-    """Compare two cassettes, or two folders of them; exit with 1 if they differ, or one in a folder cannot be read.
+    """Compare two cassettes, or two folders of them.
 
     Shows the first request that differs, and where; every answer and call of a tool that changed; calls that were lost
-    or added; and the difference in tokens and cost. With --fail-on it exits with 1 only for what that names.
+    or added; and the difference in tokens and cost. Exits with 1 if the two differ, or a file in a folder cannot be
+    read; with --fail-on, only for the differences that it names.
     """
     from ..archive.compare import compare
 
@@ -225,13 +230,9 @@ def _rows(found: Comparison) -> Iterator[tuple[str, str, str, str, str]]:
         if pair.change in ("removed", "added"):
             yield call, pair.change, "", "", ""
         elif pair.request:
-            yield call, "request", _counted(len(pair.request)), "", ""
+            yield call, "request", counted(len(pair.request), "difference"), "", ""
         for what, one, other in _clean(pair):
             yield call, "answer", what, short(f"{one}"), short(f"{other}")
-
-
-def _counted(number: int) -> str:
-    return f"{number} difference{'' if number == 1 else 's'}"
 
 
 def _print_changes(found: Comparison) -> None:

@@ -14,6 +14,7 @@ import click
 
 from ..values.terminal import one_line
 from .cassettes import short
+from .examples import examples
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ __all__ = ["stale"]
 #: Exit codes of pytest after which there is a report that says something: all passed, some failed, none collected.
 _RAN: Final = (0, 1, 5)
 
+#: The exit code if pytest ends in such a way without a report, because it, or mellite's plugin, is not installed.
+_NO_REPORT: Final = 2
+
 
 class _WithArguments(click.Command):
-    """A command of which everything behind ``--`` is for pytest."""
+    """A command that hands what follows ``--`` to pytest."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the arguments of pytest off, then read the rest."""
@@ -36,16 +40,20 @@ class _WithArguments(click.Command):
         return super().parse_args(ctx, args[:at])
 
 
-@click.command(cls=_WithArguments)
+@click.command(
+    cls=_WithArguments,
+    epilog=examples("mellite cassette stale", "mellite cassette stale tests/test_chat.py -- -k french"),
+)
 @click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]... [-- PYTEST_ARGUMENTS]...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line; the last has the sums.")
 @click.pass_context
 def stale(ctx: click.Context, *, paths: tuple[str, ...], as_json: bool) -> None:
-    """Run the tests offline, and list the requests that differ from what is recorded; exit with 1 if some do.
+    """List the requests of tests that differ from their recordings.
 
-    PATHs are tests, or cassettes and folders of them, to which the list is then limited. A request that differs gets
-    the answer of the nearest recorded call, so that the test goes on. Nothing is sent or written. What recording anew
-    would cost is what the nearest call used. What the tests print goes to standard error.
+    Runs the tests offline. A PATH is a test, or a cassette or a folder of cassettes that the list is limited to. A
+    request that differs gets the answer of the nearest recorded call, so that the test goes on; nothing is sent or
+    written. The cost of recording anew is estimated by what the nearest call used. What the tests print goes to
+    standard error. Exits with 1 if a request differs, and as pytest does if that could not run.
     """
     tests = [path for path in paths if _is_of_tests(path)]
     cassettes = [path for path in paths if path not in tests]
@@ -53,7 +61,7 @@ def stale(ctx: click.Context, *, paths: tuple[str, ...], as_json: bool) -> None:
         if not os.path.exists(path):
             msg = f"there is no {path!r}"
             raise click.UsageError(msg)
-    calls, code = _run([*tests, *ctx.obj["pytest"]])
+    calls = _run([*tests, *ctx.obj["pytest"]])
     if cassettes:
         calls = [call for call in calls if _is_below(call["cassette"], cassettes)]
     if as_json:
@@ -62,7 +70,7 @@ def stale(ctx: click.Context, *, paths: tuple[str, ...], as_json: bool) -> None:
         print_json(_total(calls))
     else:
         _print(calls)
-    sys.exit(code if code not in _RAN else 1 if calls else 0)
+    sys.exit(1 if calls else 0)
 
 
 def _is_of_tests(path: str) -> bool:
@@ -73,19 +81,22 @@ def _is_of_tests(path: str) -> bool:
     return any(file.endswith(".py") for _, _, files in os.walk(name) for file in files)
 
 
-def _run(arguments: Sequence[str]) -> tuple[list[JsonObject], int]:
-    """Run pytest in a process of its own; return what it reports, and how it ended."""
+def _run(arguments: Sequence[str]) -> list[JsonObject]:
+    """Run pytest in a process of its own, and return what it reports.
+
+    Exits as pytest does if it cannot run, so that nobody takes no report for no difference.
+    """
     with TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.json")
         # What is said on standard output is the list.
         command = [sys.executable, "-m", "pytest", f"--mellite-stale={report}", *arguments]
         code = subprocess.run(command, stdout=sys.stderr.fileno(), check=False).returncode  # noqa: S603 - what is run is what was typed
         if code not in _RAN or not os.path.exists(report):
-            click.echo(f"mellite: pytest ended with {code} and reports nothing", err=True)
-            return [], code or 1
+            click.echo(f"mellite: pytest ended with {code} before it could report; it says why above", err=True)
+            sys.exit(_NO_REPORT if code in _RAN else code)
         with open(report, encoding="utf-8") as file:
             found: JsonObject = json.load(file)
-    return [{**call, "cassette": _from_here(found["root"], call["cassette"])} for call in found["calls"]], code
+    return [{**call, "cassette": _from_here(found["root"], call["cassette"])} for call in found["calls"]]
 
 
 def _from_here(root: str, path: str) -> str:

@@ -12,6 +12,7 @@ import click
 
 from ..values.errors import CassetteError, CassetteMiss, MelliteError, MissingExtra
 from ..values.terminal import one_line
+from .examples import examples
 from .output import errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
@@ -81,14 +82,15 @@ def short(text: str, length: int = 60) -> str:
 # --- ls -------------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples("mellite cassette ls", "mellite cassette ls tests/cassettes --json"))
 @PATHS
 @AS_JSON
 def ls(*, paths: tuple[str, ...], as_json: bool) -> None:
-    """List cassettes: in files and folders, or in ./cassettes and in the folders of that name below ./tests.
+    """List cassettes in files and folders.
 
-    One line each: the file, its format, how many calls it holds, who was asked, its bytes, and the first question.
-    Exits with 1 if one of them cannot be read.
+    Without an argument, in ./cassettes and in the folders of that name below ./tests. One line each: the file, its
+    format, how many calls it holds, who was asked, its bytes, and the first question. Exits with 1 if one of them
+    cannot be read.
     """
     from ..cassettes.audit import is_to_be_told
     from ..cassettes.files.find import find_cassettes
@@ -161,14 +163,15 @@ def _line(row: JsonObject) -> list[str]:
 # --- stats ----------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(epilog=examples("mellite cassette stats", "mellite cassette stats tests/cassettes --json"))
 @PATHS
 @AS_JSON
 def stats(*, paths: tuple[str, ...], as_json: bool) -> None:
-    """Add up the calls, tokens and cost in cassettes, by provider and model; the last line is all of them.
+    """Add up calls, tokens and cost, by provider and model.
 
-    Costs are by the price list in use (see mellite prices); "+n" says of how many calls the cost is not known. Exits
-    with 1 if a cassette could not be read; the others are added up.
+    Without an argument, in ./cassettes and in the folders of that name below ./tests. The last line is the sum. Costs
+    are by the price list in use (see mellite prices); "+n" says of how many calls the cost is not known. Exits with 1
+    if a cassette could not be read; the others are added up.
     """
     from ..archive.entries import entries_below
     from ..archive.tally import tally

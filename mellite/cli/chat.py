@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..values.errors import ConfigurationError, InvalidRequest, MelliteError
+from ..values.portrait import counted
 from ..values.spelling import did_you_mean
 from .asking import Asking, asking_options
+from .examples import examples
 from .generate import print_stream, stop, summary
 from .output import errors_shown, print_json
 
@@ -24,22 +26,30 @@ if TYPE_CHECKING:
 
 __all__ = ["chat"]
 
+_EXIT: Final = "/exit"
+
 _HELP: Final = """\
 /save FILE    write the conversation to a file
 /load FILE    go on from a conversation in a file
 /model P:M    ask another model from now on
+/exit         end the chat; so does Ctrl-D
 /help         show this
-A line that begins with // is sent with one of them. Ctrl-C stops an answer, Ctrl-D ends the chat."""
+A line that begins with // is sent with one of them. Ctrl-C stops an answer."""
 
 
-@click.command()
+@click.command(
+    epilog=examples("mellite chat -m fake:echo", "mellite chat -m openai:gpt-4o-mini -s 'Answer in verse.'"),
+)
 @asking_options
 @click.option(
     "--tool", "tools", multiple=True, metavar="MODULE:FUNCTION", help="A function that the model may call; repeatable."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines: each delta, and everything at the end.")
 def chat(*, asking: Asking, tools: tuple[str, ...], as_json: bool) -> None:
-    """Talk with a model: each line of standard input is a question. /help lists the commands."""
+    """Talk with a model: each line of standard input is a question.
+
+    /help lists the commands, /exit or Ctrl-D ends the chat.
+    """
     with errors_shown():
         from ..strategies.conversing.conversation import Conversation
 
@@ -101,7 +111,8 @@ class _Session:
         """Answer each line; the first error ends it."""
         try:
             for line in sys.stdin:
-                self._take(line.strip())
+                if not self._take(line.strip()):
+                    return
         except UnicodeDecodeError as error:
             msg = f"standard input is not {error.encoding}: {error.reason} at byte {error.start}"
             raise InvalidRequest(msg) from error
@@ -121,22 +132,27 @@ class _Session:
                 click.echo("\n(Ctrl-D ends the chat)")
                 continue
             try:
-                self._take(line.strip())
+                if not self._take(line.strip()):
+                    return
             except MelliteError as error:
                 click.echo(f"mellite: {error}", err=True)
 
-    def _take(self, line: str) -> None:
-        """Do what a line says: a command, or a question."""
+    def _take(self, line: str) -> bool:
+        """Do what a line says: a command, or a question. Return whether the chat goes on."""
         if not line.startswith("/") or line.startswith("//"):
             if line:
                 self._ask(line.removeprefix("/"))
-            return
+            return True
+        if line == _EXIT:
+            return False
         name, _, argument = line.partition(" ")
         command = self._commands.get(name)
         if command is None:
-            msg = f"there is no command {name}; {did_you_mean(name, self._commands, otherwise='the commands are')}"
+            known = sorted([*self._commands, _EXIT])
+            msg = f"there is no command {name}; {did_you_mean(name, known, otherwise='the commands are')}"
             raise InvalidRequest(msg)
         click.echo(command(argument.strip()), err=True)
+        return True
 
     def _ask(self, question: str) -> None:
         if not self._is_chosen and not self._chat.messages:
@@ -197,7 +213,7 @@ class _Session:
         except OSError as error:
             msg = f"cannot write {name!r}: {error.strerror or error}"
             raise InvalidRequest(msg) from error
-        return f"saved {_counted(self._chat)} to {name}"
+        return f"saved {counted(len(self._chat.messages), 'message')} to {name}"
 
     def _load(self, name: str) -> str:
         try:
@@ -207,7 +223,7 @@ class _Session:
             raise InvalidRequest(msg) from error
         chat = self._chat
         self._chat = type(chat).from_json(text, backend=chat.backend, tools=chat.tools)
-        return f"loaded {_counted(self._chat)} from {name}"
+        return f"loaded {counted(len(self._chat.messages), 'message')} from {name}"
 
     def _model(self, name: str) -> str:
         if not name:
@@ -222,8 +238,3 @@ def _path(command: str, name: str) -> Path:
         msg = f"say which file: {command} FILE"
         raise InvalidRequest(msg)
     return Path(name).expanduser()
-
-
-def _counted(chat: Conversation) -> str:
-    count = len(chat.messages)
-    return f"{count} message{'' if count == 1 else 's'}"

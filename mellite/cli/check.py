@@ -12,6 +12,7 @@ import click
 from ..values.errors import CassetteError, MelliteError, MissingExtra
 from ..values.terminal import one_line
 from .cassettes import without_secrets
+from .examples import examples
 from .output import errors_shown, print_json, print_table
 from .requirements import HELP, requirements_of
 
@@ -32,15 +33,20 @@ class _Answer(NamedTuple):
     problem: str = "it is of no known protocol"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "mellite check answers.json --require json --require max-words=50",
+        "mellite check tests/cassettes --require not-contains=sorry",
+    ),
+)
 @click.argument("cassette", type=click.Path(exists=True))
 @click.option("--require", "requires", multiple=True, required=True, metavar="NAME[=VALUE]", help=HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, one for each answer.")
 def check(*, cassette: str, requires: tuple[str, ...], as_json: bool) -> None:
-    """Judge every answer in CASSETTE: an HTTP cassette, a text cassette, or a folder of them.
+    """Judge every answer in CASSETTE by requirements.
 
-    Nothing is generated, and what looks like a secret is not shown. Exits with 1 if an answer does not meet a
-    requirement, or cannot be read.
+    CASSETTE is an HTTP cassette, a text cassette, or a folder of them. Nothing is generated, and what looks like a
+    secret is not shown. Exits with 1 if an answer does not meet a requirement, or cannot be read.
     """
     from ..cassettes.scrub import scrub_value
     from ..cassettes.secrets.scan import SecretScan

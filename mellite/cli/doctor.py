@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..values.errors import MelliteError
+from .examples import examples
 from .output import print_json, print_table
 from .providers import key_shown
 
@@ -34,15 +35,15 @@ _OLDER_PYTHON: Final = re.compile(r"python_version < ['\"]3\.(\d+)['\"]")
 _NOT_FOR_USERS: Final = frozenset({"test"})
 
 
-@click.command()
+@click.command(epilog=examples("mellite doctor", "mellite doctor --online --json"))
 @click.option(
     "--online", is_flag=True, help="Ask each server with a key whether it answers; without the key, for free."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(*, online: bool, as_json: bool) -> None:
-    """Check that mellite works, and show which keys and extras it finds. Keys are never shown.
+    """Check that mellite works; show which keys and extras it finds.
 
-    Exits with 1 if something does not work, or with --online if a server cannot be reached.
+    Keys are never shown. Exits with 1 if something does not work, or with --online if a server cannot be reached.
     """
     from ..providers.overview import overview
 

@@ -11,6 +11,7 @@ import click
 from ..values.errors import InvalidRequest, MelliteError
 from .asking import Asking, asking_options
 from .attachments import FROM_INPUT, attached
+from .examples import examples
 from .log import kept_in
 from .markdown import MarkdownScreen, draws_markdown, print_markdown
 from .output import encodable, errors_shown, print_json
@@ -27,12 +28,18 @@ if TYPE_CHECKING:
 __all__ = ["generate", "print_stream", "stop", "summary"]
 
 _MAX_USD: Final = (
-    "Send nothing if it is estimated to cost more: by the length of the prompt, and of the answer as --max-tokens "
-    f"says, else {OUTPUT} tokens."
+    "Send nothing if the call is estimated to cost more: by the tokens of the prompt, and an answer of --max-tokens, "
+    f"or else {OUTPUT}."
 )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'mellite generate -m fake:echo "Hello."',
+        'git diff | mellite generate -m openai:gpt-4o-mini "Write a commit message."',
+        'mellite generate -a photo.jpg --stream "What is in this picture?"',
+    ),
+)
 @click.argument("prompt", required=False)
 @asking_options
 @click.option(
@@ -63,9 +70,10 @@ def generate(
     as_json: bool,
     markdown: bool | None,
 ) -> None:
-    """Generate an answer to PROMPT, after what is piped in ("-" is standard input alone).
+    """Ask PROMPT, and print the answer.
 
-    Ctrl-C prints what has arrived, and ends with 130.
+    What is piped in stands before PROMPT; "-" is standard input alone. Ctrl-C prints what has arrived, and exits with
+    130.
     """
     if as_json and markdown:
         msg = "--json and --markdown do not go together"

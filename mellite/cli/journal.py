@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from attrs import asdict
 
+from ..values.portrait import counted
 from ..values.terminal import one_line, printable
 from .cassette_diff import Wanted, fails_on, in_markdown, show_comparison
 from .cassettes import AS_JSON, money
+from .examples import examples
 from .output import as_json_text, errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["journal"]
 
 _DIRECTORY: Final = click.Path(file_okay=False)
+_BELOW: Final = click.argument("directory", type=click.Path(exists=True, file_okay=False), default=".", metavar="[DIR]")
 _SHORT: Final = 60
 
 
@@ -33,20 +36,25 @@ def journal() -> None:
 # ls and tree
 
 
-@journal.command()
-@click.argument("directory", type=_DIRECTORY, default=".", metavar="[DIR]")
+@journal.command(epilog=examples("mellite journal ls", "mellite journal ls runs --json"))
+@_BELOW
 @AS_JSON
 def ls(*, directory: str, as_json: bool) -> None:
-    """List the journals below DIR: when they were begun, their calls, tokens and what waits for a decision."""
+    """List the journals below DIR.
+
+    One line each: when it was begun, its calls and tokens, and how many calls wait for `mellite journal resolve`.
+    """
     with errors_shown():
         rows = [_summary(records) for records in _journals_below(directory)]
     if as_json:
         for row in rows:
             print_json(row)
         return
+    if not rows:
+        click.echo(f"mellite: there are no journals below {directory!r}", err=True)
     shown = ("path", "created", "calls", "unsettled", "tokens", "interrupted")
     print_table(
-        f"{len(rows)} journals",
+        counted(len(rows), "journal"),
         ("path", "begun", "calls", "unsettled", "tokens", "to decide"),
         [[str(row[name] or "") for name in shown] for row in rows],
         right=("calls", "unsettled", "tokens", "to decide"),
@@ -85,11 +93,14 @@ def _tokens(call: Record) -> tuple[int, int] | None:
     return None if usage is None else (usage.input_tokens or 0, usage.output_tokens or 0)
 
 
-@journal.command()
-@click.argument("directory", type=_DIRECTORY, default=".", metavar="[DIR]")
+@journal.command(epilog=examples("mellite journal tree runs"))
+@_BELOW
 @AS_JSON
 def tree(*, directory: str, as_json: bool) -> None:
-    """Show which of the journals below DIR are forks of which, and from which call on."""
+    """Show which of the journals below DIR are forks of which.
+
+    A fork says from which call on it differs.
+    """
     with errors_shown():
         found = list(_journals_below(directory))
     by_id = {records.head["id"]: records for records in found}
@@ -111,23 +122,24 @@ def _print_family(children: dict[str | None, list[Records]], parent: str | None,
         where = f" from call {fork['call']} on" if fork else ""
         if fork and parent is None:
             where += f", a fork of {records.head['parent']}"
-        click.echo(one_line(f"{indent}{records.path}: {len(records.calls)} calls{where}"))
+        click.echo(one_line(f"{indent}{records.path}: {counted(len(records.calls), 'call')}{where}"))
         _print_family(children, records.head["id"], f"{indent}  ")
 
 
 # diff
 
 
-@journal.command()
+@journal.command(epilog=examples("mellite journal diff runs/monday runs/tuesday"))
 @click.argument("left", type=_DIRECTORY)
 @click.argument("right", type=_DIRECTORY)
 @AS_JSON
 @in_markdown
 @fails_on
 def diff(*, left: str, right: str, as_json: bool, markdown: bool, fail_on: tuple[Wanted, ...]) -> None:
-    """Compare two journals, as `mellite cassette diff` does cassettes; exit with 1 if they differ.
+    """Compare two journals, call by call.
 
-    Calls of models and of tools are compared, by the numbers that `mellite journal show` prints.
+    Calls of models and of tools are compared, by the numbers that `mellite journal show` prints. Exits with 1 if the
+    journals differ.
     """
     from ..archive.compare import compare_journals
 
@@ -139,13 +151,13 @@ def diff(*, left: str, right: str, as_json: bool, markdown: bool, fail_on: tuple
 # show
 
 
-@journal.command()
+@journal.command(epilog=examples("mellite journal show runs/monday", "mellite journal show runs/monday 3"))
 @click.argument("path", type=_DIRECTORY, metavar="JOURNAL")
 @click.argument("number", type=int, required=False)
 @click.option("--body", "bodies", is_flag=True, help="Print prompts and whole answers, too.")
 @AS_JSON
 def show(*, path: str, number: int | None, bodies: bool, as_json: bool) -> None:
-    """Show the calls in JOURNAL, one line each, or all of call NUMBER."""
+    """Show the calls in JOURNAL, or all of call NUMBER."""
     from ..archive.journal.records import read_journal
 
     with errors_shown():
@@ -266,11 +278,15 @@ def _print_block(name: str, value: Json) -> None:
 # resume-info and resolve
 
 
-@journal.command("resume-info")
+@journal.command("resume-info", epilog=examples("mellite journal resume-info runs/monday"))
 @click.argument("path", type=_DIRECTORY, metavar="JOURNAL")
 @AS_JSON
 def resume_info(*, path: str, as_json: bool) -> None:
-    """Say what a program will do that is started again with JOURNAL: what replays, what is asked anew, what waits."""
+    """Show what a program will replay if it is started again.
+
+    Lists the calls in JOURNAL that replay, those that are asked anew, and those that wait for `mellite journal
+    resolve`.
+    """
     from ..archive.journal.records import read_journal
     from ..archive.journal.replaying import replays_of
 
@@ -287,7 +303,7 @@ def resume_info(*, path: str, as_json: bool) -> None:
         "replays": len(again) + sum(call.state != "unsettled" for call in tools),
         "anew": sorted(anew),
         "interrupted": waiting,
-        "last": max((call.started_at for call in calls), default=None),
+        "last": max((call.started_at.isoformat() for call in calls), default=None),
     }
     if as_json:
         print_json(values)
@@ -300,25 +316,32 @@ def resume_info(*, path: str, as_json: bool) -> None:
         click.echo(one_line(f"    mellite journal resolve {records.path} {each['call_id']} --result JSON, or --again"))
 
 
-@journal.command()
+@journal.command(
+    epilog=examples(
+        "mellite journal resolve runs/monday 7 --result '\"paid\"'", "mellite journal resolve runs/monday 7 --again"
+    ),
+)
 @click.argument("path", type=_DIRECTORY, metavar="JOURNAL")
 @click.argument("call_id", metavar="CALL_ID")
-@click.option("--result", help="What came of it, as JSON: the run goes on with that.")
-@click.option("--again", is_flag=True, help="It was not done: run it once more.")
+@click.option("--result", metavar="JSON", help="The call was done: its result, with which the run goes on.")
+@click.option("--again", is_flag=True, help="The call was not done: run it once more.")
 @AS_JSON
 def resolve(*, path: str, call_id: str, result: str | None, again: bool, as_json: bool) -> None:
-    """Say what came of call CALL_ID of JOURNAL, which must run once, and whose process died while it ran."""
+    """Settle a call whose outcome is unknown.
+
+    CALL_ID is a call of a tool that must run once only, and during which the process died.
+    """
     from ..archive.journal.book import Book
     from ..archive.journal.file import JournalFile, read_head
     from ..archive.journal.resolving import forget, resolve as decide
 
     if (result is None) != again:
-        msg = "give --result JSON or --again"
+        msg = "give either --result JSON or --again"
         raise click.UsageError(msg)
     try:
         given = None if result is None else json.loads(result)
     except ValueError as error:
-        msg = f"--result is no JSON: {error}; a text stands in quotes, as in --result '\"paid\"'"
+        msg = f"--result is not JSON: {error}; a text stands in quotes, as in --result '\"paid\"'"
         raise click.UsageError(msg) from error
     with errors_shown():
         read_head(path)  # a directory that is none is not made one

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..values.errors import ConfigurationError
-from .output import encodable, errors_shown, print_json, print_table
+from .examples import examples
+from .output import INTERRUPTED, encodable, errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
     from ..archive.log.reading import Reading
@@ -34,7 +35,10 @@ _COUNT = click.option(
 
 @click.group()
 def log() -> None:
-    """Look into a log of calls, as `mellite.log.to` or MELLITE_LOG_DB writes it."""
+    """Look into a log of calls.
+
+    `mellite.log.to` and the variable MELLITE_LOG_DB have calls written into a log.
+    """
 
 
 @contextmanager
@@ -67,7 +71,7 @@ def _opened(db: str | None) -> Generator[Reading]:
             yield log
 
 
-@log.command()
+@log.command(epilog=examples("mellite log ls --db calls.db -n 5"))
 @_COUNT
 @_DB
 @_AS_JSON
@@ -77,15 +81,15 @@ def ls(*, count: int, db: str | None, as_json: bool) -> None:
         _print(log.newest(count), as_json, "calls")
 
 
-@log.command()
+@log.command(epilog=examples("mellite log search Paris --db calls.db"))
 @click.argument("word")
 @_COUNT
 @_DB
 @_AS_JSON
 def search(*, word: str, count: int, db: str | None, as_json: bool) -> None:
-    """List the newest calls with WORD in prompt, answer, thinking or error.
+    """List the newest calls that contain WORD.
 
-    Exits with 1 if there are none.
+    WORD is looked for in prompt, answer, thinking and error. Exits with 1 if there are none.
     """
     with _opened(db) as log:
         found = log.search(word, count)
@@ -93,13 +97,16 @@ def search(*, word: str, count: int, db: str | None, as_json: bool) -> None:
     sys.exit(0 if found else 1)
 
 
-@log.command()
+@log.command(epilog=examples("mellite log tail --follow --db calls.db"))
 @click.option("-n", "--count", type=click.IntRange(min=0), default=10, show_default=True, help="How many calls.")
-@click.option("-f", "--follow", is_flag=True, help="Go on with each new call, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with each new call.")
 @_DB
 @_AS_JSON
 def tail(*, count: int, follow: bool, db: str | None, as_json: bool) -> None:
-    """Print the newest calls, the newest last; with --follow each new one, too."""
+    """Print the newest calls, the newest last.
+
+    With --follow each new call as well, until Ctrl-C.
+    """
     with _opened(db) as log:
         if not follow:
             _print(log.newest(count)[::-1] if count else [], as_json, "calls")
@@ -112,17 +119,17 @@ def tail(*, count: int, follow: bool, db: str | None, as_json: bool) -> None:
                     click.echo(encodable("\t".join(_line(call))))
                 sys.stdout.flush()
         except KeyboardInterrupt:
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
 
 
-@log.command()
+@log.command(epilog=examples("mellite log show bbf7d1 --db calls.db"))
 @click.argument("id")
 @_DB
 @_AS_JSON
 def show(*, id: str, db: str | None, as_json: bool) -> None:
-    """Print all that is known of one call, or of a run. ID is the beginning of its id.
+    """Print all that is known of one call, or of a run.
 
-    Exits with 1 if there is none.
+    ID is the beginning of its id. Exits with 1 if there is none.
     """
     with _opened(db) as log:
         calls = log.named(id)
@@ -141,11 +148,14 @@ def show(*, id: str, db: str | None, as_json: bool) -> None:
             _print_whole(found)
 
 
-@log.command()
+@log.command(epilog=examples("mellite log stats --db calls.db"))
 @_DB
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def stats(*, db: str | None, as_json: bool) -> None:
-    """Print how many calls there are, what they used and what they cost; replayed ones cost nothing."""
+    """Add up calls, tokens and cost, by model.
+
+    Replayed calls cost nothing.
+    """
     with _opened(db) as log:
         sums = log.sums()
     if as_json:
@@ -157,11 +167,14 @@ def stats(*, db: str | None, as_json: bool) -> None:
     print_table("calls", columns, [*rows, _sums("all", sums)], right=columns[1:])
 
 
-@log.command()
+@log.command(epilog=examples("mellite log export --db calls.db >calls.jsonl"))
 @_DB
 @_AS_JSON
 def export(*, db: str | None, as_json: bool) -> None:
-    """Print all that is known of every call, one JSON object per line, the oldest first."""
+    """Print all that is known of every call, as JSON lines.
+
+    The oldest call comes first.
+    """
     del as_json  # it always is
     with _opened(db) as log:
         for call in log.everything():

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, final
 import click
 
 from ..values.errors import BudgetSpent, InvalidRequest
+from ..values.portrait import counted
 from .asking import Asking, asking_options
-from .output import errors_shown, print_json
+from .examples import examples
+from .output import INTERRUPTED, errors_shown, print_json
 from .prompts_of_rows import beside, prompt_of
-from .rows import column_types_in, count_rows, rows_in
+from .rows import check_writable, column_types_in, count_rows, rows_in
 
 if TYPE_CHECKING:
     from ..engine.collected import RowsFile
@@ -24,37 +26,47 @@ if TYPE_CHECKING:
 __all__ = ["map_command"]
 
 _SPENT: Final = 3
-_INTERRUPTED: Final = 130
 
 #: Between two lines of --json, in seconds.
 _EVERY: Final = 1.0
 
 
-@click.command("map")
+@click.command(
+    "map",
+    epilog=examples(
+        "mellite map questions.csv --column question --out answers.csv",
+        "mellite map rows.jsonl --template 'Say {text}' --out a.jsonl --journal run",
+        "mellite map rows.parquet --out a.parquet --on dask --workers 4",
+    ),
+)
 @click.argument("file")
 @asking_options
 @click.option("--out", required=True, metavar="FILE", help="Where answers go: .jsonl, .csv, .parquet.")
 @click.option("--template", metavar="TEXT", help="The prompt, with columns as {question}.")
 @click.option("--column", metavar="NAME", help="The column that is the prompt; prompt unless given.")
-@click.option("--on", default="local", help="Where the calls are made: local is this process; dask, ray.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a cluster, for --on dask or ray; else it is this machine.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes that is.")
+@click.option(
+    "--on",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "dask", "ray", "batch"]),
+    help="How the calls are made: in this process, on workers of Dask or Ray, or in batches at half the price.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="A cluster, for --on dask or ray; without it, this machine.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes, for --on dask or ray.")
 @click.option("--concurrency", type=int, default=256, show_default=True, help="How many run at once.")
 @click.option("--rpm", type=float, metavar="N", help="The most requests a minute.")
 @click.option("--tpm", type=float, metavar="N", help="The most tokens a minute.")
-@click.option("--max-usd", metavar="USD", help="Begin no more once so much is spent; ends with 3.")
-@click.option(
-    "--journal", metavar="DIR", help="Keep each answer there; started again, only what is not there is asked."
-)
+@click.option("--max-usd", metavar="USD", help="Begin no more calls once so much is spent.")
+@click.option("--journal", metavar="DIR", help="Keep each answer in DIR; a second run asks only what is missing there.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
-@click.option("--json", "as_json", is_flag=True, help="Print how far it is as JSON lines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the progress as JSON lines.")
 def map_command(*, file: str, asking: Asking, **given: Any) -> None:
-    """Ask a model about each row of FILE (.csv, .jsonl, .parquet; - is JSON lines on standard input).
+    """Ask a model about each row of FILE.
 
-    A row of --out is the row of FILE and text, error_type, error, model, finish_reason, input_tokens, output_tokens,
-    cost_usd and duration_ms; a column of FILE with such a name becomes input_text and so on. Rows are written as they
-    settle, and the file is there when all have. Ends with 1 if some rows failed, 3 if the budget is spent, 130 on
-    Ctrl-C; what has settled is written then.
+    FILE is .csv, .jsonl or .parquet; "-" is JSON lines on standard input. A row of --out is the row of FILE and text,
+    error_type, error, model, finish_reason, input_tokens, output_tokens, cost_usd and duration_ms; a column of FILE
+    with such a name becomes input_text and so on. The file is there once all rows have settled. Exits with 1 if some
+    rows failed, 3 if the budget is spent, 130 on Ctrl-C; what has settled by then is written.
     """
     with errors_shown():
         code = _Mapping(file, asking, given).run()
@@ -71,6 +83,7 @@ class _Mapping:
         if given["template"] is not None and given["column"] is not None:
             msg = "--template and --column both say what the prompt is: leave one out"
             raise InvalidRequest(msg, parameter="template")
+        check_writable(given["out"], file)
         self._given = given
         self._asking = asking
         self._rows = islice(rows_in(file), given["limit"])
@@ -80,6 +93,7 @@ class _Mapping:
         self._out: RowsFile = rows_file(given["out"], beside(types))
         self._of: dict[int, Mapping[str, Any]] = {}  # by the id of a thunk in progress, the row that it is of
         self._began = self._said = time.monotonic()
+        self._failure: Exception | None = None  # the first one
 
     def run(self) -> int:
         """Ask about all rows; return the exit code."""
@@ -100,14 +114,18 @@ class _Mapping:
             if not self._out.rows:
                 self._out.abandon()
                 raise
-            written = self._out.finish()  # what was paid for is not lost by what came behind it
-            click.echo(f"mellite: {written.rows} rows had settled before, and are in {written.path}", err=True)
+            written = self._out.finish()  # what was paid for is not lost by what came after it
+            told = f"mellite: {counted(written.rows, 'row')} had settled before, now in {written.path}"
+            click.echo(told, err=True)
             raise
         except BaseException:
             self._out.abandon()
             raise
         written = self._out.finish()
         self._say(mapped, written.rows)
+        if written.failed and not self._given["as_json"]:
+            why = "" if self._failure is None else f"; the first error: {self._failure}"
+            click.echo(f"mellite: {written.failed:,} of them failed{why}", err=True)
         return code or int(written.failed > 0)
 
     def _limits(self) -> list[Any]:
@@ -123,8 +141,8 @@ class _Mapping:
 
     def _thunks(self) -> Iterator[AnyThunk]:
         backend = None
-        for row in self._rows:
-            prompt = prompt_of(row, template=self._given["template"], column=self._given["column"])
+        for number, row in enumerate(self._rows, 1):
+            prompt = prompt_of(row, number, template=self._given["template"], column=self._given["column"])
             backend = self._asking.backend(prompt) if backend is None else backend
             thunk = backend.generate(prompt, system=self._asking.system, **self._options)
             self._of[id(thunk)] = row
@@ -133,6 +151,7 @@ class _Mapping:
     def _settle(self, mapped: Map[Any]) -> int:
         try:
             for thunk in mapped:
+                self._failure = self._failure or thunk.error
                 self._out.write({**beside(self._of.pop(id(thunk))), **_answer(thunk)}, failed=thunk.state != "done")
                 if self._given["as_json"] and time.monotonic() - self._said >= _EVERY:
                     self._say(mapped, None)
@@ -142,13 +161,13 @@ class _Mapping:
         except KeyboardInterrupt:
             mapped.cancel("Ctrl-C")
             click.echo("mellite: stopped by Ctrl-C; what had settled is written", err=True)
-            return _INTERRUPTED
+            return INTERRUPTED
         return 0
 
     def _say(self, mapped: Map[Any], rows: int | None) -> None:
         if not self._given["as_json"]:
             if rows is not None:
-                click.echo(f"{rows} rows written to {self._given['out']}", err=True)
+                click.echo(f"{counted(rows, 'row')} written to {self._given['out']}", err=True)
             return
         self._said = now = time.monotonic()
         counts, cost, usage = mapped.counts, mapped.cost_usd, mapped.usage

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from .examples import examples
 from .output import errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ class _Row(NamedTuple):
     context_window: int | None
 
 
-@click.command()
+@click.command(epilog=examples("mellite models", "mellite models openai --json"))
 @click.argument("provider", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def models(*, provider: str | None, as_json: bool) -> None:
-    """List the models of PROVIDER, or of all, that have a price: USD per million input tokens, and context window.
+    """List the models of PROVIDER, or of all, that have a price.
 
-    They are those of the price list in use, which is no list of what a provider offers today; any other model can be
-    asked as well. Exits with 1 if none is known.
+    Shows USD per million input tokens, and the context window. The models are those of the price list in use, which
+    may differ from what a provider offers today; any other model can be asked as well. Exits with 1 if none is known.
     """
     from ..values.prices.pricelist import prices
 

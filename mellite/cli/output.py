@@ -25,7 +25,7 @@ from ..values.terminal import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["as_json_text", "encodable", "errors_shown", "print_json", "print_table"]
+__all__ = ["INTERRUPTED", "as_json_text", "encodable", "errors_shown", "print_json", "print_table"]
 
 #: The width that a column needs at least, if its cells may be folded.
 _FOLDED: Final = 12
@@ -34,7 +34,7 @@ _FOLDED: Final = 12
 _BORDER: Final = 3
 
 #: How shells tell that a program was ended by Ctrl-C: 128, and the number of the signal.
-_INTERRUPTED: Final = 130
+INTERRUPTED: Final = 130
 
 #: What goes wrong before anything is sent: exit code 2, as for a misspelled flag.
 _USAGE_ERRORS: Final = (ConfigurationError, CassetteError, InvalidJournal, RequestError)
@@ -42,20 +42,29 @@ _USAGE_ERRORS: Final = (ConfigurationError, CassetteError, InvalidJournal, Reque
 
 @contextmanager
 def errors_shown() -> Generator[None]:
-    """Print an error of mellite's to standard error and exit with 2 for a wrong request, else 1; with 130 on Ctrl-C."""
+    """Print an error to standard error and exit: with 2 for a wrong request, with 130 on Ctrl-C, else with 1.
+
+    Errors of mellite's are printed, and those of the file system: a full disk, a folder that cannot be written.
+    """
     try:
         yield
     except MelliteError as error:
         _exit(error)
+    except OSError as error:
+        if error.filename is None:  # of a pipe or a socket
+            raise
+        click.echo(f"mellite: {error.filename}: {error.strerror or error}", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
 
 
 def _exit(error: MelliteError) -> NoReturn:
     missing_key = isinstance(error, AuthenticationError) and error.kind == "missing"
     click.echo(f"mellite: {error}", err=True)
-    if missing_key:
-        click.echo("mellite: or answer from cassettes: mellite generate --cassette-dir DIR ...", err=True)
+    context = click.get_current_context(silent=True)
+    if missing_key and context is not None and any(each.name == "cassette_dir" for each in context.command.params):
+        click.echo(f"mellite: or answer from cassettes: {context.command_path} --cassette-dir DIR ...", err=True)
     sys.exit(2 if missing_key or isinstance(error, _USAGE_ERRORS) else 1)
 
 

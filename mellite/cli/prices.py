@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..values.spelling import alike
+from .examples import examples
 from .output import errors_shown, print_json
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ __all__ = ["prices"]
 UNIT = "USD per million tokens"
 
 
-@click.command()
+@click.command(
+    epilog=examples("mellite prices gpt-4o-mini", "mellite prices anthropic:claude-sonnet-4-5 --json"),
+)
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
@@ -31,9 +34,10 @@ UNIT = "USD per million tokens"
     help="Read this price list; MELLITE_PRICES does the same.",
 )
 def prices(*, model: str, as_json: bool, file: str | None) -> None:
-    """Print what MODEL costs: at one provider for PROVIDER:MODEL, else at every provider that has it.
+    """Print what MODEL costs.
 
-    Exits with 1 if no price is known.
+    PROVIDER:MODEL is the price at one provider, MODEL alone that at every provider that has it. Exits with 1 if no
+    price is known.
     """
     from ..values.prices.pricelist import prices as price_list
 

@@ -10,24 +10,30 @@ from ..values.errors import InvalidRequest
 __all__ = ["beside", "prompt_of"]
 
 
-def prompt_of(row: Mapping[str, Any], *, template: str | None, column: str | None) -> str:
+def prompt_of(row: Mapping[str, Any], number: int, *, template: str | None, column: str | None) -> str:
     """Return the prompt of a row.
 
     Args:
         row: the row.
+        number: which row it is, from 1 on, for the error.
         template: the prompt, with columns as ``{question}``.
         column: the column that is the prompt; ``prompt`` by default.
 
     Raises:
-        InvalidRequest: if the row has no such column.
+        InvalidRequest: if the row has no such column, with its number.
     """
     if template is not None:
         from ..values.templates import apply_vars
 
-        return apply_vars(template, row)
+        try:
+            return apply_vars(template, row)
+        except InvalidRequest as error:
+            msg = f"row {number}: {error}"
+            raise InvalidRequest(msg, parameter="template") from error
     named = column or "prompt"
     if named not in row:
-        msg = f"a row has no column {named!r}, but {', '.join(map(repr, row))}; give --column or --template"
+        columns = ", ".join(map(repr, row))
+        msg = f"row {number} has no column {named!r}; it has {columns}: name one with --column, or use --template"
         raise InvalidRequest(msg, parameter="column")
     return str(row[named])
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .examples import examples
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["key_shown", "providers"]
 
 
-@click.command()
+@click.command(epilog=examples("mellite providers", "mellite providers --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def providers(*, as_json: bool) -> None:
-    """List the providers: the environment variables that each reads, its server, and whether there is a key.
+    """List the providers, with their keys, servers and variables.
 
-    Keys are never shown.
+    Shows whether there is a key, the base URL, and the environment variables that each provider reads. Keys are never
+    shown.
     """
     from ..providers.overview import overview
 

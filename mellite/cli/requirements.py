@@ -63,7 +63,7 @@ def _json(value: str | None) -> Requirement:
         with open(value, encoding="utf-8") as file:
             schema = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
-        msg = f"the JSON Schema {value!r} cannot be read: {error}"
+        msg = f"the JSON Schema {value!r} cannot be read: {getattr(error, 'strerror', None) or error}"
         raise InvalidRequest(msg, parameter="require") from error
     return requirements.json(schema=schema)
 

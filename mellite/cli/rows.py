@@ -1,4 +1,4 @@
-"""Rows of the files that `mellite map` reads: CSV with a head, JSON lines, and Parquet."""
+"""Read rows of CSV with a head, JSON lines and Parquet, and check early whether the answers can be written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 from ..values.errors import InvalidRequest
 
-__all__ = ["column_types_in", "count_rows", "rows_in"]
+__all__ = ["check_writable", "column_types_in", "count_rows", "rows_in"]
 
 #: The longest cell of a CSV file, in characters.
 _LONGEST: Final = 16 * 1024 * 1024
@@ -71,6 +71,25 @@ def count_rows(path: str, limit: int | None) -> int | None:
     return count if limit is None else min(count, limit)
 
 
+def check_writable(out: str, source: str = "-") -> None:
+    """Refuse a file of answers that cannot be written, before anything is asked and paid for.
+
+    Args:
+        out: the file of answers.
+        source: the file of rows, which the answers must not replace.
+
+    Raises:
+        InvalidRequest: if *out* is the file that is read, or in a folder that cannot be written.
+    """
+    folder = os.path.dirname(out) or "."
+    if os.path.isdir(folder) and not os.access(folder, os.W_OK):
+        msg = f"--out {out}: the folder {folder!r} cannot be written; name another one"
+        raise InvalidRequest(msg, parameter="out")
+    if os.path.exists(out) and os.path.exists(source) and os.path.samefile(out, source):
+        msg = f"--out {out} is the file that is read, and would replace it; name another one"
+        raise InvalidRequest(msg, parameter="out")
+
+
 def column_types_in(path: str) -> Mapping[str, Any]:
     """Return the types of columns that a file says itself: those of a Parquet file."""
     if _ending(path) != ".parquet":
@@ -102,7 +121,7 @@ def _json_lines(file: IO[str], path: str) -> Iterator[Mapping[str, Any]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            msg = f"{path}, line {number}: this is no JSON: {error}"
+            msg = f"{path}, line {number}: this is not JSON: {error}"
             raise InvalidRequest(msg, parameter="file") from error
         if not isinstance(row, dict):
             msg = f"{path}, line {number}: a row is an object, not {type(row).__name__}"

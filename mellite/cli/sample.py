@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ..values.errors import InvalidRequest
 from .asking import CASSETTE_DIR, MODEL, Asking
+from .examples import examples
 from .output import encodable, errors_shown
 from .requirements import HELP, requirements_of
 from .standard_input import given_text
@@ -32,18 +34,28 @@ STRATEGIES: Final = {
 }
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'mellite sample --require json "List three rivers as JSON."',
+        'mellite sample --strategy majority -n 5 --key numeric "What is 17 * 23?"',
+    ),
+)
 @click.argument("prompt")
 @click.option("-n", "--samples", type=int, default=3, show_default=True, help="How many answers at most.")
 @click.option(
-    "--strategy", type=click.Choice(list(STRATEGIES)), default="rejection", show_default=True, help="How to choose one."
+    "--strategy",
+    type=click.Choice(list(STRATEGIES)),
+    default="rejection",
+    show_default=True,
+    metavar="NAME",
+    help=f"How to choose an answer: {', '.join(STRATEGIES)}.",
 )
 @click.option("--require", "requires", multiple=True, metavar="NAME[=VALUE]", help=HELP)
 @click.option(
     "--key", type=click.Choice(["exact", "numeric"]), help="What makes two answers the same vote, for majority."
 )
 @MODEL
-@click.option("--temperature", type=float, help="Other than the provider's own.")
+@click.option("--temperature", type=float, help="The temperature, if not the provider's default.")
 @click.option("--concurrency", type=int, help="How many to ask at the same time; 1, or all for those that count.")
 @click.option("--max-tokens", type=int, help="Stop when all answers together have used this many tokens.")
 @click.option("--max-usd", metavar="USD", help="Stop when all answers together have cost this much.")
@@ -65,11 +77,18 @@ def sample(
     cassette_dir: str | None,
     **budgets: Any,
 ) -> None:
-    """Ask PROMPT several times and print the answer that a strategy chooses ("-" reads it from standard input).
+    """Ask PROMPT several times, and print the best answer.
 
-    Exits with 1 if no answer meets the requirements; it is still printed, as the one that came nearest, with --json.
+    "-" reads PROMPT from standard input. Exits with 1 if no answer meets the requirements; --json prints the nearest
+    one all the same.
     """
     with errors_shown():
+        if not requires and not STRATEGIES[strategy][1]:
+            msg = (
+                f"--strategy {strategy} needs a --require, such as --require json: nothing else can fail; or take "
+                "--strategy majority, which compares the answers"
+            )
+            raise InvalidRequest(msg, parameter="require")
         text = given_text() if prompt == "-" else prompt
         given = {name: value for name, value in budgets.items() if value is not None}
         chosen = _strategy(strategy, samples, key, given)
@@ -84,7 +103,6 @@ def sample(
 
 def _strategy(name: str, samples: int, key: str | None, budgets: dict[str, Any]) -> Strategy:
     from ..strategies import sampling
-    from ..values.errors import InvalidRequest
 
     kind, counts = STRATEGIES[name]
     if key is not None:

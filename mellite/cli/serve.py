@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..values.errors import UnknownProvider
+from .examples import examples
 from .output import encodable, errors_shown, print_json
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ _FORM: Final = "shell"
 
 
 class _WithCommand(click.Command):
-    """A command line of which everything behind ``--`` is another one; ``--env`` alone means ``--env=shell``."""
+    """A command line of which everything after ``--`` is another one; ``--env`` alone means ``--env=shell``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take the other command line off, then read the rest."""
@@ -27,26 +29,48 @@ class _WithCommand(click.Command):
         ctx.ensure_object(dict)
         ctx.obj["command"] = tuple(args[at + 1 :])
         if at < len(args) and not args[at + 1 :]:
-            msg = "there is no command behind '--'"
+            msg = "there is no command after '--'"
             raise click.UsageError(msg, ctx)
         return super().parse_args(ctx, [f"--env={_FORM}" if each == "--env" else each for each in args[:at]])
 
 
-@click.command(cls=_WithCommand)
+@click.command(
+    cls=_WithCommand,
+    epilog=examples(
+        "mellite serve fake:echo --env",
+        "mellite serve chat.json -- pytest",
+        "mellite serve --record chat.json -- python agent.py",
+        "mellite serve openai:gpt-4o-mini --fault 429:0.1 --fault cut:0.05",
+    ),
+)
 @click.argument("source", required=False)
 @click.option(
     "--record", type=click.Path(dir_okay=False), metavar="FILE", help="Record all answers into this cassette."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; a free one unless given.")
-@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="Also answer under this host name.")
 @click.option(
-    "--fault", "faults", multiple=True, metavar="KIND:RATE", help="An HTTP status, cut, reset, stall or slow: 429:0.1"
+    "--allow-host", "hosts", multiple=True, metavar="NAME", help="Answer under this host name, too; repeatable."
 )
-@click.option("--seed", type=int, default=0, help="Draws the same faults again.")
 @click.option(
-    "--speed", default="instant", metavar="SPEED", help="How fast a cassette answers: instant, recorded or 2.5"
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="KIND:RATE",
+    help="Make answers fail: an HTTP status, cut, reset, stall or slow, and the share: 429:0.1; repeatable.",
 )
-@click.option("--match", type=click.Choice(["pool", "keyed", "cursor"]), default="pool", help="How it finds answers.")
+@click.option("--seed", type=int, default=0, help="Draw the same faults again.")
+@click.option(
+    "--speed",
+    default="instant",
+    metavar="SPEED",
+    help="How fast a cassette answers: instant, recorded, or a factor such as 2.5.",
+)
+@click.option(
+    "--match",
+    type=click.Choice(["pool", "keyed", "cursor"]),
+    default="pool",
+    help="How a cassette finds answers: in any order, by copy of a thunk, or in the recorded order.",
+)
 @click.option("--env", "form", metavar="[=FORM]", help="Print the variables that clients need: shell, dotenv or json.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each request.")
 @click.pass_context
@@ -63,10 +87,11 @@ def serve(  # noqa: PLR0917 - click gives the options by name
     form: str | None,
     as_json: bool,
 ) -> None:
-    """Serve SOURCE to the clients of OpenAI, Anthropic, Google, Amazon Bedrock, Cohere and Ollama.
+    """Serve recorded or live answers to the clients of any vendor.
 
-    SOURCE is a cassette, or what is asked: fake:echo, openai:gpt-4o. Without it, requests go to the providers
-    themselves. Everything behind "--" is a command to run with the variables set: mellite serve chat.json -- pytest
+    These are the clients of OpenAI, Anthropic, Google, Amazon Bedrock, Cohere and Ollama. SOURCE is a cassette, or a
+    model to ask: fake:echo, openai:gpt-4o. Without it, requests go on to the providers themselves. What follows "--" is
+    a command to run with the variables set that its clients need; mellite exits as it does. Else Ctrl-C ends mellite.
     """
     from ..server.client_variables import FORMS, printed
     from ..server.running import Settings, run
@@ -92,7 +117,14 @@ def serve(  # noqa: PLR0917 - click gives the options by name
             match=match,  # type: ignore[arg-type]  # click has checked it
         )
         listener = _print_json if as_json else _print_trouble
-        ctx.exit(run(settings, port=port, command=ctx.obj["command"], ready=ready, listener=listener))
+        try:
+            code = run(settings, port=port, command=ctx.obj["command"], ready=ready, listener=listener)
+        except UnknownProvider as error:
+            if source is None or ":" in source:
+                raise
+            msg = f"there is no file {source!r}, and {error}"
+            raise UnknownProvider(msg) from error
+        ctx.exit(code)
 
 
 def _print_trouble(served: Served) -> None:

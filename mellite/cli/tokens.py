@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import click
 
+from .examples import examples
 from .output import errors_shown, print_json
 from .standard_input import given_text
 
 __all__ = ["tokens"]
 
 
-@click.command()
+@click.command(
+    epilog=examples('mellite tokens "The sky is blue."', "mellite tokens -m gpt-4o - <prompt.txt"),
+)
 @click.argument("text")
 @click.option("-m", "--model", metavar="MODEL", help="Whose tokens: a model, with or without its provider.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def tokens(*, text: str, model: str | None, as_json: bool) -> None:
-    """Print how many tokens TEXT has ("-" reads it from standard input).
+    """Count the tokens of TEXT; "-" reads it from standard input.
 
-    That it is an estimate is said on standard error.
+    An estimate says so on standard error.
     """
     from ..values.tokens import count_tokens
 

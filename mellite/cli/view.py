@@ -7,12 +7,16 @@ import webbrowser
 
 import click
 
+from ..values.errors import ConfigurationError
+from .examples import examples
 from .output import errors_shown, print_json
 
 __all__ = ["view"]
 
 
-@click.command()
+@click.command(
+    epilog=examples("mellite view tests/cassettes", "mellite view calls.db --html calls.html"),
+)
 @click.argument("source", required=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; a free one unless given.")
 @click.option(
@@ -23,9 +27,9 @@ __all__ = ["view"]
 def view(source: str | None, port: int, file: str | None, no_open: bool, as_json: bool) -> None:
     """Show the calls in SOURCE in a browser.
 
-    SOURCE is a cassette, a folder of cassettes, the directory of a journal, or a log. Without it, it is the log that
-    MELLITE_LOG_DB names, or else ./cassettes. Only this machine is listened on, and the address is secret. Ctrl-C ends
-    it. With --html all of it becomes one file, which needs no server: for an artifact of CI, or a pull request.
+    SOURCE is a cassette, a folder of cassettes, the directory of a journal, or a log. Without SOURCE, the log that
+    MELLITE_LOG_DB names is shown, or else ./cassettes. Only this machine can reach the page, and its address is secret.
+    Ctrl-C ends the command. --html writes one file that needs no server: for an artifact of CI, or a pull request.
     """
     from ..viewer.sources import named_or_default
 
@@ -60,8 +64,8 @@ def _write(path: str, file: str, *, as_json: bool) -> None:
         with open(file, "w", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except OSError as error:
-        msg = f"cannot write {file}: {error.strerror or error}"
-        raise click.ClickException(msg) from error
+        msg = f"cannot write {file!r}: {error.strerror or error}"
+        raise ConfigurationError(msg) from error
     if as_json:
         print_json({"file": file})
     else:

@@ -50,7 +50,9 @@ class Fault:
         """
         found = _FORM.fullmatch(text.strip().lower())
         if found is None or not (found[1].isdigit() or found[1] in _KINDS) or not 0 <= float(found[2]) <= 1:
-            msg = f"a fault is KIND:RATE, such as 429:0.1, with a status or {', '.join(_KINDS)}, not {text!r:.80}"
+            kinds = ", ".join(_KINDS)
+            form = f"KIND:RATE, as in 429:0.1: an HTTP status or {kinds}, and a share from 0 to 1"
+            msg = f"a fault is {form}; not {text!r:.80}"
             raise ConfigurationError(msg)
         return cls(found[1], float(found[2]))
 

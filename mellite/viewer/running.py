@@ -164,7 +164,8 @@ async def _listening(server: ViewServer, port: int) -> str:
     try:
         return await server.start(port)
     except (OSError, OverflowError) as error:
-        msg = f"cannot listen on 127.0.0.1:{port}: {error}; choose another port, or 0 for a free one"
+        said = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        msg = f"cannot listen on 127.0.0.1:{port}: {said}; choose another port, or 0 for a free one"
         raise ConfigurationError(msg) from error
 
 

@@ -25,7 +25,7 @@ def named_or_default(source: str | None) -> str:
     """
     path = source or os.environ.get(VARIABLE) or (_FOLDER if os.path.isdir(_FOLDER) else "")
     if not path:
-        msg = f"nothing to look at is named: give a cassette, a journal, a log or a folder, or set {VARIABLE}"
+        msg = f"there is nothing to show: give a cassette, a journal, a log or a folder, or set {VARIABLE}"
         raise ConfigurationError(msg)
     return path
 

@@ -58,7 +58,9 @@ def test_an_estimate_sends_nothing(folder):
     estimated = run("batch", "estimate", *ASK, "--json")
     assert estimated.exit_code == 0, estimated.output
     assert json.loads(estimated.stdout)["requests"] == 2
-    assert "saved $0.0000" in run("batch", "estimate", *ASK).stdout
+    told = run("batch", "estimate", *ASK).stdout
+    assert told.startswith("2 requests in 1 batch, ")
+    assert "saved $0.0000" in told
     assert not (folder / "service.log").exists()
 
 

@@ -393,3 +393,12 @@ def test_errors(tmp_path: Path, arguments: list[str]) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("mellite: there is no cassette ")
     assert len(ran.err.splitlines()) == 1
+
+
+def test_stale_fails_where_pytest_cannot_run(tmp_path: Path) -> None:
+    """No report is never taken for no difference: pytest may be missing, or refuse what it is given."""
+    ran = run("cassette", "stale", "--", "--no-such-option", cwd=tmp_path)
+    assert (ran.code, ran.out, "before it could report" in ran.err) == (4, "", True)
+    (tmp_path / "pytest.py").write_text("raise SystemExit(1)")  # as Python does without a module pytest
+    ran = run("cassette", "stale", "--json", cwd=tmp_path)
+    assert (ran.code, ran.out, "no request differs" in ran.err) == (2, "", False)

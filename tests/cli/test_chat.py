@@ -50,10 +50,16 @@ class TestInAPipe:
         ran = chat("Hello.", "/model fake:constant:Hm.", "Well?")
         assert (ran.code, ran.out) == (0, "Hello.\nHm.\n")
 
+    def test_exit_ends_it(self) -> None:
+        """What comes after /exit is not asked."""
+        ran = chat("Hello.", "/exit", "And you?")
+        assert (ran.code, ran.out, ran.err) == (0, "Hello.\n", "")
+
     @pytest.mark.parametrize(
         ("line", "said"),
         [
             ("/laod a.json", "'/load'"),
+            ("/quit", "/exit"),
             ("/load nothing.json", "No such file"),
             ("/load", "/load FILE"),
             ("/save", "/save FILE"),

@@ -76,7 +76,16 @@ def test_no_key() -> None:
     ran = run("generate", QUESTION)
     assert (ran.code, ran.out) == (2, "")
     assert "OPENAI_API_KEY" in ran.err
-    assert "--cassette-dir" in ran.err
+    assert "mellite generate --cassette-dir DIR" in ran.err
+
+
+def test_no_key_for_a_command_that_needs_a_server(tmp_path: Path) -> None:
+    """The advice is for the command that was typed: batches are never answered from cassettes."""
+    (tmp_path / "p.csv").write_text("prompt\nHello.\n")
+    ran = run("batch", "submit", "p.csv", "-m", "openai:gpt-4o-mini", "--journal", "night", cwd=tmp_path)
+    assert (ran.code, ran.out) == (2, "")
+    assert "OPENAI_API_KEY" in ran.err
+    assert "cassette" not in ran.err
 
 
 def test_a_miss(texts: Path) -> None:

@@ -135,3 +135,26 @@ def test_diff_of_tools(tmp_path: Path) -> None:
             rate_of("USD")
     ran = invoked("journal", "diff", str(tmp_path / "a"), str(tmp_path / "b"), "--fail-on", "answer")
     assert (ran.code, ran.out.splitlines()[0].split("\t")) == (1, ["1", "answer", "text", "1", "2"])
+
+
+def test_a_folder_without_journals(tmp_path: Path) -> None:
+    """Nothing is listed, and that is said; a folder that is not there is refused."""
+    ran = invoked("journal", "ls", str(tmp_path))
+    assert (ran.code, ran.out, ran.err) == (0, "", f"mellite: there are no journals below {str(tmp_path)!r}\n")
+    for command in ("ls", "tree"):
+        ran = invoked("journal", command, str(tmp_path / "nowhere"))
+        assert (ran.code, "does not exist" in ran.err) == (2, True)
+
+
+def test_resume_info_says_when_the_last_call_began(folder: Path) -> None:
+    """In the form of all times in JSON."""
+    path = str(folder / "chats")
+    last = invoked("journal", "resume-info", path, "--json").json["last"]
+    assert last == invoked("journal", "show", path, "--json").rows[-1]["started_at"]
+
+
+def test_resolve_takes_one_decision(folder: Path) -> None:
+    """Neither none nor both."""
+    for words in ([], ["--again", "--result", "1"]):
+        ran = invoked("journal", "resolve", str(folder / "dead"), "3", *words)
+        assert (ran.code, "either --result JSON or --again" in ran.err) == (2, True)

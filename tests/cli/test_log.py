@@ -155,7 +155,7 @@ def test_files_that_are_no_logs(tmp_path: Path) -> None:
         Constant("x").generate("y").result()
     damaged.write_bytes(damaged.read_bytes()[:100] + b"\xff" * 5000)
     for file, why in (
-        (text, "no SQLite file"),
+        (text, "it is not an SQLite file"),
         (other, "another program"),
         (damaged, "cannot be read"),
         (tmp_path / "missing.db", "No such file"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 
 import pytest
@@ -61,6 +62,11 @@ def test_failed_rows_end_with_1_and_are_written(invoke, tmp_path, monkeypatch):
     assert ran.exit_code == 1
     (row,) = rows_of(tmp_path / "a.jsonl")
     assert (row["text"], row["error_type"]) == (None, "ConnectError")
+    written, failed = ran.stderr.splitlines()[-2:]
+    assert written == "1 row written to a.jsonl"
+    assert failed.startswith(
+        "mellite: 1 of them failed; the first error: openai: cannot connect to http://127.0.0.1:9/"
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,9 +75,10 @@ def test_failed_rows_end_with_1_and_are_written(invoke, tmp_path, monkeypatch):
         (["nowhere.csv"], "", "cannot read 'nowhere.csv'"),
         (["p.txt"], "", "is read by its ending"),
         (["-", "--template", "{a}", "--column", "a"], "", "leave one out"),
-        (["-", "--on", "nowhere"], "", "names no engine"),
-        (["-"], '{"q": 1}', "no column 'prompt', but 'q'"),
-        (["-"], "{", "standard input, line 1: this is no JSON"),
+        (["-", "--on", "nowhere"], "", "'nowhere' is not one of 'local', 'dask', 'ray', 'batch'"),
+        (["-"], '{"q": 1}', "row 1 has no column 'prompt'; it has 'q'"),
+        (["-", "--template", "{question}"], '{"q": 1}', "row 1: the template has a place for 'question'"),
+        (["-"], "{", "standard input, line 1: this is not JSON"),
         (["-"], "[]", "line 1: a row is an object, not list"),
         (["-", "--max-usd", "much"], "", "'usd' must be a number of USD"),
     ],
@@ -88,6 +95,23 @@ def test_a_wrong_row_loses_none_before_it(invoke, tmp_path):
     assert ran.exit_code == 2
     assert "line 2" in ran.output
     assert [row["text"] for row in rows_of(tmp_path / "a.jsonl")] == ["kept"]
+
+
+def test_answers_never_replace_the_rows_that_are_read(invoke, tmp_path):
+    rows = '{"prompt": "one"}\n'
+    (tmp_path / "p.jsonl").write_text(rows)
+    ran = invoke("p.jsonl", "-m", "fake:echo", "--out", "./p.jsonl")
+    assert (ran.exit_code, "is the file that is read" in ran.stderr) == (2, True)
+    assert (tmp_path / "p.jsonl").read_text() == rows
+
+
+def test_what_the_file_system_refuses_is_told_without_a_traceback(invoke, tmp_path):
+    """A name that is too long, once its ending for what is not complete yet is added."""
+    name = f"{'a' * 245}.jsonl"
+    ran = invoke("-", "-m", "fake:echo", "--out", name, given='{"prompt": "one"}\n')
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert re.fullmatch(r"mellite: a{245}\.jsonl\S*: File name too long", ran.stderr.splitlines()[-1])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_workers_ask_about_the_rows(invoke, tmp_path):

@@ -109,7 +109,7 @@ def test_text_cassettes(tmp_path: Path) -> None:
         (["-n", "0"], "'max_samples' must be a whole number of at least 1"),
         (["-n", "0", "--strategy", "majority"], "'n' must be a whole number of at least 1"),
         (["-n", "two"], "not a valid integer"),
-        ([], "needs requirements"),
+        ([], "--strategy rejection needs a --require"),
         (["--strategy", "best-of-n"], "needs a score"),
         (["--strategy", "luck"], "'luck' is not one of"),
         (["--key", "numeric", "--require", "json"], "--key is for --strategy majority"),

@@ -85,8 +85,10 @@ def test_a_command_with_the_variables() -> None:
     ("arguments", "said"),
     [
         (["no/such/file.json"], "no/such/file.json"),
+        (["chat.jsn"], "there is no file 'chat.jsn', and 'chat.jsn' names no provider"),
         (["nobody:model"], "there is no provider 'nobody'"),
         (["fake:echo", "--fault", "lightning:1"], "KIND:RATE"),
+        (["fake:echo", "--fault", "429:2"], "a share from 0 to 1"),
         (["fake:echo", "--speed", "warp"], "speed is"),
         (["fake:echo", "--env=perl"], "shell, dotenv, json"),
         (["fake:echo", "--"], "no command"),

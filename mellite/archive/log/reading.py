@@ -290,7 +290,7 @@ def reading(path: str) -> Generator[Reading]:
         msg = f"the log {path} cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from error
     if start not in (b"", HEADER):
-        raise no_log(path, "no SQLite file")
+        raise no_log(path, "it is not an SQLite file")
     # In a folder that cannot be written, SQLite reads only what it is told that nobody writes.
     ways = ("mode=ro",) if os.path.exists(f"{path}-wal") else ("mode=ro", "mode=ro&immutable=1")
     try:

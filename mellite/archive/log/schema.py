@@ -154,12 +154,12 @@ def _check_header(path: str) -> None:
     with open(path, "rb") as file:
         start = file.read(len(HEADER))
     if start not in (b"", HEADER):
-        raise no_log(path, "no SQLite file")
+        raise no_log(path, "it is not an SQLite file")
 
 
 def no_log(path: str, what: str) -> ConfigurationError:
-    """Return the error for a file that is something else."""
-    return ConfigurationError(f"{path} is no log of mellite but {what}; name another file for the log")
+    """Return the error for a file that is something else; *what* says so, as in "it is not an SQLite file"."""
+    return ConfigurationError(f"{path} is not a log of mellite: {what}; name another file for the log")
 
 
 def _version(connection: sqlite3.Connection, path: str) -> int:
@@ -176,7 +176,7 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
         )
         raise ConfigurationError(msg)
     if application or version or not names <= _OF_RECORDER:
-        raise no_log(path, "a SQLite file of another program")
+        raise no_log(path, "it is an SQLite file of another program")
     return 0
 
 

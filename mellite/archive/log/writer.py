@@ -228,7 +228,8 @@ class Writer:
 
     def _lose(self, count: int, reason: object) -> None:
         self.lost += count
-        self._complain(f"the log {self.path} cannot be written, and calls go on without it: {reason}")
+        said = getattr(reason, "strerror", None) or reason
+        self._complain(f"the log {self.path} cannot be written, and calls go on without it: {said}")
 
     def _complain(self, text: str) -> None:
         if self.problem is None:

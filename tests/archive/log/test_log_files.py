@@ -280,8 +280,8 @@ def test_files_that_are_no_logs_are_left_as_they_are(tmp_path: Path) -> None:
         database.execute("PRAGMA user_version = 1000")
     damaged.write_bytes(damaged.read_bytes()[:4096] + b"\x00\xff" * 20_000)
     for path, why in (
-        (text, "no SQLite file"),
-        (half, "no SQLite file"),
+        (text, "it is not an SQLite file"),
+        (half, "it is not an SQLite file"),
         (other, "another program"),
         (damaged, "malformed"),
         (later, "later version"),

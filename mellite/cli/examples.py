@@ -1,0 +1,17 @@
+"""Command lines to copy, at the end of each command's help."""
+
+from __future__ import annotations
+
+__all__ = ["examples"]
+
+
+def examples(*lines: str) -> str:
+    """Return the epilog of a command's help: these command lines, which click leaves as they are.
+
+    Example:
+        >>> print(examples("mellite demo").replace(chr(8), "").strip())
+
+    Examples:
+          mellite demo
+    """
+    return "\n".join(["\b", "Examples:", *[f"  {line}" for line in lines]])
