@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import re
-from typing import TYPE_CHECKING, Final, TypedDict, cast, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 from ....loops import forking
 from ....loops.per_loop import release
+from .addresses import first_connected
 from .incoming import UNASKED, BrokenRules, CutOff, Incoming
 from .unread import watch
 
@@ -27,22 +28,11 @@ _NOTHING: Final = memoryview(b"")
 
 _A_TURN: Final = 0.001  # seconds until the loop will have read what waits in a socket
 
-_HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address of a host is tried, too: RFC 8305, section 5
-
-
 _ONE_ADDRESS: Final = re.compile(r"[0-9.]+|.*:.*")
 
 
 def _end_the_program(why: BaseException) -> None:
     raise why
-
-
-class _Options(TypedDict, total=False):
-    """Options of `asyncio.loop.create_connection`."""
-
-    ssl: ssl.SSLContext | None
-    server_hostname: str | None
-    happy_eyeballs_delay: float
 
 
 @final
@@ -319,12 +309,16 @@ class AsyncioConnection(asyncio.Protocol):
             OSError: if none of its addresses takes it; ssl.SSLError, an OSError, if TLS fails.
         """
         loop = asyncio.get_running_loop()
-        options: _Options = {"ssl": tls, "server_hostname": host if tls is not None else None}
-        # uvloop does not know it, and tries one address after the other. Where there is only one, asyncio's race of one
-        # would lose its socket, with a warning, if it were cancelled as it is won.
-        if isinstance(loop, asyncio.BaseEventLoop) and not _ONE_ADDRESS.fullmatch(host):
-            options["happy_eyeballs_delay"] = _HAPPY_EYEBALLS
-        _, connection = await loop.create_connection(lambda: cls(loop, origin), host, port, **options)
+        server_hostname = host if tls is not None else None
+        if _ONE_ADDRESS.fullmatch(host):
+            _, connection = await loop.create_connection(
+                lambda: cls(loop, origin), host, port, ssl=tls, server_hostname=server_hostname
+            )
+        else:
+            connected = await first_connected(host, port)
+            _, connection = await loop.create_connection(
+                lambda: cls(loop, origin), sock=connected, ssl=tls, server_hostname=server_hostname
+            )
         return connection
 
     async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:

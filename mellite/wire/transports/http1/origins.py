@@ -15,10 +15,13 @@ from attrs import field, frozen
 from ....values.errors import ConfigurationError
 from ...http import DEFAULT_HEADERS, HttpRequest
 
-__all__ = ["FROM_ENVIRONMENT", "Origin", "Proxy", "head_of", "proxy_of", "split"]
+__all__ = ["FROM_ENVIRONMENT", "HAPPY_EYEBALLS", "Origin", "Proxy", "head_of", "proxy_of", "split"]
 
 #: Stands for the proxies that the environment names.
 FROM_ENVIRONMENT: Final = "environment"
+
+#: Seconds until the next address of a host is tried, too: RFC 8305, section 5.
+HAPPY_EYEBALLS: Final = 0.25
 
 _PORTS: Final = {"http": 80, "https": 443}
 

@@ -8,6 +8,7 @@ import trio
 
 from ....loops import forking
 from .incoming import CutOff, Incoming
+from .origins import HAPPY_EYEBALLS
 from .unread import watch
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ __all__ = ["TrioConnection"]
 
 _PIECE: Final = 64 * 1024
 _LARGE: Final = 256 * 1024  # bytes of a body that may not fit into the socket's buffers
-_HAPPY_EYEBALLS: Final = 0.25  # seconds until the next address of a host is tried, too: RFC 8305, section 5
 
 
 @final
@@ -163,7 +163,7 @@ class TrioConnection:
         Raises:
             OSError: if none of its addresses takes it; ssl.SSLError, an OSError, if TLS fails.
         """
-        stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=_HAPPY_EYEBALLS)
+        stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=HAPPY_EYEBALLS)
         connection = cls(stream, origin)
         if tls is not None:
             await connection.start_tls(tls, host)
