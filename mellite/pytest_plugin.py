@@ -149,7 +149,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="let no test reach another machine, but those marked with mellite(live=True)",
     )
-    parser.addini("mellite_cassettes", "folder of the cassettes, from the root; else 'cassettes' beside each test file")
+    parser.addini("mellite_cassettes", "folder of all cassettes, from the root; else 'cassettes' beside each test file")
     parser.addini("mellite_allowed_hosts", "hosts that tests may reach where the network is blocked", type="args")
 
 
@@ -370,16 +370,21 @@ def _select(path: str, test: str, given: Mapping[str, Any]) -> None:
 
 
 def _path(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> str:
-    """Return the path of a test's cassette: ``cassettes/<file>/<test>.json``, one for both event loops."""
+    """Return the path of a test's cassette: ``cassettes/<file>/<test>.json``, one for both event loops.
+
+    In a folder for the whole project, ``<file>`` has the folders that the test's file is in, from the root.
+    """
     node = request.node
-    beside = os.path.dirname(str(node.path))
+    beside, root = os.path.dirname(str(node.path)), str(request.config.rootpath)
     chosen = request.config.getini("mellite_cassettes")
-    folder = os.path.join(str(request.config.rootpath), chosen) if chosen else os.path.join(beside, "cassettes")
+    folder = os.path.join(root, chosen) if chosen else os.path.join(beside, "cassettes")
     path = given.get("path")
     if path is not None:
         named = os.fspath(path)
         return named if os.path.isabs(named) else os.path.join(folder, named)
     module = os.path.splitext(os.path.basename(str(node.path)))[0]
+    if chosen and node.path.is_relative_to(root):
+        module = os.path.splitext(os.path.relpath(node.path, root))[0]
     return os.path.join(folder, module, f"{_file_name(_owner(node) + _test_name(node))}.json")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import dedent
 
 import pytest
 
@@ -134,6 +135,21 @@ def test_folder_and_path(pytester: pytest.Pytester, script: Script, run: Run) ->
     """The folder may be set for the project, and the path for a test."""
     run(greeting(script, '@pytest.mark.mellite("mine.json")'), "--mellite-record", "-o", "mellite_cassettes=recorded")
     assert stored(pytester, "recorded/mine.json")["version"] == 1
+
+
+@pytest.mark.slow
+def test_one_folder_for_files_of_one_name(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """In one folder for the project, files of the same name in different folders have cassettes of their own."""
+    for place in ("one", "two"):
+        (pytester.path / place).mkdir()
+        source = greeting(script).replace('"hi"', f'"Say {place}"')
+        (pytester.path / place / "test_it.py").write_text(dedent(source))
+    one_folder = ("--import-mode=importlib", "-k", "asyncio", "-o", "mellite_cassettes=recorded")
+    run(None, "--mellite-record", *one_folder).assert_outcomes(passed=2, deselected=2)
+    for place in ("one", "two"):
+        assert f"Say {place}" in json.dumps(stored(pytester, f"recorded/{place}/test_it/test_hello.json"))
+    run(None, *one_folder).assert_outcomes(passed=2, deselected=2)
+    assert len(script.requests(2)) == 2
 
 
 @pytest.mark.slow
