@@ -10,6 +10,7 @@ from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
 from ..request_fields import Fields, media_of, options_read, tools_named
+from .field_names import in_camel_case
 
 __all__ = ["read"]
 
@@ -38,7 +39,7 @@ def read(body: Json) -> Request:
         >>> read({"contents": [{"parts": [{"text": "Hi."}]}], "generationConfig": {"maxOutputTokens": 5}}).text
         'Hi.'
     """
-    fields = Fields(body, "")
+    fields = Fields(in_camel_case(body), "")
     fields.take("model")
     system = _system(fields)
     calls = _Calls()
@@ -87,8 +88,6 @@ class _Calls:
 
 def _system(fields: Fields) -> list[Text]:
     value = fields.take("systemInstruction")
-    if value is None:
-        value = fields.take("system_instruction")
     if value is None:
         return []
     if isinstance(value, str):
@@ -164,8 +163,7 @@ def _tools(fields: Fields) -> tuple[list[ToolDefinition], list[JsonObject]]:
     functions: list[ToolDefinition] = []
     hosted: list[JsonObject] = []
     for entry in fields.objects("tools"):
-        declared = entry.objects("functionDeclarations") or entry.objects("function_declarations")
-        functions += [_tool(function) for function in declared]
+        functions += [_tool(function) for function in entry.objects("functionDeclarations")]
         rest = entry.rest()
         if rest:
             hosted.append(rest)

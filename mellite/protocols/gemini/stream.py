@@ -14,13 +14,14 @@ from ..reading import answered, is_done, read_event, read_whole
 from .answer import decode_plain, numbered, usage_of
 from .dialect import GOOGLE, GeminiDialect
 from .enums import BLOCK_REASONS, FINISH_REASONS, name_of
+from .field_names import with_known_names
 from .parts import MISSES, close, finish_call, on_part
 from .state import State
 
 __all__ = ["flow", "halt", "initial", "step", "unary"]
 
 #: The fields of an answer, in one piece or a chunk of it.
-_ANSWER: Final = ("candidates", "promptFeedback", "usageMetadata")
+_ANSWER: Final = ("candidates", "promptFeedback", "prompt_feedback", "usageMetadata", "usage_metadata")
 
 
 def initial(request: Request, *, dialect: GeminiDialect = GOOGLE) -> State:  # noqa: ARG001 - the argument of every protocol
@@ -70,7 +71,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
     if is_done(data):
         return _concluded(state)
     value = read_event(state, data, event, known=_ANSWER)
-    return () if value is None else _take(state, value, data)
+    return () if value is None else _take(state, with_known_names(value), data)
 
 
 def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[Event]:  # noqa: ARG001 - as in others
@@ -229,8 +230,9 @@ def unary(body: bytes, *, dialect: GeminiDialect = GOOGLE) -> Sequence[Event]:
     events: list[Event] = []
     if isinstance(answer, list) and answer:
         for chunk in answer:
-            events += _take(state, answered(chunk, "a chunk of the answer", known=_ANSWER), body)
+            events += _take(state, with_known_names(answered(chunk, "a chunk of the answer", known=_ANSWER)), body)
         return [*events, *_concluded(state)]
+    answer = with_known_names(answer) if isinstance(answer, dict) else answer
     if not isinstance(answer, dict) or not (answer.get("candidates") or answer.get("promptFeedback")):
         raise wrong(answer, "the answer", "an object with candidates")
     candidates = _checked(answer)
