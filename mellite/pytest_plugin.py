@@ -370,36 +370,29 @@ def _select(path: str, test: str, given: Mapping[str, Any]) -> None:
 
 
 def _path(request: pytest.FixtureRequest, given: Mapping[str, Any]) -> str:
-    """Return the path of a test's cassette: ``cassettes/<file>/<test>.json``, one for both event loops.
-
-    In a folder for the whole project, ``<file>`` has the folders that the test's file is in, from the root.
-    """
-    node = request.node
-    beside, root = os.path.dirname(str(node.path)), str(request.config.rootpath)
-    chosen = request.config.getini("mellite_cassettes")
-    folder = os.path.join(root, chosen) if chosen else os.path.join(beside, "cassettes")
-    path = given.get("path")
-    if path is not None:
-        named = os.fspath(path)
-        return named if os.path.isabs(named) else os.path.join(folder, named)
-    module = os.path.splitext(os.path.basename(str(node.path)))[0]
-    if chosen and node.path.is_relative_to(root):
-        module = os.path.splitext(os.path.relpath(node.path, root))[0]
-    return os.path.join(folder, module, f"{_file_name(_owner(node) + _test_name(node))}.json")
+    """Return the path of a test's cassette: ``cassettes/<file>/<test>.json``, one for both event loops."""
+    node, chosen = request.node, request.config.getini("mellite_cassettes")
+    folder = str(request.config.rootpath / chosen if chosen else node.path.parent / "cassettes")
+    if (path := given.get("path")) is None:
+        path = f"{os.path.splitext(_file(node))[0]}/{_file_name(_test_name(node))}.json"
+    return os.path.join(folder, os.fspath(path))
 
 
-def _owner(node: pytest.Item) -> str:
-    """Return the names of the classes around a test, with a dot after each: other classes may have equal tests."""
-    return "".join([f"{one.name}." for one in node.listchain() if isinstance(one, pytest.Class)])
+def _file(node: Any) -> str:
+    """Return the name of a test's file; with one folder for all cassettes its path, from the root."""
+    path, root = node.path, node.config.rootpath
+    is_shared = node.config.getini("mellite_cassettes") and path.is_relative_to(root)
+    return str(path.relative_to(root).as_posix() if is_shared else path.name)
 
 
 def _part(node: Any) -> str:
     """Return the name that the interactions of a test carry in a shared cassette."""
-    return f"{os.path.basename(str(node.path))}::{_owner(node)}{_test_name(node)}"
+    return f"{_file(node)}::{_test_name(node)}"
 
 
 def _test_name(node: Any) -> str:
-    """Return the test's name with its parameters, without the event loop: both loops ask the same."""
+    """Return the test's name with its classes and parameters, without the event loop: both loops ask the same."""
+    owner = "".join([f"{one.name}." for one in node.listchain() if isinstance(one, pytest.Class)])
     name, bracket, parameters = node.name.partition("[")
     loop = getattr(getattr(node, "callspec", None), "params", {}).get("anyio_backend")
     loop = loop[0] if isinstance(loop, tuple) else loop
@@ -407,7 +400,7 @@ def _test_name(node: Any) -> str:
     if loop in ids:
         ids.remove(loop)
     rest = "-".join(ids)
-    return f"{name}{bracket}{rest}]" if bracket and rest else str(name)
+    return f"{owner}{name}{bracket}{rest}]" if bracket and rest else f"{owner}{name}"
 
 
 def _file_name(name: str) -> str:
@@ -420,8 +413,7 @@ def _file_name(name: str) -> str:
 
 def _tell_unused(transport: CassetteTransport, how: str) -> None:
     """Warn or fail if interactions were not used, as the marker says."""
-    unused = transport.unused
-    if not unused:
+    if not (unused := transport.unused):
         return
     what = f"{len(unused)} of {len(unused) + transport.used} interactions of {transport.path!r} were not asked for"
     if how == "error":

@@ -50,6 +50,10 @@ class ClientPerLoop(Generic[C]):
         self._held: dict[object, _Held[C]] = {}
         self._noticing = False
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy or a pickle has no client yet, and makes its own."""
+        return ClientPerLoop, (self._make, self._close, self._discard)
+
     def find(self, loop: object) -> C | None:
         """Return the client of a loop, if there is one already; `loop` is the loop itself or trio's token."""
         held = self._held.get(loop)

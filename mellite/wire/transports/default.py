@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextvars
 import inspect
 import os
-import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, TypeAlias, TypedDict, Unpack
@@ -72,11 +71,15 @@ class _Reaching:
     def __call__(self) -> Transport:
         return self.make(**self.network)
 
+    def __deepcopy__(self, memo: object) -> _Reaching:
+        return self  # nobody changes it
+
     def __reduce__(self) -> tuple[object, ...]:
+        from .http1.origins import without_password
+
         network: NetworkOptions = {**self.network}
-        proxy = network.get("proxy")
-        if proxy is not None:
-            network["proxy"] = re.sub(r"^(\w+://)?.*@", r"\1", proxy, flags=re.DOTALL)
+        if "proxy" in network:
+            network["proxy"] = without_password(network["proxy"])
         return _Reaching, (self.make, network)
 
 

@@ -14,7 +14,7 @@ from ..http import HttpRequest, shown_url
 from ..tls import tls_context
 from .http1.connecting import NotConnected, ask_for_tunnel, check_tunnel, why_not
 from .http1.incoming import Incoming
-from .http1.origins import FROM_ENVIRONMENT, Origin, Proxy, proxy_of, split
+from .http1.origins import FROM_ENVIRONMENT, Origin, Proxy, proxy_of, split, without_password
 
 if TYPE_CHECKING:
     import ssl
@@ -34,6 +34,12 @@ class Dialing:
     """
 
     proxy: str | None = field(default=FROM_ENVIRONMENT, repr=False)  # may hold a password
+
+    def __deepcopy__(self, memo: object) -> Dialing:
+        return self  # nobody changes it
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Dialing, (without_password(self.proxy),)
 
     async def __call__(self, asked: HttpRequest, ssl_context: ssl.SSLContext | None) -> ByteStream:
         """Open a stream to the server of a request, within the request's time for connecting.

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from ....values.errors import ConfigurationError
 from ...http import DEFAULT_HEADERS, HttpRequest
 
-__all__ = ["FROM_ENVIRONMENT", "HAPPY_EYEBALLS", "Origin", "Proxy", "head_of", "proxy_of", "split"]
+__all__ = ["FROM_ENVIRONMENT", "HAPPY_EYEBALLS", "Origin", "Proxy", "head_of", "proxy_of", "split", "without_password"]
 
 #: Stands for the proxies that the environment names.
 FROM_ENVIRONMENT: Final = "environment"
@@ -167,3 +167,13 @@ def _head(request: HttpRequest, origin: Origin, target: str, proxy: Proxy | None
     if proxy is not None and proxy.authorization is not None:
         lines += [f"proxy-authorization: {proxy.authorization}"]
     return "\r\n".join([*lines, "\r\n"]).encode("ascii")
+
+
+def without_password(proxy: str | None) -> str | None:
+    """Return the URL of a proxy without the user and password in it.
+
+    Example:
+        >>> without_password("http://me:secret@proxy.test:3128")
+        'http://proxy.test:3128'
+    """
+    return None if proxy is None else re.sub(r"^(\w+://)?.*@", r"\1", proxy, flags=re.DOTALL)

@@ -27,7 +27,7 @@ from ...http import (
 from ...tls import CaPath, CertPaths, tls_settings
 from .connecting import NotConnected, connect
 from .exchange import exchange, failure_of, is_deadline, send_now, too_late
-from .origins import FROM_ENVIRONMENT, Origin
+from .origins import FROM_ENVIRONMENT, Origin, without_password
 from .pool import Connection, Pool
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ __all__ = ["Http1Transport"]
 @final
 class Http1Transport:
     """The `Transport` for both loops.
+
+    A copy or a pickle has the same settings and no connection. A pickle has no password of a proxy; there is none of a
+    transport that was given a whole `ssl_context`.
 
     Args:
         max_connections: how many connections to have at most in one loop; further requests wait their turn.
@@ -65,8 +68,7 @@ class Http1Transport:
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | None = FROM_ENVIRONMENT,
     ) -> None:
-        settings = tls_settings(ca, cert, ssl_context)
-        connect = _Connect(settings, proxy)  # not of this object: pools must not keep it alive
+        connect = _Connect.of(ca, cert, ssl_context, proxy)  # not of this object: pools must not keep it alive
         self._pools = ClientPerLoop(partial(Pool, connect, time.monotonic, max_connections), _close, Pool.close)
 
     async def open(self, request: HttpRequest, *, timeout: float | None = None) -> HttpResponse:
@@ -102,6 +104,26 @@ class _Connect:
 
     tls: ssl.SSLContext | None
     proxy: str | None = field(repr=False)  # its URL may hold a password
+    ca: CaPath | None = None
+    cert: CertPaths | None = None
+
+    @classmethod
+    def of(
+        cls, ca: CaPath | None, cert: CertPaths | None, ssl_context: ssl.SSLContext | None, proxy: str | None
+    ) -> _Connect:
+        """Return what connects as the arguments of `Http1Transport` say."""
+        return cls(tls_settings(ca, cert, ssl_context), proxy, ca, cert)
+
+    def __deepcopy__(self, memo: object) -> _Connect:
+        return self  # nobody changes it
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self.tls is not None and self.ca is self.cert is None:
+            msg = (
+                "whole TLS settings, ssl_context=, cannot be pickled; give the transport files, ca= and cert=, instead"
+            )
+            raise TypeError(msg)
+        return _Connect.of, (self.ca, self.cert, None, without_password(self.proxy))
 
     async def __call__(self, origin: Origin, within: float | None) -> Connection:
         """Open a connection to an origin in time.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from contextlib import aclosing
+from typing import Any
 
 import anyio
 import pytest
@@ -10,6 +14,7 @@ import pytest
 import mellite
 from mellite.errors import ConfigurationError, ConnectError
 from mellite.wire.transports.http1 import Http1Transport
+from tests.wire.answers import JSON, WHOLE
 from tests.wire.proxy import Proxy, proxying
 from tests.wire.server import Server, answer, serve
 from tests.wire.transports.http1.servers import serving, tunnelling
@@ -118,6 +123,28 @@ async def test_credentials(server: Server) -> None:
         ):
             assert await whole(await transport.open(ask(port), timeout=5)) == b"ok"
     assert script.requests(1)[0].header("proxy-authorization") is None
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy])
+async def test_credentials_of_a_copy(server: Server, again: Callable[[Any], Any]) -> None:
+    """A copy in this process sends them, too: of a transport, and of a backend that makes its own."""
+    script = server.script(answer(WHOLE, headers=JSON))
+    with proxying(f"me:{PASSWORD}") as proxy:
+        async with aclosing(again(Http1Transport(proxy=proxy.url))) as transport:
+            assert await whole(await transport.open(post(script), timeout=5)) == WHOLE
+        url = f"{script.url}/v1"
+        async with again(mellite.backend("openai-chat:m", api_key="k-1", base_url=url, proxy=proxy.url)) as backend:
+            assert await backend.generate("hi", stream=False) == "Hello."
+
+
+async def test_credentials_in_a_pickle(proxy: Proxy, server: Server) -> None:
+    """A pickle has the proxy, without user and password."""
+    script = server.script(answer(b"ok"))
+    data = pickle.dumps(Http1Transport(proxy=proxy.url.replace("://", f"://me:{PASSWORD}@")))
+    assert PASSWORD.encode() not in data
+    async with aclosing(pickle.loads(data)) as transport:
+        assert await whole(await transport.open(post(script), timeout=5)) == b"ok"
+    assert proxy.asked()[-1] == ("POST", post(script).url)
 
 
 async def test_wrong_credentials() -> None:

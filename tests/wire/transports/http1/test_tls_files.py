@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import ssl
 import subprocess
 import sys
@@ -83,6 +84,15 @@ async def test_ca(folder: Path, name: str) -> None:
     """A file or a folder of certificates says whom to trust, as a str or a path."""
     assert await asked(Http1Transport(ca=folder / name)) == b"ok"
     assert await asked(Http1Transport(ca=str(folder / name))) == b"ok"
+
+
+async def test_ca_of_a_pickle(folder: Path) -> None:
+    """A pickle of a transport names the files, which are read again."""
+    data = pickle.dumps(Http1Transport(ca=folder / "ca.pem"))
+    assert await asked(pickle.loads(data)) == b"ok"
+    (folder / "ca.pem").unlink()
+    with pytest.raises(ConfigurationError, match=r"ca\.pem', from ca=, cannot be read"):
+        pickle.loads(data)
 
 
 async def test_every_file_of_a_folder(folder: Path) -> None:
