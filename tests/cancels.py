@@ -1,9 +1,9 @@
-"""Calls that are cancelled at random moments, thousands of them, on a few connections and on many, on every loop.
+"""Calls that are cancelled at random moments, thousands of them, over few connections or places and many, on all loops.
 
     python -m tests.cancels --count 10000
 
 Each answer names its request: one that was not cancelled must be its own and whole, whatever was cancelled before it on
-the same connection. In the end a call is answered at once, no task goes on, and no connection is in use.
+the same connection. In the end a call is answered at once, no task goes on, and no connection and no place is in use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import anyio
 
-from mellite import ModelOutputThunk
+from mellite import Concurrency, ModelOutputThunk
 from mellite.backends import LiveBackend
 from mellite.errors import BackendError, MelliteError
 from mellite.providers.catalog import find
@@ -155,10 +155,12 @@ class Run:
         self.wrong: list[str] = []
         self.next_seconds: list[float] = []
         self._port = port
+        self._places: Concurrency | None = None
 
-    async def all(self, count: int, connections: int, seed: int) -> None:
+    async def all(self, count: int, connections: int, seed: int, *, places: int | None = None) -> None:
         """Make so many calls, several at once; then see that all is as if there had been none."""
         tasks_before = live_tasks()
+        self._places = None if places is None else Concurrency(places)
         transport = Http1Transport(max_connections=connections)
         numbers = iter(range(seed, seed + count))
 
@@ -183,6 +185,10 @@ class Run:
             self.next_seconds.append(time.monotonic() - begun)
             del thunk
             await self._nothing_goes_on(tasks_before)
+        if self._places is not None:
+            kept = [self._places.limit.place() for _ in range(self._places.limit.most)]
+            if not all(place.take_if_free() for place in kept):
+                self.wrong.append("a place was lost")
 
     async def _nothing_goes_on(self, tasks_before: set[Any]) -> None:
         for _ in range(100):
@@ -206,7 +212,9 @@ class Run:
         url = f"http://127.0.0.1:{self._port}/{number}/{way}"
         route = find("openai-chat:m", api_key="k", base_url=url)
         prompt = "x" * LARGE if way == "unread" or number % 50 == 7 else "Hello."
-        backend = LiveBackend(route, transport=transport, timeouts=Timeouts(first_byte=10, idle=10))
+        backend = LiveBackend(
+            route, transport=transport, timeouts=Timeouts(first_byte=10, idle=10), max_concurrency=self._places
+        )
         return backend.generate(prompt, stream=way != "whole")
 
     async def _one(self, number: int, transport: Http1Transport) -> None:
@@ -268,13 +276,14 @@ async def _cancel(thunk: ModelOutputThunk[str], after: float) -> None:
 
 
 def run(port: int, loop: str, count: int, seed: int = 0) -> Run:
-    """Make so many calls on a loop, half of them over four connections, half over as many as they like."""
+    """Make so many calls on a loop: half over four connections, a quarter over as many as they like, or six at once."""
     found = Run(port)
 
     async def main() -> None:
         async with nothing_left(found.wrong):
             await found.all(count // 2, 4, seed)
-            await found.all(count // 2, 64, seed + count // 2)
+            await found.all(count // 4, 64, seed + count // 2)
+            await found.all(count // 4, 64, seed + 3 * count // 4, places=6)
 
     anyio.run(main, **LOOPS[loop])
     if max(found.next_seconds) > 1:
