@@ -191,6 +191,7 @@ class Run:
                 self.wrong.append("a place was lost")
 
     async def _nothing_goes_on(self, tasks_before: set[Any]) -> None:
+        busy, left = 0, set[Any]()
         for _ in range(100):
             gc.collect()
             busy = await self._busy()

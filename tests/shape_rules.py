@@ -308,6 +308,7 @@ SEES_MODULES = (
     "mellite/archive/log/writer.py::_finish_in_workers",
     "mellite/backends/wrappers/noticed.py::observer",
     "mellite/loops/detection.py::forget_library",
+    "mellite/loops/detection.py::_trio_of_task",
     "mellite/loops/detection.py::imported_trio",
     "mellite/loops/detection.py::uses_anyio_on_asyncio",
     "mellite/strategies/cells.py::_loaded",

@@ -142,10 +142,7 @@ def imported_trio() -> Any:
     While another thread is importing trio, `sys.modules` has it half made. Nothing can run on it yet, so it counts as
     not imported until ``trio.lowlevel`` is there. No code but this module looks into `sys.modules`.
     """
-    imported = sys.modules
-    if "trio" not in imported:  # most programs have not, and every call asks
-        return None
-    trio = imported.get("trio")
+    trio = sys.modules.get("trio")
     return trio if hasattr(trio, "lowlevel") else None
 
 
@@ -169,8 +166,15 @@ def uses_anyio_on_asyncio() -> bool:
 
 def in_trio_task() -> bool:
     """Whether this code runs in a task of trio."""
+    return _trio_of_task() is not None
+
+
+def _trio_of_task() -> Any:
+    """Return trio if this code runs in a task of it, else None: in one call, because every generation asks."""
+    if "trio" not in sys.modules:  # as in most programs
+        return None
     trio = imported_trio()
-    return trio is not None and trio.lowlevel.in_trio_task()
+    return trio if trio is not None and trio.lowlevel.in_trio_task() else None
 
 
 def current() -> Loop:
@@ -179,8 +183,8 @@ def current() -> Loop:
     Raises:
         RuntimeError: outside of any.
     """
-    trio = imported_trio()
-    if trio is not None and trio.lowlevel.in_trio_task():
+    trio = _trio_of_task()
+    if trio is not None:
         return TrioLoop(trio.lowlevel.current_trio_token())
     return AsyncioLoop(asyncio.get_running_loop())
 
@@ -191,8 +195,8 @@ def waiter() -> Waiter:
     Raises:
         RuntimeError: outside of any loop.
     """
-    trio = imported_trio()
-    if trio is not None and trio.lowlevel.in_trio_task():
+    trio = _trio_of_task()
+    if trio is not None:
         return TrioWaiter(trio.lowlevel.current_trio_token())
     return AsyncioWaiter(asyncio.get_running_loop())
 
@@ -203,16 +207,16 @@ def clock() -> Callable[[], float]:
     Raises:
         RuntimeError: outside of any loop.
     """
-    trio = imported_trio()
-    if trio is not None and trio.lowlevel.in_trio_task():
+    trio = _trio_of_task()
+    if trio is not None:
         return cast("Callable[[], float]", trio.current_time)
     return asyncio.get_running_loop().time
 
 
 async def checkpoint() -> None:
     """Let other tasks run, and let a cancellation arrive."""
-    trio = imported_trio()
-    if trio is not None and trio.lowlevel.in_trio_task():
+    trio = _trio_of_task()
+    if trio is not None:
         await trio.lowlevel.checkpoint()
     else:
         await asyncio.sleep(0)
@@ -220,8 +224,8 @@ async def checkpoint() -> None:
 
 def running() -> object | None:
     """Return a key for the running loop: asyncio's loop itself, or trio's token; None outside of any."""
-    trio = imported_trio()
-    if trio is not None and trio.lowlevel.in_trio_task():
+    trio = _trio_of_task()
+    if trio is not None:
         return cast("object", trio.lowlevel.current_trio_token())
     try:
         return asyncio.get_running_loop()
@@ -234,8 +238,8 @@ def next_turn() -> Callable[[Callable[[], None]], object] | None:
 
     None on trio, which runs nothing but tasks, and outside of any loop.
     """
-    trio = imported_trio()
-    if trio is not None and trio.lowlevel.in_trio_task():
+    trio = _trio_of_task()
+    if trio is not None:
         return None
     try:
         return asyncio.get_running_loop().call_soon
@@ -249,8 +253,8 @@ def is_being_cancelled(task: object | None) -> bool:
     Args:
         task: a task of asyncio's; None for the current one.
     """
-    trio = imported_trio()
-    if trio is not None and trio.lowlevel.in_trio_task():
+    trio = _trio_of_task()
+    if trio is not None:
         return bool(trio.current_effective_deadline() == -float("inf"))
     if task is None:
         task = current_asyncio_task()
