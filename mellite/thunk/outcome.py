@@ -106,23 +106,33 @@ class Outcome:
 
         def __getattr__(self, name: str) -> object:
             unread = self._unread if name in _READ_LATE else None
-            if unread is not None:
+            if unread is not None and name == "generation":
+                self._read_generation(unread)
+            elif unread is not None:
                 self._read(unread)
             return object.__getattribute__(self, name)
 
+    def _read_generation(self, unread: _Unread) -> None:
+        """Make the metadata alone: half of all, and what most look at; of two threads, both get those of the first."""
+        known = metadata_of(fold(unread.events()), self.prompt, unread.generation_id, unread.clock(self.extra))
+        unread.append(known)  # atomic, as is taking the first
+        self.generation = unread.generation
+
     def _read(self, unread: _Unread) -> None:
         """Make what nobody has looked at so far; if two threads do it at once, both get what the first one made."""
-        times = Clock(
-            started_at=unread.started_at, ttfb_ms=unread.ttfb_ms, duration_ms=unread.duration_ms, extra=self.extra
+        whole = conclude(
+            unread.events(),
+            request=self.prompt,
+            backend=unread.backend,
+            generation_id=unread.generation_id,
+            clock=unread.clock(self.extra),
         )
-        backend, id = unread.backend, unread.generation_id
-        whole = conclude(unread.events(), request=self.prompt, backend=backend, generation_id=id, clock=times)
-        unread.append(whole)  # atomic, as is taking the first
-        whole = unread[0]
+        unread.append(whole)
+        whole = next(each for each in unread if isinstance(each, Outcome))
         if whole.text == self.text:
             self.text = self.parsed = whole.text  # that of the log, so that there is one text and not two
-        for name in _READ_LATE:
-            setattr(self, name, getattr(whole, name))
+        self.generation = unread.generation
+        self.parts, self.raw, self.compact = whole.parts, whole.raw, whole.compact
         self._unread = None
 
     def __rich_repr__(self) -> Iterator[tuple[str, object]]:
@@ -198,8 +208,8 @@ _UNTIMED: Final = Clock()
 
 
 @final
-class _Unread(list[Outcome]):
-    """What an outcome is made of that nobody has looked at yet; holds the outcome, once it has been made.
+class _Unread(list[Outcome | GenerationMetadata]):
+    """What an outcome is made of that nobody has looked at yet; holds what has been made of it, the first of all first.
 
     It is that list itself, because every kept answer has one of these.
     """
@@ -212,6 +222,16 @@ class _Unread(list[Outcome]):
     started_at: datetime | None
     ttfb_ms: float | None
     duration_ms: float | None
+
+    def clock(self, extra: Mapping[str, object] | None) -> Clock:
+        """Return the clock of the generation as it stood in the end."""
+        return Clock(started_at=self.started_at, ttfb_ms=self.ttfb_ms, duration_ms=self.duration_ms, extra=extra)
+
+    @property
+    def generation(self) -> GenerationMetadata:
+        """The metadata that were made first, by themselves or with the rest."""
+        first = self[0]
+        return first if isinstance(first, GenerationMetadata) else first.generation
 
 
 #: What `Outcome.of_text` leaves open.
