@@ -140,6 +140,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "aiohttp": (
         *TRANSPORTS,
         "cassettes.clients.aiohttp",
+        "server.at_once",
         "server.bodies",
         "server.http_server",
         "server.relaying",

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aiohttp import web
 
+from ..cassettes.replaying.answer import RecordedAnswer
 from ..values.errors import ConnectionLost, InvalidRequest, MelliteError
 from ..values.provider_json import JsonObject
 from ..wire.http import HttpRequest, HttpResponse, Transport
+from .at_once import Framing
 from .bodies import LARGEST, body_of
 from .faults import Fault, Faults
 from .generating import GeneratingTransport
@@ -69,6 +71,7 @@ class ModelServer:
         self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._sockets = Sockets(source)
+        self._framing = Framing(_DROPPED)
         self.requests: list[Served] = []
         self.url = ""
 
@@ -181,6 +184,11 @@ class ModelServer:
     ) -> web.StreamResponse:
         """Hand on an answer."""
         served.status = response.status
+        if fault is None and isinstance(response, RecordedAnswer):
+            at_once = self._framing.response(response, request)
+            if at_once is not None:
+                await at_once.prepare(request)
+                return at_once
         kept = {name: value for name, value in response.headers.items() if name not in _DROPPED}
         out = web.StreamResponse(status=response.status, headers=kept)
         if request.version >= (1, 1):

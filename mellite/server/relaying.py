@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from ..cassettes.replaying.answer import RecordedAnswer
 from .faults import cut_short
 
 if TYPE_CHECKING:
@@ -53,11 +51,6 @@ class Relay:
         if fault == "cut":
             await self._cut(response)
             return
-        if fault is None and isinstance(response, RecordedAnswer):
-            pieces = response.pieces(_AT_ONCE)
-            if pieces:
-                await self._together(pieces)
-                return
         read, write = response.read, self._out.write
         count = 0
         while piece := await read():
@@ -79,20 +72,6 @@ class Relay:
             self._reset()
             return
         await self._out.write_eof()
-
-    async def _together(self, pieces: Sequence[bytes]) -> None:
-        """Hand on pieces that are all there, each as a chunk of its own, in as few packets as they need."""
-        first, *others = pieces
-        if others and self._out.chunked:
-            await self._out.write(first)  # behind the headers
-            transport = self._request.transport
-            if transport is None or transport.is_closing():
-                msg = "the client went away"
-                raise ConnectionResetError(msg)
-            transport.write(b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in others[:-1]]))
-            await self._out.write_eof(others[-1])
-        else:
-            await self._out.write_eof(b"".join(pieces))
 
     async def _cut(self, response: HttpResponse) -> None:
         """End well before the end of the answer."""

@@ -11,7 +11,7 @@ import pytest
 import mellite
 from mellite.backends import Scripted
 from mellite.cassettes import ScriptedTransport
-from mellite.events import Finish, ResponseStart, TextDelta
+from mellite.events import Event, Finish, ResponseStart, TextDelta
 from mellite.server.running import RunningServer
 from mellite.wire.aws import EventStreamDecoder
 from tests.server.asking import raw
@@ -342,7 +342,7 @@ def test_odd_sources(mellite_server: Server, client: str) -> None:
         {"candidates": [{"groundingMetadata": {"groundingSupports": [{"groundingChunkIndices": [0, -1, "x"]}]}}]},
         {"candidates": []},
     ]
-    answers = [[ResponseStart(), TextDelta("Hi!"), Finish("stop", response=each)] for each in odd]
+    answers: list[list[Event]] = [[ResponseStart(), TextDelta("Hi!"), Finish("stop", response=each)] for each in odd]
     server = mellite_server(Scripted([*answers, *answers]))
     for _ in odd:
         for stream in (False, True):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..timeline import Fault, Timeline
     from .cutting import Pieces
+    from .sharing import Laid
 
 __all__ = ["EVERY", "Pace", "RecordedAnswer", "fault_of"]
 
@@ -171,12 +172,14 @@ class RecordedAnswer(ArrivingResponse):
         pieces: what each `read` returns, and when it came.
         pace: when each piece may be given, and how the answer ends; None if nothing is waited for, and it ends well.
         together: whether `arrived` may give pieces together that were cut between two events.
+        shared: what keeps the body for all who read it, held until the answer is closed.
 
     Attributes:
+        shared: what was given; None once the answer is closed.
         taken: how many bytes have been given.
     """
 
-    __slots__ = ("_body", "_closed", "_count", "_ends", "_pace", "_times", "_together", "replayed", "taken")
+    __slots__ = ("_body", "_closed", "_count", "_ends", "_pace", "_times", "_together", "replayed", "shared", "taken")
 
     is_complete = True
     is_coming = False
@@ -189,6 +192,7 @@ class RecordedAnswer(ArrivingResponse):
         *,
         pace: Pace | None = None,
         together: bool = False,
+        shared: Laid | None = None,
     ) -> None:
         self.status = status
         self.headers = headers
@@ -197,6 +201,7 @@ class RecordedAnswer(ArrivingResponse):
         self._times: Sequence[int] = ()
         self._pace = pace
         self._together = together
+        self.shared = shared
         self._count = 0
         self._closed = False
         self.taken = 0
@@ -288,6 +293,6 @@ class RecordedAnswer(ArrivingResponse):
     def close(self) -> None:
         """Do what `aclose` does."""
         self._closed = True
-        self._body, self._ends = b"", ()
+        self._body, self._ends, self.shared = b"", (), None
         if self._pace is not None:
             self._pace.over()

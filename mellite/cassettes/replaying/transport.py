@@ -25,10 +25,11 @@ from .answer import Pace, RecordedAnswer
 from .canonical import same_target
 from .claims import CLAIMS, Match, Part, Recorded
 from .comparison import Comparison
-from .cutting import NO_PIECES, Cut, Pieces, cut_as_recorded, cut_body, cut_untimed
+from .cutting import NO_PIECES, Cut, cut_as_recorded, cut_body, cut_untimed
 from .misses import Refusal
 from .order import Order
 from .sent import ReplayedRequest, Ways
+from .sharing import Laid, SharedAnswers
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -149,6 +150,8 @@ class ReplayTransport:
         # A function that cuts is the caller's own, and runs in no callback of the loop; nor is a subclass passed by.
         self._is_plain = speed is None and self._order is None and not callable(cut)
         self._is_plain = self._is_plain and type(self).open is ReplayTransport.open
+        # Only a pool that begins again answers several readers with the same.
+        self._shared = SharedAnswers() if again and not callable(cut) else None
         self._used = bytearray(len(self._recorded))
         self._count = 0
         self._last_headers: tuple[str | None, Mapping[str, str], Mapping[str, str]] = None, EMPTY, EMPTY
@@ -296,9 +299,13 @@ class ReplayTransport:
         cut = self._options["cut"]
         if _has_no_body(response, request):
             return RecordedAnswer(response.status, _lowered(response), NO_PIECES)
-        pieces = cut_untimed(response.body.data, cut, timeline, path=self.cassette.path)
-        headers = self._headers(response, whole=True)
-        return RecordedAnswer(response.status, headers, pieces, together=cut == "recorded")
+
+        def laid() -> Laid:
+            pieces = cut_untimed(response.body.data, cut, timeline, path=self.cassette.path)
+            return Laid(self._headers(response, whole=True), pieces)
+
+        shared = laid() if self._shared is None else self._shared.get(index, laid)
+        return RecordedAnswer(response.status, shared.headers, shared.pieces, together=cut == "recorded", shared=shared)
 
     async def _in_time(self, index: int, request: HttpRequest, timeout: float | None) -> RecordedAnswer:
         """Wait until the recorded headers may be given, and return the answer."""
@@ -319,22 +326,27 @@ class ReplayTransport:
                 if timeline.opened is None:
                     await pace.end(0, timeout)
                 await pace.until(timeline.opened or 0, timeout)
-            pieces = self._pieces(recorded, request)
+            found = self._timed(index, request)
         except BaseException:
             pace.over()
             raise
-        response = recorded.interaction.response
-        if _has_no_body(response, request):
-            headers: Mapping[str, str] = _lowered(response)
-        else:
-            headers = self._headers(response, whole=timeline is None or timeline.end == "complete")
-        return RecordedAnswer(response.status, headers, pieces, pace=pace)
+        return RecordedAnswer(
+            recorded.interaction.response.status, found.headers, found.pieces, pace=pace, shared=found
+        )
 
-    def _pieces(self, recorded: Recorded, request: HttpRequest) -> Pieces:
-        response = recorded.interaction.response
+    def _timed(self, index: int, request: HttpRequest) -> Laid:
+        """Return an answer with the times of its pieces."""
+        recorded = self._recorded[index]
+        response, timeline = recorded.interaction.response, recorded.timeline
         if _has_no_body(response, request):
-            return NO_PIECES
-        return cut_as_recorded(response.body.data, self._options["cut"], recorded.timeline, path=self.cassette.path)
+            return Laid(_lowered(response), NO_PIECES)
+
+        def laid() -> Laid:
+            whole = timeline is None or timeline.end == "complete"
+            pieces = cut_as_recorded(response.body.data, self._options["cut"], timeline, path=self.cassette.path)
+            return Laid(self._headers(response, whole=whole), pieces)
+
+        return laid() if self._shared is None else self._shared.get(-1 - index, laid)  # apart from those without times
 
     def _headers(self, response: RecordedResponse, *, whole: bool) -> Mapping[str, str]:
         """Return the headers of an answer by lower-case name; most of a cassette's are the same."""
