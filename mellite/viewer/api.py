@@ -8,10 +8,11 @@ from typing import Any, Final, get_args
 from attrs import frozen
 
 from ..archive.log.choosing import Wanted
+from ..values.errors import MelliteError
 from ..values.provider_json import JsonObject
 from .rows import SORTS, Sort, Source
 
-__all__ = ["Reply", "reply_to"]
+__all__ = ["Reply", "reply_to", "unreadable"]
 
 _DEFAULT_LIMIT: Final = 200
 _MOST: Final = 10_000
@@ -46,7 +47,14 @@ def reply_to(source: Source, path: Sequence[str], query: Mapping[str, str]) -> R
         found = _found(source, list(path), query)
     except _BadQueryError as error:
         return Reply(400, {"error": str(error)})
+    except (MelliteError, OSError) as error:  # it was deleted or damaged meanwhile, and may come back
+        return Reply(503, {"error": unreadable(source, error)})
     return Reply(404, {"error": "there is no such thing"}) if found is None else Reply(200, found)
+
+
+def unreadable(source: Source, error: Exception) -> str:
+    """Return as a sentence why a source cannot be read now."""
+    return str(error) if isinstance(error, MelliteError) else f"{source.name} cannot be read now: {error}"
 
 
 def _found(source: Source, path: list[str], query: Mapping[str, str]) -> JsonObject | None:
@@ -69,7 +77,7 @@ def _found(source: Source, path: list[str], query: Mapping[str, str]) -> JsonObj
         case ["diff"]:
             return source.difference(query.get("left", ""), query.get("right", ""))
         case ["source"]:
-            return {"kind": source.kind, "name": source.name}
+            return {"kind": source.kind, "name": source.name, "problems": [*source.problems]}
         case _:
             return None
 

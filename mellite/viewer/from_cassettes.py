@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, cast, final
@@ -58,6 +57,7 @@ class CassetteSource:
     def __init__(self, path: str) -> None:
         self.name = path
         self._path = path
+        self.problems: Sequence[str] = ()
         self._is_folder = os.path.isdir(path)
         self._signed = ""
         self._look_at = 0.0
@@ -82,14 +82,17 @@ class CassetteSource:
         self._kept.put({id: _row(id, entry, self._masks) for id, entry in found.items()})
         self._entries = {id: evolve(entry, name=id) for id, entry in found.items()}
         self._signed = signed
+        self.problems = [str(error) for error in passed_over.values()]
 
     def _look(self) -> None:
         """Read what has changed, at most once a second."""
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + _PERIOD
-            with suppress(MelliteError):  # it is being written: the next look finds it whole
+            try:
                 self._load()
+            except MelliteError as error:  # it may be being written: a later look finds it whole
+                self.problems = [f"{error}; what was read before is shown"]
 
     def _signature(self) -> str:
         """Return what changes when a file does."""

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, cast, final
@@ -51,6 +51,7 @@ class JournalSource:
     """
 
     kind = "journal"
+    problems: Sequence[str] = ()
 
     def __init__(self, path: str) -> None:
         self.name = path
@@ -247,6 +248,7 @@ def _row(record: Record) -> Row:
         cost_usd=None if made.cost_usd is None else float(made.cost_usd),
         duration_ms=None if record.seconds is None else record.seconds * _MS,
         lineage=record.lineage,
+        tags=tuple([masked(tag) for tag in record.tags]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,6 +41,7 @@ class LogSource:
     """
 
     kind = "log"
+    problems: Sequence[str] = ()
 
     def __init__(self, path: str) -> None:
         self.name = path

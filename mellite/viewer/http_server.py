@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
-from .api import Reply, reply_to
+from ..values.errors import MelliteError
+from .api import Reply, reply_to, unreadable
 from .guarding import HEADERS, Guard
 from .json_texts import as_ascii
 from .page import TYPES, page_file, served_page
-from .rows import Source
+from .rows import Changes, Source
 
 __all__ = ["ViewServer"]
 
@@ -98,11 +99,18 @@ class ViewServer:
         """Send each call that begins or settles, and the texts of those that go on, until the reader goes away."""
         out = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
         await out.prepare(request)
-        mark, quiet = "", 0
+        mark, quiet, problem = "", 0, ""
         said: dict[str, str] = {}
         while not self._stopping.is_set():
             async with self._turn:
-                changes = await asyncio.to_thread(self._source.changes, mark)
+                changes = await asyncio.to_thread(self._changes, mark)
+            if isinstance(changes, str):
+                if changes != problem:
+                    await out.write(_event("problem", {"error": changes}))
+                mark, problem = "", changes
+                await self._pause()
+                continue
+            problem = ""
             lines = [_event("call", row.as_json()) for row in changes.calls]
             for id, text in changes.growing.items():
                 if said.get(id) != text:
@@ -117,6 +125,13 @@ class ViewServer:
                 await out.write(b"".join(lines))
             await self._pause()
         return out
+
+    def _changes(self, mark: str) -> Changes | str:
+        """Return what has changed since a mark, or why that cannot be found out now."""
+        try:
+            return self._source.changes(mark)
+        except (MelliteError, OSError) as error:
+            return unreadable(self._source, error)
 
     async def _pause(self) -> None:
         """Wait until it is time to look again, or the server stops."""

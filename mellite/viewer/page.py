@@ -34,6 +34,7 @@ SCRIPTS: Final = (
     "call.js",
     "timeline.js",
     "runs.js",
+    "aligning.js",
     "diff.js",
     "costs.js",
     "live.js",
@@ -154,6 +155,7 @@ def _everything(source: Source) -> tuple[JsonObject, JsonObject]:
     rows = {
         "kind": source.kind,
         "name": os.path.basename(os.path.normpath(source.name)),
+        "problems": [*source.problems],
         "total": found.total,
         "calls": [row.brief(_BRIEF).as_json() for row in found.calls],
         "runs": [*runs],

@@ -128,10 +128,12 @@ class Source(Protocol):
     Attributes:
         kind: ``cassette``, ``journal`` or ``log``.
         name: what it is called for people.
+        problems: what cannot be shown and why, a sentence each.
     """
 
     kind: str
     name: str
+    problems: Sequence[str]
 
     def prepare(self) -> None:
         """Get ready for searches, when the first calls have been shown; others may ask meanwhile."""

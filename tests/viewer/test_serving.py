@@ -6,7 +6,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -122,6 +122,39 @@ def test_calls_as_they_happen(tmp_path: Path) -> None:
         logged(path, 2)
         assert events.readline() == b"event: call\n"
         assert json.loads(events.readline().removeprefix(b"data: "))["text"] == "Answer 0 of <b>many</b>."
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        connection.close()
+
+
+def named(events: HTTPResponse) -> str:
+    """The name of the next event."""
+    name, _, end = [events.readline() for _ in range(3)]
+    assert end == b"\n"
+    return name.decode().removeprefix("event: ").strip()
+
+
+def test_a_log_that_is_deleted_meanwhile(tmp_path: Path) -> None:
+    """That it is gone is said, by answers and in events, and the viewer goes on when it is there again."""
+    path = logged(tmp_path / "log.db")
+    with viewing(str(path)) as (process, url):
+        parts = urlsplit(url)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection.request("GET", f"{parts.path}api/events")
+        events = connection.getresponse()
+        assert named(events) == "ready"
+        for file in tmp_path.iterdir():
+            file.unlink()
+        assert named(events) == "problem"
+        for asked in ("calls", "calls?q=one", "calls/1", "runs", "facets", "costs", "diff?left=1&right=2"):
+            answer = got(f"{url}api/{asked}")
+            assert (answer.status, list(answer.json)) == (503, ["error"])
+            assert "cannot be read: No such file" in answer.json["error"]
+        logged(path, 2)
+        assert named(events) == "ready"
+        assert got(f"{url}api/calls").json["total"] == 2
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
         assert process.stderr is not None

@@ -197,6 +197,27 @@ def test_calls_in_memory_are_chosen(sources: dict[str, Source], kind: str) -> No
     assert ids(source, since="2999") == ids(source, min_ms=1e9) == []
 
 
+@pytest.mark.anyio
+async def test_tags_of_a_journal(tmp_path: Path) -> None:
+    """A journal keeps the tags of calls, and they are filtered and added up by them; they make no other call of it."""
+    path = tmp_path / "journal"
+    for tags in (["nightly", "slow"], "hourly"):
+        with mellite.journal(path):
+            backend = mellite.backends.Scripted(["One.", "Two."])
+            assert await backend.generate("Tagged?", metadata={"tags": tags}) == "One."
+            await backend.generate("Not tagged?")
+    source = source_at(str(path))
+    untagged, tagged = source.calls(Wanted(), 0, 9).calls  # the second time they are replayed
+    assert (tagged.tags, untagged.tags) == (("nightly", "slow"), ())
+    assert ids(source, tag="slow") == [tagged.id]
+    assert ids(source, tag="hourly") == []
+    assert source.facets()["tags"] == ["nightly", "slow"]
+    assert [tag["name"] for tag in source.costs()["tags"]] == ["nightly", "slow"]
+    call = source.call(tagged.id)
+    assert call is not None
+    assert call["tags"] == ["nightly", "slow"]
+
+
 def test_differences(sources: dict[str, Source]) -> None:
     """Two calls are compared as `mellite cassette diff` compares them."""
     found = sources["cassette"].difference("0", "1")
@@ -259,13 +280,35 @@ def test_a_folder_of_cassettes(tmp_path: Path) -> None:
     source = source_at(str(tmp_path))
     mark = source.changes("").mark
     assert ids(source) == ["sub/one.json:0"]
+    (problem,) = source.problems
+    assert "broken.json' is damaged at byte 32" in problem
     call = source.call("sub/one.json:0")
     assert call is not None
     assert call["text"] == "One."
     recorded(tmp_path / "two.json", "Two.")
+    (tmp_path / "broken.json").unlink()
     new = soon(lambda: source.changes(mark))
+    assert source.problems == []
     assert [row.id for row in new.calls] == ["two.json:0"]
     assert source.changes(new.mark).calls == ()
+
+
+def test_a_cassette_that_is_being_written(tmp_path: Path) -> None:
+    """What was read before is shown, and that it is not all, until the whole file can be read."""
+    path = recorded(tmp_path / "chat.json", "One.")
+    source = source_at(str(path))
+    mark = source.changes("").mark
+    recorded(path, "One.", "Two.")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    until = time.monotonic() + 30
+    while not source.problems:
+        assert source.changes(mark).calls == ()
+        assert time.monotonic() < until  # it is asked again at once
+    assert (ids(source), "damaged at byte" in source.problems[0]) == (["0"], True)
+    path.write_bytes(whole)
+    assert [row.id for row in soon(lambda: source.changes(mark)).calls] == ["1"]
+    assert source.problems == []
 
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def begun_line(
     body: dict[str, Json] = {"who": asked.who, "frame": packing.kept(asked.frame)}
     body["messages"] = [packing.kept(message) for message in asked.messages]
     body["lineage"] = list(lineage)
+    if asked.tags:
+        body["tags"] = list(asked.tags)
     name = cast("str | None", asked.frame.get("model") or asked.who.get("model") or asked.who.get("name"))
     return Line("begun", number, key=asked.key, nth=nth, name=name, run=run, step=step, body=as_raw(body))
 

@@ -14,6 +14,7 @@ from ...values.message_json import written
 from ...values.messages import Message
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
+from ..tags import tags_of
 from .json_values import digest_of
 
 __all__ = ["Asked", "asked_of", "tool_key", "who_of"]
@@ -31,12 +32,14 @@ class Asked:
         who: who is asked.
         frame: the request without its messages.
         messages: its messages, as JSON, with what is never sent.
+        tags: what the caller calls it; no part of the key.
     """
 
     key: str
     who: JsonObject
     frame: JsonObject
     messages: tuple[JsonObject, ...]
+    tags: tuple[str, ...] = ()
 
 
 def who_of(backend: object) -> JsonObject:
@@ -76,7 +79,7 @@ def asked_of(backend: object, request: Request, lineage: tuple[int, ...]) -> Ask
     messages = tuple([written(message) for message in request.messages])
     said = [{name: value for name, value in each.items() if name not in _NEVER_SENT} for each in messages]
     key = digest_of({"who": who, "frame": frame, "messages": said, "lineage": lineage})
-    return Asked(key=key, who=who, frame=frame, messages=messages)
+    return Asked(key=key, who=who, frame=frame, messages=messages, tags=tuple(tags_of(request.metadata)))
 
 
 def _frame(request: Request) -> JsonObject:

@@ -116,6 +116,11 @@ class Record:
         return tuple(cast("Sequence[int]", self._asked.get("lineage") or ()))
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """The words that the program gave it in the metadata of its request."""
+        return tuple(cast("Sequence[str]", self._asked.get("tags") or ()))
+
+    @property
     def _asked(self) -> Mapping[str, Json]:
         return cast("Mapping[str, Json]", self._index.body(self._call.asked) or {})
 

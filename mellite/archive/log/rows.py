@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
 from ...backends.wrappers.described import spent
 from ...values.errors import ConfigurationError, GenerationCancelled, MelliteError
 from ...values.message_json import written
 from ...values.messages import Deferred, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from ...values.options import NO_OPTIONS
+from ..tags import tags_of
 from .masking import Masks
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _call(settled: SettledCall, masks: Masks, *, raw: bool) -> CallRow:
         "request_id": facts.request_id,
         "attempts": facts.attempts,
         "lineage": f"[{','.join(map(str, settled.call.lineage))}]",
-        "tags": "[]" if (tags := request.metadata.get("tags")) is None else masks.json(_tags(tags)),
+        "tags": masks.json(tags) if (tags := tags_of(request.metadata)) else "[]",
         "replayed": int(facts.replayed),
         **_usage(facts),
         **_failures(facts, masks),
@@ -340,10 +341,6 @@ def _state(error: BaseException | None) -> str:
         return "done"
     cancelled = isinstance(error, GenerationCancelled) or not isinstance(error, Exception)
     return "cancelled" if cancelled else "failed"
-
-
-def _tags(tags: Any) -> list[str]:
-    return [str(tag) for tag in tags] if isinstance(tags, (list, tuple, set, frozenset)) else [str(tags)]
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -1,20 +1,21 @@
 // Two calls or two runs beside each other: which belong together, and what differs between them.
 
 import { button, link, make } from "./dom.js";
-import { count, money, oneLine } from "./format.js";
+import { compared, textSteps } from "./aligning.js";
+import { count, money, plural } from "./format.js";
 
-const MOST_CELLS = 1_000_000;
+const AROUND = 3;
+const LEAST_FOLDED = 8;
 
 export async function diffView(app, left, right) {
   const found = await app.source.difference(left, right);
-  const isAlone = !app.source.isLive;
-  const told = found ?? (isAlone ? await ofCalls(app, left, right) : null);
+  const told = found ?? (app.source.isLive ? null : await withoutServer(app, left, right));
   if (told === null) return app.nothing(`${left} and ${right} cannot be compared here: are both calls, or both runs?`);
   const changed = told.pairs.filter((pair) => pair.change !== "same").length;
   const view = make(
     "section",
     { class: "diff", "aria-label": "comparison" },
-    make("h2", {}, `${left} and ${right}`),
+    make("h2", {}, `${left} compared with ${right}`),
     make("p", {}, totals(told, changed)),
     button("compare others", () => app.forget()),
     told.pairs.map(pairView),
@@ -31,27 +32,19 @@ function totals(told, changed) {
   return words.join(" · ");
 }
 
-// In a page without a server only the words of two calls are compared.
-async function ofCalls(app, left, right) {
-  const [one, other] = [await app.source.call(left), await app.source.call(right)];
-  if (one === null || other === null) return null;
-  const asked = (call) => (call.messages || []).map((message) => `${message.role}: ${said(message.content)}`).join("\n\n");
-  const [prompt, theirs] = [asked(one), asked(other)];
-  const side = (call) => ({ id: call.id, model: call.model, question: oneLine(asked(call)), text: call.text });
-  const differs = (names) =>
-    names
-      .filter((name) => (one[name] ?? null) !== (other[name] ?? null))
-      .map((name) => ({ place: name, left: one[name] ?? null, right: other[name] ?? null }));
-  const request = differs(["model"]);
-  if (prompt !== theirs) request.push({ place: "prompt", left: prompt, right: theirs });
-  const answer = differs(["state", "text", "thinking", "finish_reason", "error"]);
-  const change = request.length ? "request" : answer.length ? "answer" : "same";
-  return { pairs: [{ change, left: side(one), right: side(other), request, answer }] };
+// In a page without a server, what is in it is compared: two calls, or the calls of two runs.
+async function withoutServer(app, left, right) {
+  const sides = [await callsOf(app, left), await callsOf(app, right)];
+  return sides.some((calls) => calls.length === 0) ? null : compared(...sides);
 }
 
-function said(content) {
-  if (typeof content === "string") return content;
-  return (content || []).map((part) => (part.type === "text" ? part.text : JSON.stringify(part))).join("\n");
+async function callsOf(app, id) {
+  const call = await app.source.call(id);
+  if (call !== null) return [call];
+  const inside = (part) => (part.call ? [part.call] : []).concat((part.parts || []).flatMap(inside));
+  const run = await app.source.run(id);
+  const calls = run === null ? [] : await Promise.all(inside(run).map((each) => app.source.call(each)));
+  return calls.filter((each) => each !== null);
 }
 
 function pairView(pair) {
@@ -79,45 +72,26 @@ function changeView(section, change) {
     "div",
     { class: "change" },
     make("h3", {}, `${section}: ${change.place}`),
-    make("pre", { tabindex: "0" }, words(change.left ?? "", change.right ?? "")),
+    make("pre", { tabindex: "0" }, marked(change.left, change.right)),
   );
 }
 
-// Both texts as one, word by word, with what only one has marked; whole texts where that would take too long.
-function words(left, right) {
-  const one = String(left).split(/(\s+)/);
-  const other = String(right).split(/(\s+)/);
-  if (one.length * other.length > MOST_CELLS) return [make("del", {}, String(left)), "\n", make("ins", {}, String(right))];
-  const width = other.length + 1;
-  const table = new Uint32Array((one.length + 1) * width);
-  for (let i = one.length - 1; i >= 0; i -= 1) {
-    for (let j = other.length - 1; j >= 0; j -= 1) {
-      table[i * width + j] =
-        one[i] === other[j]
-          ? table[(i + 1) * width + j + 1] + 1
-          : Math.max(table[(i + 1) * width + j], table[i * width + j + 1]);
-    }
-  }
-  const made = [];
-  const add = (tag, word) => {
-    const last = made[made.length - 1];
-    if (last && last.tag === tag) last.text += word;
-    else made.push({ tag, text: word });
-  };
-  let i = 0;
-  let j = 0;
-  while (i < one.length || j < other.length) {
-    if (i < one.length && j < other.length && one[i] === other[j]) {
-      add("", one[i]);
-      i += 1;
-      j += 1;
-    } else if (j >= other.length || (i < one.length && table[(i + 1) * width + j] >= table[i * width + j + 1])) {
-      add("del", one[i]);
-      i += 1;
-    } else {
-      add("ins", other[j]);
-      j += 1;
-    }
-  }
-  return made.map(({ tag, text }) => (tag ? make(tag, {}, text) : text));
+// Both texts as one, with what only one has marked.
+function marked(left, right) {
+  if (left === null || right === null) return make(left === null ? "ins" : "del", {}, left ?? right);
+  const tags = { removed: "del", added: "ins" };
+  const found = textSteps(String(left), String(right));
+  return found.flatMap(({ what, text }, place) =>
+    what === "same" ? folded(text, place > 0, place < found.length - 1) : make(tags[what], {}, text),
+  );
+}
+
+// A long text that both have, with only its lines beside what differs; the others are shown when they are wanted.
+function folded(text, isBehind, isBefore) {
+  const lines = text.split(/(?<=\n)/);
+  const [head, tail] = [isBehind ? AROUND + 1 : 0, isBefore ? AROUND + 1 : 0];
+  if (lines.length < head + tail + LEAST_FOLDED) return text;
+  const inner = lines.slice(head, lines.length - tail);
+  const box = button(`${plural(inner.length, "line")} the same`, () => box.replaceWith(inner.join("")), { class: "folded" });
+  return [lines.slice(0, head).join(""), box, lines.slice(lines.length - tail).join("")];
 }

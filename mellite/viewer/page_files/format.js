@@ -53,6 +53,12 @@ export function oneLine(text, length = 300) {
   return (text || "").slice(0, length).replace(/\s+/g, " ").trim();
 }
 
+// The end of a path, which tells more than its beginning.
+export function shortPath(path) {
+  const parts = path.split(/[\\/]/).filter(Boolean);
+  return parts.length > 2 ? `…/${parts.slice(-2).join("/")}` : path;
+}
+
 export function plural(number, word) {
   return `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 }

@@ -12,9 +12,13 @@ export async function listView(app, choice) {
   const found = make("p", { class: "found", role: "status" }, "…");
   const rows = new Rows(app, choice, found);
   const fields = fieldsOf(choice);
-  const view = make("section", { class: "list", "aria-label": "calls" }, filters(app, choice, fields), found, rows.element);
+  const wrong = make("div", { class: "problems" });
+  const view = make("section", { class: "list", "aria-label": "calls" }, filters(app, choice, fields), found, wrong, rows.element);
   app.show(view, "calls");
-  rows.start().then(() => facets(app, fields, choice)); // the calls first
+  rows.start().then(async () => {
+    facets(app, fields, choice); // the calls first
+    problems(wrong, (await app.source.about()).problems);
+  });
   return rows;
 }
 
@@ -95,6 +99,13 @@ async function facets(app, fields, choice) {
   ]) {
     field.append(...values.filter((value) => value !== choice[name]).map((value) => option(value)));
   }
+}
+
+// Say what cannot be shown, folded: it may be much, and is not what one came for.
+function problems(box, found) {
+  if (found.length === 0) return;
+  const summary = make("summary", { class: "wrong" }, `${plural(found.length, "problem")}: not all can be shown`);
+  box.replaceChildren(make("details", {}, summary, make("ul", {}, found.map((each) => make("li", {}, each)))));
 }
 
 class Rows {
@@ -207,8 +218,12 @@ export function rowLink(row) {
   return link(
     [
       badge(row.state),
-      make("span", { class: "when" }, moment(row.started_at)),
-      make("span", { class: "model" }, modelOf(row)),
+      make(
+        "span",
+        { class: "who" },
+        make("span", { class: "model" }, modelOf(row)),
+        make("span", { class: "when" }, moment(row.started_at)),
+      ),
       make(
         "span",
         { class: "words" },

@@ -31,6 +31,9 @@ export async function liveView(app) {
       if (growing) growing.textContent = text;
       else put(id, ...(items.get(id)?.childNodes ?? []), make("pre", { class: "growing", tabindex: "0" }, text));
     },
+    problem: ({ error }) => {
+      said.textContent = error;
+    },
     error: () => {
       said.textContent = "The connection is lost: is `mellite view` still running?";
     },

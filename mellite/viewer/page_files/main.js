@@ -6,6 +6,7 @@ import { openSource } from "./source.js";
 import { callView } from "./call.js";
 import { costsView } from "./costs.js";
 import { diffView } from "./diff.js";
+import { shortPath } from "./format.js";
 import { listHash, listView } from "./list.js";
 import { liveView } from "./live.js";
 import { runView, runsView } from "./runs.js";
@@ -69,7 +70,8 @@ class App {
     document.addEventListener("keydown", (event) => this.pressed(event));
     this.route();
     this.source.about().then((about) => {
-      this.name.textContent = about.name;
+      this.name.textContent = shortPath(about.name);
+      document.title = `${shortPath(about.name)} · mellite view`;
       this.name.title = `${about.kind} ${about.name}`;
     });
   }
@@ -123,7 +125,10 @@ class App {
   }
 
   show(view, name) {
+    const isFirst = this.view.firstChild === null;
     this.view.replaceChildren(view);
+    // Whoever uses keys or listens goes on in the new view, and not at the top of the page.
+    if (!isFirst && document.activeElement === document.body) this.view.focus({ preventScroll: true });
     this.view.scrollTop = 0;
     window.scrollTo(0, 0);
     for (const [each, anchor] of Object.entries(this.links)) {

@@ -9,7 +9,7 @@ export async function runsView(app) {
   const rows = runs.map((run) => [
     link(run.name || `run ${run.id.slice(0, 8)}`, `#/run/${encodeURIComponent(run.id)}`),
     badge(run.state),
-    moment(run.started_at),
+    make("span", { class: "nowrap" }, moment(run.started_at)),
     duration(run.duration_ms),
     count(run.calls),
     money(run.total_usd ?? run.cost_usd),
@@ -50,7 +50,7 @@ export async function runView(app, id) {
         .join(" · "),
     ),
     make("div", { class: "actions" }, compareButton(app, run)),
-    make("ol", { class: "tree", "aria-label": "parts of the run" }, (run.parts || []).map((part) => branch(part, span, run.total_usd))),
+    make("ol", { class: run.total_usd ? "tree costed" : "tree", "aria-label": "parts of the run" }, (run.parts || []).map((part) => branch(part, span, run.total_usd, 0))),
     (run.samplings || []).map(sampling),
   );
   app.show(view, "runs");
@@ -76,19 +76,20 @@ function spanOf(run) {
   return Number.isFinite(begin) ? { begin, length: Math.max(end - begin, 0.001) } : { begin: 0, length: 0.001 };
 }
 
-function branch(part, span, total) {
+function branch(part, span, total, depth) {
   const row = make(
     "div",
     { class: "branch" },
     make("span", { class: "what" }, badge(part.state), " ", titleOf(part), " ", wonBadge(part)),
     bar(part, span),
     make("span", { class: "number" }, duration(part.duration_ms)),
-    make("span", { class: "number" }, costOf(part, total)),
+    total ? make("span", { class: "number" }, costOf(part, total)) : null,
   );
+  row.style.setProperty("--depth", depth);
   const words = part.error || part.text;
   const said = words ? make("p", { class: part.error ? "said wrong" : "said" }, oneLine(words, 240)) : null;
   const why = reasons(part.facts || {});
-  const children = (part.parts || []).map((each) => branch(each, span, total));
+  const children = (part.parts || []).map((each) => branch(each, span, total, depth + 1));
   if (children.length === 0) return make("li", {}, row, said, why);
   const inner = make("details", { open: true }, make("summary", {}, row), said, why, make("ol", {}, children));
   return make("li", {}, inner);

@@ -8,9 +8,14 @@ class Served {
   }
 
   async asked(path) {
-    const response = await fetch(`api/${path}`, { credentials: "omit", cache: "no-store" });
+    let response;
+    try {
+      response = await fetch(`api/${path}`, { credentials: "omit", cache: "no-store" });
+    } catch {
+      throw new Error("nobody answers; is `mellite view` still running?");
+    }
     if (response.status === 404) return null;
-    const body = await response.json();
+    const body = await response.json().catch(() => ({ error: `the server says ${response.status}` }));
     if (!response.ok) throw new Error(body.error || `the server says ${response.status}`);
     return body;
   }
@@ -112,7 +117,7 @@ class Kept {
   }
 
   async about() {
-    return { kind: this.rows.kind, name: this.rows.name };
+    return { kind: this.rows.kind, name: this.rows.name, problems: this.rows.problems };
   }
 
   async difference() {

@@ -96,6 +96,17 @@ function gapTable(found) {
   return table("longest waits", ["from", "to", "waited"], rows, [0, 1, 2]);
 }
 
+// Parts of one kind that follow each other as one.
+function together(steps) {
+  const made = [];
+  for (const { kind, text } of steps) {
+    const last = made[made.length - 1];
+    if (last && last.kind === kind) last.text += text;
+    else made.push({ kind, text });
+  }
+  return made;
+}
+
 // Give the answer again: as it stood at a moment, or growing in the time that it took.
 function player(found, whole) {
   const text = make("pre", { class: "replayed", tabindex: "0", "aria-label": "the answer at this moment" });
@@ -107,10 +118,8 @@ function player(found, whole) {
   let playing = 0;
   let before = 0;
   const draw = () => {
-    text.textContent = found.steps
-      .filter((step) => step.at_ms <= moment && ["text", "thinking", "tool"].includes(step.kind))
-      .map((step) => step.text)
-      .join("");
+    const come = found.steps.filter((step) => step.at_ms <= moment && ["text", "thinking", "tool"].includes(step.kind));
+    text.replaceChildren(...together(come).map(({ kind, text }) => make("span", { class: `said-${kind}` }, text)));
     at.value = String(Math.round((moment / whole) * 1000));
     now.textContent = duration(moment);
   };

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -31,6 +30,21 @@ PICTURES: Final = Path(os.environ.get("MELLITE_PICTURES") or "viewer-pictures")
 
 #: What axe-core finds that keeps people from reading a page.
 SERIOUS: Final = ("serious", "critical")
+
+
+#: How many milliseconds it takes from another address until the calls of that are there.
+FILTERED: Final = """
+    const [hash, done] = arguments;
+    const before = document.querySelector('.found');
+    const began = performance.now();
+    const look = () => {
+        const found = document.querySelector('.found');
+        const isThere = found && found !== before && !found.textContent.startsWith('…');
+        if (isThere) done(performance.now() - began); else requestAnimationFrame(look);
+    };
+    location.hash = hash;
+    look();
+"""
 
 
 class Seen(NamedTuple):
@@ -258,6 +272,15 @@ def test_one_file(page: Browser, paths: dict[str, Path], tmp_path: Path) -> None
         if name == "cassette":
             page.go("#/diff/0/1")
             assert page.script("return document.querySelector('del').textContent").strip() == "two"
+            assert "answer: text" in page.text
+        if name == "journal":
+            page.go("#/runs")
+            run, other = page.script("return [...document.querySelectorAll('td a')].map((a) => a.hash.slice(6))")
+            page.go(f"#/diff/{run}/{other}")
+            assert page.script("return document.querySelectorAll('.pair').length") == 4
+            page.go("#/diff/5/6")
+            assert "Short?" in page.script("return document.querySelector('del').textContent")
+            assert "Which weather?" in page.script("return document.querySelector('ins').textContent")
         assert page.complaints() == []
         assert {host for host in page.loaded() if host != "data:"} <= {"file:"}
 
@@ -287,16 +310,15 @@ def test_a_hundred_thousand_calls(page: Browser, tmp_path: Path) -> None:
             ("model", "#/?model=scripted"),
             ("word", "#/?q=question+9999"),
         ):
-            took[name] = 9.0
+            took[name] = 9000.0
             for _ in range(3):
                 page.go("#/")
-                began = time.perf_counter()
-                page.go(hash)
-                took[name] = min(took[name], time.perf_counter() - began)
+                took[name] = min(took[name], page.driver.execute_async_script(FILTERED, hash))
         print(f"first paint {painted:.0f} ms, filters {took}")
+        page.settled()
         assert page.script("return document.querySelector('.found').textContent") == "11 calls"
         page.go("#/")
         page.script("document.querySelector('.viewport').scrollTop = 1e9")
         page.until("return document.body.innerText.includes('Question 0, also')")
         assert page.script("return document.querySelectorAll('.row').length") < 60
-        assert max(took.values()) < 0.2
+        assert max(took.values()) < 200
