@@ -113,7 +113,8 @@ class Growing(mellite.Backend):
         yield TextDelta("One ")
         await anyio.sleep(0.15)
         yield TextDelta("two ")
-        await anyio.to_thread.run_sync(self.ended.wait)
+        while not await anyio.to_thread.run_sync(self.ended.wait, 0.05):
+            yield TextDelta("")  # so that what has arrived is told to a viewer that is late, too
         yield Finish("stop")
 
 
