@@ -35,8 +35,11 @@ __all__ = ["JournalSource"]
 
 _MS: Final = 1000
 
-#: After a journal was read, it is not read again for so many times as long.
+#: After a journal was read, it is not read again for so many times as long as that took a processor.
 _SHARE: Final = 5
+
+#: The longest time for which it is not read again, in seconds.
+_LONGEST_PAUSE: Final = 5.0
 
 
 @final
@@ -66,9 +69,10 @@ class JournalSource:
     def _load(self) -> None:
         """Read it anew, if it has grown."""
         size = os.stat(os.path.join(self._path, RECORDS)).st_size if self._size >= 0 else 0
-        began = time.monotonic()
-        if size == self._size or began < self._load_at:
+        is_first = self._size < 0  # with what has to be imported
+        if size == self._size or time.monotonic() < self._load_at:
             return
+        began = time.thread_time()
         self._records: Records = read_journal(self._path)
         self._size = self._records.index.size
         self._calls = {record.number: record for record in self._records.calls}
@@ -77,7 +81,8 @@ class JournalSource:
         )
         self._unsettled = {number for number, record in self._calls.items() if record.state == "unsettled"}
         # One that is long takes long: most of the time is left to others.
-        self._load_at = time.monotonic() + _SHARE * (time.monotonic() - began)
+        took = 0.0 if is_first else time.thread_time() - began
+        self._load_at = time.monotonic() + min(_SHARE * took, _LONGEST_PAUSE)
 
     def _fresh(self, record: Record) -> Row:
         """Return the row of a call: that which is there, unless it had not settled."""
