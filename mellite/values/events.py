@@ -7,7 +7,7 @@ Delta events are msgspec Structs, because there are thousands of them; the other
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from attrs import field, fields_dict, frozen
@@ -111,12 +111,15 @@ class ResponseStart:
     service_tier: str | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        state = {name: getattr(self, name) for name in fields_dict(ResponseStart)}
+        state = {name: getattr(self, name) for name in _START_FIELDS}
         return {**state, "failures": by_their_own_means(self.failures)} if self.failures else state
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
-        for name in fields_dict(ResponseStart):  # a pickle of an earlier version lacks later fields
+        for name in _START_FIELDS:  # a pickle of an earlier version lacks later fields
             object.__setattr__(self, name, state.get(name))
+
+
+_START_FIELDS: Final = tuple(fields_dict(ResponseStart))
 
 
 @frozen

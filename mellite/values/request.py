@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, Unpack, cast
+from typing import Any, Final, Literal, TypeAlias, Unpack, cast
 
 from attrs import evolve, field, fields_dict, frozen
 
@@ -133,11 +133,11 @@ class Request:
         return cls(messages_of(prompt), **changes)
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in fields_dict(Request)}
+        return {name: getattr(self, name) for name in _DEFAULTS}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
-        for name, each in fields_dict(Request).items():  # a pickle of an earlier version lacks later fields
-            object.__setattr__(self, name, state.get(name, each.default))
+        for name, default in _DEFAULTS.items():  # a pickle of an earlier version lacks later fields
+            object.__setattr__(self, name, state.get(name, default))
 
     @property
     def text(self) -> str:
@@ -160,6 +160,9 @@ Prompt: TypeAlias = (
 System: TypeAlias = str | Text | Sequence[str | Text]
 
 
+_DEFAULTS: Final = {name: each.default for name, each in fields_dict(Request).items()}
+
+
 def _check_fields(changes: dict[str, Any]) -> None:
     if "tool_choice" in changes:
         changes["tool_choice"] = ToolChoice.of(changes["tool_choice"])
@@ -172,7 +175,7 @@ def _check_fields(changes: dict[str, Any]) -> None:
         if name in changes:
             value = changes[name]
             if value is None:
-                changes[name] = fields_dict(Request)[name].default
+                changes[name] = _DEFAULTS[name]
             elif not isinstance(value, kind):
                 refuse(name, wanted, value)
             elif kind is Mapping:

@@ -60,6 +60,7 @@ async def client(given: argparse.Namespace) -> None:
             if settled % 250 == 0 or settled == given.thunks:
                 memory = itself.memory_info().rss >> 20
                 line = {"settled": settled, "seconds": time.time() - began, "mb": memory, **mapped.counts}
+                line["cpu"] = time.process_time()
                 sys.stdout.write(json.dumps(line) + "\n")
                 sys.stdout.flush()
 
@@ -157,17 +158,27 @@ def speed(given: argparse.Namespace) -> list[str]:
     with provider(folder, delay=given.delay) as served:
         for workers in (1, 2, 1, 2, 1, 2):
             with distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster:
+                before = _cpu(cluster)
                 asking = started(given, cluster.scheduler_address, served, "")
                 seen = list(lines(asking))
                 asking.wait()
+                took = {name: used - before[name] for name, used in _cpu(cluster).items()}
             middle = [line for line in seen if line["settled"] >= given.thunks / 5]
-            took = middle[-1]["seconds"] - middle[0]["seconds"]
-            rate = (middle[-1]["settled"] - middle[0]["settled"]) / took
-            print(f"{workers} worker(s), {FLIGHT} in flight each: {rate:.0f} calls a second")
+            seconds, settled = [middle[-1][name] - middle[0][name] for name in ("seconds", "settled")]
+            took["client"] = (middle[-1]["cpu"] - middle[0]["cpu"]) * given.thunks / settled
+            cpu = ", ".join(f"{name} {used * 1e6 / given.thunks:.0f}" for name, used in took.items())
+            rate = settled / seconds
+            print(f"{workers} worker(s), {FLIGHT} in flight each: {rate:.0f} calls a second; CPU of one in us: {cpu}")
             best[workers] = max(rate, best.get(workers, 0.0))
     ratio = best[2] / best[1]
     print(f"two workers settle {ratio:.2f} times what one does")
     return [] if ratio >= 1.6 else [f"{ratio:.2f} is less than 1.6"]
+
+
+def _cpu(cluster: distributed.LocalCluster) -> dict[str, float]:
+    """Return how much of the processors the workers and the scheduler have used, in seconds."""
+    times = [psutil.Process(worker.pid).cpu_times() for worker in cluster.workers.values()]
+    return {"workers": sum(each.user + each.system for each in times), "scheduler": time.process_time()}
 
 
 def main() -> None:

@@ -146,6 +146,7 @@ class _Files:
             BatchFailed: if it cannot, or takes very long.
         """
         state, interval = "pending", _SOON
+        told: JsonObject = {}
         with anyio.move_on_after(_READING):
             while True:
                 answered = await self._sender.ask("GET", f"{self._base}/files/{quote(file, safe='')}")
