@@ -83,6 +83,7 @@ def fetch_command(*, directory: str, out: str, wait: bool, as_json: bool) -> Non
     with errors_shown():
         check_writable(out)
         file = rows_file(out)
+        file.begin()
         try:
             for thunk in _run(partial(fetch, directory, wait=wait)):
                 row = thunk.call.request.metadata.get("row")

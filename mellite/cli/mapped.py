@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -109,24 +111,28 @@ class _Mapping:
                 concurrency=self._given["concurrency"],
                 progress=not self._given["as_json"],
             )
+            self._out.begin()
             code = self._settle(mapped)
-        except Exception:
-            if not self._out.rows:
-                self._out.abandon()
-                raise
-            written = self._out.finish()  # what was paid for is not lost by what came after it
-            told = f"mellite: {counted(written.rows, 'row')} had settled before, now in {written.path}"
-            click.echo(told, err=True)
-            raise
+            with _without_ctrl_c():
+                written = self._out.finish()
         except BaseException:
-            self._out.abandon()
+            with _without_ctrl_c():
+                self._keep()
             raise
-        written = self._out.finish()
         self._say(mapped, written.rows)
         if written.failed and not self._given["as_json"]:
             why = "" if self._failure is None else f"; the first error: {self._failure}"
             click.echo(f"mellite: {written.failed:,} of them failed{why}", err=True)
         return code or int(written.failed > 0)
+
+    def _keep(self) -> None:
+        """Have what was paid for not lost by what came after it."""
+        if not self._out.rows:
+            self._out.abandon()
+            return
+        written = self._out.finish()
+        told = f"mellite: {counted(written.rows, 'row')} had settled before, now in {written.path}"
+        click.echo(told, err=True)
 
     def _limits(self) -> list[Any]:
         from ..backends.wrappers.quotas import Budget, Rate
@@ -190,6 +196,16 @@ class _Mapping:
             }
         )
         sys.stdout.flush()
+
+
+@contextmanager
+def _without_ctrl_c() -> Generator[None]:
+    """Have Ctrl-C do nothing, where another one would lose what was paid for."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,13 +21,13 @@ def prompt_of(row: Mapping[str, Any], number: int, *, template: str | None, colu
         column: the column that is the prompt; ``prompt`` by default.
 
     Raises:
-        InvalidRequest: if the row has no such column, with its number.
+        InvalidRequest: if the row has no such column, or null in it, with its number.
     """
     if template is not None:
         from ..values.templates import apply_vars
 
         try:
-            return apply_vars(template, row)
+            return apply_vars(template, {name: _text(value) for name, value in row.items()})
         except InvalidRequest as error:
             msg = f"row {number}: {error}"
             raise InvalidRequest(msg, parameter="template") from error
@@ -35,7 +36,17 @@ def prompt_of(row: Mapping[str, Any], number: int, *, template: str | None, colu
         columns = ", ".join(map(repr, row))
         msg = f"row {number} has no column {named!r}; it has {columns}: name one with --column, or use --template"
         raise InvalidRequest(msg, parameter="column")
-    return str(row[named])
+    if row[named] is None:
+        msg = f"row {number} has null in the column {named!r}, and there is nothing to ask: leave the row out"
+        raise InvalidRequest(msg, parameter="column")
+    return _text(row[named])
+
+
+def _text(value: Any) -> str:
+    """Return a cell as it stands in a prompt: null as nothing, lists and objects as JSON."""
+    if isinstance(value, (dict, list, bool)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None else str(value)
 
 
 def beside(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, Any, Final
 
@@ -102,16 +102,32 @@ def column_types_in(path: str) -> Mapping[str, Any]:
 def _csv(file: IO[str], path: str) -> Iterator[Mapping[str, Any]]:
     csv.field_size_limit(_LONGEST)
     reader = csv.DictReader(file, strict=True)
+    begins = 1  # the line of the row that is read
     try:
+        _check_columns(reader.fieldnames or (), path)
+        begins = reader.line_num + 1
         for row in reader:
+            begins = reader.line_num + 1
             if None in row or None in row.values():
                 count = len(reader.fieldnames or ())
                 msg = f"{path!r}, line {reader.line_num}: a row has as many cells as the head, which has {count}"
                 raise InvalidRequest(msg, parameter="file")
             yield row
     except csv.Error as error:
-        msg = f"{path!r}, line {reader.line_num}: {error}"
+        msg = f"{path!r}, line {begins}: {error}; a cell with quotes begins and ends with one"
         raise InvalidRequest(msg, parameter="file") from error
+
+
+def _check_columns(names: Sequence[str], path: str) -> None:
+    """Refuse a head of which a row would lose a cell.
+
+    Raises:
+        InvalidRequest: naming the column that is there twice.
+    """
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            msg = f"{path!r}, line 1: two columns are called {name!r}; give each a name of its own"
+            raise InvalidRequest(msg, parameter="file")
 
 
 def _json_lines(file: IO[str], path: str) -> Iterator[Mapping[str, Any]]:

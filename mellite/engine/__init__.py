@@ -9,7 +9,8 @@ How it is put together, for whoever writes another engine. Its parts know nothin
   can be awaited and cancelled, and is settled in place, without another word about it.
 - `mellite.engine.batch` has calls made by the batch services of providers, hours later: an engine, and functions of its
   own.
-- `mellite.engine.collected` writes what has settled to a file; `mellite.engine.parquet_files` is one kind of them.
+- `mellite.engine.collected` writes what has settled to a file: lines by `mellite.engine.whole_rows`, which never leaves
+  half of one, and Parquet by `mellite.engine.parquet_files`.
 
 An engine with workers is `mellite.engine.elsewhere` around one of `mellite.engine.crews`, which says what workers there
 are and sets up a desk on each (`mellite.engine.on_dask`, `mellite.engine.on_ray`). `mellite.engine.dispatching` deals

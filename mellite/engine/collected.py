@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import IO, Any, Final, Protocol, final
+from typing import IO, Any, Final, Protocol, cast, final
 
 from attrs import field, frozen
 
@@ -17,6 +14,7 @@ from ..thunk.thunk import AnyThunk
 from ..values.errors import InvalidRequest
 from ..values.public_names import publish
 from .errands import Settlement, state_of
+from .whole_rows import WholeRows, csv_rows, json_lines
 
 __all__ = [
     "ANSWER_COLUMNS",
@@ -172,45 +170,6 @@ class _Rows(Protocol):
 
 
 @final
-class _JsonLines:
-    """Rows as lines of JSON."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row, default=str).encode() + b"\n")
-
-    def finish(self) -> None:
-        """Do nothing: each line is whole."""
-
-
-@final
-class _CommaSeparated:
-    """Rows as CSV, with the columns of the first one."""
-
-    def __init__(self, file: IO[bytes], path: str) -> None:
-        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="\n", write_through=True)
-        self._path = path
-        self._columns: dict[str, None] | None = None
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        if self._columns is None:
-            self._columns = dict.fromkeys(row)
-            csv.writer(self._text).writerow(self._columns)
-        extra = row.keys() - self._columns.keys()
-        if extra:
-            found = ", ".join(sorted(extra))
-            msg = f"{self._path!r} has the columns of its first row, and one has {found}, too; write .jsonl"
-            raise InvalidRequest(msg, parameter="collect")
-        csv.writer(self._text).writerow([_cell(row.get(name)) for name in self._columns])
-
-    def finish(self) -> None:
-        self._text.flush()
-        self._text.detach()
-
-
-@final
 class RowsFile:
     """A file with a row for each: JSON lines, CSV or Parquet by its ending; under its own name once it is complete.
 
@@ -227,17 +186,30 @@ class RowsFile:
         self._writer: _Rows | None = None
         self._rows = self._failed = 0
 
-    def _opened(self) -> _Rows:
-        if self._writer is None:
-            self._file = file = open(self._part, "wb")  # noqa: SIM115 - closed by `finish`
-            ending = os.path.splitext(self._path)[1].lower()
-            if ending == ".parquet":
-                from .parquet_files import ParquetRows
+    def begin(self) -> None:
+        """Make the file under another name, so that one that cannot be written is told before anything is asked.
 
-                self._writer = ParquetRows(file, self._types, self._path)
-            else:
-                self._writer = _CommaSeparated(file, self._path) if ending == ".csv" else _JsonLines(file)
-        return self._writer
+        Raises:
+            InvalidRequest: if it cannot be made.
+        """
+        if self._writer is not None:
+            return
+        try:
+            self._file = file = open(self._part, "wb", buffering=0)  # noqa: SIM115 - closed by `finish`
+        except OSError as error:
+            msg = f"{self._path!r} cannot be written: {error.strerror or error}"
+            raise InvalidRequest(msg, parameter="collect") from error
+        ending = os.path.splitext(self._path)[1].lower()
+        if ending == ".parquet":
+            from .parquet_files import ParquetRows
+
+            self._writer = ParquetRows(file, self._types, self._path)
+        else:
+            self._writer = WholeRows(file, csv_rows(self._path) if ending == ".csv" else json_lines())
+
+    def _opened(self) -> _Rows:
+        self.begin()
+        return cast("_Rows", self._writer)
 
     def add(self, number: int, item: Any) -> None:
         """Write the row of what has settled."""
@@ -248,10 +220,32 @@ class RowsFile:
 
         Raises:
             InvalidRequest: for a row of a CSV or Parquet file with a column which the first did not have.
+            OSError: if it cannot be written, as where the disk is full; `finish` keeps the whole rows of lines.
         """
-        self._opened().write(row)
+        writer = self._opened()
         self._rows += 1
         self._failed += failed
+        try:
+            writer.write(row)
+        except OSError as error:
+            raise self._told(error) from error
+        except Exception:
+            self._rows -= 1
+            self._failed -= failed
+            raise
+
+    def _told(self, error: OSError) -> OSError:
+        """Return an error of the system that names the file, having given up one that has to have an end."""
+        self._count_lost()
+        if not isinstance(self._writer, WholeRows):
+            self.abandon()
+            self._rows = self._failed = 0
+        return OSError(error.errno, error.strerror or str(error), self._path)
+
+    def _count_lost(self) -> None:
+        if isinstance(self._writer, WholeRows):
+            self._rows -= self._writer.lost
+            self._writer.lost = 0
 
     @property
     def rows(self) -> int:
@@ -259,26 +253,37 @@ class RowsFile:
         return self._rows
 
     def finish(self) -> Collected:
-        """Give the file its name."""
-        self._opened().finish()
+        """Give the file its name; again, it does nothing.
+
+        Raises:
+            OSError: if the last rows could not be written; the others are there, but for Parquet.
+        """
+        if self._writer is not None and self._file is None:  # again, or after it was given up
+            return Collected(self._path, rows=self._rows, failed=min(self._failed, self._rows))
+        wrong: OSError | None = None
+        writer = self._opened()
+        try:
+            writer.finish()
+        except OSError as error:
+            wrong = self._told(error)
+        self._count_lost()
         if self._file is not None:
-            self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-        os.replace(self._part, self._path)
-        return Collected(self._path, rows=self._rows, failed=self._failed)
+            self._file = None
+            os.replace(self._part, self._path)
+        if wrong is not None:
+            raise wrong
+        return Collected(self._path, rows=self._rows, failed=min(self._failed, self._rows))
 
     def abandon(self) -> None:
         """Remove what was written."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
             with suppress(OSError):
                 os.unlink(self._part)
-
-
-def _cell(value: Any) -> Any:
-    """Return a value as a cell: what is neither text nor a number as JSON, so that it can be read again."""
-    return json.dumps(value, default=str) if isinstance(value, (dict, list, bool)) else value
+            self._file = None
 
 
 def rows_file(path: str, types: Mapping[str, Any] | None = None) -> RowsFile:
@@ -320,8 +325,16 @@ def checked_collect(collect: object) -> None:
 
 
 def sink_for(collect: Any) -> Sink:
-    """Return what collects, for a value that `checked_collect` has let pass."""
-    return _List() if collect is list else RowsFile(os.fspath(collect), _ROW_TYPES)
+    """Return what collects, for a value that `checked_collect` has let pass.
+
+    Raises:
+        InvalidRequest: if the file cannot be made.
+    """
+    if collect is list:
+        return _List()
+    file = RowsFile(os.fspath(collect), _ROW_TYPES)
+    file.begin()
+    return file
 
 
 publish(globals(), "mellite.engine", "Collected")

@@ -16,7 +16,7 @@ from ..strategies.spending import failed_attempts, used_nothing
 from ..thunk import observing
 from ..thunk.observing import Interceptor
 from ..thunk.thunk import AnyThunk, ModelOutputThunk
-from ..values.errors import InvalidRequest
+from ..values.errors import InvalidRequest, JournalError
 from ..values.prices.totals import Totals
 from .engines import Engine, Gathering
 from .errands import Driven, Errand, Sampled, Settlement, asked_in, failure_of, state_of
@@ -232,8 +232,15 @@ class Driving:
         for thunk in asked_in(item):
             self._charge(thunk)
         error = self._rules.purse.charged(self.totals, item.winner if isinstance(item, SamplingResult) else item)
+        error = error or self._journal_trouble(item.error)
         if error is not None and not self._is_over:
             self._end(error)
+
+    def _journal_trouble(self, error: Exception | None) -> Exception | None:
+        """Return an error of the map's own journal, such as of a disk that is full: no other call could be kept."""
+        journal = self._rules.journal
+        is_its_own = type(error) is JournalError and error.path == getattr(journal, "path", None)
+        return error if is_its_own else None
 
     def _charge(self, thunk: AnyThunk) -> None:
         made = thunk.generation

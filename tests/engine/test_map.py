@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import shutil
 import threading
 
 import anyio
@@ -13,7 +14,7 @@ import pytest
 import mellite
 from mellite import engine
 from mellite.backends import Echo, Failing, Scripted
-from mellite.errors import InvalidRequest, SyncInsideLoop
+from mellite.errors import InvalidRequest, JournalError, SyncInsideLoop
 
 ON_BOTH = pytest.mark.anyio
 
@@ -374,3 +375,22 @@ def test_what_is_looked_at_before_it_begins():
     assert (mapped.usage, mapped.cost_usd, mapped.counts["running"]) == (None, None, 0)
     mapped.cancel()
     assert mapped.result() == []
+
+
+@ON_BOTH
+async def test_a_journal_that_was_removed_ends_the_map(tmp_path):
+    """What nobody could find again is not asked: one error says so, behind what had begun."""
+    crowd, kept = Crowd(), tmp_path / "kept"
+
+    def items():
+        for number in range(1_000):
+            if number == 20:
+                shutil.rmtree(kept)
+            yield crowd.generate(str(number))
+
+    mapped = engine.map(items(), concurrency=4, journal=kept)
+    with pytest.raises(JournalError, match="was removed while it is open"):
+        await mapped
+    assert mapped.counts["done"] == crowd.begun <= 24
+    assert mapped.failures == {"JournalError": mapped.counts["failed"]}
+    assert not kept.exists()

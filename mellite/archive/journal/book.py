@@ -56,7 +56,12 @@ class Book:
             return self.index.note(line, self.file.add(line, now=line.once))
 
     def begin(self, line: Line) -> Call:
-        """Write that a call begins, and return it."""
+        """Write that a call begins, and return it.
+
+        Raises:
+            JournalError: if it cannot be kept.
+        """
+        self.file.check()
         call = self.write(line)
         if call is None:
             raise AssertionError(line)

@@ -125,7 +125,7 @@ class JournalFile:
             try:
                 store_file(os.path.join(self.directory, HEAD), data, replace=False)
             except CassetteError as error:
-                raise JournalError(str(error), path=self.directory) from error
+                raise _unwritable(self.directory, error.__cause__ or error) from error
         return read_head(self.directory)
 
     def add(self, line: Line, *, now: bool = False) -> Place:
@@ -165,6 +165,16 @@ class JournalFile:
             raise _unwritable(self.directory, error) from error
         self._waiting.clear()
 
+    def check(self) -> None:
+        """Refuse to go on with a journal that was removed while it is open: nobody could find again what it keeps.
+
+        Raises:
+            JournalError: if it was.
+        """
+        if not os.fstat(self._descriptor).st_nlink:
+            msg = f"the journal {self.directory!r} was removed while it is open, so calls cannot be kept any more"
+            raise JournalError(msg, path=self.directory)
+
     @property
     def is_synced(self) -> bool:
         """Whether the awaiter of a call goes on only when it is on the disk."""
@@ -198,5 +208,6 @@ class JournalFile:
                 os.close(descriptor)
 
 
-def _unwritable(directory: str, error: OSError) -> JournalError:
-    return JournalError(f"cannot write the journal {directory!r}: {error.strerror or error}", path=directory)
+def _unwritable(directory: str, error: BaseException) -> JournalError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or error
+    return JournalError(f"cannot write the journal {directory!r}: {reason}", path=directory)
