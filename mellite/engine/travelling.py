@@ -97,7 +97,7 @@ class Travelling:
             self._inspect(request.http, "request.http")
         if request.provider_options:
             self._inspect(request.provider_options, "request.provider_options")
-        return _plainly(request) or self._dumps(request, "request")
+        return self._dumps(request, "request", may_be_plain=True)
 
     def value(self, value: object, name: str) -> None:
         """Refuse what could not be sent.
@@ -136,8 +136,12 @@ class Travelling:
             number = self._share(value, cloudpickle.dumps(value))
         return number
 
-    def _dumps(self, value: object, name: str) -> bytes:
+    def _dumps(self, value: object, name: str, *, may_be_plain: bool = False) -> bytes:
         try:
+            if may_be_plain:  # a third of the time, as nothing has to look at each part
+                data = pickle.dumps(value, protocol=5)
+                if b"__main__" not in data:
+                    return data
             return self._pickled(value)
         except Exception as error:
             if isinstance(error, MelliteError):
@@ -201,15 +205,6 @@ class Travelling:
                 "environment variable of the provider where the workers run"
             )
             raise AuthenticationError(msg, kind="missing")
-
-
-def _plainly(request: Request) -> bytes | None:
-    """Return the pickle of a request of which nothing is shared, in a third of the time; None for any other."""
-    try:
-        data = pickle.dumps(request, protocol=5)
-    except Exception:  # told with the name of what cannot be sent
-        return None
-    return None if b"__main__" in data else data
 
 
 def _is_ours(value: object) -> bool:

@@ -119,7 +119,7 @@ def place_of(route: Route, http: HttpRequest, model: str | None) -> BatchPlace:
     """
     parts = urlsplit(http.url)
     url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-    kind = _FORMATS[route.protocol.id]
+    kind: Format = _FORMATS[route.protocol.id]
     named = model or route.model or ""
     if kind == "gemini":
         base, _, rest = url.rpartition("/models/")
