@@ -22,6 +22,7 @@ from ..values.errors import IncompleteStream, MelliteError
 from ..values.events import Event, Finish, TextDelta
 from ..values.fold import fold
 from ..values.request import Request
+from ..values.type_names import a_type_name
 from ..wire.framing import Framing, SseDecoder
 from ..wire.protocol import Protocol
 
@@ -111,7 +112,7 @@ async def _events_end_once(ask: _Ask) -> None:
     seen: list[Event] = []
     async for event in ask.backend.stream(ask.thunk().call.request):
         if not isinstance(event, _EVENT_TYPES):
-            ask.fail(f"yielded a {type(event).__name__}, which is no event of mellite.events")
+            ask.fail(f"yielded {a_type_name(type(event))}, which is no event of mellite.events")
         seen.append(event)
     finishes = sum(isinstance(event, Finish) for event in seen)
     if finishes != 1 or not isinstance(seen[-1], Finish):

@@ -10,6 +10,7 @@ from typing import Final
 from attrs import frozen
 
 from ..values.provider_json import Json
+from ..values.type_names import a_type_name
 
 __all__ = ["Trouble", "excerpt", "is_answer", "is_error", "is_status", "read", "seconds"]
 
@@ -293,7 +294,7 @@ def excerpt(value: Json) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (ValueError, RecursionError):
-        text = f"a {type(value).__name__} nested too deeply to be shown"
+        text = f"{a_type_name(type(value))} nested too deeply to be shown"
     return text if len(text) <= _LONGEST_EXCERPT else f"{text[:_LONGEST_EXCERPT]}..."
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..values.errors import ConfigurationError, UnknownProvider
 from ..values.spelling import nearest
+from ..values.type_names import a_type_name
 from ..wire.protocol import Protocol
 from ..wire.route import Route
 
@@ -130,7 +131,7 @@ def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) 
     name, model = split(spec)
     route: Any = _maker(_ALIASES.get(name, name), spec)(api_key=api_key, base_url=base_url, model=model)
     if not isinstance(route, Route):
-        msg = f"provider {name!r} made a {type(route).__name__} where a Route was wanted; tell those who wrote it"
+        msg = f"provider {name!r} made {a_type_name(type(route))} where a Route was wanted; tell those who wrote it"
         raise ConfigurationError(msg, provider=name)
     return route
 
@@ -145,7 +146,7 @@ def find_protocol(id: str) -> Protocol[Any]:
         protocol = _loaded(found, "protocol")
         if isinstance(protocol, Protocol):
             return protocol
-        msg = f"{_package(found)} brings as protocol {id!r} a {type(protocol).__name__}, not a Protocol"
+        msg = f"{_package(found)} brings as protocol {id!r} {a_type_name(type(protocol))}, not a Protocol"
         raise ConfigurationError(msg)
     known = ", ".join(sorted(_entry_points(PROTOCOLS).names)) or "none"
     msg = f"no installed package brings a protocol {id!r} as an entry point of {PROTOCOLS!r}; there are: {known}"
@@ -167,7 +168,7 @@ def _maker(name: str, spec: str) -> Maker:
             return maker_of(made)
         if callable(made):
             return cast("Maker", made)
-        msg = f"{_package(found)} brings as provider {name!r} a {type(made).__name__}, not a Host or a function"
+        msg = f"{_package(found)} brings as provider {name!r} {a_type_name(type(made))}, not a Host or a function"
         raise ConfigurationError(msg, provider=name)
     raise UnknownProvider(_unknown(name, spec), provider=name)
 

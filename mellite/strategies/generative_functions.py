@@ -27,6 +27,7 @@ from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Request
 from ..values.shapes.scopes import NoShape, Scope, frame_of
+from ..values.type_names import a_type_name
 
 __all__ = ["Generative", "generative"]
 
@@ -285,7 +286,7 @@ def _shown(value: Any) -> list[Content]:
         return [part for item in value for part in _shown(item)]
     if (held := _not_data(value)) is not None:
         msg = (
-            f"a {type(held).__name__} stands in a {type(value).__name__}, where only data can be shown; "
+            f"{a_type_name(type(held))} stands in {a_type_name(type(value))}, where only data can be shown; "
             f"give it as an argument of its own, or in a list of nothing else"
         )
         raise InvalidRequest(msg)

@@ -24,6 +24,7 @@ from ..values.errors import BackendError, InvalidProviderOutput
 from ..values.events import Event, Finish
 from ..values.request import Request
 from ..values.text_answer import Batch, TextAnswer
+from ..values.type_names import a_type_name
 from . import observing
 from .audience import CLOSING_SECONDS, wake_all
 from .call import CallInfo, name_of, resolved, resolved_now
@@ -279,8 +280,8 @@ class Pump(PushedAudience):
             if hasattr(stream, "close"):
                 stream.close()  # a coroutine would warn that it was never awaited
             msg = (
-                f"{name_of(self.call.backend)}.stream gave a {type(stream).__name__}, not an async iterator of events; "
-                "write it as `async def stream(self, request)` with `yield`"
+                f"{name_of(self.call.backend)}.stream gave {a_type_name(type(stream))}, not an async iterator of "
+                "events; write it as `async def stream(self, request)` with `yield`"
             )
             raise BackendError(msg)
         return stream
@@ -323,9 +324,9 @@ class Pump(PushedAudience):
     def _misplaced(self, event: object) -> InvalidProviderOutput:
         kind, who = type(event), name_of(self.call.backend)
         if self._finished:
-            what = "a second finish event" if kind is Finish else f"a {kind.__name__} event"
+            what = "a second finish event" if kind is Finish else f"{a_type_name(kind)} event"
             return InvalidProviderOutput(f"{who} sent {what} after the finish event")
-        return InvalidProviderOutput(f"{who} yielded a {kind.__name__}; a stream consists of mellite.events")
+        return InvalidProviderOutput(f"{who} yielded {a_type_name(kind)}; a stream consists of mellite.events")
 
     async def _pull_batches(
         self, batches: AsyncGenerator[Batch | Departed, None]

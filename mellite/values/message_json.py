@@ -28,6 +28,7 @@ from .messages import (
 )
 from .provider_json import Json, JsonObject
 from .spelling import did_you_mean
+from .type_names import a_type_name
 
 __all__ = ["message_of", "part_of", "written"]
 
@@ -69,7 +70,7 @@ def _part(part: Part) -> JsonObject:
             raise InvalidRequest(msg) from error
     name = _NAMES.get(type(part))
     if name is None:
-        msg = f"a {type(part).__name__} cannot be saved; make it one of {', '.join(_KINDS)}"
+        msg = f"{a_type_name(type(part))} cannot be saved; make it one of {', '.join(_KINDS)}"
         raise InvalidRequest(msg)
     return {"type": name, **_fields(part)}
 

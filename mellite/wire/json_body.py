@@ -11,6 +11,7 @@ from ..values.errors import InvalidRequest
 from ..values.json_texts import well_formed
 from ..values.options import HttpOptions
 from ..values.provider_json import Json, JsonObject
+from ..values.type_names import a_type_name
 
 __all__ = ["encoded", "merged", "merged_http", "of_copy"]
 
@@ -78,5 +79,5 @@ def encoded(body: JsonObject) -> tuple[bytes, JsonObject]:
 def _plain(value: Json) -> Json:
     if isinstance(value, Mapping):
         return dict(value)
-    msg = f"a {type(value).__name__} cannot stand in a JSON body"
+    msg = f"{a_type_name(type(value))} cannot stand in a JSON body"
     raise TypeError(msg)

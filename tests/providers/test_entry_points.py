@@ -88,7 +88,7 @@ def test_nobody_takes_a_name_that_is_taken(bring: Bring) -> None:
 @pytest.mark.parametrize(
     ("place", "says"),
     [
-        ("mellite_acme:NUMBER", "brings as provider 'acme' a int"),
+        ("mellite_acme:NUMBER", "brings as provider 'acme' an int"),
         ("mellite_acme:wrong", "made a dict where a Route was wanted"),
         ("mellite_acme:missing", "of mellite-acme cannot be loaded"),
         ("mellite_nowhere:ROW", "of mellite-acme cannot be loaded"),

@@ -17,6 +17,7 @@ import msgspec
 from ...values.errors import InvalidRequest
 from ...values.json_texts import strict_json
 from ...values.provider_json import Json
+from ...values.type_names import a_type_name
 
 __all__ = ["as_raw", "digest_of", "program_value", "read_raw", "written_value"]
 
@@ -99,7 +100,7 @@ def written_value(value: object, what: str, depth: int = _MOST_DEEP) -> Json:
     writer = _WRITERS.get(kind)
     if writer is None:
         msg = (
-            f"what {what} returned has a {kind.__name__} in it, which a journal cannot keep: return plain data, such "
+            f"what {what} returned has {a_type_name(kind)} in it, which a journal cannot keep: return plain data, such "
             "as dict, list, tuple, str and numbers"
         )
         raise InvalidRequest(msg)

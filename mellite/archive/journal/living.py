@@ -11,6 +11,7 @@ from ...thunk.call import name_of
 from ...values.errors import BackendError, MelliteError
 from ...values.events import Event, Finish
 from ...values.provider_json import JsonObject
+from ...values.type_names import a_type_name
 from .contents import Packing, error_written
 from .growing import PERIOD
 from .lines import State
@@ -143,7 +144,7 @@ def _opened(generation: Any, proceed: Callable[[Any], AsyncIterator[Event]]) -> 
     if hasattr(source, "close"):
         source.close()  # a coroutine would warn that it was never awaited
     msg = (
-        f"{name_of(generation.call.backend)}.stream gave a {type(source).__name__}, not an async iterator of events; "
+        f"{name_of(generation.call.backend)}.stream gave {a_type_name(type(source))}, not an async iterator of events; "
         "write it as `async def stream(self, request)` with `yield`"
     )
     raise BackendError(msg)

@@ -10,6 +10,7 @@ from ...values.errors import HookFailed, InvalidRequest
 from ...values.events import Event, Finish
 from ...values.messages import ToolCall, ToolResult
 from ...values.request import Request
+from ...values.type_names import a_type_name
 from .hook_calls import AnyHook, HookMistake, HookSet, inside
 
 __all__ = ["events_around", "result_around"]
@@ -81,13 +82,13 @@ def _begun(hook: AnyHook, request: Request, proceed: _Proceed) -> Any:
         return source
     if hasattr(source, "close"):
         source.close()
-    msg = f"it gave a {type(source).__name__}: write it as an async generator, with async def and yield"
+    msg = f"it gave {a_type_name(type(source))}: write it as an async generator, with async def and yield"
     raise HookMistake(msg)
 
 
 def _misplaced(event: object, *, is_finished: bool) -> HookMistake:
     behind = " after a Finish event" if is_finished else ""
-    return HookMistake(f"it yielded a {type(event).__name__}{behind}: it yields mellite.events, and one Finish last")
+    return HookMistake(f"it yielded {a_type_name(type(event))}{behind}: it yields mellite.events, and one Finish last")
 
 
 async def _closed(source: Any) -> None:
@@ -224,11 +225,11 @@ async def _run_around(hooks: HookSet, hook: AnyHook, run: Runs, call: ToolCall) 
         given = hook.function(*(call, proceed)[: hook.most_arguments])
         if not isinstance(given, ToolResult):
             if not isinstance(given, Awaitable):
-                msg = f"it returned a {type(given).__name__}: write it with async def"
+                msg = f"it returned {a_type_name(type(given))}: write it with async def"
                 raise HookMistake(msg)
             given = await given
         if not isinstance(given, ToolResult):
-            msg = f"it returned a {type(given).__name__}, and not a ToolResult"
+            msg = f"it returned {a_type_name(type(given))}, and not a ToolResult"
             raise HookMistake(msg)
     except BaseException as error:
         if error in errors or isinstance(error, HookFailed) or not hooks.is_failure(error):

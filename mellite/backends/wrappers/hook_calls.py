@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, final
 from ... import loops
 from ...values.errors import HookFailed
 from ...values.telling import log
+from ...values.type_names import a_type_name
 from .hook import Hook, HookKind, Moment
 
 __all__ = ["ENDS", "AnyHook", "HookMistake", "HookSet", "coroutine_error", "inside"]
@@ -165,7 +166,7 @@ class HookSet:
         if given is None or isinstance(given, kinds):
             return given
         allowed = ", a ".join(kind.__name__ for kind in kinds)
-        self.failed(hook, HookMistake(f"it returned a {type(given).__name__}, and not None or a {allowed}"))
+        self.failed(hook, HookMistake(f"it returned {a_type_name(type(given))}, and not None or a {allowed}"))
         return None
 
     # Failing

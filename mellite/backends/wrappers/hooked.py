@@ -13,6 +13,7 @@ from ...values.messages import Deferred
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.text_answer import Batch
+from ...values.type_names import a_type_name
 from .hook import checked_hooks
 from .hook_arounds import events_around
 from .hook_calls import AnyHook, HookMistake, HookSet
@@ -286,7 +287,7 @@ def _iterator(source: Any, backend: object) -> Any:
         return source.__aiter__()
     if hasattr(source, "close"):
         source.close()  # a coroutine would warn that it was never awaited
-    msg = f"{name_of(backend)}.stream gave a {type(source).__name__}, not an async iterator of events"
+    msg = f"{name_of(backend)}.stream gave {a_type_name(type(source))}, not an async iterator of events"
     raise BackendError(msg)
 
 

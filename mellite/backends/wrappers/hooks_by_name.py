@@ -8,6 +8,7 @@ from typing import Final
 
 from ...values.spelling import did_you_mean
 from ...values.telling import log
+from ...values.type_names import a_type_name
 from .hook import Hook
 from .hook_calls import AnyHook
 from .hooks import install
@@ -48,7 +49,7 @@ def _loaded(point: EntryPoint) -> list[AnyHook]:
     hooks = [found] if isinstance(found, Hook) or not isinstance(found, Iterable) else list(found)
     for each in hooks:
         if not isinstance(each, Hook):
-            msg = f"it is a {type(each).__name__}, and not a hook of mellite.hooks, or a list of them"
+            msg = f"it is {a_type_name(type(each))}, and not a hook of mellite.hooks, or a list of them"
             raise TypeError(msg)
     return hooks
 

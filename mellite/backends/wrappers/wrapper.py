@@ -18,6 +18,7 @@ from ...values.events import Event, Finish
 from ...values.options import Options, Timeouts
 from ...values.request import Request
 from ...values.text_answer import Batch, TextAnswer
+from ...values.type_names import a_type_name
 
 __all__ = [
     "Batched",
@@ -231,7 +232,8 @@ async def _in_ones(backend: Any, request: Request) -> AsyncGenerator[Batch, None
         async for event in source:
             kind = type(event)
             if has_ended or kind not in _EVENTS:
-                said = f"sent a {kind.__name__} after the finish event" if has_ended else f"yielded a {kind.__name__}"
+                did, when = ("sent", " after the finish event") if has_ended else ("yielded", "")
+                said = f"{did} {a_type_name(kind)}{when}"
                 msg = f"{name_of(backend)} {said}; a stream consists of mellite.events, and one Finish ends it"
                 raise InvalidProviderOutput(msg)
             has_ended = kind is Finish

@@ -14,6 +14,7 @@ from ...thunk.thunk import AnyThunk
 from ...values.errors import CannotTravel, ConfigurationError, InvalidRequest
 from ...values.options import Timeouts
 from ...values.request import Request
+from ...values.type_names import a_type_name
 from ...wire.http import HttpRequest
 from ...wire.route import Route
 from .lines import Format
@@ -85,8 +86,8 @@ def checked_backend(thunk: AnyThunk) -> LiveBackend:
         raise InvalidRequest(msg, parameter="items")
     if not isinstance(backend, LiveBackend):
         msg = (
-            f"{name_of(backend)} cannot be part of a batch: it is a {type(backend).__name__}, and a batch is of calls "
-            "of mellite.backend('provider:model'), without wrappers; use on='local'"
+            f"{name_of(backend)} cannot be part of a batch: it is {a_type_name(type(backend))}, and a batch is of "
+            "calls of mellite.backend('provider:model'), without wrappers; use on='local'"
         )
         raise CannotTravel(msg, attribute="backend")
     if resolved_now(call) is None:

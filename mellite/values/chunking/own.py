@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from ..errors import InvalidRequest
+from ..type_names import a_type_name
 from .cutting import Chunk, Chunker
 
 __all__ = ["ByPattern", "Own", "Split"]
@@ -193,7 +194,7 @@ class Own:
         chunks = []
         for piece in pieces:
             if not isinstance(piece, str):
-                wrong = self._wrong(f"gave a {type(piece).__name__}, not a str")
+                wrong = self._wrong(f"gave {a_type_name(type(piece))}, not a str")
                 raise wrong
             self._claim(piece)
             if piece:
