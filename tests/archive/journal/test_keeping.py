@@ -224,7 +224,7 @@ async def test_recorded_functions_are_run_once(tmp_path: Path) -> None:
     assert seen[0] == seen[1]
     assert len(runs) == 5
     assert look("a") == seen[0][0]  # no journal: the plain function
-    with mellite.journal(tmp_path / "other"), pytest.raises(InvalidRequest, match="function 'f' returned has a object"):
+    with mellite.journal(tmp_path / "other"), pytest.raises(InvalidRequest, match="'f' returned has an object"):
         mellite.recorded(no_data, name="f")()
 
 
