@@ -161,6 +161,8 @@ class Pushing:
                 self.begin(begin, offline=False)
             if self._sent is None:
                 self._leave()
+        except Exception as error:  # not past here: another generation may have called this, as it ended
+            self._leave(error)
         except BaseException as error:
             self.abort()
             sink.break_off(error)
@@ -182,10 +184,8 @@ class Pushing:
             self._sink = sink
 
     def rest(self) -> AsyncGenerator[Batch, None]:
-        """Return the rest of the events for a task, which closes what is open; nothing is pushed any more.
-
-        Not called while the request waits for its place: nothing has been pushed then, and so not too much.
-        """
+        """Return the rest of the events for a task, which closes what is open; nothing is pushed any more."""
+        # Not called while the request waits for its place: nothing has been pushed then, and so not too much.
         return self._rest(None)
 
     def abort(self) -> None:

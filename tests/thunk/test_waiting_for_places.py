@@ -179,9 +179,16 @@ class Switched:
         self.inner = inner
         self.seen: list[str] = []
         self.is_on = True
+        self.is_told_late = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+    def is_ready(self) -> bool:
+        if not self.is_on and not self.is_told_late:
+            msg = "it cannot tell"
+            raise AuthenticationError(msg, kind="missing")
+        return True
 
     def headers(self, http: HttpRequest) -> Any:
         self.seen.append(whose.get())
@@ -224,21 +231,27 @@ async def test_each_is_sent_in_the_context_of_its_call(server: Server, transport
     assert prompts(script.requests(3)) == list(dict.fromkeys(auth.seen))
 
 
-async def test_what_goes_wrong_once_the_place_is_free_is_told(server: Server, transport: Http1Transport) -> None:
-    """A request that cannot be made by then fails, and the place goes to the next."""
+@pytest.mark.parametrize("is_told_late", [True, False])
+async def test_what_goes_wrong_once_the_place_is_free_is_told(
+    server: Server, transport: Http1Transport, *, is_told_late: bool
+) -> None:
+    """A request that cannot be made by then fails, and neither the one before it nor the next."""
     script = held_up(server)
     backend, auth = switched(script, transport)
+    auth.is_told_late = is_told_late
     first, second, third = (backend.generate(name, stream=False) for name in ("first", "second", "third"))
     async with anyio.create_task_group() as group:
         group.start_soon(first.settle)
         await is_waiting(script, 1)
-        auth.is_on = False
         group.start_soon(second.settle)
-        await anyio.lowlevel.checkpoint()
+        while second.state == "pending":
+            await anyio.lowlevel.checkpoint()
+        auth.is_on = False
         script.release("all")
         with anyio.fail_after(20):
             await second.settle()
         assert isinstance(second.error, AuthenticationError)
+        assert first.text == "Hello."
         auth.is_on = True
         script.release("all")
         with anyio.fail_after(20):
