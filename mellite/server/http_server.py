@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from aiohttp import web
 
 from ..cassettes.replaying.answer import RecordedAnswer
-from ..values.errors import ConnectionLost, InvalidRequest, MelliteError
+from ..values.errors import ConfigurationError, ConnectionLost, InvalidRequest, MelliteError
 from ..values.provider_json import JsonObject
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .at_once import Framing
@@ -20,6 +21,7 @@ from .bodies import LARGEST, body_of
 from .faults import Fault, Faults
 from .generating import GeneratingTransport
 from .guard import Guard
+from .itself import VIA, passed_on, refuse_round_trip
 from .listing import listed
 from .paths import Call, call_of
 from .refusals import error_body, retry_headers, status_of
@@ -72,6 +74,7 @@ class ModelServer:
         self._runner: web.ServerRunner | None = None
         self._sockets = Sockets(source)
         self._framing = Framing(_DROPPED)
+        self._mark = f"mellite-{secrets.token_hex(8)}"
         self.requests: list[Served] = []
         self.url = ""
 
@@ -140,9 +143,14 @@ class ModelServer:
         refusal = self._guard.refusal(headers)
         if refusal is not None:
             return _refused(served, call, 403, refusal)
+        try:
+            refuse_round_trip(headers, self._mark)
+        except ConfigurationError as error:
+            return _failed(request, served, call, error)
+        headers[VIA] = passed_on(headers, self._mark)
         if "upgrade" in headers.get("connection", "").lower():
             if call is not None and headers.get("upgrade", "").lower() == "websocket" and self._sockets.takes(call):
-                return await self._sockets.serve(request, call, served)
+                return await self._sockets.serve(request, call, served, via=headers[VIA])
             return _refused(served, call, 426, "no other protocol is spoken here: ask by POST", upgrade="HTTP/1.1")
         if request.method == "HEAD" or (request.method == "GET" and path.strip("/") == ""):
             served.status = 200

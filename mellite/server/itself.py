@@ -1,7 +1,8 @@
-"""Refuse a provider whose address is that of the server itself, which would ask itself for ever."""
+"""Refuse what would go round for ever: a provider that is the server itself, and a request that it has passed on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -9,7 +10,10 @@ from ..values.errors import ConfigurationError
 from ..wire.endpoint import Endpoint
 from ..wire.environment import variable
 
-__all__ = ["refuse_itself"]
+__all__ = ["VIA", "is_plain", "passed_on", "refuse_itself", "refuse_round_trip"]
+
+#: Names the servers that have passed a request on; https://www.rfc-editor.org/rfc/rfc9110#field.via.
+VIA: Final = "via"
 
 _PORTS: Final = {"http": 80, "https": 443}
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -42,3 +46,42 @@ def refuse_itself(endpoint: Endpoint, own: str) -> None:
         where = f"{name}={base!r}" if name else repr(base)
         msg = f"{where} is this server itself, which would ask itself for ever: start it without, or name a provider"
         raise ConfigurationError(msg)
+
+
+def refuse_round_trip(headers: Mapping[str, str], mark: str) -> None:
+    """Raise if a server is asked what it has passed on, by way of another one that asks it in turn.
+
+    Args:
+        headers: of the request, by lower-case name.
+        mark: by which the server knows itself.
+
+    Raises:
+        ConfigurationError: if it is.
+
+    Example:
+        >>> refuse_round_trip({"via": passed_on({}, "mellite-1")}, "mellite-2")
+    """
+    seen = [each.rpartition(" ")[2] for each in headers.get(VIA, "").split(",")]
+    if mark in seen:
+        others = len(seen) - seen.index(mark) - 1
+        msg = (
+            f"this request has come back to this server by way of {others} more, each of which asks the next: "
+            "let the base URL of one of them lead to the provider"
+        )
+        raise ConfigurationError(msg)
+
+
+def passed_on(headers: Mapping[str, str], mark: str) -> str:
+    """Return the value of ``via`` for what a server passes on.
+
+    Example:
+        >>> passed_on({"via": "1.1 other"}, "mellite-1")
+        '1.1 other, 1.1 mellite-1'
+    """
+    before = headers.get(VIA)
+    return f"{before}, 1.1 {mark}" if before else f"1.1 {mark}"
+
+
+def is_plain(url: str) -> bool:
+    """Return whether a URL leads over plain http, as to a server like this one; no provider need know of those."""
+    return url[:7].lower() == "http://"

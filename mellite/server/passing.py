@@ -15,7 +15,7 @@ from ..wire.endpoint import is_private_link
 from ..wire.http import HttpRequest, HttpResponse, Transport, shown_url
 from ..wire.route import Route
 from .dialects import asked, decoded
-from .itself import refuse_itself
+from .itself import VIA, is_plain, refuse_itself
 from .paths import Call, call_of
 
 __all__ = ["PassingTransport", "provider_for"]
@@ -111,6 +111,8 @@ class PassingTransport:
         taken = request.headers.get("accept-encoding", "")
         headers["accept-encoding"] = "gzip, deflate" if "gzip" in taken else "identity"
         url = _url(call, route, request.body)
+        if not is_plain(url):
+            headers.pop(VIA, None)
         found = HttpRequest(request.method, url, headers=headers, body=request.body, context=request.context)
         return await self._live.open(await _signed(found, route), timeout=timeout)
 

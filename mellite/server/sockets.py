@@ -12,11 +12,11 @@ from aiohttp import WSMsgType, web
 from ..cassettes.replaying.sockets import ReplaySockets
 from ..cassettes.replaying.transport import ReplayTransport
 from ..values.errors import MelliteError
-from ..values.provider_json import JsonObject
 from ..wire.framing import SseDecoder
 from ..wire.http import HttpRequest, Transport
 from .dialects import decoded
 from .generating import GeneratingTransport
+from .itself import VIA
 from .paths import Call
 from .refusals import error_body, status_of
 from .served import Served
@@ -46,8 +46,8 @@ class Sockets:
         wanted = call is not None and call.protocol == _PROTOCOL
         return wanted and (self._generating is not None or self._replaying is not None)
 
-    async def serve(self, request: web.BaseRequest, call: Call, served: Served) -> web.WebSocketResponse:
-        """Answer all messages of one client, until it goes."""
+    async def serve(self, request: web.BaseRequest, call: Call, served: Served, *, via: str) -> web.WebSocketResponse:
+        """Answer all messages of one client, until it goes; *via* names the servers that pass them on."""
         socket = web.WebSocketResponse(max_msg_size=_LARGEST, compress=False)
         await socket.prepare(request)
         served.status = 101
@@ -55,7 +55,7 @@ class Sockets:
             if self._replaying is not None:
                 await self._replay(socket, call, self._replaying)
             elif self._generating is not None:
-                await self._generate(socket, call, self._generating)
+                await self._generate(socket, call, self._generating, via)
         except MelliteError as error:
             served.error = str(error)
             await socket.send_str(_failure(error))
@@ -69,19 +69,18 @@ class Sockets:
             for answer in await recorded.waiting():
                 await socket.send_str(answer.decode())
 
-    async def _generate(self, socket: web.WebSocketResponse, call: Call, source: GeneratingTransport) -> None:
+    async def _generate(self, socket: web.WebSocketResponse, call: Call, source: GeneratingTransport, via: str) -> None:
         async for message in _messages(socket):
             try:
                 body = decoded(message)
                 body.pop("type", None)
-                await self._answer(socket, call, source, {**body, "stream": True})
+                data = json.dumps({**body, "stream": True}).encode()
+                await self._answer(socket, source, HttpRequest("POST", call.url, headers={VIA: via}, body=data))
             except MelliteError as error:
                 await socket.send_str(_failure(error))
 
-    async def _answer(
-        self, socket: web.WebSocketResponse, call: Call, source: GeneratingTransport, body: JsonObject
-    ) -> None:
-        response = await source.open(HttpRequest("POST", call.url, body=json.dumps(body).encode()))
+    async def _answer(self, socket: web.WebSocketResponse, source: GeneratingTransport, request: HttpRequest) -> None:
+        response = await source.open(request)
         decoder = SseDecoder()
         async with aclosing(response):
             while data := await response.read():

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import pytest
 from mellite.cassettes import load_cassette
 from mellite.server.running import RunningServer
 from tests.server.asking import raw, served_backend
+from tests.servers.running import free_port
 
 Server = Callable[..., RunningServer]
 
@@ -131,3 +136,29 @@ def test_it_does_not_ask_itself(
         said = json.loads(b"".join(found.pieces))["error"]["message"]
         assert f"OPENAI_BASE_URL={base!r} is this server itself" in said
         assert len(server.requests) == 1
+
+
+@contextmanager
+def serving(source: str | None, port: int, upstream: int) -> Iterator[str]:
+    """A server in a process of its own whose provider is whoever listens on another port: its address."""
+    own = {"OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1", "OPENAI_API_KEY": "sk-made-up"}
+    command = [sys.executable, "-m", "mellite", "serve", *([source] if source else []), "--port", str(port)]
+    quiet: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, env=os.environ | own, **quiet) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("source", [None, "openai-chat:gpt-4o-mini"])
+def test_what_comes_back_by_way_of_another_server(source: str | None) -> None:
+    """Two servers that ask each other end a request with an error that says so."""
+    ports = free_port(), free_port()
+    with serving(source, *ports) as url, serving(source, *reversed(ports)):
+        for stream in (b"false", b"true"):
+            asked = b'{"model": "m", "stream": %b, "messages": [{"role": "user", "content": "Hi."}]}' % stream
+            found = raw(url, "/v1/chat/completions", asked)
+            assert found.status == 400
+            assert "has come back to this server by way of 1 more" in b"".join(found.pieces).decode()

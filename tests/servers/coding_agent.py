@@ -155,11 +155,19 @@ def told(agent: str, folder: Path, elsewhere: socket.socket, *server: str, **env
     return done.returncode, done.stdout + done.stderr
 
 
+def committed(folder: Path, message: str) -> None:
+    """Make a commit of a folder, as a repository of its own."""
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    for command in (("init", "-q"), ("add", "colour.txt"), (*who, "commit", "-q", "--allow-empty", "-m", message)):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+
+
 @pytest.mark.parametrize("agent", ASKS)
 def test_a_session(server: Server, elsewhere: socket.socket, tmp_path: Path, agent: str) -> None:
-    """The whole session is recorded, and happens again where no provider is there, on another day, too."""
+    """The whole session is recorded, and happens again where no provider is there, also on another day and commit."""
     script, upstream = started(server, agent, tmp_path)
     file = tmp_path / "calls.json"
+    committed(tmp_path, "Begin")
     code, recorded = told(agent, tmp_path, elsewhere, "--record", str(file), **upstream)
     assert code == 0, recorded
     assert "It says blue." in recorded
@@ -171,6 +179,7 @@ def test_a_session(server: Server, elsewhere: socket.socket, tmp_path: Path, age
     today = datetime.now().astimezone().date()
     file.write_text(text.replace(f"{today}", "2026-01-01"))
     assert file.read_text() != text
+    committed(tmp_path, "Go on")
     code, replayed = told(agent, tmp_path, elsewhere, str(file))
     assert code == 0, replayed
     assert "It says blue." in replayed

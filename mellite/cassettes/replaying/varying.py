@@ -112,6 +112,10 @@ _DAY: Final = re.compile(
 )
 _TELLS_DAY: Final = ("</current_date>", "</env>", "# Environment")
 
+#: Where Claude Code tells which branch, changes and commits a repository has; each run leaves others behind.
+_REPOSITORY: Final = "This is the git status at the start of the conversation."
+_COMMITS: Final = "\n\nRecent commits:\n"
+
 _BOUNDARY: Final = re.compile(r"--([0-9A-Za-z'()+_,./:=? -]{1,70})\r?\n")
 _SECRET_VALUE: Final = "=" + quote(REDACTED, safe="")
 
@@ -124,7 +128,8 @@ def steady_body(value: Json) -> Json:
     ``input``, but those that an ``item_reference`` refers to. ``"stream": false`` is the default, as is
     ``"strict": false`` of a tool, and a message of one text is that text. Of what Codex tells of a command that it has
     run, the number of the output and the time that it took are left out, and so is the day that agents tell in
-    ``<current_date>`` or at the end of what they tell of the machine.
+    ``<current_date>`` or at the end of what they tell of the machine, and the state of the repository in which Claude
+    Code was started.
 
     Example:
         >>> steady_body({"model": "m", "prompt_cache_key": "run-7", "metadata": {"user_id": "u"}, "stream": False})
@@ -222,7 +227,19 @@ def _in_texts(change: Callable[[str], str], content: Json) -> Json:
 
 
 def _undated(text: str) -> str:
+    if _REPOSITORY in text:
+        text = _without_repository(text)
     return _DAY.sub(r"\1\2\3", text) if any(mark in text for mark in _TELLS_DAY) else text
+
+
+def _without_repository(text: str) -> str:
+    """Return a text without branch, changes and commits of a repository: from the mark to behind the last commit."""
+    begin = text.index(_REPOSITORY)
+    commits = text.find(_COMMITS, begin)
+    if commits < 0:
+        return text
+    ends = [at for mark in ("\n\n", "\n</") if (at := text.find(mark, commits + len(_COMMITS))) >= 0]
+    return text[:begin] + (text[min(ends) :] if ends else "")
 
 
 def _undated_output(text: str) -> str:

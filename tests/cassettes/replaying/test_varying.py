@@ -231,3 +231,23 @@ async def test_the_day_in_the_prompt_of_an_agent() -> None:
     assert steady_body({"system": f"Hi. {newer.format('2026-11-30')}"}) == {
         "system": f"Hi. {newer.format('2026-11-30')}"
     }
+
+
+async def test_the_repository_in_the_prompt_of_an_agent() -> None:
+    """Claude Code tells branch, changes and commits; a run leaves others behind, and what stands around them counts."""
+    mark = "# gitStatus\nThis is the git status at the start of the conversation. It is a snapshot.\n\n"
+
+    def asked(branch: str, changes: str, commits: str, *, rest: str = "\n\nBe brief.\n</system-reminder>") -> Any:
+        told = f"Hi.\n{mark}Current branch: {branch}\n\nStatus:\n{changes}\n\nRecent commits:\n{commits}{rest}"
+        return {
+            "model": "m",
+            "system": told,
+            "messages": [{"role": "user", "content": [{"type": "text", "text": told}]}],
+        }
+
+    transport = replay(asked("main", "(clean)", "1a2b3c Begin", rest=""), asked("main", "(clean)", "1a2b3c Begin"))
+    assert await ask(transport, asked("next", " M a.py\n?? calls.json", "4d5e6f Go on\n1a2b3c Begin", rest="")) == b"0"
+    assert await ask(transport, asked("next", " M a.py\n?? calls.json", "4d5e6f Go on\n1a2b3c Begin")) == b"1"
+    with pytest.raises(CassetteMiss, match="Be loud"):
+        await ask(transport, asked("main", "(clean)", "1a2b3c Begin", rest="\n\nBe loud."))
+    assert steady_body({"system": f"{mark}Hi."}) == {"system": f"{mark}Hi."}
