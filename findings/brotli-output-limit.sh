@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# brotli's Decompressor: `output_buffer_limit` is no upper bound (a step gives up to twice as much), and
+# brotli's Decompressor: `output_buffer_limit` is not an upper bound (a step gives up to twice as much), and
 # `can_accept_more_data()` says True while decompressed data is still held back. A loop that drains "until more can be
 # accepted", as the name suggests, loses the end of the body without an error; only a step that gives nothing is the end.
 set -euo pipefail

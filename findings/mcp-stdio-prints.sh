@@ -4,7 +4,7 @@
 # A stdio server speaks its protocol on standard output, so the package keeps what handlers print away from it while the
 # server runs. One would conclude that a print() in a tool does no harm. But Python buffers what is printed to a pipe,
 # and the package gives file descriptor 1 back before that buffer is flushed: the text arrives at the client behind the
-# last message, as a line that is no JSON-RPC. A server must flush standard output itself before it returns, or send it
+# last message, as a line that is not JSON-RPC. A server must flush standard output itself before it returns, or send it
 # elsewhere while tools run.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -116,7 +116,7 @@ def _damage_bytes(body: bytes, random: Random) -> bytes:
 
 NAME = re.compile(rb'"([A-Za-z_]+)" ?:')
 STRAY = (b"\xff", b"\xfe", b"\x80", b"\xbf", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc0\xaf")
-"""Bytes that are no UTF-8 where a letter of ASCII follows."""
+"""Bytes that are not UTF-8 where a letter of ASCII follows."""
 
 
 def misnamed(body: bytes, random: Random) -> bytes:

@@ -1,4 +1,4 @@
-"""The benchmarks run, and say what they measured; how fast anything is, is no test."""
+"""The benchmarks run, and say what they measured; how fast anything is, is not a test."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_an_offender_fails(report: str, name: str, reason: str) -> None:
 
 
 def test_loopback_is_allowed(report: str) -> None:
-    """A server and a client on this machine are no offence."""
+    """A server and a client on this machine are not an offence."""
     assert re.search(r"::test_fine PASSED", report), report
 
 

@@ -1,1 +1,1 @@
-"""What was generated before: replayed, listed, compared, counted and converted, with knowledge of vendors."""
+"""Recordings, with knowledge of vendors: replay, list, compare, count and convert them."""

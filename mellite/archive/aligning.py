@@ -32,7 +32,7 @@ def aligned(left: Sequence[Entry], right: Sequence[Entry]) -> list[Two]:
 
     Equal requests belong together: in their order, or wherever they are if some calls of a side ran at the same time.
     Of several equal ones those of the same copy of a thunk belong together, and else those with equal answers. Of the
-    rest, those belong together that differ least, so that a changed request is no call lost and another one added.
+    rest, those belong together that differ least, so that a changed request is not a call lost and another one added.
     """
     pool = any(_overlap(side) for side in (left, right))
     return _in_any_order(left, right) if pool else _in_order(left, right)

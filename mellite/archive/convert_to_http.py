@@ -77,7 +77,7 @@ def http_of_vcr(source: str, path: str, source_format: str, *, replace: bool) ->
     document = decode_document(data, path=source)
     is_so = is_cassetter(document) if source_format == "cassetter" else is_vcr(document)
     if not is_so:
-        msg = f"{source!r} is no cassette of {'cassetter' if source_format == 'cassetter' else 'VCR.py'}"
+        msg = f"{source!r} is not a cassette of {'cassetter' if source_format == 'cassetter' else 'VCR.py'}"
         raise InvalidCassette(msg, path=source)
     return _stored(source, path, import_vcr(source), {"name": stem_of(source)}, replace=replace)
 

@@ -143,7 +143,7 @@ def _text_of(one: HttpInteraction) -> tuple[str, Sidecar, list[str]] | str:
         return "it asks more than one message of text"
     thunk = replay_one(one)
     if thunk is None or thunk.error is not None:
-        return f"it is no whole answer: {None if thunk is None else thunk.error}"
+        return f"it is not a whole answer: {None if thunk is None else thunk.error}"
     made = thunk.generation
     sidecar = Sidecar(
         route.provider,

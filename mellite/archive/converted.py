@@ -1,4 +1,4 @@
-"""What a conversion has made of one cassette, and what is the same for every format."""
+"""The result of converting one cassette, and what all formats share."""
 
 from __future__ import annotations
 

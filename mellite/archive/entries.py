@@ -109,7 +109,7 @@ def entries_below(paths: Iterable[str], *, answers: bool = True, failed: Failed 
         paths: files and folders.
         answers: whether to read the answers, too.
         failed: called for a cassette that cannot be read, whose calls are left out; without it, the error is raised.
-            JSON, YAML and TOML in folders that is no cassette is passed over.
+            JSON, YAML and TOML in folders that is not a cassette is passed over.
 
     Raises:
         CassetteMiss: if there is no such file or folder.

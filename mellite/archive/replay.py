@@ -91,7 +91,7 @@ def replay_one(interaction: HttpInteraction) -> ModelOutputThunk[Any] | None:
 def timed_events(interaction: HttpInteraction) -> list[tuple[int, Event]]:
     """Return the events of a recorded answer, each with when it came, in microseconds after the request was sent.
 
-    Empty if mellite does not know the protocol, or the recording has no times. What comes behind damage is left out.
+    Empty if mellite does not know the protocol, or the recording has no times. What comes after damage is left out.
     """
     timeline = Timeline.of(interaction.extra)
     if timeline is None:

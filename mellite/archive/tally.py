@@ -15,7 +15,7 @@ __all__ = ["Tally", "tally"]
 
 @define(kw_only=True)
 class Tally:
-    """What a number of calls used and cost.
+    """The usage and the cost of a number of calls.
 
     Args:
         provider: the provider that was asked; None if that is not known.

@@ -112,7 +112,7 @@ async def _events_end_once(ask: _Ask) -> None:
     seen: list[Event] = []
     async for event in ask.backend.stream(ask.thunk().call.request):
         if not isinstance(event, _EVENT_TYPES):
-            ask.fail(f"yielded {a_type_name(type(event))}, which is no event of mellite.events")
+            ask.fail(f"yielded {a_type_name(type(event))}, which is not an event of mellite.events")
         seen.append(event)
     finishes = sum(isinstance(event, Finish) for event in seen)
     if finishes != 1 or not isinstance(seen[-1], Finish):
@@ -201,7 +201,7 @@ def check_protocol(
     check = _Check(protocol, framing=framing, request=asked)
     for stream in (True, False):
         if not isinstance(protocol.lower(asked, stream=stream), dict):
-            check.fail(f"lowers a request (stream={stream}) to something that is no JSON object")
+            check.fail(f"lowers a request (stream={stream}) to something that is not a JSON object")
     answers = [Recorded(each) if isinstance(each, bytes) else each for each in recordings]
     if not answers:
         check.fail("was given no recordings to read")
@@ -253,7 +253,7 @@ class _Check:
                 self.fail(f"gives other events for {name} when its bytes arrive {cut}")
 
     def breaks(self, body: bytes, name: str) -> None:
-        """A stream that stops before it is complete is no answer."""
+        """A stream that stops before it is complete is not an answer."""
         state, decoder = self.protocol.initial(self.request), self.framing()
         for number, frame in enumerate(decoder.feed(body)):
             if state.complete or state.done:

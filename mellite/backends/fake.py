@@ -96,7 +96,7 @@ class Failing(Backend):
     """A backend that always raises an error, at once or after a part of the answer.
 
     Args:
-        error: the exception to raise, or its class. As from any backend, an exception that is no `MelliteError` reaches
+        error: the exception to raise, or its class. As from any backend, an exception other than `MelliteError` reaches
             the caller as the cause of a `BackendError`.
         after: the number of text deltas to send first: the words of the last user message, again and again.
 
@@ -336,7 +336,7 @@ def _checked(answers: object) -> tuple[Answer | Answerer, ...]:
 
 
 def _check(answer: object) -> None:
-    """Refuse what is no answer, before the first call rather than in the middle of a test."""
+    """Refuse what is not an answer, before the first call rather than in the middle of a test."""
     if isinstance(answer, str) or _is_error(answer):
         return
     listed = isinstance(answer, (list, tuple))

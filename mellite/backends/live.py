@@ -33,7 +33,7 @@ __all__ = ["MOST", "LiveBackend", "check_retries"]
 MOST: Final = 64
 
 
-#: What is said of one call, and is no default for the calls of a backend.
+#: What is said of one call, and is not a default for the calls of a backend.
 _OF_A_CALL: Final = frozenset({"cache", "metadata", "output", "output_mode", "system", "tool_choice", "tools"})
 
 
@@ -50,7 +50,7 @@ def _check_names(options: Mapping[str, object]) -> None:
 
 
 def check_retries(retries: object) -> None:
-    """Refuse what is no whole number from 0 on.
+    """Refuse what is not a whole number from 0 on.
 
     Raises:
         InvalidRequest: naming the argument.

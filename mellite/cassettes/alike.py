@@ -118,14 +118,14 @@ def _together(lines: Sequence[str]) -> Iterator[str | Run]:
 
 @frozen(kw_only=True)
 class _Shape:
-    """What lines that are alike share, and where they differ.
+    """What similar lines share, and where they differ.
 
     Args:
         first: the first of the lines.
         cells: its cells.
         shared: what stands between the places where they differ: one more than there are of these.
         places: the cells that differ: a string, or what is between two strings and has a number that differs.
-        tight: whether they differ in the blanks behind the last string, too.
+        tight: whether they differ in the blanks after the last string, too.
     """
 
     first: str
@@ -246,7 +246,7 @@ def _differing_number(cell: str, other: str) -> int | None:
 
 
 def _shared(cells: Sequence[str], places: Sequence[int], numbers: Mapping[int, int]) -> list[str]:
-    """Return what stands before, between and behind the places where lines differ."""
+    """Return what stands before, between and after the places where lines differ."""
     shared: list[str] = []
     text = ""
     for place, cell in enumerate(cells):

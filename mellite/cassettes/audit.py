@@ -202,7 +202,7 @@ def _damaged_inside(cassette: Cassette, path: str) -> Iterator[Problem]:
 
 
 def is_to_be_told(found: Found) -> bool:
-    """Whether a file that cannot be read is to be reported. JSON, YAML or TOML in a folder that is no cassette is not.
+    """Whether to report a file that cannot be read; other JSON, YAML and TOML in a folder is passed over.
 
     Example:
         >>> is_to_be_told(Found("mellite/demo_cassettes/chat.json", "http"))

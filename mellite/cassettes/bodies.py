@@ -104,7 +104,7 @@ def malformed(data: bytes, error: Exception, *, path: str | None = None) -> Inva
 
 
 def _place(data: bytes, error: Exception) -> tuple[int | None, str]:
-    """Return the byte at which data are no valid JSON, if it can be told, and the reason."""
+    """Return the byte at which data are not valid JSON, if it can be told, and the reason."""
     if not data.strip():
         return 0, "it is empty"
     if data.startswith(_BOM):
@@ -226,7 +226,7 @@ class Body:
 
     @property
     def lines(self) -> Lines | None:
-        """The lines of a stream, those that are alike put together; None if this is no text, or no stream.
+        """The lines of a stream, those that are alike put together; None if this is not text, or no stream.
 
         Found once if the body was not read from a file.
         """

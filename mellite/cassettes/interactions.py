@@ -1,4 +1,4 @@
-"""What an HTTP cassette holds: recorded requests and responses, and frames over WebSockets.
+"""The contents of an HTTP cassette: recorded requests and responses, and frames over WebSockets.
 
 These are values. A body is decoded when it is asked for; keys that mellite does not know are kept in ``extra``.
 """
@@ -98,7 +98,7 @@ class WebSocketOpen:
 
 @frozen
 class WebSocketClose:
-    """How a WebSocket was closed: the code, as in 1000, and the reason."""
+    """The close of a WebSocket: the code, as in 1000, and the reason."""
 
     code: int | None = None
     reason: str | None = None

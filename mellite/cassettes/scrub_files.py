@@ -28,7 +28,7 @@ __all__ = ["ScrubbedFile", "scrub_files"]
 
 @frozen
 class ScrubbedFile:
-    """What was found in one file.
+    """The findings in one file.
 
     Args:
         path: the file.
@@ -51,7 +51,7 @@ def scrub_files(
         scan: what counts as a secret.
         write: whether to change the files; if not, only what would be done is returned.
         failed: called for a cassette that cannot be read or written, and the others are done; without it, the error
-            is raised. JSON, YAML and TOML in folders that is no cassette is passed over.
+            is raised. JSON, YAML and TOML in folders that is not a cassette is passed over.
 
     Yields:
         Each file in which a secret was, or still is.

@@ -1,4 +1,4 @@
-"""When a recorded interaction came and in which chunks, how it ended, and which copy of a thunk asked.
+"""The timeline of a recorded interaction: its chunks and their times, its end, and which copy of a thunk asked.
 
 The file format has no place for this, so it is stored under a key ``mellite``, which other readers ignore::
 
@@ -210,7 +210,7 @@ def unpacked(text: str, start: int = 0) -> Iterator[tuple[int, int]]:
         count = int(found[2] or 1) if found else 0
         total += count
         if found is None or total > _MOST_PIECES:
-            msg = f"{word[:40]!r} is no piece"
+            msg = f"{word[:40]!r} is not a piece"
             raise ValueError(msg)
         size, delay = int(found[1]), int(found[3] or 0)
         for _ in range(count):

@@ -62,7 +62,7 @@ _NAMES: Final = (
 
 @frozen(kw_only=True)
 class Asking:
-    """What the options of a command say.
+    """The options that a command was given.
 
     Attributes:
         model: who is asked; None for the default.
@@ -209,7 +209,7 @@ def _read(named: tuple[tuple[str, str], ...]) -> dict[str, Any]:
             value = _value(text)
             found[name] = text if name in _TEXTS and not isinstance(value, list) else value
         elif name in _FLAGS:
-            msg = f"-o {name} is no option: give it as {_FLAGS[name]}"
+            msg = f"-o {name} is not an option: give it as {_FLAGS[name]}"
             raise InvalidRequest(msg, parameter=name)
         else:
             raise unknown_option(name, known)

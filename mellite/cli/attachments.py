@@ -106,7 +106,7 @@ def _read(name: str) -> Media:
             raise InvalidRequest(msg, parameter="attachment") from error
     media_type = media_type_of(data, file or "")
     if media_type is None:
-        what = "is empty" if not data else "is no picture, sound, film or document that can be told by its content"
+        what = "is empty" if not data else "is not a picture, sound, film or document that can be told by its content"
         msg = f"cannot attach {shown}: it {what}"
         raise InvalidRequest(msg, parameter="attachment")
     return _kind(media_type)(data, media_type=media_type, filename=file)

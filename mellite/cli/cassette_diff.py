@@ -265,7 +265,7 @@ def _summary(found: Comparison) -> str:
 
 
 def _markdown(found: Comparison, names: tuple[str, str]) -> Iterator[str]:
-    """Yield the lines of a comment. What was recorded stands in code, where it is no markup and calls nobody."""
+    """Yield the lines of a comment. What was recorded stands in code, where it is not markup and calls nobody."""
     yield f"### Recorded calls: {_code(names[0])} and {_code(names[1])}"
     yield ""
     yield _summary(found)

@@ -6,12 +6,10 @@ __all__ = ["examples"]
 
 
 def examples(*lines: str) -> str:
-    """Return the epilog of a command's help: these command lines, which click leaves as they are.
+    r"""Return the epilog of a command's help: these command lines, which click leaves as they are.
 
     Example:
-        >>> print(examples("mellite demo").replace(chr(8), "").strip())
-
-    Examples:
-          mellite demo
+        >>> examples("mellite demo")
+        '\x08\nExamples:\n  mellite demo'
     """
     return "\n".join(["\b", "Examples:", *[f"  {line}" for line in lines]])

@@ -27,7 +27,7 @@ def check_cost(thunk: AnyThunk, most: str) -> None:
         most: USD, as it was typed.
 
     Raises:
-        InvalidRequest: if it is above, if no price is known, or if *most* is no amount.
+        InvalidRequest: if it is above, if no price is known, or if *most* is not an amount.
     """
     from ..values.tokens import count_tokens
 

@@ -52,7 +52,7 @@ def piped_text() -> str:
     which stands open under programs that start others, is read if something is there.
 
     Raises:
-        InvalidRequest: if it is no text.
+        InvalidRequest: if it is not text.
     """
     if sys.stdin is None or sys.stdin.isatty() or not _is_waited_for():
         return ""

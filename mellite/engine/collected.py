@@ -1,4 +1,4 @@
-"""What is left of a map when all has settled: a list of all of it, or a file with a row for each."""
+"""Collect the results of a map: in a list, or in a file with a row for each."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def row_of(number: int, settled: Settlement) -> dict[str, Any]:
 
 
 class Sink(Protocol):
-    """What takes all that settles, in the order in which it does."""
+    """Takes what settles, in the order in which it does."""
 
     def add(self, number: int, item: Any) -> None:
         """Take one, with its number among the items."""
@@ -162,7 +162,7 @@ def _number(each: tuple[int, Any]) -> int:
 
 
 class _Rows(Protocol):
-    """What writes rows to an open file."""
+    """Writes rows to an open file."""
 
     def write(self, row: Mapping[str, Any]) -> None: ...
 
@@ -249,7 +249,7 @@ class RowsFile:
 
     @property
     def rows(self) -> int:
-        """How many rows were written."""
+        """The number of rows written."""
         return self._rows
 
     def finish(self) -> Collected:
@@ -320,8 +320,9 @@ def checked_collect(collect: object) -> None:
         need_pyarrow()
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder) or os.path.isdir(path):
-        msg = f"{path!r} cannot be written: {'it is' if os.path.isdir(path) else f'{folder!r} is no'} a folder"
-        raise InvalidRequest(msg.replace("is no a folder", "is no folder"), parameter="collect")
+        said = "it is a folder" if os.path.isdir(path) else f"there is no folder {folder!r}"
+        msg = f"{path!r} cannot be written: {said}"
+        raise InvalidRequest(msg, parameter="collect")
 
 
 def sink_for(collect: Any) -> Sink:

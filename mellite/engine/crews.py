@@ -1,4 +1,4 @@
-"""What an engine with workers has to give: who they are, and a desk on each. Dask and Ray are two of such crews."""
+"""The interface of an engine with workers, such as Dask and Ray: the list of workers, and a desk on each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Crew(Protocol):
 
     @property
     def name(self) -> str:
-        """What the engine is called."""
+        """The name of the engine."""
         ...
 
     def launch(self, begin: Callable[[], None], fail: Callable[[Exception], None]) -> None:

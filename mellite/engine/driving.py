@@ -33,14 +33,14 @@ _FED: Final = -1
 
 
 class Settled(NamedTuple):
-    """What an item came to, with its number among the items: the item itself, or what a strategy made of it."""
+    """A settled item with its number: the item itself, or the result that a strategy made of it."""
 
     number: int
     item: Settlement
 
 
 class Rules(NamedTuple):
-    """How items are driven.
+    """The settings by which items are driven.
 
     Args:
         engine: where the calls are made.
@@ -79,7 +79,7 @@ class Driving:
         failures: how many have failed, by the name of the error.
 
     Raises:
-        InvalidRequest: if `items` is no iterable.
+        InvalidRequest: if `items` is not an iterable.
     """
 
     __slots__ = (

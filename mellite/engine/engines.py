@@ -1,4 +1,4 @@
-"""Where the calls of a map are made: the interface of an engine, the one of this process, and who is called what."""
+"""Engines make the calls of a map: their interface, the engine of this process, and their names."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Engine(Protocol):
         ...
 
     async def linger(self) -> None:
-        """Wait, behind `close`, until those who make the calls know, though not for long."""
+        """Wait, after `close`, until those who make the calls know, though not for long."""
         ...
 
     def linger_in_thread(self) -> None:

@@ -44,7 +44,7 @@ def feed_of(items: object, wake: Callable[[], None], loop: Callable[[], loops.Lo
         ahead: how many items to take from an async iterable before they are asked for.
 
     Raises:
-        InvalidRequest: for what is no iterable.
+        InvalidRequest: for what is not an iterable.
     """
     if isinstance(items, AsyncIterable):
         return _Awaited(items, wake, loop(), ahead)

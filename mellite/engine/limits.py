@@ -1,4 +1,4 @@
-"""What all calls of a map may do together: how many in a minute, how many at once, and what they may cost."""
+"""Limits for all calls of a map together: calls a minute, calls at once, and cost."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class _InPlace(Wrapper):
 
 @final
 class Purse:
-    """What is left of the budgets of a map.
+    """The rest of a map's budgets.
 
     Args:
         budgets: what may be spent; all of them hold.
@@ -124,7 +124,7 @@ class Purse:
 
     @property
     def usd(self) -> Decimal | None:
-        """How much may be spent, in USD; None for no bound."""
+        """The budget in USD; None for no bound."""
         return self._usd
 
     def check(self, thunk: AnyThunk) -> None:

@@ -176,7 +176,7 @@ def _sampling(strategy: object, requirements: Any) -> tuple[Strategy | None, Seq
     """Return what samples each item, and the demands on the answers.
 
     Raises:
-        InvalidRequest: for what is no strategy or requirement.
+        InvalidRequest: for what is not a strategy or requirement.
     """
     given = (requirements,) if callable(requirements) or isinstance(requirements, Requirement) else requirements
     required = as_requirements(given)
@@ -234,12 +234,12 @@ class Map(AsyncIterator[Item], Iterator[Item], Awaitable[Any], Generic[Item]):
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """What those cost, in USD; None if the cost of one is unknown."""
+        """The cost of the calls that have settled, in USD; None if the cost of one is unknown."""
         return self._totals.cost_usd
 
     @property
     def failures(self) -> dict[str, int]:
-        """How many have failed, by the name of the error, the most frequent first."""
+        """The number of failures by the name of the error, the most frequent first."""
         return {} if self._driving is None else dict(self._driving.failures.most_common())
 
     @property

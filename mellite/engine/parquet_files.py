@@ -39,7 +39,7 @@ def need_pyarrow() -> tuple[Any, Any]:
 class ParquetRows:
     """Rows on their way into a file: those of a row group are held, and written together.
 
-    The columns are those of the first row group. A column that is not in `types` is text: what is no text in it is
+    The columns are those of the first row group. A column that is not in `types` is text: what is not text in it is
     written as JSON, so that the schema depends on no value.
 
     Args:

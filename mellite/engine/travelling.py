@@ -1,4 +1,4 @@
-"""What of a call travels to another process, as bytes: whom to ask, once, and each request; and what must not travel.
+"""Send calls to another process as bytes: the backend once, and each request; refuse what must not travel.
 
 A backend is pickled once for a map, and every request refers to it, so that all calls on a worker share its
 connections; so are the classes and functions of the program's main module, which a worker cannot import. Keys do not
@@ -45,7 +45,7 @@ def unpacked(data: bytes) -> Any:
 
 
 class _Shared(NamedTuple):
-    """Something that is sent once.
+    """A value that is sent only once.
 
     Args:
         value: the thing itself, kept so that its id stays its own.
@@ -117,7 +117,7 @@ class Travelling:
 
     @property
     def count(self) -> int:
-        """How many things are shared."""
+        """The number of shared values."""
         return len(self._shared)
 
     def _share(self, value: object, data: bytes) -> int:
@@ -275,7 +275,7 @@ class _Pickler(pickle.Pickler):
 
 @final
 class Arrived:
-    """What has come to a worker: makes backends and requests of bytes again."""
+    """The receiving end on a worker: makes backends and requests of bytes again."""
 
     def __init__(self) -> None:
         self._shared: dict[int, object] = {}

@@ -1,4 +1,4 @@
-"""What runs on a worker: a desk that takes calls in, has hundreds of them in flight, and hands back what they came to.
+"""The desk that runs on a worker: takes calls in, has hundreds in flight, and hands back their outcomes.
 
 The desk knows nothing of Dask or Ray, which only call its methods, all of them in one event loop. Calls come in with
 `give`, answers are fetched with `take`, and `cancel` is a channel of its own. If nobody fetches for a while, the client
@@ -60,7 +60,7 @@ class Given(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What a call came to on a worker.
+    """The outcome of a call on a worker.
 
     Args:
         number: that of the call.

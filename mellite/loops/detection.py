@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Waker(Protocol):
-    """Something that can be told that what it is there for has happened."""
+    """An object that can be woken, once what it waits for has happened."""
 
     def wake(self) -> None:
         """Note that it has happened; called from any thread, any number of times."""
@@ -74,7 +74,7 @@ class Loop(Protocol):
 
     @property
     def clock(self) -> Callable[[], float]:
-        """What tells the time of the loop, in seconds from some beginning of its own."""
+        """The clock of the loop, in seconds from an arbitrary start."""
         ...
 
     def waiter(self) -> Waiter:

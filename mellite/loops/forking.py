@@ -20,7 +20,7 @@ __all__ = ["Renewable", "condition", "held_lock", "lock", "process", "renewed", 
 
 
 class Renewable(Protocol):
-    """Something to be put right in a forked child, by the method that locks of `threading` have for it.
+    """An object that a forked child must renew, by the method that locks of `threading` have for it.
 
     https://github.com/python/cpython/issues/84270
     """

@@ -64,7 +64,7 @@ def check_concurrency(name: str, value: object) -> None:
 
 @final
 class Limit:
-    """So many places at the same time, over all loops and threads; first come, first served.
+    """A semaphore over all loops and threads; first come, first served.
 
     Args:
         most: how many places there are, at least 1.
@@ -260,7 +260,7 @@ class _Ticket:
 
 @final
 class _Seat:
-    """What a ticket wakes in place of a task: it takes the place, and tells."""
+    """The waiter of a ticket in place of a task: takes the place, and reports it."""
 
     __slots__ = ("_owner", "_place", "_taken")
 
@@ -277,7 +277,7 @@ class _Seat:
 
 @final
 class _Nobody:
-    """What is woken for a wait that was given up."""
+    """The waiter of a wait that was given up; waking it does nothing."""
 
     __slots__ = ()
 

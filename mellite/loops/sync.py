@@ -61,7 +61,7 @@ def forbid_inside_loop(call: str, instead: str) -> None:
 
 
 def check_timeout(value: object) -> None:
-    """Refuse what is no number of seconds. Callers check first, so that nothing is begun only to be cancelled.
+    """Refuse what is not a number of seconds. Callers check first, so that nothing is begun only to be cancelled.
 
     Raises:
         InvalidRequest: for anything but None, for no limit, and an int or float that is a number.

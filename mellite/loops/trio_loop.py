@@ -34,7 +34,7 @@ class TrioLoop:
 
     @property
     def clock(self) -> Callable[[], float]:
-        """What tells the time of the run."""
+        """The clock of the run."""
         import trio
 
         return trio.current_time

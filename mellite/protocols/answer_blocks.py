@@ -79,12 +79,12 @@ class Block:
 
     @property
     def text(self) -> str:
-        """All of it: the text, the thinking, or the JSON of the arguments."""
+        """The whole text, thinking, or JSON of the arguments."""
         return "".join(self.pieces)
 
     @property
     def arguments(self) -> Json:
-        """The arguments of a call as JSON; as an object with the text that a model wrote, where that is no JSON."""
+        """The arguments of a call as JSON; as an object with the text that a model wrote, where that is not JSON."""
         raw = self.text
         try:
             return json.loads(raw) if raw.strip() else {}
@@ -180,7 +180,7 @@ class AnswerWriter(abc.ABC):
         return b"".join(out)
 
     def write(self, event: Event) -> bytes:
-        """Return what an event adds to the stream; nothing, for most that are no deltas."""
+        """Return what an event adds to the stream; nothing, for most that are not deltas."""
         self._take(event)
         return self._sent()
 

@@ -1,4 +1,4 @@
-"""Where the parser of one answer stands: what the parsers of all protocols know, and how every answer ends."""
+"""The state that the parsers of all protocols share for one answer, and how every answer ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["AnswerState"]
 
 
 class AnswerState:
-    """What a parser knows of one answer, whatever the protocol.
+    """The state of a parser in one answer, whatever the protocol.
 
     Attributes:
         complete: all that the answer needs has come. Usage may follow; content that follows takes this back.

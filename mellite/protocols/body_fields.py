@@ -48,7 +48,7 @@ def own_fields(
         field_of: gives the field of the body that an option stands for.
 
     Raises:
-        InvalidRequest: if the options are no mapping, or one is reserved.
+        InvalidRequest: if the options are not a mapping, or one is reserved.
     """
     options: object = request.provider_options.get(namespace)
     if options is None:

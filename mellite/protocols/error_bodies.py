@@ -41,7 +41,7 @@ _FAILING: Final = re.compile(r"error|exception|fault|fail|invalid|exceed|denied|
 
 @frozen(kw_only=True)
 class Trouble:
-    """What an error answer says, whatever its shape.
+    """The content of an error answer, whatever its shape.
 
     Args:
         message: in the provider's own words; empty if there are none.
@@ -65,7 +65,7 @@ class Trouble:
 
     @property
     def text(self) -> str:
-        """All of it in lower case, to be searched."""
+        """The whole error in lower case, to be searched."""
         return f"{self.code} {self.message}".lower()
 
     @property
@@ -199,7 +199,7 @@ def _inner(value: Mapping[str, Json]) -> Json:
 
 
 def _decoded(text: str) -> Json:
-    """Decode the error that a gateway passes on as text; None if the text is no JSON."""
+    """Decode the error that a gateway passes on as text; None if the text is not JSON."""
     if text.lstrip()[:1] not in ("{", "[") or len(text) > _LONGEST_JSON:
         return None
     try:
@@ -299,7 +299,7 @@ def excerpt(value: Json) -> str:
 
 
 def _plain_text(text: str) -> str:
-    """Text that is no JSON, or the title of a web page."""
+    """Text that is not JSON, or the title of a web page."""
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     if title is not None:
         text = title[1]

@@ -83,7 +83,7 @@ _MEANINGS: Final[Mapping[FinishReason, Mapping[str, tuple[str, ...]]]] = {
     },
 }
 
-#: Words that say that something broke, so that what came before is no answer.
+#: Words that say that something broke, so that what came before is not an answer.
 _BROKEN: Final[Mapping[str, tuple[str, ...]]] = {
     _MISTRAL: ("error",),
     _COHERE: ("timeout", "user_cancel"),

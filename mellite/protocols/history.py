@@ -23,7 +23,7 @@ CallIds: TypeAlias = Literal["any", "claude", "mistral", "openai", "responses"]
 
 @frozen(kw_only=True)
 class HistoryRules:
-    """What a protocol insists on in a conversation with tools. That each call has one result behind it, all do.
+    """What a protocol insists on in a conversation with tools. That each call has one result after it, all do.
 
     Args:
         ids: which ids of tool calls it takes: any; up to 40 characters (``openai``) or 64 (``responses``); nine letters
@@ -40,7 +40,7 @@ class HistoryRules:
     approvals: bool = False
 
 
-#: The rules of a protocol that insists on nothing but a result behind each call.
+#: The rules of a protocol that insists on nothing but a result after each call.
 LOOSE: Final = HistoryRules()
 
 #: What is said where `without_last_space` has changed something.
@@ -221,7 +221,7 @@ class _Mender:
                 yield message
 
     def _turn(self, message: Message, turn: _Turn) -> Iterator[Message]:
-        """Give a message with calls, and right behind it the results, also those from the message itself."""
+        """Give a message with calls, and right after it the results, also those from the message itself."""
         calls = {number: self._call(call) for number, call in turn.calls.items()}
         parts = [calls.get(number, part) for number, part in enumerate(message.content) if not _is_result(part)]
         if self._rules.calls_last:

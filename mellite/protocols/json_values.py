@@ -211,6 +211,6 @@ def count(raw: Mapping[str, Json], *names: str) -> int | None:
     for name in names:
         if name in raw:
             value: Json = raw[name]
-            if type(value) in _NUMBERS and value >= 0:  # no subclass: a bool is no count
+            if type(value) in _NUMBERS and value >= 0:  # no subclass: a bool is not a count
                 return int(value)
     return None

@@ -1,4 +1,4 @@
-"""What every protocol asks of the parts of messages: which kinds a role may have, the system prompt, what was noted."""
+"""Rules of every protocol for the parts of messages: which kinds a role may have, the system prompt, notes."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _AROUND_DONE: Final = codecs.BOM_UTF8 + b' \t\r\n"'
 
 
 def read_event(state: AnswerState, data: bytes, event: str, *, known: Collection[str]) -> JsonObject | None:
-    """Decode the data of one stream event: a JSON object that is no error, or None for ``null``, as gateways send.
+    """Decode the data of one stream event: a JSON object that is not an error, or None for ``null``, as gateways send.
 
     Args:
         state: where the parser stands; an error gets the usage so far.
@@ -42,7 +42,7 @@ def read_event(state: AnswerState, data: bytes, event: str, *, known: Collection
         known: the fields of an answer; see `is_error`.
 
     Raises:
-        InvalidProviderOutput: if it is no JSON object.
+        InvalidProviderOutput: if it is not a JSON object.
         MelliteError: of the kind that an error inside the stream stands for.
     """
     try:
@@ -57,7 +57,7 @@ def decoded(data: bytes, event: str = "message", *, whole: bool = False) -> Json
     """Decode the data of one stream event, or, if it is `whole`, the body of an answer in one piece.
 
     Raises:
-        InvalidProviderOutput: if it is no JSON.
+        InvalidProviderOutput: if it is not JSON.
         MelliteError: of the kind that plain words stand for, where they say what went wrong.
     """
     try:
@@ -72,10 +72,10 @@ def decoded(data: bytes, event: str = "message", *, whole: bool = False) -> Json
 
 
 def read_whole(body: bytes, *, known: Collection[str] = ()) -> Json:
-    """Decode an answer that came in one piece and is no error.
+    """Decode an answer that came in one piece and is not an error.
 
     Raises:
-        InvalidProviderOutput: if it is no JSON.
+        InvalidProviderOutput: if it is not JSON.
         MelliteError: of the kind that an error, sent with status 200, stands for.
     """
     value = decoded(body, whole=True)

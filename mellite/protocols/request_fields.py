@@ -21,6 +21,7 @@ __all__ = [
     "media_of",
     "media_of_url",
     "options_read",
+    "schema_read",
     "texts_read",
     "tools_named",
 ]
@@ -39,7 +40,7 @@ class Fields:
         where: how to call it in errors, as in ``messages[0]``.
 
     Raises:
-        InvalidRequest: if it is no object.
+        InvalidRequest: if it is not an object.
 
     Example:
         >>> asked = Fields({"model": "m", "n": 1}, "")
@@ -56,7 +57,7 @@ class Fields:
         self._left: JsonObject = dict(value)
 
     def wrong(self, value: object, name: str, wanted: str) -> InvalidRequest:
-        """Return the error for a field that is no `wanted`."""
+        """Return the error for a field that is not `wanted`."""
         place = ".".join(filter(None, (self.where, name))) or "the body"
         msg = f"{place} must be {wanted}, not {shown(value)}"
         return InvalidRequest(msg, parameter=place)
@@ -181,7 +182,7 @@ def media_of(
     """Return the part for a file in base64; text stays bytes.
 
     Raises:
-        InvalidRequest: if it is no base64.
+        InvalidRequest: if it is not base64.
     """
     kind = _KINDS.get((media_type or "").partition("/")[0], Document)
     try:
@@ -196,7 +197,7 @@ def media_of_url(fields: Fields, url: str, kind: type[Media] = Image, *, filenam
     """Return the part for a file that is given by a URL, which may hold its bytes.
 
     Raises:
-        InvalidRequest: if it holds bytes, and they are no base64.
+        InvalidRequest: if it holds bytes, and they are not base64.
     """
     if not url.startswith("data:"):
         return kind(url=url, filename=filename)
@@ -243,6 +244,17 @@ def joined_turns(messages: Sequence[Message]) -> tuple[Message, ...]:
         else:
             turns.append(message)
     return tuple(turns)
+
+
+def schema_read(fields: Fields, name: str) -> dict[str, Json]:
+    """Return the JSON Schema of a tool's arguments; without one, that of a tool that takes none.
+
+    Example:
+        >>> schema_read(Fields({}, "tools[0]"), "parameters")
+        {'type': 'object', 'properties': {}}
+    """
+    schema = fields.inner(name)
+    return {"type": "object", "properties": {}} if schema is None else schema.rest()
 
 
 def tools_named(tools: Sequence[ToolDefinition]) -> tuple[ToolDefinition, ...]:

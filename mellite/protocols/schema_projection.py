@@ -43,7 +43,7 @@ class Unheld(Exception):
 
 @frozen(kw_only=True)
 class SchemaRules:
-    """What one vendor's form of JSON Schema has, as facts.
+    """The features of one vendor's JSON Schema, as facts.
 
     Args:
         keywords: what it has beside types, properties, items and alternatives.
@@ -137,7 +137,7 @@ class _Projection:
         if node is True or node == {}:
             node = {}
         if not isinstance(node, Mapping):
-            msg = f"{json.dumps(node)[:40]} is no schema of values"
+            msg = f"{json.dumps(node)[:40]} is not a schema of values"
             raise Unheld(msg, path)
         if len(path) > _DEEPEST:
             msg = "it is nested too deeply"
@@ -213,7 +213,7 @@ class _Projection:
         merged: JsonObject = {name: value for name, value in node.items() if name != "allOf"}
         for part in parts if isinstance(parts, list) else [None]:
             if not isinstance(part, Mapping):
-                msg = "'allOf' is no list of schemas"
+                msg = "'allOf' is not a list of schemas"
                 raise Unheld(msg, path)
             if "$ref" in part and len(parts) > 1:
                 beside = {name: value for name, value in part.items() if name != "$ref"}
@@ -222,7 +222,7 @@ class _Projection:
                 merged = _joined(merged, self._merged(part, path), path)
         return merged
 
-    # What is no reference
+    # What is not a reference
 
     def _plain(self, node: Mapping[str, Json], path: tuple[str, ...]) -> JsonObject:
         kept: JsonObject = {}

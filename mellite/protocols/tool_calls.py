@@ -66,7 +66,7 @@ def call_of(
     """Make the call that a model wrote, and the event that tells of it.
 
     Returns:
-        The call; and its event, which is a ToolInputError where the arguments are no JSON.
+        The call; and its event, which is a ToolInputError where the arguments are not JSON.
     """
     try:
         arguments, whole = parse_arguments(raw), True

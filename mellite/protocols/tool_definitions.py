@@ -25,7 +25,7 @@ def native_notes(tool: ToolDefinition, namespace: str) -> Mapping[str, Json]:
     """Return what a tool's definition says for one provider alone.
 
     Raises:
-        InvalidRequest: if the notes are no mapping.
+        InvalidRequest: if the notes are not a mapping.
     """
     native: object = (tool.native or {}).get(namespace) or {}
     if not isinstance(native, Mapping):

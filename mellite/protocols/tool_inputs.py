@@ -46,7 +46,7 @@ class _Input:
         self.size = 0  # characters in them
         self.held = ""  # an empty object: all there is to the arguments, or a place-holder for what comes
         self.started = False
-        self.broken = False  # brackets are closed, and yet it is no JSON
+        self.broken = False  # brackets are closed, and yet it is not JSON
         self.extra: JsonObject = {}
         self._scanned = 0  # pieces
         self._depth = 0
@@ -113,7 +113,7 @@ class _Input:
         if self.held:
             if not piece.strip():
                 return ""
-            if not piece.lstrip().startswith("{"):  # it was no place-holder
+            if not piece.lstrip().startswith("{"):  # it was not a place-holder
                 piece = self.held + piece
             self.held = ""
         elif piece.lstrip().startswith("{"):
@@ -158,7 +158,7 @@ class ToolInputs:
     place-holder.
 
     Args:
-        id_stem: what to call a tool call that never gets an id; its number is put behind it. May be changed.
+        id_stem: what to call a tool call that never gets an id; its number is put after it. May be changed.
 
     Attributes:
         grown: how often something has been added.
@@ -299,7 +299,7 @@ class ToolInputs:
         """Give the events that complete the tool calls: the answer is over.
 
         Args:
-            cut_short: the answer hit its limit, so that a call which is not whole is no call.
+            cut_short: the answer hit its limit, so that a call which is not whole is not a call.
 
         Raises:
             InvalidProviderOutput: if a call never got a name.

@@ -58,7 +58,7 @@ def messages_route(
             for a call with an option that only that one accepts, such as ``temperature``.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> messages_route(api_key="sk-ant-test").endpoint.url()

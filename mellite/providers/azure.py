@@ -41,7 +41,7 @@ def responses_route(
         resource: the name of the resource, the first word of its host name.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> responses_route(api_key="key", resource="mine").endpoint.url()
@@ -75,7 +75,7 @@ def chat_route(
         resource: the name of the resource, the first word of its host name.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> chat_route(api_key="key", resource="mine").endpoint.url()

@@ -50,7 +50,7 @@ def converse_route(
         profile: the name of a profile of AWS's own tools; needs ``mellite[bedrock]``.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> route = converse_route(api_key="test", region="eu-central-1")

@@ -121,7 +121,7 @@ def find(spec: str, *, api_key: str | None = None, base_url: str | None = None) 
 
     Raises:
         UnknownProvider: if there is no such provider; names the nearest one.
-        ConfigurationError: if `base_url` is no URL, or the package with the provider is broken.
+        ConfigurationError: if `base_url` is not a URL, or the package with the provider is broken.
 
     Example:
         >>> route = find("groq:llama-3.3-70b-versatile", api_key="gsk-test")

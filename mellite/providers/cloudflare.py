@@ -34,7 +34,7 @@ def gateway_route(*, api_key: str | None = None, base_url: str | None = None, mo
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> gateway_route(api_key="sk-test").endpoint.base_url

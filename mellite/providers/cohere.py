@@ -33,7 +33,7 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> chat_route(api_key="co-test").endpoint.url()

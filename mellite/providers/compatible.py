@@ -196,7 +196,7 @@ def chat_route(
     of the environment is sent, as that is for the host only.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> chat_route(HOSTS["groq"], api_key="gsk-test").endpoint.url()

@@ -32,7 +32,7 @@ def route(*, api_key: str | None = None, base_url: str | None = None, model: str
         model: the model's id, which decides on the protocol, even if requests name other models later.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> [route(api_key="t", model=model).endpoint.path for model in ("gpt-5.1", "gpt-4.1")]

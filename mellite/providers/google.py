@@ -57,7 +57,7 @@ def gemini_route(*, api_key: str | None = None, base_url: str | None = None, mod
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> gemini_route(api_key="AIza-test", model="gemini-2.5-flash").endpoint.url(model="gemini-2.5-flash")

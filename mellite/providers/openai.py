@@ -38,7 +38,7 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> responses_route(api_key="sk-test").endpoint.url()
@@ -63,7 +63,7 @@ def websocket_route(*, api_key: str | None = None, base_url: str | None = None, 
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> websocket_route(api_key="sk-test").id
@@ -97,7 +97,7 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> chat_route(api_key="sk-test").endpoint.url()

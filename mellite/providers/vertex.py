@@ -116,7 +116,7 @@ def gemini_route(
             fetches one with the application default credentials.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> route = gemini_route(access_token="ya29.test", project="my-project", location="europe-west4")

@@ -78,7 +78,7 @@ def messages_route(
         version: the version of the API, as in ``vertex-2023-10-16``; see `mellite.providers.anthropic.messages_route`.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> route = messages_route(access_token="ya29.test", project="my-project", model="claude-sonnet-4-5")

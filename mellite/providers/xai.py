@@ -30,7 +30,7 @@ def responses_route(*, api_key: str | None = None, base_url: str | None = None, 
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> responses_route(api_key="xai-test").endpoint.url()
@@ -57,7 +57,7 @@ def websocket_route(*, api_key: str | None = None, base_url: str | None = None, 
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> websocket_route(api_key="xai-test").id
@@ -76,7 +76,7 @@ def chat_route(*, api_key: str | None = None, base_url: str | None = None, model
         model: the model's id.
 
     Raises:
-        ConfigurationError: if `base_url` is no URL.
+        ConfigurationError: if `base_url` is not a URL.
 
     Example:
         >>> chat_route(api_key="xai-test").endpoint.url()

@@ -1,4 +1,4 @@
-"""How each protocol is served: what reads its requests, and what writes its answers."""
+"""For each protocol that is served, the reader of its requests and the writer of its answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["DIALECTS", "Asked", "Dialect", "asked", "decoded", "writer_of"]
 
 @frozen(kw_only=True)
 class Dialect:
-    """How one protocol is served.
+    """The reader and the writer of one protocol.
 
     Args:
         read: gives the request that a body stands for.
@@ -95,12 +95,12 @@ def decoded(data: bytes) -> JsonObject:
     """Decode the body of a request.
 
     Raises:
-        InvalidRequest: if it is no JSON object.
+        InvalidRequest: if it is not a JSON object.
     """
     try:
         body = json.loads(data)
     except (ValueError, RecursionError) as error:
-        msg = f"the body of the request is no JSON: {error}"
+        msg = f"the body of the request is not JSON: {error}"
         raise InvalidRequest(msg, parameter="body") from None
     if not isinstance(body, dict):
         msg = f"the body of the request must be a JSON object, not {type(body).__name__}"

@@ -1,4 +1,4 @@
-"""What clients ask beside generations: which models there are, and which version is running."""
+"""Answers to what clients ask beside generations: the models, and the version that is running."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _bedrock(own: JsonObject) -> _Found:
     try:
         return rest, _object(json.loads(written) if isinstance(written, str) else written, "jsonSchema.schema")
     except ValueError as error:
-        msg = f"outputConfig.textFormat.structure.jsonSchema.schema is no JSON: {error}"
+        msg = f"outputConfig.textFormat.structure.jsonSchema.schema is not JSON: {error}"
         raise InvalidRequest(msg, parameter="outputConfig") from None
 
 

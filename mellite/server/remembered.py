@@ -1,4 +1,4 @@
-"""What was answered before, for clients of Responses that send only what is new and name the answer before it."""
+"""Earlier answers, for clients of Responses that name the previous one and send only what is new."""
 
 from __future__ import annotations
 

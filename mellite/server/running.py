@@ -33,7 +33,7 @@ __all__ = ["RunningServer", "Settings", "run", "started"]
 
 @frozen(kw_only=True)
 class Settings:
-    """What is served, and how.
+    """The settings of a server: what it serves, and how.
 
     Args:
         source: what answers; see `mellite.server.sources.transport_of`.

@@ -1,4 +1,4 @@
-"""What a server answers from: a cassette, a backend, or the providers themselves; and how it is recorded."""
+"""Sources of a server's answers: a cassette, a backend, or the providers themselves; and how they are recorded."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def thunks_of(what: str, given: tuple[Any, ...]) -> tuple[AnyThunk, ...]:
     """Return the thunks that a caller gave as separate arguments or as one list.
 
     Raises:
-        InvalidRequest: for an element that is no thunk; `what` is the name of the function that was called.
+        InvalidRequest: for an element that is not a thunk; `what` is the name of the function that was called.
     """
     if len(given) == 1 and isinstance(given[0], Iterable) and not isinstance(given[0], (str, bytes)):
         given = tuple(given[0])
@@ -151,7 +151,7 @@ class Batch(Generic[T]):
 
 @final
 class Board:
-    """Where generations note that they have settled, from any thread, without a lock.
+    """A board on which generations note that they have settled, from any thread, without a lock.
 
     A generation first appends its index, then wakes the waiters; a waiter first enters its name, then looks for
     indexes. So no note is missed, in whatever order the two run. The board refers to no thunk and keeps none alive.

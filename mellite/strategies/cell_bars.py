@@ -19,7 +19,7 @@ _LINE: Final = 200
 
 @final
 class _Bar:
-    """How far one bar has come."""
+    """The progress of one bar."""
 
     def __init__(self, title: str, total: int | None, said: object) -> None:
         self.title = title

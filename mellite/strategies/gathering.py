@@ -92,7 +92,7 @@ def gather(*thunks: Any, concurrency: int | None = None, progress: bool = False)
         progress: show a bar on a terminal or in a notebook, with tokens, cost, rate and time left; nothing in a pipe.
 
     Raises:
-        InvalidRequest: if an argument is no thunk, or `concurrency` is below 1.
+        InvalidRequest: if an argument is not a thunk, or `concurrency` is below 1.
         MissingExtra: when awaited, if a bar has to be drawn, and rich is not installed.
 
     Example:
@@ -136,7 +136,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
 
         Raises:
             TimeoutError: if a thunk has not settled by then.
-            InvalidRequest: if the timeout is no number.
+            InvalidRequest: if the timeout is not a number.
             SyncInsideLoop: inside a running event loop, unless all are settled.
         """
         loops.check_timeout(timeout)
@@ -286,7 +286,7 @@ def as_completed(*thunks: Any, concurrency: int | None = None) -> Completed[Any]
         concurrency: the most thunks that run at the same time; a settled one counts until it is taken.
 
     Raises:
-        InvalidRequest: if an argument is no thunk, or `concurrency` is below 1.
+        InvalidRequest: if an argument is not a thunk, or `concurrency` is below 1.
         SyncInsideLoop: from a plain ``for`` inside a running event loop.
 
     Example:

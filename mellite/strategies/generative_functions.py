@@ -45,11 +45,11 @@ def generative(function: Callable[P, R]) -> Generative[P, R]:
     never taken for a template. Images, documents and thunks may be arguments.
 
     Args:
-        function: it has a docstring and no body: ``...``, ``pass`` or nothing behind the docstring.
+        function: it has a docstring and no body: ``...``, ``pass`` or nothing after the docstring.
 
     Raises:
-        InvalidRequest: if it has a body or no docstring, is async, or is no function; and when it is first called, if
-            the return annotation cannot be resolved.
+        InvalidRequest: if it has a body or no docstring, is async, or is not a function; and when it is first called,
+            if the return annotation cannot be resolved.
 
     Example:
         >>> from typing import Literal
@@ -71,7 +71,7 @@ def generative(function: Callable[P, R]) -> Generative[P, R]:
 
 
 class _Signature:
-    """How a generative function is called, with the backend first; its class has none of this."""
+    """The call signature of a generative function, with the backend first; its class has none of this."""
 
     def __get__(self, instance: Generative[..., Any] | None, owner: type) -> inspect.Signature:
         if instance is None:
@@ -111,7 +111,7 @@ class Generative(Generic[P, R]):
 
         Raises:
             TypeError: if the arguments do not fit the function.
-            InvalidRequest: if the first one is no backend, or the return annotation cannot be resolved.
+            InvalidRequest: if the first one is not a backend, or the return annotation cannot be resolved.
         """
         name = getattr(self.function, "__name__", "")
         if not isinstance(backend, str) and not callable(getattr(backend, "stream", None)):
@@ -220,7 +220,7 @@ def _check(function: object) -> None:
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         _refuse(f"{name}() must not be async: write `def`; a call gives a thunk, which is awaited")
     if _does_something(function):
-        _refuse(f"{name}() has a body, which nobody would run: write nothing behind the docstring, or `...`")
+        _refuse(f"{name}() has a body, which nobody would run: write nothing after the docstring, or `...`")
     if not (function.__doc__ or "").strip():
         _refuse(f"{name}() has no docstring, and that is the prompt (python -OO removes docstrings)")
 

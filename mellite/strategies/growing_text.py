@@ -23,7 +23,7 @@ _FREE: Final = 2
 
 @final
 class GrowingTexts:
-    """All that is watched on the terminal: one display, because two would overwrite each other."""
+    """The display of everything that is watched on the terminal; two would overwrite each other."""
 
     def __init__(self) -> None:
         self._lock = forking.lock()
@@ -53,7 +53,7 @@ class GrowingTexts:
         Args:
             key: which one.
             text: all of its text.
-            lines: what is said of it behind that.
+            lines: what is said of it after that.
         """
         from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""What is to be seen of the results of `mellite.gather`: how many are done, what they took, and each of them."""
+"""The portrait of the results of `mellite.gather`: how many are done, what they took, and each of them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _ROOM_FOR_BAR: Final = 50
 
 
 class Display(Protocol):
-    """What draws bars: that of rich, or one in the cell of a notebook. Callable from any thread."""
+    """A display of bars: that of rich, or one in the cell of a notebook. Callable from any thread."""
 
     @property
     def width(self) -> int:
@@ -50,7 +50,7 @@ class Display(Protocol):
         ...
 
     def add_task(self, title: str, total: int | None, said: object) -> int:
-        """Add a bar, and return its number; `said` is asked for the text behind it when it is drawn."""
+        """Add a bar, and return its number; `said` is asked for the text after it when it is drawn."""
         ...
 
     def update(self, number: int, completed: int, total: int | None) -> None:
@@ -154,7 +154,7 @@ def progress_bar(
 
     Raises:
         MissingExtra: if a bar has to be drawn, and rich is not installed.
-        ConfigurationError: if a bar has to be drawn, and MELLITE_PRICES names a file that is no price list.
+        ConfigurationError: if a bar has to be drawn, and MELLITE_PRICES names a file that is not a price list.
 
     Example:
         >>> with progress_bar("generating", wanted=False) as bar:
@@ -174,7 +174,7 @@ def progress_bar(
 
 
 class _Said:
-    """What stands behind a bar; it is drawn anew several times a second, and tells who waits for a rate limit then."""
+    """The text after a bar; drawn several times a second, and then tells who waits for a rate limit."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -239,7 +239,7 @@ class Bar:
             thunks: the generations that were made for it.
             state: done, failed or cancelled.
             failure: the kind of failure.
-            note: more to stand behind the numbers from now on.
+            note: more to stand after the numbers from now on.
         """
         with self._lock:
             if self._closed:  # the block has ended; the generation went on for another consumer

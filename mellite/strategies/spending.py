@@ -1,4 +1,4 @@
-"""What thunks have used and cost together."""
+"""The usage and the cost of many thunks together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def spent_on(thunks: Iterable[AnyThunk], *, priced: bool = True) -> Totals:
         priced: whether to look the costs up; without that, no cost is known.
 
     Raises:
-        ConfigurationError: if costs are looked up, and MELLITE_PRICES names a file that is no price list.
+        ConfigurationError: if costs are looked up, and MELLITE_PRICES names a file that is not a price list.
     """
     totals = Totals()
     for thunk in thunks:

@@ -40,7 +40,7 @@ async def watch(thunk: ThunkT) -> ThunkT:
         thunk: a thunk in any state; a run is one.
 
     Raises:
-        InvalidRequest: if it is no thunk, or the watch is inside of the thunk's own generation.
+        InvalidRequest: if it is not a thunk, or the watch is inside of the thunk's own generation.
 
     Example:
         >>> import asyncio, mellite
@@ -66,7 +66,7 @@ async def watch(thunk: ThunkT) -> ThunkT:
 
 
 class _Screen(Protocol):
-    """Where a thunk is drawn."""
+    """The place where a thunk is drawn."""
 
     def draw(self, thunk: AnyThunk) -> None: ...
 
@@ -216,7 +216,7 @@ class _Pen:
 
 
 def _epilogue(thunk: AnyThunk) -> list[str]:
-    """Return what is said behind the text: state, model, tokens, cost, time; and the error."""
+    """Return what is said after the text: state, model, tokens, cost, time; and the error."""
     error = thunk.error
     said = [portrait_of(thunk).headline]
     return said if error is None else [*said, one_line(f"{type(error).__name__}: {error}", 1_000)]

@@ -50,7 +50,7 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def outcome(self) -> Outcome | None:
-        """All that the generation left behind, in one object, for code that judges thunks; None until it is settled."""
+        """The whole outcome in one object, for code that judges thunks; None until the thunk has settled."""
         return self._settled()
 
     @property
@@ -170,7 +170,7 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def error(self) -> Exception | None:
-        """What made the generation fail; None otherwise, also if it was cancelled."""
+        """The error that made the generation fail; None otherwise, also if it was cancelled."""
         outcome = self._settled()
         return outcome.error if outcome is not None and outcome.state == "failed" else None
 

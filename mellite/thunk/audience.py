@@ -1,4 +1,4 @@
-"""Who waits for a generation: consumers, how many events they want, and what wakes them.
+"""The consumers of a generation: how many events they want, and what wakes them.
 
 Who may call what from where, and why there is no lock: see `mellite.thunk`.
 """

@@ -22,7 +22,7 @@ __all__ = ["CallInfo", "Streams", "name_of", "resolved", "resolved_now", "thunks
 
 @runtime_checkable
 class Streams(Protocol):
-    """All that a backend must have: one method that gives an async iterator of events."""
+    """The interface of a backend: one method that returns an async iterator of events."""
 
     def stream(self, request: Request) -> AsyncIterator[Event]:
         """Yield the events of the answer to a request, as they arrive."""
@@ -47,7 +47,7 @@ class CallInfo:
 
     @property
     def asked(self) -> Streams:
-        """Who is asked in the end: of a run, the backend of its steps."""
+        """The backend that is asked in the end: for a run, that of its steps."""
         asked: Streams = getattr(self.backend, "asked_for_steps", self.backend)
         return asked
 

@@ -95,7 +95,7 @@ class _Text:
 
     @property
     def _reader(self) -> GrowingJson:
-        """What reads the JSON; made when there is some to be read."""
+        """The reader of the JSON, made when there is some to read."""
         if self._read is None:
             from ..values.output import schema_of
             from ..values.outputs.growing import GrowingJson

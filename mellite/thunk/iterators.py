@@ -204,7 +204,7 @@ class Texts(_Position[str], AsyncIterator[str]):
 
 @final
 class Events(_Position[Event], AsyncIterator[Event]):
-    """All events of a thunk, each as soon as it arrives; a late iterator gets equal ones.
+    """An iterator over all events of a thunk, each as soon as it arrives; a late one gets equal events.
 
     A reader that hands on what it reads takes what is `ready` and `parks` until more comes. While it does, a task that
     waits for what the reader hands on may `borrow` the wait and take events itself: for each there is one wake-up then,

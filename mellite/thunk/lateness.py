@@ -1,4 +1,4 @@
-"""What observers have left to be awaited, by whoever told them."""
+"""Async work that observers leave behind, awaited by the code that told them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Later: TypeAlias = Callable[[], Awaitable[None]]
 
 @final
 class Lateness:
-    """What the observers of one activity have left to be awaited, in order.
+    """The async work that the observers of one activity left, in order.
 
     Attributes:
         failure: the first error of what was awaited.

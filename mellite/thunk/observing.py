@@ -1,4 +1,4 @@
-"""Who looks on while thunks, tools, runs and strategies work, and who stands in between: the seam for traces and hooks.
+"""Observers of thunks, tools, runs and strategies, and what stands between: the seam for traces and hooks.
 
 An `Observer` is told what begins and ends. An `Interceptor` stands between a thunk and its backend, and between a call
 and its tool, and may answer in their place. Both are in force for whatever is driven in a context (`using`), or in the
@@ -95,7 +95,7 @@ class Observer:
     def entered(self, activity: Activity) -> Callable[[], object] | None:
         """Make something current for the code of a tool that is about to run; return what ends that, if anything.
 
-        Called behind `started`, in the task that runs the tool; what it returns is called in that task, too, before
+        Called after `started`, in the task that runs the tool; what it returns is called in that task, too, before
         `settled`.
         """
 
@@ -158,7 +158,7 @@ class Interceptor:
 
 @final
 class Activity:
-    """Something that goes on and is looked at; made by `begin` and `activity`.
+    """An activity under observation; made by `begin` and `activity`.
 
     Attributes:
         kind: what it is.

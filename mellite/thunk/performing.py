@@ -60,4 +60,4 @@ class Performing:
         with loops.move_on_after(CLOSING_SECONDS, shield=True):
             await late.catch_up()
         if late.failure is not None:  # the first error counts for more
-            log.warning("observer.failed", "an observer raised behind another error", raised=late.failure)
+            log.warning("observer.failed", "an observer raised after another error", raised=late.failure)

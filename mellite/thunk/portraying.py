@@ -1,4 +1,4 @@
-"""What is to be seen of a thunk, in a notebook or on a terminal: state, model, tokens, cost, texts and error."""
+"""The portrait of a thunk, for notebooks and terminals: state, model, tokens, cost, texts and error."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Looked(Protocol):
 
     @property
     def error(self) -> Exception | None:
-        """What made the generation fail."""
+        """The error that made the generation fail."""
         ...
 
 

@@ -202,7 +202,7 @@ class Pump(PushedAudience):
     # The pump's own task.
 
     async def run(self) -> None:
-        """Generate and settle, in every outcome; then raise what is no Exception again."""
+        """Generate and settle, in every outcome; then raise what is not an Exception again."""
         failure: BaseException | None = None
         kept: BaseException | None = None  # what somebody else raises
         asked: str | None = None  # why cancellation had been asked for by the time it failed

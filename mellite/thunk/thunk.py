@@ -120,7 +120,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
 
         Raises:
             TimeoutError: if the thunk has not settled by then.
-            InvalidRequest: if the timeout is no number.
+            InvalidRequest: if the timeout is not a number.
             SyncInsideLoop: inside a running event loop, unless the thunk is settled.
         """
         loops.check_timeout(timeout)
@@ -278,11 +278,11 @@ class ModelOutputThunk(Growing[T], Generic[T]):
         if pump is not None:
             pump.linger_in_thread()
 
-    if not TYPE_CHECKING:  # a thunk is no Iterable, also to type checkers; this is what a plain `for` comes across
+    if not TYPE_CHECKING:  # a thunk is not an Iterable, also to type checkers; this is what a plain `for` comes across
 
         def __getitem__(self, index: object) -> NoReturn:
             msg = (
-                "a thunk is no sequence: its text comes with `async for delta in thunk`, in code without await with "
+                "a thunk is not a sequence: its text comes with `async for delta in thunk`, in code without await with "
                 "`for delta in thunk.iter()`; once it is done, all of it is `thunk.text`"
             )
             raise InvalidRequest(msg)

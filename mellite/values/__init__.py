@@ -1,1 +1,1 @@
-"""What is asked, what comes back, what it costs and how text is cut: plain values, without a clock or I/O."""
+"""Plain values without a clock or I/O: requests, answers, costs, and the cutting of text."""

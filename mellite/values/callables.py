@@ -1,4 +1,4 @@
-"""What can be told of a function without calling it."""
+"""Inspect functions without calling them."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def _piece(value: Json, where: str) -> Content:
     read = _PIECES.get(kind) if isinstance(kind, str) else None
     if read is None:
         said = did_you_mean(str(kind), _PIECES, otherwise="the types are")
-        _refuse(f"{where} is of the type {kind!r}, which is no content of a message; {said}")
+        _refuse(f"{where} is of the type {kind!r}, which is not content of a message; {said}")
     return read(value, where)
 
 

@@ -34,7 +34,7 @@ class CompactLog:
 
     Args:
         marks: per event its kind (low three bits) and its length, in characters or bytes.
-        others: the events that are no deltas, in order.
+        others: the events that are not deltas, in order.
         blocks: the ids (and names) that deltas switch to, in order.
         raw: the raw chunks, joined.
     """

@@ -112,7 +112,7 @@ class MelliteError(Exception):
     A subclass of your own takes as keywords what it declares: ``class Mine(MelliteError): rule: str | None = None``.
 
     Raises:
-        TypeError: for a keyword that is no attribute of the class, with the nearest that is.
+        TypeError: for a keyword that is not an attribute of the class, with the nearest that is.
 
     Example:
         >>> error = RateLimited("openai asked to wait", provider="openai", retry_after=2.0)
@@ -393,7 +393,7 @@ class StreamRejected(SamplingError):
 
 
 class BudgetSpent(MelliteError):
-    """What many calls may cost together is spent: no more were begun, and those that were not asked are pending.
+    """The budget of many calls is spent: no more were begun, and those that were not asked are pending.
 
     ``spent`` is what was spent, a Decimal of USD or a number of tokens, and ``limit`` what might be. It may be more by
     the calls that were in flight.
@@ -471,7 +471,7 @@ class JournalDiverged(JournalError):
 
 
 class OutcomeUnknown(JournalError):
-    """What must run once had begun when its process died; nobody knows whether it was done, so it is not run again.
+    """A call that must run once had begun when its process died; its outcome is unknown, so it is not run again.
 
     ``tool`` is its name, ``arguments`` what it was called with, without what looks like a key, and ``call_id`` the
     number of the call in the journal, for ``journal.resolve`` and ``mellite journal resolve``.

@@ -99,7 +99,7 @@ def _event_of(value: Json) -> Event:
     try:
         made: Event = kind(**{name: _READ.get(name, _same)(held) for name, held in given.items()})
     except (TypeError, ValueError, KeyError, MelliteError) as error:
-        msg = f"{value!r:.80} is no event: {error}"
+        msg = f"{value!r:.80} is not an event: {error}"
         raise InvalidRequest(msg) from error
     return made
 

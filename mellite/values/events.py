@@ -77,7 +77,7 @@ class RawChunk(msgspec.Struct, frozen=True, gc=False):
 
 @frozen(kw_only=True)
 class ResponseStart:
-    """What is known of the answer at its start; it may come again, and later values that are not None win.
+    """The facts about an answer at its start; may come again, and later values that are not None win.
 
     Args:
         streaming: whether the answer comes in pieces.

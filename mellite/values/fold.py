@@ -37,7 +37,7 @@ __all__ = ["Folded", "fold"]
 
 @frozen(kw_only=True)
 class Folded:
-    """What the events say, taken together.
+    """The content of all events, taken together.
 
     An answer of several steps, as `mellite.run` gives, is read as its last step: text, message, calls and start are of
     that one, only the usage is of all.
@@ -173,7 +173,7 @@ class _Folder:
             written.whole = event.call
 
     def on_result(self, event: ToolResultEvent) -> None:
-        if self.step is None:  # else the step is over: what ran then ran here, and is no part of the answer
+        if self.step is None:  # else the step is over: what ran then ran here, and is not part of the answer
             self.order.append(event.result)
 
     def on_start(self, event: ResponseStart) -> None:
@@ -249,7 +249,7 @@ _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
 #: Of so many events, those that are deltas are not worth being looked for.
 _FEW: Final = 32
 
-#: What says something of an answer, and is no part of it.
+#: What says something of an answer, and is not part of it.
 _APART: Final = frozenset({Finish, ResponseStart, StepFinish, StepStart})
 
 #: The blocks that deltas belong to.

@@ -154,7 +154,7 @@ class Tool(Generic[P, R]):
 
     @cached_property
     def _checker(self) -> SchemaCheck | None:
-        """What checks the arguments of a tool from a schema; None for a tool from a function."""
+        """The validator for the arguments of a tool from a schema; None for a tool from a function."""
         if self._schema is None:
             return None
         try:
@@ -169,7 +169,7 @@ class Tool(Generic[P, R]):
 
     @property
     def description(self) -> str:
-        """What the model is told about it: as given, or the docstring without what it says of single parameters."""
+        """The description for the model: as given, or the docstring without what it says of single parameters."""
         return self._description
 
     @cached_property
@@ -388,7 +388,7 @@ def tool_of(value: object) -> Tool[..., Any] | ToolDefinition | Defined:
     """Return what stands for a tool in a call: a plain function becomes a tool.
 
     Raises:
-        InvalidRequest: for what is no tool, no definition and no function.
+        InvalidRequest: for what is not a tool, no definition and no function.
 
     Example:
         >>> def add(a: int, b: int) -> int:

@@ -12,7 +12,7 @@ from .provider_json import Json
 __all__ = ["copied_json", "strict_json", "well_formed"]
 
 
-#: Stands before a text in some files and answers, and is no part of it.
+#: Stands before a text in some files and answers, and is not part of it.
 BOM: Final = "\ufeff"
 
 
@@ -36,7 +36,7 @@ def strict_json(text: str) -> Json:
 
 
 def _no_constant(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
+    msg = f"{name} is not JSON"
     raise ValueError(msg)
 
 

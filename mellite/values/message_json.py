@@ -100,7 +100,7 @@ def message_of(value: Json, where: str = "$") -> Message:
         where: its JSON path, for errors.
 
     Raises:
-        InvalidRequest: for what is no message; it says where.
+        InvalidRequest: for what is not a message; it says where.
 
     Example:
         >>> message_of({"role": "user", "content": [{"type": "text", "text": "Hello."}]}).text

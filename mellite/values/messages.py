@@ -102,7 +102,7 @@ class Text:
 
 @frozen
 class Media:
-    """Something to look at, listen to or read: its bytes, or a URL that the provider fetches.
+    """A picture, sound, film or document: its bytes, or a URL that the provider fetches.
 
     mellite never fetches a URL. Use one of the subclasses.
 
@@ -258,7 +258,7 @@ class ToolCall:
 
 @frozen
 class ToolValue:
-    """What a tool gave back, and how it is to be shown: as JSON, text, an error or parts."""
+    """The value that a tool returned, and how to show it: as JSON, text, an error or parts."""
 
     type: Literal["json", "text", "error", "content"]
     value: Any = None
@@ -278,7 +278,7 @@ def _tool_value(value: object) -> ToolValue:
 
 @frozen
 class ToolResult:
-    """What running a tool gave, for the model to read.
+    """The result of running a tool, for the model to read.
 
     Args:
         id: the id of the tool call that it answers.

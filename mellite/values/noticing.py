@@ -1,4 +1,4 @@
-"""Who looks on by itself: the place where a higher room says how to find it, for `mellite.thunk.observing` to ask.
+"""The registry of observers that start by themselves: higher rooms register, `mellite.thunk.observing` asks.
 
 It stands in a module that loads nothing and below all that generates, because ``import mellite`` writes into it.
 """
@@ -19,7 +19,7 @@ Finder: TypeAlias = Callable[[], object | None]
 
 @final
 class _Noticing:
-    """Whom to ask.
+    """The registered finder.
 
     Attributes:
         find: the function that is asked.

@@ -112,7 +112,7 @@ _ELSEWHERE: Final = {
 
 
 def unknown_option(name: str, known: Sequence[str]) -> UnknownOption:
-    """Return the error for a keyword that is no option, with what was probably meant.
+    """Return the error for a keyword that is not an option, with what was probably meant.
 
     Args:
         name: what was written; never its value, which may be a key.

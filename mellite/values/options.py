@@ -1,4 +1,4 @@
-"""How to generate: options, timeouts, marks for the cache, raw additions to the HTTP request; and their checks."""
+"""Options of a call, timeouts, marks for the cache, raw additions to the HTTP request; and their checks."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ _CHECKS: Final[dict[str, Callable[[str, object], object]]] = {
     "drop_unsupported": _flag,
 }
 
-#: What else a call takes among its options: these are no fields of `Options`, but of the request itself.
+#: What else a call takes among its options: these are not fields of `Options`, but of the request itself.
 REQUEST_OPTIONS: Final = ("model", "tool_choice", "provider_options", "http", "cache", "metadata", "output_mode")
 
 #: All keywords of a call, for the error about one that is none.
@@ -223,7 +223,7 @@ class Options:
         """Check options by name and type.
 
         Raises:
-            UnknownOption: for a name that is no option, with the nearest that is.
+            UnknownOption: for a name that is not an option, with the nearest that is.
             InvalidRequest: for a value of the wrong type or out of range.
 
         Example:

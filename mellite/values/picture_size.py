@@ -1,4 +1,4 @@
-"""How wide and high a picture is, by the first bytes of its file."""
+"""Read the width and height of a picture from the first bytes of its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How notebooks and terminals get what they show: `_repr_html_`, `_repr_mimebundle_`, `__rich_repr__`."""
+"""The methods by which notebooks and terminals show objects: `_repr_html_`, `_repr_mimebundle_`, `__rich_repr__`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Pictured", "portrait_of"]
 
 
 class Pictured:
-    """Something that notebooks and terminals show by its portrait.
+    """An object that notebooks and terminals show by its portrait.
 
     Looking generates, sends and waits for nothing. Nothing of IPython, marimo or rich is imported for it: they call
     these methods.

@@ -133,7 +133,7 @@ class Table:
 
 @frozen(kw_only=True)
 class Portrait:
-    """What is to be seen of an object at one moment.
+    """A snapshot of an object, as it is shown.
 
     Args:
         kind: what it is, as in ``thunk``.

@@ -1,4 +1,4 @@
-"""What a caller may write as a prompt or a system prompt, and the messages that it stands for."""
+"""Turn what a caller may write as a prompt or a system prompt into messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def messages_of(prompt: object) -> tuple[Message, ...]:
     """Return the messages that a prompt stands for; see `mellite.request.Request.of`.
 
     Raises:
-        InvalidRequest: for what is no prompt.
+        InvalidRequest: for what is not a prompt.
 
     Example:
         >>> messages_of("Hello.")[0].role

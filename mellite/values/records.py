@@ -1,4 +1,4 @@
-"""What is known about one generation: its metadata, the raw provider response, and its log entry."""
+"""Records of one generation: its metadata, the raw provider response, and its log entry."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class GenerationMetadata:
         It is computed on access, so that generations whose cost is never read do not pay for it.
 
         Raises:
-            ConfigurationError: if MELLITE_PRICES names a file that is no price list.
+            ConfigurationError: if MELLITE_PRICES names a file that is not a price list.
         """
         if not isinstance(self._cost_usd, _Unpriced):
             return self._cost_usd

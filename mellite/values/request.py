@@ -1,4 +1,4 @@
-"""What is asked of a model: a Request, from what a caller writes; beside it, all that a request is made of."""
+"""The Request to a model, made from what a caller writes, and everything that it consists of."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 @frozen
 class Request:
-    """What is asked: the messages, and how to answer them. Immutable; change it with ``attrs.evolve``.
+    """A request to a model: the messages, and how to answer them. Immutable; change it with ``attrs.evolve``.
 
     Usually made by `Request.of`, which checks it, or by ``backend.generate``.
 

@@ -61,7 +61,7 @@ class _Stderr(logging.Handler):
 
 @final
 class _SettingUp:
-    """What is done once, before the first record.
+    """The setup that is done once, before the first record.
 
     Attributes:
         is_done: whether it has been.
@@ -168,5 +168,5 @@ def set_up() -> None:
         handler.setFormatter(logging.Formatter(_FORMAT, datefmt="%H:%M:%S"))
         logger.addHandler(handler)
     if word.lower() not in _LEVELS:
-        said = "%s=%.20s is no level: write one of %s"
+        said = "%s=%.20s is not a level: write one of %s"
         log.tell(logging.WARNING, "log.setting", said, VARIABLE, word, ", ".join(_LEVELS))

@@ -1,4 +1,4 @@
-"""What rich prints of a value with many fields: those that were given."""
+"""For rich, the fields of a value that were given."""
 
 from __future__ import annotations
 

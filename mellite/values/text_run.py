@@ -17,7 +17,7 @@ class TextRun(NamedTuple):
         step: 1 if the deltas follow each other; 2 if there is a raw chunk between each two.
         id: of the block.
         texts: what the deltas say.
-        before: the events before the run; `behind` those behind it.
+        before: the events before the run; `behind` those after it.
     """
 
     begin: int
@@ -29,7 +29,7 @@ class TextRun(NamedTuple):
     behind: list[Event]
 
 
-#: What may stand before the run, and behind it.
+#: What may stand before the run, and after it.
 _BEFORE: Final = frozenset({ResponseStart, RawChunk, StepStart, TextStart})
 _BEHIND: Final = frozenset({ResponseStart, RawChunk, TextEnd, StepFinish, Finish})
 

@@ -11,7 +11,7 @@ from typing import Final
 
 __all__ = ["counted", "vocabulary_of"]
 
-#: Vocabulary -> the models that have it, with any date and size behind the name, as in OpenAI's own table:
+#: Vocabulary -> the models that have it, with any date and size after the name, as in OpenAI's own table:
 #: https://github.com/openai/tiktoken/blob/main/tiktoken/model.py
 _FAMILIES: Final = (
     ("o200k_base", re.compile(r"(gpt-5|(gpt-4o|chatgpt-4o|gpt-4\.[15]|gpt-oss|o[134])(?![^-]))[a-z0-9.-]*")),
@@ -22,7 +22,7 @@ _FAMILIES: Final = (
 _CHUNK: Final = 50_000
 
 #: The longest piece that is counted in one go where no place to cut is found. A text without spaces and punctuation in
-#: as much as that is no language.
+#: as much as that is not language.
 _LONGEST: Final = 250_000
 
 #: Where no token goes across, in both vocabularies: before a space that follows something else, and between a letter

@@ -52,7 +52,7 @@ def count_tokens(what: Prompt | ToolLike, *, model: str | None = None) -> TokenC
         model: whose tokens, with or without a provider in front; by default the model of a Request.
 
     Raises:
-        InvalidRequest: for what is no prompt, and for a thunk in it that has not settled.
+        InvalidRequest: for what is not a prompt, and for a thunk in it that has not settled.
 
     Example:
         >>> count_tokens("The sky is blue by day, and black at night.")

@@ -35,7 +35,7 @@ class ToolDefinition:
 
 
 class Defined(Protocol):
-    """Something that carries a tool's definition, as a wrapped function may."""
+    """An object that carries a tool's definition, as a wrapped function may."""
 
     @property
     def definition(self) -> ToolDefinition:

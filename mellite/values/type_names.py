@@ -1,4 +1,4 @@
-"""What to call a type in a message."""
+"""Names of types for messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many tokens an answer took: inclusive totals, and a split of them that does not overlap."""
+"""The tokens that an answer took: inclusive totals, and a split of them that does not overlap."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def reply_to(source: Source, path: Sequence[str], query: Mapping[str, str]) -> R
 
     Args:
         source: what is looked at.
-        path: the parts of the path behind ``api``, as in ``["calls", "12", "timeline"]``.
+        path: the parts of the path after ``api``, as in ``["calls", "12", "timeline"]``.
         query: what is asked for, by name.
     """
     try:

@@ -106,7 +106,7 @@ class CassetteSource:
         return f"{hash(tuple(found)):x}.{len(found)}"
 
     def _id(self, entry: Entry) -> str:
-        """Return the number of a call in its file, behind the name of that in a folder."""
+        """Return the number of a call in its file, after the name of that in a folder."""
         return f"{os.path.relpath(entry.path, self._path)}:{entry.name}" if self._is_folder else entry.name
 
     def prepare(self) -> None:
@@ -166,7 +166,7 @@ class CassetteSource:
                 "body": _body(one.response.body.data.decode(errors="replace")),
             }
         clean: JsonObject = cast("JsonObject", self._masks.value(told))
-        # Numbers of tokens are no secrets; the prompt is masked already, and long.
+        # Numbers of tokens are not secrets; the prompt is masked already, and long.
         return {**clean, "prompt": row.prompt, **{name: getattr(row, name) for name in _TOKENS}}
 
     def timeline(self, id: str) -> JsonObject | None:

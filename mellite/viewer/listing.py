@@ -45,7 +45,7 @@ class Kept:
 
     @property
     def mark(self) -> str:
-        """What is to be given to `since` later."""
+        """The mark to give to `since` later."""
         return str(self._latest)
 
     def get(self, id: str) -> Row | None:

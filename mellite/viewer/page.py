@@ -103,7 +103,7 @@ def html(source: str | os.PathLike[str] | Any) -> str:
         source: as for `mellite.viewer.serve`. Of more than 2,000 calls, the newest 2,000 are shown.
 
     Raises:
-        InvalidRequest: for what is no path and has none.
+        InvalidRequest: for what is not a path and has none.
         CassetteMiss: if nothing is there.
         MelliteError: if it is damaged, or cannot be read.
 

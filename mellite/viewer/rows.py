@@ -109,7 +109,7 @@ class Found:
 
 @frozen(kw_only=True)
 class Changes:
-    """What has changed since somebody last looked.
+    """The changes since the last look.
 
     Args:
         mark: to be given back at the next look.
@@ -123,7 +123,7 @@ class Changes:
 
 
 class Source(Protocol):
-    """What the viewer shows. Methods are called in any thread, by one caller at a time.
+    """A source of what the viewer shows. Methods are called in any thread, by one caller at a time.
 
     Attributes:
         kind: ``cassette``, ``journal`` or ``log``.

@@ -108,7 +108,7 @@ def serve(source: str | os.PathLike[str] | Any, *, port: int = 0) -> Viewer:
         port: the port; 0 for a free one.
 
     Raises:
-        InvalidRequest: for what is no path and has none.
+        InvalidRequest: for what is not a path and has none.
         CassetteMiss: when it is entered, if nothing is there.
         ConfigurationError: when it is entered, if the port is taken, or a log cannot be read.
         MissingExtra: when it is entered, if aiohttp is not installed.

@@ -1,4 +1,4 @@
-"""When each part of an answer came, as JSON: chunks with their texts, the first token, verdicts, and the end."""
+"""The timeline of an answer as JSON: chunks with their texts, the first token, verdicts, and the end."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class BodyDecoder:
             except ValueError:
                 piece = None
             if piece is None:
-                msg = f"the answer is no {self._encoding} data, as it says, from byte {self._given:,} of the result on"
+                msg = f"the answer is not {self._encoding} data, as it says, from byte {self._given:,} of the result on"
                 raise InvalidProviderOutput(msg)
             yield piece
             data = b""

@@ -90,8 +90,8 @@ class Endpoint:
             cannot lead to another path.
 
     Raises:
-        ConfigurationError: if `base_url` is no http or https URL, or holds a user name, a fragment or characters that
-            a URL cannot have.
+        ConfigurationError: if `base_url` is not an http or https URL, or holds a user name, a fragment or characters
+            that a URL cannot have.
 
     Example:
         >>> Endpoint("https://api.example.com/v1/", "/chat/completions").url()

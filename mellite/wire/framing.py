@@ -21,7 +21,7 @@ __all__ = ["DEFAULT_LIMIT", "Frame", "Framing", "ServerSentEvent", "SseDecoder"]
 DEFAULT_LIMIT: Final = 32 * 1024 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
-_MOST_STRAY: Final = 16 * 1024  # bytes to keep of lines that are no fields
+_MOST_STRAY: Final = 16 * 1024  # bytes to keep of lines that are not fields
 _FIELDS: Final = (b"", b"data", b"event", b"id", b"retry")
 _RUN_IN: Final = re.compile(rb"[0-9a-fA-F]+data")
 _MOST_DIGITS: Final = 1000  # of a `retry` value; int() refuses more than 4,300, and a wait this long means "never"
@@ -177,7 +177,7 @@ class SseDecoder:
 
     @property
     def stray(self) -> bytes:
-        """The first lines that are no fields of an event stream; some servers send errors this way."""
+        """The first lines that are not fields of an event stream; some servers send errors this way."""
         if not self._rest:
             return bytes(self._stray)
         name = bytes(self._rest[:_MOST_STRAY]).partition(b":")[0]
@@ -314,7 +314,7 @@ class SseDecoder:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) <= _MOST_DIGITS:
             self._retry = self.reconnection_ms = int(value)
-        else:  # a comment or an unknown field, which is no part of an event
+        else:  # a comment or an unknown field, which is not part of an event
             if name and len(self._stray) < _MOST_STRAY:
                 self._stray += line[:_MOST_STRAY] + b"\n"
             stray = not (name.isascii() or _is_text(name)) or name.startswith(_BOM) or _RUN_IN.fullmatch(name)
@@ -345,7 +345,7 @@ class SseDecoder:
         self._clean = False
         msg = (
             f"an event of the stream is larger than {self.limit:,} bytes; if that is right, raise max_answer_bytes, "
-            "of which one event may be half; otherwise the server sends something that is no event stream"
+            "of which one event may be half; otherwise the server sends something that is not an event stream"
         )
         self.failure = OutputTooLarge(msg)
         self._rest.clear()

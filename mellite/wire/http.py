@@ -121,7 +121,7 @@ class HttpRequest:
 
     @property
     def connect_timeout(self) -> float | None:
-        """How long making one connection may take, in seconds: `Timeouts.connect` of the call, or its default."""
+        """The timeout for making one connection, in seconds: `Timeouts.connect` of the call, or its default."""
         timeouts = self.context.get("timeouts")
         return (timeouts if isinstance(timeouts, Timeouts) else _DEFAULT_TIMEOUTS).connect
 
@@ -196,7 +196,7 @@ class HttpResponse(abc.ABC):
 
 @final
 class Head:
-    """What is kept of a response that is over: status and headers, without its connection and its loop.
+    """The status and headers of a response that has ended, without its connection and its loop.
 
     Attributes:
         status: the HTTP status.
@@ -374,7 +374,7 @@ def check_request(request: HttpRequest) -> None:
 
 def _fault(request: HttpRequest) -> InvalidRequest | InvalidCredential | None:
     if not _is_token(request.method):
-        return InvalidRequest(f"{request.method!r} is no HTTP method", parameter="method")
+        return InvalidRequest(f"{request.method!r} is not an HTTP method", parameter="method")
     if not _is_url(request.url):
         return _bad_url(request.url)
     headers = request.headers
@@ -431,7 +431,8 @@ def _bad_url(url: str) -> InvalidRequest:
 
 def _bad_header(name: str, value: str) -> InvalidRequest | InvalidCredential:
     if name in _FORBIDDEN or not _TOKEN.fullmatch(name):
-        msg = f"header {name!r} cannot be sent; leave it out" if name in _FORBIDDEN else f"{name!r} is no header name"
+        said = f"header {name!r} cannot be sent; leave it out"
+        msg = said if name in _FORBIDDEN else f"{name!r} is not a header name"
         return InvalidRequest(msg, parameter="headers")
     if value != value.strip():
         why = "begins or ends with white space"

@@ -248,7 +248,7 @@ class Parser:
         return None
 
     def _failure_of(self, data: bytes, name: str) -> MelliteError | None:
-        """Return the error that *data* stands for, or None if it is no error, or not yet whole."""
+        """Return the error that *data* stands for, or None if it is not an error, or not yet whole."""
         try:
             self._step(self._initial(), data, name)  # a state of its own: a mere attempt must leave no trace
         except (InvalidProviderOutput, RecursionError):

@@ -1,4 +1,4 @@
-"""What a route keeps from one call to the next: the URL and the checked headers with the key, while nothing changes.
+"""A route's plan from one call to the next: the URL and the checked headers with the key, while nothing changes.
 
 A key that is kept here shows nowhere: these classes hide it in their reprs, and neither copies nor pickles have it.
 """
@@ -51,7 +51,7 @@ class Ahead(NamedTuple):
 
 @final
 class Plan:
-    """How requests are sent as long as the key, the base URL and the headers are what they were.
+    """The way to send requests as long as the key, the base URL and the headers stay the same.
 
     Args:
         added: the headers that auth has set; None if those of the next request are others.

@@ -1,4 +1,4 @@
-"""What a protocol is: functions that turn a request into a vendor's JSON and its answers into events.
+"""The interface of a protocol: functions that turn a request into a vendor's JSON and its answers into events.
 
 A protocol is not a deployment: it knows no URL, no key and no company, only the shape of the JSON. It does no I/O.
 """
@@ -21,7 +21,7 @@ __all__ = ["Flow", "Protocol", "State", "remade"]
 
 
 class State(Interface):
-    """Where a parser stands in one answer; what else it holds is the protocol's own business.
+    """The state of a parser in one answer; what else it holds is the protocol's own business.
 
     Attributes:
         complete: all that an answer needs has been seen, so that trouble on the way no longer matters. Usage may
@@ -89,7 +89,7 @@ class Protocol(Generic[S]):
 
     @property
     def flow(self) -> Flow[S] | None:
-        """What takes many stream events at once, see `Flow`; None where `step` has to take each."""
+        """The function that takes many stream events at once, see `Flow`; None where `step` has to take each."""
         return getattr(self, "_flow", None)  # pickles of earlier versions have no such field
 
     def planned(self, request: Request) -> tuple[Request, OutputPlan]:

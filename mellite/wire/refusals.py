@@ -30,7 +30,7 @@ async def refusal(reader: BodyReader, protocol: Protocol[Any], *, url: str, path
         reader: the reader of the answer, whose status is not a success.
         protocol: the protocol of the request.
         url: the URL of the request.
-        path: the part of the URL that mellite put behind the base URL.
+        path: the part of the URL that mellite put after the base URL.
         provider: the provider's name.
     """
     response = reader.response
@@ -61,7 +61,7 @@ def _no_answer(status: int, headers: Mapping[str, str], url: str) -> UnknownProv
     phrase = next((known.phrase for known in HTTPStatus if known == status), "")
     said = f"HTTP {status} ({phrase})" if phrase else f"HTTP {status}"
     msg = (
-        f"{said} is no answer to a request such as this; something before the server, a cache or a proxy, may have "
+        f"{said} is not an answer to a request such as this; something before the server, a cache or a proxy, may have "
         f"given it in its place; asked was {url}"
     )
     return UnknownProviderError(msg)
@@ -89,7 +89,7 @@ def advice(url: str, path: str, *, elsewhere: str = "") -> list[str]:
 
     Args:
         url: the URL of the request.
-        path: the part that mellite put behind the base URL, as in ``/chat/completions``.
+        path: the part that mellite put after the base URL, as in ``/chat/completions``.
         elsewhere: what else to try, if no part of the URL is doubled.
 
     Example:

@@ -100,7 +100,7 @@ class Route:
         """Return a copy with these defaults merged over the present ones and the other fields replaced.
 
         Raises:
-            TypeError: for a name that is no field of a route.
+            TypeError: for a name that is not a field of a route.
         """
         return evolve(
             self,
@@ -404,5 +404,5 @@ def _check_words(model: str | None, query: Mapping[str, str]) -> None:
         return
     for parameter, word in (("model", model), *[("http", word) for item in query.items() for word in item]):
         if isinstance(word, str) and not word.isascii() and _HALF.search(word) is not None:
-            msg = f"{word!r} holds half a surrogate pair, which is no text that can be sent: copy it again"
+            msg = f"{word!r} holds half a surrogate pair, which is not text that can be sent: copy it again"
             raise InvalidRequest(msg, parameter=parameter)

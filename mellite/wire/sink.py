@@ -1,4 +1,4 @@
-"""What takes the events of an answer that is pushed."""
+"""The sink for the events of an answer that is pushed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Sink"]
 
 
 class Sink(Rests, Interface):
-    """What takes the events; see `mellite.thunk.pump.Pump`."""
+    """Takes the events; see `mellite.thunk.pump.Pump`."""
 
     @property
     def loop(self) -> Loop:

@@ -278,11 +278,11 @@ def test_one_question_in_many_forms(tmp_path: Path, url: str, body: dict[str, An
 
 
 def test_failed_answers(tmp_path: Path) -> None:
-    """An answer that stands for an error is no text."""
+    """An answer that stands for an error is not text."""
     source = cassette(tmp_path / "a.json", "Hi", [(429, '{"error": {"message": "slow down"}}')])
     (done,) = converted(source, tmp_path / "out", to="text")
     assert (done.path, done.calls) == (None, 0)
-    assert done.dropped[0].startswith("interaction 0: it is no whole answer: ")
+    assert done.dropped[0].startswith("interaction 0: it is not a whole answer: ")
 
 
 def test_two_answers_to_one_call(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def openai_chat_frames(data: bytes) -> list[Any]:
     [
         ({"step": forgetful}, "raises KeyError for recording 1 with damage"),
         ({"halt": never_incomplete}, "takes recording 1 for complete after 0 of its stream events"),
-        ({"lower": lambda request, *, stream: None}, "no JSON object"),
+        ({"lower": lambda request, *, stream: None}, "not a JSON object"),
         ({"step": lambda state, data, event: [*openai_chat.step(state, data, event), Finish("stop")]}, "Finish events"),
     ],
     ids=["forgetful", "never incomplete", "lowers nothing", "too many ends"],

@@ -222,7 +222,7 @@ class TestScripted:
 
     @pytest.mark.parametrize("answers", [[3], [None], [["a", 3]], [[None]], [Finish("stop")], [{"a": 1}], [b"a"]])
     async def test_wrong_answer(self, answers):
-        """What is no answer is refused when the backend is made."""
+        """What is not an answer is refused when the backend is made."""
         with pytest.raises(ConfigurationError, match="cannot answer with"):
             Scripted(answers)
 

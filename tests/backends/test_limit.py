@@ -180,7 +180,7 @@ async def test_without_a_limit() -> None:
 
 @pytest.mark.parametrize("most", [0, -1, True, 2.5, "8"])
 def test_a_limit_that_is_none(most: Any) -> None:
-    """A limit below 1, or that is no whole number, is refused when the backend is made."""
+    """A limit below 1, or that is not a whole number, is refused when the backend is made."""
     with pytest.raises(InvalidRequest, match="at least 1") as caught:
         limited(Server(), most)
     assert caught.value.parameter == "max_concurrency"

@@ -351,7 +351,7 @@ def test_a_backend_is_pickled_by_its_configuration() -> None:
 
 @pytest.mark.anyio
 async def test_a_backend_can_be_pickled_while_it_is_connected(server: Server) -> None:
-    """Open connections are no part of a pickle, and the copy makes its own."""
+    """Open connections are not part of a pickle, and the copy makes its own."""
     script = server.script(head(200, SSE), piece(STREAM), LAST)
     async with live(script) as backend:
         await backend.generate("hi")

@@ -111,13 +111,13 @@ async def test_a_model_that_writes_prose(server: Server, protocol: str, stream: 
         thunk = await backend.generate("Which?", output=City, output_mode="tool", stream=stream).settle()
     assert isinstance(thunk.error, OutputValidationError)
     assert thunk.error.partial == thunk.partial == "I would rather talk about the weather."
-    assert "no JSON" in str(thunk.error)
+    assert "not JSON" in str(thunk.error)
 
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_prose_beside_the_call(server: Server, protocol: str, stream: bool) -> None:
-    """What a model says before it calls the tool for the answer is no part of the answer."""
+    """What a model says before it calls the tool for the answer is not part of the answer."""
     script = answering(server, protocol, "Let me tell you.", ("answer", PIECES), stream=stream)
     async with backend_for(protocol, script) as backend:
         thunk = backend.generate("Which?", output=City, output_mode="tool", stream=stream)
@@ -170,7 +170,7 @@ async def test_the_call_streams(server: Server, protocol: str) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("protocol", sorted({*PROTOCOLS} - {"claude", "converse", "gemini"}))
 async def test_a_call_that_was_cut(server: Server, protocol: str, stream: bool) -> None:
-    """Arguments that were cut are no answer; the error says what to do, and has what there is of them."""
+    """Arguments that were cut are not an answer; the error says what to do, and has what there is of them."""
     script = answering(server, protocol, ("answer", PIECES[:2]), stream=stream, cut=True)
     async with backend_for(protocol, script) as backend:
         thunk = await backend.generate("Which?", output=City, output_mode="tool", stream=stream).settle()

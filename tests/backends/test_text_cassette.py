@@ -133,7 +133,7 @@ async def test_prompt_of_several_parts(tmp_path: Path) -> None:
 
 
 async def test_options_change_nothing(backend: TextCassetteBackend) -> None:
-    """How to sample is no part of the key, so code that sets it runs against text cassettes unchanged."""
+    """How to sample is not part of the key, so code that sets it runs against text cassettes unchanged."""
     options: dict[str, Any] = {"temperature": 0.2, "max_tokens": 1, "seed": 7, "stop": ["o"], "cache": "none"}
     assert await backend.generate("Say hello.", **options, timeouts=mellite.Timeouts(total=1)) == "Hello, world!"
 
@@ -199,7 +199,7 @@ async def test_directory_of_the_environment(tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_no_directory() -> None:
-    """Without a directory the error names both variables; making the thunk is no error."""
+    """Without a directory the error names both variables; making the thunk is not an error."""
     thunk = TextCassetteBackend(provider="openai").generate("Say hello.")
     with pytest.raises(ConfigurationError, match="neither MELLITE_CASSETTE_DIR nor MOCHI_LLM_CASSETTE_DIR is set"):
         await thunk

@@ -145,7 +145,7 @@ async def test_stored_before_its_end_is_handed_on(tmp_path: Path) -> None:
 
 
 class Pieces:
-    """A stream of events that is no generator, and closed only by whoever reads it."""
+    """A stream of events that is not a generator, and closed only by whoever reads it."""
 
     def __init__(self) -> None:
         self.closed = False

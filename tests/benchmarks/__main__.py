@@ -17,7 +17,7 @@ from tests.benchmarks.run import current_load, report, start, start_peers
 from tests.benchmarks.table import markdown, show
 
 PEERS: Final = "peers"
-"""The comparison with other clients, which is no part of a run unless it is named."""
+"""The comparison with other clients, which is not part of a run unless it is named."""
 
 
 def chosen(names: Sequence[str], *, peers: bool) -> list[str]:

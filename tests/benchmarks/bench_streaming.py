@@ -76,7 +76,7 @@ async def compare(source: Deltas, chunking: str | None, effort: Effort) -> list[
     runs = {"bare": bare, "by hand": by_hand, "none": streamed, "three": validated}
     times = await in_turn(runs, rounds=effort.rounds(24), per=len(source.events))
     what = f"{chunking or 'as sent'}, {source.together} a wake-up, adds a delta"
-    judged = 3.0 if chunking is None else None  # what a cut costs is no part of the check
+    judged = 3.0 if chunking is None else None  # what a cut costs is not part of the check
     return [
         added("streaming", f"three requirements, {what}", times["three"], times["bare"], bar=judged),
         added("streaming", f"  to checks by hand, {what}", times["three"], times["by hand"], bar=None),

@@ -45,7 +45,7 @@ def test_body_of_bytes() -> None:
 
 @pytest.mark.parametrize("stored", [b'"cut off', b"5", b'"\\ud800"', b"[" * 100_000])
 def test_body_whose_token_is_no_text(stored: bytes) -> None:
-    """A token that is no JSON string is damage, with the place in the file if that is known."""
+    """A token that is not a JSON string is damage, with the place in the file if that is known."""
     with pytest.raises(InvalidCassette, match=r"answer of cassette 'x\.json' is damaged") as caught:
         _ = Body(stored, path="x.json", where="answer", offset=100).data
     assert caught.value.path == "x.json"

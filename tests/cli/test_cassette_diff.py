@@ -89,7 +89,7 @@ def test_tool_calls(tmp_path: Path) -> None:
 
 
 def test_markdown(tmp_path: Path) -> None:
-    """What was recorded stands in code: it is no table, no markup, and calls nobody."""
+    """What was recorded stands in code: it is neither a table nor markup, and calls nobody."""
     left = cassette(tmp_path / "a.json", "Ask @you | me", ["The `Nile`.\n<img src=x>"])
     right = cassette(tmp_path / "b.json", "Ask @you | us", ["Como"])
     ran = command("diff", "--markdown", "--fail-on", "calls", str(left), str(right))

@@ -112,7 +112,7 @@ def test_scrub(mixed: Path) -> None:
 
 
 def test_diff(mixed: Path, tmp_path: Path) -> None:
-    """The good ones are compared; what cannot be read is named, once for each side, and is no equality."""
+    """The good ones are compared; what cannot be read is named, once for each side, and is not an equality."""
     other = tmp_path / "other"
     shutil.copytree(mixed, other)
     ran = command("diff", "--json", str(mixed), str(other))

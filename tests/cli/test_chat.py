@@ -89,7 +89,7 @@ class TestInAPipe:
         assert said in ran.err
 
     def test_no_text(self) -> None:
-        """Bytes that are no text end it with a message."""
+        """Bytes that are not text end it with a message."""
         ran = run("chat", "--model", "fake:echo", "--tool", "x", stdin="")
         assert ran.code == 2
 

@@ -104,7 +104,7 @@ def test_requirements(texts: Path, spec: str) -> None:
         ("max-words=few", "needs a whole number, not 'few'"),
         ("max-words=-1", "whole numbers from 0"),
         ("contains=", "needs a value"),
-        ("regex=(", "no regular expression"),
+        ("regex=(", "not a regular expression"),
         ("json=missing.json", "cannot be read"),
         ("python=3", "takes no value"),
         ("tool=", "needs a value"),
@@ -124,7 +124,7 @@ def test_usage(texts: Path) -> None:
 
 
 def test_no_answers(tmp_path: Path) -> None:
-    """A directory without an answer is no success."""
+    """A directory without an answer is not a success."""
     ran = run("check", str(tmp_path), "--require", "json")
     assert ran.code == 1
     assert "there is no answer in" in ran.err

@@ -150,7 +150,7 @@ class TestProviders:
 
     @pytest.mark.slow
     def test_a_reader_that_leaves(self) -> None:
-        """A pipe that is closed early is no error to tell of."""
+        """A pipe that is closed early is not an error to tell of."""
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "wb") as out:

@@ -38,7 +38,7 @@ def test_list_and_tree(folder: Path) -> None:
     tree = invoked("journal", "tree", str(folder)).out.splitlines()
     assert tree[0].endswith("chats: 2 calls")
     assert tree[1].startswith("  ")
-    assert tree[1].endswith("chats-fork-1: 1 calls from call 2 on")
+    assert tree[1].endswith("chats-fork-1: 1 call from call 2 on")
     forks = {
         os.path.basename(row["path"]): row["fork_at"] for row in invoked("journal", "tree", str(folder), "--json").rows
     }
@@ -64,7 +64,7 @@ def test_show_calls(folder: Path) -> None:
         ("tool", "pay", "unsettled"),
     ]
     assert invoked("journal", "show", str(folder / "chats"), "9").code == 2
-    assert "is no journal" in invoked("journal", "show", str(folder)).err
+    assert "is not a journal" in invoked("journal", "show", str(folder)).err
 
 
 def test_resume_info_and_resolve(folder: Path) -> None:
@@ -117,7 +117,7 @@ def test_diff(tmp_path: Path) -> None:
     assert total["counts"] == {"same": 1, "answer": 0, "request": 1, "removed": 0, "added": 1}
     for other in (tmp_path, tmp_path / "none"):  # 1 would say that they differ
         ran = invoked("journal", "diff", left, str(other))
-        assert (ran.code, "is no journal" in ran.err) == (2, True)
+        assert (ran.code, "is not a journal" in ran.err) == (2, True)
 
 
 def test_diff_of_tools(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`mellite log` and `mellite generate --log`: in a pipe, as JSON, on a terminal, and for files that are no logs."""
+"""`mellite log` and `mellite generate --log`: in a pipe, as JSON, on a terminal, and for files that are not logs."""
 
 from __future__ import annotations
 

@@ -359,7 +359,7 @@ async def test_a_file_of_a_map_that_is_cancelled_is_not_there(tmp_path):
         ({"limits": "x"}, "'limits' must be a list"),
         ({"collect": "answers.txt"}, "has another"),
         ({"collect": dict}, "'collect' must be list"),
-        ({"collect": "nowhere/answers.jsonl"}, "'nowhere' is no folder"),
+        ({"collect": "nowhere/answers.jsonl"}, "there is no folder 'nowhere'"),
     ],
 )
 def test_wrong_arguments_are_refused_by_name(given, said):

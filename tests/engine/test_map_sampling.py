@@ -222,7 +222,7 @@ async def test_thousands_are_sampled():
     ],
 )
 def test_wrong_arguments_are_refused_by_name(given, said):
-    """What is no strategy and no requirement is an error that names it."""
+    """What is not a strategy and no requirement is an error that names it."""
     with pytest.raises(InvalidRequest, match=said):
         engine.map([], **given)
 

@@ -59,7 +59,7 @@ async def test_content_takes_a_finish_reason_back(name: str, values: list[Any], 
         assert thunk.state == "failed"
 
 
-#: A finish reason that counts, and what servers send behind it, which is no content.
+#: A finish reason that counts, and what servers send behind it, which is not content.
 LATE: list[tuple[str, list[Any], str]] = [
     ("chat", [delta(content="a"), delta("stop"), delta("stop", content="")], "stop"),
     ("chat", [delta(content="a"), delta("stop"), delta(), delta(role="assistant", content=None)], "stop"),

@@ -96,7 +96,7 @@ def test_the_body_knows_better_than_the_status(status: int, content: bytes, kind
     ],
 )  # fmt: skip
 def test_error_bodies_have_many_shapes(value: Any, message: str) -> None:
-    """The provider's own message is found in every shape that hosts use; none is no trouble."""
+    """The provider's own message is found in every shape that hosts use; none is not a trouble."""
     error = failure_of(value, status=400)
     assert getattr(error, "provider_message", None) == message
     assert str(error).startswith("HTTP 400: ")

@@ -160,7 +160,7 @@ async def test_an_error_without_the_form_of_an_event(protocol: str, before: int,
 
 @pytest.mark.anyio
 async def test_what_is_no_error_beside_a_whole_answer_does_no_harm() -> None:
-    """A line that is no field of a stream is passed over where the answer is whole."""
+    """A line that is not a field of a stream is passed over where the answer is whole."""
     pieces = [
         *ANSWERS["openai-chat"].pieces[:-1],
         b'{"error": {"message": "late"}}\n',
@@ -205,7 +205,7 @@ async def test_an_event_that_only_says_something_is_no_error(event: dict[str, An
 @pytest.mark.anyio
 @pytest.mark.parametrize("said", [b"data: {nonsense\n\n", b"data: [1, 2]\n\n", b"data: hm\n\n"])
 async def test_what_says_nothing_stays_what_it_is(said: bytes) -> None:
-    """Bytes that are no JSON and no words of an error are InvalidProviderOutput."""
+    """Bytes that are not JSON and no words of an error are InvalidProviderOutput."""
     assert type(await raised("openai-chat", said, stream=True)) is InvalidProviderOutput
 
 
@@ -233,7 +233,7 @@ async def test_an_error_body_that_is_a_stream(protocol: str, body: bytes, status
 
 @pytest.mark.anyio
 async def test_an_event_of_responses_is_judged_by_its_type() -> None:
-    """What an event of the protocol says by the way is no error, whatever words are in it."""
+    """What an event of the protocol says by the way is not an error, whatever words are in it."""
     news = {"type": "response.limit.exceeded", "reason": "of the search", "code": "search_limit"}
     pieces = [framed("openai-responses", news), *ANSWERS["openai-responses"].pieces]
     backend = LiveBackend(find("openai:m", api_key="k"), transport=ScriptedTransport([pieces]))

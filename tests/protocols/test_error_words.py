@@ -44,7 +44,7 @@ SAID: list[tuple[int, str, str | None, str]] = [
     # What the server quotes is the user's.
     (400, "Invalid value for messages[0].content: 'Why is my prompt is too long?'", None, "InvalidRequest"),
     (400, "Could not parse 'You exceeded your current quota, what is that?'", None, "InvalidRequest"),
-    (400, 'input_value={"content": "You exceeded your current quota"} is no text', None, "InvalidRequest"),
+    (400, 'input_value={"content": "You exceeded your current quota"} is not text', None, "InvalidRequest"),
     (400, "Invalid content: string 'Incorrect API key provided' is not allowed", None, "InvalidRequest"),
     (400, "Unknown parameter: 'content_policy'.", None, "InvalidRequest"),
     (404, "The model `insufficient_quota` does not exist", "model_not_found", "InvalidRequest"),
@@ -89,7 +89,7 @@ SAID: list[tuple[int, str, str | None, str]] = [
     (400, "Invalid API-key provided.", "InvalidApiKey", "AuthenticationError"),
     (400, "Authentication error", None, "AuthenticationError"),
     (400, "No API key found in request", None, "AuthenticationError"),
-    (400, "The api_key of a tool is no text", None, "InvalidRequest"),
+    (400, "The api_key of a tool is not text", None, "InvalidRequest"),
     # Content.
     (400, "Input data may contain inappropriate content.", "data_inspection_failed", "ContentPolicy"),
     (403, "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO", None, "ContentPolicy"),

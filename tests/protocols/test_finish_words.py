@@ -95,7 +95,7 @@ async def test_calls_without_a_known_reason_are_tool_calls(name: str) -> None:
     "word", ["error", "ERROR", "abort", "network_error", "insufficient_system_resource", "TIMEOUT"]
 )
 async def test_a_word_may_say_that_something_broke(name: str, word: str) -> None:
-    """What came before such a word is no answer: a ProviderInternal that can be tried again, with the text so far."""
+    """What came before such a word is not an answer: a ProviderInternal that can be retried, with the text so far."""
     with pytest.raises(ProviderInternal, match=word) as caught:
         await asked(name, said(name, word))
     assert (caught.value.partial, caught.value.retryable) == ("a", True)
@@ -107,7 +107,7 @@ async def test_a_word_may_say_that_something_broke(name: str, word: str) -> None
 @pytest.mark.parametrize("name", PROTOCOLS)
 @pytest.mark.parametrize("word", ["null", "FINISH_REASON_UNSPECIFIED"])
 async def test_a_word_may_say_that_more_is_to_come(name: str, word: str) -> None:
-    """DashScope writes "null", and clients of Google's enums their zeroth name: that is no end."""
+    """DashScope writes "null", and clients of Google's enums their zeroth name: that is not an end."""
     with pytest.raises(IncompleteStream) as caught:
         await asked(name, said(name, word))
     assert caught.value.partial == "a"

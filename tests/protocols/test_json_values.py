@@ -58,7 +58,7 @@ def test_what_is_no_json_says_why(text: str) -> None:
 
 
 def test_broken_utf8_is_replaced() -> None:
-    """Bytes that are no UTF-8 become U+FFFD inside a text."""
+    """Bytes that are not UTF-8 become U+FFFD inside a text."""
     assert decode_json(b'"a\xffb"') == "a\ufffdb"
 
 

@@ -136,7 +136,7 @@ def faults(protocol: str, schema: dict[str, Any]) -> list[str]:
     vendor = VENDORS[protocol]
     found = []
     if vendor != "gemini" and schema.get("type") != "object":
-        found.append("the root is no object")
+        found.append("the root is not an object")
     for path, node in nodes(schema):
         found += [f"{path}: {word}" for word in node.keys() - WORDS[vendor]]
         if node.get("format", "date") not in FORMATS[vendor]:

@@ -267,7 +267,7 @@ def test_more_than_a_text(id: str, what: str) -> None:
 
 @BY_PROTOCOL
 def test_no_json_and_odd_json(id: str) -> None:
-    """Bytes that are no JSON, or JSON that only the long way reads, say nothing."""
+    """Bytes that are not JSON, or JSON that only the long way reads, say nothing."""
     body = json.dumps(RICH[id]).encode()
     for odd in (b"", b"[]", b"null", b"\xef\xbb\xbf" + body, body + b"x", body[:-1], body.replace(b"Hello", b"\xff")):
         assert PROTOCOLS[id].plain(odd) is None

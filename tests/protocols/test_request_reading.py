@@ -74,7 +74,7 @@ def test_tools(protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name not in ("cohere_chat", "openai_chat")])
 def test_results_that_failed_or_are_json(protocol: str) -> None:
-    """What is no text among the results of tools."""
+    """What is not text among the results of tools."""
     if protocol in ("bedrock_converse", "gemini"):
         value = ToolValue("json", {"temperature": 22})
     elif protocol == "anthropic_messages":

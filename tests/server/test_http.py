@@ -309,6 +309,6 @@ def test_a_broken_recording_breaks_again(mellite_server: Server) -> None:
 
 @pytest.mark.parametrize("fault", ["429", "429:2", "bend:0.1", "999:1", "cut:x", ":1"])
 def test_a_fault_that_is_none(mellite_server: Server, fault: str) -> None:
-    """What is no fault is refused at the start."""
+    """What is not a fault is refused at the start."""
     with pytest.raises(ConfigurationError, match="KIND:RATE"):
         mellite_server("fake:echo", faults=[fault])

@@ -136,7 +136,7 @@ def test_every_form(mellite_server: Server, path: str, body: dict[str, Any], sch
     ],
 )
 def test_a_form_that_is_none(mellite_server: Server, path: str, body: dict[str, Any], named: str) -> None:
-    """What no other vendor has, and what is no schema, is refused by name."""
+    """What no other vendor has, and what is not a schema, is refused by name."""
     asked = {"contents": [{"parts": [{"text": "Hi."}]}], **body} if "models" in path else {"model": "m", **body}
     found = raw(mellite_server("fake:echo").url, path, json.dumps(asked).encode())
     assert found.status == 400

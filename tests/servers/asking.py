@@ -25,7 +25,7 @@ class Asked:
         before: the user's turn before it, and the answer to it.
         tools: whether the tool for the weather is offered.
         called: the id of a call of that tool, whose result is then the last turn.
-        broken: whether the request is to hold a temperature that is no number.
+        broken: whether the request is to hold a temperature that is not a number.
     """
 
     text: str

@@ -65,7 +65,7 @@ TO_DO: Final = {
     "UnknownOption": "Take the option that the message names.",
     "UnknownProvider": "Take the name that the message names ([providers](providers.md)).",
     "UnknownProviderError": "Read `provider_message` and `status`; report it if it should be another error.",
-    "UnsafeCassette": "Look at `findings`; redact it ([how](how-to/record-safely.md)), or allow it if it is no secret.",
+    "UnsafeCassette": "Look at `findings`; redact it ([how](how-to/record-safely.md)), or allow what is not a secret.",
     "UnsupportedOption": "Leave `option` out, or allow that with `drop_unsupported=True`.",
     "WorkerMismatch": "Install the same version of mellite on both sides.",
 }

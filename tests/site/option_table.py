@@ -41,7 +41,7 @@ COLUMNS: Final = {
     "Cohere": "cohere:command-a-03-2025",
 }
 
-#: Options that are no fields of `Options`, in words.
+#: Options that are not fields of `Options`, in words.
 OTHERS: Final = {
     "model": "another model of the same provider, for this call",
     "system": "the system prompt",

@@ -135,7 +135,7 @@ def test_it_is_a_coroutine():
     [((5,), "not int"), (("text",), "not str"), ((echoes(1), echoes(1)), "not list"), ((*echoes(2), "x"), "index 2")],
 )
 def test_what_is_no_thunk(given, said):
-    """What is no thunk is refused by both, with its type and index."""
+    """What is not a thunk is refused by both, with its type and index."""
     for function in (mellite.gather, mellite.as_completed):
         with pytest.raises(InvalidRequest, match=said):
             function(*given)
@@ -143,7 +143,7 @@ def test_what_is_no_thunk(given, said):
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "2"])
 def test_a_limit_that_is_none(concurrency):
-    """A concurrency below 1, or that is no whole number, is refused."""
+    """A concurrency below 1, or that is not a whole number, is refused."""
     for function in (mellite.gather, mellite.as_completed):
         with pytest.raises(InvalidRequest, match="at least 1") as caught:
             function(echoes(1), concurrency=concurrency)
@@ -186,7 +186,7 @@ async def test_result_inside_a_loop():
 
 @pytest.mark.parametrize("door", [lambda thunk: thunk, mellite.gather], ids=["thunk", "gather"])
 def test_a_timeout_that_is_none(door):
-    """A timeout that is no number is refused and costs nothing; one that is endless waits to the end."""
+    """A timeout that is not a number is refused and costs nothing; one that is endless waits to the end."""
     thunk = Echo().generate("Hi.")
     for timeout in ("3", True, [], float("nan")):
         with pytest.raises(InvalidRequest, match="number of seconds") as caught:

@@ -323,7 +323,7 @@ class TestRefused:
         ],
     )
     async def test_when_it_is_decorated(self, function, said):
-        """Whatever has a body, is async or is no function is refused at once."""
+        """Whatever has a body, is async or is not a function is refused at once."""
         with pytest.raises(InvalidRequest, match=said):
             generative(function)
 

@@ -97,7 +97,7 @@ class TestThunk:
         assert 'tool calls  weather({"city": "Zürich"})' in thunk._repr_mimebundle_()["text/plain"]
 
     def test_a_list_of_prices_that_cannot_be_read(self, tmp_path: Path):
-        """The cost is left out: a picture is no place to learn of a wrong price list."""
+        """The cost is left out: a picture is not a place to learn of a wrong price list."""
         (tmp_path / "prices.json").write_text("no list")
         code = (
             "from mellite.backends import Echo; t = Echo().generate('hi'); t.result();"

@@ -284,7 +284,7 @@ async def test_one_watch_only() -> None:
 
 @pytest.mark.anyio
 async def test_gather_wants_thunks() -> None:
-    """What is no thunk is refused before anything is sent, with a bar as without."""
+    """What is not a thunk is refused before anything is sent, with a bar as without."""
     backend = mellite.backends.Scripted(["hi"])
     for progress in (False, True):
         with pytest.raises(InvalidRequest, match="takes thunks, or one list of them, not str"):

@@ -185,7 +185,7 @@ async def test_cancelled_watch(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def test_no_thunk() -> None:
-    """What is no thunk is refused by name."""
+    """What is not a thunk is refused by name."""
     with pytest.raises(InvalidRequest, match=r"mellite\.watch\(\) shows a thunk or a run, not str: 'text'"):
         await mellite.watch("text")  # type: ignore[type-var]
 

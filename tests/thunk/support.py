@@ -235,7 +235,7 @@ class Consumer:
 
 async def blocked() -> None:
     """Let every other task, and every callback that a loop was given, run until all wait for something."""
-    for _ in range(3):  # asyncio's callbacks are no tasks, and one leads to another
+    for _ in range(3):  # asyncio's callbacks are not tasks, and one leads to another
         await checkpoint()
         await anyio.wait_all_tasks_blocked()
 

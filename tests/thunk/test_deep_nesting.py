@@ -105,7 +105,7 @@ class TestDriving:
 
 @pytest.mark.slow
 def test_eager_tasks():
-    """Where tasks are eager, from Python 3.12 on, each one is started by the one around it; that is no call deeper."""
+    """Where tasks are eager, from Python 3.12 on, each one is started by the one around it; that is no deeper."""
     run_child(
         """
         import asyncio, mellite

@@ -95,7 +95,7 @@ async def test_partials_in_prose() -> None:
 
 
 async def test_partials_of_the_last_step() -> None:
-    """What an earlier step said, and thinking, is no part of the answer."""
+    """What an earlier step said, and thinking, is not part of the answer."""
     events = [StepStart(0), TextDelta("Wait. "), StepStart(1), ReasoningDelta("{"), TextDelta("[1, 2]"), Finish("stop")]
     thunk = mellite.generate(Source(events), "hi", output=list[int])
     assert await every(thunk.partials()) == [[1, 2]]

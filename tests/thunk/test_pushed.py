@@ -419,7 +419,7 @@ async def test_a_method_of_a_backend_that_only_shares_a_name_is_left_alone() -> 
 
 
 class Unlucky:
-    """Credentials that raise what is no error of mellite's."""
+    """Credentials that raise what is not an error of mellite's."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner

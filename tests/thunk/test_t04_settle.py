@@ -170,7 +170,7 @@ async def test_gather_that_is_cancelled():
 
 
 async def test_own_cancellation_is_not_swallowed():
-    """`settle()` does raise the cancellation of the task that waits: that is no outcome of the generation."""
+    """`settle()` does raise the cancellation of the task that waits: that is not an outcome of the generation."""
     gate = Gate()
     thunk = mellite.generate(Source(gate=gate), "hi")
     async with anyio.create_task_group() as group:

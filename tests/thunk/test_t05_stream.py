@@ -357,7 +357,7 @@ async def test_chunks_of_one_that_fails():
 
 
 async def test_wrong_chunking():
-    """What is no chunking is refused at once, with a typed error."""
+    """What is not a chunking is refused at once, with a typed error."""
     thunk = mellite.generate(Source(), "hi")
     with pytest.raises(InvalidRequest):
         thunk.astream(chunking=0)

@@ -668,7 +668,7 @@ class TestIterators:
 
     @every_iterator
     async def test_exception_in_its_loop_body(self, kind):
-        """An exception in the body is no cancellation: it leaves the loop as `break` does."""
+        """An exception in the body is not a cancellation: it leaves the loop as `break` does."""
         gate = Gate()
         source = Source(gate=gate)
         thunk = mellite.generate(source, "hi")
@@ -863,7 +863,7 @@ class TestAsyncWith:
         assert (held[0].state, source.open) == ("cancelled", 0)
 
     async def test_other_consumers_are_cancelled_too(self):
-        """Leaving the block is no consumer's leaving: it cancels, whoever else waits."""
+        """Leaving the block is not a consumer's leaving: it cancels, whoever else waits."""
         gate = Gate()
         thunk = mellite.generate(Source(gate=gate), "hi")
         async with anyio.create_task_group() as group:

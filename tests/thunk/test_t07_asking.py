@@ -43,7 +43,7 @@ class TestAsking:
 
     @pytest.mark.usefixtures("no_collector")
     async def test_and_dropping_it(self):
-        """What it gives is no coroutine: dropped, it warns of nothing, and the generation ends all the same."""
+        """What it gives is not a coroutine: dropped, it warns of nothing, and the generation ends all the same."""
         gate = Gate()
         source = Source(gate=gate)
         thunk = mellite.generate(source, "hi")
@@ -242,7 +242,7 @@ class TestPlainFor:
         assert source.calls == settled
 
     def test_is_no_iterable(self):
-        """A thunk is no Iterable, Sequence or Container; it is an AsyncIterable and an Awaitable."""
+        """A thunk is not an Iterable, Sequence or Container; it is an AsyncIterable and an Awaitable."""
         thunk = mellite.generate(Source(), "hi")
         kinds = ("Iterable", "Iterator", "Sequence", "Collection", "Container", "AsyncIterable", "Awaitable")
         found = [kind for kind in kinds if isinstance(thunk, getattr(collections.abc, kind))]

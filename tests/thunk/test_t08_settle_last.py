@@ -262,7 +262,7 @@ class TestMalformed:
         ids=lambda item: type(item).__name__,
     )
     async def test_yields_no_event(self, item):
-        """What is no event fails the thunk with a typed error that names it; text before it is kept."""
+        """What is not an event fails the thunk with a typed error that names it; text before it is kept."""
         thunk = mellite.generate(yielding(TextDelta("a"), item, Finish("stop")), "hi")
         error = await caught(thunk)
         assert isinstance(error, MelliteError)
@@ -318,7 +318,7 @@ class TestMalformed:
         "given", [None, 3, "text", [TextDelta("a"), Finish("stop")], iter([Finish("stop")]), object()]
     )
     async def test_is_no_async_iterator(self, given):
-        """A stream that is no async iterator fails the thunk with a typed error that says what to write."""
+        """A stream that is not an async iterator fails the thunk with a typed error that says what to write."""
         thunk = mellite.generate(Raw(lambda _request: given), "hi")
         error = await caught(thunk)
         assert isinstance(error, MelliteError)
@@ -505,7 +505,7 @@ class TestFailed:
         assert thunk.message.text == "Hello. é🎉Bye."
 
     async def test_error_and_cancelled_are_independent(self):
-        """An error is no cancellation and a cancellation no error: involuntary and voluntary."""
+        """An error is not a cancellation and a cancellation no error: involuntary and voluntary."""
         failed = await mellite.generate(Source(error=ConnectionLost("gone")), "hi").settle()
         cancelled = mellite.generate(Source(), "hi")
         await cancelled.cancel_generation()
@@ -555,7 +555,7 @@ class TestFailed:
 
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
     def test_errors_that_end_programs(self, kind):
-        """What is no Exception is not swallowed: the thunk is settled, and nobody waits for ever."""
+        """What is not an Exception is not swallowed: the thunk is settled, and nobody waits for ever."""
 
         async def stream(_request):
             yield TextDelta("a")

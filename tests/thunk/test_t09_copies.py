@@ -123,7 +123,7 @@ class TestEveryStateInEveryWay:
     @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("state", STATES)
     async def test_what_is_in_flight_is_fresh(self, state, way):
-        """A copy shares nothing that is in flight, and is no consumer."""
+        """A copy shares nothing that is in flight, and is not a consumer."""
         thunk = await thunk_in(state)
         other = WAYS[way](thunk)
         assert other._gen is not thunk._gen

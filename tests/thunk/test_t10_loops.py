@@ -375,7 +375,7 @@ class TestALoopThatEnds:
         del thunk
 
     def test_cancelled_after_the_loop_was_closed(self):
-        """Cancelling one whose loop was closed is no error, in any later loop."""
+        """Cancelling one whose loop was closed is not an error, in any later loop."""
         thunk = mellite.generate(Endless(), "hi")
         loop = asyncio.new_event_loop()
         loop.run_until_complete(begin(thunk))

@@ -53,7 +53,7 @@ async def texts() -> None:
 
 
 async def others() -> None:
-    """A JSON Schema and what is no class to type checkers give Any, and never a str."""
+    """A JSON Schema and what is not a class to type checkers give Any, and never a str."""
     echo = Echo()
     assert_type(await echo.generate("hi", output=mellite.Json({"type": "object"})), Any)
     either: City | River = await echo.generate("hi", output=City | River)
@@ -86,5 +86,5 @@ async def growing() -> None:
 
 
 def wrong() -> None:
-    """What is no mode is told."""
+    """What is not a mode is told."""
     Echo().generate("hi", output=int, output_mode="natively")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]

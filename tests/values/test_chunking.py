@@ -355,7 +355,7 @@ class Fails(Pairs):
 
 
 class Numbers(Pairs):
-    """Gives what is no text."""
+    """Gives what is not text."""
 
     def feed(self, text: str) -> list[str]:
         return [1]  # type: ignore[list-item]
@@ -398,7 +398,7 @@ class Locked:
     "chunking", [0, -1, True, 1.5, "", "sentence", "Words", re.compile(b"x"), b"words", object(), Locked(1), Locked, {}]
 )
 def test_no_such_chunking(chunking: Any) -> None:
-    """What is no chunking is refused with a typed error before anything is cut."""
+    """What is not a chunking is refused with a typed error before anything is cut."""
     with pytest.raises(InvalidRequest) as caught:
         chunk("text", chunking)
     assert caught.value.parameter == "chunking"

@@ -149,7 +149,7 @@ def test_arguments_that_do_not_fit(arguments: Any, says: str) -> None:
 
 
 def test_methods() -> None:
-    """A tool in a class is bound to its instance; self is no parameter."""
+    """A tool in a class is bound to its instance; self is not a parameter."""
     shelf = Shelf("Emma")
     assert list(shelf.find.input_schema["properties"]) == ["title"]
     assert shelf.find("Emma")
@@ -369,7 +369,7 @@ def test_from_schema() -> None:
     ],
 )
 def test_a_schema_that_is_none(schema: Any) -> None:
-    """A schema that is no schema, or none of an object, is told when the tool is made."""
+    """A schema that is not a schema, or none of an object, is told when the tool is made."""
     with pytest.raises(InvalidRequest) as caught:
         Tool.from_schema("bad", schema, handler)
     assert caught.value.parameter == "schema"

@@ -79,7 +79,7 @@ def test_what_is_no_type_has_no_schema(kind: Any) -> None:
 
 
 def test_a_mark_of_byte_order() -> None:
-    """One before the JSON is no part of it; anywhere else it is."""
+    """One before the JSON is not part of it; anywhere else it is."""
     assert parse("\ufeff[1]", list[int]) == [1]
     assert answer_in("\ufeff[1]") == [1]
     with pytest.raises(OutputValidationError):

@@ -657,7 +657,7 @@ def test_what_is_sold_of_others(tmp_path: Path) -> None:
     ],
 )
 def test_file_that_is_no_price_list(tmp_path: Path, text: str, told: str) -> None:
-    """A file that is no price list is a typed error with its name and what is wrong."""
+    """A file that is not a price list is a typed error with its name and what is wrong."""
     path = tmp_path / "prices.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ConfigurationError, match=told) as caught:
@@ -680,7 +680,7 @@ def test_file_that_is_no_price_list(tmp_path: Path, text: str, told: str) -> Non
         ({"prices": [{"input": 1, "daily": ["9", "25:00"]}]}, "isoformat"),
         ({"prices": [{"input": 1}], "match": ["gpt"]}, "begin with one of"),
         ({"prices": [{"input": 1}], "match": [""]}, "begin with one of"),
-        ({"prices": [{"input": 1}], "match": ["~("]}, "no regular expression"),
+        ({"prices": [{"input": 1}], "match": ["~("]}, "not a regular expression"),
     ],
 )
 def test_file_with_a_wrong_model(tmp_path: Path, model: dict[str, Any], told: str) -> None:

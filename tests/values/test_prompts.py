@@ -126,7 +126,7 @@ MEANT: dict[str, tuple[Any, list[Message]]] = {
         [{"role": "assistant", "content": "", "tool_calls": [{**CALL, "function": {"name": "now", "arguments": ""}}]}],
         [Message.assistant(ToolCall("call_1", "now", {}, raw_arguments=""))],
     ),
-    "arguments that are no JSON": (
+    "arguments that are not JSON": (
         [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{"}}]}],
         [Message.assistant(ToolCall("1", "f", None, raw_arguments="{"))],
     ),

@@ -30,7 +30,7 @@ from mellite.request import (
 from mellite.values.options import GenerateOptions
 
 WRITTEN_OUT = ("messages", "system", "tools", "output", "options")
-"""Fields of a request that are no options of a call: arguments of their own, or what the options become."""
+"""Fields of a request that are not options of a call: arguments of their own, or what the options become."""
 
 EXAMPLES: dict[str, Any] = {
     "max_tokens": 5,
@@ -122,7 +122,7 @@ CLOCKS = ("first_byte", "idle", "total", "connect")
 @pytest.mark.parametrize("clock", CLOCKS)
 @pytest.mark.parametrize("value", [0, -1, True, "5", math.inf])
 def test_a_clock_is_a_number_of_seconds(clock: str, value: Any) -> None:
-    """What is no time to wait is refused, by its name."""
+    """What is not a time to wait is refused, by its name."""
     with pytest.raises(InvalidRequest, match=f"timeout '{clock}' must be a number of seconds above 0") as caught:
         Timeouts(**{clock: value})
     assert caught.value.parameter == clock
@@ -143,7 +143,7 @@ def test_copies_of_timeouts() -> None:
 
 @pytest.mark.parametrize(("name", "good", "bad"), [("stream", True, 1), ("seed", 1, True), ("seed", 0, 0.0)])
 def test_what_equals_a_good_value_is_checked_too(name: str, good: Any, bad: Any) -> None:
-    """A value that was good before does not let one of another type pass that equals it: 1 is no flag."""
+    """A value that was good before does not let one of another type pass that equals it: 1 is not a flag."""
     assert Request.of("hi", **{name: good}).options.given() == {name: good}
     with pytest.raises(InvalidRequest, match=name):
         Request.of("hi", **{name: bad})

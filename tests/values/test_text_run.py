@@ -24,7 +24,7 @@ from mellite.events import (
 from mellite.values.compact import CompactLog
 from mellite.values.fold import fold
 
-#: Says nothing to `fold`, but is no part of an answer of one text.
+#: Says nothing to `fold`, but is not part of an answer of one text.
 STRANGER = ToolErrorEvent("1", "f")
 METADATA = {"openai": {"item_id": "msg_1"}}
 

@@ -126,7 +126,7 @@ def test_a_package_that_is_not_what_it_was(tmp_path: Path, source: str) -> None:
         (tmp_path / "bpe_openai" / "_bindings.py").write_text(source)
         code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
     else:
-        (tmp_path / "bpe_openai.py").write_text("")  # what stands in its place is no package
+        (tmp_path / "bpe_openai.py").write_text("")  # what stands in its place is not a package
         code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
     code += "from mellite import count_tokens; assert count_tokens('Hello.', model='gpt-4o').exact is False"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)

@@ -40,7 +40,7 @@ def look(at: str) -> str:
 
 
 def test_a_count_is_an_int_that_says_what_it_is_worth():
-    """It adds up, compares and pickles as a number, and is no exact one."""
+    """It adds up, compares and pickles as a number, and is not an exact one."""
     count = count_tokens("The sky is blue.")
     assert count == 5
     assert count + 1 == 6
@@ -101,7 +101,7 @@ def test_other_parts():
 
 @pytest.mark.parametrize(("what", "model"), [(3, None), ([], None), ([("user", "a"), "b"], None), ("hi", 3)])
 def test_mistakes(what, model):
-    """What is no prompt has no tokens."""
+    """What is not a prompt has no tokens."""
     with pytest.raises(InvalidRequest):
         count_tokens(what, model=model)
 

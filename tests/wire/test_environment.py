@@ -13,7 +13,7 @@ from mellite.wire.environment import variable
 
 @pytest.mark.parametrize("value", ["", "plain", " spaced ", "é 你", "\udcff"])
 def test_a_variable_is_read_as_it_is_now(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """What is set, changed and deleted counts at once, also what is no text in the encoding of the system."""
+    """What is set, changed and deleted counts at once, also what is not text in the encoding of the system."""
     monkeypatch.delenv("MELLITE_TEST_A", raising=False)
     assert variable("MELLITE_TEST_A") is None
     monkeypatch.setenv("MELLITE_TEST_A", value)

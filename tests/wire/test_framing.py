@@ -232,7 +232,7 @@ def test_raw_is_what_came() -> None:
     ],
 )
 def test_damaged(raw: bytes, damaged: bool) -> None:
-    """A line whose field name is no text, or begins with a late byte order mark, is passed over, but leaves a note."""
+    """A line whose field name is not text, or begins with a late byte order mark, is passed over, but leaves a note."""
     for at in range(len(raw)):
         decoder = SseDecoder()
         decoder.feed(raw[:at])

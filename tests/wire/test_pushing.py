@@ -180,7 +180,7 @@ WHOLES: dict[str, tuple[list[Step], dict[str, Any]]] = {
     "has too many values": (answer(WHOLE, headers=HEADERS), {"max_answer_values": 3}),
     "is cut": ([HEAD, piece(WHOLE[:30]), CLOSE], {}),
     "is reset": ([HEAD, piece(WHOLE[:30]), RESET], {}),
-    "is no JSON": (answer(b'{"id": ', headers=HEADERS), {}),
+    "is not JSON": (answer(b'{"id": ', headers=HEADERS), {}),
     "is another JSON": (answer(b"[]", headers=HEADERS), {}),
     "is a stream": (answer(STREAM, headers=HEADERS), {}),
     "is a web page": (answer(b"<html></html>", headers=HEADERS), {}),

@@ -131,7 +131,7 @@ def test_a_request_is_checked_once_with_what_auth_adds_to_it() -> None:
      "https://a/#x", "https://[::1", "https://a:99999/"],
 )  # fmt: skip
 def test_a_base_url_is_checked_when_it_is_given(base: str) -> None:
-    """What is no http or https URL is a ConfigurationError, which does not repeat a password."""
+    """What is not an http or https URL is a ConfigurationError, which does not repeat a password."""
     with pytest.raises(ConfigurationError) as caught:
         Endpoint(base)
     assert "u:p" not in str(caught.value)
@@ -161,7 +161,7 @@ def test_lone_surrogates_become_replacement_characters() -> None:
 
 
 def test_what_json_cannot_hold_is_an_invalid_request() -> None:
-    """An object in the body that is no JSON is InvalidRequest, not a TypeError."""
+    """An object in the body that is not JSON is InvalidRequest, not a TypeError."""
     with pytest.raises(InvalidRequest, match="object"):
         route().prepare(Request.of("hi", http=HttpOptions(body={"x": object()})))
 
@@ -412,7 +412,7 @@ async def test_events_before_a_broken_one_in_the_same_bytes_are_given() -> None:
 
 @pytest.mark.anyio
 async def test_a_damaged_line_is_not_passed_over() -> None:
-    """A line of bytes that are no text, which the rules of framing pass over, is no silent gap in the answer."""
+    """A line of bytes that are not text, which the rules of framing pass over, is not a silent gap in the answer."""
     pieces = [chunk("Hello"), b"\xff\xfe\xed\xa0\x80" + chunk(", you.") + chunk("!") + chunk(finish="stop") + DONE]
     events, error = await received(route().stream(Request.of("hi"), ScriptedTransport([pieces])))
     assert isinstance(error, InvalidProviderOutput)

@@ -392,7 +392,7 @@ class Late:
 @pytest.mark.parametrize("wait", [False, True])
 @pytest.mark.parametrize("left", [OLD, OLD[:1], [CREATED, *OLD], [{"type": "error", "error": {}}], ["hello"]])
 async def test_more_than_an_answer_ends_the_connection(left: list[Any], wait: bool) -> None:
-    """What comes behind the end of an answer, at once or long after, is no part of the next: another connection is."""
+    """What comes behind the end of an answer, at once or long after, is not part of the next: another connection is."""
     late = Late(*left) if wait else Late(CREATED, *ONE, *left, wait=False)
     first = [CREATED, *ONE, late] if wait else [late]
     with talking([[first], [[CREATED, *TWO]]]) as server:
@@ -407,7 +407,7 @@ async def test_more_than_an_answer_ends_the_connection(left: list[Any], wait: bo
 @pytest.mark.anyio
 @pytest.mark.parametrize("left", [OLD, OLD[:1], OLD[1:]])
 async def test_what_comes_before_an_answer_is_announced_ends_the_connection(left: list[Any]) -> None:
-    """What still comes when the next turn has been asked for is no part of it: nothing is before it was announced."""
+    """What still comes when the next turn has been asked for is not part of it: nothing is before it was announced."""
     with talking([[[CREATED, *ONE], left], [[CREATED, *TWO]]]) as server:
         async with transport() as sockets:
             assert await rest(await sockets.open(request(server.url, user("Hi.")), timeout=5)) == [CREATED, *ONE]

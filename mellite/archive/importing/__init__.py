@@ -1,1 +1,1 @@
-"""What other tools have recorded, read as HTTP cassettes: one module for each of their formats."""
+"""Importers: read the recordings of other tools as HTTP cassettes, with one module for each format."""

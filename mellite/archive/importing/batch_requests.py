@@ -72,7 +72,7 @@ def requests_beside(path: str, wanted: Collection[str]) -> Requests:
 
 def _requests(source: Source) -> Iterator[tuple[str, JsonObject]]:
     """Yield the requests in a file with their ids, up to the first line that is none."""
-    with suppress(CassetteError, MissingExtra):  # what cannot be read is no file of requests
+    with suppress(CassetteError, MissingExtra):  # what cannot be read is not a file of requests
         first = source.data[:1]
         if first == b"{" and b'"requests"' in source.data[:200]:
             document = source.document

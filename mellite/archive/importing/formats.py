@@ -22,7 +22,7 @@ SourceFormat: TypeAlias = Literal[
 
 
 class _Reading(Protocol):
-    """What the module of each format has."""
+    """The interface of each format's module."""
 
     def recognizes(self, source: Source) -> bool:
         """Whether a file is of this format."""

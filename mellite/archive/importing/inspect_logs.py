@@ -26,7 +26,7 @@ _SAMPLE: Final = re.compile(r"samples/[^/]+\.json")
 _FIRST: Final = b"_journal/start.json"
 _REFERENCE: Final = re.compile(r"attachment://([0-9a-f]{32})")
 
-#: Arguments of an SDK's method that are no part of the body.
+#: Arguments of an SDK's method that are not part of the body.
 _NOT_SENT: Final = frozenset({"extra_headers", "extra_query", "timeout", "stream", "stream_options"})
 
 #: How a whole answer of a protocol begins, what its request has, and where it is sent.
@@ -64,7 +64,7 @@ def read(source: Source) -> Imported:
                 _add(found, pool.resolved(event), pool, f"{where}.events[{number}]")
             except InvalidRequest as error:
                 found.skip(f"{where}.events[{number}]", str(error))
-    found.say("scores, transcripts and all that is no call of a model")
+    found.say("scores, transcripts and all that is not a call of a model")
     return found.imported()
 
 
@@ -87,7 +87,7 @@ def _samples(source: Source, places: Places) -> Iterator[tuple[str, JsonObject]]
 
 @frozen
 class _Pool:
-    """What the events of one sample refer to."""
+    """The shared texts that the events of one sample refer to."""
 
     places: Places
     messages: list[Json]

@@ -1,4 +1,4 @@
-"""What columns of llm's tables hold, in the old tables and the new ones: JSON, options, tools, ends of answers."""
+"""Read columns of llm's tables, old and new: JSON, options, tools, ends of answers."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Source:
 
 
 def decode(data: bytes, *, path: str, where: str = "") -> Json:
-    """Decode JSON as the tools do that write it: NaN, and a key twice, of which the last one counts, are no errors.
+    """Decode JSON as the tools do that write it: NaN, and a key twice, of which the last one counts, are not errors.
 
     Args:
         data: the JSON.
@@ -107,7 +107,7 @@ def decode(data: bytes, *, path: str, where: str = "") -> Json:
         where: the place in it, for the error.
 
     Raises:
-        InvalidCassette: if it is no JSON; names the byte.
+        InvalidCassette: if it is not JSON; names the byte.
 
     Example:
         >>> decode(b'{"score": NaN, "a": 1, "a": 2}', path="a.json")
@@ -135,7 +135,7 @@ class Places:
     Example:
         >>> Places("a.har", "HAR file").items({}, "$.log.entries")
         Traceback (most recent call last):
-        mellite.errors.InvalidCassette: 'a.har' is no HAR file: at $.log.entries expected a list, found an object
+        mellite.errors.InvalidCassette: 'a.har' is not a HAR file: at $.log.entries expected a list, found an object
     """
 
     path: str
@@ -191,5 +191,5 @@ class Places:
             InvalidCassette: always.
         """
         shown = _SHOWN.get(type(found)) or (found if isinstance(found, str) else f"{found!r}")
-        msg = f"{self.path!r} is no {self.kind}: at {where} expected {wanted}, found {masked(shown):.80}"
+        msg = f"{self.path!r} is not a {self.kind}: at {where} expected {wanted}, found {masked(shown):.80}"
         raise InvalidCassette(msg, path=self.path)

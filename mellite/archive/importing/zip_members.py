@@ -41,7 +41,7 @@ class ZipMembers:
         limit: the most bytes of one member.
 
     Raises:
-        InvalidCassette: if it is no zip file, or cut off.
+        InvalidCassette: if it is not a zip file, or cut off.
     """
 
     def __init__(self, path: str, *, limit: int = MAX_BYTES) -> None:

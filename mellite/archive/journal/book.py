@@ -1,4 +1,4 @@
-"""What is written into a journal while it is open: lines with moments that only grow, and calls with their numbers."""
+"""The writer of an open journal: lines whose times only grow, and calls with their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a journal keeps of requests, answers and errors as JSON, and how that becomes events and errors again.
+"""Requests, answers and errors as the JSON of a journal, and back to events and errors.
 
 What the program gets back when it is started again is kept as it came. What is kept for people alone, such as prompts,
 the bodies of requests and texts of errors, is kept without what looks like a key. Large parts that come again and

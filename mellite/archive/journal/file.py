@@ -59,7 +59,7 @@ def read_head(directory: str) -> JsonObject:
     try:
         head: Any = json.loads(read_file(path))
     except CassetteMiss:
-        msg = f"{directory!r} is no journal: there is no {HEAD} in it"
+        msg = f"{directory!r} is not a journal: there is no {HEAD} in it"
         raise InvalidJournal(msg, path=directory) from None
     except (CassetteError, ValueError, RecursionError) as error:
         msg = f"the head of the journal {directory!r}, {HEAD}, cannot be read: {error}"
@@ -97,7 +97,7 @@ class JournalFile:
         try:
             make_directory(os.path.abspath(directory))
             if not is_journal(directory) and not _LEFT.issuperset(os.listdir(directory)):
-                msg = f"{directory!r} is no journal, and not empty: a journal wants a directory of its own"
+                msg = f"{directory!r} is not a journal, and not empty: a journal wants a directory of its own"
                 raise JournalError(msg, path=directory)
             is_new = not os.path.exists(path)
             self._descriptor = os.open(path, _OPEN, 0o600)

@@ -41,7 +41,7 @@ def fork_of(path: str, fork_at: ForkAt, into: str | None) -> str:
     if into is not None and is_journal(into):
         if read_head(into).get("fork") == origin:
             return into
-        msg = f"the journal {into!r} is there already, and is no fork of {path!r} at call {number}"
+        msg = f"the journal {into!r} is there already, and is not a fork of {path!r} at call {number}"
         raise InvalidRequest(msg, parameter="into")
     directory = _free(path) if into is None else into
     making = (

@@ -1,4 +1,4 @@
-"""What stands in a journal's file, and where: its calls, what came of them, and what they refer to."""
+"""The index of a journal's file: where its calls, their outcomes and the texts that they share stand."""
 
 from __future__ import annotations
 

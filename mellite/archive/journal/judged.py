@@ -1,4 +1,4 @@
-"""What a journal keeps of checks, and of the choice of a strategy among samples."""
+"""Verdicts of checks and choices of strategies among samples, as a journal keeps them."""
 
 from __future__ import annotations
 

@@ -165,12 +165,12 @@ class Journal(Observer, Interceptor, Pictured):
 
     @property
     def replayed(self) -> int:
-        """How many calls, of models and of tools, were answered from the journal in this block."""
+        """The number of calls, of models and of tools, that were answered from the journal in this block."""
         return self._replayed + (self._tools.replayed if self._file is not None else 0)
 
     @property
     def live(self) -> int:
-        """How many calls, of models and of tools, were made in this block."""
+        """The number of calls, of models and of tools, that were made in this block."""
         return self._live + (self._tools.live if self._file is not None else 0)
 
     @property

@@ -143,7 +143,7 @@ def _passed_over(data: bytes | mmap.mmap, place: int, path: str, head: re.Match[
     if head is None:
         if _TORN.fullmatch(data, place, end) and not ended:
             return end
-        raise _damaged(path, place, "it is no line of a journal")
+        raise _damaged(path, place, "it is not a line of a journal")
     if head[1] != b"1":
         raise _damaged(path, place, f"it has version {head[1].decode()}, which only a newer mellite reads")
     missing = head.end() + int(head[2]) - end

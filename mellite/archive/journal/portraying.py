@@ -1,4 +1,4 @@
-"""What is to be seen of a journal: whether it is open, how much was replayed, and each call that it has."""
+"""The portrait of a journal: whether it is open, how much was replayed, and each of its calls."""
 
 from __future__ import annotations
 

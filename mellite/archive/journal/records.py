@@ -52,7 +52,7 @@ class Record:
 
     @property
     def kind(self) -> str:
-        """What was called: ``call`` for a model, ``tool`` or ``function``."""
+        """The kind of the call: ``call`` for a model, ``tool`` or ``function``."""
         return self._call.of
 
     @property
@@ -97,17 +97,17 @@ class Record:
 
     @property
     def started_at(self) -> datetime:
-        """When it was driven, in UTC."""
+        """The start of the call, in UTC."""
         return datetime.fromtimestamp(self._call.driven / 1_000_000, UTC)
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None if it is not over."""
+        """The duration of the call, in seconds; None if it has not ended."""
         return (self._call.settled - self._call.driven) / 1_000_000 if self._call.is_settled else None
 
     @property
     def who(self) -> JsonObject:
-        """Who was asked: provider, protocol, model and URL, or the class of the backend."""
+        """The backend that was asked: provider, protocol, model and URL, or its class."""
         return cast("JsonObject", self._asked.get("who") or {})
 
     @property
@@ -126,7 +126,7 @@ class Record:
 
     @property
     def request(self) -> JsonObject:
-        """What was asked, as JSON without keys: ``who``, ``lineage``, ``messages``, and ``frame``, the rest."""
+        """The request as JSON without keys: ``who``, ``lineage``, ``messages``, and ``frame``, the rest."""
         return self._index.request(self._call)
 
     @property
@@ -136,12 +136,12 @@ class Record:
 
     @property
     def arguments(self) -> Json:
-        """What a tool or function was called with, without what looks like a key."""
+        """The arguments of a tool or function, without what looks like a key."""
         return self._asked.get("arguments")
 
     @property
     def answer(self) -> JsonObject:
-        """What came of it, as it is kept: ``events`` with their ``times``, ``result`` or ``value``, and ``error``."""
+        """The outcome as it is kept: ``events`` with their ``times``, ``result`` or ``value``, and ``error``."""
         return cast("JsonObject", self._index.body(self._call.answered) or {})
 
     @property
@@ -151,7 +151,7 @@ class Record:
 
     @property
     def times(self) -> tuple[float, ...]:
-        """When each event came, in seconds after the call began."""
+        """The arrival of each event, in seconds after the start of the call."""
         return tuple([each / 1_000_000 for each in cast("Sequence[int]", self.answer.get("times") or ())])
 
     @property
@@ -171,7 +171,7 @@ class Record:
 
     @property
     def result(self) -> Json:
-        """What a tool or function gave, as JSON."""
+        """The result of a tool or function, as JSON."""
         answer = self.answer
         if "value" in answer:
             return program_value(answer["value"])
@@ -190,7 +190,7 @@ class Record:
 
     @property
     def checked_at(self) -> tuple[float, ...]:
-        """When each check was over, in seconds after the call began."""
+        """The end of each check, in seconds after the start of the call."""
         places = self._index.checked.get(self.number, ())
         return tuple([(self._index.line(place).at - self._call.driven) / 1_000_000 for place in places])
 

@@ -35,17 +35,17 @@ class Log:
 
     @property
     def written(self) -> int:
-        """How many rows this process has written into the file."""
+        """The number of rows that this process has written into the file."""
         return self._writer.written
 
     @property
     def lost(self) -> int:
-        """How many rows could not be written."""
+        """The number of rows that could not be written."""
         return self._writer.lost
 
     @property
     def problem(self) -> str | None:
-        """What went wrong first where rows were lost, as a sentence; None if nothing did."""
+        """Why the first lost row could not be written, as a sentence; None if no row was lost."""
         return self._writer.problem
 
     def flush(self) -> None:
@@ -83,12 +83,12 @@ def to(path: str | os.PathLike[str], *, retention: timedelta | float | None = No
     write one file. Secrets are masked.
 
     Args:
-        path: the file; it is made with the first row, its folder is not. A file that is no log is left as it is.
+        path: the file; it is made with the first row, its folder is not. A file that is not a log is left as it is.
         retention: how long rows are kept: a `timedelta`, or a number of days. By default for ever.
         raw: whether to keep the provider's own answers, too.
 
     Raises:
-        InvalidRequest: for what is no path, and for a retention that is none.
+        InvalidRequest: for what is not a path, and for a retention that is none.
 
     Example:
         >>> import sqlite3, tempfile, mellite

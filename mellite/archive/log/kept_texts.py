@@ -39,7 +39,7 @@ class _TooLargeError(Exception):
 
 @final
 class KeptTexts:
-    """What the calls of a log say, kept between searches; each search reads only what has come since the last one.
+    """The texts of a log's calls, kept between searches; each search reads only what is new since the last one.
 
     Args:
         most: how many characters are kept at most.
@@ -162,7 +162,7 @@ class KeptTexts:
 
 
 def _rows(connection: sqlite3.Connection, query: str, last: int) -> Iterator[Any]:
-    """Yield the rows behind one of this number."""
+    """Yield the rows after one of this number."""
     cursor = connection.execute(query, [last])
     while rows := cursor.fetchmany(_ROWS):
         yield from rows

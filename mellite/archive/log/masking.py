@@ -18,7 +18,7 @@ __all__ = ["Masks"]
 
 @final
 class Masks:
-    """What is masked: the values of secret variables, secret fields of JSON, and all that looks like a key."""
+    """The secrets to mask: values of secret variables, secret fields of JSON, and what looks like a key."""
 
     def __init__(self) -> None:
         self._redaction: Final = Redaction()
@@ -64,7 +64,7 @@ class Masks:
         return written
 
 
-#: Keeps texts apart: no word and no line goes on behind it.
+#: Keeps texts apart: no word and no line goes on after it.
 _APART: Final = '\n"\n'
 
 #: Texts that are longer, and what may be JSON or a stream of events, are looked at one by one.

@@ -124,7 +124,7 @@ def whole_path(path: object) -> str:
     """Return the path of a file as a str, from the root.
 
     Raises:
-        InvalidRequest: for what is no path of a file.
+        InvalidRequest: for what is not a path of a file.
     """
     named = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(named, str) or named in ("", ":memory:") or "\0" in named:

@@ -158,7 +158,7 @@ class Reading:
         return int(latest)
 
     def between(self, number: int, last: int, count: int) -> list[JsonObject]:
-        """Return the newest calls behind one of this number, up to the last one, the oldest first."""
+        """Return the newest calls after one of this number, up to the last one, the oldest first."""
         query = "SELECT number FROM call_records WHERE number > ? AND number <= ? ORDER BY number DESC LIMIT ?"
         return self._calls(query, number, last, count)[::-1]
 

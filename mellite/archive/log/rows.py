@@ -1,4 +1,4 @@
-"""What the log keeps of a settled thunk, run or step: rows of its tables, without secrets."""
+"""Rows of the log's tables for a settled thunk, run or step, without secrets."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def opened(path: str) -> sqlite3.Connection:
     """Open a log to write it; make it where there is no file or an empty one, and bring an older one up to date.
 
     Raises:
-        ConfigurationError: for a file that is no log, or that of a later version; nothing is written into it.
+        ConfigurationError: for a file that is not a log, or that of a later version; nothing is written into it.
         sqlite3.Error: if it cannot be read or written.
         OSError: the same.
     """

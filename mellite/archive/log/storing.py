@@ -54,7 +54,7 @@ class Store:
         path: the file.
 
     Raises:
-        ConfigurationError: if it is no log, or one of a later version.
+        ConfigurationError: if it is not a log, or one of a later version.
         sqlite3.Error: if it cannot be read or written.
         OSError: the same.
     """
@@ -150,7 +150,7 @@ class Store:
         return number
 
     def _history(self, messages: Sequence[KeptMessage]) -> int | None:
-        """Return the number of a history: of its last message, behind that of the history without it."""
+        """Return the number of a history: of its last message, after that of the history without it."""
         hashes: list[bytes] = []
         digest = b""
         for message in messages:

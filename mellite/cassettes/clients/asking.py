@@ -36,7 +36,7 @@ class Failures(Protocol):
 
 @define(eq=False, kw_only=True)
 class Live:
-    """What a client's own transport has given: status, headers, and a body that is still arriving.
+    """A response of a client's own transport: status, headers, and a body that is still arriving.
 
     Args:
         status: the HTTP status.

@@ -21,7 +21,7 @@ __all__ = ["BlockingAnswer", "BlockingLive", "BlockingSend", "ask_blocking"]
 
 @define(eq=False, kw_only=True)
 class BlockingLive:
-    """What a client's own transport has given; see `mellite.cassettes.clients.asking.Live`."""
+    """A response of a client's own blocking transport; see `mellite.cassettes.clients.asking.Live`."""
 
     status: int
     headers: Mapping[str, str]

@@ -102,7 +102,7 @@ def _answered(
     def sent() -> BlockingLive:
         response = send(request)
         raw = response.raw
-        # An answer that is no stream has been read by botocore already.
+        # An answer that is not a stream has been read by botocore already.
         pieces = pieces_of(raw) if request.stream_output else iter([response.content])
         headers = {name.lower(): value for name, value in raw.headers.items()}
         return BlockingLive(

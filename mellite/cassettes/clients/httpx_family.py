@@ -1,4 +1,4 @@
-"""What the transports of httpx and httpx2 have in common: the two are one library under two names."""
+"""The common part of the transports of httpx and httpx2, one library under two names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FRAMING: Final = frozenset({"transfer-encoding"})
 
 
 class Request(Protocol):
-    """What is needed of a request."""
+    """The part of a request that is used here."""
 
     method: str
     extensions: Any
@@ -48,7 +48,7 @@ class Request(Protocol):
 
 
 class Response(Protocol):
-    """What is needed of a response."""
+    """The part of a response that is used here."""
 
     status_code: int
     stream: Any

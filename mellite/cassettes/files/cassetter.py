@@ -38,7 +38,7 @@ def decode_toml(data: bytes, *, path: str | None = None) -> dict[str, Any]:
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
         name = "the cassette" if path is None else f"cassette {path!r}"
-        msg = f"{name} is damaged: it is no TOML in UTF-8: {error!s:.200}"
+        msg = f"{name} is damaged: it is not TOML in UTF-8: {error!s:.200}"
         raise InvalidCassette(msg, path=path) from error
 
 

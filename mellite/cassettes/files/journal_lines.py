@@ -132,7 +132,7 @@ def _record(line: bytes, path: str, offset: int, *, ended: bool, last: bool) -> 
     if found is None:
         if unwritten or (_TORN.fullmatch(line) and not ended):
             return None
-        raise _damaged(path, offset, "it is no line of a journal")
+        raise _damaged(path, offset, "it is not a line of a journal")
     version, size, digest, data = found.groups()
     if version != b"1":
         raise _damaged(path, offset, f"it has version {version.decode()}, which only a newer mellite reads")
@@ -218,7 +218,7 @@ class _Open:
 
 @frozen
 class Stored:
-    """What is on the disk for one cassette, at one moment.
+    """The files on disk for one cassette, at one moment.
 
     Args:
         cassette: the bytes of its file, decompressed; None if there is none.

@@ -294,7 +294,7 @@ class _Reader:
     def refuse(self, where: str, wanted: str, found: object) -> NoReturn:
         name = "the cassette" if self.path is None else f"cassette {self.path!r}"
         shown = _SHOWN.get(type(found)) or (found if isinstance(found, str) else f"{found!r}")
-        msg = f"{name} is no cassette of VCR.py: at {where} expected {wanted}, found {shown:.80}"
+        msg = f"{name} is not a cassette of VCR.py: at {where} expected {wanted}, found {shown:.80}"
         raise InvalidCassette(msg, path=self.path)
 
 

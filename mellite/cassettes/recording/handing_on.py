@@ -13,7 +13,7 @@ __all__ = ["Recorder", "RecordingResponse", "RecordingSent"]
 
 
 class Recorder(Protocol):
-    """What stores an answer when it is over; see `RecordTransport`."""
+    """Stores an answer when it ends; see `RecordTransport`."""
 
     async def answered(self, take: Take, opening: Awaitable[HttpResponse]) -> HttpResponse:
         """Wait for status and headers; store what is over before they come."""

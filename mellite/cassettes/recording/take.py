@@ -23,7 +23,7 @@ from ..timeline import Clock, End, Fault, Stopwatch, Timeline, packed
 
 __all__ = ["NO_ANSWER", "Asked", "Take"]
 
-#: The status where no answer came. Other readers of the file expect a number, and this one is no success.
+#: The status where no answer came. Other readers of the file expect a number, and this one is not a success.
 NO_ANSWER: Final = 599
 
 #: A timeout counts as run out up to so many seconds early: the event loop's clock and this one may differ by that.
@@ -38,7 +38,7 @@ _OF_THE_COMPRESSED: Final = ("content-encoding", "content-length")
 
 @frozen(kw_only=True)
 class Asked:
-    """What the cassette keeps of a request beside its body, and the credentials that must be nowhere in it.
+    """The part of a request that the cassette keeps beside the body, and the credentials that must not be in it.
 
     The calls of one backend have all this in common, so that it is made anew only for a request that differs.
     """

@@ -269,7 +269,7 @@ class RecordedAnswer(ArrivingResponse):
 
     @property
     def buffered(self) -> int:  # type: ignore[override]
-        """How many bytes `arrived` has still to give."""
+        """The number of bytes that `arrived` has not given yet."""
         return len(self._body) - self.taken
 
     def arrived(self) -> bytes:

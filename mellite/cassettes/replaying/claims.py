@@ -132,7 +132,7 @@ class Cursor:
         return index
 
     def take(self, index: int) -> None:
-        """Go on behind an interaction, unless that was passed already."""
+        """Go on after an interaction, unless that was passed already."""
         self._next = max(self._next, index + 1)
 
 

@@ -27,7 +27,7 @@ _OTHERWISE: Final = "match='pool' says that the order does not count, as where c
 
 @frozen(kw_only=True)
 class Refusal:
-    """What is known when a request finds no answer. Interactions are numbered from 0 on, as everywhere.
+    """The facts about a request without an answer. Interactions are numbered from 0 on, as everywhere.
 
     Args:
         cassette: the cassette that was asked.

@@ -179,7 +179,7 @@ def _steady_types(value: Json, name: str = "") -> Json:
         return [_steady_types(one) for one in value]
     if isinstance(value, dict):
         fields = cast("JsonObject", value)
-        if name == "properties":  # what is called type here is no type
+        if name == "properties":  # what is called type here is not a type
             return {field: _steady_types(one) for field, one in fields.items()}
         return {field: _steady_types(one, field) for field, one in fields.items()}
     return value.lower() if name == "type" and isinstance(value, str) else value

@@ -43,7 +43,7 @@ def redacted_body(data: bytes, redaction: Redaction) -> bytes:
 
 
 def may_have_fields(body: Body, redaction: Redaction) -> bool:
-    """Cheap check whether a stream has a secret JSON field; may return True where it has none, or is no stream."""
+    """Cheap check whether a stream has a secret JSON field; may return True where it has none, or is not a stream."""
     lines = body.lines
     if lines is None:
         return True
@@ -78,7 +78,7 @@ def _redacted_line(line: bytes, redaction: Redaction) -> bytes:
 
 
 def _redacted_json(data: bytes, redaction: Redaction) -> bytes:
-    """Return JSON without its secrets; the same object if there are none, or this is no JSON."""
+    """Return JSON without its secrets; the same object if there are none, or this is not JSON."""
     is_json, value = decoded(data.decode("utf-8", "surrogateescape"))
     if not is_json:
         return data

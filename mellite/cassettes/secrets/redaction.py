@@ -55,7 +55,7 @@ def _json_fields(names: Collection[str]) -> frozenset[str]:
 
 @frozen(kw_only=True)
 class Redaction:
-    """What a cassette keeps of a request and a response, and what is redacted. The arguments add to the defaults.
+    """Rules for what a cassette keeps of a request and a response, and what it redacts. Arguments add to the defaults.
 
     Args:
         request_headers: names of request headers to keep beside content-type, accept and openai-beta.
@@ -97,7 +97,7 @@ class Redaction:
     def url(self, url: str) -> str:
         """Return a URL without user, password and the values of secret query parameters.
 
-        A text that is no URL is redacted whole.
+        A text that is not a URL is redacted whole.
         """
         try:
             parts = urlsplit(url)

@@ -31,7 +31,7 @@ __all__ = ["Finding", "SecretScan", "credentials"]
 #: A shorter credential could be a word of any text.
 _SHORTEST: Final = 8
 _LONGEST_BODY: Final = 64 * 1024 * 1024
-#: Keeps texts apart: neither a word nor lines of base64 go on behind it.
+#: Keeps texts apart: neither a word nor lines of base64 go on after it.
 _APART: Final = '\n"\n'
 
 
@@ -215,7 +215,7 @@ def credentials(headers: Mapping[str, str], url: str = "", *, redaction: Redacti
 
 
 def _together(one: HttpInteraction) -> list[str] | None:
-    """Return all texts of an interaction, made in few steps; None if something in it is no JSON."""
+    """Return all texts of an interaction, made in few steps; None if something in it is not JSON."""
     request, response = one.request, one.response
     extras = [request.extra or None, response.extra or None, one.extra or None]
     try:

@@ -30,7 +30,7 @@ OUTPUT: Final = 1000
 
 @frozen(kw_only=True)
 class Estimate:
-    """What calls would be in batches, and what they would cost; no more than an estimate.
+    """An estimate of how many batches some calls would be, and of their cost.
 
     Args:
         requests: how many calls there are.
@@ -52,12 +52,12 @@ class Estimate:
 
     @property
     def saving_usd(self) -> Decimal | None:
-        """How much less that is, in USD; None if it is unknown."""
+        """The saving against single calls, in USD; None if it is unknown."""
         return None if self.live_usd is None or self.batch_usd is None else self.live_usd - self.batch_usd
 
 
 class _Adding:
-    """What has been counted so far."""
+    """The counts so far."""
 
     def __init__(self) -> None:
         self.requests = self.batches = self.bytes = self.sent = self.answered = 0

@@ -79,7 +79,7 @@ class Part:
 
 @final
 class Ledger:
-    """What is known of the batches of a journal. For one process at a time.
+    """The record of a journal's batches. For one process at a time.
 
     Args:
         journal: the directory of the journal.
@@ -118,7 +118,7 @@ class Ledger:
             try:
                 self._take_note(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
-                msg = f"{self._path(_NOTES)!r}, line {number}: this is no note of a batch: {error!r}"
+                msg = f"{self._path(_NOTES)!r}, line {number}: this is not a note of a batch: {error!r}"
                 raise InvalidJournal(msg, path=self.directory) from error
 
     def _take_note(self, note: dict[str, Any]) -> None:
@@ -244,7 +244,7 @@ class Ledger:
             raise JournalError(msg, path=self.directory) from error
 
     def open_results(self, part: Part, index: int) -> IO[bytes]:
-        """Open the file of results number *index*, behind the whole lines that it has.
+        """Open the file of results number *index*, after the whole lines that it has.
 
         Raises:
             JournalError: if that fails.

@@ -1,4 +1,4 @@
-"""What the batch services of providers take at once: a table, with where each row is from and when it was looked up."""
+"""Limits of the providers' batch services: a table, with the source of each row and when it was looked up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PART_BYTES: Final = 32 * _MB
 
 @frozen(kw_only=True)
 class BatchLimits:
-    """What a service takes in one batch.
+    """The limits of one service for one batch.
 
     Args:
         requests: how many requests; None for no bound that is known.

@@ -34,7 +34,7 @@ _HTTP: Final = 100  # numbers from here on are HTTP statuses
 
 @frozen
 class Result:
-    """What came of one request of a batch.
+    """The result of one request of a batch.
 
     Args:
         custom_id: which request.
@@ -148,7 +148,7 @@ def result_of(format: Format, line: bytes) -> Result:
             return _of_gemini(msgspec.json.decode(line, type=_Gemini))
         return _of_openai(msgspec.json.decode(line, type=_OpenAI))
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-        msg = f"a line of the results is no result of a batch: {error}; it begins with {line[:80]!r}"
+        msg = f"a line of the results is not a result of a batch: {error}; it begins with {line[:80]!r}"
         raise InvalidProviderOutput(msg) from error
 
 

@@ -1,4 +1,4 @@
-"""Who takes a call as part of a batch: the service of its provider, by the route of its backend; or why nobody does."""
+"""The batch service for a call, by the route of its backend; or the reason why it has none."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _JSON: Final = {"content-type": "application/json"}
 
 @frozen
 class Look:
-    """How far a batch is.
+    """The progress of a batch, as its service tells it.
 
     Args:
         state: what has become of it.

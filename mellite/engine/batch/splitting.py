@@ -15,7 +15,7 @@ _AROUND = 64
 
 @final
 class Filling:
-    """How full a file is. A line goes in only as a whole.
+    """The fill level of a file. A line goes in only as a whole.
 
     Args:
         limits: what the service takes.

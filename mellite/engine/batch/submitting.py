@@ -34,7 +34,7 @@ State: TypeAlias = Literal["waiting", "running", "completed", "expired", "cancel
 
 @frozen
 class BatchStatus:
-    """How far a batch is.
+    """The progress of a batch.
 
     Args:
         batch_id: the provider's id of it; None if it has none yet.
@@ -149,7 +149,7 @@ async def each_of(items: Items) -> AsyncGenerator[AnyThunk, None]:
     """Give the thunks of an iterable of any kind.
 
     Raises:
-        InvalidRequest: for what is no thunk.
+        InvalidRequest: for what is not a thunk.
     """
     number = 0
     if isinstance(items, AsyncIterable):

@@ -166,7 +166,7 @@ class Block:
 
     @property
     def raw(self) -> str:
-        """What has grown so far."""
+        """The content so far."""
         return "".join(self.pieces)
 
     @property
@@ -223,7 +223,7 @@ class Block:
             self.fields[field] = value
 
     def finished(self) -> JsonObject:
-        """Return the whole block, as an answer in one piece shows it; input that is no JSON stays text."""
+        """Return the whole block, as an answer in one piece shows it; input that is not JSON stays text."""
         if self.kind not in _GROWING:
             return self.fields
         grown: Json = self.raw

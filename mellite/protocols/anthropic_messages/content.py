@@ -104,7 +104,7 @@ class ConversationWriter:
             self.messages.append({"role": "user", "content": content})
 
     def _update(self, message: Message, *, native: bool) -> None:
-        """Write instructions in the middle: as a message of their own, or behind what the user said before."""
+        """Write instructions in the middle: as a message of their own, or after what the user said before."""
         parts = [part for part in texts_of(message, who=_WHO) if not _is_blank(part)]
         if not parts:
             return
@@ -239,7 +239,7 @@ def _call_block(part: ToolCall) -> Sequence[JsonObject]:
     more = dict((part.provider_metadata or {}).get("anthropic") or {})
     type = more.pop("type", "server_tool_use") if part.provider_executed else "tool_use"
     arguments = part.arguments
-    if not isinstance(arguments, Mapping):  # what a model wrote, and is no object, is shown to it as it is
+    if not isinstance(arguments, Mapping):  # what a model wrote, and is not an object, is shown to it as it is
         raw = arguments_text(part)
         arguments = {} if raw in ("{}", "null") else {"invalid_json": raw}
     more = {name: value for name, value in more.items() if part.provider_executed or name == "caller"}

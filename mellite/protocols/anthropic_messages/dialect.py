@@ -1,4 +1,4 @@
-"""How the companies that serve Claude differ."""
+"""Differences between the companies that serve Claude."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ANTHROPIC", "AnthropicDialect"]
 
 @frozen(kw_only=True)
 class AnthropicDialect:
-    """How one company's Anthropic Messages differ: facts, not code.
+    """The differences of one company's Anthropic Messages: facts, not code.
 
     Args:
         namespaces: whose entries of ``provider_options`` go into the body; later ones win.

@@ -1,4 +1,4 @@
-"""What Claude insists on in a conversation: its own signatures on thinking, calls last, no space at the very end."""
+"""Claude's rules for a conversation: its own signatures on thinking, calls last, no space at the very end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Claude models can do: thinking, effort, sampling, output length, system messages; facts, by version."""
+"""Capabilities of the Claude models by version: thinking, effort, sampling, output length, system messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Thinking: TypeAlias = Literal["adaptive", "budget"]
 
 @frozen(kw_only=True)
 class ClaudeFacts:
-    """What one model takes. The defaults are for unknown models: the server says what it thinks.
+    """The capabilities of one model. The defaults are for unknown models, whose server may refuse.
 
     Args:
         max_tokens: the longest answer to ask for, where the caller does not say.
@@ -64,7 +64,7 @@ _VERSION_FIRST: Final = re.compile(
 
 @lru_cache(maxsize=256)
 def facts_of(model: str | None) -> ClaudeFacts:
-    """Return what a model takes, by its name, whatever a gateway or a cloud puts before or behind the name.
+    """Return what a model takes, by its name, whatever a gateway or a cloud puts before or after the name.
 
     Example:
         >>> facts_of("claude-3-5-haiku-latest").max_tokens, facts_of("us.anthropic.claude-opus-4-7").sampling

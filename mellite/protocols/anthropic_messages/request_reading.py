@@ -20,7 +20,7 @@ from ...values.messages import (
 from ...values.provider_json import Json
 from ...values.request import Request
 from ...values.tools import ToolChoice, ToolDefinition
-from ..request_fields import CallNames, Fields, media_of, options_read, tools_named
+from ..request_fields import CallNames, Fields, media_of, options_read, schema_read, tools_named
 
 __all__ = ["read"]
 
@@ -220,12 +220,12 @@ def _tool(entry: Fields) -> ToolDefinition:
     kind, name, cache = entry.take("type"), entry.needed("name"), _cache(entry)
     if kind not in (None, "custom"):
         return ToolDefinition(name, cache=cache, native={"anthropic": {"type": kind, **entry.rest()}})
-    schema, description, strict = entry.inner("input_schema"), entry.text("description") or "", entry.flag("strict")
-    rest = entry.rest()
+    schema, description = schema_read(entry, "input_schema"), entry.text("description") or ""
+    strict, rest = entry.flag("strict"), entry.rest()
     return ToolDefinition(
         name,
         description,
-        input_schema={"type": "object", "properties": {}} if schema is None else schema.rest(),
+        input_schema=schema,
         strict=strict,
         cache=cache,
         native={"anthropic": rest} if rest else None,

@@ -1,4 +1,4 @@
-"""How Anthropic Messages hold an answer to its output type: ``output_config.format``, a tool that is called, or words.
+"""Output types over Anthropic Messages: ``output_config.format``, a tool that is called, or words.
 
 Claude cannot be forced to call a tool while it thinks. It is told to, then, and may choose:
 https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use
@@ -40,7 +40,7 @@ def held_to(schema: Mapping[str, Json]) -> JsonObject:
     try:
         return projected(schema, CLOSED_RULES)
     except Unheld as error:
-        msg = f"this is no schema that Anthropic Messages can hold an answer to: {error}"
+        msg = f"this is not a schema that Anthropic Messages can hold an answer to: {error}"
         raise InvalidRequest(msg, parameter="output") from error
 
 

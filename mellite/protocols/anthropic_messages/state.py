@@ -1,4 +1,4 @@
-"""Where the parser of an Anthropic answer stands: the message so far, its blocks, what has been used."""
+"""The parser's state in an Anthropic answer: the message so far, its blocks, and the usage."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["State"]
 
 
 class State(AnswerState):
-    """Where the parser stands in one answer.
+    """The state of the parser in one answer.
 
     Attributes:
         blocks: the blocks, by their number.
-        broken: calls whose arguments are no JSON, which are no calls where the answer was cut short.
+        broken: calls whose arguments are not JSON, which are not calls where the answer was cut short.
         given: what the message began with; it counts if nothing else comes.
         message: all of the message but the blocks and the usage.
         names: of the server's own calls, by id.
@@ -60,7 +60,7 @@ class State(AnswerState):
         """Take over what is said of the whole message; what was known stays where nothing is said.
 
         Raises:
-            InvalidProviderOutput: for a stop reason that is no text.
+            InvalidProviderOutput: for a stop reason that is not text.
         """
         reason = fields.get("stop_reason")
         if reason is not None and not isinstance(reason, str):

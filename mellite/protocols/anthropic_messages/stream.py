@@ -53,7 +53,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         event: the name of the stream event.
 
     Raises:
-        InvalidProviderOutput: for what is no event of this protocol.
+        InvalidProviderOutput: for what is not an event of this protocol.
         IncompleteStream: for the end of the message before a stop reason.
         MelliteError: of the kind that an error inside the stream stands for.
 
@@ -250,7 +250,7 @@ def unary(body: bytes) -> Sequence[Event]:
     """Return the events of an answer that came in one piece.
 
     Raises:
-        InvalidProviderOutput: if it is no message.
+        InvalidProviderOutput: if it is not a message.
         MelliteError: of the kind that an error object, sent with status 200, stands for.
 
     Example:

@@ -40,7 +40,7 @@ class ConverseMessage(TypedDict):
 
 
 class ConverseOutput(TypedDict):
-    """What the model gave."""
+    """The model's output."""
 
     message: ConverseMessage
 
@@ -93,7 +93,7 @@ class _PlainThinking(msgspec.Struct, gc=False, forbid_unknown_fields=True, renam
 
 
 class PlainDelta(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
-    """What a block grows by, if that is all there is."""
+    """The addition to a block, in an event that holds nothing else."""
 
     text: str | None = None
     reasoning_content: _PlainThinking | None = None
@@ -147,7 +147,7 @@ class Block:
 
     @property
     def text(self) -> str:
-        """All of the text so far."""
+        """The whole text so far."""
         return "".join(self.pieces)
 
     @property

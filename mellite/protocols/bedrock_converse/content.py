@@ -21,7 +21,7 @@ _SHORT: Final = CacheHint()
 
 
 def cache_point(hint: CacheHint) -> JsonObject:
-    """Write the block behind what is to be cached."""
+    """Write the block after what is to be cached."""
     point = {"type": "default", "ttl": "1h"} if is_long(hint) else {"type": "default"}
     return {"cachePoint": point}
 
@@ -151,7 +151,7 @@ class ConversationWriter:
 
 
 def _mark(blocks: list[JsonObject], hint: CacheHint) -> None:
-    """Put a cache point behind the last block; before documents and films, which it may not follow."""
+    """Put a cache point after the last block; before documents and films, which it may not follow."""
     at = len(blocks)
     while at and blocks[at - 1].keys() & {"document", "video"}:
         at -= 1
@@ -208,7 +208,7 @@ def _input(call: ToolCall) -> Json:
 
 
 def _json_content(result: ToolResult) -> list[JsonObject]:
-    """Write a result that is no text: an object as it is; Bedrock takes anything else only as text."""
+    """Write a result that is not text: an object as it is; Bedrock takes anything else only as text."""
     text, _ = result_text(result)
     value = (
         decode_json(text) if isinstance(result.result.value, (Mapping, list)) or result.result.type == "json" else None

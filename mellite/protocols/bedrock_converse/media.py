@@ -131,7 +131,7 @@ def media_read(block: Fields) -> Media | None:
     """Take the media of a block that a client has written; None if it is a block of another kind.
 
     Raises:
-        InvalidRequest: for a format that Converse does not have, and for what is no base64.
+        InvalidRequest: for a format that Converse does not have, and for what is not base64.
     """
     for kind, name, formats in _KINDS:
         content = block.inner(name)

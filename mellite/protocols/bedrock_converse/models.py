@@ -1,4 +1,4 @@
-"""What the families of models on Bedrock differ in, as a table: prompt cache, sampling, effort, thinking."""
+"""Differences between the model families on Bedrock, as a table: prompt cache, sampling, effort, thinking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Converse holds an answer to its output type: ``outputConfig.textFormat``, a tool that is called, or words.
+"""Output types over Converse: ``outputConfig.textFormat``, a tool that is called, or words.
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
 """

@@ -1,4 +1,4 @@
-"""Where the reader of an answer of Bedrock's Converse stands: the open blocks, and the events that they give."""
+"""The parser's state in an answer of Bedrock's Converse: the open blocks, and the events that they give."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _THINKING: Final = ("text", "signature", "redactedContent")
 
 
 class State(AnswerState):
-    """Where the parser stands in one answer.
+    """The state of the parser in one answer.
 
     Attributes:
         flowing: the block of the last delta, of which the next event is likely to be more; `index` is its number.
-        broken: calls whose arguments are no JSON; whether they count, the stop reason says.
+        broken: calls whose arguments are not JSON; whether they count, the stop reason says.
         merged: the answer so far.
     """
 
@@ -103,7 +103,7 @@ class State(AnswerState):
         """Take more text.
 
         Raises:
-            InvalidProviderOutput: if it is no text.
+            InvalidProviderOutput: if it is not text.
         """
         if not isinstance(text, str):
             raise wrong(text, "the text of a delta", "a text")

@@ -37,7 +37,7 @@ def step(state: State, data: bytes, event: str = "") -> Sequence[Event]:  # noqa
         event: the name of the stream event, once more.
 
     Raises:
-        InvalidProviderOutput: for what is no event of an answer.
+        InvalidProviderOutput: for what is not an event of an answer.
         MelliteError: of the kind that an exception inside the stream stands for.
 
     Example:
@@ -235,7 +235,7 @@ def _concluded(state: State, answer: JsonObject | None = None) -> Sequence[Event
     events: list[Event] = []
     state.begin(events)
     state.close_all(events)
-    if not is_cut_short(word):  # else a call that is not whole is no call
+    if not is_cut_short(word):  # else a call that is not whole is not a call
         events += [ToolCallEvent(call) for call in state.broken]
     calls = any(block.kind == "toolUse" and not block.is_hosted for block in state.merged.blocks)
     reason = finish_reason(word, calls=calls, usage=state.usage)
@@ -250,7 +250,7 @@ def unary(body: bytes) -> Sequence[Event]:
     """Return the events of an answer that came in one piece.
 
     Raises:
-        InvalidProviderOutput: if it is no answer of Converse.
+        InvalidProviderOutput: if it is not an answer of Converse.
         MelliteError: of the kind that an error object, sent with status 200, stands for.
 
     Example:
@@ -280,7 +280,7 @@ def _content(answer: Json) -> list[Json]:
     """Return the blocks of an answer in one piece.
 
     Raises:
-        InvalidProviderOutput: if it is no answer of Converse.
+        InvalidProviderOutput: if it is not an answer of Converse.
         MelliteError: of the kind that an error object stands for.
     """
     output = answer.get("output") if isinstance(answer, dict) else None

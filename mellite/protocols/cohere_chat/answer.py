@@ -154,7 +154,7 @@ class Block:
 
     @property
     def text(self) -> str:
-        """All of its text so far."""
+        """The whole text so far."""
         return "".join(self.pieces)
 
     def finished(self) -> JsonObject:

@@ -17,6 +17,7 @@ from ..request_fields import (
     joined_turns,
     media_of_url,
     options_read,
+    schema_read,
     texts_read,
     tools_named,
 )
@@ -202,10 +203,9 @@ def _result(entry: Fields) -> str:
 
 def _tool(entry: Fields, *, strict: bool | None) -> ToolDefinition:
     function = entry.inner("function") or Fields({}, entry.place("function"))
-    schema = function.inner("parameters")
     return ToolDefinition(
         function.needed("name"),
         function.text("description") or "",
-        input_schema={"type": "object", "properties": {}} if schema is None else schema.rest(),
+        input_schema=schema_read(function, "parameters"),
         strict=strict,
     )

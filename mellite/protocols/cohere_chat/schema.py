@@ -1,4 +1,4 @@
-"""How Cohere's Chat holds an answer to its output type: ``response_format``, a tool that must be called, or words.
+"""Output types over Cohere's Chat: ``response_format``, a tool that must be called, or words.
 
 https://docs.cohere.com/docs/structured-outputs. It cannot be held to a schema beside tools.
 """

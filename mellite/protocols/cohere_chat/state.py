@@ -1,4 +1,4 @@
-"""Where the parser of a Cohere answer stands: what has come, and the blocks that are open."""
+"""The parser's state in a Cohere answer: what has arrived, and the blocks that are open."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["State"]
 
 
 class State(AnswerState):
-    """Where the parser stands in one answer.
+    """The state of the parser in one answer.
 
     Attributes:
         calling: whether a tool call is written, so that the next event is likely to be more of it.

@@ -41,7 +41,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         event: the name of the stream event, which the JSON mostly says again.
 
     Raises:
-        InvalidProviderOutput: for what is no event of an answer.
+        InvalidProviderOutput: for what is not an event of an answer.
         MelliteError: of the kind that an error inside the stream stands for.
 
     Example:
@@ -340,7 +340,7 @@ def unary(body: bytes) -> Iterator[Event]:
     """Give the events of an answer that came in one piece.
 
     Raises:
-        InvalidProviderOutput: if it is no answer of Cohere's Chat.
+        InvalidProviderOutput: if it is not an answer of Cohere's Chat.
         MelliteError: of the kind that an error object, sent with status 200, stands for.
 
     Example:

@@ -66,7 +66,7 @@ class GeminiCandidate(TypedDict, total=False):
 
 
 class GeminiResponse(TypedDict, total=False):
-    """What ``generateContent`` answers."""
+    """The answer of ``generateContent``."""
 
     candidates: list[GeminiCandidate]
     promptFeedback: JsonObject

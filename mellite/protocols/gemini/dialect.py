@@ -1,4 +1,4 @@
-"""How the ways to Gemini differ."""
+"""Differences between the ways to Gemini."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["GOOGLE", "GeminiDialect"]
 
 @frozen(kw_only=True)
 class GeminiDialect:
-    """How one way to Gemini differs: facts, not code.
+    """The differences of one way to Gemini: facts, not code.
 
     Args:
         namespaces: whose entries of ``provider_options`` go into the body; later ones win.

@@ -1,4 +1,4 @@
-"""What is known of generations of Gemini, by the names of the models."""
+"""Facts about the generations of Gemini, by the names of the models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LATEST: Final = 3  # what the aliases mean by now, or more
 
 @lru_cache(maxsize=256)
 def generation_of(model: str | None) -> int | None:
-    """Return the number behind ``gemini-``; None for tuned models and other families.
+    """Return the number after ``gemini-``; None for tuned models and other families.
 
     Example:
         >>> generation_of("gemini-2.5-flash"), generation_of("models/gemini-flash-latest"), generation_of("gemma-3")

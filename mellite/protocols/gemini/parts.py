@@ -1,4 +1,4 @@
-"""What the parts of a Gemini answer stand for: text, thinking, function calls, hosted tools, signatures."""
+"""Events for the parts of a Gemini answer: text, thinking, function calls, hosted tools, signatures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MISSES: Final = 8
 
 
 def on_part(state: State, part: Mapping[str, Json], events: list[Event]) -> None:
-    """Put the events that one part stands for behind `events`.
+    """Put the events that one part stands for after `events`.
 
     Raises:
         InvalidProviderOutput: if it is not what Gemini's parts look like.
@@ -111,7 +111,7 @@ def finish_call(state: State, events: list[Event], *, cut_short: bool = False) -
     """Complete the function call that is being written, if there is one.
 
     Args:
-        cut_short: the answer hit its limit, so that a call which is not whole is no call.
+        cut_short: the answer hit its limit, so that a call which is not whole is not a call.
     """
     call, state.written = state.written, None
     if call is None:

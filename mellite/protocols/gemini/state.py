@@ -1,4 +1,4 @@
-"""Where the parser of a Gemini answer stands: what flows, which call is being written, why the answer ended."""
+"""The parser's state in a Gemini answer: the open block, the call being written, why the answer ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["State"]
 
 
 class State(AnswerState):
-    """Where the parser stands in one answer.
+    """The state of the parser in one answer.
 
     Attributes:
         numbers: the names of finish reasons that come as numbers.

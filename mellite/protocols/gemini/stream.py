@@ -41,7 +41,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         event: the name of the stream event.
 
     Raises:
-        InvalidProviderOutput: for what is no chunk of an answer.
+        InvalidProviderOutput: for what is not a chunk of an answer.
         IncompleteStream: for ``[DONE]`` before a finish reason.
         MelliteError: of the kind that an error inside the stream stands for.
 
@@ -218,7 +218,7 @@ def unary(body: bytes, *, dialect: GeminiDialect = GOOGLE) -> Sequence[Event]:
     """Return the events of an answer in one piece; a list of chunks, as a stream without ``alt=sse``, is one too.
 
     Raises:
-        InvalidProviderOutput: if it is no answer of Gemini.
+        InvalidProviderOutput: if it is not an answer of Gemini.
         MelliteError: of the kind that an error object, sent with status 200, stands for.
 
     Example:

@@ -8,7 +8,7 @@ from ...values.messages import Message, Part, Reasoning, Text, ToolCall, ToolRes
 from ...values.provider_json import Json
 from ...values.request import Request
 from ...values.tools import ToolDefinition
-from ..request_fields import Fields, joined_turns, media_of, options_read, tools_named
+from ..request_fields import Fields, joined_turns, media_of, options_read, schema_read, tools_named
 
 __all__ = ["read"]
 
@@ -126,6 +126,5 @@ def _type_of(image: str) -> str:
 
 def _tool(entry: Fields) -> ToolDefinition:
     function = entry.inner("function") or Fields({}, entry.place("function"))
-    schema = function.inner("parameters")
-    found: dict[str, Json] = {"type": "object", "properties": {}} if schema is None else schema.rest()
+    found = schema_read(function, "parameters")
     return ToolDefinition(function.needed("name"), function.text("description") or "", input_schema=found)

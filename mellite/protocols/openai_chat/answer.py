@@ -182,7 +182,7 @@ class _Pieces(list[Json]):
 
 
 class ChatDelta(NamedTuple):
-    """What a chunk adds to one choice.
+    """The addition of one chunk to one choice.
 
     Args:
         choice: the choice in the chunk.

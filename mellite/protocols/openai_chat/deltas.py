@@ -1,4 +1,4 @@
-"""What the deltas of a Chat answer stand for: text, thinking, refusals, tool calls in their new form and in the old."""
+"""Events for the deltas of a Chat answer: text, thinking, refusals, tool calls in the new form and the old."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _on_parts(parts: Sequence[Json]) -> tuple[str, str]:
 
 
 def _on_thinking(state: State, text: str, field: str, events: list[Event]) -> None:
-    """Take more thinking out of a field of the delta; out of the content, if it is no name."""
+    """Take more thinking out of a field of the delta; out of the content, if it is not a name."""
     if not state.started:
         state.begin(events)
     state.go_on()

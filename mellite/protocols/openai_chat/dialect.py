@@ -1,4 +1,4 @@
-"""How the companies that speak Chat Completions differ."""
+"""Differences between the companies that speak Chat Completions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["OPENAI", "ChatDialect"]
 
 @frozen(kw_only=True)
 class ChatDialect:
-    """How one company's Chat Completions differ: facts, not code. The defaults are what nearly every host takes.
+    """The differences of one company's Chat Completions: facts, not code. The defaults suit nearly every host.
 
     Args:
         namespaces: whose entries of ``provider_options`` go into the body; later ones win.

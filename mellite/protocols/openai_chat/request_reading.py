@@ -16,6 +16,7 @@ from ..request_fields import (
     media_of,
     media_of_url,
     options_read,
+    schema_read,
     texts_read,
     tools_named,
 )
@@ -182,11 +183,10 @@ def _tool(entry: Fields) -> ToolDefinition:
     if kind not in (None, "function"):
         raise entry.unknown(kind, ("function",))
     function = entry.inner("function") or Fields({}, entry.place("function"))
-    schema = function.inner("parameters")
     return ToolDefinition(
         function.needed("name"),
         function.text("description") or "",
-        input_schema={"type": "object", "properties": {}} if schema is None else schema.rest(),
+        input_schema=schema_read(function, "parameters"),
         strict=function.flag("strict") or None,
     )
 

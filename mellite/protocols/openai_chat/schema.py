@@ -1,4 +1,4 @@
-"""How Chat Completions hold an answer to its output type: ``response_format``, a tool that must be called, or words."""
+"""Output types over Chat Completions: ``response_format``, a tool that must be called, or words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the parser of a Chat answer stands: what flows, which blocks are open, the calls, why the answer ended."""
+"""The parser's state in a Chat answer: the open blocks, the calls, why the answer ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["State"]
 
 
 class State(AnswerState):
-    """Where the parser stands in one answer.
+    """The state of the parser in one answer.
 
     Args:
         dialect: how the company differs.

@@ -41,7 +41,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         event: the name of the stream event.
 
     Raises:
-        InvalidProviderOutput: for what is no chat chunk.
+        InvalidProviderOutput: for what is not a chat chunk.
         IncompleteStream: for ``[DONE]`` before a finish reason.
         MelliteError: of the kind that an error inside the stream stands for.
 
@@ -251,7 +251,7 @@ def unary(body: bytes, *, dialect: ChatDialect = OPENAI) -> Sequence[Event] | It
     """Return the events of an answer that came in one piece.
 
     Raises:
-        InvalidProviderOutput: if it is no chat completion.
+        InvalidProviderOutput: if it is not a chat completion.
         MelliteError: of the kind that an error object, sent with status 200, stands for.
 
     Example:

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def rest_of(said: str, whole: str) -> str | None:
-    """Return what a whole text has behind what was said of it; None if the two contradict each other.
+    """Return what a whole text has after what was said of it; None if the two contradict each other.
 
     White space around a text does not count: some servers trim it in one of the two places.
 
@@ -207,7 +207,7 @@ def aligned(items: Sequence[ItemT], output: Sequence[Json]) -> Iterator[ItemT | 
     An id tells, else a place in the output, else the order among those of one type (and name, for a call).
 
     Raises:
-        InvalidProviderOutput: for what is no output item.
+        InvalidProviderOutput: for what is not an output item.
     """
     for raw in output:
         if not isinstance(raw, Mapping) or not isinstance(raw.get("type"), str):

@@ -59,7 +59,7 @@ class ConversationWriter:
         self._message_ids = message_ids
         self.items: list[JsonObject] = []
         self._named: set[str] = set()  # items that were referred to
-        self._kinds: dict[str, str] = {}  # tool calls that are no functions, by id
+        self._kinds: dict[str, str] = {}  # tool calls that are not functions, by id
         self._said: JsonObject | None = None  # the message that the next text may belong to
         self._thought: tuple[Json, JsonObject] | None = None  # likewise the thinking, with its id
 

@@ -1,4 +1,4 @@
-"""How the companies that speak Responses differ."""
+"""Differences between the companies that speak Responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["OPENAI", "ResponsesDialect"]
 
 @frozen(kw_only=True)
 class ResponsesDialect:
-    """How one company's Responses API differs: facts, not code.
+    """The differences of one company's Responses API: facts, not code.
 
     Args:
         namespaces: whose entries of ``provider_options`` go into the body; later ones win. Under the last of them the

@@ -42,7 +42,7 @@ Heard = Literal["more", "last", "again", "elsewhere"]
 
 
 class ResponsesDialogue:
-    """What was said on one connection, so that the next turn only has to say what is new.
+    """The dialogue on one connection, so that the next turn only sends what is new.
 
     The server remembers the last answer on a connection, stored or not. A request that begins with all that was said
     until then, and with that answer, is made shorter by it.

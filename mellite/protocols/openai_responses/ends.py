@@ -40,8 +40,8 @@ def closing(item: Item, *, id: str, cut_short: bool, grows: bool) -> Iterator[Ev
     Args:
         item: the item; it counts as closed from now on.
         id: what to call a tool call that has no id.
-        cut_short: the answer hit its limit, so that a call which is not whole is no call.
-        grows: whether texts that were not streamed may still be given, because nothing was said behind the item.
+        cut_short: the answer hit its limit, so that a call which is not whole is not a call.
+        grows: whether texts that were not streamed may still be given, because nothing was said after the item.
 
     Raises:
         InvalidProviderOutput: for a call without a name, or whose arguments contradict what was streamed.

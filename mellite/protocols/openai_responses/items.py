@@ -28,7 +28,7 @@ class Items:
         namespace: where the parts of the message keep what the provider wants to see again.
 
     Attributes:
-        id_stem: what to call a tool call that never gets an id; its number is put behind it.
+        id_stem: what to call a tool call that never gets an id; its number is put after it.
     """
 
     __slots__ = ("_all", "_by_id", "_by_index", "_missing", "_namespace", "_spoken", "id_stem")
@@ -191,10 +191,11 @@ class Items:
 
         Args:
             output: all items, by the provider's word; some hosts leave it empty.
-            cut_short: the answer hit its limit, so that a call which is not whole is no call.
+            cut_short: the answer hit its limit, so that a call which is not whole is not a call.
 
         Raises:
-            InvalidProviderOutput: for what is no output item, and for a call that contradicts what was streamed of it.
+            InvalidProviderOutput: for what is not an output item, and for a call that contradicts what was
+                streamed of it.
         """
         pairs = list(zip(output, aligned(self._all, output), strict=True))
         agrees = self._says_the_same(output)

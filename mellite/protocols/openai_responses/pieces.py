@@ -63,7 +63,7 @@ class Block:
 
     @property
     def text(self) -> str:
-        """What was streamed of it."""
+        """The streamed text."""
         return "".join(self.pieces)
 
 
@@ -151,12 +151,12 @@ class Item:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it stands in the output."""
+        """The place of the item in the output."""
         return self.number if self.index is None else self.index, self.number
 
     @property
     def shown(self) -> str:
-        """How messages name it."""
+        """The name of the item in messages."""
         name = self.call_id or self.id
         return f"output item {self.place[0]} ({name})" if name else f"output item {self.place[0]}"
 
@@ -167,7 +167,7 @@ class Item:
 
     @property
     def said(self) -> str:
-        """All that was streamed of it, of whichever kind, as it came."""
+        """Everything that was streamed of the item, of whichever kind, as it came."""
         if self.arguments is not None:
             return self.arguments
         return "".join([*self.pieces, *[piece for block in self.blocks.values() for piece in block.pieces]])

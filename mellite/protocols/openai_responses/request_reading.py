@@ -25,6 +25,7 @@ from ..request_fields import (
     media_of,
     media_of_url,
     options_read,
+    schema_read,
     texts_read,
     tools_named,
 )
@@ -216,11 +217,10 @@ def _tool(entry: Fields) -> ToolDefinition:
         whole = {"type": kind, **entry.rest()}
         name = entry.text("name") or str(kind)
         return ToolDefinition(name, entry.text("description") or "", native={_NAMESPACE: whole})
-    schema = entry.inner("parameters")
     return ToolDefinition(
         entry.needed("name"),
         entry.text("description") or "",
-        input_schema={"type": "object", "properties": {}} if schema is None else schema.rest(),
+        input_schema=schema_read(entry, "parameters"),
         strict=entry.flag("strict") or None,
     )
 

@@ -1,4 +1,4 @@
-"""How Responses hold an answer to its output type: ``text.format``, a tool that must be called, or words."""
+"""Output types over Responses: ``text.format``, a tool that must be called, or words."""
 
 from __future__ import annotations
 

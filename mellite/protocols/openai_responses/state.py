@@ -1,4 +1,4 @@
-"""Where the parser of a Responses answer stands: the items, the text that flows, refusals, sequence numbers."""
+"""The parser's state in a Responses answer: the items, the open text, refusals, sequence numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Flow", "State"]
 
 
 class Flow(NamedTuple):
-    """What flows at the moment, so that the next event is likely to be more of it.
+    """The text that is open at the moment; the next event is likely to add to it.
 
     Args:
         type: of the events that bring it, in the provider's word.
@@ -31,7 +31,7 @@ class Flow(NamedTuple):
 
 
 class State(AnswerState):
-    """Where the parser stands in one answer.
+    """The state of the parser in one answer.
 
     Attributes:
         flow: what flows at the moment.

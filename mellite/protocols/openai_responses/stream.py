@@ -69,7 +69,7 @@ def step(state: State, data: bytes, event: str = "message") -> Sequence[Event]:
         event: the name of the stream event, which the JSON repeats.
 
     Raises:
-        InvalidProviderOutput: for what is no stream event of Responses.
+        InvalidProviderOutput: for what is not a stream event of Responses.
         IncompleteStream: for ``[DONE]`` before the last event.
         MelliteError: of the kind that an error inside the stream stands for.
 
@@ -175,7 +175,7 @@ def _concluded(
     *,
     in_one_piece: bool = False,
 ) -> MelliteError | None:
-    """Put the events that end an answer behind `events`; return the error, if the answer is none.
+    """Put the events that end an answer after `events`; return the error, if the answer is none.
 
     Args:
         state: where the parser stands.
@@ -239,8 +239,8 @@ def unary(body: bytes, *, dialect: ResponsesDialect = OPENAI) -> Iterator[Event]
     """Give the events of an answer that came in one piece.
 
     Raises:
-        InvalidProviderOutput: if it is no response.
-        IncompleteStream: if the answer is still being made, behind the events of what there is.
+        InvalidProviderOutput: if it is not a response.
+        IncompleteStream: if the answer is still being made, after the events of what there is.
         MelliteError: of the kind that a failed answer or an error object, sent with status 200, stands for.
 
     Example:

@@ -1,4 +1,4 @@
-"""Who decides whether a call of a tool runs, and how: `mellite.Approval`."""
+"""Approve, change or refuse calls of tools before they run: `mellite.Approval`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Approval", "decide"]
 
 @frozen
 class Approval:
-    """What becomes of a call that a model asks for: what an ``approve`` function returns.
+    """The decision about a call that a model asks for, as an ``approve`` function returns it.
 
     Made by `run`, `refuse`, `replace`, `answer` and `defer`. True and None stand for ``Approval.run()``, False for
     ``Approval.refuse()``.

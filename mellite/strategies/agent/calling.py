@@ -42,7 +42,7 @@ _Bound: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]
 
 @define(on_setattr=setters.NO_OP)  # not frozen: that takes twice as long, for every call
 class Called:
-    """What became of one call.
+    """The outcome of one call.
 
     Args:
         call: as the model wrote it.

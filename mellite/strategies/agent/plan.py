@@ -1,4 +1,4 @@
-"""What a run is to do: whom it asks, which tools it runs and how, and when it stops."""
+"""The plan of a run: whom it asks, which tools it runs and how, and when it stops."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def _results(value: object) -> Mapping[str, Any]:
 
 @define(kw_only=True, eq=False, on_setattr=setters.NO_OP)
 class Plan:
-    """What a run is to do beside its request; all its copies share it, and nobody changes it.
+    """The settings of a run beside its request; immutable, and shared by all copies of the run.
 
-    It is no frozen class because one takes twice as long to make, and every run makes one.
+    It is not a frozen class because one takes twice as long to make, and every run makes one.
 
     Args:
         backend: who is asked.
@@ -71,7 +71,7 @@ class Plan:
         max_calls: how many calls of one answer are run.
         approve: asked before each call.
         results: the results of calls that wait for one, by id.
-        past: the steps that the run begins with, and messages between and behind them.
+        past: the steps that the run begins with, and messages between and after them.
     """
 
     backend: Streams

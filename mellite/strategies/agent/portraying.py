@@ -1,4 +1,4 @@
-"""What is to be seen of a run: why it ended, what it took, its answer, and each step with the tools that it called."""
+"""The portrait of a run: why it ended, what it took, its answer, and each step with its calls of tools."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _row(number: int, thunk: AnyThunk, step: RunStep | None) -> Row:
 
 
 def _result_text(result: ToolResult | None) -> str:
-    """Return what a tool gave, behind an arrow; "" where it has given nothing."""
+    """Return what a tool gave, after an arrow; "" where it has given nothing."""
     if result is None:
         return ""
     value = result.result

@@ -1,4 +1,4 @@
-"""How far a run has come: its steps and messages, what they used, and why it ended."""
+"""The progress of a run: its steps and messages, their usage, and why it ended."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ StopReason: TypeAlias = Literal[
 #: What is of this process, or of the run while it goes on.
 _ITS_OWN: Final = ("_began", "asked", "find_run")
 
-#: What stands behind the prompt of a run.
+#: What stands after the prompt of a run.
 Past: TypeAlias = Sequence[RunStep | Message]
 
 
 class Progress:
-    """How far a run has come; written by the task that takes its steps, and read by anybody.
+    """The progress of a run; written by the task that takes its steps, and read by anybody.
 
     Args:
         prompt: the messages that the run began with.
-        past: the steps that it begins with, and messages between and behind them.
+        past: the steps that it begins with, and messages between and after them.
 
     Attributes:
         thunks: the thunks of all steps, also of one that is in flight or has failed.
@@ -83,7 +83,7 @@ class Progress:
         self._behind: list[RunStep | Message] = [*past]
         self._steps: list[RunStep] = [each for each in past if isinstance(each, RunStep)] if past else []
         self._added: list[Message] = []
-        self._read = 0  # how many of those behind the prompt have their messages there
+        self._read = 0  # how many of those after the prompt have their messages there
         self._began: float | None = None
         self.thunks: list[AnyThunk] = [step.thunk for step in self._steps] if past else []
         self.stop_reason: StopReason | None = None
@@ -114,12 +114,12 @@ class Progress:
 
     @property
     def count(self) -> int:
-        """How many steps are complete."""
+        """The number of complete steps."""
         return len(self._steps)
 
     @property
     def new_messages(self) -> tuple[Message, ...]:
-        """The messages behind the prompt."""
+        """The messages after the prompt."""
         return tuple(self._read_added())
 
     @property
@@ -148,11 +148,11 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """How long it has run, in seconds."""
+        """The time that the run has taken so far, in seconds."""
         return 0.0 if self._began is None else time.monotonic() - self._began
 
     def before(self, step: int) -> list[RunStep | Message]:
-        """Return what stood behind the prompt when a step was about to be asked, by its index."""
+        """Return what stood after the prompt when a step was about to be asked, by its index."""
         found: list[RunStep | Message] = []
         for each in self._behind:
             if isinstance(each, RunStep):
@@ -208,7 +208,7 @@ class Progress:
         self._added, self._read = [], 0
 
     def _read_added(self) -> list[Message]:
-        """Return the messages behind the prompt; those of a step are made when somebody asks for them."""
+        """Return the messages after the prompt; those of a step are made when somebody asks for them."""
         count = len(self._behind)
         if self._read < count:
             added = [*self._added]

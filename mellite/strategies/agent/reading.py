@@ -90,7 +90,7 @@ class StepReader(AsyncIterator[list[Event]]):
 
     @property
     def outcome(self) -> Outcome | None:
-        """What the step came to, so that `rest` gives all that was not read; None while it runs."""
+        """The outcome of the step, from which `rest` gives what was not read; None while the step runs."""
         return self.thunk.outcome if self._pump is None else self._pump.settled
 
     @property

@@ -1,4 +1,4 @@
-"""What a model is told when a call of a tool cannot be made as it wrote it. Each is a `ToolFailure`."""
+"""Answers to a model whose call of a tool cannot be made as it wrote it, each a `ToolFailure`."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def _where_it_breaks(raw: str) -> str:
             place, reason = len(raw), "a string has no end"
     except ValueError as error:
         word = str(error)
-        place, reason = max(0, raw.find(word)), f"{word[:_SHOWN]} is no number of JSON"
+        place, reason = max(0, raw.find(word)), f"{word[:_SHOWN]} is not a number of JSON"
     else:
         return f"They are {raw[:_SHOWN]!r}."
     before, after = raw[max(0, place - _SHOWN) : place], raw[place : place + _SHOWN]
     if not after.strip():
-        return f"They end at character {place}, behind {before!r}: {reason}."
-    return f"They break at character {place}, behind {before!r} and before {after!r}: {reason}."
+        return f"They end at character {place}, after {before!r}: {reason}."
+    return f"They break at character {place}, after {before!r} and before {after!r}: {reason}."
 
 
 def _refuse(word: str) -> NoReturn:

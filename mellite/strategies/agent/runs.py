@@ -170,7 +170,7 @@ class Run(ModelOutputThunk[T], Generic[T]):
 
         Args:
             step: how many steps to keep; those after them are left out.
-            messages: what to put behind them; a str is a message of the user.
+            messages: what to put after them; a str is a message of the user.
             backend: whom to ask from there on.
             system: instructions in place of the run's own. This and all that follows replaces what the run was given,
                 as in `mellite.run`; what is not given stays.

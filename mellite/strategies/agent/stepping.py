@@ -191,7 +191,7 @@ class Steps:
 
     @property
     def _watchers(self) -> tuple[Any, ...]:
-        """What the backend brings along, to be in force for runs."""
+        """The observers that the backend brings along for runs."""
         found: tuple[Any, ...] = getattr(self.plan.backend, "run_watchers", ())
         return found
 
@@ -279,7 +279,7 @@ class Steps:
         )
 
     async def _told(self, called: Sequence[Called], *, decide: bool = True) -> Sequence[Event]:
-        """Note whether the run ends behind these calls, and return the events that tell of them."""
+        """Note whether the run ends after these calls, and return the events that tell of them."""
         progress = self.progress
         told: list[Event] = []
         pending: list[ToolCall] = []

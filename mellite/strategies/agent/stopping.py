@@ -1,4 +1,4 @@
-"""When a run stops before the model has answered: after so many steps, tokens, dollars or seconds, or as you say."""
+"""Conditions that stop a run before the model has answered: steps, tokens, dollars, seconds, or your own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OfRun: TypeAlias = Callable[[Any], bool | Awaitable[bool]]
 
 
 class Condition(ABC):
-    """When to stop a run; made by the functions of `mellite.stop`, and combined with ``|`` and ``&``.
+    """A condition to stop a run; made by the functions of `mellite.stop`, and combined with ``|`` and ``&``.
 
     Conditions are looked at when the tools of a step have run. Functions of the run may stand among them.
 

@@ -119,7 +119,7 @@ class Conversation:
             **options: the options of every call.
 
         Raises:
-            InvalidRequest: for what is no message, with its index.
+            InvalidRequest: for what is not a message, with its index.
             UnknownOption: for a misspelled option.
 
         Example:
@@ -164,7 +164,7 @@ class Conversation:
             A thunk; where the conversation has tools, a run.
 
         Raises:
-            InvalidRequest: for what is no content, or if there is nothing to answer.
+            InvalidRequest: for what is not content, or if there is nothing to answer.
             UnknownOption: for a misspelled option.
         """
         history = (*self._history, *self._asked(content))
@@ -265,7 +265,7 @@ class Conversation:
 
         Raises:
             InvalidRequest: while an answer in it is not done, if it has the option ``http``, which may hold a key, or
-                if something in it is no JSON; it says which message or option.
+                if something in it is not JSON; it says which message or option.
         """
         from .saving import Kept, saved
 
@@ -328,7 +328,7 @@ def _answer(
     """Make the thunk that answers: a run, where there are tools."""
     for name, where in _NO_OPTIONS.items():
         if name in options:
-            msg = f"{name!r} is no option {where}"
+            msg = f"{name!r} is not an option {where}"
             raise InvalidRequest(msg, parameter=name)
     if tools:
         return run(backend, prompt, system=system or None, tools=tools, output=output, **options)

@@ -44,7 +44,7 @@ def going_on(history: tuple[Message, ...], thunk: Deferred, asked: tuple[Message
 
 
 def beyond(history: tuple[Message, ...], asked: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return what a prompt says behind the last message of a history; all of it if that is not in the prompt.
+    """Return what a prompt says after the last message of a history; all of it if that is not in the prompt.
 
     A prompt need not begin with the whole history: it may have been trimmed before.
     """

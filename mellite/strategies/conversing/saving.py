@@ -26,7 +26,7 @@ _OBJECTS: Final[Mapping[str, type[Any]]] = {"cache": CachePolicy, "timeouts": Ti
 
 @frozen(kw_only=True)
 class Kept:
-    """What is kept of a conversation."""
+    """The saved form of a conversation."""
 
     id: str | None
     system: tuple[Text, ...]
@@ -73,7 +73,7 @@ def _checked(value: JsonObject) -> JsonObject:
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        msg = f"what it holds is no JSON: {error}"
+        msg = f"what it holds is not JSON: {error}"
         raise InvalidRequest(msg) from error
     return value
 
@@ -118,7 +118,7 @@ def read(text: str | bytes) -> Kept:
 
 
 def _no_number(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
+    msg = f"{name} is not JSON"
     raise ValueError(msg)
 
 

@@ -45,5 +45,5 @@ def _pairs(messages: Sequence[Message]) -> list[tuple[int, int]]:
 
 
 def without_before(messages: Sequence[Message], cut: int) -> tuple[Message, ...]:
-    """Return the messages from an index on, behind all messages of the system before it."""
+    """Return the messages from an index on, after all messages of the system before it."""
     return (*[message for message in messages[:cut] if message.role == "system"], *messages[cut:])

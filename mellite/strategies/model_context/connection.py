@@ -132,12 +132,12 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """What the server calls itself; empty if it does not say."""
+        """The server's own name; empty if it does not say."""
         return self._offered().name
 
     @property
     def instructions(self) -> str:
-        """What the server wants models to be told about it; empty if nothing."""
+        """The server's instructions for models; empty if it has none."""
         return self._offered().instructions
 
     @property

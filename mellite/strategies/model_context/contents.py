@@ -39,7 +39,7 @@ def result_of(result: mcp_types.CallToolResult) -> Json:
 def _says_the_same(texts: Sequence[str], structured: Json) -> bool:
     """Return whether some texts, which may be none, say no more than a structured value does.
 
-    Results that are no objects travel in one: as its only value, and as one text for each item if it is a list.
+    Results that are not objects travel in one: as its only value, and as one text for each item if it is a list.
     """
     values = [_read(text) for text in texts]
     if not values or values == [structured]:

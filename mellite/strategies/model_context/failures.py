@@ -1,4 +1,4 @@
-"""What an exception of the mcp package means, as an error of ours."""
+"""Turn exceptions of the mcp package into errors of mellite's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in groups of exceptions, as the task groups of the mcp package raise them."""
+"""Take apart the exception groups that the task groups of the mcp package raise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["decisive", "leaves", "without_group"]
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the errors in a group of groups; an error that is no group as it is."""
+    """Yield the errors in a group of groups; an error that is not a group as it is."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from leaves(each)

@@ -40,7 +40,7 @@ _ENDING_TIME: Final = 12.0
 
 @final
 class _Question(Generic[T]):
-    """Something to ask the server: put to it in the task of the line, waited for where it was asked."""
+    """A question to the server: put to it in the task of the line, and awaited where it was asked."""
 
     def __init__(self, ask: Callable[[mcp.Client], Awaitable[T]]) -> None:
         self.ask = ask
@@ -212,7 +212,7 @@ class Line:
 
 @final
 class _State:
-    """How far a line is; touched in its loop only."""
+    """The state of a line; touched in its loop only."""
 
     def __init__(self) -> None:
         self.open = False

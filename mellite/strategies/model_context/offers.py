@@ -1,4 +1,4 @@
-"""What an MCP server offers beside its tools: prompts and resources."""
+"""Prompts and resources, which an MCP server offers beside its tools."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Prompt:
 
 @frozen
 class Resource:
-    """Something that a server has to read; ``await connection.resource(uri)`` reads it.
+    """A resource of a server; ``await connection.resource(uri)`` reads it.
 
     Args:
         uri: what it is read by.
@@ -67,7 +67,7 @@ class Resource:
 
 @frozen(kw_only=True)
 class Offers:
-    """All that a server offered when the connection began."""
+    """The offers of a server when the connection began."""
 
     name: str
     instructions: str

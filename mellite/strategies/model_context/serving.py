@@ -36,7 +36,7 @@ async def serve(tools: Iterable[Tool[..., Any] | Callable[..., Any]], *, name: s
         name: what the server calls itself.
 
     Raises:
-        InvalidRequest: for what is no tool, or has nothing to run, and for two tools of one name.
+        InvalidRequest: for what is not a tool, or has nothing to run, and for two tools of one name.
         MissingExtra: if the mcp package is not installed.
     """
     ending = _Ending()

@@ -1,4 +1,4 @@
-"""What the program of an MCP server writes to stderr: its last words are in the error when it ends."""
+"""Keep the last lines that an MCP server writes to stderr, for the error when it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `connect` connects to: a program that is started, or a URL."""
+"""The target of `connect`: a program that is started, or a URL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Target", "target_of"]
 
 
 class Target(Protocol):
-    """What is connected to."""
+    """The server to connect to."""
 
     @property
     def label(self) -> str:

@@ -48,7 +48,7 @@ async def check(
         context: the messages for checks that take a context; by default those before the one that the thunk answers.
 
     Raises:
-        InvalidRequest: if `subject` is no output, or an element of `requirements` no requirement.
+        InvalidRequest: if `subject` is not an output, or an element of `requirements` no requirement.
 
     Example:
         >>> import anyio
@@ -67,7 +67,7 @@ def as_requirements(requirements: Iterable[Requirement | Check] | None) -> tuple
     """Return what a caller wrote as requirements; a function becomes a requirement named after it.
 
     Raises:
-        InvalidRequest: for anything else. A str is no requirement: there is nothing to check it with.
+        InvalidRequest: for anything else. A str is not a requirement: there is nothing to check it with.
     """
     if requirements is None:
         return ()
@@ -139,7 +139,7 @@ async def _looked_at(
     checks: Callable[[], Verdicts | Awaitable[Verdicts]],
     thunk: AnyThunk,
 ) -> Verdicts:
-    """Tell those who look on, who may have something to be awaited before the checks and behind them."""
+    """Tell those who look on, who may have something to be awaited before the checks and after them."""
     for each in first:
         await each()
     found = checks()

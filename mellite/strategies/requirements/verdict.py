@@ -18,7 +18,7 @@ ChunkVerdict: TypeAlias = Literal["pass", "fail", "unknown"]
 
 
 def plain_bool(value: object) -> bool | None:
-    """Return `value` if it is a bool, numpy's included; else None, because truthiness is no verdict."""
+    """Return `value` if it is a bool, numpy's included; else None, because truthiness is not a verdict."""
     if isinstance(value, bool):
         return value
     return bool(value) if type(value).__name__ in ("bool_", "bool") and hasattr(value, "__bool__") else None
@@ -102,7 +102,7 @@ def as_chunk_verdict(value: object) -> tuple[ChunkVerdict, ValidationResult | No
     """Return what a check of a chunk gave as a verdict, with its result if there is more to say.
 
     Raises:
-        InvalidRequest: if `value` is no verdict.
+        InvalidRequest: if `value` is not a verdict.
     """
     if value is None or value == "unknown":
         return "unknown", None

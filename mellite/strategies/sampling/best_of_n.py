@@ -157,7 +157,7 @@ def _mean(scores: Sequence[float | None]) -> float:
 
 
 def _with(sample: AnySample, score: object) -> AnySample:
-    """Return the sample with its score; or with an error, if the score is no finite number."""
+    """Return the sample with its score; or with an error, if the score is not a finite number."""
     if not isinstance(score, (int, float)) or not math.isfinite(score):
         msg = f"a score must be a finite number, not {score!r}"
         return _failed(sample, SamplingError(msg))

@@ -25,7 +25,7 @@ def backends_of(models: Models) -> tuple[Streams, ...]:
     """Return backends for what a caller wrote as one or several.
 
     Raises:
-        InvalidRequest: if one is no backend, or there is none at all.
+        InvalidRequest: if one is not a backend, or there is none at all.
         ConfigurationError: for a name that ``mellite.backend`` does not know.
     """
     several = isinstance(models, Iterable) and not isinstance(models, str) and not hasattr(models, "stream")

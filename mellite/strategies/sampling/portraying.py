@@ -1,4 +1,4 @@
-"""What is to be seen of a result of sampling: whether it succeeded, what it took, the winner and every sample."""
+"""The portrait of a result of sampling: whether it succeeded, what it took, the winner and every sample."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class MultiTurnRepair(RepairSampling):
     """
 
     def _repaired(self, request: Request, failed: AnyThunk, said: str) -> Request:
-        # A tool call would need its result behind it, so it is left out. Providers would refuse an empty message.
+        # A tool call would need its result after it, so it is left out. Providers would refuse an empty message.
         parts = [part for part in failed.message.content if not isinstance(part, ToolCall)]
         if not any(isinstance(part, Text) for part in parts):
             return super()._repaired(request, failed, said)

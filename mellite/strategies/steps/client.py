@@ -1,4 +1,4 @@
-"""Who answers a step, as an interface of one method, and what it takes and gives."""
+"""The client that answers a step: an interface of one method, its request and its response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AsyncLLMClient", "LLMRequest", "LLMResponse", "LLMUsage"]
 
 @frozen
 class LLMUsage:
-    """What an answer took: tokens, and US dollars.
+    """The tokens and the US dollars that an answer took.
 
     Args:
         prompt_tokens: all tokens of the prompt, those read from a cache included; 0 if nobody said.
@@ -32,7 +32,7 @@ class LLMUsage:
 
 @frozen
 class LLMRequest:
-    """What a step asks a client.
+    """The request of a step to a client.
 
     Args:
         provider: as in the step's configuration.
@@ -53,7 +53,7 @@ class LLMRequest:
 
 @frozen
 class LLMResponse:
-    """What a client answers.
+    """The response of a client.
 
     Args:
         text: the answer.
@@ -67,7 +67,7 @@ class LLMResponse:
 
 
 class AsyncLLMClient(ABC):
-    """Who answers a step; a subclass writes `complete`, and is handed to `run_llm_call`.
+    """A client that answers steps; a subclass writes `complete`, and is handed to `run_llm_call`.
 
     Attributes:
         provider_name: says who that is.

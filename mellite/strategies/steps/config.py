@@ -1,4 +1,4 @@
-"""What a step is to do."""
+"""The configuration of a step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FOREVER: Final = 1e15
 
 @frozen
 class LLMCallConfig:
-    """What a step ``ai.llm_call`` is to do: whom to ask what, how long and how often.
+    """The configuration of a step ``ai.llm_call``: whom to ask what, how long and how often.
 
     Args:
         provider: any provider of `mellite.backend`, in any case; ``fake`` and ``local`` answer offline.
@@ -62,7 +62,7 @@ class LLMCallConfig:
 
     @property
     def timeout_s(self) -> float:
-        """How long an attempt may take, in seconds."""
+        """The timeout of an attempt, in seconds."""
         return max(0.001, self.timeout_ms / 1000)
 
 

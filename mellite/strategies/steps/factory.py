@@ -32,7 +32,7 @@ class FakeClient(AsyncLLMClient):
         self.provider_name = name
 
     async def complete(self, req: LLMRequest) -> LLMResponse:
-        """Return the prompt, reversed, behind the name of the model."""
+        """Return the prompt, reversed, after the name of the model."""
         await SYSTEM.sleep(_LATENCY)
         text = f"[fake:{req.model}] {req.prompt[::-1]}"
         asked = max(1, len(req.prompt.split()))

@@ -1,4 +1,4 @@
-"""Who is told of the start and the end of a step: nobody, the terminal, a file of JSON lines, a SQLite file."""
+"""Recorders of the start and the end of a step: none, the terminal, a file of JSON lines, an SQLite file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["JsonLinesRecorder", "PrintRecorder", "Recorder", "SqliteRecorder"]
 
 
 class Recorder:
-    """Who is told of the start and the end of a step. Both methods do nothing; a subclass writes those that it wants.
+    """Records the start and the end of a step. Both methods do nothing; a subclass overrides what it needs.
 
     A method may be async. One that raises changes nothing for the step, and is logged the first time.
 
@@ -58,7 +58,7 @@ def _file(path: object) -> str:
     """Return the path of a file as a str.
 
     Raises:
-        InvalidRequest: for what is no path of a file.
+        InvalidRequest: for what is not a path of a file.
     """
     named = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(named, str) or named in ("", ":memory:"):
@@ -110,7 +110,7 @@ class JsonLinesRecorder(_FileRecorder):
         path: the file; it is made when the first step begins, its folder is not.
 
     Raises:
-        InvalidRequest: for what is no path.
+        InvalidRequest: for what is not a path.
     """
 
     def _keep(self, event: str, flow: str, step: str, status: str | None, payload: object) -> None:
@@ -144,7 +144,7 @@ class SqliteRecorder(_FileRecorder):
         path: the file; it is made when the first step begins, its folder is not.
 
     Raises:
-        InvalidRequest: for what is no path.
+        InvalidRequest: for what is not a path.
     """
 
     def _keep(self, event: str, flow: str, step: str, status: str | None, payload: object) -> None:

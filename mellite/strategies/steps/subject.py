@@ -1,4 +1,4 @@
-"""What observers see of a step that goes on."""
+"""A running step, as observers see it."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ __all__ = ["TelemetryRecorder"]
 class TelemetryRecorder(Recorder):
     """Writes a span for each step by OpenTelemetry, as `mellite.telemetry` does.
 
-    `run_llm_call` has its span without it, and no second one with it: this is for the steps of a flow that are no calls
-    of a model, whose start and end the flow itself records.
+    `run_llm_call` has its span without it, and no second one with it: this is for the steps of a flow that are not
+    calls of a model, whose start and end the flow itself records.
 
     Example:
         >>> recorder = TelemetryRecorder()

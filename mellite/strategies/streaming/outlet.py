@@ -22,7 +22,7 @@ WINDOW: Final = 256
 
 
 class Source(Protocol):
-    """What the reader reads; the consumer reads it itself while it waits for an item, and saves a wake-up."""
+    """The source of the reader; the consumer reads it itself while it waits for an item, and saves a wake-up."""
 
     def lend(self, waiter: loops.Waiter) -> bool:
         """Have `waiter` woken when there is more to read, if the reader only waits for that."""

@@ -6,7 +6,7 @@ It looks at each character a bounded number of times.
 
 ========================  ===========================================================================================
 ``None``, ``"as-sent"``   each delta, as the provider sent it
-``"words"``               a word with the white space behind it
+``"words"``               a word with the white space after it
 ``"sentences"``           a sentence; `mellite.values.chunking.sentences` says where one ends
 ``"paragraphs"``          up to and with the first blank line
 ``"lines"``               up to and with the line break (LF, CR LF or CR)

@@ -1,4 +1,4 @@
-"""What a chunk and a chunker are, and the simple chunkers: as sent, words, lines, paragraphs, n characters."""
+"""Chunks, chunkers, and the simple ones: as sent, words, lines, paragraphs, n characters."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ _WORD_END: Final = re.compile(r"(?<=\S)\s")
 
 @final
 class Words(Cutter):
-    """A word with the first white space behind it; more of that begins the next one."""
+    """A word with the first white space after it; more of that begins the next one."""
 
     _in_word = False
 

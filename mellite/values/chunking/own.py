@@ -30,7 +30,7 @@ def _due(length: int) -> int:
 class Split:
     r"""Cut with a function from a text to its pieces; the last piece waits, because it may still grow.
 
-    What the function cuts off must not depend on the text behind the piece that follows: then the chunks are the
+    What the function cuts off must not depend on the text after the piece that follows: then the chunks are the
     same however the text arrives.
 
     Raises:

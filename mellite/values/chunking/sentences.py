@@ -2,7 +2,7 @@
 
 A sentence ends
 
-- with ``.``, ``!``, ``?`` or ``…`` (and the quotes and brackets that close behind it) before white space. A full stop
+- with ``.``, ``!``, ``?`` or ``…`` (and the quotes and brackets that close after it) before white space. A full stop
   does not end one inside 3.14 or example.com, nor after an abbreviation (Dr., e.g., Fig. 2), an initial (J. Smith) or
   the number of a list (1.); an ellipsis or a closing quote does not if it goes on in lower case ("Why?" he asked);
 - with 。, ！, ？, ।, ። and their like, without white space;

@@ -1,1 +1,1 @@
-"""How an answer gets the type that was asked for: how it is held to the type, and how it is read and grows."""
+"""Typed answers: how an answer is held to the type that was asked for, and how it is read while it grows."""

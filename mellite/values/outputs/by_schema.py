@@ -125,7 +125,7 @@ def _validator_of(schema: JsonObject) -> Any:
         return jsonschema_rs.validator_for(schema, validate_formats=True, mask=_MASK, offline=True)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         said = _said(error) if isinstance(error, jsonschema_rs.ValidationError) else str(error)
-        msg = f"this is no JSON Schema that can be used: {said[:_MOST]}"
+        msg = f"this is not a JSON Schema that can be used: {said[:_MOST]}"
         raise InvalidRequest(msg, parameter="output") from None  # the cause cannot be pickled
 
 

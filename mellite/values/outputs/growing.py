@@ -79,7 +79,7 @@ class GrowingJson:
         schema: the JSON Schema of the value, if there is one.
 
     Attributes:
-        is_broken: whether the text is no JSON.
+        is_broken: whether the text is not JSON.
 
     Example:
         >>> reader = GrowingJson()
@@ -194,7 +194,7 @@ class GrowingJson:
         return self._frames[-1].nodes_of_next() if self._frames else self._schema
 
     def _on_first(self, text: str, at: int) -> int:
-        """Take what stands behind an opening bracket: its closing one, or a key or value."""
+        """Take what stands after an opening bracket: its closing one, or a key or value."""
         at = _after_blanks(text, at)
         if at == len(text):
             return at
@@ -224,12 +224,12 @@ class GrowingJson:
         return at + 1
 
     def _on_next(self, text: str, at: int) -> int:
-        """Take what stands behind a value."""
+        """Take what stands after a value."""
         at = _after_blanks(text, at)
         if at == len(text):
             return at
         if not self._frames:
-            return self._break(at)  # behind the whole value
+            return self._break(at)  # after the whole value
         is_object = isinstance(self._frames[-1].held, dict)
         if text[at] == ",":
             self._step = GrowingJson._on_key if is_object else GrowingJson._on_value
@@ -306,7 +306,7 @@ class GrowingJson:
         return at + 1
 
     def _on_second_half(self, text: str, at: int) -> int:
-        """Take the escape behind one that is the first half of a surrogate pair, if that is its second half."""
+        """Take the escape after one that is the first half of a surrogate pair, if that is its second half."""
         first, wanted = self._escape[:5], self._escape[5:] + text[at]
         is_wanted = wanted[0] == "\\" and wanted[1:2] in ("", "u")
         if is_wanted and len(wanted) < _LONG_ESCAPE:

@@ -1,4 +1,4 @@
-"""How an answer is held to the type that was asked for: by the provider, by a tool that must be called, or in words."""
+"""Plan how an answer is held to its output type: by the provider, by a tool that must be called, or in words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ OutputMode: TypeAlias = Literal["native", "tool", "text"]
 
 MODES: Final[tuple[OutputMode, ...]] = ("native", "tool", "text")
 
-#: The key under which an answer that is no JSON object stands, where only objects can be asked for.
+#: The key under which an answer that is not a JSON object stands, where only objects can be asked for.
 WRAPPED: Final = "value"
 
 
 @frozen
 class OutputPlan:
-    """How one request has its answer held to its type, as it was decided for the model and the type.
+    """The way in which one answer is held to its type, as decided for the model and the type.
 
     Args:
         mode: the way.

@@ -88,7 +88,7 @@ def answer_in(text: str, *, mode: OutputMode | None = None, key: str | None = No
         if not candidates:
             said = text.strip()
             shown = f"{said[:_SHOWN]}..." if len(said) > _SHOWN else said
-            msg = f"it is no JSON ({error}): it begins {shown!r}" if said else "it is empty"
+            msg = f"it is not JSON ({error}): it begins {shown!r}" if said else "it is empty"
             raise OutputValidationError(msg) from None
         value = candidates[0]
     if key is not None and isinstance(value, dict) and value.keys() == {key}:
@@ -110,7 +110,7 @@ def read_json(text: str) -> Json:
 
 
 def _refuse(word: str) -> Json:
-    msg = f"{word} is no JSON"
+    msg = f"{word} is not JSON"
     raise ValueError(msg)
 
 

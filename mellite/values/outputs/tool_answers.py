@@ -40,7 +40,7 @@ class AnswerOfTool:
     """Turns the events of one answer, batch by batch, so that a call of one tool becomes the text.
 
     The arguments become text deltas as they are written, and the finish reason becomes ``stop``. What the model says
-    beside the call is no part of the answer and is left out. Until it is known whether there is such a call, that text
+    beside the call is not part of the answer and is left out. Until it is known whether there is such a call, that text
     waits; it stays if there is none, or one of another tool comes first. Only the first call counts; those of other
     tools stay as they are.
 
@@ -119,7 +119,7 @@ class AnswerOfTool:
             self._write(event.text, out)
 
     def on_broken(self, event: ToolInputError, out: list[Event]) -> None:
-        """Take arguments that are no JSON."""
+        """Take arguments that are not JSON."""
         if self._takes(event.id, event.name, out):
             self._write_rest(event.raw, out)
             self._end(out)

@@ -1,1 +1,1 @@
-"""What a call costs: prices of models, and the dated price list that ships with mellite."""
+"""Prices of models, and the dated price list that ships with mellite."""

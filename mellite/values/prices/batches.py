@@ -1,4 +1,4 @@
-"""What answers out of a batch cost, as a share of the ordinary price: a table, with where each row is from."""
+"""Prices of answers from batches, as a share of the ordinary price: a table, with the source of each row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH: Final = "batch"
 
 @frozen(kw_only=True)
 class BatchPrice:
-    """What a provider charges for tokens in batches.
+    """The price of tokens in batches at one provider.
 
     Args:
         share: the share of the ordinary price.

@@ -1,4 +1,4 @@
-"""What an answer costs: the prices of one model, and the exact cost of some tokens under them. No clock, no I/O."""
+"""The prices of one model, and the exact cost of tokens under them. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _lines(rates: Mapping[str, Rate]) -> tuple[_Line, ...]:
 
 @frozen
 class Price:
-    """What one model costs at one provider, in USD per million tokens; web searches and requests per thousand.
+    """The price of one model at one provider, in USD per million tokens; web searches and requests per thousand.
 
     Args:
         provider: as the price list calls it.
@@ -285,7 +285,7 @@ def charged(provider: str, usage: Usage) -> Usage:
 
 
 def _amount(value: Json) -> Decimal | None:
-    """Return a JSON number as the decimal that was written; None if it is no amount of money."""
+    """Return a JSON number as the decimal that was written; None if it is not an amount of money."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     amount = Decimal(repr(value))

@@ -206,7 +206,7 @@ _MOST_KEPT: Final = 4096
 
 
 class PriceList:
-    """What models cost, as of a day. Made by `prices`, which reads a file once.
+    """A price list of models, as of a day. Made by `prices`, which reads a file once.
 
     Attributes:
         date: the day of the snapshot.
@@ -452,7 +452,7 @@ def _check(row: _Model) -> None:
             try:
                 _fits_one(each, "")
             except re.error as error:
-                msg = f"the pattern {each!r} is no regular expression: {error}"
+                msg = f"the pattern {each!r} is not a regular expression: {error}"
                 raise ValueError(msg) from error
 
 
@@ -475,7 +475,7 @@ def prices(path: str | os.PathLike[str] | None = None) -> PriceList:
     A file is read once per process.
 
     Raises:
-        ConfigurationError: if the file cannot be read, or is no price list.
+        ConfigurationError: if the file cannot be read, or is not a price list.
 
     Example:
         >>> prices().find("claude-opus-4-5-20251101", "anthropic").rates["output"]

@@ -17,7 +17,7 @@ __all__ = ["Totals"]
 
 @frozen(kw_only=True)
 class Totals:
-    """What a number of generations used and cost together.
+    """The usage and the cost of a number of generations together.
 
     A generation that broke off before its provider reported any usage is `unmetered` and `unpriced`: what it used
     is unknown, not nothing.

@@ -1,1 +1,1 @@
-"""What keys look like and which names hold them: two tables, used by scan, redaction and masks alike."""
+"""Two tables, of the forms of keys and of the names that hold them, used by scan, redaction and masks alike."""

@@ -1,4 +1,4 @@
-"""What the keys of clouds, databases and package registries look like."""
+"""The forms of keys of clouds, databases and package registries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What secrets look like that no one vendor has for itself: tokens in headers, passwords in URLs, private keys."""
+"""The forms of secrets that belong to no vendor: tokens in headers, passwords in URLs, private keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .keyshape import KeyShape
 
 __all__ = ["GENERAL_FORMS"]
 
-_ENDS: Final = r"\s/?#@\"'<>{}\[\]\\"  # what is no part of a user or a password in a URL
+_ENDS: Final = r"\s/?#@\"'<>{}\[\]\\"  # what is not part of a user or a password in a URL
 
 # What says itself that it is a secret, whatever made it.
 GENERAL_FORMS: Final[tuple[KeyShape, ...]] = (

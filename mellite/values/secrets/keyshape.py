@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 __all__ = ["KeyShape"]
 
-# What a key may stand behind: no letter or digit, unless it ends an escape (\n, \u001b, %3D) or an ANSI colour.
+# What a key may stand after: no letter or digit, unless it ends an escape (\n, \u001b, %3D) or an ANSI colour.
 _BEFORE: Final = (
     r"(?:(?<![A-Za-z0-9])|(?<=\\[abefnrtv])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9A-Fa-f]{2})"
     r"|(?<=[\[;]m)|(?<=[\[;]\dm)|(?<=[\[;]\d\dm)|(?<=[\[;]\d\d\dm))"
@@ -19,7 +19,7 @@ _BEFORE: Final = (
 #: Marks of up to this length come up by chance in long base64, where "-" and "_" are letters.
 _SHORT_MARK: Final = 4
 _BASE64_BEFORE: Final = 32
-# What hashes are written behind: Python's RECORD files (PEP 376), and https://www.w3.org/TR/SRI/.
+# What hashes are written after: Python's RECORD files (PEP 376), and https://www.w3.org/TR/SRI/.
 _HASHES: Final = ("sha256=", "sha256-", "sha384-", "sha512-")
 _BASE64: Final = re.compile(r"[A-Za-z0-9_+/-]+")
 

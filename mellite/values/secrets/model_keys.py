@@ -1,4 +1,4 @@
-"""What the keys of model providers look like, and of the tools around models."""
+"""The forms of keys of model providers, and of the tools around models."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def _is_place(value: str) -> bool:
 
 
 def named_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Map secret values to the variable of each: those secret by name, of 12 characters or more, that are no paths.
+    """Map secret values to the variable of each: those secret by name, of 12 characters or more, that are not paths.
 
     Example:
         >>> named_secrets({"MISTRAL_API_KEY": "0123456789abcdef", "AUTH_FILE": "/home/me/.auth", "HOME": "/home/me"})

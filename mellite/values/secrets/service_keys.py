@@ -1,4 +1,4 @@
-"""What the keys of other services look like: repositories, monitoring, chats and mail, payments."""
+"""The forms of keys of other services: repositories, monitoring, chats and mail, payments."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def shapes_in(
     Args:
         text: what to look at, without escapes; see `plain_forms`.
         long: its long words, if they are known already.
-        allowed: what is no secret, though it looks like one.
+        allowed: what is not a secret, though it looks like one.
 
     Example:
         >>> [shape.name for shape, _ in shapes_in("Use sk-ant-api03-abcdefghijklmnop.")]
@@ -113,7 +113,7 @@ def masked(text: str, known: Collection[str] = (), *, allowed: Collection[str] =
     Args:
         text: any text; what is masked already stays as it is.
         known: more texts to replace.
-        allowed: what is no secret, though it looks like one.
+        allowed: what is not a secret, though it looks like one.
 
     Example:
         >>> masked("Use sk-abcdefghijklmnopqrstuvwxyz.")
@@ -179,7 +179,7 @@ class _Index:
         whole: rows by the letters and digits that their marks begin with, where another character follows.
         beginnings: rows by the first two or three of them, where a letter or a digit follows.
         inside: rows whose mark stands inside of the key, and the mark.
-        of_phrases: rows that are no long words, and their marks, by what each such secret has in small letters.
+        of_phrases: rows that are not long words, and their marks, by what each such secret has in small letters.
     """
 
     whole: dict[bytes, list[int]]
@@ -199,7 +199,7 @@ class _Index:
         return sorted(rows)
 
     def phrases(self, text: str) -> list[int]:
-        """Return the rows that are no long words and may match in a text."""
+        """Return the rows that are not long words and may match in a text."""
         lower = text.lower()
         found = [marks for shared, marks in self.of_phrases.items() if shared in lower]
         rows = {row for marks in found for mark, row in marks if mark in text} if found else ()

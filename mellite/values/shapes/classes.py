@@ -20,7 +20,7 @@ __all__ = ["Declared", "FieldSpec", "declared", "owner_of", "text_of"]
 
 @frozen
 class FieldSpec:
-    """What a class says of one of its fields.
+    """The declaration of one field of a class.
 
     Args:
         name: the attribute.

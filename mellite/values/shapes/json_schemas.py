@@ -31,7 +31,7 @@ class SchemaCheck:
         schema: the schema. A reference may only point into the schema itself.
 
     Raises:
-        ValueError: if it is no schema, or refers to another one.
+        ValueError: if it is not a schema, or refers to another one.
 
     Example:
         >>> SchemaCheck({"type": "object", "required": ["city"]}).read({"city": "Paris"})
@@ -101,10 +101,10 @@ def _validator(schema: JsonObject) -> Any:
         )
     except jsonschema_rs.ValidationError as error:
         path = "$" + "".join([segment(key) for key in error.instance_path])
-        msg = f"it is no JSON Schema: {path}: {error.message}"
+        msg = f"it is not a JSON Schema: {path}: {error.message}"
         raise ValueError(msg) from None
     except (jsonschema_rs.ReferencingError, ValueError) as error:
-        msg = f"it is no JSON Schema: {error}"
+        msg = f"it is not a JSON Schema: {error}"
         raise ValueError(msg) from None
 
 
@@ -117,14 +117,14 @@ def _check_keywords(schema: JsonObject) -> None:
         names = isinstance(required, list) and all(isinstance(name, str) for name in required)
         if not (known and names and isinstance(part.get("enum", []), list)):
             keyword = "type" if not known else "required" if not names else "enum"
-            msg = f"it is no JSON Schema: {place}.{keyword}: {json.dumps(part[keyword])[:80]}"
+            msg = f"it is not a JSON Schema: {place}.{keyword}: {json.dumps(part[keyword])[:80]}"
             raise ValueError(msg)
 
 
 def _parts(schema: JsonObject) -> list[tuple[str, JsonObject]]:
     properties = schema.get("properties", {})
     if not isinstance(properties, dict) or not all(isinstance(each, (dict, bool)) for each in properties.values()):
-        msg = "it is no JSON Schema: $.properties is not an object of schemas"
+        msg = "it is not a JSON Schema: $.properties is not an object of schemas"
         raise ValueError(msg)
     parts = [(f"$.properties{segment(name)}", each) for name, each in properties.items() if isinstance(each, dict)]
     return [("$", schema), *parts]

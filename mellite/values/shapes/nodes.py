@@ -42,7 +42,7 @@ class Node(ABC):
     @property
     @abstractmethod
     def kinds(self) -> frozenset[str]:
-        """What JSON Schema calls the values that it may take."""
+        """The JSON Schema names of the values that it may take."""
 
     @property
     def is_described(self) -> bool:
@@ -108,7 +108,7 @@ class Scalar(Node):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """What it may take; every integer is a number."""
+        """The kinds that it may take; every integer is a number."""
         return frozenset({self.kind, "integer"} if self.kind == "number" else {self.kind})
 
     @property
@@ -350,7 +350,7 @@ class Again(Node):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Those of the type; nothing as long as that is being read."""
+        """The kinds of the type; none while the type is being read."""
         return frozenset() if self.target is None else self.target.kinds
 
     @property

@@ -1,4 +1,4 @@
-"""What `Annotated` says beside a type: a description, and limits that values must keep."""
+"""Notes of `Annotated` beside a type: a description, and limits that values must keep."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def noted(node: Node, metadata: Iterable[object], scope: Scope) -> Node:
         try:
             re.compile(limits["pattern"])
         except re.error as error:
-            msg = f"{scope.where}: {limits['pattern']!r} is no regular expression: {error}"
+            msg = f"{scope.where}: {limits['pattern']!r} is not a regular expression: {error}"
             raise NoShape(msg) from error
     return Noted(node, notes, limits=limits) if notes or limits else node
 

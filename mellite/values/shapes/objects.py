@@ -80,7 +80,7 @@ class Member:
         )
 
 
-#: A text that is shorter than this is no key, and need not be looked at.
+#: A text that is shorter than this is not a key, and need not be looked at.
 _SHORTEST_KEY: Final = 16
 
 
@@ -93,7 +93,7 @@ def _is_key(text: str) -> bool:
 
 @frozen
 class Tag:
-    """A field that says which class of a union an object is of, though it is no attribute of the class."""
+    """A field that says which class of a union an object is of, though it is not an attribute of the class."""
 
     name: str
     value: Json

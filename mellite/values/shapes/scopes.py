@@ -1,4 +1,4 @@
-"""What the names in an annotation mean: those of its module, of the functions around it, and of generic classes."""
+"""Resolve names in annotations: those of the module, of the functions around, and of generic classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NoShape(Exception):
 
 @frozen
 class Scope:
-    """Where an annotation stands, and what the names in it mean there.
+    """The place of an annotation, and the meaning of its names there.
 
     Args:
         where: what it is the annotation of, as a message says it: ``parameter 'city'``.

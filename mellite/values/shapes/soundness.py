@@ -1,4 +1,4 @@
-"""What no type is read from: JSON that is nested too deeply, or has numbers that are none."""
+"""Refuse JSON that is nested too deeply, or has numbers that are none."""
 
 from __future__ import annotations
 

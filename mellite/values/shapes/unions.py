@@ -160,7 +160,7 @@ def _breadth(member: Node, value: Json) -> int:
     return _BROADER + (3 if isinstance(member, Mapped) else 2)
 
 
-#: Behind every class, however many fields it has.
+#: After every class, however many fields it has.
 _BROADER: Final = 1_000_000
 
 

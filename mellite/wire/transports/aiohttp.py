@@ -96,7 +96,7 @@ class AiohttpTransport:
         finally:
             if deadline is not None:
                 deadline.end()
-        # Raised outside of `except`, so that the client's exception, which holds the headers, is no __context__.
+        # Raised outside of `except`, so that the client's exception, which holds the headers, is not its __context__.
         raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
 
     async def _send(self, client: _Client, request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What has come of one answer over HTTP/2, and the frames of a connection before h2 sees them."""
+"""The received part of one answer over HTTP/2, and the frames of a connection before h2 sees them."""
 
 from __future__ import annotations
 

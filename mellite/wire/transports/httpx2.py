@@ -103,7 +103,7 @@ class Httpx2Transport:
             pass
         except Exception as error:
             failure = _failure(error, request)
-        # Raised outside of `except`, so that the client's exception, which holds the headers, is no __context__.
+        # Raised outside of `except`, so that the client's exception, which holds the headers, is not its __context__.
         raise failure or TimeoutError(f"no answer from {shown_url(request.url)} within {timeout} s")
 
     async def aclose(self) -> None:

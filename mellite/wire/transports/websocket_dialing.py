@@ -27,7 +27,7 @@ __all__ = ["Dialing"]
 @final
 @frozen
 class Dialing:
-    """How to reach servers.
+    """The settings for reaching servers.
 
     Args:
         proxy: the URL of a proxy, None for none; by default what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.

@@ -236,7 +236,7 @@ def test_two_files_of_requests(tmp_path: Path) -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    """A folder with both files is converted: the requests are no results, and no trouble."""
+    """A folder with both files is converted: the requests are not results, and no trouble."""
     lines(tmp_path / "in" / "requests.jsonl", chat_request("1", "Name a river."))
     lines(tmp_path / "in" / "results.jsonl", chat_result("1", "The Loire."))
     assert converted(tmp_path / "in", tmp_path / "out").path == str(tmp_path / "out" / "results.json")

@@ -192,10 +192,10 @@ def test_said_to_be_vcr(corpora: Path, tmp_path: Path) -> None:
     """VCR.py's cassettes and cassetter's can be named; the one is not the other, and mellite's own are neither."""
     source = min((corpora / "vcr").rglob("*.yaml"))
     assert converted(source, tmp_path / "a.json", source_format="vcr").calls > 0
-    with pytest.raises(InvalidCassette, match="no cassette of cassetter"):
+    with pytest.raises(InvalidCassette, match="not a cassette of cassetter"):
         converted(source, tmp_path / "b.json", source_format="cassetter")
     own = cassette(tmp_path / "own.json", "Hi", ["Hello"])
-    with pytest.raises(InvalidCassette, match=r"no cassette of VCR\.py"):
+    with pytest.raises(InvalidCassette, match=r"not a cassette of VCR\.py"):
         converted(own, tmp_path / "b.json", source_format="vcr")
 
 

@@ -176,5 +176,5 @@ def test_websocket(tmp_path: Path) -> None:
 def test_places(tmp_path: Path, change: Any, place: str) -> None:
     """A value that is not as expected is refused with its place."""
     source = har(tmp_path / "a.har", entry(**change))
-    with pytest.raises(InvalidCassette, match=rf"a\.har' is no HAR file: at \$\.log\.entries\[0\]\.{place}"):
+    with pytest.raises(InvalidCassette, match=rf"a\.har' is not a HAR file: at \$\.log\.entries\[0\]\.{place}"):
         converted(source, tmp_path / "b.json")

@@ -36,7 +36,7 @@ LONG = "Name a river. " + "It must be a long one. " * 20
 def test_what_was_sent(name: str, url: str, options: Any, tmp_path: Path) -> None:
     """Where the log has what was sent and received, that is the cassette, with its references resolved."""
     done = converted(DATA / name, tmp_path / "a.json")
-    assert (done.calls, done.dropped) == (2, ("scores, transcripts and all that is no call of a model",))
+    assert (done.calls, done.dropped) == (2, ("scores, transcripts and all that is not a call of a model",))
     assert [thunk and thunk.result() for _, thunk in replay_all(tmp_path / "a.json")] == ["The Loire.", "Hello!"]
     if "responses" not in name:  # where inspect_ai sends what the developer says, and mellite what the system says
         told = answers(tmp_path / "a.json", LONG, "Name a river.", system="Be brief.", **options)
@@ -163,7 +163,7 @@ def test_left_out(tmp_path: Path) -> None:
 def test_places(tmp_path: Path, event: Any, place: str) -> None:
     """A reference that leads nowhere, and a value that is not as expected, are refused with their places."""
     source = log(tmp_path / "a.json", sample(model_event(**event)))
-    with pytest.raises(InvalidCassette, match=rf"no log of inspect_ai: at \$\.samples\[0\]\.events\[0\]\.{place}"):
+    with pytest.raises(InvalidCassette, match=rf"not a log of inspect_ai: at \$\.samples\[0\]\.events\[0\]\.{place}"):
         converted(source, tmp_path / "b.json")
 
 
@@ -261,7 +261,7 @@ def test_deep(tmp_path: Path) -> None:
 
 
 def test_nearly_too_deep(tmp_path: Path) -> None:
-    """What JSON still decodes may be too deep to be walked through: that is no traceback, either."""
+    """What JSON still decodes may be too deep to be walked through: that is not a traceback, either."""
     deep = b"[" * 480 + b"]" * 480
     members = {**START, "samples/1.json": b'{"events": [{"event": "model", "x": %s}, {"event": "model"}]}' % deep}
     with pytest.raises(InvalidCassette, match=r"nested too deeply|model expected a text"):

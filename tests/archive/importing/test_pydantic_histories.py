@@ -80,7 +80,7 @@ def test_unknown_kinds(tmp_path: Path) -> None:
 
 
 def test_thinking_retries_and_broken_answers(tmp_path: Path) -> None:
-    """Thinking stays with its signature, a failed tool tells its error, and an answer that broke off is no call."""
+    """Thinking stays with its signature, a failed tool tells its error, and an answer that broke off is not a call."""
     thought = {"part_kind": "thinking", "content": "Hm.", "signature": "sig"}
     called = {"part_kind": "tool-call", "tool_name": "f", "args": {"a": 1}, "tool_call_id": "1"}
     retry = {"part_kind": "retry-prompt", "tool_name": "f", "tool_call_id": "1", "content": "No such a."}

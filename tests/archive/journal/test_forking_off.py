@@ -53,7 +53,7 @@ def test_a_fork_into_a_directory_goes_on(tmp_path: Path) -> None:
     for replayed in (1, 2):
         _, fork = ask(mellite.journal(path, fork_at=2, into=into), "a", "new")
         assert (fork.path, fork.replayed) == (str(into), replayed)
-    with pytest.raises(InvalidRequest, match="is no fork"), mellite.journal(path, fork_at=1, into=into):
+    with pytest.raises(InvalidRequest, match="is not a fork"), mellite.journal(path, fork_at=1, into=into):
         pass
     assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "run"]
     (tmp_path / "third.making").mkdir()
@@ -101,7 +101,7 @@ def test_a_point_that_is_none(tmp_path: Path, point: int | str | datetime, why: 
 
 def test_a_fork_of_nothing(tmp_path: Path) -> None:
     """Only a journal has forks; a directory for one needs a point."""
-    with pytest.raises(InvalidJournal, match="is no journal"), mellite.journal(tmp_path / "none", fork_at=1):
+    with pytest.raises(InvalidJournal, match="is not a journal"), mellite.journal(tmp_path / "none", fork_at=1):
         pass
     with pytest.raises(InvalidRequest, match="fork_at"):
         mellite.journal(tmp_path, into=tmp_path / "x")

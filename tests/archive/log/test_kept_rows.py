@@ -282,7 +282,7 @@ async def test_a_history_of_fifty_turns_is_stored_once(tmp_path: Path) -> None:
 
 
 async def test_odd_texts(tmp_path: Path) -> None:
-    """Halves of surrogate pairs, NUL, huge answers, pictures, and values that are no JSON: all are kept."""
+    """Halves of surrogate pairs, NUL, huge answers, pictures, and values that are not JSON: all are kept."""
     path = tmp_path / "log.db"
     picture = mellite.Image(data=b"\x89PNG" + bytes(100), media_type="image/png")
     big = "word " * 2_000_000

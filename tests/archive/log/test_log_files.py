@@ -1,4 +1,4 @@
-"""Log files under stress: killed processes, several at once, full disks, files that are no logs, forks, the end."""
+"""Log files under stress: killed processes, several at once, full disks, files that are not logs, forks, the end."""
 
 from __future__ import annotations
 

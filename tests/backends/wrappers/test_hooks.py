@@ -299,7 +299,7 @@ async def test_the_first_error_counts_for_more_than_that_of_a_hook(caplog: pytes
 
 
 async def test_a_stream_that_makes_no_answer_is_told_as_the_failure_that_it_is() -> None:
-    """Two ends, what is no event, no stream at all."""
+    """Two ends, what is not an event, no stream at all."""
 
     class NoStream(mellite.Backend):
         async def stream(self, request: mellite.Request) -> Any:
@@ -335,7 +335,7 @@ async def test_a_hook_in_front_that_fails_is_told_behind() -> None:
 
 @pytest.mark.parametrize("errors", ["log", "raise"])
 async def test_a_request_of_the_wrong_type(errors: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """What is no request is never sent."""
+    """What is not a request is never sent."""
     wrong = hooks.before("generation")(lambda _: "a text")
     with hooks.use(wrong, errors=errors), caplog.at_level(logging.WARNING, "mellite"):
         thunk = await Echo().generate("x").settle()

@@ -272,7 +272,7 @@ def run(level: str | None, more: str = "") -> list[str]:
                 "DEBUG mellite: openai:gpt-5: done in",
             ],
         ),
-        ("loud", ["WARNING mellite: MELLITE_LOG=loud is no level: write one of debug, info"]),
+        ("loud", ["WARNING mellite: MELLITE_LOG=loud is not a level: write one of debug, info"]),
     ],
 )
 def test_the_variable_is_the_level(level: str | None, expected: list[str]) -> None:

@@ -308,7 +308,7 @@ async def test_a_live_attempt_that_says_nothing_is_tried_again(server: Server, f
                 await anyio.sleep(0.02)  # so that what was sent before has arrived
                 script.release("broken")
         assert [delta async for delta in thunk] == ["Hello", "!"]
-        resent = warm and failure == "reset"  # a kept connection may end before a byte: that is no failed attempt
+        resent = warm and failure == "reset"  # a kept connection may end before a byte: that is not a failed attempt
         assert thunk.generation.attempts == (1 if resent else 2)
         assert len(thunk.generation.failures) == (0 if resent else 1)
         assert thunk.raw.status == 200

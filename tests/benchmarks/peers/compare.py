@@ -151,7 +151,7 @@ class Comparison:
 
 
 def clients(comparison: Comparison) -> dict[str, Peer]:
-    """Return whoever does all of the work: all but vcrpy, which is no client of its own."""
+    """Return whoever does all of the work: all but vcrpy, which is not a client of its own."""
     return {each.name: each for each in (*HERE, *PEERS) if each.name in comparison.pythons and each.name != "vcrpy"}
 
 

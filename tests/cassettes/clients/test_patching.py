@@ -67,7 +67,7 @@ def timeline(path: Path) -> Timeline:
 
 
 async def test_what_is_kept_is_for_the_caller_to_say(server: Server, tmp_path: Path) -> None:
-    """Headers of an answer by `redaction`, texts that are no keys by `allowed`, and a `directory` with `metadata`."""
+    """Headers of an answer by `redaction`, texts that are not keys by `allowed`, and a `directory` with `metadata`."""
     text = "sk-proj-" + "a1B2" * 10
     script = server.script(answer(json.dumps({"id": text}).encode(), headers={"x-note": "kept"}))
     settings: dict[str, Any] = {

@@ -164,8 +164,8 @@ interactions:
 
 
 def test_damaged_toml(tmp_path: Path) -> None:
-    """A file that is no TOML is refused by name."""
+    """A file that is not TOML is refused by name."""
     path = tmp_path / "c.toml"
     path.write_text("version = \n")
-    with pytest.raises(InvalidCassette, match=r"c\.toml.* is no TOML"):
+    with pytest.raises(InvalidCassette, match=r"c\.toml.* is not TOML"):
         load_cassette(path)

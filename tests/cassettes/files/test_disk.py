@@ -87,7 +87,7 @@ def test_good_names(tmp_path: Path, name: str, path: str) -> None:
     ],
 )
 def test_bad_names(tmp_path: Path, name: Any) -> None:
-    """What is empty, absolute, too long, leaves the directory or is no file name somewhere is refused."""
+    """What is empty, absolute, too long, leaves the directory or is not a file name somewhere is refused."""
     with pytest.raises(InvalidCassetteName) as caught:
         cassette_path(tmp_path, name)
     assert len(str(caught.value)) < 500

@@ -148,11 +148,11 @@ def test_a_damaged_journal_is_left_as_it_is(journal: Path) -> None:
     ("tail", "why"),
     [
         (b"\nmj2 2 99914b932bd37a50b983c5e7c90ae93b {}\n", "newer mellite"),
-        (b"\nhello\n", "no line of a journal"),
+        (b"\nhello\n", "not a line of a journal"),
         (b"\nmj1 2 00000000000000000000000000000000 {}\n", "digest"),
         (encode_record(interaction=5, metadata=6)[:-1] + b"x\n", "digest"),
         (encode_record(key=5), "Expected `str"),
-        (b"\nmj1 99999999999999999999 0 {}\n", "no line of a journal"),
+        (b"\nmj1 99999999999999999999 0 {}\n", "not a line of a journal"),
     ],
 )
 def test_what_no_mellite_wrote(journal: Path, tail: bytes, why: str) -> None:

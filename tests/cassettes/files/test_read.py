@@ -294,7 +294,7 @@ def test_any_byte_changed(place: int, byte: int) -> None:
     ],
 )
 def test_no_json(data: bytes, offset: int | None, reason: str) -> None:
-    """What is no JSON, or means different things to different readers, is refused with its place."""
+    """What is not JSON, or means different things to different readers, is refused with its place."""
     with pytest.raises(InvalidCassette, match=reason) as caught:
         read_cassette(data, path="x.json")
     assert (caught.value.path, caught.value.offset) == ("x.json", offset)
@@ -336,7 +336,7 @@ def test_no_json(data: bytes, offset: int | None, reason: str) -> None:
     ],
 )
 def test_no_cassette(path: str, value: Any, reason: str) -> None:
-    """JSON that is no cassette of version 1 says where it is not, with the path of the place."""
+    """JSON that is not a cassette of version 1 says where it is not, with the path of the place."""
     with pytest.raises(InvalidCassette, match=f"'x.json' is damaged: at .*{reason}"):
         read_cassette(encoded(changed(path, value)), path="x.json")
 
@@ -370,7 +370,7 @@ def test_damage_inside_a_body(token: bytes, reason: str) -> None:
 
 
 def test_base64_follows_its_key_and_is_strict() -> None:
-    """The encoding key decides, not the content type; what is no base64 is damage."""
+    """The encoding key decides, not the content type; what is not base64 is damage."""
     document = changed("interactions.0.response.bodyEncoding", "base64")
     document["interactions"][0]["response"]["body"] = base64.b64encode(b"\x00\xff").decode()
     assert read_cassette(encoded(document)).http[0].response.body.data == b"\x00\xff"

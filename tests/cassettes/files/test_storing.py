@@ -57,7 +57,7 @@ def test_a_symlink_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_what_a_dead_writer_left_is_replaced(tmp_path: Path) -> None:
-    """A temporary file that nobody holds is no obstacle, and is gone afterwards."""
+    """A temporary file that nobody holds is not an obstacle, and is gone afterwards."""
     (tmp_path / "file.txt.tmp").write_bytes(b"half")
     store_file(str(tmp_path / "file.txt"), b"whole")
     assert (tmp_path / "file.txt").read_bytes() == b"whole"
@@ -91,7 +91,7 @@ def test_a_living_writer_is_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a\0b", "file/inside", "x" * 300, "folder", "\ud800"])
 def test_what_cannot_be_written_is_a_typed_error(tmp_path: Path, name: str) -> None:
-    """A path that is no file, or cannot be one, is a CassetteError that names it; nothing is left."""
+    """A path that is not a file, or cannot be one, is a CassetteError that names it; nothing is left."""
     (tmp_path / "file").write_text("a file")
     (tmp_path / "folder").mkdir()
     path = os.path.join(tmp_path, name)

@@ -131,7 +131,7 @@ def test_bodies(body: Any, data: bytes) -> None:
 
 
 def test_binary_bodies() -> None:
-    """Bytes that are no text are kept as they are, in base64."""
+    """Bytes that are not text are kept as they are, in base64."""
     data = bytes(range(256))
     text = base64.encodebytes(data).decode().replace("\n", "\n        ")
     source = f"""

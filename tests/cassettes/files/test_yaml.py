@@ -125,7 +125,7 @@ def test_key_twice(source: str) -> None:
     ],
 )
 def test_damaged(source: bytes) -> None:
-    """What is no YAML, not UTF-8, a pickle, or a value that is none is a damaged cassette, never another error."""
+    """What is not YAML, not UTF-8, a pickle, or a value that is none is a damaged cassette, never another error."""
     with pytest.raises(InvalidCassette, match=r"cassette 'x\.yaml' is damaged"):
         decode_yaml(source, path="x.yaml")
 

@@ -170,7 +170,7 @@ async def test_a_connection_that_fails() -> None:
 
 
 async def test_what_was_never_sent_is_not_stored() -> None:
-    """The caller's own mistake is no interaction."""
+    """The caller's own mistake is not an interaction."""
     recorder = RecordTransport(ScriptedTransport([InvalidRequest("no such method")]))
     with pytest.raises(InvalidRequest):
         await recorder.open(request())

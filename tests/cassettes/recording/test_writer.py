@@ -277,7 +277,7 @@ def test_rewriting_a_new_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["append", "rewrite"])
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_a_damaged_file_is_never_overwritten(tmp_path: Path, damage: str, mode: WriteMode) -> None:
-    """A file that is no sound cassette is named, is not recorded into in any mode, and stays as it is."""
+    """A file that is not a sound cassette is named, is not recorded into in any mode, and stays as it is."""
     path = tmp_path / "case.json"
     path.write_bytes(DAMAGED[damage])
     with pytest.raises(InvalidCassette) as caught:

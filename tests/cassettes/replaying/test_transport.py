@@ -255,7 +255,7 @@ async def test_file(tmp_path: Path) -> None:
 
 
 async def test_damaged_body_is_told_when_it_is_due(tmp_path: Path) -> None:
-    """A body that is no base64 is an InvalidCassette that names the file and the place."""
+    """A body that is not base64 is an InvalidCassette that names the file and the place."""
     path = tmp_path / "case.json"
     interaction = {
         "request": {"method": "POST", "url": URL, "headers": {}, "body": ""},

@@ -60,7 +60,7 @@ def test_a_prompt_does_not_end_at_a_nul(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("call", [("openai", "", 5), ("openai", None, "Hi"), (b"openai", "", "Hi")])
 def test_only_texts_have_a_key(call: Any) -> None:
-    """What is no str is refused: its repr must not become a part of a key."""
+    """What is not a str is refused: its repr must not become a part of a key."""
     with pytest.raises(InvalidRequest, match="are str, not"):
         djb2_key(*call)
 
@@ -344,7 +344,7 @@ def test_mochi_without_a_directory(
 
 
 def test_mochi_never_gives_another_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collision, or damage, is an error here too: it is no miss."""
+    """A collision, or damage, is an error here too: it is not a miss."""
     monkeypatch.setenv("MOCHI_LLM_CASSETTE_DIR", str(tmp_path))
     write(tmp_path, "no", ("openai", "gpt-4o", "Is the answer 0c?"), sha256=None)
     with pytest.raises(CassetteMismatch):

@@ -233,7 +233,7 @@ def test_secrets_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """A path that is no directory is a typed error that names the file."""
+    """A path that is not a directory is a typed error that names the file."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(CassetteError, match=f"{KEY}"):
         TextDirectory(tmp_path / "file").record("x", sidecar())

@@ -143,6 +143,6 @@ def test_http_additions_are_refused() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {1j: 1}])
 def test_what_json_cannot_say(value: object) -> None:
-    """A value that is no JSON is the caller's mistake, and typed."""
+    """A value that is not JSON is the caller's mistake, and typed."""
     with pytest.raises(InvalidRequest, match="cannot be written as JSON"):
         rendered([Message.assistant(ToolCall("1", "f", {"a": value}))])

@@ -88,7 +88,7 @@ def test_a_result_is_read(case):
 @pytest.mark.parametrize("format", LINES)
 def test_what_is_no_result_is_an_error(format, line):
     """A line that is cut or something else is an error that shows how it begins."""
-    with pytest.raises(InvalidProviderOutput, match="a line of the results is no result of a batch"):
+    with pytest.raises(InvalidProviderOutput, match="a line of the results is not a result of a batch"):
         result_of(format, line)
 
 
@@ -153,5 +153,5 @@ def test_a_ledger_is_found_again(tmp_path):
         part.ended = "completed"
         again.close()
     notes.write_bytes(b"no\n")
-    with pytest.raises(InvalidJournal, match="line 1: this is no note of a batch"):
+    with pytest.raises(InvalidJournal, match="line 1: this is not a note of a batch"):
         Ledger(str(tmp_path))

@@ -1,4 +1,4 @@
-"""What Claude used, errors in an answer, what is no answer at all, and answers in one piece."""
+"""What Claude used, errors in an answer, what is not an answer at all, and answers in one piece."""
 
 from __future__ import annotations
 
@@ -142,19 +142,19 @@ def test_what_is_no_event_is_typed(value: str, before: list[Any]) -> None:
 
 
 def test_a_delta_of_another_kind_than_its_block_is_invalid() -> None:
-    """Text for a block of thinking is no stream of this protocol."""
+    """Text for a block of thinking is not a stream of this protocol."""
     with pytest.raises(InvalidProviderOutput, match="text_delta"):
         events_of([begin(), start(0, "thinking", thinking=""), text(0, "a")])
 
 
 @pytest.mark.parametrize("value", [{"type": "new_event", "x": 1}, {"x": 1}, {"type": "ping"}, {"type": ["x"]}, stop(9)])
 def test_what_says_nothing_is_passed_over(value: dict[str, Any]) -> None:
-    """Events of new types, and the end of blocks that never began, are no errors."""
+    """Events of new types, and the end of blocks that never began, are not errors."""
     assert read([value, *SAYS_A, value, *end()]).text == "a"
 
 
 def test_lone_surrogates_and_broken_bytes_survive() -> None:
-    """Half a surrogate pair is text like any other; bytes that are no UTF-8 become replacement characters."""
+    """Half a surrogate pair is text like any other; bytes that are not UTF-8 become replacement characters."""
     lone = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\\ud800"}}'
     broken = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\xff"}}'
     folded = read([begin(), start(0, "text", text=""), lone, broken, *end()])
@@ -213,7 +213,7 @@ def test_a_whole_answer_without_a_reason_has_an_unknown_one() -> None:
      b'{"content":[],"stop_reason":5}', b"{", b"[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_answer_is_typed(body: bytes) -> None:
-    """A body that is no message is InvalidProviderOutput."""
+    """A body that is not a message is InvalidProviderOutput."""
     with pytest.raises(InvalidProviderOutput):
         unary(body)
 

@@ -204,7 +204,7 @@ def test_thinking_of_others_is_left_out(thought: Reasoning) -> None:
 
 
 def test_thinking_that_says_nothing_is_left_out_without_a_word() -> None:
-    """An empty part that nobody could read is no loss; a signed one beside it stays."""
+    """An empty part that nobody could read is not a loss; a signed one beside it stays."""
     signed = Reasoning("Hm.", encrypted="sig")
     request, changes = mend(Request.of([Message.user("a"), Message.assistant(Reasoning(""), signed, "b")]))
     assert (request.messages[1].content, changes) == ((signed, Text("b")), ())

@@ -182,7 +182,7 @@ def test_a_call_without_an_id_gets_one(id: Any) -> None:
 
 
 def test_what_is_not_known_of_an_answer_is_not_told() -> None:
-    """Ids and names of models that are no texts are passed over; the rest of the message is in the raw answer."""
+    """Ids and names of models that are not texts are passed over; the rest of the message is in the raw answer."""
     events = events_of([begin(id="", model=5, service="x"), *block(0, "text", text="a"), *end()])
     assert not [event for event in events if isinstance(event, ResponseStart)]
     response = finish_of(events).response
@@ -202,7 +202,7 @@ def test_who_called_is_kept_unless_it_is_the_model() -> None:
 
 
 def test_broken_input_is_an_event_and_data() -> None:
-    """Input that is no JSON does not end the stream: the call comes with what the model wrote."""
+    """Input that is not JSON does not end the stream: the call comes with what the model wrote."""
     events = events_of([begin(), *block(0, "tool_use", written(0, '{"city"'), **CALL), *end("tool_use")])
     assert ToolInputError("toolu_1", "get_weather", raw='{"city"') in events
     assert calls_in(events) == [("toolu_1", "get_weather", None)]
@@ -297,7 +297,7 @@ def test_end_turn_with_a_call_means_tool_calls() -> None:
 
 
 def test_a_refusal_says_why() -> None:
-    """The explanation of a refusal is told with the finish, and is no text."""
+    """The explanation of a refusal is told with the finish, and is not text."""
     details = {"type": "refusal", "category": "cyber", "explanation": "Too dangerous."}
     events = events_of([*SAYS_A, *end("refusal", stop_details=details)])
     assert (finish_of(events).reason, finish_of(events).refusal) == ("content-filter", "Too dangerous.")

@@ -144,7 +144,7 @@ def test_nonsense_in_a_stream(value: Any) -> None:
 
 
 def test_a_piece_of_arguments_belongs_to_its_call() -> None:
-    """Arguments under the number of a text, or that are no text, are refused."""
+    """Arguments under the number of a text, or that are not text, are refused."""
     with pytest.raises(InvalidProviderOutput, match="tool"):
         events_of([text(0, "a"), more(0, toolUse={"input": "{}"})])
     with pytest.raises(InvalidProviderOutput, match="tool"):
@@ -162,7 +162,7 @@ def test_a_piece_of_arguments_belongs_to_its_call() -> None:
     ],
 )  # fmt: skip
 def test_nonsense_in_one_piece(body: bytes) -> None:
-    """What is no answer of Converse is InvalidProviderOutput."""
+    """What is not an answer of Converse is InvalidProviderOutput."""
     with pytest.raises(InvalidProviderOutput):
         unary(body)
 

@@ -174,7 +174,7 @@ def test_tool_calls_whose_pieces_take_turns() -> None:
 
 
 def test_pieces_of_nothing_are_not_given() -> None:
-    """An empty piece of arguments, as models send them first, is no event."""
+    """An empty piece of arguments, as models send them first, is not an event."""
     events = events_of([*called(0, "a", "f", "", "{}", ""), *end("tool_use")])
     assert [event.text for event in events if isinstance(event, ToolInputDelta)] == ["{}"]
 
@@ -189,7 +189,7 @@ def test_odd_arguments(pieces: list[str], arguments: Any) -> None:
 
 
 def test_broken_arguments_are_data() -> None:
-    """Arguments that are no JSON are an event and a call without arguments; the stream goes on."""
+    """Arguments that are not JSON are an event and a call without arguments; the stream goes on."""
     events = events_of([*called(0, "a", "f", '{"x": tru'), text(1, "b"), stop(1), *end("tool_use")])
     assert ToolInputError("a", "f", raw='{"x": tru') in events
     assert calls_in(events) == [("a", "f", None)]

@@ -307,7 +307,7 @@ def test_an_error_beside_a_message(beside: Any, kind: type[MelliteError]) -> Non
 
 
 def test_odd_citations_and_bare_bills() -> None:
-    """What is no citation goes nowhere; what is billed counts where no tokens are told."""
+    """What is not a citation goes nowhere; what is billed counts where no tokens are told."""
     odd = [event("citation-start", delta={"message": {"citations": each}}) for each in (None, "x", 5, [None])]
     end = event("message-end", delta={"finish_reason": "COMPLETE", "usage": {"billed_units": USAGE["billed_units"]}})
     thunk = ask(sse([*TEXT[:-2], *odd, end]))
@@ -350,7 +350,7 @@ def test_errors(status: int, message: str, kind: type[MelliteError]) -> None:
     ],
 )
 def test_nonsense(value: Any) -> None:
-    """What is no event of an answer is named."""
+    """What is not an event of an answer is named."""
     with pytest.raises(InvalidProviderOutput):
         events_of([START, value])
 

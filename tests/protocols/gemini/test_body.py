@@ -75,7 +75,7 @@ def test_an_effort_that_a_model_does_not_know_is_refused(model: str, effort: str
 
 
 def test_an_output_type_is_a_schema() -> None:
-    """An answer of a type is asked for as JSON of its schema, also where that is no object."""
+    """An answer of a type is asked for as JSON of its schema, also where that is not an object."""
 
     @frozen
     class City:
@@ -302,7 +302,7 @@ def test_media_of_results_go_inside_or_behind() -> None:
 
 
 def test_results_of_the_provider_stay_with_it() -> None:
-    """A result that the provider made itself is no answer to a call of ours."""
+    """A result that the provider made itself is not an answer to a call of ours."""
     made = ToolResult("1", "a", "x", provider_executed=True)
     assert [content["role"] for content in responses_of(made)] == []
 
@@ -379,7 +379,7 @@ def test_thinking_and_pictures_of_others_go_along() -> None:
     ],
 )  # fmt: skip
 def test_arguments_are_always_an_object(made: ToolCall, args: dict[str, Any]) -> None:
-    """Arguments that are no object, or no JSON, go along as they were written."""
+    """Arguments that are not an object, or not JSON, go along as they were written."""
     assert contents_of(Message.user("x"), Message.assistant(made))[1]["parts"][0]["functionCall"]["args"] == args
 
 

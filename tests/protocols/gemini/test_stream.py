@@ -228,7 +228,7 @@ def test_the_last_usage_that_says_anything_counts() -> None:
         assert usage.response["usageMetadata"] == real
 
 
-# --- what is no stream of Gemini ------------------------------------------------------------------
+# --- what is not a stream of Gemini ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -275,14 +275,14 @@ def test_what_is_no_chunk_is_typed(data: str, before: list[Any]) -> None:
 
 
 def test_what_says_nothing_is_passed_over() -> None:
-    """Null contents, missing parts and unknown objects are no errors."""
+    """Null contents, missing parts and unknown objects are not errors."""
     chunks: list[Any] = [{"candidates": [{"content": None}]}, {"candidates": None}, {"new": 1}, {"candidates": [{}]}]
     chunks += [{"usageMetadata": "x"}, {"usageMetadata": {}}, {"promptFeedback": {"safetyRatings": []}}]
     assert read([*chunks, chunk("a"), *chunks, chunk({}, finish="STOP")]).text == "a"
 
 
 def test_lone_surrogates_and_broken_bytes_survive() -> None:
-    """Half a surrogate pair is kept; bytes that are no UTF-8 become U+FFFD."""
+    """Half a surrogate pair is kept; bytes that are not UTF-8 become U+FFFD."""
     broken = json.dumps(chunk("aXb")).encode().replace(b"X", b"\xff")
     assert read([chunk("\ud800"), chunk("a"), chunk("\udfff"), broken, chunk("", finish="STOP")]).text == (
         "\ud800a\udfffa\ufffdb"
@@ -363,7 +363,7 @@ def test_a_list_of_chunks_is_an_answer() -> None:
     "body", ["", "{}", "[]", "null", "<html>", '{"candidates":[]}', '{"candidates":{"a":1}}', '{"promptFeedback":[]}']
 )
 def test_what_is_no_answer_is_typed(body: str) -> None:
-    """A body that is no answer of Gemini is InvalidProviderOutput; an error in it is that error."""
+    """A body that is not an answer of Gemini is InvalidProviderOutput; an error in it is that error."""
     with pytest.raises(InvalidProviderOutput):
         unary(body.encode())
     with pytest.raises(ProviderInternal):

@@ -218,7 +218,7 @@ def test_arguments_go_back_as_they_came(call: ToolCall, arguments: str) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1: {2}, "x": object()}])
 def test_what_json_cannot_hold_is_refused(value: Any) -> None:
-    """Arguments and results that are no JSON are InvalidRequest, NaN and Infinity included."""
+    """Arguments and results that are not JSON are InvalidRequest, NaN and Infinity included."""
     with pytest.raises(InvalidRequest, match="call_1"):
         messages_of(Message.assistant(ToolCall("call_1", "f", {"a": value})))
     with pytest.raises(InvalidRequest, match="call_1"):

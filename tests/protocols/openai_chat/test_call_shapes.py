@@ -161,7 +161,7 @@ def test_a_whole_message_that_says_something_else_is_refused(before: Any) -> Non
 
 @pytest.mark.parametrize("message", [5, "x", [1]])
 def test_a_message_of_the_wrong_type_is_typed(message: Any) -> None:
-    """What is no message is InvalidProviderOutput."""
+    """What is not a message is InvalidProviderOutput."""
     with pytest.raises(InvalidProviderOutput, match="the message of a choice"):
         read([whole(message)])
 
@@ -213,7 +213,7 @@ def test_a_function_call_that_says_nothing_or_the_same_is_none() -> None:
 
 
 def test_a_finish_reason_on_each_piece_of_a_call() -> None:
-    """LiteLLM says tool_calls with each piece: the last counts, and inside of arguments it is no end."""
+    """LiteLLM says tool_calls with each piece: the last counts, and inside of arguments it is not an end."""
     pieces = [call(0, "a", "f", '{"x"'), call(0, arguments=":1}"), call(1, "b", "g", B)]
     chunks = [delta("tool_calls", tool_calls=[piece]) for piece in pieces]
     assert calls_in(events_of([*chunks, DONE])) == BOTH

@@ -247,7 +247,7 @@ def test_an_error_inside_the_stream_has_its_type(error: Any, kind: type[MelliteE
         events_of([{**delta("error", content=""), "error": error}])
 
 
-# --- what is no chat stream -----------------------------------------------------------------------
+# --- what is not a chat stream -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_what_is_no_chunk_is_typed(chunk: str, before: list[Any]) -> None:
 
 
 def test_what_says_nothing_is_passed_over() -> None:
-    """Null deltas, missing choices and unknown objects are no errors."""
+    """Null deltas, missing choices and unknown objects are not errors."""
     chunks: list[Any] = [{"choices": [{"delta": None}]}, {"choices": None}, {"object": "ping"}, {"choices": []}]
     assert read([*chunks, delta(content="a"), *chunks, delta("stop"), DONE]).text == "a"
 
@@ -383,7 +383,7 @@ def test_refusal_logprobs_and_choices_in_one_piece() -> None:
      b'{"nothing": 5}', b"\xff\xfe", b"[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_answer_is_typed(body: bytes) -> None:
-    """A body that is no chat completion is InvalidProviderOutput."""
+    """A body that is not a chat completion is InvalidProviderOutput."""
     with pytest.raises(InvalidProviderOutput):
         unary(body)
 

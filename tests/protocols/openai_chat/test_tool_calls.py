@@ -96,7 +96,7 @@ def test_arguments_may_come_with_the_finish_reason() -> None:
 
 @pytest.mark.parametrize("raw", ['{"city": "Par', "nonsense", '{"x": 1}{}', '{"x": NaN}', "[" * 100_000])
 def test_broken_arguments_are_kept_as_they_are(raw: str) -> None:
-    """Arguments that are no JSON give a ToolInputError and a call without arguments; the answer is complete."""
+    """Arguments that are not JSON give a ToolInputError and a call without arguments; the answer is complete."""
     events = called([call(0, "a", "f", raw)])
     assert ToolInputError("a", "f", raw=raw) in events
     made = fold(events).tool_calls

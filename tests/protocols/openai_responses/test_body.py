@@ -418,7 +418,7 @@ def test_results_of_custom_tools_and_of_other_calls() -> None:
 
 
 def test_a_custom_tool_that_was_given_nothing() -> None:
-    """No input is no text, not an empty object."""
+    """No input is not text, not an empty object."""
     call = ToolCall("call_1", "now", {}, raw_arguments="", provider_metadata={"openai": {"kind": "custom_tool_call"}})
     assert input_of(Message.assistant(call))[0]["input"] == ""
 

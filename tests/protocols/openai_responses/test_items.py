@@ -78,7 +78,7 @@ def test_the_final_arguments_win() -> None:
 
 @pytest.mark.parametrize("raw", ["{", "not json", '{"a": NaN}'])
 def test_broken_arguments_are_an_event_and_a_call(raw: str) -> None:
-    """Arguments that are no JSON are told, and the call is there with none."""
+    """Arguments that are not JSON are told, and the call is there with none."""
     events = events_of([added(call()), written(raw), done(call(raw)), completed()])
     assert of(events, ToolInputError) == [ToolInputError("call_1", "get_weather", raw=raw)]
     assert fold(events).tool_calls[0].arguments is None

@@ -227,7 +227,7 @@ def test_a_cache_key(corpora: Path) -> None:
 
 
 def bodies(corpora: Path, *, streaming: bool) -> Iterator[tuple[str, bytes]]:
-    """The recorded answers that are no HTTP errors."""
+    """The recorded answers that are not HTTP errors."""
     with (corpora / "expected.jsonl").open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     wanted = {

@@ -447,7 +447,7 @@ def test_a_failed_answer_in_one_piece() -> None:
      b'{"choices": [{"message": {"content": "Hi"}}]}', b"\xff\xfe", b"[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_answer_is_typed(body: bytes) -> None:
-    """A body that is no response is InvalidProviderOutput."""
+    """A body that is not a response is InvalidProviderOutput."""
     with pytest.raises(InvalidProviderOutput):
         list(unary(body))
 

@@ -99,7 +99,7 @@ async def test_the_default() -> None:
 
 
 async def test_what_repeats() -> None:
-    """The ids may differ; other arguments or another result are no repetition."""
+    """The ids may differ; other arguments or another result are not repetition."""
 
     def step(id: str, **arguments: Any) -> list[ToolCall]:
         return [asks(id, **arguments), asks(f"{id}b", "shouts", text="x")]

@@ -163,10 +163,10 @@ class TestGoingOn:
             (
                 lambda: Conversation(Echo(), output=int),
                 InvalidRequest,
-                r"'output' is no option .* ask\(\.\.\., output=",
+                r"'output' is not an option .* ask\(\.\.\., output=",
             ),
-            (lambda: Conversation(Echo()).ask("hi", system="Be brief."), InvalidRequest, "'system' is no option"),
-            (lambda: Conversation(Echo()).ask("hi", tools=[len]), InvalidRequest, "'tools' is no option of an answer"),
+            (lambda: Conversation(Echo()).ask("hi", system="Be brief."), InvalidRequest, "'system' is not an option"),
+            (lambda: Conversation(Echo()).ask("hi", tools=[len]), InvalidRequest, "'tools' is not an option"),
             (lambda: Conversation.from_messages(Echo(), "hi"), InvalidRequest, "a list of them"),
             (lambda: Conversation.from_messages(Echo(), [("user", "a"), ("usr", "b")]), InvalidRequest, "message 1"),
             (lambda: Conversation.from_messages(Echo(), [{"role": "user", "kontent": 1}]), InvalidRequest, "message 0"),
@@ -396,7 +396,7 @@ class TestKept:
         ],
     )
     async def test_damaged_texts(self, text, said):
-        """What is no saved conversation is refused, with the place."""
+        """What is not a saved conversation is refused, with the place."""
         if text.startswith("MESSAGE"):
             text = f'{{"mellite": {{"conversation": 1}}, "system": [], "options": {{}}, "messages": [{text[8:]}]}}'
         with pytest.raises(InvalidRequest, match=said):

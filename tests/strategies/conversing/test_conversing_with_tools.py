@@ -121,7 +121,7 @@ async def test_calls_that_wait():
 
 
 async def test_options_of_runs_need_tools():
-    """Without tools they are no options; with tools they are checked at once."""
+    """Without tools they are not options; with tools they are checked at once."""
     with pytest.raises(UnknownOption, match="stop_when"):
         Conversation(Played(["a"]), stop_when=mellite.stop.steps(1))
     with pytest.raises(InvalidRequest, match="max_calls"):

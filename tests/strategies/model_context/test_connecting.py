@@ -334,14 +334,14 @@ async def test_lists_without_an_end() -> None:
 
 
 async def test_a_server_that_announces_nothing() -> None:
-    """It has no tools, prompts and resources, and that is no error."""
+    """It has no tools, prompts and resources, and that is not an error."""
     async with connect([*PLAIN, "poor"]) as connection:
         assert (connection.tools, connection.prompts, connection.resources) == ((), (), ())
 
 
 @pytest.mark.parametrize("habit", ["noisy", "modern"])
 async def test_servers_with_habits(habit: str) -> None:
-    """A server that prints what is no message, and one that knows no handshake, can be used all the same."""
+    """A server that prints what is not a message, and one that knows no handshake, can be used all the same."""
     async with plain(habit) as tools:
         assert await tools["echo"]({"text": "hi"}) == "hi"
 

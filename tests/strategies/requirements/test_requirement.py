@@ -101,7 +101,7 @@ async def test_numpy_bools():
 
 @anyio_test
 async def test_an_async_check_is_awaited():
-    """The verdict of an async check is what it gives when awaited: the coroutine itself is no pass."""
+    """The verdict of an async check is what it gives when awaited: the coroutine itself is not a pass."""
 
     async def never(thunk):
         return False
@@ -304,7 +304,7 @@ async def test_a_failed_generation_fails_every_requirement():
 @anyio_test
 @pytest.mark.parametrize("subject", [3, None, b"bytes", [1], ["text"], object()])
 async def test_no_subject(subject):
-    """What is no output is refused with a typed error."""
+    """What is not an output is refused with a typed error."""
     with pytest.raises(InvalidRequest) as caught:
         await check(subject, [bool])
     assert caught.value.parameter == "subject"

@@ -167,7 +167,7 @@ async def test_an_output_type_is_a_requirement():
 @pytest.mark.anyio
 @pytest.mark.parametrize("requirements", ["short", ["short"], [3], 3, short()], ids=range(5))
 async def test_requirements_are_checked_before_anything_is_sent(requirements):
-    """What is no list of requirements or functions is refused; nothing is sent."""
+    """What is not a list of requirements or functions is refused; nothing is sent."""
     backend = Scripted(["x"])
     with pytest.raises(InvalidRequest):
         await RejectionSampling().sample(backend.generate("hi"), requirements)

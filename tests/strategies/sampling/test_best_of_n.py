@@ -105,7 +105,7 @@ async def test_only_what_passes_is_scored():
     ],
 )
 async def test_a_score_that_breaks_fails_its_sample(wrong):
-    """A score that raises or is no finite number fails its sample, with the error kept; the others go on."""
+    """A score that raises or is not a finite number fails its sample, with the error kept; the others go on."""
 
     def score(thunk):
         return wrong(thunk) if thunk.value == "bad" else 1

@@ -149,7 +149,7 @@ async def test_a_provider_without_prices_is_refused_before_anything_is_sent(wher
 
 @pytest.mark.anyio
 async def test_an_unknown_price_without_a_budget_is_unknown():
-    """Without `max_usd` an unknown price is no error; the total is unknown then, not the sum of the others."""
+    """Without `max_usd` an unknown price is not an error; the total is unknown then, not the sum of the others."""
     backend = Calls(model="no-such-model")
     async with sampling(RejectionSampling(), backend.generate("hi"), [short()]) as run:
         (await backend.called(1))[0].answer("ok")

@@ -114,7 +114,7 @@ async def test_json_has_everything():
 
 
 async def test_json_survives_every_text():
-    """Lone surrogates, control characters and scores that are no numbers do not break the JSON."""
+    """Lone surrogates, control characters and scores that are not numbers do not break the JSON."""
     odd = mellite.Requirement("odd", lambda thunk: mellite.ValidationResult(False, "\ud800\x00", float("nan")))
     result = await RejectionSampling(max_samples=1).sample(Constant("\ud800\x1b[31m\u2028").generate("hi"), [odd])
     text = result.to_json()

@@ -152,7 +152,7 @@ async def test_parsed_answers_vote_by_their_value():
 
 
 async def test_a_key_of_your_own():
-    """A function of the text gives the vote; None is no vote; it may be async."""
+    """A function of the text gives the vote; None is not a vote; it may be async."""
     result = await answers(MajorityVote(3, key=str.casefold), "x", "Yes", "YES")
     assert result.value == "Yes"
 

@@ -44,7 +44,7 @@ def test_json_in_prose(text: str) -> None:
 def test_prose_is_no_json_elsewhere(text: str) -> None:
     """Where nothing was said of prose, a text is JSON as a whole or none."""
     thunk = Constant(text).generate("hi", output=City)
-    with pytest.raises(OutputValidationError, match="no JSON" if text else "empty") as caught:
+    with pytest.raises(OutputValidationError, match="not JSON" if text else "empty") as caught:
         thunk.result()
     assert (caught.value.path, caught.value.value) == ("$", text)
 
@@ -94,6 +94,6 @@ def test_a_replayed_wrapping() -> None:
 
 
 def test_many_brackets_end_soon() -> None:
-    """A text of brackets is no JSON, and is found to be none in time."""
+    """A text of brackets is not JSON, and is found to be none in time."""
     with pytest.raises(OutputValidationError):
         read_answer("[" * 200_000, City, mode="text")

@@ -128,7 +128,7 @@ def test_how_many_there_are() -> None:
     ],
 )
 def test_ordinary_text(text: str) -> None:
-    """Hashes, ids, addresses, slugs, pictures and placeholders are no secrets, also in JSON and in a stream."""
+    """Hashes, ids, addresses, slugs, pictures and placeholders are not secrets, also in JSON and in a stream."""
     for body in (text, json.dumps({"text": text}), events(text, text[::-1]), json.dumps(json.dumps([text]))):
         assert SCAN.interaction(answer(body)) == ()
 

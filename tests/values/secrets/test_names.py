@@ -54,7 +54,7 @@ def test_every_name(row: object) -> None:
     ],
 )
 def test_fields_that_answers_need(name: str) -> None:
-    """Fields that are no secrets, or without which an answer could not be sent back, stay in JSON."""
+    """Fields that are not secrets, or without which an answer could not be sent back, stay in JSON."""
     assert PLAIN.json({name: "x"}) == {name: "x"}
 
 
@@ -91,7 +91,7 @@ def test_other_variables(name: str) -> None:
 
 
 def test_places_are_no_secrets() -> None:
-    """Where something is, is no secret; an address with a password in it is one."""
+    """Where something is, is not a secret; an address with a password in it is one."""
     assert (
         named_secrets({"OLD_PWD": "/home/me/work", "API_URL": "https://example.com/v1/", "KEY_FILE": "~/.keys/a"}) == {}
     )

@@ -157,7 +157,7 @@ def test_a_parameter_left_out_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_nothing_is_told_where_nothing_is_described(caplog: pytest.LogCaptureFixture) -> None:
-    """A docstring that describes no parameter is no mistake, and Annotated describes, too."""
+    """A docstring that describes no parameter is not a mistake, and Annotated describes, too."""
 
     def look(x: int, y: int) -> None:
         """Look."""

@@ -115,7 +115,7 @@ def test_a_null_for_nothing(check: SchemaCheck) -> None:
 )
 @pytest.mark.parametrize("extra", [True, False])
 def test_no_schema(schema: Any, extra: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no schema is a ValueError when the check is made."""
+    """What is not a schema is a ValueError when the check is made."""
     if not extra:
         monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
     with pytest.raises(ValueError, match="JSON Schema"):

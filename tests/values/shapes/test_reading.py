@@ -327,7 +327,7 @@ class Odd(enum.Enum):
 
 @dataclasses.dataclass
 class Needs:
-    """Takes what is no field."""
+    """Takes what is not a field."""
 
     x: int
     y: dataclasses.InitVar[int]
@@ -346,7 +346,7 @@ class Needs:
         (Literal[b"x"], """Literal[b'x'] has no JSON form"""),
         (dict[float, int], "the keys of a JSON object are strings"),
         (dict[tuple[int, int], int], "the keys of a JSON object are strings"),
-        (Annotated[str, pydantic.Field(pattern="(")], "no regular expression"),
+        (Annotated[str, pydantic.Field(pattern="(")], "not a regular expression"),
         ("City", "it is a str"),
         (Needs, "Needs cannot be made of its fields: missing a required argument: 'y'"),
         (

@@ -109,7 +109,7 @@ async def test_an_optional_key_that_is_missing_costs_no_error(monkeypatch: pytes
 
 @pytest.mark.anyio
 async def test_an_optional_key_of_ones_own_may_be_missing() -> None:
-    """A credential that has to be made ready is asked for an optional key, too; that it has none is no error."""
+    """A credential that has to be made ready is asked for an optional key, too; that it has none is not an error."""
 
     class Vault(Credential):
         asked = 0

@@ -151,7 +151,7 @@ async def test_read_after_close() -> None:
 
 @pytest.mark.parametrize("answers", ["text", b"bytes", None, 5, [5], [None], [("200", {}, "x")], [[5]], [(200, {})]])
 async def test_wrong_answers(answers: object) -> None:
-    """What is no answer is refused when the script is made, not when its turn comes."""
+    """What is not an answer is refused when the script is made, not when its turn comes."""
     with pytest.raises(ConfigurationError):
         ScriptedTransport(answers)  # type: ignore[arg-type]  # that is the point
 

@@ -38,7 +38,7 @@ def json(*, schema: Mapping[str, object] | bool | None = None, type: object = No
 
     Raises:
         MissingExtra: if a schema is given, and jsonschema-rs is not installed.
-        InvalidRequest: if `schema` is no JSON Schema, or refers to another document.
+        InvalidRequest: if `schema` is not a JSON Schema, or refers to another document.
 
     Example:
         >>> json(type=list[int]).description
@@ -117,7 +117,7 @@ def _validator(schema: Json) -> Validator:
             pattern_options=jsonschema_rs.RegexOptions(),
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, TypeError) as error:
-        msg = f"this is no JSON Schema that can be used: {str(error)[:300]}"
+        msg = f"this is not a JSON Schema that can be used: {str(error)[:300]}"
         raise InvalidRequest(msg, parameter="schema") from error
 
 

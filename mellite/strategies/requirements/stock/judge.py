@@ -68,7 +68,7 @@ def judge(
 
     Raises:
         InvalidRequest: if `requirement` is empty, or `at_least` is outside 0 to 1.
-        ConfigurationError: if `backend` is no backend.
+        ConfigurationError: if `backend` is not a backend.
         UnknownOption: for a misspelled option.
 
     Example:

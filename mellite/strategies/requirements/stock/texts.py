@@ -167,7 +167,7 @@ class _Contains:
 #: How many characters before a new chunk are searched for a forbidden pattern; the whole text is searched at the end.
 _WINDOW: Final = 256
 
-#: Parts of a pattern that look at the text behind a match: more text may undo a match at the end.
+#: Parts of a pattern that look at the text after a match: more text may undo a match at the end.
 _LOOKS_AHEAD: Final = re.compile(r"\$|\\[zZbB]|\(\?[=!]")
 
 
@@ -193,7 +193,7 @@ def regex(pattern: str | re.Pattern[str], *, forbid: bool = False, full: bool = 
     try:
         compiled = re.compile(pattern)
     except (re.error, TypeError, RecursionError, OverflowError) as error:
-        msg = f"{pattern!r} is no regular expression: {error}"
+        msg = f"{pattern!r} is not a regular expression: {error}"
         raise InvalidRequest(msg, parameter="pattern") from error
     if not isinstance(compiled.pattern, str):
         msg = f"the regular expression must be of str, not of bytes: {compiled.pattern!r}"

@@ -187,7 +187,7 @@ class _Response(ArrivingResponse):
 
     @property
     def buffered(self) -> int:  # type: ignore[override]
-        """How many bytes wait to be taken."""
+        """The number of bytes that wait to be taken."""
         return self._incoming.buffered
 
     def arrived(self) -> bytes:

@@ -21,7 +21,7 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BrokenRules(Exception):
-    """What came breaks the rules of HTTP, or the bounds set here; the text says which."""
+    """An answer breaks the rules of HTTP, or the bounds set here; the text says which."""
 
 
 class CutOff(Exception):
@@ -192,7 +192,7 @@ class Incoming:
                 if value.lower() != b"chunked":
                     msg = "its body is encoded in a way that was not asked for"
                     raise BrokenRules(msg)
-            elif lowered == b"data":  # that of an event: it would be lost, and nothing behind it shows that
+            elif lowered == b"data":  # that of an event: it would be lost, and nothing after it shows that
                 msg = "no empty line is between its head and its first event"
                 raise BrokenRules(msg)
 

@@ -1,4 +1,4 @@
-"""Where a request goes: the host it names, and the proxy on the way, if any."""
+"""The origin of a request: the host that it names, and the proxy on the way, if any."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Proxy:
         """Read the URL of a proxy.
 
         Raises:
-            ConfigurationError: for a scheme other than http and https, and for what is no URL.
+            ConfigurationError: for a scheme other than http and https, and for what is not a URL.
         """
         whole = url if "://" in url else f"http://{url}"
         shown = re.sub(r"^(\w+://)?.*@", r"\1...@", whole, flags=re.DOTALL)  # a password may hold a slash

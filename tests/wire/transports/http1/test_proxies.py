@@ -233,7 +233,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize("url", UNUSABLE)
 async def test_what_cannot_be_used(url: str) -> None:
-    """SOCKS and what is no URL of a proxy are an error that names it, without a password."""
+    """SOCKS and what is not a URL of a proxy are an error that names it, without a password."""
     async with aclosing(Http1Transport(proxy=url)) as transport:
         with pytest.raises(ConfigurationError, match=r"the proxy '.*' cannot be used") as caught:
             await transport.open(ask(1), timeout=5)

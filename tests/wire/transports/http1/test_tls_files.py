@@ -207,7 +207,7 @@ def test_both_kinds_of_settings(folder: Path, argument: str) -> None:
 
 
 def test_the_store_of_the_system(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has a store that is no file, truststore asks it, unless a variable names certificates."""
+    """Where the system has a store that is not a file, truststore asks it, unless a variable names certificates."""
     assert isinstance(tls_context(), truststore.SSLContext) is (sys.platform in ("darwin", "win32"))
     tls_context.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
