@@ -265,14 +265,21 @@ def viewer(session: nox.Session) -> None:
 
 
 #: What runs the notebooks of `nox -s notebooks`; each pinned.
-NOTEBOOKS = ("ipykernel==7.4.0", "nbclient==0.11.0", "nbformat==5.11.1", "nbconvert==7.17.2", "marimo==0.25.2")
+NOTEBOOKS = (
+    "ipykernel==7.4.0",
+    "nbclient==0.11.0",
+    "nbformat==5.11.1",
+    "nbconvert==7.17.2",
+    "marimo==0.25.2",
+    "jupyterlab==4.6.6",
+)
 
 
 @nox.session
 def notebooks(session: nox.Session) -> None:
-    """Run notebooks in a kernel of Jupyter and in marimo, and look at the outputs of their cells."""
-    session.install("-q", "-e", ".[test]", *NOTEBOOKS)
-    files = [str(Path("tests", "notebooks", name)) for name in ("jupyter.py", "marimo_runs.py")]
+    """Run notebooks in a kernel of Jupyter, in JupyterLab in Chromium and in marimo, and look at what cells show."""
+    session.install("-q", "-e", ".[test]", *NOTEBOOKS, SELENIUM)
+    files = [str(Path("tests", "notebooks", name)) for name in ("jupyter.py", "in_jupyterlab.py", "marimo_runs.py")]
     around = {"MELLITE_PICTURES": str(Path(session.create_tmp()).resolve() / "pictures")}
     session.run("python", "-m", "pytest", "-q", "-W", "default", *files, *session.posargs, env=around)
 

@@ -1,6 +1,6 @@
 """A portrait: what is to be seen of a thunk, run, result, cassette or journal, written as HTML, plain text or for rich.
 
-Values and text only. The HTML is div, span, pre and table with inline styles, without colours of its own: it reads on
+Values and text only. The HTML is div, span and pre with inline styles, without colours of its own: it reads on
 dark and light, and without any style, too, which is all that sanitised exports of notebooks leave.
 """
 
@@ -54,11 +54,16 @@ _PRE: Final = (
     "margin:0.1em 0 0 0;padding:0 0 0 0.7em;border:0;border-left:2px solid rgba(128,128,128,0.45);background:none;"
     "color:inherit;font-size:95%;white-space:pre-wrap;overflow-wrap:anywhere"
 )
-_TABLE: Final = "border-collapse:collapse;border:0;margin:0.5em 0 0 0;font-size:90%"
+#: Not a table of HTML: every reader of one adds a tbody, and nbconvert's sanitised export shows the tags of that.
+_TABLE: Final = "display:table;border-collapse:collapse;margin:0.5em 0 0 0;font-size:90%"
 _CELL: Final = (
-    "border:0;border-bottom:1px solid rgba(128,128,128,0.3);padding:0.2em 0.7em 0.2em 0;vertical-align:top;"
+    "display:table-cell;border-bottom:1px solid rgba(128,128,128,0.3);padding:0.2em 0.7em 0.2em 0;vertical-align:top;"
     "overflow-wrap:anywhere;text-align:"
 )
+
+
+#: Stands between the cells of a row where styles are taken out; spaces of other kinds are drawn as one.
+_BETWEEN: Final = '<span style="display:none">\u2003\u2003</span>'
 
 
 @frozen
@@ -198,7 +203,7 @@ class Portrait:
     # HTML
 
     def html(self) -> str:
-        """Return the portrait as HTML: div, span, pre and table; everything that is not ours is escaped."""
+        """Return the portrait as HTML: div, span and pre; everything that is not ours is escaped."""
         title = " ".join(filter(None, (self.kind, one_line(self.name, _MOST_OF_A_CELL))))
         head = [f'<span style="font-weight:600">{_escaped(title)}</span>']
         if self.state:
@@ -295,7 +300,7 @@ def _html_table(table: Table) -> str:
         cells = [one_line(row.cells[at], _MOST_OF_A_CELL) for at in columns]
         lines.append(_html_row(mark, cells, table, columns, style=style, is_marked=is_marked))
     note = f'<div style="{_LABEL}">{_escaped(table.note)}</div>' if table.note else ""
-    return f'<table style="{_TABLE}">{"".join(lines)}</table>{note}'
+    return f'<div style="{_TABLE}">{"".join(lines)}</div>{note}'
 
 
 def _html_row(
@@ -305,8 +310,8 @@ def _html_row(
     found += [
         ("right" if table.columns[at] in table.right else "left", cell) for at, cell in zip(columns, cells, strict=True)
     ]
-    written = "".join([f'<td style="{_CELL}{side}">{_escaped(cell)}</td>' for side, cell in found])
-    return f'<tr style="background:none;{style}">{written}</tr>'
+    written = _BETWEEN.join([f'<span style="{_CELL}{side}">{_escaped(cell)}</span>' for side, cell in found])
+    return f'<div style="display:table-row;{style}">{written}</div>'
 
 
 def _escaped(text: str) -> str:

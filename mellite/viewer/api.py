@@ -77,7 +77,7 @@ def _found(source: Source, path: list[str], query: Mapping[str, str]) -> JsonObj
         case ["diff"]:
             return source.difference(query.get("left", ""), query.get("right", ""))
         case ["source"]:
-            return {"kind": source.kind, "name": source.name, "problems": [*source.problems]}
+            return {"kind": source.kind, "name": source.name}
         case _:
             return None
 
@@ -85,8 +85,10 @@ def _found(source: Source, path: list[str], query: Mapping[str, str]) -> JsonObj
 def _calls(source: Source, query: Mapping[str, str]) -> JsonObject:
     limit = min(_count(query, "limit", _DEFAULT_LIMIT), _MOST)
     found = source.calls(_wanted(query), _count(query, "offset", 0), limit)
-    rows = [row.brief() for row in found.calls] if query.get("brief") else found.calls
-    return {"total": found.total, "calls": [row.as_json() for row in rows]}
+    if query.get("brief"):  # the page asks
+        rows = [row.brief().as_json() for row in found.calls]
+        return {"total": found.total, "calls": rows, "problems": [*source.problems]}
+    return {"total": found.total, "calls": [row.as_json() for row in found.calls]}
 
 
 def _wanted(query: Mapping[str, str]) -> Wanted:

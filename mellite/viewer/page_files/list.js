@@ -7,18 +7,16 @@ import { count, duration, modelOf, moment, money, oneLine, plural, question, tok
 const ROWS_AT_ONCE = 200;
 const TALLEST = 15_000_000; // browsers lay out no more; beyond it, one pixel of the bar stands for several rows
 const BEYOND = 6;
+const PRINTING = ["beforeprint", "afterprint"];
 
 export async function listView(app, choice) {
   const found = make("p", { class: "found", role: "status" }, "…");
-  const rows = new Rows(app, choice, found);
-  const fields = fieldsOf(choice);
   const wrong = make("div", { class: "problems" });
+  const rows = new Rows(app, choice, found, wrong);
+  const fields = fieldsOf(choice);
   const view = make("section", { class: "list", "aria-label": "calls" }, filters(app, choice, fields), found, wrong, rows.element);
   app.show(view, "calls");
-  rows.start().then(async () => {
-    facets(app, fields, choice); // the calls first
-    problems(wrong, (await app.source.about()).problems);
-  });
+  rows.start().then(() => facets(app, fields, choice)); // the calls first
   return rows;
 }
 
@@ -109,10 +107,11 @@ function problems(box, found) {
 }
 
 class Rows {
-  constructor(app, choice, found) {
+  constructor(app, choice, found, wrong) {
     this.app = app;
     this.choice = choice;
     this.found = found;
+    this.wrong = wrong;
     this.total = 0;
     this.pages = new Map();
     this.chosen = -1;
@@ -120,6 +119,12 @@ class Rows {
     this.element = make("div", { class: "viewport", tabindex: "-1" }, this.items);
     this.element.addEventListener("scroll", () => this.draw());
     this.resized = new ResizeObserver(() => this.draw());
+    this.isPrinted = false;
+    this.printing = (event) => {
+      this.isPrinted = event.type === "beforeprint";
+      this.draw();
+    };
+    for (const name of PRINTING) window.addEventListener(name, this.printing);
   }
 
   async start() {
@@ -130,6 +135,7 @@ class Rows {
 
   stop() {
     this.resized.disconnect();
+    for (const name of PRINTING) window.removeEventListener(name, this.printing);
   }
 
   async page(number) {
@@ -147,6 +153,7 @@ class Rows {
     this.total = answer.total;
     const of = answer.of > answer.total ? ` of ${count(answer.of)}` : "";
     this.found.textContent = `${plural(answer.total, "call")}${of}`;
+    if (number === 0) problems(this.wrong, answer.problems);
     this.draw();
   }
 
@@ -163,8 +170,9 @@ class Rows {
     const room = this.element.clientHeight;
     const scroll = this.element.scrollTop;
     const scale = shown > room && whole > shown ? (whole - room) / (shown - room) : 1;
-    const first = Math.max(0, Math.floor((scroll * scale) / height) - BEYOND);
-    const last = Math.min(this.total, Math.ceil((scroll * scale + room) / height) + BEYOND);
+    const seen = Math.floor((scroll * scale) / height);
+    const first = this.isPrinted ? 0 : Math.max(0, seen - BEYOND);
+    const last = this.isPrinted ? this.there() : Math.min(this.total, Math.ceil((scroll * scale + room) / height) + BEYOND);
     const focused = document.activeElement?.closest?.("[data-at]")?.dataset.at;
     const kept = new Map([...this.items.children].map((item) => [item.dataset.key, item]));
     const items = [];
@@ -179,6 +187,19 @@ class Rows {
     this.items.replaceChildren(...items);
     if (focused !== undefined) this.items.querySelector(`[data-at="${Number(focused)}"] a`)?.focus({ preventScroll: true });
     for (let page = Math.floor(first / ROWS_AT_ONCE); page * ROWS_AT_ONCE < last; page += 1) this.page(page);
+  }
+
+  // Tick the chosen row, or take that back; return whether there are two to be compared now.
+  tick() {
+    this.items.querySelector(`[data-at="${this.chosen}"] input`)?.click();
+    return this.app.compared.length === 2;
+  }
+
+  // How many rows from the first on are there: as many are printed.
+  there() {
+    let count = 0;
+    for (let page = 0; this.pages.get(page); page += 1) count += this.pages.get(page).length;
+    return count;
   }
 
   row(at) {
@@ -230,10 +251,15 @@ export function rowLink(row) {
         make("strong", {}, oneLine(question(row.prompt)) || "no question"),
         make("span", { class: row.error ? "wrong" : "said" }, oneLine(row.error ? `${row.error_type}: ${row.error}` : row.text)),
       ),
-      make("span", { class: "numbers" }, make("span", {}, tokens(row)), make("span", {}, money(row.cost_usd)), make("span", {}, duration(row.duration_ms))),
+      make("span", { class: "numbers" }, make("span", {}, tokens(row)), make("span", {}, money(row.cost_usd)), make("span", {}, duration(row.duration_ms)), tags(row)),
     ],
     `#/call/${encodeURIComponent(row.id)}`,
   );
+}
+
+function tags(row) {
+  const words = (row.tags || []).join(", ");
+  return words ? make("span", { class: "tags", title: words }, oneLine(words)) : null;
 }
 
 export function listHash(choice) {

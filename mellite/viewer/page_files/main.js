@@ -16,6 +16,7 @@ const KEYS = [
   ["/", "search"],
   ["j, k", "next and previous call"],
   ["Enter", "open the call"],
+  ["x", "compare the call with another one"],
   ["c, r, $, l", "calls, runs, costs, live"],
   ["t", "timeline of the call"],
   ["Escape", "back to the list"],
@@ -127,8 +128,6 @@ class App {
   show(view, name) {
     const isFirst = this.view.firstChild === null;
     this.view.replaceChildren(view);
-    // Whoever uses keys or listens goes on in the new view, and not at the top of the page.
-    if (!isFirst && document.activeElement === document.body) this.view.focus({ preventScroll: true });
     this.view.scrollTop = 0;
     window.scrollTo(0, 0);
     for (const [each, anchor] of Object.entries(this.links)) {
@@ -136,6 +135,8 @@ class App {
       else anchor.removeAttribute("aria-current");
     }
     this.drawCompared();
+    // Whoever uses keys or listens goes on in the new view, and not at the top of the page.
+    if (!isFirst && document.activeElement === document.body) this.view.focus({ preventScroll: true });
   }
 
   nothing(words) {
@@ -216,6 +217,7 @@ class App {
     else if (event.key === "?") this.keys.showModal();
     else if (event.key === "d") this.turn();
     else if (event.key === "j" || event.key === "k") this.rows?.step(event.key === "j" ? 1 : -1);
+    else if (event.key === "x" && this.rows?.tick()) this.comparing.querySelector("button")?.focus();
     else if (event.key === "t" && name === "call") location.hash = `#/timeline/${id}`;
     else if (Object.hasOwn(places, event.key)) location.hash = places[event.key];
     else return;

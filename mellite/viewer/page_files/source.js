@@ -86,7 +86,8 @@ class Kept {
   async calls(choice, offset, limit) {
     const found = chosen(this.rows.calls, choice);
     const all = Object.keys(choice).length === 0 ? this.rows.total : found.length;
-    return { total: found.length, of: all, calls: found.slice(offset, offset + limit) };
+    const calls = found.slice(offset, offset + limit);
+    return { total: found.length, of: all, calls, problems: this.rows.problems };
   }
 
   async call(id) {
@@ -117,7 +118,7 @@ class Kept {
   }
 
   async about() {
-    return { kind: this.rows.kind, name: this.rows.name, problems: this.rows.problems };
+    return { kind: this.rows.kind, name: this.rows.name };
   }
 
   async difference() {

@@ -136,7 +136,31 @@ def test_one_file(page: Browser, tmp_path: Path) -> None:
     for where, text in views(page, [str(number) for number in range(len(PAYLOADS))]):
         safe(page, where)
         assert squeezed(PAYLOADS[int(where.rpartition(" ")[2])]) in squeezed(text), where
+    for hash in ("#/diff/0/1", "#/costs", "#/?q=%3Cscript%3E"):
+        page.go(hash)
+        safe(page, hash)
     calm(page, {"file:"})
+
+
+def test_names_of_files(page: Browser, tmp_path: Path) -> None:
+    """Names of folders and files, of those that cannot be read, too, are shown as text."""
+    names = [name for name in PAYLOADS if name.isprintable() and "/" not in name and len(name.encode()) < 150]
+    assert len(names) > 7
+    folder = tmp_path / names[0]
+    folder.mkdir()
+    for number, name in enumerate(names):
+        path = recorded(folder / f"{name}.json", "One.")
+        if number % 2:
+            path.write_text('{"version": 1, "interactions": [', encoding="utf-8")
+    with mellite.viewer.serve(folder) as viewer:
+        page.open(viewer.url)
+        page.until("return document.querySelector('.problems summary') !== null")
+        page.script(OPEN)
+        safe(page, "list")
+        assert squeezed(names[1]) in squeezed(page.text)
+        page.go(page.script("return document.querySelector('.rows a').hash"))
+        safe(page, "call")
+        calm(page, {viewer.url.split("/")[2]})
 
 
 def test_a_log(page: Browser, tmp_path: Path) -> None:
@@ -158,7 +182,7 @@ def test_a_log(page: Browser, tmp_path: Path) -> None:
             safe(page, where)
         page.go("#/costs")
         safe(page, "costs")
-        page.script("location.hash = '#/'")
+        page.go("#/")
         calm(page, {viewer.url.split("/")[2]})
 
 

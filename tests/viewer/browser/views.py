@@ -176,6 +176,10 @@ def test_by_keys(page: Browser, urls: dict[str, str]) -> None:
     pressed(page, Keys.ESCAPE)
     pressed(page, "$")
     page.until("return document.body.innerText.includes('by tag')")
+    page.open(urls["cassette"])
+    pressed(page, "j", "x", "j", "x", Keys.ENTER)
+    page.until("return document.querySelector('.diff') !== null")
+    assert page.script("return document.activeElement.id") == "view"
 
 
 @pytest.mark.parametrize("hash", ["#/call/%E0%A4%A", "#/call/none", "#/run/none", "#/timeline/none", "#/diff/1/none"])
@@ -286,10 +290,16 @@ def test_one_file(page: Browser, paths: dict[str, Path], tmp_path: Path) -> None
 
 
 def test_on_paper(page: Browser, urls: dict[str, str]) -> None:
-    """A call can be printed."""
+    """A call can be printed, and a list with all its rows, not only those on the screen."""
     page.open(f"{urls['journal']}#/call/4")
     printed = page.driver.execute_cdp_cmd("Page.printToPDF", {})
     assert len(printed["data"]) > 5000
+    page.open(urls["recordings"])
+    page.script(
+        "window.addEventListener('beforeprint', () => { window.rows = document.querySelectorAll('.rows .row').length })"
+    )
+    page.driver.execute_cdp_cmd("Page.printToPDF", {})
+    assert page.script("return window.rows") > 50 > page.script("return document.querySelectorAll('.rows .row').length")
 
 
 def test_a_hundred_thousand_calls(page: Browser, tmp_path: Path) -> None:
