@@ -203,6 +203,7 @@ def serve(session: nox.Session) -> None:
     session.install("-q", "-e", ".[test]", *CLIENTS)
     session.run("python", "-W", "ignore::DeprecationWarning", "-m", "tests.servers.serving", *session.posargs)
     session.run("python", "-W", "ignore", "-m", "tests.servers.reading")
+    session.run("python", "-W", "ignore::DeprecationWarning", "-m", "tests.servers.beside")
     session.run("python", "-W", "ignore::DeprecationWarning", "-m", "tests.servers.before")
 
 

@@ -14,15 +14,13 @@ from aiohttp import web
 
 from ..cassettes.replaying.answer import RecordedAnswer
 from ..values.errors import ConfigurationError, ConnectionLost, InvalidRequest, MelliteError
-from ..values.provider_json import JsonObject
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .at_once import Framing
 from .bodies import LARGEST, body_of
 from .faults import Fault, Faults
-from .generating import GeneratingTransport
 from .guard import Guard
 from .itself import VIA, passed_on, refuse_round_trip
-from .listing import listed
+from .listing import Beside
 from .paths import Call, call_of
 from .refusals import error_body, retry_headers, status_of
 from .relaying import Relay
@@ -74,6 +72,7 @@ class ModelServer:
         self._runner: web.ServerRunner | None = None
         self._sockets = Sockets(source)
         self._framing = Framing(_DROPPED)
+        self._beside = Beside(source)
         self._mark = f"mellite-{secrets.token_hex(8)}"
         self.requests: list[Served] = []
         self.url = ""
@@ -165,7 +164,7 @@ class ModelServer:
         if status is not None:
             return _refused(served, call, status, f"a fault on purpose: {status}")
         try:
-            found = self._beside(path, body) if call is None else None
+            found = self._beside.answer(request.method, path, headers, body) if call is None else None
             if found is not None:
                 served.status = 200
                 return web.json_response(found)
@@ -176,16 +175,6 @@ class ModelServer:
             return await self._relayed(request, response, served, fault)
         finally:
             await response.aclose()
-
-    def _beside(self, path: str, body: bytes) -> JsonObject | None:
-        """Answer what clients of a backend ask beside generations; None if it is something else.
-
-        Raises:
-            InvalidRequest: if it makes no sense.
-        """
-        if not isinstance(self.source, GeneratingTransport):
-            return None
-        return self.source.counted(path, body) if body else listed(path, self.source.name)
 
     async def _relayed(
         self, request: web.BaseRequest, response: HttpResponse, served: Served, fault: Fault | None

@@ -1,39 +1,192 @@
-"""Answers to what clients ask beside generations: the models, and the version that is running."""
+"""Answers to what clients ask beside generations, in the words of each vendor: models, versions, counts of tokens."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import unquote
+
+from ..cassettes.interactions import Cassette, HttpInteraction
+from ..cassettes.replaying.transport import ReplayTransport
+from ..values.errors import InvalidRequest
 from ..values.provider_json import JsonObject
+from ..wire.http import Transport
+from .dialects import decoded
+from .generating import GeneratingTransport
+from .paths import call_of, compared_url
+from .recording import RecordingTransport
 
-__all__ = ["listed"]
+__all__ = ["Beside", "listed"]
+
+#: The release of Ollama whose API is spoken; some clients want one from 0.6.4 on.
+_OLLAMA: Final = "0.12.0"
+
+_MODELS: Final = re.compile(r".*?/models(?:/(?P<name>.+))?")
+_GOOGLE: Final = ("x-goog-api-key", "x-goog-api-client")
+_GOOGLES: Final = re.compile(r".*/v1(?:alpha|beta)\d*/models(?:/.*)?")
+_LONG_AGO: Final = "1970-01-01T00:00:00Z"
 
 
-def listed(path: str, model: str) -> JsonObject | None:
-    """Return the answer to a GET of a path; None if nobody asks such a thing.
+class Beside:
+    """Answers what is no generation, where the source itself has no answer: a backend, or a cassette without one.
 
     Args:
-        path: the path, with any prefix.
-        model: the only model there is.
+        source: what answers generations.
+    """
+
+    def __init__(self, source: Transport) -> None:
+        answering = source.answering if isinstance(source, RecordingTransport) else source
+        self._generating = answering if isinstance(answering, GeneratingTransport) else None
+        self._cassette = source.cassette if isinstance(source, ReplayTransport) else None
+        self._recorded: frozenset[str] | None = None
+        self._names: Sequence[str] = ()
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> JsonObject | None:
+        """Return the answer to a request that is no call; None if it is something else, or recorded.
+
+        Args:
+            method: of the request.
+            path: without its query.
+            headers: by lower-case name.
+            body: of the request.
+
+        Raises:
+            InvalidRequest: if it makes no sense, or there is no such model.
+        """
+        if self._generating is not None:
+            found = self._generating.counted(path, body) if body else None
+            return found or listed(method, path, headers, body, [self._generating.name], others=True)
+        if self._cassette is None or self._has(self._cassette, path):
+            return None
+        return listed(method, path, headers, body, self._names)
+
+    def _has(self, cassette: Cassette, path: str) -> bool:
+        """Return whether an answer to a path is recorded."""
+        if self._recorded is None:
+            self._names = _models_of(cassette)
+            self._recorded = frozenset([compared_url(one.request.url).partition("?")[0] for one in cassette.http])
+        return path in self._recorded
+
+
+def _models_of(cassette: Cassette) -> list[str]:
+    """Return the models that were asked."""
+    return list(dict.fromkeys([name for one in cassette.http if (name := _model_of(one))]))
+
+
+def _model_of(one: HttpInteraction) -> str | None:
+    call = call_of(one.request.url.partition("?")[0])
+    if call is None or call.model is not None:
+        return None if call is None else call.model
+    try:
+        name = decoded(one.request.body.data).get("model")
+    except InvalidRequest:
+        return None
+    return name if isinstance(name, str) else None
+
+
+def listed(
+    method: str, path: str, headers: Mapping[str, str], body: bytes, names: Sequence[str], *, others: bool = False
+) -> JsonObject | None:
+    """Return the answer to somebody who asks for models, or for one of them; None if nobody asks such a thing.
+
+    Args:
+        method: of the request.
+        path: with any prefix, without its query.
+        headers: by lower-case name; they tell Google's clients.
+        body: of the request.
+        names: the models that there are.
+        others: whether a model is answered by any name.
+
+    Raises:
+        InvalidRequest: with status 404 if there is no such model.
 
     Example:
-        >>> listed("/v1/models", "gpt-4o")["data"][0]["id"]
+        >>> listed("GET", "/v1/models", {}, b"", ["gpt-4o"])["data"][0]["id"]
         'gpt-4o'
+        >>> listed("GET", "/v1beta/models/gemini-2.5-flash", {}, b"", [], others=True)["displayName"]
+        'gemini-2.5-flash'
     """
-    if path.endswith("/api/version"):
-        return {"version": "0.0.0"}
-    if path.endswith("/api/tags"):
-        return {"models": [{"name": model, "model": model, "details": {}}]}
-    if path.endswith("/v1beta/models"):
-        return {"models": [{"name": f"models/{model}", "displayName": model}]}
-    if not path.endswith("/models"):
+    if method == "POST" and path.endswith("/api/show"):
+        asked = decoded(body)
+        name = asked.get("model") or asked.get("name")
+        return _shown(_known(str(name), names, others=others))
+    if method != "GET":
         return None
-    # In the words of OpenAI and of Anthropic: each client looks for its own.
-    entry = {
-        "id": model,
-        "object": "model",
-        "created": 0,
-        "owned_by": "mellite",
-        "type": "model",
-        "display_name": model,
-        "created_at": "1970-01-01T00:00:00Z",
+    if path.endswith("/api/version"):
+        return {"version": _OLLAMA}
+    if path.endswith("/api/ps"):
+        return {"models": []}
+    if path.endswith("/api/tags"):
+        return {"models": [_tagged(name) for name in names]}
+    found = _MODELS.fullmatch(path.rstrip("/"))
+    if found is None:
+        return None
+    googles = any(name in headers for name in _GOOGLE) or _GOOGLES.fullmatch(path) is not None
+    if found["name"] is None:
+        return {"models": [_google(name) for name in names]} if googles else _all(names)
+    name = unquote(found["name"])
+    name = _known(name, names, others=others)
+    return _google(name) if googles else _entry(name)
+
+
+def _known(name: str, names: Sequence[str], *, others: bool) -> str:
+    """Return the name of a model.
+
+    Raises:
+        InvalidRequest: if there is no such model.
+    """
+    plain = name.removesuffix(":latest")  # which Ollama's clients add
+    found = next((one for one in (name, plain) if one in names), None)
+    if found is None and not others:
+        msg = f"there is no model {name!r:.100} here; there are: {', '.join(map(repr, names)) or 'none'}"
+        raise InvalidRequest(msg, status=404, parameter="model", code="model_not_found")
+    return found or name
+
+
+def _entry(name: str) -> JsonObject:
+    """Return a model in the words of OpenAI, of Anthropic and of Cohere: each client looks for its own."""
+    openai = {"id": name, "object": "model", "created": 0, "owned_by": "mellite"}
+    anthropic = {"type": "model", "display_name": name, "created_at": _LONG_AGO}
+    return {**openai, **anthropic, "name": name, "endpoints": ["chat"]}
+
+
+def _all(names: Sequence[str]) -> JsonObject:
+    entries = [_entry(name) for name in names]
+    first, last = (names[0], names[-1]) if names else (None, None)
+    return {
+        "object": "list",
+        "data": entries,
+        "has_more": False,
+        "first_id": first,
+        "last_id": last,
+        "models": [{"name": name, "endpoints": ["chat"]} for name in names],
     }
-    return {"object": "list", "data": [entry], "has_more": False, "first_id": model, "last_id": model}
+
+
+def _google(name: str) -> JsonObject:
+    methods = ["generateContent", "streamGenerateContent", "countTokens"]
+    return {"name": f"models/{name}", "displayName": name, "version": "", "supportedGenerationMethods": methods}
+
+
+def _tagged(name: str) -> JsonObject:
+    """Return a model as Ollama lists it."""
+    return {"name": name, "model": name, "modified_at": _LONG_AGO, "size": 0, "digest": "", "details": _details()}
+
+
+def _shown(name: str) -> JsonObject:
+    """Return a model as Ollama shows it."""
+    return {
+        "modelfile": f"FROM {name}",
+        "parameters": "",
+        "template": "{{ .Prompt }}",
+        "details": _details(),
+        "model_info": {"general.architecture": "mellite"},
+        "capabilities": ["completion", "tools", "vision", "thinking"],
+        "modified_at": _LONG_AGO,
+    }
+
+
+def _details() -> JsonObject:
+    words = ("parent_model", "format", "family", "parameter_size", "quantization_level")
+    return {**dict.fromkeys(words, ""), "families": []}

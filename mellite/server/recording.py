@@ -51,6 +51,11 @@ class RecordingTransport:
         self._passing = PassingTransport(self._cassette.over(lambda: self._network), provider)
 
     @property
+    def answering(self) -> Transport | None:
+        """What answers that is not passed on; None if everything is."""
+        return self._answering
+
+    @property
     def own_url(self) -> str:
         """The address of the server that asks, which is refused as a provider; empty before it listens."""
         return self._passing.own_url
