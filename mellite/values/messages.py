@@ -316,9 +316,12 @@ def _part(value: object) -> Part:
         return Text(value)
     if isinstance(value, _PARTS):
         return value
+    for_files = (
+        "; for a file, give Image.from_path(...), or that of another kind" if isinstance(value, PathLike) else ""
+    )
     msg = (
         f"a message is made of str, Text, Image, Audio, Video, Document, Reasoning, ToolCall, ToolResult "
-        f"or a thunk, not {type(value).__name__}: {_short(value)}"
+        f"or a thunk, not {type(value).__name__}: {_short(value)}{for_files}"
     )
     raise InvalidRequest(msg)
 

@@ -78,6 +78,21 @@ def test_what_is_no_type_has_no_schema(kind: Any) -> None:
         schema_of(kind)
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ({"type": "object"}, "output type {'type': 'object'} has no JSON Schema: it is a mapping; .* mellite.Json"),
+        (Inner(1), r"output type Inner\(x=1\) has no JSON Schema: it is an object; give its class, Inner"),
+        (Tree([]), r"output type Tree\(children=\[\]\) has no JSON Schema: it is an object; give its class, Tree"),
+        (complex, "output type 'complex' has no JSON Schema: complex has no JSON form"),
+    ],
+)
+def test_what_to_give_in_place_of_what_is_no_type(kind: Any, said: str) -> None:
+    """A schema, or an object in place of its class: the error says what was meant, and nothing twice."""
+    with pytest.raises(InvalidRequest, match=f"^{said}"):
+        schema_of(kind)
+
+
 def test_a_mark_of_byte_order() -> None:
     """One before the JSON is not part of it; anywhere else it is."""
     assert parse("\ufeff[1]", list[int]) == [1]

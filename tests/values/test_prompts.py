@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -186,6 +187,10 @@ WRONG: dict[str, tuple[Any, str]] = {
         r"message 1 .*no role 'function'; did you mean 'tool'\?",
     ),
     "role that is none": ([USER, {"role": 5, "content": "x"}], r"message 1 .*not 5"),
+    "path of a file": (
+        ["What is this?", PurePosixPath("photo.jpg")],
+        r"not PurePosixPath.*; for a file, give Image\.from_path",
+    ),
     "no role": ([USER, {"content": "x"}], r"message 1 .*no 'role'"),
     "misspelled key": (
         [USER, {"role": "user", "contnet": "x"}],

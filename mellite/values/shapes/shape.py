@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-from attrs import frozen
+from attrs import frozen, has
 
 from ..errors import InvalidRequest
 from ..provider_json import Json, JsonObject
@@ -18,6 +20,9 @@ from .soundness import check_sound
 from .writing import Writer
 
 __all__ = ["Shape", "read_shape", "shape_of"]
+
+#: How many characters of a value a message shows.
+_SHOWN: Final = 80
 
 
 @frozen
@@ -86,17 +91,30 @@ def _shape(kind: Any) -> Shape:
     if isinstance(own, Shape):
         return own
     name = type_name(kind)
-    if isinstance(kind, str):
-        msg = f"output type {kind!r} has no JSON Schema: it is a str; give the type itself"
+    where = f"output type {name!r}"
+    advice = _advice(kind)
+    if advice is not None:
+        msg = f"output type {repr(kind)[:_SHOWN]} has no JSON Schema: {advice}"
         raise InvalidRequest(msg, parameter="output")
     try:
         reader = Reader()
-        node = reader.read(kind, Scope(f"output type {name!r}"))
+        node = reader.read(kind, Scope(where))
         reader.finish()
     except (NoShape, RecursionError) as error:
-        msg = f"output type {name!r} has no JSON Schema: {error}"
+        msg = f"{where} has no JSON Schema: {str(error).removeprefix(f'{where}: ')}"
         raise InvalidRequest(msg, parameter="output") from error
     return Shape(node)
+
+
+def _advice(kind: object) -> str | None:
+    """Return what to give in place of a value that is not a type; None for what may be one."""
+    if isinstance(kind, str):
+        return "it is a str; give the type itself"
+    if isinstance(kind, Mapping):
+        return "it is a mapping; for a JSON Schema of your own, give mellite.Json(schema)"
+    if not isinstance(kind, type) and (has(type(kind)) or dataclasses.is_dataclass(kind)):
+        return f"it is an object; give its class, {type(kind).__name__}"
+    return None
 
 
 @lru_cache(maxsize=256)
