@@ -71,6 +71,7 @@ WIDE_EXCEPTS = {
     "mellite/thunk/pump.py::Pump.start": "the stream comes across it again, in the task, where it settles the thunk",
     "mellite/backends/wrappers/attempts.py::until_something": "returned, and raised unless it is tried again",
     "mellite/wire/pushing.py::Pushing.begin": "the task comes across it again, where it settles the thunk",
+    "mellite/wire/pushing.py::Pushing._begin_now": "raised again by the task, not in the call before",
     "mellite/wire/pushing.py::Pushing._arrived": "raised again by the task, which settles the thunk",
     "mellite/wire/transports/http1/exchange.py::SentRequest.opened": "raised as the error of ours for it",
     "mellite/thunk/pump.py::Pump._close": "a backend that fails while closing does not undo its answer; the log has it",
