@@ -79,6 +79,20 @@ def test_words(log: Any) -> None:
     assert log("whales", order="tokens")[0] == 2
 
 
+def test_tags(tmp_path: Path) -> None:
+    """A tag is found as a whole, by its very letters, whatever is in it and stands beside it."""
+    path = tmp_path / "log.db"
+    tags = [["a"], ["b", "a"], ["A"], ['x"a'], [',"a"'], ["ab"], ["[", "a\\"], ["é,", 'say "a"', "100%"], []]
+    with mellite.log.to(path, raw=False):
+        for number, each in enumerate(tags):
+            Scripted(["One."]).generate(f"{number}", metadata={"tags": each}).result()
+    mellite.log.flush()
+    source = source_at(str(path))
+    for tag in {tag for each in tags for tag in each} | {"none", '"a"', "100_", "%"}:
+        found = source.calls(Wanted(tag=tag, order="oldest"), 0, 99)
+        assert [row.prompt for row in found.calls] == [f"{n}" for n, each in enumerate(tags) if tag in each]
+
+
 def test_what_comes_and_goes(tmp_path: Path) -> None:
     """Calls that are new are found, those that are deleted are not, and a file that was made anew is read anew."""
     path = talked(tmp_path / "log.db")

@@ -88,10 +88,10 @@ class Wanted:
                 conditions.append(condition)
                 values += [wanted] * count
         if self.tag:
-            conditions.append(
-                "tags != '[]' AND tags LIKE ? ESCAPE '\\' AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)"
-            )
-            values += [f"%{escaped(json.dumps(self.tag, ensure_ascii=False))}%", self.tag]
+            # Within another tag, the quotation marks of this one would have backslashes before them.
+            written = json.dumps(self.tag, ensure_ascii=False)
+            conditions.append("tags != '[]' AND (instr(tags, ?) OR instr(tags, ?) OR instr(tags, ?))")
+            values += [f"{before}{written}" for before in ("[", ",", ", ")]
         if holding is not None:
             if len(holding) < MANY:
                 conditions.append("number IN (SELECT value FROM json_each(?))")

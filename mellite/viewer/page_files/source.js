@@ -84,10 +84,22 @@ class Kept {
   }
 
   async calls(choice, offset, limit) {
-    const found = chosen(this.rows.calls, choice);
+    // The list has the beginnings of texts only: words are looked for in the whole ones.
+    const word = (choice.q || "").toLowerCase();
+    const rows = word ? await this.holding(word) : this.rows.calls;
+    const found = chosen(rows, { ...choice, q: "" });
     const all = Object.keys(choice).length === 0 ? this.rows.total : found.length;
     const calls = found.slice(offset, offset + limit);
     return { total: found.length, of: all, calls, problems: this.rows.problems };
+  }
+
+  async holding(word) {
+    const details = await this.details();
+    const known = [];
+    return this.rows.calls.filter((row) => {
+      const call = details.calls[row.id];
+      return [call.messages, call.text, call.thinking, call.error].some((each) => says(each, word, details.kept, known));
+    });
   }
 
   async call(id) {
@@ -130,6 +142,26 @@ async function inflated(text) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
+}
+
+// Fields of messages and their parts that nobody has said.
+const UNSAID = new Set(["role", "type", "id", "media_type", "data", "signature"]);
+
+// Whether a word is in a text, or in one of those in messages; what is kept once is looked at once.
+function says(value, word, kept, known) {
+  if (typeof value === "string") return value.toLowerCase().includes(word);
+  if (value === null || typeof value !== "object") return false;
+  if (Array.isArray(value)) return value.some((item) => says(item, word, kept, known));
+  const names = Object.keys(value);
+  if (names.length === 1 && names[0] === "$same") {
+    known[value.$same] ??= saysInside(kept[value.$same], word, kept, known);
+    return known[value.$same];
+  }
+  return saysInside(value, word, kept, known);
+}
+
+function saysInside(value, word, kept, known) {
+  return Object.entries(value).some(([name, each]) => !UNSAID.has(name) && says(each, word, kept, known));
 }
 
 // What stands in many lists is kept once, and {"$same": 3} is where it stands among what is kept.

@@ -289,6 +289,18 @@ def test_one_file(page: Browser, paths: dict[str, Path], tmp_path: Path) -> None
         assert {host for host in page.loaded() if host != "data:"} <= {"file:"}
 
 
+def test_words_in_one_file(page: Browser, tmp_path: Path) -> None:
+    """Words are found in one file wherever they stand in a text, and what is no text is not looked at."""
+    path = recorded(tmp_path / "chat.json", f"{'Much. ' * 1000}A needle.", "One.", "Two.")
+    file = tmp_path / "page.html"
+    file.write_text(mellite.viewer.html(path), encoding="utf-8")
+    page.open(file.as_uri())
+    for word, count in (("NEEDLE", 1), ("say+<i>", 3), ("user", 0), ("needles", 0), ("o", 2)):
+        page.go(f"#/?q={word}")
+        found = page.script("return document.querySelector('.found').textContent")
+        assert found == f"{count} call{'' if count == 1 else 's'}"
+
+
 def test_on_paper(page: Browser, urls: dict[str, str]) -> None:
     """A call can be printed, and a list with all its rows, not only those on the screen."""
     page.open(f"{urls['journal']}#/call/4")
