@@ -36,7 +36,7 @@ def tokens(*, text: str, model: str | None, as_json: bool) -> None:
 
 def _why(model: str | None) -> str:
     if model is None:
-        return "name a model to have its own tokenizer count, where one is at hand"
+        return "name a model to have its own tokenizer count, where one is installed"
     from ..values.tokenizers import vocabulary_of
 
     if vocabulary_of(model) is not None:

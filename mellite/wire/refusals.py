@@ -45,7 +45,7 @@ async def refusal(reader: BodyReader, protocol: Protocol[Any], *, url: str, path
         # A server that says the model does not exist knows the URL.
         ways = [] if "model" in said.lower() else advice(url, path, elsewhere=elsewhere)
         told = f"{error}".rstrip(". ")
-        error.args = (f"{told}; asked was {shown_url(url)}{'; ' if ways else ''}{', or '.join(ways)}",)
+        error.args = (f"{told}; the URL was {shown_url(url)}{'; ' if ways else ''}{', or '.join(ways)}",)
     return error
 
 
@@ -62,7 +62,7 @@ def _no_answer(status: int, headers: Mapping[str, str], url: str) -> UnknownProv
     said = f"HTTP {status} ({phrase})" if phrase else f"HTTP {status}"
     msg = (
         f"{said} is not an answer to a request such as this; something before the server, a cache or a proxy, may have "
-        f"given it in its place; asked was {url}"
+        f"given it in its place; the URL was {url}"
     )
     return UnknownProviderError(msg)
 

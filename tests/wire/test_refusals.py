@@ -55,7 +55,7 @@ async def test_a_404_names_the_url_and_what_is_usually_wrong(spec: str, base_url
     """The URL that was asked is said, and the mistake in it that people make."""
     error = await refused(spec, base_url)
     assert isinstance(error, InvalidRequest)
-    assert "HTTP 404: Not Found; asked was http://localhost:8000" in str(error)
+    assert "HTTP 404: Not Found; the URL was http://localhost:8000" in str(error)
     assert url in str(error)
     assert advice in str(error)
 
@@ -65,7 +65,7 @@ async def test_a_404_names_the_url_and_what_is_usually_wrong(spec: str, base_url
 async def test_a_404_about_the_model_gives_no_other_advice(spec: str) -> None:
     """Where the server says that it has no such model, the URL is right."""
     error = await refused(spec, "http://localhost:11434/v1", body=NO_MODEL)
-    assert "try pulling it first; asked was http://localhost:11434/v1" in str(error)
+    assert "try pulling it first; the URL was http://localhost:11434/v1" in str(error)
     assert "base URL" not in str(error)
     assert "openai-chat" not in str(error)
 

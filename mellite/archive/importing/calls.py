@@ -175,7 +175,7 @@ def add_call(found: Exchanges, call: Call, where: str) -> None:
     for event in _events(call):
         writer.write(event)
     data = json_line(writer.whole())
-    found.say(f"what went over the network: requests and answers are written anew, as {route.protocol.id} has them")
+    found.say(f"what went over the network: requests and answers are rewritten, as {route.protocol.id} has them")
     if provider != _NAMES.get(call.provider, call.provider):
         found.say(f"who was asked for {call.model}: {call.provider or 'unknown'}; it is written as if {provider} was")
     interaction = HttpInteraction(

@@ -49,7 +49,7 @@ def test_claude(tmp_path: Path) -> None:
     conversation = [Message.user("Name a river."), Message.assistant("The Loire."), Message.user("Name a lake.")]
     assert backend.generate(conversation, system="Be brief.").result() == "Lake Como."
     assert done.dropped == (
-        "what went over the network: requests and answers are written anew, as anthropic-messages has them",
+        "what went over the network: requests and answers are rewritten, as anthropic-messages has them",
         "the definitions of tools, settings and times, which a history does not have or a request does not need",
     )
 

@@ -155,7 +155,7 @@ async def test_a_score_beats_none():
         return -7
 
     backend = Calls()
-    async with sampling(BestOfN(2, score=score, deadline=0.05), backend.generate("hi")) as run:
+    async with sampling(BestOfN(2, score=score, deadline=0.3), backend.generate("hi")) as run:
         calls = await backend.called(2)
         calls[0].answer("slow")
         calls[1].answer("quick")

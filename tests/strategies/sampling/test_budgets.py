@@ -246,7 +246,7 @@ async def test_judges_are_paid_from_the_budget():
 async def test_the_deadline_cancels_what_is_in_flight():
     """When the deadline passes, what is in flight is cancelled, and the best there is by then is the result."""
     backend = Calls()
-    strategy = RejectionSampling(max_samples=9, concurrency=2, deadline=0.02)
+    strategy = RejectionSampling(max_samples=9, concurrency=2, deadline=0.5)
     async with sampling(strategy, backend.generate("hi"), [short()]) as run:
         (await backend.called(2))[0].answer("too long")
         await backend.called(3)
@@ -259,7 +259,7 @@ async def test_the_deadline_cancels_what_is_in_flight():
 async def test_a_deadline_without_any_answer_is_an_error():
     """If there is no answer at all when the deadline passes, that is an error that says so."""
     backend = Calls()
-    async with sampling(RejectionSampling(deadline=0.01), backend.generate("hi"), [short()]) as run:
+    async with sampling(RejectionSampling(deadline=0.3), backend.generate("hi"), [short()]) as run:
         await backend.called(1)
     assert isinstance(run.error, SamplingError)
     assert "deadline" in str(run.error)
