@@ -33,6 +33,7 @@ from .remembered import RememberedResponses
 
 __all__ = ["GeneratingTransport"]
 
+_METHOD: Final = "POST"
 _RESPONSES: Final = "openai-responses"
 _GONE: Final = "the client went away"
 
@@ -78,6 +79,9 @@ class GeneratingTransport:
         if call is None or call.protocol not in DIALECTS:
             msg = f"no backend can be asked by {request.method} {parts.path}"
             raise InvalidRequest(msg, status=404)
+        if request.method != _METHOD:
+            msg = f"{parts.path} is asked by {_METHOD}, not by {request.method}"
+            raise InvalidRequest(msg, status=405)
         body = decoded(request.body)
         if call.protocol == _RESPONSES:
             body = self._remembered.completed(body)

@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aiohttp import web
@@ -237,4 +238,6 @@ def _failed(
         raise ConnectionResetError(str(error))
     response = _refused(served, call, status_of(error), str(error), getattr(error, "code", None))
     response.headers.update(retry_headers(error))
+    if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = "POST"
     return response

@@ -147,6 +147,8 @@ async def _rows(what: str, pieces: list[str], kind: str, effort: Effort) -> list
                 clocks = {"ours": ours.spent, "peer": peer.spent}
                 found = await in_turn(runs, rounds=effort.rounds(16), per=calls, clocks=clocks)
                 rows.append(ratio("serve", f"{what}, CPU beside aimock", found["ours"], found["peer"], bar=1))
+                found = await in_turn(runs, rounds=effort.rounds(16), per=calls, wall=True)
+                rows.append(ratio("serve", f"{what}, wall beside aimock", found["ours"], found["peer"], bar=1))
     return rows
 
 

@@ -121,6 +121,9 @@ def test_what_is_no_call(server: RunningServer) -> None:
     assert raw(server.url, "/v1/weather", b"{}").status == 404
     assert raw(server.url, "/../../etc/passwd", method="GET").status == 404
     assert raw(server.url, "/v1/models", method="GET").status == 200
+    for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        found = raw(server.url, CHAT, WHOLE, method=method)
+        assert (found.status, "allow: post" in found.head) == (405, True), method
     upgrade = "connection: Upgrade\r\nupgrade: h2c\r\n"
     found = raw(server.url, CHAT, WHOLE, headers=upgrade)
     assert found.status == 426
