@@ -13,10 +13,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+ALL_READ = b"GET /all-read "
+"""How somebody asks whether all has been read."""
 STEPS = 10
 """How many answers a run takes: all but the last ask for tools."""
 
@@ -45,10 +49,21 @@ def answer_to(body: bytes) -> dict[str, Any]:
 
 async def serve(log: int) -> None:
     """Answer on a free port of this machine, which is printed, until standard input ends."""
+    connections: set[asyncio.StreamWriter] = set()
+    changed = asyncio.Condition()
+
+    async def alone() -> None:
+        async with changed:
+            await changed.wait_for(lambda: len(connections) == 1)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
+                if head.startswith(ALL_READ):
+                    await alone()
+                    writer.write(b"HTTP/1.1 204 X\r\n\r\n")
+                    break
                 lines = head.decode("latin-1").lower().split("\r\n")
                 length = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length:"))
                 told = answer_to(await reader.readexactly(length))
@@ -63,6 +78,9 @@ async def serve(log: int) -> None:
             pass
         finally:
             writer.close()
+            async with changed:
+                connections.discard(writer)
+                changed.notify_all()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
@@ -82,7 +100,14 @@ class ModelServer:
         self._log = log
 
     def asked(self) -> Counter[str]:
-        """What it was asked so far: how often each request came."""
+        """What it was asked so far: how often each request came.
+
+        Waits until the clients are gone, and all that they had sent has been read: also what one sent that was killed
+        before its next step.
+        """
+        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=60)) as connection:
+            connection.request("GET", "/all-read")
+            connection.getresponse().read()
         return Counter(self._log.read_text().split())
 
 
