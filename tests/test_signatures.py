@@ -64,9 +64,11 @@ def test_signature_reads_well(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["mellite.BestOfN", "mellite.ToolDefinition", "mellite.gather"])
 def test_help_shows_the_signature(path: str) -> None:
-    """What is tested is what help() prints."""
+    """What is tested is what help() prints, from Python 3.13 on with a line for each parameter of a long one."""
     thing = THINGS[path]
-    assert f"{thing.__name__}{inspect.signature(thing)}" in pydoc.plain(pydoc.render_doc(thing))
+    lines = re.compile(r"[\s,|]+")
+    shown = pydoc.plain(pydoc.render_doc(thing))
+    assert lines.sub("", f"{thing.__name__}{inspect.signature(thing)}") in lines.sub("", shown)
 
 
 def test_many_things_are_public() -> None:

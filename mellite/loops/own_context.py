@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 __all__ = ["in_own_context"]
 
@@ -26,8 +26,7 @@ def in_own_context(code: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
             try:
                 asked = run(step, given)
             except StopIteration as end:
-                found: T = end.value
-                return found
+                return cast("T", end.value)  # in no variable: errors in it may hold this frame
             try:
                 step, given = code.send, (yield asked)
             except GeneratorExit:

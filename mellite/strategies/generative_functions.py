@@ -37,7 +37,15 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 
-def generative(function: Callable[P, R]) -> Generative[P, R]:
+@overload
+def generative(function: Callable[P, R]) -> Generative[P, R]: ...
+
+
+@overload
+def generative(function: classmethod[Any, P, R]) -> Generative[P, R]: ...
+
+
+def generative(function: Callable[P, R] | classmethod[Any, P, R]) -> Generative[P, R]:
     """Make a function whose body is a model: its docstring is the prompt, its return annotation the output type.
 
     The backend comes first when it is called, by position; then its own arguments. The call gives a thunk. What the
@@ -45,7 +53,8 @@ def generative(function: Callable[P, R]) -> Generative[P, R]:
     never taken for a template. Images, documents and thunks may be arguments.
 
     Args:
-        function: it has a docstring and no body: ``...``, ``pass`` or nothing after the docstring.
+        function: it has a docstring and no body: ``...``, ``pass`` or nothing after the docstring. It may be a method;
+            ``@classmethod`` and ``@staticmethod`` stand below ``@generative``, or above it.
 
     Raises:
         InvalidRequest: if it has a body or no docstring, is async, or is not a function; and when it is first called,
@@ -66,8 +75,8 @@ def generative(function: Callable[P, R]) -> Generative[P, R]:
         <BLANKLINE>
         text: "What a day!"
     """
-    _check(function)
-    return Generative(function, frame=frame_of(function.__qualname__))
+    _check(function.__func__ if isinstance(function, (classmethod, staticmethod)) else function)
+    return Generative(cast("Callable[P, R]", function), frame=frame_of(function.__qualname__))
 
 
 class _Signature:
@@ -114,6 +123,11 @@ class Generative(Generic[P, R]):
             InvalidRequest: if the first one is not a backend, or the return annotation cannot be resolved.
         """
         name = getattr(self.function, "__name__", "")
+        first: Any = backend
+        if isinstance(first, type) and args and getattr(getattr(first, name, None), "__func__", None) is self:
+            # From Python 3.13 on, a @classmethod above this calls it with the class.
+            of_class: Callable[..., ModelOutputThunk[R]] = cast("Any", self).__get__(first)
+            return of_class(*args, **kwargs)
         if not isinstance(backend, str) and not callable(getattr(backend, "stream", None)):
             msg = f"{name}() takes the backend first, as in {name}(backend, ...), and not {backend!r:.80}"
             raise InvalidRequest(msg, parameter="backend")
@@ -167,9 +181,11 @@ class Generative(Generic[P, R]):
     def __get__(self: Generative[Concatenate[S, Q], R], instance: S, owner: type | None = None) -> Generative[Q, R]: ...
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        if instance is None or not isinstance(self.function, FunctionType):
+        function: Any = self.function
+        is_wrapped = isinstance(function, (classmethod, staticmethod))
+        if not is_wrapped and (instance is None or not isinstance(function, FunctionType)):
             return self
-        return evolve(self, function=self.function.__get__(instance, owner), is_method=False)
+        return evolve(self, function=function.__get__(instance, owner), is_method=False)
 
     def __set_name__(self, owner: type, name: str) -> None:
         object.__setattr__(self, "_is_method", True)
@@ -184,25 +200,29 @@ class Generative(Generic[P, R]):
         instance = getattr(self.function, "__self__", None)
         if instance is not None:
             return _bound, (instance, self.function.__name__, dict(self.options))
-        named = _named(self.function)
+        named = _named(self.function.__module__, self.function.__qualname__)
         if isinstance(named, Generative) and named is not self and named.function is self.function:
-            return _with, (named, dict(self.options))
+            return _by_name, (self.function.__module__, self.function.__qualname__, dict(self.options))
         return str(vars(self)["__qualname__"])  # pickle looks whether it is found by that name
 
     def __repr__(self) -> str:
         return f"<generative function {vars(self)['__qualname__']}>"
 
 
-def _named(function: Any) -> object:
-    """Return what is found by the qualified name of a function."""
-    found: object = import_module(function.__module__)
-    for name in function.__qualname__.split("."):
+def _named(module: str, qualname: str) -> object:
+    """Return what is found by a qualified name."""
+    found: object = import_module(module)
+    for name in qualname.split("."):
         found = getattr(found, name, None)
     return found
 
 
 def _with(named: Generative[..., Any], options: Mapping[str, Any]) -> Generative[..., Any]:
     return evolve(named, options=options)
+
+
+def _by_name(module: str, qualname: str, options: Mapping[str, Any]) -> Generative[..., Any]:
+    return _with(cast("Generative[..., Any]", _named(module, qualname)), options)
 
 
 def _bound(instance: object, name: str, options: Mapping[str, Any]) -> Generative[..., Any]:

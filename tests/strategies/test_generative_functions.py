@@ -48,10 +48,20 @@ class Guide:
     def greet(name: str) -> str:
         """Greet somebody."""
 
-    @classmethod
     @generative
+    @classmethod
     def name(cls, town: str) -> str:
         """Name a guide."""
+
+    @classmethod
+    @generative
+    def rename(cls, town: str) -> str:
+        """Rename a guide."""
+
+    @generative
+    @staticmethod
+    def thank(name: str) -> str:
+        """Thank somebody."""
 
 
 @frozen
@@ -186,6 +196,18 @@ class TestMethods:
         assert prompt_of(Guide.greet(Echo(), "Ann")) == 'Greet somebody.\n\nname: "Ann"'
         assert prompt_of(Guide.name(Echo(), "Rome")) == 'Name a guide.\n\ntown: "Rome"'
 
+    async def test_methods_of_the_class(self):
+        """Its decorator, and that of a static method, may stand on either side; so does it through an instance."""
+        for guide in (Guide, Guide("French")):
+            assert prompt_of(guide.name(Echo(), "Rome")) == 'Name a guide.\n\ntown: "Rome"'
+            assert prompt_of(guide.rename(Echo(), "Rome")) == 'Rename a guide.\n\ntown: "Rome"'
+            assert prompt_of(guide.greet(Echo(), "Ann")) == 'Greet somebody.\n\nname: "Ann"'
+            assert prompt_of(guide.thank(Echo(), "Ann")) == 'Thank somebody.\n\nname: "Ann"'
+        careful = Guide.name.with_options(temperature=0)(Echo(), "Rome")
+        assert (prompt_of(careful), careful.call.request.options.temperature) == ('Name a guide.\n\ntown: "Rome"', 0)
+        with pytest.raises(InvalidRequest, match=r"rename\(\) takes the backend first"):
+            Guide.rename(3, "Rome")
+
     async def test_a_local_class(self):
         """An annotation may name a class of the function around, also one that comes later."""
 
@@ -206,6 +228,8 @@ class TestMethods:
             Guide.describe,
             Guide.greet,
             Guide.name,
+            Guide.thank,
+            Guide.name.with_options(temperature=0),
             Guide("French").describe,
             Guide("French").describe.with_options(temperature=0),
         ],

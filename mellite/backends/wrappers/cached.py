@@ -260,6 +260,23 @@ class _Memory:
         """Keep what is kept."""
 
 
+#: Connections of the processes before this one. Kept for ever: closed here, they would end the locks over there.
+_inherited: Final[list[sqlite3.Connection]] = []
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make a database ready for answers.
+
+    Raises:
+        sqlite3.Error: if it is none.
+    """
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, events TEXT NOT NULL)"
+    )
+
+
 @final
 class _File:
     """An SQLite database. What goes wrong with it is said once, and costs no answer."""
@@ -276,11 +293,13 @@ class _File:
         if connection is None or self._process != forking.process.number:  # SQLite's must not cross a fork
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, events TEXT NOT NULL)"
-            )
+            try:
+                _prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            if self._connection is not None:
+                _inherited.append(self._connection)
             self._connection, self._process = connection, forking.process.number
         return connection
 
@@ -313,8 +332,12 @@ class _File:
         """Close the file."""
         with self._lock:
             connection, self._connection = self._connection, None
-            if connection is not None and self._process == forking.process.number:
+            if connection is None:
+                return
+            if self._process == forking.process.number:
                 connection.close()
+            else:
+                _inherited.append(connection)
 
 
 publish(globals(), "mellite", "Cached")

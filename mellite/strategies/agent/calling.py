@@ -157,7 +157,8 @@ class _Batch:
                 raise error
             finally:
                 del error, self  # see "Cycles" in `mellite.thunk`
-        return [self._called[index] for index in range(len(calls))]
+        called, self._called = self._called, {}  # the frames of the tools' errors may know this object
+        return [called[index] for index in range(len(calls))]
 
     async def _work(self, waiting: Iterator[tuple[int, ToolCall]], scope: anyio.CancelScope) -> None:
         """Run one call after another, beside others that do so; keep the first error and stop all."""
