@@ -219,7 +219,7 @@ class JournalSource:
         """Return the calls that began or settled since a mark, and what has arrived of those that go on."""
         self._look()
         answers = self._growing.look()
-        for number in answers.keys() - self._unsettled:
+        for number in answers.keys() & self._calls.keys() - self._unsettled:  # others have not been read of yet
             self._growing.drop(number)
         growing = {number: text for number, text in answers.items() if number in self._unsettled}
         texts = {str(number): masked(text) for number, text in growing.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from mellite.errors import CassetteMiss, MelliteError
 from mellite.viewer.rows import Changes, Source
 from mellite.viewer.sources import source_at
 from tests.archive.journal.support import ByStep
-from tests.viewer.viewing import COLUMNS, journaled, logged, recorded
+from tests.viewer.viewing import COLUMNS, Growing, journaled, logged, recorded
 
 
 @pytest.fixture(scope="module")
@@ -349,3 +351,29 @@ def test_looking_is_not_logged(tmp_path: Path) -> None:
         mellite.backends.Scripted(["Mine."]).generate("My own?").result()
     mellite.log.flush()
     assert [row.prompt for row in source_at(str(path)).calls(Wanted(), 0, 9).calls] == ["My own?"]
+
+
+@pytest.mark.anyio
+async def test_what_grows_before_its_call_is_read(tmp_path: Path) -> None:
+    """What has arrived of a call is kept while the line that began the call is still being written."""
+    path, backend = tmp_path / "journal", Growing()
+    with mellite.journal(path):
+        thunk = backend.generate("Grow.")
+        assert await anext(aiter(thunk)) == "One "
+        shutil.copytree(path, tmp_path / "copy")
+        backend.ended.set()
+        await thunk
+    records, growing = tmp_path / "copy" / "records", tmp_path / "copy" / "growing"
+    whole = records.read_bytes()
+    begun = whole.rindex(b"\nmj1 ")
+    records.write_bytes(whole[:begun])
+    source = source_at(str(tmp_path / "copy"))
+    mark = source.changes("").mark
+    for text in ("One ", "two "):
+        records.write_bytes(whole[: begun + 20])
+        with growing.open("a") as file:
+            file.write(json.dumps([1, text]) + "\n")
+        assert source.changes(mark).growing == {}
+    records.write_bytes(whole)
+    found = source.changes(mark)
+    assert ([row.state for row in found.calls], found.growing) == (["unsettled"], {"1": "One two "})
