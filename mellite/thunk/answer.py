@@ -91,9 +91,12 @@ class Answer(Deferred, Pictured, Generic[T]):
 
     @property
     def partial(self) -> str:
-        """The text so far, in every state; joined on each access."""
+        """The text so far, in every state."""
         outcome = self._settled()
-        return outcome.text if outcome is not None else self._so_far().text
+        if outcome is not None:
+            return outcome.text
+        pump = self._in_flight()
+        return "" if pump is None else pump.text_so_far()
 
     @property
     def parsed_repr(self) -> T | None:

@@ -16,6 +16,7 @@ from .. import loops
 from ..loops.places import Place, current_generation
 from ..values.errors import InvalidRequest
 from ..values.events import Event
+from .text_so_far import TextSoFar
 
 if TYPE_CHECKING:
     from .outcome import Outcome
@@ -87,6 +88,7 @@ class Audience(ABC):
         "_on_event",
         "_on_settled",
         "_paused",
+        "_text",
         "events",
         "interrupt",
         "loop",
@@ -98,6 +100,7 @@ class Audience(ABC):
     def __init__(self, loop: loops.Loop) -> None:
         self.loop = loop
         self.events: list[Event] = []
+        self._text: TextSoFar | None = None
         self.outcome: Outcome | None = None
         self.settled: Outcome | None = None
         self.interrupt: BaseException | None = None
@@ -117,6 +120,12 @@ class Audience(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Stop the generation, which has been asked for; only from the loop's own thread."""
+
+    def text_so_far(self) -> str:
+        """Return the text of the events so far."""
+        if self._text is None:
+            self._text = TextSoFar()
+        return self._text.of(self.events)
 
     # Consumers come and go.
 
