@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -110,6 +111,8 @@ class _Session:
     def in_pipe(self) -> None:
         """Answer each line; the first error ends it."""
         try:
+            if isinstance(sys.stdin, io.TextIOWrapper):
+                sys.stdin.reconfigure(errors="strict")  # in the C locale, Python takes halves of characters for text
             for line in sys.stdin:
                 if not self._take(line.strip()):
                     return
