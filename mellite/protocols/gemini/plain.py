@@ -16,7 +16,7 @@ __all__ = ["plain", "plain_usage"]
 
 class _Part(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
     text: str
-    thought: Literal[False] | None = None
+    thought: bool | None = None
     thought_signature: str | None = None
 
 
@@ -59,4 +59,7 @@ def plain(body: bytes) -> str | None:
         >>> plain(b'{"candidates": [{"content": {"parts": [{"text": "Hi!"}]}, "finishReason": "SAFETY"}]}')
     """
     answer = decoded(_decode, body)
-    return None if answer is None else answer.candidates[0].content.parts[0].text or None
+    if answer is None:
+        return None
+    part = answer.candidates[0].content.parts[0]
+    return None if part.thought else part.text or None
