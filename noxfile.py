@@ -254,8 +254,15 @@ AXE = "axe-core@4.14.1"
 
 @nox.session
 def viewer(session: nox.Session) -> None:
-    """Look at every view of `mellite view` in a real Chromium, and attack it; needs chromium, chromedriver and npm."""
+    """Look at every view of `mellite view` in a real Chromium, and attack it; needs chromium, chromedriver and npm.
+
+    With ``-- --documentation``, take the pictures of the documentation anew instead.
+    """
     session.install("-q", "-e", ".[test]", SELENIUM)
+    if "--documentation" in session.posargs:
+        around = {"MELLITE_DOCS": str(Path("docs").resolve())}
+        session.run("python", "-m", "pytest", "-q", "tests/viewer/browser/documentation.py", env=around)
+        return
     folder = Path(session.create_tmp()).resolve()
     session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), AXE, external=True)
     axe = folder / "node_modules" / "axe-core" / "axe.min.js"

@@ -34,7 +34,7 @@ function group(caption, rows, all) {
     count(row.input_tokens),
     count(row.cache_read_tokens),
     count(row.output_tokens),
-    `${money(row.cost_usd)}${row.unpriced ? " +?" : ""}`,
+    row.unpriced ? `${money(row.cost_usd)} + ?`.replace(/^ \+ /, "") : money(row.cost_usd),
     share(row, all),
   ]);
   return table(caption, [caption.replace("by ", ""), ...columns.slice(1)], body, [1, 2, 3, 4, 5, 6]);

@@ -48,7 +48,7 @@ async function callsOf(app, id) {
 }
 
 function pairView(pair) {
-  const name = [pair.left, pair.right].map((side) => (side ? link(side.id, `#/call/${encodeURIComponent(side.id)}`) : "nothing"));
+  const name = [pair.left, pair.right].map((side) => (side ? link(`call ${side.id}`, `#/call/${encodeURIComponent(side.id)}`) : "nothing"));
   const what = { same: "the same", answer: "another answer", request: "another request", removed: "only left", added: "only right" };
   const body = [
     ...pair.request.map((each) => changeView("request", each)),
