@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_group"]
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each batch.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, one for each batch.")
+_one_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _template = click.option("--template", metavar="TEXT", help="The prompt, with columns as {question}.")
 _column = click.option("--column", metavar="NAME", help="The column that is the prompt; prompt unless given.")
 
@@ -71,7 +72,7 @@ def status_command(*, directory: str, as_json: bool) -> None:
 @click.argument("directory", metavar="DIR")
 @click.option("--out", required=True, metavar="FILE", help="Where answers go: .jsonl, .csv, .parquet.")
 @click.option("--wait", is_flag=True, help="Wait until all batches have ended.")
-@_json
+@_one_json
 def fetch_command(*, directory: str, out: str, wait: bool, as_json: bool) -> None:
     """Write the answers of the batches of DIR that have ended.
 
@@ -117,7 +118,7 @@ def cancel_command(*, directory: str, as_json: bool) -> None:
 @live_options
 @_template
 @_column
-@_json
+@_one_json
 def estimate_command(*, file: str, asking: Asking, **given: Any) -> None:
     """Estimate the number and the cost of the batches for FILE.
 

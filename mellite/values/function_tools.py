@@ -405,7 +405,7 @@ def tool_of(value: object) -> Tool[..., Any] | ToolDefinition | Defined:
     if callable(value) and not isinstance(value, type):
         return tool(value)
     kind = type(value).__name__
-    msg = f"a tool is a function, a Tool, a ToolDefinition, or has one as its attribute `definition`; {kind} is none"
+    msg = f"a tool is a function, a Tool, a ToolDefinition, or has one as its attribute `definition`, not {kind}"
     raise InvalidRequest(msg, parameter="tools")
 
 

@@ -89,7 +89,7 @@ def render(request: Request) -> str:
     """
     if request.http is not None and not request.options.drop_unsupported:
         msg = (
-            "a text cassette is keyed by what is asked, and http=HttpOptions(...) is none of it; "
+            "a text cassette is keyed by what is asked, and http=HttpOptions(...) is not part of that; "
             "leave it out, use an HTTP cassette, or allow dropping it with drop_unsupported=True"
         )
         raise UnsupportedOption(msg, option="http", model=request.model)

@@ -131,7 +131,7 @@ async def test_stdout_belongs_to_the_client(anyio_backend_name: str) -> None:
     ("tools", "words"),
     [
         ([ToolDefinition("search")], "needs a function to run"),
-        ([3], "int is none"),
+        ([3], "not int"),
         ([mellite.tool(len, name="a"), mellite.tool(len, name="a")], "two tools have the name 'a'"),
     ],
     ids=["definition", "number", "same name"],
