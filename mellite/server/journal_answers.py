@@ -102,7 +102,7 @@ def _message(message: Mapping[str, Json]) -> JsonObject:
 
 def _parts(content: Json) -> list[Any]:
     """Return the parts of a message in their shortest form, without thinking and ids; results of tools as text."""
-    parts = [content] if isinstance(content, (str, Mapping)) else content or ()
+    parts = content if isinstance(content, (list, tuple)) else [] if content is None else [content]
     found: list[Any] = []
     for part in parts:
         if isinstance(part, Mapping):

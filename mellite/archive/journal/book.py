@@ -94,7 +94,7 @@ class Book:
 
     def unknown(self, call: Call) -> OutcomeUnknown:
         """Return the error of a call that began once, and of which nobody knows what came."""
-        arguments = masked_json((self.index.body(call.asked) or {}).get("arguments"))
+        arguments = masked_json(self.index.told(call.asked).get("arguments"))
         where = self.file.directory
         msg = (
             f"{call.of} {call.name!r} must run once, and had begun when its process died: nobody knows whether it was "

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, final
 
 from ...values.errors import InvalidJournal
 from ...values.provider_json import Json, JsonObject
 from .json_values import read_raw
-from .lines import Callee, Line, State, lines_in, read_line
+from .lines import Callee, Line, State, damaged, lines_in, read_line
 
 __all__ = ["RECORDS", "Call", "Index", "Place"]
 
@@ -200,16 +199,41 @@ class Index:
         """Return the JSON that a line holds; None for none."""
         return None if place is None else read_raw(self.line(place).body)
 
+    def told(self, place: Place | None) -> JsonObject:
+        """Return the JSON object that a line holds; an empty one for none.
+
+        Raises:
+            InvalidJournal: if it holds something else.
+        """
+        found = self.body(place)
+        if place is None or found is None:
+            return {}
+        if not isinstance(found, dict):
+            raise damaged(self.path, place[0], f"it should hold an object, not {type(found).__name__}")
+        return found
+
     def _find(self, name: str) -> Json:
         """Return what is kept under a hash; None if it is not."""
         return self.body(self.kept.get(name))
 
     def request(self, call: Call) -> JsonObject:
-        """Return what a call asks: ``who``, ``frame``, ``messages``, ``lineage``."""
-        told: Mapping[str, Any] = self.body(call.asked) or {}
-        whole: JsonObject = dict(told)
-        if "frame" in told:
-            whole["frame"] = self.find(told["frame"])
-        if "messages" in told:
-            whole["messages"] = [self.find(name) for name in told["messages"]]
+        """Return what a call asks: ``who``, ``frame``, ``messages``, ``lineage``.
+
+        Raises:
+            InvalidJournal: if it is nothing of the kind.
+        """
+        whole = dict(self.told(call.asked))
+        try:
+            if "frame" in whole:
+                whole["frame"] = self.find(whole["frame"])
+            if "messages" in whole:
+                whole["messages"] = [self.find(name) for name in whole["messages"]]
+        except TypeError as error:  # something that is not a hash, or not a list of them
+            raise self._not_a_request(call) from error
+        if not all(isinstance(each, dict) for each in (whole.get("frame", {}), *whole.get("messages", ()))):
+            raise self._not_a_request(call)
         return whole
+
+    def _not_a_request(self, call: Call) -> InvalidJournal:
+        offset = 0 if call.asked is None else call.asked[0]
+        return damaged(self.path, offset, f"it does not tell what call {call.number} asked")

@@ -33,7 +33,7 @@ from .index import Call
 from .json_values import as_raw
 from .judged import checked_body, sampled_body
 from .keys import Asked
-from .lines import Line, State
+from .lines import Line, State, damaged
 from .living import Taking
 from .records import Interrupted, Record, interrupted_in, records_of
 from .replaying import Replays, replays_of
@@ -218,25 +218,28 @@ class Journal(Observer, Interceptor, Pictured):
         Args:
             key: tells values apart that are asked for in no certain order, as in tasks that run at the same time.
         """
-        return datetime.fromisoformat(self._value("now", key, lambda: datetime.now(UTC).isoformat()))
+        return self._value("now", key, lambda: datetime.now(UTC).isoformat(), datetime.fromisoformat)
 
     def random(self, key: str | None = None) -> float:
         """Return a random number from 0.0 up to 1.0; the same when the program is started again. See `now`."""
-        return float(self._value("random", key, random.random))
+        return self._value("random", key, random.random, float)
 
     def uuid(self, key: str | None = None) -> UUID:
         """Return a random UUID; the same when the program is started again. See `now`."""
-        return UUID(self._value("uuid", key, lambda: str(uuid4())))
+        return self._value("uuid", key, lambda: str(uuid4()), UUID)
 
-    def _value(self, name: str, key: str | None, make: Callable[[], Json]) -> Any:
+    def _value(self, name: str, key: str | None, make: Callable[[], Json], read: Callable[[Any], T]) -> T:
         book = self._opened()
         nth = self._claims.count(name, key or "")
         place = book.index.values.get((name, key or "", nth))
-        if place is not None:
-            return book.index.body(place)
-        value = make()
-        book.write(Line("value", name=name, key=key or "", nth=nth, body=as_raw(value)))
-        return value
+        if place is None:
+            value = make()
+            book.write(Line("value", name=name, key=key or "", nth=nth, body=as_raw(value)))
+            return read(value)
+        try:
+            return read(book.index.body(place))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise damaged(book.index.path, place[0], f"it holds no value for {name}()") from error
 
     def _opened(self) -> Book:
         """Return what writes.
@@ -274,7 +277,7 @@ class Journal(Observer, Interceptor, Pictured):
         return self._asked(generation, proceed, _Question(asked, nth, place, known))
 
     def _given_again(self, call: Call, generation: Any, activity: Activity | None) -> AsyncGenerator[Event, None]:
-        body = self._book.index.body(call.answered)
+        body = self._book.index.told(call.answered)
         generation.generation_id = body["id"]
         self._note(call.number, generation, activity)
         self._replayed += 1

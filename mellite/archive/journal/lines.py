@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from ...values.errors import InvalidJournal
 
-__all__ = ["NOTHING", "Callee", "Kind", "Line", "State", "lines_in", "read_line", "written_line"]
+__all__ = ["NOTHING", "Callee", "Kind", "Line", "State", "damaged", "lines_in", "read_line", "written_line"]
 
 #: What a line tells of: what a later line refers to by its hash; a run; that a call begins; what came of it; that it is
 #: to be run again, though nobody knows what came of it; that the parent of a fork ran it; checks; a choice among
@@ -124,7 +124,7 @@ def _read(data: bytes, path: str, offset: int) -> Line:
     try:
         return _decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise _damaged(path, offset, str(error)) from error
+        raise damaged(path, offset, str(error)) from error
 
 
 def _passed_over(data: bytes | mmap.mmap, place: int, path: str, head: re.Match[bytes] | None) -> int:
@@ -143,16 +143,17 @@ def _passed_over(data: bytes | mmap.mmap, place: int, path: str, head: re.Match[
     if head is None:
         if _TORN.fullmatch(data, place, end) and not ended:
             return end
-        raise _damaged(path, place, "it is not a line of a journal")
+        raise damaged(path, place, "it is not a line of a journal")
     if head[1] != b"1":
-        raise _damaged(path, place, f"it has version {head[1].decode()}, which only a newer mellite reads")
+        raise damaged(path, place, f"it has version {head[1].decode()}, which only a newer mellite reads")
     missing = head.end() + int(head[2]) - end
     if missing > 0 and not ended:
         return end
     reason = f"it lacks {missing} bytes" if missing > 0 else "its digest does not fit"
-    raise _damaged(path, place, reason)
+    raise damaged(path, place, reason)
 
 
-def _damaged(path: str, offset: int, reason: str) -> InvalidJournal:
+def damaged(path: str, offset: int, reason: str) -> InvalidJournal:
+    """Return the error for a line that says what no line of a journal says."""
     msg = f"the journal {path!r} is damaged in the line at byte {offset}: {reason}; it is left as it is"
     return InvalidJournal(msg, path=path, offset=offset)

@@ -122,7 +122,7 @@ class Record:
 
     @property
     def _asked(self) -> Mapping[str, Json]:
-        return cast("Mapping[str, Json]", self._index.body(self._call.asked) or {})
+        return self._index.told(self._call.asked)
 
     @property
     def request(self) -> JsonObject:
@@ -142,7 +142,7 @@ class Record:
     @property
     def answer(self) -> JsonObject:
         """The outcome as it is kept: ``events`` with their ``times``, ``result`` or ``value``, and ``error``."""
-        return cast("JsonObject", self._index.body(self._call.answered) or {})
+        return self._index.told(self._call.answered)
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -207,10 +207,7 @@ def interrupted_in(index: Index) -> tuple[Interrupted, ...]:
     """Return the calls that must run once, had begun, and of which nobody knows what came."""
     found = [call for call in index.calls.values() if call.once and not call.is_settled]
     return tuple(
-        [
-            Interrupted(call.number, call.name or "", arguments=(index.body(call.asked) or {}).get("arguments"))
-            for call in found
-        ]
+        [Interrupted(call.number, call.name or "", arguments=index.told(call.asked).get("arguments")) for call in found]
     )
 
 
