@@ -189,7 +189,7 @@ def _way_back(
 
 
 def _nearest(left: Sequence[Entry], right: Sequence[Entry], ours: list[int], theirs: list[int]) -> dict[int, int]:
-    """Pair as many calls as can be, in any order, those that differ least first. Return the places of partners."""
+    """Pair as many calls as possible, in any order, the most similar first. Return the places of the partners."""
     if _is_text([*left, *right]):
         return {}
     if len(ours) * len(theirs) > _MOST_PAIRS:

@@ -66,7 +66,7 @@ def entry_of(path: str, record: Record) -> Entry:
 
 
 def _target(record: Record) -> str:
-    """Return who is asked, as one text; or the name of a tool or function."""
+    """Return the backend as one text; or the name of a tool or function."""
     return _json(record.who) if record.kind == "call" else record.name
 
 

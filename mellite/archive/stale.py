@@ -79,7 +79,7 @@ def _cost(entry: Entry | None, one: Substitute) -> JsonObject:
 
 
 def missing_cassette(test: str, path: str) -> JsonObject:
-    """Return what is reported of a test that has no cassette: nobody knows what recording it would cost."""
+    """Return the report on a test without a cassette; the cost of recording it is unknown."""
     unknown = {"input_tokens": None, "output_tokens": None, "cost_usd": None}
     return {"test": test, "cassette": path, "kind": "missing", "call": None, "question": "", "request": [], **unknown}
 

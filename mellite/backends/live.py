@@ -160,7 +160,7 @@ class LiveBackend(Backend):
         return self._answering(request).pull() if self._rule is None else one_by_one(self.batches(request))
 
     def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
-        """Send the request; yield the events of the answer, those that arrive at once at once.
+        """Send the request; yield the events of the answer, in batches as they arrive.
 
         Args:
             once: whether to send it once, whatever `retries` says: whoever asks has a rule of its own.

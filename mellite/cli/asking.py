@@ -1,4 +1,4 @@
-"""The options of the commands that ask a model: who is asked, how, and with which instructions."""
+"""The options of the commands that ask a model: the model, the system prompt, and how to call it."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class _Session:
         return using(ShownCalls(on_terminal=self._is_on_terminal))
 
     def _with_partial(self, question: str, answer: AnyThunk) -> Conversation:
-        """Return the conversation with what there is of an answer that was stopped; as it was if there is nothing."""
+        """Return the conversation with the arrived part of an answer that was stopped; unchanged if nothing arrived."""
         from ..values.messages import Message
 
         if not answer.partial:

@@ -1,4 +1,4 @@
-"""`mellite journal`: look into the journals of runs, and say what came of calls that nobody knows the outcome of."""
+"""`mellite journal`: look into the journals of runs, and settle calls whose outcome is unknown."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class Sink(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Note that nobody wants it."""
+        """Discard what was collected."""
         ...
 
 

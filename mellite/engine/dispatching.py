@@ -81,7 +81,7 @@ class _Seat:
         self.is_lost = False
 
     def wake(self) -> None:
-        """Have the sender look what there is."""
+        """Wake the sender."""
         if self.waiter is not None:
             self.waiter.wake()
 
@@ -160,7 +160,7 @@ class Dispatch:
         return call
 
     def withdraw(self, call: Call) -> None:
-        """Have a call stopped that nobody waits for any more."""
+        """Stop a call whose result is no longer wanted."""
         self._have_called(self._withdraw, call)
 
     def fail(self, error: Exception) -> None:

@@ -105,7 +105,7 @@ class AsyncioLoop:
             self.asked = True
 
     def is_cancelling(self) -> bool:
-        """Whether somebody has asked the task that was spawned to end."""
+        """Whether the spawned task was asked to end."""
         return self.task is not None and self.task.cancelling() > 0
 
     def call_soon(self, function: Callable[..., object], *args: object) -> bool:

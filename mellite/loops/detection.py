@@ -97,7 +97,7 @@ class Loop(Protocol):
         ...
 
     def is_cancelling(self) -> bool:
-        """Whether somebody has asked the task that was spawned to end; only from the loop's own thread."""
+        """Whether the spawned task was asked to end; only from the loop's own thread."""
         ...
 
     def call_soon(self, function: Callable[..., object], *args: object) -> bool:

@@ -73,7 +73,7 @@ class TrioLoop:
             self.scope.cancel()
 
     def is_cancelling(self) -> bool:
-        """Whether somebody has asked the task that was spawned to end."""
+        """Whether the spawned task was asked to end."""
         return self.asked
 
     def call_soon(self, function: Callable[..., object], *args: object) -> bool:

@@ -124,7 +124,7 @@ class Fields:
         self._left[name] = value
 
     def rest(self) -> JsonObject:
-        """Return the fields that nobody has taken."""
+        """Return the fields that were not taken."""
         return {name: value for name, value in self._left.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""Refuse what would go round for ever: a provider that is the server itself, and a request that it has passed on."""
+"""Refuse endless loops: a provider that is the server itself, and a request that it has passed on."""
 
 from __future__ import annotations
 

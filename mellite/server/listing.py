@@ -88,7 +88,7 @@ def _model_of(one: HttpInteraction) -> str | None:
 def listed(
     method: str, path: str, headers: Mapping[str, str], body: bytes, names: Sequence[str], *, others: bool = False
 ) -> JsonObject | None:
-    """Return the answer to somebody who asks for models, or for one of them; None if nobody asks such a thing.
+    """Return the answer to a request for the models, or for one of them; None for any other request.
 
     Args:
         method: of the request.

@@ -67,7 +67,7 @@ class GrowingTexts:
                 console.print(Text(line, style="dim"), soft_wrap=True)
 
     def drop(self, key: object) -> None:
-        """Draw no more what nobody watches any longer."""
+        """Stop drawing what is no longer watched."""
         with self._lock:
             self._forget(key)
 

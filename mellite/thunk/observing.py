@@ -84,7 +84,7 @@ ToolRunner: TypeAlias = "Callable[[ToolCall], Awaitable[ToolResult]]"
 
 
 class Observer:
-    """Looks on. Every method does nothing; a subclass writes those that it wants.
+    """An observer. Every method does nothing; a subclass overrides what it needs.
 
     `started` comes first and `settled` last, each once. `settled` comes before whoever waits for it goes on.
     """
@@ -296,7 +296,7 @@ class InForce:
         return [later for later in found if later is not None]
 
     def begin(self, kind: Kind, subject: Any) -> Activity | None:
-        """Tell that something begins; return None if nobody looks on. Whoever begins it calls ``settle``."""
+        """Announce an activity; return None without observers. The caller calls ``settle``."""
         if not (self.observers and self.observed):
             return None
         begun = Activity(kind, subject, _current.get(), self.observers)
@@ -342,7 +342,7 @@ class _Everywhere:
         self.in_force: InForce | None = None
 
     def change(self, watchers: tuple[Observer | Interceptor, ...]) -> None:
-        """Put these in the place of those that were there."""
+        """Replace the observers."""
         self.watchers = watchers
         noticed = self.noticed if isinstance(self.noticed, tuple) else (self.noticed,)
         found = [each for each in noticed if isinstance(each, (Observer, Interceptor)) and each not in watchers]
@@ -452,7 +452,7 @@ def current() -> Activity | None:
 
 
 def begin(kind: Kind, subject: Any) -> Activity | None:
-    """Tell that something begins, and return it for whoever settles it; None if nobody looks on."""
+    """Announce an activity, and return it for the code that settles it; None without observers."""
     force = in_force()
     return None if force is None else force.begin(kind, subject)
 

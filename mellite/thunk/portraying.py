@@ -84,7 +84,7 @@ def facts_of(thunk: Looked) -> tuple[tuple[str, str], ...]:
 
 
 def asked_of(thunk: Looked, made: GenerationMetadata) -> str:
-    """Return who is asked: provider and model where they are known."""
+    """Return the provider and the model, where they are known."""
     return f"{made.provider}:{made.model}" if made.provider and made.model else name_of(thunk.call.asked)
 
 

@@ -247,7 +247,7 @@ class Pump(PushedAudience):
             del self, source
 
     def _break_flight(self) -> None:
-        """Stop what has just departed: in the same moment somebody said so."""
+        """Stop a generation that has just been sent, and was cancelled in the same moment."""
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.abort()

@@ -91,7 +91,7 @@ class PushedAudience(Audience):
 
     @property
     def is_bound(self) -> bool:
-        """Whether it is to stay in its task: somebody looks on from there, or it is being cancelled."""
+        """Whether the generation must stay in its task: it is observed from there, or is being cancelled."""
         return self.activity is not None or self._cancel_reason is not None or self.loop.is_cancelling()
 
     @property
@@ -101,7 +101,7 @@ class PushedAudience(Audience):
 
     @property
     def is_listened_to(self) -> bool:
-        """Whether somebody looks on who wants each event."""
+        """Whether an observer wants each event."""
         return self.activity is not None and self.activity.is_listened_to
 
     @abstractmethod

@@ -232,7 +232,7 @@ class ProviderError(MelliteError):
 
 
 class AuthenticationError(ProviderError):
-    """The provider did not accept who is asking; ``kind`` says why, as far as it is known."""
+    """The provider did not accept the credentials; ``kind`` says why, as far as it is known."""
 
     kind: Literal["missing", "invalid", "expired", "insufficient-permissions", "unknown"] = "unknown"
 
@@ -338,7 +338,7 @@ class BackendError(MelliteError):
 
 
 class GenerationCancelled(MelliteError):
-    """The generation was cancelled; ``reason`` says why, if anybody did."""
+    """The generation was cancelled; ``reason`` says why, if that was given."""
 
     reason: str | None = None
 

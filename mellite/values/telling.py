@@ -97,7 +97,7 @@ class Log:
         self.is_detailed = False
 
     def wants(self, level: int) -> bool:
-        """Tell whether anybody wants records of this level."""
+        """Return whether records of this level are wanted."""
         return self._logger.isEnabledFor(level)
 
     def debug(self, event: str, message: str, *args: object, **fields: Any) -> None:
@@ -109,7 +109,7 @@ class Log:
         self.tell(logging.INFO, event, message, *args, **fields)
 
     def warning(self, event: str, message: str, *args: object, **fields: Any) -> None:
-        """Tell what somebody should look at; see `tell`."""
+        """Write a warning; see `tell`."""
         self.tell(logging.WARNING, event, message, *args, **fields)
 
     def tell(

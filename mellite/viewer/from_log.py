@@ -1,4 +1,4 @@
-"""A log of calls as a source of the viewer: rows, whole calls, runs and costs, read anew whenever somebody asks."""
+"""A log of calls as a source of the viewer: rows, whole calls, runs and costs, read again for each request."""
 
 from __future__ import annotations
 

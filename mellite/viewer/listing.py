@@ -22,7 +22,7 @@ _KEYS: Final[Mapping[str, Callable[[Row], float]]] = {
 
 @final
 class Kept:
-    """Rows that are in memory, and which of them are new or have changed since somebody last looked.
+    """Rows in memory, with those that are new or have changed since the last look.
 
     Example:
         >>> kept = Kept()

@@ -30,7 +30,7 @@ class Row:
         started_at: in UTC, as in ``2026-11-30T22:05:05.123456+00:00``; None if that is not known.
         provider: who was asked.
         model: which model was asked for; `response_model` the one that answered.
-        state: ``done``, ``failed``, ``cancelled``, or ``unsettled`` if nobody knows what came.
+        state: ``done``, ``failed``, ``cancelled``, or ``unsettled`` if the outcome is unknown.
         prompt: the messages as one text.
         text: the answer as far as it came; `thinking` what the model thought.
         error_type: the class of the error of a failed call; `error` its message.

@@ -27,7 +27,7 @@ Asked: TypeAlias = tuple[str, Mapping[str, str], Mapping[str, str], Mapping[str,
 
 
 class Ahead(NamedTuple):
-    """A request that was compiled for somebody who looks at it before it is sent.
+    """A request that was compiled to be looked at before it is sent.
 
     Attributes:
         request: the very request; one that is equal is another one.

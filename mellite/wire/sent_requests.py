@@ -12,7 +12,7 @@ __all__ = ["tell_of", "tell_of_wait"]
 
 
 def tell_of(http: HttpRequest) -> None:
-    """Write a record. Called where ``log.is_detailed`` says that somebody wants it."""
+    """Write a record. Called only where ``log.is_detailed``."""
     known: Mapping[str, object] = http.context
     host, provider, model = urlsplit(http.url).hostname, known.get("provider"), known.get("model")
     said = "%s:%s: %s to %s, %d bytes"

@@ -139,7 +139,7 @@ def imported(name: str, path: str) -> Imported:
 
 
 def unknown(path: str) -> InvalidCassette:
-    """Return the error for a file of a format that nobody knows."""
+    """Return the error for a file of an unknown format."""
     titles = ", ".join(["mellite's own", "VCR.py's", "cassetter's", *[one.title for one in FOREIGN.values()]])
     names = ", ".join([name for name in get_args(SourceFormat) if name != "auto"])
     msg = f"{path!r} is of no format that can be converted ({titles}); if it is, say which: --from {names}"

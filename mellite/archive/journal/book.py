@@ -85,7 +85,7 @@ class Book:
 
     @property
     def synced(self) -> Callable[[], Awaitable[None]] | None:
-        """Waits until all is on the disk; None where nobody waits for that."""
+        """The function that waits until everything is on disk; None where nothing waits for it."""
         return self.sync if self.file.is_synced else None
 
     async def sync(self) -> None:
@@ -93,7 +93,7 @@ class Book:
         await loops.run_in_thread(self.file.sync)
 
     def unknown(self, call: Call) -> OutcomeUnknown:
-        """Return the error of a call that began once, and of which nobody knows what came."""
+        """Return the error of a call that must run once, has begun, and whose outcome is unknown."""
         arguments = masked_json(self.index.told(call.asked).get("arguments"))
         where = self.file.directory
         msg = (

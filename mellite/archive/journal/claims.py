@@ -83,6 +83,6 @@ class Claims:
 
 
 def _looks(generation: Any) -> tuple[object, ...]:
-    """Return what is the same for generations that may be equal."""
+    """Return a value that is equal for generations that may be equal."""
     call = generation.call
     return id(call.backend), call.lineage, call.request.model, call.request.text

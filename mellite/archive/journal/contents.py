@@ -220,7 +220,7 @@ def result_of(told: Json) -> ToolResult:
 
 
 def given_result(id: str, name: str, value: Any) -> ToolResult:
-    """Return what somebody gave as the result of a call: a result, or what a tool might return."""
+    """Return the result of a call that a caller supplied: a result, or what a tool might return."""
     if isinstance(value, ToolResult):
         return evolve(value, id=id, name=name)
     if isinstance(value, ToolValue):

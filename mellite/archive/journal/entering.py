@@ -1,4 +1,4 @@
-"""Enter calls into a journal that somebody else asks, hours later: what is asked now, and what came of it then."""
+"""Enter calls into a journal whose answers another process fetches, hours later."""
 
 from __future__ import annotations
 

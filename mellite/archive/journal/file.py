@@ -166,7 +166,7 @@ class JournalFile:
         self._waiting.clear()
 
     def check(self) -> None:
-        """Refuse to go on with a journal that was removed while it is open: nobody could find again what it keeps.
+        """Refuse to go on with a journal that was removed while it is open: what it keeps could not be found again.
 
         Raises:
             JournalError: if it was.

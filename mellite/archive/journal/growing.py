@@ -1,4 +1,4 @@
-"""Show answers of a journal while they arrive: what has come so far, ten times a second, for as long as somebody looks.
+"""Show answers of a journal while they arrive, ten times a second, for as long as there is a reader.
 
 Whoever looks touches a file in the journal's directory. While that is fresh, the process that writes the journal
 appends what arrives to another file. Neither is a part of the journal: without them it says the same.
@@ -44,7 +44,7 @@ class Growth:
         self.forget()
 
     def tell(self, number: int, events: Iterable[Event]) -> bool:
-        """Tell what has arrived of a call; return whether anybody looks, so that it need not be told again."""
+        """Report the arrived part of a call; return whether there is a reader, for whom to go on."""
         try:
             if time.time() - os.stat(self._looked).st_mtime > _FRESH:
                 return False
@@ -67,7 +67,7 @@ class Growth:
 
 @final
 class GrowingAnswers:
-    """Reads what has arrived of answers, and has it be told. For whoever looks.
+    """Reads the arrived parts of answers, and reports them to readers.
 
     Args:
         directory: the journal.

@@ -1,4 +1,4 @@
-"""The journal of a run, open: it stands between a program and whom it asks, and keeps what comes back."""
+"""The open journal of a run: stands between a program and its backends, and keeps what comes back."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class Journal(Observer, Interceptor, Pictured):
 
     @property
     def interrupted(self) -> tuple[Interrupted, ...]:
-        """The calls that must run once, had begun, and of which nobody knows what came: for `resolve`."""
+        """The calls that must run once, had begun, and whose outcome is unknown: for `resolve`."""
         return () if self._file is None else interrupted_in(self._file.index)
 
     @property
@@ -199,7 +199,7 @@ class Journal(Observer, Interceptor, Pictured):
         return found
 
     def resolve(self, call_id: int | str, result: Any) -> None:
-        """Say what came of a call that must run once, and of which nobody knew.
+        """Settle a call that must run once, and whose outcome is unknown.
 
         Args:
             call_id: its number, as in `interrupted`.
@@ -265,7 +265,7 @@ class Journal(Observer, Interceptor, Pictured):
             self._claims.driven(activity.subject)
 
     def stream(self, generation: Any, proceed: Opener) -> AsyncIterator[Event]:
-        """Return the events that are kept of a call; else those of whoever is asked, and keep them."""
+        """Return the kept events of a call; else those of the backend, and keep them."""
         if self._leave is None:  # of a task that outlives the block
             return proceed(generation)
         activity = observing.current()

@@ -1,4 +1,4 @@
-"""Which calls are the same: who is asked, and what, without keys, clocks and what is never sent."""
+"""The key by which calls are equal: backend and request, without keys, clocks and what is never sent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Asked:
 
 
 def who_of(backend: object) -> JsonObject:
-    """Return who is asked: provider, protocol, model and URL of a route; else the class, and what it calls itself."""
+    """Return the identity of a backend: provider, protocol, model and URL of a route; else class and own name."""
     route: Any = getattr(backend, "route", None)
     if hasattr(route, "endpoint") and hasattr(route, "protocol"):
         return {

@@ -36,7 +36,7 @@ NOTHING: Final = msgspec.Raw(b"")
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One line. What is large stays undecoded until somebody wants it.
+    """One line. Large parts stay undecoded until they are read.
 
     Attributes:
         kind: what it tells.

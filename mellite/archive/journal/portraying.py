@@ -44,7 +44,7 @@ def portrait_of_journal(
             ("replayed", f"{replayed:,} replayed"),
             ("live", f"{live:,} live"),
             ("parent", f"fork of {parent}" if parent else ""),
-            ("interrupted", f"{counted(interrupted, 'call')} of which nobody knows what came" if interrupted else ""),
+            ("interrupted", f"{counted(interrupted, 'call')} whose outcome is unknown" if interrupted else ""),
         ),
         passages=() if divergence is None else (Passage("divergence", str(divergence), most=2_000),),
         table=Table(

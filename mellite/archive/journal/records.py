@@ -25,7 +25,7 @@ __all__ = ["Interrupted", "Record", "Records", "interrupted_in", "read_journal",
 
 @frozen
 class Interrupted:
-    """A call that must run once, had begun, and of which nobody knows what came.
+    """A call that must run once, had begun, and whose outcome is unknown.
 
     Args:
         call_id: its number in the journal, for `Journal.resolve`.
@@ -40,7 +40,7 @@ class Interrupted:
 
 @frozen(eq=False, repr=False)
 class Record:
-    """One call of a journal. What is large is read from its file when somebody looks."""
+    """One call of a journal. Large parts are read from its file on access."""
 
     _call: Call = field(alias="call")
     _index: Index = field(alias="index")
@@ -204,7 +204,7 @@ def records_of(index: Index) -> tuple[Record, ...]:
 
 
 def interrupted_in(index: Index) -> tuple[Interrupted, ...]:
-    """Return the calls that must run once, had begun, and of which nobody knows what came."""
+    """Return the calls that must run once, had begun, and whose outcome is unknown."""
     found = [call for call in index.calls.values() if call.once and not call.is_settled]
     return tuple(
         [Interrupted(call.number, call.name or "", arguments=index.told(call.asked).get("arguments")) for call in found]
@@ -232,7 +232,7 @@ class Records:
 
     @property
     def interrupted(self) -> tuple[Interrupted, ...]:
-        """The calls that must run once, had begun, and of which nobody knows what came."""
+        """The calls that must run once, had begun, and whose outcome is unknown."""
         return interrupted_in(self.index)
 
     @property

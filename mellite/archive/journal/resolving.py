@@ -1,4 +1,4 @@
-"""Say what came of a call that must run once, and of which nobody knew."""
+"""Settle a call that must run once, and whose outcome is unknown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def resolve(book: Book, call_id: int | str, result: Any) -> None:
 
 
 def forget(book: Book, call_id: int | str) -> None:
-    """Have a call run once more, though nobody knows what came of it.
+    """Have a call run once more, though its outcome is unknown.
 
     Raises:
         InvalidRequest: as `resolve` does.

@@ -1,4 +1,4 @@
-"""The texts of a log in memory, in lower case: a word in 100,000 calls is found while somebody is still typing."""
+"""The texts of a log in memory, in lower case: a word in 100,000 calls is found as fast as it is typed."""
 
 from __future__ import annotations
 

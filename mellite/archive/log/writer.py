@@ -148,7 +148,7 @@ class Writer:
     # Writing
 
     def _drain(self, count: int) -> None:
-        """Write so many of those that wait, the first ones."""
+        """Write the first rows of those that wait, up to a number."""
         if self._writes == threading.get_ident():
             return  # something settles while it is collected as garbage here: the loop below comes to it
         with self._writing:

@@ -169,7 +169,7 @@ class _Handler(ResponseHandler):
             self.pause_reading()  # whoever reads resumes it
 
     def fail(self, error: BaseException) -> None:
-        """Have whoever waits for the answer, or reads it, raise an error."""
+        """Raise an error in the task that waits for the answer, or reads it."""
         self.set_exception(error)
         if self._payload is not None:
             self._payload.set_exception(error)

@@ -161,7 +161,7 @@ class _LiveResponse(HttpResponse):
         return piece
 
     async def aclose(self) -> None:
-        """Close the answer. Shielded: whoever goes away by cancellation closes the connection, too."""
+        """Close the answer, shielded: a cancelled reader closes the connection, too."""
         if self._closed:
             return
         self._closed = True

@@ -219,7 +219,7 @@ _DECODER: Final = msgspec.json.Decoder(float_hook=_integral)
 
 
 def canonical_body(body: bytes, redaction: Redaction, *, lenient: bool = False) -> bytes:
-    """Return a body in a form that is the same for all bodies between which `differences` finds none.
+    """Return a body in a canonical form, equal for all bodies between which `differences` finds none.
 
     Args:
         body: as it is sent, or as it is stored.

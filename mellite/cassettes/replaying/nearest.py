@@ -77,7 +77,7 @@ class NearestTransport(ReplayTransport):
         return tuple([one for one in self.history if isinstance(one, Substitute)])
 
     def settle(self) -> None:
-        """Pair requests that were one more when they came with calls that nobody has asked for since."""
+        """Pair requests that were extra when they came with calls that have not been asked for since."""
         secrets = environment_secrets(os.environ)
         with self._lock:
             for one in [each for each in self.history if isinstance(each, Substitute) and each.kind == "added"]:

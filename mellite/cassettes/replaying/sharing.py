@@ -30,7 +30,7 @@ class Laid:
 
 
 class SharedAnswers:
-    """Keeps small answers, and large ones for as long as somebody reads them.
+    """Keeps small answers, and large ones while they have readers.
 
     Several threads may use it: at worst two of them make the same thing.
 

@@ -1,4 +1,4 @@
-"""Leave out of a request what differs between equal runs of a program that asks with somebody else's client.
+"""Leave out of a request what a client varies between equal runs of a program.
 
 Two runs of a coding agent send the same messages with other session ids, cache keys and item ids; two clients of one
 service send the same request with other headers. None of that changes the answer, so none of it is compared where

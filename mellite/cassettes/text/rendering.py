@@ -100,7 +100,7 @@ def render(request: Request) -> str:
 
 
 def _plain(request: Request) -> str | None:
-    """Return the text of the only message, if the request is no more than that; else None."""
+    """Return the text of the only message, if the request has nothing else; else None."""
     if request.system or request.tools or request.tool_choice is not None or request.output is not str:
         return None
     if request.provider_options and not request.options.drop_unsupported:

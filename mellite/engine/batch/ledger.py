@@ -205,7 +205,7 @@ class Ledger:
             setattr(part, name, value)
 
     def take(self, id: str) -> None:
-        """Note that somebody has got the result of a call.
+        """Note that the result of a call was handed out.
 
         Raises:
             JournalError: if it cannot be written.

@@ -75,7 +75,7 @@ class Service(Protocol):
         ...
 
     async def find(self, draft: Draft) -> str | None:
-        """Return the id of a batch of which nobody knows whether it was made; None if it was not."""
+        """Return the id of a batch that may have been made; None if it was not."""
         ...
 
     async def look(self, id: str) -> Look:

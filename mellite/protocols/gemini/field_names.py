@@ -1,4 +1,4 @@
-"""The field names of Gemini's JSON in lowerCamelCase, also where somebody has written them in snake_case."""
+"""The field names of Gemini's JSON in lowerCamelCase, also for callers who write snake_case."""
 
 from __future__ import annotations
 

@@ -291,7 +291,7 @@ def unary(body: bytes, *, dialect: ChatDialect = OPENAI) -> Sequence[Event] | It
 
 
 def _broken_off(events: Sequence[Event], state: State) -> Iterator[Event]:
-    """Give what there is of an answer whose choice names an error, and then that error."""
+    """Give the arrived part of an answer whose choice names an error, and then that error."""
     yield from events
     yield from _concluded(state)
 

@@ -268,7 +268,7 @@ class _Deferred(Exception):
 
 
 def _answered(call: ToolCall, value: object, most: int) -> Called:
-    """Return a call as answered with a value that somebody else had.
+    """Return a call as answered with a value from elsewhere.
 
     Raises:
         ToolFailure: if that has no JSON form.

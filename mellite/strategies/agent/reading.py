@@ -143,7 +143,7 @@ def last_event(finish: Finish, progress: Progress) -> Finish:
 
 
 def all_events(told: list[Event], outcome: Outcome, progress: Progress) -> list[Event]:
-    """Return the events of a run whose last step was a text that nobody had looked at.
+    """Return the events of a run whose last step was a text that was not read.
 
     Args:
         told: what came before that text.

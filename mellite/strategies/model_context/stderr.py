@@ -21,7 +21,7 @@ _WAITING_TIME: Final = 0.5
 
 @final
 class LastWords:
-    """A pipe for the stderr of a program, read by a thread until nobody can write to it any more.
+    """A pipe for the stderr of a program, read by a thread until all writers have closed it.
 
     Each line goes to the logger ``mellite.mcp``, as INFO.
 

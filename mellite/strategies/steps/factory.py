@@ -55,7 +55,7 @@ class BackendClient(AsyncLLMClient):
         self._given = None if given is None else Retry(given, attempts=1)
 
     async def complete(self, req: LLMRequest) -> LLMResponse:
-        """Return the answer; one that nobody waits for any more is cancelled."""
+        """Return the answer; cancelled, if the caller stops waiting."""
         options: dict[str, Any] = {"temperature": req.temperature, "top_p": req.top_p}
         if req.extra:
             options["http"] = HttpOptions(body=dict(req.extra))

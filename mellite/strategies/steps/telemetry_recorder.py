@@ -1,4 +1,4 @@
-"""Tells whoever observes mellite, OpenTelemetry among them, of steps that something else runs."""
+"""Reports steps that another framework runs to the observers of mellite, such as OpenTelemetry."""
 
 from __future__ import annotations
 

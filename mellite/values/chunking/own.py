@@ -1,4 +1,4 @@
-"""Chunkers of one's own: a function, a regular expression, or an object; text that they lose is noticed."""
+"""Custom chunkers: a function, a regular expression, or an object; text that they lose is noticed."""
 
 from __future__ import annotations
 

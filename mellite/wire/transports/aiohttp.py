@@ -335,7 +335,7 @@ def _connect(max_connections: int) -> _Client:
 
 
 def _given(session: aiohttp.ClientSession) -> _Client:
-    """Use a session of somebody else's."""
+    """Use a session of the caller's."""
     import yarl
 
     transports = weakref.WeakSet[asyncio.Transport]()

@@ -296,7 +296,7 @@ class Http2Connection(httpcore2.AsyncConnectionInterface):
         raise lost
 
     async def _write(self) -> None:
-        """Have written what there is to write, and wait for that."""
+        """Write everything that is pending, and wait until it is written."""
         self._write_soon()
         if self._written is not None:
             await self._written.wait()

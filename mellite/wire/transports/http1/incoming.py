@@ -127,7 +127,7 @@ class Incoming:
             self._head_bytes = 0
 
     def refuse(self) -> None:
-        """Take whatever comes for what nobody asked for: the request has not been sent."""
+        """Take whatever comes as unrequested: the request has not been sent."""
         self._is_unasked = True
         self._parser = None
 
@@ -150,7 +150,7 @@ class Incoming:
     # --- from llhttp -----------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """A head begins; a second one behind a whole answer is one that nobody asked for."""
+        """Take the beginning of a head; a second one after a whole answer was not asked for."""
         if self.is_complete:
             self.is_reusable = False
 

@@ -1,4 +1,4 @@
-"""Whether a socket has something that nobody has read yet: bytes, or its end."""
+"""Check whether a socket has something unread: bytes, or its end."""
 
 from __future__ import annotations
 
