@@ -102,10 +102,11 @@ class _Mapping:
         from ..engine.engines import engine_named
         from ..engine.mapping import map as mapping
 
+        engine = engine_named(self._given["on"], self._given["scheduler"], self._given["workers"])
         try:
             mapped = mapping(
                 self._thunks() if self._total is None else _Counted(self._thunks(), self._total),
-                on=engine_named(self._given["on"], self._given["scheduler"], self._given["workers"]),
+                on=engine,
                 journal=self._given["journal"],
                 limits=self._limits(),
                 concurrency=self._given["concurrency"],
@@ -115,6 +116,7 @@ class _Mapping:
             code = self._settle(mapped)
             with _without_ctrl_c():
                 written = self._out.finish()
+                engine.linger_in_thread()
         except BaseException:
             with _without_ctrl_c():
                 self._keep()
@@ -156,16 +158,18 @@ class _Mapping:
 
     def _settle(self, mapped: Map[Any]) -> int:
         try:
-            for thunk in mapped:
-                self._failure = self._failure or thunk.error
-                self._out.write({**beside(self._of.pop(id(thunk))), **_answer(thunk)}, failed=thunk.state != "done")
-                if self._given["as_json"] and time.monotonic() - self._said >= _EVERY:
-                    self._say(mapped, None)
+            with mapped:
+                for thunk in mapped:
+                    self._failure = self._failure or thunk.error
+                    row = beside(self._of.pop(id(thunk)))
+                    self._out.write({**row, **_answer(thunk)}, failed=thunk.state != "done")
+                    if self._given["as_json"] and time.monotonic() - self._said >= _EVERY:
+                        self._say(mapped, None)
         except BudgetSpent as error:
             click.echo(f"mellite: {error}", err=True)
             return _SPENT
         except KeyboardInterrupt:
-            mapped.cancel("Ctrl-C")
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one would break into what ends by itself
             click.echo("mellite: stopped by Ctrl-C; what had settled is written", err=True)
             return INTERRUPTED
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
@@ -62,6 +63,10 @@ class Crew(Protocol):
         """Set up a desk on a worker."""
         ...
 
-    def leave(self) -> None:
-        """Give up what `launch` has opened; called once, in the loop, without blocking it."""
+    def leave(self) -> threading.Thread | None:
+        """Give up what `launch` has opened; called once, in the loop, without blocking it.
+
+        Returns:
+            The thread that does so, if there is anything; a program that ends before it breaks into that.
+        """
         ...

@@ -8,6 +8,7 @@ with `WorkerLost`.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
@@ -40,6 +41,9 @@ _GRACE: Final = 10.0
 
 #: How long saying goodbye may take, in seconds.
 _GOODBYE: Final = 2.0
+
+#: The longest to wait until workers that are of the map alone have ended, in seconds.
+_ENDING: Final = 10.0
 
 
 @final
@@ -115,6 +119,7 @@ class Dispatch:
         self._is_ready = self._is_closed = self._is_gone = False
         self._lingering: list[loops.Waker] = []
         self._look: loops.Waiter | None = None
+        self._ending: threading.Thread | None = None
         self.trouble: Exception | None = None
 
     # From any thread
@@ -182,6 +187,10 @@ class Dispatch:
         with self._goodbye(waiter) as is_awaited, loops.move_on_after(_GOODBYE, shield=True):
             if is_awaited:
                 await waiter.wait()
+        ending = self._ending
+        if ending is not None:
+            with loops.move_on_after(_ENDING + 1, shield=True):
+                await loops.run_in_thread(partial(ending.join, _ENDING))
 
     def linger_in_thread(self) -> None:
         """Do as `linger` does, blocking the thread."""
@@ -189,6 +198,8 @@ class Dispatch:
         with self._goodbye(waiter) as is_awaited:
             if is_awaited:
                 waiter.block(_GOODBYE)
+        if self._ending is not None:
+            self._ending.join(_ENDING)
 
     @contextmanager
     def _goodbye(self, waiter: loops.Waker) -> Generator[bool]:
@@ -413,7 +424,7 @@ class Dispatch:
         loops.current().spawn(self._say_goodbye, self._leave)
 
     def _leave(self) -> None:
-        self._crew.leave()
+        self._ending = self._crew.leave()
         self._is_gone = True
         for waiter in list(self._lingering):
             waiter.wake()

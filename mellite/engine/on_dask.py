@@ -7,8 +7,10 @@ tasks of Dask are not: https://distributed.dask.org/en/stable/actors.html
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from multiprocessing import resource_tracker
 from pydoc import locate
 from typing import Any, final
 
@@ -62,6 +64,7 @@ class _DaskCrew:
             threading.Thread(target=self._connect, args=(begin, fail), name="mellite-dask").start()
 
     def _connect(self, begin: Callable[[], None], fail: Callable[[Exception], None]) -> None:
+        _leave_ctrl_c_to_the_map()
         try:
             where: Any = self._address
             if where is None:
@@ -98,10 +101,13 @@ class _DaskCrew:
             )
             return _DeskThere(self._client, future, await future)
 
-    def leave(self) -> None:
+    def leave(self) -> threading.Thread | None:
         """Close the client and the cluster, where they are of this map, in a thread."""
-        if self._is_own:
-            threading.Thread(target=self._disconnect, name="mellite-dask-end").start()
+        if not self._is_own:
+            return None
+        ending = threading.Thread(target=self._disconnect, name="mellite-dask-end")
+        ending.start()
+        return ending
 
     def _disconnect(self) -> None:
         for each in (self._client, self._cluster):
@@ -110,6 +116,16 @@ class _DaskCrew:
                     each.close()
             except Exception as error:  # the program is being ended meanwhile
                 log.debug("engine.closing", "what a map had started did not close", raised=error, engine="dask")
+
+
+def _leave_ctrl_c_to_the_map() -> None:
+    """Have the processes that are started from this thread, and from those that it starts, pass over Ctrl-C.
+
+    On a terminal it goes to all of them, and each would end with a traceback of its own.
+    """
+    if hasattr(signal, "pthread_sigmask"):  # Windows has none
+        resource_tracker.ensure_running()  # which would clear the mask again when it is started
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _key() -> str:

@@ -143,10 +143,13 @@ class _RayCrew:
         await actor.cancel.remote([])  # it is there once it answers
         return _DeskThere(actor)
 
-    def leave(self) -> None:
+    def leave(self) -> threading.Thread | None:
         """End the Ray of this map, if it has one, in a thread."""
-        if self._is_own:
-            threading.Thread(target=_own.leave, name="mellite-ray-end").start()
+        if not self._is_own:
+            return None
+        ending = threading.Thread(target=_own.leave, name="mellite-ray-end")
+        ending.start()
+        return ending
 
 
 def _on(address: str) -> dict[str, Any]:

@@ -101,13 +101,17 @@ def test_a_full_disk_ends_the_map_once_and_keeps_what_was_answered(tmp_path, wor
     assert len([row for row in rows if row["error_type"] is not None]) <= 4
 
 
-def test_ctrl_c_and_once_more_leave_what_had_settled(tmp_path):
-    """The first one ends the map, the second changes nothing: a file has all that had settled, and no other is left."""
+@pytest.mark.parametrize("words", [[], pytest.param(["--on", "dask", "--workers", "1"], marks=pytest.mark.slow)])
+def test_ctrl_c_and_once_more_leave_what_had_settled(tmp_path, words):
+    """The first one ends the map, the second changes nothing: a file has all that had settled, and no other is left.
+
+    A terminal sends it to all processes of a command, and no worker has anything to say of it.
+    """
     (tmp_path / "p.jsonl").write_text("".join([f'{{"prompt": "{number}"}}\n' for number in range(500)]))
     (tmp_path / "served").mkdir()
     with provider(tmp_path / "served", delay=0.2) as served:
         address = {"OPENAI_BASE_URL": served.url, "OPENAI_API_KEY": "sk-test", "PYTHONPATH": str(ROOT)}
-        words = ["-m", "openai-chat:gpt-4o-mini", "--out", "a.jsonl", "--concurrency", "5", "--json"]
+        words = [*words, "-m", "openai-chat:gpt-4o-mini", "--out", "a.jsonl", "--concurrency", "5", "--json"]
         process = subprocess.Popen(
             [sys.executable, "-m", "mellite", "map", "p.jsonl", *words],
             cwd=tmp_path,
@@ -115,13 +119,16 @@ def test_ctrl_c_and_once_more_leave_what_had_settled(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         assert process.stdout.readline()  # how far it is, a second after its beginning
-        process.send_signal(signal.SIGINT)
-        assert "stopped by Ctrl-C" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-    assert process.returncode in (130, -signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        said += process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.startswith("mellite: stopped by Ctrl-C")
+    assert "Traceback" not in said
     found = texts(tmp_path / "a.jsonl")
     assert 0 < len(found) == len(set(found)) < 500
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "p.jsonl", "served"]

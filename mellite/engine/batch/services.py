@@ -140,7 +140,7 @@ class _Files:
         return await self._sender.ask("POST", f"{self._base}/files", body=body, headers=headers)
 
     async def _wait_until_read(self, file: str) -> None:
-        """Wait until the service has read a file.
+        """Wait until the service has read a file: https://github.com/openai/openai-dotnet/issues/312.
 
         Raises:
             BatchFailed: if it cannot, or takes very long.
