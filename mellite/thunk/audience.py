@@ -245,7 +245,7 @@ class Audience(ABC):
                 self._on_settled.append(waiter)
                 if self.settled is None:
                     try:
-                        await waiter.wait()
+                        await (waiter.wait() if waiter.home is self.loop.home else self.wait_abroad(waiter))
                     except BaseException:
                         _forget(waiter, self._on_settled)
                         raise
@@ -276,6 +276,18 @@ class Audience(ABC):
             finally:
                 del self, interrupt  # see "Cycles" in `mellite.thunk`
 
+    async def wait_abroad(self, waiter: loops.Waiter) -> None:
+        """Wait for `waiter` in another loop than that of the generation, which tells nobody if it is closed by hand.
+
+        Return after a while in any case: the caller looks again.
+        """
+        with loops.move_on_after(_LOOK):
+            await waiter.wait()
+            return
+        _forget(waiter, self._on_settled)
+        _forget(waiter, self._on_event)
+        self.check_loop()
+
     async def wait_beyond(self, position: int) -> None:
         """Wait until there are more than `position` events, or the generation has settled; maybe not so long.
 
@@ -284,7 +296,7 @@ class Audience(ABC):
         waiter = loops.waiter()
         if self.is_to_wait(waiter, position):
             try:
-                await waiter.wait()
+                await (waiter.wait() if waiter.home is self.loop.home else self.wait_abroad(waiter))
             except BaseException:
                 self.forget(waiter)
                 raise

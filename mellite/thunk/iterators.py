@@ -194,7 +194,7 @@ class Texts(_Position[str], AsyncIterator[str]):
             waiter = self._waiter(pump, index)
             if waiter is not None:
                 try:
-                    await waiter.wait()
+                    await (waiter.wait() if waiter.home is pump.loop.home else pump.wait_abroad(waiter))
                 except BaseException:
                     pump.forget(waiter)
                     del self, pump, events, waiter
@@ -244,7 +244,7 @@ class Events(_Position[Event], AsyncIterator[Event]):
             waiter = self._waiter(pump, index)
             if waiter is not None:
                 try:
-                    await waiter.wait()
+                    await (waiter.wait() if waiter.home is pump.loop.home else pump.wait_abroad(waiter))
                 except BaseException:
                     pump.forget(waiter)
                     del self, pump, events, waiter
@@ -276,7 +276,7 @@ class Events(_Position[Event], AsyncIterator[Event]):
         if waiter is not None:
             self._parked = waiter
             try:
-                await waiter.wait()
+                await (waiter.wait() if waiter.home is pump.loop.home else pump.wait_abroad(waiter))
             except BaseException:
                 self._parked = None
                 pump.forget(waiter)

@@ -366,6 +366,32 @@ class TestALoopThatEnds:
             finally:
                 thunk.is_computed()  # who looks ends the wait in any case
 
+    @pytest.mark.parametrize("library", ["asyncio", "trio"])
+    @pytest.mark.parametrize("how", ["await", "texts", "events"])
+    def test_closed_by_hand_while_another_loop_waits(self, how, library):
+        """So is a task of another loop, which awaits it or reads it; what came before is read."""
+        thunk = mellite.generate(Endless(), "hi")
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin(thunk))
+        entered, read = threading.Event(), []
+
+        async def wait():
+            with anyio.fail_after(20):
+                if how == "await":
+                    entered.set()
+                    await thunk
+                async for each in thunk if how == "texts" else thunk.events():
+                    read.append(each)
+                    entered.set()
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(anyio.run, wait, backend=library)
+            assert entered.wait(20)
+            loop.close()
+            with pytest.raises(GenerationCancelled, match="event loop closed"):
+                waiting.result(30)
+        assert len(read) == (how != "await")
+
     def test_dropped_after_the_loop_was_closed(self):
         """A thunk that is dropped after its loop was closed by hand is dropped in silence."""
         thunk = mellite.generate(Source([f"{n} " for n in range(2_000)]), "hi")
