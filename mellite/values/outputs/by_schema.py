@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NoReturn, final
+from importlib import import_module
+from typing import Final, NoReturn, final
 
 from ..errors import InvalidRequest, MissingExtra, OutputValidationError
 from ..provider_json import Json as Data, JsonObject
 from ..public_names import publish
-from .optional_nulls import without_added_nulls
-
-if TYPE_CHECKING:
-    from jsonschema_rs import ValidationError
+from ..shapes.json_schemas import SchemaCheck
+from ..shapes.mismatches import Mismatch
 
 __all__ = ["Json"]
 
-_MASK: Final = "\x00"  # stands for the value in messages: they would hold all of it
 _SHOWN: Final = 80
 _MOST: Final = 400  # characters of a message
 
@@ -43,16 +40,15 @@ class Json:
         {'Ada': 36}
     """
 
-    __slots__ = ("_validator", "schema")
+    __slots__ = ("_check", "schema")
 
     schema: JsonObject
-    _validator: Any
+    _check: SchemaCheck
 
     def __init__(self, schema: Mapping[str, Data]) -> None:
-        plain = _plain(schema)
-        validator = _validator_of(plain)
-        object.__setattr__(self, "schema", plain)
-        object.__setattr__(self, "_validator", validator)
+        check = _check_of(schema)
+        object.__setattr__(self, "schema", check.schema)
+        object.__setattr__(self, "_check", check)
 
     def read(self, value: Data) -> Data:
         """Return a value that fits, without the nulls that stand for what is absent.
@@ -63,15 +59,11 @@ class Json:
         Raises:
             OutputValidationError: if it does not fit.
         """
-        fault = next(self._validator.iter_errors(value), None)
-        if fault is None:
-            return value
-        cleaned = without_added_nulls(value, self.schema)
-        if cleaned != value:
-            fault = next(self._validator.iter_errors(cleaned), None)
-        if fault is None:
-            return cleaned
-        raise _told(fault)
+        try:
+            return self._check.read(value)
+        except Mismatch as fault:
+            msg = f"the answer does not fit its JSON Schema at {str(fault)[:_MOST]}"
+            raise OutputValidationError(msg, path=fault.path, value=fault.value) from None
 
     @property
     def __name__(self) -> str:
@@ -98,58 +90,26 @@ class Json:
         return Json, (self.schema,)
 
 
-def _plain(schema: object) -> JsonObject:
-    """Return a copy of a schema, which is JSON.
+def _check_of(schema: Mapping[str, Data]) -> SchemaCheck:
+    """Return what checks answers against a schema.
 
     Raises:
-        InvalidRequest: if it is not.
+        InvalidRequest: if it is not one.
+        MissingExtra: without the extra `schema`.
     """
     if not isinstance(schema, Mapping):
         msg = f"a JSON Schema is a mapping, not {type(schema).__name__}; for a Python type write output=TheType"
         raise InvalidRequest(msg, parameter="output")
     try:
-        plain: JsonObject = json.loads(json.dumps(dict(schema), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = f"the JSON Schema is not JSON itself: {error}"
-        raise InvalidRequest(msg, parameter="output") from error
-    return plain
-
-
-def _validator_of(schema: JsonObject) -> Any:
-    try:
-        import jsonschema_rs
+        import_module("jsonschema_rs")
     except ImportError as error:
         msg = "mellite.Json checks answers with jsonschema-rs: pip install 'mellite[schema]'"
         raise MissingExtra(msg) from error
     try:
-        return jsonschema_rs.validator_for(schema, validate_formats=True, mask=_MASK, offline=True)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        said = _said(error) if isinstance(error, jsonschema_rs.ValidationError) else str(error)
-        msg = f"this is not a JSON Schema that can be used: {said[:_MOST]}"
+        return SchemaCheck(schema, formats=True)
+    except ValueError as error:
+        msg = f"this schema cannot be used: {str(error)[:_MOST]}"
         raise InvalidRequest(msg, parameter="output") from None  # the cause cannot be pickled
-
-
-def _told(fault: ValidationError) -> OutputValidationError:
-    """Return the error for the first thing that does not fit."""
-    msg = f"the answer does not fit its JSON Schema at {_said(fault)[:_MOST]}"
-    return OutputValidationError(msg, path=_path(fault), value=fault.instance)
-
-
-def _said(fault: ValidationError) -> str:
-    """Return where something does not fit a schema, and why."""
-    shown = json.dumps(fault.instance, ensure_ascii=False)
-    shown = f"{shown[:_SHOWN]}..." if len(shown) > _SHOWN else shown
-    return f"{_path(fault)}: {fault.message.replace(_MASK, shown)}"
-
-
-def _path(fault: ValidationError) -> str:
-    return "$" + "".join([_step(step) for step in fault.instance_path])
-
-
-def _step(step: str | int) -> str:
-    if isinstance(step, int):
-        return f"[{step}]"
-    return f".{step}" if re.fullmatch(r"[^\W\d]\w*", step) else f"[{json.dumps(step, ensure_ascii=False)}]"
 
 
 publish(globals(), "mellite", "Json")

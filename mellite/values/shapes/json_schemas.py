@@ -23,12 +23,13 @@ class SchemaCheck:
     """Checks values against a JSON Schema.
 
     With the extra `schema` all of JSON Schema is checked, in the draft that ``$schema`` names, else 2020-12; `format`
-    only says something, and keywords that nobody knows are passed over. Without the extra, what stands at the top is
-    checked: `type`, `enum`, `const`, `required`, `additionalProperties: false`, and `type`, `enum` and `const` of each
-    property; other keywords are passed over.
+    only says something, unless `formats` is set, and keywords that nobody knows are passed over. Without the extra,
+    what stands at the top is checked: `type`, `enum`, `const`, `required`, `additionalProperties: false`, and `type`,
+    `enum` and `const` of each property; other keywords are passed over.
 
     Args:
         schema: the schema. A reference may only point into the schema itself.
+        formats: whether `format` is checked, too, with the extra.
 
     Raises:
         ValueError: if it is not a schema, or refers to another one.
@@ -38,9 +39,9 @@ class SchemaCheck:
         {'city': 'Paris'}
     """
 
-    def __init__(self, schema: Mapping[str, Json]) -> None:
+    def __init__(self, schema: Mapping[str, Json], *, formats: bool = False) -> None:
         self.schema = _plain(schema)
-        self._validator: Any = _validator(self.schema)
+        self._validator: Any = _validator(self.schema, formats=formats)
 
     def read(self, value: Json) -> Json:
         """Return a value that fits, without the nulls that stand for what is absent.
@@ -56,8 +57,10 @@ class SchemaCheck:
         if error is None:
             return value
         cleaned = without_added_nulls(value, self.schema)
-        if cleaned != value and self._wrong(cleaned) is None:
-            return cleaned
+        if cleaned != value:
+            error = self._wrong(cleaned)
+            if error is None:
+                return cleaned
         raise error
 
     def _wrong(self, value: Json) -> Mismatch | None:
@@ -88,7 +91,7 @@ def _plain(schema: Mapping[str, Json]) -> JsonObject:
     return plain
 
 
-def _validator(schema: JsonObject) -> Any:
+def _validator(schema: JsonObject, *, formats: bool) -> Any:
     try:
         import jsonschema_rs
     except ImportError:
@@ -97,7 +100,7 @@ def _validator(schema: JsonObject) -> Any:
     try:
         jsonschema_rs.meta.validate(schema)
         return jsonschema_rs.validator_for(
-            schema, mask=_MASK, offline=True, validate_formats=False, pattern_options=jsonschema_rs.RegexOptions()
+            schema, mask=_MASK, offline=True, validate_formats=formats, pattern_options=jsonschema_rs.RegexOptions()
         )
     except jsonschema_rs.ValidationError as error:
         path = "$" + "".join([segment(key) for key in error.instance_path])
