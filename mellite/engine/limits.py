@@ -190,7 +190,7 @@ def checked_limits(limits: object, more: Sequence[Concurrency] = ()) -> tuple[Li
         what stands before each call, None if nothing does; and what may be spent.
 
     Raises:
-        InvalidRequest: for what is no limit.
+        InvalidRequest: for anything that is not a limit.
     """
     limits = _listed(limits)
     if not isinstance(limits, (list, tuple)):

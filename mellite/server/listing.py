@@ -29,7 +29,7 @@ _LONG_AGO: Final = "1970-01-01T00:00:00Z"
 
 
 class Beside:
-    """Answers what is no generation, where the source itself has no answer: a backend, or a cassette without one.
+    """Answers requests that are not generations where the source has no answer: a backend, or a cassette without one.
 
     Args:
         source: what answers generations.
@@ -43,7 +43,7 @@ class Beside:
         self._names: Sequence[str] = ()
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> JsonObject | None:
-        """Return the answer to a request that is no call; None if it is something else, or recorded.
+        """Return the answer to a request that is not a call; None if it is something else, or recorded.
 
         Args:
             method: of the request.

@@ -47,7 +47,7 @@ class Cached(Watching):
         clock: has ``now()``, ``wall()`` and ``async sleep(seconds)``; that of the machine by default.
 
     Raises:
-        InvalidRequest: for a `ttl` that is no number above 0.
+        InvalidRequest: for a `ttl` that is not a number above 0.
         ConfigurationError: if `backend` is none.
 
     Example:

@@ -54,11 +54,11 @@ def checked_clock(clock: Any) -> Clock:
     """Return the clock that was given; that of the machine for None.
 
     Raises:
-        InvalidRequest: for what is no clock.
+        InvalidRequest: for anything that is not a clock.
     """
     if clock is None:
         return SYSTEM
     if not isinstance(clock, Clock):
-        msg = f"'clock' needs now(), wall() and async sleep(seconds); {type(clock).__name__} is no clock"
+        msg = f"'clock' needs now(), wall() and async sleep(seconds); {type(clock).__name__} is not a clock"
         raise InvalidRequest(msg, parameter="clock")
     return clock

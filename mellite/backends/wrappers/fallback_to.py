@@ -41,7 +41,7 @@ class FallbackTo(Wrapper):
         *others: those that are asked then.
 
     Raises:
-        ConfigurationError: for what is no backend.
+        ConfigurationError: for anything that is not a backend.
         InvalidRequest: without another one.
 
     Example:

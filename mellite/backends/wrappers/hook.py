@@ -326,7 +326,7 @@ def checked_hooks(hooks: tuple[object, ...], errors: object) -> tuple[Hook[..., 
         if not isinstance(hook, Hook):
             hint = ' write @mellite.hooks.before("generation") above it, or another of mellite.hooks'
             hint = f":{hint}" if callable(hook) else ": hooks are made by mellite.hooks.before and the like"
-            msg = f"{getattr(hook, '__qualname__', None) or repr(hook):.80} is no hook{hint}"
+            msg = f"{getattr(hook, '__qualname__', None) or repr(hook):.80} is not a hook{hint}"
             raise InvalidRequest(msg, parameter="hooks")
     return tuple(hook for hook in hooks if isinstance(hook, Hook))
 

@@ -39,8 +39,8 @@ class Hooked(Wrapper):
             with `mellite.errors.HookFailed`.
 
     Raises:
-        InvalidRequest: for what is no hook, or one of another kind.
-        ConfigurationError: for what is no backend.
+        InvalidRequest: for anything that is not a hook, and for a hook of another kind.
+        ConfigurationError: for anything that is not a backend.
 
     Example:
         >>> import mellite

@@ -37,7 +37,7 @@ def use(*hooks: AnyHook, errors: Literal["log", "raise"] = "log") -> AbstractCon
             with `mellite.errors.HookFailed`, whose cause is what the hook raised.
 
     Raises:
-        InvalidRequest: for what is no hook.
+        InvalidRequest: for anything that is not a hook.
 
     Example:
         >>> import mellite
@@ -61,7 +61,7 @@ def install(*hooks: AnyHook, errors: Literal["log", "raise"] = "log") -> Callabl
         errors: as for `use`.
 
     Raises:
-        InvalidRequest: for what is no hook.
+        InvalidRequest: for anything that is not a hook.
 
     Example:
         >>> import mellite

@@ -143,7 +143,7 @@ class Concurrency:
         most: the most at once.
 
     Raises:
-        InvalidRequest: for what is no whole number of at least 1.
+        InvalidRequest: for anything but a whole number of at least 1.
 
     Example:
         >>> import mellite

@@ -224,7 +224,7 @@ async def _in_ones(backend: Any, request: Request) -> AsyncGenerator[Batch, None
     """Yield each event of a backend of any kind.
 
     Raises:
-        InvalidProviderOutput: for what is no event, or comes after the end.
+        InvalidProviderOutput: for anything that is not an event, or comes after the end.
     """
     source = backend.stream(request)
     has_ended = False

@@ -29,7 +29,7 @@ def cut_body(body: bytes, cut: Cut) -> list[bytes]:
     """Cut a body into pieces.
 
     Raises:
-        ConfigurationError: if the pieces do not add up to the body, or `cut` is no way to cut.
+        ConfigurationError: if the pieces do not add up to the body, or `cut` is not a way to cut.
 
     Example:
         >>> cut_body(b"abcdef", 4), cut_body(b"abcdef", [1, 3])

@@ -39,7 +39,7 @@ def read(body: Json) -> Request:
     The model stands in the path, and in the body only where mellite has written it.
 
     Raises:
-        InvalidRequest: for what is no such body, or holds something that a request cannot.
+        InvalidRequest: for anything that is not such a body, or holds what a request cannot.
 
     Example:
         >>> read({"messages": [{"role": "user", "content": [{"text": "Hi."}]}]}).text

@@ -51,7 +51,7 @@ def read(body: Json) -> Request:
     """Return the request that a body stands for; what only OpenAI knows of it becomes its ``provider_options``.
 
     Raises:
-        InvalidRequest: for what is no such body, or holds something that a request cannot.
+        InvalidRequest: for anything that is not such a body, or holds what a request cannot.
 
     Example:
         >>> read({"model": "m", "input": "Hi.", "max_output_tokens": 5}).text

@@ -83,7 +83,7 @@ class _Reader:
         return self.lines[index] if index < len(self.lines) else ""
 
     def _deeper(self, depth: int) -> int:
-        """Return the end of what stands below a line at a depth: the next line that is no deeper."""
+        """Return the end of what stands below a line at a depth: the next line that is not deeper."""
         return self._end(lambda index: bool(self._line(index).strip()) and _indent(self._line(index)) <= depth)
 
     def _section(self, depth: int) -> int:

@@ -420,10 +420,10 @@ async def test_methods_partials_objects_and_stacked_marks() -> None:
         (lambda: hooks.around("run"), "it is there for generation and tool"),
         (lambda: hooks.on_event("tool"), "it is there for generation"),
         (lambda: hooks.before("tool")(3), "not with 3"),
-        (lambda: hooks.use(print), "print is no hook: write"),
-        (lambda: hooks.install(3), "3 is no hook: hooks are made by"),
+        (lambda: hooks.use(print), "print is not a hook: write"),
+        (lambda: hooks.install(3), "3 is not a hook: hooks are made by"),
         (lambda: hooks.use(add_mark, errors="ignore"), 'is "log" or "raise"'),
-        (lambda: mellite.Hooked(Echo(), print), "print is no hook"),
+        (lambda: mellite.Hooked(Echo(), print), "print is not a hook"),
         (lambda: mellite.Hooked(Echo(), hooks.after("sampling")(print)), "take mellite.hooks.use"),
     ],
 )
