@@ -21,7 +21,6 @@ import shlex
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
@@ -57,6 +56,7 @@ _NOTHING: Final = (
 
 #: The outcomes of setup and call of the running attempt, by phase, as pytest and all other plugins see them.
 _outcomes: Final = pytest.StashKey[dict[str, str]]()
+_has_cassette: Final = pytest.StashKey[bool]()
 
 _stays_here: Callable[[object], bool] | None = None  # whether a host is this machine; None: the guard's own rule
 #: What was refused in the running test. Libraries replace our message by one of their own, so it is shown apart.
@@ -215,6 +215,7 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[CassetteTransport]:
     was recorded, the test fails.
     """
     given = _marked(request.node)
+    request.node.stash[_has_cassette] = True
     transport = _opened(request, given)
     failed_before = request.session.testsfailed
     with _quiet(request, transport, given), _installed(transport, given):
@@ -432,15 +433,26 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Remember the outcome of each phase. In the report of a failure hide mellite's frames and add what was refused."""
     if call.excinfo is not None and not _develops(item.config):
-        _hide_own_frames(call.excinfo.value)
+        from .values.own_frames import hide_own_frames
+
+        hide_own_frames(call.excinfo.value)
     report = yield
     if call.when == "setup":
         item.stash[_outcomes] = {}
     item.stash.setdefault(_outcomes, {})[call.when] = report.outcome
     _tell_refused(report)
+    if call.when == "call" and report.passed and not item.stash.get(_has_cassette, False):
+        _tell_idle_marker(item)
     if call.when == "teardown" and (found := item.stash.get(_stale, None)):
         vars(report)["mellite_stale"] = found  # which pytest-xdist sends on to where the report is written
     return report
+
+
+def _tell_idle_marker(item: pytest.Item) -> None:
+    """Warn of a marker at a test that uses no cassette, and so does nothing; `live` is for tests without one, too."""
+    if any(mark.name == "mellite" and mark.kwargs.keys() != {"live"} for mark in item.own_markers):
+        msg = f"{item.nodeid}: the marker mellite did nothing, because the test does not use the fixture 'cassette'"
+        item.warn(pytest.PytestWarning(f"{msg}; write it as an argument: def {item.name.partition('[')[0]}(cassette)"))
 
 
 def _tell_refused(report: pytest.TestReport) -> None:
@@ -449,23 +461,6 @@ def _tell_refused(report: pytest.TestReport) -> None:
         report.sections.append(("mellite", "\n".join(_refused)))
     if report.failed or report.when == "teardown":
         _refused.clear()
-
-
-def _hide_own_frames(error: BaseException) -> None:
-    """Hide the frames of mellite in the tracebacks that pytest shows without ``--full-trace``."""
-    waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        waiting += [one.__cause__, one.__context__]
-        if isinstance(one, BaseExceptionGroup):
-            waiting += cast("BaseExceptionGroup[BaseException]", one).exceptions
-        for frame, _ in walk_tb(one.__traceback__):
-            if str(frame.f_globals.get("__name__")).partition(".")[0] == "mellite":
-                frame.f_globals.setdefault("__tracebackhide__", True)  # where pytest looks for it
 
 
 def _develops(config: pytest.Config) -> bool:

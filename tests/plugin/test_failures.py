@@ -61,3 +61,47 @@ def test_frames_of_the_library_are_hidden(pytester: pytest.Pytester, run: Run, *
         ]
     )
     assert "RECORD=true" not in result.stdout.str()
+
+
+def test_a_marker_that_does_nothing_is_told(run: Run) -> None:
+    """A marked test that uses no cassette is warned of, unless the marker only lets it reach the network."""
+    result = run("""
+        import mellite, pytest
+        from mellite.cassettes import ScriptedTransport, use
+
+        ANSWER = '{"choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}]}'
+        PATH = "cassettes/test_it/test_by_another_fixture.json"
+        with use(PATH, mode="all", live=ScriptedTransport([ANSWER])) as recording:
+            mellite.backend("openai-chat:m", api_key="k", transport=recording).generate("Hello.").result()
+
+        @pytest.mark.mellite(mode="none")
+        @pytest.mark.parametrize("number", [1])
+        def test_idle(number):
+            pass
+
+        @pytest.fixture
+        def later(request):
+            return request.getfixturevalue("cassette")
+
+        @pytest.mark.mellite(tags=["a"])
+        def test_by_another_fixture(later):
+            mellite.backend("openai-chat:m").generate("Hello.").result()
+
+        @pytest.mark.mellite(live=True)
+        def test_live():
+            pass
+
+        @pytest.mark.mellite(mode="none")
+        def test_failing():
+            assert False
+
+        @pytest.mark.mellite(tags=["a"])
+        class TestMany:
+            def test_without(self):
+                pass
+    """)
+    result.assert_outcomes(passed=4, failed=1, warnings=1)
+    warned = [line for line in result.outlines if "the marker mellite did nothing" in line]
+    assert len(warned) == 1
+    assert "test_it.py::test_idle[1]: the marker" in warned[0]
+    assert "write it as an argument: def test_idle(cassette)" in warned[0]
