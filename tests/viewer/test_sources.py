@@ -375,5 +375,5 @@ async def test_what_grows_before_its_call_is_read(tmp_path: Path) -> None:
             file.write(json.dumps([1, text]) + "\n")
         assert source.changes(mark).growing == {}
     records.write_bytes(whole)
-    found = source.changes(mark)
+    found = await anyio.to_thread.run_sync(soon, lambda: source.changes(mark))
     assert ([row.state for row in found.calls], found.growing) == (["unsettled"], {"1": "One two "})
