@@ -106,7 +106,7 @@ def test_text_cassettes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["-n", "0"], "'max_samples' must be a whole number of at least 1"),
+        (["-n", "0", "--require", "json"], "'max_samples' must be a whole number of at least 1"),
         (["-n", "0", "--strategy", "majority"], "'n' must be a whole number of at least 1"),
         (["-n", "two"], "not a valid integer"),
         ([], "--strategy rejection needs a --require"),
