@@ -20,13 +20,12 @@ from .answering import DEFAULT_TIMEOUTS, EVENTS, OK, Answering, Call, Place, Sta
 from .bounds import AnswerBounds
 from .http import ArrivingResponse, Sent, Transport
 from .parsing import Parser
+from .response import DRAIN_SECONDS, PIECE
 from .sent_requests import tell_of, tell_of_wait
 from .sink import Sink
 
 __all__ = ["Pushing"]
 
-_PIECE: Final = 64 * 1024  # the most bytes to look at in one turn of the loop
-_DRAIN_SECONDS: Final = 0.05  # how long to read on so that the connection can be used again
 _BLANK: Final = b"\xef\xbb\xbf \t\r\n"
 _JSON: Final = (b"{", b"[")
 
@@ -282,7 +281,7 @@ class Pushing:
         if sent is None or response is None or call is None:
             return
         most = self._bounds.max_bytes
-        most = (_PIECE if most is None or most > _PIECE else most) - len(self._held)
+        most = (PIECE if most is None or most > PIECE else most) - len(self._held)
         body = response.whole(most)
         if body is None:
             if self._is_late(sent) or not response.is_coming or response.buffered > most:
@@ -384,8 +383,8 @@ class Pushing:
             elif self._is_late(sent):
                 self._leave()
             return None
-        if len(data) > _PIECE:  # the loop gets its turn in between
-            data, self._held = data[:_PIECE], data[_PIECE:]
+        if len(data) > PIECE:  # the loop gets its turn in between
+            data, self._held = data[:PIECE], data[PIECE:]
             sent.pause()
             sent.again()
         elif held:  # the last of several pieces
@@ -445,7 +444,7 @@ class Pushing:
         self._step = Pushing._on_rest
         self._held = b""
         self._taken = 0
-        sent.watch(self._now() + _DRAIN_SECONDS)
+        sent.watch(self._now() + DRAIN_SECONDS)
         sent.resume()
         self._on_rest()
 
@@ -454,7 +453,7 @@ class Pushing:
         if response is None or sent is None:
             return
         self._taken += len(response.arrived())
-        if not response.is_coming or sent.is_expired or self._taken > _PIECE:
+        if not response.is_coming or sent.is_expired or self._taken > PIECE:
             self._finish()
 
     def _end_with(self, events: Sequence[Event]) -> None:

@@ -20,11 +20,14 @@ from .bounds import DEFAULT_BOUNDS, AnswerBounds
 from .content_encoding import BodyDecoder
 from .http import HttpResponse
 
-__all__ = ["BodyReader", "open_response", "reader_from"]
+__all__ = ["DRAIN_SECONDS", "PIECE", "BodyReader", "open_response", "reader_from"]
 
-_DRAIN_SECONDS: Final = 0.05  # how long to read on so that the connection can be used again
+#: How long to read on so that the connection can be used again, in seconds.
+DRAIN_SECONDS: Final = 0.05
 _DRAIN_BYTES: Final = 64 * 1024
-_PIECE: Final = 64 * 1024  # the largest piece to return at once, so that the event loop gets its turn in between
+
+#: The most bytes to look at in one turn of the loop.
+PIECE: Final = 64 * 1024
 
 
 class _Clocks:
@@ -129,8 +132,8 @@ def reader_from(
 
 
 def _slices(data: bytes) -> Iterator[bytes]:
-    for start in range(0, len(data), _PIECE):
-        yield data[start : start + _PIECE]
+    for start in range(0, len(data), PIECE):
+        yield data[start : start + PIECE]
 
 
 class BodyReader:
@@ -190,7 +193,7 @@ class BodyReader:
             piece = await self._receive()
             if not decoder.identity:
                 piece = await self._decoded(decoder, piece)
-            elif len(piece) > _PIECE:
+            elif len(piece) > PIECE:
                 self._pieces = _slices(piece)
                 piece = next(self._pieces)
         self._taken += len(piece)
@@ -264,7 +267,7 @@ class BodyReader:
         if "content-encoding" in self.response.headers or self._taken or self._head or self._pieces is not None:
             return None
         most = self._bounds.max_bytes
-        return self.response.whole(_PIECE if most is None or most > _PIECE else most)
+        return self.response.whole(PIECE if most is None or most > PIECE else most)
 
     async def rest(self) -> bytes:
         """Read the rest of the body.
@@ -293,7 +296,7 @@ class BodyReader:
         """Read what follows the answer, if it arrives at once, so that the connection can be used again."""
         read = 0
         with suppress(TimeoutError, TransportError):
-            while read < _DRAIN_BYTES and (piece := await self.response.read(_DRAIN_SECONDS)):
+            while read < _DRAIN_BYTES and (piece := await self.response.read(DRAIN_SECONDS)):
                 read += len(piece)
 
     async def abandon(self) -> None:
