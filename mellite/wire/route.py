@@ -206,6 +206,10 @@ class Route:
         except (AuthenticationError, ConfigurationError):
             return self.compiled(request, offline=True)
 
+    def forget_ahead(self) -> None:
+        """Drop what `compiled_ahead` has kept, where it is not sent after all."""
+        self._plans.ahead = None
+
     def _still_holds(self, kept: Ahead, *, offline: bool) -> bool:
         """Tell whether what was compiled ahead may be sent: with the key and to the URL that are in force now."""
         base = self._base(offline=offline)[0]

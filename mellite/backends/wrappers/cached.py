@@ -98,7 +98,12 @@ class Cached(Watching):
         key = _key(self._backend, request)
         now = self._clock.wall()
         kept = None if key is None else self._store.find(key, -math.inf if self._ttl is None else now - self._ttl)
-        return ((), _Keeping(self._store, key, now)) if kept is None else (kept, None)
+        if kept is None:
+            return (), _Keeping(self._store, key, now)
+        route = getattr(self._backend, "route", None)
+        if route is not None:
+            route.forget_ahead()
+        return kept, None
 
     def _enter(self, request: Request) -> Watch | None:
         return self._find(request)[1]

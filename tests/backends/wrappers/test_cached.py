@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import pickle
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import mellite
@@ -184,6 +186,17 @@ async def test_a_whole_answer_of_text_comes_again(path: Path | None) -> None:
             assert (made.usage, made.model, made.finish_reason) == (known.usage, "m", "stop")
             assert thunk.raw.response == first.raw.response
             assert thunk.raw.request_body == first.raw.request_body
+
+
+async def test_a_request_that_is_not_sent_is_not_kept() -> None:
+    """Once it has been answered from what is kept, a request is freed with its thunk."""
+    async with mellite.Cached(live()) as backend:
+        for _ in range(3):
+            assert await backend.generate("Kept by nobody.", stream=False) == "Hello!"
+        await anyio.lowlevel.checkpoint()
+        gc.collect()
+        kept = [each for each in gc.get_objects() if type(each) is mellite.Request]
+        assert not any(each.text == "Kept by nobody." for each in kept)
 
 
 def check_files(folder: Path) -> None:
