@@ -31,7 +31,8 @@ from mellite.errors import BackendError, MelliteError
 from mellite.providers.catalog import find
 from mellite.request import Timeouts
 from mellite.wire.transports.http1 import Http1Transport
-from tests.framing import LOOPS, nothing_left
+from tests.every_loop import LOOPS, run_on
+from tests.framing import nothing_left
 from tests.thunk.support import live_tasks
 
 AT_ONCE = 32
@@ -286,7 +287,7 @@ def run(port: int, loop: str, count: int, seed: int = 0) -> Run:
             await found.all(count // 4, 64, seed + count // 2)
             await found.all(count // 4, 64, seed + 3 * count // 4, places=6)
 
-    anyio.run(main, **LOOPS[loop])
+    run_on(loop, main)
     if max(found.next_seconds) > 1:
         found.wrong.append(f"{loop}: the call after all took {max(found.next_seconds):.2f} s")
     return found

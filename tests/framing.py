@@ -36,6 +36,7 @@ from mellite.providers.catalog import find
 from mellite.request import Timeouts
 from mellite.wire.transports.http1 import Http1Transport
 from tests import fuzzing
+from tests.every_loop import LOOPS, run_on
 from tests.fuzzing import REASONS, Recorded
 
 MEMORY = 64 * 1024 * 1024
@@ -47,12 +48,6 @@ PATIENCE = 30
 AT_ONCE = 8
 LONGEST = 40_000
 """Bytes of an answer: a longer one may come in more pieces than it was sent in."""
-
-LOOPS: dict[str, dict[str, Any]] = {
-    "asyncio": {"backend": "asyncio"},
-    "uvloop": {"backend": "asyncio", "backend_options": {"use_uvloop": True}},
-    "trio": {"backend": "trio"},
-}
 
 # --- what is sent ---------------------------------------------------------------------------------
 
@@ -307,7 +302,7 @@ def run(corpora: Path, port: int, loop: str, numbers: range) -> Run:
         async with nothing_left(found.wrong):
             await found.all(numbers)
 
-    anyio.run(main, **LOOPS[loop])
+    run_on(loop, main)
     if found.grown > MEMORY:
         found.wrong.append(f"{loop}: it took {found.grown / 1e6:,.0f} MB of memory")
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import cancels
-from tests.framing import LOOPS
+from tests.every_loop import LOOPS
 
 
 @pytest.fixture(scope="module")

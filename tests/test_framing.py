@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import framing
+from tests.every_loop import LOOPS
 
 COUNT = 300
 
@@ -20,7 +21,7 @@ def port(corpora: Path) -> Iterator[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loop", framing.LOOPS)
+@pytest.mark.parametrize("loop", LOOPS)
 def test_damaged_framing(corpora: Path, port: int, loop: str) -> None:
     """An answer of damaged HTTP ends in one of mellite's errors, or with all of its text, and spoils no other."""
     found = framing.run(corpora, port, loop, range(COUNT))

@@ -11,7 +11,6 @@ from typing import Any
 import anyio.lowlevel
 import pytest
 import trio
-import uvloop
 
 import mellite
 from mellite.backends import LiveBackend
@@ -20,6 +19,7 @@ from mellite.providers.openai import chat_route
 from mellite.wire.transports.aiohttp import AiohttpTransport
 from mellite.wire.transports.http1 import Http1Transport
 from mellite.wire.transports.httpx2 import Httpx2Transport
+from tests.every_loop import LOOPS, run_on
 from tests.wire.answers import JSON, WHOLE
 from tests.wire.server import Server, answer, serve
 
@@ -32,31 +32,16 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def on_asyncio(factory: Callable[[], asyncio.AbstractEventLoop]) -> Callable[[Main], weakref.ref[Any]]:
-    """What runs a program in a new loop, and returns a reference to the loop."""
-
-    def run(main: Main) -> weakref.ref[Any]:
-        async def whole() -> weakref.ref[Any]:
-            await main()
-            return weakref.ref(asyncio.get_running_loop())
-
-        with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(whole())
-
-    return run
-
-
-def on_trio(main: Main) -> weakref.ref[Any]:
-    """Run a program in trio, and return a reference to its root task."""
+def loop_of(name: str, main: Main) -> weakref.ref[Any]:
+    """Run a program on a loop, and return a reference to the loop, or to the root task of trio."""
 
     async def whole() -> weakref.ref[Any]:
         await main()
-        return weakref.ref(trio.lowlevel.current_root_task())
+        return weakref.ref(trio.lowlevel.current_root_task() if name == "trio" else asyncio.get_running_loop())
 
-    return trio.run(whole)
+    return run_on(name, whole)
 
 
-LOOPS = {"asyncio": on_asyncio(asyncio.new_event_loop), "uvloop": on_asyncio(uvloop.new_event_loop), "trio": on_trio}
 TRANSPORTS: dict[str, Callable[[], Any]] = {
     "http1": Http1Transport,
     "aiohttp": AiohttpTransport,
@@ -81,7 +66,7 @@ def test_no_loop_is_kept(server: Server, loop: str, kind: str, is_warm: bool) ->
             await kept[0]
         await transport.aclose()
 
-    ended = LOOPS[loop](main)
+    ended = loop_of(loop, main)
     gc.collect()
     assert ended() is None
     assert kept[0].generation.request_id == "req-1"
@@ -109,6 +94,6 @@ def test_no_connection_keeps_the_call_that_made_it(server: Server, loop: str, ho
     gc.collect()
     gc.disable()
     try:
-        LOOPS[loop](main)
+        run_on(loop, main)
     finally:
         gc.enable()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import gc
 import os
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
@@ -18,7 +16,6 @@ import anyio.lowlevel
 import anyio.to_thread
 import attrs
 import pytest
-import uvloop
 
 import mellite
 from mellite import Backend, Request
@@ -27,22 +24,14 @@ from mellite.cassettes import RecordTransport, ReplayTransport
 from mellite.errors import ConnectionLost
 from mellite.events import Event, Finish, TextDelta
 from mellite.providers.openai import chat_route
-from mellite.wire.framing import SseDecoder
 from mellite.wire.http import HttpRequest, HttpResponse
 from mellite.wire.transports.http1 import Http1Transport
+from tests.every_loop import on_loops
 from tests.wire.answers import DONE, JSON, STREAM, WHOLE, chunk
 from tests.wire.server import CLOSE, LAST, Server, Step, answer, gate, piece, send, serve
 from tests.wire.test_pushing import HEAD, asking, at_once
 
-pytestmark = pytest.mark.anyio
-
-UVLOOP = ("asyncio", {"use_uvloop": True})
-
-
-@pytest.fixture(params=["asyncio", UVLOOP, "trio"], ids=["asyncio", "uvloop", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The event loop of each test."""
-    return request.param
+pytestmark = [pytest.mark.anyio, on_loops("asyncio", "uvloop", "trio")]
 
 
 @pytest.fixture(scope="module")
@@ -525,74 +514,6 @@ async def test_closing_the_transport_in_the_middle(server: Server, transport: Ht
             pass
     assert caught.value.partial == "a "
     await round_trip(server, transport)
-
-
-# --- the end of a loop ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # no loop of its own
-@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_a_loop_that_ends(server: Server, factory: Callable[[], Any], is_warm: bool, anyio_backend: str) -> None:
-    """A generation that is running then is cancelled, and a thread that waits for it is told."""
-    assert anyio_backend
-    told: list[str] = []
-
-    async def main() -> tuple[Any, threading.Thread, Any]:
-        transport = Http1Transport()
-        if is_warm:
-            await warm(transport, server, 1)
-        thunk = asking(server.script(HEAD, piece(chunk("a ")), gate("never")), transport).generate("hi")
-        reading = threading.Event()
-
-        def read() -> None:
-            try:
-                for _ in thunk.iter():
-                    reading.set()
-            except mellite.errors.GenerationCancelled as error:
-                told.append(str(error))
-
-        first = thunk.events()
-        await anext(first)
-        thread = threading.Thread(target=read)
-        thread.start()
-        await asyncio.to_thread(reading.wait, 10)
-        return thunk, thread, first
-
-    with asyncio.Runner(loop_factory=factory) as runner:
-        thunk, thread, _ = runner.run(main())
-    thread.join(10)
-    assert not thread.is_alive()
-    assert thunk.state == "cancelled"
-    assert told == ["the generation was cancelled: event loop closed"]
-
-
-class Interrupted(SseDecoder):
-    """A decoder during whose work the user presses Ctrl-C."""
-
-    def feed(self, data: bytes) -> Any:
-        raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # no loop of its own
-def test_ctrl_c_ends_the_program(server: Server, is_warm: bool, anyio_backend: str) -> None:
-    """An interrupt where bytes arrive leaves the loop, as it does from a task, and settles the thunk."""
-    assert anyio_backend
-    thunks: list[mellite.ModelOutputThunk[str]] = []
-
-    async def main() -> None:
-        transport = Http1Transport()
-        await warm(transport, server, int(is_warm))
-        url = server.script(HEAD, piece(chunk("a ")), gate("never")).url
-        route = chat_route(api_key=None, model="m", base_url=f"{url}/v1").with_(framing=Interrupted)
-        thunks.append(LiveBackend(route, transport=transport).generate("hi"))
-        await thunks[0]
-
-    with asyncio.Runner() as runner, pytest.raises(KeyboardInterrupt):
-        runner.run(main())
-    assert thunks[0].state == "cancelled"
-    assert str(thunks[0].outcome and thunks[0].outcome.error).endswith("KeyboardInterrupt")
 
 
 # --- nothing is left ------------------------------------------------------------------------------

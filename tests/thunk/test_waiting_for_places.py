@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
@@ -16,24 +14,18 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-import mellite
 from mellite.backends import LiveBackend
 from mellite.errors import AuthenticationError, GenerationCancelled
 from mellite.providers.openai import chat_route
 from mellite.wire.http import HttpRequest
 from mellite.wire.pushing import Pushing
 from mellite.wire.transports.http1 import Http1Transport
+from tests.every_loop import on_loops
 from tests.wire.answers import JSON, STREAM, WHOLE, chunk
 from tests.wire.server import LAST, Received, Script, Server, answer, gate, piece, serve
 from tests.wire.test_pushing import HEAD, asking, at_once
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["asyncio", ("asyncio", {"use_uvloop": True}), "trio"], ids=["asyncio", "uvloop", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The event loop of each test."""
-    return request.param
+pytestmark = [pytest.mark.anyio, on_loops("asyncio", "uvloop", "trio")]
 
 
 @pytest.fixture(scope="module")
@@ -256,62 +248,3 @@ async def test_what_goes_wrong_once_the_place_is_free_is_told(
         script.release("all")
         with anyio.fail_after(20):
             assert await third == "Hello."
-
-
-def test_threads_wait_for_one_another(server: Server) -> None:
-    """A place that is given back in one loop goes to whoever is next, in whichever thread."""
-    script = held_up(server)
-    few = mellite.Concurrency(1)
-    done: list[str] = []
-
-    def use(name: str) -> None:
-        async def main() -> None:
-            transport = Http1Transport()
-            await asking(server.script(answer(WHOLE, headers=JSON)), transport).generate("hi", stream=False)
-            backend = asking(script, transport, max_concurrency=few)
-            for turn in range(5):
-                await backend.generate(f"{name}{turn}", stream=False)
-            await transport.aclose()
-            done.append(name)
-
-        asyncio.run(main())
-
-    threads = [threading.Thread(target=use, args=(name,)) for name in "abc"]
-    for thread in threads:
-        thread.start()
-    for count in range(1, 16):
-        assert len(script.waiting(count)) == count  # never two at once
-        script.release("all")
-    for thread in threads:
-        thread.join(20)
-    assert sorted(done) == ["a", "b", "c"]
-
-
-def test_a_loop_that_is_closed_under_those_that_wait(server: Server) -> None:
-    """They are cancelled, and a place goes past them to another loop."""
-    script = held_up(server)
-    few = mellite.Concurrency(1)
-    transport = Http1Transport()
-    backend = asking(script, transport, max_concurrency=few)
-    waiting = [backend.generate("waits", stream=False) for _ in range(3)]
-
-    async def begin() -> None:
-        await asking(server.script(answer(WHOLE, headers=JSON)), transport).generate("hi", stream=False)
-        tasks.append(asyncio.ensure_future(backend.generate("first", stream=False).settle()))
-        await asyncio.to_thread(script.waiting, 1)
-        tasks.extend([asyncio.ensure_future(thunk.settle()) for thunk in waiting])
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-
-    tasks: list[asyncio.Future[Any]] = []
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(begin())
-    for task in tasks:
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
-    loop.close()
-    tasks.clear()
-    gc.collect()
-    assert [thunk.state for thunk in waiting] == ["cancelled"] * 3
-    script.release("all", 2)
-    assert asking(script, Http1Transport(), max_concurrency=few).generate("next", stream=False).result(20) == "Hello."
-    assert "waits" not in prompts(script.requests(2))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-import trio
-import uvloop
 
 import mellite
 from mellite import HttpOptions
 from mellite.errors import ConnectError, MelliteError
 from mellite.request import Timeouts
 from mellite.wire.transports.http1 import Http1Transport
+from tests.every_loop import LOOPS, run_on
 from tests.wire.answers import KEY
 from tests.wire.chaos import chaos_server
 from tests.wire.test_reliability import FAULTS, PATIENCE, clocks
@@ -57,16 +56,6 @@ class Seen(NamedTuple):
     text: str
     ending: object
     retry_after: object
-
-
-Run = Callable[[Coroutine[Any, Any, Seen]], Seen]
-
-#: On uvloop as asyncio does it, too: with its own loop, not its own policy.
-LOOPS: dict[str, Run] = {
-    "asyncio": asyncio.run,
-    "uvloop": lambda main: asyncio.Runner(loop_factory=uvloop.new_event_loop).run(main),
-    "trio": lambda main: trio.run(lambda: main),
-}
 
 
 async def seen(url: str, stream: bool, timeouts: Timeouts, client: str = "", *, kept: str | None = None) -> Seen:
@@ -110,7 +99,7 @@ def test_alike_on_every_loop(chaos: str, fault: str, number: int, stream: bool) 
     timeouts = clocks(FAULTS.get((fault, number), FAULTS.get((fault, 900), ((), 0)))[0])
     url, kept = f"{chaos}/{fault}/{number}/v1", f"{chaos}/ok_json/0/v1"
     client = f"{fault}{number}{stream}"
-    found = {name: run(seen(url, stream, timeouts, f"{client} {name}")) for name, run in LOOPS.items()}
+    found = {name: run_on(name, seen, url, stream, timeouts, f"{client} {name}") for name in LOOPS}
     if fault not in MEET_THE_CLOSE:  # on trio, a kept connection is read as a new one is
         found["asyncio, kept"] = asyncio.run(seen(url, stream, timeouts, f"{client} kept", kept=kept))
     assert found == dict.fromkeys(found, found["asyncio"])
@@ -121,6 +110,6 @@ def test_a_port_that_is_not_there() -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))  # and not listening
         url, timeouts = f"http://127.0.0.1:{taken.getsockname()[1]}/v1", Timeouts(first_byte=PATIENCE)
-        found = {name: run(seen(url, True, timeouts)) for name, run in LOOPS.items()}
+        found = {name: run_on(name, seen, url, True, timeouts) for name in LOOPS}
     assert found == dict.fromkeys(LOOPS, found["asyncio"])
     assert (found["asyncio"].kind, found["asyncio"].retryable) == (ConnectError.__name__, True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import functools
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -17,9 +18,9 @@ from mellite.events import Event, TextDelta
 from mellite.providers.openai import chat_route
 from mellite.request import Timeouts
 from mellite.wire.transports.http1 import Http1Transport
+from tests.every_loop import LOOPS, run_on
 from tests.wire.answers import DONE, JSON, STREAM, WHOLE, chunk
 from tests.wire.server import CLOSE, LAST, PATIENCE, RESET, Script, Server, Step, answer, gate, head, piece, send, serve
-from tests.wire.test_loops_agree import LOOPS
 
 HEADERS = {"x-request-id": "req-1", "content-type": "text/event-stream"}
 SOON = 0.3
@@ -201,12 +202,15 @@ def test_as_over_a_new_connection(server: Server, case: tuple[list[Step], dict[s
     """Events, outcome, error with all it knows, raw answer, and what becomes of the connection are the same."""
     steps, options = case
     options = {"timeouts": Timeouts(first_byte=PATIENCE, idle=PATIENCE), **options}
-    for run in LOOPS.values():
-        cold, warm = [run(limited(seen(server, steps, warm=way, stream=stream, **options))) for way in (False, True)]
+    for loop in LOOPS:
+        cold, warm = [
+            run_on(loop, limited, functools.partial(seen, server, steps, warm=way, stream=stream, **options))
+            for way in (False, True)
+        ]
         assert warm == cold
 
 
-async def limited(call: Any) -> Any:
+async def limited(call: Callable[[], Awaitable[Any]]) -> Any:
     """What is never told must fail here, not hang."""
     with anyio.fail_after(PATIENCE / 2):
-        return await call
+        return await call()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from mellite.errors import MelliteError
 from mellite.providers.catalog import find
 from mellite.request import Timeouts
 from mellite.wire.transports.http1 import Http1Transport
+from tests.every_loop import run_on
 from tests.wire.answers import KEY
 from tests.wire.chaos import chaos_server
-from tests.wire.test_loops_agree import ALL, LOOPS
+from tests.wire.test_loops_agree import ALL
 from tests.wire.test_reliability import FAULTS, clocks
 
 UNEVEN = {"conn_flaky"}
@@ -73,7 +75,7 @@ def test_a_fault_ends_as_over_a_new_connection(chaos: str, fault: str, number: i
     timeouts = clocks(FAULTS.get((fault, number), FAULTS.get((fault, 900), ((), 0)))[0])
     for name in ("asyncio", "uvloop"):
         cold, warm = [
-            LOOPS[name](seen(chaos, fault, number, stream=stream, warm=way, timeouts=timeouts, who=name))
+            run_on(name, partial(seen, chaos, fault, number, stream=stream, warm=way, timeouts=timeouts, who=name))
             for way in (False, True)
         ]
         assert warm == cold

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -14,6 +13,7 @@ import pytest
 from mellite import ModelOutputThunk
 from mellite.errors import GenerationCancelled, MelliteError
 from mellite.wire.transports.http1 import Http1Transport
+from tests.every_loop import on_loops
 from tests.wire.answers import DONE, JSON, WHOLE, chunk
 from tests.wire.server import CLOSE, LAST, PATIENCE, Script, Server, Step, answer, head, piece, serve
 from tests.wire.test_pushing import HEAD, asking, at_once
@@ -21,12 +21,6 @@ from tests.wire.test_pushing import HEAD, asking, at_once
 CALLS = 150
 COUNTS = (0, 1, 40, 700)
 ENDS = {"mark": (DONE, LAST), "body": (b"", LAST), "cut": (b"", CLOSE), "close": (DONE, LAST)}
-
-
-@pytest.fixture(params=["asyncio", ("asyncio", {"use_uvloop": True}), "trio"], ids=["asyncio", "uvloop", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """The event loop of each test."""
-    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +87,7 @@ async def use(thunk: ModelOutputThunk[str], chance: random.Random) -> None:
 
 
 @pytest.mark.anyio
+@on_loops("asyncio", "uvloop", "trio")
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_at_random(server: Server, seed: int) -> None:
     """Each text is its own script's, whole where the call is done; no connection and no place gets lost."""

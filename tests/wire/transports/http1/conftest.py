@@ -1,13 +1,16 @@
-"""Fixtures for the transport of our own: all loops, and servers that do on a connection as a test says."""
+"""A fixture for the transport of our own: its async tests run on every loop."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tests.every_loop import LOOPS
 
-@pytest.fixture(params=["asyncio", "uvloop", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+
+@pytest.fixture(params=LOOPS.values(), ids=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The loop of a test."""
-    if request.param == "uvloop":
-        return "asyncio", {"use_uvloop": True}
-    return request.param, {}
+    loop: tuple[str, dict[str, Any]] = request.param
+    return loop

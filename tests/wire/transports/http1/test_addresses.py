@@ -19,6 +19,7 @@ from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.http1 import Http1Transport
 from mellite.wire.transports.http1.addresses import first_connected
 from mellite.wire.transports.http1.origins import HAPPY_EYEBALLS
+from tests.every_loop import on_loops
 from tests.wire.transports.http1.servers import OK, request_of, serving
 from tests.wire.transports.http1.test_tls import GOOD, client_tls, server_tls
 from tests.wire.transports.support import connecting_within, whole
@@ -29,9 +30,7 @@ SILENT, SERVED, REFUSED, ALSO_SERVED = "127.0.0.2", "127.0.0.1", "127.0.0.3", "1
 REACHED = {SILENT, SERVED, REFUSED, ALSO_SERVED}
 
 #: On trio, the addresses of a host are tried by trio's own means.
-OURS = pytest.mark.parametrize(
-    "anyio_backend", ["asyncio", ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"]
-)
+OURS = on_loops("asyncio", "uvloop")
 
 
 async def fine(number: int, stream: ByteStream) -> None:
