@@ -19,7 +19,8 @@ class Usage:
     """Tokens used: inclusive totals and a split that does not overlap. Unknown is None, never 0.
 
     ``non_cached_input_tokens + cache_read_input_tokens + cache_write_input_tokens == input_tokens``, and
-    ``reasoning_tokens`` is a part of ``output_tokens``.
+    ``reasoning_tokens`` is a part of ``output_tokens``. Where both are known and no total is given, ``total_tokens`` is
+    their sum.
 
     Args:
         raw: the provider's own usage object, unchanged.
@@ -40,6 +41,12 @@ class Usage:
     raw: Mapping[str, Json] | None = field(default=None, repr=False)
 
     __rich_repr__ = fields_that_say_something
+
+    def __attrs_post_init__(self) -> None:
+        # A backend of one's own gives the two; budgets, limits and stop conditions count by the total.
+        asked, answered = self.input_tokens, self.output_tokens
+        if self.total_tokens is None and isinstance(asked, int) and isinstance(answered, int):
+            object.__setattr__(self, "total_tokens", asked + answered)
 
     @classmethod
     def of(
@@ -110,14 +117,27 @@ class Usage:
         return {name: getattr(self, name) for name in COUNTS}
 
     def __add__(self, other: Usage) -> Usage:
-        """Add two usages. A count stays None only where both are. The raw objects are dropped."""
+        """Add two usages. A count stays None only where both are. The raw objects are dropped.
+
+        Example:
+            >>> (Usage(input_tokens=5) + Usage(input_tokens=1, output_tokens=2)).total_tokens
+            8
+        """
         if not isinstance(other, Usage):
             return NotImplemented
         sums: dict[str, Any] = {}
         for name in COUNTS:
             ours, theirs = getattr(self, name), getattr(other, name)
             sums[name] = None if ours is None and theirs is None else (ours or 0) + (theirs or 0)
+        if sums["total_tokens"] is not None:
+            sums["total_tokens"] = self._known_total() + other._known_total()
         return Usage(**sums)
+
+    def _known_total(self) -> int:
+        """Return the total, or as much of it as is known."""
+        if self.total_tokens is not None:
+            return self.total_tokens
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
 
 
 #: The counts of a usage, by name.

@@ -129,6 +129,13 @@ async def test_dollars() -> None:
     assert (run.stop_reason, len(run.steps), run.cost_usd) == ("usd", 3, Decimal("0.75"))
 
 
+async def test_tokens_of_a_backend_of_ones_own() -> None:
+    """Tokens asked and answered are enough: the total follows."""
+    run = run_of(endless(usage=Usage(input_tokens=10, output_tokens=5)), stop_when=stop.tokens(40))
+    await run
+    assert (run.stop_reason, len(run.steps)) == ("tokens", 3)
+
+
 async def test_unknown_prices_and_usages() -> None:
     """A budget that cannot be kept fails the run, and names the model."""
     run = run_of(endless(), stop_when=stop.usd(1))
