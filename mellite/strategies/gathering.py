@@ -148,6 +148,7 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
     def _block(self, timeout: float | None) -> None:
         ends = None if timeout is None else time.monotonic() + timeout
         batch = Batch(self._thunks, self._concurrency, loops.portal)
+        from ..thunk.audience import linger_in_thread
         from .progress import progress_bar
 
         with progress_bar("generating", len(batch), wanted=self._progress) as bar:
@@ -159,10 +160,10 @@ class Gathering(Coroutine[Any, Any, Results[T]], Generic[T]):
                     _count(bar, thunk)
             except TimeoutError:
                 msg = f"{batch.waiting} of {len(batch)} thunks did not settle within {timeout} s"
-                batch.leave()
+                linger_in_thread(batch.leave())
                 raise TimeoutError(msg) from None
             except BaseException:
-                batch.leave()
+                linger_in_thread(batch.leave())
                 raise
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -21,13 +22,16 @@ from .text_so_far import TextSoFar
 if TYPE_CHECKING:
     from .outcome import Outcome
 
-__all__ = ["AHEAD", "CLOSING_SECONDS", "Audience", "Consumer", "wake_all"]
+__all__ = ["AHEAD", "CLOSING_SECONDS", "Audience", "Consumer", "linger_in_thread", "wake_all"]
 
 #: How far a generation runs ahead of an iterator, in events. Waiting for the reader after each costs 20 times as much.
 AHEAD: Final = 256
 
 #: How long a backend may take to close its stream after a cancellation, in seconds.
 CLOSING_SECONDS: Final = 5.0
+
+#: How long a blocked thread that gives up waits for that, in seconds: it had its own time to wait, which is over.
+_LEAVING_SECONDS: Final = 1.0
 
 #: How often a blocked thread looks whether the loop of the generation was closed by hand, in seconds.
 _LOOK: Final = 1.0
@@ -358,10 +362,17 @@ class Audience(ABC):
         with loops.move_on_after(2 * CLOSING_SECONDS, shield=True):
             await self.wait_settled()
 
-    def linger_in_thread(self) -> None:
+    def linger_in_thread(self, seconds: float = 2 * CLOSING_SECONDS) -> None:
         """Do what `linger` does in a thread; return at once where blocking would hold up this or another loop."""
         if not self.loop.is_here() and loops.running_here() is None:
-            self.block(2 * CLOSING_SECONDS)
+            self.block(seconds)
+
+
+def linger_in_thread(ended: Iterable[Audience]) -> None:
+    """Wait a moment until generations that a blocked thread has cancelled by giving up have settled."""
+    ends = time.monotonic() + _LEAVING_SECONDS
+    for audience in ended:
+        audience.linger_in_thread(max(0.0, ends - time.monotonic()))
 
 
 def wake_all(wakers: list[loops.Waker]) -> None:

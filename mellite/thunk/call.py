@@ -17,7 +17,7 @@ from ..values.telling_fields import fields_that_say_something
 if TYPE_CHECKING:
     from ..values.events import Event
 
-__all__ = ["CallInfo", "Streams", "name_of", "resolved", "resolved_now", "thunks_in"]
+__all__ = ["CallInfo", "Streams", "name_of", "resolved", "resolved_now", "share_type", "thunks_in"]
 
 
 @runtime_checkable
@@ -158,6 +158,17 @@ def thunks_in(request: Request) -> list[Settling]:
         for part in message.content
         if type(part) is not Text and isinstance(part, Deferred)
     ]
+
+
+def share_type(request: Request, memo: dict[int, object]) -> None:
+    """Have deep copies of *request* share its output type: what annotates a type, as `msgspec.Meta`, may not be copied.
+
+    A `Json` is data, and copied.
+    """
+    from ..values.outputs.by_schema import Json
+
+    if not isinstance(request.output, Json):
+        memo[id(request.output)] = request.output
 
 
 def _last_to_settle(thunks: Sequence[Settling]) -> dict[Settling, None]:

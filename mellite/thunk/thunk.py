@@ -17,7 +17,7 @@ from ..values.options import GenerateOptions
 from ..values.public_names import publish
 from ..values.request import Request, System
 from ..values.tools import ToolLike
-from .call import CallInfo
+from .call import CallInfo, share_type
 from .cancelling import Cancellation
 from .growing import Growing
 
@@ -149,7 +149,10 @@ class ModelOutputThunk(Growing[T], Generic[T]):
                 msg = f"the generation did not settle within {timeout} s"
                 raise TimeoutError(msg)
         except BaseException:
-            pump.leave(consumer, cancelled=True)
+            if pump.leave(consumer, cancelled=True):
+                from .audience import linger_in_thread
+
+                linger_in_thread([pump])
             raise
         if pump.interrupt is not None:
             pump.raise_interrupt()
@@ -311,6 +314,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
         outcome = self._settled()
         # The backend is the world outside and never copied, also where the request refers to it.
         memo[id(self._call.backend)] = self._call.backend
+        share_type(self._call.request, memo)
         request = copy.deepcopy(self._call.request, memo)
         if outcome is None:
             return type(self)(self._descend(request))

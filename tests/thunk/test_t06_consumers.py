@@ -6,6 +6,7 @@ import asyncio
 import gc
 import sys
 import threading
+import time
 import weakref
 from contextlib import suppress
 from functools import partial
@@ -17,6 +18,7 @@ from anyio.lowlevel import checkpoint
 
 import mellite
 from mellite.errors import ConnectionLost, GenerationCancelled
+from mellite.events import TextDelta
 from tests.thunk.support import Consumer, Gate, Source, blocked, caught, collect, collected_then, run_child
 
 pytestmark = pytest.mark.anyio
@@ -981,15 +983,38 @@ def give_up(thunk):
 
 class TestResult:
     def test_timeout(self):
-        """`result(timeout)` raises TimeoutError and, as the last consumer, cancels the generation."""
+        """`result(timeout)` raises TimeoutError and, as the last consumer, cancels the generation, before that."""
         source = Held()
         thunk = mellite.generate(source, "hi")
         with pytest.raises(TimeoutError):
             thunk.result(timeout=0.05)
+        assert (thunk.state, thunk.partial, source.open) == ("cancelled", "one ", 0)
         with pytest.raises(GenerationCancelled):
             thunk.result(timeout=20)
-        assert (thunk.state, thunk.partial, source.open) == ("cancelled", "one ", 0)
         source.released.set()
+
+    @pytest.mark.parametrize("door", [lambda thunk: thunk, mellite.gather], ids=["thunk", "gather"])
+    def test_timeout_of_a_backend_that_does_not_stop(self, door):
+        """`result(timeout)` waits a second at most for a backend that goes on in spite of its cancellation."""
+
+        class Stubborn:
+            async def stream(self, request):
+                try:
+                    yield TextDelta("one ")
+                    await anyio.sleep_forever()
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(released.wait)
+
+        released = threading.Event()
+        thunk = mellite.generate(Stubborn(), "hi")
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            door(thunk).result(timeout=0.05)
+        assert (thunk.state, 1 < time.monotonic() - began < 3) == ("running", True)
+        released.set()
+        with pytest.raises(GenerationCancelled):
+            thunk.result(timeout=20)
 
     def test_timeout_beside_another_consumer(self):
         """`result(timeout)` that gives up leaves another caller's `result()` alone."""

@@ -9,10 +9,11 @@ import pickle
 import threading
 import types
 import weakref
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import anyio
 import attrs
+import msgspec
 import pytest
 
 import mellite
@@ -492,6 +493,16 @@ def is_value(item):
     if kind.__module__ in ("datetime", "decimal", "mellite.request", "mellite.messages", "mellite.events"):
         return True  # frozen, all of them
     return attrs.has(kind) and kind.__setattr__ is not object.__setattr__
+
+
+class TestDeepcopyOfOutputTypes:
+    @pytest.mark.parametrize("make", [mellite.generate, mellite.run], ids=["thunk", "run"])
+    async def test_annotated_with_what_cannot_be_copied(self, make):
+        """A deepcopy shares the output type, pending and settled: it may hold what Python cannot copy."""
+        pending = make(Constant("[3]"), "hi", output=list[Annotated[int, msgspec.Meta(ge=0)]])
+        assert await copy.deepcopy(pending) == [3]
+        assert await pending == [3]
+        assert copy.deepcopy(pending).parsed_repr == [3]
 
 
 class TestDeepcopyAliasesNothing:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast, overload
 from attrs import define, evolve
 
 from ...backends.asking import named
-from ...thunk.call import CallInfo, Streams
+from ...thunk.call import CallInfo, Streams, share_type
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import ConfigurationError, InvalidRequest
 from ...values.messages import Deferred, Message, ToolCall
@@ -256,6 +256,7 @@ class Run(ModelOutputThunk[T], Generic[T]):
         outcome = self.outcome
         stepping = self._stepping
         memo[id(stepping.plan.backend)] = stepping.plan.backend
+        share_type(self._call.request, memo)
         request = copy.deepcopy(self._call.request, memo)
         plan = evolve(
             stepping.plan,
