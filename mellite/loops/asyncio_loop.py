@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from types import FrameType
 from typing import Final, final
 
 from . import forking
@@ -155,11 +157,25 @@ class AsyncioLoop:
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` means that the spawned task was cancelled from outside."""
         # A CancelledError without a request to cancel this task comes from the backend: an error like any other.
-        return isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling() > 0
+        if not isinstance(error, asyncio.CancelledError) or self.task is None:
+            return False
+        return self.task.cancelling() > 0 or _is_cleaning_up()
 
     async def checkpoint(self) -> None:
         """Let other tasks run, and let a cancellation arrive."""
         await asyncio.sleep(0)
+
+
+def _is_cleaning_up() -> bool:
+    """Whether this code is called by `asyncio.run` while it cancels all tasks that are left.
+
+    Where task groups of anyio are nested, it takes back more requests to cancel a task than it made, and
+    `asyncio.Task.cancelling` gives 0 though the loop has cancelled the task.
+    """
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the documented way costs a list of all frames
+    while frame is not None and frame.f_code.co_name != "_cancel_all_tasks":
+        frame = frame.f_back
+    return frame is not None
 
 
 #: When the timer would go off that is only there to be dropped: in ten years, in seconds.

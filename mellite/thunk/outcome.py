@@ -32,7 +32,7 @@ from ..values.records import GenerateLog, GenerationMetadata, RawProviderRespons
 from ..values.request import Request
 from .call import name_of
 
-__all__ = ["Outcome", "State", "conclude", "metadata_of", "raw_of"]
+__all__ = ["Outcome", "State", "conclude", "metadata_of", "raw_of", "what_ends"]
 
 State = Literal["pending", "running", "done", "failed", "cancelled"]
 
@@ -421,6 +421,16 @@ def _parsed(folded: Folded, events: list[Event], request: Request, backend: obje
         return read_answer(text, output, mode=mode, key=start.output_key)
     except OutputValidationError as error:
         raise explained(error, folded.finish) from error.__cause__
+
+
+def what_ends(error: BaseException) -> BaseException:
+    """Return what ends the program, if a task group has raised it among others; else the error itself."""
+    if isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception):
+        ends: BaseException | None = error.subgroup((KeyboardInterrupt, SystemExit))
+        while isinstance(ends, BaseExceptionGroup):
+            ends = ends.exceptions[0]
+        return error if ends is None else ends
+    return error
 
 
 def _ours(error: BaseException, backend: object) -> Exception:

@@ -28,7 +28,7 @@ from ..values.type_names import a_type_name
 from . import observing
 from .audience import CLOSING_SECONDS, wake_all
 from .call import CallInfo, name_of, resolved, resolved_now
-from .outcome import Clock, Outcome, conclude
+from .outcome import Clock, Outcome, conclude, what_ends
 from .pushed import Departed, Flight, PushedAudience
 
 __all__ = ["Pump"]
@@ -225,7 +225,7 @@ class Pump(PushedAudience):
                 self._settle(cancelled=_LOOP_CLOSED)
                 raise
             except BaseException as error:
-                failure = error
+                failure = what_ends(error)
             if self._flight is not None and (failure is not None or self._cancel_reason is not None):
                 self._break_flight()
             asked = self._cancel_reason

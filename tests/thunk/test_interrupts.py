@@ -95,6 +95,38 @@ def test_out_of_a_tool(loop: str, kind: type[BaseException], *, in_thread: bool)
     assert (run.state, run.stop_reason) == ("cancelled", "cancelled")
 
 
+class EndsInAGroup(mellite.Backend):
+    """A backend whose task group has what ends the program among its errors."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self.kind = kind
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        yield TextDelta("a")
+        raise BaseExceptionGroup("tasks", [ValueError("another"), BaseExceptionGroup("more", [self.kind("mine")])])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_out_of_a_task_group(loop: str, kind: type[BaseException]) -> None:
+    thunk = EndsInAGroup(kind).generate("hi")
+    with pytest.raises(kind, match="mine"):
+        anyio.run(awaits, thunk, backend=loop)
+    assert (thunk.state, thunk.partial) == ("cancelled", "a")
+
+    async def ends() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fails)
+
+    async def fails() -> None:
+        raise kind("mine")
+
+    run = mellite.run(Scripted([[mellite.ToolCall("1", "ends", {})], "never said"]), "hi", tools=[ends])
+    with pytest.raises(kind, match="mine"):
+        anyio.run(awaits, run, backend=loop)
+    assert run.state == "cancelled"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_a_loop(kind: type[BaseException]) -> None:
     """The background loop goes on: others may be waiting there."""

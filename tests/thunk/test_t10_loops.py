@@ -278,6 +278,36 @@ class TestALoopThatEnds:
         assert "".join(anyio.run(collected_then, thunk)[0]) == thunk.partial
 
     @every_loop
+    def test_inside_of_nested_task_groups(self, loop):
+        """Task groups of anyio, nested, take back too many requests to cancel; the thunk is cancelled all the same."""
+
+        async def deep():
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.sleep_forever)
+                await anyio.sleep_forever()
+
+        class Nested:
+            async def stream(self, request):
+                yield TextDelta("one ")
+                async with anyio.create_task_group() as group:
+                    for _ in range(3):
+                        group.start_soon(deep)
+                    await anyio.sleep_forever()
+
+        async def main():
+            reader = aiter(thunk)
+            await anext(reader)
+            held.append(reader)
+            await blocked()
+
+        held = []
+        thunk = mellite.generate(Nested(), "hi")
+        anyio.run(main, backend=loop)
+        assert (thunk.state, thunk.error, thunk.partial) == ("cancelled", None, "one ")
+        with pytest.raises(GenerationCancelled, match="event loop closed"):
+            thunk.result()
+
+    @every_loop
     def test_with_its_last_consumer(self, loop):
         """When its last consumer ends together with the loop, the reason is one of the two."""
         thunk = mellite.generate(Endless(), "hi")
