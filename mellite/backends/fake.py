@@ -85,6 +85,11 @@ class Constant(Backend):
 
     text: str
 
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            msg = f"Constant takes the text of its answers, not {type(self.text).__name__}: {_short(self.text)}"
+            raise ConfigurationError(msg)
+
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """Send the words of the text."""
         for event in _text_answer(self, request, _words(self.text)):
@@ -118,6 +123,10 @@ class Failing(Backend):
         error: object = self.error
         if not _is_error(error):
             msg = f"Failing takes the exception to raise, not {type(error).__name__}: {_short(error)}"
+            raise ConfigurationError(msg)
+        after: object = self.after
+        if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+            msg = f"Failing sends a whole number of deltas first, 0 or more, not after={_short(after)}"
             raise ConfigurationError(msg)
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
@@ -167,6 +176,10 @@ class Scripted(Backend):
 
     def __attrs_post_init__(self) -> None:
         self.answers = _checked(self.answers)
+        delay: object = self.delay
+        if isinstance(delay, bool) or not isinstance(delay, (int, float)) or not delay >= 0:
+            msg = f"Scripted waits a number of seconds before each piece, 0 or more, not delay={_short(delay)}"
+            raise ConfigurationError(msg)
 
     def __getstate__(self) -> tuple[object, ...]:
         return (self.answers, self.delay)

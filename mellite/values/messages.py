@@ -149,15 +149,20 @@ class Media:
         import mimetypes
         from pathlib import Path
 
-        file = Path(path)
+        try:
+            file = Path(path)
+        except TypeError as error:
+            kind = cls.__name__
+            msg = f"{kind}.from_path takes a path, not {type(path).__name__}; for bytes there is {kind}(data)"
+            raise InvalidRequest(msg) from error
         media_type = media_type or mimetypes.guess_type(file.name)[0]
         if media_type is None:
             msg = f"cannot tell the media type of {file.name!r} from its name; say media_type=..."
             raise InvalidRequest(msg)
         try:
             data = file.read_bytes()
-        except OSError as error:
-            msg = f"cannot read {str(file)!r}: {error.strerror or error}"
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            msg = f"cannot read {str(file)!r}: {getattr(error, 'strerror', None) or error}"
             raise InvalidRequest(msg) from error
         return cls(data, media_type=media_type, filename=file.name)
 
@@ -168,6 +173,9 @@ class Media:
         Raises:
             InvalidRequest: if it is not valid base64, or names another type than `media_type`.
         """
+        if not isinstance(text, str):
+            msg = f"{cls.__name__}.from_base64 takes a str, not {type(text).__name__}; bytes of ASCII have .decode()"
+            raise InvalidRequest(msg)
         if text.startswith("data:"):
             head, comma, text = text.partition(",")
             named, _, rest = head[len("data:") :].partition(";")

@@ -96,6 +96,11 @@ class TestConstant:
         await thunk
         assert thunk.generation.usage == Usage.of(input_tokens=1, output_tokens=3)
 
+    async def test_no_text(self):
+        """Anything but a text is refused when it is made."""
+        with pytest.raises(ConfigurationError, match="takes the text of its answers, not int: 5"):
+            Constant(5)
+
 
 class TestScripted:
     async def test_answers_in_order(self):
@@ -279,6 +284,13 @@ async def test_delay_can_be_cancelled():
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_delay_that_is_none():
+    """A delay is a number of seconds."""
+    for delay in (-1, "1", True, None, float("nan")):
+        with pytest.raises(ConfigurationError, match="a number of seconds before each piece, 0 or more, not delay="):
+            Scripted(["a"], delay=delay)
+
+
 async def test_delay_is_before_each_piece():
     """The delay stands before every piece and every error, not before the start and the finish."""
     backend = Scripted([["a", "b"], ["a", ConnectionLost("gone")]], delay=0.02)
@@ -324,6 +336,9 @@ class TestFailing:
         """Anything but an exception is refused."""
         with pytest.raises(ConfigurationError, match="takes the exception to raise, not str"):
             Failing("boom")
+        for after in (-1, 1.5, True, "2"):
+            with pytest.raises(ConfigurationError, match="whole number of deltas first, 0 or more, not after="):
+                Failing(RateLimited, after=after)
 
     async def test_says_who_failed(self):
         """The metadata of a failed call name the fake provider."""

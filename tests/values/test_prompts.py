@@ -226,6 +226,15 @@ def test_mistakes_name_the_index(written: Any, said: str) -> None:
         Echo().generate(written)
 
 
+def test_files_that_cannot_be_read() -> None:
+    """What is no path, or no base64 as a str, is refused with what to give."""
+    for path, said in ((5, "takes a path, not int"), (b"x", "takes a path, not bytes"), ("a\0b.png", "cannot read")):
+        with pytest.raises(InvalidRequest, match=said):
+            Image.from_path(path)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=r"takes a str, not bytes; bytes of ASCII have \.decode"):
+        Image.from_base64(b"aGk=")  # type: ignore[arg-type]
+
+
 # --- roles ----------------------------------------------------------------------------------------
 
 
