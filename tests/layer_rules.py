@@ -149,7 +149,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("multidict", "yarl"), (*TRANSPORTS, "cassettes.clients.aiohttp")),
     "requests": ("cassettes.clients.requests",),
-    "urllib3": ("cassettes.clients.urllib3_body",),
+    "urllib3": ("cassettes.clients.urllib3", "cassettes.clients.urllib3_body"),
     "botocore": ("wire.auth.aws_profile", "cassettes.clients.before_send"),
     "websockets": TRANSPORTS,
     "asyncio": (

@@ -54,6 +54,12 @@ def _botocore(catch: Catch) -> Iterator[Swap]:
     return swaps(catch)
 
 
+def _urllib3(catch: Catch) -> Iterator[Swap]:
+    from .urllib3 import swaps
+
+    return swaps(catch)
+
+
 def _aiohttp(catch: Catch) -> Iterator[Swap]:
     from .aiohttp import swaps
 
@@ -67,6 +73,7 @@ CLIENTS: Final[Mapping[str, Callable[[Catch], Iterator[Swap]]]] = {
     "aiohttp": _aiohttp,
     "requests": _requests,
     "botocore": _botocore,
+    "urllib3": _urllib3,
 }
 
 #: The one patch of this process, under the one key. Threads need no lock: `setdefault` and `pop` of a dict are atomic.
@@ -92,11 +99,11 @@ def patch(
     """Send the requests of other people's HTTP clients through a cassette until the block ends.
 
     Use it in a block, ``with`` or ``async with``, which gives the `CassetteTransport`. Whatever asks with httpx,
-    httpx2, aiohttp, requests or botocore within the block is caught, in all threads and event loops of the process:
-    the SDKs of OpenAI, Anthropic, Google and AWS, LangChain, pydantic-ai, and code of your own. An answer is handed on
-    piece by piece as it arrives, and recorded with its times and its end. Replayed, each client gets the same pieces
-    and the same end, by errors of its own. What differs between equal runs, as session ids and cache keys, is not
-    compared; nor is the order of requests.
+    httpx2, aiohttp, requests, urllib3 or botocore within the block is caught, in all threads and event loops of the
+    process: the SDKs of OpenAI, Anthropic, Google and AWS, LangChain, pydantic-ai, and code of your own. An answer is
+    handed on piece by piece as it arrives, and recorded with its times and its end. Replayed, each client gets the
+    same pieces and the same end, by errors of its own. What differs between equal runs, as session ids and cache keys,
+    is not compared; nor is the order of requests.
 
     Not caught are the backends of mellite, which take a cassette of their own; WebSockets; and clients that were given
     a transport of their own that does not send over one of these.
@@ -107,7 +114,7 @@ def patch(
             with `use`.
         match: how requests find their answers, see `ReplayTransport`.
         clients: whose requests are caught: of ``all`` clients that are installed, or of some of ``httpx``, ``httpx2``,
-            ``aiohttp``, ``requests`` and ``botocore``.
+            ``aiohttp``, ``requests``, ``urllib3`` and ``botocore``.
         hosts: only requests to these hosts are caught, as ``api.openai.com`` or ``*.amazonaws.com``; None for all.
         directory: where cassettes are kept.
         cut: how answers are cut into pieces, see `ReplayTransport`; likewise `speed`.

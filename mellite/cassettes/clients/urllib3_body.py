@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from http.client import responses
 from typing import Any, Final, cast
 
 from ...values.errors import MissingExtra
@@ -71,10 +72,17 @@ class StreamedBody(urllib3.HTTPResponse):
         decode: whether ``stream`` decompresses unless it is told otherwise.
         live: the response that arrives, if it is recorded.
         method: of the request.
+        url: of the request, as urllib3 was asked for it.
     """
 
     def __init__(
-        self, answer: BlockingAnswer, *, decode: bool, live: urllib3.HTTPResponse | None = None, method: str | None
+        self,
+        answer: BlockingAnswer,
+        *,
+        decode: bool,
+        live: urllib3.HTTPResponse | None = None,
+        method: str | None,
+        url: str | None = None,
     ) -> None:
         self._file = _File(answer)
         headers: Any = {name: value for name, value in answer.headers.items() if name != "transfer-encoding"}
@@ -84,12 +92,13 @@ class StreamedBody(urllib3.HTTPResponse):
             status=answer.status,
             version=11,
             version_string="HTTP/1.1",
-            reason=None if live is None else live.reason,
+            reason=responses.get(answer.status) if live is None else live.reason,
             preload_content=False,
             decode_content=decode,
             original_response=None if live is None else getattr(live, "_original_response", None),
             enforce_content_length=False,
             request_method=method,
+            request_url=url,
         )
         self.chunked = False
 

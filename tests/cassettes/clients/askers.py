@@ -15,6 +15,7 @@ import botocore.awsrequest
 import httpx
 import httpx2
 import requests
+import urllib3
 from attrs import define, field
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.httpsession import URLLib3Session
@@ -165,6 +166,19 @@ def requests_blocking(question: Question, told: Told) -> Iterator[bytes]:
         yield from response.iter_content(chunk_size=None)
 
 
+def urllib3_blocking(question: Question, told: Told) -> Iterator[bytes]:
+    """With a pool manager of urllib3, as it is used by itself."""
+    with urllib3.PoolManager(retries=False, timeout=question.timeout) as pools:
+        response = pools.request(
+            question.method, question.url, body=question.body, headers=question.headers, preload_content=False
+        )
+        told.opens(response.status, response.headers)
+        try:
+            yield from response.stream()
+        finally:
+            response.close()
+
+
 def botocore_blocking(question: Question, told: Told) -> Iterator[bytes]:
     """With the HTTP session of botocore, as its clients use it."""
     prepared = AWSPreparedRequest(
@@ -189,6 +203,7 @@ ASKERS: dict[str, Asker] = {
     "httpx2-async": partial(httpx_async, httpx2),
     "aiohttp": in_asyncio,
     "requests": in_thread(requests_blocking),
+    "urllib3": in_thread(urllib3_blocking),
     "botocore": in_thread(botocore_blocking),
 }
 """Every client that is caught, by name."""
