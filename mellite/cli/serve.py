@@ -71,6 +71,14 @@ class _WithCommand(click.Command):
     default="pool",
     help="How a cassette finds answers: in any order, by copy of a thunk, or in the recorded order.",
 )
+@click.option(
+    "--request-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Drop a client whose request has half a head, or a body that pauses, for so long.",
+)
 @click.option("--env", "form", metavar="[=FORM]", help="Print the variables that clients need: shell, dotenv or json.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each request.")
 @click.pass_context
@@ -84,6 +92,7 @@ def serve(  # noqa: PLR0917 - click gives the options by name
     seed: int,
     speed: str,
     match: str,
+    request_timeout: float,
     form: str | None,
     as_json: bool,
 ) -> None:
@@ -114,6 +123,7 @@ def serve(  # noqa: PLR0917 - click gives the options by name
             faults=faults,
             seed=seed,
             speed=speed,
+            request_timeout=request_timeout,
             match=match,  # type: ignore[arg-type]  # click has checked it
         )
         listener = _print_json if as_json else _print_trouble

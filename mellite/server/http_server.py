@@ -18,6 +18,7 @@ from ..values.errors import ConfigurationError, ConnectionLost, InvalidRequest, 
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .at_once import Framing
 from .bodies import LARGEST, body_of
+from .connections import Connection, WatchedServer
 from .faults import Fault, Faults
 from .guard import Guard
 from .itself import VIA, passed_on, refuse_round_trip
@@ -29,6 +30,7 @@ from .served import Served
 from .sockets import Sockets
 
 if TYPE_CHECKING:
+    from aiohttp import StreamReader
     from aiohttp.http_parser import RawRequestMessage
 
 __all__ = ["ModelServer"]
@@ -51,6 +53,7 @@ class ModelServer:
         hosts: names by which it may be asked, beside those of this machine.
         faults: what goes wrong on purpose.
         listener: is told of each request when its answer is over.
+        patience: seconds that the head of a request may take, and for which its body may pause.
 
     Attributes:
         requests: those that have come, in order.
@@ -64,11 +67,13 @@ class ModelServer:
         hosts: Collection[str] = (),
         faults: Faults | None = None,
         listener: Listener | None = None,
+        patience: float = 30.0,
     ) -> None:
         self.source = source
         self._guard = Guard(hosts)
         self._faults = faults or Faults()
         self._listener = listener
+        self._patience = patience
         self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._sockets = Sockets(source)
@@ -84,18 +89,17 @@ class ModelServer:
         Raises:
             OSError: if the port is taken.
         """
-        server = web.Server(
+        server = WatchedServer(
             self._handle,
+            patience=self._patience,
             request_factory=_request,
-            handler_cancellation=True,
             access_log=None,
             auto_decompress=False,  # `body_of` does it
             logger=_SILENT,
         )
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", port, backlog=4096)
-        await site.start()
+        await server.listen(runner, port)
         self._server, self._runner = server, runner
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         source: Any = self.source
@@ -122,7 +126,10 @@ class ModelServer:
         if self._listener is None:
             self.requests.append(served)  # to be looked at; whoever listens keeps what it needs
         try:
-            return await self._answered(request, served)
+            response = await self._answered(request, served)
+            if not request.content.is_eof():
+                response.force_close()  # the rest of a body that nobody reads may never come
+            return response
         except ConnectionError:
             raise  # the client has gone, or has been sent away
         except Exception as error:  # a fault of mellite's, or of a backend: the client is not left without a word
@@ -131,6 +138,8 @@ class ModelServer:
                 raise  # in the middle of an answer
             return _refused(served, None, 500, served.error)
         finally:
+            if isinstance(request.protocol, Connection):
+                request.protocol.end()
             served.seconds = time.monotonic() - began
             if self._listener is not None:
                 self._listener(served)
@@ -156,7 +165,7 @@ class ModelServer:
             served.status = 200
             return web.Response(text="mellite\n")
         try:
-            body = await body_of(request, headers.pop("content-encoding", ""))
+            body = await body_of(request, headers.pop("content-encoding", ""), patience=self._patience)
         except InvalidRequest as error:
             return _failed(request, served, call, error)
         served.body = body
@@ -204,9 +213,10 @@ class ModelServer:
 
 
 def _request(
-    message: RawRequestMessage, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]
+    message: RawRequestMessage, payload: StreamReader, protocol: Connection, writer: Any, task: asyncio.Task[None]
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
+    protocol.begin(payload)
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST)
 
 

@@ -44,6 +44,8 @@ class Settings:
         speed: ``instant``, ``recorded`` or a factor.
         match: how a cassette finds its answers.
         even_in_ci: whether to record even with ``CI=true``.
+        request_timeout: seconds that the head of a request may take, and for which its body may pause; a client that
+            stops in the middle is dropped.
     """
 
     source: Any = None
@@ -54,6 +56,7 @@ class Settings:
     speed: str | float | None = "instant"
     match: Match = "pool"
     even_in_ci: bool = False
+    request_timeout: float = 30.0
 
     def transport(self) -> Transport:
         """Return what answers.
@@ -73,6 +76,9 @@ class Settings:
             MissingExtra: if what serves is not installed.
             MelliteError: if there is nothing to answer from.
         """
+        if not self.request_timeout > 0:
+            msg = f"request_timeout is a number of seconds above 0, not {self.request_timeout!r}"
+            raise ConfigurationError(msg)
         faults = Faults(self.faults, seed=self.seed)
         try:
             from .http_server import ModelServer
@@ -81,7 +87,8 @@ class Settings:
                 raise
             msg = "serving needs the package aiohttp: pip install 'mellite[serve]'"
             raise MissingExtra(msg) from None
-        return ModelServer(self.transport(), hosts=self.hosts, faults=faults, listener=listener)
+        how: dict[str, Any] = {"hosts": self.hosts, "faults": faults, "listener": listener}
+        return ModelServer(self.transport(), patience=self.request_timeout, **how)
 
     @property
     def asks_nobody(self) -> bool:
