@@ -79,7 +79,7 @@ def _chat(base: str, body: Mapping[str, Json]) -> Route:
         store="store" in body,
         strict_tools=_says_strict(body),
         stream_usage="stream_options" in body if streams else dialect.stream_usage,
-        cache_models=dialect.cache_models if "cache_control" in repr(body) else None,
+        cache_models=dialect.cache_models if _marks_caches(body) else None,
     )
     if "max_completion_tokens" in body:
         dialect = evolve(dialect, max_tokens="max_completion_tokens")
@@ -119,7 +119,7 @@ def _responses(base: str, body: Mapping[str, Json]) -> Route:
 def _messages(base: str, body: Mapping[str, Json]) -> Route:
     host, model = urlsplit(base).hostname, body.get("model")
     ours = host == urlsplit(anthropic.BASE_URL).hostname
-    dialect = anthropic_messages.AnthropicDialect(cache="cache_control" in repr(body))
+    dialect = anthropic_messages.AnthropicDialect(cache=_marks_caches(body))
     return Route(
         id="anthropic-messages",
         provider="anthropic" if ours else host or "unknown",
@@ -256,3 +256,10 @@ def _text_of(content: object) -> str:
     parts = content if isinstance(content, list) else ()
     texts = [part.get("text") for part in parts if isinstance(part, dict)]
     return "".join([text for text in texts if isinstance(text, str)])
+
+
+def _marks_caches(value: Json) -> bool:
+    """Return whether something in a request says what to cache, however deep it stands."""
+    if isinstance(value, dict):
+        return "cache_control" in value or any(map(_marks_caches, value.values()))
+    return isinstance(value, list) and any(map(_marks_caches, value))
