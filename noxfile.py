@@ -169,6 +169,8 @@ def bench(session: nox.Session) -> None:
         folder = Path(session.create_tmp()).resolve()
         session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), AIMOCK, external=True)
         programs = {"MELLITE_AIMOCK": str(folder / "node_modules" / ".bin" / "llmock")}
+    if "viewer" in session.posargs and shutil.which("chromedriver"):  # to measure what is painted
+        session.install("-q", SELENIUM)
     session.run("python", "-m", "tests.benchmarks", *session.posargs, env=programs)
 
 
@@ -267,7 +269,7 @@ def viewer(session: nox.Session) -> None:
     session.run("npm", "install", "--silent", "--no-audit", "--prefix", str(folder), AXE, external=True)
     axe = folder / "node_modules" / "axe-core" / "axe.min.js"
     tests = Path("tests", "viewer", "browser")
-    files = [str(tests / name) for name in ("views.py", "attacks.py")]
+    files = [str(tests / name) for name in ("views.py", "comparing.py", "attacks.py")]
     around = {"MELLITE_AXE": str(axe), "MELLITE_PICTURES": str(folder / "pictures")}
     session.run("python", "-m", "pytest", "-q", *files, *session.posargs, env=around)
 

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from ..cassettes.replaying.matching import differences
 from .entries import Entry
 
-__all__ = ["Two", "aligned"]
+__all__ = ["Two", "aligned", "asked", "said"]
 
 #: A call of one side, and its counterpart of the other; None where there is none.
 Two: TypeAlias = tuple[Entry | None, Entry | None]
@@ -47,7 +47,7 @@ def _overlap(entries: Iterable[Entry]) -> bool:
 def _in_order(left: Sequence[Entry], right: Sequence[Entry]) -> list[Two]:
     """Pair the calls of both sides in order, as a diff pairs lines."""
     by_copy = all(entry.lineage is not None for entry in (*left, *right))
-    key = _of_copy if by_copy else _asked
+    key = _of_copy if by_copy else asked
     keys = [key(entry) for entry in left], [key(entry) for entry in right]
     found: list[Two] = []
     for what, one, one_end, other, other_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
@@ -74,7 +74,7 @@ def _reunited(found: list[Two]) -> list[Two]:
 def _in_any_order(left: Sequence[Entry], right: Sequence[Entry]) -> list[Two]:
     """Pair the calls of both sides by their requests, in any order."""
     partners: dict[int, int] = {}
-    for key in (_of_copy_with_answer, _of_copy, _asked_with_answer, _asked):
+    for key in (_of_copy_with_answer, _of_copy, _asked_with_answer, asked):
         _match(left, right, key, partners)
     ours = [place for place in range(len(left)) if place not in partners]
     theirs = sorted(set(range(len(right))) - set(partners.values()))
@@ -103,30 +103,32 @@ def _match(
 # --- what calls are compared by -------------------------------------------------------------------
 
 
-def _asked(entry: Entry) -> Hashable:
-    asked = entry.request
-    if asked is None:
+def asked(entry: Entry) -> Hashable:
+    """Return what is equal for calls that ask the same."""
+    sent = entry.request
+    if sent is None:
         return entry.format, entry.name
-    body = json.dumps(asked.body, sort_keys=True) if asked.is_json else asked.body
-    return asked.method, asked.url, tuple(sorted(asked.headers.items())), body
+    body = json.dumps(sent.body, sort_keys=True) if sent.is_json else sent.body
+    return sent.method, sent.url, tuple(sorted(sent.headers.items())), body
 
 
 def _of_copy(entry: Entry) -> Hashable:
-    return _asked(entry), entry.lineage
+    return asked(entry), entry.lineage
 
 
-def _said(entry: Entry) -> Hashable:
+def said(entry: Entry) -> Hashable:
+    """Return what is equal for calls that are answered alike."""
     answer = entry.answer
-    said = entry.body if answer is None else (answer.text, answer.thinking, repr(answer.tool_calls), answer.error)
-    return entry.status, entry.end, said
+    words = entry.body if answer is None else (answer.text, answer.thinking, repr(answer.tool_calls), answer.error)
+    return entry.status, entry.end, words
 
 
 def _asked_with_answer(entry: Entry) -> Hashable:
-    return _asked(entry), _said(entry)
+    return asked(entry), said(entry)
 
 
 def _of_copy_with_answer(entry: Entry) -> Hashable:
-    return _of_copy(entry), _said(entry)
+    return _of_copy(entry), said(entry)
 
 
 # --- what differs ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ..values.usage import Usage
 from .aligning import aligned
 from .entries import Answer, Entry, entries_below
 
-__all__ = ["CHANGES", "Change", "Comparison", "Pair", "compare", "compare_entries", "compare_journals"]
+__all__ = ["CHANGES", "Change", "Comparison", "Pair", "called", "compare", "compare_entries", "compare_journals"]
 
 #: ``same``: nothing differs. ``answer``: the same request, another answer. ``request``: the request differs.
 #: ``removed``, ``added``: only the first, or only the second cassette has the call.
@@ -201,10 +201,10 @@ def _answer_changes(left: Entry, right: Entry) -> Iterator[tuple[str, Any, Any]]
             yield name, one, other
     for number, (mine, yours) in enumerate(zip_longest(left.answer.tool_calls, right.answer.tool_calls)):
         if mine != yours:
-            yield f"tool call {number}", _called(mine), _called(yours)
+            yield f"tool call {number}", called(mine), called(yours)
 
 
-def _called(call: tuple[str, Any] | None) -> str | None:
+def called(call: tuple[str, Any] | None) -> str | None:
     """Return a call of a tool as a program would write it; None if there is none."""
     if call is None:
         return None

@@ -62,7 +62,7 @@ def _found(source: Source, path: list[str], query: Mapping[str, str]) -> JsonObj
         case ["calls"]:
             return _calls(source, query)
         case ["calls", id]:
-            return source.call(id)
+            return source.call(id, brief=bool(query.get("brief")))  # the page asks
         case ["calls", id, "timeline"]:
             return source.timeline(id)
         case ["runs"]:

@@ -1,17 +1,20 @@
-"""Calls beside each other as JSON: which belong together, and what differs between them."""
+"""Calls beside each other as JSON: what differs between them, and by what a page without a server finds that out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, final
 
-from ..archive.compare import Comparison, Pair, compare_entries
-from ..archive.entries import Entry
+from attrs import asdict
+
+from ..archive.aligning import asked, said
+from ..archive.compare import Comparison, Pair, called, compare_entries
+from ..archive.entries import Answer, Entry
 from ..values.provider_json import Json, JsonObject
 
-__all__ = ["difference_of"]
+__all__ = ["Numbered", "difference_of"]
 
 
 def difference_of(left: Sequence[Entry], right: Sequence[Entry]) -> JsonObject:
@@ -62,3 +65,72 @@ def _text(value: Any) -> Json:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str, indent=2)
+
+
+@final
+class Numbered:
+    """Tells calls as what a page compares them by, which must not think about what is equal as Python does.
+
+    Equal requests, equal answers and equal costs have equal numbers, of all calls that one of these has told.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+
+    def told(self, entry: Entry) -> JsonObject:
+        """Return what a call is compared by, as JSON-ready values."""
+        answer, sent = entry.answer, entry.request
+        return {
+            "side": _side(entry),
+            "format": entry.format,
+            "asked": self._number("asked", asked(entry)),
+            "said": self._number("said", said(entry)),
+            "spent": None if answer is None else self._number("spent", _spent(answer)),
+            "request": None
+            if sent is None
+            else {
+                "method": sent.method,
+                "url": sent.url,
+                "headers": dict(sent.headers),
+                "body": sent.body,
+                "is_json": sent.is_json,
+            },
+            "status": _text(entry.status),
+            "end": entry.end,
+            "ending": entry.ending,
+            "body": self._number("body", entry.body),
+            "size": f"{len(entry.body):,} bytes",
+            "span": None if entry.span is None else [*entry.span],
+            "lineage": None if entry.lineage is None else [*entry.lineage],
+            "refused": entry.refused,
+            "answer": self._answer(entry),
+        }
+
+    def _answer(self, entry: Entry) -> JsonObject | None:
+        answer = entry.answer
+        if answer is None:
+            return None
+        usage = answer.usage
+        return {
+            "text": answer.text,
+            "thinking": answer.thinking,
+            "finish_reason": answer.finish_reason,
+            "error": _text(answer.error),
+            "tool_calls": [
+                {"same": self._number("call", _sorted(call)), "text": called(call)} for call in answer.tool_calls
+            ],
+            "usage": None if usage is None else [usage.input_tokens, usage.output_tokens],
+            "is_zero": usage is not None and usage.is_zero,
+            "cost_usd": _number(answer.cost_usd),
+        }
+
+    def _number(self, kind: str, value: Hashable) -> int:
+        return self._numbers.setdefault((kind, value), len(self._numbers))
+
+
+def _spent(answer: Answer) -> Hashable:
+    return None if answer.usage is None else _sorted(asdict(answer.usage, recurse=False)), answer.cost_usd
+
+
+def _sorted(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -25,14 +25,16 @@ from .conversations import answer_message, prompt_of, request_messages
 from .differences import difference_of
 from .listing import Kept, chosen, costs_of, facets_of
 from .masking import Masks
-from .rows import Changes, Found, Row
-from .timelines import timeline_of
+from .rows import Changes, Found, Row, without_repeated
+from .timelines import masked_timeline, timeline_of
 
 __all__ = ["CassetteSource"]
 
 _MICROSECONDS: Final = 1_000_000
 
 _TOKENS: Final = ("input_tokens", "output_tokens", "cache_read_tokens")
+
+_TEXTS: Final = ("prompt", "text", "thinking")
 
 #: How often to look for new files, in seconds.
 _PERIOD: Final = 1.0
@@ -134,15 +136,14 @@ class CassetteSource:
         """Return None: a cassette does not know what belongs to a run."""
         return None
 
-    def call(self, id: str) -> JsonObject | None:
+    def call(self, id: str, *, brief: bool = False) -> JsonObject | None:
         """Return all that is known of a call; None if there is none of this id."""
         row, entry = self._kept.get(id), self._entries.get(id)
         if row is None or entry is None:
             return None
         one = _interaction(entry)
         told: JsonObject = {
-            **row.as_json(),
-            "prompt": None,
+            **evolve(row, prompt=None, text="", thinking=None).as_json(),
             "source": entry.path,
             "protocol": entry.protocol,
             "finish_reason": None if entry.answer is None else entry.answer.finish_reason,
@@ -158,16 +159,17 @@ class CassetteSource:
                 "method": one.request.method,
                 "url": one.request.url,
                 "headers": dict(one.request.headers),
-                "body": _body(one.request.body.characters),
+                "body": None if brief else _body(one.request.body.characters),
             }
             told["response"] = {
                 "status": one.response.status,
                 "headers": dict(one.response.headers),
-                "body": _body(one.response.body.data.decode(errors="replace")),
+                "body": None if brief else _body(one.response.body.data.decode(errors="replace")),
             }
         clean: JsonObject = cast("JsonObject", self._masks.value(told))
-        # Numbers of tokens are not secrets; the prompt is masked already, and long.
-        return {**clean, "prompt": row.prompt, **{name: getattr(row, name) for name in _TOKENS}}
+        # Numbers of tokens are not secrets; the texts of the row are masked already, and long.
+        clean |= {name: getattr(row, name) for name in (*_TOKENS, *_TEXTS)}
+        return without_repeated(clean) if brief else clean
 
     def timeline(self, id: str) -> JsonObject | None:
         """Return when each part of an answer came; None if the recording does not say."""
@@ -184,15 +186,21 @@ class CassetteSource:
             error=row.error or (None if times.fault is None else times.fault.message),
             arrivals=[(at / 1000, size) for size, at in times.pieces()],
         )
-        return {**cast("JsonObject", self._masks.value(made)), "opened_ms": _milliseconds(times.opened)}
+        return {**masked_timeline(made, self._masks.value), "opened_ms": _milliseconds(times.opened)}
 
     def difference(self, left: str, right: str) -> JsonObject | None:
         """Compare two calls."""
-        one, other = self._entries.get(left), self._entries.get(right)
-        if one is None or other is None:
-            return None
-        found = difference_of([one], [other])
-        return cast("JsonObject", self._masks.value(found))
+        one, other = self.entries(left), self.entries(right)
+        return cast("JsonObject", self.masked(difference_of(one, other))) if one and other else None
+
+    def entries(self, id: str) -> list[Entry]:
+        """Return what a call is compared by, as a list of one; none if there is no such call."""
+        entry = self._entries.get(id)
+        return [] if entry is None else [entry]
+
+    def masked(self, value: Json) -> Json:
+        """Return JSON without what looks like a key."""
+        return self._masks.value(value)
 
     def changes(self, mark: str) -> Changes:
         """Return the calls that are new since a mark."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, cast, final
 
+from ..archive.entries import Entry
 from ..archive.journal.growing import GrowingAnswers
 from ..archive.journal.index import RECORDS
 from ..archive.journal.records import Record, Records, read_journal
@@ -27,8 +28,8 @@ from ..values.secrets.shapes import masked
 from .conversations import answer_message, prompt_of, result_text
 from .differences import difference_of
 from .listing import Kept, chosen, costs_of, facets_of
-from .rows import Changes, Found, Row
-from .timelines import timeline_of
+from .rows import Changes, Found, Row, without_repeated
+from .timelines import masked_timeline, timeline_of
 from .trees import node
 
 __all__ = ["JournalSource"]
@@ -114,7 +115,7 @@ class JournalSource:
         """Return what calls cost and used, by day, model and tag."""
         return costs_of(self._kept.rows)
 
-    def call(self, id: str) -> JsonObject | None:
+    def call(self, id: str, *, brief: bool = False) -> JsonObject | None:
         """Return all that is known of a call, of a model or of a tool; None if there is none of this id."""
         record = self._record(id)
         if record is None:
@@ -139,7 +140,7 @@ class JournalSource:
                 "timeline": False,
                 "tool": {"name": record.name, "arguments": record.arguments, "result": masked_json(record.result)},
             }
-        return {**told, **_whole(record)}
+        return without_repeated({**told, **_whole(record)}) if brief else {**told, **_whole(record)}
 
     def timeline(self, id: str) -> JsonObject | None:
         """Return when each part of an answer came; None if it has not settled, or is that of a tool."""
@@ -160,7 +161,7 @@ class JournalSource:
                 if verdict is not None
             ],
         )
-        return cast("JsonObject", masked_json(made))
+        return masked_timeline(made, masked_json)
 
     def runs(self) -> list[JsonObject]:
         """Return the runs, the newest first."""
@@ -203,17 +204,18 @@ class JournalSource:
 
     def difference(self, left: str, right: str) -> JsonObject | None:
         """Compare two calls, or two runs."""
-        one, other = self._entries(left), self._entries(right)
-        if not one or not other:
-            return None
-        found = difference_of(
-            [entry_of(self._path, each) for each in one], [entry_of(self._path, each) for each in other]
-        )
-        return cast("JsonObject", masked_json(found))
+        one, other = self.entries(left), self.entries(right)
+        return cast("JsonObject", self.masked(difference_of(one, other))) if one and other else None
 
-    def _entries(self, id: str) -> list[Record]:
-        record = self._record(id)
-        return [record] if record is not None else [each for each in self._calls.values() if each.run == id]
+    def entries(self, id: str) -> list[Entry]:
+        """Return what a call, or those of a run, are compared by; none if there is no such call or run."""
+        record, run = self._record(id), "" if id == _LOOSE else id
+        found = [record] if record is not None else [each for each in self._calls.values() if (each.run or "") == run]
+        return [entry_of(self._path, each) for each in found]
+
+    def masked(self, value: Json) -> Json:
+        """Return JSON without what looks like a key."""
+        return masked_json(value)
 
     def changes(self, mark: str) -> Changes:
         """Return the calls that began or settled since a mark, and what has arrived of those that go on."""

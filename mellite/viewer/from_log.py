@@ -17,7 +17,7 @@ from ..values.errors import MelliteError
 from ..values.provider_json import Json, JsonObject
 from ..values.usage import Usage
 from .differences import difference_of
-from .rows import Changes, Found, Row
+from .rows import Changes, Found, Row, without_repeated
 from .trees import node
 
 __all__ = ["LogSource"]
@@ -61,7 +61,7 @@ class LogSource:
             total, calls = log.chosen(wanted, offset, limit, self._texts)
         return Found(total=total, calls=tuple([Row.of(call) for call in calls]))
 
-    def call(self, id: str) -> JsonObject | None:
+    def call(self, id: str, *, brief: bool = False) -> JsonObject | None:
         """Return all that is known of a call; None if there is none of this id."""
         found = self._named(id)
         if found is None:
@@ -74,7 +74,8 @@ class LogSource:
         with reading(self._path) as log:
             run = parent if parent is not None and log.has_run(parent) else None
         said = {"messages": messages, "message": answer, "run": run}
-        return {**found, **said, "protocol": None, "request": None, "response": response, "timeline": False}
+        told = {**found, **said, "protocol": None, "request": None, "response": response, "timeline": False}
+        return without_repeated(told) if brief else told
 
     def _named(self, id: str) -> JsonObject | None:
         with reading(self._path) as log:
@@ -118,17 +119,22 @@ class LogSource:
 
     def difference(self, left: str, right: str) -> JsonObject | None:
         """Compare two calls, or two runs."""
-        one, other = self._entries(left), self._entries(right)
-        return None if one is None or other is None else difference_of(one, other)
+        one, other = self.entries(left), self.entries(right)
+        return difference_of(one, other) if one and other else None
 
-    def _entries(self, id: str) -> list[Entry] | None:
+    def masked(self, value: Json) -> Json:
+        """Return JSON as it is: what looks like a key was taken out before it was logged."""
+        return value
+
+    def entries(self, id: str) -> list[Entry]:
+        """Return what a call, or those of a run, are compared by; none if there is no such call or run."""
         call = self._named(id)
         if call is not None:
             return [_entry(call)]
         with reading(self._path) as log:
             run = cast("Any", log.run(id))
             calls = [] if run is None or run["id"] != id else [log.whole(each["id"]) or each for each in run["calls"]]
-        return [_entry(each) for each in calls] or None
+        return [_entry(each) for each in calls]
 
     def changes(self, mark: str) -> Changes:
         """Return the calls that are newer than a mark."""

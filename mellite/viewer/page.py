@@ -15,6 +15,7 @@ from typing import Any, Final
 from ..archive.log.choosing import Wanted
 from ..values.provider_json import JsonObject
 from ..values.public_names import publish
+from .differences import Numbered
 from .json_texts import Packing, embedded, squeezed
 from .rows import Source
 from .sources import path_of, source_at
@@ -26,7 +27,10 @@ SCRIPTS: Final = (
     "dom.js",
     "format.js",
     "choosing.js",
+    "aligning.js",
+    "comparing.js",
     "source.js",
+    "long_texts.js",
     "json_tree.js",
     "markdown.js",
     "copying.js",
@@ -34,7 +38,6 @@ SCRIPTS: Final = (
     "call.js",
     "timeline.js",
     "runs.js",
-    "aligning.js",
     "diff.js",
     "costs.js",
     "live.js",
@@ -152,6 +155,9 @@ def _everything(source: Source) -> tuple[JsonObject, JsonObject]:
         timeline = source.timeline(id)
         if timeline is not None:
             timelines[id] = timeline
+    compared = Numbered()
+    sides = {id: packing.packed(source.masked(compared.told(entry))) for id in calls for entry in source.entries(id)}
+    members = {id: [entry.name for entry in source.entries(id)] for id in trees}
     rows = {
         "kind": source.kind,
         "name": os.path.basename(os.path.normpath(source.name)),
@@ -162,7 +168,8 @@ def _everything(source: Source) -> tuple[JsonObject, JsonObject]:
         "facets": source.facets(),
         "costs": source.costs(),
     }
-    return rows, {"calls": calls, "timelines": timelines, "runs": trees, "kept": packing.kept}
+    told = {"calls": calls, "timelines": timelines, "runs": trees, "compared": {"calls": sides, "runs": members}}
+    return rows, {**told, "kept": packing.kept}
 
 
 def _calls_in(tree: JsonObject | None) -> Iterator[str]:

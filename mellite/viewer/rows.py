@@ -7,14 +7,18 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 from attrs import asdict, evolve, fields_dict, frozen
 
+from ..archive.entries import Entry
 from ..archive.log.choosing import Wanted
 from ..values.provider_json import Json, JsonObject
 
-__all__ = ["SORTS", "Changes", "Found", "Row", "Sort", "Source", "shortened"]
+__all__ = ["SORTS", "Changes", "Found", "Row", "Sort", "Source", "shortened", "without_repeated"]
 
 Sort: TypeAlias = Literal["newest", "oldest", "cost", "slowest", "tokens"]
 
 SORTS: Final[tuple[Sort, ...]] = ("newest", "oldest", "cost", "slowest", "tokens")
+
+#: The columns whose texts stand in the messages of a whole call, too.
+_REPEATED: Final = ("prompt", "text", "thinking")
 
 #: How much of a text a list needs: what fits a line, and some to look at.
 _SHORT: Final = 400
@@ -92,6 +96,16 @@ class Row:
 _NAMES: Final = frozenset(fields_dict(Row))
 
 
+def without_repeated(call: Mapping[str, Json]) -> JsonObject:
+    """Return a whole call without what a brief one leaves out: see `Source.call`."""
+    told = {name: value for name, value in call.items() if name not in _REPEATED}
+    for name in ("request", "response"):
+        sent = told.get(name)
+        if isinstance(sent, dict):
+            told[name] = {part: value for part, value in sent.items() if part != "body"}
+    return told
+
+
 def shortened(text: str | None, length: int, *, end: bool = False) -> str | None:
     """Return the beginning of a text, or its end, with an ellipsis where something is left out."""
     if text is None or len(text) <= length:
@@ -143,8 +157,14 @@ class Source(Protocol):
         """Return some of the calls that are wanted."""
         ...
 
-    def call(self, id: str) -> JsonObject | None:
-        """Return all that is known of a call; None if there is none of this id."""
+    def call(self, id: str, *, brief: bool = False) -> JsonObject | None:
+        """Return all that is known of a call; None if there is none of this id.
+
+        Args:
+            id: names it.
+            brief: leave out what is long and stands in the messages, too: the prompt and the answer as texts, and
+                the bodies of the request and the response.
+        """
         ...
 
     def timeline(self, id: str) -> JsonObject | None:
@@ -169,6 +189,14 @@ class Source(Protocol):
 
     def difference(self, left: str, right: str) -> JsonObject | None:
         """Compare two calls, or two runs, by their ids; None if there is no such call or run."""
+        ...
+
+    def entries(self, id: str) -> Sequence[Entry]:
+        """Return what a call, or those of a run, are compared by; none if there is no such call or run."""
+        ...
+
+    def masked(self, value: Json) -> Json:
+        """Return JSON without what looks like a key."""
         ...
 
     def changes(self, mark: str) -> Changes:

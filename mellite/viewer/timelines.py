@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any, cast
 
 from ..values.events import (
     Event,
@@ -16,8 +17,9 @@ from ..values.events import (
     ToolInputStart,
 )
 from ..values.provider_json import Json, JsonObject
+from ..values.secrets.shapes import REDACTED
 
-__all__ = ["timeline_of"]
+__all__ = ["masked_timeline", "timeline_of"]
 
 
 def timeline_of(
@@ -79,3 +81,55 @@ def _told(event: Event) -> tuple[str, str]:
     elif isinstance(event, RawChunk):
         found = "", ""
     return found[0], str(found[1] or "")
+
+
+def masked_timeline(timeline: JsonObject, mask: Callable[[Json], Json]) -> JsonObject:
+    """Return a timeline without what looks like a key, also where its letters came in several parts.
+
+    Args:
+        timeline: from `timeline_of`.
+        mask: takes out of JSON what looks like a key.
+    """
+    steps = cast("Sequence[JsonObject]", timeline["steps"])
+    clean = [*steps]
+    for kind in dict.fromkeys(str(step["kind"]) for step in steps):
+        places = [place for place, step in enumerate(steps) if step["kind"] == kind]
+        texts = [str(steps[place]["text"]) for place in places]
+        for place, text in zip(places, _spread(texts, str(mask("".join(texts)))), strict=True):
+            clean[place] = {**steps[place], "text": text}
+    rest = cast("JsonObject", mask({name: value for name, value in timeline.items() if name != "steps"}))
+    return {**rest, "steps": clean}
+
+
+def _spread(texts: Sequence[str], clean: str) -> Sequence[str]:
+    """Return the parts of a text that was masked as a whole; a mask stands where the first letter of its key came."""
+    whole = "".join(texts)
+    if clean == whole:
+        return texts
+    ends = list(accumulate(map(len, texts), initial=0))
+    made = [""] * len(texts)
+    place = 0
+    for at, piece in _pieces(whole, clean):
+        while place < len(texts) - 1 and ends[place + 1] <= at:
+            place += 1
+        if piece == REDACTED:
+            made[place] += piece
+            continue
+        for number in range(place, len(texts)):
+            if ends[number] >= at + len(piece):
+                break
+            made[number] += piece[max(ends[number] - at, 0) : ends[number + 1] - at]
+    return made
+
+
+def _pieces(whole: str, clean: str) -> Iterator[tuple[int, str]]:
+    """Yield what a masked text consists of, in order: what was left as it is and masks, with where each was."""
+    at = 0
+    for number, kept in enumerate(clean.split(REDACTED)):
+        found = whole.find(kept, at) if number else 0
+        if number:
+            yield at, REDACTED
+        if kept:
+            # Where it is not found, which no mask that leaves the rest as it is leads to, it is told with the mask.
+            yield max(found, at), kept
+        at = max(found, at) + len(kept)

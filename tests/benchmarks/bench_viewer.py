@@ -1,18 +1,21 @@
-"""How long the viewer's server takes to answer about a log of 100,000 calls: its first page, filters and words."""
+"""How long the viewer takes: answers about a log of 100,000 calls, and a call of 3 MB, also until it is painted."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import mellite
 from tests.benchmarks.measure import Effort, Row, amount
+from tests.viewer.long_calls import in_parts, long_call
 from tests.viewer.many_calls import many_calls
-from tests.viewer.viewing import got
+from tests.viewer.viewing import got, recorded
 
 #: What is asked, how many of 100,000 calls that finds, and how many milliseconds it may take.
 ASKED: Final = (
@@ -32,7 +35,34 @@ async def viewer(effort: Effort) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = await asyncio.to_thread(many_calls, Path(folder, "log.db"), count)
         async with mellite.viewer.serve(path) as shown:
-            return await asyncio.to_thread(_asked, shown.url, effort.rounds(24), count)
+            rows = await asyncio.to_thread(_asked, shown.url, effort.rounds(24), count)
+        path = await asyncio.to_thread(long_call, Path(folder, "long.json"), 3_000_000)
+        async with mellite.viewer.serve(path) as shown:
+            rows += await asyncio.to_thread(_long, shown.url, effort.rounds(10))
+        path = in_parts(
+            recorded(Path(folder, "parts.json"), "?"), [f"Part {number}, and more.\n" for number in range(30_000)]
+        )
+        async with mellite.viewer.serve(path) as shown:
+            took = await asyncio.to_thread(_taken, f"{shown.url}api/calls/0/timeline", None)
+    return [*rows, amount("viewer", "the timeline of 30,000 parts, the first time", [took], "ms", bar=5000)]
+
+
+def _long(url: str, rounds: int) -> list[Row]:
+    """Measure a call of 3 MB: over HTTP, and in Chromium where that and Selenium are."""
+    times = [_taken(f"{url}api/calls/0?brief=1", None) for _ in range(rounds)]
+    rows = [amount("viewer", "a call of 3 MB", times, "ms", bar=200)]
+    if find_spec("selenium") is None or shutil.which("chromedriver") is None:
+        return rows
+    from tests.viewer.browser.driving import browser
+
+    with browser() as page:
+        page.size(1280)
+        painted = []
+        for _ in range(rounds):
+            page.driver.get("about:blank")
+            page.open(url)
+            painted.append(page.painted("#/call/0", ".call"))
+    return [*rows, amount("viewer", "the first paint of a call of 3 MB", painted, "ms", bar=500)]
 
 
 def _asked(url: str, rounds: int, count: int) -> list[Row]:
@@ -54,8 +84,7 @@ def _taken(url: str, total: int | None) -> float:
     began = time.perf_counter()
     answer = got(url)
     took = (time.perf_counter() - began) * 1000
-    found = answer.json["total"]
-    if total is not None and found != total:
-        msg = f"{url} finds {found} calls, and there are {total}"
+    if total is not None and answer.json["total"] != total:
+        msg = f"{url} finds {answer.json['total']} calls, and there are {total}"
         raise AssertionError(msg)
     return took

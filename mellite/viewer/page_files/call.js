@@ -4,26 +4,33 @@ import { badge, button, link, make } from "./dom.js";
 import { asCurl, asPython, copyButton } from "./copying.js";
 import { count, duration, modelOf, moment, money } from "./format.js";
 import { jsonTree } from "./json_tree.js";
+import { latest, later, longText } from "./long_texts.js";
 import { markdown } from "./markdown.js";
 
 // Kinds of pictures that a browser shows without running anything in them.
 const PICTURES = /^image\/(png|jpeg|gif|webp|avif)$/;
 
+// How much of a conversation is made at once, in messages and characters.
+const TURNS_AT_ONCE = 50;
+const CHARACTERS_AT_ONCE = 20_000;
+
 export async function callView(app, id) {
   const call = await app.source.call(id);
   if (call === null) return app.nothing(`there is no call ${id}`);
+  let asked = null;
+  const whole = () => (asked ??= app.source.whole(id));
   const view = make(
     "section",
     { class: "call", "aria-label": `call ${id}` },
     make("h2", {}, badge(call.state), ` ${call.tool ? `${call.kind} ${call.tool.name}` : modelOf(call)}`),
     facts(call),
-    actions(app, call),
+    actions(app, call, whole),
     call.error ? make("p", { class: "error" }, make("strong", {}, `${call.error_type}: `), call.error) : null,
     conversation(call),
     verdicts(call.verdicts),
-    raw("request", call.request),
-    raw("response", call.response),
-    raw("everything", call),
+    call.request ? raw("request", async () => (await whole()).request) : null,
+    call.response ? raw("response", async () => (await whole()).response) : null,
+    raw("everything", whole),
   );
   app.show(view, "calls");
   if (call.state === "unsettled" && app.source.isLive) app.ending = growing(app, call, view);
@@ -36,7 +43,7 @@ function growing(app, call, view) {
   view.querySelector(".conversation").append(turn);
   return app.source.listen({
     growing: (told) => {
-      if (told.id === call.id) text.textContent = told.text;
+      if (told.id === call.id) text.textContent = latest(told.text);
     },
     call: (row) => {
       if (row.id === call.id && row.state !== "unsettled") app.route();
@@ -70,7 +77,7 @@ function facts(call) {
   );
 }
 
-function actions(app, call) {
+function actions(app, call, whole) {
   const id = encodeURIComponent(call.id);
   const hasRequest = call.request && call.request.url;
   return make(
@@ -81,8 +88,8 @@ function actions(app, call) {
     button(app.compared.length === 1 && app.compared[0] !== call.id ? `compare with ${app.compared[0]}` : "compare…", () =>
       app.compare(call.id, true, true),
     ),
-    hasRequest ? copyButton("copy as curl", () => asCurl(call)) : null,
-    (call.messages || []).length ? copyButton("copy as Python", () => asPython(call)) : null,
+    hasRequest ? copyButton("copy as curl", async () => asCurl(await whole())) : null,
+    (call.messages || []).length ? copyButton("copy as Python", async () => asPython(await whole())) : null,
   );
 }
 
@@ -93,20 +100,45 @@ function conversation(call) {
   return make(
     "div",
     { class: "conversation" },
-    messages.map((message) => turn(message)),
+    sheets(messages),
     call.tool ? toolTurn(call.tool) : null,
     isEmpty ? make("p", { class: "quiet" }, "The answer is empty.") : null,
   );
 }
 
+// The messages that fit the screen and some more; of the others, what they say, until they come near it.
+function sheets(messages) {
+  let [turns, characters] = [0, 0];
+  while (turns < messages.length && turns < TURNS_AT_ONCE && (turns === 0 || characters < CHARACTERS_AT_ONCE)) {
+    characters += plainly(messages[turns]).length;
+    turns += 1;
+  }
+  const rest = messages.slice(turns);
+  const made = messages.slice(0, turns).map(turn);
+  return rest.length ? [...made, later(rest.map(plainly).join("\n\n"), () => sheets(rest))] : made;
+}
+
+function plainly(message) {
+  return [String(message.role || "?"), ...partsOf(message).map((part) => wordsOf(part))].join("\n");
+}
+
+function wordsOf(part) {
+  if (typeof part.text === "string") return part.text;
+  return typeof part.data === "string" ? mediaWords(part) : JSON.stringify(part);
+}
+
+function partsOf(message) {
+  return typeof message.content === "string" ? [{ type: "text", text: message.content }] : message.content || [];
+}
+
 function turn(message) {
-  const parts = typeof message.content === "string" ? [{ type: "text", text: message.content }] : message.content || [];
+  const parts = partsOf(message);
   const texts = parts.filter((part) => part.type === "text").map((part) => String(part.text ?? ""));
   const body = make("div", { class: "parts" }, parts.map(partOf));
   let isSource = false;
   const toggle = button("source", () => {
     isSource = !isSource;
-    body.replaceChildren(...(isSource ? [make("pre", { tabindex: "0" }, texts.join("\n"))] : parts.map(partOf)));
+    body.replaceChildren(...(isSource ? [longText(texts.join("\n"))] : parts.map(partOf)));
     toggle.textContent = isSource ? "rendered" : "source";
   });
   const role = String(message.role || "?");
@@ -135,7 +167,7 @@ export function partOf(part) {
     case "text":
       return markdown(String(part.text ?? ""));
     case "reasoning":
-      return make("details", { class: "thinking" }, make("summary", {}, "thinking"), markdown(String(part.text ?? "")));
+      return unfolded("thinking", "thinking", () => markdown(String(part.text ?? "")));
     case "tool_call":
       return make(
         "div",
@@ -166,7 +198,7 @@ function toolResult(part) {
     isContent
       ? result.value.map(partOf)
       : typeof result.value === "string"
-        ? make("pre", { tabindex: "0" }, result.value)
+        ? longText(result.value)
         : jsonTree(result.value ?? null, { open: 2 }),
   );
 }
@@ -214,12 +246,24 @@ export function verdictItem(verdict) {
   );
 }
 
-function raw(name, value) {
-  if (value === null || value === undefined) return null;
+function raw(name, valueOf) {
+  return unfolded("raw", `raw: ${name}`, async () => jsonTree(await valueOf(), { open: 2 }));
+}
+
+// What is made when it is opened for the first time.
+function unfolded(kind, name, contentOf) {
   const body = make("div", {});
-  const details = make("details", { class: "raw" }, make("summary", {}, `raw: ${name}`), body);
-  details.addEventListener("toggle", () => {
-    if (details.open && body.childNodes.length === 0) body.append(jsonTree(value, { open: 2 }));
+  const details = make("details", { class: kind }, make("summary", {}, name), body);
+  let isMade = false;
+  details.addEventListener("toggle", async () => {
+    if (!details.open || isMade) return;
+    isMade = true;
+    try {
+      body.replaceChildren(await contentOf());
+    } catch (error) {
+      isMade = false;
+      body.replaceChildren(make("p", { class: "error" }, `this cannot be shown: ${error.message}`));
+    }
   });
   return details;
 }

@@ -1,6 +1,7 @@
 // A call as a command of curl and as a program in Python, with a variable where the key stands.
 
 import { button, make } from "./dom.js";
+import { longText } from "./long_texts.js";
 
 // Provider -> the header that holds the key, what stands before it, and the variable that keys are in.
 const KEY_HEADERS = {
@@ -99,8 +100,14 @@ export function copyButton(label, textOf) {
   const said = make("span", { role: "status", class: "said" });
   const box = make("div", { class: "copied", hidden: true });
   const show = async () => {
-    const text = textOf();
-    box.replaceChildren(make("pre", { tabindex: "0" }, text));
+    let text;
+    try {
+      text = await textOf();
+    } catch (error) {
+      said.textContent = error.message;
+      return;
+    }
+    box.replaceChildren(longText(text));
     box.hidden = false;
     try {
       await navigator.clipboard.writeText(text);

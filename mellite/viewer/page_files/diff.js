@@ -1,7 +1,7 @@
 // Two calls or two runs beside each other: which belong together, and what differs between them.
 
 import { button, link, make } from "./dom.js";
-import { compared, textSteps } from "./aligning.js";
+import { textSteps } from "./aligning.js";
 import { count, money, plural } from "./format.js";
 
 const AROUND = 3;
@@ -9,16 +9,15 @@ const LEAST_FOLDED = 8;
 
 export async function diffView(app, left, right) {
   const found = await app.source.difference(left, right);
-  const told = found ?? (app.source.isLive ? null : await withoutServer(app, left, right));
-  if (told === null) return app.nothing(`${left} and ${right} cannot be compared here: are both calls, or both runs?`);
-  const changed = told.pairs.filter((pair) => pair.change !== "same").length;
+  if (found === null) return app.nothing(`${left} and ${right} cannot be compared here: are both calls, or both runs?`);
+  const changed = found.pairs.filter((pair) => pair.change !== "same").length;
   const view = make(
     "section",
     { class: "diff", "aria-label": "comparison" },
     make("h2", {}, `${left} compared with ${right}`),
-    make("p", {}, totals(told, changed)),
+    make("p", {}, totals(found, changed)),
     button("compare others", () => app.forget()),
-    told.pairs.map(pairView),
+    found.pairs.map(pairView),
   );
   app.show(view, "calls");
 }
@@ -30,21 +29,6 @@ function totals(told, changed) {
   if (told.output_tokens) words.push(`${signed(told.output_tokens, count(Math.abs(told.output_tokens)))} tokens out`);
   if (told.cost_usd) words.push(signed(told.cost_usd, money(Math.abs(told.cost_usd))));
   return words.join(" · ");
-}
-
-// In a page without a server, what is in it is compared: two calls, or the calls of two runs.
-async function withoutServer(app, left, right) {
-  const sides = [await callsOf(app, left), await callsOf(app, right)];
-  return sides.some((calls) => calls.length === 0) ? null : compared(...sides);
-}
-
-async function callsOf(app, id) {
-  const call = await app.source.call(id);
-  if (call !== null) return [call];
-  const inside = (part) => (part.call ? [part.call] : []).concat((part.parts || []).flatMap(inside));
-  const run = await app.source.run(id);
-  const calls = run === null ? [] : await Promise.all(inside(run).map((each) => app.source.call(each)));
-  return calls.filter((each) => each !== null);
 }
 
 function pairView(pair) {

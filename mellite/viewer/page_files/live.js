@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { rowLink } from "./list.js";
+import { latest } from "./long_texts.js";
 
 const MOST = 200;
 
@@ -28,8 +29,8 @@ export async function liveView(app) {
     call: (row) => put(row.id, rowLink(row)),
     growing: ({ id, text }) => {
       const growing = items.get(id)?.querySelector(".growing");
-      if (growing) growing.textContent = text;
-      else put(id, ...(items.get(id)?.childNodes ?? []), make("pre", { class: "growing", tabindex: "0" }, text));
+      if (growing) growing.textContent = latest(text);
+      else put(id, ...(items.get(id)?.childNodes ?? []), make("pre", { class: "growing", tabindex: "0" }, latest(text)));
     },
     problem: ({ error }) => {
       said.textContent = error;

@@ -2,10 +2,13 @@
 // link that is not http, https or mailto. Images from elsewhere are never loaded.
 
 import { make } from "./dom.js";
+import { later, longText } from "./long_texts.js";
 
 const DEEPEST = 8;
 const LONGEST = 200_000;
 const MOST_LINKS = 2000;
+// How many lines are made into elements at once; a list or paragraph that goes on longer is one of several.
+const LINES_AT_ONCE = 200;
 const PICTURE = /^data:image\/(png|jpeg|gif|webp|avif);base64,[A-Za-z0-9+/=]+$/;
 const SAFE_LINK = /^(https?:\/\/|mailto:)[^\s<>"'`]+$/i;
 const BULLET = /^( {0,12})([-*+]|\d{1,9}[.)])[ \t]+(.*)$/;
@@ -13,14 +16,27 @@ const FENCE = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
 const RULE = /^ {0,3}([-*_])[ \t]*(?:\1[ \t]*){2,}$/;
 
 export function markdown(text) {
-  if (text.length > LONGEST) return make("div", { class: "markdown" }, make("pre", { tabindex: "0" }, text));
-  return make("div", { class: "markdown" }, blocks(text.split(/\r\n|\r|\n/), 0));
+  if (text.length > LONGEST) return make("div", { class: "markdown" }, longText(text));
+  return make("div", { class: "markdown" }, sheet(text.split(/\r\n|\r|\n/)));
+}
+
+// The blocks of the first lines, and those of the others when they come near the screen.
+function sheet(lines) {
+  if (lines.length <= LINES_AT_ONCE) return blocks(lines, 0);
+  const [made, end] = blocksUpTo(lines, 0, LINES_AT_ONCE);
+  const rest = lines.slice(end);
+  return rest.length ? [...made, later(rest.join("\n"), () => sheet(rest))] : made;
 }
 
 function blocks(lines, depth) {
+  return blocksUpTo(lines, depth, lines.length)[0];
+}
+
+// The blocks that begin in so many lines, and the line behind them.
+function blocksUpTo(lines, depth, most) {
   const made = [];
   let at = 0;
-  while (at < lines.length) {
+  while (at < Math.min(most, lines.length)) {
     const line = lines[at];
     if (line.trim() === "") {
       at += 1;
@@ -31,7 +47,7 @@ function blocks(lines, depth) {
     made.push(element);
     at = next;
   }
-  return made;
+  return [made, at];
 }
 
 function special(lines, at, depth) {
@@ -55,7 +71,8 @@ function special(lines, at, depth) {
 
 function paragraph(lines, at, depth) {
   let end = at + 1;
-  while (end < lines.length && lines[end].trim() !== "" && !(depth < DEEPEST && begins(lines[end]))) end += 1;
+  const most = Math.min(lines.length, at + LINES_AT_ONCE);
+  while (end < most && lines[end].trim() !== "" && !(depth < DEEPEST && begins(lines[end]))) end += 1;
   const parts = [];
   for (const [place, line] of lines.slice(at, end).entries()) {
     if (place > 0) parts.push(make("br"));
@@ -77,7 +94,7 @@ function code(lines, at, fence) {
 
 function quote(lines, at, depth) {
   let end = at;
-  while (end < lines.length && /^ {0,3}>/.test(lines[end])) end += 1;
+  while (end < lines.length && end - at < LINES_AT_ONCE && /^ {0,3}>/.test(lines[end])) end += 1;
   const inner = lines.slice(at, end).map((line) => line.replace(/^ {0,3}> ?/, ""));
   return [make("blockquote", {}, blocks(inner, depth + 1)), end];
 }
@@ -87,13 +104,13 @@ function list(lines, at, depth) {
   const isOrdered = /\d/.test(mark);
   const items = [];
   let end = at;
-  while (end < lines.length) {
+  while (end < lines.length && end - at < LINES_AT_ONCE) {
     const found = BULLET.exec(lines[end]);
     if (!found || found[1].length < indent.length || /\d/.test(found[2]) !== isOrdered) break;
     const width = found[1].length + 2;
     const inner = [found[3]];
     end += 1;
-    while (end < lines.length && belongs(lines, end, width)) {
+    while (end < lines.length && inner.length < LINES_AT_ONCE && belongs(lines, end, width)) {
       inner.push(lines[end].slice(Math.min(width, lines[end].length - lines[end].trimStart().length)));
       end += 1;
     }

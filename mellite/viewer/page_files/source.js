@@ -1,6 +1,7 @@
 // Where the calls come from: the server of this page, or what is kept in the page itself. Both answer the same.
 
 import { chosen, parametersOf } from "./choosing.js";
+import { compared } from "./comparing.js";
 
 class Served {
   constructor() {
@@ -28,8 +29,15 @@ class Served {
     return this.asked(`calls?${parameters}`);
   }
 
+  // A call without what is only shown when it is wanted: see `whole`.
   call(id) {
-    return this.asked(`calls/${encodeURIComponent(id)}`);
+    return this.asked(`calls/${encodeURIComponent(id)}?brief=1`);
+  }
+
+  async whole(id) {
+    const call = await this.asked(`calls/${encodeURIComponent(id)}`);
+    if (call === null) throw new Error(`there is no call ${id} any more`);
+    return call;
   }
 
   timeline(id) {
@@ -107,6 +115,10 @@ class Kept {
     return Object.hasOwn(details.calls, id) ? whole(details.calls[id], details.kept) : null;
   }
 
+  whole(id) {
+    return this.call(id);
+  }
+
   async timeline(id) {
     const details = await this.details();
     return Object.hasOwn(details.timelines, id) ? details.timelines[id] : null;
@@ -133,8 +145,16 @@ class Kept {
     return { kind: this.rows.kind, name: this.rows.name };
   }
 
-  async difference() {
-    return null;
+  async difference(left, right) {
+    const sides = await Promise.all([left, right].map((id) => this.entries(id)));
+    return sides.some((calls) => calls.length === 0) ? null : compared(...sides);
+  }
+
+  // What a call, or those of a run, are compared by.
+  async entries(id) {
+    const { compared: known, kept } = await this.details();
+    const ids = Object.hasOwn(known.runs, id) ? known.runs[id] : [id];
+    return ids.filter((each) => Object.hasOwn(known.calls, each)).map((each) => whole(known.calls[each], kept));
   }
 }
 

@@ -199,8 +199,9 @@ def test_copies(page: Browser, tmp_path: Path) -> None:
                 "[...document.querySelectorAll('button')].filter((each) => each.textContent.startsWith('copy as'))"
                 ".forEach((each) => each.click())"
             )
-            shell, program = page.script(
-                "return [...document.querySelectorAll('.copied pre')].map((p) => p.textContent)"
+            shell, program = page.until(
+                "const copied = [...document.querySelectorAll('.copied pre')];"
+                "return copied.length === 2 && copied.map((each) => each.textContent)"
             )
             assert "Bearer $OPENAI_API_KEY" in shell
             if "\0" not in PAYLOADS[number]:

@@ -26,6 +26,24 @@ FLAGS: Final = (
 PATIENCE: Final = 30
 
 
+#: How many milliseconds it takes from another address until what an element matches is painted.
+PAINTED: Final = """
+    const [hash, selector, done] = arguments;
+    const began = performance.now();
+    const look = () => {
+        const found = document.querySelector(selector);
+        if (found === null) return setTimeout(look, 1);
+        requestAnimationFrame(() => {
+            const painted = new MessageChannel();
+            painted.port1.onmessage = () => done(performance.now() - began);
+            painted.port2.postMessage(0);
+        });
+    };
+    location.hash = hash;
+    look();
+"""
+
+
 class Browser:
     """A browser with one page.
 
@@ -56,6 +74,12 @@ class Browser:
         self.script("document.querySelector('#view').firstChild.dataset.old = ''; location.hash = arguments[0]", hash)
         self.until("return document.querySelector('#view').firstChild.dataset.old === undefined")
         self.settled()
+
+    def painted(self, hash: str, selector: str) -> float:
+        """Return how many milliseconds it takes to go to another view, until an element of it is painted."""
+        took: float = self.driver.execute_async_script(PAINTED, hash, selector)
+        self.settled()
+        return took
 
     def settled(self) -> None:
         """Wait until the view is made."""

@@ -6,6 +6,7 @@ Not collected with the other tests: `nox -s viewer` installs what it needs and r
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import mellite
 from mellite.archive.log.choosing import Wanted
 from mellite.viewer.sources import source_at
 from tests.viewer.browser.driving import Browser, browser
+from tests.viewer.long_calls import long_call
 from tests.viewer.many_calls import many_calls
 from tests.viewer.viewing import Growing, journaled, logged, recorded
 
@@ -212,6 +214,59 @@ def test_compare_by_hand(page: Browser, urls: dict[str, str]) -> None:
     page.script("document.querySelectorAll('.rows input').forEach((each) => each.click())")
     page.script("document.querySelector('.comparing button').click()")
     page.until("return document.querySelector('ins')?.textContent.includes('two')")
+
+
+def test_a_long_conversation(page: Browser, tmp_path: Path) -> None:
+    """A call of 3 MB is there within half a second, and what is far from the screen is made when it comes near it."""
+    page.loaded(), page.complaints()  # what was there before, and not here
+    path = long_call(tmp_path / "long.json", 3_000_000)
+    file = tmp_path / "page.html"
+    file.write_text(mellite.viewer.html(path), encoding="utf-8")
+    with mellite.viewer.serve(path) as viewer:
+        page.size(1280)
+        for url in (viewer.url, file.as_uri()):
+            times = []
+            for _ in range(3):  # other programs of the machine slow one of them down
+                page.driver.get("about:blank")
+                page.open(url)
+                times.append(page.painted("#/call/0", ".call"))
+            print(f"a call of 3 MB from {url[:4]}: {min(times):.0f} ms")
+            assert min(times) < 500
+            assert page.script("return document.querySelectorAll('*').length") < 15_000
+            rest = "[...document.querySelectorAll('.later')].pop()"
+            assert "The very end." in page.script(f"return {rest}.textContent")
+            turns = page.script("return document.querySelectorAll('.turn').length")
+            for _ in range(4):
+                page.script(f"{rest}.scrollIntoView()")
+                page.until("return document.querySelectorAll('.turn').length > arguments[0]", turns)
+                turns = page.script("return document.querySelectorAll('.turn').length")
+            assert turns < 100
+            said = page.script(
+                "return [...document.querySelectorAll('.turn .parts > div > p')].map((p) => p.textContent)"
+            )
+            wanted = [f"Turn {number}." for number in range(turns)]
+            assert [each for each in said if each.startswith("Turn ")][: turns - 1] == wanted[: turns - 1]
+            page.script("document.querySelectorAll('.raw')[0].open = true")
+            page.until("return document.querySelector('.raw .json')?.textContent.includes('messages: ')")
+    assert page.complaints() == []
+
+
+def test_a_long_text(page: Browser, tmp_path: Path) -> None:
+    """Of a text of 3 MB the beginning is shown, and all of it when that is wanted, with every line as it was."""
+    page.loaded(), page.complaints()
+    path = long_call(tmp_path / "long.json", 3_000_000, messages=1)
+    with mellite.viewer.serve(path) as viewer:
+        page.open(f"{viewer.url}#/call/0")
+        shown = "document.querySelector('.long pre')"
+        assert len(page.script(f"return {shown}.textContent")) == 50_000
+        page.script("document.querySelector('.long button').click()")
+        page.until(f"return {shown}.textContent.endsWith('The very end.')")
+        text = json.loads(json.loads(path.read_text())["interactions"][0]["request"]["body"])["messages"][0]["content"]
+        assert page.script(f"return {shown}.textContent") == text
+        copied = page.script(f"getSelection().selectAllChildren({shown}); return getSelection().toString()")
+        assert copied.strip() == text
+        assert page.script(f"return document.activeElement === {shown}")
+    assert page.complaints() == []
 
 
 def test_replay(page: Browser, urls: dict[str, str]) -> None:
