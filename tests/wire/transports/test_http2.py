@@ -257,7 +257,7 @@ async def test_many_given_up_at_any_point() -> None:
         assert len(server.connections) == 1
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_cancelled_tasks_of_asyncio() -> None:
     """The same where asyncio itself cancels tasks, which no scope can shield from."""
     async with asking(by_path(counting=counting, echo=echo)) as (server, transport):
@@ -583,7 +583,7 @@ async def test_a_generation_that_is_cancelled() -> None:
         assert server.exchanges[0].code == ErrorCodes.CANCEL
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("package", ["h2", "httpcore2"])
 async def test_without_the_packages(package: str) -> None:
     """What is missing is named where HTTP/2 is asked for, with the command that installs it."""

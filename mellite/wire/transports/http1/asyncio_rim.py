@@ -316,9 +316,16 @@ class AsyncioConnection(asyncio.Protocol):
             )
         else:
             connected = await first_connected(host, port)
-            _, connection = await loop.create_connection(
-                lambda: cls(loop, origin), sock=connected, ssl=tls, server_hostname=server_hostname
-            )
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: cls(loop, origin), sock=connected, ssl=tls, server_hostname=server_hostname
+                )
+            except BaseException:
+                if not isinstance(loop, asyncio.BaseEventLoop):
+                    # uvloop closes the file then, and before 0.23 it leaves its number to the socket object, which
+                    # would close whatever has that number by the time it is dropped.
+                    connected.detach()
+                raise
         return connection
 
     async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
