@@ -291,7 +291,7 @@ async def test_clocks() -> None:
     with talking([[[]], [[said("a")]]]) as server:
         async with transport() as sockets:
             with pytest.raises(TimeoutError):
-                await sockets.open(request(server.url, user("Hi.")), timeout=0.05)
+                await sockets.open(request(server.url, user("Hi.")), timeout=0.5)  # time enough to shake hands
             response = await sockets.open(request(server.url, user("Hi.")), timeout=5)
             await response.read(5)
             with pytest.raises(TimeoutError):

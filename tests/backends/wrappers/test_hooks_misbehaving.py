@@ -176,6 +176,7 @@ async def test_a_thunk_that_is_dropped_half_way_is_told_and_leaves_nothing(serve
     async def after(thunk: Any) -> None:
         await blocked()
         told.append(thunk.state)
+        ended.set()
 
     @hooks.around("generation")
     async def around(request: Any, proceed: Any) -> AsyncIterator[Event]:
@@ -185,6 +186,7 @@ async def test_a_thunk_that_is_dropped_half_way_is_told_and_leaves_nothing(serve
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for given in ([hooks.after("generation")(after)], [around, hooks.after("generation")(after)]):
+            ended = anyio.Event()
             async with live(server.script(*STREAMED)) as backend:
                 with hooks.use(*given):
                     thunk = backend.generate("x")
@@ -192,10 +194,8 @@ async def test_a_thunk_that_is_dropped_half_way_is_told_and_leaves_nothing(serve
                         break
                     del thunk
                     gc.collect()
-                    for _ in range(100):
-                        await anyio.sleep(0.01)
-                        if told:
-                            break
+                    with anyio.fail_after(20):
+                        await ended.wait()
             assert told == ["cancelled"]
             told.clear()
 

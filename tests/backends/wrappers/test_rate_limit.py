@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import queue
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 import mellite
@@ -233,7 +235,7 @@ async def test_one_request_goes_until_the_first_headers_tell_more() -> None:
     async with anyio.create_task_group() as group:
         for number in range(3):
             group.start_soon(backend.generate(str(number)).settle)
-        await anyio.sleep(0.05)
+        await anyio.wait_all_tasks_blocked()
         assert len(inside.asked) == 1
         inside.go.set()
     assert len(inside.asked) == 3
@@ -242,7 +244,7 @@ async def test_one_request_goes_until_the_first_headers_tell_more() -> None:
     async with anyio.create_task_group() as group:
         for number in range(3):
             group.start_soon(backend.generate(str(number)).settle)
-        await anyio.sleep(0.05)
+        await anyio.wait_all_tasks_blocked()
         assert len(inside.asked) == 3  # the head came, the answers did not
         inside.go.set()
 
@@ -299,15 +301,21 @@ ANSWER = '{"choices": [{"message": {"content": "Hello!"}, "finish_reason": "stop
 def test_one_limit_holds_over_threads_and_loops() -> None:
     rate = mellite.Rate(requests_per_minute=20)
     backends = [mellite.RateLimit(Constant("x"), rate) for _ in range(4)]
-    done: list[str] = []
+    done: queue.SimpleQueue[str] = queue.SimpleQueue()
+    enough = threading.Event()
 
     def run(backend: mellite.Backend, loop: str) -> None:
         async def calls() -> None:
-            with anyio.move_on_after(0.5):
-                for _ in range(20):
-                    done.append(await backend.generate("x"))  # noqa: PERF401 - as each is done
+            for _ in range(20):
+                done.put(await backend.generate("x"))
 
-        anyio.run(calls, backend=loop)
+        async def until_enough() -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(calls)
+                await anyio.to_thread.run_sync(enough.wait, 20)
+                group.cancel_scope.cancel()
+
+        anyio.run(until_enough, backend=loop)
 
     threads = [
         threading.Thread(target=run, args=(backend, loop))
@@ -315,10 +323,16 @@ def test_one_limit_holds_over_threads_and_loops() -> None:
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(done) == 20
-    assert rate.waiting == 0
+    try:
+        for _ in range(20):
+            assert done.get(timeout=20) == "x"
+        with pytest.raises(queue.Empty):
+            done.get(timeout=0.2)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+    assert done.empty()
 
 
 def test_a_loop_that_is_closed_under_a_wait_holds_nobody_up() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -130,11 +129,9 @@ async def test_cancelling_while_it_backs_off_takes_no_time() -> None:
             while transport.remaining != 1:
                 await anyio.lowlevel.checkpoint()
         await anyio.wait_all_tasks_blocked()
-        began = time.perf_counter()
-        await thunk.cancel_generation()
-        took = time.perf_counter() - began
+        with anyio.fail_after(20):  # of the 50 s
+            await thunk.cancel_generation()
     assert thunk.cancelled
-    assert took < 0.05
 
 
 # --- 71: too large --------------------------------------------------------------------------------

@@ -411,7 +411,8 @@ async def test_a_stream_is_measured_chunk_by_chunk(traces: Traces) -> None:
         thunk = Source([start, *map(TextDelta, "ab" + "c" * 50), Finish("stop")], gate=gate).generate("x")
         async with anyio.create_task_group() as group:
             group.start_soon(thunk.settle)
-            for count in (2, 1, 51):
+            for before, count in ((0, 2), (2, 1), (3, 51)):
+                await gate.reached(before)
                 await anyio.sleep(0.002)
                 gate.allow(count)
     points = traces.points()

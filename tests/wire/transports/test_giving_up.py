@@ -16,7 +16,7 @@ from mellite.errors import ConnectError, ConnectionLost
 from mellite.wire.transports.aiohttp import AiohttpTransport
 from mellite.wire.transports.default import HttpRequest
 from mellite.wire.transports.httpx2 import Httpx2Transport
-from tests.wire.server import LAST, Server, answer, gate, head, piece
+from tests.wire.server import LAST, PATIENCE, Server, answer, gate, head, piece
 from tests.wire.transports.support import Make, connecting_within, fetch, in_thread, leaks_nothing, post
 
 
@@ -56,9 +56,7 @@ class TestCancellation:
                     for scope in scopes[turn % 3 :]:
                         scope.cancel()
                     tasks.cancel_scope.cancel()
-            started = time.monotonic()
             assert await fetch(transport, good) == b"good"
-            assert time.monotonic() - started < 1
         await in_thread(server.no_connections)
 
     @pytest.mark.anyio
@@ -105,18 +103,19 @@ class TestCancellation:
     @pytest.mark.anyio
     async def test_in_a_tls_handshake(self, make: Make) -> None:
         """A connection whose TLS handshake is given up is closed."""
-        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        async with (
+            await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+            aclosing(make()) as transport,
+            anyio.create_task_group() as tasks,
+        ):
             port = listener.extra(anyio.abc.SocketAttribute.local_port)
-            async with aclosing(make()) as transport:
-                with pytest.raises(TimeoutError):
-                    await transport.open(HttpRequest("GET", f"https://127.0.0.1:{port}/"), timeout=0.1)
-            [one] = listener.listeners if hasattr(listener, "listeners") else [listener]
-            accepted, _ = one.extra(anyio.abc.SocketAttribute.raw_socket).accept()
-            with accepted:
-                accepted.setblocking(False)
-                hello = accepted.recv(100_000)
-                assert hello
-                assert accepted.recv(100_000) == b""
+            tasks.start_soon(transport.open, HttpRequest("GET", f"https://127.0.0.1:{port}/"))
+            [one] = listener.listeners
+            async with await one.accept() as accepted:
+                assert await accepted.receive()  # the client's hello
+                tasks.cancel_scope.cancel()
+                with anyio.fail_after(PATIENCE, shield=True), pytest.raises(anyio.EndOfStream):
+                    await accepted.receive()
 
     @pytest.mark.anyio
     @pytest.mark.parametrize("timeout", [None, 5, 0.05])
@@ -161,7 +160,7 @@ class TestTimeouts:
             started = time.monotonic()
             with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
                 await transport.open(post(script), timeout=0.2)
-            assert 0.2 <= time.monotonic() - started < 0.5
+            assert 0.2 <= time.monotonic() - started < PATIENCE
             await in_thread(partial(script.gone, 1))
 
     @pytest.mark.slow
@@ -182,23 +181,23 @@ class TestTimeouts:
     @pytest.mark.anyio
     async def test_body(self, server: Server, make: Make) -> None:
         """`read` gives up after its timeout, counted from each read anew, and the response can then be closed."""
-        script = server.script(head(), piece(b"1"), gate("a"), piece(b"2"), gate("never"))
+        script = server.script(head(), gate("a"), piece(b"1"), gate("b"), piece(b"2"), gate("never"))
         async with aclosing(make()) as transport:
             response = await transport.open(post(script), timeout=5)
-            assert await response.read(0.3) == b"1"
-            await anyio.sleep(0.2)
             async with anyio.create_task_group() as tasks:
 
-                async def later() -> None:
-                    await anyio.sleep(0.2)
-                    script.release("a")
+                async def later(name: str, seconds: float) -> None:
+                    await anyio.sleep(seconds)
+                    await in_thread(partial(script.release, name))
 
-                tasks.start_soon(later)
-                assert await response.read(0.3) == b"2"
+                tasks.start_soon(later, "a", 0.01)
+                assert await response.read(1) == b"1"
+                tasks.start_soon(later, "b", 1.1)
+                assert await response.read(PATIENCE) == b"2"
             started = time.monotonic()
             with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
                 await response.read(0.2)
-            assert 0.2 <= time.monotonic() - started < 0.5
+            assert 0.2 <= time.monotonic() - started < PATIENCE
             await response.aclose()
             await in_thread(partial(script.gone, 1))
 
@@ -214,14 +213,14 @@ class TestTimeouts:
                 script.release(name)
 
             tasks.start_soon(later, "a")
-            response = await transport.open(post(script), timeout=0.2)
-            await anyio.sleep(0.3)
+            response = await transport.open(post(script), timeout=1)
+            await anyio.sleep(1.1)
             async with aclosing(response):
                 tasks.start_soon(later, "b")
-                assert await response.read(0.2) == b"1"
-                await anyio.sleep(0.3)
+                assert await response.read(1) == b"1"
+                await anyio.sleep(1.1)
                 tasks.start_soon(later, "c")
-                assert await response.read(0.2) == b"2"
+                assert await response.read(1) == b"2"
 
     @pytest.mark.anyio
     async def test_shorter_after_longer(self, server: Server, make: Make) -> None:
@@ -238,7 +237,7 @@ class TestTimeouts:
                 started = time.monotonic()
                 with pytest.raises(TimeoutError):
                     await response.read(0.1)
-                assert time.monotonic() - started < 0.5
+                assert time.monotonic() - started < PATIENCE
 
     @pytest.mark.anyio
     async def test_a_timeout_is_not_the_end(self, server: Server, make: Make) -> None:
@@ -260,9 +259,9 @@ def test_two_reasons_at_once(server: Server) -> None:
 
     async def main() -> None:
         transport = AiohttpTransport()
-        task = asyncio.create_task(transport.open(post(script), timeout=0.1))
+        task = asyncio.create_task(transport.open(post(script), timeout=0.4))
         await in_thread(partial(script.waiting, 1))
-        until = time.monotonic() + 0.2
+        until = time.monotonic() + 0.5
         while time.monotonic() < until:  # the loop stands still, so that both are due when it goes on
             continue
         task.cancel()
