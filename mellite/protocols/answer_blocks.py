@@ -65,6 +65,7 @@ class Block:
         native: of what a provider ran itself, how it stands in the answer.
         citations: the sources of a text, with passages counted from its beginning.
         is_over: whether its end has come, though what is cited may follow.
+        is_cited: whether the sources have been written.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Block:
     native: JsonObject = field(factory=dict, kw_only=True)
     citations: list[Citation] = field(factory=list, kw_only=True)
     is_over: bool = field(default=False, kw_only=True)
+    is_cited: bool = field(default=False, kw_only=True)
 
     @property
     def text(self) -> str:
@@ -152,6 +154,10 @@ class AnswerWriter(abc.ABC):
     @abc.abstractmethod
     def end(self, block: Block) -> None:
         """Write the end of a block."""
+
+    @abc.abstractmethod
+    def cite(self, block: Block) -> None:
+        """Write what a text cites: before its end, or after it, before `conclude`, if a backend says it last."""
 
     @abc.abstractmethod
     def conclude(self, finish: Finish) -> None:
@@ -235,9 +241,15 @@ class AnswerWriter(abc.ABC):
     def _close(self) -> None:
         block, self._open = self._open, None
         if block is not None:
+            self._tell(block)
             self.end(block)
             if block.kind == "call":
                 self._over.add(block.event_id)
+
+    def _tell(self, block: Block) -> None:
+        if block.citations and not block.is_cited:
+            block.is_cited = True
+            self.cite(block)
 
     def _closes(self, call: Block) -> bool:
         """Close a call whose arguments are whole already, so that what comes next need not wait."""
@@ -261,7 +273,7 @@ class AnswerWriter(abc.ABC):
                 self._close()
         elif block is not None and block.kind == "call" and not self._closes(block):
             self._held.append(event)
-        elif event.provider_metadata and kind == "reasoning" and not self._known(kind, event):
+        elif not self._known(kind, event) and event.provider_metadata and kind == "reasoning":
             self._begin(kind, event.id, metadata=event.provider_metadata)  # nothing of it is shown
             self._close()
 
@@ -270,6 +282,7 @@ class AnswerWriter(abc.ABC):
         for block in reversed(self.blocks):
             if block.kind == kind and block.event_id == event.id:
                 block.metadata = event.provider_metadata or block.metadata
+                block.citations = block.citations or citations_of_block(block.metadata, block.text)
                 return True
         return False
 
@@ -329,16 +342,14 @@ class AnswerWriter(abc.ABC):
             self._take(event)
 
     def _cite(self, event: Finish) -> None:
-        """Take what is cited from the end of an answer, unless its texts have said it."""
+        """Take what is cited from the end of an answer, for texts that have not said it."""
         texts = [block for block in self.blocks if block.kind == "text"]
-        if event.response is None or any(block.citations for block in texts):
-            return
         before = 0
         found = citations_of_response(event.response, texts_of(texts, "text"))
         for block in texts:
             behind = before + len(block.text)
             own = [one for one in found if before <= one.start < behind or (block is texts[-1] and one.start >= behind)]
-            block.citations = [one.moved(-before) for one in own]
+            block.citations = block.citations or [one.moved(-before) for one in own]
             before = behind
 
     def _finished(self, event: Finish) -> None:
@@ -348,6 +359,8 @@ class AnswerWriter(abc.ABC):
         self._cite(event)
         self._close()
         self._begun()
+        for block in self.blocks:
+            self._tell(block)  # some have ended before the backend said what they cite
         self.finish = event
         self.usage = event.usage
         self.conclude(event)

@@ -59,7 +59,7 @@ def citations_of_block(metadata: Mapping[str, Mapping[str, Json]], text: str) ->
 
 
 def citations_of_response(response: Json, text: str) -> list[Citation]:
-    """Return the citations of vendors that say them of a whole answer: OpenAI and Google.
+    """Return the citations of a whole answer; OpenAI and Google say them nowhere else.
 
     Args:
         response: the vendor's own final object.
@@ -125,6 +125,7 @@ def _chat(response: Mapping[str, Json], text: str) -> Iterator[Citation]:  # noq
 
 
 def _responses(response: Mapping[str, Json], text: str) -> Iterator[Citation]:  # noqa: ARG001
+    yield from _converse(response)  # whose output is no list
     before = 0
     for item in _objects(response.get("output")):
         for part in _objects(item.get("content")) if item.get("type") == "message" else ():
@@ -134,6 +135,27 @@ def _responses(response: Mapping[str, Json], text: str) -> Iterator[Citation]:  
                 one = Citation(vendor="openai-responses", raw=raw, url=url, title=title, start=start, end=end)
                 yield one.moved(before)
             before += len(_said(part.get("text")))
+
+
+def _messages(response: Mapping[str, Json], text: str) -> Iterator[Citation]:  # noqa: ARG001
+    before = 0
+    for block in _objects(response.get("content")):
+        said = _said(block.get("text"))
+        for raw in _objects(block.get("citations")):
+            for one in _anthropic(raw, said):
+                yield one.moved(before)
+        before += len(said)
+
+
+def _converse(response: Mapping[str, Json]) -> Iterator[Citation]:
+    before = 0
+    for block in _objects(_object(_object(response.get("output")).get("message")).get("content")):
+        content = _object(block.get("citationsContent"))
+        said = _said(block.get("text")) + "".join([_said(one.get("text")) for one in _objects(content.get("content"))])
+        for raw in _objects(content.get("citations")):
+            for one in _bedrock(raw, said):
+                yield one.moved(before)
+        before += len(said)
 
 
 def _gemini(response: Mapping[str, Json], text: str) -> Iterator[Citation]:
@@ -158,6 +180,7 @@ def _gemini(response: Mapping[str, Json], text: str) -> Iterator[Citation]:
 
 _RESPONSES: Final[Mapping[str, Callable[[Mapping[str, Json], str], Iterator[Citation]]]] = {
     "choices": _chat,
+    "content": _messages,
     "output": _responses,
     "candidates": _gemini,
 }

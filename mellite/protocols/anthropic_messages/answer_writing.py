@@ -106,11 +106,14 @@ class AnthropicWriter(AnswerWriter):
         }[block.kind]
         self._event("content_block_delta", index=block.index, delta=delta)
 
-    def end(self, block: Block) -> None:
-        """Write what a text cites or the signature of thinking, and the end of the block."""
+    def cite(self, block: Block) -> None:
+        """Write what a text cites; readers find the text by its index, also when its block has ended."""
         for citation in _citations(block):
             delta = {"type": "citations_delta", "citation": citation}
             self._event("content_block_delta", index=block.index, delta=delta)
+
+    def end(self, block: Block) -> None:
+        """Write the signature of thinking, and the end of the block."""
         signature = block.noted("anthropic").get("signature")
         if isinstance(signature, str):
             delta = {"type": "signature_delta", "signature": signature}

@@ -156,6 +156,9 @@ def _on_block_delta(state: State, value: Mapping[str, Json], events: list[Event]
         raise wrong(delta, "a delta", "an object")
     kind = str(delta.get("type"))
     block = state.blocks.get(index)
+    if block is not None and block.kind == "text" and kind == "citations_delta":
+        block.piece(delta)  # also of a text that has ended: some servers know only at the end what it cites
+        return
     if block is None or not block.open:
         begun = _BEGUN_BY.get(kind)
         if begun is None:

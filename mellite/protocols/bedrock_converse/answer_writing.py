@@ -94,10 +94,13 @@ class ConverseWriter(AnswerWriter):
         }
         self._delta(block, deltas[block.kind])
 
-    def end(self, block: Block) -> None:
-        """Write what a text cites or the signature of thinking, and the end of the block."""
+    def cite(self, block: Block) -> None:
+        """Write what a text cites; readers find the text by its index, also when its block has ended."""
         for citation in _citations(block):
             self._delta(block, {"citation": citation})
+
+    def end(self, block: Block) -> None:
+        """Write the signature of thinking, and the end of the block."""
         if block.kind == "reasoning":
             for name, value in _proofs(block).items():
                 self._delta(block, {"reasoningContent": {name: value}})

@@ -66,6 +66,14 @@ class State(AnswerState):
             block = self.begin_block(index, kind, {}, events)
         return block
 
+    def cited(self, index: int, events: list[Event]) -> Block:
+        """Return the text of this index, even if it has ended: some servers know only at the end what it cites."""
+        if index not in self._open:
+            for block in reversed(self.merged.blocks):
+                if block.kind == "text" and block.id == f"text-{index}":
+                    return block
+        return self.block(index, "text", events)
+
     def begin_block(self, index: int, kind: str, facts: Mapping[str, Json], events: list[Event]) -> Block:
         """Begin a block.
 

@@ -168,7 +168,7 @@ def _on_block_delta(state: State, value: Mapping[str, Json], events: list[Event]
         elif kind == "reasoningContent":
             state.add_thinking(index, more, events)
         elif kind == "citation":
-            state.block(index, "text", events).parts.append(more)
+            state.cited(index, events).parts.append(more)
         elif kind == "toolUse":
             state.add_input(index, more, events)
         elif kind == "toolResult":

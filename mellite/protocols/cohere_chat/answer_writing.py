@@ -49,6 +49,8 @@ class CohereWriter(AnswerWriter):
         3
     """
 
+    _cited = 0  # citations that have been written
+
     def start(self) -> None:
         """Write who speaks."""
         message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
@@ -69,11 +71,15 @@ class CohereWriter(AnswerWriter):
         else:
             self._block("content-delta", block, content={"text" if block.kind == "text" else "thinking": text})
 
+    def cite(self, block: Block) -> None:
+        """Write what a text cites; each citation names the text and the place."""
+        for one in self._citations(block):
+            self._event("citation-start", index=self._cited, delta={"message": {"citations": one}})
+            self._event("citation-end", index=self._cited)
+            self._cited += 1
+
     def end(self, block: Block) -> None:
-        """Write what a text cites, and the end of the block."""
-        for number, one in enumerate(self._citations(block)):
-            self._event("citation-start", index=number, delta={"message": {"citations": one}})
-            self._event("citation-end", index=number)
+        """Write the end of a block."""
         self._event("tool-call-end" if block.kind == "call" else "content-end", index=self._index(block))
 
     def conclude(self, finish: Finish) -> None:

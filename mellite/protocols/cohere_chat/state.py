@@ -86,7 +86,7 @@ class State(AnswerState):
             self.flowing, self.index = block, index
 
     def close(self, block: Block, events: list[Event], *, citations: Sequence[Json] = ()) -> None:
-        """End a block; `citations` go with the last text."""
+        """End a block; `citations` go with a text."""
         if not block.is_open:
             return
         block.is_open = False
@@ -107,8 +107,10 @@ class State(AnswerState):
 
     def close_all(self, events: list[Event]) -> None:
         """End all open blocks; texts wait for this, since their citations may come last."""
-        blocks = [block for _, block in sorted(self.merged.blocks.items())]
-        texts = [block for block in blocks if block.kind == "text"]
-        for block in blocks:
-            cited = self.merged.citations if texts and block is texts[-1] else ()
-            self.close(block, events, citations=cited)
+        texts = {index: block for index, block in sorted(self.merged.blocks.items()) if block.kind == "text"}
+        cited: dict[int, list[Json]] = {index: [] for index in texts}
+        for one in self.merged.citations if texts else ():
+            index = one.get("content_index") if isinstance(one, dict) else None
+            cited[index if isinstance(index, int) and index in texts else max(texts)].append(one)
+        for index, block in sorted(self.merged.blocks.items()):
+            self.close(block, events, citations=cited.get(index, ()))

@@ -87,6 +87,9 @@ class GeminiWriter(AnswerWriter):
         elif block.kind == "reasoning":
             self._chunk([{"text": text, "thought": True}])
 
+    def cite(self, block: Block) -> None:
+        """Write nothing: the end of the answer says what it cites."""
+
     def end(self, block: Block) -> None:
         """Write a whole call, or what Google ran; and the signature of a text, which an empty one brings."""
         signature = block.noted("google").get("thoughtSignature")

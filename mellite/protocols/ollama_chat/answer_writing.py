@@ -55,6 +55,9 @@ class OllamaWriter(AnswerWriter):
         elif block.kind == "reasoning":
             self._line({"content": "", "thinking": text})
 
+    def cite(self, block: Block) -> None:
+        """Write nothing: there is no word for a source."""
+
     def end(self, block: Block) -> None:
         """Write a whole call."""
         if block.kind == "call":

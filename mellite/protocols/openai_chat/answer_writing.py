@@ -51,6 +51,9 @@ class ChatWriter(AnswerWriter):
         else:
             self._chunk({"content" if block.kind == "text" else "reasoning_content": text})
 
+    def cite(self, block: Block) -> None:
+        """Write nothing: the end of the answer says what it cites."""
+
     def end(self, block: Block) -> None:
         """Write what a block ends with: what is to go back with it."""
         details = block.noted("openai").get("reasoning_details")

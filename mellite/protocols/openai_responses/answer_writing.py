@@ -78,14 +78,17 @@ class ResponsesWriter(AnswerWriter):
                 self._event("response.reasoning_summary_part.added", **place, summary_index=0, part=part)
             self._event("response.reasoning_summary_text.delta", **place, summary_index=0, delta=text)
 
+    def cite(self, block: Block) -> None:
+        """Write what a text cites; after the item has ended, readers find it in the whole response, too."""
+        for number, one in enumerate(_text_part(block)["annotations"]):
+            where = {**self._place(block), "content_index": 0, "annotation_index": number}
+            self._event("response.output_text.annotation.added", **where, annotation=one)
+
     def end(self, block: Block) -> None:
         """Write the end of an item."""
         place, text = self._place(block), block.text
         if block.kind == "text":
             part = _text_part(block)
-            for number, one in enumerate(part["annotations"]):
-                where = {**place, "content_index": 0, "annotation_index": number}
-                self._event("response.output_text.annotation.added", **where, annotation=one)
             self._event("response.output_text.done", **place, content_index=0, text=text, logprobs=[])
             self._event("response.content_part.done", **place, content_index=0, part=part)
         elif block.kind == "reasoning":
