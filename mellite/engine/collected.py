@@ -162,7 +162,12 @@ def _number(each: tuple[int, Any]) -> int:
 
 
 class _Rows(Protocol):
-    """Writes rows to an open file."""
+    """Writes rows to an open file; `lost` are those that it could not, `has_end` is whether it can be read."""
+
+    lost: int
+
+    @property
+    def has_end(self) -> bool: ...
 
     def write(self, row: Mapping[str, Any]) -> None: ...
 
@@ -220,7 +225,7 @@ class RowsFile:
 
         Raises:
             InvalidRequest: for a row of a CSV or Parquet file with a column which the first did not have.
-            OSError: if it cannot be written, as where the disk is full; `finish` keeps the whole rows of lines.
+            OSError: if it cannot be written, as where the disk is full; `finish` keeps the whole rows.
         """
         writer = self._opened()
         self._rows += 1
@@ -235,15 +240,12 @@ class RowsFile:
             raise
 
     def _told(self, error: OSError) -> OSError:
-        """Return an error of the system that names the file, having given up one that has to have an end."""
+        """Return an error of the system that names the file."""
         self._count_lost()
-        if not isinstance(self._writer, WholeRows):
-            self.abandon()
-            self._rows = self._failed = 0
         return OSError(error.errno, error.strerror or str(error), self._path)
 
     def _count_lost(self) -> None:
-        if isinstance(self._writer, WholeRows):
+        if self._writer is not None:
             self._rows -= self._writer.lost
             self._writer.lost = 0
 
@@ -256,7 +258,7 @@ class RowsFile:
         """Give the file its name; again, it does nothing.
 
         Raises:
-            OSError: if the last rows could not be written; the others are there, but for Parquet.
+            OSError: if the last rows could not be written; the others are there.
         """
         if self._writer is not None and self._file is None:  # again, or after it was given up
             return Collected(self._path, rows=self._rows, failed=min(self._failed, self._rows))
@@ -267,6 +269,9 @@ class RowsFile:
         except OSError as error:
             wrong = self._told(error)
         self._count_lost()
+        if not writer.has_end:
+            self.abandon()
+            self._rows = 0
         if self._file is not None:
             os.fsync(self._file.fileno())
             self._file.close()

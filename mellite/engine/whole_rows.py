@@ -47,7 +47,10 @@ class WholeRows:
 
     Attributes:
         lost: how many rows could not be written.
+        has_end: whether the file can be read; it always can.
     """
+
+    has_end = True
 
     def __init__(self, file: IO[bytes], row_bytes: RowBytes) -> None:
         self._file = file

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -106,6 +109,48 @@ def test_a_column_that_comes_late_is_refused_by_name(tmp_path):
             rows.write({"a": "1", "b": "2"})
         rows.finish()
     assert parquet.read_table(tmp_path / "x")["a"].to_pylist()[-1] == "[1]"
+
+
+#: Writes the same rows under ever larger limits; prints of each limit what was told of the rows that are kept.
+LIMITED = """
+import os, resource, sys
+from mellite.engine.collected import RowsFile
+
+for limit in map(int, sys.argv[1:]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    file = RowsFile(f"{limit}.parquet", {"index": "int64"})
+    try:
+        for number in range(2_500):
+            file.write({"index": number, "text": f"{number * 7919 % 10007:05}" * 4, "more": None}, failed=False)
+        print(limit, file.finish().rows)
+    except OSError as error:
+        assert error.filename == f"{limit}.parquet", error.filename
+        print(limit, file.finish().rows if file.rows else file.abandon() or 0)
+"""
+
+
+def test_a_full_disk_leaves_a_file_that_can_be_read(tmp_path):
+    """Wherever there is no more room, the file has an end, and the rows up to there: whole groups and parts of one."""
+    limits = [0, 3, 200, 1_000, 2_000, 3_000, 10_000, 20_000, 30_000, 40_000, 50_000, 60_000, 70_000, 200_000]
+    command = [sys.executable, "-c", LIMITED, *map(str, limits)]
+    environment = {"PYTHONPATH": str(Path(mellite.__file__).parents[1])}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    told = {int(limit): int(rows) for limit, rows in (line.split() for line in ran.stdout.splitlines())}
+    assert list(told) == limits
+    counts = list(told.values())
+    assert counts == sorted(counts)
+    assert counts[0] == 0
+    assert any(0 < count < 1_000 for count in counts)
+    assert any(1_000 < count < 2_500 and count % 1_000 for count in counts)
+    assert counts[-1] == 2_500
+    for limit, rows in told.items():
+        path = tmp_path / f"{limit}.parquet"
+        if not rows:
+            assert not path.exists() or parquet.read_table(path).num_rows == 0
+            continue
+        assert path.stat().st_size <= limit
+        assert parquet.read_table(path)["index"].to_pylist() == list(range(rows))
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_mellite_map_reads_and_writes_parquet(tmp_path, monkeypatch):
