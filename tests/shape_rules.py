@@ -85,6 +85,7 @@ WIDE_EXCEPTS = {
     "mellite/strategies/agent/calling.py::_Batch._work": "raised again when no task is left",
     "mellite/strategies/agent/results.py::_as_json": "whatever a value raises is told to the model as a tool error",
     "mellite/strategies/agent/results.py::_inside": "the same, when the part is looked for that raises",
+    "mellite/strategies/steps/running.py::_Attempts._result": "any error may say that it may pass: tried again",
     "mellite/strategies/steps/running.py::_Attempts.payload": "every error of a step is its payload",
     "mellite/strategies/steps/running.py::_Told._tell": "a recorder that fails does not fail the step: it is logged",
     "mellite/strategies/requirements/requirement.py::Requirement._awaited": (

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final
 
 from ..values.errors import CassetteError, CassetteMismatch, CassetteMiss, ConfigurationError
+from ..values.paths import path_of
 from ..values.public_names import publish
 from ..wire.http import HttpRequest, HttpResponse, Sent, Transport
 from .files.disk import cassette_path
@@ -103,7 +104,7 @@ def use(
         msg = f"durability is one of {', '.join(_DURABILITIES)}, not {durability!r:.80}"
         raise ConfigurationError(msg)
     environment = os.environ if environment is None else environment
-    name = os.fspath(path)
+    name = path if isinstance(path, str) else path_of(path)
     file = name if directory is None else cassette_path(directory, name)
     wanted = mode_of(environment, mode)
     about = {"name": stem_of(name if directory is not None else os.path.basename(name)), **(metadata or {})}

@@ -31,6 +31,7 @@ from ..strategies.requirements.requirement import Check
 from ..strategies.sampling import RejectionSampling, SamplingResult, Strategy
 from ..thunk.thunk import AnyThunk
 from ..values.errors import InvalidRequest
+from ..values.paths import path_of
 from ..values.prices.totals import Totals
 from ..values.public_names import publish
 from ..values.usage import Usage
@@ -160,14 +161,15 @@ def map(
     stands, purse = checked_limits(
         limits, () if strategy is None or not engine.is_here else (Concurrency(concurrency),)
     )
-    kept = None if journal is None else opened(journal)
+    directory = None if journal is None else path_of(journal, parameter="journal", what="the journal's directory")
+    kept = None if directory is None else opened(directory)
     at_once = concurrency
     if isinstance(engine, Gathering):
         at_once = max(engine.room, concurrency)
         if stands is not None:
             msg = "a Rate and a Concurrency are limits of single calls, which a batch does not make; leave them out"
             raise InvalidRequest(msg, parameter="limits")
-        engine.keep_in(None if journal is None else os.fspath(journal))
+        engine.keep_in(directory)
     rules = Rules(engine, concurrency, stands, purse, kept, strategy, required)
     return Map(items, rules, progress=progress, collect=collect, limits=limits_said(limits, at_once))
 

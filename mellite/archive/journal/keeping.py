@@ -20,6 +20,7 @@ from ...loops.turns import TURNS
 from ...thunk import observing
 from ...thunk.observing import Activity, Interceptor, Observer
 from ...values.errors import InvalidRequest, JournalDiverged
+from ...values.paths import path_of
 from ...values.pictured import Pictured
 from ...values.public_names import publish
 from .book import Book
@@ -472,10 +473,10 @@ def journal(
         msg = "'into' is the directory of a fork: give 'fork_at', too"
         raise InvalidRequest(msg, parameter="into")
     return Journal(
-        os.fspath(path),
+        path_of(path, what="the journal's directory"),
         durability=durability,
         fork_at=fork_at,
-        into=None if into is None else os.fspath(into),
+        into=None if into is None else path_of(into, parameter="into", what="the fork's directory"),
         errors=errors,
         on_divergence=on_divergence,
     )

@@ -12,6 +12,7 @@ from attrs import field, frozen
 from ...values.errors import InvalidJournal, MelliteError
 from ...values.events import Event
 from ...values.fold import Folded, fold
+from ...values.paths import path_of
 from ...values.provider_json import Json, JsonObject
 from ...values.public_names import publish
 from ...values.usage import Usage
@@ -252,7 +253,7 @@ def read_journal(path: str | os.PathLike[str]) -> Records:
     Raises:
         InvalidJournal: if it is none, or damaged.
     """
-    directory = os.fspath(path)
+    directory = path_of(path, what="a journal's directory")
     head = read_head(directory)
     try:
         descriptor = os.open(os.path.join(directory, RECORDS), os.O_RDONLY | getattr(os, "O_BINARY", 0))

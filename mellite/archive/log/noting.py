@@ -11,6 +11,7 @@ from typing import Final, final
 from ...loops import forking
 from ...thunk.observing import Activity, Observer, install
 from ...values.errors import InvalidRequest
+from ...values.paths import path_of
 from .rows import SettledCall, SettledRun, SettledStep
 from .writer import Writer
 
@@ -126,8 +127,8 @@ def whole_path(path: object) -> str:
     Raises:
         InvalidRequest: for what is not a path of a file.
     """
-    named = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(named, str) or named in ("", ":memory:") or "\0" in named:
-        msg = f"'path' must be the path of a file, not {path!r:.100}"
+    named = path_of(path)
+    if named == ":memory:":
+        msg = "'path' must be the path of a file, not ':memory:'"
         raise InvalidRequest(msg, parameter="path")
     return os.path.realpath(named)

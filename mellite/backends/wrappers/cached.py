@@ -18,6 +18,7 @@ from ...values.errors import InvalidRequest, MelliteError
 from ...values.event_json import events_of, events_written
 from ...values.events import Event, Finish, ResponseStart
 from ...values.message_json import written
+from ...values.paths import path_of
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.telling import log
@@ -70,7 +71,7 @@ class Cached(Watching):
         if ttl is not None and not (number and 0 < ttl < math.inf):
             msg = f"'ttl' must be a number of seconds above 0, or None for ever, not {ttl!r}"
             raise InvalidRequest(msg, parameter="ttl")
-        self._path = None if path is None else os.fspath(path)
+        self._path = None if path is None else path_of(path)
         self._ttl = ttl
         self._clock = checked_clock(clock)
         self._store: _Store = _Memory() if self._path is None else _File(self._path)

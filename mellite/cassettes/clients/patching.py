@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 
 from ...values.errors import ConfigurationError
+from ...values.paths import path_of
 from ...values.public_names import publish
 from ...values.spelling import nearest
 from ..modes import Mode
@@ -125,6 +126,7 @@ def patch(
 
     Raises:
         ConfigurationError: for an argument that makes no sense; and when the block begins, if another patch is open.
+        InvalidRequest: for what is not a path.
         MissingExtra: if a client that was named is not installed.
         CassetteMiss: when the block begins, if there is no such file and it may not be recorded; likewise the other
             errors of `use`.
@@ -139,10 +141,11 @@ def patch(
     """
     named = _named(clients)
     checked_hosts = _checked_hosts(hosts)
+    name = path if isinstance(path, str) else path_of(path)
 
     def opened() -> CassetteTransport:
         return use(
-            path,
+            name,
             mode=mode,
             match=match,
             directory=directory,

@@ -18,6 +18,7 @@ from attrs import define, frozen
 
 from ...values.empty import EMPTY
 from ...values.errors import CassetteMiss, InvalidCassette
+from ...values.paths import path_of
 from ...values.public_names import publish
 from ...values.secrets.shapes import REDACTED, looks_secret
 from ..bodies import Body, decode_json, malformed
@@ -65,7 +66,7 @@ def load_cassette(path: str | PathLike[str], *, limit: int = MAX_BYTES) -> Casse
         Traceback (most recent call last):
         mellite.errors.CassetteMiss: there is no cassette 'cassettes/http/none.json'
     """
-    name = os.fspath(path)
+    name = path if isinstance(path, str) else path_of(path)
     if os.path.lexists(name + JOURNAL) or os.path.lexists(name + REWRITE):
         return read_stored(Stored.read(name, limit=limit), path=name)
     data = expand(read_file(name, limit=limit), compression_of(name), path=name, limit=limit)

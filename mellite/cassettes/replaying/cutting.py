@@ -11,7 +11,7 @@ from ...values.errors import ConfigurationError
 if TYPE_CHECKING:
     from ..timeline import Timeline
 
-__all__ = ["NO_PIECES", "Cut", "Pieces", "cut_as_recorded", "cut_body", "cut_untimed"]
+__all__ = ["NO_PIECES", "Cut", "Pieces", "check_cut", "cut_as_recorded", "cut_body", "cut_untimed"]
 
 #: How to cut a body into pieces: ``recorded`` for the pieces in which it came, None for a single one, a number of bytes
 #: for each, the places at which to cut, or a function from the body to its pieces.
@@ -42,18 +42,31 @@ def cut_body(body: bytes, cut: Cut) -> list[bytes]:
             msg = f"the function {name} loses or adds bytes: its pieces must add up to the body exactly"
             raise ConfigurationError(msg)
         return pieces
-    if cut is None or cut == "recorded":
+    check_cut(cut)
+    if cut is None or isinstance(cut, str):
         return [body]
-    if isinstance(cut, str):
-        msg = f"cut is 'recorded', None, a number, a list of places or a function, not {cut!r}"
-        raise ConfigurationError(msg)
     if isinstance(cut, int):
-        if cut < 1:
-            msg = f"a body is cut into pieces of at least 1 byte, not of {cut}"
-            raise ConfigurationError(msg)
         return [body[start : start + cut] for start in range(0, len(body), cut)]
     places = [0, *sorted([min(max(place, 0), len(body)) for place in cut]), len(body)]
     return [body[start:end] for start, end in pairwise(places)]
+
+
+def check_cut(cut: object) -> None:
+    """Refuse what is not a way to cut.
+
+    Raises:
+        ConfigurationError: naming what it may be.
+    """
+    if cut is None or cut == "recorded" or callable(cut):
+        return
+    is_number = isinstance(cut, int) and not isinstance(cut, bool)
+    if is_number and cut < 1:  # type: ignore[operator]
+        msg = f"a body is cut into pieces of at least 1 byte, not of {cut}"
+        raise ConfigurationError(msg)
+    are_places = isinstance(cut, Sequence) and all(isinstance(place, int) for place in cut)
+    if not is_number and (isinstance(cut, str) or not are_places):
+        msg = f"cut is 'recorded', None, a number, a list of places or a function, not {cut!r:.100}"
+        raise ConfigurationError(msg)
 
 
 def cut_as_recorded(body: bytes, cut: Cut, timeline: Timeline | None, *, path: str | None = None) -> Pieces:

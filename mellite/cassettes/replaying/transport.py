@@ -25,7 +25,7 @@ from .answer import Pace, RecordedAnswer
 from .canonical import same_target
 from .claims import CLAIMS, Match, Part, Recorded
 from .comparison import Comparison
-from .cutting import NO_PIECES, Cut, cut_as_recorded, cut_body, cut_untimed
+from .cutting import NO_PIECES, Cut, check_cut, cut_as_recorded, cut_body, cut_untimed
 from .misses import Refusal
 from .order import Order
 from .sent import ReplayedRequest, Ways
@@ -122,6 +122,7 @@ class ReplayTransport:
         if speed is not None and not (isinstance(speed, (int, float)) and speed > 0):
             msg = f"speed is a number above 0, as 1 for recorded time, or None for at once, not {speed!r}"
             raise ConfigurationError(msg)
+        check_cut(cut)
         self.cassette = cassette if isinstance(cassette, Cassette) else load_cassette(cassette)
         self._options: dict[str, Any] = {
             "match": match,

@@ -20,6 +20,7 @@ from ...thunk.call import CallInfo
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import MelliteError
 from ...values.events import Event
+from ...values.paths import path_of
 from ...values.public_names import publish
 from ...values.request import Request
 from ...wire.http import HttpRequest
@@ -59,7 +60,7 @@ async def fetch(
         JournalInUse: if somebody has the journal open.
         MelliteError: as a service answers; of a broken download, what came of it is in the journal.
     """
-    path = os.fspath(journal)
+    path = path_of(journal, parameter="journal", what="the journal's directory")
     ledger = ledger_of(path)
     desk = Desk(ledger, backend)
     file = JournalFile(path)

@@ -16,6 +16,7 @@ from ...archive.journal.keys import asked_of
 from ...backends.live import LiveBackend
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
 from ...values.errors import BatchFailed, InvalidRequest, MelliteError
+from ...values.paths import path_of
 from ...values.public_names import publish
 from .ledger import BatchCall, Ledger, Part
 from .lines import custom_id_of
@@ -85,7 +86,7 @@ async def submit(items: Items, *, journal: str | os.PathLike[str]) -> list[Batch
         CannotTravel: for a backend that asks no provider.
         MelliteError: as the service answers. What was made into a batch until then is kept.
     """
-    path = os.fspath(journal)
+    path = path_of(journal, parameter="journal", what="the journal's directory")
     file = JournalFile(path)
     ledger = Ledger(path)
     desk = Desk(ledger)
@@ -178,9 +179,10 @@ def ledger_of(journal: str | os.PathLike[str]) -> Ledger:
     Raises:
         InvalidRequest: if there are none.
     """
-    ledger = Ledger(os.fspath(journal))
+    path = path_of(journal, parameter="journal", what="the journal's directory")
+    ledger = Ledger(path)
     if not ledger.exists:
-        msg = f"no batch was submitted for the journal {os.fspath(journal)!r}"
+        msg = f"no batch was submitted for the journal {path!r}"
         raise InvalidRequest(msg, parameter="journal")
     return ledger
 

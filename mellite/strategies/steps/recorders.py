@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, ClassVar, Final
 from attrs import field, frozen
 
 from ...values.errors import InvalidRequest
+from ...values.paths import path_of
 
 __all__ = ["JsonLinesRecorder", "PrintRecorder", "Recorder", "SqliteRecorder"]
 
@@ -60,9 +60,9 @@ def _file(path: object) -> str:
     Raises:
         InvalidRequest: for what is not a path of a file.
     """
-    named = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(named, str) or named in ("", ":memory:"):
-        msg = f"'path' must be the path of a file, not {path!r:.100}"
+    named = path_of(path)
+    if named == ":memory:":
+        msg = "'path' must be the path of a file, not ':memory:'"
         raise InvalidRequest(msg, parameter="path")
     return named
 

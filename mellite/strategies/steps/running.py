@@ -153,7 +153,9 @@ class _Attempts:
                     raise
                 self._number -= 1  # no further attempt was recorded: the recorded error stands
                 return {"status": "error", "reason": reason}
-            except (MelliteError, TimeoutError) as error:
+            except Exception as error:
+                if not isinstance(error, (MelliteError, TimeoutError)) and not _says_retryable(error):
+                    raise
                 self.error = error
                 reason = _reason(error)
                 wait = self._wait_after(error, is_replayed=getattr(client, "replayed", False))
@@ -199,17 +201,19 @@ class _Attempts:
 
     def _wait_after(self, failure: Exception, *, is_replayed: bool) -> float | None:
         """Return how long to wait before another attempt, in seconds; None where this failure stands."""
-        may_pass = isinstance(failure, (TimeoutError, TotalTimeout))
-        asked: float | None = None
-        if isinstance(failure, MelliteError):
-            may_pass = may_pass or failure.retryable
-            asked = failure.retry_after
+        may_pass = isinstance(failure, (TimeoutError, TotalTimeout)) or _says_retryable(failure)
+        asked = failure.retry_after if isinstance(failure, MelliteError) else None
         if not may_pass or self._number > self._cfg.max_retries:
             return None
         if is_replayed:
             return 0.0
         most = min(_LONGEST_JITTER, _FIRST_WAIT * 2.0 ** min(self._number - 1, 10))
         return random.uniform(0, most) if asked is None else asked  # noqa: S311 - no secret
+
+
+def _says_retryable(error: Exception) -> bool:
+    """Tell whether an error says of itself that it may pass; those of a client of one's own may, too."""
+    return getattr(error, "retryable", False) is True
 
 
 class _TookTooLong(TimeoutError):

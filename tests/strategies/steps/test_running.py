@@ -242,6 +242,17 @@ async def test_foreign_errors_are_payloads_without_keys() -> None:
     assert late["reason"] == "error: late"
 
 
+class Passing(Exception):
+    """An error of a client of one's own that says that it may pass."""
+
+    retryable = True
+
+
+async def test_a_foreign_error_that_says_so_is_tried_again() -> None:
+    payload = await run_llm_call("f", "s", fake(max_retries=1), client=Odd(Passing("busy")))
+    assert (payload["status"], payload["attempts"], payload["reason"]) == ("error", 2, "error: busy")
+
+
 async def test_a_recorded_failure_stands_where_nothing_follows(tmp_path: Any) -> None:
     busy = 503, {"retry-after": "30"}, BUSY[2]
     path = tmp_path / "busy.json"
