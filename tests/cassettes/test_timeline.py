@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -131,6 +132,35 @@ async def test_an_end_waits_for_pieces_that_came_before() -> None:
         happened.append("piece")
         order.gives(1, 41_000)
     assert happened == ["piece", "end"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("has_begun", [False, True], ids=["its request", "its piece"])
+async def test_a_machine_that_stands_still_changes_no_order(*, has_begun: bool) -> None:
+    """What is waited for while nothing runs, for longer than anybody is waited for, still comes first."""
+    order = Order([line(0, 20), line(1, 10)])
+    happened: list[str] = []
+    order.begins(0, 20_000)
+    if has_begun:
+        order.begins(1, 10_000)
+
+    async def ends() -> None:
+        await order.until(0, 20_000, end=True)
+        happened.append("the later one")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ends)
+        await anyio.wait_all_tasks_blocked()
+        still = time.monotonic()
+        while time.monotonic() < still + (1.1 if has_begun else 0.35):
+            pass
+        for _ in range(5):
+            await checkpoint()
+        if not has_begun:
+            order.begins(1, 10_000)
+        happened.append("the one before")
+        order.ends(1)
+    assert happened == ["the one before", "the later one"]
 
 
 @pytest.mark.anyio

@@ -97,19 +97,23 @@ async def test_a_budget_in_usd_is_refused_where_the_price_is_unknown():
 
 
 async def test_its_concurrency_stands_in_for_that_of_the_backends():
-    async def most(**given):
-        async with _server() as (url, seen):
+    async def most(expected, **given):
+        async with _server(expected) as (url, seen):
             backend = mellite.backend("openai-chat:gpt-4o-mini", api_key="sk-test", base_url=url, **given)
             await engine.map(words(backend, 12), concurrency=6)
             await backend.aclose()
             return max(seen)
 
-    assert await most(max_concurrency=2) == 6
-    assert await most(max_concurrency=mellite.Concurrency(2)) == 2  # which others share
+    assert await most(6, max_concurrency=2) == 6
+    assert await most(2, max_concurrency=mellite.Concurrency(2)) == 2  # which others share
 
 
 class _server:  # noqa: N801 - used as a function
-    """A server in this loop that counts how many requests it has at once."""
+    """A server in this loop that counts how many requests it has at once, and answers once there were so many."""
+
+    def __init__(self, expected):
+        self.expected = expected
+        self.reached = anyio.Event()
 
     async def __aenter__(self):
         self.now, self.seen = 0, []
@@ -126,10 +130,14 @@ class _server:  # noqa: N801 - used as a function
         await self.listener.aclose()
 
     async def work(self):
-        """Take a moment, in which others may come."""
+        """Take a moment, in which others may come, and wait for those that must."""
         self.now += 1
         self.seen.append(self.now)
+        if self.now == self.expected:
+            self.reached.set()
         await anyio.sleep(0.03)
+        with anyio.fail_after(20):
+            await self.reached.wait()
         self.now -= 1
 
     async def answer(self, stream):

@@ -34,6 +34,10 @@ _ABSENT_SECONDS: Final = 0.25
 #: How long to wait for a reader that does not read on, in seconds.
 _IDLE_SECONDS: Final = 1.0
 
+#: Into how many waits these are split. A machine that stands still for however long uses up one of them, and whoever is
+#: waited for gets its turn before the next one is over.
+_WAITS: Final = 5
+
 
 class _Running:
     """A recorded answer that is being replayed.
@@ -199,28 +203,30 @@ class Order:
 
     async def _until_claimed(self, index: int) -> None:
         """Wait for a request that has not arrived. If it does not come in time, stop waiting for absent requests."""
-        waiter = current().waiter()
-        with self._lock:
-            if index in self._running or not self._by_start.has(index):
+        for _ in range(_WAITS):
+            waiter = current().waiter()
+            with self._lock:
+                if index in self._running or not self._by_start.has(index):
+                    return
+                self._claimed.setdefault(index, []).append(waiter)
+            with anyio.move_on_after(_ABSENT_SECONDS / _WAITS):
+                await waiter.wait()
                 return
-            self._claimed.setdefault(index, []).append(waiter)
-        with anyio.move_on_after(_ABSENT_SECONDS):
-            await waiter.wait()
-            return
         self._patient = False
 
     async def _until_passed(self, running: _Running, moment: int) -> None:
         """Wait until an answer has given everything before `moment`. If its reader is idle, stop waiting for it."""
-        waiter = current().waiter()
-        entry = (moment, waiter)
-        with self._lock:
-            running.waiters.append(entry)
-            if running.following >= moment:  # `gives`, in another thread, may have looked for waiters just before
-                running.waiters.remove(entry)
+        for _ in range(_WAITS):
+            waiter = current().waiter()
+            entry = (moment, waiter)
+            with self._lock:
+                running.waiters.append(entry)
+                if running.following >= moment:  # `gives`, in another thread, may have looked for waiters just before
+                    running.waiters.remove(entry)
+                    return
+            with anyio.move_on_after(_IDLE_SECONDS / _WAITS):
+                await waiter.wait()
                 return
-        with anyio.move_on_after(_IDLE_SECONDS):
-            await waiter.wait()
-            return
         running.following = running.ends = NEVER
         self._wake(running)
 

@@ -127,8 +127,13 @@ class _Watched(HttpResponse):
 
 async def test_a_reader_that_is_cancelled() -> None:
     """Cancelling a read stores the answer as interrupted, however the cancellation is meant for it."""
-    recorder = RecordTransport(ScriptedTransport([["a", anyio.sleep_forever, "b"]]))
-    with anyio.move_on_after(0.02):
+    with anyio.CancelScope() as scope:
+
+        async def pause() -> None:
+            scope.cancel()
+            await anyio.sleep_forever()
+
+        recorder = RecordTransport(ScriptedTransport([["a", pause, "b"]]))
         await read(recorder)
     interaction, timeline = only(recorder)
     assert (interaction.response.body.text, timeline.end) == ("a", "interrupted")
@@ -136,13 +141,14 @@ async def test_a_reader_that_is_cancelled() -> None:
 
 async def test_cancelled_before_anything_came() -> None:
     """A request whose sender goes away before the status is there is stored, as nothing that could be an answer."""
+    with anyio.CancelScope() as scope:
 
-    async def never(request: HttpRequest) -> str:
-        await anyio.sleep_forever()
-        return ""
+        async def never(request: HttpRequest) -> str:
+            scope.cancel()
+            await anyio.sleep_forever()
+            return ""
 
-    recorder = RecordTransport(ScriptedTransport([never]))
-    with anyio.move_on_after(0.02):
+        recorder = RecordTransport(ScriptedTransport([never]))
         await recorder.open(request())
     interaction, timeline = only(recorder)
     assert (interaction.response.status, timeline.opened, timeline.end) == (599, None, "interrupted")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import mellite
@@ -74,18 +75,27 @@ async def test_text_of_another_type(backend: mellite.Backend) -> None:
     assert not isinstance(run.error, RunStopped)
 
 
+async def is_running(run: Run[Any]) -> None:
+    """Wait until its first step is being generated."""
+    with anyio.fail_after(10):
+        while [thunk.state for thunk in run.thunks] != ["running"]:
+            await anyio.lowlevel.checkpoint()
+
+
 async def test_cancelled_on_its_way(backend: mellite.Backend) -> None:
     """A run that is cancelled, or given up, before there is an answer cancels its step; a copy of it runs."""
     run = asked(backend, "slow-20000")
-    with anyio.move_on_after(0.05):
-        await run
+    async with anyio.create_task_group() as group:
+        group.start_soon(run.avalue)
+        await is_running(run)
+        group.cancel_scope.cancel()
     assert (run.state, run.stop_reason) == ("cancelled", "cancelled")
     assert [thunk.state for thunk in run.thunks] == ["cancelled"]
     other = asked(backend, "slow-20000")
     async with anyio.create_task_group() as group:
         group.start_soon(other.settle)
-        await anyio.sleep(0.05)
-        assert (other.state, [thunk.state for thunk in other.thunks]) == ("running", ["running"])
+        await is_running(other)
+        assert other.state == "running"
         await other.cancel("enough")
     with pytest.raises(GenerationCancelled, match="enough"):
         await other
@@ -112,7 +122,7 @@ async def test_step_that_others_wait_for(backend: mellite.Backend) -> None:
     run = asked(backend, "slow-200")
     async with anyio.create_task_group() as group:
         group.start_soon(run.settle)
-        await anyio.sleep(0.05)
+        await is_running(run)
         group.start_soon(run.thunks[0].settle)
         await blocked()
         await run.cancel()

@@ -70,9 +70,11 @@ async def test_arguments_are_checked_before_the_server_is_asked() -> None:
 async def test_a_run_that_is_cancelled() -> None:
     """The server is told, and the connection serves the next run."""
     async with mellite.mcp.connect(PLAIN) as connection:
-        with anyio.move_on_after(0.3) as scope:
-            await mellite.run(Played([asks("c1", "hang")]), "Go.", tools=connection.tools)
-        assert scope.cancelled_caught
+        async with anyio.create_task_group() as group:
+            group.start_soon(mellite.run(Played([asks("c1", "hang")]), "Go.", tools=connection.tools).settle)
+            await anyio.wait_all_tasks_blocked()
+            await named(connection)["echo"]({"text": "the server has read both"})
+            group.cancel_scope.cancel()
         assert len(json.loads(await named(connection)["cancelled"]({}))) == 1
         again = mellite.run(Played([asks("c1", "echo", text="hi")], ["Fine."]), "Go.", tools=connection.tools)
         assert await again == "Fine."
