@@ -347,6 +347,9 @@ def prices(session: nox.Session) -> None:
 
 @nox.session
 def crash(session: nox.Session) -> None:
-    """Kill what records cassettes at every moment, and let crowds record at once; it takes minutes, and strace."""
+    """Kill what records cassettes at every moment, and let crowds record at once; it takes minutes, and strace.
+
+    Arguments after ``--`` are kinds of the plan: `-- agent-trio`, say.
+    """
     install(session, "test")
     session.run("python", "-m", "tests.crash", *session.posargs)
