@@ -12,7 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from multiprocessing import resource_tracker
 from pydoc import locate
-from typing import Any, final
+from typing import Any, Final, final
 
 import distributed
 
@@ -24,6 +24,9 @@ from .working import VERSION, Desk
 __all__ = ["engine_of", "engine_on"]
 
 _distributed: Any = distributed  # most of it has no types
+
+#: What is most often wrong where workers of this machine do not start: each runs the script again, up to this line.
+_GUARD: Final = 'a script whose map starts workers of its own does that under `if __name__ == "__main__":`'
 
 
 def engine_of(client: distributed.Client) -> Elsewhere:
@@ -76,7 +79,8 @@ class _DaskCrew:
             self._client = _distributed.Client(where, set_as_default=False, direct_to_workers=self._cluster is not None)
         except Exception as error:
             self._disconnect()
-            failed = ConnectError(f"dask is not to be reached: {type(error).__name__}: {error}")
+            hint = "" if self._address is not None else f"; {_GUARD}"
+            failed = ConnectError(f"dask is not to be reached: {type(error).__name__}: {error}{hint}")
             failed.__cause__ = error
             fail(failed)
         else:

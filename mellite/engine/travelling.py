@@ -146,8 +146,8 @@ class Travelling:
         except Exception as error:
             if isinstance(error, MelliteError):
                 raise
-            path = self._stuck(value, name)
-            msg = f"{path} cannot be sent to another process: {error}"
+            path, reason = self._stuck(value, name, error)
+            msg = f"{path} cannot be sent to another process: {reason}"
             raise CannotTravel(msg, attribute=path) from error
 
     def _pickled(self, value: object) -> bytes:
@@ -157,18 +157,18 @@ class Travelling:
 
     # What does not travel
 
-    def _stuck(self, value: object, path: str) -> str:
-        """Return the path of the innermost part that cannot be pickled."""
+    def _stuck(self, value: object, path: str, reason: Exception) -> tuple[str, Exception]:
+        """Return the path of the innermost part that cannot be pickled, and why; a class only if nothing else is."""
         seen: list[object] = []
         while not any(value is each for each in seen):
             seen.append(value)
-            for name, part in _parts(value, path):
+            for name, part in sorted(_parts(value, path), key=lambda each: isinstance(each[1], type)):
                 try:
                     self._pickled(part)
-                except Exception:
-                    value, path = part, name
+                except Exception as error:
+                    value, path, reason = part, name, error
                     break
-        return path
+        return path, reason
 
     def _inspect(self, value: object, path: str) -> None:
         """Refuse keys, and what answers in turn.

@@ -202,10 +202,20 @@ class Keyed(mellite.Backend):
         yield mellite.events.Finish("stop")
 
 
+def locked_inside():
+    """A backend with a lock whose class cannot be imported either."""
+
+    class Inside(Locked):
+        """Is in no module."""
+
+    return Inside()
+
+
 @pytest.mark.parametrize(
     ("backend", "attribute"),
     [
         (Locked(), "backend.lock"),
+        (locked_inside(), "backend.lock"),
         (mellite.Retry(Locked()), "backend.lock"),
         (Keyed(api_key="anything"), "backend.api_key"),
         (Keyed(settings={"password": "anything"}), "backend.settings['password']"),
@@ -429,3 +439,17 @@ async def test_what_a_lost_worker_had_runs_elsewhere_and_is_paid_once(cluster, t
         again = engine.map((backend.generate(f"p{number}") for number in range(310)), on=client, journal=journal)
         assert len([thunk async for thunk in again]) == 310
         assert len(served.prompts()) == before + 10
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_of_it(tmp_path):
+    """Workers of a map's own run the script again; where that fails, the error says how scripts begin them."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import mellite\n"
+        "from mellite.backends import Echo\n"
+        "print(mellite.engine.map([Echo().generate('a')], on='dask', collect=list, progress=False).result())\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 1
+    assert 'under `if __name__ == "__main__":`' in ran.stderr.splitlines()[-1]
