@@ -7,7 +7,7 @@ Delta events are msgspec Structs, because there are thousands of them; the other
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 from attrs import field, fields_dict, frozen
@@ -45,6 +45,17 @@ __all__ = [
 
 #: Why an answer ended, in the same words for every provider.
 FinishReason: TypeAlias = Literal["stop", "length", "tool-calls", "content-filter", "error", "unknown"]
+_REASONS: Final[tuple[FinishReason, ...]] = get_args(FinishReason)
+
+#: Words of vendors, for backends of one's own that hand them on; protocols have tables of all of theirs.
+_OTHER_WORDS: Final[Mapping[str, FinishReason]] = {
+    "content_filter": "content-filter",
+    "end_turn": "stop",
+    "function_call": "tool-calls",
+    "max_tokens": "length",
+    "tool_calls": "tool-calls",
+    "tool_use": "tool-calls",
+}
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False):
@@ -214,12 +225,16 @@ class ToolErrorEvent:
 
 @frozen
 class StepFinish:
-    """A step of the answer is complete."""
+    """A step of the answer is complete; ``reason`` and ``raw_reason`` as in `Finish`."""
 
     index: int = 0
     reason: FinishReason = field(default="stop", kw_only=True)
     raw_reason: str | None = field(default=None, kw_only=True)
     usage: Usage | None = field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.reason not in _REASONS:
+            _translate(self)
 
 
 @frozen
@@ -227,8 +242,9 @@ class Finish:
     """The answer is complete; exactly one ends every good stream.
 
     Args:
-        reason: why it ended, in mellite's words.
-        raw_reason: in the provider's own word.
+        reason: why it ended, in mellite's words: ``stop``, ``length``, ``tool-calls``, ``content-filter``, ``error`` or
+            ``unknown``. Another word becomes the one of these that means the same, or ``unknown``.
+        raw_reason: in the provider's own word; where it is not given, another word that `reason` had.
         usage: the tokens used.
         response: the provider's own final object; a streamed answer is merged to the shape of the unary one.
         refusal: the provider's text when the model declined.
@@ -241,6 +257,18 @@ class Finish:
     response: Json = field(default=None, kw_only=True, repr=False)
     refusal: str | None = field(default=None, kw_only=True)
     logprobs: Json = field(default=None, kw_only=True, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if self.reason not in _REASONS:
+            _translate(self)
+
+
+def _translate(event: StepFinish | Finish) -> None:
+    """Put a word of mellite's in the place of another one, which is kept as the raw reason."""
+    word: object = event.reason
+    object.__setattr__(event, "reason", _OTHER_WORDS.get(word, "unknown") if isinstance(word, str) else "unknown")
+    if event.raw_reason is None and isinstance(word, str):
+        object.__setattr__(event, "raw_reason", word)
 
 
 #: A step of an answer as it arrives: what a backend yields and `thunk.events()` gives.

@@ -22,12 +22,14 @@ from .events import (
     TextStart,
     ToolCallEvent,
     ToolInputDelta,
+    ToolInputEnd,
     ToolInputError,
     ToolInputStart,
     ToolResultEvent,
     Usage,
 )
 from .filling import copier
+from .json_texts import strict_json
 from .messages import Part, ProviderMetadata, Reasoning, Text, ToolCall
 from .provider_json import Json
 from .text_run import TextRun, text_run
@@ -46,7 +48,8 @@ class Folded:
         text: the text deltas, joined.
         thinking: the thinking deltas, joined; None if there was none.
         parts: the parts of the assistant's message, in order of appearance.
-        tool_calls: the tool calls; one whose arguments never became whole has ``arguments=None``.
+        tool_calls: the tool calls; one whose arguments never became whole has ``arguments=None``. Where no event has
+            the whole call, its arguments are read once they have ended, or the answer has.
         usage: the last usage that says anything.
         start: what is known of the response, merged over all `ResponseStart` events.
         finish: how it ended; None if it broke off.
@@ -97,12 +100,23 @@ class _Input:
     provider_executed: bool = False
     pieces: list[str] = field(factory=list)
     whole: ToolCall | None = None
+    is_ended: bool = False
+    has_failed: bool = False
 
     def call(self) -> ToolCall:
         if self.whole is not None:
             return self.whole
         raw = "".join(self.pieces)
-        return ToolCall(self.id, self.name, None, raw_arguments=raw, provider_executed=self.provider_executed)
+        arguments = _decoded(raw) if self.is_ended and not self.has_failed else None
+        return ToolCall(self.id, self.name, arguments, raw_arguments=raw, provider_executed=self.provider_executed)
+
+
+def _decoded(raw: str) -> Json:
+    """Return the arguments that have been written out; None if that is not JSON."""
+    try:
+        return strict_json(raw) if raw.strip() else {}
+    except (ValueError, RecursionError):
+        return None
 
 
 class _Folder:
@@ -163,7 +177,14 @@ class _Folder:
 
     def on_input_error(self, event: ToolInputError) -> None:
         self.on_input_start(ToolInputStart(event.id, event.name))
-        self.inputs[event.id].pieces[:] = [event.raw]
+        written = self.inputs[event.id]
+        written.pieces[:] = [event.raw]
+        written.has_failed = True  # whatever it looks like: the protocol knows better
+
+    def on_input_end(self, event: ToolInputEnd) -> None:
+        written = self.inputs.get(event.id)
+        if written is not None:
+            written.is_ended = True
 
     def on_call(self, event: ToolCallEvent) -> None:
         written = self.inputs.pop(event.call.id, None)
@@ -208,6 +229,9 @@ class _Folder:
         self._use(event.usage)
 
     def folded(self, text: str, thinking: str | None, earlier: tuple[str, str] = ("", "")) -> Folded:
+        if self.finish is not None and self.finish.reason in ("stop", "tool-calls"):
+            for written in self.inputs.values():
+                written.is_ended = True
         parts: list[Part] = []
         calls: list[ToolCall] = []
         for item in self.order:
@@ -237,6 +261,7 @@ _HANDLERS: Final[dict[type, Callable[[_Folder, Any], None]]] = {
     ReasoningEnd: _Folder.on_reasoning_end,
     ToolInputStart: _Folder.on_input_start,
     ToolInputDelta: _Folder.on_input,
+    ToolInputEnd: _Folder.on_input_end,
     ToolInputError: _Folder.on_input_error,
     ToolCallEvent: _Folder.on_call,
     ToolResultEvent: _Folder.on_result,

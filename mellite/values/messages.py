@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from .errors import InvalidRequest
 from .provider_json import Json
 from .public_names import publish
 from .telling_fields import fields_that_say_something
+from .typed_fields import a_count, a_kind_of, one_of
 
 __all__ = [
     "Audio",
@@ -66,6 +67,10 @@ class Deferred:
         raise InvalidRequest(msg)
 
 
+_A_STR: Final = a_kind_of(str, "a str")
+_A_STR_OR_NONE: Final = a_kind_of(str, "a str, or None", optional=True)
+
+
 @frozen
 class CacheHint:
     """Ask the provider to cache the prompt up to here.
@@ -76,7 +81,15 @@ class CacheHint:
     """
 
     type: Literal["ephemeral", "persistent"] = "ephemeral"
-    ttl_seconds: int | None = field(default=None, kw_only=True)
+    ttl_seconds: int | None = field(default=None, kw_only=True, validator=a_count("a whole number of seconds, or None"))
+
+    def __attrs_post_init__(self) -> None:
+        if self.type not in ("ephemeral", "persistent"):
+            msg = f"'type' of CacheHint must be 'ephemeral' or 'persistent', not {_short(self.type)}"
+            raise InvalidRequest(msg, parameter="type")
+
+
+_A_HINT: Final = a_kind_of(CacheHint, "a CacheHint, or None", optional=True)
 
 
 @frozen
@@ -95,9 +108,12 @@ class Text:
     __rich_repr__ = fields_that_say_something
 
     def __attrs_post_init__(self) -> None:
-        if type(self.text) is not str and not isinstance(self.text, str):
+        if type(self.text) is str and self.cache is None:
+            return
+        if not isinstance(self.text, str):
             msg = f"Text takes a str, not {type(self.text).__name__}: {_short(self.text)}"
             raise InvalidRequest(msg)
+        _A_HINT(self, fields(Text).cache, self.cache)
 
 
 @frozen
@@ -121,10 +137,10 @@ class Media:
     """
 
     data: bytes | None = field(default=None, repr=lambda data: "None" if data is None else f"<{len(data)} bytes>")
-    url: str | None = field(default=None, kw_only=True)
-    media_type: str | None = field(default=None, kw_only=True)
-    filename: str | None = field(default=None, kw_only=True)
-    cache: CacheHint | None = field(default=None, kw_only=True)
+    url: str | None = field(default=None, kw_only=True, validator=_A_STR_OR_NONE)
+    media_type: str | None = field(default=None, kw_only=True, validator=_A_STR_OR_NONE)
+    filename: str | None = field(default=None, kw_only=True, validator=_A_STR_OR_NONE)
+    cache: CacheHint | None = field(default=None, kw_only=True, validator=_A_HINT)
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -152,8 +168,7 @@ class Media:
         try:
             file = Path(path)
         except TypeError as error:
-            kind = cls.__name__
-            msg = f"{kind}.from_path takes a path, not {type(path).__name__}; for bytes there is {kind}(data)"
+            msg = f"from_path takes a path, not {type(path).__name__}; for bytes there is {cls.__name__}(data)"
             raise InvalidRequest(msg) from error
         media_type = media_type or mimetypes.guess_type(file.name)[0]
         if media_type is None:
@@ -232,7 +247,7 @@ class Reasoning:
         encrypted: the provider's signature or its encrypted thinking, sent back unchanged.
     """
 
-    text: str
+    text: str = field(validator=_A_STR)
     encrypted: str | None = field(default=None, kw_only=True)
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
 
@@ -253,12 +268,12 @@ class ToolCall:
         'Paris'
     """
 
-    id: str
-    name: str
+    id: str = field(validator=_A_STR)
+    name: str = field(validator=_A_STR)
     arguments: Json = None
     raw_arguments: str | None = field(default=None, kw_only=True)
     provider_executed: bool = field(default=False, kw_only=True)
-    cache: CacheHint | None = field(default=None, kw_only=True)
+    cache: CacheHint | None = field(default=None, kw_only=True, validator=_A_HINT)
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
 
     __rich_repr__ = fields_that_say_something
@@ -268,7 +283,7 @@ class ToolCall:
 class ToolValue:
     """The value that a tool returned, and how to show it: as JSON, text, an error or parts."""
 
-    type: Literal["json", "text", "error", "content"]
+    type: Literal["json", "text", "error", "content"] = field(validator=one_of(("json", "text", "error", "content")))
     value: Any = None
 
 
@@ -299,11 +314,11 @@ class ToolResult:
         'json'
     """
 
-    id: str
-    name: str
+    id: str = field(validator=_A_STR)
+    name: str = field(validator=_A_STR)
     result: ToolValue = field(converter=_tool_value)
     provider_executed: bool = field(default=False, kw_only=True)
-    cache: CacheHint | None = field(default=None, kw_only=True)
+    cache: CacheHint | None = field(default=None, kw_only=True, validator=_A_HINT)
     provider_metadata: ProviderMetadata | None = field(default=None, kw_only=True)
 
     __rich_repr__ = fields_that_say_something

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal, NoReturn, TypedDict, TypeGuard
 
-from attrs import fields_dict, frozen
+from attrs import field, fields_dict, frozen
 
 from .empty import EMPTY
 from .errors import InvalidRequest
@@ -16,6 +16,7 @@ from .outputs.plan import OutputMode
 from .public_names import publish
 from .telling_fields import fields_that_say_something
 from .tools import ToolChoice, ToolLike
+from .typed_fields import a_count, a_kind_of
 
 __all__ = [
     "NO_OPTIONS",
@@ -68,6 +69,18 @@ class Timeouts:
             object.__setattr__(self, name, state.get(name, each.default))
 
 
+def _marked(_made: object, _field: object, value: object) -> None:
+    """Check which messages a `CachePolicy` marks."""
+    if value in (None, "latest-user-message", "latest-assistant"):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        msg = (
+            "'messages' of CachePolicy must be 'latest-user-message', 'latest-assistant', how many of the last ones, "
+            f"or None, not {value!r}"
+        )
+        raise InvalidRequest(msg, parameter="messages")
+
+
 @frozen(kw_only=True)
 class CachePolicy:
     """Which parts of the prompt to mark for the provider's cache, where the protocol has marks.
@@ -81,17 +94,20 @@ class CachePolicy:
 
     tools: bool = False
     system: bool = False
-    messages: Literal["latest-user-message", "latest-assistant"] | int | None = None
-    ttl_seconds: int | None = None
+    messages: Literal["latest-user-message", "latest-assistant"] | int | None = field(default=None, validator=_marked)
+    ttl_seconds: int | None = field(default=None, validator=a_count("a whole number of seconds, or None"))
+
+
+_A_MAPPING: Final = a_kind_of(Mapping, "a mapping")
 
 
 @frozen(kw_only=True)
 class HttpOptions:
     """Raw additions to the HTTP request: merged over the JSON body, the headers and the query."""
 
-    body: Mapping[str, Any] = EMPTY
-    headers: Mapping[str, str] = EMPTY
-    query: Mapping[str, str] = EMPTY
+    body: Mapping[str, Any] = field(default=EMPTY, validator=_A_MAPPING)
+    headers: Mapping[str, str] = field(default=EMPTY, validator=_A_MAPPING)
+    query: Mapping[str, str] = field(default=EMPTY, validator=_A_MAPPING)
 
 
 def refuse(name: str, wanted: str, value: object) -> NoReturn:
@@ -217,6 +233,12 @@ class Options:
     drop_unsupported: bool | None = None
 
     __rich_repr__ = fields_that_say_something
+
+    def __attrs_post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check(name, value))
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Options:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter, is_not
 from typing import Any, Final, Literal, TypeAlias, Unpack, cast
 
-from attrs import evolve, field, fields_dict, frozen
+from attrs import field, fields_dict, frozen
 
 from .empty import EMPTY
 from .errors import InvalidRequest
+from .filling import copier
 from .messages import Content, Message, Part, Text
 from .options import NO_OPTIONS, REQUEST_OPTIONS, CachePolicy, GenerateOptions, HttpOptions, Options, Timeouts, refuse
 from .outputs.plan import MODES, OutputMode
@@ -37,7 +39,8 @@ __all__ = [
 class Request:
     """A request to a model: the messages, and how to answer them. Immutable; change it with ``attrs.evolve``.
 
-    Usually made by `Request.of`, which checks it, or by ``backend.generate``.
+    Usually made by `Request.of`, which takes options as keywords, or by ``backend.generate``. What is not in its form
+    is brought into it as there: messages written as dicts or as one text, ``system="..."``, functions as tools.
 
     Args:
         messages: the conversation, oldest first.
@@ -45,7 +48,7 @@ class Request:
         system: instructions that stand before the conversation.
         tools: what the model may call.
         tool_choice: whether it may, must or must not.
-        options: temperature and the like.
+        options: temperature and the like; a mapping stands for `Options`.
         provider_options: by provider name, what only that provider knows.
         http: raw additions to the HTTP request.
         cache: ``auto``, ``none`` or a `CachePolicy`.
@@ -53,6 +56,13 @@ class Request:
         output_mode: how the answer is held to that type, if not in the best way that the model has: ``native`` by a
             schema that the provider enforces, ``tool`` by a tool that must be called, ``text`` by instructions.
         metadata: the caller's notes, never sent; the thunk puts its ``lineage`` here.
+
+    Raises:
+        InvalidRequest: for a value of the wrong type.
+
+    Example:
+        >>> Request([{"role": "user", "content": "Say hello."}], system="Be brief.", options={"temperature": 0}).text
+        'Say hello.'
     """
 
     messages: tuple[Message, ...]
@@ -69,6 +79,16 @@ class Request:
     output_mode: OutputMode | None = field(default=None, kw_only=True)
 
     __rich_repr__ = fields_that_say_something
+
+    def __attrs_post_init__(self) -> None:
+        rest = _REST_OF(self)
+        if (
+            any(map(is_not, rest, _NO_REST))
+            or type(self.messages) is not tuple
+            or not _MESSAGE.issuperset(map(type, self.messages))
+        ):
+            for name, value in _in_form(self, rest).items():
+                object.__setattr__(self, name, value)
 
     @classmethod
     def of(
@@ -127,10 +147,11 @@ class Request:
         if type(prompt) is not str and isinstance(prompt, Request):
             if given:
                 changes["options"] = prompt.options.merged(Options.of(given))
-            return evolve(prompt, **changes) if changes else prompt
+            return _changed(prompt, changes) if changes else prompt
         if given:
             changes["options"] = Options.of(given)
-        return cls(messages_of(prompt), **changes)
+        changes["messages"] = messages_of(prompt)
+        return _changed(_BLANK, changes) if cls is Request else cls(**changes)
 
     def __getstate__(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in _DEFAULTS}
@@ -161,6 +182,39 @@ System: TypeAlias = str | Text | Sequence[str | Text]
 
 
 _DEFAULTS: Final = {name: each.default for name, each in fields_dict(Request).items()}
+
+
+#: All fields but the messages and the output type, and what they are by default: nothing to check.
+_REST: Final = tuple(name for name in _DEFAULTS if name not in ("messages", "output"))
+_REST_OF: Final[Callable[[Request], tuple[Any, ...]]] = attrgetter(*_REST)
+_NO_REST: Final = tuple(_DEFAULTS[name] for name in _REST)
+
+_MESSAGE: Final = frozenset({Message})
+
+
+def _in_form(request: Request, rest: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the fields that are not at their defaults, checked, and in the form that they are kept in."""
+    given = {name: value for name, value in zip(_REST, rest, strict=True) if value is not _DEFAULTS[name]}
+    made: dict[str, Any] = {name: given[name] for name in REQUEST_OPTIONS if name in given}
+    if made:
+        _check_fields(made)
+    messages: Any = request.messages
+    if type(messages) is not tuple or not _MESSAGE.issuperset(map(type, messages)):
+        is_empty = isinstance(messages, (list, tuple)) and not messages
+        made["messages"] = () if is_empty else messages_of(messages)
+    if "system" in given and not _is_tuple_of(Text, given["system"]):
+        made["system"] = () if given["system"] is None else system_of(given["system"])
+    if "tools" in given and not _is_tuple_of(ToolDefinition, given["tools"]):
+        made["tools"] = () if given["tools"] is None else _tools(given["tools"])
+    if "options" in given and not isinstance(given["options"], Options):
+        if given["options"] is not None and not isinstance(given["options"], Mapping):
+            refuse("options", "an Options(...) or a mapping of options", given["options"])
+        made["options"] = Options.of(given["options"] or {})
+    return made
+
+
+def _is_tuple_of(kind: type, value: object) -> bool:
+    return type(value) is tuple and all(type(item) is kind for item in value)
 
 
 def _check_fields(changes: dict[str, Any]) -> None:
@@ -199,6 +253,10 @@ def _tools(tools: object) -> tuple[ToolDefinition, ...]:
             raise InvalidRequest(msg, parameter="tools")
     return definitions
 
+
+#: Makes what `Request.of` has checked already.
+_changed: Final = copier(Request)
+_BLANK: Final = Request(())
 
 publish(globals(), "mellite.request", "Request")
 

@@ -11,6 +11,7 @@ from .messages import CacheHint
 from .provider_json import Json
 from .public_names import publish
 from .signatures import write_signature
+from .typed_fields import a_kind_of
 
 __all__ = ["Defined", "ToolDefinition", "ToolLike"]
 
@@ -24,12 +25,20 @@ class ToolDefinition:
         'get_weather'
     """
 
-    name: str
-    description: str = ""
-    input_schema: Mapping[str, Json] = field(factory=lambda: {"type": "object", "properties": {}}, kw_only=True)
-    output_schema: Mapping[str, Json] | None = field(default=None, kw_only=True)
+    name: str = field(validator=a_kind_of(str, "a str"))
+    description: str = field(default="", validator=a_kind_of(str, "a str"))
+    input_schema: Mapping[str, Json] = field(
+        factory=lambda: {"type": "object", "properties": {}},
+        kw_only=True,
+        validator=a_kind_of(Mapping, "a JSON Schema"),
+    )
+    output_schema: Mapping[str, Json] | None = field(
+        default=None, kw_only=True, validator=a_kind_of(Mapping, "a JSON Schema, or None", optional=True)
+    )
     strict: bool | None = field(default=None, kw_only=True)
-    cache: CacheHint | None = field(default=None, kw_only=True)
+    cache: CacheHint | None = field(
+        default=None, kw_only=True, validator=a_kind_of(CacheHint, "a CacheHint, or None", optional=True)
+    )
     metadata: Mapping[str, Any] | None = field(default=None, kw_only=True)
     native: Mapping[str, Json] | None = field(default=None, kw_only=True)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias, get_args
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .public_names import publish
 from .tool_definitions import Defined, ToolDefinition, ToolLike
+from .typed_fields import a_kind_of, one_of
 
 __all__ = ["Defined", "ToolChoice", "ToolDefinition", "ToolLike", "definition_of"]
 
@@ -25,8 +26,8 @@ class ToolChoice:
         (ToolChoice(type='required', name=None), ToolChoice(type='tool', name='get_weather'))
     """
 
-    type: Literal["auto", "none", "required", "tool"]
-    name: str | None = None
+    type: Literal["auto", "none", "required", "tool"] = field(validator=one_of((*_MODES, "tool")))
+    name: str | None = field(default=None, validator=a_kind_of(str, "a str, or None", optional=True))
 
     @classmethod
     def of(cls, value: object) -> ToolChoice | None:
