@@ -9,6 +9,7 @@ the garbage collector may settle a booking inside any code.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -151,6 +152,7 @@ class Meter:
         "_queue",
         "_ratio",
         "_spent",
+        "_sure",
         "_told",
     )
 
@@ -161,6 +163,8 @@ class Meter:
             kind: () if limit is None else ((limit, None),) for kind, limit in given.items()
         }
         self._told: dict[str, _Told] = {}  # by the provider
+        #: How much may be booked whatever others do: the least of the limits, without what they have used.
+        self._sure = {kind: math.inf if limit is None else limit for kind, limit in given.items()}
         self._probes = requests is None and tokens is None  # one at a time, until the first answer tells more
         self._clock = clock
         self._is_system = is_system
@@ -191,7 +195,7 @@ class Meter:
             if not self._queue:
                 now = self._clock.now()
                 needed = self._needed(prompt, answer)
-                if self._delay(needed, now) == 0:
+                if self._has_room(needed, now) or self._delay(needed, now) == 0:
                     return self._book(needed, prompt, now, most)
         return None
 
@@ -285,6 +289,8 @@ class Meter:
         if answer is not None:
             return prompt + answer
         needed = prompt + self._answer * _RESERVE
+        if needed <= self._sure["tokens"]:
+            return needed
         for limit, _ in self._limits("tokens", 0.0):
             needed = min(needed, limit)
         return max(prompt, needed)
@@ -294,6 +300,13 @@ class Meter:
         told = self._told.get(kind)
         given = self._fixed[kind]
         return given if told is None else (*given, (told.limit, told if told.until > now else None))
+
+    def _has_room(self, needed: float, now: float) -> bool:
+        """Tell at once whether one can go that needs so many tokens; where this cannot tell, `_delay` does."""
+        booked, sure = self._booked, self._sure
+        if self._probes or (booked and booked[0].at + WINDOW <= now):
+            return False
+        return len(booked) < sure["requests"] and self._spent + needed <= sure["tokens"] and self._paused_until <= now
 
     def _delay(self, needed: float, now: float) -> float | None:
         """Return how long the first one waits, which needs so many tokens; None where only an answer can tell."""
@@ -346,10 +359,12 @@ class Meter:
             told: by "requests" and "tokens": how many there may be in a minute, how many of them are left, and when all
                 of them will be, in seconds.
         """
+        ago = asked_ago.get()
+        if not (told or booking.is_late or self._probes) and ago is None:
+            return  # as most heads: it tells nothing new
         with self._lock:
             now = self._clock.now()
             self._probes = False
-            ago = asked_ago.get()
             at = now if booking.is_late and ago is None else booking.at if ago is None else now - ago
             if at > booking.at + _MOVED:
                 booking.at = at
@@ -361,6 +376,7 @@ class Meter:
                 if limit is not None and limit > 0:
                     others = 0.0 if left is None else max(0.0, limit - left - used)
                     self._told[kind] = _Told(limit, others, now + min(max(reset, 0.0), 60.0) + WINDOW - 60.0)
+                    self._sure[kind] = min([limit - others, *[given for given, _ in self._fixed[kind]]])
         self._wake_first()
 
     def note_usage(self, booking: Booking, tokens: int, answer: int | None) -> None:
@@ -370,11 +386,11 @@ class Meter:
                 self._spent += tokens - booking.tokens
             booking.tokens = tokens
             if answer is not None:
-                first = self._answer == _FIRST_ANSWER
-                self._answer = float(answer) if first else self._answer + _GROWTH * (answer - self._answer)
-            if answer is not None and booking.prompt > 0:
-                ratio = min(max((tokens - answer) / booking.prompt, _LEAST), _MOST)
-                self._ratio = ratio if self._ratio == 1.0 else self._ratio + _GROWTH * (ratio - self._ratio)
+                mean, ratio = self._answer, self._ratio
+                self._answer = float(answer) if mean == _FIRST_ANSWER else mean + _GROWTH * (answer - mean)
+                if booking.prompt > 0:
+                    seen = min(max((tokens - answer) / booking.prompt, _LEAST), _MOST)
+                    self._ratio = seen if ratio == 1.0 else ratio + _GROWTH * (seen - ratio)
         self._wake_first()
 
     def note_more(self, requests: int) -> None:

@@ -29,7 +29,7 @@ from ...values.events import (
 )
 from ...values.fold import fold
 from ...values.text_answer import Batch, TextAnswer
-from .wrapper import Between, name_of
+from .wrapper import name_of
 
 __all__ = ["Attempts", "Others", "Reader", "Trial", "says_something", "until_something"]
 
@@ -139,7 +139,7 @@ Others: TypeAlias = Callable[[AsyncGenerator[Batch, None], Sequence[Event]], Asy
 
 
 @final
-class Trial(Between):
+class Trial:
     """The first attempt, while it is pushed: between what pushes and the pump; see `mellite.wire.sink.Sink`.
 
     It is the flight of the pump, and the sink of the flight inside. Once something has been said, that one pushes to

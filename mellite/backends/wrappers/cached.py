@@ -87,7 +87,7 @@ class Cached(Watching):
             await rest.aclose()
 
     def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
-        if not self._can_push(pump):
+        if not self._can_push():
             return None
         kept, watch = self._find(request)
         if watch is None:

@@ -77,7 +77,7 @@ class FallbackTo(Wrapper):
         return self._begin(request, pump, getattr(self._backend, "begin_once", None), once=True)
 
     def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
-        if not self._can_push(pump):
+        if not self._can_push():
             return None
         others = partial(self._batches, request, pump, SYSTEM.now(), once=once)
         trial = Trial(pump, others)

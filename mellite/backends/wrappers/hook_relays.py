@@ -8,13 +8,12 @@ from typing import Any, final
 from ...values.events import Event
 from ...values.text_answer import Batch, TextAnswer
 from .hook_notes import Notes, failing, passed_in_batches
-from .wrapper import Between
 
 __all__ = ["HookRelay"]
 
 
 @final
-class HookRelay(Between):
+class HookRelay:
     """The flight of the pump, and the sink of the flight inside, as `mellite.backends.wrappers.relays.Relay` is.
 
     Attributes:

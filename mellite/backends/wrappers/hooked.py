@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
 from ...thunk.settled_copies import generation_here
 from ...values.errors import BackendError, HookFailed, InvalidRequest
@@ -13,14 +13,13 @@ from ...values.messages import Deferred
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.text_answer import Batch
-from ...values.type_names import a_type_name
 from .hook import checked_hooks
 from .hook_arounds import events_around
 from .hook_calls import AnyHook, HookMistake, HookSet
 from .hook_notes import Notes, failing, passed, passed_in_batches
 from .hook_relays import HookRelay
 from .hook_tools import tool_hooks
-from .wrapper import Unsent, Wrapper, batches_of, name_of, one_by_one
+from .wrapper import Unsent, Wrapper, batches_of, is_batched, iterator_of, one_by_one
 
 __all__ = ["Hooked", "hooked_by"]
 
@@ -76,31 +75,39 @@ class Hooked(Wrapper):
         """Yield the events of the answer as they arrive."""
         if not self._plan.arounds and self.is_batched():
             return one_by_one(self.batches(request))
-        events: AsyncGenerator[Event, None] = self._opened(request, self._backend.stream, in_batches=False)
+        generation = generation_here()
+        events: AsyncGenerator[Event, None] = self._opened(request, generation, self._backend.stream, in_batches=False)
         return events
 
     def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
         """Yield the events of the answer, those that come at once at once."""
-        batches: AsyncGenerator[Batch, None] = self._opened(request, self._inner(once=once), in_batches=True)
+        return self._batches(request, generation_here(), once=once)
+
+    def _batches(self, request: Request, generation: Any, *, once: bool) -> AsyncGenerator[Batch, None]:
+        inner = self._inner(once=once)
+        batches: AsyncGenerator[Batch, None] = self._opened(request, generation, inner, in_batches=True)
         return batches
 
     def is_batched(self) -> bool:
-        """Whether events come from the backend inside in batches."""
-        asked = getattr(self._backend, "is_batched", None)
-        return asked is not None and bool(asked())
+        """Whether events come from the backend inside in batches, and this class has no ``stream`` of its own."""
+        return self._can_push() and is_batched(self._backend)
+
+    def _can_push(self) -> bool:
+        return type(self).stream is _STREAM and "stream" not in self.__dict__
 
     def _inner(self, *, once: bool) -> Callable[[Request], AsyncGenerator[Batch, None]]:
         return partial(batches_of, self._backend, once=once)
 
-    def _opened(self, request: Request, inner: Callable[[Request], Any], *, in_batches: bool) -> Any:
+    def _opened(
+        self, request: Request, generation: Any, inner: Callable[[Request], Any], *, in_batches: bool
+    ) -> Any:
         """Return the events of a request, or batches of them, with the hooks in between."""
         plan = self._plan
         if not plan.hooks.are_called_here():
             return inner(request)
         through: Callable[..., Any] = passed_in_batches if in_batches else passed
-        generation = generation_here()
         whole = generation is not None and generation.gets_all_of(self)
-        notes = plan.notes(self, request, keeps=not whole)
+        notes = plan.notes(self, request, keeps=not whole, generation=generation)
         if not (plan.arounds or plan.waits):
             try:
                 asked = plan.asked_now(request, generation)
@@ -108,7 +115,7 @@ class Hooked(Wrapper):
                 if notes is None:
                     return source
                 notes.request = asked
-                return through(_iterator(source, self._backend), notes)
+                return through(iterator_of(source, self._backend), notes)
             except (HookFailed, BackendError) as error:
                 return through(failing(error), notes)
 
@@ -117,7 +124,7 @@ class Hooked(Wrapper):
             if notes is not None:
                 notes.request = asked
             if not plan.arounds:
-                return _iterator(inner(asked), self._backend)
+                return iterator_of(inner(asked), self._backend)
             events: Callable[[Request], Any] = inner
             if in_batches:
                 events = _one_by_one_of(inner)
@@ -138,13 +145,13 @@ class Hooked(Wrapper):
 
     def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
         plan = self._plan
-        if plan.arounds or not self._can_push(pump):
+        if plan.arounds or not self._can_push():
             return None  # event by event, as hooks around it want them
         if begin is not None and not plan.hooks.are_called_here():
             return begin(request, pump)
-        if begin is None or plan.waits:
-            return Unsent(self.batches(request, once=once))
         generation = pump.generation
+        if begin is None or plan.waits:
+            return Unsent(self._batches(request, generation, once=once))
         notes = plan.notes(self, request, keeps=True, generation=generation)
         try:
             asked = plan.asked_now(request, generation)
@@ -174,6 +181,9 @@ class Hooked(Wrapper):
 
     def _arguments(self) -> Mapping[str, object]:
         return {"errors": self._plan.hooks.errors}
+
+
+_STREAM: Final = Hooked.stream
 
 
 class _HookedBy(Hooked):
@@ -214,12 +224,11 @@ class Plan:
         self.waits = any(hook.is_async for hook in called) or (hooks.is_raising and bool(self._listeners))
         self.is_empty = not (called or self.arounds)
 
-    def notes(self, backend: Any, request: Request, *, keeps: bool, generation: Any = None) -> Notes | None:
+    def notes(self, backend: Any, request: Request, *, keeps: bool, generation: Any) -> Notes | None:
         """Return what shows the hooks a generation; None if they do not look."""
         listeners, on_error, after = self._listeners, self._on_error, self._after
         if not (listeners or on_error or after):
             return None
-        generation = generation_here() if generation is None else generation
         return Notes(
             backend=backend,
             hooks=self.hooks,
@@ -273,22 +282,6 @@ def _told(request: Request, asked: Request, generation: Any) -> Request:
     if asked is not request and generation is not None and generation.request is request:
         generation.request = asked
     return asked
-
-
-def _iterator(source: Any, backend: object) -> Any:
-    """Return the iterator of what a backend gave.
-
-    Raises:
-        BackendError: if there is none.
-    """
-    if hasattr(source, "__anext__"):
-        return source
-    if hasattr(source, "__aiter__"):
-        return source.__aiter__()
-    if hasattr(source, "close"):
-        source.close()  # a coroutine would warn that it was never awaited
-    msg = f"{name_of(backend)}.stream gave {a_type_name(type(source))}, not an async iterator of events"
-    raise BackendError(msg)
 
 
 def _one_by_one_of(inner: Callable[[Request], AsyncGenerator[Batch, None]]) -> Callable[[Request], Any]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, final
 from ...values.events import Event
 from ...values.request import Request
 from ...values.text_answer import Batch, TextAnswer
-from .wrapper import Between, Unsent, Wrapper, batches_of
+from .wrapper import Unsent, Wrapper, batches_of
 
 __all__ = ["Relay", "Watch", "Watching", "watched"]
 
@@ -54,7 +54,7 @@ async def watched(source: AsyncGenerator[Batch, None], watch: Watch) -> AsyncGen
 
 
 @final
-class Relay(Between):
+class Relay:
     """Shows a watch what is pushed; the flight of the pump, and the sink of the flight inside.
 
     Attributes:
@@ -172,7 +172,7 @@ class Watching(Wrapper):
         return self._begin(request, pump, getattr(self._backend, "begin_once", None), once=True)
 
     def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
-        if not self._can_push(pump):
+        if not self._can_push():
             return None
         watch = None if begin is None else self._enter(request)
         if begin is None or watch is None:

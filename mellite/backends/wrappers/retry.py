@@ -84,7 +84,7 @@ class Retry(Wrapper):
 
     def begin_pushing(self, request: Request, pump: Any) -> Any:
         """Send at once, where the backend inside can, and push its events."""
-        if not self._can_push(pump):
+        if not self._can_push():
             return None
         if hasattr(type(self._backend), "begin_once"):
             return self._rule.begin(self._backend, request, pump)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -16,6 +16,7 @@ import pytest
 import mellite
 from mellite.backends import Constant, LiveBackend
 from mellite.errors import CircuitOpen, ConnectionLost, ProviderInternal
+from mellite.events import Event, TextDelta
 from mellite.providers.catalog import find
 from tests.wire.server import LAST, RESET, THEN, Script, Server, Step, answer, gate, head, piece, serve
 
@@ -198,3 +199,46 @@ async def test_no_work_for_the_collector(server: Server, wrap: Wrap, stream: boo
             gc.garbage.clear()
             gc.enable()
     assert found == []
+
+
+KINDS: dict[str, Callable[[Any], tuple[type[Any], tuple[Any, ...]]]] = {
+    "Retry": lambda backend: (mellite.Retry, (backend,)),
+    "RateLimit": lambda backend: (mellite.RateLimit, (backend,)),
+    "CircuitBreaker": lambda backend: (mellite.CircuitBreaker, (backend,)),
+    "FallbackTo": lambda backend: (mellite.FallbackTo, (backend, Constant("from another"))),
+    "Cached": lambda backend: (mellite.Cached, (backend,)),
+    "Hooked": lambda backend: (mellite.Hooked, (backend, mellite.hooks.after("generation")(lambda _: None))),
+}
+
+
+@pytest.mark.parametrize("outer", KINDS)
+@pytest.mark.parametrize("inner", KINDS)
+async def test_a_subclass_with_a_stream_of_its_own_is_asked_for_that(server: Server, inner: str, outer: str) -> None:
+    """Wherever it stands: outside, or behind another wrapper."""
+    script = server.script(*in_turn(WHOLE, WHOLE))
+    kind, given = KINDS[inner](live(script))
+
+    class Louder(kind):  # type: ignore[misc, valid-type]
+        async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+            async for event in super().stream(request):
+                yield TextDelta(event.text.upper()) if isinstance(event, TextDelta) else event
+
+    louder = Louder(*given)
+    assert await louder.generate("one", stream=False) == "HELLO!"
+    around, given = KINDS[outer](louder)
+    assert await around(*given).generate("two", stream=False) == "HELLO!"
+
+
+@pytest.mark.parametrize("outer", KINDS)
+async def test_a_backend_that_gives_no_stream_is_told_by_name(outer: str) -> None:
+    """The coroutine is closed: nothing warns that it was never awaited."""
+
+    class NoStream(mellite.Backend):
+        async def stream(self, request: mellite.Request) -> Any:
+            return 3
+
+    kind, given = KINDS[outer](NoStream())
+    if outer == "FallbackTo":
+        given = (given[0], NoStream())
+    thunk = await kind(*given).generate("x").settle()
+    assert "NoStream.stream gave a coroutine, not an async iterator of events" in str(thunk.error)
