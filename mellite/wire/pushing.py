@@ -104,7 +104,7 @@ class Pushing:
         self._held = b""
         self._is_whole = False
         self._taken = 0
-        self._now: Callable[[], float] = sink.loop.clock
+        self._now: Callable[[], float] = sink.generation.loop.clock
         self._began = 0.0
         self._ends: float | None = None  # when the total timeout passes
         self._progressed = 0.0
@@ -146,7 +146,7 @@ class Pushing:
             self._waits = True
             if log.is_detailed:
                 tell_of_wait(self._way.provider)
-            place.take_later(sink.generation, sink.loop, partial(self._begin_now, begin))
+            place.take_later(sink.generation, sink.generation.loop, partial(self._begin_now, begin))
 
     def _begin_now(self, begin: Callable[..., Sent | None]) -> None:
         """Send the request, now that it has its place; leave it to a task if that needs waiting, or fails."""

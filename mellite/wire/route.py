@@ -381,7 +381,7 @@ class Route:
         pushing = Pushing(self, request, transport, sink, keep_raw=keep_raw, bounds=bounds, place=place)
         if begin is None or not (offline or self.auth.is_ready()):
             return pushing
-        if place is None or place.take_if_free(sink):
+        if place is None or place.take_if_free(sink.generation):
             pushing.begin(begin, offline=offline)
         elif not (offline or loops.in_trio_task()) and self._total(request) is None:
             pushing.begin_later(begin, place)

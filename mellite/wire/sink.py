@@ -10,19 +10,23 @@ from ..loops.places import Rests
 from ..values.events import Event
 from ..values.text_answer import Batch, TextAnswer
 
-__all__ = ["Sink"]
+__all__ = ["Generation", "Sink"]
 
 
-class Sink(Rests, Interface):
-    """Takes the events; see `mellite.thunk.pump.Pump`."""
+class Generation(Rests, Interface):
+    """The generation that an answer is pushed for; see `mellite.thunk.pump.Pump`."""
 
     @property
     def loop(self) -> Loop:
-        """The loop of the generation."""
+        """The loop that it runs in."""
         ...
 
+
+class Sink(Interface):
+    """Takes the events: the generation itself, or what stands in front of it."""
+
     @property
-    def generation(self) -> Rests:
+    def generation(self) -> Generation:
         """The generation, which this may stand in front of."""
         ...
 

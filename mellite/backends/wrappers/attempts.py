@@ -153,11 +153,9 @@ class Trial:
         flight: the attempt on its way.
         generation: the one that it is a part of.
         is_sent: whether it was sent at once.
-        loop: the loop of the generation.
-        places: those that it holds.
     """
 
-    __slots__ = ("_held", "_is_past", "_others", "_pump", "flight", "generation", "is_sent", "loop", "places")
+    __slots__ = ("_held", "_is_past", "_others", "_pump", "flight", "generation", "is_sent")
 
     def __init__(self, pump: Any, others: Others) -> None:
         self._pump: Any = pump  # None once nothing more comes
@@ -167,8 +165,6 @@ class Trial:
         self.flight: Any = None
         self.generation = pump.generation
         self.is_sent = False
-        self.loop = pump.loop
-        self.places = pump.places
 
     # From the flight inside.
 

@@ -127,7 +127,7 @@ async def _given(answer: Batch) -> AsyncGenerator[Batch, None]:
 
 
 @final
-class _Keeping:
+class _Keeping(Watch):
     """Keeps an answer, once all of it has come."""
 
     __slots__ = ("_at", "_events", "_key", "_store", "_whole")
@@ -156,12 +156,6 @@ class _Keeping:
             self._store.keep(self._key, self._at, self._whole)
         elif _is_whole(self._events):
             self._store.keep(self._key, self._at, self._events)
-
-    def failed(self, error: Exception) -> None:
-        """Keep nothing."""
-
-    def over(self) -> None:
-        """Keep nothing more."""
 
 
 def _is_whole(events: Sequence[Event]) -> bool:

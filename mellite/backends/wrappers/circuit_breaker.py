@@ -99,7 +99,7 @@ class CircuitBreaker(Watching):
 
 
 @final
-class _Watch:
+class _Watch(Watch):
     """Notes how a call ends."""
 
     __slots__ = ("_breaker", "_circuit", "_is_over", "_is_probe", "_succeeded")
@@ -110,9 +110,6 @@ class _Watch:
         self._is_probe = is_probe
         self._is_over = False
         self._succeeded: bool | None = None  # a reader that leaves, or a cancellation, says nothing
-
-    def look(self, batch: Batch) -> None:
-        """Do nothing."""
 
     def ended(self) -> None:
         """Take note that all has come."""

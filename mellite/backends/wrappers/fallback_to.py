@@ -86,7 +86,6 @@ class FallbackTo(Wrapper):
             return Unsent(others())
         trial.flight = flight
         trial.is_sent = flight.is_sent
-        pump.places = trial.places
         return trial
 
     async def _batches(

@@ -20,11 +20,9 @@ class HookRelay:
         flight: the flight inside.
         generation: the one that it is a part of.
         is_sent: whether it was sent at once.
-        loop: the loop of the generation.
-        places: those that it holds.
     """
 
-    __slots__ = ("_count", "_notes", "_pump", "flight", "generation", "is_sent", "loop", "places")
+    __slots__ = ("_count", "_notes", "_pump", "flight", "generation", "is_sent")
 
     def __init__(self, pump: Any, notes: Notes) -> None:
         self._pump: Any = pump  # None once nothing more comes
@@ -33,8 +31,6 @@ class HookRelay:
         self.flight: Any = None
         self.generation = pump.generation
         self.is_sent = False
-        self.loop = pump.loop
-        self.places = pump.places
 
     # From the flight inside.
 

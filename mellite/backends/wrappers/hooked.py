@@ -173,7 +173,6 @@ class Hooked(Wrapper):
             return flight
         sink.flight = flight
         sink.is_sent = flight.is_sent
-        pump.places = sink.places
         return sink
 
     def _inside(self) -> tuple[Any, ...]:

@@ -131,7 +131,7 @@ class RateLimit(Watching):
 
 
 @final
-class _Watch:
+class _Watch(Watch):
     """Reads off an answer what the meter wants to know."""
 
     __slots__ = ("_booking", "_has_begun", "_meter", "_wrapper")
@@ -191,9 +191,6 @@ class _Watch:
         if isinstance(usage, Usage):
             self._note(usage)
 
-    def ended(self) -> None:
-        """Nothing: the usage has been seen."""
-
     def over(self) -> None:
         """Take note that nothing follows."""
         if self._booking.is_open:
@@ -203,26 +200,8 @@ class _Watch:
         self.over()  # where the loop of the generation was closed under it
 
 
-@final
-class _Nothing:
-    """Watches nothing: what is replayed counts for no limit."""
-
-    __slots__ = ()
-
-    def look(self, batch: Batch) -> None:
-        """Do nothing."""
-
-    def ended(self) -> None:
-        """Do nothing."""
-
-    def failed(self, error: Exception) -> None:
-        """Do nothing."""
-
-    def over(self) -> None:
-        """Do nothing."""
-
-
-_NOTHING: Final = _Nothing()
+#: Watches nothing: what is replayed counts for no limit.
+_NOTHING: Final = Watch()
 
 
 def counted_tokens(usage: Usage) -> int | None:

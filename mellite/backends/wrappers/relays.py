@@ -1,14 +1,15 @@
 """Wrappers that look at the events of an answer on their way, pushed or pulled, and change none.
 
 What looks is a `Watch`. `Relay` stands between what pushes and the pump, and shows it every batch; `watched` does so in
-a task. `Watching` is the wrapper that has one for each generation.
+a task. `Watching` is the wrapper that has one for each generation. Of wrappers that are directly around one another,
+all watches share one relay.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, Protocol, final
+from typing import Any, final
 
 from ...values.events import Event
 from ...values.request import Request
@@ -18,24 +19,28 @@ from .wrapper import Unsent, Wrapper, batches_of
 __all__ = ["Relay", "Watch", "Watching", "watched"]
 
 
-class Watch(Protocol):
-    """Looks at one generation; called in the thread of its loop, but for `over`."""
+class Watch:
+    """Looks at one generation; called in the thread of its loop, but for `over`. A subclass overrides what it needs."""
+
+    __slots__ = ()
 
     def look(self, batch: Batch) -> None:
         """Look at events that go by."""
-        ...
 
     def ended(self) -> None:
         """Take note that all has come."""
-        ...
 
     def failed(self, error: Exception) -> None:
         """Take note of a failure."""
-        ...
 
     def over(self) -> None:
         """Take note that nothing follows, however it ended. Idempotent."""
-        ...
+
+    def see_whole(self, answer: TextAnswer) -> None:
+        """Look at an answer that came at once: nothing follows."""
+        self.look(answer)
+        self.ended()
+        self.over()
 
 
 async def watched(source: AsyncGenerator[Batch, None], watch: Watch) -> AsyncGenerator[Batch, None]:
@@ -55,32 +60,45 @@ async def watched(source: AsyncGenerator[Batch, None], watch: Watch) -> AsyncGen
 
 @final
 class Relay:
-    """Shows a watch what is pushed; the flight of the pump, and the sink of the flight inside.
+    """Shows watches what is pushed; the flight of the pump, and the sink of the flight inside.
 
     Attributes:
         flight: the flight inside.
         generation: the one that it is a part of.
         is_sent: whether it was sent at once.
-        loop: the loop of the generation.
-        places: those that it holds.
     """
 
-    __slots__ = ("_pump", "_watch", "flight", "generation", "is_sent", "loop", "places")
+    __slots__ = ("_pump", "_watches", "flight", "generation", "is_sent")
 
     def __init__(self, pump: Any, watch: Watch) -> None:
         self._pump: Any = pump  # None once nothing more comes
-        self._watch = watch
+        self._watches: tuple[Watch, ...] = (watch,)  # the innermost first
         self.flight: Any = None
         self.generation = pump.generation
-        self.is_sent = False
-        self.loop = pump.loop
-        self.places = pump.places
+
+    def begin(self, begin: Callable[..., Any], request: Request) -> Any:
+        """Have the flight inside begin; return this, or None where that cannot push."""
+        flight = self.flight = begin(request, self)
+        if flight is None:
+            return None
+        self.is_sent = flight.is_sent
+        return self
+
+    def begin_inside(self, watch: Watch, begin: Callable[..., Any], request: Request) -> Any:
+        """Show it to another watch, too, that of the wrapper inside; return the flight inside that one."""
+        watches = self._watches
+        self._watches = (watch, *watches)
+        flight = begin(request, self)
+        if flight is None:
+            self._watches = watches
+        return flight
 
     # From the flight inside.
 
     def push(self, events: Sequence[Event]) -> bool:
         """Hand on events; return whether more are wanted now."""
-        self._watch.look(events)
+        for watch in self._watches:
+            watch.look(events)
         wanted: bool = self._pump.push(events)
         return wanted
 
@@ -94,27 +112,27 @@ class Relay:
 
     def end(self) -> None:
         """Hand on that all has come."""
-        self._watch.ended()
-        self._watch.over()
+        for watch in self._watches:
+            watch.ended()
+            watch.over()
         self._pump.end()
         self._pump = None  # whose flight this may be: together they would be a cycle, left to the collector
 
     def end_with_text(self, answer: TextAnswer) -> None:
         """Hand on an answer that is one text."""
-        self._watch.look(answer)
-        self._watch.ended()
-        self._watch.over()
+        for watch in self._watches:
+            watch.see_whole(answer)
         self._pump.end_with_text(answer)
         self._pump = None  # likewise
 
     def go_on(self, rest: AsyncGenerator[Batch, None]) -> None:
         """Leave what follows to a task."""
         self.flight = None  # likewise
-        self._pump.go_on(watched(rest, self._watch))
+        self._pump.go_on(self._watched(rest))
 
     def break_off(self, why: BaseException) -> None:
         """Hand on that the program is being ended."""
-        self._watch.over()
+        self._over()
         self._pump.break_off(why)
         self._pump = None  # likewise
 
@@ -131,12 +149,21 @@ class Relay:
     def rest(self) -> AsyncGenerator[Batch, None]:
         """Return the rest, to be pulled by a task; push no more."""
         flight, self.flight = self.flight, None  # likewise
-        return watched(flight.rest(), self._watch)
+        return self._watched(flight.rest())
 
     def abort(self) -> None:
         """Stop, and close what is open."""
-        self._watch.over()
+        self._over()
         self.flight.abort()
+
+    def _watched(self, rest: AsyncGenerator[Batch, None]) -> AsyncGenerator[Batch, None]:
+        for watch in self._watches:
+            rest = watched(rest, watch)
+        return rest
+
+    def _over(self) -> None:
+        for watch in self._watches:
+            watch.over()
 
 
 class Watching(Wrapper):
@@ -182,17 +209,15 @@ class Watching(Wrapper):
     def _relayed(
         self, request: Request, pump: Any, begin: Callable[..., Any] | None, watch: Watch, *, once: bool
     ) -> Any:
-        if begin is None:
-            return Unsent(watched(batches_of(self._backend, request, once=once), watch))
-        relay = Relay(pump, watch)
+        flight = None
         try:
-            flight = begin(request, relay)
+            if begin is None:
+                pass
+            elif type(pump) is Relay:  # of the wrapper around this one
+                flight = pump.begin_inside(watch, begin, request)
+            else:
+                flight = Relay(pump, watch).begin(begin, request)
         except BaseException:
             watch.over()
             raise
-        if flight is None:
-            return Unsent(watched(batches_of(self._backend, request, once=once), watch))
-        relay.flight = flight
-        relay.is_sent = flight.is_sent
-        pump.places = relay.places
-        return relay
+        return Unsent(watched(batches_of(self._backend, request, once=once), watch)) if flight is None else flight

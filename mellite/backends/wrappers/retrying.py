@@ -63,7 +63,6 @@ class Rule:
             return None
         trial.flight = flight
         trial.is_sent = flight.is_sent
-        pump.places = trial.places
         return trial
 
     def note_call(self) -> float:
