@@ -16,7 +16,6 @@ from ..values.text_answer import Batch
 from ..wire.answering import Answering
 from ..wire.bounds import DEFAULT_BOUNDS, AnswerBounds, check_bound
 from ..wire.http import HttpRequest, Transport
-from ..wire.pushing import Pushing
 from ..wire.route import Route
 from ..wire.sink import Sink
 from ..wire.transports.default import in_place_of
@@ -174,20 +173,19 @@ class LiveBackend(Backend):
         """Whether `batches` gives what `stream` does: not where something else stands for `stream`."""
         return getattr(self.stream, "__func__", None) is _STREAM
 
-    def begin_pushing(self, request: Request, pump: Sink) -> Any:
+    def begin_pushing(self, request: Request, pump: Sink, *, once: bool = False) -> Any:
         """Send the request now, and push the events on to `pump` where they arrive.
 
         Return None, with nothing done, where something else stands for `stream`: a subclass, or a test.
-        """
-        rule = self._rule
-        if rule is not None and getattr(self.stream, "__func__", None) is _STREAM:
-            return rule.begin(self, request, pump)
-        return self.begin_once(request, pump)
 
-    def begin_once(self, request: Request, pump: Sink) -> Pushing | None:
-        """Do as `begin_pushing` does, and send it once, whatever `retries` says."""
+        Args:
+            once: whether to send it once, whatever `retries` says.
+        """
         if getattr(self.stream, "__func__", None) is not _STREAM:
             return None
+        rule = self._rule
+        if rule is not None and not once:
+            return rule.begin(self, request, pump)
         transport = self.transport_now()
         place = self._place_for(transport)
         return self._route.push(request, transport, pump, keep_raw=self._keep_raw, bounds=self._bounds, place=place)

@@ -61,8 +61,12 @@ class Departed:
 class Pushes(Protocol):
     """A backend that can push."""
 
-    def begin_pushing(self, request: Request, pump: PushedAudience) -> Flight | None:
-        """Begin at once; return None, with nothing done, where that would have to wait."""
+    def begin_pushing(self, request: Request, pump: PushedAudience, *, once: bool = False) -> Flight | None:
+        """Begin at once; return None, with nothing done, where that would have to wait.
+
+        Args:
+            once: whether to ask once, without the rule for retries that is the backend's own.
+        """
         ...
 
 

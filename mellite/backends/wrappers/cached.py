@@ -8,7 +8,7 @@ import math
 import os
 import sqlite3
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final, Protocol, final
 
 from attrs import evolve
@@ -24,8 +24,8 @@ from ...values.request import Request
 from ...values.telling import log
 from ...values.text_answer import Batch, TextAnswer
 from .clocks import SYSTEM, Clock, checked_clock
-from .relays import Watch, Watching, watched
-from .wrapper import Unsent, batches_of, events_in, name_of
+from .relays import Watch, Watching
+from .wrapper import Unsent, events_in, name_of
 
 __all__ = ["Cached"]
 
@@ -76,41 +76,17 @@ class Cached(Watching):
         self._clock = checked_clock(clock)
         self._store: _Store = _Memory() if self._path is None else _File(self._path)
 
-    async def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
-        """Yield the events that are kept; else those of the backend inside, and keep them."""
-        kept, watch = self._find(request)
-        rest = _given(_again(kept)) if watch is None else watched(batches_of(self._backend, request, once=once), watch)
-        try:
-            async for batch in rest:
-                yield batch
-        finally:
-            await rest.aclose()
-
-    def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
-        if not self._can_push():
-            return None
-        kept, watch = self._find(request)
-        if watch is None:
-            return Unsent(_given(_again(kept)))
-        return self._relayed(request, pump, begin, watch, once=once)
-
-    def _find(self, request: Request) -> tuple[Batch, Watch | None]:
+    def _enter(self, request: Request) -> Watch | Unsent:
         """Return the answer that is kept; else what keeps the one that comes."""
-        key = _key(self._backend, request)
+        route = getattr(self._backend, "route", None)
+        key = _key(self._backend, route, request)
         now = self._clock.wall()
         kept = None if key is None else self._store.find(key, -math.inf if self._ttl is None else now - self._ttl)
         if kept is None:
-            return (), _Keeping(self._store, key, now)
-        route = getattr(self._backend, "route", None)
+            return _Keeping(self._store, key, now)
         if route is not None:
             route.forget_ahead()
-        return kept, None
-
-    def _enter(self, request: Request) -> Watch | None:
-        return self._find(request)[1]
-
-    async def _admit(self, request: Request) -> tuple[Watch, Request]:
-        return _Keeping(self._store, None, 0.0), request
+        return Unsent(_given(_again(kept)))
 
     async def aclose(self) -> None:
         """Close the file and what the backend inside holds open; both may be used again afterwards."""
@@ -150,12 +126,15 @@ class _Keeping(Watch):
 
     def ended(self) -> None:
         """Keep the answer."""
-        if self._key is None:
-            return
         if self._whole is not None:
-            self._store.keep(self._key, self._at, self._whole)
-        elif _is_whole(self._events):
+            self.see_whole(self._whole)
+        elif self._key is not None and _is_whole(self._events):
             self._store.keep(self._key, self._at, self._events)
+
+    def see_whole(self, answer: TextAnswer) -> None:
+        """Keep the answer."""
+        if self._key is not None:
+            self._store.keep(self._key, self._at, answer)
 
 
 def _is_whole(events: Sequence[Event]) -> bool:
@@ -181,10 +160,9 @@ def _marked(events: Sequence[Event]) -> list[Event]:
 # What the same request is
 
 
-def _key(backend: Any, request: Request) -> str | None:
+def _key(backend: Any, route: Any, request: Request) -> str | None:
     """Return what names a request; None for one that cannot be told from others."""
     try:
-        route = getattr(backend, "route", None)
         asked = _described(backend, request) if route is None else _sent(route, request)
     except MelliteError:  # told by whoever is asked
         return None

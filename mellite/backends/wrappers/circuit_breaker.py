@@ -11,7 +11,6 @@ from ...values.errors import CircuitOpen, InvalidRequest, MelliteError, Provider
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.telling import log
-from ...values.text_answer import Batch
 from .clocks import SYSTEM, Clock, checked_clock
 from .relays import Watch, Watching
 
@@ -174,6 +173,8 @@ class _Circuit:
 
     def enter(self) -> tuple[float | None, bool]:
         """Let a call through; return how long to wait if it is not, and whether it is the probe."""
+        if self._open_until is None:  # closed, as nearly always
+            return None, False
         with self._lock:
             wait = self.wait()
             if wait is not None:
@@ -189,6 +190,8 @@ class _Circuit:
 
     def leave(self, *, succeeded: bool | None, is_probe: bool) -> bool | None:
         """Note how a call ended; None where that says nothing. Return whether it is open, if that has changed."""
+        if succeeded and not self._count and self._open_until is None:  # nothing to forget, as nearly always
+            return None
         with self._lock:
             if is_probe:
                 self._probing = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -68,20 +68,14 @@ class FallbackTo(Wrapper):
         """Yield the events of the first backend that says something, or of the last one."""
         return self._batches(request, None, SYSTEM.now(), once=once)
 
-    def begin_pushing(self, request: Request, pump: Any) -> Any:
+    def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
         """Ask the first backend at once, where that can be, and push its events."""
-        return self._begin(request, pump, getattr(self._backend, "begin_pushing", None), once=False)
-
-    def begin_once(self, request: Request, pump: Any) -> Any:
-        """Do as `begin_pushing` does, without the rules for retries that the backends have by themselves."""
-        return self._begin(request, pump, getattr(self._backend, "begin_once", None), once=True)
-
-    def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
         if not self._can_push():
             return None
         others = partial(self._batches, request, pump, SYSTEM.now(), once=once)
         trial = Trial(pump, others)
-        flight = None if begin is None else begin(request, trial)
+        begin = getattr(self._backend, "begin_pushing", None)
+        flight = None if begin is None else begin(request, trial, once=once)
         if flight is None:
             return Unsent(others())
         trial.flight = flight

@@ -98,9 +98,7 @@ class Hooked(Wrapper):
     def _inner(self, *, once: bool) -> Callable[[Request], AsyncGenerator[Batch, None]]:
         return partial(batches_of, self._backend, once=once)
 
-    def _opened(
-        self, request: Request, generation: Any, inner: Callable[[Request], Any], *, in_batches: bool
-    ) -> Any:
+    def _opened(self, request: Request, generation: Any, inner: Callable[[Request], Any], *, in_batches: bool) -> Any:
         """Return the events of a request, or batches of them, with the hooks in between."""
         plan = self._plan
         if not plan.hooks.are_called_here():
@@ -135,20 +133,14 @@ class Hooked(Wrapper):
 
     # Pushing
 
-    def begin_pushing(self, request: Request, pump: Any) -> Any:
+    def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
         """Call the hooks in front, send at once, and push the events, where no hook has to be awaited."""
-        return self._begin(request, pump, getattr(self._backend, "begin_pushing", None), once=False)
-
-    def begin_once(self, request: Request, pump: Any) -> Any:
-        """Do as `begin_pushing` does, without the rule for retries that the backend inside has by itself."""
-        return self._begin(request, pump, getattr(self._backend, "begin_once", None), once=True)
-
-    def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
         plan = self._plan
         if plan.arounds or not self._can_push():
             return None  # event by event, as hooks around it want them
+        begin = getattr(self._backend, "begin_pushing", None)
         if begin is not None and not plan.hooks.are_called_here():
-            return begin(request, pump)
+            return begin(request, pump, once=once)
         generation = pump.generation
         if begin is None or plan.waits:
             return Unsent(self._batches(request, generation, once=once))
@@ -163,7 +155,7 @@ class Hooked(Wrapper):
             notes.request = asked
             sink = HookRelay(pump, notes)
         try:
-            flight = begin(asked, sink)
+            flight = begin(asked, sink, once=once)
         except Exception:  # its batches come across it again, and its error is told
             flight = None
         if flight is None:

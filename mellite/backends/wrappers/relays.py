@@ -76,19 +76,19 @@ class Relay:
         self.flight: Any = None
         self.generation = pump.generation
 
-    def begin(self, begin: Callable[..., Any], request: Request) -> Any:
+    def begin(self, begin: Callable[..., Any], request: Request, *, once: bool) -> Any:
         """Have the flight inside begin; return this, or None where that cannot push."""
-        flight = self.flight = begin(request, self)
+        flight = self.flight = begin(request, self, once=once)
         if flight is None:
             return None
         self.is_sent = flight.is_sent
         return self
 
-    def begin_inside(self, watch: Watch, begin: Callable[..., Any], request: Request) -> Any:
+    def begin_inside(self, watch: Watch, begin: Callable[..., Any], request: Request, *, once: bool) -> Any:
         """Show it to another watch, too, that of the wrapper inside; return the flight inside that one."""
         watches = self._watches
         self._watches = (watch, *watches)
-        flight = begin(request, self)
+        flight = begin(request, self, once=once)
         if flight is None:
             self._watches = watches
         return flight
@@ -170,54 +170,49 @@ class Watching(Wrapper):
     """A wrapper with a `Watch` for each generation, which may have to wait for it."""
 
     @abstractmethod
-    def _enter(self, request: Request) -> Watch | None:
-        """Return a watch for a generation that may begin now; None if it has to wait, or must not begin."""
+    def _enter(self, request: Request) -> Watch | Unsent | None:
+        """Return a watch for a generation that may begin now, or what gives its answer without asking.
 
-    @abstractmethod
+        None where it has to wait, or must not begin.
+        """
+
     async def _admit(self, request: Request) -> tuple[Watch, Request]:
-        """Wait until a generation may begin; return a watch for it, and what is asked now."""
+        """Wait until a generation may begin; return a watch for it, and what is asked now. By default, none waits."""
+        return Watch(), request
 
     async def batches(self, request: Request, *, once: bool = False) -> AsyncGenerator[Batch, None]:
         """Wait until the generation may begin, then yield its events."""
         watch = self._enter(request)
         if watch is None:
             watch, request = await self._admit(request)
-        rest = watched(batches_of(self._backend, request, once=once), watch)
+        rest = self._watched(request, watch, once=once) if isinstance(watch, Watch) else watch.rest()
         try:
             async for batch in rest:
                 yield batch
         finally:
             await rest.aclose()
-            watch.over()  # where it never began
+            if isinstance(watch, Watch):
+                watch.over()  # where it never began
 
-    def begin_pushing(self, request: Request, pump: Any) -> Any:
+    def _watched(self, request: Request, watch: Watch, *, once: bool) -> AsyncGenerator[Batch, None]:
+        return watched(batches_of(self._backend, request, once=once), watch)
+
+    def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
         """Send at once, where nothing has to wait, and push the events."""
-        return self._begin(request, pump, getattr(self._backend, "begin_pushing", None), once=False)
-
-    def begin_once(self, request: Request, pump: Any) -> Any:
-        """Do as `begin_pushing` does, without the rule for retries that the backend inside has by itself."""
-        return self._begin(request, pump, getattr(self._backend, "begin_once", None), once=True)
-
-    def _begin(self, request: Request, pump: Any, begin: Callable[..., Any] | None, *, once: bool) -> Any:
         if not self._can_push():
             return None
+        begin = getattr(self._backend, "begin_pushing", None)
         watch = None if begin is None else self._enter(request)
         if begin is None or watch is None:
             return Unsent(self.batches(request, once=once))
-        return self._relayed(request, pump, begin, watch, once=once)
-
-    def _relayed(
-        self, request: Request, pump: Any, begin: Callable[..., Any] | None, watch: Watch, *, once: bool
-    ) -> Any:
-        flight = None
+        if type(watch) is Unsent:
+            return watch
         try:
-            if begin is None:
-                pass
-            elif type(pump) is Relay:  # of the wrapper around this one
-                flight = pump.begin_inside(watch, begin, request)
+            if type(pump) is Relay:  # of the wrapper directly around this one
+                flight = pump.begin_inside(watch, begin, request, once=once)
             else:
-                flight = Relay(pump, watch).begin(begin, request)
+                flight = Relay(pump, watch).begin(begin, request, once=once)
         except BaseException:
             watch.over()
             raise
-        return Unsent(watched(batches_of(self._backend, request, once=once), watch)) if flight is None else flight
+        return Unsent(self._watched(request, watch, once=once)) if flight is None else flight

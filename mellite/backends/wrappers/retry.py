@@ -82,18 +82,15 @@ class Retry(Wrapper):
         del once  # that is for a rule that the backend has by itself
         return Series(self._rule, self._backend, request, began=self._rule.note_call()).batches()
 
-    def begin_pushing(self, request: Request, pump: Any) -> Any:
+    def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
         """Send at once, where the backend inside can, and push its events."""
+        del once  # that is for a rule that the backend has by itself
         if not self._can_push():
             return None
-        if hasattr(type(self._backend), "begin_once"):
+        if hasattr(type(self._backend), "begin_pushing"):
             return self._rule.begin(self._backend, request, pump)
         series = Series(self._rule, self._backend, request, began=self._rule.note_call(), reader=pump)
         return Unsent(series.batches())
-
-    def begin_once(self, request: Request, pump: Any) -> Any:
-        """Do as `begin_pushing` does: this rule is none that a backend has by itself."""
-        return self.begin_pushing(request, pump)
 
     def _arguments(self) -> Mapping[str, object]:
         rule = self._rule

@@ -58,7 +58,7 @@ class Rule:
         """Begin to push; None where the backend cannot. See `mellite.thunk.pushed.Pushes`."""
         series = Series(self, backend, request, began=self.note_call(), reader=pump)
         trial = Trial(pump, series.batches)
-        flight = backend.begin_once(request, trial)
+        flight = backend.begin_pushing(request, trial, once=True)
         if flight is None:
             return None
         trial.flight = flight

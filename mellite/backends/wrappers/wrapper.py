@@ -92,10 +92,10 @@ class Wrapper(Backend):
         """Yield the events of the answer as they arrive."""
         return one_by_one(self.batches(request))
 
-    def begin_pushing(self, request: Request, pump: Any) -> Any:
+    def begin_pushing(self, request: Request, pump: Any, *, once: bool = False) -> Any:
         """Have a task pull batches; return None where something else stands for `stream`."""
         del pump
-        return Unsent(self.batches(request)) if self._can_push() else None
+        return Unsent(self.batches(request, once=once)) if self._can_push() else None
 
     def _can_push(self) -> bool:
         """Tell whether `batches` gives what `stream` does: not where a subclass, or a test, has one of its own."""

@@ -89,8 +89,9 @@ class Steps:
             return text
         return self.progress.thunks[-1].parsed_repr if self.progress.thunks else None
 
-    def begin_pushing(self, request: Request, pump: PushedAudience) -> Flight:
+    def begin_pushing(self, request: Request, pump: PushedAudience, *, once: bool = False) -> Flight:
         """Ask the first step at once where that can be, and return what gives the events of the run in batches."""
+        del once  # a run is not repeated: its backend has a rule for that
         progress = self.progress
         progress.begin(request, self.plan.backend)
         if pump.is_bound or self._watchers or progress.waiting():
