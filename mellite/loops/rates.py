@@ -351,6 +351,10 @@ class Meter:
 
     # What comes back
 
+    def wants_head(self, booking: Booking) -> bool:
+        """Whether a head that tells of no limits tells something all the same: that, or when it was sent."""
+        return self._probes or booking.is_late or asked_ago.get() is not None
+
     def note_head(self, booking: Booking, told: Mapping[str, tuple[float | None, float | None, float]]) -> None:
         """Note what the head of an answer tells of limits.
 
@@ -359,12 +363,10 @@ class Meter:
             told: by "requests" and "tokens": how many there may be in a minute, how many of them are left, and when all
                 of them will be, in seconds.
         """
-        ago = asked_ago.get()
-        if not (told or booking.is_late or self._probes) and ago is None:
-            return  # as most heads: it tells nothing new
         with self._lock:
             now = self._clock.now()
             self._probes = False
+            ago = asked_ago.get()
             at = now if booking.is_late and ago is None else booking.at if ago is None else now - ago
             if at > booking.at + _MOVED:
                 booking.at = at
@@ -382,16 +384,22 @@ class Meter:
     def note_usage(self, booking: Booking, tokens: int, answer: int | None) -> None:
         """Note what a request has really used, of which so much was the answer."""
         with self._lock:
-            if booking.counts:
-                self._spent += tokens - booking.tokens
-            booking.tokens = tokens
-            if answer is not None:
-                mean, ratio = self._answer, self._ratio
-                self._answer = float(answer) if mean == _FIRST_ANSWER else mean + _GROWTH * (answer - mean)
-                if booking.prompt > 0:
-                    seen = min(max((tokens - answer) / booking.prompt, _LEAST), _MOST)
-                    self._ratio = seen if ratio == 1.0 else ratio + _GROWTH * (seen - ratio)
-        self._wake_first()
+            self._correct(booking, tokens, answer)
+        if self._queue:
+            self._wake_first()
+
+    def _correct(self, booking: Booking, tokens: int, answer: int | None) -> None:
+        """Put what a request has really used in place of the guess, and guess better from now on."""
+        if booking.counts:
+            self._spent += tokens - booking.tokens
+        booking.tokens = tokens
+        if answer is None:
+            return
+        mean, ratio, prompt = self._answer, self._ratio, booking.prompt
+        self._answer = float(answer) if mean == _FIRST_ANSWER else mean + _GROWTH * (answer - mean)
+        if prompt > 0:
+            seen = min(max((tokens - answer) / prompt, _LEAST), _MOST)
+            self._ratio = seen if ratio == 1.0 else ratio + _GROWTH * (seen - ratio)
 
     def note_more(self, requests: int) -> None:
         """Note that an attempt was made of so many more requests."""
@@ -431,9 +439,15 @@ class Meter:
         with self._lock:
             self._paused_until = max(self._paused_until, self._clock.now() + seconds)
 
-    def settle(self, booking: Booking, *, was_sent: bool = True) -> None:
-        """Note that a request is over; if it was not sent, it takes nothing."""
+    def settle(self, booking: Booking, used: tuple[int, int | None] | None = None, *, was_sent: bool = True) -> None:
+        """Note that a request is over; if it was not sent, it takes nothing.
+
+        Args:
+            used: how many tokens it has used, and how many of them were the answer, where that is not noted yet.
+        """
         with self._lock:
+            if used is not None:
+                self._correct(booking, *used)
             if booking.is_open:
                 booking.is_open = False
                 self._open -= 1
@@ -441,7 +455,8 @@ class Meter:
                 booking.counts = False
                 self._booked.remove(booking)
                 self._spent -= booking.tokens
-        self._wake_first()
+        if self._queue:
+            self._wake_first()
 
 
 def _one(_: Booking) -> float:

@@ -89,7 +89,7 @@ class Pump(PushedAudience):
         self._finished = False  # a finish event has come
         self._rest: AsyncGenerator[Batch | Departed, None] | None = None  # where a flight leaves it to a task
         self._opener: observing.Opener | None = None  # opens the stream in place of the backend
-        self._foretold: tuple[int, Outcome] | None = None  # what it comes to with so many events
+        self._foretold: tuple[int | TextAnswer, Outcome] | None = None  # what it comes to with so many events
         self._context: Context | None = None  # that of the call, for a task that goes on with what is pushed
 
     def apart(self, request: Request) -> Pump:
@@ -153,6 +153,10 @@ class Pump(PushedAudience):
         if self.clock.ttfb_ms is None:
             self.clock.ttfb_ms = self.clock.duration_ms
         self.has_text_only = True
+        foretold, self._foretold = self._foretold, None
+        if foretold is not None and foretold[0] is answer:
+            self._decide(foretold[1])
+            return
         self._decide(
             Outcome.of_text(
                 answer.text,
@@ -186,9 +190,9 @@ class Pump(PushedAudience):
         passed = (time.perf_counter() - self._began) * 1000
         return Clock(started_at=self.clock.started_at, ttfb_ms=self.clock.ttfb_ms, duration_ms=passed)
 
-    def foretell(self, count: int, outcome: Outcome) -> None:
-        """Take note of what these events come to, if no more follow and nothing fails: it need not be found twice."""
-        self._foretold = (count, outcome)
+    def foretell(self, seen: int | TextAnswer, outcome: Outcome) -> None:
+        """Take note of what so many events, or this answer, come to, if no more follow and nothing fails."""
+        self._foretold = (seen, outcome)  # it need not be found twice
 
     def check_loop(self) -> None:
         """Settle as cancelled if the loop was closed under the generation, or stayed behind in a forked process."""

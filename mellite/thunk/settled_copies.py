@@ -43,14 +43,18 @@ def settled_copy(
         error: what the backend raised, if anything.
         cancelled: why the generation was cancelled, if it was.
     """
-    call, id, clock = _call_of(backend, request), None, Clock()
-    if generation is not None:
+    whole = False
+    if generation is None:
+        call, id, clock = _call_of(backend, request), None, Clock()
+    else:
         call, id, clock = generation.call, generation.generation_id, generation.time_passed()
-    whole = generation is not None and generation.gets_all_of(backend)
+        whole = generation.gets_all_of(backend)
     asked: Any = call.backend if whole else backend
     if not isinstance(events, Sequence):
         text, made = events.text, events.events
         outcome = Outcome.of_text(text, made, request=request, backend=asked, generation_id=id, clock=clock)
+        if whole and generation is not None:
+            generation.foretell(events, outcome)
         return ModelOutputThunk(call, outcome=outcome)
     told = list(events)
     outcome = conclude(

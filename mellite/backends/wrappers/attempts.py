@@ -211,7 +211,8 @@ class Trial:
     def end_with_text(self, answer: TextAnswer) -> None:
         """Hand on an answer that is one text, with all its events."""
         pump = self._pump
-        self._let_go()
+        self._is_past = True
+        self._pump = self._others = None  # see `_forget`; nothing more is pushed that a sink would have to take
         pump.end_with_text(answer)
 
     def go_on(self, rest: AsyncGenerator[Batch, None]) -> None:

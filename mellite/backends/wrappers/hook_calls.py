@@ -82,7 +82,7 @@ class HookSet:
             return None
         finally:
             inside.set(around)
-        if inspect.iscoroutine(given):
+        if given is not None and inspect.iscoroutine(given):
             self.failed(hook, coroutine_error(given))
             return None
         return given

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, final
 
-from attrs import define, field
+from attrs import frozen
 
 from ... import loops
 from ...thunk.settled_copies import settled_copy
@@ -20,45 +20,82 @@ from .wrapper import name_of
 if TYPE_CHECKING:
     from ...thunk.settled_copies import Pump
 
-__all__ = ["Notes", "failing", "passed", "passed_in_batches"]
+__all__ = ["Lookers", "Notes", "failing", "passed", "passed_in_batches"]
 
 #: How long hooks may take once a generation was cancelled, in seconds.
 _CLOSING_SECONDS: Final = 5.0
 
 
 @final
-@define(eq=False, kw_only=True)
+@frozen
+class Lookers:
+    """The hooks that look at generations.
+
+    Args:
+        hooks: all that were put in force together.
+        listeners: those that are shown each event.
+        on_error: those that are called for a failure.
+        after: those that are called at the end.
+    """
+
+    hooks: HookSet
+    listeners: tuple[AnyHook, ...]
+    on_error: tuple[AnyHook, ...]
+    after: tuple[AnyHook, ...]
+
+    @property
+    def are_any(self) -> bool:
+        """Whether there is one."""
+        return bool(self.listeners) or self.want_the_end
+
+    @property
+    def want_the_end(self) -> bool:
+        """Whether one is called at the end, with a copy."""
+        return bool(self.on_error or self.after)
+
+
+@final
 class Notes:
     """Shows one generation to hooks.
 
     Args:
-        backend: the one around which the hooks are.
-        hooks: all of them.
+        lookers: the hooks.
+        backend: the one around which they are.
         request: what is asked, once the hooks in front have changed it.
         generation: the one that this is a part of, if any.
-        listeners: the hooks that are shown each event.
-        on_error: the hooks that are called for a failure.
-        after: the hooks that are called at the end.
         keeps: whether to keep the events; not needed where the generation gets and keeps just those.
+
+    Attributes:
+        is_over: whether the hooks for the end have been called.
+        keeps: whether events are kept.
+        listeners: the hooks that are shown each event, without those that failed.
+        request: what is asked.
     """
 
-    backend: Any
-    hooks: HookSet
-    request: Request
-    generation: Pump | None
-    listeners: tuple[AnyHook, ...]
-    on_error: tuple[AnyHook, ...]
-    after: tuple[AnyHook, ...]
-    keeps: bool
-    #: Whether the events are not those of the generation.
-    keeps_own: bool = field(default=True, init=False)
-    #: Whether the hooks for the end have been called.
-    is_over: bool = field(default=False, init=False)
-    _events: list[Event] = field(factory=list, init=False)
+    __slots__ = (
+        "_backend",
+        "_events",
+        "_generation",
+        "_keeps_own",
+        "_lookers",
+        "is_over",
+        "keeps",
+        "listeners",
+        "request",
+    )
 
-    def __attrs_post_init__(self) -> None:
-        self.keeps_own = self.keeps or self.generation is None
-        self.keeps = self.keeps and bool(self.on_error or self.after)
+    def __init__(
+        self, lookers: Lookers, backend: Any, request: Request, generation: Pump | None, *, keeps: bool
+    ) -> None:
+        self._lookers = lookers
+        self._backend = backend
+        self._generation = generation
+        self._keeps_own = keeps or generation is None  # the events are not those of the generation
+        self._events: list[Event] = []
+        self.request = request
+        self.keeps = keeps and lookers.want_the_end
+        self.listeners = lookers.listeners
+        self.is_over = False
 
     @property
     def looks(self) -> bool:
@@ -97,7 +134,7 @@ class Notes:
     def _leave_out(self, hook: AnyHook, error: BaseException) -> None:
         """Call a hook that failed no more in this generation."""
         self.listeners = tuple([each for each in self.listeners if each is not hook])
-        self.hooks.failed(hook, error)
+        self._lookers.hooks.failed(hook, error)
 
     async def look_on(self, events: Sequence[Event]) -> None:
         """Show events to the hooks.
@@ -113,9 +150,9 @@ class Notes:
                 continue
             try:
                 for event in events:
-                    await self.hooks.awaited(hook, event, self.request)
+                    await self._lookers.hooks.awaited(hook, event, self.request)
             except BaseException as error:
-                if not self.hooks.is_failure(error):
+                if not self._lookers.hooks.is_failure(error):
                     raise
                 self._leave_out(hook, error)
 
@@ -128,23 +165,23 @@ class Notes:
         if text is not None:
             events = text if self.request.output is str else text.events()
         else:
-            events = self._events if self.keeps or self.generation is None else self.generation.events
+            events = self._events if self.keeps or self._generation is None else self._generation.events
         return settled_copy(
-            self.backend, self.request, events, generation=self.generation, error=error, cancelled=cancelled
+            self._backend, self.request, events, generation=self._generation, error=error, cancelled=cancelled
         )
 
     def _called(self, thunk: Any) -> list[tuple[AnyHook, tuple[object, ...]]]:
-        failed = [(hook, (thunk.error, thunk)) for hook in self.on_error] if thunk.state == "failed" else []
-        return [*failed, *[(hook, (thunk,)) for hook in self.after]]
+        failed = [(hook, (thunk.error, thunk)) for hook in self._lookers.on_error] if thunk.state == "failed" else []
+        return [*failed, *[(hook, (thunk,)) for hook in self._lookers.after]]
 
     async def end(self, text: TextAnswer | None = None, **how: Any) -> HookFailed | None:
         """Call the hooks for the end; return the first failure, if errors are raised."""
         self.is_over = True
         failure: HookFailed | None = None
-        if self.on_error or self.after:
+        if self._lookers.want_the_end:
             for hook, args in self._called(self._copy(text, **how)):
                 try:
-                    await self.hooks.call(hook, *args)
+                    await self._lookers.hooks.call(hook, *args)
                 except HookFailed as error:
                     failure = failure or error
         return failure
@@ -153,12 +190,12 @@ class Notes:
         """Call the hooks for the end that are not async; return the first failure, if errors are raised."""
         self.is_over = True
         failure: HookFailed | None = None
-        if self.on_error or self.after:
+        if self._lookers.want_the_end:
             for hook, args in self._called(self._copy(text, **how)):
                 if hook.is_async:
                     continue
                 try:
-                    self.hooks.call_now(hook, *args)
+                    self._lookers.hooks.call_now(hook, *args)
                 except HookFailed as error:
                     failure = failure or error
         return failure
@@ -195,9 +232,9 @@ class Notes:
             return
         reason = self.cancel_reason
         failure: HookFailed | None
-        if is_waiting and reason is None and isinstance(error, GeneratorExit) and not self.keeps_own:
+        if is_waiting and reason is None and isinstance(error, GeneratorExit) and not self._keeps_own:
             # Whoever reads it was given what it does not take: an event behind the end, or what is none.
-            error = InvalidProviderOutput(f"{name_of(self.backend)} sent what makes no answer")
+            error = InvalidProviderOutput(f"{name_of(self._backend)} sent what makes no answer")
         if isinstance(error, Exception) and reason is None:
             failure = await self.end(error=error)
         elif isinstance(error, GeneratorExit) and not is_waiting:  # the loop is gone: nothing can be awaited any more
@@ -216,13 +253,13 @@ class Notes:
     @property
     def cancel_reason(self) -> str | None:
         """Why cancellation has been asked for, if it has."""
-        return None if self.generation is None else self.generation.cancel_reason
+        return None if self._generation is None else self._generation.cancel_reason
 
     def log(self, failure: HookFailed | None) -> None:
         """Log a failure that comes behind another one, or behind a cancellation."""
-        for hook in (*self.on_error, *self.after) if failure is not None else ():
+        for hook in (*self._lookers.on_error, *self._lookers.after) if failure is not None else ():
             if failure is not None and failure.hook == hook.name and failure.__cause__ is not None:
-                self.hooks.log(hook, failure.__cause__)
+                self._lookers.hooks.log(hook, failure.__cause__)
                 return
 
 

@@ -16,7 +16,7 @@ from ...values.text_answer import Batch
 from .hook import checked_hooks
 from .hook_arounds import events_around
 from .hook_calls import AnyHook, HookMistake, HookSet
-from .hook_notes import Notes, failing, passed, passed_in_batches
+from .hook_notes import Lookers, Notes, failing, passed, passed_in_batches
 from .hook_relays import HookRelay
 from .hook_tools import tool_hooks
 from .wrapper import Unsent, Wrapper, batches_of, is_batched, iterator_of, one_by_one
@@ -201,35 +201,23 @@ class Plan:
         is_empty: whether there are none.
     """
 
-    __slots__ = ("_after", "_before", "_listeners", "_on_error", "arounds", "hooks", "is_empty", "kind", "waits")
+    __slots__ = ("_before", "_lookers", "arounds", "hooks", "is_empty", "kind", "waits")
 
     def __init__(self, hooks: HookSet, kind: Literal["generation", "run"]) -> None:
         self.hooks = hooks
         self.kind = kind
         self._before = hooks.of("before", kind)
         self.arounds = hooks.of("around", kind)
-        self._listeners = hooks.of("on_event", kind)
-        self._on_error = hooks.of("on_error", kind)
-        self._after = hooks.of("after", kind)
-        called = (*self._before, *self._listeners, *self._on_error, *self._after)
-        self.waits = any(hook.is_async for hook in called) or (hooks.is_raising and bool(self._listeners))
+        looking = Lookers(hooks, hooks.of("on_event", kind), hooks.of("on_error", kind), hooks.of("after", kind))
+        self._lookers = looking if looking.are_any else None
+        called = (*self._before, *looking.listeners, *looking.on_error, *looking.after)
+        self.waits = any(hook.is_async for hook in called) or (hooks.is_raising and bool(looking.listeners))
         self.is_empty = not (called or self.arounds)
 
     def notes(self, backend: Any, request: Request, *, keeps: bool, generation: Any) -> Notes | None:
         """Return what shows the hooks a generation; None if they do not look."""
-        listeners, on_error, after = self._listeners, self._on_error, self._after
-        if not (listeners or on_error or after):
-            return None
-        return Notes(
-            backend=backend,
-            hooks=self.hooks,
-            request=request,
-            generation=generation,
-            listeners=listeners,
-            on_error=on_error,
-            after=after,
-            keeps=keeps,
-        )
+        lookers = self._lookers
+        return None if lookers is None else Notes(lookers, backend, request, generation, keeps=keeps)
 
     async def asked(self, request: Request, generation: Any) -> Request:
         """Return what is asked once the hooks in front have been called.

@@ -154,6 +154,17 @@ class _Watch(Watch):
         if not self._has_begun or (batch and type(batch[-1]) in _ENDS):
             self._look_at_all(batch)
 
+    def see_whole(self, answer: TextAnswer) -> None:
+        """Look at an answer that came at once."""
+        headers, attempts, usage = answer.brief()
+        if not self._has_begun:
+            self._begin_with(headers, attempts)
+        total = None if usage is None else counted_tokens(usage)
+        if usage is None or total is None:
+            self.over()
+        else:
+            self._meter.settle(self._booking, (total, usage.output_tokens))
+
     def _look_at_all(self, events: Sequence[Event]) -> None:
         if not self._has_begun and events:
             self._begin(events[0])
@@ -169,7 +180,9 @@ class _Watch(Watch):
 
     def _begin_with(self, headers: Mapping[str, str], attempts: int) -> None:
         self._has_begun = True
-        self._meter.note_head(self._booking, told(headers))
+        told = told_by(headers)
+        if told or self._meter.wants_head(self._booking):
+            self._meter.note_head(self._booking, told)
         if attempts > 1:
             self._meter.note_more(attempts - 1)
 
@@ -243,11 +256,11 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NUMBER: Final = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
 
 
-def told(headers: Mapping[str, str]) -> dict[str, tuple[float | None, float | None, float]]:
+def told_by(headers: Mapping[str, str]) -> dict[str, tuple[float | None, float | None, float]]:
     """Return what headers tell of the limits of a minute: how much in all, how much is left, when all of it is.
 
     Example:
-        >>> told({"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"})
+        >>> told_by({"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"})
         {'requests': (60.0, 59.0, 60.0)}
     """
     found: dict[str, tuple[float | None, float | None, float]] = {}
