@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..loops.places import current_generation
 from ..values.request import Request
+from ..values.text_answer import Batch, TextAnswer
 from .call import CallInfo, Streams
 from .outcome import Clock, Outcome, conclude
 from .pump import Pump
 from .thunk import AnyThunk, ModelOutputThunk
-
-if TYPE_CHECKING:
-    from ..values.events import Event
-    from ..values.text_answer import TextAnswer
 
 __all__ = ["Pump", "generation_here", "settled_copy"]
 
@@ -28,7 +24,7 @@ def generation_here() -> Pump | None:
 def settled_copy(
     backend: Streams,
     request: Request,
-    events: Sequence[Event] | TextAnswer,
+    events: Batch,
     *,
     generation: Pump | None = None,
     error: BaseException | None = None,
@@ -50,7 +46,7 @@ def settled_copy(
         call, id, clock = generation.call, generation.generation_id, generation.time_passed()
         whole = generation.gets_all_of(backend)
     asked: Any = call.backend if whole else backend
-    if not isinstance(events, Sequence):
+    if type(events) is TextAnswer:
         text, made = events.text, events.events
         outcome = Outcome.of_text(text, made, request=request, backend=asked, generation_id=id, clock=clock)
         if whole and generation is not None:

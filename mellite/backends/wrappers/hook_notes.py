@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ... import loops
 from ...thunk.settled_copies import settled_copy
@@ -43,15 +43,17 @@ class Lookers:
     on_error: tuple[AnyHook, ...]
     after: tuple[AnyHook, ...]
 
+    #: Whether one is called at the end, with a copy.
+    want_the_end: bool = field(init=False)
+
+    @want_the_end.default
+    def _wants_the_end(self) -> bool:
+        return bool(self.on_error or self.after)
+
     @property
     def are_any(self) -> bool:
         """Whether there is one."""
         return bool(self.listeners) or self.want_the_end
-
-    @property
-    def want_the_end(self) -> bool:
-        """Whether one is called at the end, with a copy."""
-        return bool(self.on_error or self.after)
 
 
 @final
@@ -171,8 +173,11 @@ class Notes:
         )
 
     def _called(self, thunk: Any) -> list[tuple[AnyHook, tuple[object, ...]]]:
-        failed = [(hook, (thunk.error, thunk)) for hook in self._lookers.on_error] if thunk.state == "failed" else []
-        return [*failed, *[(hook, (thunk,)) for hook in self._lookers.after]]
+        lookers = self._lookers
+        called: list[tuple[AnyHook, tuple[object, ...]]] = [(hook, (thunk,)) for hook in lookers.after]
+        if lookers.on_error and thunk.state == "failed":
+            called[:0] = [(hook, (thunk.error, thunk)) for hook in lookers.on_error]
+        return called
 
     async def end(self, text: TextAnswer | None = None, **how: Any) -> HookFailed | None:
         """Call the hooks for the end; return the first failure, if errors are raised."""
