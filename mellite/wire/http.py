@@ -452,8 +452,9 @@ def sent_headers(request: HttpRequest) -> dict[str, str]:
 
 def received_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Decode received headers: by lower-case name, repeated headers joined with a comma."""
-    headers: dict[str, str] = {}
-    for name, value in raw:
-        key, text = str(name, "latin-1").lower(), str(value, "latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    pairs = [(str(name, "latin-1").lower(), str(value, "latin-1")) for name, value in raw]
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        for name in headers:
+            headers[name] = ", ".join([value for key, value in pairs if key == name])
     return headers

@@ -32,13 +32,13 @@ class Ahead(NamedTuple):
     Attributes:
         request: the very request; one that is equal is another one.
         call: what was made of it.
-        target: where it goes; `asked` and `plan` likewise: it can be sent as it is while that plan holds.
+        base: the base URL that it goes to.
+        plan: the way that it goes: it can be sent as it is while that has the key which is in force.
     """
 
     request: Request
     call: Any
-    target: Target
-    asked: Asked
+    base: str
     plan: Plan
 
     def __repr__(self) -> str:
@@ -74,6 +74,13 @@ class Plan:
         self.scrubber = scrubber
         self.asked: Asked | None = None
 
+    def still_has_key_of(self, auth: Auth) -> bool:
+        """Tell whether the headers that auth would set now are those of this plan."""
+        try:
+            return auth.constant_headers() == self.added
+        except (AuthenticationError, ConfigurationError):
+            return False  # it is raised, or passed over, where the headers are asked for
+
     def __repr__(self) -> str:
         return "<a Plan of requests>"
 
@@ -105,11 +112,8 @@ class Plans:
         plans = self._plans
         if target in plans:
             plan = plans[target]
-            try:
-                if plan.asked == asked and auth.constant_headers() == plan.added:
-                    return plan
-            except (AuthenticationError, ConfigurationError):
-                return None  # it is raised, or passed over, where the headers are asked for
+            if plan.asked == asked and plan.still_has_key_of(auth):
+                return plan
         return None
 
     def keep(self, target: Target, asked: Asked, plan: Plan) -> None:

@@ -190,7 +190,7 @@ class Route:
             http, scrubber = checked_post(plan.url, plan.written, data, context), plan.scrubber
         call = Call(request=request, body=body, http=http, scrubber=scrubber, streaming=streaming, output=output)
         if ahead and plan is not None:
-            plans.ahead = Ahead(given, call, target, asked, plan)
+            plans.ahead = Ahead(given, call, base, plan)
         return call
 
     def compiled_ahead(self, request: Request) -> Call:
@@ -212,8 +212,10 @@ class Route:
 
     def _still_holds(self, kept: Ahead, *, offline: bool) -> bool:
         """Tell whether what was compiled ahead may be sent: with the key and to the URL that are in force now."""
-        base = self._base(offline=offline)[0]
-        return base == kept.asked[0] and self._plans.find(kept.target, kept.asked, self.auth) is kept.plan
+        endpoint = self.endpoint
+        if (endpoint.variables or endpoint.settings) and self._base(offline=offline)[0] != kept.base:
+            return False
+        return kept.plan.still_has_key_of(self.auth)
 
     def _base(self, *, offline: bool) -> tuple[str, list[str] | None]:
         """Return the base URL in force now; if `offline`, also the settings that it lacks and that stand open in it."""

@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol, final
 
 from attrs import evolve
@@ -30,6 +31,7 @@ from .wrapper import Unsent, events_in, name_of
 __all__ = ["Cached"]
 
 _MOST: Final = 10_000  # answers in memory
+_PLACES: Final = 256  # that requests go to, whose names are made once
 _PATIENCE: Final = 5.0  # seconds that one process waits for another one that writes
 _GOOD: Final = frozenset({"stop", "length", "tool-calls", "content-filter"})
 
@@ -172,8 +174,12 @@ def _key(backend: Any, route: Any, request: Request) -> str | None:
 def _sent(route: Any, request: Request) -> bytes:
     """Return what is sent over a route, and where to, without a key."""
     http = route.compiled_ahead(request).http
-    where = f"{route.provider}\n{route.protocol.id}\n{http.url.partition('?')[0]}\n"
-    return where.encode("utf-8", "surrogatepass") + bytes(http.body)
+    return _where(route.provider, route.protocol.id, http.url) + http.body
+
+
+@lru_cache(maxsize=_PLACES)
+def _where(provider: str, protocol: str, url: str) -> bytes:
+    return f"{provider}\n{protocol}\n{url.partition('?')[0]}\n".encode("utf-8", "surrogatepass")
 
 
 def _described(backend: Any, request: Request) -> bytes:

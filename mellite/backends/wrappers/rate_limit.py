@@ -12,7 +12,6 @@ from ...protocols.error_answers import rate_limits
 from ...values.empty import EMPTY
 from ...values.errors import ConnectError, InvalidRequest, RateLimited, RequestError, TotalTimeout
 from ...values.events import Event, Finish, ResponseStart, StepFinish
-from ...values.messages import Text
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.telling import log
@@ -231,23 +230,25 @@ def counted_tokens(usage: Usage) -> int | None:
 
 def _guess(request: Request) -> float:
     """Return how many tokens a request may have, roughly."""
-    size = sum(map(_size, request.system)) if not isinstance(request.system, str) else _bytes(request.system)
+    parts = list(request.system)
     for message in request.messages:
-        size += _OF_A_MESSAGE + sum(map(_size, message.content))
+        parts += message.content
+    length, files = 0, 0
+    for part in parts:
+        text = getattr(part, "text", None)
+        if type(text) is not str:
+            if hasattr(part, "data") or hasattr(part, "url"):
+                files += 1
+                continue
+            text = repr(part)
+        length += len(text) if text.isascii() else _bytes(text)
     for tool in request.tools:
-        size += _bytes(repr(tool))
-    return size
+        length += _bytes(repr(tool))
+    return length / _BYTES_A_TOKEN + _OF_A_MESSAGE * len(request.messages) + _OF_A_FILE * files
 
 
-def _size(part: object) -> float:
-    text = getattr(part, "text", None)
-    if type(part) is Text or isinstance(text, str):
-        return _bytes(str(text))
-    return _OF_A_FILE if hasattr(part, "data") or hasattr(part, "url") else _bytes(repr(part))
-
-
-def _bytes(text: str) -> float:
-    return (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) / _BYTES_A_TOKEN
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
 
 
 _PLAIN: Final = {"requests": "requests", "tokens": "tokens", "requests-minute": "requests", "tokens-minute": "tokens"}
