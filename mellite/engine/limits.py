@@ -8,7 +8,7 @@ from typing import Any, final
 
 from ..archive.journal.keeping import Journal
 from ..backends.wrappers.quotas import Budget, Concurrency, Rate
-from ..backends.wrappers.rate_limit import RateLimit, counted_tokens
+from ..backends.wrappers.rate_limit import RateLimit
 from ..backends.wrappers.wrapper import Wrapper, batches_of
 from ..loops.rates import WINDOW
 from ..thunk.call import Streams, name_of
@@ -19,6 +19,7 @@ from ..values.events import Event
 from ..values.prices.totals import Totals
 from ..values.request import Request
 from ..values.text_answer import Batch
+from ..values.usage import spent
 
 __all__ = ["Limits", "Purse", "checked_limits", "limits_said"]
 
@@ -43,7 +44,7 @@ class Limits(Interceptor):
         made: list[tuple[float, float | None]] = []
         for age, call in recent:
             usage = call.usage if counts_tokens and call.state != "unsettled" else None
-            made.append((age, None if usage is None else counted_tokens(usage)))
+            made.append((age, None if usage is None else spent(usage).total))
         for rate in self._rates:
             rate.meter.note_before(made)
 

@@ -381,15 +381,17 @@ class Meter:
                     self._sure[kind] = min([limit - others, *[given for given, _ in self._fixed[kind]]])
         self._wake_first()
 
-    def note_usage(self, booking: Booking, tokens: int, answer: int | None) -> None:
-        """Note what a request has really used, of which so much was the answer."""
+    def note_usage(self, booking: Booking, tokens: int | None, answer: int | None) -> None:
+        """Note what a request has really used, if that is known, of which so much was the answer."""
         with self._lock:
             self._correct(booking, tokens, answer)
         if self._queue:
             self._wake_first()
 
-    def _correct(self, booking: Booking, tokens: int, answer: int | None) -> None:
+    def _correct(self, booking: Booking, tokens: int | None, answer: int | None) -> None:
         """Put what a request has really used in place of the guess, and guess better from now on."""
+        if tokens is None:
+            return
         if booking.counts:
             self._spent += tokens - booking.tokens
         booking.tokens = tokens
@@ -439,7 +441,9 @@ class Meter:
         with self._lock:
             self._paused_until = max(self._paused_until, self._clock.now() + seconds)
 
-    def settle(self, booking: Booking, used: tuple[int, int | None] | None = None, *, was_sent: bool = True) -> None:
+    def settle(
+        self, booking: Booking, used: tuple[int | None, int | None] | None = None, *, was_sent: bool = True
+    ) -> None:
         """Note that a request is over; if it was not sent, it takes nothing.
 
         Args:

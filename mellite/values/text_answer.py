@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias, final
 
 from .empty import EMPTY
 from .events import Event, Finish, ResponseStart, StepFinish
-from .usage import Usage
+from .usage import Spent, spent
 
 __all__ = ["Batch", "Brief", "TextAnswer"]
 
@@ -18,12 +18,12 @@ class Brief(NamedTuple):
     Attributes:
         headers: the HTTP headers that it came with.
         attempts: how many requests it took.
-        usage: the tokens; None if the provider reports none.
+        spent: the tokens; None if the provider reports none.
     """
 
     headers: Mapping[str, str]
     attempts: int
-    usage: Usage | None
+    spent: Spent | None
 
 
 @final
@@ -73,4 +73,4 @@ def _brief_of(events: Sequence[Event]) -> Brief:
             attempts = event.attempts or attempts
         elif type(event) is Finish or type(event) is StepFinish:
             usage = event.usage or usage
-    return Brief(headers, attempts, usage)
+    return Brief(headers, attempts, None if usage is None else spent(usage))

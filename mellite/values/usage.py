@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from attrs import field, fields_dict, frozen
 
@@ -11,7 +11,19 @@ from .provider_json import Json
 from .public_names import publish
 from .telling_fields import fields_that_say_something
 
-__all__ = ["COUNTS", "GIVEN_COUNTS", "Usage"]
+__all__ = ["COUNTS", "GIVEN_COUNTS", "Spent", "Usage", "spent"]
+
+
+class Spent(NamedTuple):
+    """The tokens of a call, as limits count them.
+
+    Attributes:
+        total: all that it took; None if that is not known.
+        output: those of the answer.
+    """
+
+    total: int | None
+    output: int | None
 
 
 @frozen(kw_only=True)
@@ -145,6 +157,19 @@ COUNTS: Final = tuple(name for name in fields_dict(Usage) if name != "raw")
 
 #: Those of them that `Usage.of` takes; the other one is worked out.
 GIVEN_COUNTS: Final = tuple(name for name in COUNTS if name != "non_cached_input_tokens")
+
+
+def spent(usage: Usage) -> Spent:
+    """Return the tokens that a call took of a limit.
+
+    Example:
+        >>> spent(Usage.of(input_tokens=10, output_tokens=5)).total
+        15
+    """
+    total, input, output = usage.total_tokens, usage.input_tokens, usage.output_tokens
+    if total is None and input is not None and output is not None:
+        total = input + output
+    return Spent(total, output)
 
 
 def _is_apart(output: int, reasoning: int, spent: int | None, *, said: bool | None) -> bool:

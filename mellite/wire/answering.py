@@ -466,4 +466,4 @@ class Whole:
 
     def brief(self) -> Brief:
         """Return what the events of an answer of text would tell to limits."""
-        return Brief(self._head.headers, 1, self._way.protocol.plain_usage(self._body))
+        return Brief(self._head.headers, 1, self._way.protocol.plain_spent(self._body))

@@ -15,7 +15,7 @@ from ..values.errors import MelliteError
 from ..values.events import Event
 from ..values.outputs.plan import OutputPlan
 from ..values.request import Request
-from ..values.usage import Usage
+from ..values.usage import Spent
 
 __all__ = ["Flow", "Protocol", "State", "remade"]
 
@@ -84,7 +84,7 @@ class Protocol(Generic[S]):
     elsewhere: str = ""
     _made_by: tuple[Callable[..., Protocol[S]], Any] | None = field(default=None, init=False, eq=False, repr=False)
     _plain: Callable[[bytes], str | None] | None = field(default=None, init=False, eq=False, repr=False)
-    _plain_usage: Callable[[bytes], Usage | None] | None = field(default=None, init=False, eq=False, repr=False)
+    _plain_spent: Callable[[bytes], Spent | None] | None = field(default=None, init=False, eq=False, repr=False)
     _flow: Flow[S] | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
@@ -111,15 +111,15 @@ class Protocol(Generic[S]):
         read = getattr(self, "_plain", None)  # pickles of earlier versions have no such field
         return None if read is None else read(body)
 
-    def plain_usage(self, body: bytes) -> Usage | None:
-        """Return the usage that such an answer reports, the same as in its events; None if it reports none.
+    def plain_spent(self, body: bytes) -> Spent | None:
+        """Return the tokens that such an answer reports, by the usage in its events; None if it reports none.
 
         Example:
             >>> from mellite.protocols.openai_chat import protocol
-            >>> protocol().plain_usage(b'{"choices": [], "usage": {"total_tokens": 3}}').total_tokens
+            >>> protocol().plain_spent(b'{"choices": [], "usage": {"total_tokens": 3}}').total
             3
         """
-        read = getattr(self, "_plain_usage", None)  # likewise
+        read = getattr(self, "_plain_spent", None)  # likewise
         return None if read is None else read(body)
 
     def made_by(
@@ -128,7 +128,7 @@ class Protocol(Generic[S]):
         dialect: Any = None,
         *,
         plain: Callable[[bytes], str | None] | None = None,
-        plain_usage: Callable[[bytes], Usage | None] | None = None,
+        plain_spent: Callable[[bytes], Spent | None] | None = None,
         flow: Flow[S] | None = None,
     ) -> Protocol[S]:
         """Note the function that makes this protocol, and return the protocol.
@@ -141,12 +141,12 @@ class Protocol(Generic[S]):
             make: a public function; if it takes a ``dialect``, one that is usual must be its default.
             dialect: an attrs object of plain values, with which the function was called.
             plain: what the method of this name asks.
-            plain_usage: likewise; for answers that `plain` gives a text of.
+            plain_spent: likewise; for answers that `plain` gives a text of.
             flow: what the property of this name gives.
         """
         object.__setattr__(self, "_made_by", (make, dialect))
         object.__setattr__(self, "_plain", plain)
-        object.__setattr__(self, "_plain_usage", plain_usage)
+        object.__setattr__(self, "_plain_spent", plain_spent)
         object.__setattr__(self, "_flow", flow)
         return self
 

@@ -27,6 +27,7 @@ from mellite.protocols import (
     openai_responses,
 )
 from mellite.thunk.outcome import Clock, conclude
+from mellite.values.usage import spent
 from mellite.wire.parsing import each
 from mellite.wire.protocol import Protocol
 from tests.providers.answers import ANSWERS
@@ -127,7 +128,8 @@ def holds(id: str, body: bytes) -> bool:
     assert (outcome.state, outcome.text, outcome.parsed, outcome.error) == ("done", text, text, None)
     assert (outcome.thinking, outcome.tool_calls, outcome.generation.refusal) == (None, (), None)
     assert outcome.generation.finish_reason == "stop"
-    assert protocol.plain_usage(body) == outcome.generation.usage
+    usage = outcome.generation.usage
+    assert protocol.plain_spent(body) == (None if usage is None else spent(usage))
     assert list(outcome.compact.events()) == events
     assert text.encode().decode() == text
     return True

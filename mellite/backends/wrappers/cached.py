@@ -24,6 +24,7 @@ from ...values.public_names import publish
 from ...values.request import Request
 from ...values.telling import log
 from ...values.text_answer import Batch, TextAnswer
+from ...wire.http import HttpRequest
 from .clocks import SYSTEM, Clock, checked_clock
 from .relays import Watch, Watching
 from .wrapper import Unsent, events_in, name_of
@@ -173,7 +174,7 @@ def _key(backend: Any, route: Any, request: Request) -> str | None:
 
 def _sent(route: Any, request: Request) -> bytes:
     """Return what is sent over a route, and where to, without a key."""
-    http = route.compiled_ahead(request).http
+    http: HttpRequest = route.compiled_ahead(request).http
     return _where(route.provider, route.protocol.id, http.url) + http.body
 
 

@@ -12,17 +12,18 @@ from ...protocols.error_answers import rate_limits
 from ...values.empty import EMPTY
 from ...values.errors import ConnectError, InvalidRequest, RateLimited, RequestError, TotalTimeout
 from ...values.events import Event, Finish, ResponseStart, StepFinish
+from ...values.messages import Part
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.telling import log
 from ...values.text_answer import Batch, TextAnswer
-from ...values.usage import Usage
+from ...values.usage import Spent, Usage, spent
 from .clocks import SYSTEM, Clock
 from .quotas import Rate
 from .relays import Watch, Watching
 from .wrapper import timeouts_of, transport_of, with_time_left
 
-__all__ = ["RateLimit", "counted_tokens"]
+__all__ = ["RateLimit"]
 
 _BYTES_A_TOKEN: Final = 3.5  # of English in UTF-8; other languages have more bytes and more tokens
 _OF_A_MESSAGE: Final = 8  # tokens
@@ -144,32 +145,28 @@ class _Watch(Watch):
     def look(self, batch: Batch) -> None:
         """Look at some events."""
         if type(batch) is TextAnswer:
-            headers, attempts, usage = batch.brief()
+            headers, attempts, used = batch.brief()
             if not self._has_begun:
                 self._begin_with(headers, attempts)
-            if usage is not None:
-                self._note(usage)
+            if used is not None:
+                self._note(used)
             return
         if not self._has_begun or (batch and type(batch[-1]) in _ENDS):
             self._look_at_all(batch)
 
     def see_whole(self, answer: TextAnswer) -> None:
         """Look at an answer that came at once."""
-        headers, attempts, usage = answer.brief()
+        headers, attempts, used = answer.brief()
         if not self._has_begun:
             self._begin_with(headers, attempts)
-        total = None if usage is None else counted_tokens(usage)
-        if usage is None or total is None:
-            self.over()
-        else:
-            self._meter.settle(self._booking, (total, usage.output_tokens))
+        self._meter.settle(self._booking, used)
 
     def _look_at_all(self, events: Sequence[Event]) -> None:
         if not self._has_begun and events:
             self._begin(events[0])
         for event in events:
             if type(event) in _ENDS and event.usage is not None:  # type: ignore[union-attr]
-                self._note(event.usage)  # type: ignore[union-attr]
+                self._note(spent(event.usage))  # type: ignore[union-attr]
 
     def _begin(self, first: Event) -> None:
         if type(first) is ResponseStart:
@@ -185,10 +182,8 @@ class _Watch(Watch):
         if attempts > 1:
             self._meter.note_more(attempts - 1)
 
-    def _note(self, usage: Usage) -> None:
-        total = counted_tokens(usage)
-        if total is not None:
-            self._meter.note_usage(self._booking, total, usage.output_tokens)
+    def _note(self, used: Spent) -> None:
+        self._meter.note_usage(self._booking, used.total, used.output)
 
     def failed(self, error: Exception) -> None:
         """Take note of how it failed."""
@@ -201,7 +196,7 @@ class _Watch(Watch):
             self._meter.settle(self._booking, was_sent=False)
         usage = getattr(error, "usage", None)
         if isinstance(usage, Usage):
-            self._note(usage)
+            self._note(spent(usage))
 
     def over(self) -> None:
         """Take note that nothing follows."""
@@ -216,21 +211,9 @@ class _Watch(Watch):
 _NOTHING: Final = Watch()
 
 
-def counted_tokens(usage: Usage) -> int | None:
-    """Return how many tokens of a minute a call took; None if its usage does not say.
-
-    Example:
-        >>> counted_tokens(Usage.of(input_tokens=10, output_tokens=5))
-        15
-    """
-    if usage.total_tokens is not None or usage.input_tokens is None or usage.output_tokens is None:
-        return usage.total_tokens
-    return usage.input_tokens + usage.output_tokens
-
-
 def _guess(request: Request) -> float:
     """Return how many tokens a request may have, roughly."""
-    parts = list(request.system)
+    parts: list[Part] = [*request.system]
     for message in request.messages:
         parts += message.content
     length, files = 0, 0

@@ -9,7 +9,7 @@ from ..error_answers import classify
 from .answer import ID, AnthropicBlock, AnthropicMessage, AnthropicRaw
 from .body import OPTIONS, lower, mend
 from .dialect import ANTHROPIC, AnthropicDialect
-from .plain import plain, plain_usage
+from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as AnthropicState
 from .stream import flow, halt, initial, step, unary
@@ -43,4 +43,4 @@ def protocol(dialect: AnthropicDialect = ANTHROPIC) -> Protocol[AnthropicState]:
         classify=classify,
         mend=mend,
         plan=partial(plan, dialect=dialect),
-    ).made_by(protocol, dialect, plain=plain, plain_usage=plain_usage, flow=flow)
+    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow)

@@ -6,10 +6,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import Few, Nothing, Word, decoded, usage_reader
+from ...values.usage import Spent
+from ..plain_values import Count, Few, Nothing, Word, decoded, spent_reader
 from .answer import usage_of
 
-__all__ = ["plain", "plain_usage"]
+__all__ = ["plain", "plain_spent"]
 
 # These name all that such an answer may hold; any other does not decode.
 
@@ -34,10 +35,22 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     usage: Few | None = None
 
 
+class _Report(msgspec.Struct, gc=False):
+    input_tokens: Count
+    output_tokens: Count
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+
+    def spent(self) -> Spent:
+        """Return the tokens, with what was read from the cache and written to it."""
+        cached = (self.cache_read_input_tokens or 0) + (self.cache_creation_input_tokens or 0)
+        return Spent(self.input_tokens + cached + self.output_tokens, self.output_tokens)
+
+
 _decode: Final = msgspec.json.Decoder(_Answer).decode
 
-#: Reads the usage of an answer that `plain` gives the text of.
-plain_usage: Final = usage_reader("usage", usage_of)
+#: Reads the tokens of an answer that `plain` gives the text of.
+plain_spent: Final = spent_reader("usage", usage_of, _Report)
 
 
 def plain(body: bytes) -> str | None:

@@ -6,7 +6,7 @@ from ...wire.protocol import Protocol
 from .answer import ID, BedrockConverseRaw, ConverseResponse
 from .body import OPTIONS, lower, mend
 from .exceptions import classify
-from .plain import plain, plain_usage
+from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as ConverseState
 from .stream import flow, halt, initial, step, unary
@@ -32,4 +32,4 @@ def protocol() -> Protocol[ConverseState]:
         classify=classify,
         mend=mend,
         plan=plan,
-    ).made_by(protocol, plain=plain, plain_usage=plain_usage, flow=flow)
+    ).made_by(protocol, plain=plain, plain_spent=plain_spent, flow=flow)

@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import Few, Nothing, Word, decoded, usage_reader
+from ..plain_values import Few, Nothing, Word, decoded, spent_reader
 from .answer import usage_of
 
-__all__ = ["plain", "plain_usage"]
+__all__ = ["plain", "plain_spent"]
 
 # These name all that such an answer may hold; any other does not decode.
 
@@ -37,8 +37,8 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
 
-#: Reads the usage of an answer that `plain` gives the text of.
-plain_usage: Final = usage_reader("usage", usage_of)
+#: Reads the tokens of an answer that `plain` gives the text of.
+plain_spent: Final = spent_reader("usage", usage_of)
 
 
 def plain(body: bytes) -> str | None:

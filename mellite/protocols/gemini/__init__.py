@@ -9,7 +9,7 @@ from ..error_answers import classify
 from .answer import ID, GeminiRaw, GeminiResponse
 from .body import OPTIONS, lower, mend
 from .dialect import GOOGLE, GeminiDialect
-from .plain import plain, plain_usage
+from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as GeminiState
 from .stream import flow, halt, initial, step, unary
@@ -35,4 +35,4 @@ def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
         classify=classify,
         mend=mend,
         plan=plan,
-    ).made_by(protocol, dialect, plain=plain, plain_usage=plain_usage, flow=flow)
+    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow)

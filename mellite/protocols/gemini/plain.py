@@ -6,10 +6,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import Few, Word, decoded, usage_reader
+from ...values.usage import Spent
+from ..plain_values import Count, Few, Word, decoded, spent_reader
 from .answer import usage_of
 
-__all__ = ["plain", "plain_usage"]
+__all__ = ["plain", "plain_spent"]
 
 # These name all that such an answer may hold; any other does not decode.
 
@@ -44,10 +45,20 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     usage_metadata: Few | None = None
 
 
+class _Report(msgspec.Struct, gc=False, rename="camel"):
+    total_token_count: Count
+    candidates_token_count: Count
+    thoughts_token_count: Count | None = None
+
+    def spent(self) -> Spent | None:
+        """Return the tokens; None where thinking has to be added to those of the answer."""
+        return None if self.thoughts_token_count else Spent(self.total_token_count, self.candidates_token_count)
+
+
 _decode: Final = msgspec.json.Decoder(_Answer).decode
 
-#: Reads the usage of an answer that `plain` gives the text of.
-plain_usage: Final = usage_reader("usageMetadata", usage_of)
+#: Reads the tokens of an answer that `plain` gives the text of.
+plain_spent: Final = spent_reader("usageMetadata", usage_of, _Report)
 
 
 def plain(body: bytes) -> str | None:

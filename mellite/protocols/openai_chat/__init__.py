@@ -9,7 +9,7 @@ from ..error_answers import classify
 from .answer import ID, ChatCompletion, OpenAIChatRaw
 from .body import lower, mend, options_of
 from .dialect import OPENAI, ChatDialect
-from .plain import plain, plain_usage
+from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as ChatState
 from .stream import flow, halt, initial, step, unary
@@ -35,4 +35,4 @@ def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
         classify=classify,
         mend=partial(mend, dialect=dialect),
         plan=partial(plan, dialect=dialect),
-    ).made_by(protocol, dialect, plain=plain, plain_usage=plain_usage, flow=flow)
+    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow)

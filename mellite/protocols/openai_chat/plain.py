@@ -6,10 +6,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..plain_values import Few, Flat, Nothing, Word, decoded, usage_reader
+from ...values.usage import Spent
+from ..plain_values import Count, Few, Flat, Nothing, Word, decoded, spent_reader
 from .answer import usage_of
 
-__all__ = ["plain", "plain_usage"]
+__all__ = ["plain", "plain_spent"]
 
 # These name all that such an answer may hold; any other does not decode.
 
@@ -68,10 +69,29 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
     x_groq: Flat | None = None
 
 
+class _Thinking(msgspec.Struct, gc=False):
+    reasoning_tokens: Count | None = None
+
+
+class _Report(msgspec.Struct, gc=False):
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
+    completion_tokens_details: _Thinking | None = None
+    reasoning_tokens: Count | None = None
+
+    def spent(self) -> Spent | None:
+        """Return the tokens; None where thinking may have to be added to them."""
+        details = self.completion_tokens_details
+        if self.reasoning_tokens or (details is not None and details.reasoning_tokens):
+            return None
+        return Spent(self.total_tokens, self.completion_tokens)
+
+
 _decode: Final = msgspec.json.Decoder(_Answer).decode
 
-#: Reads the usage of an answer that `plain` gives the text of.
-plain_usage: Final = usage_reader("usage", usage_of)
+#: Reads the tokens of an answer that `plain` gives the text of.
+plain_spent: Final = spent_reader("usage", usage_of, _Report)
 
 
 def plain(body: bytes) -> str | None:

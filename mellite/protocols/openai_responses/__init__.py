@@ -9,7 +9,7 @@ from ..error_answers import classify
 from .answer import ID, OpenAIResponsesRaw, ResponseObject, ResponseOutputItem
 from .body import lower, mend, options_of
 from .dialect import OPENAI, ResponsesDialect
-from .plain import plain, plain_usage
+from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as ResponsesState
 from .stream import flow, halt, initial, step, unary
@@ -44,4 +44,4 @@ def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
         mend=mend,
         plan=partial(plan, dialect=dialect),
         elsewhere="ask a server that only knows Chat Completions with '{provider}-chat:' instead of '{provider}:'",
-    ).made_by(protocol, dialect, plain=plain, plain_usage=plain_usage, flow=flow)
+    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow)

@@ -7,10 +7,11 @@ from typing import Final, Literal
 import msgspec
 
 from ...values.provider_json import JsonObject
-from ..plain_values import Few, Flat, Nothing, Word, decoded, usage_reader
+from ...values.usage import Spent
+from ..plain_values import Count, Few, Flat, Nothing, Word, decoded, spent_reader
 from .answer import usage_of
 
-__all__ = ["plain", "plain_usage"]
+__all__ = ["plain", "plain_spent"]
 
 # These name all that such an answer may hold; any other does not decode.
 
@@ -81,10 +82,29 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
 #: The most objects and lists where tools are repeated, whose schemas may be of any depth: it is at most this, then.
 _MOST: Final = 300
 
+
+class _Thinking(msgspec.Struct, gc=False):
+    reasoning_tokens: Count | None = None
+
+
+class _Report(msgspec.Struct, gc=False):
+    input_tokens: Count
+    output_tokens: Count
+    total_tokens: Count
+    output_tokens_details: _Thinking | None = None
+
+    def spent(self) -> Spent | None:
+        """Return the tokens; None where thinking may have to be added to them."""
+        details = self.output_tokens_details
+        if details is not None and details.reasoning_tokens:
+            return None
+        return Spent(self.total_tokens, self.output_tokens)
+
+
 _decode: Final = msgspec.json.Decoder(_Answer).decode
 
-#: Reads the usage of an answer that `plain` gives the text of.
-plain_usage: Final = usage_reader("usage", usage_of)
+#: Reads the tokens of an answer that `plain` gives the text of.
+plain_spent: Final = spent_reader("usage", usage_of, _Report)
 
 
 def plain(body: bytes) -> str | None:
