@@ -89,7 +89,9 @@ class Pump(PushedAudience):
         self._finished = False  # a finish event has come
         self._rest: AsyncGenerator[Batch | Departed, None] | None = None  # where a flight leaves it to a task
         self._opener: observing.Opener | None = None  # opens the stream in place of the backend
-        self._foretold: tuple[int | TextAnswer, Outcome] | None = None  # what it comes to with so many events
+        self._foretold: tuple[int | TextAnswer, Outcome] | None = (
+            None  # what it comes to with so many events, or with this
+        )
         self._context: Context | None = None  # that of the call, for a task that goes on with what is pushed
 
     def apart(self, request: Request) -> Pump:
@@ -149,23 +151,28 @@ class Pump(PushedAudience):
             self.end()
             return
         self._flight = self._paused = self._context = None  # a context of a task of this pump knows the pump
-        self.clock.duration_ms = (time.perf_counter() - self._began) * 1000
-        if self.clock.ttfb_ms is None:
-            self.clock.ttfb_ms = self.clock.duration_ms
         self.has_text_only = True
         foretold, self._foretold = self._foretold, None
-        if foretold is not None and foretold[0] is answer:
-            self._decide(foretold[1])
-            return
-        self._decide(
-            Outcome.of_text(
-                answer.text,
-                answer.events,
-                request=self.request,
-                backend=self.call.backend,
-                generation_id=self.generation_id,
-                clock=self.clock,
-            )
+        self._decide(foretold[1] if foretold is not None and foretold[0] is answer else self._outcome_of(answer))
+
+    def outcome_of(self, answer: TextAnswer) -> Outcome:
+        """Return what an answer that is one text and no more comes to, if nothing fails; it then comes to just that."""
+        outcome = self._outcome_of(answer)
+        self._foretold = (answer, outcome)
+        return outcome
+
+    def _outcome_of(self, answer: TextAnswer) -> Outcome:
+        clock = self.clock
+        clock.duration_ms = (time.perf_counter() - self._began) * 1000
+        if clock.ttfb_ms is None:
+            clock.ttfb_ms = clock.duration_ms
+        return Outcome.of_text(
+            answer.text,
+            answer.events,
+            request=self.request,
+            backend=self.call.backend,
+            generation_id=self.generation_id,
+            clock=clock,
         )
 
     def settle_pushed(self, *, cancelled: str | None = None) -> None:
@@ -190,9 +197,9 @@ class Pump(PushedAudience):
         passed = (time.perf_counter() - self._began) * 1000
         return Clock(started_at=self.clock.started_at, ttfb_ms=self.clock.ttfb_ms, duration_ms=passed)
 
-    def foretell(self, seen: int | TextAnswer, outcome: Outcome) -> None:
-        """Take note of what so many events, or this answer, come to, if no more follow and nothing fails."""
-        self._foretold = (seen, outcome)  # it need not be found twice
+    def foretell(self, count: int, outcome: Outcome) -> None:
+        """Take note of what these events come to, if no more follow and nothing fails: it need not be found twice."""
+        self._foretold = (count, outcome)
 
     def check_loop(self) -> None:
         """Settle as cancelled if the loop was closed under the generation, or stayed behind in a forked process."""

@@ -39,18 +39,17 @@ def settled_copy(
         error: what the backend raised, if anything.
         cancelled: why the generation was cancelled, if it was.
     """
-    whole = False
+    whole = generation is not None and generation.gets_all_of(backend)
+    if generation is not None and whole and type(events) is TextAnswer and request is generation.request:
+        return ModelOutputThunk(generation.call, outcome=generation.outcome_of(events))
     if generation is None:
         call, id, clock = _call_of(backend, request), None, Clock()
     else:
         call, id, clock = generation.call, generation.generation_id, generation.time_passed()
-        whole = generation.gets_all_of(backend)
     asked: Any = call.backend if whole else backend
     if type(events) is TextAnswer:
         text, made = events.text, events.events
         outcome = Outcome.of_text(text, made, request=request, backend=asked, generation_id=id, clock=clock)
-        if whole and generation is not None:
-            generation.foretell(events, outcome)
         return ModelOutputThunk(call, outcome=outcome)
     told = list(events)
     outcome = conclude(

@@ -227,6 +227,8 @@ class _Memory:
 
     def find(self, key: str, since: float) -> Batch | None:
         """Return an answer that was kept since a moment."""
+        if key not in self._kept:  # of two threads that ask for the same, both may send it anyhow
+            return None
         with self._lock:
             at, answer = self._kept.get(key, (-math.inf, None))
             if answer is None or at <= since:

@@ -238,8 +238,10 @@ class Plan:
         """
         asked = request
         for hook in self._before:
-            asked = self._changed(hook, self.hooks.call_now(hook, asked), asked)
-        return _told(request, asked, generation)
+            given = self.hooks.call_now(hook, asked)
+            if given is not None:
+                asked = self._changed(hook, given, asked)
+        return asked if asked is request else _told(request, asked, generation)
 
     def _changed(self, hook: AnyHook, given: object, request: Request) -> Request:
         """Return what is asked once a hook has given this; in front of a run, hooks observe."""

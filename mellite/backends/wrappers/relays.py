@@ -76,14 +76,6 @@ class Relay:
         self.flight: Any = None
         self.generation = pump.generation
 
-    def begin(self, begin: Callable[..., Any], request: Request, *, once: bool) -> Any:
-        """Have the flight inside begin; return this, or None where that cannot push."""
-        flight = self.flight = begin(request, self, once=once)
-        if flight is None:
-            return None
-        self.is_sent = flight.is_sent
-        return self
-
     def begin_inside(self, watch: Watch, begin: Callable[..., Any], request: Request, *, once: bool) -> Any:
         """Show it to another watch, too, that of the wrapper inside; return the flight inside that one."""
         watches = self._watches
@@ -211,7 +203,11 @@ class Watching(Wrapper):
             if type(pump) is Relay:  # of the wrapper directly around this one
                 flight = pump.begin_inside(watch, begin, request, once=once)
             else:
-                flight = Relay(pump, watch).begin(begin, request, once=once)
+                relay = Relay(pump, watch)
+                flight = relay.flight = begin(request, relay, once=once)
+                if flight is not None:
+                    relay.is_sent = flight.is_sent
+                    return relay
         except BaseException:
             watch.over()
             raise
