@@ -166,10 +166,7 @@ def spent(usage: Usage) -> Spent:
         >>> spent(Usage.of(input_tokens=10, output_tokens=5)).total
         15
     """
-    total, input, output = usage.total_tokens, usage.input_tokens, usage.output_tokens
-    if total is None and input is not None and output is not None:
-        total = input + output
-    return Spent(total, output)
+    return Spent(usage.total_tokens, usage.output_tokens)
 
 
 def _is_apart(output: int, reasoning: int, spent: int | None, *, said: bool | None) -> bool:

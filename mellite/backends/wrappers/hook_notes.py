@@ -27,7 +27,7 @@ _CLOSING_SECONDS: Final = 5.0
 
 
 @final
-@frozen
+@frozen(kw_only=True)
 class Lookers:
     """The hooks that look at generations.
 

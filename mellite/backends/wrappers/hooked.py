@@ -208,7 +208,12 @@ class Plan:
         self.kind = kind
         self._before = hooks.of("before", kind)
         self.arounds = hooks.of("around", kind)
-        looking = Lookers(hooks, hooks.of("on_event", kind), hooks.of("on_error", kind), hooks.of("after", kind))
+        looking = Lookers(
+            hooks=hooks,
+            listeners=hooks.of("on_event", kind),
+            on_error=hooks.of("on_error", kind),
+            after=hooks.of("after", kind),
+        )
         self._lookers = looking if looking.are_any else None
         called = (*self._before, *looking.listeners, *looking.on_error, *looking.after)
         self.waits = any(hook.is_async for hook in called) or (hooks.is_raising and bool(looking.listeners))
