@@ -58,7 +58,7 @@ WIDE_EXCEPTS = {
     "mellite/backends/wrappers/hook_calls.py::HookSet.call": "what a hook raises is logged, or raised with a name",
     "mellite/backends/wrappers/hook_notes.py::Notes._show": "what a hook raises is logged, or raised with a name",
     "mellite/backends/wrappers/hook_notes.py::Notes.look_on": "what a hook raises is logged, or raised with a name",
-    "mellite/backends/wrappers/hooked.py::Hooked.begin_pushing": "its batches come across it again, and settle the thunk",
+    "mellite/backends/wrappers/hooked.py::Hooked.begin_pushing": "its batches come across it again, and settle it",
     "mellite/backends/wrappers/hooks_by_name.py::install_named": "a broken entry point is a warning that names it",
     "mellite/strategies/streaming/handle.py::ValidatedStream._catch_up": "kept, as the error of the stream",
     "mellite/thunk/lateness.py::Lateness.catch_up": "kept, and raised by `check`",
