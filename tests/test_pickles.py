@@ -39,6 +39,7 @@ def test_an_old_pickle_has_everything(kind: str) -> None:
     """A process that has nothing of mellite loaded reads old pickles of each protocol; in them is what was then."""
     told = json.loads(run(str(PICKLES / "facts.py"), str(PICKLES / f"{kind}.pickle.xz")))
     expected = json.loads((PICKLES / f"{kind}.json").read_text(encoding="utf-8"))
+    assert told
     for each in told:
         assert each == expected
 
@@ -47,6 +48,7 @@ def test_an_old_pickle_gives_the_very_classes() -> None:
     """Classes and functions that were pickled under former paths are those that users import now."""
     with lzma.open(PICKLES / "classes.pickle.xz") as file:
         found = pickle.load(file)
+    assert found
     for path, thing in found.items():
         module, _, name = path.rpartition(".")
         assert getattr(import_module(module), name) is thing, path

@@ -138,10 +138,12 @@ async def test_nothing_is_held_back(tmp_path: Path) -> None:
 async def test_stored_before_its_end_is_handed_on(tmp_path: Path) -> None:
     """Whoever sees that an answer is complete finds it in the file."""
     (tmp_path / "5.txt.tmp").write_text("left by a writer that died")
-    async for event in recording(tmp_path, Scripted([["Hel", "lo"]])).generate("Say hello.").events():
-        if isinstance(event, Finish):
-            assert TextDirectory(tmp_path).read("openai", "", "Say hello.").chunks == ("Hel", "lo")
-            assert len(names(tmp_path)) == 2
+    events = recording(tmp_path, Scripted([["Hel", "lo"]])).generate("Say hello.").events()
+    while not isinstance(await anext(events), Finish):
+        assert len(names(tmp_path)) < 2
+    assert TextDirectory(tmp_path).read("openai", "", "Say hello.").chunks == ("Hel", "lo")
+    assert len(names(tmp_path)) == 2
+    assert [event async for event in events] == []
 
 
 class Pieces:

@@ -133,7 +133,9 @@ def test_sidecars_agree_with_their_files() -> None:
 
 def test_files_end_with_one_newline() -> None:
     """A shipped file is the answer and one newline, as every runtime of the format expects."""
-    for path in SHIPPED.glob("*.txt"):
+    paths = [*SHIPPED.glob("*.txt")]
+    assert paths
+    for path in paths:
         data = path.read_bytes()
         assert data.endswith(b"\n"), path
         assert not data.endswith((b"\n\n", b"\r\n")), path

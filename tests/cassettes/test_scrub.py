@@ -96,7 +96,9 @@ def test_every_place() -> None:
 
 def test_nothing_to_do(corpora: Path) -> None:
     """Good cassettes stay as they are."""
-    for path in sorted((corpora / "opencode").rglob("*.json"))[:40]:
+    paths = sorted((corpora / "opencode").rglob("*.json"))[:40]
+    assert len(paths) == 40
+    for path in paths:
         loaded = load_cassette(path)
         assert scrub_cassette(loaded, scan=SecretScan({})).cassette == loaded
 

@@ -135,6 +135,7 @@ async def test_a_conversation_with_tools_is_read(mellite_server: Server) -> None
     for spec in SPECS:
         async with served_backend(server, spec) as backend:
             await backend.generate(talk, system="Be brief.", tools=[tool], max_tokens=7)
+    assert len(seen) == len(SPECS)
     for request in seen:
         assert request.system[0].text == "Be brief."
         assert [message.role for message in request.messages] == ["user", "assistant", "tool"]

@@ -37,7 +37,9 @@ def test_what_the_page_asks_for(tmp_path: Path) -> None:
 def test_brief_calls(tmp_path: Path, kind: str) -> None:
     """Every kind of source tells a call in brief."""
     source = source_at(str({"journal": journaled, "log": logged}[kind](tmp_path / "source")))
-    for row in source.calls(Wanted(), 0, 100).calls:
+    rows = source.calls(Wanted(), 0, 100).calls
+    assert rows
+    for row in rows:
         brief, whole = source.call(row.id, brief=True), source.call(row.id)
         assert brief is not None
         assert whole is not None
