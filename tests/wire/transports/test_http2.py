@@ -224,7 +224,7 @@ async def test_giving_up_resets_the_stream(stage: str) -> None:
                         pass
             await response.aclose()
         given_up = server.exchanges[1]
-        with anyio.fail_after(2):
+        with anyio.fail_after(20):
             await given_up.given_up.wait()
         assert given_up.code == ErrorCodes.CANCEL
         for _ in range(5):
@@ -288,7 +288,7 @@ async def test_timeouts_are_of_each_stream() -> None:
         with pytest.raises(TimeoutError) as caught:
             await stalled.read(0.2)
         await stalled.aclose()
-        assert 0.4 <= time.monotonic() - began < 2
+        assert 0.4 <= time.monotonic() - began < 20
         leaks_nothing(caught.value)
         for exchange in server.exchanges[1:]:
             await exchange.given_up.wait()
@@ -363,7 +363,7 @@ async def test_going_away() -> None:
         assert await whole(await open_at(transport, server.url, b"moved")) == b"moved"
         go_on.set()
         assert await whole(response) == b"last"
-        with anyio.fail_after(2):  # then the connection is closed
+        with anyio.fail_after(20):  # then the connection is closed
             await server.connections[0].exchanges[3].given_up.wait()
 
 
