@@ -57,21 +57,34 @@ class Seen(NamedTuple):
         return "\n".join([line.rstrip() for line in lines]).rstrip().split("\n")
 
 
-def on_terminal(command: Sequence[str], *, only_errors: bool = False, **environment: str) -> Seen:
-    """Run a program with a terminal of 90 columns as its standard output and error, or as its standard error only."""
+def on_terminal(
+    command: Sequence[str], *, only_errors: bool = False, when: Sequence[tuple[str, ...]] = (), **environment: str
+) -> Seen:
+    """Run a program with a terminal of 90 columns as its standard output and error, or as its standard error only.
+
+    Args:
+        when: texts; once the terminal has shown all of one tuple, a line is written to the standard input of the
+            program, for each tuple in turn.
+    """
     control, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     with subprocess.Popen(
         command,
         cwd=ROOT,
         env={**os.environ, "TERM": "xterm", **environment},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if when else subprocess.DEVNULL,
         stdout=subprocess.PIPE if only_errors else terminal,
         stderr=terminal,
         text=True,
     ) as child:
         os.close(terminal)
-        drawn = read_all(control)
+        drawn = b""
+        for texts in when:
+            drawn += _read_until(control, texts, drawn)
+            assert child.stdin is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+        drawn += read_all(control)
         os.close(control)
         printed = child.stdout.read() if child.stdout is not None else ""
     return Seen(child.returncode, printed, drawn.decode())
@@ -128,6 +141,17 @@ class Dialogue:
     def wait(self) -> int:
         """Wait until the program has ended, and return its code."""
         return self._child.wait(30)
+
+
+def _read_until(control: int, texts: tuple[str, ...], before: bytes) -> bytes:
+    """What is written to the other side of a terminal until all texts have been, now or before."""
+    got = b""
+    while not all(text in (before + got).decode(errors="ignore") for text in texts):
+        try:
+            got += os.read(control, 65536)
+        except OSError:  # how Linux says that the other side is gone
+            break
+    return got
 
 
 def read_all(control: int) -> bytes:

@@ -24,9 +24,12 @@ pytestmark = pytest.mark.anyio
 
 PREAMBLE = """
 import os, sys
-import anyio, mellite
+import anyio, anyio.to_thread, mellite
 from mellite.backends import Echo, Scripted
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
+
+async def a_line():  # comes when the terminal has shown what the test waits for
+    await anyio.to_thread.run_sync(sys.stdin.readline)
 
 class Model(mellite.Backend):  # each answer begins with the prompt, and goes on when its gate is open
     def __init__(self, end="the end"):
@@ -61,9 +64,9 @@ def program(code: str, loop: str) -> list[str]:
     ]
 
 
-def on_terminal(code: str, loop: str) -> Seen:
-    """What a program draws on a terminal of 24 lines."""
-    seen = terminal.on_terminal(program(code, loop))
+def on_terminal(code: str, loop: str, *when: tuple[str, ...]) -> Seen:
+    """What a program draws on a terminal of 24 lines; for `when`, see `tests.terminal`."""
+    seen = terminal.on_terminal(program(code, loop), when=when)
     assert seen.code == 0, seen.drawn
     return seen
 
@@ -220,15 +223,17 @@ def test_grow_on_a_terminal(loop: str) -> None:
                     group.start_soon(mellite.watch, good)
                     group.start_soon(mellite.watch, bad.generate("bad"))
                     inner.start_soon(mellite.watch, left.generate("left"))
-                    await anyio.sleep(0.3)
+                    await a_line()
                     scope.cancel()
             bad.open("bad")
-            await anyio.sleep(0.15)
+            await a_line()
             answers.open("good")
         print("over")
         await mellite.watch(good)
         """,
         loop,
+        ("good begins", "bad begins", "left begins"),
+        ("thunk ✗ failed",),
     )
     running = r"\nthunk ◐ running[^\n]*\n"  # trio begins tasks in any order
     assert re.search(rf"(good begins, *{running}bad|bad begins, *{running}good) begins, *{running}", seen.plain)
