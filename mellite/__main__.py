@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def main() -> None:
 
     Ctrl-C exits with 130, also before the commands are imported.
     """
+    _open_closed_streams()
     try:
         command_line()(prog_name="mellite")
     except KeyboardInterrupt:
@@ -40,6 +42,13 @@ def main() -> None:
             sys.exit(run())
         print(f"mellite: the command line needs {error.name}: pip install 'mellite[cli]'", file=sys.stderr)
         sys.exit(2)
+
+
+def _open_closed_streams() -> None:
+    """Have somewhere to write where a shell has closed standard output or standard error, as ``>&-`` does."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the program runs
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ from .generate import generate
 from .journal import journal
 from .mapped import map_command
 from .models import models
-from .output import INTERRUPTED
+from .output import failed_to_write
 from .prices import prices
 from .providers import providers
 from .sample import sample
 from .serve import serve
+from .stopping import exit_code_of
 from .tokens import tokens
 from .view import view
 
@@ -39,8 +40,12 @@ class _Interruptible(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
+        except KeyboardInterrupt as stop:
+            sys.exit(exit_code_of(stop))
+        except OSError as error:
+            if not failed_to_write(error):
+                raise
+            sys.exit(1)
 
 
 @click.group(cls=_Interruptible, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..values.portrait import counted
 from ..values.terminal import one_line, printable
 from .cassettes import AS_JSON, money
 from .examples import examples
@@ -45,7 +46,7 @@ def show(*, file: str, number: str | None, bodies: bool, as_json: bool) -> None:
             if not chosen:
                 names = ", ".join([entry.name for entry in entries[:_MOST_NAMES]])
                 more = ", ..." if len(entries) > _MOST_NAMES else ""
-                msg = f"{file!r} has {len(entries)} calls, {names}{more}: there is no call {number}"
+                msg = f"{file!r} has {counted(len(entries), 'call')}, {names}{more}: there is no call {number}"
                 raise click.UsageError(msg)
             entries = chosen
         shown = [as_values(entry, bodies=bodies) for entry in entries]

@@ -13,7 +13,7 @@ import click
 
 from ..values.errors import ConfigurationError
 from .examples import examples
-from .output import INTERRUPTED, encodable, errors_shown, print_json, print_table
+from .output import encodable, errors_shown, print_json, print_table
 
 if TYPE_CHECKING:
     from ..archive.log.reading import Reading
@@ -31,6 +31,21 @@ _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON 
 _COUNT = click.option(
     "-n", "--count", type=click.IntRange(min=1), default=20, show_default=True, help="How many calls."
 )
+
+
+class _OfLog(click.Command):
+    """A command that says how a log is named, where one is named as it is elsewhere."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        files = [each for each in args if os.path.isfile(each)]
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if type(error) is not click.UsageError or not files:
+                raise
+            msg = f"{error.format_message()}; a log is named by --db {files[-1]}"
+            raise click.UsageError(msg, ctx) from None
 
 
 @click.group()
@@ -71,7 +86,7 @@ def _opened(db: str | None) -> Generator[Reading]:
             yield log
 
 
-@log.command(epilog=examples("mellite log ls --db calls.db -n 5"))
+@log.command(cls=_OfLog, epilog=examples("mellite log ls --db calls.db -n 5"))
 @_COUNT
 @_DB
 @_AS_JSON
@@ -81,7 +96,7 @@ def ls(*, count: int, db: str | None, as_json: bool) -> None:
         _print(log.newest(count), as_json, "calls")
 
 
-@log.command(epilog=examples("mellite log search Paris --db calls.db"))
+@log.command(cls=_OfLog, epilog=examples("mellite log search Paris --db calls.db"))
 @click.argument("word")
 @_COUNT
 @_DB
@@ -97,7 +112,7 @@ def search(*, word: str, count: int, db: str | None, as_json: bool) -> None:
     sys.exit(0 if found else 1)
 
 
-@log.command(epilog=examples("mellite log tail --follow --db calls.db"))
+@log.command(cls=_OfLog, epilog=examples("mellite log tail --follow --db calls.db"))
 @click.option("-n", "--count", type=click.IntRange(min=0), default=10, show_default=True, help="How many calls.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with each new call.")
 @_DB
@@ -111,18 +126,15 @@ def tail(*, count: int, follow: bool, db: str | None, as_json: bool) -> None:
         if not follow:
             _print(log.newest(count)[::-1] if count else [], as_json, "calls")
             return
-        try:
-            for call in log.following(count):
-                if as_json:
-                    print_json(call)
-                else:
-                    click.echo(encodable("\t".join(_line(call))))
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
+        for call in log.following(count):
+            if as_json:
+                print_json(call)
+            else:
+                click.echo(encodable("\t".join(_line(call))))
+            sys.stdout.flush()
 
 
-@log.command(epilog=examples("mellite log show bbf7d1 --db calls.db"))
+@log.command(cls=_OfLog, epilog=examples("mellite log show bbf7d1 --db calls.db"))
 @click.argument("id")
 @_DB
 @_AS_JSON
@@ -148,7 +160,7 @@ def show(*, id: str, db: str | None, as_json: bool) -> None:
             _print_whole(found)
 
 
-@log.command(epilog=examples("mellite log stats --db calls.db"))
+@log.command(cls=_OfLog, epilog=examples("mellite log stats --db calls.db"))
 @_DB
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def stats(*, db: str | None, as_json: bool) -> None:
@@ -167,7 +179,7 @@ def stats(*, db: str | None, as_json: bool) -> None:
     print_table("calls", columns, [*rows, _sums("all", sums)], right=columns[1:])
 
 
-@log.command(epilog=examples("mellite log export --db calls.db >calls.jsonl"))
+@log.command(cls=_OfLog, epilog=examples("mellite log export --db calls.db >calls.jsonl"))
 @_DB
 @_AS_JSON
 def export(*, db: str | None, as_json: bool) -> None:

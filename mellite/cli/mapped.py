@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -16,9 +15,11 @@ from ..values.errors import BudgetSpent, InvalidRequest
 from ..values.portrait import counted
 from .asking import Asking, asking_options
 from .examples import examples
-from .output import INTERRUPTED, errors_shown, print_json
+from .numbers import ABOVE_0, FROM_0
+from .output import errors_shown, print_json
 from .prompts_of_rows import beside, prompt_of
 from .rows import check_writable, column_types_in, count_rows, rows_in
+from .stopping import STOPS, Terminated, exit_code_of, terminable, unstopped
 
 if TYPE_CHECKING:
     from ..engine.collected import RowsFile
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["map_command"]
 
 _SPENT: Final = 3
+
+_WITH_WORKERS: Final = ("dask", "ray")
 
 #: Between two lines of --json, in seconds.
 _EVERY: Final = 1.0
@@ -55,10 +58,17 @@ _EVERY: Final = 1.0
 )
 @click.option("--scheduler", metavar="ADDRESS", help="A cluster, for --on dask or ray; without it, this machine.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes, for --on dask or ray.")
-@click.option("--concurrency", type=int, default=256, show_default=True, help="How many run at once.")
-@click.option("--rpm", type=float, metavar="N", help="The most requests a minute.")
-@click.option("--tpm", type=float, metavar="N", help="The most tokens a minute.")
-@click.option("--max-usd", metavar="USD", help="Begin no more calls once so much is spent.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=256,
+    show_default=True,
+    help="How many run at once.",
+)
+@click.option("--rpm", type=ABOVE_0, metavar="N", help="The most requests a minute.")
+@click.option("--tpm", type=ABOVE_0, metavar="N", help="The most tokens a minute.")
+@click.option("--max-usd", type=FROM_0, metavar="USD", help="Begin no more calls once so much is spent.")
 @click.option("--journal", metavar="DIR", help="Keep each answer in DIR; a second run asks only what is missing there.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print the progress as JSON lines.")
@@ -68,9 +78,9 @@ def map_command(*, file: str, asking: Asking, **given: Any) -> None:
     FILE is .csv, .jsonl or .parquet; "-" is JSON lines on standard input. A row of --out is the row of FILE and text,
     error_type, error, model, finish_reason, input_tokens, output_tokens, cost_usd and duration_ms; a column of FILE
     with such a name becomes input_text and so on. The file is there once all rows have settled. Exits with 1 if some
-    rows failed, 3 if the budget is spent, 130 on Ctrl-C; what has settled by then is written.
+    rows failed, 3 if the budget is spent, 130 on Ctrl-C, 143 on SIGTERM; what has settled by then is written.
     """
-    with errors_shown():
+    with errors_shown(), terminable():
         code = _Mapping(file, asking, given).run()
     sys.exit(code)
 
@@ -102,6 +112,10 @@ class _Mapping:
         from ..engine.engines import engine_named
         from ..engine.mapping import map as mapping
 
+        for name in ("scheduler", "workers"):
+            if self._given[name] is not None and self._given["on"] not in _WITH_WORKERS:
+                msg = f"--{name} is for --on dask and --on ray, which have workers, not for --on {self._given['on']}"
+                raise InvalidRequest(msg, parameter=name)
         engine = engine_named(self._given["on"], self._given["scheduler"], self._given["workers"])
         try:
             mapped = mapping(
@@ -114,11 +128,11 @@ class _Mapping:
             )
             self._out.begin()
             code = self._settle(mapped)
-            with _without_ctrl_c():
+            with unstopped():
                 written = self._out.finish()
                 engine.linger_in_thread()
         except BaseException:
-            with _without_ctrl_c():
+            with unstopped():
                 self._keep()
             raise
         self._say(mapped, written.rows)
@@ -142,7 +156,8 @@ class _Mapping:
         rpm, tpm, usd = (self._given[name] for name in ("rpm", "tpm", "max_usd"))
         limits: list[Any] = []
         if rpm is not None or tpm is not None:
-            limits.append(Rate(requests_per_minute=rpm, tokens_per_minute=tpm))
+            rates = [None if rate is None else float(rate) for rate in (rpm, tpm)]
+            limits.append(Rate(requests_per_minute=rates[0], tokens_per_minute=rates[1]))
         if usd is not None:
             limits.append(Budget(usd=usd))
         return limits
@@ -168,10 +183,12 @@ class _Mapping:
         except BudgetSpent as error:
             click.echo(f"mellite: {error}", err=True)
             return _SPENT
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one would break into what ends by itself
-            click.echo("mellite: stopped by Ctrl-C; what had settled is written", err=True)
-            return INTERRUPTED
+        except KeyboardInterrupt as stop:
+            for number in STOPS:  # another one would break into what ends by itself
+                signal.signal(number, signal.SIG_IGN)
+            by = "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
+            click.echo(f"mellite: stopped by {by}; what had settled is written", err=True)
+            return exit_code_of(stop)
         return 0
 
     def _say(self, mapped: Map[Any], rows: int | None) -> None:
@@ -200,16 +217,6 @@ class _Mapping:
             }
         )
         sys.stdout.flush()
-
-
-@contextmanager
-def _without_ctrl_c() -> Generator[None]:
-    """Have Ctrl-C do nothing, where another one would lose what was paid for."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @final

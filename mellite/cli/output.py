@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -21,11 +23,12 @@ from ..values.errors import (
     RequestError,
 )
 from ..values.terminal import one_line
+from .stopping import exit_code_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["INTERRUPTED", "as_json_text", "encodable", "errors_shown", "print_json", "print_table"]
+__all__ = ["as_json_text", "encodable", "errors_shown", "failed_to_write", "print_json", "print_table"]
 
 #: The width that a column needs at least, if its cells may be folded.
 _FOLDED: Final = 12
@@ -33,8 +36,8 @@ _FOLDED: Final = 12
 #: The width that the border of a column takes.
 _BORDER: Final = 3
 
-#: How shells tell that a program was ended by Ctrl-C: 128, and the number of the signal.
-INTERRUPTED: Final = 130
+#: How writing to standard output fails, other than that nobody reads it any more.
+_UNWRITABLE: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 #: What goes wrong before anything is sent: exit code 2, as for a misspelled flag.
 _USAGE_ERRORS: Final = (ConfigurationError, CassetteError, InvalidJournal, RequestError)
@@ -55,8 +58,17 @@ def errors_shown() -> Generator[None]:
             raise
         click.echo(f"mellite: {error.filename}: {error.strerror or error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        sys.exit(exit_code_of(stop))
+
+
+def failed_to_write(error: OSError) -> bool:
+    """Tell that standard output took no more, as a file on a full disk, if that is what an error says."""
+    if error.filename is not None or error.errno not in _UNWRITABLE:
+        return False
+    click.echo(f"mellite: standard output cannot be written: {error.strerror or error}", err=True)
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it as it ends, and would fail again
+    return True
 
 
 def _exit(error: MelliteError) -> NoReturn:

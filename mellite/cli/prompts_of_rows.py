@@ -23,17 +23,17 @@ def prompt_of(row: Mapping[str, Any], number: int, *, template: str | None, colu
     Raises:
         InvalidRequest: if the row has no such column, or null in it, with its number.
     """
+    columns = ", ".join(map(repr, row)) or "none"
     if template is not None:
-        from ..values.templates import apply_vars
+        from ..values.templates import apply_vars, places_in
 
-        try:
-            return apply_vars(template, {name: _text(value) for name, value in row.items()})
-        except InvalidRequest as error:
-            msg = f"row {number}: {error}"
-            raise InvalidRequest(msg, parameter="template") from error
+        missing = [name for name in places_in(template) if name not in row]
+        if missing:
+            msg = f"row {number} has no column {missing[0]!r}, which --template has a place for; it has {columns}"
+            raise InvalidRequest(msg, parameter="template")
+        return apply_vars(template, {name: _text(value) for name, value in row.items()})
     named = column or "prompt"
     if named not in row:
-        columns = ", ".join(map(repr, row))
         msg = f"row {number} has no column {named!r}; it has {columns}: name one with --column, or use --template"
         raise InvalidRequest(msg, parameter="column")
     if row[named] is None:

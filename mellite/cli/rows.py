@@ -38,6 +38,9 @@ def rows_in(path: str) -> Iterator[Mapping[str, Any]]:
         yield from read_rows(path)
         return
     if path == "-":
+        if sys.stdin is None:
+            msg = "standard input is closed; name a file, or pipe JSON lines into it"
+            raise InvalidRequest(msg, parameter="file")
         yield from _json_lines(sys.stdin, "standard input")
         return
     try:

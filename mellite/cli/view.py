@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import webbrowser
+from typing import Final
 
 import click
 
@@ -13,6 +15,9 @@ from .output import errors_shown, print_json
 
 __all__ = ["view"]
 
+#: How a place where a file cannot be says so.
+_NO_PLACE: Final = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 @click.command(
     epilog=examples("mellite view tests/cassettes", "mellite view calls.db --html calls.html"),
@@ -20,7 +25,11 @@ __all__ = ["view"]
 @click.argument("source", required=False)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; a free one unless given.")
 @click.option(
-    "--html", "file", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page into this file instead."
+    "--html",
+    "file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write a page into this file instead; - is standard output.",
 )
 @click.option("--no-open", is_flag=True, help="Open no browser; in a pipe none is opened anyway.")
 @click.option("--json", "as_json", is_flag=True, help="Print the address as JSON.")
@@ -60,10 +69,15 @@ def _write(path: str, file: str, *, as_json: bool) -> None:
     from ..viewer.page import html
 
     text = html(path)
+    if file == "-":
+        click.echo(text, nl=False)
+        return
     try:
         with open(file, "w", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except OSError as error:
+        if error.errno not in _NO_PLACE:  # a full disk
+            raise OSError(error.errno, error.strerror, file) from error
         msg = f"cannot write {file!r}: {error.strerror or error}"
         raise ConfigurationError(msg) from error
     if as_json:

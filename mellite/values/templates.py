@@ -10,7 +10,7 @@ from .errors import InvalidRequest
 from .public_names import publish
 from .spelling import nearest
 
-__all__ = ["apply_vars"]
+__all__ = ["apply_vars", "places_in"]
 
 _PLACE: Final = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|\{([^\W\d]\w*)\}")
 
@@ -55,6 +55,16 @@ def apply_vars(template: str, vars: Mapping[str, Any] | None, *, strict: bool = 
         raise _missing(name, vars)
 
     return _PLACE.sub(put, template)
+
+
+def places_in(template: str) -> list[str]:
+    """Return the names of the places of a template, in order.
+
+    Example:
+        >>> places_in('{{ a }} and {b}, {"c": 1}')
+        ['a', 'b']
+    """
+    return [first or second for first, second in _PLACE.findall(template)]
 
 
 def _missing(name: str, given: Mapping[str, Any]) -> InvalidRequest:

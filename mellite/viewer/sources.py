@@ -6,7 +6,7 @@ import os
 
 from ..archive.journal.file import is_journal
 from ..archive.log.schema import HEADER
-from ..values.errors import CassetteMiss, ConfigurationError, InvalidRequest
+from ..values.errors import CassetteMiss, ConfigurationError, InvalidCassette, InvalidRequest
 from .rows import Source
 
 __all__ = ["VARIABLE", "named_or_default", "path_of", "source_at"]
@@ -65,7 +65,11 @@ def source_at(path: str) -> Source:
         return LogSource(path)
     from .from_cassettes import CassetteSource
 
-    return CassetteSource(path)
+    try:
+        return CassetteSource(path)
+    except InvalidCassette as error:
+        msg = f"{error}; a cassette, a journal, a log or a folder of cassettes can be shown"
+        raise InvalidCassette(msg, path=error.path, offset=error.offset) from error
 
 
 def _is_database(path: str) -> bool:

@@ -210,4 +210,6 @@ class JournalFile:
 
 def _unwritable(directory: str, error: BaseException) -> JournalError:
     reason = (error.strerror if isinstance(error, OSError) else None) or error
+    if os.path.isfile(directory):
+        reason = "there is a file of this name, and a journal is a directory"
     return JournalError(f"cannot write the journal {directory!r}: {reason}", path=directory)

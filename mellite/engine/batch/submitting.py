@@ -182,7 +182,8 @@ def ledger_of(journal: str | os.PathLike[str]) -> Ledger:
     path = path_of(journal, parameter="journal", what="the journal's directory")
     ledger = Ledger(path)
     if not ledger.exists:
-        msg = f"no batch was submitted for the journal {path!r}"
+        gone = "" if os.path.isdir(path) else ", which is not there"
+        msg = f"no batch was submitted for the journal {path!r}{gone}; name the one of `submit`"
         raise InvalidRequest(msg, parameter="journal")
     return ledger
 
