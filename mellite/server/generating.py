@@ -23,7 +23,7 @@ from ..values.provider_json import JsonObject
 from ..values.tokens import count_tokens
 from ..wire.http import HttpRequest, HttpResponse
 from .dialects import DIALECTS, Asked, asked, decoded, writer_of
-from .itself import VIA, is_plain, refuse_itself
+from .itself import MARKS, is_provider, refuse_itself
 from .only_theirs import refuse_several_answers, refuse_what_is_only_theirs
 from .output_types import with_output_type
 from .passing import provider_for
@@ -86,9 +86,9 @@ class GeneratingTransport:
         if call.protocol == _RESPONSES:
             body = self._remembered.completed(body)
         found = asked(call, body)
-        answer = GeneratedAnswer(
-            self._thunk(call, found, request.headers.get(VIA)), self._writer(call, found), call, streams=found.streams
-        )
+        marks = {name: request.headers[name] for name in MARKS if name in request.headers}
+        thunk = self._thunk(call, found, marks)
+        answer = GeneratedAnswer(thunk, self._writer(call, found), call, streams=found.streams)
         if call.protocol == _RESPONSES:
             answer.on_end = partial(self._remember, body)
         try:
@@ -116,7 +116,7 @@ class GeneratingTransport:
     def _remember(self, body: JsonObject, answer: JsonObject) -> None:
         self._remembered.note(answer["id"], body, answer["output"])
 
-    def _thunk(self, call: Call, found: Asked, via: str | None) -> AnyThunk:
+    def _thunk(self, call: Call, found: Asked, marks: Mapping[str, str]) -> AnyThunk:
         request = found.request
         changes: dict[str, Any] = {} if found.streams else {"options": evolve(request.options, stream=False)}
         if self._names_model:
@@ -126,8 +126,8 @@ class GeneratingTransport:
         live = isinstance(chosen, LiveBackend)
         if live:
             refuse_itself(chosen.route.endpoint, self.own_url)
-            if via is not None and is_plain(chosen.route.endpoint.base()):
-                changes["http"] = HttpOptions(headers={VIA: via})
+            if marks and not is_provider(chosen.route.endpoint):
+                changes["http"] = HttpOptions(headers=marks)
         if not live or chosen.route.protocol.id != call.protocol:
             request = with_output_type(call.protocol, request)
             if live:

@@ -21,9 +21,9 @@ from .bodies import LARGEST, body_of
 from .connections import Connection, WatchedServer
 from .faults import Fault, Faults
 from .guard import Guard
-from .itself import VIA, passed_on, refuse_round_trip
+from .itself import marked, refuse_round_trip
 from .listing import Beside
-from .paths import Call, call_of
+from .paths import Call, call_of, key_of, lookup_of
 from .refusals import error_body, retry_headers, status_of
 from .relaying import Relay
 from .served import Served
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["ModelServer"]
 
 _LONGEST_NAME: Final = 80
+_GOOGLES_KEY: Final = "x-goog-api-key"
+_GOOGLES: Final = ("gemini", "google")
 _DROPPED: Final = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"})
 
 #: Where aiohttp tells of requests that are none: they are answered, and nobody here has to be told.
@@ -156,10 +158,11 @@ class ModelServer:
             refuse_round_trip(headers, self._mark)
         except ConfigurationError as error:
             return _failed(request, served, call, error)
-        headers[VIA] = passed_on(headers, self._mark)
+        marks = marked(headers, self._mark)
+        headers.update(marks)
         if "upgrade" in headers.get("connection", "").lower():
             if call is not None and headers.get("upgrade", "").lower() == "websocket" and self._sockets.takes(call):
-                return await self._sockets.serve(request, call, served, via=headers[VIA])
+                return await self._sockets.serve(request, call, served, marks=marks)
             return _refused(served, call, 426, "no other protocol is spoken here: ask by POST", upgrade="HTTP/1.1")
         if request.method == "HEAD" or (request.method == "GET" and path.strip("/") == ""):
             served.status = 200
@@ -174,17 +177,35 @@ class ModelServer:
         if status is not None:
             return _refused(served, call, status, f"a fault on purpose: {status}")
         try:
-            found = self._beside.answer(request.method, path, headers, body) if call is None else None
+            asked = self._asked(request, call, headers, body)
+            found = self._beside.answer(asked) if call is None else None
             if found is not None:
                 served.status = 200
                 return web.json_response(found)
-            response = await self.source.open(_asked(request, call, headers, body))
+            response = await self.source.open(asked)
         except (MelliteError, TimeoutError) as error:
             return _failed(request, served, call, error)
         try:
             return await self._relayed(request, response, served, fault)
         finally:
             await response.aclose()
+
+    def _asked(
+        self, request: web.BaseRequest, call: Call | None, headers: Mapping[str, str], body: bytes
+    ) -> HttpRequest:
+        """Return what the source is asked: as at the vendor's, where it is known who that is."""
+        path, _, query = request.raw_path.partition("?")
+        lookup = lookup_of(path, query, headers) if call is None else None
+        if call is not None:
+            url = call.url
+        elif lookup is not None:
+            url = self._beside.address(lookup, headers["host"])
+        else:
+            url = f"http://{headers['host']}{request.raw_path}"
+        key = key_of(query)
+        if key and _GOOGLES_KEY not in headers and (call.protocol if call else lookup and lookup.vendor) in _GOOGLES:
+            headers = {**headers, _GOOGLES_KEY: key}
+        return HttpRequest(request.method, url, headers=headers, body=body, context={"client": _client(headers)})
 
     async def _relayed(
         self, request: web.BaseRequest, response: HttpResponse, served: Served, fault: Fault | None
@@ -218,11 +239,6 @@ def _request(
     loop = asyncio.get_running_loop()
     protocol.begin(payload)
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST)
-
-
-def _asked(request: web.BaseRequest, call: Call | None, headers: Mapping[str, str], body: bytes) -> HttpRequest:
-    url = call.url if call is not None else f"http://{headers['host']}{request.raw_path}"
-    return HttpRequest(request.method, url, headers=headers, body=body, context={"client": _client(headers)})
 
 
 def _client(headers: Mapping[str, str]) -> str:

@@ -7,13 +7,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ..values.errors import ConfigurationError
-from ..wire.endpoint import Endpoint
+from ..wire.endpoint import Endpoint, host_of
 from ..wire.environment import variable
 
-__all__ = ["VIA", "is_plain", "passed_on", "refuse_itself", "refuse_round_trip"]
+__all__ = ["MARKS", "is_provider", "marked", "refuse_itself", "refuse_round_trip"]
 
 #: Names the servers that have passed a request on; https://www.rfc-editor.org/rfc/rfc9110#field.via.
-VIA: Final = "via"
+_VIA: Final = "via"
+
+#: Does so, too: proxies drop, or replace, what they take for their own, and hand on what they do not know.
+_OWN: Final = "mellite-via"
+
+#: The headers by which a server knows what it has passed on.
+MARKS: Final = (_VIA, _OWN)
 
 _PORTS: Final = {"http": 80, "https": 443}
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -59,29 +65,39 @@ def refuse_round_trip(headers: Mapping[str, str], mark: str) -> None:
         ConfigurationError: if it is.
 
     Example:
-        >>> refuse_round_trip({"via": passed_on({}, "mellite-1")}, "mellite-2")
+        >>> refuse_round_trip(marked({}, "mellite-1"), "mellite-2")
     """
-    seen = [each.rpartition(" ")[2] for each in headers.get(VIA, "").split(",")]
-    if mark in seen:
-        others = len(seen) - seen.index(mark) - 1
-        msg = (
-            f"this request has come back to this server by way of {others} more, each of which asks the next: "
-            "let the base URL of one of them lead to the provider"
-        )
-        raise ConfigurationError(msg)
+    for name in MARKS:
+        seen = [each.rpartition(" ")[2] for each in headers.get(name, "").split(",")]
+        if mark in seen:
+            others = len(seen) - seen.index(mark) - 1
+            way = f"{others} more, each of which asks the next" if others else "a proxy"
+            msg = (
+                f"this request has come back to this server by way of {way}: let the base URL of one of them "
+                "lead to the provider"
+            )
+            raise ConfigurationError(msg)
 
 
-def passed_on(headers: Mapping[str, str], mark: str) -> str:
-    """Return the value of ``via`` for what a server passes on.
+def marked(headers: Mapping[str, str], mark: str) -> dict[str, str]:
+    """Return the headers with which a server names itself, after those before it, in what it passes on.
 
     Example:
-        >>> passed_on({"via": "1.1 other"}, "mellite-1")
-        '1.1 other, 1.1 mellite-1'
+        >>> marked({"via": "1.1 other"}, "mellite-1")
+        {'via': '1.1 other, 1.1 mellite-1', 'mellite-via': 'mellite-1'}
     """
-    before = headers.get(VIA)
-    return f"{before}, 1.1 {mark}" if before else f"1.1 {mark}"
+    before = {name: f"{headers[name]}, " for name in MARKS if headers.get(name)}
+    return {_VIA: f"{before.get(_VIA, '')}1.1 {mark}", _OWN: f"{before.get(_OWN, '')}{mark}"}
 
 
-def is_plain(url: str) -> bool:
-    """Return whether a URL leads over plain http, as to a server like this one; no provider need know of those."""
-    return url[:7].lower() == "http://"
+def is_provider(endpoint: Endpoint) -> bool:
+    """Return whether an endpoint leads to the provider itself, which need not know of servers like this one.
+
+    Example:
+        >>> is_provider(Endpoint("https://api.example.com/v1")), is_provider(Endpoint("http://localhost:8080/v1"))
+        (True, False)
+    """
+    base = endpoint.base()
+    if base[:7].lower() == "http://":
+        return False
+    return host_of(base) == host_of(endpoint.base_url) or not any(variable(name) for name in endpoint.variables)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from ..cassettes.interactions import Cassette, HttpInteraction
 from ..cassettes.replaying.transport import ReplayTransport
 from ..values.errors import InvalidRequest
 from ..values.provider_json import JsonObject
-from ..wire.http import Transport
+from ..wire.http import HttpRequest, Transport
 from .dialects import decoded
 from .generating import GeneratingTransport
-from .paths import call_of, compared_url
+from .paths import Lookup, call_of, compared_url
 from .recording import RecordingTransport
 
 __all__ = ["Beside", "listed"]
@@ -42,31 +42,38 @@ class Beside:
         self._recorded: frozenset[str] | None = None
         self._names: Sequence[str] = ()
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> JsonObject | None:
+    def answer(self, request: HttpRequest) -> JsonObject | None:
         """Return the answer to a request that is not a call; None if it is something else, or recorded.
 
         Args:
-            method: of the request.
-            path: without its query.
-            headers: by lower-case name.
-            body: of the request.
+            request: with its headers by lower-case name.
 
         Raises:
             InvalidRequest: if it makes no sense, or there is no such model.
         """
+        method, path, headers, body = request.method, urlsplit(request.url).path, request.headers, request.body
         if self._generating is not None:
             found = self._generating.counted(path, body) if body else None
             return found or listed(method, path, headers, body, [self._generating.name], others=True)
-        if self._cassette is None or self._has(self._cassette, path):
+        if self._cassette is None or _target(request.url) in self._known(self._cassette):
             return None
         return listed(method, path, headers, body, self._names)
 
-    def _has(self, cassette: Cassette, path: str) -> bool:
-        """Return whether an answer to a path is recorded."""
+    def address(self, lookup: Lookup, host: str) -> str:
+        """Return the URL of a lookup: of its vendor, or, where a cassette does not tell of which, of this server."""
+        here = f"http://{host}{lookup.version}{lookup.tail}"
+        recorded = frozenset() if self._cassette is None else self._known(self._cassette)
+        return here if _target(here) in recorded and _target(lookup.url) not in recorded else lookup.url
+
+    def _known(self, cassette: Cassette) -> frozenset[str]:
         if self._recorded is None:
             self._names = _models_of(cassette)
-            self._recorded = frozenset([compared_url(one.request.url).partition("?")[0] for one in cassette.http])
-        return path in self._recorded
+            self._recorded = frozenset([_target(one.request.url) for one in cassette.http])
+        return self._recorded
+
+
+def _target(url: str) -> str:
+    return compared_url(url).partition("?")[0]
 
 
 def _models_of(cassette: Cassette) -> list[str]:

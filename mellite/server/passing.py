@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,8 +16,8 @@ from ..wire.endpoint import is_private_link
 from ..wire.http import HttpRequest, HttpResponse, Transport, shown_url
 from ..wire.route import Route
 from .dialects import asked, decoded
-from .itself import VIA, is_plain, refuse_itself
-from .paths import Call, call_of
+from .itself import MARKS, is_provider, refuse_itself
+from .paths import Call, Lookup, call_of, lookup_of
 
 __all__ = ["PassingTransport", "provider_for"]
 
@@ -29,6 +30,19 @@ _MAKERS: Final[Mapping[str, str]] = {
     "openai-chat": "openai-chat",
     "openai-responses": "openai",
 }
+
+#: Who answers a lookup -> the name of the provider; who it is for none is told by no header.
+_VENDORS: Final[Mapping[str, str]] = {
+    "": "openai",
+    "anthropic": "anthropic",
+    "cohere": "cohere",
+    "google": "google",
+    "ollama": "ollama",
+    "openai": "openai",
+}
+_COHERES: Final = "/v1"
+_OLLAMA: Final = "ollama-chat"
+_VERSION: Final = re.compile(r"/v\d[a-z0-9]*/?$")
 
 #: Headers that belong to the connection of the client, or to its signature, which holds for this server only.
 _DROPPED: Final = frozenset(
@@ -99,28 +113,55 @@ class PassingTransport:
             InvalidRequest: if it is not known who is asked.
             ConfigurationError: if a key would go over plain http, or the provider is the server itself.
         """
-        parts = urlsplit(request.url)
-        call = call_of(parts.path, parts.query)
-        name = None if call is None else provider_for(call, self._spec)
-        if call is None or name is None:
-            msg = f"it is not known who is asked by {request.method} {parts.path}"
-            raise InvalidRequest(msg, status=404)
-        route = catalog.find(name)
+        route, url = self._place(request)
         refuse_itself(route.endpoint, self.own_url)
         headers = {name: value for name, value in request.headers.items() if name not in _DROPPED and value.isascii()}
         taken = request.headers.get("accept-encoding", "")
         headers["accept-encoding"] = "gzip, deflate" if "gzip" in taken else "identity"
-        url = _url(call, route, request.body)
-        if not is_plain(url):
-            headers.pop(VIA, None)
+        if is_provider(route.endpoint):
+            headers = {name: value for name, value in headers.items() if name not in MARKS}
         found = HttpRequest(request.method, url, headers=headers, body=request.body, context=request.context)
         return await self._live.open(await _signed(found, route), timeout=timeout)
+
+    def _place(self, request: HttpRequest) -> tuple[Route, str]:
+        """Return the route to who is asked, and the URL there.
+
+        Raises:
+            InvalidRequest: if it is not known who that is.
+        """
+        parts = urlsplit(request.url)
+        call = call_of(parts.path, parts.query)
+        name = None if call is None else provider_for(call, self._spec)
+        if call is not None and name is not None:
+            route = catalog.find(name)
+            return route, _url(call, route, request.body)
+        lookup = lookup_of(parts.path, parts.query, request.headers)
+        if call is not None and call.protocol == _OLLAMA:
+            lookup = Lookup(vendor="ollama", version="", tail="/api/chat")
+        if lookup is None or self._spec is not None:
+            msg = f"it is not known who is asked by {request.method} {parts.path}"
+            raise InvalidRequest(msg, status=404)
+        return _looked_up(lookup)
 
     async def aclose(self) -> None:
         """Close what sends the requests."""
         close = getattr(self._live, "aclose", None)
         if close is not None:
             await close()
+
+
+def _looked_up(lookup: Lookup) -> tuple[Route, str]:
+    """Return the route to who is asked beside generations, and the URL there."""
+    route = catalog.find(_VENDORS[lookup.vendor])
+    endpoint, base = route.endpoint, route.endpoint.base()
+    tail, _, query = lookup.tail.partition("?")
+    if lookup.vendor in ("cohere", "ollama"):  # who have this elsewhere than their calls
+        base = _VERSION.sub("", base)
+        endpoint = evolve(endpoint, version=_COHERES if lookup.vendor == "cohere" else "")
+    elif endpoint.version and lookup.version:
+        endpoint = evolve(endpoint, version=lookup.version)
+    url = evolve(endpoint, path=tail.replace("{", "%7B"), query=EMPTY).url(base=base)
+    return route, f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
 def _url(call: Call, route: Route, body: bytes) -> str:

@@ -9,7 +9,9 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-__all__ = ["Call", "call_of", "compared_url"]
+from ..values.empty import EMPTY
+
+__all__ = ["Call", "Lookup", "call_of", "compared_url", "key_of", "lookup_of"]
 
 
 @frozen(kw_only=True)
@@ -33,6 +35,26 @@ class Call:
     form: str = ""
 
 
+@frozen(kw_only=True)
+class Lookup:
+    """A question beside generations that vendors answer, as which models there are.
+
+    Args:
+        vendor: who is asked, as in ``openai``; empty where neither path nor headers tell.
+        version: the version in the path, as in ``/v1``; empty for none.
+        tail: what follows the version, with the query.
+    """
+
+    vendor: str
+    version: str
+    tail: str
+
+    @property
+    def url(self) -> str:
+        """Where the vendor itself has it."""
+        return f"{_HOSTS[self.vendor or 'openai']}{self.version}{self.tail}"
+
+
 #: The end of a path -> the protocol, and where its vendor has it.
 _TAILS: Final[Mapping[str, tuple[str, str]]] = {
     "/chat/completions": ("openai-chat", "https://api.openai.com/v1"),
@@ -48,7 +70,24 @@ _GEMINI: Final = re.compile(
     r".*?/(?P<model>(?:models|tunedModels|endpoints)/[^/:]+):(?P<stream>g|streamG)enerateContent"
 )
 _CONVERSE: Final = re.compile(r".*?/model/(?P<model>[^/]+(?:/[^/]+)*?)/converse(?P<stream>-stream)?")
-_URL: Final = re.compile(r"(?is)(?:(https?|wss?)://[^/?#]*)?([^?#]*)(?:\?([^#]*))?.*")
+#: Where vendors answer lookups.
+_HOSTS: Final[Mapping[str, str]] = {
+    "anthropic": "https://api.anthropic.com",
+    "cohere": "https://api.cohere.com",
+    "google": "https://generativelanguage.googleapis.com",
+    "ollama": "http://127.0.0.1:11434",
+    "openai": "https://api.openai.com",
+}
+_LOOKUPS: Final = re.compile(
+    r".*?(?P<version>/v\d[a-z0-9]*)?"
+    r"(?P<tail>/models(?:/.+)?|/messages/count_tokens|/responses/input_tokens|/api/(?:tags|show|ps|version))"
+)
+_GOOGLES: Final = re.compile(r".*/v1(?:alpha|beta)\d*/models(?:/.*)?|.*:countTokens")
+_GOOGLE_HEADERS: Final = ("x-goog-api-key", "x-goog-api-client")
+
+_KEY: Final = "key="
+_VENDORS: Final = {url: vendor for vendor, url in _HOSTS.items()}
+_URL: Final = re.compile(r"(?is)((?:https?|wss?)://[^/?#]*)?([^?#]*)(?:\?([^#]*))?.*")
 
 
 def call_of(path: str, query: str = "") -> Call | None:
@@ -96,6 +135,49 @@ def _gemini(found: re.Match[str], query: str) -> Call:
     )
 
 
+def lookup_of(path: str, query: str = "", headers: Mapping[str, str] = EMPTY) -> Lookup | None:
+    """Return what a path looks up; None if it is nothing of the kind.
+
+    Args:
+        path: the path, percent-encoded, with any prefix.
+        query: what follows the ``?``.
+        headers: by lower-case name: OpenAI, Anthropic, Cohere and Google have the same path for their models.
+
+    Example:
+        >>> lookup_of("/v1/models/claude-opus-4-8", headers={"anthropic-version": "2023-06-01"}).url
+        'https://api.anthropic.com/v1/models/claude-opus-4-8'
+        >>> lookup_of("/any/prefix/api/tags").vendor, lookup_of("/v1/embeddings")
+        ('ollama', None)
+    """
+    path = path.rstrip("/")
+    found = _LOOKUPS.fullmatch(path)
+    if found is None or any(unquote(part) in (".", "..") for part in found["tail"].split("/")):
+        return None
+    tail, version = found["tail"], found["version"] or ""
+    if tail.startswith("/api/"):
+        vendor = "ollama"
+    elif any(name in headers for name in _GOOGLE_HEADERS) or _GOOGLES.fullmatch(path) or key_of(query):
+        vendor = "google"
+    elif "anthropic-version" in headers or tail == "/messages/count_tokens":
+        vendor = "anthropic"
+    elif headers.get("x-fern-sdk-name") == "cohere":
+        vendor = "cohere"
+    else:
+        vendor = "openai" if headers or tail == "/responses/input_tokens" else ""
+    query = "&".join([pair for pair in query.split("&") if not pair.startswith(_KEY)])
+    return Lookup(vendor=vendor, version=version, tail=f"{tail}?{query}" if query else tail)
+
+
+def key_of(query: str) -> str:
+    """Return the key that clients of Google may have in the query; empty for none.
+
+    Example:
+        >>> key_of("alt=sse&key=made-up")
+        'made-up'
+    """
+    return next((unquote(pair[len(_KEY) :]) for pair in query.split("&") if pair.startswith(_KEY)), "")
+
+
 def compared_url(url: str) -> str:
     """Return what is compared of a URL: the call it means, or its path and query, where it means none.
 
@@ -106,8 +188,11 @@ def compared_url(url: str) -> str:
     found = _URL.fullmatch(url)
     if found is None:
         return url
-    path, query = found[2] or "/", found[3] or ""
+    host, path, query = found[1] or "", found[2] or "/", found[3] or ""
     call = call_of(path, query)
     if call is not None:
         return call.target
+    lookup = lookup_of(path, query)
+    if lookup is not None:
+        return f"{_VENDORS.get(host.lower(), lookup.vendor)}:{lookup.tail}"
     return f"{path}?{query}" if query else path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ from ..wire.framing import SseDecoder
 from ..wire.http import HttpRequest, Transport
 from .dialects import decoded
 from .generating import GeneratingTransport
-from .itself import VIA
 from .paths import Call
 from .refusals import error_body, status_of
 from .served import Served
@@ -46,8 +45,10 @@ class Sockets:
         wanted = call is not None and call.protocol == _PROTOCOL
         return wanted and (self._generating is not None or self._replaying is not None)
 
-    async def serve(self, request: web.BaseRequest, call: Call, served: Served, *, via: str) -> web.WebSocketResponse:
-        """Answer all messages of one client, until it goes; *via* names the servers that pass them on."""
+    async def serve(
+        self, request: web.BaseRequest, call: Call, served: Served, *, marks: Mapping[str, str]
+    ) -> web.WebSocketResponse:
+        """Answer all messages of one client, until it goes; *marks* name the servers that pass them on."""
         socket = web.WebSocketResponse(max_msg_size=_LARGEST, compress=False)
         await socket.prepare(request)
         served.status = 101
@@ -55,7 +56,7 @@ class Sockets:
             if self._replaying is not None:
                 await self._replay(socket, call, self._replaying)
             elif self._generating is not None:
-                await self._generate(socket, call, self._generating, via)
+                await self._generate(socket, call, self._generating, marks)
         except MelliteError as error:
             served.error = str(error)
             await socket.send_str(_failure(error))
@@ -69,13 +70,15 @@ class Sockets:
             for answer in await recorded.waiting():
                 await socket.send_str(answer.decode())
 
-    async def _generate(self, socket: web.WebSocketResponse, call: Call, source: GeneratingTransport, via: str) -> None:
+    async def _generate(
+        self, socket: web.WebSocketResponse, call: Call, source: GeneratingTransport, marks: Mapping[str, str]
+    ) -> None:
         async for message in _messages(socket):
             try:
                 body = decoded(message)
                 body.pop("type", None)
                 data = json.dumps({**body, "stream": True}).encode()
-                await self._answer(socket, source, HttpRequest("POST", call.url, headers={VIA: via}, body=data))
+                await self._answer(socket, source, HttpRequest("POST", call.url, headers=marks, body=data))
             except MelliteError as error:
                 await socket.send_str(_failure(error))
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mellite.cassettes import load_cassette
+from mellite.cassettes import (
+    Body,
+    Cassette,
+    HttpInteraction,
+    RecordedRequest,
+    RecordedResponse,
+    ScriptedTransport,
+    load_cassette,
+)
 from mellite.server.running import RunningServer
 from tests.server.asking import raw, served_backend
-from tests.servers.running import free_port
 
 Server = Callable[..., RunningServer]
 
@@ -138,27 +141,90 @@ def test_it_does_not_ask_itself(
         assert len(server.requests) == 1
 
 
-@contextmanager
-def serving(source: str | None, port: int, upstream: int) -> Iterator[str]:
-    """A server in a process of its own whose provider is whoever listens on another port: its address."""
-    own = {"OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1", "OPENAI_API_KEY": "sk-made-up"}
-    command = [sys.executable, "-m", "mellite", "serve", *([source] if source else []), "--port", str(port)]
-    quiet: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, env=os.environ | own, **quiet) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.kill()
+# Models, and what else is looked up
+
+OPENAI = "authorization: Bearer sk-of-the-client\r\n"
+ANTHROPIC = "x-api-key: sk-of-the-client\r\nanthropic-version: 2023-06-01\r\n"
+GOOGLE = "x-goog-api-key: sk-of-the-client\r\n"
+COHERE = "authorization: Bearer sk-of-the-client\r\nx-fern-sdk-name: cohere\r\n"
+LOOKUPS = [
+    ("OPENAI_BASE_URL", "/v1", "GET", "/v1/models", OPENAI, "/v1/models"),
+    ("OPENAI_BASE_URL", "/v1", "GET", "/any/v1/models/ft:gpt-4o:a%2Fb?x=1", OPENAI, "/v1/models/ft:gpt-4o:a%2Fb?x=1"),
+    ("OPENAI_BASE_URL", "/openai", "GET", "/v1/models", OPENAI, "/openai/models"),
+    ("OPENAI_BASE_URL", "/v1", "POST", "/v1/responses/input_tokens", OPENAI, "/v1/responses/input_tokens"),
+    ("ANTHROPIC_BASE_URL", "", "GET", "/v1/models?limit=20", ANTHROPIC, "/v1/models?limit=20"),
+    ("ANTHROPIC_BASE_URL", "/proxy/v1", "GET", "/v1/models/claude", ANTHROPIC, "/proxy/v1/models/claude"),
+    ("ANTHROPIC_BASE_URL", "", "POST", "/v1/messages/count_tokens", ANTHROPIC, "/v1/messages/count_tokens"),
+    ("GOOGLE_GEMINI_BASE_URL", "", "GET", "/v1beta/models", "", "/v1beta/models"),
+    ("GOOGLE_GEMINI_BASE_URL", "", "GET", "/v1/models?pageSize=5", GOOGLE, "/v1/models?pageSize=5"),
+    ("GOOGLE_GEMINI_BASE_URL", "", "POST", "/v1beta/models/g:countTokens", GOOGLE, "/v1beta/models/g:countTokens"),
+    ("GOOGLE_GEMINI_BASE_URL", "", "GET", "/v1/models?key=sk-of-the-client&pageSize=5", "", "/v1/models?pageSize=5"),
+    ("CO_API_URL", "", "GET", "/v1/models?endpoint=chat", COHERE, "/v1/models?endpoint=chat"),
+    ("CO_API_URL", "/v2", "GET", "/v1/models", COHERE, "/v1/models"),
+    ("OLLAMA_BASE_URL", "/v1", "GET", "/api/tags", "", "/api/tags"),
+    ("OLLAMA_BASE_URL", "", "POST", "/api/show", "", "/api/show"),
+    ("OLLAMA_BASE_URL", "/v1", "POST", "/api/chat", "", "/api/chat"),
+]
 
 
-@pytest.mark.parametrize("source", [None, "openai-chat:gpt-4o-mini"])
-def test_what_comes_back_by_way_of_another_server(source: str | None) -> None:
-    """Two servers that ask each other end a request with an error that says so."""
-    ports = free_port(), free_port()
-    with serving(source, *ports) as url, serving(source, *reversed(ports)):
-        for stream in (b"false", b"true"):
-            asked = b'{"model": "m", "stream": %b, "messages": [{"role": "user", "content": "Hi."}]}' % stream
-            found = raw(url, "/v1/chat/completions", asked)
-            assert found.status == 400
-            assert "has come back to this server by way of 1 more" in b"".join(found.pieces).decode()
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_what_is_looked_up_is_passed_on(
+    mellite_server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lookup: tuple[str, ...]
+) -> None:
+    """The vendor whose client asks is asked, word for word, and with the client's key; a recording answers again."""
+    variable, base, method, path, headers, expected = lookup
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    provider = ScriptedTransport([(200, {"content-type": "application/json"}, b'{"data": ["made up"]}')])
+    upstream = mellite_server(provider)
+    monkeypatch.setenv(variable, f"{upstream.url}{base}")
+    server = mellite_server(None, record=tmp_path / "calls.json", even_in_ci=True)
+    body = b'{"model": "m"}' if method == "POST" else b""
+    found = raw(server.url, path, body, method=method, headers=headers)
+    assert (found.status, b"".join(found.pieces)) == (200, b'{"data": ["made up"]}')
+    assert (upstream.requests[0].method, upstream.requests[0].path, upstream.requests[0].body) == (
+        method,
+        expected,
+        body,
+    )
+    if "of-the-client" in path + headers:
+        assert "sk-of-the-client" in str(provider.requests[0].headers)
+    server.stop()
+    again = raw(mellite_server(tmp_path / "calls.json").url, path, body, method=method, headers=headers)
+    assert again.pieces == found.pieces
+    assert "sk-of-the-client" not in (tmp_path / "calls.json").read_text()
+
+
+def test_lists_of_two_vendors_in_one_recording(mellite_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vendors share a path; each client gets the list of its own."""
+    calls = [("https://api.openai.com/v1/models", b'["gpt"]'), ("https://api.anthropic.com/v1/models", b'["claude"]')]
+    recorded = [
+        HttpInteraction(RecordedRequest("GET", url), RecordedResponse(200, body=Body(answer.decode())))
+        for url, answer in calls
+    ]
+    server = mellite_server(Cassette(tuple(recorded)))
+    assert raw(server.url, "/v1/models", method="GET", headers=OPENAI).pieces == [b'["gpt"]']
+    assert raw(server.url, "/v1/models", method="GET", headers=ANTHROPIC).pieces == [b'["claude"]']
+    assert raw(server.url, "/openai/v1/models", method="GET", headers=OPENAI).pieces == [b'["gpt"]']
+
+
+@pytest.mark.parametrize("path", ["/v1/models/../files", "/v1/models/%2e%2E/files", "/v1/models/a/./b", "/v1/files"])
+def test_a_lookup_leads_to_nothing_else(mellite_server: Server, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """No path leads from the models to something else of the provider's, for which the server's key would do, too."""
+    upstream = mellite_server("fake:echo")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{upstream.url}/v1")
+    assert raw(mellite_server(None).url, path, method="GET").status == 404
+    assert upstream.requests == ()
+
+
+def test_a_key_in_the_query(mellite_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's clients may send their key in the URL: it goes on in the header."""
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+    provider = ScriptedTransport([(200, {"content-type": "application/json"}, b"{}")])
+    upstream = mellite_server(provider)
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", upstream.url)
+    path = "/v1beta/models/g:generateContent?key=sk-of-the-client"
+    body = b'{"contents": [{"parts": [{"text": "Hi."}]}]}'
+    assert raw(mellite_server(None).url, path, body).status == 200
+    assert provider.requests[0].headers["x-goog-api-key"] == "sk-of-the-client"
+    assert upstream.requests[0].path == "/v1beta/models/g:generateContent"
