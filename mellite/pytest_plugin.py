@@ -392,15 +392,18 @@ def _part(node: Any) -> str:
 
 
 def _test_name(node: Any) -> str:
-    """Return the test's name with its classes and parameters, without the event loop: both loops ask the same."""
+    """Return the test's name with its classes and parameters, without those that ask the same: loops, repetitions."""
     owner = "".join([f"{one.name}." for one in node.listchain() if isinstance(one, pytest.Class)])
     name, bracket, parameters = node.name.partition("[")
-    loop = getattr(getattr(node, "callspec", None), "params", {}).get("anyio_backend")
+    given = getattr(getattr(node, "callspec", None), "params", {})
+    loop = given.get("anyio_backend")
     loop = loop[0] if isinstance(loop, tuple) else loop
     ids = parameters.removesuffix("]").split("-")
     if loop in ids:
         ids.remove(loop)
     rest = "-".join(ids)
+    if (step := given.get("__pytest_repeat_step_number")) is not None:  # of pytest-repeat, which names it as in "1-5"
+        rest = re.sub(rf"-?{step + 1}-\d+$", "", rest)
     return f"{owner}{name}{bracket}{rest}]" if bracket and rest else f"{owner}{name}"
 
 

@@ -37,6 +37,33 @@ def test_with_pytest_asyncio(pytester: pytest.Pytester, script: Script, run: Run
     assert len(script.requests(1)) == 1
 
 
+#: What pytest-repeat does with ``--count=2``.
+REPEATED = """
+    import pytest
+
+    @pytest.fixture
+    def __pytest_repeat_step_number(request):
+        return request.param
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_generate_tests(metafunc):
+        metafunc.fixturenames.append("__pytest_repeat_step_number")
+        ids = lambda step: f"{step + 1}-2"
+        metafunc.parametrize("__pytest_repeat_step_number", range(2), indirect=True, ids=ids)
+"""
+
+
+@pytest.mark.slow
+def test_repeated(pytester: pytest.Pytester, script: Script, run: Run) -> None:
+    """A test that is repeated to see whether it always passes replays the one cassette that it has."""
+    source = greeting(script, "@pytest.mark.parametrize('word', ['hi', '1-2'])")
+    run(source.replace("(cassette)", "(cassette, word)"), "--mellite-record").assert_outcomes(passed=4)
+    pytester.makeconftest(dedent(REPEATED))
+    run().assert_outcomes(passed=8)
+    found = sorted(path.name for path in (pytester.path / "cassettes" / "test_it").iterdir())
+    assert found == ["test_hello-1-2.json", "test_hello-hi.json"]
+
+
 @pytest.mark.slow
 def test_a_miss(script: Script, run: Run) -> None:
     """Without a cassette the test fails, says how to record one, and asks nobody."""
