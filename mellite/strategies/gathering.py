@@ -341,11 +341,21 @@ class Completed(AsyncIterator[ModelOutputThunk[T]], Iterator[ModelOutputThunk[T]
             raise StopIteration
         return thunk
 
-    def __del__(self) -> None:
-        if self._batch is not None:
+    async def aclose(self) -> None:
+        """Leave now, as if this iterator was dropped."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave now, as if this iterator was dropped."""
+        batch, self._batch = self._batch, None
+        self._thunks = ()
+        if batch is not None:
             task = self._task() if self._task is not None else None
             cancelled = self._cancelled or loops.is_being_cancelled(None) or loops.is_being_cancelled(task)
-            self._batch.drop(cancelled=cancelled)
+            batch.drop(cancelled=cancelled)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 publish(globals(), "mellite", "Gathering", "Results", "as_completed", "gather")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..values.outputs.plan import OutputMode
     from ..values.provider_json import Json
     from ..values.request import Request
+    from .iterators import Events
 
 __all__ = ["Growing", "Items", "Partials"]
 
@@ -32,10 +33,10 @@ class Growing(Answer[T], Generic[T]):
     __slots__ = ()
 
     @abstractmethod
-    def events(self, *, ahead: int | None = None) -> AsyncIterator[Event]:
+    def events(self, *, ahead: int | None = None) -> Events:
         """Iterate over all events of the answer."""
 
-    def partials(self) -> AsyncIterator[Any]:
+    def partials(self) -> Partials:
         """Iterate over the plain JSON data of the answer as it grows; the last is that of the whole answer.
 
         Texts grow as they are written. Numbers, true, false and null come once they are whole, and so do texts that
@@ -53,7 +54,7 @@ class Growing(Answer[T], Generic[T]):
         """
         return Partials(self.events(), self.call.request)
 
-    def items(self) -> AsyncIterator[Any]:
+    def items(self) -> Items:
         """Iterate over the elements of an answer that is a list, each in its type, as soon as it is whole.
 
         Raises:
@@ -186,7 +187,7 @@ class Partials(AsyncIterator[Any]):
 
     __slots__ = ("_events", "_has_ended", "_last", "_text")
 
-    def __init__(self, events: AsyncIterator[Event], request: Request) -> None:
+    def __init__(self, events: Events, request: Request) -> None:
         from ..values.outputs.growing import NOTHING
 
         self._events = events
@@ -212,6 +213,11 @@ class Partials(AsyncIterator[Any]):
                 return data
         raise StopAsyncIteration
 
+    async def aclose(self) -> None:
+        """Leave now, as if this iterator was dropped."""
+        self._has_ended = True
+        await self._events.aclose()
+
 
 @final
 class Items(AsyncIterator[Any]):
@@ -219,7 +225,7 @@ class Items(AsyncIterator[Any]):
 
     __slots__ = ("_count", "_events", "_has_ended", "_kind", "_text", "_waiting")
 
-    def __init__(self, events: AsyncIterator[Event], request: Request, kind: Any) -> None:
+    def __init__(self, events: Events, request: Request, kind: Any) -> None:
         self._events = events
         self._text = _Text(request)
         self._kind = kind
@@ -243,6 +249,11 @@ class Items(AsyncIterator[Any]):
         index = self._count
         self._count += 1
         return self._converted(self._waiting[index], index)
+
+    async def aclose(self) -> None:
+        """Leave now, as if this iterator was dropped."""
+        self._has_ended, self._waiting = True, ()
+        await self._events.aclose()
 
     def _converted(self, element: Json, index: int) -> Any:
         from ..values.output import converted

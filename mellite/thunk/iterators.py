@@ -138,14 +138,49 @@ class _Position(Generic[Item]):
         replay = self._replay = islice(self._read(outcome.compact), after, None)
         return replay
 
-    def __del__(self) -> None:
-        pump = self._pump
-        if pump is None or not pump.counts(self._consumer):
-            return
+    def _leaves_by_cancellation(self) -> bool:
         task = self._task() if self._task is not None else None
         # The iterator may have been handed on: look at the task that drops it and at the one that waited last.
-        cancelled = self._cancelled or is_being_cancelled(None) or is_being_cancelled(task)
-        pump.drop(self._consumer, cancelled=cancelled)
+        return self._cancelled or is_being_cancelled(None) or is_being_cancelled(task)
+
+    def _leave(self) -> Pump | None:
+        """Leave as an iterator that is dropped does, and give nothing more; return a generation that ends by that."""
+        pump, self._pump, self._gen = self._pump, None, None
+        self._open, self._outcome, self._replay = None, cast("Outcome", _LEFT), iter(())
+        if pump is None or not pump.counts(self._consumer):
+            return None
+        cancelled = self._leaves_by_cancellation()
+        if not pump.loop.is_here():
+            pump.drop(self._consumer, cancelled=cancelled)
+            return None
+        return pump if pump.leave(self._consumer, cancelled=cancelled) else None
+
+    def __del__(self) -> None:
+        pump = self._pump
+        if pump is not None and pump.counts(self._consumer):
+            pump.drop(self._consumer, cancelled=self._leaves_by_cancellation())
+
+
+class _Left:
+    """Stands for the outcome in an iterator that was closed."""
+
+    def raise_error(self) -> None:
+        """Raise nothing: there is just no more to read."""
+
+
+_LEFT: Final = _Left()
+
+
+class _Closable(_Position[Item]):
+    """A position whose iterator may be closed before its end, as `contextlib.aclosing` does."""
+
+    __slots__ = ()
+
+    async def aclose(self) -> None:
+        """Leave now, as if this iterator was dropped; a generation that is left by cancellation has ended then."""
+        ended = self._leave()
+        if ended is not None:
+            await ended.linger()
 
 
 def _texts_in(events: list[Event]) -> int:
@@ -154,7 +189,7 @@ def _texts_in(events: list[Event]) -> int:
 
 
 @final
-class Texts(_Position[str], AsyncIterator[str]):
+class Texts(_Closable[str], AsyncIterator[str]):
     """The text deltas of a thunk, each as soon as it arrives."""
 
     __slots__ = ()
@@ -203,7 +238,7 @@ class Texts(_Position[str], AsyncIterator[str]):
 
 
 @final
-class Events(_Position[Event], AsyncIterator[Event]):
+class Events(_Closable[Event], AsyncIterator[Event]):
     """An iterator over all events of a thunk, each as soon as it arrives; a late one gets equal events.
 
     A reader that hands on what it reads takes what is `ready` and `parks` until more comes. While it does, a task that
@@ -343,6 +378,11 @@ class Chunks(AsyncIterator[str]):
                 raise
         return self._ready.pop()
 
+    async def aclose(self) -> None:
+        """Leave now, as if this iterator was dropped."""
+        self._ready, self._ended = [], StopAsyncIteration()
+        await self._texts.aclose()
+
 
 #: The code of one step, for each kind of iterator.
 _STEPS: Final = frozenset(kind.__anext__.__code__ for kind in (Texts, Events, Chunks))
@@ -392,3 +432,7 @@ class SyncTexts(_Position[str], Iterator[str]):
         except BaseException:  # KeyboardInterrupt: this iterator leaves by cancellation when it is dropped
             self._cancelled = True
             raise
+
+    def close(self) -> None:
+        """Leave now, as if this iterator was dropped."""
+        self._leave()

@@ -313,6 +313,10 @@ class StreamEvents(AsyncIterator[StreamEvent]):
         self._over = isinstance(item, CompletedEvent)
         return ChunkEvent(item, attempt=self._stream.attempts) if isinstance(item, Chunk) else item
 
+    async def aclose(self) -> None:
+        """Give nothing more; the stream itself ends with its block."""
+        self._over = True
+
 
 def _shown(errors: tuple[Exception, ...]) -> str:
     """Return the first error of a check, for a repr."""
