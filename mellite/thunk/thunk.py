@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, Unpack, cast
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..values.chunking import Chunking
     from .audience import Consumer
-    from .iterators import Chunks, Events, Texts
+    from .iterators import Chunks, Events, SyncTexts, Texts
     from .outcome import Outcome
     from .pump import Pump
 
@@ -160,7 +160,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
 
     # Reading while text arrives
 
-    def __aiter__(self) -> AsyncIterator[str]:
+    def __aiter__(self) -> Texts:
         return self._texts()
 
     def _texts(self) -> Texts:
@@ -206,7 +206,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
 
         return Chunks(self._texts(), chunker_for(chunking))
 
-    def iter(self) -> Iterator[str]:
+    def iter(self) -> SyncTexts:
         """Iterate over the text deltas as they arrive, in code without await.
 
         Raises:
