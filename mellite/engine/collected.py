@@ -276,10 +276,22 @@ class RowsFile:
             os.fsync(self._file.fileno())
             self._file.close()
             self._file = None
-            os.replace(self._part, self._path)
+            self._name()
         if wrong is not None:
             raise wrong
         return Collected(self._path, rows=self._rows, failed=min(self._failed, self._rows))
+
+    def _name(self) -> None:
+        """Give the file its name."""
+        try:
+            os.replace(self._part, self._path)
+        except OSError as error:
+            path = self._path
+            if os.path.exists(self._part):  # something else has the name now
+                self._path, told = self._part, f"the rows are in {self._part}"
+            else:
+                self._rows, told = 0, "the rows were removed while they were written"
+            raise OSError(error.errno, f"{error.strerror}; {told}", path) from error
 
     def abandon(self) -> None:
         """Remove what was written."""

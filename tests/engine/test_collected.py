@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,25 @@ def test_the_end_of_a_file_comes_once(tmp_path):
     ends = [file.finish() for _ in range(2)]
     assert [(each.rows, each.failed) for each in ends] == [(1, 1), (1, 1)]
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+async def test_a_name_that_was_taken_meanwhile(tmp_path):
+    """Where a folder has the name in the end, the rows are where the error says; if they were removed, it says so."""
+    for is_removed in (False, True):
+        path = tmp_path / f"{is_removed}.jsonl"
+        file = RowsFile(str(path))
+        file.write({"a": 1}, failed=False)
+        (part,) = tmp_path.glob("*.part")
+        if is_removed:
+            part.unlink()
+        else:
+            path.mkdir()
+        said = "the rows were removed while they were written" if is_removed else f"the rows are in {part}"
+        with pytest.raises(OSError, match=re.escape(said)) as caught:
+            file.finish()
+        assert caught.value.filename == str(path)
+        again = file.finish()
+        assert (again.path, again.rows) == ((str(path), 0) if is_removed else (str(part), 1))
+        if not is_removed:
+            assert part.read_bytes() == b'{"a": 1}\n'
+            part.unlink()

@@ -105,7 +105,8 @@ class JournalFile:
             raise _unwritable(directory, error) from error
         try:
             if not try_lock(self._descriptor):
-                msg = f"the journal {directory!r} is open already, in this process or another one"
+                where = "is open already, in this process or another one"
+                msg = f"the journal {directory!r} {where}: wait until that has ended, or name another directory"
                 raise JournalInUse(msg, path=directory)
             self.head = self._head(head)
             if is_new:
