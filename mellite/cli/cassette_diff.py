@@ -244,7 +244,7 @@ def _print_changes(found: Comparison) -> None:
 
 def _summary(found: Comparison) -> str:
     if found.same:
-        return f"the same: {len(found.pairs)} calls"
+        return f"the same: {counted(len(found.pairs), 'call')}"
     counts = {
         "with another request": found.count("request"),
         "with another answer": sum([bool(pair.answer) for pair in found.pairs]),

@@ -108,7 +108,7 @@ def test_markdown(tmp_path: Path) -> None:
         "| `0` | request | 1 difference |  |  |",
         "| `0` | answer | text | ``The `Nile`. <img src=x>`` | `Como` |",
     ]
-    assert command("diff", "--markdown", str(left), str(left)).out.endswith("\n\nthe same: 1 calls\n")
+    assert command("diff", "--markdown", str(left), str(left)).out.endswith("\n\nthe same: 1 call\n")
     assert command("diff", "--markdown", "--json", str(left), str(left)).code == 2
 
 

@@ -282,7 +282,7 @@ def test_diff(tmp_path: Path) -> None:
         "calls: 1 with another request, 1 with another answer; input tokens +0, output tokens +0, cost +$0",
     ]
     same = command("diff", str(left), str(left))
-    assert (same.code, same.out) == (0, "the same: 1 calls\n")
+    assert (same.code, same.out) == (0, "the same: 1 call\n")
 
 
 def test_diff_as_json(tmp_path: Path) -> None:

@@ -123,12 +123,13 @@ class Exchanges:
         Raises:
             InvalidCassette: if nothing could be made of the file.
         """
-        dropped = [*[_sentence(why, places) for why, places in self._skipped.items()], *self._said]
-        dropped += [f"{what}: {', '.join(sorted(names))}" for what, names in self._left.items()]
+        skipped = [_sentence(why, places) for why, places in self._skipped.items()]
         if not self.interactions:
-            reasons = "; ".join(dropped) or "it is empty"
+            reasons = "; ".join(skipped) or "it has none"
             msg = f"there is no call in {self.places.path!r} that could be replayed: {reasons}"
             raise InvalidCassette(msg, path=self.places.path)
+        dropped = [*skipped, *self._said]
+        dropped += [f"{what}: {', '.join(sorted(names))}" for what, names in self._left.items()]
         return Imported(Cassette(tuple(self.interactions), path=self.places.path), tuple(dropped))
 
 

@@ -178,3 +178,11 @@ def test_places(tmp_path: Path, change: Any, place: str) -> None:
     source = har(tmp_path / "a.har", entry(**change))
     with pytest.raises(InvalidCassette, match=rf"a\.har' is not a HAR file: at \$\.log\.entries\[0\]\.{place}"):
         converted(source, tmp_path / "b.json")
+
+
+def test_a_file_without_calls_says_so(tmp_path: Path) -> None:
+    """Where there is nothing to convert, what would have been left out is no reason."""
+    path = tmp_path / "empty.har"
+    path.write_text(json.dumps({"log": {"version": "1.2", "entries": []}}))
+    with pytest.raises(InvalidCassette, match=r"that could be replayed: it has none$"):
+        converted(path, tmp_path / "made.json")
