@@ -16,6 +16,7 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     from ...thunk.outcome import Outcome
+    from ...thunk.pump import Pump
 
 __all__ = ["StepReader", "all_events", "last_event", "step_end"]
 
@@ -113,10 +114,14 @@ class StepReader(AsyncIterator[list[Event]]):
             except BaseException:
                 del self, pump, outcome  # see "Cycles" in `mellite.thunk`
                 raise
-        if self.finish is not None:
-            return []
-        made = outcome.compact.events() if pump is None or pump.has_text_only else pump.events
-        return self._told(list(made)[self._index :])
+        return [] if self.finish is not None else self.left(outcome, pump)
+
+    def left(self, outcome: Outcome, pump: Pump | None = None) -> list[Event]:
+        """Return the events that nobody has read of a step that has settled, also of one that has failed."""
+        pump = self._pump if pump is None else pump
+        made = list(outcome.compact.events() if pump is None or pump.has_text_only else pump.events)
+        index, self._index = self._index, len(made)
+        return self._told(made[index:])
 
     async def leave(self) -> None:
         """Leave by cancellation: the step is cancelled too, unless others wait for it; wait until that is done."""

@@ -167,7 +167,7 @@ class Steps:
             if answer is not None:
                 yield answer
                 return
-            if batch and outcome.error is not None:
+            if outcome.error is not None and (batch := [*batch, *reader.left(outcome)]):
                 yield batch
             rest = reader.rest(outcome)
         except BaseException:
