@@ -29,7 +29,8 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert asyncio.run(run_page(pathlib.Path({str(page)!r}))) == []
         """)
         return
-    assert asyncio.run(run_page(page)) == []
+    differing = asyncio.run(run_page(page))
+    assert not differing, "\n".join(map(str, differing))
 
 
 def anchors(page: Path) -> set[str]:
