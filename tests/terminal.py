@@ -32,7 +32,7 @@ class Seen(NamedTuple):
     @property
     def plain(self) -> str:
         """What it wrote to the terminal, without the codes."""
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", self.drawn)
+        return _plain(self.drawn)
 
     @property
     def screen(self) -> list[str]:
@@ -146,12 +146,20 @@ class Dialogue:
 def _read_until(control: int, texts: tuple[str, ...], before: bytes) -> bytes:
     """What is written to the other side of a terminal until all texts have been, now or before."""
     got = b""
-    while not all(text in (before + got).decode(errors="ignore") for text in texts):
+    ends = time.monotonic() + 60
+    while not all(text in " ".join(_plain((before + got).decode(errors="ignore")).split()) for text in texts):
+        ready, _, _ = select.select([control], [], [], max(ends - time.monotonic(), 0))
+        assert ready and time.monotonic() < ends, f"not all of {texts} in {before + got!r}"
         try:
             got += os.read(control, 65536)
         except OSError:  # how Linux says that the other side is gone
             break
     return got
+
+
+def _plain(drawn: str) -> str:
+    """What is drawn, without codes for colours and the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", drawn)
 
 
 def read_all(control: int) -> bytes:

@@ -19,7 +19,7 @@ from tests.terminal import ROOT
 
 PREAMBLE = """
 import sys, threading
-import anyio, mellite
+import anyio, anyio.to_thread, mellite
 from mellite.errors import ConnectionLost
 from mellite.events import Finish, ResponseStart, TextDelta, Usage
 
@@ -28,6 +28,9 @@ def threads():  # how many are left, when those that are about to end have ended
         if thread is not threading.current_thread():
             thread.join(5)
     return threading.active_count()
+
+async def a_line():  # comes when the terminal has shown what the test waits for
+    await anyio.to_thread.run_sync(sys.stdin.readline)
 
 async def until(holds):
     while not holds():
@@ -61,9 +64,11 @@ def program(code: str, loop: str) -> list[str]:
     ]
 
 
-def on_terminal(code: str, loop: str = "asyncio", **environment: str) -> tuple[str, str]:
-    """What a program writes to standard output, a pipe, and to standard error, a terminal."""
-    seen = terminal.on_terminal(program(code, loop), only_errors=True, **environment)
+def on_terminal(
+    code: str, loop: str = "asyncio", *, when: tuple[str, ...] = (), **environment: str
+) -> tuple[str, str]:
+    """What a program writes to standard output, a pipe, and to standard error, a terminal; see `tests.terminal`."""
+    seen = terminal.on_terminal(program(code, loop), only_errors=True, when=[when] if when else [], **environment)
     assert seen.code == 0, seen.drawn
     return seen.printed, seen.drawn
 
@@ -307,9 +312,10 @@ def test_waiting_for_a_rate_limit() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
             await until(lambda: rate.waiting == 2 and any(thunk.is_computed() for thunk in thunks))
-            await anyio.sleep(0.5)  # the bar is drawn ten times a second
+            await a_line()
             group.cancel_scope.cancel()
-        """
+        """,
+        when=("2 waiting",),
     )
     assert "2 waiting" in drawn
 
@@ -324,10 +330,11 @@ def test_a_map_says_what_it_will_cost_and_what_failed() -> None:
         limits = [mellite.Rate(requests_per_minute=600), mellite.Budget(usd=50)]
         async for thunk in mellite.engine.map(items, limits=limits, concurrency=2):
             if thunk is items[1]:
-                await anyio.sleep(0.3)
+                await a_line()
                 gate.set()
         print(thunk.text)
-        """
+        """,
+        when=("of ~$3.7", "1 failed"),
     )
     assert printed == "hi\n"
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
