@@ -149,7 +149,9 @@ def _read_until(control: int, texts: tuple[str, ...], before: bytes) -> bytes:
     ends = time.monotonic() + 60
     while not all(text in " ".join(_plain((before + got).decode(errors="ignore")).split()) for text in texts):
         ready, _, _ = select.select([control], [], [], max(ends - time.monotonic(), 0))
-        assert ready and time.monotonic() < ends, f"not all of {texts} in {before + got!r}"
+        if not ready or time.monotonic() > ends:
+            msg = f"not all of {texts} in {before + got!r}"
+            raise AssertionError(msg)
         try:
             got += os.read(control, 65536)
         except OSError:  # how Linux says that the other side is gone
