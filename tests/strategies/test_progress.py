@@ -64,9 +64,7 @@ def program(code: str, loop: str) -> list[str]:
     ]
 
 
-def on_terminal(
-    code: str, loop: str = "asyncio", *, when: tuple[str, ...] = (), **environment: str
-) -> tuple[str, str]:
+def on_terminal(code: str, loop: str = "asyncio", *, when: tuple[str, ...] = (), **environment: str) -> tuple[str, str]:
     """What a program writes to standard output, a pipe, and to standard error; for `when`, see `tests.terminal`."""
     seen = terminal.on_terminal(program(code, loop), only_errors=True, when=[when] if when else [], **environment)
     assert seen.code == 0, seen.drawn
