@@ -12,13 +12,14 @@ from operator import attrgetter
 from typing import Any, Final
 
 from ..values.errors import IncompleteStream, InvalidProviderOutput, MelliteError, OutputTooLarge, TransportError
-from ..values.events import Event, Finish, RawChunk
+from ..values.events import Event, Finish, RawChunk, TextDelta
 from ..values.outputs.plan import OutputPlan
 from ..values.outputs.tool_answers import AnswerOfTool
 from ..values.request import Request
 from ..values.usage import Usage
 from .bounds import DEFAULT_BOUNDS, AnswerBounds, held, values_in
 from .framing import Frame, Framing
+from .likeness import LARGEST, Likeness, likeness_of
 from .protocol import Flow, Protocol, State
 from .response import BodyReader
 
@@ -27,8 +28,9 @@ __all__ = ["Parser", "ToolParser", "each", "whole_events"]
 #: Events that only keep the connection alive.
 _PINGS: Final = frozenset({"ping", "keepalive"})
 _NAME: Final = attrgetter("event")
-_LARGE: Final = 1024  # bytes that may hold many events
+_LARGE: Final = LARGEST  # bytes that may hold many events
 _MANY: Final = 8  # events of the stream that are worth a look whether they are all more of the same
+_TRIES: Final = 8  # attempts to find events alike that did not pay, before a stream is taken for one without
 _MOST_LINES: Final = 10  # lines outside of events that are searched for an error one by one
 _SENTENCE: Final = re.compile(rb"[A-Za-z]{2}\S*\s+\S*[A-Za-z]{2}")
 
@@ -49,14 +51,19 @@ class Parser:
         "_bytes",
         "_few",
         "_flow",
+        "_flowing",
         "_framed",
         "_framing",
         "_halt",
         "_initial",
         "_keep_raw",
+        "_likeness",
+        "_pays_from",
+        "_seen",
         "_state",
         "_step",
         "_strayed",
+        "_tries",
         "_values",
         "failure",
         "over",
@@ -76,6 +83,11 @@ class Parser:
         self._state: State = self._initial()
         self._step = protocol.step
         self._flow = protocol.flow
+        self._flowing = protocol.flowing
+        self._tries = 0 if self._flowing is None or (bounds.max_event or LARGEST) < LARGEST else _TRIES
+        self._seen: Likeness | None = None  # of the last event, to be confirmed by the next one
+        self._likeness: Likeness | None = None  # of the last events, which were nothing but more of the text
+        self._pays_from = 0  # bytes of the stream
         self._halt = protocol.halt
         self._framing = framing
         self._bounds = bounds
@@ -114,19 +126,27 @@ class Parser:
         if not data:
             self.over = True
             return self._ended()
-        events: list[Event] = []
         size = len(data)
         self._bytes += size
+        likeness = self._likeness
+        if likeness is not None:
+            delta = likeness.more(data) if size < LARGEST and self._bytes <= self._few else None
+            if delta is not None:
+                self.progressed = True
+                return [RawChunk(data[likeness.at : -2]), delta] if self._keep_raw else [delta]
+            self._likeness = None
+            self._tries -= self._bytes < self._pays_from
+        events: list[Event] = []
         self.progressed = False
         try:
             frames = self._framing.feed(data)
             if self._framing.damaged:  # return none of these events: the gap may lie before any of them
                 msg = "the stream is damaged: a line of it is neither an event nor text, so something may be missing"
                 raise InvalidProviderOutput(msg)
-            if size < _LARGE or self._flow is None:
-                self._take_each(frames, events)
-            else:
+            if size >= _LARGE and self._flow is not None:
                 self._take_many(self._flow, frames, events)
+            elif not (self._tries and len(frames) == 1 and self._is_one_of_many(data, frames[0], events)):
+                self._take_each(frames, events)
             if not self.over:
                 self.failure = self._framing.failure
         except MelliteError as error:
@@ -136,6 +156,33 @@ class Parser:
         if not self._state.complete and (self._framing.stray or self._strayed):
             self._look_beside()
         return events
+
+    def _is_one_of_many(self, data: bytes, frame: Frame, events: list[Event]) -> bool:
+        """Take an event that came alone if it is nothing but more of the text; see whether the next ones are like it.
+
+        Returns:
+            Whether it was taken.
+        """
+        seen, self._seen = self._seen, None
+        flowing = None if self._flowing is None else self._flowing(self._state)
+        if flowing is None or self._flow is None or self._bytes > self._few or frame.event in _PINGS:
+            return False
+        if not self._flows(self._flow, (frame,), frame.event, events):
+            self._tries -= 1
+            return False
+        delta = events[-1]
+        if (
+            type(delta) is not TextDelta or not flowing.pieces or flowing.pieces[-1] is not delta.text
+        ):  # another one grew
+            return True
+        if seen is not None and seen.is_confirmed_by(data, delta.text):
+            seen.flows_into(flowing, delta.id)
+            self._likeness = seen
+            self._pays_from = self._bytes + _MANY * len(data)
+        else:
+            self._seen = likeness_of(data, frame.raw, delta.text)
+            self._tries -= seen is not None and seen.text != delta.text
+        return True
 
     def _take_each(self, frames: Sequence[Frame], events: list[Event]) -> None:
         """Take events of the stream one by one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
-from typing import Any, Generic, Protocol as Interface, SupportsIndex, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol as Interface, SupportsIndex, TypeAlias, TypeVar
 
 from attrs import asdict, field, frozen
 
@@ -17,7 +17,7 @@ from ..values.outputs.plan import OutputPlan
 from ..values.request import Request
 from ..values.usage import Spent
 
-__all__ = ["Flow", "Protocol", "State", "remade"]
+__all__ = ["Flow", "Flowing", "Protocol", "State", "remade"]
 
 
 class State(Interface):
@@ -39,6 +39,18 @@ S = TypeVar("S", bound=State)
 #: ``flow(state, events, name)`` takes the data of stream events that all have this name. It gives one event for each of
 #: those, from the first on, that are nothing but more of the text that flows: what ``step`` would give for it.
 Flow: TypeAlias = Callable[[S, Sequence[bytes], str], Sequence[Event]]
+
+
+class Flowing(NamedTuple):
+    """The text that flows.
+
+    Args:
+        pieces: its pieces, of which ``flow`` adds one for each event.
+        note: takes the number of each event, if they are numbered.
+    """
+
+    pieces: list[str]
+    note: Callable[[int], object] | None = None
 
 
 def _as_it_is(request: Request) -> tuple[Request, tuple[str, ...]]:
@@ -86,11 +98,20 @@ class Protocol(Generic[S]):
     _plain: Callable[[bytes], str | None] | None = field(default=None, init=False, eq=False, repr=False)
     _plain_spent: Callable[[bytes], Spent | None] | None = field(default=None, init=False, eq=False, repr=False)
     _flow: Flow[S] | None = field(default=None, init=False, eq=False, repr=False)
+    _flowing: Callable[[S], Flowing | None] | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
     def flow(self) -> Flow[S] | None:
         """The function that takes many stream events at once, see `Flow`; None where `step` has to take each."""
         return getattr(self, "_flow", None)  # pickles of earlier versions have no such field
+
+    @property
+    def flowing(self) -> Callable[[S], Flowing | None] | None:
+        """The function that says which text flows in a state, if any: all that ``flow`` changes in it is that text.
+
+        None where ``flow`` changes more, or does not exist.
+        """
+        return getattr(self, "_flowing", None)  # likewise
 
     def planned(self, request: Request) -> tuple[Request, OutputPlan]:
         """Return what `plan` gives."""
@@ -130,6 +151,7 @@ class Protocol(Generic[S]):
         plain: Callable[[bytes], str | None] | None = None,
         plain_spent: Callable[[bytes], Spent | None] | None = None,
         flow: Flow[S] | None = None,
+        flowing: Callable[[S], Flowing | None] | None = None,
     ) -> Protocol[S]:
         """Note the function that makes this protocol, and return the protocol.
 
@@ -143,11 +165,13 @@ class Protocol(Generic[S]):
             plain: what the method of this name asks.
             plain_spent: likewise; for answers that `plain` gives a text of.
             flow: what the property of this name gives.
+            flowing: likewise.
         """
         object.__setattr__(self, "_made_by", (make, dialect))
         object.__setattr__(self, "_plain", plain)
         object.__setattr__(self, "_plain_spent", plain_spent)
         object.__setattr__(self, "_flow", flow)
+        object.__setattr__(self, "_flowing", flowing)
         return self
 
     def __reduce_ex__(self, version: SupportsIndex) -> Any:

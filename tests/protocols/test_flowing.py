@@ -255,6 +255,22 @@ def told_at_once(id: str, frames: Sequence[Raw]) -> tuple[list[Event], str]:
         return events, repr(error)
 
 
+def told_one_by_one(id: str, frames: Sequence[Raw], *, keep_raw: bool = False) -> tuple[list[Event], str]:
+    """The same, where each event comes in a piece of its own, so that it may be read by its likeness to the last."""
+    parser = Parser(PROTOCOLS[id], SseDecoder(), REQUEST, keep_raw=keep_raw)
+    events: list[Event] = []
+    for data, name in frames:
+        named = b"event: %s\n" % name.encode() if name != "message" else b""
+        if not parser.over:
+            events += parser.take(named + b"data: %s\n\n" % data)
+        if parser.failure is not None:
+            return events, repr(parser.failure)
+    try:
+        return [*events, *(() if parser.over else parser.take(b""))], ""
+    except MelliteError as error:
+        return events, repr(error)
+
+
 def told_by_flow(id: str, frames: Sequence[Raw]) -> tuple[list[Event], str]:
     """The same, where as much as flows is taken at once, before each event that is taken by itself."""
     protocol = PROTOCOLS[id]
@@ -304,6 +320,7 @@ def agree(id: str, frames: Sequence[Raw]) -> int:
     assert told_by_flow(id, frames) == (short, broke)
     if b"\n" not in b"".join([data for data, _ in frames]):
         assert told_at_once(id, frames) == (short, broke)
+        assert told_one_by_one(id, frames) == (short, broke)
     return len(short)
 
 
@@ -348,7 +365,17 @@ def test_disturbed_flows(id: str, what: str) -> None:
         while len(values) < rnd.randrange(4, 30):
             values.append(rnd.choice((more, more, rnd.choice(others), rnd.choice(BETWEEN[id]))))
         values += rnd.choice(([], [], BETWEEN[id][-3:]))
-        agree(id, [(json.dumps(value).encode(), "message") for value in values])
+        agree(id, [(written(value, rnd), "message") for value in values])
+
+
+def written(value: Any, rnd: random.Random) -> bytes:
+    """The JSON of an event, with another text in place of "b", other padding and blanks."""
+    data = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    data = data.replace('"b"', json.dumps(rnd.choice(("b", "c", "\\", '"}', "", "\u00e9\ud83d\ude00", "the", "\n"))))
+    data = data.replace('"obfuscation":"x"', f'"obfuscation":"{"x" * rnd.randrange(3)}"')
+    if data.endswith("}}"):
+        data = data[:-1] + " " * rnd.randrange(3) + "}"
+    return data.encode("utf-8", "surrogatepass")
 
 
 def test_content_behind_the_end_of_converse() -> None:

@@ -12,7 +12,7 @@ from .dialect import ANTHROPIC, AnthropicDialect
 from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as AnthropicState
-from .stream import flow, halt, initial, step, unary
+from .stream import flow, flowing, halt, initial, step, unary
 
 __all__ = [
     "ANTHROPIC",
@@ -43,4 +43,4 @@ def protocol(dialect: AnthropicDialect = ANTHROPIC) -> Protocol[AnthropicState]:
         classify=classify,
         mend=mend,
         plan=partial(plan, dialect=dialect),
-    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow)
+    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow, flowing=flowing)

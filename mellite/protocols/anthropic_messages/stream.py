@@ -9,6 +9,7 @@ from ...values.errors import InvalidProviderOutput
 from ...values.events import Event, TextDelta, ToolCallEvent
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
+from ...wire.protocol import Flowing
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import listed, shown, wrong
 from ..reading import is_done, read_event, read_whole
@@ -16,7 +17,7 @@ from .answer import TextPiece, ThinkingPiece, decode_plain
 from .blocks import begin_block, end_block, grow
 from .state import State
 
-__all__ = ["flow", "halt", "initial", "step", "unary"]
+__all__ = ["flow", "flowing", "halt", "initial", "step", "unary"]
 
 #: The events that may be nothing but a delta; "message" is the name of an event without one.
 _DELTAS: Final = ("content_block_delta", "message")
@@ -104,6 +105,13 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
         block.pieces.append(piece.text)
         deltas.append(TextDelta(piece.text, block.event_id))
     return deltas
+
+
+def flowing(state: State) -> Flowing | None:
+    """Return the text that flows: that of the block which was begun last. None if it is closed, or of another kind."""
+    block = next(reversed(state.blocks.values()), None)
+    flows = block is not None and block.open and block.kind == "text" and not state.complete
+    return Flowing(block.pieces) if block is not None and flows else None
 
 
 def halt(state: State) -> Sequence[Event]:

@@ -9,7 +9,7 @@ from .body import OPTIONS, lower, mend
 from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as CohereState
-from .stream import flow, halt, initial, step, unary
+from .stream import flow, flowing, halt, initial, step, unary
 
 __all__ = ["CohereChatRaw", "CohereResponse", "CohereState", "protocol"]
 
@@ -32,4 +32,4 @@ def protocol() -> Protocol[CohereState]:
         classify=classify,
         mend=mend,
         plan=plan,
-    ).made_by(protocol, plain=plain, plain_spent=plain_spent, flow=flow)
+    ).made_by(protocol, plain=plain, plain_spent=plain_spent, flow=flow, flowing=flowing)

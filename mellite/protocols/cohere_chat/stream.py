@@ -11,6 +11,7 @@ from ...values.errors import MelliteError, ProviderInternal, UnknownProviderErro
 from ...values.events import Event, ReasoningDelta, TextDelta, ToolCallEvent
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
+from ...wire.protocol import Flowing
 from ..error_answers import failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import json_text, listed, text_of, wrong
@@ -18,7 +19,7 @@ from ..reading import answered, decoded, is_done, read_whole
 from .answer import PlainCallEvent, decode_plain, usage_of
 from .state import State
 
-__all__ = ["flow", "halt", "initial", "step", "unary"]
+__all__ = ["flow", "flowing", "halt", "initial", "step", "unary"]
 
 #: What an event carries, by one of these names.
 _PAYLOADS: Final = ("delta", "message")
@@ -102,6 +103,12 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
         block.pieces.append(content.text)
         deltas.append(TextDelta(content.text, block.id))
     return deltas
+
+
+def flowing(state: State) -> Flowing | None:
+    """Return the text that flows; None if none does."""
+    block = state.flowing
+    return Flowing(block.pieces) if block is not None and block.kind == "text" else None
 
 
 def halt(state: State) -> Sequence[Event]:

@@ -12,7 +12,7 @@ from .dialect import GOOGLE, GeminiDialect
 from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as GeminiState
-from .stream import flow, halt, initial, step, unary
+from .stream import flow, flowing, halt, initial, step, unary
 
 __all__ = ["GOOGLE", "GeminiDialect", "GeminiRaw", "GeminiResponse", "GeminiState", "protocol"]
 
@@ -35,4 +35,4 @@ def protocol(dialect: GeminiDialect = GOOGLE) -> Protocol[GeminiState]:
         classify=classify,
         mend=mend,
         plan=plan,
-    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow)
+    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow, flowing=flowing)

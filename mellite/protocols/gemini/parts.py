@@ -49,8 +49,12 @@ def on_part(state: State, part: Mapping[str, Json], events: list[Event]) -> None
         _on_call(state, call, signature, events)
     elif text is None:
         _on_other(state, part, events)
-    elif text or signature:
-        _on_text(state, "reasoning" if part.get("thought") is True else "text", text, signature, events)
+    else:
+        kind = "reasoning" if part.get("thought") is True else "text"
+        if text or signature:
+            _on_text(state, kind, text, signature, events)
+        elif kind != state.block:
+            state.plain = ""  # an empty part of another kind: what comes now belongs to a new one in the whole answer
 
 
 def _on_text(state: State, kind: str, text: str, signature: str | None, events: list[Event]) -> None:

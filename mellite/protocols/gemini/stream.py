@@ -8,6 +8,7 @@ from typing import Final
 from ...values.events import Event, FinishReason, ReasoningDelta, TextDelta
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
+from ...wire.protocol import Flowing
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import listed, wrong
 from ..reading import answered, is_done, read_event, read_whole
@@ -18,7 +19,7 @@ from .field_names import with_known_names
 from .parts import MISSES, close, finish_call, on_part
 from .state import State
 
-__all__ = ["flow", "halt", "initial", "step", "unary"]
+__all__ = ["flow", "flowing", "halt", "initial", "step", "unary"]
 
 #: The fields of an answer, in one piece or a chunk of it.
 _ANSWER: Final = ("candidates", "promptFeedback", "prompt_feedback", "usageMetadata", "usage_metadata")
@@ -98,6 +99,11 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
             state.last_usage = chunk.usageMetadata
         deltas.append(TextDelta(text, state.block_id))
     return deltas
+
+
+def flowing(state: State) -> Flowing | None:
+    """Return the text that flows; None if none does."""
+    return Flowing(state.merged.flowing) if state.plain == "text" else None
 
 
 def halt(state: State) -> Sequence[Event]:

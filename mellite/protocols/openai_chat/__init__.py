@@ -12,7 +12,7 @@ from .dialect import OPENAI, ChatDialect
 from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as ChatState
-from .stream import flow, halt, initial, step, unary
+from .stream import flow, flowing, halt, initial, step, unary
 
 __all__ = ["OPENAI", "ChatCompletion", "ChatDialect", "ChatState", "OpenAIChatRaw", "protocol"]
 
@@ -35,4 +35,4 @@ def protocol(dialect: ChatDialect = OPENAI) -> Protocol[ChatState]:
         classify=classify,
         mend=partial(mend, dialect=dialect),
         plan=partial(plan, dialect=dialect),
-    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow)
+    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow, flowing=flowing)

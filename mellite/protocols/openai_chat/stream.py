@@ -9,6 +9,7 @@ from ...values.errors import IncompleteStream, MelliteError
 from ...values.events import Event, ReasoningDelta, TextDelta, TextEnd
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
+from ...wire.protocol import Flowing
 from ..error_answers import failure_of
 from ..finish_words import finish_reason, is_cut_short, is_unfinished
 from ..json_values import listed, wrong
@@ -18,7 +19,7 @@ from .deltas import MISSES, end_reasoning, on_delta
 from .dialect import OPENAI, ChatDialect
 from .state import State
 
-__all__ = ["flow", "halt", "initial", "step", "unary"]
+__all__ = ["flow", "flowing", "halt", "initial", "step", "unary"]
 
 #: The fields of an answer, in one piece or a chunk of it.
 _ANSWER: Final = ("choices",)
@@ -90,6 +91,11 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
             add(text)
         state.merged.content += texts
     return list(map(TextDelta, texts))
+
+
+def flowing(state: State) -> Flowing | None:
+    """Return the text that flows; None if none does."""
+    return Flowing(state.merged.content) if state.plain == "text" else None
 
 
 def _flowed(state: State, delta: PlainDelta) -> Sequence[Event] | None:

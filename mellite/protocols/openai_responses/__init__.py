@@ -12,7 +12,7 @@ from .dialect import OPENAI, ResponsesDialect
 from .plain import plain, plain_spent
 from .schema import plan
 from .state import State as ResponsesState
-from .stream import flow, halt, initial, step, unary
+from .stream import flow, flowing, halt, initial, step, unary
 
 __all__ = [
     "OPENAI",
@@ -44,4 +44,4 @@ def protocol(dialect: ResponsesDialect = OPENAI) -> Protocol[ResponsesState]:
         mend=mend,
         plan=partial(plan, dialect=dialect),
         elsewhere="ask a server that only knows Chat Completions with '{provider}-chat:' instead of '{provider}:'",
-    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow)
+    ).made_by(protocol, dialect, plain=plain, plain_spent=plain_spent, flow=flow, flowing=flowing)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from ...values.errors import IncompleteStream, MelliteError
 from ...values.events import Event, FinishReason, ReasoningDelta, StepFinish, TextDelta, ToolInputDelta
 from ...values.provider_json import Json, JsonObject
 from ...values.request import Request
+from ...wire.protocol import Flowing
 from ..error_answers import failure_of
 from ..json_values import wrong
 from ..reading import answered, decoded, is_done
@@ -18,7 +20,7 @@ from .events import HANDLERS, object_in
 from .pieces import Block, Item
 from .state import State
 
-__all__ = ["flow", "halt", "initial", "step", "unary"]
+__all__ = ["flow", "flowing", "halt", "initial", "step", "unary"]
 
 _CUT_SHORT: Final[dict[str, FinishReason]] = {
     "max_output_tokens": "length",
@@ -124,6 +126,14 @@ def flow(state: State, events: Sequence[bytes], name: str = "message") -> list[E
         grown.pieces.append(plain.delta)
         deltas.append(TextDelta(plain.delta, grown.id))
     return deltas
+
+
+def flowing(state: State) -> Flowing | None:
+    """Return the text that flows; None if none does. Its events are numbered."""
+    flows = state.flow
+    if flows is None or flows.type != "response.output_text.delta":
+        return None
+    return Flowing(flows.grown.pieces, partial(state.sequence.note, of=flows.grown))
 
 
 def _flowed(grown: Block | Item, more: str) -> Event:

@@ -1,0 +1,154 @@
+"""An event of a stream is read by its likeness to the last ones if nothing but its text differs, and only then."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import mellite
+from mellite.events import RawChunk, TextDelta
+from mellite.protocols import anthropic_messages, cohere_chat, gemini, openai_chat, openai_responses
+from mellite.wire.framing import SseDecoder
+from mellite.wire.likeness import Likeness, likeness_of
+from mellite.wire.parsing import Parser
+from mellite.wire.protocol import Flowing, Protocol
+
+CHAT = '{"id":"c1","choices":[{"index":0,"delta":{"content":TEXT},"finish_reason":null}],"usage":null}'
+PADDED = '{"id":"c1","choices":[{"index":0,"delta":{"content":TEXT}}],"obfuscation":"PAD"}'
+CLAUDE = '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":TEXT}BLANKS}'
+RESPONSES = (
+    '{"type":"response.output_text.delta","content_index":0,"delta":TEXT,"item_id":"i0",'
+    '"obfuscation":"PAD","output_index":0,"sequence_number":NUMBER}'
+)
+COHERE = '{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":TEXT}}}}'
+GEMINI = '{"candidates":[{"content":{"parts":[{"text":TEXT}],"role":"model"},"index":0}],"responseId":"r"}'
+
+#: Protocol -> what begins a text, and its events.
+STREAMS: dict[str, tuple[Protocol[Any], list[str], str, str]] = {
+    "chat": (openai_chat.protocol(), [], "", CHAT),
+    "chat, padded": (openai_chat.protocol(), [], "", PADDED),
+    "messages": (
+        anthropic_messages.protocol(),
+        ['{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}'],
+        "content_block_delta",
+        CLAUDE,
+    ),
+    "responses": (
+        openai_responses.protocol(),
+        ['{"type":"response.output_item.added","output_index":0,"item":{"id":"i0","type":"message"}}'],
+        "response.output_text.delta",
+        RESPONSES,
+    ),
+    "cohere": (
+        cohere_chat.protocol(),
+        ['{"type":"content-start","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}}'],
+        "",
+        COHERE,
+    ),
+    "gemini": (gemini.protocol(), [], "", GEMINI),
+}
+TEXTS = ["The", " fox", " jumps", " jumps", ' says "hi"}', " \\ and\n", "é", " \N{SNOWMAN}", "0"]
+
+
+def event_of(form: str, number: int, text: str, name: str = "") -> bytes:
+    """An event of a stream, as its server would send it."""
+    data = form.replace("TEXT", json.dumps(text, ensure_ascii=bool(number % 2)))
+    data = data.replace("PAD", "aB1"[: number % 4]).replace("BLANKS", " " * (number % 3)).replace("NUMBER", str(number))
+    return (f"event: {name}\n" if name else "").encode() + b"data: " + data.encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("keep_raw", [False, True], ids=["no raw", "raw"])
+@pytest.mark.parametrize("name", STREAMS)
+def test_only_the_first_events_are_decoded(name: str, keep_raw: bool) -> None:
+    """Every protocol gives each text, and looks into no event after the third."""
+    protocol, begun, kind, form = STREAMS[name]
+    parser = Parser(protocol, SseDecoder(), mellite.Request.of("hi"), keep_raw=keep_raw)
+    for first in begun:
+        parser.take(b"data: " + first.encode() + b"\n\n")
+    decoded: list[int] = []
+    number, given = 0, []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name in ("step", "flow"):
+            decoded.append(number)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        for number, text in enumerate(TEXTS):
+            data = event_of(form, number, text, kind)
+            events = parser.take(data)
+            given += [event.text for event in events if type(event) is TextDelta]
+            raw = [event.data for event in events if type(event) is RawChunk]
+            assert raw == ([data[data.index(b"data: ") + 6 : -2]] if keep_raw else [])
+            assert parser.progressed
+    finally:
+        sys.setprofile(before)
+    assert given == TEXTS
+    assert decoded
+    assert max(decoded) <= 2
+
+
+def alike(form: str, numbers: list[int]) -> tuple[Likeness, list[str]]:
+    """The likeness of two events, and where its texts go."""
+    data, other = event_of(form, 1, "one"), event_of(form, 2, "two")
+    likeness = likeness_of(data, data[6:-2], "one")
+    assert likeness is not None
+    assert likeness.is_confirmed_by(other, "two")
+    pieces: list[str] = []
+    likeness.flows_into(Flowing(pieces, numbers.append), "text-7")
+    return likeness, pieces
+
+
+@pytest.mark.parametrize("form", [CHAT, PADDED, CLAUDE, RESPONSES, COHERE, GEMINI], ids=lambda form: form[:20])
+def test_another_byte_is_another_event(form: str) -> None:
+    """Whatever byte is changed, left out or put in: an event that is taken has another text or padding, and no more."""
+    numbers: list[int] = []
+    likeness, pieces = alike(form, numbers)
+    whole = event_of(form, 3, "three")
+    assert likeness.more(whole) == TextDelta("three", "text-7")
+    assert numbers == ([3] if form is RESPONSES else [])
+    taken = 0
+    for at in range(len(whole)):
+        for put in (b"", b"x", b"0", b'"', b"\\", b" ", b"}", b"\n", b"\xff", b"{", b"\x00"):
+            for changed in (whole[:at] + put + whole[at + 1 :], whole[:at] + put + whole[at:]):
+                pieces.clear()
+                delta = likeness.more(changed)
+                if delta is None:
+                    assert not pieces
+                    continue
+                taken += 1
+                value = json.loads(changed.removeprefix(b"data: "))
+                varying = [str(value.get(key, "")) for key in ("obfuscation", "sequence_number")]
+                expected = form.replace("TEXT", json.dumps(delta.text)).replace("PAD", varying[0]).replace("BLANKS", "")
+                assert value == json.loads(expected.replace("NUMBER", varying[1]))
+                assert pieces == [delta.text]
+    assert taken > 5
+
+
+def test_what_does_not_show_where_the_text_is() -> None:
+    """Nothing is taken for a likeness where the text is there twice, or where there is more than one event."""
+    twice = event_of(CHAT.replace('"c1"', '"one"'), 0, "one")
+    assert likeness_of(twice, twice[6:-2], "one") is None
+    once = event_of(CHAT, 0, "one")
+    assert likeness_of(once, once[6:-2], "two") is None
+    assert likeness_of(b": a comment\n" + once, once[6:-2], "one") is None
+    assert likeness_of(once + once, once[6:-2], "one") is None
+    assert likeness_of(once[:-2] + b"\r\n\r\n", once[6:-2], "one") is None
+    likeness = likeness_of(once, once[6:-2], "one")
+    assert likeness is not None
+    assert not likeness.is_confirmed_by(once, "one")  # the same once more shows nothing
+
+
+def test_a_server_that_sends_the_text_twice() -> None:
+    """Its text is read in full every time, and only for a while is it tried otherwise."""
+    form = '{"id":TEXT,"choices":[{"index":0,"delta":{"content":TEXT}}]}'
+    protocol: Protocol[Any] = openai_chat.protocol()
+    parser = Parser(protocol, SseDecoder(), mellite.Request.of("hi"), keep_raw=False)
+    texts = [f"word {number} " for number in range(40)]
+    given = [event.text for text in texts for event in parser.take(event_of(form, 0, text)) if type(event) is TextDelta]
+    assert given == texts
