@@ -233,3 +233,10 @@ class AsyncioWaiter:
     def wait(self) -> asyncio.Future[None]:
         """Return what waits for the wake-up; not a coroutine, which would be one step more for every turn."""
         return self.future
+
+    def renew(self, task: object) -> bool:
+        """Get ready for another wait of `task`, if that runs this code."""
+        if task is None or current_asyncio_task() is not task:
+            return False
+        self.future = asyncio.Future(loop=self.home)
+        return True

@@ -56,6 +56,14 @@ class Waiter(Waker, Protocol):
         """Return what waits for the wake-up when it is awaited, which has to follow at once."""
         ...
 
+    def renew(self, task: object) -> bool:
+        """Get ready for another wait, once the last one is over; return False, and do nothing, if that cannot be.
+
+        Args:
+            task: the task that waited last, if that is known. Another one has to make a waiter of its own.
+        """
+        ...
+
 
 class Loop(Protocol):
     """An event loop as the pump of a generation needs it.

@@ -163,6 +163,15 @@ class TrioWaiter:
         """Return what waits for the wake-up."""
         return self.event.wait()
 
+    def renew(self, task: object) -> bool:
+        """Get ready for another wait of `task`, if that runs this code."""
+        import trio
+
+        if task is None or not trio.lowlevel.in_trio_task() or trio.lowlevel.current_task() is not task:
+            return False
+        self.event = trio.Event()
+        return True
+
 
 def _nothing() -> None:
     pass

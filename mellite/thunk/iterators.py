@@ -41,6 +41,7 @@ class _Position(Generic[Item]):
         "_events",
         "_gen",
         "_index",
+        "_last",
         "_lent",
         "_open",
         "_outcome",
@@ -73,6 +74,7 @@ class _Position(Generic[Item]):
         self._index = 0
         self._refresh = ahead // 2  # the index from which to ask for more
         self._cancelled = False
+        self._last: loops.Waiter | None = None  # the waiter of the last wait
         self._parked: loops.Waiter | None = None  # the reader's, while it waits in `Events.parks`
         self._lent = False  # that wait, to another task
         self._task: weakref.ref[object] | None = None  # the task that last waited here
@@ -101,16 +103,21 @@ class _Position(Generic[Item]):
         """Return what to wait for until more has come; None if it has. If dropped now, it left by cancellation."""
         if index >= self._refresh or self._consumer.gone:
             self._ask(index)
-        waiter = loops.waiter()
-        task = waiter.task()
-        if task is not None and (self._task is None or self._task() is not task):
-            self._read_by(task)
+        waiter = self._last
+        if waiter is None or self._task is None or not waiter.renew(self._task()):
+            waiter = loops.waiter()
+            task = waiter.task()
+            self._last = None if task is None else waiter
+            if task is not None and (self._task is None or self._task() is not task):
+                self._read_by(task)
         self._cancelled = True
         return waiter if pump.is_to_wait(waiter, index) else None
 
     def _read_by(self, task: object) -> None:
         """Take `task`, which is about to wait, for the reader, unless it takes one step for another task."""
-        if not readers.is_a_step(task, _STEPS):
+        if readers.is_a_step(task, _STEPS):
+            self._last = None  # the task for which it reads may be one of another loop
+        else:
             self._task = weakref.ref(task)
             readers.follow(task, self)
 

@@ -9,7 +9,7 @@ servers pad and number their events with may differ.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 import msgspec
@@ -51,7 +51,19 @@ class Likeness:
         text: that text.
     """
 
-    __slots__ = ("_closing", "_end", "_flowing", "_id", "_number", "_opening", "_start", "_varying", "at", "text")
+    __slots__ = (
+        "_closing",
+        "_end",
+        "_id",
+        "_note",
+        "_number",
+        "_opening",
+        "_pieces",
+        "_start",
+        "_varying",
+        "at",
+        "text",
+    )
 
     def __init__(self, opening: bytes, closing: Sequence[bytes], *, text: str, at: int) -> None:
         self._opening = opening
@@ -61,13 +73,14 @@ class Likeness:
         # What stands before each that varies, from the last one on.
         self._varying = [(before, len(before), before.endswith(_PADDING)) for before in closing[-2::-1]]
         self._number: int | None = None
-        self._flowing: Flowing | None = None
+        self._pieces: list[str] = []
+        self._note: Callable[[int], object] | None = None
         self._id = ""
         self.at = at
         self.text = text
 
-    def text_in(self, data: bytes) -> str | None:
-        """Return the text of `data` if that is one event like the others, and the text is not empty; else None."""
+    def more(self, data: bytes) -> TextDelta | None:
+        """Take an event like the others: return its delta. Return None for any other, and take nothing."""
         if not (data.startswith(self._opening) and data.endswith(self._closing)):
             return None
         start, end = self._start, len(data) - self._end
@@ -78,9 +91,15 @@ class Likeness:
                 return None
             end = at
         try:
-            return _decode(data[start:end]) or None
+            text = _decode(data[start:end])
         except ValueError:  # no text, or more than that
             return None
+        if not text:
+            return None
+        self._pieces.append(text)
+        if self._note is not None and self._number is not None:
+            self._note(self._number)
+        return TextDelta(text, self._id)
 
     def _may_vary(self, before: bytes, varying: bytes) -> bool:
         """Tell whether `varying`, which is no padding, may stand there after `before`."""
@@ -93,21 +112,12 @@ class Likeness:
 
     def is_confirmed_by(self, data: bytes, text: str) -> bool:
         """Tell whether another event is like the first, and differs from it by its text, which was read in full."""
-        return text != self.text and self.text_in(data) == text
+        delta = self.more(data) if text != self.text else None
+        return delta is not None and delta.text == text
 
     def flows_into(self, flowing: Flowing, id: str) -> None:
-        """Add the texts of `more` there, as deltas with this id."""
-        self._flowing, self._id = flowing, id
-
-    def more(self, data: bytes) -> TextDelta | None:
-        """Take an event like the others: return its delta. Return None for any other, and take nothing."""
-        text, flowing = self.text_in(data), self._flowing
-        if text is None or flowing is None:
-            return None
-        flowing.pieces.append(text)
-        if flowing.note is not None and self._number is not None:
-            flowing.note(self._number)
-        return TextDelta(text, self._id)
+        """Add the texts of `more` there from now on, and give them this id."""
+        self._pieces, self._note, self._id = flowing.pieces, flowing.note, id
 
 
 def likeness_of(data: bytes, raw: bytes, text: str) -> Likeness | None:

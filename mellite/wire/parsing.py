@@ -123,12 +123,12 @@ class Parser:
 
         An error in the middle of *data* is kept for `next` to raise, so that the events before it are not lost.
         """
-        if not data:
-            self.over = True
-            return self._ended()
         size = len(data)
         self._bytes += size
         likeness = self._likeness
+        if not data:
+            self.over = True
+            return self._ended()
         if likeness is not None:
             delta = likeness.more(data) if size < LARGEST and self._bytes <= self._few else None
             if delta is not None:

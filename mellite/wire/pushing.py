@@ -7,6 +7,7 @@ from one thread, and no code of a user runs in that.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import Final, final
@@ -16,8 +17,9 @@ from ..values.events import Event
 from ..values.request import Request
 from ..values.telling import log
 from ..values.text_answer import Batch
-from .answering import DEFAULT_TIMEOUTS, EVENTS, OK, Answering, Call, Place, Standing, Way, Whole, parser_of, text_of
+from .answering import EVENTS, OK, Answering, Call, Place, Standing, Way, Whole, parser_of, text_of
 from .bounds import AnswerBounds
+from .deadlines import Deadlines
 from .http import ArrivingResponse, Sent, Transport
 from .parsing import Parser
 from .response import DRAIN_SECONDS, PIECE
@@ -48,27 +50,24 @@ class Pushing:
     """
 
     __slots__ = (
-        "_began",
         "_bounds",
         "_call",
-        "_ends",
+        "_deadlines",
         "_has_more_than_blanks",
         "_has_started",
         "_held",
         "_is_paused",
         "_is_whole",
         "_keep_raw",
-        "_now",
+        "_most",
         "_parser",
         "_place",
-        "_progressed",
         "_request",
         "_response",
         "_sent",
         "_sink",
         "_step",
         "_taken",
-        "_timeouts",
         "_transport",
         "_waits",
         "_way",
@@ -91,9 +90,10 @@ class Pushing:
         self._sink: Sink | None = sink
         self._keep_raw = keep_raw
         self._bounds = bounds
+        self._most = sys.maxsize if bounds.max_bytes is None else bounds.max_bytes  # bytes of a stream
         self._place = place
         self._call: Call | None = None
-        self._timeouts = DEFAULT_TIMEOUTS
+        self._deadlines = Deadlines(sink.generation.loop.clock)
         self._sent: Sent | None = None
         self._response: ArrivingResponse | None = None
         self._parser: Parser | None = None
@@ -104,10 +104,6 @@ class Pushing:
         self._held = b""
         self._is_whole = False
         self._taken = 0
-        self._now: Callable[[], float] = sink.generation.loop.clock
-        self._began = 0.0
-        self._ends: float | None = None  # when the total timeout passes
-        self._progressed = 0.0
         self._step: Callable[[Pushing], None] = Pushing._on_head  # not bound: that would be a cycle
 
     @property
@@ -131,11 +127,7 @@ class Pushing:
             return
         if sent is not None:
             self._sent = sent
-            self._timeouts = timeouts = call.timeouts
-            self._began = self._progressed = now = self._now()
-            if timeouts.total is not None:
-                self._ends = now + timeouts.total
-            sent.watch(self._deadline(self._timeouts.first_byte))
+            sent.watch(self._deadlines.begin(call.timeouts))
             if log.is_detailed and not offline:
                 tell_of(call.http)
 
@@ -172,7 +164,7 @@ class Pushing:
         sent = self._sent
         if self._is_paused and sent is not None:
             self._is_paused = False
-            self._progressed = now = self._now()
+            self._deadlines.progressed = now = self._deadlines.now()
             if self._watch(now):
                 sent.resume()
                 self._arrived()
@@ -220,8 +212,8 @@ class Pushing:
                 held=self._held,
                 is_whole=self._is_whole,
                 taken=self._taken,
-                began=self._began or None,
-                progressed=self._progressed,
+                began=self._deadlines.began or None,
+                progressed=self._deadlines.progressed,
                 failure=failure,
             )
         return Answering(
@@ -268,7 +260,7 @@ class Pushing:
             return
         self._response = response
         if response.status not in OK or response.is_encoded:
-            self._progressed = self._now()
+            self._deadlines.progressed = self._deadlines.now()
             self._leave()
             return
         call = self._call
@@ -314,12 +306,12 @@ class Pushing:
 
     def _wait_for_whole(self, response: ArrivingResponse) -> None:
         """Wait for more of an answer in one piece: every piece is progress, once there is more than blanks."""
-        now = self._now()
+        now = self._deadlines.now()
         if not self._has_more_than_blanks:
             self._held += response.arrived()
             self._has_more_than_blanks = bool(self._held.lstrip(_BLANK))
         if self._has_more_than_blanks:
-            self._progressed = now
+            self._deadlines.progressed = now
         self._begin_alone(now)
 
     def _on_first(self) -> None:
@@ -328,12 +320,12 @@ class Pushing:
         data = self._take()
         if sent is None or call is None or self._sink is None:
             return
-        now = self._now()
+        now = self._deadlines.now()
         if not data:
             self._begin_alone(now)
             return
-        self._progressed = now
-        sent.watch(self._deadline(self._timeouts.idle))
+        self._deadlines.progressed = now
+        sent.watch(self._deadlines.next_event())
         first = data.lstrip(_BLANK)[:1]
         if not first or first == b"<" or first in _JSON:
             self._held = data + self._held
@@ -358,25 +350,34 @@ class Pushing:
         events, sink = self._start(), self._sink
         self._has_started = True
         if events:
-            self._progressed = now
+            self._deadlines.progressed = now
         if events and sink is not None and not sink.push(events):
             self._pause()
         else:
             self._watch(now)
 
     def _on_more(self) -> None:
-        parser = self._parser
-        data = self._take()
-        if data and parser is not None:
+        parser, response = self._parser, self._response
+        if parser is None or response is None:
+            return
+        data = response.arrived() if not self._held else b""
+        if data and len(data) <= PIECE and self._taken + len(data) <= self._most:  # as `_take`, for what is usual
+            self._taken += len(data)
             self._parse(parser, data)
+        elif rest := self._take(data):
+            self._parse(parser, rest)
 
-    def _take(self) -> bytes | None:
-        """Take bytes off the body; nothing where there are none yet, or a task has to tell why."""
+    def _take(self, data: bytes = b"") -> bytes | None:
+        """Take bytes off the body; nothing where there are none yet, or a task has to tell why.
+
+        Args:
+            data: what has been taken of it, and is still to be looked at.
+        """
         sent, response = self._sent, self._response
         if sent is None or response is None:
             return None
         held = self._held
-        data = held or response.arrived()
+        data = data or held or response.arrived()
         if not data:
             if not response.is_coming:
                 self._at_end(self._parser, response)
@@ -390,10 +391,9 @@ class Pushing:
         elif held:  # the last of several pieces
             self._held = b""
             sent.resume()
-            sent.watch(self._deadline(self._timeouts.idle))
+            sent.watch(self._deadlines.next_event())
         self._taken += len(data)
-        most = self._bounds.max_bytes
-        if most is not None and self._taken > most:
+        if self._taken > self._most:
             self._leave(self._bounds.too_long())
             return None
         return data
@@ -419,8 +419,9 @@ class Pushing:
         taken = parser.take(data)
         events = [*events, *taken] if events else taken
         wanted = not events or sink.push(events)
+        deadlines = self._deadlines
         if parser.progressed:
-            self._progressed = self._now()
+            deadlines.progressed = deadlines.now()
         if parser.over:
             self._drain(sent)
         elif parser.failure is not None:
@@ -429,8 +430,8 @@ class Pushing:
             self._pause()
         elif not (self._held or response.is_coming or response.buffered):
             self._at_end(parser, response)  # the same piece had the end: nothing calls back for it
-        elif self._ends is not None or not parser.progressed:  # what comes without a break must not outrun its time
-            self._watch(self._now())
+        elif deadlines.ends is not None or not parser.progressed:  # what comes without a break must not outrun its time
+            self._watch(deadlines.now())
 
     def _pause(self) -> None:
         """Read no further, until the sink wants more."""
@@ -444,7 +445,7 @@ class Pushing:
         self._step = Pushing._on_rest
         self._held = b""
         self._taken = 0
-        sent.watch(self._now() + DRAIN_SECONDS)
+        sent.watch(self._deadlines.now() + DRAIN_SECONDS)
         sent.resume()
         self._on_rest()
 
@@ -474,7 +475,7 @@ class Pushing:
         Returns:
             Whether that is still to come; else, a task goes on.
         """
-        deadline = self._deadline(self._timeouts.idle)
+        deadline = self._deadlines.next_event()
         if deadline is not None and deadline <= now:
             self._leave()
             return False
@@ -482,18 +483,12 @@ class Pushing:
             self._sent.watch(deadline)
         return True
 
-    def _deadline(self, limit: float | None) -> float | None:
-        """Return the time so many seconds after the last progress, or that of the total timeout if it is earlier."""
-        deadline = None if limit is None else self._progressed + limit
-        ends = self._ends
-        return ends if ends is not None and (deadline is None or ends < deadline) else deadline
-
     def _is_late(self, sent: Sent) -> bool:
         """Tell whether the deadline has passed. It is not set anew with each event: one that has moved is set here."""
         if not sent.is_expired:
             return False
-        deadline = self._deadline(self._timeouts.idle)
-        if deadline is None or self._now() >= deadline:
+        deadline = self._deadlines.next_event()
+        if deadline is None or self._deadlines.now() >= deadline:
             return True
         sent.watch(deadline)
         return False

@@ -313,3 +313,42 @@ async def test_reading_in_turns_costs_nothing(kind):
         "".join(getattr(item, "text", item) for item in [*got, *await collect(iterator)] if not hasattr(item, "reason"))
         == source.text
     )
+
+
+async def one_of(iterator):
+    return await anext(iterator)
+
+
+@every_iterator
+@pytest.mark.parametrize("step", [one_of, anext], ids=["reader", "step"])
+async def test_tasks_of_two_loops_wait_in_turn(kind, step):
+    """A task, one of another loop and thread, and the first again wait at one iterator; each gets what is next."""
+    gate = Gate()
+    source = Source([f"{n} " for n in range(9)], gate=gate)
+    iterator = ITERATORS[kind](mellite.generate(source, "hi"))
+    got = []
+
+    async def let_pass():
+        await blocked()
+        gate.allow(1)
+
+    async def abroad():
+        return await anyio.to_thread.run_sync(lambda: asyncio.run(in_task(step, iterator)))
+
+    gate.allow(kind == "words")  # which gives each with the one after it
+    here = partial(anext, iterator)
+    for take in (here, here, abroad, here, abroad):
+        async with anyio.create_task_group() as group:
+            group.start_soon(let_pass)
+            got.append(await take())
+    gate.allow(20)
+    got += await collect(iterator)
+    assert "".join(map(text_of, got)) == source.text
+
+
+async def in_task(step, iterator):
+    return await asyncio.create_task(coroutine_of(step, iterator))
+
+
+def coroutine_of(step, iterator):
+    return iterator.__anext__() if step is anext else step(iterator)
