@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..archive.journal.file import is_journal
-from ..archive.log.schema import HEADER
+from ..archive.log.schema import is_database
 from ..values.errors import CassetteMiss, ConfigurationError, InvalidCassette, InvalidRequest
 from .rows import Source
 
@@ -59,7 +59,7 @@ def source_at(path: str) -> Source:
     elif not os.path.lexists(path) and not any(os.path.lexists(path + end) for end in (".journal", ".rewrite")):
         msg = f"there is nothing at {path!r}: name a cassette, a journal, a log or a folder"
         raise CassetteMiss(msg, path=path)
-    elif _is_database(path):
+    elif is_database(path):
         from .from_log import LogSource
 
         return LogSource(path)
@@ -70,11 +70,3 @@ def source_at(path: str) -> Source:
     except InvalidCassette as error:
         msg = f"{error}; a cassette, a journal, a log or a folder of cassettes can be shown"
         raise InvalidCassette(msg, path=error.path, offset=error.offset) from error
-
-
-def _is_database(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(HEADER)) == HEADER
-    except OSError:
-        return False

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from ...values.errors import ConfigurationError
 from .choosing import MANY, Wanted, escaped, holding_word
 from .kept_texts import KeptTexts
-from .schema import HEADER, check, no_log
+from .schema import check, check_file, databases_only
 
 if TYPE_CHECKING:
     from ...values.provider_json import JsonObject
@@ -284,17 +284,15 @@ def reading(path: str) -> Generator[Reading]:
         ConfigurationError: if there is none, if it is damaged, and if it is of another version.
     """
     try:
-        with open(path, "rb") as file:
-            start = file.read(len(HEADER))
+        check_file(path)
     except OSError as error:
         msg = f"the log {path} cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from error
-    if start not in (b"", HEADER):
-        raise no_log(path, "it is not an SQLite file")
     # In a folder that cannot be written, SQLite reads only what it is told that nobody writes.
     ways = ("mode=ro",) if os.path.exists(f"{path}-wal") else ("mode=ro", "mode=ro&immutable=1")
     try:
-        connection = _connected(path, ways)
+        with databases_only(path):
+            connection = _connected(path, ways)
         try:
             yield Reading(connection)
         finally:

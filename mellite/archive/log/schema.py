@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
-from contextlib import suppress
+import stat
+from collections.abc import Generator
+from contextlib import closing, contextmanager, suppress
 from typing import Final
+from urllib.parse import quote
 
 from ...values.errors import ConfigurationError
 
-__all__ = ["HEADER", "check", "no_log", "opened"]
+__all__ = ["check", "check_file", "databases_only", "is_database", "opened"]
 
 #: Marks a SQLite file as a log of mellite's: https://www.sqlite.org/pragma.html#pragma_application_id.
 APPLICATION: Final = 0x6D6C6C67
@@ -17,8 +21,8 @@ APPLICATION: Final = 0x6D6C6C67
 #: How long to wait for another process that writes, in seconds.
 PATIENCE: Final = 5.0
 
-#: How a SQLite file begins.
-HEADER: Final = b"SQLite format 3\x00"
+#: The size of what a SQLite file begins with, in bytes.
+_SMALLEST: Final = 100
 
 #: What `mellite.steps.SqliteRecorder` makes in a file of its own. It may be the file of a log.
 _OF_RECORDER: Final = {"step_records", "steps"}
@@ -119,11 +123,14 @@ def opened(path: str) -> sqlite3.Connection:
         sqlite3.Error: if it cannot be read or written.
         OSError: the same.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    _check_header(path)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    check_file(path, os.R_OK | os.W_OK)
     connection = sqlite3.connect(path, timeout=PATIENCE, check_same_thread=False, isolation_level=None)
     try:
-        if _version(connection, path) < VERSION:
+        with databases_only(path):
+            version = _version(connection, path)
+        if version < VERSION:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             _migrate(connection, path)
         # Another process may be doing the same, which SQLite does not wait for. Without it, writing is slower.
@@ -150,11 +157,62 @@ def check(connection: sqlite3.Connection, path: str) -> None:
         raise ConfigurationError(msg)
 
 
-def _check_header(path: str) -> None:
-    with open(path, "rb") as file:
-        start = file.read(len(HEADER))
-    if start not in (b"", HEADER):
-        raise no_log(path, "it is not an SQLite file")
+def check_file(path: str, access: int = os.R_OK) -> None:
+    """Make sure that there is a file which may be a database, and that it may be read, or whatever *access* says.
+
+    The file is not opened, here and wherever it may be one that this process writes: closing it again would take away
+    all locks that SQLite has on it in this process, and another process might delete what is written from then on:
+    https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+
+    Raises:
+        ConfigurationError: for a file that is too small to be one; SQLite takes some of those for empty ones.
+        OSError: if it cannot be read or written.
+    """
+    found = os.stat(path)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not os.access(path, access):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    if 0 < found.st_size < _SMALLEST:
+        raise _no_database(path)
+
+
+@contextmanager
+def databases_only(path: str) -> Generator[None]:
+    """Say in our words that a file is none of SQLite's, where that shows in a block that reads it.
+
+    Raises:
+        ConfigurationError: if it is none.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if _is_of_another_kind(error):
+            raise _no_database(path) from error
+        raise
+
+
+def is_database(path: str) -> bool:
+    """Tell whether a file is a database of SQLite's that is not empty; see `check_file` for how it looks."""
+    try:
+        check_file(path)
+        if not os.path.getsize(path):
+            return False
+        with closing(sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchall()
+    except sqlite3.Error as error:
+        return not _is_of_another_kind(error)
+    except (OSError, ConfigurationError):
+        return False
+    return True
+
+
+def _is_of_another_kind(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
+
+
+def _no_database(path: str) -> ConfigurationError:
+    return no_log(path, "it is not an SQLite file")
 
 
 def no_log(path: str, what: str) -> ConfigurationError:
@@ -164,9 +222,7 @@ def no_log(path: str, what: str) -> ConfigurationError:
 
 def _version(connection: sqlite3.Connection, path: str) -> int:
     """Return the version of a log; 0 for an empty file and for one of a recorder of steps."""
-    ((application,),) = connection.execute("PRAGMA application_id").fetchall()
-    ((version,),) = connection.execute("PRAGMA user_version").fetchall()
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master").fetchall()}
+    application, version, names = _told_of(connection)
     if application == APPLICATION and 0 < version <= VERSION:
         return int(version)
     if application == APPLICATION and version > VERSION:
@@ -178,6 +234,21 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
     if application or version or not names <= _OF_RECORDER:
         raise no_log(path, "it is an SQLite file of another program")
     return 0
+
+
+def _told_of(connection: sqlite3.Connection) -> tuple[int, int, set[str]]:
+    """Return what a file says of itself at one moment: another process may be making its tables."""
+    is_alone = not connection.in_transaction
+    if is_alone:
+        connection.execute("BEGIN")
+    try:
+        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master").fetchall()}
+    finally:
+        if is_alone and connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return application, version, names
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:

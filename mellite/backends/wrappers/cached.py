@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, Protocol, final
 
@@ -278,7 +279,8 @@ class _File:
     def _open(self) -> sqlite3.Connection:
         connection = self._connection
         if connection is None or self._process != forking.process.number:  # SQLite's must not cross a fork
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            with suppress(FileExistsError):  # closing what SQLite has open here, too, would take its locks away
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             connection = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
             try:
                 _prepare(connection)

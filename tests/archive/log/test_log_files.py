@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import mellite
+from mellite.archive.log.schema import opened
 from mellite.backends import Constant, Echo
 from mellite.steps import SqliteRecorder
 from tests.archive.log.logs import program, ran, rows, told
@@ -173,6 +174,34 @@ def test_many_processes_make_one_file(tmp_path: Path) -> None:
     assert ended == [("0\n", "")] * 4
     assert sorted(texts(path)) == sorted(f"{process}.{number}" for process in range(4) for number in range(50))
     assert rows(path, "SELECT count(*) FROM messages WHERE text = 'same'") == [(1,)]
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_file_that_is_just_being_made_is_a_log(tmp_path: Path) -> None:
+    """Whoever looks while another one makes the tables sees all of that or none."""
+    together = threading.Barrier(6)
+
+    def make(number: int) -> None:
+        for turn in range(15):
+            together.wait(30)
+            opened(str(tmp_path / f"{turn}.db")).close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(make, range(6))) == [None] * 6
+
+
+def test_looking_at_a_log_takes_no_lock_away(tmp_path: Path) -> None:
+    """A process that shows its own log goes on to write it for all to see, though another one has written meanwhile."""
+    path = tmp_path / "log.db"
+    with mellite.log.to(path) as log:
+        Echo().generate("one").result()
+        log.flush()
+        assert "one" in mellite.viewer.html(path)
+        ran(f"{ASK}with mellite.log.to(sys.argv[1]): Echo().generate('two').result()", path)
+        Echo().generate("three").result()
+        log.flush()
+        counting = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT text FROM calls'))"
+        assert ran(counting, path)[1] == "('one',) ('two',) ('three',)\n"
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
 
 

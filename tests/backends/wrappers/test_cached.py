@@ -206,6 +206,28 @@ def check_files(folder: Path) -> None:
         assert file.stat().st_mode & 0o077 == 0
 
 
+def test_caches_of_one_process_share_a_file_with_others(tmp_path: Path) -> None:
+    """A second cache that opens the file takes no lock of the first away: what that keeps later is there for all."""
+    path = tmp_path / "answers.sqlite"
+    code = """
+import mellite, sys
+from mellite.backends import Scripted
+backend = mellite.Cached(Scripted([sys.argv[3]]), sys.argv[1])
+print(backend.generate(sys.argv[2]).result())
+    """
+
+    def elsewhere(prompt: str, answer: str) -> str:
+        command = [sys.executable, "-c", code, str(path), prompt, answer]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    first, second = [mellite.Cached(Scripted(["here", "here, too"]), path) for _ in range(2)]
+    assert first.generate("one").result() == "here"
+    assert second.generate("one").result() == "here"
+    assert elsewhere("two", "there") == "there\n"
+    assert first.generate("three").result() == "here, too"
+    assert elsewhere("three", "not kept") == "here, too\n"
+
+
 @pytest.mark.slow
 def test_a_file_is_kept_for_the_next_process(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
