@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from ...loops import Waiter, current, forking
 from ...loops.turns import TURNS
@@ -243,8 +242,9 @@ class Order:
             await waiter.wait()
             return
         try:
+            turn = current().checkpoint
             for _ in range(TURNS):
-                await checkpoint()
+                await turn()
             self._over -= over
         finally:
             with self._lock:
