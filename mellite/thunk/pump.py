@@ -20,14 +20,14 @@ from typing import Any, Final, final, get_args
 from .. import loops
 from ..loops import forking
 from ..loops.places import current_generation
-from ..values.errors import BackendError, InvalidProviderOutput
+from ..values.errors import InvalidProviderOutput
 from ..values.events import Event, Finish
 from ..values.request import Request
 from ..values.text_answer import Batch, TextAnswer
 from ..values.type_names import a_type_name
 from . import observing
 from .audience import CLOSING_SECONDS, wake_all
-from .call import CallInfo, name_of, resolved, resolved_now
+from .call import CallInfo, iterator_of, name_of, resolved, resolved_now
 from .outcome import Clock, Outcome, conclude, what_ends
 from .pushed import Departed, Flight, PushedAudience
 
@@ -232,9 +232,9 @@ class Pump(PushedAudience):
                 while rest is not None:
                     source = rest
                     rest = await self._pull_batches(rest)
-            except GeneratorExit:  # the loop is gone: nothing can be awaited any more
-                self._settle(cancelled=_LOOP_CLOSED)
-                raise
+            except GeneratorExit as error:
+                self._end_at(error)
+                return
             except BaseException as error:
                 failure = what_ends(error)
             if self._flight is not None and (failure is not None or self._cancel_reason is not None):
@@ -275,27 +275,9 @@ class Pump(PushedAudience):
         instead = self._opener
         stream: Any = self.asked.stream(self.request) if instead is None else instead(self)
         if not hasattr(stream, "__anext__"):
-            stream = self._iterator(stream)
+            stream = iterator_of(stream, self.call.backend)
         opened: AsyncIterator[Event] = stream
         return opened
-
-    def _iterator(self, stream: Any) -> Any:
-        """Return the iterator of a stream that is none itself.
-
-        Raises:
-            BackendError: if there is none.
-        """
-        if hasattr(stream, "__aiter__"):
-            stream = stream.__aiter__()
-        if not hasattr(stream, "__anext__"):
-            if hasattr(stream, "close"):
-                stream.close()  # a coroutine would warn that it was never awaited
-            msg = (
-                f"{name_of(self.call.backend)}.stream gave {a_type_name(type(stream))}, not an async iterator of "
-                "events; write it as `async def stream(self, request)` with `yield`"
-            )
-            raise BackendError(msg)
-        return stream
 
     async def _pull(self, source: AsyncIterator[Event]) -> None:
         events = self.events
@@ -430,6 +412,17 @@ class Pump(PushedAudience):
             place.give_back()
 
     # Settling.
+
+    def _end_at(self, exit: GeneratorExit) -> None:
+        """Settle where nothing can be awaited: the loop is gone, or a backend has raised this of its own accord.
+
+        Raises:
+            GeneratorExit: if the loop is gone. Out of a task that runs it would end the whole of trio.
+        """
+        if loops.running_here() is None or self.loop.is_closed():
+            self._settle(cancelled=_LOOP_CLOSED)
+            raise exit
+        self._settle_after(exit, self._cancel_reason)
 
     def _settle_after(self, failure: BaseException | None, asked: str | None) -> None:
         if failure is not None:

@@ -10,6 +10,7 @@ import pytest
 
 import mellite
 from mellite.backends import Scripted
+from mellite.errors import BackendError
 from mellite.events import Event, TextDelta
 
 LOOPS = ("asyncio", "trio")
@@ -93,6 +94,15 @@ def test_out_of_a_tool(loop: str, kind: type[BaseException], *, in_thread: bool)
     with pytest.raises(kind, match="mine"):
         anyio.run(awaits, run, backend=loop)
     assert (run.state, run.stop_reason) == ("cancelled", "cancelled")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_generator_exit_of_a_backend(loop: str) -> None:
+    """It is an error of the backend like any other, and not the end of the loop."""
+    thunk = Ends(GeneratorExit).generate("hi")
+    with pytest.raises(BackendError, match="backend Ends raised GeneratorExit: mine"):
+        anyio.run(awaits, thunk, backend=loop)
+    assert (thunk.state, thunk.partial) == ("failed", "a")
 
 
 class EndsInAGroup(mellite.Backend):
