@@ -94,28 +94,35 @@ function actions(app, call, whole) {
 }
 
 function conversation(call) {
-  const messages = [...(call.messages || [])];
-  if (call.message) messages.push({ ...call.message, isAnswer: true });
   const isEmpty = !call.message && call.state === "done" && !call.tool;
   return make(
     "div",
     { class: "conversation" },
-    sheets(messages),
+    sheets(call.messages || []),
+    call.message ? turn({ ...call.message, isAnswer: true }) : null,
     call.tool ? toolTurn(call.tool) : null,
     isEmpty ? make("p", { class: "quiet" }, "The answer is empty.") : null,
   );
 }
 
-// The messages that fit the screen and some more; of the others, what they say, until they come near it.
+// The messages in sheets: the first one is made now, each of the others when it comes near the screen, and until then
+// stands there as what it says. So one can go to the end, too, without all of them being made.
 function sheets(messages) {
-  let [turns, characters] = [0, 0];
-  while (turns < messages.length && turns < TURNS_AT_ONCE && (turns === 0 || characters < CHARACTERS_AT_ONCE)) {
-    characters += plainly(messages[turns]).length;
-    turns += 1;
+  const made = [];
+  let [sheet, characters] = [[], 0];
+  const lay = () => {
+    const turns = sheet;
+    if (made.length === 0) made.push(...turns.map(turn));
+    else made.push(later(turns.map(plainly).join("\n\n"), () => turns.map(turn)));
+    [sheet, characters] = [[], 0];
+  };
+  for (const message of messages) {
+    if (sheet.length >= TURNS_AT_ONCE || characters >= CHARACTERS_AT_ONCE) lay();
+    sheet.push(message);
+    characters += plainly(message).length;
   }
-  const rest = messages.slice(turns);
-  const made = messages.slice(0, turns).map(turn);
-  return rest.length ? [...made, later(rest.map(plainly).join("\n\n"), () => sheets(rest))] : made;
+  if (sheet.length) lay();
+  return made;
 }
 
 function plainly(message) {
