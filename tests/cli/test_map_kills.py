@@ -8,8 +8,8 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,8 @@ class Killed:
             while until is not None and process.poll() is None:
                 if len(self.asked()) - before >= until:
                     process.kill()
-                time.sleep(0.002)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.002)
             said = process.communicate(timeout=120)[1]
         return process.returncode, said
 
