@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
@@ -98,7 +99,13 @@ class ViewServer:
     async def _events(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send each call that begins or settles, and the texts of those that go on, until the reader goes away."""
         out = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
-        await out.prepare(request)
+        with suppress(ConnectionResetError):  # the reader has gone
+            await out.prepare(request)
+            await self._send_events(out)
+        return out
+
+    async def _send_events(self, out: web.StreamResponse) -> None:
+        """Send what changes until the server stops."""
         mark, quiet, problem = "", 0, ""
         said: dict[str, str] = {}
         while not self._stopping.is_set():
@@ -124,7 +131,6 @@ class ViewServer:
             if lines:
                 await out.write(b"".join(lines))
             await self._pause()
-        return out
 
     def _changes(self, mark: str) -> Changes | str:
         """Return what has changed since a mark, or why that cannot be found out now."""

@@ -162,6 +162,21 @@ def test_a_log_that_is_deleted_meanwhile(tmp_path: Path) -> None:
         connection.close()
 
 
+def test_a_reader_of_events_that_goes_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A page that is closed before its first event is no error that anybody is told of, and others go on to read."""
+    path = logged(tmp_path / "log.db", 1)
+    with mellite.viewer.serve(path) as viewer:
+        parts = urlsplit(viewer.url)
+        for is_last in (False, False, False, True):
+            connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+            connection.request("GET", f"{parts.path}api/events")
+            events = connection.getresponse()
+            assert not is_last or named(events) == "ready"
+            events.close()
+            connection.close()
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 @pytest.mark.anyio
 async def test_an_answer_that_grows(tmp_path: Path) -> None:
     """What arrives of an answer in a viewed journal comes as it does, and the call when it has settled."""
