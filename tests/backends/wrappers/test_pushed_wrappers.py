@@ -55,6 +55,7 @@ WRAPPERS: dict[str, Wrap] = {
             mellite.CircuitBreaker(mellite.Retry(mellite.RateLimit(backend, requests_per_minute=100))), backend
         )
     ),
+    "watches alone": lambda backend: mellite.RateLimit(mellite.CircuitBreaker(mellite.Cached(backend))),
     "all, the other way round": lambda backend: mellite.RateLimit(
         mellite.Retry(mellite.CircuitBreaker(mellite.FallbackTo(mellite.Cached(backend), backend)))
     ),

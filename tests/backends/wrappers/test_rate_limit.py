@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import pickle
 import queue
@@ -22,6 +23,7 @@ from mellite.backends import Constant, Scripted
 from mellite.cassettes import ScriptedTransport
 from mellite.errors import ConnectError, InvalidRequest, RateLimited, TotalTimeout
 from mellite.events import Event, Finish, ResponseStart, TextDelta, Usage
+from mellite.loops.rates import Booking
 from mellite.request import Request, Timeouts
 from tests.backends.wrappers.clocks import FakeClock
 
@@ -419,3 +421,20 @@ async def test_backends_may_share_a_concurrency() -> None:
     assert most == 1
     with pytest.raises(InvalidRequest):
         mellite.Concurrency(0)
+
+
+async def test_what_is_older_than_a_minute_is_forgotten_under_a_wide_limit() -> None:
+    """Nobody waits there, and nothing is kept of what no longer counts."""
+    clock = FakeClock()
+    backend = mellite.RateLimit(Constant("x"), requests_per_minute=10**9, clock=clock)
+    before = bookings()
+    for _ in range(4):
+        for number in range(50):
+            await backend.generate(f"{number}")
+        clock.time += 61
+    assert bookings() - before <= 50
+
+
+def bookings() -> int:
+    """How many requests the limits of this process know of."""
+    return sum(type(each) is Booking for each in gc.get_objects())

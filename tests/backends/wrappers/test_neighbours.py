@@ -1,0 +1,108 @@
+"""Wrappers directly around one another share what stands between connection and thunk; each sees everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+import mellite
+from mellite.backends import LiveBackend
+from mellite.errors import CircuitOpen, ProviderInternal
+from mellite.events import Event
+from mellite.providers.catalog import find
+from tests.backends.wrappers.test_pushed_wrappers import BUSY, SSE, STREAMED, WHOLE, in_turn, live
+from tests.wire.server import LAST, Script, Server, gate, head, serve
+
+pytestmark = pytest.mark.anyio
+
+SILENT = [gate("never"), head(headers=SSE), LAST]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve() as running:
+        yield running
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_each_keeps_what_it_is_for(server: Server, stream: bool) -> None:
+    """The cache keeps the answer once and whole; the breaker counts failures."""
+    script = server.script(*in_turn(WHOLE, STREAMED if stream else WHOLE, BUSY, BUSY, WHOLE))
+    script.release("on", 1)
+    async with mellite.CircuitBreaker(mellite.RateLimit(mellite.Cached(live(script))), failures=2) as backend:
+        assert await backend.generate("Warm up.", stream=False) == "Hello!"
+        answers = [await backend.generate("again", stream=stream).settle() for _ in range(2)]
+        assert [answer.value for answer in answers] == ["Hello!"] * 2
+        assert [answer.generation.replayed for answer in answers] == [False, True]
+        errors = [(await backend.generate(f"{n}", stream=False).settle()).error for n in range(3)]
+        assert [type(each) for each in errors] == [ProviderInternal, ProviderInternal, CircuitOpen]
+
+
+async def test_a_breaker_inside_a_limit_opens(server: Server) -> None:
+    script = server.script(*in_turn(WHOLE, BUSY, BUSY, WHOLE))
+    async with mellite.RateLimit(mellite.CircuitBreaker(live(script), failures=2)) as backend:
+        thunks = [await backend.generate(f"{n}", stream=False).settle() for n in range(4)]
+    assert [type(each.error) for each in thunks] == [type(None), ProviderInternal, ProviderInternal, CircuitOpen]
+
+
+@pytest.mark.parametrize("outside", ["RateLimit", "CircuitBreaker"])
+async def test_what_is_cancelled_is_over_for_each(server: Server, outside: str) -> None:
+    """A limit that is still to be learned lets one go at a time: none stays under way."""
+    script = server.script(*in_turn(SILENT, WHOLE))
+    inner: Any = live(script)
+    wrapped = (
+        mellite.RateLimit(mellite.CircuitBreaker(inner))
+        if outside == "RateLimit"
+        else mellite.CircuitBreaker(mellite.RateLimit(inner))
+    )
+    async with live(server.script(*WHOLE)) as other:
+        assert await other.generate("Warm up.", stream=False) == "Hello!"
+    async with wrapped as backend:
+        with anyio.fail_after(30):
+            thunk = backend.generate("x")
+            async with anyio.create_task_group() as group:
+                group.start_soon(thunk.settle)
+                await anyio.to_thread.run_sync(script.waiting, 1)
+                await thunk.cancel_generation()
+            assert await backend.generate("y", stream=False) == "Hello!"
+
+
+async def test_a_limit_that_learns_lets_several_go_once_a_head_told_nothing(server: Server) -> None:
+    """As of servers that tell no limits at all."""
+    script = server.script(*in_turn(WHOLE, STREAMED))
+    async with mellite.RateLimit(live(script)) as backend:
+        assert await backend.generate("Warm up.", stream=False) == "Hello!"
+        thunks = [backend.generate(f"{n}") for n in range(3)]
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                for thunk in thunks:
+                    group.start_soon(thunk.settle)
+                await anyio.to_thread.run_sync(script.waiting, 3)
+                script.release("on", 3)
+        assert [thunk.value for thunk in thunks] == ["Hello!"] * 3
+
+
+class Apart(LiveBackend):
+    """A backend with a stream of its own, which therefore pushes nothing."""
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        async for event in super().stream(request):
+            yield event
+
+
+def apart(script: Script) -> Apart:
+    return Apart(find("openai-chat:m", api_key="sk-test", base_url=f"{script.url}/v1"), retries=0)
+
+
+async def test_what_cannot_be_pushed_is_seen_once(server: Server) -> None:
+    """The cache keeps one text, and not the same text twice."""
+    script = server.script(*in_turn(STREAMED))
+    script.release("on", 1)
+    async with mellite.RateLimit(mellite.Cached(apart(script))) as backend:
+        thunks = [await backend.generate("x").settle() for _ in range(2)]
+    assert [thunk.value for thunk in thunks] == ["Hello!"] * 2
+    assert [thunk.generation.replayed for thunk in thunks] == [False, True]
