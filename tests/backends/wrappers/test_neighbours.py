@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,8 +15,9 @@ from mellite.backends import LiveBackend
 from mellite.errors import CircuitOpen, ProviderInternal
 from mellite.events import Event
 from mellite.providers.catalog import find
+from tests.backends.wrappers.clocks import FakeClock
 from tests.backends.wrappers.test_pushed_wrappers import BUSY, SSE, STREAMED, WHOLE, in_turn, live
-from tests.wire.server import LAST, Script, Server, gate, head, serve
+from tests.wire.server import LAST, Script, Server, answer, gate, head, serve
 
 pytestmark = pytest.mark.anyio
 
@@ -106,3 +108,17 @@ async def test_what_cannot_be_pushed_is_seen_once(server: Server) -> None:
         thunks = [await backend.generate("x").settle() for _ in range(2)]
     assert [thunk.value for thunk in thunks] == ["Hello!"] * 2
     assert [thunk.generation.replayed for thunk in thunks] == [False, True]
+
+
+async def test_the_tokens_of_a_whole_answer_count(server: Server) -> None:
+    """They take the place of the guess, as those of a stream do."""
+    spent = {"prompt_tokens": 900, "completion_tokens": 95, "total_tokens": 995}
+    choices = [{"message": {"content": "Hello!"}, "finish_reason": "stop"}]
+    script = server.script(*in_turn(WHOLE, answer(json.dumps({"choices": choices, "usage": spent}).encode())))
+    clock = FakeClock()
+    async with mellite.RateLimit(live(script), tokens_per_minute=1000, clock=clock) as backend:
+        slept = []
+        for prompt in ("Warm up.", "first", "second"):
+            assert await backend.generate(prompt, stream=False, max_tokens=5) == "Hello!"
+            slept.append(len(clock.slept))
+    assert slept == [0, 0, 1]
