@@ -165,6 +165,21 @@ class AsyncioLoop:
         """Let other tasks run, and let a cancellation arrive."""
         await asyncio.sleep(0)
 
+    async def turns(self, count: int) -> None:
+        """Let other tasks run for so many turns of the loop; this one is not woken in each of them."""
+        over = asyncio.Future[None](loop=self.loop)
+        self.loop.call_soon(_turn, self.loop, over, count - 2)
+        await over
+
+
+def _turn(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None], left: int) -> None:
+    if over.done():
+        return
+    if left > 0:
+        loop.call_soon(_turn, loop, over, left - 1)
+    else:
+        over.set_result(None)
+
 
 def _is_cleaning_up() -> bool:
     """Whether this code is called by `asyncio.run` while it cancels all tasks that are left.

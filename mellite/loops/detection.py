@@ -143,6 +143,10 @@ class Loop(Protocol):
         """Let other tasks run, and let a cancellation arrive."""
         ...
 
+    async def turns(self, count: int) -> None:
+        """Let other tasks run for so many turns of the loop."""
+        ...
+
 
 def imported_trio() -> Any:
     """Return trio if the program has imported it, else None; never import it here.

@@ -127,6 +127,13 @@ class TrioLoop:
 
         await trio.lowlevel.checkpoint()
 
+    async def turns(self, count: int) -> None:
+        """Let other tasks run for so many turns of the run."""
+        import trio
+
+        for _ in range(count):
+            await trio.lowlevel.checkpoint()
+
 
 @final
 class TrioWaiter:

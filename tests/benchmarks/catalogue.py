@@ -32,6 +32,7 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "agent": ("bench_agent:agent", "bench_agent:agent on trio"),
     "engine": ("bench_engine:engine",),
     "log": ("bench_log:log", "bench_log:log on trio"),
+    "journal": ("bench_journal:journal", "bench_journal:journal on trio"),
     "viewer": ("bench_viewer:viewer",),
     "sampling": ("bench_sampling:sampling", "bench_sampling:sampling on trio"),
     "streaming": ("bench_streaming:streaming",),

@@ -44,7 +44,7 @@ def serving(source: str | None, port: int, upstream: int, scheme: str = "http", 
 def test_what_comes_back_by_way_of_another_server(source: str | None) -> None:
     """Two servers that ask each other end a request with an error that says so."""
     ports = free_port(), free_port()
-    with serving(source, *ports) as url, serving(source, *reversed(ports)):
+    with serving(source, ports[0], ports[1]) as url, serving(source, ports[1], ports[0]):
         for stream in (b"false", b"true"):
             found = raw(url, "/v1/chat/completions", ASKED % stream)
             assert found.status == 400

@@ -45,8 +45,7 @@ def read_raw(raw: msgspec.Raw) -> Any:
 
 def digest_of(value: object) -> str:
     """Return a digest of JSON that is the same however its objects are ordered, as 32 characters of hex."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_other)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_canonical(value).encode(), digest_size=16).hexdigest()
 
 
 def _other(value: object) -> Json:
@@ -63,6 +62,8 @@ def _other(value: object) -> Json:
     text = repr(value)
     return f"{type(value).__module__}.{type(value).__qualname__}" if " at 0x" in text else text
 
+
+_canonical: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_other).encode
 
 # What a program keeps
 

@@ -8,8 +8,9 @@ else than the recorded one only loses a moment.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 import anyio
@@ -33,6 +34,9 @@ _ABSENT_SECONDS: Final = 0.25
 #: How long to wait for a reader that does not read on, in seconds.
 _IDLE_SECONDS: Final = 1.0
 
+#: The longest wait for a reader whose answer waits for others itself, in seconds.
+_LONGEST_SECONDS: Final = 5.0
+
 #: Into how many waits these are split. A machine that stands still for however long uses up one of them, and whoever is
 #: waited for gets its turn before the next one is over.
 _WAITS: Final = 5
@@ -45,14 +49,16 @@ class _Running:
         following: the recorded time of its next piece or end; NEVER once only its reader's leaving is to come.
         ends: the recorded time of its end; NEVER if its reader went away when it was recorded.
         waiters: those that wait until ``following`` has reached a moment, with that moment.
+        is_waiting: whether it waits for others itself, so that its reader is not idle.
     """
 
-    __slots__ = ("ends", "following", "waiters")
+    __slots__ = ("ends", "following", "is_waiting", "waiters")
 
     def __init__(self, following: int, ends: int) -> None:
         self.following = following
         self.ends = ends
         self.waiters: list[tuple[int, Waiter]] = []
+        self.is_waiting = False
 
 
 class Order:
@@ -78,6 +84,7 @@ class Order:
         self._by_start = _Unclaimed([(span[0], index) for span, index in known])
         self._by_end = _Unclaimed([(span[1], index) for span, index in known])
         self._running: dict[int, _Running] = {}
+        self._next_due, self._end_due = _Due("following"), _Due("ends")
         self._over: set[int] = set()  # ended, and the reader may not have acted on it yet
         self._settling = False
         self._settled: list[Waiter] = []
@@ -89,6 +96,7 @@ class Order:
     def _at_fork_reinit(self) -> None:
         """Forget the answers and waiters of the parent, which do not go on in a forked child."""
         self._running, self._claimed = {}, {}
+        self._next_due, self._end_due = _Due("following"), _Due("ends")
         self._over, self._settled = set(), []
         self._settling = False
 
@@ -120,8 +128,11 @@ class Order:
         span = self._spans[index]
         if span is None:
             return
+        ends = span[1] if index in self._whole else NEVER
         with self._lock:
-            self._running[index] = _Running(following, span[1] if index in self._whole else NEVER)
+            self._running[index] = _Running(following, ends)
+            self._next_due.put(index, following)
+            self._end_due.put(index, ends)
             self._by_start.claim(index)
             self._by_end.claim(index)
             waiting = self._claimed.pop(index, ())
@@ -143,6 +154,8 @@ class Order:
             running = self._running.pop(index, None)
             if running is None:
                 return
+            self._next_due.drop(index)
+            self._end_due.drop(index)
             if running.ends < NEVER:
                 self._over.add(index)
         running.following = NEVER
@@ -166,6 +179,17 @@ class Order:
             moment: the recorded time of the piece or end.
             end: whether that is the end. A piece only waits for ends before it, an end for everything before it.
         """
+        running = self._running.get(index)
+        if running is None:
+            await self._until(index, moment, end=end)
+            return
+        running.is_waiting = True
+        try:
+            await self._until(index, moment, end=end)
+        finally:
+            running.is_waiting = False
+
+    async def _until(self, index: int, moment: int, *, end: bool) -> None:
         span = self._spans[index]
         while span is not None:
             behind = self._behind(index, moment, end=end)
@@ -192,13 +216,10 @@ class Order:
 
     def _behind(self, index: int, moment: int, *, end: bool) -> _Running | None:
         """Return the running answer that is due latest before `moment`, if any. It waits for earlier ones itself."""
-        found: _Running | None = None
-        latest = -1
-        for other, running in list(self._running.items()):
-            due = running.following if end else running.ends
-            if latest < due < moment and other != index:
-                found, latest = running, due
-        return found
+        if len(self._running) < 2:
+            return None
+        with self._lock:
+            return (self._next_due if end else self._end_due).last(moment, self._running, but=index)
 
     async def _until_claimed(self, index: int) -> None:
         """Wait for a request that has not arrived. If it does not come in time, stop waiting for absent requests."""
@@ -215,7 +236,8 @@ class Order:
 
     async def _until_passed(self, running: _Running, moment: int) -> None:
         """Wait until an answer has given everything before `moment`. If its reader is idle, stop waiting for it."""
-        for _ in range(_WAITS):
+        seconds, waits = _IDLE_SECONDS if running.is_waiting else _IDLE_SECONDS / _WAITS, 0
+        while waits < _WAITS:
             waiter = current().waiter()
             entry = (moment, waiter)
             with self._lock:
@@ -223,9 +245,15 @@ class Order:
                 if running.following >= moment:  # `gives`, in another thread, may have looked for waiters just before
                     running.waiters.remove(entry)
                     return
-            with anyio.move_on_after(_IDLE_SECONDS / _WAITS):
+            with anyio.move_on_after(seconds):
                 await waiter.wait()
                 return
+            with self._lock:
+                running.waiters = [each for each in running.waiters if each is not entry]
+            if running.is_waiting:  # in a long queue: whoever is first in it is looked after by the next
+                seconds, waits = min(2 * seconds, _LONGEST_SECONDS), 0
+            else:
+                seconds, waits = _IDLE_SECONDS / _WAITS, waits + 1
         running.following = running.ends = NEVER
         self._wake(running)
 
@@ -242,9 +270,7 @@ class Order:
             await waiter.wait()
             return
         try:
-            turn = current().checkpoint
-            for _ in range(TURNS):
-                await turn()
+            await current().turns(TURNS)
             self._over -= over
         finally:
             with self._lock:
@@ -252,6 +278,49 @@ class Order:
                 waiting, self._settled = self._settled, []
             for each in waiting:
                 each.wake()
+
+
+class _Due:
+    """Running answers, sorted by a moment of each that only grows; it is looked at again when an answer is asked for.
+
+    Args:
+        name: the attribute of an answer that is this moment.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._moment_of = attrgetter(name)
+        self._entries: list[tuple[int, int]] = []
+        self._known: dict[int, int] = {}  # index -> the moment by which it is sorted
+
+    def put(self, index: int, moment: int) -> None:
+        """Add an answer, or sort it anew."""
+        self.drop(index)
+        self._known[index] = moment
+        insort(self._entries, (moment, index))
+
+    def drop(self, index: int) -> None:
+        """Remove an answer, if it is there."""
+        moment = self._known.pop(index, None)
+        if moment is not None:
+            del self._entries[bisect_left(self._entries, (moment, index))]
+
+    def last(self, moment: int, running: Mapping[int, _Running], *, but: int) -> _Running | None:
+        """Return the answer whose moment is the last before this one; not *but*."""
+        place = self._before(moment)
+        while place >= 0:
+            known, index = self._entries[place]
+            due = self._moment_of(running[index])
+            if due != known:
+                self.put(index, due)
+                place = self._before(moment) if due < moment else place - 1
+            elif index == but:
+                place -= 1
+            else:
+                return running[index]
+        return None
+
+    def _before(self, moment: int) -> int:
+        return bisect_left(self._entries, (moment,)) - 1
 
 
 class _Unclaimed:

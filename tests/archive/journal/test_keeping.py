@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import anyio
 import anyio.lowlevel
@@ -23,6 +25,7 @@ from mellite.errors import (
     ProviderInternal,
     RateLimited,
 )
+from mellite.events import Event, Finish, TextDelta
 from tests.archive.journal.support import AtRandom, Breaking, Counting, Failing
 
 pytestmark = pytest.mark.anyio
@@ -352,3 +355,33 @@ def test_a_forked_child_does_not_write(tmp_path: Path) -> None:
             os._exit(1)
         assert os.waitpid(child, 0)[1] == 0
         assert Counting().generate("x").result() == "X 1"
+
+
+class Shuffled(mellite.Backend):
+    """Answers each of many calls at a moment of its own."""
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        """Answer."""
+        await anyio.sleep(Random(request.text).random() / 2)
+        yield TextDelta(request.text)
+        yield Finish("stop")
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(4_000, marks=pytest.mark.slow)])
+async def test_a_long_queue_keeps_its_order(tmp_path: Path, count: int) -> None:
+    """However many calls ran at once, and however long it takes until the last may end, no order is given up."""
+    orders: list[list[int]] = []
+    for _ in range(2):
+        backend, ended = Shuffled(), list[int]()
+
+        async def ask(number: int, backend: Shuffled, ended: list[int]) -> None:
+            await backend.generate(f"{number}")
+            ended.append(number)
+
+        async with mellite.journal(tmp_path) as journal, anyio.create_task_group() as group:
+            for number in range(count):
+                group.start_soon(ask, number, backend, ended)
+        orders.append(ended)
+    assert orders[0] != sorted(orders[0])
+    assert orders[1] == orders[0]
+    assert journal.replayed == count
