@@ -20,7 +20,6 @@ from ..thunk.thunk import AnyThunk
 from ..values.errors import IncompleteStream, InvalidRequest, MelliteError, OutputValidationError
 from ..values.options import HttpOptions
 from ..values.provider_json import JsonObject
-from ..values.tokens import count_tokens
 from ..wire.http import HttpRequest, HttpResponse
 from .dialects import DIALECTS, Asked, asked, decoded, writer_of
 from .itself import MARKS, is_provider, refuse_itself
@@ -97,21 +96,6 @@ class GeneratingTransport:
             await answer.aclose()
             raise
         return answer
-
-    def counted(self, path: str, body: bytes) -> JsonObject | None:
-        """Return the answer to a client that asks how many tokens a prompt has; None if it asks something else.
-
-        Raises:
-            InvalidRequest: if there is no such prompt.
-        """
-        if path.endswith("/messages/count_tokens"):
-            return {"input_tokens": count_tokens(DIALECTS["anthropic-messages"].read(decoded(body)))}
-        if path.endswith(":countTokens"):
-            asked_for = decoded(body)
-            return {
-                "totalTokens": count_tokens(DIALECTS["gemini"].read(asked_for.get("generateContentRequest", asked_for)))
-            }
-        return None
 
     def _remember(self, body: JsonObject, answer: JsonObject) -> None:
         self._remembered.note(answer["id"], body, answer["output"])

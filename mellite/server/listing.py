@@ -11,13 +11,14 @@ from ..cassettes.interactions import Cassette, HttpInteraction
 from ..cassettes.replaying.transport import ReplayTransport
 from ..values.errors import InvalidRequest
 from ..values.provider_json import JsonObject
+from ..values.tokens import count_tokens
 from ..wire.http import HttpRequest, Transport
-from .dialects import decoded
+from .dialects import DIALECTS, decoded
 from .generating import GeneratingTransport
 from .paths import Lookup, call_of, compared_url
 from .recording import RecordingTransport
 
-__all__ = ["Beside", "listed"]
+__all__ = ["Beside", "counted", "listed"]
 
 #: The release of Ollama whose API is spoken; some clients want one from 0.6.4 on.
 _OLLAMA: Final = "0.12.0"
@@ -53,11 +54,10 @@ class Beside:
         """
         method, path, headers, body = request.method, urlsplit(request.url).path, request.headers, request.body
         if self._generating is not None:
-            found = self._generating.counted(path, body) if body else None
-            return found or listed(method, path, headers, body, [self._generating.name], others=True)
+            return counted(path, body) or listed(method, path, headers, body, [self._generating.name], others=True)
         if self._cassette is None or _target(request.url) in self._known(self._cassette):
             return None
-        return listed(method, path, headers, body, self._names)
+        return counted(path, body) or listed(method, path, headers, body, self._names)
 
     def address(self, lookup: Lookup, host: str) -> str:
         """Return the URL of a lookup: of its vendor, or, where a cassette does not tell of which, of this server."""
@@ -70,6 +70,34 @@ class Beside:
             self._names = _models_of(cassette)
             self._recorded = frozenset([_target(one.request.url) for one in cassette.http])
         return self._recorded
+
+
+def counted(path: str, body: bytes) -> JsonObject | None:
+    """Return the answer to a client that asks how many tokens a prompt has; None if it asks something else.
+
+    Args:
+        path: with any prefix, without its query.
+        body: of the request.
+
+    Raises:
+        InvalidRequest: if there is no such prompt.
+
+    Example:
+        >>> counted("/v1/responses/input_tokens", b'{"model": "m", "input": "Hi."}')["object"]
+        'response.input_tokens'
+    """
+    if path.endswith("/messages/count_tokens"):
+        return {"input_tokens": _tokens("anthropic-messages", decoded(body))}
+    if path.endswith("/responses/input_tokens"):
+        return {"object": "response.input_tokens", "input_tokens": _tokens("openai-responses", decoded(body))}
+    if path.endswith(":countTokens"):
+        asked = decoded(body)
+        return {"totalTokens": _tokens("gemini", asked.get("generateContentRequest", asked))}
+    return None
+
+
+def _tokens(protocol: str, body: JsonObject) -> int:
+    return count_tokens(DIALECTS[protocol].read(body))
 
 
 def _target(url: str) -> str:

@@ -130,8 +130,17 @@ def test_what_is_no_call(server: RunningServer) -> None:
     assert raw(server.url, CHAT, method="OPTIONS", headers="origin: https://evil.example\r\n").status == 403
 
 
-def test_how_many_tokens(server: RunningServer) -> None:
-    """Clients of Claude and Gemini may ask how long a prompt is."""
+def test_how_many_tokens(server: RunningServer, mellite_server: Server, tmp_path: Path) -> None:
+    """Clients of OpenAI, Claude and Gemini may ask how long a prompt is, also of a cassette, which counts anew."""
+    body = b'{"model": "m", "input": "How long is this?"}'
+    file = tmp_path / "calls.json"
+    recording = mellite_server("fake:echo", record=file, even_in_ci=True)
+    assert raw(recording.url, CHAT, WHOLE).status == 200
+    recording.stop()
+    answers = [raw(each.url, "/v1/responses/input_tokens", body) for each in (server, mellite_server(file))]
+    first, second = [json.loads(b"".join(each.pieces))["input_tokens"] for each in answers]
+    assert 4 <= first <= 15
+    assert first == second
     body = b'{"model": "m", "messages": [{"role": "user", "content": "How long is this?"}]}'
     found = json.loads(b"".join(raw(server.url, "/v1/messages/count_tokens?beta=true", body).pieces))
     assert 4 <= found["input_tokens"] <= 15
