@@ -184,9 +184,10 @@ def test_cancelled_as_its_time_is_over() -> None:
         async with serving(handle) as port, aclosing(Http1Transport()) as transport:
             response = await transport.open(ask(port), timeout=5)
             assert await response.read(5) == b"o"
-            loop, task = asyncio.get_running_loop(), asyncio.create_task(response.read(0.01))
-            loop.call_later(0.02, task.cancel)
-            loop.call_later(0.001, busy_until, time.monotonic() + 0.05)  # both are over when the loop goes on
+            task = asyncio.create_task(response.read(0.01))
+            await asyncio.sleep(0)  # in this turn it begins to wait
+            asyncio.get_running_loop().call_later(0.02, task.cancel)
+            busy_until(time.monotonic() + 0.05)  # both are over in the next turn
             with pytest.raises(asyncio.CancelledError):
                 await task
             go.set()
