@@ -102,7 +102,9 @@ def _part(part: object) -> Json:
         case Media():
             kind = type(part).__name__.lower()
             told: dict[str, Json] = {"modality": kind, "mime_type": part.media_type}
-            return {"type": "blob", **told} if part.url is None else {"type": "uri", **told, "uri": part.url}
+            if part.url is not None:
+                return {"type": "uri", **told, "uri": part.url}
+            return {"type": "blob", **told, "content": ""}  # the conventions want the field; the data stay here
         case _:
             return {"type": type(part).__name__}
 

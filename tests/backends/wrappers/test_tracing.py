@@ -357,6 +357,19 @@ async def test_content_is_told_where_it_is_wanted(
         assert event.log_record.span_id == context.span_id
 
 
+async def test_pictures_are_named_and_left_out(traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture has all fields of the conventions, and none of its bytes; a link is told as one."""
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    png = b"\x89PNG\r\n\x1a\n" + bytes(32)
+    parts = [mellite.Image(png, media_type="image/png"), mellite.Image(url="https://example.com/a.png")]
+    with traces.on():
+        await Constant("Nice.").generate(["Look: ", *parts], model="m")
+    (asked,) = json.loads(str(of(traces.spans["chat m"])["gen_ai.input.messages"]))
+    told, linked = asked["parts"][1:]
+    assert told == {"type": "blob", "modality": "image", "mime_type": "image/png", "content": ""}
+    assert (linked["type"], linked["modality"], linked["uri"]) == ("uri", "image", "https://example.com/a.png")
+
+
 async def test_tools_tell_content_too(traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arguments and results go onto spans only with the messages."""
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
