@@ -406,3 +406,47 @@ def test_protocols_of_earlier_versions() -> None:
     restored = Protocol.__new__(Protocol)
     restored.__setstate__(state)
     assert restored.plain(ANSWERS["openai-chat"].whole) is None
+
+
+#: Reports in which thinking is counted beside the answer, as the total shows; of all, 16 tokens with 11 of the answer.
+APART = {
+    "openai-chat": {
+        "usage": {
+            "prompt_tokens": 5,
+            "completion_tokens": 2,
+            "total_tokens": 16,
+            "completion_tokens_details": {"reasoning_tokens": 9},
+        }
+    },
+    "openai-responses": {
+        "usage": {
+            "input_tokens": 5,
+            "output_tokens": 2,
+            "total_tokens": 16,
+            "output_tokens_details": {"reasoning_tokens": 9},
+        }
+    },
+    "gemini": {
+        "usageMetadata": {
+            "promptTokenCount": 5,
+            "candidatesTokenCount": 2,
+            "thoughtsTokenCount": 9,
+            "totalTokenCount": 16,
+        }
+    },
+    "anthropic-messages": {
+        "usage": {
+            "input_tokens": 2,
+            "cache_read_input_tokens": 1,
+            "cache_creation_input_tokens": 2,
+            "output_tokens": 11,
+            "output_tokens_details": {"thinking_tokens": 9},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("id", APART)
+def test_tokens_beside_the_answer_are_counted(id: str) -> None:
+    """Thinking, and what was read from a cache or written to it."""
+    assert PROTOCOLS[id].plain_spent(json.dumps(APART[id]).encode()) == (16, 11)

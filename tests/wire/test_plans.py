@@ -247,7 +247,7 @@ async def test_a_new_token_is_sent() -> None:
 
 
 def test_a_request_that_was_looked_at_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a cache looked at is sent as it is, once, unless the key or the request is another one by then."""
+    """What a cache looked at is sent as it is, once, unless key, URL or request are others by then."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     route, request = find("openai-chat:m"), Request.of("hi")
     route.compiled(request)
@@ -265,6 +265,11 @@ def test_a_request_that_was_looked_at_is_compiled_once(monkeypatch: pytest.Monke
     assert route.compiled_ahead(request).http.body == seen.http.body
     with pytest.raises(AuthenticationError, match="OPENAI_API_KEY"):
         route.compiled(request)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    route.compiled(request)
+    route.compiled_ahead(request)
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://elsewhere.example/v1")
+    assert route.compiled(request).http.url.startswith("https://elsewhere.example/v1/")
     with pytest.raises(InvalidRequest, match="model"):
         find("openai-chat").compiled_ahead(request)
 

@@ -122,3 +122,17 @@ async def test_the_tokens_of_a_whole_answer_count(server: Server) -> None:
             assert await backend.generate(prompt, stream=False, max_tokens=5) == "Hello!"
             slept.append(len(clock.slept))
     assert slept == [0, 0, 1]
+
+
+async def test_each_whole_answer_may_tell_of_the_limit_anew(server: Server) -> None:
+    """Once learned, a limit is not taken for granted: others may have used it up."""
+    body = b'{"choices": [{"message": {"content": "Hello!"}, "finish_reason": "stop"}]}'
+    told = [{"x-ratelimit-limit-requests": "9", "x-ratelimit-remaining-requests": left} for left in ("8", "7", "0")]
+    script = server.script(*in_turn(*[answer(body, headers=headers) for headers in told]))
+    clock = FakeClock()
+    async with mellite.RateLimit(live(script), clock=clock) as backend:
+        slept = []
+        for number in range(4):
+            assert await backend.generate(f"{number}", stream=False) == "Hello!"
+            slept.append(len(clock.slept))
+    assert slept == [0, 0, 0, 1]
