@@ -1,4 +1,4 @@
-"""Refuse what web pages send: a request that names another host, or comes from a page of another origin."""
+"""Refuse what web pages send: a request that names another host, or comes from a page of an origin that may not ask."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "granted", "is_preflight"]
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _HOST: Final = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d+)?|([^:\[\]/@?#\s]+)(?::\d+)?")
@@ -55,3 +55,32 @@ class Guard:
         except ValueError:
             return False
         return parts.netloc.lower() == host.lower() or name in self._more
+
+
+def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a browser asks what a page may send, before it sends that."""
+    return method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
+
+
+def granted(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers by which a browser lets a page read an answer; none for a request that no page has sent.
+
+    Args:
+        headers: of the request, which was not refused, by lower-case name.
+
+    Example:
+        >>> granted({"origin": "http://app.example"})["access-control-allow-origin"]
+        'http://app.example'
+    """
+    origin = headers.get("origin")
+    if origin is None:
+        return {}
+    found = {"access-control-allow-origin": origin, "access-control-expose-headers": "*", "vary": "origin"}
+    wanted = headers.get("access-control-request-method")
+    if wanted is not None:
+        asked = headers.get("access-control-request-headers", "")
+        found |= {"access-control-allow-methods": wanted, "access-control-max-age": "600"}
+        found |= {"access-control-allow-headers": asked} if asked else {}
+        if "access-control-request-private-network" in headers:
+            found["access-control-allow-private-network"] = "true"
+    return found

@@ -20,7 +20,7 @@ from .at_once import Framing
 from .bodies import LARGEST, body_of
 from .connections import Connection, WatchedServer
 from .faults import Fault, Faults
-from .guard import Guard
+from .guard import Guard, granted, is_preflight
 from .itself import marked, refuse_round_trip
 from .listing import Beside
 from .paths import Call, call_of, key_of, lookup_of
@@ -129,6 +129,8 @@ class ModelServer:
             self.requests.append(served)  # to be looked at; whoever listens keeps what it needs
         try:
             response = await self._answered(request, served)
+            if not response.prepared and served.status != HTTPStatus.FORBIDDEN:
+                response.headers.update(_granted(request))
             if not request.content.is_eof():
                 response.force_close()  # the rest of a body that nobody reads may never come
             return response
@@ -164,7 +166,8 @@ class ModelServer:
             if call is not None and headers.get("upgrade", "").lower() == "websocket" and self._sockets.takes(call):
                 return await self._sockets.serve(request, call, served, marks=marks)
             return _refused(served, call, 426, "no other protocol is spoken here: ask by POST", upgrade="HTTP/1.1")
-        if request.method == "HEAD" or (request.method == "GET" and path.strip("/") == ""):
+        looks = request.method == "HEAD" or (request.method == "GET" and path.strip("/") == "")
+        if looks or is_preflight(request.method, headers):
             served.status = 200
             return web.Response(text="mellite\n")
         try:
@@ -212,12 +215,13 @@ class ModelServer:
     ) -> web.StreamResponse:
         """Hand on an answer."""
         served.status = response.status
-        if fault is None and isinstance(response, RecordedAnswer):
+        shared = _granted(request)
+        if fault is None and not shared and isinstance(response, RecordedAnswer):
             at_once = self._framing.response(response, request)
             if at_once is not None:
                 await at_once.prepare(request)
                 return at_once
-        kept = {name: value for name, value in response.headers.items() if name not in _DROPPED}
+        kept = {name: value for name, value in response.headers.items() if name not in _DROPPED} | shared
         out = web.StreamResponse(status=response.status, headers=kept)
         if request.version >= (1, 1):
             out.enable_chunked_encoding()
@@ -239,6 +243,13 @@ def _request(
     loop = asyncio.get_running_loop()
     protocol.begin(payload)
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST)
+
+
+def _granted(request: web.BaseRequest) -> dict[str, str]:
+    """Return what lets the page of an allowed origin read an answer."""
+    if "origin" not in request.headers:
+        return {}
+    return granted({name.lower(): value for name, value in request.headers.items()})
 
 
 def _client(headers: Mapping[str, str]) -> str:

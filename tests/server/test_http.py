@@ -63,6 +63,26 @@ def test_only_this_machine_may_ask(server: RunningServer) -> None:
     assert asked(server, own, "sec-fetch-mode: cors") == 200
 
 
+def test_the_page_of_an_allowed_origin(server: RunningServer, mellite_server: Server, tmp_path: Path) -> None:
+    """A browser asks first what a page may send, and hands it each answer that names its origin; others get none."""
+    page = "origin: http://box.example:3000\r\n"
+    asks = "access-control-request-method: POST\r\naccess-control-request-headers: authorization,content-type\r\n"
+    found = raw(server.url, CHAT, method="OPTIONS", headers=f"{page}{asks}")
+    assert found.status == 200
+    for line in ("allow-origin: http://box.example:3000", "allow-methods: post", "allow-headers: authorization"):
+        assert f"access-control-{line}" in found.head
+    recording = mellite_server("fake:echo", record=tmp_path / "calls.json", even_in_ci=True)
+    assert raw(recording.url, CHAT, WHOLE).status == 200
+    recording.stop()
+    replaying = mellite_server(tmp_path / "calls.json", hosts=("box.example",))
+    for url, body in ((server.url, HELLO), (server.url, WHOLE), (server.url, b"{"), (replaying.url, WHOLE)):
+        assert "access-control-allow-origin: http://box.example:3000" in raw(url, CHAT, body, headers=page).head
+        assert "access-control" not in raw(url, CHAT, body).head
+    other = raw(server.url, CHAT, method="OPTIONS", headers=f"origin: https://evil.example\r\n{asks}")
+    assert (other.status, "access-control" in other.head) == (403, False)
+    assert "access-control" not in raw(server.url, CHAT, HELLO, headers="origin: https://evil.example\r\n").head
+
+
 def test_it_listens_on_loopback_only(server: RunningServer) -> None:
     """No other interface of the machine has the port."""
     parts = urlsplit(server.url)
