@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, final
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from ... import loops
 from ...thunk.settled_copies import settled_copy
@@ -24,6 +24,10 @@ __all__ = ["Lookers", "Notes", "failing", "passed", "passed_in_batches"]
 
 #: How long hooks may take once a generation was cancelled, in seconds.
 _CLOSING_SECONDS: Final = 5.0
+
+
+def _want_the_end(lookers: Lookers) -> bool:
+    return bool(lookers.on_error or lookers.after)
 
 
 @final
@@ -44,11 +48,7 @@ class Lookers:
     after: tuple[AnyHook, ...]
 
     #: Whether one is called at the end, with a copy.
-    want_the_end: bool = field(init=False)
-
-    @want_the_end.default
-    def _wants_the_end(self) -> bool:
-        return bool(self.on_error or self.after)
+    want_the_end: bool = field(init=False, default=Factory(_want_the_end, takes_self=True))
 
     @property
     def are_any(self) -> bool:

@@ -70,6 +70,8 @@ class Relay:
 
     __slots__ = ("_pump", "_watches", "flight", "generation", "is_sent")
 
+    is_sent: bool
+
     def __init__(self, pump: Any, watch: Watch) -> None:
         self._pump: Any = pump  # None once nothing more comes
         self._watches: tuple[Watch, ...] = (watch,)  # the innermost first
