@@ -29,12 +29,12 @@ TODAY: Final[Mapping[str, float]] = {
     "paced turns": 2.01,  # bar: 2.1
     "replayed call": 231,  # no bar in calls: 0.3 of a live call of aiohttp, in time
     "replayed delta": 2.4,  # no bar in calls: 3 us, in time
-    # Bar for both: 1.25 times a call and a delta without. A call in one piece is read for its usage here, which a plain
+    # Bar for both: 1.25 times a call and a delta without. A whole answer is read for its tokens here, which a plain
     # one leaves until somebody asks; with spans for all of it, 300 calls. A provider of the SDK adds 560 of its own.
-    "wrapped call": 485,
+    "wrapped call": 415,
     "wrapped delta, burst": 6.7,
     "wrapped delta, paced": 109,
-    "traced call": 581,
+    "traced call": 566,
     "traced delta, burst": 6.8,
     "traced delta, paced": 110,
     "thunk made": 12,
