@@ -7,11 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any, Final, Protocol, final, get_args
 
 from ...cassettes.recording.turnstile import Turnstile
-from ...thunk.call import name_of
-from ...values.errors import BackendError, MelliteError
+from ...thunk.call import iterator_of
+from ...values.errors import MelliteError
 from ...values.events import Event, Finish
 from ...values.provider_json import JsonObject
-from ...values.type_names import a_type_name
 from .contents import Packing, error_written
 from .growing import PERIOD
 from .lines import State
@@ -137,14 +136,5 @@ class Taking:
 
 
 def _opened(generation: Any, proceed: Callable[[Any], AsyncIterator[Event]]) -> AsyncIterator[Event]:
-    source: Any = proceed(generation)
-    if hasattr(source, "__aiter__"):
-        opened: AsyncIterator[Event] = source
-        return opened
-    if hasattr(source, "close"):
-        source.close()  # a coroutine would warn that it was never awaited
-    msg = (
-        f"{name_of(generation.call.backend)}.stream gave {a_type_name(type(source))}, not an async iterator of events; "
-        "write it as `async def stream(self, request)` with `yield`"
-    )
-    raise BackendError(msg)
+    opened: AsyncIterator[Event] = iterator_of(proceed(generation), generation.call.backend)
+    return opened
