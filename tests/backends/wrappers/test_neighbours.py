@@ -136,3 +136,14 @@ async def test_each_whole_answer_may_tell_of_the_limit_anew(server: Server) -> N
             assert await backend.generate(f"{number}", stream=False) == "Hello!"
             slept.append(len(clock.slept))
     assert slept == [0, 0, 0, 1]
+
+
+async def test_hooks_are_shown_what_the_generation_comes_to(server: Server) -> None:
+    """Its facts are made once, for whoever looks first: the hook or the caller."""
+    script = server.script(*in_turn(WHOLE))
+    seen: list[Any] = []
+    async with mellite.Hooked(live(script), mellite.hooks.after("generation")(seen.append)) as backend:
+        assert await backend.generate("Warm up.", stream=False) == "Hello!"
+        thunk = backend.generate("x", stream=False)
+        assert await thunk == "Hello!"
+    assert seen[-1].generation is thunk.generation
