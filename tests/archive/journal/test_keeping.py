@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -385,3 +386,15 @@ async def test_a_long_queue_keeps_its_order(tmp_path: Path, count: int) -> None:
     assert orders[0] != sorted(orders[0])
     assert orders[1] == orders[0]
     assert journal.replayed == count
+
+
+async def test_a_backend_without_a_stream_is_told_by_name(tmp_path: Path) -> None:
+    """Its coroutine is closed: nothing warns that it was never awaited."""
+
+    class NoStream(mellite.Backend):
+        async def stream(self, request: mellite.Request) -> Any:
+            return 3
+
+    with mellite.journal(tmp_path):
+        thunk = await NoStream().generate("x").settle()
+    assert str(thunk.error).startswith("NoStream.stream gave a coroutine, not an async iterator of events")
