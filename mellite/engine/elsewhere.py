@@ -18,7 +18,7 @@ from ..thunk.observing import Interceptor, Kind
 from ..thunk.thunk import AnyThunk
 from ..values.errors import BackendError, InvalidRequest
 from ..values.request import Request
-from ..values.text_answer import Batch, TextAnswer
+from ..values.text_answer import Batch, Made, TextAnswer
 from .crews import Crew, WorkerLost
 from .dispatching import Dispatch
 from .travelling import Travelling
@@ -168,7 +168,7 @@ class _Sent(Wrapper):
         if record is not None and record.events:
             asked_ago.set(record.took)  # for the rate in front of this: it was sent later than it was booked
             if record.text is not None and error is None:
-                yield TextAnswer(record.text, record.events.copy)
+                yield TextAnswer(record.text, Made(record.events.copy))
             else:
                 yield record.events
         if error is not None:

@@ -136,6 +136,7 @@ class Meter:
         is_system: whether that is the clock of the machine, so that a wait for it can be a wait of the loop.
 
     Attributes:
+        counts_tokens: whether tokens are bounded, or may turn out to be.
         waiting: how many wait.
     """
 
@@ -154,6 +155,7 @@ class Meter:
         "_spent",
         "_sure",
         "_told",
+        "counts_tokens",
     )
 
     def __init__(self, requests: float | None, tokens: float | None, *, clock: Ticking, is_system: bool) -> None:
@@ -166,6 +168,7 @@ class Meter:
         #: How much may be booked whatever others do: the least of the limits, without what they have used.
         self._sure = {kind: math.inf if limit is None else limit for kind, limit in given.items()}
         self._probes = requests is None and tokens is None  # one at a time, until the first answer tells more
+        self.counts_tokens = tokens is not None or self._probes
         self._clock = clock
         self._is_system = is_system
         self._lock = forking.rlock()
@@ -181,11 +184,6 @@ class Meter:
     def waiting(self) -> int:
         """How many wait."""
         return len(self._queue)
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether tokens are bounded, or may turn out to be."""
-        return bool(self._fixed["tokens"]) or self._probes or "tokens" in self._told
 
     # Sending
 
@@ -379,6 +377,7 @@ class Meter:
                     others = 0.0 if left is None else max(0.0, limit - left - used)
                     self._told[kind] = _Told(limit, others, now + min(max(reset, 0.0), 60.0) + WINDOW - 60.0)
                     self._sure[kind] = min([limit - others, *[given for given, _ in self._fixed[kind]]])
+            self.counts_tokens = bool(self._fixed["tokens"]) or "tokens" in self._told
         self._wake_first()
 
     def note_usage(self, booking: Booking, tokens: int | None, answer: int | None) -> None:
@@ -400,7 +399,9 @@ class Meter:
         mean, ratio, prompt = self._answer, self._ratio, booking.prompt
         self._answer = float(answer) if mean == _FIRST_ANSWER else mean + _GROWTH * (answer - mean)
         if prompt > 0:
-            seen = min(max((tokens - answer) / prompt, _LEAST), _MOST)
+            seen = (tokens - answer) / prompt
+            if not _LEAST < seen < _MOST:
+                seen = _LEAST if seen <= _LEAST else _MOST
             self._ratio = seen if ratio == 1.0 else ratio + _GROWTH * (seen - ratio)
 
     def note_more(self, requests: int) -> None:

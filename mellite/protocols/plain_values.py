@@ -6,7 +6,6 @@ A field that is typed so is decoded like any other JSON, never passed over: what
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Annotated, Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -76,11 +75,13 @@ def spent_reader(
     def plain_spent(body: bytes) -> Spent | None:
         """Return the tokens that an answer of text reports; None if it reports none."""
         if decode_usual is not None:
-            with suppress(msgspec.ValidationError):
-                report = decode_usual(body).report
-                found: Spent | None = None if report is None else report.spent()
-                if found is not None:
-                    return found
+            try:
+                usual_report = decode_usual(body).report
+                found: Spent | None = None if usual_report is None else usual_report.spent()
+            except msgspec.ValidationError:
+                found = None
+            if found is not None:
+                return found
         report = decode(body).report
         return spent(usage_of(report)) if report else None
 

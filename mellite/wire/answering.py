@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 _EXCERPT: Final = 200
+_LIMITS: Final = b"ratelimit"  # in the names of all headers that tell of limits
 EVENTS: Final = re.compile("event-?stream")  # content types of server-sent events and of AWS's event streams
 OK: Final = range(200, 300)
 DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -414,8 +415,7 @@ def text_of(way: Way, call: Call, response: HttpResponse, body: bytes) -> TextAn
     text = way.protocol.plain(body)
     if text is None:
         return None
-    whole = Whole(way, call, response, body)
-    return TextAnswer(text, whole.events, brief=whole.brief)
+    return TextAnswer(text, Whole(way, call, response, body))
 
 
 def _in_batches(events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -443,7 +443,7 @@ class Whole:
         self._repairs = call.repairs
         self._streaming = call.streaming
         self._output = call.output
-        self._head = response if response.is_self_contained else Head(response)
+        self._head = response.head()
         self._body = body
 
     def events(self) -> list[Event]:
@@ -466,4 +466,4 @@ class Whole:
 
     def brief(self) -> Brief:
         """Return what the events of an answer of text would tell to limits."""
-        return Brief(self._head.headers, 1, self._way.protocol.plain_spent(self._body))
+        return self._head.headers_about(_LIMITS), 1, self._way.protocol.plain_spent(self._body)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Final, Protocol, final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, final
 
 from attrs import field, frozen
 
@@ -161,9 +161,6 @@ class HttpResponse(abc.ABC):
 
     __slots__ = ("__weakref__", "headers", "status")
 
-    #: Whether it may be kept for long once it is over, because it then holds no connection and no loop.
-    is_self_contained: ClassVar[bool] = False
-
     status: int
     headers: Mapping[str, str]
 
@@ -182,6 +179,10 @@ class HttpResponse(abc.ABC):
             ConnectionLost: if the connection broke, or the body is framed wrongly or ends too soon.
         """
 
+    def head(self) -> Head:
+        """Return the status and the headers, to be kept for long."""
+        return Head(self.status, self.headers, replayed=getattr(self, "replayed", None))
+
     def whole(self, most: int) -> bytes | None:  # noqa: ARG002 - for those that can tell
         """Return the rest of the body and end the response, if all of it is here and has at most *most* bytes.
 
@@ -196,20 +197,52 @@ class HttpResponse(abc.ABC):
 
 @final
 class Head:
-    """The status and headers of a response that has ended, without its connection and its loop.
+    """The status and headers of a response, without its connection and its loop.
+
+    Args:
+        status: the HTTP status.
+        headers: the headers by lower-case name; None if they are still to be decoded.
+        raw: name and value of each header as they came, where they are.
+        replayed: whether it comes from a cassette; None if it does not say.
 
     Attributes:
-        status: the HTTP status.
-        headers: the headers by lower-case name.
-        replayed: whether it comes from a cassette; None if it does not say.
+        status: the same.
+        replayed: the same.
     """
 
-    __slots__ = ("headers", "replayed", "status")
+    __slots__ = ("_headers", "_raw", "replayed", "status")
 
-    def __init__(self, response: HttpResponse) -> None:
-        self.status = response.status
-        self.headers = response.headers
-        self.replayed: bool | None = getattr(response, "replayed", None)
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str] | None,
+        *,
+        raw: Sequence[tuple[bytes, bytes]] = (),
+        replayed: bool | None = None,
+    ) -> None:
+        self.status = status
+        self.replayed = replayed
+        self._headers = headers
+        self._raw = raw
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by lower-case name."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = received_headers(self._raw)
+        return headers
+
+    def headers_about(self, what: bytes) -> Mapping[str, str]:
+        """Return the headers, if one of their names holds a word, which is given in lower case; else none.
+
+        Example:
+            >>> Head(200, None, raw=[(b"X-RateLimit-Limit", b"60")]).headers_about(b"ratelimit")
+            {'x-ratelimit-limit': '60'}
+        """
+        if self._headers is None:  # decoded only if there is one, which most servers do not send
+            return self.headers if what in b" ".join([name for name, _ in self._raw]).lower() else EMPTY
+        return self._headers if what.decode() in " ".join(self._headers) else EMPTY
 
 
 class ArrivingResponse(HttpResponse):

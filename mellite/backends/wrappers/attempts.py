@@ -28,7 +28,7 @@ from ...values.events import (
     TextStart,
 )
 from ...values.fold import fold
-from ...values.text_answer import Batch, TextAnswer
+from ...values.text_answer import Batch, Made, TextAnswer
 from .wrapper import name_of
 
 __all__ = ["Attempts", "Others", "Reader", "Trial", "says_something", "until_something"]
@@ -113,7 +113,7 @@ class Attempts:
     def told(self, first: Batch | None) -> Iterator[Batch]:
         """Give what was held back, and the first batch that says something, with what is known of those before."""
         if type(first) is TextAnswer:  # its events are all that there are
-            yield TextAnswer(first.text, self._marked_later(first)) if self.failed else first
+            yield TextAnswer(first.text, Made(self._marked_later(first))) if self.failed else first
         elif self.quiet or first is not None:
             events: Sequence[Event] = () if first is None else first
             yield self.marked([*self.quiet, *events])

@@ -24,11 +24,11 @@ from ...values.paths import path_of
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.telling import log
-from ...values.text_answer import Batch, TextAnswer
+from ...values.text_answer import Batch, Made, TextAnswer
 from ...wire.http import HttpRequest
 from .clocks import SYSTEM, Clock, checked_clock
 from .relays import Watch, Watching
-from .wrapper import Unsent, events_in, name_of
+from .wrapper import Unsent, events_in, innermost, name_of
 
 __all__ = ["Cached"]
 
@@ -76,13 +76,14 @@ class Cached(Watching):
             msg = f"'ttl' must be a number of seconds above 0, or None for ever, not {ttl!r}"
             raise InvalidRequest(msg, parameter="ttl")
         self._path = None if path is None else path_of(path)
+        self._asked = innermost(backend)
         self._ttl = ttl
         self._clock = checked_clock(clock)
         self._store: _Store = _Memory() if self._path is None else _File(self._path)
 
     def _enter(self, request: Request) -> Watch | Unsent:
         """Return the answer that is kept; else what keeps the one that comes."""
-        route = getattr(self._backend, "route", None)
+        route = getattr(self._asked, "route", None)
         key = _key(self._backend, route, request)
         now = self._clock.wall()
         kept = None if key is None else self._store.find(key, -math.inf if self._ttl is None else now - self._ttl)
@@ -149,7 +150,7 @@ def _is_whole(events: Sequence[Event]) -> bool:
 def _again(kept: Batch) -> Batch:
     """Return an answer that says that it was kept."""
     if type(kept) is TextAnswer:
-        return TextAnswer(kept.text, lambda: _marked(kept.events()))
+        return TextAnswer(kept.text, Made(lambda: _marked(kept.events())))
     return _marked(events_in(kept))
 
 

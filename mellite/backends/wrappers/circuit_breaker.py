@@ -66,6 +66,8 @@ class CircuitBreaker(Watching):
 
     def _enter(self, request: Request) -> Watch | None:
         del request
+        if self._circuit.open_until is None:  # closed, as nearly always
+            return _Watch(self, self._circuit, is_probe=False)
         wait, is_probe = self._circuit.enter()
         return self._watch(is_probe=is_probe) if wait is None else None
 
@@ -119,7 +121,10 @@ class _Watch(Watch):
         """Take note of an answer that came at once."""
         del answer
         self._succeeded = True
-        self.over()
+        if self._circuit.is_well:  # nothing changes, as nearly always
+            self._is_over = True
+        else:
+            self.over()
 
     def failed(self, error: Exception) -> None:
         """Take note of a failure."""
@@ -143,7 +148,8 @@ class _Watch(Watch):
             log.info("circuit.closed", "%s: it is up, and asked again", name, backend=name)
 
     def __del__(self) -> None:
-        self.over()  # where the loop of the generation was closed under it
+        if not self._is_over:  # the loop of the generation was closed under it
+            self.over()
 
 
 def _tells(error: Exception) -> bool | None:
@@ -155,22 +161,29 @@ def _tells(error: Exception) -> bool | None:
 
 @final
 class _Circuit:
-    """The state: closed, open until some moment, or half open, with one probe under way. For any thread."""
+    """The state: closed, open until some moment, or half open, with one probe under way. For any thread.
 
-    __slots__ = ("_count", "_lock", "_open_until", "_probing", "clock", "cooldown", "failures")
+    Attributes:
+        count: how many failures in a row there were.
+        is_well: whether it is closed and there were none, so that a success changes nothing.
+        open_until: until when it is open; None while it is closed.
+    """
+
+    __slots__ = ("_lock", "_probing", "clock", "cooldown", "count", "failures", "is_well", "open_until")
 
     def __init__(self, failures: int, cooldown: float, clock: Clock) -> None:
         self.failures = failures
         self.cooldown = cooldown
         self.clock = clock
         self._lock = forking.rlock()  # reentrant: the garbage collector may end a call inside any code
-        self._count = 0  # of failures in a row
-        self._open_until: float | None = None
+        self.count = 0
+        self.is_well = True
+        self.open_until: float | None = None
         self._probing = False
 
     def wait(self) -> float | None:
         """Return how long it stays open, in seconds; None if a call would be let through."""
-        until = self._open_until
+        until = self.open_until
         if until is None:
             return None
         left = until - self.clock.now()
@@ -180,39 +193,34 @@ class _Circuit:
 
     def enter(self) -> tuple[float | None, bool]:
         """Let a call through; return how long to wait if it is not, and whether it is the probe."""
-        if self._open_until is None:  # closed, as nearly always
-            return None, False
         with self._lock:
             wait = self.wait()
             if wait is not None:
                 return wait, False
-            is_probe = self._open_until is not None
+            is_probe = self.open_until is not None
             self._probing = is_probe
             return None, is_probe
 
-    @property
-    def count(self) -> int:
-        """How many failures in a row there were."""
-        return self._count
-
     def leave(self, *, succeeded: bool | None, is_probe: bool) -> bool | None:
         """Note how a call ended; None where that says nothing. Return whether it is open, if that has changed."""
-        if succeeded and not self._count and self._open_until is None:  # nothing to forget, as nearly always
+        if succeeded and self.is_well:  # nothing to forget, as nearly always
             return None
         with self._lock:
             if is_probe:
                 self._probing = False
-            elif self._open_until is not None:
+            elif self.open_until is not None:
                 return None  # it began before the circuit opened
             if succeeded:
-                was_open = self._open_until is not None
-                self._count = 0
-                self._open_until = None
+                was_open = self.open_until is not None
+                self.count = 0
+                self.open_until = None
+                self.is_well = True
                 return False if was_open else None
             if succeeded is False:
-                self._count += 1
-                if is_probe or self._count >= self.failures:
-                    self._open_until = self.clock.now() + self.cooldown
+                self.count += 1
+                self.is_well = False
+                if is_probe or self.count >= self.failures:
+                    self.open_until = self.clock.now() + self.cooldown
                     return True
             return None
 

@@ -41,6 +41,12 @@ class Hook(Generic[P, R]):
         marks: when it is called: pairs such as ``("before", "generation")``.
         function: what is called.
 
+    Attributes:
+        marks: the same.
+        function: the same.
+        is_async: whether what is called returns something to await.
+        most_arguments: how many arguments the function takes; None for any number.
+
     Raises:
         InvalidRequest: for a function that cannot be called.
 
@@ -64,35 +70,15 @@ class Hook(Generic[P, R]):
             msg = f"{_shown(marks)} is written above a function, or called with one, not with {function!r:.80}"
             raise InvalidRequest(msg, parameter="function")
         functools.update_wrapper(self, function)
-        self._marks = marks
-        self._function: Callable[P, R] = function
-        self._is_async = is_async(function)
-        self._most = _most_arguments(function)
-
-    @property
-    def marks(self) -> tuple[Mark, ...]:
-        """When it is called."""
-        return self._marks
-
-    @property
-    def function(self) -> Callable[P, R]:
-        """What is called."""
-        return self._function
-
-    @property
-    def is_async(self) -> bool:
-        """Whether what is called returns something to await."""
-        return self._is_async
-
-    @property
-    def most_arguments(self) -> int | None:
-        """How many arguments the function takes; None for any number."""
-        return self._most
+        self.marks: Final[tuple[Mark, ...]] = marks
+        self.function: Final[Callable[P, R]] = function
+        self.is_async: Final[bool] = is_async(function)
+        self.most_arguments: Final[int | None] = _most_arguments(function)
 
     @property
     def name(self) -> str:
         """What to call the hook in messages: the name of its function, and the module of that."""
-        function = self._function
+        function = self.function
         while isinstance(function, functools.partial):
             function = function.func
         name = getattr(function, "__qualname__", None) or type(function).__qualname__
@@ -100,34 +86,34 @@ class Hook(Generic[P, R]):
         return f"{module}.{name}" if module and module != "builtins" else str(name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._function(*args, **kwargs)
+        return self.function(*args, **kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> Hook[..., R]:
-        bind = getattr(self._function, "__get__", None)
+        bind = getattr(self.function, "__get__", None)
         if instance is None or bind is None:
             return self
-        return Hook(self._marks, bind(instance, owner))
+        return Hook(self.marks, bind(instance, owner))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Hook) and (self._marks, self._function) == (other._marks, other._function)
+        return isinstance(other, Hook) and (self.marks, self.function) == (other.marks, other.function)
 
     def __hash__(self) -> int:
-        return hash((self._marks, self._function))
+        return hash((self.marks, self.function))
 
     def __repr__(self) -> str:
-        name = getattr(self._function, "__qualname__", None) or repr(self._function)
-        return f"{_shown(self._marks)}({str(name).rpartition('<locals>.')[2]})"
+        name = getattr(self.function, "__qualname__", None) or repr(self.function)
+        return f"{_shown(self.marks)}({str(name).rpartition('<locals>.')[2]})"
 
     def __reduce__(self) -> Any:
         name = getattr(self, "__qualname__", None)
-        function: Any = self._function
+        function: Any = self.function
         if isinstance(name, str) and inspect.isfunction(function):
             found: Any = inspect.getmodule(function)
             for part in name.split("."):
                 found = None if part == "<locals>" else getattr(found, part, None)
             if found is self:  # written above a function: it is found where that was
                 return name
-        return Hook, (self._marks, function)
+        return Hook, (self.marks, function)
 
 
 def _shown(marks: tuple[Mark, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Final, final
 
 from ... import loops
@@ -12,7 +13,6 @@ from ...protocols.error_answers import rate_limits
 from ...values.empty import EMPTY
 from ...values.errors import ConnectError, InvalidRequest, RateLimited, RequestError, TotalTimeout
 from ...values.events import Event, Finish, ResponseStart, StepFinish
-from ...values.messages import Part
 from ...values.public_names import publish
 from ...values.request import Request
 from ...values.telling import log
@@ -21,7 +21,7 @@ from ...values.usage import Spent, Usage, spent
 from .clocks import SYSTEM, Clock
 from .quotas import Rate
 from .relays import Watch, Watching
-from .wrapper import timeouts_of, transport_of, with_time_left
+from .wrapper import innermost, timeouts_of, transport_of, with_time_left
 
 __all__ = ["RateLimit"]
 
@@ -77,6 +77,8 @@ class RateLimit(Watching):
             msg = "a shared rate has limits and a clock of its own: give them to mellite.Rate(...)"
             raise InvalidRequest(msg, parameter="rate")
         self._rate = rate
+        self._meter = rate.meter
+        self._asked = innermost(backend)
 
     @property
     def rate(self) -> Rate:
@@ -84,10 +86,10 @@ class RateLimit(Watching):
         return self._rate
 
     def _enter(self, request: Request) -> Watch | None:
-        if getattr(transport_of(self._backend), "offline", False) is True:
+        if getattr(transport_of(self._asked), "offline", False) is True:
             return _NOTHING
         answer, most = self._measures(request)
-        meter = self._rate.meter
+        meter = self._meter
         booking = meter.take_if_free(_guess(request) if meter.counts_tokens else 0.0, answer, most=most)
         return None if booking is None else _Watch(meter, booking, self)
 
@@ -97,7 +99,7 @@ class RateLimit(Watching):
         Raises:
             TotalTimeout: if that takes longer than the generation may.
         """
-        clock, meter = self._rate.clock, self._rate.meter
+        clock, meter = self._rate.clock, self._meter
         began = clock.now()
         timeouts = timeouts_of(self._backend, request)
         total = None if timeouts is None else timeouts.total
@@ -122,9 +124,9 @@ class RateLimit(Watching):
     def _measures(self, request: Request) -> tuple[int | None, int | None]:
         """Return how long the answer may be, and how many generations may be under way."""
         most = request.options.max_tokens
-        if most is None and (route := getattr(self._backend, "route", None)) is not None:
+        if most is None and (route := getattr(self._asked, "route", None)) is not None:
             most = route.options.max_tokens
-        return most, getattr(self._backend, "max_concurrency", None)
+        return most, getattr(self._asked, "max_concurrency", None)
 
     def _arguments(self) -> Mapping[str, object]:
         return {"rate": self._rate}
@@ -176,7 +178,7 @@ class _Watch(Watch):
 
     def _begin_with(self, headers: Mapping[str, str], attempts: int) -> None:
         self._has_begun = True
-        told = told_by(headers)
+        told = told_by(headers) if headers else {}
         if told or self._meter.wants_head(self._booking):
             self._meter.note_head(self._booking, told)
         if attempts > 1:
@@ -204,7 +206,8 @@ class _Watch(Watch):
             self._meter.settle(self._booking)
 
     def __del__(self) -> None:
-        self.over()  # where the loop of the generation was closed under it
+        if self._booking.is_open:  # the loop of the generation was closed under it
+            self.over()
 
 
 #: Watches nothing: what is replayed counts for no limit.
@@ -213,11 +216,8 @@ _NOTHING: Final = Watch()
 
 def _guess(request: Request) -> float:
     """Return how many tokens a request may have, roughly."""
-    parts: list[Part] = [*request.system]
-    for message in request.messages:
-        parts += message.content
     length, files = 0, 0
-    for part in parts:
+    for part in chain(request.system, *[message.content for message in request.messages]):
         text = getattr(part, "text", None)
         if type(text) is not str:
             if hasattr(part, "data") or hasattr(part, "url"):

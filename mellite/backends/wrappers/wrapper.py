@@ -26,6 +26,7 @@ __all__ = [
     "Wrapper",
     "batches_of",
     "events_in",
+    "innermost",
     "is_batched",
     "iterator_of",
     "name_of",
@@ -188,6 +189,13 @@ def checked_backend(backend: Any) -> Any:
         hint = f"; write mellite.backend({backend!r:.60})" if isinstance(backend, str) else ""
         msg = f"a wrapper takes a backend, with a method stream(request); {type(backend).__name__} has none{hint}"
         raise ConfigurationError(msg)
+    return backend
+
+
+def innermost(backend: Any) -> Any:
+    """Return the backend that wrappers of mellite stand around in the end, the first one of `FallbackTo`."""
+    while isinstance(backend, Wrapper):
+        backend = backend.backend
     return backend
 
 

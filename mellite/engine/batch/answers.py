@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import ClassVar, final
+from typing import final
 
 from attrs import evolve
 
@@ -61,8 +61,6 @@ class _Answer(HttpResponse):
     """The answer in a result."""
 
     __slots__ = ("_body",)
-
-    is_self_contained: ClassVar[bool] = True
 
     def __init__(self, result: Result) -> None:
         self.status = result.status

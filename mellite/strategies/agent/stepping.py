@@ -18,7 +18,7 @@ from ...values.errors import RunStopped
 from ...values.events import Event, Finish, StepStart, ToolErrorEvent, ToolResultEvent
 from ...values.filling import copier
 from ...values.request import Request
-from ...values.text_answer import Batch, TextAnswer
+from ...values.text_answer import Batch, Made, TextAnswer
 from ...values.type_names import type_name
 from .calling import Called, run_calls
 from .progress import Progress, StopReason
@@ -204,7 +204,7 @@ class Steps:
         progress = self.progress
         progress.add(RunStep(reader.thunk))
         progress.stop_reason = "answered"
-        return TextAnswer(outcome.text, partial(all_events, told, outcome, progress))
+        return TextAnswer(outcome.text, Made(partial(all_events, told, outcome, progress)))
 
     def _end(self, request: Request, finish: Finish) -> Sequence[Event]:
         """Return the event that ends the run.

@@ -147,3 +147,24 @@ async def test_hooks_are_shown_what_the_generation_comes_to(server: Server) -> N
         thunk = backend.generate("x", stream=False)
         assert await thunk == "Hello!"
     assert seen[-1].generation is thunk.generation
+
+
+@pytest.mark.parametrize("around", [lambda backend: backend, mellite.Retry, mellite.CircuitBreaker])
+async def test_what_waits_for_its_place_counts_from_when_it_is_sent(server: Server, around: Any) -> None:
+    """Whatever is between the limit and the backend that runs one generation at a time."""
+    held = [gate("first"), *WHOLE]
+    script = server.script(*in_turn(WHOLE, held, WHOLE))
+    route = find("openai-chat:m", api_key="sk-test", base_url=f"{script.url}/v1")
+    clock = FakeClock()
+    async with around(LiveBackend(route, max_concurrency=1)) as inner:
+        assert await inner.generate("Warm up.", stream=False) == "Hello!"
+        backend = mellite.RateLimit(inner, requests_per_minute=2, clock=clock)
+        async with anyio.create_task_group() as group:
+            for prompt in ("sent now", "sent half a minute later"):
+                group.start_soon(backend.generate(prompt, stream=False).settle)
+            await anyio.to_thread.run_sync(script.waiting, 1)
+            await clock.sleep(30)
+            script.release("first")
+        for prompt in ("in place of the first", "in place of the second"):
+            assert await backend.generate(prompt, stream=False) == "Hello!"
+    assert clock.now() == pytest.approx(1000 + 30 + 60.25)

@@ -9,7 +9,7 @@ from .... import loops
 from ....loops.places import current_generation
 from ....values.errors import ConnectError, ConnectionLost, InvalidProviderOutput, MelliteError
 from ...broken import how_it_broke, unforeseen
-from ...http import ArrivingResponse, HttpRequest, HttpResponse, received_headers, shown_url
+from ...http import ArrivingResponse, Head, HttpRequest, HttpResponse, received_headers, shown_url
 from .connecting import NotConnected
 from .incoming import BrokenRules, CutOff, Incoming
 from .origins import head_of, split
@@ -149,8 +149,6 @@ class _Response(ArrivingResponse):
 
     __slots__ = ("_connection", "_headers", "_incoming", "_pool", "_url")
 
-    is_self_contained = True
-
     def __init__(self, pool: Pool, connection: Connection, incoming: Incoming, url: str) -> None:
         self.status = incoming.status
         self._headers: dict[str, str] | None = None
@@ -168,6 +166,10 @@ class _Response(ArrivingResponse):
         if headers is None:
             headers = self._headers = received_headers(self._incoming.raw_headers)
         return headers
+
+    def head(self) -> Head:
+        """Return the status and the headers, decoded when somebody asks."""
+        return Head(self.status, self._headers, raw=self._incoming.raw_headers)
 
     @property
     def is_encoded(self) -> bool:  # type: ignore[override]
