@@ -234,7 +234,7 @@ def batch(session: nox.Session) -> None:
 
 
 #: The clients from npm that `nox -s node` brings, two of them coding agents; each pinned.
-NODE = ("openai@6.49.0", "@anthropic-ai/sdk@1.14.0", "@openai/codex@0.171.0", "@anthropic-ai/claude-code@2.1.332")
+NODE = ("openai@7.59.0", "@anthropic-ai/sdk@1.14.0", "@openai/codex@0.171.0", "@anthropic-ai/claude-code@2.1.332")
 
 
 @nox.session

@@ -1,6 +1,6 @@
 """OpenAI's and Anthropic's packages for Node, recorded and replayed by `mellite serve`, as a test suite of its own.
 
-Not collected with the other tests: `nox -s node` installs openai 6.49.0 and @anthropic-ai/sdk 1.14.0 and runs it.
+Not collected with the other tests: `nox -s node` installs openai 7.59.0 and @anthropic-ai/sdk 1.14.0 and runs it.
 """
 
 from __future__ import annotations
