@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Final, NamedTuple, Protocol, final
 
+import msgspec
+
 from . import forking
 from .detection import Loop, Waiter, current
 from .time_limits import move_on_after
@@ -81,7 +83,7 @@ def waiting() -> int:
 
 
 @final
-class Booking:
+class Booking(msgspec.Struct, eq=False):
     """What one request takes of a minute.
 
     Attributes:
@@ -93,15 +95,12 @@ class Booking:
         counts: whether it is one of the last minute.
     """
 
-    __slots__ = ("at", "counts", "is_late", "is_open", "prompt", "tokens")
-
-    def __init__(self, at: float, tokens: float = 0.0, prompt: float = 0.0, *, is_late: bool = False) -> None:
-        self.at = at
-        self.tokens = tokens
-        self.prompt = prompt
-        self.is_late = is_late
-        self.is_open = True
-        self.counts = True
+    at: float
+    tokens: float = 0.0
+    prompt: float = 0.0
+    is_late: bool = False
+    is_open: bool = True
+    counts: bool = True
 
 
 class _Told(NamedTuple):
@@ -275,7 +274,7 @@ class Meter:
             first.wake()
 
     def _book(self, needed: float, prompt: float, now: float, most: int | None) -> Booking:
-        booking = Booking(now, needed, prompt, is_late=most is not None and self._open >= most)
+        booking = Booking(now, needed, prompt, most is not None and self._open >= most)
         self._booked.append(booking)
         self._spent += needed
         self._open += 1

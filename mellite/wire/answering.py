@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequen
 from functools import partial
 from typing import Any, Final, Protocol as Interface, final
 
+import msgspec
 from attrs import frozen
 
 from .. import loops
@@ -415,7 +416,7 @@ def text_of(way: Way, call: Call, response: HttpResponse, body: bytes) -> TextAn
     text = way.protocol.plain(body)
     if text is None:
         return None
-    return TextAnswer(text, Whole(way, call, response, body))
+    return TextAnswer(text, Whole.of(way, call, response, body))
 
 
 def _in_batches(events: Iterable[Event]) -> Iterator[list[Event]]:
@@ -428,23 +429,36 @@ def _in_batches(events: Iterable[Event]) -> Iterator[list[Event]]:
 
 
 @final
-class Whole:
+class Whole(msgspec.Struct, eq=False):
     """An answer in one piece, with all that its events are made of, for a thunk that may be kept for long.
 
     It holds neither the bytes of the request, nor its key, nor a connection or a loop.
+
+    Args:
+        way: the way that the request went.
+        model: the model that was asked.
+        asked: the body of the request.
+        repairs: what was mended in it.
+        streaming: whether a stream was asked for.
+        output: how the answer is to be read, where it is not a text.
+        head: the head of the answer.
+        body: its body.
     """
 
-    __slots__ = ("_asked", "_body", "_head", "_model", "_output", "_repairs", "_streaming", "_way")
+    way: Way
+    model: str | None
+    asked: JsonObject
+    repairs: tuple[str, ...] | None
+    streaming: bool
+    output: OutputPlan | None
+    head: Head
+    body: bytes
 
-    def __init__(self, way: Way, call: Call, response: HttpResponse, body: bytes) -> None:
-        self._way = way
-        self._model = call.request.model
-        self._asked = call.body
-        self._repairs = call.repairs
-        self._streaming = call.streaming
-        self._output = call.output
-        self._head = response.head()
-        self._body = body
+    @classmethod
+    def of(cls, way: Way, call: Call, response: HttpResponse, body: bytes) -> Whole:
+        """Return the answer to a call."""
+        model, repairs, streaming = call.request.model, call.repairs, call.streaming
+        return cls(way, model, call.body, repairs, streaming, call.output, response.head(), body)
 
     def events(self) -> list[Event]:
         """Return the events of the answer.
@@ -452,18 +466,18 @@ class Whole:
         Raises:
             MelliteError: what reading it raises.
         """
-        way = self._way
+        way = self.way
         start = start_of(
             way,
-            self._head,
-            model=self._model,
-            body=self._asked,
-            repairs=self._repairs,
-            streaming=self._streaming,
-            output=self._output,
+            self.head,
+            model=self.model,
+            body=self.asked,
+            repairs=self.repairs,
+            streaming=self.streaming,
+            output=self.output,
         )
-        return [start, *whole_events(way.protocol, self._body, self._output)]
+        return [start, *whole_events(way.protocol, self.body, self.output)]
 
     def brief(self) -> Brief:
         """Return what the events of an answer of text would tell to limits."""
-        return self._head.headers_about(_LIMITS), 1, self._way.protocol.plain_spent(self._body)
+        return self.head.headers_about(_LIMITS), 1, self.way.protocol.plain_spent(self.body)

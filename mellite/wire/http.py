@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, final
 
+import msgspec
 from attrs import field, frozen
 
 from ..values.empty import EMPTY
@@ -196,53 +197,38 @@ class HttpResponse(abc.ABC):
 
 
 @final
-class Head:
+class Head(msgspec.Struct, gc=False):  # kept with every answer, and never part of a cycle
     """The status and headers of a response, without its connection and its loop.
 
     Args:
         status: the HTTP status.
-        headers: the headers by lower-case name; None if they are still to be decoded.
+        decoded: the headers by lower-case name; None if they are still to be decoded.
         raw: name and value of each header as they came, where they are.
         replayed: whether it comes from a cassette; None if it does not say.
-
-    Attributes:
-        status: the same.
-        replayed: the same.
     """
 
-    __slots__ = ("_headers", "_raw", "replayed", "status")
-
-    def __init__(
-        self,
-        status: int,
-        headers: Mapping[str, str] | None,
-        *,
-        raw: Sequence[tuple[bytes, bytes]] = (),
-        replayed: bool | None = None,
-    ) -> None:
-        self.status = status
-        self.replayed = replayed
-        self._headers = headers
-        self._raw = raw
+    status: int
+    decoded: Mapping[str, str] | None
+    raw: Sequence[tuple[bytes, bytes]] = ()
+    replayed: bool | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers by lower-case name."""
-        headers = self._headers
-        if headers is None:
-            headers = self._headers = received_headers(self._raw)
-        return headers
+        if self.decoded is None:
+            self.decoded = received_headers(self.raw)
+        return self.decoded
 
     def headers_about(self, what: bytes) -> Mapping[str, str]:
         """Return the headers, if one of their names holds a word, which is given in lower case; else none.
 
         Example:
-            >>> Head(200, None, raw=[(b"X-RateLimit-Limit", b"60")]).headers_about(b"ratelimit")
+            >>> Head(200, None, [(b"X-RateLimit-Limit", b"60")]).headers_about(b"ratelimit")
             {'x-ratelimit-limit': '60'}
         """
-        if self._headers is None:  # decoded only if there is one, which most servers do not send
-            return self.headers if what in b" ".join([name for name, _ in self._raw]).lower() else EMPTY
-        return self._headers if what.decode() in " ".join(self._headers) else EMPTY
+        if self.decoded is None:  # it is only if there is one, which most servers do not send
+            return self.headers if what in b" ".join([name for name, _ in self.raw]).lower() else EMPTY
+        return self.decoded if what.decode() in " ".join(self.decoded) else EMPTY
 
 
 class ArrivingResponse(HttpResponse):

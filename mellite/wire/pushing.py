@@ -291,7 +291,7 @@ class Pushing:
         try:
             self._bounds.check(body)
             answer = text_of(self._way, call, response, body)
-            events = Whole(self._way, call, response, body).events() if answer is None else []
+            events = Whole.of(self._way, call, response, body).events() if answer is None else []
         except MelliteError:  # told by the task, which reads the body again
             self._leave()
             return

@@ -169,7 +169,7 @@ class _Response(ArrivingResponse):
 
     def head(self) -> Head:
         """Return the status and the headers, decoded when somebody asks."""
-        return Head(self.status, self._headers, raw=self._incoming.raw_headers)
+        return Head(self.status, self._headers, self._incoming.raw_headers)
 
     @property
     def is_encoded(self) -> bool:  # type: ignore[override]
