@@ -32,6 +32,7 @@ _FORMAT: Final = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s"
 #: Errors whose words are ours or the provider's, and hold nothing of prompt and answer.
 _TOLD: Final = (ConfigurationError, ProviderError, RequestError, TransportError)
 _MOST_CHARACTERS: Final = 500
+_MOST_MISTAKES: Final = 100
 
 
 def words_of(error: BaseException | None) -> str | None:
@@ -66,13 +67,15 @@ class _SettingUp:
     Attributes:
         is_done: whether it has been.
         complained: whether it was said that a handler of the program raises.
+        mistakes: what was said of mistakes of the program.
     """
 
-    __slots__ = ("complained", "is_done")
+    __slots__ = ("complained", "is_done", "mistakes")
 
     def __init__(self) -> None:
         self.is_done = False
         self.complained = False
+        self.mistakes: set[str] = set()
 
 
 _setting_up: Final = _SettingUp()
@@ -112,6 +115,20 @@ class Log:
         """Write a warning; see `tell`."""
         self.tell(logging.WARNING, event, message, *args, **fields)
 
+    def mistake(self, event: str, message: str, *args: object, **fields: Any) -> None:
+        """Write a warning about code of the program; see `tell`.
+
+        Where nothing handles records, each such message also goes to stderr, once: the program's author has not set up
+        logging yet, and is the only one who can mend it.
+        """
+        self.tell(logging.WARNING, event, message, *args, **fields)
+        if _is_handled(self._logger) or not self._logger.isEnabledFor(logging.WARNING) or logging.lastResort is None:
+            return
+        said = f"mellite: {message % args} (MELLITE_LOG=warning shows the traceback)"
+        if said not in _setting_up.mistakes and len(_setting_up.mistakes) < _MOST_MISTAKES:
+            _setting_up.mistakes.add(said)
+            logging.lastResort.handle(logging.makeLogRecord({"msg": said, "levelno": logging.WARNING}))
+
     def tell(
         self, level: int, event: str, message: str, *args: object, raised: bool | BaseException = False, **fields: Any
     ) -> None:
@@ -146,6 +163,16 @@ log: Final = Log("mellite")
 
 #: What MCP servers say on stderr, and of their tools.
 MCP_LOG: Final = Log("mellite.mcp")
+
+
+def _is_handled(logger: logging.Logger) -> bool:
+    """Return whether records reach a handler that does something."""
+    at: logging.Logger | None = logger
+    while at is not None:
+        if any(not isinstance(handler, logging.NullHandler) for handler in at.handlers):
+            return True
+        at = at.parent if at.propagate else None
+    return False
 
 
 def set_up() -> None:

@@ -194,7 +194,7 @@ class HookSet:
         """Log what a hook raised."""
         reason = f"{type(error).__name__}: {error}" if isinstance(error, HookMistake) else type(error).__name__
         said = "the hook %s failed, and the call goes on without it: %s"
-        log.warning("hook.failed", said, hook.name, reason, raised=error, hook=hook.name, error=type(error).__name__)
+        log.mistake("hook.failed", said, hook.name, reason, raised=error, hook=hook.name, error=type(error).__name__)
 
 
 class HookMistake(TypeError):

@@ -299,12 +299,53 @@ except mellite.MelliteError:
     assert len(run("warning", more)) == 1
 
 
+MISTAKE: Final = f"""
+@mellite.hooks.after("generation")
+def account(thunk):
+    raise ValueError({SECRET!r})  # what an error of a hook says may hold a prompt
+
+mellite.hooks.install(account)
+{{more}}
+for _ in range(3):
+    mellite.backends.Echo().generate("Hi.").result()
+"""
+
+
+def test_a_hook_that_fails_is_told_once_where_nothing_handles_records() -> None:
+    """A script without logging would never learn of it; the words of the error stay out, as everywhere in the log."""
+    (line,) = run(None, MISTAKE.replace("{more}", ""))
+    assert line.startswith("mellite: the hook __main__.account failed, and the call goes on without it: ValueError (")
+    assert "MELLITE_LOG=warning" in line
+    assert SECRET not in line
+
+
+@pytest.mark.parametrize(
+    "handling",
+    [
+        "import logging; logging.getLogger().addHandler(logging.FileHandler('/dev/null'))",
+        "import logging; logging.getLogger('mellite').setLevel(logging.CRITICAL)",
+        "import logging; logging.lastResort = None",
+    ],
+)
+def test_a_program_that_handles_records_is_told_of_a_hook_by_them_alone(handling: str) -> None:
+    assert run(None, MISTAKE.replace("{more}", handling)) == []
+
+
+def test_a_hook_that_fails_is_told_each_time_where_the_variable_says_so() -> None:
+    told = [
+        line for line in run("warning", MISTAKE.replace("{more}", "")) if "the hook __main__.account failed" in line
+    ]
+    assert len(told) == 4  # three answers of this program, and the one that each has
+
+
 # --- what is written down about it ----------------------------------------------------------------
 
 
 def test_the_page_lists_every_event() -> None:
     page = (ROOT / "docs" / "how-to" / "read-the-log.md").read_text()
-    written = re.compile(r"""\b(?:log|MCP_LOG)\.(?:debug|info|warning|tell)\(\s*(?:logging\.\w+, )?"(\w+\.\w+)\"""")
+    written = re.compile(
+        r"""\b(?:log|MCP_LOG)\.(?:debug|info|warning|mistake|tell)\(\s*(?:logging\.\w+, )?"(\w+\.\w+)\""""
+    )
     events = {event for path in (ROOT / "mellite").rglob("*.py") for event in written.findall(path.read_text())}
     assert len(events) > 15
     assert [event for event in events if f"`{event}`" not in page] == []
