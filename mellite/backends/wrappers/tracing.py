@@ -173,7 +173,7 @@ class Tracing(Observer):
         if self._capture.spans:
             attributes |= content
         span.set_attributes(attributes)
-        if facts.model is not None and model_of(generation) is None:
+        if facts.model is not None and model_of(generation) != facts.model:  # not known before, or it fell back
             span.update_name(f"{semantics.CHAT} {facts.model}")
 
 
