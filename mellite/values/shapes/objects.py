@@ -197,8 +197,15 @@ class Fields(Node):
             return self.build(arguments)
         except Exception as error:
             # A validator or converter of the class itself may raise anything; its words are what the model can act on.
-            msg = f"{self.name} refuses it: {str(error) or type(error).__name__}"
+            msg = f"{self.name} refuses it: {_words_of(error) or type(error).__name__}"
             raise Mismatch(msg, value) from error
+
+
+def _words_of(error: Exception) -> str:
+    """Return what an error says, without what attrs' own validators put behind the words: attribute, type and value."""
+    args: tuple[object, ...] = error.args
+    first = args[0] if len(args) > 1 and type(error).__str__ is BaseException.__str__ else None
+    return first if isinstance(first, str) else str(error)
 
 
 def _unknown_field(given: Mapping[str, Json], known: frozenset[str]) -> Mismatch:

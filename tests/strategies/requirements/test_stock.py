@@ -389,6 +389,8 @@ def test_checking_chunks_takes_linear_time(requirement: Requirement) -> None:
         lambda: stock.json(schema={"$ref": "file:///etc/passwd"}),
         lambda: stock.json(schema={"pattern": "("}),
         lambda: stock.json(schema="object"),
+        lambda: stock.json(dict),  # type: ignore[arg-type]
+        lambda: stock.json(list[int]),  # type: ignore[arg-type]
         lambda: stock.similar(3),
         lambda: stock.similar("x", 2),
         lambda: stock.similar("x", "0.5"),
@@ -401,6 +403,14 @@ def test_bad_arguments(make: Any) -> None:
     """What cannot work is refused when it is written, with a typed error; a schema fetches nothing."""
     with pytest.raises(InvalidRequest):
         make()
+
+
+def test_a_type_in_the_place_of_a_schema() -> None:
+    """A schema may stand first; a type there is told how it is written."""
+    assert stock.json(PERSON).description == stock.json(schema=PERSON).description
+    for kind, name in ((Point, "Point"), (list[int], r"list\[int\]"), (int | str, r"int \| str")):
+        with pytest.raises(InvalidRequest, match=rf"a JSON Schema is a dict, not {name}; .* write json\(type=\.\.\.\)"):
+            stock.json(kind)
 
 
 @pytest.mark.parametrize("name", CASES)

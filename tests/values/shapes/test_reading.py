@@ -140,6 +140,35 @@ def test_whatever_a_class_raises_is_told() -> None:
     assert message(list[Picky], [{"x": 1}]) == "$[0]: Picky refuses it: 'never'"
 
 
+def test_what_validators_of_attrs_say_is_told_without_the_field() -> None:
+    """They raise with the attribute, the type and the value behind their words, which no model should have to read."""
+
+    @attrs.frozen
+    class Address:
+        zip: str = attrs.field(validator=attrs.validators.matches_re(r"\d{4}"))
+        kind: str = attrs.field(default="home", validator=attrs.validators.in_(["home", "work"]))
+        floor: int = attrs.field(default=0, validator=attrs.validators.le(99))
+
+    assert message(Address, {"zip": "x"}) == r"$: Address refuses it: 'zip' must match regex '\\d{4}' ('x' doesn't)"
+    refused = "$: Address refuses it: 'kind' must be in ['home', 'work'] (got 'moon')"
+    assert message(Address, {"zip": "1234", "kind": "moon"}) == refused
+    assert message(Address, {"zip": "1234", "floor": 100}) == "$: Address refuses it: 'floor' must be <= 99: 100"
+
+
+def test_errors_with_several_arguments_are_told_as_they_print() -> None:
+    """An error that prints its arguments in its own way keeps that; one whose first is no text prints them all."""
+
+    def refuse(instance: object, attribute: object, value: int) -> None:
+        raise (PermissionError(13, "not yours"), LookupError(7, "is taken"))[value]
+
+    @attrs.frozen
+    class Seat:
+        x: int = attrs.field(validator=refuse)
+
+    assert message(Seat, {"x": 0}) == "$: Seat refuses it: [Errno 13] not yours"
+    assert message(Seat, {"x": 1}) == "$: Seat refuses it: (7, 'is taken')"
+
+
 def test_descriptions_of_fields() -> None:
     """From the docstring of the class, from the field's metadata, and from Annotated, which wins."""
 

@@ -6,6 +6,7 @@ import json as stdlib_json
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
+from types import NoneType
 from typing import TYPE_CHECKING, NoReturn
 
 from attrs import field, frozen
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["json", "python_syntax"]
 
 
-def json(*, schema: Mapping[str, object] | bool | None = None, type: object = None) -> Requirement:
+def json(
+    schema: Mapping[str, object] | bool | None = None,  # noqa: FBT001 - true and false are schemas
+    *,
+    type: object = None,
+) -> Requirement:
     """Require that the answer is JSON and nothing else. A stream that can no longer become JSON fails at once.
 
     Args:
@@ -44,15 +49,22 @@ def json(*, schema: Mapping[str, object] | bool | None = None, type: object = No
         >>> json(type=list[int]).description
         'The answer is JSON that fits list[int].'
     """
+    if not isinstance(schema, (Mapping, bool, NoneType)):
+        msg = f"a JSON Schema is a dict, not {_name_of(schema)}; for an answer that fits a type, write json(type=...)"
+        raise InvalidRequest(msg, parameter="schema")
     fits = []
     if schema is not None:
         fits.append("the JSON Schema " + stdlib_json.dumps(schema, ensure_ascii=False, default=str))
     if type is not None:
-        fits.append(str(type) if getattr(type, "__args__", None) else getattr(type, "__name__", str(type)))
+        fits.append(_name_of(type))
     words = "The answer is JSON" + (f" that fits {' and '.join(fits)}" if fits else ", and nothing else") + "."
     check = _Json(schema, type)
     _ = check.validator if schema is not None else None  # raises for an invalid schema now
     return Requirement(words, check, check_chunk=JsonPrefix())
+
+
+def _name_of(kind: object) -> str:
+    return str(kind) if getattr(kind, "__args__", None) else getattr(kind, "__name__", str(kind))
 
 
 @frozen(slots=False)
