@@ -32,6 +32,7 @@ __all__ = [
     "Timeouts",
     "ToolChoice",
     "ToolDefinition",
+    "ToolLike",
 ]
 
 

@@ -52,7 +52,7 @@ def misspelled(thunk: ModelOutputThunk[str], route: Route) -> None:
     thunk.resample(2, temprature=0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     thunk.resample(2, output=int)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Request.of("hi", sed=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    mellite.stream(thunk, atempts=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    mellite.stream(thunk, atempts=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     judge(Echo(), "It is polite.", temprature=0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import mellite
 from mellite import ModelOutputThunk
@@ -34,9 +34,41 @@ def mistakes(thunk: ModelOutputThunk[str]) -> None:
     RejectionSampling(deadline="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Hedge(after="2 s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Hedge(2, backend=Echo())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    mellite.stream(thunk, attempt=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    mellite.stream(thunk, temprature=1.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    mellite.stream(thunk, attempt=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    mellite.stream(thunk, temprature=1.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     mellite.Requirement("polite", chek=len)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     length(maximum=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     regex("a", forbids=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     tool_called("f", argument={})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def streamed(number: ModelOutputThunk[int]) -> None:
+    """The result of a stream with validation has the type that was asked for."""
+    echo = Echo()
+    async with mellite.stream(number, requirements=[bool]) as s:
+        assert_type(s.result(), int)
+    assert_type(mellite.stream(number, attempts=2, repair=True, temperature=1).result(), int)
+    assert_type(mellite.stream(echo.generate("hi"), chunking="words").result(), str)
+    assert_type(mellite.stream("hi", backend=echo).result(), str)
+    assert_type(mellite.stream(["hi, ", number], backend="fake:echo").result(), str)
+    assert_type(mellite.stream("hi", backend=echo, output=int).result(), int)
+    assert_type(mellite.stream(number, output=str).result(), str)
+    assert_type(mellite.stream("hi", backend=echo, output=int | str).result(), Any)
+
+
+def votes() -> None:
+    """What makes two answers the same vote is a function of texts, not of thunks."""
+
+    def last_word(text: str) -> str:
+        return text.rsplit(maxsplit=1)[-1]
+
+    async def alike(one: str, other: str) -> float:
+        return 1.0 if one == other else 0.0
+
+    def of_a_thunk(thunk: ModelOutputThunk[str]) -> str:
+        return thunk.text or ""
+
+    MajorityVote(3, key=last_word)
+    MajorityVote(3, key=alike)
+    MajorityVote(3, key=lambda text: text.lower())
+    MajorityVote(3, key=of_a_thunk)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

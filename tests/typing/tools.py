@@ -8,6 +8,7 @@ from typing import Any, Literal, assert_type
 import mellite
 from mellite import ModelOutputThunk, Tool, ToolDefinition, tool
 from mellite.backends import Echo
+from mellite.request import ToolLike
 
 
 @tool
@@ -81,6 +82,13 @@ def offered() -> None:
     thunk = Echo().generate("Hi.", tools=[weather, count, plain, Shelf().find, ToolDefinition("other")])
     assert_type(thunk, ModelOutputThunk[str])
     assert_type(Echo().generate("Hi.", tools=[weather], tool_choice=weather), ModelOutputThunk[str])
+
+
+def collected() -> None:
+    """A list of what may be offered has a type that one can write; mypy finds none for tools by itself."""
+    several: list[ToolLike] = [weather, count, plain, Shelf().find, ToolDefinition("other")]
+    assert_type(Echo().generate("Hi.", tools=several), ModelOutputThunk[str])
+    assert_type(mellite.run(Echo(), "Hi.", tools=several), mellite.Run[str])
 
 
 def failing() -> str:

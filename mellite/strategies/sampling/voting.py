@@ -22,7 +22,7 @@ from .sample import AnySample, Sample, StopReason
 __all__ = ["Key", "MajorityVote", "MinimumBayesRisk", "Similarity"]
 
 #: What makes two answers the same vote; see `MajorityVote`.
-Key: TypeAlias = Literal["exact", "numeric"] | Callable[..., Any]
+Key: TypeAlias = Literal["exact", "numeric"] | Callable[[str], Any] | Callable[[str, str], Any]
 
 #: How alike two answers are, from 0 to 1; see `MinimumBayesRisk`.
 Similarity: TypeAlias = Literal["words", "exact", "numeric"] | Callable[[str, str], float | Awaitable[float]]

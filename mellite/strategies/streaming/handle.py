@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, final
 
 import anyio
 
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamEvents", "ValidatedStream"]
 
+T = TypeVar("T")
+
 
 @final
-class ValidatedStream(AsyncIterator[Chunk]):
+class ValidatedStream(AsyncIterator[Chunk], Generic[T]):
     """A stream with validation, made by `mellite.stream`: an async context manager, and inside it an async iterator.
 
     The block, the iterator and `events` belong to one task. The properties may be read at any time, also after the
@@ -134,7 +136,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
         found = [failure.error for failure in self.failures if failure.requirement is not None]
         return tuple([error for error in found if error is not None])
 
-    def result(self) -> Any:
+    def result(self) -> T:
         """Return the parsed answer that met all requirements.
 
         Raises:
@@ -143,7 +145,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
             InvalidRequest: if the stream has not ended.
         """
         if self.success:
-            return self.thunks[-1].parsed_repr
+            return cast("T", self.thunks[-1].parsed_repr)
         if self.error is not None:
             raise self.error
         if not self.completed:
@@ -301,7 +303,7 @@ class ValidatedStream(AsyncIterator[Chunk]):
 class StreamEvents(AsyncIterator[StreamEvent]):
     """An iterator over the events of a stream with validation; the last is a `CompletedEvent`. Made by `events`."""
 
-    def __init__(self, stream: ValidatedStream, take: Callable[[], Awaitable[Chunk | StreamEvent]]) -> None:
+    def __init__(self, stream: ValidatedStream[Any], take: Callable[[], Awaitable[Chunk | StreamEvent]]) -> None:
         self._stream = stream
         self._take = take
         self._over = False

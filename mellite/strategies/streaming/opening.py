@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack, overload
 
 from ...backends.asking import generate
 from ...thunk.call import Streams
@@ -21,6 +21,72 @@ from .retries import Retries, asking
 
 __all__ = ["stream"]
 
+T = TypeVar("T")
+
+
+@overload
+def stream(
+    source: ModelOutputThunk[T],
+    *,
+    requirements: Iterable[Requirement | Check] = (),
+    chunking: Chunking = None,
+    attempts: int = 1,
+    repair: Repair = False,
+    backend: None = None,
+    system: System | None = None,
+    tools: Sequence[ToolLike] | None = None,
+    output: None = None,
+    **options: Unpack[GenerateOptions],
+) -> ValidatedStream[T]: ...
+
+
+@overload
+def stream(
+    source: AnyThunk | Prompt,
+    *,
+    requirements: Iterable[Requirement | Check] = (),
+    chunking: Chunking = None,
+    attempts: int = 1,
+    repair: Repair = False,
+    backend: Streams | str | None = None,
+    system: System | None = None,
+    tools: Sequence[ToolLike] | None = None,
+    output: type[T],
+    **options: Unpack[GenerateOptions],
+) -> ValidatedStream[T]: ...
+
+
+@overload
+def stream(
+    source: Prompt,
+    *,
+    requirements: Iterable[Requirement | Check] = (),
+    chunking: Chunking = None,
+    attempts: int = 1,
+    repair: Repair = False,
+    backend: Streams | str,
+    system: System | None = None,
+    tools: Sequence[ToolLike] | None = None,
+    output: None = None,
+    **options: Unpack[GenerateOptions],
+) -> ValidatedStream[str]: ...
+
+
+@overload
+def stream(
+    source: AnyThunk | Prompt,
+    *,
+    requirements: Iterable[Requirement | Check] = (),
+    chunking: Chunking = None,
+    attempts: int = 1,
+    repair: Repair = False,
+    backend: Streams | str | None = None,
+    system: System | None = None,
+    tools: Sequence[ToolLike] | None = None,
+    output: object,
+    **options: Unpack[GenerateOptions],
+) -> ValidatedStream[Any]: ...
+
 
 def stream(
     source: AnyThunk | Prompt,
@@ -34,7 +100,7 @@ def stream(
     tools: Sequence[ToolLike] | None = None,
     output: Any = None,
     **options: Unpack[GenerateOptions],
-) -> ValidatedStream:
+) -> ValidatedStream[Any]:
     """Read an answer in chunks as it arrives, each checked; use it as ``async with mellite.stream(...) as s:``.
 
     Nothing is sent before the first chunk is asked for. Each chunk is then given to the requirements that check chunks,
