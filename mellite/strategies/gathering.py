@@ -14,9 +14,13 @@ from ..thunk.thunk import AnyThunk, ModelOutputThunk, settle_all
 from ..values.pictured import Pictured
 from ..values.public_names import publish
 from .batch import Batch, thunks_of
+from .spending import spent_on
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from ..values.portrait import Portrait
+    from ..values.usage import Usage
     from .progress import Bar
 
 __all__ = ["Completed", "Gathering", "Results", "as_completed", "gather"]
@@ -50,6 +54,21 @@ class Results(list[ModelOutputThunk[T]], Pictured):
     def done(self) -> list[ModelOutputThunk[T]]:
         """The thunks that are done, in order, without those that have failed or were cancelled."""
         return [thunk for thunk in self if thunk.state == "done"]
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of all of them together, as far as providers reported them; None if none did."""
+        return spent_on(self, priced=False).usage
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """The cost of all of them together, in USD; None if the cost of one is unknown."""
+        return spent_on(self).cost_usd
+
+    @property
+    def known_cost_usd(self) -> Decimal | None:
+        """The cost of those whose cost is known, in USD: a lower bound where `cost_usd` is None."""
+        return spent_on(self).known_cost_usd
 
     def _portrait(self) -> Portrait:
         from .portraying import portrait_of_results

@@ -39,6 +39,18 @@ async def test_a_refused_request_used_nothing() -> None:
     assert (spent.cost_usd, spent.is_lower_bound) == (COST, False)
 
 
+async def test_results_of_a_gathering_add_up() -> None:
+    """As for a sampling: what one of unknown price cost makes the sum unknown, and known costs a lower bound."""
+    both = await mellite.gather(backend(ANSWER, ANSWER).generate("Hello.").resample(2))
+    assert both.usage is not None
+    assert (both.usage.input_tokens, both.usage.output_tokens, both.cost_usd) == (20, 20, 2 * COST)
+    mixed = await mellite.gather(backend(ANSWER).generate("Hello."), Scripted(["two words"]).generate("Hi."))
+    assert mixed.usage is not None
+    assert (mixed.usage.output_tokens, mixed.cost_usd, mixed.known_cost_usd) == (12, None, COST)
+    none = await mellite.gather([])
+    assert (none.usage, none.cost_usd, none.known_cost_usd) == (None, None, None)
+
+
 async def test_what_was_never_sent_used_nothing() -> None:
     pending, answered = backend(ANSWER).generate("Hello.").resample(2)
     await answered.settle()

@@ -63,6 +63,11 @@ class Sample(Generic[T]):
         return self.thunk.call.lineage
 
     @property
+    def value(self) -> str | None:
+        """The text of the answer; None if there is none."""
+        return self.thunk.value
+
+    @property
     def errors(self) -> tuple[Exception, ...]:
         """All errors of the sample: `error`, and the exceptions that checks raised."""
         found = [self.error, *[verdict.error for verdict in self.validations]]

@@ -44,6 +44,7 @@ async def test_totals_are_those_of_all_samples():
     assert (result.usage.input_tokens, result.usage.output_tokens, result.usage.total_tokens) == (2000, 30, 2030)
     costs = [None, Decimal("0.000156"), Decimal("0.000162")]
     assert [sample.cost_usd for sample in result.samples] == costs
+    assert [sample.value for sample in result.samples] == [None, "too long", "ok"]
     assert (result.cost_usd, result.known_cost_usd, result.unmetered) == (None, Decimal("0.000318"), 1)
     assert all(sample.duration_ms is not None for sample in result.samples)
     assert result.duration_ms >= max(sample.duration_ms for sample in result.samples)
