@@ -79,6 +79,14 @@ class _WithCommand(click.Command):
     metavar="SECONDS",
     help="Drop a client whose request has half a head, or a body that pauses, for so long.",
 )
+@click.option(
+    "--send-timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Drop a client that takes nothing of its answer for so long.",
+)
 @click.option("--env", "form", metavar="[=FORM]", help="Print the variables that clients need: shell, dotenv or json.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each request.")
 @click.pass_context
@@ -93,6 +101,7 @@ def serve(  # noqa: PLR0917 - click gives the options by name
     speed: str,
     match: str,
     request_timeout: float,
+    send_timeout: float,
     form: str | None,
     as_json: bool,
 ) -> None:
@@ -124,6 +133,7 @@ def serve(  # noqa: PLR0917 - click gives the options by name
             seed=seed,
             speed=speed,
             request_timeout=request_timeout,
+            send_timeout=send_timeout,
             match=match,  # type: ignore[arg-type]  # click has checked it
         )
         listener = _print_json if as_json else _print_trouble

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from aiohttp import web
 
 from ..cassettes.replaying.answer import RecordedAnswer
 from ..values.errors import ConfigurationError, ConnectionLost, InvalidRequest, MelliteError
+from ..wire.client_connections import REQUEST_SECONDS, SEND_SECONDS, Connection, WatchedServer
 from ..wire.http import HttpRequest, HttpResponse, Transport
 from .at_once import Framing
 from .bodies import LARGEST, body_of
-from .connections import Connection, WatchedServer
 from .faults import Fault, Faults
 from .guard import Guard, granted, is_preflight
 from .itself import marked, refuse_round_trip
@@ -29,19 +28,12 @@ from .relaying import Relay
 from .served import Served
 from .sockets import Sockets
 
-if TYPE_CHECKING:
-    from aiohttp import StreamReader
-    from aiohttp.http_parser import RawRequestMessage
-
 __all__ = ["ModelServer"]
 
 _LONGEST_NAME: Final = 80
 _GOOGLES_KEY: Final = "x-goog-api-key"
 _GOOGLES: Final = ("gemini", "google")
 _DROPPED: Final = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"})
-
-#: Where aiohttp tells of requests that are none: they are answered, and nobody here has to be told.
-_SILENT: Final = logging.Logger("mellite.server", logging.CRITICAL)  # noqa: LOG001 - nobody else is to find it
 
 #: What is told of each request when its answer is over.
 Listener: TypeAlias = Callable[[Served], None]
@@ -55,7 +47,8 @@ class ModelServer:
         hosts: names by which it may be asked, beside those of this machine.
         faults: what goes wrong on purpose.
         listener: is told of each request when its answer is over.
-        patience: seconds that the head of a request may take, and for which its body may pause.
+        request_seconds: seconds that the head of a request may take, and for which its body may pause.
+        send_seconds: seconds for which a client may take nothing of its answer.
 
     Attributes:
         requests: those that have come, in order.
@@ -69,13 +62,15 @@ class ModelServer:
         hosts: Collection[str] = (),
         faults: Faults | None = None,
         listener: Listener | None = None,
-        patience: float = 30.0,
+        request_seconds: float = REQUEST_SECONDS,
+        send_seconds: float = SEND_SECONDS,
     ) -> None:
         self.source = source
         self._guard = Guard(hosts)
         self._faults = faults or Faults()
         self._listener = listener
-        self._patience = patience
+        self._request_seconds = request_seconds
+        self._send_seconds = send_seconds
         self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._sockets = Sockets(source)
@@ -93,11 +88,11 @@ class ModelServer:
         """
         server = WatchedServer(
             self._handle,
-            patience=self._patience,
-            request_factory=_request,
-            access_log=None,
+            request_seconds=self._request_seconds,
+            send_seconds=self._send_seconds,
+            refusal=partial(error_body, ""),
+            largest=LARGEST,
             auto_decompress=False,  # `body_of` does it
-            logger=_SILENT,
         )
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
@@ -142,8 +137,8 @@ class ModelServer:
                 raise  # in the middle of an answer
             return _refused(served, None, 500, served.error)
         finally:
-            if isinstance(request.protocol, Connection):
-                request.protocol.end()
+            if isinstance(request.protocol, Connection) and request.protocol.dropped:
+                served.error = request.protocol.dropped
             served.seconds = time.monotonic() - began
             if self._listener is not None:
                 self._listener(served)
@@ -171,7 +166,7 @@ class ModelServer:
             served.status = 200
             return web.Response(text="mellite\n")
         try:
-            body = await body_of(request, headers.pop("content-encoding", ""), patience=self._patience)
+            body = await body_of(request, headers.pop("content-encoding", ""), patience=self._request_seconds)
         except InvalidRequest as error:
             return _failed(request, served, call, error)
         served.body = body
@@ -235,14 +230,6 @@ class ModelServer:
             served.error = str(error)
             relay.break_off()
         return out
-
-
-def _request(
-    message: RawRequestMessage, payload: StreamReader, protocol: Connection, writer: Any, task: asyncio.Task[None]
-) -> web.BaseRequest:
-    loop = asyncio.get_running_loop()
-    protocol.begin(payload)
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST)
 
 
 def _granted(request: web.BaseRequest) -> dict[str, str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from ..wire.client_connections import reset
 from .faults import cut_short
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ __all__ = ["Relay"]
 _AT_ONCE: Final = 256 * 1024  # the most bytes that are sent without waiting for the client to take them
 _PATIENCE: Final = 3600.0  # seconds that a stalled answer is kept open
 _SLOW: Final = 0.05  # seconds before each piece of a slow answer
-_ABORTIVE: Final = struct.pack("ii", 1, 0)  # a linger time of 0: closing resets the connection
 
 
 class Relay:
@@ -69,7 +67,7 @@ class Relay:
         if fault == "stall":
             await anyio.sleep(_PATIENCE)
         if fault == "reset":
-            self._reset()
+            reset(self._request.transport)
             return
         await self._out.write_eof()
 
@@ -85,14 +83,6 @@ class Relay:
             await self._out.write(piece[:left])
             left -= len(piece)
         await self._out.write_eof()
-
-    def _reset(self) -> None:
-        """Reset the connection, so that the client sees an error, and no end."""
-        transport = self._request.transport
-        sock = None if transport is None else transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORTIVE)
-        self.break_off()
 
     def break_off(self) -> None:
         """Close the connection in the middle of the answer."""

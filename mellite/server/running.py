@@ -46,6 +46,7 @@ class Settings:
         even_in_ci: whether to record even with ``CI=true``.
         request_timeout: seconds that the head of a request may take, and for which its body may pause; a client that
             stops in the middle is dropped.
+        send_timeout: seconds for which a client may take nothing of its answer before it is dropped.
     """
 
     source: Any = None
@@ -57,6 +58,7 @@ class Settings:
     match: Match = "pool"
     even_in_ci: bool = False
     request_timeout: float = 30.0
+    send_timeout: float = 60.0
 
     def transport(self) -> Transport:
         """Return what answers.
@@ -76,9 +78,11 @@ class Settings:
             MissingExtra: if what serves is not installed.
             MelliteError: if there is nothing to answer from.
         """
-        if not self.request_timeout > 0:
-            msg = f"request_timeout is a number of seconds above 0, not {self.request_timeout!r}"
-            raise ConfigurationError(msg)
+        for name in ("request_timeout", "send_timeout"):
+            seconds = getattr(self, name)
+            if not seconds > 0:
+                msg = f"{name} is a number of seconds above 0, not {seconds!r}"
+                raise ConfigurationError(msg)
         faults = Faults(self.faults, seed=self.seed)
         try:
             from .http_server import ModelServer
@@ -88,7 +92,8 @@ class Settings:
             msg = "serving needs the package aiohttp: pip install 'mellite[serve]'"
             raise MissingExtra(msg) from None
         how: dict[str, Any] = {"hosts": self.hosts, "faults": faults, "listener": listener}
-        return ModelServer(self.transport(), patience=self.request_timeout, **how)
+        how |= {"request_seconds": self.request_timeout, "send_seconds": self.send_timeout}
+        return ModelServer(self.transport(), **how)
 
     @property
     def asks_nobody(self) -> bool:
@@ -222,11 +227,14 @@ class RunningServer:
         return variables(self.url, os.environ, keys=True)
 
     def start(self) -> Self:
-        """Start the server, and wait until it listens.
+        """Start the server, and wait until it listens. Idempotent.
 
         Raises:
             MelliteError: if there is nothing to answer from.
         """
+        if self._thread is not None:
+            return self
+        self._ready, self._error = threading.Event(), None
         server = self._server = self._settings.server()
         self._thread = threading.Thread(target=self._run, args=(server,), name="mellite-server", daemon=True)
         self._thread.start()

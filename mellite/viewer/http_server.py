@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, unquote
 from aiohttp import web
 
 from ..values.errors import MelliteError
+from ..values.provider_json import JsonObject
+from ..wire.client_connections import REQUEST_SECONDS, SEND_SECONDS, WatchedServer
 from .api import Reply, reply_to, unreadable
 from .guarding import HEADERS, Guard
 from .json_texts import as_ascii
@@ -34,13 +36,19 @@ class ViewServer:
 
     Args:
         source: what is shown.
+        request_seconds: seconds that the head of a request may take.
+        send_seconds: seconds for which a reader may take nothing of what waits for it.
 
     Attributes:
         url: the address with the token, as in ``http://127.0.0.1:8080/TOKEN/``.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(
+        self, source: Source, *, request_seconds: float = REQUEST_SECONDS, send_seconds: float = SEND_SECONDS
+    ) -> None:
         self._source = source
+        self._request_seconds = request_seconds
+        self._send_seconds = send_seconds
         self._token = secrets.token_urlsafe(32)
         self._runner: web.ServerRunner | None = None
         self._preparing: asyncio.Task[None] | None = None
@@ -53,11 +61,13 @@ class ViewServer:
             OSError: if the port is taken.
         """
         self._turn, self._stopping = asyncio.Lock(), asyncio.Event()
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        server = WatchedServer(
+            self._handle, request_seconds=self._request_seconds, send_seconds=self._send_seconds, refusal=_refusal
+        )
         runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await runner.setup()
         self._runner = runner
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await server.listen(runner, port)
         port = runner.addresses[0][1]
         self._guard = Guard(self._token, port)
         self.url = f"http://127.0.0.1:{port}/{self._token}/"
@@ -146,6 +156,10 @@ class ViewServer:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _refusal(_: int, message: str) -> JsonObject:
+    return {"error": message}
 
 
 def _event(name: str, value: object) -> bytes:

@@ -198,16 +198,18 @@ def test_the_rest_of_a_refused_body_is_no_request(url: str) -> None:
         assert client.until_closed() == b""
 
 
+@pytest.mark.parametrize("name", ["request_timeout", "send_timeout"])
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_no_patience(mellite_server: Callable[..., RunningServer], seconds: float) -> None:
+def test_no_patience(mellite_server: Callable[..., RunningServer], name: str, seconds: float) -> None:
     """A bound has to be above 0."""
-    with pytest.raises(ConfigurationError, match="request_timeout is a number of seconds above 0"):
-        mellite_server("fake:echo", request_timeout=seconds)
+    with pytest.raises(ConfigurationError, match=f"{name} is a number of seconds above 0"):
+        mellite_server("fake:echo", **{name: seconds})
 
 
 def test_boundless_patience() -> None:
     """Whoever debugs a client by hand may take all the time."""
-    with RunningServer(Settings(source="fake:echo", request_timeout=float("inf"))) as server:
+    boundless = Settings(source="fake:echo", request_timeout=float("inf"), send_timeout=float("inf"))
+    with RunningServer(boundless) as server:
         assert raw(server.url, "/v1/chat/completions", BODY).status == 200
         with Client(server.url) as client:
             client.socket.sendall(TOP + LENGTH + b"\r\n" + BODY[:20])

@@ -237,3 +237,16 @@ def test_a_source_that_is_none(mellite_server: Server) -> None:
         mellite_server("no/such/file.json")
     with pytest.raises(mellite.errors.UnknownOption, match="faults"):
         mellite_server("fake:echo", fault=("429:1",))
+
+
+def test_a_server_in_a_block_of_its_own(mellite_server: Server) -> None:
+    """A server of the fixture may be used in a block, too, and again after it: it listens once at a time."""
+    server = mellite_server("fake:echo")
+    url, body = server.url, b'{"model": "m", "messages": [{"role": "user", "content": "Hi."}]}'
+    for count in (1, 2):
+        with server:
+            assert (server.url == url) is (count == 1)
+            assert raw(server.url, "/v1/chat/completions", body).status == 200
+            assert len(server.requests) == 1
+        with pytest.raises(ConnectionRefusedError):
+            raw(server.url, "/v1/chat/completions", body)
