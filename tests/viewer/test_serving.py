@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -109,14 +110,20 @@ def test_only_this_machine_is_listened_on(url: str) -> None:
         one.connect(("127.0.0.2", port))
 
 
+@contextmanager
+def listening(url: str) -> Iterator[HTTPResponse]:
+    """The events of a viewer, as they come."""
+    parts = urlsplit(url)
+    with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=30)) as connection:
+        connection.request("GET", f"{parts.path}api/events")
+        with connection.getresponse() as events:
+            yield events
+
+
 def test_calls_as_they_happen(tmp_path: Path) -> None:
     """What is logged meanwhile comes as an event, and Ctrl-C ends it all well."""
     path = logged(tmp_path / "log.db", 1)
-    with viewing(str(path)) as (process, url):
-        parts = urlsplit(url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        connection.request("GET", f"{parts.path}api/events")
-        events = connection.getresponse()
+    with viewing(str(path)) as (process, url), listening(url) as events:
         assert events.getheader("content-type") == "text/event-stream"
         assert [events.readline() for _ in range(3)] == [b"event: ready\n", b'data: {"kind":"log"}\n', b"\n"]
         logged(path, 2)
@@ -126,54 +133,51 @@ def test_calls_as_they_happen(tmp_path: Path) -> None:
         assert process.wait(10) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
-        connection.close()
 
 
-def named(events: HTTPResponse) -> str:
-    """The name of the next event."""
-    name, _, end = [events.readline() for _ in range(3)]
-    assert end == b"\n"
-    return name.decode().removeprefix("event: ").strip()
+def told(events: HTTPResponse) -> tuple[str, str]:
+    """The next event: its name and its data."""
+    name, data, end = [events.readline().decode() for _ in range(3)]
+    assert end == "\n"
+    return name.removeprefix("event: ").strip(), data.removeprefix("data: ").strip()
+
+
+def until(events: HTTPResponse, name: str, words: str) -> None:
+    """Read up to an event. A log half deleted or half made, if the viewer looks just then, is a problem before it."""
+    while (event := told(events))[0] != name or words not in event[1]:
+        assert event[0] == "problem", event
 
 
 def test_a_log_that_is_deleted_meanwhile(tmp_path: Path) -> None:
     """That it is gone is said, by answers and in events, and the viewer goes on when it is there again."""
     path = logged(tmp_path / "log.db")
-    with viewing(str(path)) as (process, url):
-        parts = urlsplit(url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        connection.request("GET", f"{parts.path}api/events")
-        events = connection.getresponse()
-        assert named(events) == "ready"
+    with viewing(str(path)) as (process, url), listening(url) as events:
+        assert told(events) == ("ready", '{"kind":"log"}')
         for file in tmp_path.iterdir():
             file.unlink()
-        assert named(events) == "problem"
+        until(events, "problem", "cannot be read: No such file")
         for asked in ("calls", "calls?q=one", "calls/1", "runs", "facets", "costs", "diff?left=1&right=2"):
             answer = got(f"{url}api/{asked}")
             assert (answer.status, list(answer.json)) == (503, ["error"])
             assert "cannot be read: No such file" in answer.json["error"]
+        path.touch()  # as a log that is being made: its file is there before anything is in it
+        until(events, "problem", "is empty")
         logged(path, 2)
-        assert named(events) == "ready"
+        until(events, "ready", "log")
         assert got(f"{url}api/calls").json["total"] == 2
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
-        connection.close()
 
 
 def test_a_reader_of_events_that_goes_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A page that is closed before its first event is no error that anybody is told of, and others go on to read."""
     path = logged(tmp_path / "log.db", 1)
     with mellite.viewer.serve(path) as viewer:
-        parts = urlsplit(viewer.url)
         for is_last in (False, False, False, True):
-            connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-            connection.request("GET", f"{parts.path}api/events")
-            events = connection.getresponse()
-            assert not is_last or named(events) == "ready"
-            events.close()
-            connection.close()
+            with listening(viewer.url) as events:
+                assert not is_last or told(events)[0] == "ready"
     assert [record.getMessage() for record in caplog.records] == []
 
 
@@ -185,21 +189,16 @@ async def test_an_answer_that_grows(tmp_path: Path) -> None:
     seen: list[tuple[str, str]] = []
 
     def looking(url: str) -> None:
-        parts = urlsplit(url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        connection.request("GET", f"{parts.path}api/events")
-        events = connection.getresponse()
-        while not seen or seen[-1] != ("call", "done: One two "):
-            name = events.readline().decode().removeprefix("event: ").strip()
-            value = json.loads(events.readline().removeprefix(b"data: "))
-            assert events.readline() == b"\n"
-            if name == "ready":
-                anyio.from_thread.run_sync(ready.set)
-                continue
-            seen.append((name, value["text"] if name == "growing" else f"{value['state']}: {value['text']}"))
-            if seen[-1] == ("growing", "One two "):
-                backend.ended.set()
-        connection.close()
+        with listening(url) as events:
+            while not seen or seen[-1] != ("call", "done: One two "):
+                name, data = told(events)
+                value = json.loads(data)
+                if name == "ready":
+                    anyio.from_thread.run_sync(ready.set)
+                    continue
+                seen.append((name, value["text"] if name == "growing" else f"{value['state']}: {value['text']}"))
+                if seen[-1] == ("growing", "One two "):
+                    backend.ended.set()
 
     async with mellite.viewer.serve(path) as viewer, anyio.create_task_group() as group:
         group.start_soon(anyio.to_thread.run_sync, looking, viewer.url)
