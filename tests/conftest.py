@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
 LOOPBACK_NAMES = {"", "localhost", "ip6-localhost"}
@@ -54,6 +55,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=needy[1:])
     items[:] = [item for item in items if item not in others]
 
+
+# A busy machine may hold up any one example: how long it took says nothing about what is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would every program that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

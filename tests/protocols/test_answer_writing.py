@@ -212,7 +212,7 @@ PIECES = strategies.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(pieces=PIECES)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_any_answer(protocol: str, pieces: list[Any]) -> None:

@@ -55,7 +55,7 @@ def check(events: list[Event]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.lists(CHUNKS, max_size=6))
 def test_any_stream(chunks: list[Any]) -> None:
     """Whatever the chunks of a stream hold."""
@@ -66,7 +66,7 @@ def test_any_stream(chunks: list[Any]) -> None:
     check(events)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(
     VALUES
     | st.fixed_dictionaries({"choices": st.lists(st.fixed_dictionaries({"message": DELTAS}), min_size=1, max_size=2)})
@@ -80,7 +80,7 @@ def test_any_answer(answer: Any) -> None:
     check(events)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(VALUES, st.sampled_from([200, 400, 401, 413, 429, 500, 599]), st.binary(max_size=20))
 def test_any_error(value: Any, status: int, noise: bytes) -> None:
     """Whatever an error answer holds, in JSON or out of it, has a type and says something."""
@@ -111,7 +111,7 @@ PROTOCOLS = [protocol(host.dialect) for host in HOSTS.values()]
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.lists(MESSAGES, min_size=1, max_size=6), st.sampled_from(PROTOCOLS), st.booleans())
 def test_any_history(history: list[Message], spoken: Protocol[Any], stream: bool) -> None:
     """Whatever a history holds, it is refused by type, or each result in the body stands right behind its call."""

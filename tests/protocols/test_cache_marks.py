@@ -199,7 +199,7 @@ def bare(request: Request) -> Request:
     )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(REQUESTS, st.integers(0, 4))
 def test_any_request(request: Request, limit: int) -> None:
     """Whatever a request holds: never too many marks, hints go first, nothing else is changed, and once is enough."""

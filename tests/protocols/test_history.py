@@ -204,7 +204,7 @@ def test_a_result_inside_the_message_of_its_call() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 @given(st.lists(MESSAGES, min_size=1, max_size=7), RULES)
 def test_any_history(history: list[Message], rules: HistoryRules) -> None:
     """Each call has exactly one result behind it, no result lacks its call, ids are unique; twice changes nothing."""

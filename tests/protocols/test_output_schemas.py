@@ -433,7 +433,7 @@ KINDS = st.recursive(_plain(), _built, max_leaves=5)
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(KINDS.filter(lambda kind: kind[0] is not str), st.sampled_from(sorted(SPECS)), st.data())
 def test_generated_types(kind: Any, protocol: str, data: st.DataObject) -> None:
     """Every value of a generated type fits what is sent for it, and is read back; whatever fits is read or refused."""

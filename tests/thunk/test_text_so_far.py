@@ -22,7 +22,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.lists(EVENTS, max_size=4), max_size=8))
 def test_it_is_the_text_of_the_events(arriving: list[list[Event]]) -> None:
     """Whenever it is read, it is what the events so far say, taken together: of several steps, the last one's text."""

@@ -100,7 +100,7 @@ texts = st.lists(st.sampled_from(MARKS + SPACES + WORDS + CODE + JSON) | st.char
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHUNKINGS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=texts)
 @example(text="")
 @example(text="A.\r\n\r\n1.\n\n2) B! c")

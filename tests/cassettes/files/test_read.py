@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mellite.cassettes import (
     Body,
@@ -225,7 +225,6 @@ bodies = st.sampled_from(["", "{}", "0", '"body": "{}"', "\\", '\\"body":']) | s
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(bodies, bodies, json_values), max_size=4), json_values)
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_index_finds_what_a_parser_finds(pairs: list[tuple[str, str, Any]], note: Any) -> None:
     """Whatever the bodies are and whatever stands beside them, the index is right."""
     interactions = [

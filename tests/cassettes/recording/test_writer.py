@@ -402,7 +402,7 @@ def test_places_that_cannot_be_written(tmp_path: Path, path: str) -> None:
 ENDINGS = st.sampled_from(["well", "badly", "killed"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["append", "rewrite"]), ENDINGS, st.integers(0, 3)),

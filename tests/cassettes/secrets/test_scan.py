@@ -366,7 +366,7 @@ def test_a_scan_shows_no_values() -> None:
 # --- anything ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text() | st.text(alphabet=st.sampled_from('{}[]":,\\ud8a0data: \n=-_AZ09')))
 def test_any_text(text: str) -> None:
     """Whatever the text is, looking at it works, and a key after it is found."""
@@ -375,7 +375,7 @@ def test_any_text(text: str) -> None:
     assert "key of OpenAI's form" in {shape.name for shape, _ in shapes_in(f"{text} {KEY}")}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
     """Whatever the bytes of a body are, looking at them works."""

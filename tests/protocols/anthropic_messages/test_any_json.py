@@ -65,7 +65,7 @@ def check(events: list[Event]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120, derandomize=True)
 @given(st.lists(EVENTS, max_size=8))
 def test_any_stream(values: list[Any]) -> None:
     """Whatever the events of a stream hold."""
@@ -77,7 +77,7 @@ def test_any_stream(values: list[Any]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120, derandomize=True)
 @given(
     VALUES | st.fixed_dictionaries({"content": st.lists(BLOCKS, min_size=1, max_size=3)}, optional={"usage": VALUES})
 )
@@ -125,7 +125,7 @@ MESSAGES = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120, derandomize=True)
 @given(st.lists(MESSAGES, min_size=1, max_size=5), st.sampled_from(["claude-sonnet-4-5", "claude-opus-4-8"]))
 def test_any_history(messages: list[Message], model: str) -> None:
     """Whatever a history holds: every call has its result right behind it, at most four marks, nothing empty."""

@@ -67,7 +67,7 @@ def check(events: list[Event]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(st.lists(EVENTS, max_size=6))
 def test_any_stream(values: list[Any]) -> None:
     """Whatever the events of a stream hold."""
@@ -79,7 +79,7 @@ def test_any_stream(values: list[Any]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(
     VALUES
     | st.builds(
@@ -98,7 +98,7 @@ def test_any_answer(answer: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(VALUES, st.sampled_from([200, 400, 403, 424, 429, 500]), WORDS, st.binary(max_size=20))
 def test_any_error(value: Any, status: int, type: str, noise: bytes) -> None:
     """Whatever an error answer holds, in JSON or out of it, has a type and says something."""
@@ -132,7 +132,7 @@ MESSAGES = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(st.lists(MESSAGES, min_size=1, max_size=6), st.sampled_from([CLAUDE, NOVA]))
 def test_any_history(messages: list[Message], model: str) -> None:
     """Whatever a history holds is sent in roles that alternate, with a result behind every call, or refused."""

@@ -424,7 +424,7 @@ EVENTS = VALUES | st.fixed_dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(EVENTS, max_size=6), st.booleans())
 def test_any_stream(values: list[Any], ends: bool) -> None:
     """Any JSON in any place of a stream: one Finish at the end of an answer that folds, or a typed error."""
@@ -438,7 +438,7 @@ def test_any_stream(values: list[Any], ends: bool) -> None:
     assert fold(found).text == said
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES | st.fixed_dictionaries({"message": VALUES}, optional={"usage": VALUES, "finish_reason": VALUES}))
 def test_any_answer(value: Any) -> None:
     """Any JSON in any place of an answer in one piece, likewise."""

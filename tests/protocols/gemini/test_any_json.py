@@ -75,7 +75,7 @@ def check(events: list[Event]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(st.lists(CHUNKS, max_size=5))
 def test_any_stream(chunks: list[Any]) -> None:
     """Whatever the chunks of a stream hold."""
@@ -87,7 +87,7 @@ def test_any_stream(chunks: list[Any]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(CHUNKS | st.lists(CHUNKS, max_size=2))
 def test_any_answer(answer: Any) -> None:
     """Whatever an answer in one piece holds, also a list of chunks."""
@@ -121,7 +121,7 @@ HISTORIES = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(HISTORIES, st.sampled_from(["gemini-2.5-flash", "gemini-3-pro", "endpoints/1"]))
 def test_any_history(messages: list[Message], model: str) -> None:
     """Whatever the history holds: as many results as calls behind each turn with calls, or a typed error."""
@@ -169,7 +169,7 @@ SCHEMAS = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(
     st.dictionaries(st.sampled_from(["type", "properties", "anyOf", "$ref", "items", "required"]), SCHEMAS, max_size=4)
 )

@@ -77,7 +77,7 @@ def check(events: list[Event]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.lists(PIECES | VALUES, max_size=6), st.booleans())
 def test_any_stream(pieces: list[Any], names: bool) -> None:
     """Whatever the events of a stream hold."""
@@ -89,7 +89,7 @@ def test_any_stream(pieces: list[Any], names: bool) -> None:
     check(events)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(RESPONSES | VALUES)
 def test_any_answer(answer: Any) -> None:
     """Whatever an answer in one piece holds."""

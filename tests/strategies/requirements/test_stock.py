@@ -282,7 +282,7 @@ values = st.recursive(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(value=values, seed=st.integers(0, 2**32), indent=st.sampled_from([None, 1]), ascii=st.booleans())
 def test_prefixes_of_json(value: Any, seed: int, indent: int | None, ascii: bool) -> None:
     """Every prefix of a JSON text may become JSON, however it is cut; two texts behind each other may not."""

@@ -57,7 +57,7 @@ bad_words = st.lists(st.sets(st.sampled_from(WORDS), max_size=2), min_size=1, ma
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), attempts=st.lists(bad_words, min_size=1, max_size=3), resting=st.booleans())
 async def test_against_the_model(seed: int, attempts: list[list[set[str]]], resting: bool) -> None:
     """The last attempt hands on exactly the chunks before the first that fails; those before it, a part of theirs."""
@@ -110,7 +110,7 @@ def words_before(bad: list[set[str]]) -> list[str]:
     return WORDS[:first]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 2**32), bad=st.sets(st.sampled_from(WORDS), max_size=2), size=st.integers(1, 9))
 async def test_chunkings_of_their_own(seed: int, bad: set[str], size: int) -> None:
     """Whatever chunkings requirements have, nothing that failed is handed on, and all of it is if nothing fails."""

@@ -123,7 +123,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(VALUES, st.booleans(), st.integers(1, 7))
 def test_any_value(value: Any, is_ascii: bool, size: int) -> None:
     """Any JSON in pieces of any size grows into its value."""

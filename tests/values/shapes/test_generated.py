@@ -18,7 +18,7 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
     max_leaves=5,
 )
-QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
+QUICK = settings(suppress_health_check=list(HealthCheck), max_examples=150)
 
 
 @pytest.mark.slow

@@ -173,7 +173,7 @@ def test_endless_trailers(trailer: bytes) -> None:
 ANY_ANSWER = st.sampled_from([data for data, _, _ in WHOLE.values()] + [data for data, _ in BROKEN.values()])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     data=ANY_ANSWER, changes=st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3)), max_size=4), cut=st.data()
 )
