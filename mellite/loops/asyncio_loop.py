@@ -230,10 +230,11 @@ class AsyncioWaiter:
         """Wake the task, now or when it starts waiting; from any thread, any number of times."""
         try:
             if threading.get_ident() == self.thread:
-                if not self.future.done():
-                    self.future.set_result(None)
+                self.future.set_result(None)
             else:
                 self.home.call_soon_threadsafe(self._set)
+        except asyncio.InvalidStateError:  # it is awake already
+            return
         except RuntimeError:  # the loop is closed, and no task waits in it
             return
 
@@ -251,7 +252,10 @@ class AsyncioWaiter:
 
     def renew(self, task: object) -> bool:
         """Get ready for another wait of `task`, if that runs this code."""
-        if task is None or current_asyncio_task() is not task:
+        try:
+            if task is None or asyncio.current_task() is not task:
+                return False
+        except RuntimeError:  # outside of any loop of asyncio
             return False
         self.future = asyncio.Future(loop=self.home)
         return True

@@ -226,8 +226,7 @@ class Texts(_Closable[str], AsyncIterator[str]):
                         self._ask(index)
                     return event.text
             self._index = index
-            outcome = None if pump.settled is None else self._ends(pump, index)
-            if outcome is not None:
+            if pump.settled is not None and (outcome := self._ends(pump, index)) is not None:
                 for item in self._late(outcome, _texts_in(events)) if pump.has_text_only else ():
                     return item
                 del self, pump, events

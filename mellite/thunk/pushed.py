@@ -127,19 +127,21 @@ class PushedAudience(Audience):
         known = self.events
         if not known:
             self.begin_reading()
-        if len(known) + len(events) > self._demand:
+        count = len(known) + len(events)
+        if count > self._demand:
             room = max(self._demand - len(known), 0)
             self._held = events[room:]
             events = events[:room]
+            count = len(known) + room
         known += events
         if self.activity is not None and events and self.activity.is_heard:
             self.activity.events(events)
         if self._on_event:
             wake_all(self._on_event)
-        if len(known) < self._demand and not self._held:
+        if count < self._demand and not self._held:
             return True
         self._paused = self
-        if len(known) >= self._demand:
+        if count >= self._demand:
             self._rest_places()
             return False
         # Another thread wants more by now, and may not have seen that this pauses.

@@ -69,7 +69,7 @@ class Likeness:
         self._opening = opening
         self._start = len(opening)
         self._closing = closing[-1]
-        self._end = len(closing[-1])
+        self._end = -len(closing[-1])
         # What stands before each that varies, from the last one on.
         self._varying = [(before, len(before), before.endswith(_PADDING)) for before in closing[-2::-1]]
         self._number: int | None = None
@@ -83,7 +83,7 @@ class Likeness:
         """Take an event like the others: return its delta. Return None for any other, and take nothing."""
         if not (data.startswith(self._opening) and data.endswith(self._closing)):
             return None
-        start, end = self._start, len(data) - self._end
+        start, end = self._start, self._end
         for before, length, is_padded in self._varying:
             at = data.rfind(before, start, end)
             varying = data[at + length : end]

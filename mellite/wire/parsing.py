@@ -124,18 +124,18 @@ class Parser:
         An error in the middle of *data* is kept for `next` to raise, so that the events before it are not lost.
         """
         size = len(data)
-        self._bytes += size
+        taken = self._bytes = self._bytes + size
         likeness = self._likeness
-        if not data:
-            self.over = True
-            return self._ended()
         if likeness is not None:
-            delta = likeness.more(data) if size < LARGEST and self._bytes <= self._few else None
+            delta = likeness.more(data) if size < LARGEST and taken <= self._few else None
             if delta is not None:
                 self.progressed = True
                 return [RawChunk(data[likeness.at : -2]), delta] if self._keep_raw else [delta]
             self._likeness = None
-            self._tries -= self._bytes < self._pays_from
+            self._tries -= taken < self._pays_from
+        if not data:
+            self.over = True
+            return self._ended()
         events: list[Event] = []
         self.progressed = False
         try:

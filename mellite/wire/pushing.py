@@ -360,9 +360,11 @@ class Pushing:
         parser, response = self._parser, self._response
         if parser is None or response is None:
             return
-        data = response.arrived() if not self._held else b""
-        if data and len(data) <= PIECE and self._taken + len(data) <= self._most:  # as `_take`, for what is usual
-            self._taken += len(data)
+        data = b"" if self._held else response.arrived()
+        size = len(data)
+        taken = self._taken + size
+        if 0 < size <= PIECE and taken <= self._most:  # as `_take`, for what is usual
+            self._taken = taken
             self._parse(parser, data)
         elif rest := self._take(data):
             self._parse(parser, rest)

@@ -24,6 +24,12 @@ __all__ = ["AsyncioConnection"]
 #: Bytes of a body that wait to be read before the socket is read no further.
 _ENOUGH: Final = 256 * 1024
 
+#: Bytes to have room for in one read: of an answer that comes bit by bit, and of one of which much comes at once. Where
+#: asyncio makes the room it is 256 KiB for every read, however little comes; from 128 KiB on, glibc and others ask the
+#: system for it each time, and give it back.
+_ROOM: Final = 4 * 1024
+_MUCH_ROOM: Final = 120 * 1024
+
 _NOTHING: Final = memoryview(b"")
 
 _A_TURN: Final = 0.001  # seconds until the loop will have read what waits in a socket
@@ -36,7 +42,7 @@ def _end_the_program(why: BaseException) -> None:
 
 
 @final
-class AsyncioConnection(asyncio.Protocol):
+class AsyncioConnection(asyncio.BufferedProtocol):
     """A connection to one origin, for one exchange at a time; only for the thread of its loop.
 
     Attributes:
@@ -58,6 +64,7 @@ class AsyncioConnection(asyncio.Protocol):
         "_loop",
         "_outgoing",
         "_process",
+        "_room",
         "_timer",
         "_timer_at",
         "_transport",
@@ -85,6 +92,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._is_unread: Callable[[], bool] | None = None
         self._is_full = False
         self._unasked: BrokenRules | None = None
+        self._room = memoryview(bytearray(_ROOM))
         self._outgoing: memoryview = _NOTHING
         self.notify: Callable[[], None] | None = None
         self.is_expired = False
@@ -103,8 +111,16 @@ class AsyncioConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.is_usable = True
 
-    def data_received(self, data: bytes) -> None:
-        """Take in bytes, and wake the reader."""
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio has no better idea of it
+        """Return where the next bytes are to be written."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in the bytes that were written there, and wake the reader."""
+        room = self._room
+        data = room[:nbytes].tobytes()
+        if nbytes == len(room) == _ROOM:  # it is full
+            self._room = memoryview(bytearray(_MUCH_ROOM))
         incoming = self.incoming
         if incoming is None or incoming.is_complete:
             self._unasked = BrokenRules(UNASKED)
@@ -267,6 +283,8 @@ class AsyncioConnection(asyncio.Protocol):
         self.incoming = None
         self.notify = None
         self._deadline = 0.0
+        if len(self._room) > _ROOM:  # not kept by each of many connections at rest
+            self._room = memoryview(bytearray(_ROOM))
         self.idle_since = now
         self.resume()  # at rest, the loop must see what nobody asked for, and the end
         return True  # the timer stays: the next exchange may need it, and it does nothing where nobody waits
