@@ -27,6 +27,7 @@ from ..values.secrets.json_masks import masked_json
 from ..values.secrets.shapes import masked
 from .conversations import answer_message, prompt_of, result_text
 from .differences import difference_of
+from .growing_texts import MaskedTexts
 from .listing import Kept, chosen, costs_of, facets_of
 from .rows import Changes, Found, Row, without_repeated
 from .timelines import masked_timeline, timeline_of
@@ -63,6 +64,7 @@ class JournalSource:
         self._size = -1
         self._load_at = 0.0
         self._growing = GrowingAnswers(path)
+        self._masked_texts = MaskedTexts()
         self._kept = Kept()
         self._unsettled: set[int] = set()
         self._load()
@@ -224,8 +226,7 @@ class JournalSource:
         for number in answers.keys() & self._calls.keys() - self._unsettled:  # others have not been read of yet
             self._growing.drop(number)
         growing = {number: text for number, text in answers.items() if number in self._unsettled}
-        texts = {str(number): masked(text) for number, text in growing.items()}
-        return Changes(mark=self._kept.mark, calls=self._kept.since(mark), growing=texts)
+        return Changes(mark=self._kept.mark, calls=self._kept.since(mark), growing=self._masked_texts.of(growing))
 
 
 #: Names what is a part of no run.

@@ -15,6 +15,7 @@ from ..values.errors import MelliteError
 from ..values.provider_json import JsonObject
 from ..wire.client_connections import REQUEST_SECONDS, SEND_SECONDS, WatchedServer
 from .api import Reply, reply_to, unreadable
+from .growing_texts import news
 from .guarding import HEADERS, Guard
 from .json_texts import as_ascii
 from .page import TYPES, page_file, served_page
@@ -130,8 +131,9 @@ class ViewServer:
             problem = ""
             lines = [_event("call", row.as_json()) for row in changes.calls]
             for id, text in changes.growing.items():
-                if said.get(id) != text:
-                    lines.append(_event("growing", {"id": id, "text": text}))
+                told = news(said.get(id), text)
+                if told is not None:
+                    lines.append(_event(told[0], {"id": id, **told[1]}))
             said = dict(changes.growing)
             if not mark:
                 lines.append(_event("ready", {"kind": self._source.kind}))

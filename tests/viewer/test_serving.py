@@ -19,7 +19,7 @@ import pytest
 import mellite
 from mellite.errors import ConfigurationError, InvalidRequest
 from tests.cli.programs import invoked, run
-from tests.viewer.viewing import COLUMNS, Answer, Growing, got, journaled, logged, recorded, viewing
+from tests.viewer.viewing import COLUMNS, Answer, Growing, InPieces, got, journaled, logged, recorded, viewing
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +208,47 @@ async def test_an_answer_that_grows(tmp_path: Path) -> None:
     assert seen[0] == ("call", "unsettled: ")
     assert seen[-2:] == [("growing", "One two "), ("call", "done: One two ")]
     assert {file.name for file in path.iterdir()} == {"journal.json", "records", "looked"}
+
+
+@pytest.mark.anyio
+async def test_a_long_answer_that_grows(tmp_path: Path) -> None:
+    """Of an answer of megabytes only what is new is sent, and what a mask replaces; the bytes are counted."""
+    path = await anyio.to_thread.run_sync(journaled, tmp_path / "journal")
+    long = [f"{number} {'many words ' * 2500}\n" for number in range(10)]
+    backend = InPieces([*long, "The key is sk-abcdefghijklmnop", "qrstuvwxyz, ", "says \N{GRINNING FACE}."])
+    ready = anyio.Event()
+    names: list[str] = []
+    sizes: list[int] = []
+    text = ""
+
+    def looking(url: str) -> None:
+        nonlocal text
+        parts = urlsplit(url)
+        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection.request("GET", f"{parts.path}api/events")
+        events = connection.getresponse()
+        while not text.endswith("says \N{GRINNING FACE}."):
+            name = events.readline().decode().removeprefix("event: ").strip()
+            data = events.readline()
+            value = json.loads(data.removeprefix(b"data: "))
+            assert events.readline() == b"\n"
+            if name == "ready":
+                anyio.from_thread.run_sync(ready.set)
+            if name in {"growing", "more"}:
+                names.append(name)
+                sizes.append(len(data))
+                text = text[: len(text) - value.get("drop", 0)] + value["text"]
+                backend.seen.set()
+        connection.close()
+
+    async with mellite.viewer.serve(path) as viewer, anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, looking, viewer.url)
+        await ready.wait()
+        with mellite.journal(path):
+            await backend.generate("Grow.")
+    assert text == f"{''.join(long)}The key is [REDACTED], says \N{GRINNING FACE}."
+    assert names == ["growing", *["more"] * (len(long) + 2)]
+    assert len(text) < sum(sizes) < len(text) * 1.1
 
 
 def test_as_json(tmp_path: Path) -> None:

@@ -355,7 +355,7 @@ def test_looking_is_not_logged(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_what_grows_before_its_call_is_read(tmp_path: Path) -> None:
-    """What has arrived of a call is kept while the line that began the call is still being written."""
+    """What has arrived of a call is kept while the line that began it is being written; other lines are none of it."""
     path, backend = tmp_path / "journal", Growing()
     with mellite.journal(path):
         thunk = backend.generate("Grow.")
@@ -372,7 +372,7 @@ async def test_what_grows_before_its_call_is_read(tmp_path: Path) -> None:
     for text in ("One ", "two "):
         records.write_bytes(whole[: begun + 20])
         with growing.open("a") as file:
-            file.write(json.dumps([1, text]) + "\n")
+            file.write('{"broken\n[]\n["1", 2]\n' + json.dumps([1, text]) + "\n")
         assert source.changes(mark).growing == {}
     records.write_bytes(whole)
     found = await anyio.to_thread.run_sync(soon, lambda: source.changes(mark))

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -115,6 +115,29 @@ class Growing(mellite.Backend):
         yield TextDelta("two ")
         while not await anyio.to_thread.run_sync(self.ended.wait, 0.05):
             yield TextDelta("")  # so that what has arrived is told to a viewer that is late, too
+        yield Finish("stop")
+
+
+class InPieces(mellite.Backend):
+    """Says pieces, each when somebody has seen the one before.
+
+    Args:
+        pieces: what it says.
+
+    Attributes:
+        seen: is set when one was seen.
+    """
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self._pieces = pieces
+        self.seen = threading.Event()
+
+    async def stream(self, request: mellite.Request) -> Any:
+        for piece in self._pieces:
+            yield TextDelta(piece)
+            while not await anyio.to_thread.run_sync(self.seen.wait, 0.05):
+                yield TextDelta("")  # so that what has arrived is told to a viewer that is late, too
+            self.seen.clear()
         yield Finish("stop")
 
 

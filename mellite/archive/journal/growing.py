@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final, final
+from typing import Final, final
 
 from ...values.events import Event, ReasoningDelta, TextDelta
 
@@ -65,6 +65,19 @@ class Growth:
             os.unlink(self._growing)
 
 
+def _told(line: bytes) -> tuple[int, str]:
+    """Return the number of a call and a piece of its answer; of no call where somebody else has written the line."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return 0, ""
+    match told:
+        case [int(number), str(text)]:
+            return number, text
+        case _:
+            return 0, ""
+
+
 @final
 class GrowingAnswers:
     """Reads the arrived parts of answers, and reports them to readers.
@@ -91,13 +104,13 @@ class GrowingAnswers:
                 told = file.read()
             whole, newline, _ = told.rpartition(b"\n")
             self._place += len(whole) + len(newline)
+            pieces: dict[int, list[str]] = {}
             for line in whole.split(b"\n") if whole else ():
-                self._add(json.loads(line))
+                number, text = _told(line)
+                pieces.setdefault(number, []).append(text)
+            for number, added in pieces.items():
+                self._texts[number] = "".join([self._texts.get(number, ""), *added])
         return self._texts
-
-    def _add(self, told: Any) -> None:
-        number, text = told
-        self._texts[number] = self._texts.get(number, "") + text
 
     def drop(self, number: int) -> None:
         """Forget what has arrived of a call: it has settled, or is asked again."""

@@ -71,9 +71,20 @@ class Served {
   // Call back for each call that begins or settles, and for texts that grow. Returns what ends that.
   listen(listeners) {
     const events = new EventSource("api/events");
-    for (const [name, listener] of Object.entries(listeners)) {
+    const on = (name, listener) =>
       events.addEventListener(name, (event) => listener(event.data ? JSON.parse(event.data) : null));
-    }
+    for (const [name, listener] of Object.entries(listeners)) on(name, listener);
+    // Of a long text only what is new is told: how much of its end is other now, and what comes there.
+    const texts = new Map();
+    on("growing", ({ id, text }) => texts.set(id, text));
+    on("more", ({ id, drop, text }) => {
+      const known = texts.get(id) ?? "";
+      texts.set(id, known.slice(0, known.length - drop) + text);
+      listeners.growing?.({ id, text: texts.get(id) });
+    });
+    on("call", ({ id, state }) => {
+      if (state !== "unsettled") texts.delete(id);
+    });
     return () => events.close();
   }
 }
