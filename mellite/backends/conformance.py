@@ -16,8 +16,9 @@ import anyio
 from attrs import field, frozen
 
 from ..thunk.backend import generate
-from ..thunk.call import Streams, name_of
+from ..thunk.call import Streams
 from ..thunk.thunk import ModelOutputThunk
+from ..values.backend_streams import name_of
 from ..values.errors import IncompleteStream, MelliteError
 from ..values.events import Event, Finish, TextDelta
 from ..values.fold import fold

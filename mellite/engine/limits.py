@@ -11,9 +11,10 @@ from ..backends.wrappers.quotas import Budget, Concurrency, Rate
 from ..backends.wrappers.rate_limit import RateLimit
 from ..backends.wrappers.wrapper import Wrapper, batches_of
 from ..loops.rates import WINDOW
-from ..thunk.call import Streams, name_of
+from ..thunk.call import Streams
 from ..thunk.observing import Interceptor, Kind, Opener
 from ..thunk.thunk import AnyThunk
+from ..values.backend_streams import name_of
 from ..values.errors import BudgetSpent, ConfigurationError, InvalidRequest
 from ..values.events import Event
 from ..values.prices.totals import Totals

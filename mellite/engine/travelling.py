@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any, Final, NamedTuple, cast, final
 
 from ..backends.fake import Scripted
-from ..thunk.call import name_of
+from ..values.backend_streams import name_of
 from ..values.errors import AuthenticationError, CannotTravel, MelliteError
 from ..values.request import Request
 from ..values.secrets.names import FIELDS, environment_secrets, is_secret_header, plain_name

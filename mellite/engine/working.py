@@ -21,7 +21,7 @@ import anyio
 from .. import loops
 from ..backends.wrappers.wrapper import batches_of
 from ..loops.places import stood_in
-from ..thunk.call import name_of
+from ..values.backend_streams import name_of
 from ..values.errors import AuthenticationError, BackendError, CannotTravel, MelliteError
 from ..values.events import Event
 from ..values.text_answer import TextAnswer

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
+from ..values.backend_streams import name_of
 from ..values.errors import InvalidRequest
 from ..values.messages import Deferred, Message, Part, Text, ToolCall
 from ..values.pictured import Pictured
 from ..values.plain_messages import message_of
-from .call import CallInfo, name_of
+from .call import CallInfo
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from attrs import evolve, field, frozen
 
-from ..values.errors import BackendError, MelliteError, RequestError
+from ..values.errors import MelliteError, RequestError
 from ..values.filling import copier
 from ..values.messages import Deferred, Message, Part, Text, WholeAnswer
 from ..values.public_names import publish
 from ..values.request import Request
 from ..values.telling_fields import fields_that_say_something
-from ..values.type_names import a_type_name
 
 if TYPE_CHECKING:
     from ..values.events import Event
 
-__all__ = ["CallInfo", "Streams", "iterator_of", "name_of", "resolved", "resolved_now", "share_type", "thunks_in"]
+__all__ = ["CallInfo", "Streams", "resolved", "resolved_now", "share_type", "thunks_in"]
 
 
 @runtime_checkable
@@ -84,31 +83,6 @@ class Settling(Protocol):
     def is_computed(self) -> bool:
         """Return whether the thunk has settled."""
         ...
-
-
-def name_of(backend: object) -> str:
-    """Return what to call a backend in messages and logs."""
-    describe = getattr(backend, "describe", None)
-    return str(describe()) if callable(describe) else type(backend).__name__
-
-
-def iterator_of(stream: Any, backend: object) -> Any:
-    """Return the iterator of a stream of *backend* that is none itself.
-
-    Raises:
-        BackendError: if there is none.
-    """
-    if hasattr(stream, "__aiter__"):
-        stream = stream.__aiter__()
-    if not hasattr(stream, "__anext__"):
-        if hasattr(stream, "close"):
-            stream.close()  # a coroutine would warn that it was never awaited
-        msg = (
-            f"{name_of(backend)}.stream gave {a_type_name(type(stream))}, not an async iterator of events; write it as "
-            "`async def stream(self, request)` with `yield`"
-        )
-        raise BackendError(msg)
-    return stream
 
 
 def resolved_now(call: CallInfo) -> Request | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, final
 
 from attrs import define, evolve, field, fields_dict
 
+from ..values.backend_streams import name_of
 from ..values.compact import CompactLog
 from ..values.errors import (
     BackendError,
@@ -30,7 +31,6 @@ from ..values.picklable_errors import by_their_own_means
 from ..values.provider_json import Json
 from ..values.records import GenerateLog, GenerationMetadata, RawProviderResponse
 from ..values.request import Request
-from .call import name_of
 
 __all__ = ["Outcome", "State", "conclude", "metadata_of", "raw_of", "what_ends"]
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from ..values.backend_streams import name_of
 from ..values.errors import ConfigurationError
 from ..values.portrait import Passage, Portrait, duration, tokens, usd
-from .call import CallInfo, name_of
+from .call import CallInfo
 
 if TYPE_CHECKING:
     from ..values.messages import ToolCall

@@ -20,6 +20,7 @@ from typing import Any, Final, final, get_args
 from .. import loops
 from ..loops import forking
 from ..loops.places import current_generation
+from ..values.backend_streams import iterator_of, name_of
 from ..values.errors import InvalidProviderOutput
 from ..values.events import Event, Finish
 from ..values.request import Request
@@ -27,7 +28,7 @@ from ..values.text_answer import Batch, TextAnswer
 from ..values.type_names import a_type_name
 from . import observing
 from .audience import CLOSING_SECONDS, wake_all
-from .call import CallInfo, iterator_of, name_of, resolved, resolved_now
+from .call import CallInfo, resolved, resolved_now
 from .outcome import Clock, Outcome, conclude, what_ends
 from .pushed import Departed, Flight, PushedAudience
 

@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 
 from attrs import evolve
 
-from ...thunk.call import name_of
 from ...values import errors
+from ...values.backend_streams import name_of
 from ...values.errors import BackendError, GenerationCancelled, MelliteError
 from ...values.event_json import events_of, events_written
 from ...values.events import Event, RawChunk, ResponseStart

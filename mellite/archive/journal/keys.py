@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from attrs import asdict, frozen
 
-from ...thunk.call import name_of
+from ...values.backend_streams import name_of
 from ...values.errors import ConfigurationError, MelliteError
 from ...values.message_json import written
 from ...values.messages import Message

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any, Final, Protocol, final, get_args
 
 from ...cassettes.recording.turnstile import Turnstile
-from ...thunk.call import iterator_of
+from ...values.backend_streams import iterator_of
 from ...values.errors import MelliteError
 from ...values.events import Event, Finish
 from ...values.provider_json import JsonObject

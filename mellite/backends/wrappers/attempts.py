@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, final
 
 from attrs import evolve
 
+from ...values.backend_streams import name_of
 from ...values.errors import BackendError, MelliteError
 from ...values.events import (
     Event,
@@ -29,7 +30,6 @@ from ...values.events import (
 )
 from ...values.fold import fold
 from ...values.text_answer import Batch, Made, TextAnswer
-from .wrapper import name_of
 
 __all__ = ["Attempts", "Others", "Reader", "Trial", "says_something", "until_something"]
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, final
 from attrs import evolve
 
 from ...loops import forking
+from ...values.backend_streams import name_of
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.event_json import events_of, events_written
 from ...values.events import Event, Finish, ResponseStart
@@ -28,7 +29,7 @@ from ...values.text_answer import Batch, Made, TextAnswer
 from ...wire.http import HttpRequest
 from .clocks import SYSTEM, Clock, checked_clock
 from .relays import Watch, Watching
-from .wrapper import Unsent, events_in, innermost, name_of
+from .wrapper import Unsent, events_in, innermost
 
 __all__ = ["Cached"]
 

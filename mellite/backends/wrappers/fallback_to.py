@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ...values.backend_streams import name_of
 from ...values.errors import (
     CassetteError,
     ConfigurationError,
@@ -22,7 +23,7 @@ from ...values.telling import log, reason_of
 from ...values.text_answer import Batch
 from .attempts import Attempts, Trial, until_something
 from .clocks import SYSTEM
-from .wrapper import Unsent, Wrapper, batches_of, checked_backend, name_of, with_time_left
+from .wrapper import Unsent, Wrapper, batches_of, checked_backend, with_time_left
 
 __all__ = ["FallbackTo"]
 

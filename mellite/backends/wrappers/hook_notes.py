@@ -10,12 +10,12 @@ from attrs import Factory, field, frozen
 
 from ... import loops
 from ...thunk.settled_copies import settled_copy
+from ...values.backend_streams import name_of
 from ...values.errors import HookFailed, InvalidProviderOutput
 from ...values.events import Event
 from ...values.request import Request
 from ...values.text_answer import Batch, TextAnswer
 from .hook_calls import ENDS, AnyHook, HookSet, coroutine_error
-from .wrapper import name_of
 
 if TYPE_CHECKING:
     from ...thunk.settled_copies import Pump

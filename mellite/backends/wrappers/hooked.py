@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, Literal, final
 
 from ...thunk.settled_copies import generation_here
+from ...values.backend_streams import iterator_of
 from ...values.errors import BackendError, HookFailed, InvalidRequest
 from ...values.events import Event
 from ...values.messages import Deferred
@@ -19,7 +20,7 @@ from .hook_calls import AnyHook, HookMistake, HookSet
 from .hook_notes import Lookers, Notes, failing, passed, passed_in_batches
 from .hook_relays import HookRelay
 from .hook_tools import tool_hooks
-from .wrapper import Unsent, Wrapper, batches_of, is_batched, iterator_of, one_by_one
+from .wrapper import Unsent, Wrapper, batches_of, is_batched, one_by_one
 
 __all__ = ["Hooked", "hooked_by"]
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, final
 
 from ...protocols.error_answers import retry_after
+from ...values.backend_streams import name_of
 from ...values.errors import CassetteMismatch, CassetteMiss, MelliteError
 from ...values.events import Event, ResponseStart
 from ...values.request import Request
@@ -13,7 +14,7 @@ from ...values.telling import log, reason_of
 from ...values.text_answer import Batch
 from .attempts import Attempts, Reader, Trial, until_something
 from .clocks import SYSTEM, Clock
-from .wrapper import batches_of, name_of, timeouts_of, transport_of, with_time_left
+from .wrapper import batches_of, timeouts_of, transport_of, with_time_left
 
 __all__ = ["Rule", "Series"]
 

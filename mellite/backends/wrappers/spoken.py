@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from ...thunk.observing import Activity, Observer
+from ...values.backend_streams import name_of
 from ...values.errors import GenerationCancelled
 from ...values.telling import log, reason_of
-from .wrapper import name_of
 
 if TYPE_CHECKING:
     from ...thunk.observing import Generation

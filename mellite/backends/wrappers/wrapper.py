@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol, cast, final, get_args
 from attrs import evolve
 
 from ...thunk.backend import Backend
-from ...values.errors import BackendError, ConfigurationError, InvalidProviderOutput
+from ...values.backend_streams import iterator_of, name_of
+from ...values.errors import ConfigurationError, InvalidProviderOutput
 from ...values.events import Event, Finish
 from ...values.options import Options, Timeouts
 from ...values.request import Request
@@ -28,8 +29,6 @@ __all__ = [
     "events_in",
     "innermost",
     "is_batched",
-    "iterator_of",
-    "name_of",
     "one_by_one",
     "timeouts_of",
     "transport_of",
@@ -199,12 +198,6 @@ def innermost(backend: Any) -> Any:
     return backend
 
 
-def name_of(backend: object) -> str:
-    """Return what to call a backend in messages and logs."""
-    describe = getattr(backend, "describe", None)
-    return str(describe()) if callable(describe) else type(backend).__name__
-
-
 def is_batched(backend: Any) -> bool:
     """Tell whether a backend gives batches."""
     asked = getattr(backend, "is_batched", None)
@@ -218,22 +211,6 @@ def batches_of(backend: Any, request: Request, *, once: bool = False) -> AsyncGe
     if isinstance(backend, Wrapper) and getattr(backend.stream, "__func__", None) is Wrapper.stream:
         return backend.batches(request, once=once)
     return _in_ones(backend, request)
-
-
-def iterator_of(source: Any, backend: object) -> Any:
-    """Return the iterator of what a backend gave.
-
-    Raises:
-        BackendError: if there is none.
-    """
-    if hasattr(source, "__anext__"):
-        return source
-    if hasattr(source, "__aiter__"):
-        return source.__aiter__()
-    if hasattr(source, "close"):
-        source.close()  # a coroutine would warn that it was never awaited
-    msg = f"{name_of(backend)}.stream gave {a_type_name(type(source))}, not an async iterator of events"
-    raise BackendError(msg)
 
 
 _EVENTS: Final = frozenset(get_args(Event))

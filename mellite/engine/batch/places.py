@@ -9,8 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 from attrs import field, frozen
 
 from ...backends.live import LiveBackend
-from ...thunk.call import name_of, resolved_now
+from ...thunk.call import resolved_now
 from ...thunk.thunk import AnyThunk
+from ...values.backend_streams import name_of
 from ...values.errors import CannotTravel, ConfigurationError, InvalidRequest
 from ...values.options import Timeouts
 from ...values.request import Request

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 from attrs import evolve
 
 from ...protocols.finish_words import is_paused
-from ...thunk.call import CallInfo, Streams, name_of
+from ...thunk.call import CallInfo, Streams
 from ...thunk.observing import enter
 from ...thunk.pushed import Departed
 from ...thunk.thunk import AnyThunk, ModelOutputThunk
+from ...values.backend_streams import name_of
 from ...values.empty import EMPTY
 from ...values.errors import RunStopped
 from ...values.events import Event, Finish, StepStart, ToolErrorEvent, ToolResultEvent

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, final
 
 from attrs import frozen
 
-from ...thunk.call import name_of
+from ...values.backend_streams import name_of
 from ...values.errors import InvalidRequest, MelliteError
 from ...values.public_names import publish
 from ...values.secrets.shapes import masked

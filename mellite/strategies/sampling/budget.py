@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeAlias
 
-from ...thunk.call import Streams, name_of
+from ...thunk.call import Streams
 from ...thunk.thunk import AnyThunk
+from ...values.backend_streams import name_of
 from ...values.errors import InvalidRequest, SamplingError
 
 __all__ = ["Meter", "check_count", "check_priced", "check_seconds", "dollars"]
