@@ -182,15 +182,22 @@ def _turn(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None], left: int
 
 
 def _is_cleaning_up() -> bool:
-    """Whether this code is called by `asyncio.run` while it cancels all tasks that are left.
+    """Whether this code is called by what runs the loop while it cancels all tasks that are left.
 
     Where task groups of anyio are nested, it takes back more requests to cancel a task than it made, and
     `asyncio.Task.cancelling` gives 0 though the loop has cancelled the task.
     """
+    # Only the stack tells: asyncio says nowhere that a runner cleans up, all_tasks() has those left of a loop that goes
+    # on, too, and the error is that of any future that was cancelled. A Task class of our own could note who cancels
+    # it, but task factories, and patches of asyncio that nest loops, make tasks of another class.
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the documented way costs a list of all frames
-    while frame is not None and frame.f_code.co_name != "_cancel_all_tasks":
+    while frame is not None and frame.f_code.co_name not in _CLEANING_UP:
         frame = frame.f_back
     return frame is not None
+
+
+#: The functions that cancel what is left: of asyncio, by which uvloop and anyio run, too, and of aiohttp.web.run_app.
+_CLEANING_UP: Final = frozenset({"_cancel_all_tasks", "_cancel_tasks"})
 
 
 #: When the timer would go off that is only there to be dropped: in ten years, in seconds.

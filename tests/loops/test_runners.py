@@ -1,0 +1,111 @@
+"""Runners of asyncio that cancel what is left when their loop ends: a generation is cancelled then, and has not failed.
+
+In the nested task groups of anyio that this backend opens, a cancellation looks like one that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+import uvloop
+from aiohttp import web
+
+import mellite
+from mellite.errors import GenerationCancelled
+from mellite.events import Event, TextDelta
+
+
+class Nested(mellite.Backend):
+    """A backend whose stream never ends, in task groups inside a task group."""
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        yield TextDelta("one ")
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(self._deep)
+            await anyio.sleep_forever()
+
+    async def _deep(self) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            await anyio.sleep_forever()
+
+
+Main = Callable[[], Awaitable[None]]
+
+
+def on_a_runner(main: Main) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())  # type: ignore[arg-type]
+
+
+def with_eager_tasks(main: Main) -> None:
+    async def eagerly() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        await main()
+
+    asyncio.run(eagerly())
+
+
+def with_tasks_of_its_own(main: Main) -> None:
+    async def with_factory() -> None:
+        def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+            return asyncio.Task(coroutine, loop=loop, **options)
+
+        asyncio.get_running_loop().set_task_factory(factory)
+        await main()
+
+    asyncio.run(with_factory())
+
+
+def in_a_web_server(main: Main) -> None:
+    """aiohttp runs a loop by itself, and cancels what is left by a function of its own."""
+
+    async def started(app: web.Application) -> None:
+        await main()
+        asyncio.get_running_loop().call_soon(leave)
+
+    def leave() -> None:
+        raise web.GracefulExit
+
+    app = web.Application()
+    app.on_startup.append(started)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        web.run_app(app, sock=listening, handle_signals=False, print=None)
+
+
+RUNNERS: dict[str, Callable[[Main], None]] = {
+    "asyncio.run": lambda main: asyncio.run(main()),  # type: ignore[arg-type]
+    "asyncio.Runner": on_a_runner,
+    "uvloop.run": lambda main: uvloop.run(main()),  # type: ignore[arg-type]
+    "anyio.run": lambda main: anyio.run(main, backend_options={"use_uvloop": True}),
+    "asyncio.run, with a task factory": with_tasks_of_its_own,
+    "aiohttp.web": in_a_web_server,
+}
+if sys.version_info >= (3, 12):
+    RUNNERS["asyncio.run, with eager tasks"] = with_eager_tasks
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_takes_nested_generations_with_it(runner: str) -> None:
+    async def reads() -> None:  # in a task that ends by itself, before the runner cancels any
+        reader = aiter(thunk)
+        assert await anext(reader) == "one "
+        held.append(reader)
+        await anyio.wait_all_tasks_blocked()
+
+    async def main() -> None:
+        await asyncio.create_task(reads())
+
+    held: list[object] = []
+    thunk = Nested().generate("hi")
+    RUNNERS[runner](main)
+    assert (thunk.state, thunk.error, thunk.partial) == ("cancelled", None, "one ")
+    with pytest.raises(GenerationCancelled, match="event loop closed"):
+        thunk.result()
