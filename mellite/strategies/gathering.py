@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final, overload
 
 from .. import loops
 from ..loops.places import check_concurrency
-from ..thunk.thunk import AnyThunk, ModelOutputThunk, settle_all
+from ..thunk.settling import settle_all
+from ..thunk.thunk import AnyThunk, ModelOutputThunk
 from ..values.pictured import Pictured
 from ..values.public_names import publish
 from .batch import Batch, thunks_of

@@ -22,7 +22,7 @@ from .text_so_far import TextSoFar
 if TYPE_CHECKING:
     from .outcome import Outcome
 
-__all__ = ["AHEAD", "CLOSING_SECONDS", "Audience", "Consumer", "linger_in_thread", "wake_all"]
+__all__ = ["AHEAD", "CLOSING_SECONDS", "LOOK", "Audience", "Consumer", "linger_in_thread", "wake_all"]
 
 #: How far a generation runs ahead of an iterator, in events. Waiting for the reader after each costs 20 times as much.
 AHEAD: Final = 256
@@ -34,7 +34,7 @@ CLOSING_SECONDS: Final = 5.0
 _LEAVING_SECONDS: Final = 1.0
 
 #: How often a blocked thread looks whether the loop of the generation was closed by hand, in seconds.
-_LOOK: Final = 1.0
+LOOK: Final = 1.0
 
 #: What is told to who waits for a generation inside of it.
 _ITSELF: Final = (
@@ -251,7 +251,7 @@ class Audience(ABC):
                     try:
                         await (waiter.wait() if waiter.home is self.loop.home else self.wait_abroad(waiter))
                     except BaseException:
-                        _forget(waiter, self._on_settled)
+                        self.forget(waiter)
                         raise
         except GeneratorExit:  # nothing can be awaited any more
             if consumer is not None:
@@ -285,11 +285,10 @@ class Audience(ABC):
 
         Return after a while in any case: the caller looks again.
         """
-        with loops.move_on_after(_LOOK):
+        with loops.move_on_after(LOOK):
             await waiter.wait()
             return
-        _forget(waiter, self._on_settled)
-        _forget(waiter, self._on_event)
+        self.forget(waiter)
         self.check_loop()
 
     async def wait_beyond(self, position: int) -> None:
@@ -320,9 +319,11 @@ class Audience(ABC):
         self._on_event.append(waker)
         return len(self.events) <= beyond and self.settled is None
 
-    def forget(self, waiter: loops.Waiter) -> None:
-        """Wake `waiter` no more."""
-        _forget(waiter, self._on_event)
+    def forget(self, waker: loops.Waker) -> None:
+        """Wake `waker` no more."""
+        for wakers in (self._on_event, self._on_settled):
+            with suppress(ValueError):  # woken in the same moment
+                wakers.remove(waker)
 
     def block(self, timeout: float | None) -> bool:
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""
@@ -341,7 +342,7 @@ class Audience(ABC):
     def _block(self, waiter: Blocker, timeout: float | None) -> bool:
         """Block this thread until `waiter` is woken; return False if that takes over `timeout` seconds."""
         ends = None if timeout is None else time.monotonic() + timeout
-        while not waiter.block(_LOOK if ends is None else min(_LOOK, ends - time.monotonic())):
+        while not waiter.block(LOOK if ends is None else min(LOOK, ends - time.monotonic())):
             self.check_loop()  # one that is closed by hand tells nobody
             if self.settled is not None:
                 return True
@@ -383,9 +384,3 @@ def wake_all(wakers: list[loops.Waker]) -> None:
         except IndexError:  # another thread took the last one
             return
         waker.wake()
-
-
-def _forget(waiter: loops.Waiter, wakers: list[loops.Waker]) -> None:
-    """Remove *waiter*, whose wait was cancelled, from *wakers*."""
-    with suppress(ValueError):  # woken in the same moment
-        wakers.remove(waiter)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from .call import CallInfo, thunks_in
+from .call import CallInfo
+from .resolving import thunks_in
 
 __all__ = ["Nested", "innermost_first", "shortcut"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from types import AsyncGeneratorType
@@ -28,9 +28,10 @@ from ..values.text_answer import Batch, TextAnswer
 from ..values.type_names import a_type_name
 from . import observing
 from .audience import CLOSING_SECONDS, wake_all
-from .call import CallInfo, resolved, resolved_now
+from .call import CallInfo
 from .outcome import Clock, Outcome, conclude, what_ends
 from .pushed import Departed, Flight, PushedAudience
+from .resolving import resolved, resolved_now
 
 __all__ = ["Pump"]
 
@@ -53,7 +54,6 @@ class Pump(PushedAudience):
     Args:
         call: what is asked of whom.
         loop: the loop that the generation runs in.
-        settle_all: settles any number of thunks at once: those in the prompt.
 
     Attributes:
         request: the request as the backend gets it, once thunks in the prompt have settled.
@@ -70,7 +70,6 @@ class Pump(PushedAudience):
         "_foretold",
         "_opener",
         "_rest",
-        "_settle_all",
         "asked",
         "call",
         "clock",
@@ -78,14 +77,13 @@ class Pump(PushedAudience):
         "request",
     )
 
-    def __init__(self, call: CallInfo, loop: loops.Loop, settle_all: Callable[..., Awaitable[object]]) -> None:
+    def __init__(self, call: CallInfo, loop: loops.Loop) -> None:
         super().__init__(loop)
         self.call = call
         self.request: Request = call.request
         self.asked = call.backend
         self.clock = Clock(started_at=datetime.now(UTC))
         self.generation_id = os.urandom(8).hex()
-        self._settle_all = settle_all
         self._began = time.perf_counter()
         self._finished = False  # a finish event has come
         self._rest: AsyncGenerator[Batch | Departed, None] | None = None  # where a flight leaves it to a task
@@ -97,7 +95,7 @@ class Pump(PushedAudience):
 
     def apart(self, request: Request) -> Pump:
         """Return a pump that asks the same backend for a request whose thunks have settled, in the current loop."""
-        return Pump(CallInfo(request, self.call.backend), loops.current(), self._settle_all)
+        return Pump(CallInfo(request, self.call.backend), loops.current())
 
     def start(self) -> None:
         """Begin, without a task if the backend can push; called once, in the pump's own loop."""
@@ -227,7 +225,7 @@ class Pump(PushedAudience):
             try:
                 rest, self._rest = self._rest, None
                 if rest is None:
-                    self.request = await resolved(self.call, self._settle_all)
+                    self.request = await resolved(self.call)
                     source = stream = self._open()
                     await self._pull(stream)
                 while rest is not None:

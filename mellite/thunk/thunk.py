@@ -25,14 +25,13 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..values.chunking import Chunking
-    from .audience import Consumer
     from .iterators import Chunks, Events, SyncTexts, Texts
     from .outcome import Outcome
     from .pump import Pump
 
 # What only a driven thunk needs is imported when one is driven: that halves the time that importing this takes.
 
-__all__ = ["AnyThunk", "GenerationState", "ModelOutputThunk", "settle_all"]
+__all__ = ["AnyThunk", "GenerationState", "ModelOutputThunk"]
 
 T = TypeVar("T")
 
@@ -403,7 +402,7 @@ class ModelOutputThunk(Growing[T], Generic[T]):
             with _starting:
                 pump = self._gen.pump
                 if pump is None and self._outcome is None:
-                    pump = made = self._gen.pump = _pump_class()(self._call, home, settle_all)
+                    pump = made = self._gen.pump = _pump_class()(self._call, home)
                     if self._outcome is not None:  # cancelled by a signal handler, in the middle of this
                         self._gen.pump = pump = made = None
             # Not under the lock: an eager task runs the stream here, which may start other thunks.
@@ -460,32 +459,6 @@ def _restored(
     copies: int,
 ) -> AnyThunk:
     return cls(call, outcome=outcome, copies=copies)
-
-
-async def settle_all(*thunks: AnyThunk) -> None:
-    """Generate many thunks at once, and wait until all are settled; see `mellite.gather`."""
-    waiting: list[tuple[Pump, Consumer]] = []
-    try:
-        for thunk in thunks:
-            pump = thunk.begin()
-            if pump is not None:
-                waiting.append((pump, pump.enter()))
-        for pump, _ in waiting:
-            if pump.settled is None:
-                await pump.wait_settled()
-            elif pump.interrupt is not None:
-                pump.raise_interrupt()
-    except GeneratorExit:  # nothing can be awaited any more
-        for pump, consumer in waiting:
-            pump.leave(consumer, cancelled=True)
-        raise
-    except BaseException:
-        ended = [pump for pump, consumer in waiting if pump.leave(consumer, cancelled=True)]
-        for pump in ended:
-            await pump.linger()
-        raise
-    for thunk in thunks:
-        thunk.is_computed()  # takes over the outcome
 
 
 publish(globals(), "mellite", "ModelOutputThunk", elsewhere={"_outcome": "thunk.outcome"})

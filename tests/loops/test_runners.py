@@ -65,7 +65,7 @@ def with_tasks_of_its_own(main: Main) -> None:
 
 
 def in_a_web_server(main: Main) -> None:
-    """aiohttp runs a loop by itself, and cancels what is left by a function of its own."""
+    """Run as aiohttp does, which has a loop by itself and cancels what is left by a function of its own."""
 
     async def started(app: web.Application) -> None:
         await main()

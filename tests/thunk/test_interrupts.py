@@ -28,6 +28,14 @@ class Ends(mellite.Backend):
         raise self.kind("mine")
 
 
+class Waits(mellite.Backend):
+    """A backend that never answers."""
+
+    async def stream(self, request: mellite.Request) -> AsyncIterator[Event]:
+        await anyio.sleep_forever()
+        yield TextDelta("never")
+
+
 def run_of(kind: type[BaseException], *, in_thread: bool) -> mellite.Run[str]:
     """A run whose tool ends the program."""
 
@@ -66,12 +74,16 @@ async def is_nested(thunk: Any) -> object:
     return await mellite.run(Ends(thunk.call.backend.kind), "hi")
 
 
+async def is_part_of_a_prompt(thunk: Any) -> object:
+    return await Scripted(["z"]).generate([Waits().generate("x"), thunk])
+
+
 async def shares(thunk: Any) -> object:
     with mellite.share():
         return await thunk
 
 
-WAYS = (awaits, settles, gathers, iterates, reads_events, is_nested, shares)
+WAYS = (awaits, settles, gathers, iterates, reads_events, is_nested, is_part_of_a_prompt, shares)
 
 
 @pytest.mark.parametrize("kind", KINDS)

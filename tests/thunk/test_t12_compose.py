@@ -12,6 +12,7 @@ import mellite
 from mellite.backends.fake import Constant, Echo, Failing
 from mellite.errors import BackendError, ConnectionLost, GenerationCancelled, MelliteError
 from mellite.messages import Deferred, Image, Message, Text
+from mellite.values.messages import WholeAnswer
 from tests.thunk.support import Consumer, Gate, Source, blocked, caught, collect, run_child
 
 pytestmark = pytest.mark.anyio
@@ -22,6 +23,10 @@ def chain(error):
     while error is not None:
         yield error
         error = error.__cause__
+
+
+async def value_of(thunk):
+    return await thunk
 
 
 PROMPTS = {
@@ -273,6 +278,112 @@ class TestWhenAPartFails:
         good, bad = mellite.generate(Source(["good"]), "hi"), mellite.generate(Failing(ConnectionLost("gone")), "hi")
         await caught(mellite.generate(Echo(), [good, bad]))
         assert await good == "good"
+
+    @pytest.mark.parametrize("slow_first", [True, False])
+    @pytest.mark.parametrize("how", ["fails", "is cancelled"])
+    async def test_slower_siblings_are_not_waited_for(self, how, *, slow_first):
+        """The first part that fails settles the outer thunk; a sibling that nobody else waits for pauses."""
+        gates = [Gate() for _ in range(3)]
+        slow = [mellite.generate(Source(gate=gate), "hi") for gate in gates]
+        other = Gate()
+        bad = mellite.generate(Source(["a"], gate=other, error=ConnectionLost("gone")), "hi")
+        outer = mellite.generate(Source(), [*slow, bad] if slow_first else [Message.user(bad), Message.user(*slow)])
+        async with anyio.create_task_group() as group:
+            consumer = Consumer(group, outer.avalue)
+            await other.reached(0)
+            for gate in gates:
+                await gate.reached(0)
+            if how == "fails":
+                other.allow(2)
+            else:
+                bad.cancel("enough")
+            await consumer.over()
+        assert (outer.state, consumer.error) == ("failed", outer.error)
+        assert isinstance(outer.error.__cause__, ConnectionLost if how == "fails" else GenerationCancelled)
+        assert [thunk.state for thunk in slow] == ["running"] * 3
+        for gate in gates:
+            gate.allow(9)
+        await blocked()
+        assert [thunk.partial for thunk in slow] == ["one "] * 3
+        assert [await thunk for thunk in slow] == ["one two three"] * 3
+
+    async def test_siblings_that_others_wait_for_go_on(self):
+        """A sibling that somebody else waits for does not notice that the outer thunk has failed."""
+        gate = Gate()
+        slow, bad = mellite.generate(Source(gate=gate), "hi"), mellite.generate(Failing(ConnectionLost("gone")), "hi")
+        async with anyio.create_task_group() as group:
+            other = Consumer(group, slow.avalue)
+            await gate.reached(0)
+            assert isinstance(await caught(mellite.generate(Echo(), [slow, bad])), MelliteError)
+            gate.allow(9)
+        assert other.value == "one two three"
+
+    async def test_siblings_of_one_that_failed_before_are_not_begun(self):
+        """Nothing is asked for a prompt that has failed already."""
+        source = Source()
+        bad = await mellite.generate(Failing(ConnectionLost("gone")), "hi").settle()
+        good = mellite.generate(source, "hi")
+        assert isinstance(await caught(mellite.generate(Echo(), [good, bad])), MelliteError)
+        assert (good.state, source.calls) == ("pending", 0)
+
+    async def test_far_inside(self):
+        """A part that fails at any depth settles all thunks around it, past slower siblings on every level."""
+        gate = Gate()
+        thunk = mellite.generate(Failing(ConnectionLost("gone"), after=1), "hi")
+        for _ in range(5):
+            thunk = mellite.generate(Echo(), [mellite.generate(Source(gate=gate), "hi"), thunk])
+        assert isinstance(list(chain(await caught(thunk)))[-1], ConnectionLost)
+
+    @pytest.mark.parametrize("loop", ["asyncio", "trio"])
+    @pytest.mark.parametrize("failing", ["here", "there"])
+    def test_in_two_loops(self, loop, failing):
+        """The part that fails and its slower sibling may run in different loops."""
+        with start_blocking_portal(loop) as home:
+            gate = home.call(Gate)
+            error = ConnectionLost("gone") if failing == "there" else None
+            there = mellite.generate(Source(["there"], gate=gate, error=error), "hi")
+            keep = home.start_task_soon(caught if error else value_of, there)
+            home.call(gate.reached, 0)
+
+            async def fails_here():
+                here = Gate()
+                thunk = mellite.generate(Source(gate=here, error=None if error else ConnectionLost("gone")), "hi")
+                async with anyio.create_task_group() as group:
+                    consumer = Consumer(group, mellite.generate(Echo(), [thunk, there]).avalue)
+                    await here.reached(0)
+                    await blocked()
+                    if error:
+                        await anyio.to_thread.run_sync(home.call, gate.allow, 9)
+                    else:
+                        here.allow(9)
+                    await consumer.over()
+                return consumer.error, thunk.state
+
+            raised, state = anyio.run(fails_here, backend=loop)
+            assert isinstance(raised.__cause__, ConnectionLost)
+            assert state == ("running" if error else "failed")
+            home.call(gate.allow, 9)
+            assert keep.result(20) == (error or "there")
+
+    async def test_a_run_that_was_stopped_is_no_failure(self):
+        """What a run said before it was stopped stands in a history, and its siblings are waited for."""
+
+        def look() -> str:
+            return "seen"
+
+        calls = mellite.backends.Scripted([[mellite.ToolCall("1", "look", {})], "never said"])
+        run = mellite.run(calls, "hi", tools=[look], stop_when=mellite.stop.steps(1), output=int)
+        gate = Gate()
+        slow, source = mellite.generate(Source(gate=gate), "hi"), Source()
+        outer = mellite.generate(source, [Message.user("hi"), WholeAnswer.message(run), Message.user(slow)])
+        async with anyio.create_task_group() as group:
+            consumer = Consumer(group, outer.avalue)
+            await gate.reached(0)
+            await blocked()
+            assert (run.state, outer.state) == ("failed", "running")
+            gate.allow(9)
+        assert consumer.value == source.text
+        assert [message.role for message in source.requests[0].messages] == ["user", "assistant", "tool", "user"]
 
     async def test_says_which(self):
         """The error says that it was a part of the prompt."""

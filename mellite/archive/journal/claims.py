@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any, final
 
 from ...loops import forking
-from ...thunk.call import resolved_now
+from ...thunk.resolving import resolved_now
 from .keys import Asked, asked_of
 
 __all__ = ["Claims"]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 from attrs import field, frozen
 
 from ...backends.live import LiveBackend
-from ...thunk.call import resolved_now
+from ...thunk.resolving import resolved_now
 from ...thunk.thunk import AnyThunk
 from ...values.backend_streams import name_of
 from ...values.errors import CannotTravel, ConfigurationError, InvalidRequest
