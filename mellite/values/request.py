@@ -155,6 +155,10 @@ class Request:
         return _changed(_BLANK, changes) if cls is Request else cls(**changes)
 
     def __getstate__(self) -> dict[str, object]:
+        if self.output is not str:
+            from .outputs.pickled_limits import have_limits_pickled
+
+            have_limits_pickled()
         return {name: getattr(self, name) for name in _DEFAULTS}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:

@@ -504,6 +504,25 @@ class TestDeepcopyOfOutputTypes:
         assert await pending == [3]
         assert copy.deepcopy(pending).parsed_repr == [3]
 
+    @pytest.mark.parametrize("settled", [False, True])
+    @pytest.mark.parametrize("make", [mellite.generate, mellite.run], ids=["thunk", "run"])
+    async def test_annotated_with_limits_is_pickled(self, make, *, settled):
+        """A pickle has the limits of the output type with it."""
+        limits = msgspec.Meta(ge=1, description="how many", examples=[2], extra={"unit": "s"})
+        output = dict[str, Annotated[int, limits] | None]
+        thunk = make(Constant('{"a": 3}'), "hi", output=output)
+        if settled:
+            await thunk
+        other = pickle.loads(pickle.dumps(thunk))
+        assert other.call.request.output == output
+        assert await other == {"a": 3}
+
+    def test_limits_are_read_in_another_process(self):
+        """Nothing has to be imported first where the pickle is read."""
+        pickled = pickle.dumps(mellite.generate(Constant("3"), "hi", output=Annotated[int, msgspec.Meta(ge=1)]))
+        ran = run_child(f"import pickle; print(pickle.loads({pickled!r}).result())")
+        assert ran.stdout.strip() == "3"
+
 
 class TestDeepcopyAliasesNothing:
     @pytest.mark.parametrize("state", STATES)
