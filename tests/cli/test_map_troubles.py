@@ -1,4 +1,4 @@
-"""`mellite map` where something is wrong: rows of a file, a disk that is full, and Ctrl-C twice."""
+"""`mellite map` where something is wrong: rows of a file, a disk that is full, Ctrl-C twice, and SIGTERM."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -101,27 +102,44 @@ def test_a_full_disk_ends_the_map_once_and_keeps_what_was_answered(tmp_path, wor
     assert len([row for row in rows if row["error_type"] is not None]) <= 4
 
 
-@pytest.mark.parametrize("words", [[], pytest.param(["--on", "dask", "--workers", "1"], marks=pytest.mark.slow)])
-def test_ctrl_c_and_once_more_leave_what_had_settled(tmp_path, words):
-    """The first one ends the map, the second changes nothing: a file has all that had settled, and no other is left.
+@contextmanager
+def stopped(folder, *words):
+    """Map 500 prompts in a process, and group, of its own; give that once it has begun, and wait for its end.
 
-    A terminal sends it to all processes of a command, and no worker has anything to say of it.
+    Whatever stops it, a file has all that had settled, and no other file is left.
     """
-    (tmp_path / "p.jsonl").write_text("".join([f'{{"prompt": "{number}"}}\n' for number in range(500)]))
-    (tmp_path / "served").mkdir()
-    with provider(tmp_path / "served", delay=0.2) as served:
+    (folder / "p.jsonl").write_text("".join([f'{{"prompt": "{number}"}}\n' for number in range(500)]))
+    (folder / "served").mkdir()
+    with provider(folder / "served", delay=0.2) as served:
         address = {"OPENAI_BASE_URL": served.url, "OPENAI_API_KEY": "sk-test", "PYTHONPATH": str(ROOT)}
         words = [*words, "-m", "openai-chat:gpt-4o-mini", "--out", "a.jsonl", "--concurrency", "5", "--json"]
         process = subprocess.Popen(
             [sys.executable, "-m", "mellite", "map", "p.jsonl", *words],
-            cwd=tmp_path,
+            cwd=folder,
             env={**os.environ, **address},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
-        assert process.stdout.readline()  # how far it is, a second after its beginning
+        try:
+            assert process.stdout.readline()  # how far it is, a second after its beginning
+            yield process
+        finally:
+            process.kill()  # where it has not ended by itself
+            process.communicate(timeout=60)
+    found = texts(folder / "a.jsonl")
+    assert 0 < len(found) == len(set(found)) < 500
+    assert sorted(path.name for path in folder.iterdir()) == ["a.jsonl", "p.jsonl", "served"]
+
+
+@pytest.mark.parametrize("words", [[], pytest.param(["--on", "dask", "--workers", "1"], marks=pytest.mark.slow)])
+def test_ctrl_c_and_once_more_leave_what_had_settled(tmp_path, words):
+    """The first one ends the map, the second changes nothing.
+
+    A terminal sends it to all processes of a command, and no worker has anything to say of it.
+    """
+    with stopped(tmp_path, *words) as process:
         os.killpg(process.pid, signal.SIGINT)
         said = process.stderr.readline()
         os.killpg(process.pid, signal.SIGINT)
@@ -129,6 +147,12 @@ def test_ctrl_c_and_once_more_leave_what_had_settled(tmp_path, words):
     assert process.returncode == 130
     assert said.startswith("mellite: stopped by Ctrl-C")
     assert "Traceback" not in said
-    found = texts(tmp_path / "a.jsonl")
-    assert 0 < len(found) == len(set(found)) < 500
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "p.jsonl", "served"]
+
+
+def test_sigterm_ends_a_map_as_ctrl_c_does(tmp_path):
+    """What a scheduler sends before it kills loses nothing that had settled."""
+    with stopped(tmp_path) as process:
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    assert said.startswith("mellite: stopped by SIGTERM; what had settled is written")

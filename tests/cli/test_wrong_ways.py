@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ from click.testing import CliRunner
 import mellite
 from mellite.backends import Echo
 from mellite.cli.app import app
-from tests.engine.provider import provider
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,27 +92,3 @@ def test_streams_that_are_full_or_closed(folder, line, code, said):
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
     assert ran.stdout == ("</html>\n" if "tail" in line else "")
-
-
-def test_sigterm_ends_a_map_as_ctrl_c_does(tmp_path):
-    """What a scheduler sends before it kills loses nothing that had settled."""
-    (tmp_path / "p.jsonl").write_text("".join([f'{{"prompt": "{number}"}}\n' for number in range(500)]))
-    (tmp_path / "served").mkdir()
-    with provider(tmp_path / "served", delay=0.2) as served:
-        address = {"OPENAI_BASE_URL": served.url, "OPENAI_API_KEY": "sk-test", "PYTHONPATH": str(ROOT)}
-        words = ["-m", "openai-chat:gpt-4o-mini", "--out", "a.jsonl", "--concurrency", "5", "--json"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mellite", "map", "p.jsonl", *words],
-            cwd=tmp_path,
-            env={**os.environ, **address},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout.readline()  # how far it is, a second after its beginning
-        process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == 143
-    assert said.startswith("mellite: stopped by SIGTERM; what had settled is written")
-    assert 0 < len((tmp_path / "a.jsonl").read_text().splitlines()) < 500
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "p.jsonl", "served"]
