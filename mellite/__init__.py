@@ -50,7 +50,8 @@ if TYPE_CHECKING:
         viewer as viewer,
     )
     from .archive.journal.functions import recorded as recorded
-    from .archive.journal.keeping import Journal as Journal, journal as journal
+    from .archive.journal.keeping import Journal as Journal
+    from .archive.journal.opening import journal as journal
     from .backends.asking import generate as generate
     from .backends.by_name import backend as backend
     from .backends.mochi import mochi_llm_generate as mochi_llm_generate, mochi_llm_stream as mochi_llm_stream
@@ -139,7 +140,8 @@ else:
             "": "backends cassettes engine errors events hooks log mcp messages mochi request requirements sampling "
             "steps stop streaming telemetry viewer",
             ".archive.journal.functions": "recorded",
-            ".archive.journal.keeping": "Journal journal",
+            ".archive.journal.keeping": "Journal",
+            ".archive.journal.opening": "journal",
             ".backends.asking": "generate",
             ".backends.by_name": "backend",
             ".backends.wrappers.cached": "Cached",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..values.errors import CassetteError, CassetteMiss, MelliteError, MissingExtra
+from ..values.shortened import shortened
 from ..values.terminal import one_line
 from .examples import examples
 from .output import errors_shown, print_json, print_table
@@ -75,8 +76,7 @@ def without_secrets(text: str) -> str:
 
 def short(text: str, length: int = 60) -> str:
     """Return the beginning of a text on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 3] + "..."
+    return shortened(" ".join(text.split()), length)
 
 
 # --- ls -------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import click
 from attrs import asdict
 
 from ..values.portrait import counted
+from ..values.shortened import shortened
 from ..values.terminal import one_line, printable
 from .cassette_diff import Wanted, fails_on, in_markdown, show_comparison
 from .cassettes import AS_JSON, money
@@ -246,7 +247,7 @@ def _line(values: JsonObject) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _SHORT else f"{text[: _SHORT - 3]}..."
+    return shortened(text, _SHORT)
 
 
 def _print_whole(values: JsonObject) -> None:

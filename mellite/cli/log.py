@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..values.errors import ConfigurationError
+from ..values.shortened import shortened
 from .examples import examples
 from .output import encodable, errors_shown, print_json, print_table
 
@@ -222,8 +223,7 @@ def _line(call: JsonObject) -> list[str]:
 
 def _end(prompt: str) -> str:
     """Return the last question of a prompt, on one line."""
-    last = " ".join(prompt.rpartition("\n\nuser: ")[2].split())
-    return last if len(last) <= _LONGEST else f"{last[: _LONGEST - 3]}..."
+    return shortened(" ".join(prompt.rpartition("\n\nuser: ")[2].split()), _LONGEST)
 
 
 _LONGEST: Final = 60

@@ -23,7 +23,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, final, overload
 
 from .. import loops
-from ..archive.journal.keeping import Journal, journal as opened
+from ..archive.journal.keeping import Journal
+from ..archive.journal.opening import journal as opened
 from ..backends.wrappers.quotas import Budget, Concurrency, Rate
 from ..loops.places import check_concurrency
 from ..strategies.requirements import Requirement, as_requirements

@@ -10,6 +10,7 @@ from ..values.errors import InvalidRequest
 from ..values.messages import Deferred, Message, Part, Text, ToolCall
 from ..values.pictured import Pictured
 from ..values.plain_messages import message_of
+from ..values.shortened import shortened
 from .call import CallInfo
 
 if TYPE_CHECKING:
@@ -202,12 +203,12 @@ class Answer(Deferred, Pictured, Generic[T]):
         state = self.state
         shown = []
         if state in ("pending", "failed"):
-            shown.append(f"prompt={_shortened(self._call.request.text)!r}")
+            shown.append(f"prompt={shortened(self._call.request.text, _SHOWN_TEXT)!r}")
         if state != "pending" and (state != "failed" or self.partial):
-            shown.append(f"text={_shortened(self.partial)!r}")
+            shown.append(f"text={shortened(self.partial, _SHOWN_TEXT)!r}")
         error = self.error
         if error is not None:
-            shown.append(f"error={type(error).__name__}({_shortened(str(error), _SHOWN_ERROR)!r})")
+            shown.append(f"error={type(error).__name__}({shortened(str(error), _SHOWN_ERROR)!r})")
         return f"<ModelOutputThunk {state} {' '.join(shown)}>"
 
     def _portrait(self) -> Portrait:
@@ -249,7 +250,3 @@ class Answer(Deferred, Pictured, Generic[T]):
 
         pump = self._in_flight()
         return fold(list(pump.events) if pump is not None else [])
-
-
-def _shortened(text: str, most: int = _SHOWN_TEXT) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."

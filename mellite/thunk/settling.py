@@ -10,10 +10,9 @@ from .audience import LOOK
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .audience import Consumer
+    from .audience import Audience, Consumer
     from .call import CallInfo
     from .outcome import State
-    from .pump import Pump
 
 __all__ = ["Settling", "settle_all", "settle_until_failure"]
 
@@ -35,14 +34,14 @@ class Settling(Protocol):
         """Return whether the thunk has settled, and take the outcome over from its generation."""
         ...
 
-    def begin(self) -> Pump | None:
+    def begin(self) -> Audience | None:
         """Return the running generation, begun now unless it runs already; None if the thunk is settled."""
         ...
 
 
 async def settle_all(*thunks: Settling) -> None:
     """Generate many thunks at once, and wait until all are settled; see `mellite.gather`."""
-    consumed: list[tuple[Pump, Consumer]] = []
+    consumed: list[tuple[Audience, Consumer]] = []
     try:
         for thunk in thunks:
             pump = thunk.begin()
@@ -65,7 +64,7 @@ async def settle_until_failure(*thunks: Settling) -> None:
 
     The others are left then as by a reader that breaks off: those that nobody else waits for pause.
     """
-    consumed: list[tuple[Pump, Consumer]] = []
+    consumed: list[tuple[Audience, Consumer]] = []
     try:
         for thunk in thunks:
             pump = thunk.begin()
@@ -82,7 +81,7 @@ async def settle_until_failure(*thunks: Settling) -> None:
         pump.leave(consumer, cancelled=False)
 
 
-async def _settled_or_failed(pumps: Sequence[Pump]) -> None:
+async def _settled_or_failed(pumps: Sequence[Audience]) -> None:
     if len(pumps) == 1:
         await pumps[0].wait_settled()
         return
@@ -96,7 +95,7 @@ async def _settled_or_failed(pumps: Sequence[Pump]) -> None:
             pump.raise_interrupt()
 
 
-async def _give_up(consumed: Sequence[tuple[Pump, Consumer]], error: BaseException) -> None:
+async def _give_up(consumed: Sequence[tuple[Audience, Consumer]], error: BaseException) -> None:
     """Leave by cancellation; wait until what ends by it is closed, unless nothing can be awaited any more."""
     ended = [pump for pump, consumer in consumed if pump.leave(consumer, cancelled=True)]
     if not isinstance(error, GeneratorExit):
@@ -112,7 +111,7 @@ class _Lookout:
     the notes are looked at.
     """
 
-    def __init__(self, pumps: Sequence[Pump]) -> None:
+    def __init__(self, pumps: Sequence[Audience]) -> None:
         self._notices = [_Notice(self, pump) for pump in pumps]
         self._running = set(pumps)
         self._is_over = not pumps
@@ -120,7 +119,7 @@ class _Lookout:
         for notice in self._notices:
             notice.pump.wake_when_settled(notice)
 
-    def note(self, pump: Pump) -> None:
+    def note(self, pump: Audience) -> None:
         """Note that a generation has settled; called in any thread, maybe twice."""
         self._running.discard(pump)
         outcome = pump.settled
@@ -156,7 +155,7 @@ class _Notice:
 
     __slots__ = ("_lookout", "pump")
 
-    def __init__(self, lookout: _Lookout, pump: Pump) -> None:
+    def __init__(self, lookout: _Lookout, pump: Audience) -> None:
         self._lookout = lookout
         self.pump = pump
 

@@ -32,6 +32,8 @@ def publish(defined: Mapping[str, Any], path: str, *names: str, elsewhere: Mappi
         thing = defined[name]
         if not isinstance(thing, (type, FunctionType)) or not thing.__module__.startswith(f"{_ROOT}."):
             continue
+        if thing.__module__ == path:  # handed on from another module of the room, which has done this
+            continue
         if isinstance(thing, type) and "__annotations__" in vars(thing):
             thing.__annotations__ = _Annotations(thing.__annotations__, thing.__module__, elsewhere)
         thing.__module__ = path

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 from .errors import InvalidRequest
+from .shortened import shortened
 from .type_names import type_name
 
 __all__ = ["a_count", "a_kind_of", "one_of"]
@@ -51,7 +52,5 @@ def one_of(words: Collection[str]) -> Check:
 
 
 def _refuse(made: Any, field: Any, wanted: str, value: object) -> None:
-    text = repr(value)
-    text = text if len(text) <= 80 else text[:77] + "..."
-    msg = f"{field.name!r} of {type_name(type(made))} must be {wanted}, not {text}"
+    msg = f"{field.name!r} of {type_name(type(made))} must be {wanted}, not {shortened(repr(value))}"
     raise InvalidRequest(msg, parameter=field.name)

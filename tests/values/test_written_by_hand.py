@@ -114,7 +114,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "thinking": (lambda: Reasoning(5), "'text' of Reasoning must be a str, not 5"),  # type: ignore[arg-type]
     "URL": (lambda: Image(url=5), "'url' of Image must be a str, or None, not 5"),  # type: ignore[arg-type]
     "media type": (lambda: Image(b"x", media_type=5), "'media_type' of Image must be a str, or None"),  # type: ignore[arg-type]
-    "hint": (lambda: CacheHint("short"), "'type' of CacheHint must be 'ephemeral' or 'persistent', not"),  # type: ignore[arg-type]
+    "hint": (lambda: CacheHint("short"), "'type' of CacheHint must be one of 'ephemeral', 'persistent', not"),  # type: ignore[arg-type]
     "time of a hint": (lambda: CacheHint(ttl_seconds="1h"), "whole number of seconds, or None, not '1h'"),  # type: ignore[arg-type]
     "hint at a text": (lambda: Text("x", cache="auto"), "'cache' of Text must be a CacheHint, or None, not 'auto'"),  # type: ignore[arg-type]
     "hint at a tool": (lambda: ToolDefinition("look", cache=True), "must be a CacheHint, or None, not True"),  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from attrs import field, frozen
 
 from ...values.errors import InvalidRequest
+from ...values.shortened import shortened
 
 if TYPE_CHECKING:
     from ...thunk.thunk import AnyThunk
@@ -93,7 +94,7 @@ def as_verdict(value: object) -> ValidationResult:
         return value
     passed = plain_bool(value)
     if passed is None:
-        msg = f"a check gives True, False or a ValidationResult, not {_shown(value)}"
+        msg = f"a check gives True, False or a ValidationResult, not {shortened(repr(value))}"
         raise InvalidRequest(msg)
     return ValidationResult(passed)
 
@@ -116,12 +117,7 @@ def as_chunk_verdict(value: object) -> tuple[ChunkVerdict, ValidationResult | No
     if passed is None:
         msg = (
             "a check of a chunk gives 'pass', 'fail' or 'unknown', True, False, None or a ValidationResult, "
-            f"not {_shown(value)}"
+            f"not {shortened(repr(value))}"
         )
         raise InvalidRequest(msg)
     return ("pass", None) if passed else ("fail", failed())
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -9,6 +9,7 @@ from attrs import fields, frozen
 
 from ...thunk.thunk import ModelOutputThunk
 from ...values.pictured import Pictured
+from ...values.shortened import shortened
 from ...values.usage import Usage
 from ..spending import spent_on
 from .sample import Sample, StopReason, exact, paid
@@ -137,8 +138,7 @@ class SamplingResult(Pictured, Generic[T]):
         return self.success
 
     def __repr__(self) -> str:
-        text = self.value or ""
-        shown = text if len(text) <= 40 else text[:37] + "..."
+        shown = shortened(self.value or "", 40)
         how = "success" if self.success else "no success"
         errors = self.errors
         first = f", {len(errors)} x error, first {type(errors[0]).__name__}({str(errors[0])[:80]!r})" if errors else ""

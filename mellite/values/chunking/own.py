@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from ..errors import InvalidRequest
+from ..shortened import shortened
 from ..type_names import a_type_name
 from .cutting import Chunk, Chunker
 
@@ -229,4 +230,4 @@ class Own:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    return repr(shortened(text, 40))

@@ -27,18 +27,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from functools import cache
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 from ..errors import ConfigurationError
 from ..usage import Usage
 from .batches import BATCH, batch_share
-from .price import PER_THOUSAND, UNITS, Place, Price, Rate, Tiers, billed, charged, place, shared
+from .price import PER_THOUSAND, Place, Price, Rate, billed, charged, place, shared
+from .price_file import ModelRow, PriceFile, ProviderRow, check, fits
 
 __all__ = ["PriceList", "prices"]
 
@@ -51,78 +52,6 @@ _WINDOWS: Final = os.path.join(_DATA, "context_windows.json")
 #: What providers call the ordinary way of serving an answer.
 _ORDINARY: Final = frozenset({"", "default", "standard", "auto", "on_demand"})
 
-# The file. Prices are USD per million tokens (web searches and requests: per thousand), as JSON numbers or strings.
-
-#: One of these has to fit; in an inner list, all. "=" equals, "^" begins with, "$" ends with, "*" contains, "~" regex.
-_Pattern: TypeAlias = str | list[str]
-
-#: A price, or the price of short prompts followed by pairs: a number of input tokens and the price above it.
-_Amount: TypeAlias = Decimal | list[Decimal]
-
-
-class _Point(msgspec.Struct, forbid_unknown_fields=True, rename={"since": "from"}):
-    """Prices at one time, or for one way of being served."""
-
-    since: date | None = None
-    daily: tuple[str, str] | None = None
-    when: dict[str, str] = {}
-    input: _Amount | None = None
-    cache_read: _Amount | None = None
-    cache_write: _Amount | None = None
-    cache_write_1h: _Amount | None = None
-    output: _Amount | None = None
-    reasoning: _Amount | None = None
-    citation: _Amount | None = None
-    input_audio: _Amount | None = None
-    cache_read_audio: _Amount | None = None
-    output_audio: _Amount | None = None
-    input_image: _Amount | None = None
-    cache_read_image: _Amount | None = None
-    output_image: _Amount | None = None
-    input_video: _Amount | None = None
-    output_video: _Amount | None = None
-    web_search: _Amount | None = None
-    request: _Amount | None = None
-
-    def rates(self) -> dict[str, Rate]:
-        return {unit: _rate(unit, given) for unit in UNITS if (given := getattr(self, unit)) is not None}
-
-    def applies(self, at: datetime) -> bool:
-        if self.since is not None and at.date() < self.since:
-            return False
-        if self.daily is None:
-            return True
-        begin, end = (time.fromisoformat(each) for each in self.daily)
-        now = at.time()
-        return begin <= now < end if begin <= end else now >= begin or now < end
-
-
-class _Model(msgspec.Struct, forbid_unknown_fields=True):
-    """A model: the names it goes by, its prices (the last that applies counts), and those for other tiers."""
-
-    prices: list[_Point]
-    match: list[_Pattern] = []
-    variants: list[_Point] = []
-    context_window: int | None = None  # the snapshot has them in a file of their own
-
-
-class _Provider(msgspec.Struct, forbid_unknown_fields=True):
-    """A provider: its models, whose models it sells too, and where counts stand in its raw usage."""
-
-    models: dict[str, _Model]
-    also: list[str] = []
-    counts: dict[str, list[str]] = {}
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    """The whole file; a provider is read when it is first asked for."""
-
-    version: int
-    date: date
-    providers: dict[str, msgspec.Raw]
-    known_as: dict[str, str] = {}
-    source: str = ""
-
 
 def _share(provider: str, ways: Mapping[str, str]) -> Decimal | None:
     """Return the share of the ordinary price for these ways of being served; None if that is not known."""
@@ -134,41 +63,6 @@ def _at_share(share: Decimal | None, rates: dict[str, Rate]) -> dict[str, Rate]:
     if share is None:
         return rates
     return {unit: rate if unit in PER_THOUSAND else shared(rate, share) for unit, rate in rates.items()}
-
-
-def _rate(unit: str, given: _Amount) -> Rate:
-    """Read a price as it is written in the file, and check it."""
-    numbers = given if isinstance(given, list) else [given]
-    steps = numbers[1::2]
-    if len(numbers) % 2 == 0 or not all(number.is_finite() and number >= 0 for number in numbers):
-        msg = f"{unit} must be a number of at least 0, or such a number followed by pairs of a step and a number"
-        raise ValueError(msg)
-    if any(step != int(step) for step in steps) or steps != sorted(steps):
-        msg = f"{unit} must have whole numbers of tokens as its steps, in rising order"
-        raise ValueError(msg)
-    if not steps:
-        return numbers[0]
-    return Tiers(numbers[0], tuple(zip(map(int, steps), numbers[2::2], strict=True)))
-
-
-def _fits(patterns: Sequence[_Pattern], name: str) -> bool:
-    return any(
-        all(_fits_one(each, name) for each in pattern) if isinstance(pattern, list) else _fits_one(pattern, name)
-        for pattern in patterns
-    )
-
-
-_TESTS: Final[Mapping[str, Callable[[str, str], bool]]] = {
-    "=": str.__eq__,
-    "^": str.startswith,
-    "$": str.endswith,
-    "*": str.__contains__,
-    "~": lambda name, pattern: re.search(pattern, name) is not None,
-}
-
-
-def _fits_one(pattern: str, name: str) -> bool:
-    return _TESTS[pattern[0]](name, pattern[1:])
 
 
 _COMPACT_DATE: Final = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
@@ -196,7 +90,7 @@ class _Found(NamedTuple):
 
     provider: str
     model: str
-    row: _Model
+    row: ModelRow
 
 
 _T = TypeVar("_T")
@@ -220,7 +114,7 @@ class PriceList:
 
     def __init__(self, data: bytes, path: str) -> None:
         self.path = path
-        file = self._read(data, _File)
+        file = self._read(data, PriceFile)
         if file.version != 1:
             msg = f"it has version {file.version}, and this mellite reads version 1"
             raise _damaged(path, msg)
@@ -228,7 +122,7 @@ class PriceList:
         self.source = file.source
         self._raw = file.providers
         self._names = {**file.known_as, **{id.lower(): id for id in file.providers}}
-        self._providers: dict[str, _Provider] = {}
+        self._providers: dict[str, ProviderRow] = {}
         self._found: dict[tuple[str, str], _Found | None] = {}
         self._made: dict[tuple[object, ...], Price] = {}
 
@@ -338,10 +232,10 @@ class PriceList:
 
     # Finding
 
-    def _provider(self, id: str) -> _Provider:
+    def _provider(self, id: str) -> ProviderRow:
         known = self._providers.get(id)
         if known is None:
-            known = self._providers[id] = self._read(self._raw[id], _Provider, f"provider {id!r}: ")
+            known = self._providers[id] = self._read(self._raw[id], ProviderRow, f"provider {id!r}: ")
         return known
 
     def _lookup(self, id: str, model: str) -> _Found | None:
@@ -357,7 +251,7 @@ class PriceList:
         for name in _spellings(model):
             for owner in (id, *self._provider(id).also):
                 for known, row in self._provider(owner).models.items():
-                    if _fits(row.match or ["=" + known.lower()], name):
+                    if fits(row.match or ["=" + known.lower()], name):
                         return _Found(id, known, row)
         return None
 
@@ -418,7 +312,7 @@ class PriceList:
                     raise _damaged(self.path, msg)
             for name, row in provider.models.items():
                 try:
-                    _check(row)
+                    check(row)
                 except ValueError as error:
                     msg = f"model {name!r} of {id!r}: {error}"
                     raise _damaged(self.path, msg) from error
@@ -432,28 +326,6 @@ class PriceList:
 
 def _damaged(path: str, what: str) -> ConfigurationError:
     return ConfigurationError(f"the price list {path!r} cannot be used: {what}")
-
-
-def _check(row: _Model) -> None:
-    if row.context_window is not None and row.context_window < 1:
-        msg = f"context_window must be a number of tokens, not {row.context_window}"
-        raise ValueError(msg)
-    if not row.prices:
-        msg = "it has no prices; leave it out, and its price is unknown"
-        raise ValueError(msg)
-    for point in (*row.prices, *row.variants):
-        point.rates()
-        point.applies(datetime(9999, 1, 1))  # noqa: DTZ001 - any day after all others
-    for pattern in row.match:
-        for each in pattern if isinstance(pattern, list) else [pattern]:
-            if each[:1] not in _TESTS:
-                msg = f"the pattern {each!r} must begin with one of {' '.join(_TESTS)}"
-                raise ValueError(msg)
-            try:
-                _fits_one(each, "")
-            except re.error as error:
-                msg = f"the pattern {each!r} is not a regular expression: {error}"
-                raise ValueError(msg) from error
 
 
 @cache

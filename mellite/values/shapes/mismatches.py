@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ..provider_json import Json
+from ..shortened import shortened
 
 __all__ = ["Mismatch", "kinds_of", "listed", "said", "segment"]
 
@@ -125,6 +126,5 @@ _KINDS: Final[Mapping[type, tuple[str, ...]]] = {
 
 
 def _quoted(text: str) -> str:
-    short = text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
-    escaped = short.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = shortened(text, SHOWN).replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join([char if char.isprintable() else repr(char)[1:-1] for char in escaped]) + '"'

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from attrs import field, frozen
 
 from ....values.errors import InvalidRequest, MissingExtra
+from ....values.shortened import shortened
 from ..requirement import Requirement
 from ..verdict import ValidationResult, failed
 
@@ -65,7 +66,7 @@ def similar(reference: str, at_least: float = 0.8, *, measure: Measure = "charac
         msg = f"at_least is a similarity from 0 to 1, not {at_least!r}"
         raise InvalidRequest(msg, parameter="at_least")
     _score_of(measure)
-    shown = repr(reference if len(reference) <= 60 else reference[:57] + "...")
+    shown = repr(shortened(reference, 60))
     return Requirement(
         f"The answer is similar to {shown} ({at_least} or more of 1).", _Similar(reference, at_least, measure=measure)
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import define, field, frozen
 
 from ....values.errors import InvalidRequest
+from ....values.shortened import shortened
 from ..requirement import Requirement
 from ..verdict import PASSED, ValidationResult, failed
 
@@ -294,4 +295,4 @@ def _listed(texts: Sequence[str], last: str = "and") -> str:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    return repr(shortened(text, 60))
