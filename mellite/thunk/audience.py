@@ -251,7 +251,7 @@ class Audience(ABC):
                     try:
                         await (waiter.wait() if waiter.home is self.loop.home else self.wait_abroad(waiter))
                     except BaseException:
-                        self.forget(waiter)
+                        self.forget_at_end(waiter)
                         raise
         except GeneratorExit:  # nothing can be awaited any more
             if consumer is not None:
@@ -289,6 +289,7 @@ class Audience(ABC):
             await waiter.wait()
             return
         self.forget(waiter)
+        self.forget_at_end(waiter)
         self.check_loop()
 
     async def wait_beyond(self, position: int) -> None:
@@ -319,11 +320,15 @@ class Audience(ABC):
         self._on_event.append(waker)
         return len(self.events) <= beyond and self.settled is None
 
-    def forget(self, waker: loops.Waker) -> None:
-        """Wake `waker` no more."""
-        for wakers in (self._on_event, self._on_settled):
-            with suppress(ValueError):  # woken in the same moment
-                wakers.remove(waker)
+    def forget(self, waiter: loops.Waiter) -> None:
+        """Wake `waiter` no more at an event."""
+        with suppress(ValueError):  # woken in the same moment
+            self._on_event.remove(waiter)
+
+    def forget_at_end(self, waker: loops.Waker) -> None:
+        """Wake `waker` no more once the generation has settled."""
+        with suppress(ValueError):  # woken in the same moment
+            self._on_settled.remove(waker)
 
     def block(self, timeout: float | None) -> bool:
         """Block this thread until the generation has settled; return False if that takes over `timeout` seconds."""

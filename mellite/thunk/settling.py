@@ -146,7 +146,7 @@ class _Lookout:
     def leave(self) -> None:
         """Be told no more."""
         for notice in self._notices:
-            notice.pump.forget(notice)
+            notice.pump.forget_at_end(notice)
 
 
 @final

@@ -34,6 +34,7 @@ class MelliteError(Exception):
         TypeError: for a keyword that is not an attribute of the class, with the nearest that is.
 
     Example:
+        >>> from mellite.errors import RateLimited
         >>> error = RateLimited("openai asked to wait", provider="openai", retry_after=2.0)
         >>> error.retryable, error.retry_after
         (True, 2.0)

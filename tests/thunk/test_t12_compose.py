@@ -368,7 +368,7 @@ class TestWhenAPartFails:
     async def test_a_run_that_was_stopped_is_no_failure(self):
         """What a run said before it was stopped stands in a history, and its siblings are waited for."""
 
-        def look() -> str:
+        async def look() -> str:
             return "seen"
 
         calls = mellite.backends.Scripted([[mellite.ToolCall("1", "look", {})], "never said"])
@@ -379,6 +379,7 @@ class TestWhenAPartFails:
         async with anyio.create_task_group() as group:
             consumer = Consumer(group, outer.avalue)
             await gate.reached(0)
+            await run.settle()
             await blocked()
             assert (run.state, outer.state) == ("failed", "running")
             gate.allow(9)
